@@ -1,0 +1,44 @@
+# receiver in a container. Try it with the embedded provider, which needs no account and no key:
+#
+#     docker build -t receiver .
+#     docker run --rm -e RECEIVER_PROVIDER=sandbox -p 8000:8000 -v receiver-data:/data receiver
+#
+# With the real provider it needs its key and the address at which the provider can reach it:
+#
+#     docker run --read-only -e RECEIVER_SAMSAR_API_KEY -e RECEIVER_PUBLIC_URL=https://jobs.example.com \
+#         -p 8000:8000 -v receiver-data:/data receiver
+#
+# Every other setting is an environment variable too (docs/operating.md). Everything that is written
+# lies in /data: the database, its lock and the signing secret made at the first start.
+
+FROM python:3.13-slim AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1
+WORKDIR /src
+RUN python -m venv /opt/venv
+COPY requirements.lock ./
+RUN /opt/venv/bin/pip install --require-hashes --no-deps -r requirements.lock
+COPY LICENSE README.md pyproject.toml ./
+COPY receiver receiver
+COPY store store
+RUN /opt/venv/bin/pip install --no-deps .
+
+FROM python:3.13-slim
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    RECEIVER_DATABASE_URL=sqlite:////data/receiver.db \
+    RECEIVER_HOST=0.0.0.0 \
+    SQLITE_TMPDIR=/data
+COPY --from=build /opt/venv /opt/venv
+# A new volume takes over owner and mode of the folder that it covers.
+RUN install -d -o 10001 -g 10001 -m 0700 /data
+USER 10001:10001
+WORKDIR /data
+VOLUME /data
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 \
+    CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('RECEIVER_PORT') or 8000), timeout=3); c.request('GET', '/livez'); sys.exit(c.getresponse().status != 200)"]
+ENTRYPOINT ["receiver"]
+CMD ["serve"]
