@@ -1,0 +1,49 @@
+"""Ids that sort by creation: a prefix and a ULID (https://github.com/ulid/spec), monotonic.
+
+48 bits of milliseconds, then 80 random bits, in Crockford's base32. Within one millisecond, and
+when the clock steps back, the next id is the last one plus one: the ids of a process only grow.
+"""
+
+from collections.abc import Callable
+
+from store.records import Millis
+
+Entropy = Callable[[int], bytes]
+"""So many random bytes; `os.urandom` outside of tests and the simulation."""
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_LENGTH = 26
+_RANDOM_BITS = 80
+
+
+class Ids:
+    """A source of ids. Not shared between threads."""
+
+    def __init__(self, entropy: Entropy) -> None:
+        self._entropy = entropy
+        self._last = 0
+
+    def new(self, prefix: str, now: Millis) -> str:
+        """The next id: `prefix`, an underscore, 26 characters."""
+        fresh = now << _RANDOM_BITS | int.from_bytes(self._entropy(_RANDOM_BITS // 8))
+        if fresh >> _RANDOM_BITS <= self._last >> _RANDOM_BITS:
+            fresh = self._last + 1
+        self._last = fresh
+        return f"{prefix}_{_encode(fresh)}"
+
+
+def time_of(id_: str) -> Millis:
+    """The millisecond in an id's first ten characters. Raises ValueError where it is no such id."""
+    digits = id_.rpartition("_")[2]
+    if len(digits) != _LENGTH:
+        raise ValueError(f"{id_!r} is no id")
+    return int("".join(f"{_ALPHABET.index(digit):05b}" for digit in digits[:10]), 2)
+
+
+def first_id(prefix: str, at: Millis) -> str:
+    """The lowest id of a millisecond: every id made in it or later is not lower."""
+    return f"{prefix}_{_encode(at << _RANDOM_BITS)}"
+
+
+def _encode(number: int) -> str:
+    return "".join(_ALPHABET[number >> shift & 31] for shift in range(5 * (_LENGTH - 1), -1, -5))
