@@ -1,0 +1,212 @@
+"""A server on a real socket that breaks HTTP in one chosen way, and counts what it got.
+
+    async with faulty_server(answer(200, b'{"request_id": "x"}')) as server:
+        ... call server.url ...
+    assert len(server.bodies) == 1
+
+A behaviour plays one connection. Leaving the block waits until all of them are over, so that the
+count is settled and nothing is left to a sleep.
+"""
+
+import asyncio
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class FaultyServer:
+    """Where it listens, and what has reached it."""
+
+    url: str = ""
+    """Base URL with a trailing `/`."""
+    connections: int = 0
+    bodies: list[bytes] = field(default_factory=list)
+    """The bodies that came whole, the empty ones of a GET too: what a provider could act on."""
+    heads: list[str] = field(default_factory=list)
+    """The request line and headers that belong to `bodies`."""
+    received: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once a whole request is there."""
+
+
+class Connection:
+    """One client, as a behaviour sees it."""
+
+    def __init__(
+        self, server: FaultyServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._server = server
+        self._reader = reader
+        self._writer = writer
+
+    async def receive(self) -> None:
+        """Read one whole request.
+
+        Raises:
+            asyncio.IncompleteReadError: the client left before that.
+        """
+        head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        length = 0
+        for line in head.split("\r\n"):
+            name, _, value = line.partition(":")
+            if name.lower() == "content-length":
+                length = int(value)
+        self._server.bodies.append(await self._reader.readexactly(length))
+        self._server.heads.append(head)
+        self._server.received.set()
+
+    async def send(self, raw: bytes) -> None:
+        """Write bytes as they are."""
+        self._writer.write(raw)
+        await self._writer.drain()
+
+    async def until_client_leaves(self) -> None:
+        """Say nothing until the other side closes."""
+        while await self._reader.read(65536):
+            pass
+
+    def reset(self) -> None:
+        """Send RST in place of an orderly end."""
+        sock: socket.socket = self._writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._writer.transport.abort()
+
+
+Behaviour = Callable[[Connection], Awaitable[None]]
+
+
+def http_answer(
+    status: int,
+    body: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+    length: int | None = None,
+) -> bytes:
+    """The bytes of an answer; `length` is what it says of its body, where that is a lie."""
+    lines = [
+        f"HTTP/1.1 {status} Whatever",
+        f"Content-Length: {len(body) if length is None else length}",
+        *(f"{name}: {value}" for name, value in (headers or {}).items()),
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def answer(
+    status: int,
+    body: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+    length: int | None = None,
+) -> Behaviour:
+    """Take the request and answer it; with a `length` over the body's, half of an answer."""
+    return send_raw(http_answer(status, body, headers, length))
+
+
+def send_raw(raw: bytes) -> Behaviour:
+    """Take the request, send `raw`, close."""
+
+    async def behave(connection: Connection) -> None:
+        await connection.receive()
+        await connection.send(raw)
+
+    return behave
+
+
+def stall_after(raw: bytes) -> Behaviour:
+    """Take the request, send `raw`, then keep the line open and silent."""
+
+    async def behave(connection: Connection) -> None:
+        await connection.receive()
+        await connection.send(raw)
+        await connection.until_client_leaves()
+
+    return behave
+
+
+def answer_when(gate: asyncio.Event, raw: bytes) -> Behaviour:
+    """Take the request, and answer it only once `gate` is set."""
+
+    async def behave(connection: Connection) -> None:
+        await connection.receive()
+        await gate.wait()
+        await connection.send(raw)
+
+    return behave
+
+
+async def close_at_once(connection: Connection) -> None:
+    """Accept, and close."""
+
+
+async def stay_silent(connection: Connection) -> None:
+    """Accept, read what comes, and never answer; not even a TLS hello."""
+    await connection.until_client_leaves()
+
+
+async def close_after_request(connection: Connection) -> None:
+    """Take the request and hang up in good order."""
+    await connection.receive()
+
+
+async def reset_after_request(connection: Connection) -> None:
+    """Take the request and reset the connection."""
+    await connection.receive()
+    connection.reset()
+
+
+@asynccontextmanager
+async def faulty_server(
+    behaviour: Behaviour, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[FaultyServer]:
+    """A server on a free port of 127.0.0.1 that meets every connection with `behaviour`."""
+    server = FaultyServer()
+    playing: set[asyncio.Task[None]] = set()
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server.connections += 1
+        try:
+            await behaviour(Connection(server, reader, writer))
+        except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
+            pass  # the client has left, as some of the tests want it to
+        finally:
+            writer.close()
+
+    def on_connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(play(reader, writer))
+        playing.add(task)
+        task.add_done_callback(playing.discard)
+
+    listener = await asyncio.start_server(on_connect, "127.0.0.1", 0, ssl=tls)
+    scheme = "http" if tls is None else "https"
+    server.url = f"{scheme}://127.0.0.1:{listener.sockets[0].getsockname()[1]}/v1/video/"
+    try:
+        yield server
+    finally:
+        listener.close()
+        await asyncio.gather(*playing)
+
+
+@asynccontextmanager
+async def full_backlog() -> AsyncIterator[str]:
+    """The base URL of a port whose handshakes are never taken up: connecting to it just hangs."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        waiting = [socket.socket() for _ in range(4)]
+        try:
+            for client in waiting:
+                client.setblocking(False)
+                client.connect_ex(address)
+            yield f"http://127.0.0.1:{address[1]}/v1/video/"
+        finally:
+            for client in waiting:
+                client.close()
+
+
+def refused_url() -> str:
+    """A base URL on a port where nobody listens."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{sock.getsockname()[1]}/v1/video/"

@@ -1,0 +1,85 @@
+"""Reading a provider's JSON: nothing that it sends can break what comes after."""
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from receiver.providers.lenient_json import MAX_DEPTH, UnreadableJson, clean, read_json
+from tests.providers.any_json import any_json
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        (b"{}", {}),
+        (b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
+        (b'{"a": "\\ud800b\\u0000"}', {"a": "\ufffdb\ufffd"}),
+        (b'{"\\udfff": 1}', {"\ufffd": 1}),
+        (b'"\\ud83d\\ude00"', "\U0001f600"),
+        (b'"caf\xe9"', "caf\ufffd"),
+        (b"18446744073709551616", 18446744073709551616.0),
+        (b"9223372036854775807", 9223372036854775807),
+        (b"1" + b"0" * 400, None),
+        (b"[" * MAX_DEPTH + b"]" * MAX_DEPTH, None),
+        (b"[" * (MAX_DEPTH - 1) + b"1" + b"]" * (MAX_DEPTH - 1), None),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_what_can_be_read(raw: bytes, value: Any) -> None:
+    expected = json.loads(raw) if value is None and raw.startswith(b"[") else value
+    assert read_json(raw) == expected
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{",
+        b"{} {}",
+        b"NaN",
+        b"-Infinity",
+        b"1e309",
+        b"-1e309",
+        b"9" * 5000,
+        b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1),
+        b'{"a":' * (MAX_DEPTH + 1) + b"1" + b"}" * (MAX_DEPTH + 1),
+        b"[" * 100_000,
+        "{}".encode("utf-16"),
+    ],
+    ids=lambda raw: repr(raw[:20]),
+)
+def test_what_cannot_be_read(raw: bytes) -> None:
+    with pytest.raises(UnreadableJson):
+        read_json(raw)
+
+
+@given(st.binary())
+def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
+    with suppress(UnreadableJson):
+        read_json(raw)
+
+
+@given(any_json)
+def test_clean_leaves_nothing_that_an_encoder_refuses(value: Any) -> None:
+    cleaned = clean(value)
+    text = json.dumps(cleaned, allow_nan=False, ensure_ascii=False)
+    assert "\x00" not in json.dumps(cleaned, ensure_ascii=False)
+    text.encode()
+    assert clean(cleaned) == cleaned
+    assert read_json(text.encode()) == cleaned
+
+
+def test_clean_drops_what_is_too_deep_and_never_recurses_into_it() -> None:
+    deep: Any = "bottom"
+    for _ in range(100_000):
+        deep = [deep]
+    cleaned = clean(deep)
+    for _ in range(MAX_DEPTH):
+        (cleaned,) = cleaned
+    assert cleaned is None
+    while deep != "bottom":  # taken apart by hand: freeing it would recurse
+        (deep,) = deep

@@ -1,0 +1,198 @@
+"""What Samsar refuses, in its own words, and what reaches it of the rest."""
+
+import copy
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from receiver.providers.contract import InputFault
+from receiver.providers.samsar_input import InputRules, upstream_input
+from tests.providers.any_json import objects_with
+
+RULES = InputRules(
+    image_models=frozenset({"IMAGEN3", "FLUX1.1PRO", "TOMORROW"}),
+    video_models=frozenset({"LUMA", "KLINGIMGTOVIDPRO"}),
+)
+MOVIE = {
+    "prompt": "A heron",
+    "image_model": "IMAGEN3",
+    "video_model": "LUMA",
+    "duration": 30,
+}
+NARRATIVE = {"prompt_list": ["One", "Two"], "image_model": "IMAGEN3"}
+
+ABSENT = object()
+
+
+def changed(base: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
+    given = {**base, name: value}
+    return {key: item for key, item in given.items() if item is not ABSENT}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "detail"),
+    [
+        *[("prompt", value, "Prompt is required") for value in (ABSENT, None, "", " \n", 7, ["a"])],
+        ("prompt", "x" * 501, "Prompt is too long"),
+        *[
+            ("image_model", value, "Invalid image model")
+            for value in (ABSENT, None, "", "imagen3", "NOPE", 7, ["IMAGEN3"], {"a": 1})
+        ],
+        ("image_model", "DALLE3", "Image model is not supported for this type"),
+        *[("video_model", value, "Invalid video model") for value in (ABSENT, None, "NOPE", [1])],
+        ("video_model", "VEO", "Video model is not supported for this type"),
+        ("video_model", "RUNWAYML", "Video model is not supported for this type"),
+        *[
+            ("duration", value, "Duration is invalid")
+            for value in (
+                ABSENT,
+                None,
+                "30",
+                True,
+                0,
+                -1,
+                -0.5,
+                math.nan,
+                math.inf,
+                -math.inf,
+                [30],
+            )
+        ],
+        *[("duration", value, "Duration is too long") for value in (121, 120.01, 10**400)],
+        *[("aspect_ratio", value, "Aspect ratio is invalid") for value in (16, ["16:9"], True)],
+    ],
+    ids=lambda value: "absent" if value is ABSENT else repr(value)[:30],
+)
+def test_a_movie_s_fault(name: str, value: Any, detail: str) -> None:
+    faults = RULES.faults("create_movie", changed(MOVIE, name, value))
+    assert faults == [InputFault(f"/input/{name}", detail)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("prompt", "x" * 500),
+        ("prompt", "\U0001f426" * 500),
+        ("image_model", "TOMORROW"),
+        ("video_model", "KLINGIMGTOVIDPRO"),
+        ("duration", 120),
+        ("duration", 0.5),
+        ("aspect_ratio", "9:16"),
+        ("aspect_ratio", None),
+        ("anything_else", {"goes": ["upstream"]}),
+    ],
+)
+def test_a_movie_without_fault(name: str, value: Any) -> None:
+    given = changed(MOVIE, name, value)
+    assert RULES.faults("create_movie", given) == []
+    assert upstream_input("create_movie", given) == given
+
+
+def test_all_faults_are_told_in_the_provider_s_order() -> None:
+    assert [fault.detail for fault in RULES.faults("create_movie", {"aspect_ratio": 1})] == [
+        "Prompt is required",
+        "Invalid image model",
+        "Invalid video model",
+        "Duration is invalid",
+        "Aspect ratio is invalid",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "pointer", "detail"),
+    [
+        *[
+            ("prompt_list", value, "/input/prompt_list", "Prompt is required")
+            for value in (ABSENT, None, [], "", "\n \r\n", 7, {"0": "One"})
+        ],
+        ("prompt_list", ["One", " ", "Three"], "/input/prompt_list/1", "Prompt is required"),
+        ("prompt_list", ["One", 2], "/input/prompt_list/1", "Prompt is required"),
+        ("prompt_list", ["x"] * 21, "/input/prompt_list", "Prompt is too long"),
+        ("prompt_list", "x\n" * 21, "/input/prompt_list", "Prompt is too long"),
+        ("image_model", "SANA", "/input/image_model", "Image model is not supported for this type"),
+        ("image_model", ABSENT, "/input/image_model", "Invalid image model"),
+        ("video_model", "NOPE", "/input/video_model", "Invalid video model"),
+        ("video_model", 7, "/input/video_model", "Invalid video model"),
+        ("add_generative_video", True, "/input/video_model", "Invalid video model"),
+        (
+            "add_generative_video",
+            "yes",
+            "/input/add_generative_video",
+            "Generative video flag is invalid",
+        ),
+        ("speaker", 7, "/input/speaker", "Speaker is invalid"),
+        ("provider", "openai", "/input/provider", "Provider is invalid"),
+        ("provider", ["OPENAI"], "/input/provider", "Provider is invalid"),
+        ("aspect_ratio", 7, "/input/aspect_ratio", "Aspect ratio is invalid"),
+    ],
+    ids=lambda value: "absent" if value is ABSENT else repr(value)[:30],
+)
+def test_a_narrative_s_fault(name: str, value: Any, pointer: str, detail: str) -> None:
+    faults = RULES.faults("create_narrative", changed(NARRATIVE, name, value))
+    assert faults == [InputFault(pointer, detail)]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        NARRATIVE,
+        {**NARRATIVE, "prompt_list": ["x"] * 20},
+        {**NARRATIVE, "prompt_list": "x\n\n" * 20},
+        {**NARRATIVE, "video_model": None, "add_generative_video": False},
+        {**NARRATIVE, "video_model": "LUMA", "add_generative_video": True},
+        {**NARRATIVE, "video_model": "RUNWAYML", "add_generative_video": True},
+        {**NARRATIVE, "speaker": "alloy", "provider": "PLAYHT", "aspect_ratio": "16:9"},
+    ],
+)
+def test_a_narrative_without_fault(given: dict[str, Any]) -> None:
+    assert RULES.faults("create_narrative", given) == []
+
+
+@pytest.mark.parametrize(
+    ("prompts", "lines"),
+    [
+        ("One", ["One"]),
+        ("One\nTwo\r\nThree\rFour", ["One", "Two", "Three", "Four"]),
+        ("\n One \n\n \nTwo\n", [" One ", "Two"]),
+        ("One\u2028still one\x0bstill", ["One\u2028still one\x0bstill"]),
+        (["One\nstill one", "Two"], ["One\nstill one", "Two"]),
+    ],
+)
+def test_a_prompt_list_goes_upstream_as_an_array(prompts: Any, lines: list[str]) -> None:
+    given = {**NARRATIVE, "prompt_list": prompts, "later": 1}
+    before = copy.deepcopy(given)
+    assert upstream_input("create_narrative", given) == {**given, "prompt_list": lines}
+    assert given == before
+
+
+def test_thousands_of_blank_lines_are_no_thousands_of_faults() -> None:
+    faults = RULES.faults("create_narrative", {**NARRATIVE, "prompt_list": [""] * 100_000})
+    assert len(faults) == 21
+
+
+def test_an_unknown_kind_is_a_fault() -> None:
+    assert RULES.faults("create_opera", MOVIE) == [InputFault("/kind", "Kind is not supported")]
+
+
+NAMES = [
+    *("prompt", "prompt_list", "image_model", "video_model", "duration", "aspect_ratio"),
+    *("speaker", "provider", "add_generative_video"),
+]
+
+
+@pytest.mark.parametrize("kind", ["create_movie", "create_narrative"])
+@given(body_input=objects_with(NAMES))
+def test_any_object_is_checked_without_an_error(kind: str, body_input: dict[str, Any]) -> None:
+    for fault in RULES.faults(kind, body_input):
+        assert fault.pointer.startswith("/input/")
+        assert fault.detail
+
+
+@given(st.text())
+def test_a_string_is_judged_as_the_array_that_is_sent(prompts: str) -> None:
+    given = {**NARRATIVE, "prompt_list": prompts}
+    sent = upstream_input("create_narrative", given)
+    assert RULES.faults("create_narrative", given) == RULES.faults("create_narrative", sent)

@@ -1,0 +1,247 @@
+"""Every shape in which Samsar was seen to speak of a job, and any that it was not."""
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+
+from receiver.domain.observations import Report
+from receiver.providers.samsar_report import read_report
+from store.records import Status
+from tests.providers.any_json import objects_with
+
+LINK = "https://cdn.example/v.mp4?sig=1"
+
+NOTHING = Report(
+    status=None, word=None, progress=None, result=None, message=None, provider_request_id=None
+)
+
+
+def test_an_empty_body_says_nothing() -> None:
+    assert read_report({}) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("body", "report"),
+    [
+        pytest.param(
+            {"request_id": "r", "status": "IN_PROGRESS", "progress": 20, "message": "Working"},
+            Report(Status.IN_PROGRESS, "IN_PROGRESS", 20, None, "Working", "r"),
+            id="the contract's update",
+        ),
+        pytest.param(
+            {
+                "request_id": "r",
+                "status": "COMPLETED",
+                "result": {"videoUrl": LINK, "seconds": 30},
+                "message": "All done!",
+            },
+            Report(
+                Status.COMPLETED,
+                "COMPLETED",
+                None,
+                {"videoUrl": LINK, "seconds": 30},
+                "All done!",
+                "r",
+            ),
+            id="the contract's outcome",
+        ),
+        pytest.param(
+            {
+                "request_id": "r",
+                "session_id": "r",
+                "status": "COMPLETED",
+                "result_url": LINK,
+                "video": {"url": LINK},
+            },
+            Report(Status.COMPLETED, "COMPLETED", None, {"videoUrl": LINK}, None, "r"),
+            id="the open server's outcome",
+        ),
+        pytest.param(
+            {
+                "request_id": "r",
+                "session_id": "r",
+                "status": "FAILED",
+                "error": {"message": "Out of credits"},
+            },
+            Report(Status.FAILED, "FAILED", None, None, "Out of credits", "r"),
+            id="the open server's failure",
+        ),
+    ],
+)
+def test_shapes_seen(body: dict[str, Any], report: Report) -> None:
+    assert read_report(body) == report
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("PENDING", Status.PENDING),
+        ("in_progress", Status.IN_PROGRESS),
+        (" Completed\n", Status.COMPLETED),
+        ("FAILED", Status.FAILED),
+        ("CANCELLED", Status.CANCELLED),
+        ("canceled", Status.CANCELLED),
+        ("PAUSED", Status.IN_PROGRESS),
+        ("IMAGE_GENERATION", Status.IN_PROGRESS),
+    ],
+)
+def test_words_mean_a_status_and_are_kept(word: str, status: Status) -> None:
+    report = read_report({"status": word})
+    assert (report.status, report.word) == (status, word)
+
+
+@pytest.mark.parametrize("value", [None, "", "  ", 3, True, ["COMPLETED"], {"is": "COMPLETED"}])
+def test_what_is_no_word_is_no_status(value: Any) -> None:
+    report = read_report({"status": value})
+    assert (report.status, report.word) == (None, None)
+
+
+@pytest.mark.parametrize("value", [0, 45, 99.5, 100, 0.1])
+def test_progress(value: float) -> None:
+    assert read_report({"progress": value}).progress == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        -1,
+        100.1,
+        True,
+        False,
+        "45",
+        None,
+        math.nan,
+        math.inf,
+        [45],
+        pytest.param(10**5000, id="huge"),
+    ],
+)
+def test_what_is_no_progress(value: Any) -> None:
+    assert read_report({"progress": value}).progress is None
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"videoUrl": LINK},
+        {"result_url": LINK},
+        {"result_urls": [LINK, "https://cdn.example/second.mp4"]},
+        {"result_urls": [None, "", 7, LINK]},
+        {"video": {"url": LINK}},
+        {"url": LINK},
+        {"video_link": LINK},
+        {"videoLink": LINK},
+        {"remoteURL": LINK},
+        {"remoteURL": f"  {LINK}\n"},
+        {"videoUrl": "", "result_url": None, "url": "ftp://cdn.example/v", "remoteURL": LINK},
+    ],
+)
+def test_a_link_is_found_under_every_name(named: dict[str, Any]) -> None:
+    assert read_report(named).result == {"videoUrl": LINK}
+    inside = read_report({"result": {**named, "seconds": 30}})
+    assert inside.has_link
+    assert inside.result == {**named, "seconds": 30, "videoUrl": LINK}
+
+
+def test_a_link_beside_a_result_joins_it() -> None:
+    report = read_report({"result": {"seconds": 30, "videoUrl": None}, "result_url": LINK})
+    assert report.result == {"seconds": 30, "videoUrl": LINK}
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        None,
+        "",
+        " ",
+        7,
+        True,
+        [LINK],
+        "null",
+        "/relative.mp4",
+        "//cdn.example/v.mp4",
+        "ftp://cdn.example/v.mp4",
+        "javascript:alert(1)",
+        "https://",
+        "https:///v.mp4",
+        "https://cdn.example/\r\nSet-Cookie: a=b",
+        "https://cdn.example/\x00",
+    ],
+)
+def test_what_is_no_link(link: Any) -> None:
+    for body in ({"result": {"videoUrl": link}}, {"result_url": link}, {"video": {"url": link}}):
+        report = read_report(body)
+        assert not report.has_link, body
+        assert report.result is None
+
+
+@pytest.mark.parametrize("link", ["http://cdn.example/v", "HTTPS://cdn.example", f"{LINK}#a b.mp4"])
+def test_what_is_a_link(link: str) -> None:
+    assert read_report({"url": link}).result == {"videoUrl": link}
+
+
+@pytest.mark.parametrize("result", ["done", LINK, 7, [LINK], None, True])
+def test_a_result_that_is_no_object_is_none(result: Any) -> None:
+    assert read_report({"result": result}).result is None
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"message": "a", "error": {"message": "b"}}, "a"),
+        ({"message": "", "error": {"message": "b"}}, "b"),
+        ({"message": 7, "error": "c"}, "c"),
+        ({"error": {"message": None}, "expressGenerationError": "d"}, "d"),
+        ({"expressGenerationError": "d"}, "d"),
+        ({"message": "a\x00\ud800"}, "a\ufffd\ufffd"),
+        ({"message": {"text": "a"}, "error": ["b"], "expressGenerationError": 4}, None),
+    ],
+)
+def test_the_message(body: dict[str, Any], message: str | None) -> None:
+    assert read_report(body).message == message
+
+
+@pytest.mark.parametrize(
+    ("body", "request_id"),
+    [
+        ({"request_id": "r"}, "r"),
+        ({"request_id": 42}, "42"),
+        ({"request_id": 0}, "0"),
+        ({"session_id": "s"}, "s"),
+        ({"request_id": None, "session_id": "s"}, "s"),
+        ({"request_id": "r", "session_id": "s"}, "r"),
+        ({"request_id": "x" * 200}, "x" * 200),
+        ({"request_id": 10**199}, str(10**199)),
+        ({"request_id": 10**200}, None),
+        ({"request_id": 10**5000}, None),
+        ({"request_id": "x" * 201}, None),
+        ({"request_id": ""}, None),
+        ({"request_id": True}, None),
+        ({"request_id": 1.0}, None),
+        ({"request_id": ["r"]}, None),
+    ],
+    ids=lambda value: repr(value)[:40] if not isinstance(value, dict) else "",
+)
+def test_the_id(body: dict[str, Any], request_id: str | None) -> None:
+    assert read_report(body).provider_request_id == request_id
+
+
+NAMES = [
+    *("status", "progress", "result", "message", "error", "expressGenerationError"),
+    *("request_id", "session_id", "videoUrl", "result_url", "result_urls", "video", "url"),
+    *("video_link", "videoLink", "remoteURL"),
+]
+
+
+@given(objects_with(NAMES))
+@example({"result": {"videoUrl": "https://cdn.example/\ud800"}, "status": "\ud800"})
+def test_any_object_is_read_into_something_that_can_be_stored(body: dict[str, Any]) -> None:
+    report = read_report(body)
+    assert (report.status is None) == (report.word is None)
+    assert report.progress is None or 0 <= report.progress <= 100
+    assert report.provider_request_id is None or 1 <= len(report.provider_request_id) <= 200
+    for kept in (report.word, report.message, report.provider_request_id, report.result):
+        json.dumps(kept, ensure_ascii=False, allow_nan=False).encode()
