@@ -1,0 +1,89 @@
+"""A real HTTP server inside a running event loop: the service's own, the sandbox's, and tests'."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final, TypeAlias
+
+import uvicorn
+
+ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
+
+_BACKLOG: Final = 2048
+_KEEP_ALIVE_SECONDS: Final = 75
+"""Longer than clients and proxies keep an idle connection, so that they close it and not we."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one.
+
+    Raises:
+        OSError: the port is in use, or the address is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Named as TCP, which `socket.create_server` leaves out: asyncio turns Nagle's algorithm off for
+    # no other, and each answer on a kept connection would take 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def origin(listener: socket.socket) -> str:
+    """Where this machine reaches a listening socket, such as `http://127.0.0.1:41234`."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@asynccontextmanager
+async def serving(
+    app: ASGIApp, listener: socket.socket, *, grace: float = 0.5
+) -> AsyncIterator[None]:
+    """Serve `app`, lifespan included, on `listener` until the block is left; then close it.
+
+    Signals stay with whoever owns the loop: uvicorn's phases run one by one, without its `serve`,
+    which would take them. Requests that are under way at the end get `grace` seconds; then their
+    connections are cut, which the application sees as a client that has gone.
+
+    Raises:
+        RuntimeError: the application's lifespan did not start; uvicorn has logged why.
+    """
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+    )
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    try:
+        await server.startup(sockets=[listener])
+    except SystemExit as stop:
+        raise RuntimeError("the application did not start") from stop
+    ticking = asyncio.create_task(server.main_loop())
+    try:
+        yield
+    finally:
+        ticking.cancel()
+        with suppress(asyncio.CancelledError):
+            await ticking
+        cutting = asyncio.get_running_loop().call_later(grace, _cut_connections, server)
+        await server.shutdown(sockets=[listener])
+        cutting.cancel()
+
+
+def _cut_connections(server: uvicorn.Server) -> None:
+    for connection in list(server.server_state.connections):
+        connection.transport.abort()

@@ -1,0 +1,212 @@
+"""The provider's API, over real HTTP, without faults."""
+
+import json
+from typing import Any
+from xml.etree import ElementTree
+
+import httpx
+import pytest
+
+from tests.sandbox.conftest import HandClock, Sink, Start
+
+MOVIE_PATH = "/v1/video/create_movie"
+STATUS_PATH = "/v1/video/status"
+
+
+async def status_of(client: httpx.AsyncClient, request_id: str) -> dict[str, Any]:
+    answer = await client.get(STATUS_PATH, params={"request_id": request_id})
+    assert answer.status_code == 200
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+async def test_a_job_lives_from_pending_to_a_result_that_opens(
+    start: Start, sink: Sink, clock: HandClock, movie: dict[str, Any]
+) -> None:
+    client = await start()
+    made = await client.post(MOVIE_PATH, json={"input": movie, "webhookUrl": sink.url})
+    assert made.status_code == 200
+    request_id = made.json()["request_id"]
+    assert made.json() == {"request_id": request_id}
+    assert (await status_of(client, request_id))["status"] == "PENDING"
+
+    for progress in (25, 50, 75):
+        clock.advance(2.5)
+        told = await sink.next()
+        assert told["request_id"] == request_id
+        assert (told["status"], told["progress"]) == ("IN_PROGRESS", progress)
+        asked = await status_of(client, request_id)
+        assert (asked["status"], asked["progress"]) == ("IN_PROGRESS", progress)
+        assert "result" not in asked
+
+    clock.advance(2.5)
+    told = await sink.next()
+    asked = await status_of(client, request_id)
+    assert told == {"request_id": request_id, **asked}
+    assert (asked["status"], asked["progress"]) == ("COMPLETED", 100)
+
+    page = await client.get(asked["result"]["videoUrl"], headers={"API-KEY": ""})
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("image/svg+xml")
+    assert "sandbox" in page.headers["content-security-policy"]
+    picture = ElementTree.fromstring(page.text)
+    assert "A lighthouse & <the> sea" in " ".join(picture.itertext())
+    assert picture.attrib["viewBox"] == "0 0 360 640"
+
+
+async def test_a_status_call_never_contradicts_the_callback_that_came_before(
+    start: Start, sink: Sink, clock: HandClock, movie: dict[str, Any]
+) -> None:
+    render_seconds = 0.3
+    now = clock.monotonic()
+    assert (now + render_seconds) - now < render_seconds, "the sum has to round down"
+    client = await start(render_seconds=render_seconds)
+    made = await client.post(MOVIE_PATH, json={"input": movie, "webhookUrl": sink.url})
+    clock.advance(render_seconds)
+    told = [await sink.next() for _ in range(4)][-1]
+    assert told["status"] == "COMPLETED"
+    assert (await status_of(client, made.json()["request_id"]))["status"] == "COMPLETED"
+
+
+async def test_a_narrative_shows_every_line(
+    start: Start, clock: HandClock, movie: dict[str, Any]
+) -> None:
+    client = await start()
+    lines = ["one \x07\ud800 line", "a second line", "❤ third"]
+    made = await client.post(
+        "/v1/video/create_narrative",
+        content=(
+            b'{"input": {"image_model": "IMAGEN3", "prompt_list":'
+            b' ["one \\u0007\\ud800 line", "a second line", "\xe2\x9d\xa4 third"]}}'
+        ),
+    )
+    assert made.status_code == 200
+    clock.advance(10)
+    done = await status_of(client, made.json()["request_id"])
+    picture = ElementTree.fromstring((await client.get(done["result"]["videoUrl"])).content)
+    shown = " ".join(picture.itertext())
+    assert all(line.split()[-1] in shown for line in lines)
+    assert (await client.get("/sandbox/jobs")).json()[0]["kind"] == "create_narrative"
+
+
+async def test_a_link_lives_seven_days_and_is_renewed_by_a_status_call(
+    start: Start, clock: HandClock, movie: dict[str, Any]
+) -> None:
+    client = await start()
+    request_id = (await client.post(MOVIE_PATH, json={"input": movie})).json()["request_id"]
+    clock.advance(10)
+    link = (await status_of(client, request_id))["result"]["videoUrl"]
+    assert (await client.get(link[:-1] + "x")).status_code == 403
+    clock.advance(7 * 24 * 3600 - 1)
+    assert (await client.get(link)).status_code == 200
+    clock.advance(2)
+    assert (await client.get(link)).status_code == 403
+    renewed = (await status_of(client, request_id))["result"]["videoUrl"]
+    assert (await client.get(renewed)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, 400),
+        ({"API-KEY": ""}, 400),
+        ({"Authorization": "Bearer"}, 400),
+        ({"API-KEY": "wrong"}, 401),
+        ({"Authorization": "Bearer wrong"}, 401),
+        ({"api-key": "right"}, 404),
+        ({"Authorization": "bearer right"}, 404),
+    ],
+)
+async def test_a_key_is_asked_for(start: Start, headers: dict[str, str], expected: int) -> None:
+    client = await start(api_key="right")
+    del client.headers["API-KEY"]
+    status = await client.get(STATUS_PATH, params={"request_id": "x"}, headers=headers)
+    assert status.status_code == expected
+    assert list(status.json()) == ["message"]
+    if expected != 404:
+        assert (await client.post(MOVIE_PATH, headers=headers)).status_code == expected
+
+
+async def test_status_asks_for_a_known_id(start: Start) -> None:
+    client = await start()
+    missing = await client.get(STATUS_PATH)
+    assert (missing.status_code, missing.json()) == (
+        400,
+        {"message": "taskId query parameter is missing."},
+    )
+    unknown = await client.get(STATUS_PATH, params={"request_id": "none"})
+    assert (unknown.status_code, unknown.json()) == (404, {"message": "Request not found."})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"prompt": " "}, "Prompt is required"),
+        ({"prompt": "x" * 501}, "Prompt is too long"),
+        ({"image_model": "NONE"}, "Invalid image model"),
+        ({"image_model": "DALLE3"}, "Image model is not supported for this type"),
+        ({"video_model": None}, "Invalid video model"),
+        ({"video_model": "RUNWAYML"}, "Video model is not supported for this type"),
+        ({"duration": "30"}, "Duration is invalid"),
+        ({"duration": 121}, "Duration is too long"),
+    ],
+)
+async def test_a_bad_input_is_refused_in_the_providers_words(
+    start: Start, movie: dict[str, Any], change: dict[str, Any], message: str
+) -> None:
+    client = await start()
+    answer = await client.post(MOVIE_PATH, json={"input": movie | change})
+    assert (answer.status_code, answer.json()) == (400, {"message": message})
+    assert (await client.get("/sandbox/jobs")).json() == []
+
+
+async def test_a_bare_string_of_lines_is_taken_for_its_characters(start: Start) -> None:
+    client = await start()
+    job_input = {"image_model": "IMAGEN3", "prompt_list": "a text of more than twenty characters"}
+    answer = await client.post("/v1/video/create_narrative", json={"input": job_input})
+    assert (answer.status_code, answer.json()) == (400, {"message": "Prompt is too long"})
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"input": 1}', b'{"input": NaN}'])
+async def test_a_body_that_is_no_submission_is_refused(start: Start, body: bytes) -> None:
+    client = await start()
+    answer = await client.post(MOVIE_PATH, content=body)
+    assert answer.status_code == 400
+    assert list(answer.json()) == ["message"]
+
+
+@pytest.mark.parametrize("url", ["relative", "ftp://x/y", "http://", 5, "http://\ud800"])
+async def test_a_webhook_url_must_be_one(start: Start, movie: dict[str, Any], url: object) -> None:
+    client = await start()
+    body = '{"input": %s, "webhookUrl": %s}'
+    answer = await client.post(MOVIE_PATH, content=body % (json.dumps(movie), json.dumps(url)))
+    assert (answer.status_code, answer.json()) == (400, {"message": "Webhook URL is invalid"})
+
+
+async def test_the_pages_show_what_came_and_no_token(
+    start: Start, sink: Sink, clock: HandClock, movie: dict[str, Any]
+) -> None:
+    client = await start()
+    for _ in range(2):
+        await client.post(MOVIE_PATH, json={"input": movie, "webhookUrl": sink.url})
+    clock.advance(10)
+    for _ in range(8):
+        await sink.next()
+    assert sink.is_empty()
+
+    listing = await client.get("/sandbox/jobs")
+    first = listing.json()[0]
+    assert first["input"] == movie
+    assert first["webhookUrl"] == sink.url.removesuffix("token") + "…"
+    assert (first["status"], first["submissions"], first["callbacks_sent"]) == ("COMPLETED", 2, 4)
+    assert (await client.get("/sandbox/stats")).json() == {
+        "submissions": 2,
+        "jobs": 2,
+        "status_calls": 0,
+        "callbacks_sent": 8,
+        "callbacks_dropped": 0,
+        "callbacks_duplicated": 0,
+    }
+    assert "/sandbox/jobs" in (await client.get("/")).text
+    assert list((await client.get("/nowhere")).json()) == ["message"]
+    assert (await client.get(MOVIE_PATH)).status_code == 405

@@ -1,0 +1,48 @@
+"""The sandbox without sockets, as a simulation in virtual time drives it."""
+
+import asyncio
+from typing import Any
+
+import httpx
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from receiver.sandbox.app import create_app
+from receiver.sandbox.rules import SandboxRules
+from tests.sandbox.conftest import INPUT_RULES, HandClock
+
+
+async def test_hours_of_rendering_pass_at_once(clock: HandClock, movie: dict[str, Any]) -> None:
+    told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+
+    async def take(request: Request) -> Response:
+        told.put_nowait(await request.json())
+        return Response()
+
+    receiver = Starlette(routes=[Route("/hook", take, methods=["POST"])])
+    app = create_app(
+        SandboxRules(render_seconds=7200, seed=1),
+        clock,
+        "http://sandbox",
+        None,
+        INPUT_RULES,
+        callback_transport=httpx.ASGITransport(receiver),
+    )
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app),
+            base_url="http://sandbox/v1/video/",
+            headers={"API-KEY": "any"},
+        ) as client,
+    ):
+        body = {"input": movie, "webhookUrl": "http://receiver/hook"}
+        made = await client.post("create_movie", json=body)
+        for expected in (25, 50, 75, 100):
+            clock.advance(1800)
+            callback = await told.get()
+            assert callback["progress"] == expected
+            status = await client.get("status", params=made.json())
+            assert callback == {**made.json(), **status.json()}
