@@ -1,0 +1,103 @@
+"""Who asks: an API key in a header, looked up in memory and only now and then in the store."""
+
+import hashlib
+from dataclasses import dataclass
+
+from starlette.types import Scope
+
+from receiver.clock import Clock
+from receiver.http_api.errors import Problem
+from receiver.metrics import Metrics
+from store.contract import Store
+from store.records import ApiKey
+
+CACHE_SECONDS = 2.0
+"""A key is looked up anew after this: a revocation works within five seconds (contract 3)."""
+CACHE_KEYS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The user behind a request, and the key that it came with."""
+
+    user_id: int
+    user: str
+    key_hash: str
+    admin: bool
+
+
+def hash_key(key: str) -> str:
+    """A key as the store knows it: SHA-256, hexadecimal."""
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+class Authenticator:
+    """Finds the caller of a request."""
+
+    def __init__(self, store: Store, clock: Clock, metrics: Metrics) -> None:
+        self._store = store
+        self._clock = clock
+        self._metrics = metrics
+        self._cache: dict[str, tuple[float, Caller | None]] = {}
+
+    async def caller(self, scope: Scope) -> Caller:
+        """The caller that a request's headers name.
+
+        Raises:
+            Problem: 400 without a key, 401 with one that is unknown or revoked.
+            StoreUnavailable: it cannot be looked up.
+        """
+        key = _given_key(scope)
+        if not key:
+            self._metrics.logins_refused.labels("missing").inc()
+            raise Problem(
+                400,
+                "api_key_missing",
+                "Send your key in the header API-KEY, or as Authorization: Bearer KEY.",
+            )
+        caller = await self.known(hash_key(key))
+        if caller is None:
+            self._metrics.logins_refused.labels("unknown").inc()
+            raise unauthorized()
+        return caller
+
+    async def known(self, key_hash: str) -> Caller | None:
+        """The caller of a key that is neither unknown nor revoked, as of some seconds ago."""
+        now = self._clock.monotonic()
+        cached = self._cache.get(key_hash)
+        if cached is not None and now < cached[0]:
+            return cached[1]
+        key = await self._store.keys.find(key_hash)
+        caller = None if key is None else _caller(key)
+        if len(self._cache) >= CACHE_KEYS:
+            self._cache.clear()
+        self._cache[key_hash] = (now + CACHE_SECONDS, caller)
+        return caller
+
+
+def unauthorized() -> Problem:
+    """A key, or a ticket, that opens nothing."""
+    return Problem(
+        401,
+        "unauthorized",
+        "The API key is unknown or revoked.",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
+def _caller(key: ApiKey) -> Caller | None:
+    if key.revoked_at is not None:
+        return None
+    return Caller(key.user_id, key.user, key.hash, key.admin)
+
+
+def _given_key(scope: Scope) -> str:
+    bearer = ""
+    for name, value in scope["headers"]:
+        if name == b"api-key":
+            return str(value.decode("latin-1").strip())
+        if name == b"authorization":
+            scheme, _, key = value.decode("latin-1").partition(" ")
+            if scheme.lower() == "bearer":
+                bearer = key.strip()
+    return bearer

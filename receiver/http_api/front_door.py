@@ -1,0 +1,110 @@
+"""The one ASGI application around every route: request ids, errors, counting, the access log."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+import structlog
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from receiver.http_api.body import ClientGone
+from receiver.http_api.errors import Problem, as_problem, unexpected
+from receiver.http_api.parts import Credential, Parts
+from receiver.http_api.table import Row
+
+log = structlog.get_logger()
+
+_SANE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_NO_ROUTE: Final = "none"
+
+
+class FrontDoor:
+    """Serves the route table."""
+
+    def __init__(self, parts: Parts, table: Iterable[Row]) -> None:
+        self._parts = parts
+        self._router = Router(list(_routes(parts, table)), redirect_slashes=False, default=_nowhere)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            # The lifespan is the composition root's, and there are no WebSockets.
+            return
+        parts = self._parts
+        clock = parts.core.clock
+        began = clock.monotonic()
+        request_id = _request_id(scope) or parts.core.ids.new("req", clock.now()).encode()
+        status = 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id.decode("ascii")):
+            try:
+                await self._router(scope, receive, answer)
+            except ClientGone:
+                status = status or 499  # as nginx counts a client that hung up; nothing is sent
+            except Exception as error:
+                problem = as_problem(error)
+                if problem is None or problem.status >= 500:
+                    log.error("request failed", exc_info=error)
+                if not status:
+                    await (problem or unexpected()).response()(scope, receive, answer)
+            seconds = clock.monotonic() - began
+            route = scope.get("route_template", _NO_ROUTE)
+            parts.core.metrics.count_request(route, scope["method"], status, seconds)
+            log.info(
+                "request",
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                ms=round(seconds * 1_000, 1),
+            )
+
+
+def _request_id(scope: Scope) -> bytes | None:
+    """The client's own id, where it is one that a log line can hold."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _SANE_ID.fullmatch(value):
+            return bytes(value)
+    return None
+
+
+def _routes(parts: Parts, table: Iterable[Row]) -> Iterable[Route]:
+    by_path: dict[str, dict[str, ASGIApp]] = {}
+    for row in table:
+        methods = by_path.setdefault(row.path, {})
+        methods[row.method] = row.endpoint(parts)
+        if row.method == "GET" and row.credential is not Credential.STREAM:
+            methods["HEAD"] = methods["GET"]
+    for path, methods in by_path.items():
+        yield Route(path, _ByMethod(path, methods), methods=None)
+
+
+class _ByMethod:
+    """The operations of one path: another method is 405, naming all of them."""
+
+    def __init__(self, path: str, endpoints: dict[str, ASGIApp]) -> None:
+        self._path = path
+        self._endpoints = endpoints
+        self._allow = ", ".join(sorted(endpoints))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["route_template"] = self._path
+        endpoint = self._endpoints.get(scope["method"])
+        if endpoint is None:
+            raise Problem(
+                405,
+                "method_not_allowed",
+                f"This address takes {self._allow}.",
+                headers={"Allow": self._allow},
+            )
+        await endpoint(scope, receive, send)
+
+
+async def _nowhere(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    raise Problem(404, "unknown_path", "There is nothing at this address.")

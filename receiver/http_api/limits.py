@@ -1,0 +1,43 @@
+"""How much one caller may ask for."""
+
+from receiver.clock import Clock
+from receiver.http_api.errors import Problem
+from receiver.setting_values import Rate
+
+_REMEMBERED = 50_000
+
+
+class RateLimit:
+    """A token bucket for each caller, kept as one number: the generic cell rate algorithm.
+
+    (ITU-T I.371.) A bucket holds `rate.count` requests and fills within `rate.seconds`.
+    """
+
+    def __init__(self, rate: Rate | None, clock: Clock) -> None:
+        self._clock = clock
+        self._rate = rate
+        self._gap = rate.seconds / rate.count if rate else 0.0
+        self._arrivals: dict[str, float] = {}
+
+    def take(self, who: str) -> None:
+        """Count one request.
+
+        Raises:
+            Problem: 429, with the seconds until the next one is free.
+        """
+        if self._rate is None:
+            return
+        now = self._clock.monotonic()
+        due = max(self._arrivals.get(who, now), now)
+        wait = due + self._gap - self._rate.seconds - now
+        if wait > 1e-9:
+            raise Problem(
+                429,
+                "rate_limited",
+                f"More than {self._rate.count} requests in {self._rate.seconds:g} seconds."
+                f" Wait {wait:.1f} seconds.",
+                headers={"Retry-After": str(int(wait) + 1)},
+            )
+        if len(self._arrivals) >= _REMEMBERED:
+            self._arrivals = {who: at for who, at in self._arrivals.items() if at > now}
+        self._arrivals[who] = due + self._gap

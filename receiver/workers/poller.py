@@ -1,0 +1,121 @@
+"""Asks providers how jobs stand: claims that wait to be confirmed first, then whoever is due.
+
+One rate and one number of calls at once hold for all of them. A call that an open breaker refuses
+is an answer like any other ("no answer can be had"), so gaps, timeouts and deadlines go on by the
+same rules while a provider is away.
+"""
+
+import asyncio
+
+import structlog
+
+from receiver.actions.core import Core
+from receiver.actions.observe_job import observe_job
+from receiver.domain.breaker import Breaker
+from receiver.domain.observations import Polled, StatusAnswer, StatusUnavailable
+from receiver.domain.pace import Pace
+from receiver.streams.hub import Hub
+from receiver.workers.worker import Flight
+from store.errors import NotFound
+from store.records import Job, Lane, Millis
+
+LEASE: Millis = 30_000
+"""How long a job is held for one call: longer than a call and its writing take."""
+DRAIN_SECONDS = 2.0
+SAFETY_SECONDS = 1.0
+
+log = structlog.get_logger()
+
+
+class Poller:
+    """The worker that makes every callback dispensable."""
+
+    name = "poller"
+
+    def __init__(self, core: Core, hub: Hub, holder: str, rate: float, at_once: int) -> None:
+        """`rate` in calls a second."""
+        self._core = core
+        self._bell = hub.lasting_bell(Lane.CONFIRM, Lane.POLL)
+        self._holder = holder
+        self._pace = Pace(rate)
+        self._flight = Flight(at_once)
+        self._breakers = {name: Breaker() for name in core.providers}
+
+    async def run_once(self) -> int:
+        """Begin the status calls that are due, within the pace; how many."""
+        begun = 0
+        for lane in (Lane.CONFIRM, Lane.POLL):
+            begun += await self._begin(lane)
+        return begun
+
+    async def idle(self) -> None:
+        if not self._flight.free:
+            await self._flight.landing()
+            return
+        pause = self._pace.wait(self._core.clock.monotonic())
+        if pause > 0:
+            await self._core.clock.sleep(pause)
+            return
+        now = self._core.clock.now()
+        dues = [await self._core.store.jobs.next_due(lane) for lane in (Lane.CONFIRM, Lane.POLL)]
+        waits = [(due - now) / 1_000 for due in dues if due is not None]
+        await self._bell.wait(max(0.01, min([SAFETY_SECONDS, *waits])))
+
+    async def stop(self) -> None:
+        """A call that is cut off has changed nothing: its job is due again when its hold ends."""
+        await self._flight.drain(DRAIN_SECONDS)
+
+    async def drain(self) -> None:
+        """Wait for every call that has begun."""
+        await self._flight.drain()
+
+    async def _begin(self, lane: Lane) -> int:
+        clock = self._core.clock
+        room = min(self._flight.free, self._pace.free(clock.monotonic()))
+        if room <= 0:
+            return 0
+        now = clock.now()
+        jobs = await self._core.store.jobs.lease_due(lane, now, now + LEASE, self._holder, room)
+        for job in jobs:
+            self._pace.take(clock.monotonic())
+            self._flight.begin(self._poll(job), f"poll {job.id}")
+        return len(jobs)
+
+    async def _poll(self, job: Job) -> None:
+        asked_at = self._core.clock.now()
+        try:
+            answer = await self._ask(job)
+            await observe_job(self._core, job.id, Polled(asked_at, answer))
+        except NotFound:
+            return  # removed meanwhile
+        except asyncio.CancelledError:
+            await self._core.store.jobs.release(self._holder, [job.id])
+            raise
+
+    async def _ask(self, job: Job) -> StatusAnswer:
+        provider = self._core.providers.get(job.provider)
+        if provider is None or job.provider_request_id is None:
+            return StatusUnavailable(f"no provider {job.provider} runs here")
+        breaker = self._breakers[job.provider]
+        monotonic = self._core.clock.monotonic
+        if not breaker.allows(monotonic()):
+            return self._count(job, StatusUnavailable("the breaker is open"), "breaker_open")
+        try:
+            answer = await provider.status(job.provider_request_id)
+        except BaseException:
+            breaker.abandoned()
+            raise
+        if isinstance(answer, StatusUnavailable):
+            breaker.failed(monotonic(), by_credentials=answer.by_credentials)
+            log.warning("a status call failed", job=job.id, reason=answer.reason)
+            refused = self._core.metrics.credentials_refused.labels(job.provider)
+            refused.set(answer.by_credentials)
+        else:
+            breaker.succeeded()
+            self._core.metrics.credentials_refused.labels(job.provider).set(0)
+        self._core.metrics.set_breaker(job.provider, breaker.state)
+        return self._count(job, answer, type(answer).__name__)
+
+    def _count(self, job: Job, answer: StatusAnswer, outcome: str) -> StatusAnswer:
+        self._core.metrics.polls.labels(job.provider, outcome).inc()
+        return answer

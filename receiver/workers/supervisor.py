@@ -1,0 +1,66 @@
+"""Keeps the workers running: one that fails is begun again, and the others go on."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+import structlog
+
+from receiver.clock import Clock
+from receiver.metrics import Metrics
+from receiver.workers.worker import Worker
+from store.errors import StoreUnavailable
+
+RESTART_SECONDS = (0.5, 30.0)
+"""The pause after a failure: it doubles from the first to the second."""
+
+log = structlog.get_logger()
+
+
+class Supervisor:
+    """Runs each worker's loop in a task of its own."""
+
+    def __init__(self, workers: Sequence[Worker], clock: Clock, metrics: Metrics) -> None:
+        self._workers = workers
+        self._clock = clock
+        self._metrics = metrics
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin."""
+        for worker in self._workers:
+            self.keep_running(worker.name, partial(_loop, worker))
+
+    def keep_running(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
+        """Run `loop`, and again whenever it fails, until `stop`."""
+        self._tasks.append(asyncio.create_task(self._keep_running(name, loop), name=name))
+
+    async def stop(self) -> None:
+        """End the loops, then let each worker end what it has under way."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(worker.stop() for worker in self._workers))
+
+    async def _keep_running(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
+        shortest, longest = RESTART_SECONDS
+        pause = shortest
+        while True:
+            began = self._clock.monotonic()
+            try:
+                await loop()
+            except StoreUnavailable as error:
+                log.warning("worker waits for the store", worker=name, reason=str(error))
+            except Exception as error:
+                log.error("worker failed", worker=name, exc_info=error)
+            self._metrics.worker_failures.labels(name).inc()
+            if self._clock.monotonic() - began > longest:
+                pause = shortest
+            await self._clock.sleep(pause)
+            pause = min(pause * 2, longest)
+
+
+async def _loop(worker: Worker) -> None:
+    while True:
+        if not await worker.run_once():
+            await worker.idle()
