@@ -64,7 +64,6 @@ class Samsar:
         submit_timeout: float = 60.0,
         connect_timeout: float = 10.0,
         status_timeout: float = 15.0,
-        max_submissions: int = 100,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """Take the operator's values; nothing is connected yet.
@@ -72,10 +71,9 @@ class Samsar:
         Args:
             clock: what a `Retry-After` date is measured against.
             api_key: sent in `auth_header`; as `Bearer KEY` where that is `Authorization`.
-            submit_timeout: seconds for one submission, from the free connection to the last byte.
-            connect_timeout: seconds of it for a free connection, and for the connect with TLS.
+            submit_timeout: seconds for one submission, from connecting to the last byte.
+            connect_timeout: seconds of it for the connect, TLS included.
             status_timeout: seconds for one status call, likewise.
-            max_submissions: how many may be under way at once.
             tls: whom to trust; by default the authorities that httpx ships.
 
         Raises:
@@ -100,29 +98,22 @@ class Samsar:
         }
         tls = tls or httpx.create_ssl_context(trust_env=False)
 
-        def client(total: float, limits: httpx.Limits) -> httpx.AsyncClient:
-            connect = min(connect_timeout, total)
+        def client(total: float) -> httpx.AsyncClient:
             return httpx.AsyncClient(
                 base_url=base_url,
                 headers=headers,
                 verify=tls,
                 trust_env=False,
                 follow_redirects=False,
-                timeout=httpx.Timeout(total, connect=connect, pool=connect),
-                limits=limits,
+                timeout=httpx.Timeout(total, connect=min(connect_timeout, total)),
+                limits=httpx.Limits(max_keepalive_connections=0),
             )
 
-        # A kept connection that the server closes just as it is used again looks like a submission
-        # that may have arrived. A status call can simply be made again, so its connection is kept;
-        # how many there are at once is the poller's to say.
-        self._submissions = client(
-            submit_timeout,
-            httpx.Limits(max_connections=max_submissions, max_keepalive_connections=0),
-        )
-        self._statuses = client(
-            status_timeout,
-            httpx.Limits(max_connections=None, max_keepalive_connections=10),
-        )
+        # One for each call, sharing what is dear to make (trust). A kept connection that the server
+        # closes just as it is used again looks like a submission that may have arrived, and
+        # httpcore's pool (1.0.9) loses a place for good when a request is cancelled by asyncio
+        # itself, as every timeout of ours is: in time it would run dry.
+        self._client = client
 
     def check(self, kind: str, body_input: Mapping[str, Any]) -> list[InputFault]:
         """What the provider would refuse of `input`, the fault that it tells first at the front."""
@@ -142,16 +133,17 @@ class Samsar:
             "create_narrative": self._paths.create_narrative,
         }[kind]
         wire = _Wire()
-        request = self._submissions.build_request(
-            "POST",
-            path,
-            # Escaped, so that no text can fail to encode.
-            content=json.dumps(body, allow_nan=False, separators=(",", ":")),
-            headers={"Content-Type": "application/json"},
-            extensions={"trace": wire},
-        )
         try:
-            answer = await _call(self._submissions, request, self._submit_timeout)
+            async with self._client(self._submit_timeout) as client:
+                request = client.build_request(
+                    "POST",
+                    path,
+                    # Escaped, so that no text can fail to encode.
+                    content=json.dumps(body, allow_nan=False, separators=(",", ":")),
+                    headers={"Content-Type": "application/json"},
+                    extensions={"trace": wire},
+                )
+                answer = await _call(client, request, self._submit_timeout)
         except Exception as error:  # noqa: BLE001 - what has happened decides, whatever says so
             reason = _in_words(error, self._submit_timeout)
             return SubmitAmbiguous(reason) if wire.may_have_sent else SubmitNotSent(reason)
@@ -178,14 +170,15 @@ class Samsar:
 
     async def status(self, provider_request_id: str) -> StatusAnswer:
         """Ask how a job stands."""
-        request = self._statuses.build_request(
-            "GET",
-            self._paths.status,
-            params={"request_id": provider_request_id},
-            extensions={"trace": _Wire()},
-        )
         try:
-            answer = await _call(self._statuses, request, self._status_timeout)
+            async with self._client(self._status_timeout) as client:
+                request = client.build_request(
+                    "GET",
+                    self._paths.status,
+                    params={"request_id": provider_request_id},
+                    extensions={"trace": _Wire()},
+                )
+                answer = await _call(client, request, self._status_timeout)
         except Exception as error:  # noqa: BLE001 - whatever it is, no answer could be had
             return StatusUnavailable(_in_words(error, self._status_timeout))
         match answer.status_code:
@@ -202,9 +195,7 @@ class Samsar:
         return read_retry_after(answer.retry_after, self._clock.now())
 
     async def close(self) -> None:
-        """Close all connections; the caller has ended its calls before."""
-        await self._submissions.aclose()
-        await self._statuses.aclose()
+        """Nothing is kept open between calls."""
 
 
 class _Wire:
@@ -294,8 +285,6 @@ def _status_report(answer: _Answer) -> StatusAnswer:
 
 def _in_words(error: Exception, timeout: float) -> str:
     match error:
-        case httpx.PoolTimeout():
-            return "no connection was free"
         case httpx.ConnectTimeout():
             return "connecting took too long"
         case httpx.ConnectError():

@@ -137,19 +137,24 @@ async def test_the_whole_call_is_bounded(raw: bytes) -> None:
     assert len(server.bodies) == 1
 
 
-async def test_a_connection_is_kept_between_calls() -> None:
-    async def answer_all(connection: Connection) -> None:
-        while True:
-            await connection.receive()
-            await connection.send(http_answer(200, b'{"status": "PENDING"}'))
+async def test_cancelled_calls_cost_no_place_for_good() -> None:
+    """A shared pool would lose one now and then, and in time answer nothing any more."""
+
+    async def answer_late(connection: Connection) -> None:
+        await connection.receive()
+        await asyncio.sleep(0.01)
+        await connection.send(http_answer(200, b'{"status": "PENDING"}'))
 
     async with (
-        faulty_server(answer_all) as server,
+        faulty_server(answer_late) as server,
         samsar(server.url) as provider,
     ):
-        for _ in range(3):
-            assert isinstance(await provider.status("up-1"), StatusReport)
-    assert (server.connections, len(server.bodies)) == (1, 3)
+        calls = [asyncio.create_task(provider.status("up-1")) for _ in range(150)]
+        for index, call in enumerate(calls):
+            asyncio.get_running_loop().call_later(index * 0.0004, call.cancel)
+        await asyncio.gather(*calls, return_exceptions=True)
+        later = await asyncio.gather(*(provider.status("up-1") for _ in range(120)))
+    assert all(isinstance(said, StatusReport) for said in later)
 
 
 async def test_a_cancelled_call_is_cancelled() -> None:

@@ -318,21 +318,6 @@ async def test_a_tls_handshake_that_hangs_is_not_sent(
     assert server.connections == 1
 
 
-async def test_no_free_connection_is_not_sent() -> None:
-    gate = asyncio.Event()
-    async with (
-        faulty_server(answer_when(gate, http_answer(200, ACCEPTED))) as server,
-        samsar(server.url, max_submissions=1, connect_timeout=SHORT) as provider,
-    ):
-        first = asyncio.create_task(provider.submit("create_movie", INPUT, CALLBACK))
-        await server.received.wait()
-        second = await provider.submit("create_movie", INPUT, CALLBACK)
-        gate.set()
-        assert await first == SubmitAccepted("up-1")
-    assert second == SubmitNotSent("no connection was free")
-    assert len(server.bodies) == 1
-
-
 # --- what the network does, once bytes may have left ------------------------------------------
 
 

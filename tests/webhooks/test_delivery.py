@@ -1,0 +1,341 @@
+"""One POST to every kind of host, over real sockets on this machine."""
+
+import asyncio
+import random
+import time
+import tracemalloc
+from collections.abc import Sequence
+from ipaddress import ip_address, ip_network
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from standardwebhooks import Webhook
+
+from receiver.clock import SystemClock
+from receiver.webhooks.delivery import LONGEST_EXCERPT, Attempt, Courier
+from receiver.webhooks.network import LONGEST_ANSWER
+from receiver.webhooks.resolver import NoAddress
+from receiver.webhooks.signing import new_secret, sign
+from receiver.webhooks.targets import IPAddress
+from tests.webhooks.sinks import (
+    THIS_MACHINE,
+    Behaviour,
+    Sink,
+    answering,
+    flooding,
+    hanging,
+    resetting,
+    sink,
+)
+
+BODY = b'{"request_id":"job_1"}'
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+ALLOWED = [ip_network("127.0.0.1/32"), ip_network("127.0.1.0/24"), ip_network("::1/128")]
+SHORT = 0.4
+"""Seconds, where running into the timeout is what a test is about."""
+
+
+class Names:
+    """A name service that answers from a script; the last answer of a name stays."""
+
+    def __init__(self, **answers: Sequence[Sequence[str]]) -> None:
+        self._answers = {name: list(script) for name, script in answers.items()}
+        self.asked: list[str] = []
+
+    async def resolve(self, host: str) -> Sequence[IPAddress]:
+        self.asked.append(host)
+        script = self._answers.get(host.partition(".")[0], [[]])
+        addresses = script.pop(0) if len(script) > 1 else script[0]
+        if not addresses:
+            raise NoAddress
+        return [ip_address(address) for address in addresses]
+
+
+def courier_with(names: Names) -> Courier:
+    return Courier(names.resolve, SystemClock(), allow_http=True, allow_nets=ALLOWED)
+
+
+@pytest.fixture
+def courier() -> Courier:
+    return courier_with(Names(hooks=[["127.0.0.1"]]))
+
+
+async def deliver(
+    courier: Courier, server: Sink, *, host: str | None = None, timeout: float = 5
+) -> Attempt:
+    url = f"http://{host or server.host}:{server.port}/hook?x=1"
+    return await courier.deliver(url, {"Content-Type": "application/json"}, BODY, timeout)
+
+
+# --- what is sent, and what is kept of the answer -------------------------------------------------
+
+
+async def test_a_signed_message_arrives_as_it_was_signed(courier: Courier) -> None:
+    secret = new_secret(bytes(32))
+    headers = sign([secret], "msg_1", time.time_ns() // 1_000_000, BODY)
+    async with sink(answering(OK)) as server:
+        url = f"http://Hooks.example:{server.port}/hook?x=1"
+        attempt = await courier.deliver(url, headers, BODY, 5)
+    assert (attempt.status_code, attempt.error, attempt.response_excerpt) == (200, None, b"ok")
+    assert not attempt.connect_failure
+    assert 0 <= attempt.duration_ms < 5000
+    head, _, body = server.requests[0].partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    assert lines[0] == "POST /hook?x=1 HTTP/1.1"
+    sent = dict(line.split(": ", 1) for line in lines[1:])
+    assert sent["Host"] == f"hooks.example:{server.port}"
+    Webhook(secret).verify(body, sent)
+
+
+async def test_host_of_an_ipv6_literal_has_brackets(courier: Courier) -> None:
+    async with sink(answering(OK), host="::1") as server:
+        attempt = await deliver(courier, server, host="[::1]")
+    assert attempt.status_code == 200
+    assert f"Host: [::1]:{server.port}\r\n".encode() in server.requests[0]
+
+
+@pytest.mark.parametrize("code", [200, 204, 299, 300, 400, 404, 410, 429, 500, 503, 599, 999])
+async def test_the_status_is_told_as_it_is(courier: Courier, code: int) -> None:
+    async with sink(
+        answering(f"HTTP/1.1 {code} X\r\nContent-Length: 0\r\n\r\n".encode())
+    ) as server:
+        attempt = await deliver(courier, server)
+    assert (attempt.status_code, attempt.error) == (code, None)
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_an_answer_and_is_not_followed(courier: Courier, code: int) -> None:
+    async with sink(answering(OK)) as elsewhere:
+        location = f"Location: http://127.0.0.1:{elsewhere.port}/\r\nContent-Length: 0\r\n\r\n"
+        answer = f"HTTP/1.1 {code} Moved\r\n{location}".encode()
+        async with sink(answering(answer)) as server:
+            attempt = await deliver(courier, server)
+    assert (attempt.status_code, attempt.error) == (code, None)
+    assert (server.connections, elsewhere.connections) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("value", "wait"),
+    [("7", 7000), ("0", 0), ("999999999", 86_400_000), ("soon", None), ("9" * 5000, 86_400_000)],
+)
+async def test_retry_after(courier: Courier, value: str, wait: int | None) -> None:
+    answer = f"HTTP/1.1 503 X\r\nretry-AFTER: {value}\r\nContent-Length: 0\r\n\r\n".encode()
+    async with sink(answering(answer)) as server:
+        attempt = await deliver(courier, server)
+    assert attempt.retry_after_ms == wait
+
+
+async def test_proxies_of_the_environment_are_ignored(
+    courier: Courier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with sink(answering(OK)) as proxy, sink(answering(OK)) as server:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        await deliver(courier, server)
+    assert (proxy.connections, server.connections) == (0, 1)
+
+
+# --- connections ----------------------------------------------------------------------------------
+
+
+async def test_each_attempt_has_a_connection_of_its_own_and_closes_it(courier: Courier) -> None:
+    async with sink(answering(OK, keep=True)) as server:
+        for _ in range(3):
+            assert (await deliver(courier, server)).status_code == 200
+        await server.empty.wait()
+    assert server.connections == 3
+    assert b"\r\nConnection: close\r\n" in server.requests[0]
+
+
+async def test_nobody_listens(courier: Courier) -> None:
+    async with sink(answering(OK)) as server:
+        pass
+    attempt = await deliver(courier, server)
+    assert (attempt.status_code, attempt.error) == (None, "connect_failed")
+    assert attempt.connect_failure
+
+
+async def test_a_name_without_an_address(courier: Courier) -> None:
+    attempt = await courier.deliver("https://nowhere.example/", {}, BODY, 5)
+    assert (attempt.error, attempt.connect_failure) == ("no_address", True)
+
+
+@pytest.mark.allow_hosts(THIS_MACHINE)
+async def test_the_next_address_is_tried_and_a_name_with_many_is_not_a_port_scan() -> None:
+    dead = [f"127.0.1.{n}" for n in range(1, 9)]
+    names = Names(two=[[dead[0], "127.0.0.1"]], many=[[*dead, "127.0.0.1"]])
+    courier = courier_with(names)
+    async with sink(answering(OK)) as server:
+        assert (await deliver(courier, server, host="two.example")).status_code == 200
+        assert (await deliver(courier, server, host="many.example")).error == "connect_failed"
+    assert server.connections == 1
+
+
+async def test_cancelling_an_attempt_cancels_it_and_leaves_no_connection(courier: Courier) -> None:
+    async with sink(hanging(b"")) as server:
+        task = asyncio.create_task(deliver(courier, server))
+        await server.reached.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await server.empty.wait()
+
+
+async def test_attempts_that_run_out_of_time_at_any_moment_leave_nothing_behind() -> None:
+    """Played against a pool of httpcore's, this costs it slots for good (httpcore 1.0.9)."""
+    chance = random.Random(1)
+
+    async def slow(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for piece in (OK[:20], OK[20:]):
+            await asyncio.sleep(chance.random() * 0.01)
+            writer.write(piece)
+
+    courier = courier_with(Names(hooks=[["127.0.0.1"]]))
+    async with sink(slow) as server:
+        for _ in range(10):
+            attempts = await asyncio.gather(
+                *(
+                    deliver(courier, server, host="hooks.example", timeout=chance.random() * 0.03)
+                    for _ in range(20)
+                )
+            )
+            assert {attempt.error for attempt in attempts} <= {None, "timeout"}
+        assert (await deliver(courier, server)).status_code == 200
+        await server.empty.wait()
+
+
+# --- hostile answers ------------------------------------------------------------------------------
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+
+FAILURES: dict[str, tuple[Behaviour, str]] = {
+    "reset": (resetting, "reset"),
+    "closed without a word": (answering(b""), "bad_answer"),
+    "closed in the head": (answering(HEAD + b"X-A: b\r\n"), "bad_answer"),
+    "rubbish": (answering(b"\x00\x01\x02 not HTTP at all\r\n\r\n"), "bad_answer"),
+    "another protocol": (answering(b"220 mail ESMTP\r\n"), "bad_answer"),
+    "TLS on a plain port": (answering(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n"), "bad_answer"),
+    "a status of letters": (answering(b"HTTP/1.1 abc OK\r\n\r\n"), "bad_answer"),
+    "a status of five digits": (answering(b"HTTP/1.1 20000 OK\r\n\r\n"), "bad_answer"),
+    "a head with NUL": (answering(HEAD + b"X: \x00\r\n\r\n"), "bad_answer"),
+    "a length of letters": (answering(HEAD + b"Content-Length: x\r\n\r\n"), "bad_answer"),
+    "a length too long to read": (
+        answering(HEAD + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n"),
+        "bad_answer",
+    ),
+    "two lengths": (
+        answering(HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nok"),
+        "bad_answer",
+    ),
+    "an upgrade that nobody asked for": (
+        answering(b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"),
+        "bad_answer",
+    ),
+    "an unknown coding": (answering(HEAD + b"Transfer-Encoding: x\r\n\r\n"), "bad_answer"),
+    "endless status line": (flooding(b"HTTP/1.1 200 ", b"x" * 8192), "answer_too_long"),
+    "endless headers": (flooding(HEAD, b"X-A: " + b"b" * 80 + b"\r\n"), "answer_too_long"),
+    "one endless header": (flooding(HEAD + b"X-A: ", b"b" * 8192), "answer_too_long"),
+    "endless folding": (flooding(HEAD + b"X-A: b\r\n", b" c\r\n"), "answer_too_long"),
+    "endless interim answers": (flooding(b"", b"HTTP/1.1 100 \r\n\r\n"), "answer_too_long"),
+    "endless blank lines": (flooding(b"", b"\r\n" * 100), "bad_answer"),
+    "endless rubbish": (flooding(b"", b"\x00" * 65536), "bad_answer"),
+    "nothing": (hanging(b""), "timeout"),
+    "half a head": (hanging(HEAD), "timeout"),
+    "an interim answer, then nothing": (hanging(b"HTTP/1.1 102 X\r\n\r\n"), "timeout"),
+}
+
+DECIDED: dict[str, tuple[Behaviour, bytes]] = {
+    "no body": (answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), b""),
+    "a body without a length": (answering(HEAD + b"\r\nok"), b"ok"),
+    "HTTP/1.0": (answering(b"HTTP/1.0 200 OK\r\n\r\nok"), b"ok"),
+    "no reason phrase": (answering(b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok"), b"ok"),
+    "interim answers first": (answering(b"HTTP/1.1 103 X\r\n\r\n" * 9 + OK), b"ok"),
+    "more than its length": (answering(OK + b"rubbish"), b"ok"),
+    "less than its length": (answering(HEAD + b"Content-Length: 9\r\n\r\nok"), b"ok"),
+    "a drip": (hanging(HEAD + b"Content-Length: 9\r\n\r\nok"), b"ok"),
+    "bad chunks": (answering(HEAD + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n"), b""),
+    "a bomb, unopened": (
+        answering(HEAD + b"Content-Encoding: gzip\r\n\r\n\x1f\x8b\x08"),
+        b"\x1f\x8b\x08",
+    ),
+    "gigabytes": (flooding(HEAD + b"\r\n", b"x" * 65536), b"x" * LONGEST_EXCERPT),
+    "gigabytes, announced": (
+        flooding(HEAD + b"Content-Length: 99999999999999\r\n\r\n", b"x" * 65536),
+        b"x" * LONGEST_EXCERPT,
+    ),
+    "endless tiny chunks": (
+        flooding(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n" * 1000),
+        b"x" * LONGEST_EXCERPT,
+    ),
+    "endless trailers": (
+        flooding(HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n", b"X-A: b\r\n" * 99),
+        b"ok",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+async def test_an_answer_without_a_status_is_a_failed_attempt(courier: Courier, name: str) -> None:
+    behaviour, error = FAILURES[name]
+    async with sink(behaviour) as server:
+        attempt = await deliver(courier, server, timeout=SHORT if error == "timeout" else 5)
+    assert (attempt.status_code, attempt.error) == (None, error)
+    assert not attempt.connect_failure
+    assert attempt.response_excerpt == b""
+
+
+@pytest.mark.parametrize("name", DECIDED)
+async def test_the_status_decides_whatever_the_body_does(courier: Courier, name: str) -> None:
+    behaviour, excerpt = DECIDED[name]
+    async with sink(behaviour) as server:
+        attempt = await deliver(courier, server, timeout=SHORT if name == "a drip" else 5)
+    assert (attempt.status_code, attempt.error) == (200, None)
+    assert attempt.response_excerpt == excerpt
+
+
+@pytest.mark.parametrize(
+    "name", ["gigabytes", "endless tiny chunks", "endless headers", "endless interim answers"]
+)
+async def test_floods_grow_no_memory_and_leave_the_loop_its_time(
+    courier: Courier, name: str
+) -> None:
+    behaviour = (DECIDED | FAILURES)[name][0]
+    longest = 0.0
+
+    async def watch() -> None:
+        nonlocal longest
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0)
+            longest = max(longest, time.monotonic() - before)
+
+    async with sink(behaviour) as server:
+        watching = asyncio.create_task(watch())
+        await asyncio.gather(*(deliver(courier, server) for _ in range(8)))
+        watching.cancel()
+        assert longest < 1  # a busy machine is no failure, and a loop that stands still is one
+
+        tracemalloc.start()
+        try:
+            await asyncio.gather(*(deliver(courier, server) for _ in range(8)))
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    # The sinks' own write buffers are measured too: they are in this process.
+    assert peak < 8 * 8 * LONGEST_ANSWER
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.binary(max_size=300),
+    st.sampled_from([b"", b"HTTP/1.1 ", HEAD, HEAD + b"Transfer-Encoding: chunked\r\n\r\n"]),
+)
+def test_no_answer_raises(rubbish: bytes, start: bytes) -> None:
+    async def play() -> Attempt:
+        async with sink(answering(start + rubbish)) as server:
+            return await deliver(courier_with(Names()), server)
+
+    attempt = asyncio.run(play())
+    assert (attempt.status_code is None) == (attempt.error is not None)
+    assert not (attempt.error or "").startswith("unexpected")

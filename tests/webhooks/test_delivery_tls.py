@@ -1,0 +1,138 @@
+"""HTTPS to hosts whose certificates are good, and to others."""
+
+import asyncio
+import ssl
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, ip_network
+
+import pytest
+import trustme
+
+from receiver.clock import SystemClock
+from receiver.webhooks.delivery import Attempt, Courier
+from receiver.webhooks.targets import IPAddress
+from tests.webhooks.sinks import Sink, answering, flooding, hanging, sink
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+ALLOWED = [ip_network("127.0.0.1/32")]
+AUTHORITY = trustme.CA()
+
+
+@dataclass
+class Certified:
+    """A server's side of TLS, and the names that it was asked for."""
+
+    context: ssl.SSLContext
+    asked_for: list[str | None] = field(default_factory=list)
+
+
+def certified(*names: str, by: trustme.CA = AUTHORITY) -> Certified:
+    side = Certified(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    by.issue_cert(*names).configure_cert(side.context)
+
+    def note(_socket: object, name: str | None, _context: object) -> None:
+        side.asked_for.append(name)
+
+    side.context.sni_callback = note
+    return side
+
+
+async def loopback(_host: str) -> list[IPAddress]:
+    return [IPv4Address("127.0.0.1")]
+
+
+@pytest.fixture
+def courier() -> Courier:
+    trusting = ssl.create_default_context()
+    AUTHORITY.configure_trust(trusting)
+    return Courier(loopback, SystemClock(), allow_nets=ALLOWED, ssl_context=trusting)
+
+
+async def deliver(
+    courier: Courier, server: Sink, host: str = "hooks.example", timeout: float = 5
+) -> Attempt:
+    return await courier.deliver(f"https://{host}:{server.port}/hook", {}, b"{}", timeout)
+
+
+async def test_the_name_stays_the_name_for_sni_certificate_and_host(courier: Courier) -> None:
+    side = certified("hooks.example")
+    async with sink(answering(OK), tls=side.context) as server:
+        attempt = await deliver(courier, server)
+    assert (attempt.status_code, attempt.error) == (200, None)
+    assert side.asked_for == ["hooks.example"]
+    assert f"Host: hooks.example:{server.port}\r\n".encode() in server.requests[0]
+
+
+async def test_an_address_as_host_is_certified_as_address(courier: Courier) -> None:
+    async with sink(answering(OK), tls=certified("127.0.0.1").context) as server:
+        assert (await deliver(courier, server, "127.0.0.1")).status_code == 200
+    async with sink(answering(OK), tls=certified("hooks.example").context) as server:
+        assert (await deliver(courier, server, "127.0.0.1")).error == "tls_failed"
+
+
+@pytest.mark.parametrize(
+    "side",
+    [
+        certified("other.example"),
+        certified("127.0.0.1"),  # the address that is called, where the name is what counts
+        certified("hooks.example", by=trustme.CA()),
+    ],
+    ids=["another name", "the address", "another authority"],
+)
+async def test_a_bad_certificate_gets_no_byte_of_the_message(
+    courier: Courier, side: Certified
+) -> None:
+    async with sink(answering(OK), tls=side.context) as server:
+        attempt = await deliver(courier, server)
+    assert (attempt.status_code, attempt.error) == (None, "tls_failed")
+    assert attempt.connect_failure
+    assert server.requests == []
+
+
+async def test_the_default_courier_trusts_no_stranger() -> None:
+    courier = Courier(loopback, SystemClock(), allow_nets=ALLOWED)
+    async with sink(answering(OK), tls=certified("hooks.example").context) as server:
+        assert (await deliver(courier, server)).error == "tls_failed"
+
+
+async def test_a_handshake_that_fails(courier: Courier) -> None:
+    async def rude(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 this is no TLS\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(rude, "127.0.0.1", 0)
+    async with server:
+        attempt = await deliver(courier, Sink("", server.sockets[0].getsockname()[1]))
+    assert (attempt.error, attempt.connect_failure) == ("tls_failed", True)
+
+
+async def test_a_handshake_that_hangs_is_given_up_in_time_and_leaves_no_socket(
+    courier: Courier,
+) -> None:
+    closed = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()  # the hello
+        while await reader.read():
+            pass
+        closed.set()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        attempt = await deliver(courier, Sink("", port), timeout=0.3)
+        assert (attempt.error, attempt.connect_failure) == ("timeout", True)
+        await asyncio.wait_for(closed.wait(), 5)
+
+
+async def test_floods_and_drips_over_tls(courier: Courier) -> None:
+    side = certified("hooks.example")
+    head = b"HTTP/1.1 202 OK\r\n"
+    async with sink(flooding(head + b"\r\n", b"x" * 4096), tls=side.context) as server:
+        assert (await deliver(courier, server)).status_code == 202
+    async with sink(flooding(head, b"X-A: b\r\n"), tls=side.context) as server:
+        assert (await deliver(courier, server)).error == "answer_too_long"
+    async with sink(hanging(head + b"\r\nx"), tls=side.context) as server:
+        attempt = await deliver(courier, server, timeout=0.4)
+    assert (attempt.status_code, attempt.response_excerpt) == (202, b"x")

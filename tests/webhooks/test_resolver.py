@@ -1,0 +1,160 @@
+"""Lookups: bounded, given up in time, and out of each other's way."""
+
+import asyncio
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Address, ip_address
+
+import pytest
+
+from receiver.webhooks.resolver import NoAddress, Resolver
+from receiver.webhooks.targets import IPAddress
+
+HERE: Sequence[IPAddress] = (IPv4Address("127.0.0.1"),)
+SHORT = 0.2
+
+
+class SlowNames:
+    """A blocking name service; `dead…` names hang until they are `released`."""
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+        self.asked: Counter[str] = Counter()
+
+    def lookup(self, host: str) -> Sequence[IPAddress]:
+        self.asked[host] += 1
+        if host.startswith("dead"):
+            self.released.wait()
+            raise socket.gaierror
+        return HERE
+
+
+@pytest.fixture
+def names() -> Iterator[SlowNames]:
+    names = SlowNames()
+    yield names
+    names.released.set()
+
+
+def lookups_under_way() -> int:
+    return sum(thread.name.startswith("resolve ") for thread in threading.enumerate())
+
+
+async def fail_to_resolve(resolver: Resolver, *hosts: str) -> None:
+    outcomes = await asyncio.gather(
+        *(resolver.resolve(host) for host in hosts), return_exceptions=True
+    )
+    assert [type(outcome) for outcome in outcomes] == [NoAddress] * len(hosts)
+
+
+async def test_the_system_is_asked_by_default() -> None:
+    assert set(await Resolver().resolve("localhost")) <= {
+        ip_address("127.0.0.1"),
+        ip_address("::1"),
+    }
+
+
+@pytest.mark.parametrize("error", [socket.gaierror(-2, "unknown"), TimeoutError(), OSError()])
+async def test_a_failed_lookup_is_no_address(error: OSError) -> None:
+    def fail(_: str) -> Sequence[IPAddress]:
+        raise error
+
+    await fail_to_resolve(Resolver(fail), "a.example", "a.example")
+
+
+async def test_no_answer_is_no_address() -> None:
+    await fail_to_resolve(Resolver(lambda _: ()), "a.example")
+
+
+async def test_a_dead_name_is_given_up_and_has_one_thread(names: SlowNames) -> None:
+    resolver = Resolver(names.lookup, patience=SHORT)
+    await fail_to_resolve(resolver, *["dead.example"] * 20)
+    await fail_to_resolve(resolver, *["dead.example"] * 20)
+    assert names.asked == {"dead.example": 1}
+    assert lookups_under_way() == 1
+
+
+async def test_dead_names_are_bounded_and_do_not_touch_names_that_work(names: SlowNames) -> None:
+    resolver = Resolver(names.lookup, patience=SHORT, slots=3)
+    assert await resolver.resolve("good.example") == HERE
+    await fail_to_resolve(resolver, *(f"dead{n}.example" for n in range(10)))
+    assert lookups_under_way() == 3
+    await fail_to_resolve(resolver, "new.example")  # a stranger has to wait its turn
+    assert await resolver.resolve("good.example") == HERE
+    names.released.set()
+    assert await resolver.resolve("new.example") == HERE
+
+
+async def test_those_who_wait_for_a_slot_share_one_lookup(names: SlowNames) -> None:
+    gate = threading.Event()
+
+    def lookup(host: str) -> Sequence[IPAddress]:
+        addresses = names.lookup(host)
+        gate.wait()
+        return addresses
+
+    resolver = Resolver(lookup, slots=2)
+    dead = [asyncio.create_task(resolver.resolve(f"dead{n}.example")) for n in range(2)]
+    waiting = [asyncio.create_task(resolver.resolve("new.example")) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert names.asked["new.example"] == 0
+    names.released.set()
+    await asyncio.gather(*dead, return_exceptions=True)  # both slots are handed over by then
+    gate.set()
+    assert await asyncio.gather(*waiting) == [HERE, HERE]
+    assert names.asked["new.example"] == 1
+
+
+async def test_a_name_that_stops_answering_is_a_stranger_again(names: SlowNames) -> None:
+    answers = iter([HERE, (), HERE])
+    stranger = Resolver(
+        lambda host: next(answers) if host == "odd.example" else names.lookup(host),
+        patience=SHORT,
+        slots=1,
+    )
+    assert await stranger.resolve("odd.example") == HERE
+    await fail_to_resolve(stranger, "odd.example")
+    await fail_to_resolve(stranger, "dead.example", "odd.example")
+
+
+async def test_one_who_leaves_takes_no_answer_from_the_others(names: SlowNames) -> None:
+    gate = threading.Event()
+
+    def lookup(_: str) -> Sequence[IPAddress]:
+        gate.wait()
+        return HERE
+
+    resolver = Resolver(lookup)
+    leaving, staying = (asyncio.create_task(resolver.resolve("a.example")) for _ in range(2))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    gate.set()
+    assert await staying == HERE
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+
+
+def test_a_lookup_that_outlives_its_loop_is_harmless(names: SlowNames) -> None:
+    async def play() -> None:
+        await fail_to_resolve(Resolver(names.lookup, patience=0.05), "dead.example")
+
+    asyncio.run(play())
+    names.released.set()
+    for thread in threading.enumerate():
+        if thread.name == "resolve dead.example":
+            assert thread.daemon
+            thread.join(5)
+    assert lookups_under_way() == 0
+
+
+async def test_no_thread_to_be_had_is_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    resolver = Resolver(lambda _: HERE, slots=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        await fail_to_resolve(resolver, "a.example", "a.example")
+    assert await resolver.resolve("a.example") == HERE
