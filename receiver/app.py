@@ -6,7 +6,6 @@ Nothing else in the service knows which store, which provider or which server th
 import asyncio
 import os
 import random
-import secrets
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -34,7 +33,7 @@ from receiver.sandbox.app import API_PATH
 from receiver.sandbox.rules import SandboxRules
 from receiver.sandbox.run import sandbox
 from receiver.secret_file import load_or_create
-from receiver.settings import ServeSettings
+from receiver.settings import SandboxSettings, ServeSettings
 from receiver.streams.broadcast import Broadcast
 from receiver.streams.hub import Hub
 from receiver.streams.tickets import Tickets
@@ -88,8 +87,15 @@ class Service:
 
 
 @asynccontextmanager
-async def running(settings: ServeSettings, *, clock: Clock | None = None) -> AsyncIterator[Service]:
+async def running(
+    settings: ServeSettings,
+    *,
+    clock: Clock | None = None,
+    sandbox_chances: SandboxRules | None = None,
+) -> AsyncIterator[Service]:
     """Everything but the HTTP server, from opening the store to closing it.
+
+    `sandbox_chances` stands in for the sandbox's settings, which have no seed.
 
     Raises:
         SecretFileError, StoreError: in words that can be shown.
@@ -101,7 +107,10 @@ async def running(settings: ServeSettings, *, clock: Clock | None = None) -> Asy
         stack.push_async_callback(store.close)
         sandbox_url = None
         if settings.provider == "sandbox":
-            sandbox_url = await stack.enter_async_context(_embedded_sandbox(settings, clock))
+            chances = sandbox_chances or sandbox_rules(settings)
+            sandbox_url = await stack.enter_async_context(
+                _embedded_sandbox(settings, chances, clock)
+            )
         provider = open_provider(settings.provider, Surroundings(settings, clock, sandbox_url))
         stack.push_async_callback(provider.close)
         core = Core(
@@ -112,7 +121,13 @@ async def running(settings: ServeSettings, *, clock: Clock | None = None) -> Asy
             providers={provider.name: provider},
             metrics=Metrics(version("receiver")),
         )
-        service = _assemble(settings, core, keys)
+        courier = Courier(
+            Resolver().resolve,
+            clock,
+            allow_http=settings.relay_allow_http,
+            allow_nets=settings.relay_allow_nets,
+        )
+        service = assemble(settings, core, keys, courier, random.SystemRandom())
         await recover(core)
         service.supervisor.start()
         stack.push_async_callback(service.stopped)
@@ -163,22 +178,28 @@ def rules(settings: ServeSettings) -> Rules:
     )
 
 
-def _ms(seconds: float) -> Millis:
-    return round(seconds * 1_000)
-
-
-@asynccontextmanager
-async def _embedded_sandbox(settings: ServeSettings, clock: Clock) -> AsyncIterator[str]:
-    rules_of_chance = SandboxRules(
+def sandbox_rules(settings: SandboxSettings) -> SandboxRules:
+    """How the sandbox behaves, by the settings."""
+    return SandboxRules(
         render_seconds=settings.sandbox_render,
         drop_callbacks=settings.sandbox_drop_callbacks,
         duplicate_callbacks=settings.sandbox_duplicate_callbacks,
         fail_jobs=settings.sandbox_fail_jobs,
         submit_timeouts=settings.sandbox_submit_timeouts,
     )
+
+
+def _ms(seconds: float) -> Millis:
+    return round(seconds * 1_000)
+
+
+@asynccontextmanager
+async def _embedded_sandbox(
+    settings: ServeSettings, chances: SandboxRules, clock: Clock
+) -> AsyncIterator[str]:
     key = settings.samsar_api_key
     async with sandbox(
-        rules_of_chance,
+        chances,
         clock,
         InputRules(frozenset(settings.image_models), frozenset(settings.video_models)),
         api_key=None if key is None else key.get_secret_value(),
@@ -186,7 +207,14 @@ async def _embedded_sandbox(settings: ServeSettings, clock: Clock) -> AsyncItera
         yield origin + API_PATH
 
 
-def _assemble(settings: ServeSettings, core: Core, keys: Sequence[str]) -> Service:
+def assemble(
+    settings: ServeSettings,
+    core: Core,
+    keys: Sequence[str],
+    courier: Courier,
+    chance: random.Random,
+) -> Service:
+    """A service at rest, of the parts that reach the outside; nothing of it runs yet."""
     hub = Hub()
     core.store.on_change = hub.announce
     broadcast = Broadcast(core.store, hub, core.metrics, core.clock, settings.stream_heartbeat)
@@ -201,15 +229,9 @@ def _assemble(settings: ServeSettings, core: Core, keys: Sequence[str]) -> Servi
         tokens=tokens,
         tickets=Tickets(keys),
         cursors=Cursors(keys),
-        chance=random.SystemRandom().randint,
+        chance=chance.randint,
     )
-    holder = secrets.token_hex(8)
-    courier = Courier(
-        Resolver().resolve,
-        core.clock,
-        allow_http=settings.relay_allow_http,
-        allow_nets=settings.relay_allow_nets,
-    )
+    holder = f"{chance.getrandbits(64):016x}"
     workers: list[Worker] = [
         Inbox(core, hub),
         Submitter(
@@ -228,7 +250,7 @@ def _assemble(settings: ServeSettings, core: Core, keys: Sequence[str]) -> Servi
             holder,
             schedule=[_ms(gap) for gap in settings.relay_schedule],
             timeout=settings.relay_timeout,
-            chance=random.SystemRandom().random,
+            chance=chance.random,
         ),
         Janitor(core, round(settings.retention_days * DAY)),
     ]

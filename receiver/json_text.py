@@ -50,7 +50,7 @@ def _finite(digits: str) -> float:
 
 def _whole(digits: str) -> int:
     # int() raises for more than 4,300 digits too, with a text about interpreter settings.
-    if len(digits) > 400:
+    if len(digits) > 4_000:
         raise ValueError("a number is too large")
     return int(digits)
 

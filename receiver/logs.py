@@ -5,10 +5,12 @@ on every line of that context. The standard library's loggers (uvicorn, httpx) t
 out. Redaction is the last step before rendering, so that it sees tracebacks and foreign lines too.
 """
 
+import json
 import logging
 import math
 import re
 import sys
+import time
 from collections.abc import Iterable, Mapping, Set
 from typing import Literal, TextIO
 from urllib.parse import quote
@@ -50,6 +52,9 @@ _values: set[str] = set()
 _values_pattern: re.Pattern[str] | None = None
 
 
+_access: "_AccessLog | None" = None
+
+
 def redact_values(values: Iterable[str]) -> None:
     """Hide these values, in every line from now on, also where a URL has quoted them."""
     global _values_pattern  # noqa: PLW0603 - the log is one for the process, and so is this
@@ -85,7 +90,8 @@ def configure(
         structlog.processors.format_exc_info,
         _without_secrets,
     ]
-    if log_format == "json" or (log_format is None and not terminal):
+    as_json = log_format == "json" or (log_format is None and not terminal)
+    if as_json:
         out: list[Processor] = [structlog.processors.JSONRenderer()]
     else:
         # The traceback is text by then: the plain formatter says that no prettier one is expected.
@@ -98,6 +104,8 @@ def configure(
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.WriteLoggerFactory(stream),
     )
+    global _access  # noqa: PLW0603 - the log is one for the process, and so is this
+    _access = _AccessLog(stream) if as_json and threshold <= logging.INFO else None
     handler = _Handler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -110,6 +118,39 @@ def configure(
         )
     )
     _take_over_stdlib(handler, threshold)
+
+
+def access(method: str, path: str, status: int, seconds: float, request_id: str) -> None:
+    """Write the access log's line of one request; `path` is redacted by the caller.
+
+    The one line that is written for every request, and so the one that does not go through all of
+    structlog: as JSON it looks as if it had, at a tenth of the cost.
+    """
+    if _access is not None:
+        _access.write(method, path, status, seconds, request_id)
+    else:
+        structlog.get_logger().info(
+            "request", method=method, path=path, status=status, ms=round(seconds * 1_000, 1)
+        )
+
+
+class _AccessLog:
+    def __init__(self, stream: TextIO) -> None:
+        self._write = stream.write
+        self._second = 0
+        self._prefix = ""
+
+    def write(self, method: str, path: str, status: int, seconds: float, request_id: str) -> None:
+        second, rest = divmod(time.time_ns(), 1_000_000_000)
+        if second != self._second:
+            self._second = second
+            self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        self._write(
+            f'{{"event": "request", "level": "info", "method": {json.dumps(method)},'
+            f' "path": {json.dumps(path)}, "status": {status}, "ms": {seconds * 1_000:.1f},'
+            f' "request_id": {json.dumps(request_id)},'
+            f' "timestamp": "{self._prefix}.{rest // 1_000:06d}Z"}}\n'
+        )
 
 
 class _Handler(logging.StreamHandler[TextIO]):

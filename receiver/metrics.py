@@ -114,13 +114,22 @@ class Metrics:
 
         for phase in Phase:
             self.jobs.labels(phase).set(0)
+        # Finding a labelled child costs more than counting on it.
+        self._requests: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
         """One request answered; `route` is the template, never the path."""
         # A client may invent methods; a label may not grow with what a client invents.
         method = method if method in _METHODS else "other"
-        self.requests.labels(route, method, str(status)).inc()
-        self.request_seconds.labels(route, method).observe(seconds)
+        key = (route, method, status)
+        if key not in self._requests:
+            self._requests[key] = (
+                self.requests.labels(route, method, str(status)),
+                self.request_seconds.labels(route, method),
+            )
+        counted, timed = self._requests[key]
+        counted.inc()
+        timed.observe(seconds)
 
     def set_breaker(self, provider: str, state: BreakerState) -> None:
         """The state that the provider's breaker is in now."""

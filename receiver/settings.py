@@ -161,6 +161,10 @@ class SandboxSettings(_Settings):
 
     samsar_api_key: HeaderValue | None = Field(None, repr=False)
     """The operator's key, sent upstream. A sandbox takes it as its only key; not set, any key."""
+    image_models: Names = ("IMAGEN3", "FLUX1.1PRO")
+    """The express image models that submissions may name."""
+    video_models: Names = ("LUMA", "KLINGIMGTOVIDPRO")
+    """The express video models that create_movie takes; create_narrative takes RUNWAYML besides."""
     sandbox_render: Seconds = 8
     """How long a sandbox job takes."""
     sandbox_drop_callbacks: Probability = 0
@@ -186,10 +190,6 @@ class ServeSettings(StoreSettings, LogSettings, AddressSettings, SandboxSettings
     """The address that the provider's paths are put behind."""
     samsar_auth_header: HeaderName = "API-KEY"
     """The header that carries the operator's key; `Authorization` sends `Bearer KEY`."""
-    image_models: Names = ("IMAGEN3", "FLUX1.1PRO")
-    """The express image models that submissions may name."""
-    video_models: Names = ("LUMA", "KLINGIMGTOVIDPRO")
-    """The express video models that create_movie takes; create_narrative takes RUNWAYML besides."""
 
     submit_wait: Seconds = 10
     """The longest time that a drop-in submission waits for the provider's answer."""

@@ -1,10 +1,9 @@
 """A callback at the door: read just far enough to answer it, and stored raw before the answer."""
 
-import json
 from collections.abc import Iterable, Mapping
 
 from receiver.actions.core import Core
-from receiver.providers.lenient_json import UnreadableJson, read_json
+from receiver.json_text import UnreadableJson, parse
 from store.contract import Receipt
 
 _SECRET_HEADERS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
@@ -20,9 +19,7 @@ async def accept_callback(
         StoreUnavailable: nothing was written.
     """
     content = read_object(body)
-    names = None
-    if content is not None:
-        names = core.providers[provider].read(content).provider_request_id
+    names = None if content is None else core.providers[provider].read_id(content)
     return await core.store.callbacks.receive(
         provider,
         job_id,
@@ -37,19 +34,15 @@ async def accept_callback(
 def read_object(body: bytes) -> Mapping[str, object] | None:
     """The JSON object in a callback's body, None where there is none."""
     try:
-        content = read_json(body)
+        # What it says is cleaned where it is kept, when it is applied.
+        content = parse(body.decode("utf-8-sig", errors="replace"))
     except UnreadableJson:
         return None
     return content if isinstance(content, dict) else None
 
 
 def _kept(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """The headers as JSON pairs, in order, without what may be a secret of a proxy in front."""
-    return json.dumps(
-        [
-            [name.decode("latin-1"), value.decode("latin-1")]
-            for name, value in headers
-            if name not in _SECRET_HEADERS
-        ],
-        separators=(",", ":"),
-    )
+    """The headers as they came, a line each, without what may be a secret of a proxy in front."""
+    return b"\n".join(
+        [b"%s: %s" % header for header in headers if header[0] not in _SECRET_HEADERS]
+    ).decode("latin-1")

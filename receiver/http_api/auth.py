@@ -1,10 +1,10 @@
 """Who asks: an API key in a header, looked up in memory and only now and then in the store."""
 
-import hashlib
 from dataclasses import dataclass
 
 from starlette.types import Scope
 
+from receiver.actions.issue_key import hash_key
 from receiver.clock import Clock
 from receiver.http_api.errors import Problem
 from receiver.metrics import Metrics
@@ -24,11 +24,6 @@ class Caller:
     user: str
     key_hash: str
     admin: bool
-
-
-def hash_key(key: str) -> str:
-    """A key as the store knows it: SHA-256, hexadecimal."""
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 class Authenticator:

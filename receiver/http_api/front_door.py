@@ -1,5 +1,6 @@
 """The one ASGI application around every route: request ids, errors, counting, the access log."""
 
+import itertools
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -8,10 +9,11 @@ import structlog
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from receiver import logs
 from receiver.http_api.body import ClientGone
 from receiver.http_api.errors import Problem, as_problem, unexpected
 from receiver.http_api.parts import Credential, Parts
-from receiver.http_api.table import Row
+from receiver.http_api.table import CALLBACK_PATH, Row
 
 log = structlog.get_logger()
 
@@ -25,52 +27,59 @@ class FrontDoor:
     def __init__(self, parts: Parts, table: Iterable[Row]) -> None:
         self._parts = parts
         self._router = Router(list(_routes(parts, table)), redirect_slashes=False, default=_nowhere)
+        # A prefix of the process and a count: unique, and made at every request.
+        self._ids = map(
+            (parts.core.ids.new("req", parts.core.clock.now())[-12:] + "-%x").__mod__,
+            itertools.count(1),
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             # The lifespan is the composition root's, and there are no WebSockets.
             return
-        parts = self._parts
-        clock = parts.core.clock
-        began = clock.monotonic()
-        request_id = _request_id(scope) or parts.core.ids.new("req", clock.now()).encode()
+        monotonic = self._parts.core.clock.monotonic
+        began = monotonic()
+        request_id = _given_id(scope) or next(self._ids)
+        id_header = (b"x-request-id", request_id.encode("ascii"))
         status = 0
 
         async def answer(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
+                message["headers"] = [*message.get("headers", ()), id_header]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id.decode("ascii")):
-            try:
-                await self._router(scope, receive, answer)
-            except ClientGone:
-                status = status or 499  # as nginx counts a client that hung up; nothing is sent
-            except Exception as error:
-                problem = as_problem(error)
-                if problem is None or problem.status >= 500:
-                    log.error("request failed", exc_info=error)
-                if not status:
-                    await (problem or unexpected()).response()(scope, receive, answer)
-            seconds = clock.monotonic() - began
-            route = scope.get("route_template", _NO_ROUTE)
-            parts.core.metrics.count_request(route, scope["method"], status, seconds)
-            log.info(
-                "request",
-                method=scope["method"],
-                path=scope["path"],
-                status=status,
-                ms=round(seconds * 1_000, 1),
-            )
+        # Every request has a task, and so a context, of its own: nothing to take back.
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            await self._router(scope, receive, answer)
+        except ClientGone:
+            status = status or 499  # as nginx counts a client that hung up; nothing is sent
+        except Exception as error:
+            problem = as_problem(error)
+            if problem is None or problem.status >= 500:
+                log.error("request failed", exc_info=error)
+            if not status:
+                await (problem or unexpected()).response()(scope, receive, answer)
+        seconds = monotonic() - began
+        route = scope.get("route_template", _NO_ROUTE)
+        self._parts.core.metrics.count_request(route, scope["method"], status, seconds)
+        path = scope["path"]
+        logs.access(
+            scope["method"],
+            route if route == CALLBACK_PATH else logs.redact(path),
+            status,
+            seconds,
+            request_id,
+        )
 
 
-def _request_id(scope: Scope) -> bytes | None:
+def _given_id(scope: Scope) -> str | None:
     """The client's own id, where it is one that a log line can hold."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _SANE_ID.fullmatch(value):
-            return bytes(value)
+            return str(value.decode("ascii"))
     return None
 
 

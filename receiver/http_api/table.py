@@ -29,10 +29,11 @@ _NONE, _KEY, _TOKEN, _STREAM = (
     Credential.TOKEN,
     Credential.STREAM,
 )
-_CALLBACK = "/webhooks/{provider}/{token}"
+CALLBACK_PATH = "/webhooks/{provider}/{token}"
+"""Never logged with what stands in it: the token is a secret."""
 
 TABLE: tuple[Row, ...] = (
-    Row("POST", _CALLBACK, _TOKEN, close_to_asgi(callbacks.receive_callback)),
+    Row("POST", CALLBACK_PATH, _TOKEN, close_to_asgi(callbacks.receive_callback)),
     Row("POST", "/v1/video/create_movie", _KEY, for_key(provider_api.submit("create_movie"))),
     Row(
         "POST", "/v1/video/create_narrative", _KEY, for_key(provider_api.submit("create_narrative"))

@@ -44,6 +44,10 @@ class Provider(Protocol):
         """Read a callback's body, or a status answer's, leniently. Pure."""
         ...
 
+    def read_id(self, body: Mapping[str, Any]) -> str | None:
+        """The provider_request_id that a callback's body names, as `read` reads it. Pure."""
+        ...
+
     async def close(self) -> None:
         """Close its connections."""
         ...

@@ -4,35 +4,23 @@ A provider's text goes into a database, into event streams and into signed bodie
 cannot hold is taken out here, once. Requests of our own users are not read by this: they are told.
 """
 
-import json
 import math
 import re
-from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import Any
 
-MAX_DEPTH = 64
-"""Arrays and objects inside each other; `[]` is one."""
+from receiver.json_text import MAX_DEPTH, parse
 
 _NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 _INT64 = range(-(2**63), 2**63)
-
-
-class UnreadableJson(ValueError):
-    """No JSON, or JSON with NaN, Infinity, too much depth or a number beyond all bounds."""
 
 
 def read_json(raw: bytes) -> Any:
     """The value that `raw` holds, as `clean` leaves it; bytes that are no UTF-8 become U+FFFD.
 
     Raises:
-        UnreadableJson: see there.
+        UnreadableJson: see `receiver.json_text`.
     """
-    try:
-        value = _DECODER.decode(raw.decode("utf-8-sig", errors="replace"))
-    except (ValueError, RecursionError) as error:
-        raise UnreadableJson(str(error)) from error
-    _refuse_depth(value)
-    return clean(value)
+    return clean(parse(raw.decode("utf-8-sig", errors="replace")))
 
 
 def clean(value: Any, levels: int = MAX_DEPTH) -> Any:
@@ -68,39 +56,3 @@ def _as_float(number: int) -> float | None:
         return float(number)
     except OverflowError:
         return None
-
-
-def _refuse_constant(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no JSON")
-
-
-def _finite(digits: str) -> float:
-    # "1e309" is infinity to float(), and no decoder asks `parse_constant` about it.
-    number = float(digits)
-    if not math.isfinite(number):
-        raise ValueError("a number is too large")
-    return number
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
-
-
-def _refuse_depth(value: Any) -> None:
-    layer = [value]
-    for _ in range(MAX_DEPTH):
-        layer = [
-            item for outer in layer for item in _members(outer) if isinstance(item, dict | list)
-        ]
-        if not layer:
-            return
-    raise UnreadableJson(f"nested deeper than {MAX_DEPTH}")
-
-
-def _members(value: Any) -> Iterable[Any]:
-    match value:
-        case dict():
-            return value.values()
-        case list():
-            return value
-        case _:
-            return ()

@@ -29,8 +29,9 @@ from receiver.domain.observations import (
     SubmitRefused,
 )
 from receiver.domain.retry_after import read_retry_after
+from receiver.json_text import UnreadableJson
 from receiver.providers.contract import InputFault
-from receiver.providers.lenient_json import UnreadableJson, read_json
+from receiver.providers.lenient_json import read_json
 from receiver.providers.samsar_input import InputRules, upstream_input
 from receiver.providers.samsar_report import read_message, read_report, read_request_id
 from store.records import Millis
@@ -122,6 +123,10 @@ class Samsar:
     def read(self, body: Mapping[str, Any]) -> Report:
         """What a callback's body, or a status answer's, says. Pure, and never raises."""
         return read_report(body)
+
+    def read_id(self, body: Mapping[str, Any]) -> str | None:
+        """The id that a callback's body names. Pure, and never raises."""
+        return read_request_id(body)
 
     async def submit(
         self, kind: str, body_input: Mapping[str, Any], callback_url: str

@@ -15,7 +15,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from receiver.clock import Clock
-from receiver.providers.lenient_json import UnreadableJson, read_json
+from receiver.json_text import UnreadableJson
+from receiver.providers.lenient_json import read_json
 from receiver.providers.samsar_input import InputRules
 from receiver.sandbox.fates import Answer, Fates
 from receiver.sandbox.jobs import Jobs, SandboxJob

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.providers.lenient_json import MAX_DEPTH, UnreadableJson, clean, read_json
+from receiver.json_text import MAX_DEPTH, UnreadableJson
+from receiver.providers.lenient_json import clean, read_json
 from tests.providers.any_json import any_json
 
 

@@ -1,0 +1,81 @@
+"""The client for code that does not await: every call runs the other one's, in a loop of its own.
+
+It cannot be used inside a running event loop, where the other one belongs.
+"""
+
+import asyncio
+import functools
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from receiver.client.client import AsyncClient, OnPause, Sleep
+from receiver.client.watching import StreamEvent
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _blocking(
+    method: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate["Client", P], T]:
+    """The same method, which returns when it is done."""
+
+    @functools.wraps(method)
+    def call(self: "Client", *args: P.args, **given: P.kwargs) -> T:
+        return self._runner.run(method(self._client, *args, **given))
+
+    return call
+
+
+class Client:
+    """Speaks to one service with one key; `AsyncClient` says what each method does."""
+
+    def __init__(
+        self, url: str, api_key: str, *, timeout: float = 30.0, sleep: Sleep = asyncio.sleep
+    ) -> None:
+        """As `AsyncClient` has it."""
+        self._runner = asyncio.Runner()
+        self._client = AsyncClient(url, api_key, timeout=timeout, sleep=sleep)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections, and the loop."""
+        try:
+            self._runner.run(self._client.close())
+        finally:
+            self._runner.close()
+
+    submit = _blocking(AsyncClient.submit)
+    submit_body = _blocking(AsyncClient.submit_body)
+    get = _blocking(AsyncClient.get)
+    list = _blocking(AsyncClient.list)
+    history = _blocking(AsyncClient.history)
+    cancel = _blocking(AsyncClient.cancel)
+    wait = _blocking(AsyncClient.wait)
+    deliveries = _blocking(AsyncClient.deliveries)
+    retry = _blocking(AsyncClient.retry)
+
+    def watch(
+        self,
+        job_id: str | None = None,
+        *,
+        cursor: str | None = None,
+        user: str | None = None,
+        on_pause: OnPause | None = None,
+    ) -> Iterator[StreamEvent]:
+        """As `AsyncClient.watch` has it; close the iterator to stop before the end."""
+        events = self._client.watch(job_id, cursor=cursor, user=user, on_pause=on_pause)
+
+        async def following() -> StreamEvent | None:
+            return await anext(events, None)
+
+        try:
+            while (event := self._runner.run(following())) is not None:
+                yield event
+        finally:
+            self._runner.run(events.aclose())

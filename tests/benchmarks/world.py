@@ -1,0 +1,155 @@
+"""A database full of open jobs, and servers in processes of their own, for the benchmarks."""
+
+import asyncio
+import itertools
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from receiver.actions.issue_key import hash_key
+from receiver.domain.announcements import event_data
+from receiver.domain.lifecycle import deciding
+from receiver.domain.observations import SubmissionBegins, SubmitAccepted
+from receiver.domain.schedule import Rules
+from receiver.webhooks.tokens import CallbackTokens
+from store.contract import Store
+from store.ids import Ids, time_of
+from store.open import open_store
+from store.records import ApiKey, Due, Job, Lane, NewJob, Phase, Status
+from tests.benchmarks.load import request
+from tests.benchmarks.peers import SECRET
+
+KEY = "rk_" + "b" * 43
+NOW = 1_790_000_000_000
+
+
+@dataclass
+class Server:
+    """One process that serves."""
+
+    port: int
+    process: subprocess.Popen[str]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def peer(name: str) -> Iterator[Server]:
+    """One of the baselines."""
+    port = free_port()
+    with _process([sys.executable, "-m", "tests.benchmarks.peers", name, str(port)], {}) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield Server(port, process)
+
+
+@contextmanager
+def service(database: Path, **settings: str) -> Iterator[Server]:
+    """`receiver serve`, whose provider is nowhere and is not asked within a benchmark."""
+    port = free_port()
+    environment = {
+        "RECEIVER_DATABASE_URL": f"sqlite:///{database}",
+        "RECEIVER_PORT": str(port),
+        "RECEIVER_SECRET_KEYS": SECRET,
+        "RECEIVER_SAMSAR_API_KEY": "none",
+        "RECEIVER_SAMSAR_BASE_URL": "http://127.0.0.1:9/",
+        "RECEIVER_RATE_LIMIT": "",
+        "RECEIVER_LOG_FORMAT": "json",
+        **{f"RECEIVER_{name}": value for name, value in settings.items()},
+    }
+    with _process([sys.executable, "/tmp/serve_tmp.py"], environment) as process:
+        _wait_for(port, process)
+        yield Server(port, process)
+
+
+@contextmanager
+def _process(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(20)
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _wait_for(port: int, process: subprocess.Popen[str]) -> None:
+    while process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+    raise RuntimeError(f"the service ended with {process.returncode}")
+
+
+async def fill(database: Path, jobs: int) -> list[str]:
+    """Make so many accepted jobs that wait for their callbacks; their ids."""
+    store = await open_store(f"sqlite:///{database}")
+    try:
+        user = await store.keys.add(
+            ApiKey(hash_key(KEY), KEY[:11], 0, "bench", False, NOW, None), "whsec_" + "A" * 32
+        )
+        ids = Ids(os.urandom)
+        return await asyncio.gather(
+            *(_accepted(store, ids, user.id, index) for index in range(jobs))
+        )
+    finally:
+        await store.close()
+
+
+async def _accepted(store: Store, ids: Ids, user_id: int, index: int) -> str:
+    import time
+
+    job_id = ids.new("job", time.time_ns() // 1_000_000)
+    at = time_of(job_id)
+    job = Job(
+        id=job_id,
+        user_id=user_id,
+        user="bench",
+        provider="samsar",
+        kind="create_movie",
+        status=Status.PENDING,
+        phase=Phase.QUEUED,
+        seq=1,
+        created_at=at,
+        updated_at=at,
+        due=Due(Lane.SUBMIT, at),
+    )
+    await store.jobs.create(NewJob(replace(job), {"prompt": "a cat"}, event_data(job)))
+    rules = Rules(poll_first=3_600_000)
+    for observation in (SubmissionBegins(at + 60_000), SubmitAccepted(f"up-{index}")):
+        await store.jobs.advance(job_id, deciding(observation, at, rules))
+    return job_id
+
+
+def callbacks(job_ids: list[str]) -> Callable[[], bytes]:
+    """Requests that are each a new callback of one of the jobs."""
+    tokens = CallbackTokens([SECRET])
+    paths = [f"/webhooks/samsar/{tokens.sign('samsar', job_id)}" for job_id in job_ids]
+    count = itertools.count()
+
+    def next_request() -> bytes:
+        index = next(count)
+        which = index % len(job_ids)
+        body = (
+            f'{{"request_id":"up-{which}","status":"IN_PROGRESS","progress":{index % 99},'
+            f'"message":"step {index}"}}'
+        ).encode()
+        return request("POST", paths[which], body, "Content-Type: application/json\r\n")
+
+    return next_request
