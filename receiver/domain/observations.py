@@ -155,6 +155,8 @@ class Polled:
 
     asked_at: Millis
     """When the call began: it says nothing of what came after that."""
+    asked_id: str
+    """The provider_request_id that was asked for: an answer about another one is no news."""
     answer: StatusAnswer
 
 

@@ -82,26 +82,29 @@ class Poller:
         return len(jobs)
 
     async def _poll(self, job: Job) -> None:
+        if job.provider_request_id is None:
+            return  # nobody can be asked, and no lane of ours holds such a job
         asked_at = self._core.clock.now()
         try:
-            answer = await self._ask(job)
-            await observe_job(self._core, job.id, Polled(asked_at, answer))
+            answer = await self._ask(job, job.provider_request_id)
+            polled = Polled(asked_at, job.provider_request_id, answer)
+            await observe_job(self._core, job.id, polled)
         except NotFound:
             return  # removed meanwhile
         except asyncio.CancelledError:
             await self._core.store.jobs.release(self._holder, [job.id])
             raise
 
-    async def _ask(self, job: Job) -> StatusAnswer:
+    async def _ask(self, job: Job, provider_request_id: str) -> StatusAnswer:
         provider = self._core.providers.get(job.provider)
-        if provider is None or job.provider_request_id is None:
+        if provider is None:
             return StatusUnavailable(f"no provider {job.provider} runs here")
         breaker = self._breakers[job.provider]
         monotonic = self._core.clock.monotonic
         if not breaker.allows(monotonic()):
             return self._count(job, StatusUnavailable("the breaker is open"), "breaker_open")
         try:
-            answer = await provider.status(job.provider_request_id)
+            answer = await provider.status(provider_request_id)
         except BaseException:
             breaker.abandoned()
             raise

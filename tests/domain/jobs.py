@@ -1,0 +1,227 @@
+"""Jobs in every state that there is, each driven there by the machine itself."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from receiver.domain.lifecycle import decide
+from receiver.domain.observations import (
+    CallbackSaid,
+    CancelRequested,
+    Observation,
+    Polled,
+    Report,
+    StatusAnswer,
+    StatusMissing,
+    StatusReport,
+    SubmissionBegins,
+    SubmitAccepted,
+    SubmitAmbiguous,
+    SubmitNotSent,
+    SubmitRefused,
+    TimePassed,
+)
+from receiver.domain.schedule import DAY, MINUTE, SECOND, Rules, deadline
+from store.records import Due, Job, Lane, Millis, Move, Phase, Status
+
+START: Millis = 1_767_323_045_678
+RULES = Rules()
+ID = "samsar-1"
+OTHER_ID = "samsar-2"
+LINK = "https://cdn.example/one.mp4"
+EVERY_EVENT = ("IN_PROGRESS", "progress", "COMPLETED", "FAILED", "CANCELLED")
+
+
+def new_job(
+    *, webhook_url: str | None = "https://user.example/hook", events: tuple[str, ...] = EVERY_EVENT
+) -> Job:
+    """A job as a POST creates it."""
+    return Job(
+        id="job_01KDYQ3MDE0000000000000000",
+        user_id=1,
+        user="ann",
+        provider="samsar",
+        kind="create_movie",
+        status=Status.PENDING,
+        phase=Phase.QUEUED,
+        seq=1,
+        created_at=START,
+        updated_at=START,
+        metadata={"order": "7"},
+        webhook_url=webhook_url,
+        webhook_events=events,
+        due=Due(Lane.SUBMIT, START),
+    )
+
+
+def report(
+    status: Status | None,
+    *,
+    word: str | None = None,
+    progress: float | None = None,
+    result: Mapping[str, Any] | None = None,
+    message: str | None = None,
+    names: str | None = None,
+) -> Report:
+    """What the provider says, its own word being ours unless told otherwise."""
+    return Report(status, word if word is not None else status, progress, result, message, names)
+
+
+def at_work(progress: float | None = None, *, names: str | None = None) -> Report:
+    return report(Status.IN_PROGRESS, progress=progress, names=names)
+
+
+def completed(*, link: str | None = LINK, names: str | None = None) -> Report:
+    return report(
+        Status.COMPLETED, result=None if link is None else {"videoUrl": link}, names=names
+    )
+
+
+def failed(message: str | None = "Out of credits.", *, names: str | None = None) -> Report:
+    return report(Status.FAILED, message=message, names=names)
+
+
+CURRENT_ID = "the id that the job has when it hears this"
+
+
+def asking(asked_at: Millis, answer: StatusAnswer) -> Polled:
+    """A status call for the job's own id."""
+    return Polled(asked_at, CURRENT_ID, answer)
+
+
+@dataclass(slots=True)
+class Story:
+    """A job, the moment, and all that has happened to it since it was new."""
+
+    job: Job = field(default_factory=new_job)
+    now: Millis = START
+    rules: Rules = RULES
+    moves: list[Move] = field(default_factory=list)
+    callbacks: int = 0
+
+    def hear(self, observation: Observation, after: Millis = SECOND) -> Move | None:
+        self.now += after
+        move = decide(self.job, self.named(observation), self.now, self.rules)
+        if move is not None:
+            self.job = move.job
+            self.moves.append(move)
+        return move
+
+    def named(self, observation: Observation) -> Observation:
+        """The observation, about the id that the job has now."""
+        if isinstance(observation, Polled) and observation.asked_id == CURRENT_ID:
+            return replace(observation, asked_id=self.job.provider_request_id or "none")
+        return observation
+
+    def begin(self) -> Move | None:
+        return self.hear(SubmissionBegins(self.now + 70 * SECOND))
+
+    def called_back(self, said: Report, after: Millis = SECOND) -> Move | None:
+        """The provider's callback comes and is applied at once."""
+        self.callbacks += 1
+        return self.hear(CallbackSaid(self.callbacks, self.now + after, said), after)
+
+    def poll(self, answer: Report | StatusAnswer, took: Millis = 100) -> Move | None:
+        """A status call that begins a second from now."""
+        if isinstance(answer, Report):
+            answer = StatusReport(answer)
+        return self.hear(asking(self.now + SECOND, answer), SECOND + took)
+
+    def wait_until(self, at: Millis) -> None:
+        self.now = max(self.now, at)
+
+    def due(self) -> Due:
+        assert self.job.due is not None
+        return self.job.due
+
+    def deadline(self) -> Millis:
+        return deadline(self.job, self.rules)
+
+
+def _story(*acts: Callable[[Story], object]) -> Callable[[Job, Rules], Story]:
+    def tell(job: Job, rules: Rules) -> Story:
+        story = Story(job, rules=rules)
+        for act in acts:
+            act(story)
+        return story
+
+    return tell
+
+
+def _try_in_vain(story: Story) -> None:
+    story.begin()
+    story.hear(SubmitNotSent("connection refused"))
+
+
+def _answer_late(story: Story) -> None:
+    story.wait_until(story.due().at)
+    story.hear(TimePassed(), 0)
+
+
+def _end_at_deadline(said: Report) -> Callable[[Story], object]:
+    def act(story: Story) -> None:
+        story.wait_until(story.deadline())
+        story.poll(said)
+
+    return act
+
+
+def _lose(story: Story) -> None:
+    for _ in range(5):
+        story.poll(StatusMissing("Request not found."))
+        story.now += 3 * MINUTE
+
+
+def _begin(story: Story) -> object:
+    return story.begin()
+
+
+def _hear(observation: Observation) -> Callable[[Story], object]:
+    return lambda story: story.hear(observation)
+
+
+def _callback(said: Report) -> Callable[[Story], object]:
+    return lambda story: story.called_back(said)
+
+
+def _poll(said: Report) -> Callable[[Story], object]:
+    return lambda story: story.poll(said)
+
+
+_accept = _hear(SubmitAccepted(ID))
+_accept_unnamed = _hear(SubmitAccepted(None))
+_refuse = _hear(SubmitRefused(400, "Prompt is too long"))
+_begin_too_late = (lambda story: story.wait_until(story.deadline() + DAY), _begin)
+
+STATES: Mapping[str, Callable[[Job, Rules], Story]] = {
+    "queued": _story(),
+    "queued again": _story(_try_in_vain),
+    "submitting": _story(_begin),
+    "submit_unconfirmed": _story(_begin, _hear(SubmitAmbiguous("reset"))),
+    "accepted": _story(_begin, _accept),
+    "accepted without id": _story(_begin, _accept_unnamed),
+    "rendering": _story(_begin, _accept, _poll(at_work(30))),
+    "confirming": _story(_begin, _accept, _poll(at_work(30)), _callback(completed())),
+    "confirming without id": _story(_begin, _callback(completed())),
+    "link missing": _story(_begin, _accept, _poll(completed(link=None))),
+    "COMPLETED": _story(_begin, _accept, _poll(completed())),
+    "FAILED by provider": _story(_begin, _accept, _poll(failed())),
+    "provider_refused": _story(_begin, _refuse),
+    "not_submitted": _story(*_begin_too_late),
+    "deadline_exceeded": _story(_begin, _accept, _end_at_deadline(at_work(40))),
+    "deadline_exceeded, claimed": _story(
+        _begin, _accept, _end_at_deadline(at_work(40)), _callback(completed())
+    ),
+    "submit_outcome_unknown": _story(_begin, _hear(SubmitAmbiguous("reset")), _answer_late),
+    "result_missing": _story(_begin, _accept, _end_at_deadline(completed(link=None))),
+    "provider_job_lost": _story(_begin, _accept, _lose),
+    "CANCELLED unsent": _story(_hear(CancelRequested())),
+    "CANCELLED in flight": _story(_begin, _hear(CancelRequested())),
+    "CANCELLED by provider": _story(_begin, _accept, _poll(report(Status.CANCELLED))),
+}
+"""Every state of the machine by name, as the story that leads a new job there."""
+
+
+def in_state(name: str, job: Job | None = None, rules: Rules = RULES) -> Story:
+    """A new job led to the state."""
+    return STATES[name](job or new_job(), rules)

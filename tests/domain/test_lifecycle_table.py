@@ -1,0 +1,208 @@
+"""The state machine as a table: every state, met by everything that can be said of a job.
+
+`lifecycle_table.txt` holds what contract 6 (rules 2, 3, 4, 6, 7, 8), 7 and 8 ask for, one cell a
+line; cells of a state that end alike share the line. The columns of an outcome:
+
+    status phase error-code due-lane event relay rulings
+
+`event` is there where the change is told to streams; `relay` where the webhook is owed (`final` for
+a final state, `final?` for a self-declared one that may yet be replaced); `rulings` are verdicts of
+callbacks, `old` being the claim that the state holds and `new` the one in the cell, `unconfirmed`
+where it was believed without a status call. `nothing` is a cell in which the machine makes no move.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from receiver.domain.lifecycle import decide
+from receiver.domain.observations import (
+    CallbackSaid,
+    CancelRequested,
+    LinkRenewed,
+    Observation,
+    Report,
+    RestoredFromBackup,
+    StatusAnswer,
+    StatusMissing,
+    StatusReport,
+    StatusUnavailable,
+    SubmissionBegins,
+    SubmissionHeld,
+    SubmissionInterrupted,
+    SubmitAccepted,
+    SubmitAmbiguous,
+    SubmitNotSent,
+    SubmitRefused,
+    TimePassed,
+)
+from receiver.domain.schedule import GRACE, MINUTE, SECOND
+from store.records import Millis, Move, Status
+from tests.domain.jobs import (
+    ID,
+    LINK,
+    OTHER_ID,
+    RULES,
+    STATES,
+    Story,
+    asking,
+    at_work,
+    completed,
+    failed,
+    in_state,
+    report,
+)
+
+NEW = 99
+Column = Callable[[Story], tuple[Observation, Millis]]
+"""What is said to the job of a story, and when."""
+
+
+def soon(observation: Observation) -> Column:
+    return lambda story: (observation, story.now + SECOND)
+
+
+def called_back(said: Report, *, taken: bool = False) -> Column:
+    return lambda story: (
+        CallbackSaid(NEW, story.now + SECOND, said, id_is_taken=taken),
+        story.now + SECOND,
+    )
+
+
+def polled(answer: Report | StatusAnswer) -> Column:
+    """Asked after everything that the job has heard."""
+    heard = StatusReport(answer) if isinstance(answer, Report) else answer
+    return lambda story: (asking(story.now + SECOND, heard), story.now + 2 * SECOND)
+
+
+def polled_before(answer: Report) -> Column:
+    """Asked before the latest thing that the job has heard, answered after it."""
+    return lambda story: (asking(story.now - 1, StatusReport(answer)), story.now + SECOND)
+
+
+def polled_late(answer: Report | StatusAnswer, late: Millis = SECOND) -> Column:
+    """Asked after the job's deadline."""
+    heard = StatusReport(answer) if isinstance(answer, Report) else answer
+
+    def column(story: Story) -> tuple[Observation, Millis]:
+        asked_at = max(story.deadline(), story.now) + late
+        return asking(asked_at, heard), asked_at + SECOND
+
+    return column
+
+
+def past_deadline(observation: Observation) -> Column:
+    return lambda story: (observation, max(story.deadline(), story.now) + SECOND)
+
+
+def when_due(story: Story) -> tuple[Observation, Millis]:
+    return TimePassed(), story.now if story.job.due is None else max(story.now, story.job.due.at)
+
+
+MISSING = StatusMissing("Request not found.")
+UNAVAILABLE = StatusUnavailable("timeout")
+
+COLUMNS: dict[str, Column] = {
+    "begins": soon(SubmissionBegins(10**15)),
+    "begins late": past_deadline(SubmissionBegins(10**15)),
+    "held": soon(SubmissionHeld(10**15)),
+    "held late": past_deadline(SubmissionHeld(10**15)),
+    "interrupted": soon(SubmissionInterrupted("killed")),
+    "restored": soon(RestoredFromBackup()),
+    "accepted": soon(SubmitAccepted(ID)),
+    "accepted otherwise": soon(SubmitAccepted(OTHER_ID)),
+    "accepted unnamed": soon(SubmitAccepted(None)),
+    "refused": soon(SubmitRefused(400, "Prompt is too long")),
+    "refused 401": soon(SubmitRefused(401, "Unauthorized")),
+    "not sent": soon(SubmitNotSent("connection refused")),
+    "not sent late": past_deadline(SubmitNotSent("connection refused")),
+    "ambiguous": soon(SubmitAmbiguous("reset")),
+    "callback 40": called_back(at_work(40, names=ID)),
+    "callback pending": called_back(report(Status.PENDING)),
+    "callback new word": called_back(report(Status.IN_PROGRESS, word="STITCHING")),
+    "callback of another": called_back(completed(names=OTHER_ID), taken=True),
+    "callback completed": called_back(completed(names=ID)),
+    "callback completed unnamed": called_back(completed()),
+    "callback linkless": called_back(completed(link=None, names=ID)),
+    "callback failed": called_back(failed(names=ID)),
+    "callback cancelled": called_back(report(Status.CANCELLED, names=ID)),
+    "poll 40": polled(at_work(40)),
+    "poll pending": polled(report(Status.PENDING)),
+    "poll 40, asked before": polled_before(at_work(40)),
+    "poll 40 late": polled_late(at_work(40)),
+    "poll completed": polled(completed()),
+    "poll completed late": polled_late(completed()),
+    "poll linkless": polled(completed(link=None)),
+    "poll linkless late": polled_late(completed(link=None)),
+    "poll failed": polled(failed()),
+    "poll cancelled": polled(report(Status.CANCELLED)),
+    "poll 404": polled(MISSING),
+    "poll 404 late": polled_late(MISSING),
+    "poll unavailable": polled(UNAVAILABLE),
+    "poll unavailable late": polled_late(UNAVAILABLE),
+    "poll unavailable a day late": polled_late(UNAVAILABLE, GRACE + MINUTE),
+    "time, early": soon(TimePassed()),
+    "time, due": when_due,
+    "cancel": soon(CancelRequested()),
+    "link renewed": soon(LinkRenewed({"videoUrl": LINK + "?again"})),
+}
+
+
+def outcome_of(story: Story, move: Move | None) -> str:
+    if move is None:
+        return "nothing"
+    job = move.job
+    relay = move.relay and ("final" if move.relay.final else "update")
+    if move.relay and move.relay.self_declared:
+        relay = "final?"
+    words = [
+        job.status,
+        job.phase,
+        job.error.code if job.error else "-",
+        job.due.lane if job.due else "-",
+        "event" if move.event else "-",
+        relay or "-",
+        *(
+            f"{'new' if r.callback_id == NEW else 'old'}:"
+            f"{r.verdict}{'(unconfirmed)' if r.confirmed is False else ''}"
+            for r in move.rulings
+        ),
+    ]
+    return " ".join(words)
+
+
+def _read_table() -> Iterator[tuple[str, str, str]]:
+    state = ""
+    for line in (Path(__file__).parent / "lifecycle_table.txt").read_text().splitlines():
+        if line.startswith("["):
+            state = line.strip("[]")
+        elif line.strip() and not line.startswith("#"):
+            columns, outcome = line.split("|")
+            for column in columns.split(";"):
+                yield state, column.strip(), " ".join(outcome.split())
+
+
+TABLE = list(_read_table())
+
+
+def test_every_state_meets_every_observation_once() -> None:
+    cells = [(state, column) for state, column, _ in TABLE]
+    assert sorted(cells) == sorted((state, column) for state in STATES for column in COLUMNS)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_the_story_of_a_state_ends_in_it(state: str) -> None:
+    job = in_state(state).job
+    names = {job.status, job.phase, job.error and job.error.code}
+    assert state.split()[0].strip(",") in names | {"confirming", "link", "FAILED"}
+
+
+@pytest.mark.parametrize(
+    ("state", "column", "outcome"), TABLE, ids=[f"{state}-{column}" for state, column, _ in TABLE]
+)
+def test_a_cell(state: str, column: str, outcome: str) -> None:
+    """Contract 6, rules 2 to 4 and 6 to 8; contract 7 and 8."""
+    story = in_state(state)
+    observation, now = COLUMNS[column](story)
+    assert outcome_of(story, decide(story.job, story.named(observation), now, RULES)) == outcome

@@ -1,0 +1,154 @@
+"""Backoff, poll cadence and deadlines (contract 2, 6 rule 2, and 8)."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from receiver.domain import schedule
+from receiver.domain.observations import (
+    StatusReport,
+    StatusUnavailable,
+    SubmitAccepted,
+    SubmitNotSent,
+)
+from receiver.domain.schedule import HOUR, MINUTE, SECOND, Rules
+from store.records import Due, Job, Lane, Millis, Phase, Tracking
+from tests.domain.jobs import ID, RULES, START, Story, asking, at_work, in_state, new_job
+
+gaps = st.integers(1, 2 * HOUR)
+
+
+def polls_of(story: Story, count: int) -> list[Millis]:
+    """The gaps of so many polls that all say the same, each begun when it is due."""
+    found = []
+    for _ in range(count):
+        story.wait_until(story.due().at)
+        story.hear(asking(story.now, StatusReport(at_work(10))), 0)
+        found.append(story.due().at - story.now)
+    return found
+
+
+def with_polls(polls: int) -> Job:
+    return replace(new_job(), tracking=Tracking(polls=polls))
+
+
+def test_the_first_poll_comes_poll_first_after_acceptance() -> None:
+    story = in_state("submitting")
+    story.hear(SubmitAccepted(ID))
+    assert story.due() == Due(Lane.POLL, story.now + RULES.poll_first)
+
+
+def test_gaps_grow_by_half_from_poll_min_to_poll_max_and_start_again_at_a_change() -> None:
+    story = in_state("accepted")
+    story.wait_until(story.due().at)
+    story.poll(at_work(10))
+    assert RULES.poll_min <= story.due().at - story.now <= RULES.poll_min * 1.05
+    found = polls_of(story, 15)
+    for earlier, later in pairwise(found[:7]):
+        assert earlier * 1.5 * 0.9 <= later <= earlier * 1.5 * 1.1
+    assert all(RULES.poll_max * 0.95 <= gap <= RULES.poll_max for gap in found[-5:])
+    story.wait_until(story.due().at)
+    story.hear(asking(story.now, StatusReport(at_work(20))), 0)
+    assert RULES.poll_min <= story.due().at - story.now <= RULES.poll_min * 1.05
+
+
+def test_a_callback_postpones_the_poll() -> None:
+    story = in_state("rendering")
+    planned = story.due().at
+    story.called_back(at_work(40), after=planned - story.now - 1)
+    assert story.due().at >= story.now + RULES.poll_min
+
+
+def test_retry_after_is_honoured_and_never_shortens_a_gap() -> None:
+    story = in_state("rendering")
+    story.poll(StatusUnavailable("429", retry_after=10 * MINUTE))
+    assert story.due().at == story.now + 10 * MINUTE
+    story.poll(StatusUnavailable("429", retry_after=1))
+    assert story.due().at >= story.now + RULES.poll_min
+
+
+def test_no_poll_is_planned_past_the_deadline_while_it_is_ahead() -> None:
+    """Rule 7: once it has passed the job is polled."""
+    story = in_state("rendering")
+    story.poll(StatusUnavailable("503", retry_after=5 * HOUR))
+    assert story.due().at == story.deadline()
+
+
+def test_the_deadline_counts_from_acceptance_and_while_queued_from_creation() -> None:
+    assert schedule.deadline(new_job(), RULES) == START + RULES.job_deadline
+    story = in_state("submitting")
+    story.hear(SubmitAccepted(ID), 20 * MINUTE)
+    assert story.deadline() == story.now + RULES.job_deadline
+
+
+@given(gaps, st.integers(0, 500))
+def test_jitter_is_a_tenth_and_stays_within_poll_min_and_poll_max(gap: Millis, polls: int) -> None:
+    found = schedule.jittered(with_polls(polls), gap, RULES)
+    assert found >= RULES.poll_min
+    assert found <= max(gap, RULES.poll_max)
+    if gap >= RULES.poll_min:
+        assert abs(found - gap) <= gap / 10
+
+
+def test_jitter_spreads_jobs_and_polls_and_is_no_chance() -> None:
+    spread = {schedule.jittered(with_polls(n), MINUTE, RULES) for n in range(200)}
+    assert len(spread) > 150
+    assert max(spread) - min(spread) > MINUTE * 0.08
+    jobs = {schedule.jittered(replace(new_job(), id=f"job_{n}"), MINUTE, RULES) for n in range(200)}
+    assert len(jobs) > 150
+    assert schedule.jittered(new_job(), MINUTE, RULES) == schedule.jittered(
+        new_job(), MINUTE, RULES
+    )
+
+
+@given(st.integers(1, 10_000), st.integers(0, 200_000))
+def test_every_cadence_reaches_poll_max(poll_min: Millis, more: Millis) -> None:
+    """A gap of a millisecond grows too: no setting polls for ever without a pause."""
+    rules = Rules(poll_min=poll_min, poll_max=poll_min + more)
+    gap = schedule.next_gap(None, rules)
+    assert gap == rules.poll_min
+    for _ in range(40):
+        gap = schedule.next_gap(gap, rules)
+        assert rules.poll_min <= gap <= rules.poll_max
+    assert gap == rules.poll_max
+
+
+@given(st.one_of(st.none(), gaps))
+def test_late_gaps_grow_to_an_hour(gap: Millis | None) -> None:
+    """Rule 7: a failure that we declared is polled at gaps that grow to an hour."""
+    for _ in range(40):
+        gap = schedule.next_late_gap(gap, RULES)
+        assert RULES.poll_min <= gap <= HOUR
+    assert gap == HOUR
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 3, 4, 5, 6, 7, 60, 5_000])
+def test_rule_2_submissions_back_off_from_1_to_30_seconds(attempts: int) -> None:
+    pause = schedule.submit_backoff(replace(new_job(), attempts=attempts))
+    ideal = min(SECOND * 2 ** min(attempts - 1, 10), 30 * SECOND)
+    assert SECOND <= pause <= 30 * SECOND
+    assert abs(pause - ideal) <= ideal / 10
+
+
+def test_rule_2_each_failed_attempt_waits_longer() -> None:
+    story = Story()
+    pauses = []
+    for _ in range(8):
+        story.wait_until(story.due().at)
+        story.begin()
+        story.hear(SubmitNotSent("connection refused"))
+        assert story.job.phase is Phase.QUEUED
+        pauses.append(story.due().at - story.now)
+    assert pauses[:5] == sorted(pauses[:5])
+    assert min(pauses) >= SECOND
+    assert 28 * SECOND <= max(pauses) <= 30 * SECOND
+
+
+def test_a_poll_at_the_very_deadline_is_followed_by_a_later_one() -> None:
+    story = in_state("rendering")
+    end = story.deadline()
+    for moment in (end, end + schedule.GRACE):
+        assert schedule.next_look(story.job, moment + SECOND, moment, RULES).at == moment + SECOND
