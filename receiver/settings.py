@@ -114,6 +114,12 @@ class StoreSettings(_Settings):
         path = self.sqlite_path
         return None if path is None else path.with_name(path.name + ".keys")
 
+    @property
+    def sandbox_file(self) -> Path | None:
+        """Where the embedded sandbox remembers its jobs; None without SQLite."""
+        path = self.sqlite_path
+        return None if path is None else path.with_name(path.name + ".sandbox")
+
 
 class LogSettings(_Settings):
     """How the log is written."""

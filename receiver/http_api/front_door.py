@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import structlog
@@ -26,7 +26,13 @@ class FrontDoor:
 
     def __init__(self, parts: Parts, table: Iterable[Row]) -> None:
         self._parts = parts
-        self._router = Router(list(_routes(parts, table)), redirect_slashes=False, default=_nowhere)
+        routes = dict(_by_path(parts, table))
+        self._callbacks = routes[CALLBACK_PATH]
+        self._router = Router(
+            [Route(path, endpoint, methods=None) for path, endpoint in routes.items()],
+            redirect_slashes=False,
+            default=_nowhere,
+        )
         # A prefix of the process and a count: unique, and made at every request.
         self._ids = map(
             (parts.core.ids.new("req", parts.core.clock.now())[-12:] + "-%x").__mod__,
@@ -53,7 +59,7 @@ class FrontDoor:
         # Every request has a task, and so a context, of its own: nothing to take back.
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
-            await self._router(scope, receive, answer)
+            await self._route(scope)(scope, receive, answer)
         except ClientGone:
             status = status or 499  # as nginx counts a client that hung up; nothing is sent
         except Exception as error:
@@ -74,6 +80,14 @@ class FrontDoor:
             request_id,
         )
 
+    def _route(self, scope: Scope) -> ASGIApp:
+        """The router; or for a callback at once its endpoint, since this is the hot route."""
+        segments = scope["path"].split("/")
+        if len(segments) == 4 and segments[1] == "webhooks" and segments[2] and segments[3]:
+            scope["path_params"] = {"provider": segments[2], "token": segments[3]}
+            return self._callbacks
+        return self._router
+
 
 def _given_id(scope: Scope) -> str | None:
     """The client's own id, where it is one that a log line can hold."""
@@ -83,7 +97,7 @@ def _given_id(scope: Scope) -> str | None:
     return None
 
 
-def _routes(parts: Parts, table: Iterable[Row]) -> Iterable[Route]:
+def _by_path(parts: Parts, table: Iterable[Row]) -> Iterator[tuple[str, ASGIApp]]:
     by_path: dict[str, dict[str, ASGIApp]] = {}
     for row in table:
         methods = by_path.setdefault(row.path, {})
@@ -91,7 +105,7 @@ def _routes(parts: Parts, table: Iterable[Row]) -> Iterable[Route]:
         if row.method == "GET" and row.credential is not Credential.STREAM:
             methods["HEAD"] = methods["GET"]
     for path, methods in by_path.items():
-        yield Route(path, _ByMethod(path, methods), methods=None)
+        yield path, _ByMethod(path, methods)
 
 
 class _ByMethod:

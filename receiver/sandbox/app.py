@@ -20,6 +20,7 @@ from receiver.providers.lenient_json import read_json
 from receiver.providers.samsar_input import InputRules
 from receiver.sandbox.fates import Answer, Fates
 from receiver.sandbox.jobs import Jobs, SandboxJob
+from receiver.sandbox.memory import Memory, forgetful
 from receiver.sandbox.results import ResultLinks, animation
 from receiver.sandbox.rules import SandboxRules
 
@@ -51,8 +52,9 @@ def create_app(
     input_rules: InputRules,
     *,
     callback_transport: httpx.AsyncBaseTransport | None = None,
+    memory: Memory | None = None,
 ) -> Starlette:
-    """The sandbox as an ASGI application, with a memory of its own.
+    """The sandbox as an ASGI application.
 
     Args:
         rules: how it behaves.
@@ -61,6 +63,8 @@ def create_app(
         api_key: the one key that it takes; None takes any that is not empty.
         input_rules: what it takes as a job's `input`.
         callback_transport: what carries the callbacks in place of real connections.
+        memory: jobs that an earlier process made, and where new ones go, if they are to outlive
+            this one; `rules.seed` is then the memory's.
     """
     fates = Fates(rules)
     # A fresh connection for each callback: a kept one that its server closes would lose a callback
@@ -70,10 +74,18 @@ def create_app(
         trust_env=False,
         limits=httpx.Limits(max_keepalive_connections=0),
     )
-    jobs = Jobs(fates, ResultLinks(base_url, fates.link_key()), clock, rules.render_seconds, http)
+    jobs = Jobs(
+        fates,
+        ResultLinks(base_url, fates.link_key()),
+        clock,
+        rules.render_seconds,
+        http,
+        memory or forgetful(),
+    )
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        jobs.recall()
         try:
             yield
         finally:

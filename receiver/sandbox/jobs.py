@@ -10,6 +10,7 @@ import httpx
 
 from receiver.clock import Clock
 from receiver.sandbox.fates import Fate, Fates, PlannedCallback
+from receiver.sandbox.memory import MadeJob, Memory
 from receiver.sandbox.results import ResultLinks
 
 _PENDING_SHARE: Final = 0.1
@@ -53,13 +54,14 @@ class Stats:
 
 @dataclass(slots=True)
 class Jobs:
-    """Every job since the start, in memory, and the tasks that send their callbacks."""
+    """Every job, and the tasks that send their callbacks."""
 
     fates: Fates
     links: ResultLinks
     clock: Clock
     render_seconds: float
     http: httpx.AsyncClient
+    memory: Memory
     stats: Stats = field(init=False, default_factory=Stats)
     _by_id: dict[str, SandboxJob] = field(init=False, default_factory=dict)
     _submissions_by_webhook: Counter[str] = field(init=False, default_factory=Counter)
@@ -67,20 +69,31 @@ class Jobs:
 
     def make(self, kind: str, job_input: Mapping[str, Any], webhook_url: str | None) -> SandboxJob:
         """Begin a job, and send its callbacks in a task of its own."""
-        ordinal = self.stats.jobs
+        made = MadeJob(self.stats.jobs, kind, job_input, webhook_url, self.clock.now())
+        self.memory.remember(made)
+        return self._begin(made, self.clock.monotonic())
+
+    def recall(self) -> None:
+        """Go on with the jobs of an earlier process. Callbacks that were due while nobody was there
+        to send them are lost, as such are."""
+        now, monotonic = self.clock.now(), self.clock.monotonic()
+        for made in self.memory.jobs:
+            self._begin(made, monotonic - (now - made.made_at) / 1_000)
+
+    def _begin(self, made: MadeJob, made_at: float) -> SandboxJob:
         job = SandboxJob(
-            ordinal=ordinal,
-            kind=kind,
-            input=job_input,
-            webhook_url=webhook_url,
-            fate=self.fates.of_job(ordinal),
-            made_at=self.clock.monotonic(),
+            ordinal=made.ordinal,
+            kind=made.kind,
+            input=made.input,
+            webhook_url=made.webhook_url,
+            fate=self.fates.of_job(made.ordinal),
+            made_at=made_at,
         )
-        self.stats.jobs += 1
+        self.stats.jobs = made.ordinal + 1
         self._by_id[job.request_id] = job
-        if webhook_url is not None:
-            self._submissions_by_webhook[webhook_url] += 1
-            task = asyncio.create_task(self._send_callbacks(job, webhook_url))
+        if job.webhook_url is not None:
+            self._submissions_by_webhook[job.webhook_url] += 1
+            task = asyncio.create_task(self._send_callbacks(job, job.webhook_url))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
         return job
@@ -127,8 +140,11 @@ class Jobs:
         await self.http.aclose()
 
     async def _send_callbacks(self, job: SandboxJob, webhook_url: str) -> None:
+        began = self.clock.monotonic()
         for planned in job.fate.callbacks:
             due_at = job.made_at + planned.after
+            if due_at < began:
+                continue  # nobody was there to send it
             # A sleep may end a hair early, and a status call must not contradict the callback.
             while (left := due_at - self.clock.monotonic()) > 0:
                 await self.clock.sleep(left)

@@ -66,7 +66,7 @@ def service(database: Path, **settings: str) -> Iterator[Server]:
         "RECEIVER_LOG_FORMAT": "json",
         **{f"RECEIVER_{name}": value for name, value in settings.items()},
     }
-    with _process([sys.executable, "/tmp/serve_tmp.py"], environment) as process:
+    with _process([sys.executable, "-m", "receiver", "serve"], environment) as process:
         _wait_for(port, process)
         yield Server(port, process)
 

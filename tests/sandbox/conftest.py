@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from receiver.http_server import listen, origin, serving
 from receiver.providers.samsar_input import InputRules
 from receiver.sandbox.rules import SandboxRules
 from receiver.sandbox.run import sandbox
-from receiver.http_server import listen, origin, serving
 
 INPUT_RULES = InputRules(
     image_models=frozenset({"IMAGEN3", "FLUX1.1PRO"}),

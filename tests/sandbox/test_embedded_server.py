@@ -14,9 +14,9 @@ import pytest
 from starlette.applications import Starlette
 
 from receiver.clock import SystemClock
+from receiver.http_server import listen, origin, serving
 from receiver.sandbox.rules import SandboxRules
 from receiver.sandbox.run import sandbox
-from receiver.http_server import listen, origin, serving
 from tests.sandbox.conftest import INPUT_RULES
 
 

@@ -1,0 +1,47 @@
+"""A sandbox that was killed goes on with its jobs: the provider does not die with us."""
+
+from pathlib import Path
+
+import httpx
+
+from receiver.clock import SystemClock
+from receiver.providers.samsar_input import InputRules
+from receiver.sandbox.memory import open_memory
+from receiver.sandbox.rules import SandboxRules
+from receiver.sandbox.run import sandbox
+
+INPUT = {"prompt": "a cat", "image_model": "IMAGEN3", "video_model": "LUMA", "duration": 10}
+RULES = SandboxRules(render_seconds=0.2)
+INPUT_RULES = InputRules(frozenset({"IMAGEN3"}), frozenset({"LUMA"}))
+KEY = {"API-KEY": "any"}
+
+
+async def test_jobs_links_and_port_outlive_the_process(tmp_path: Path) -> None:
+    path = tmp_path / "sandbox.jsonl"
+
+    async with httpx.AsyncClient(headers=KEY, trust_env=False) as http:
+        async with sandbox(RULES, SystemClock(), INPUT_RULES, remember_in=path) as first:
+            made = await http.post(f"{first}/v1/video/create_movie", json={"input": INPUT})
+            request_id = made.json()["request_id"]
+        with path.open("a") as file:
+            file.write('[1, "create_mo')  # killed while it wrote
+        async with sandbox(RULES, SystemClock(), INPUT_RULES, remember_in=path) as second:
+            assert second == first
+            while True:
+                asked = await http.get(
+                    f"{second}/v1/video/status", params={"request_id": request_id}
+                )
+                if asked.json()["status"] == "COMPLETED":
+                    break
+            opened = await http.get(asked.json()["result"]["videoUrl"])
+            assert "a cat" in opened.text
+            another = await http.post(f"{second}/v1/video/create_movie", json={"input": INPUT})
+            assert another.json()["request_id"] != request_id
+
+
+def test_results_that_nobody_can_open_any_more_are_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "sandbox.jsonl"
+    path.write_text('{"seed": 7, "port": 1}\n[0, "create_movie", {}, null, 0]\n')
+    memory = open_memory(path, None, now=9 * 24 * 3600 * 1000)
+    memory.close()
+    assert (memory.seed, memory.port, memory.jobs) == (7, 1, [])
