@@ -101,14 +101,19 @@ class Jobs(Protocol):
         """
         ...
 
-    async def advance(self, job_id: str, decide: Decide) -> tuple[Job, Move | None]:
+    async def advance(
+        self, job_id: str, decide: Decide, *, applying: int | None = None
+    ) -> tuple[Job, Move | None]:
         """The one way in which a job changes.
 
         Opens the write, reads the job, calls `decide`, and writes its move whole: job, due row,
         event (numbered in the user's log), relay message, rulings, notes, and the key that it
         frees. Returns the job as it then stands, and the move. A new relay message skips this job's
-        waiting ones: updates always, finals only where they are self-declared; it is born
-        `disabled` when `webhook_off`.
+        waiting ones: updates always, finals only where they are self-declared, and neither one that
+        is in flight (see `settle`) nor one that was asked for again and has not had its attempt. It
+        is due at once, or born `disabled` when `webhook_off`. `applying` is the id of the callback
+        that is being applied: where it has its verdict already (another worker was faster), nothing
+        is done.
         Raises `NotFound`, and `ProviderIdTaken` where the move gives the job an id that another job
         of the provider holds.
         """
@@ -160,8 +165,13 @@ class Jobs(Protocol):
         """Give back what `lease_due` gave to `holder` and nothing came of: due as it was."""
         ...
 
+    async def end_holds(self) -> None:
+        """End what `lease_due` gave to anybody: the process that held it is gone."""
+        ...
+
     async def next_due(self, lane: Lane) -> Millis | None:
-        """When the lane's next job that nobody holds is due."""
+        """When the lane has something to give out next: the next job that nobody holds is due, or a
+        hold ends."""
         ...
 
     async def poll_at_once(self, job_id: str, now: Millis) -> None:
@@ -176,7 +186,8 @@ class Jobs(Protocol):
 
     async def remove_finished(self, done_before: Millis, limit: int) -> int:
         """Remove at most `limit` jobs that ended before then, with all that hangs on them, unless
-        something about them is still pending (a delivery, a claim); returns how many went."""
+        something about them is still pending (a delivery, a claim, a callback that is not applied);
+        returns how many went."""
         ...
 
     async def census(self) -> Mapping[str, tuple[int, Millis]]:
@@ -215,12 +226,13 @@ class Callbacks(Protocol):
         ...
 
     async def waiting(self, limit: int) -> list[Callback]:
-        """Those not yet applied, oldest first."""
+        """Those not yet applied, oldest first; a page ends early at 1 MiB of bodies, never before
+        its first callback."""
         ...
 
     async def failed(self, callback_id: int, now: Millis) -> int:
         """Count a failed application; at the third the callback is `FAILED`, and its job's poll is
-        due at `now`. Returns the count."""
+        due at `now`. Returns the count. Raises `NotFound` where it does not wait any more."""
         ...
 
     async def backlog(self) -> tuple[int, Millis | None]:
@@ -336,7 +348,14 @@ class Deliveries(Protocol):
         """Give back everything that the holder has, due as it was."""
         ...
 
-    async def next_due(self) -> Millis | None: ...
+    async def end_holds(self) -> None:
+        """End every hold: the process that held them is gone."""
+        ...
+
+    async def next_due(self) -> Millis | None:
+        """When there is something to give out next, were no host and no user full: a message that
+        waits behind another of its job in flight does not count, and a hold's end does."""
+        ...
 
     async def retry(self, delivery_id: str, now: Millis) -> Delivery:
         """Make any but a pending delivery due now, out of the job's order, the schedule begun
@@ -372,7 +391,7 @@ class Keys(Protocol):
     async def list_all(self) -> list[ApiKey]: ...
 
     async def revoke(self, prefix: str, now: Millis) -> ApiKey:
-        """Revoke the one key that the prefix fits. Raises `NotFound`, `AmbiguousPrefix`."""
+        """Revoke the one key in force that begins so. Raises `NotFound`, `AmbiguousPrefix`."""
         ...
 
     async def rotate_secret(self, user: str, secret: str, old_until: Millis) -> User:

@@ -40,7 +40,7 @@ class Draft:
 
     def note(self, type_: str, **detail: Any) -> None:
         """Write a line into the journal."""
-        self.notes.append(Note(type_, detail))
+        self.notes.append(Note(type_, detail, self.now))
 
 
 def visible(job: Job) -> tuple[Any, ...]:

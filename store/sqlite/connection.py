@@ -1,0 +1,136 @@
+"""Connections to one database file, and the making of that file."""
+
+import os
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+from urllib.parse import quote
+
+from store import migrate
+from store.errors import StoreCorrupt
+from store.sqlite.failures import translated
+
+BUSY_TIMEOUT = 5_000
+"""Milliseconds that a statement waits for another process's lock."""
+
+WAL_LIMIT = 64 * 1024 * 1024
+"""Bytes that the write-ahead log may keep once its content is in the database."""
+
+MIGRATIONS = migrate.load(Path(__file__).with_name("migrations"))
+
+_APPLICATION_ID = 0x72637672
+"""`PRAGMA application_id` of our databases ("rcvr"): tells them from anybody else's."""
+
+_STATEMENTS = 256
+"""Prepared statements that a connection keeps: more than there are."""
+
+
+def uri(path: Path) -> str:
+    """The file as SQLite opens it. `mode=rw`: a database that has vanished is an error, never a new
+    and empty one."""
+    return f"file:{quote(str(path))}?mode=rw"
+
+
+def connect_writer(path: Path, busy_timeout: int = BUSY_TIMEOUT) -> sqlite3.Connection:
+    """A connection that may write, every commit synced, transactions begun and ended by hand."""
+    connection = sqlite3.connect(
+        uri(path), uri=True, isolation_level=None, cached_statements=_STATEMENTS
+    )
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {busy_timeout:d}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT:d}")
+        connection.execute("PRAGMA cache_size = -32768")
+        connection.execute("PRAGMA temp_store = MEMORY")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_reader(path: Path, busy_timeout: int = BUSY_TIMEOUT) -> sqlite3.Connection:
+    """A connection that only reads; usable from the thread that is given it."""
+    connection = sqlite3.connect(
+        uri(path),
+        uri=True,
+        isolation_level=None,
+        cached_statements=_STATEMENTS,
+        check_same_thread=False,
+    )
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {busy_timeout:d}")
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("PRAGMA cache_size = -8192")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def prepare(path: Path, busy_timeout: int = BUSY_TIMEOUT) -> None:
+    """Make the database where there is none, mode 0600, and bring its schema up to date.
+
+    Raises `StoreUnavailable`, `StoreCorrupt` (no database, or not one of ours) and `SchemaTooNew`;
+    then the file is as it was.
+    """
+    with translated():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # SQLite gives the mode of the database to its -wal and -shm files.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        if path.stat().st_mode & 0o077:
+            with suppress(PermissionError):  # another owner's file: the mode is theirs to choose
+                path.chmod(0o600)
+        with closing(connect_reader(path, busy_timeout)) as connection:
+            _check(connection)
+        with closing(connect_writer(path, busy_timeout)) as connection:
+            _migrate(connection)
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    """Refuse what is not ours to write to, before anything is written."""
+    fresh = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,)
+    if not fresh and _application(connection) != _APPLICATION_ID:
+        raise StoreCorrupt("the file is a database of something else")
+    migrate.pending(MIGRATIONS, _version(connection))
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    if _version(connection) == len(MIGRATIONS):
+        return
+    # The version is read again under the lock: two processes may open a new database at once.
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        _check(connection)
+        for step in migrate.pending(MIGRATIONS, _version(connection)):
+            for statement in _statements(step.sql):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {step.number:d}")
+        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID:d}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def _application(connection: sqlite3.Connection) -> int:
+    application: int = connection.execute("PRAGMA application_id").fetchone()[0]
+    return application
+
+
+def _statements(script: str) -> list[str]:
+    """A script's statements, one by one: `executescript` would commit before it begins."""
+    found, current = [], ""
+    for line in script.splitlines(keepends=True):
+        current += line
+        if sqlite3.complete_statement(current):
+            found.append(current)
+            current = ""
+    return found

@@ -1,0 +1,94 @@
+"""Users and their API keys."""
+
+import sqlite3
+
+from store.contract import Changes
+from store.errors import AmbiguousPrefix, NotFound
+from store.records import ApiKey, Millis, User
+from store.sqlite import sql
+from store.sqlite.advance import Randomness
+from store.sqlite.readers import Readers, Row
+from store.sqlite.writer import Writer
+
+_SQL = sql.load("keys")
+
+
+class SqliteKeys:
+    """`store.contract.Keys` on SQLite."""
+
+    def __init__(self, writer: Writer, readers: Readers, random: Randomness) -> None:
+        self._writer = writer
+        self._readers = readers
+        self._random = random
+
+    async def add(self, key: ApiKey, new_secret: str) -> User:
+        def work(db: sqlite3.Connection, _changes: Changes) -> User:
+            db.execute(
+                _SQL["add-user"],
+                {"name": key.user, "secret": new_secret, "nonce": self._random.nonce()},
+            )
+            user = _read_user(db, key.user)
+            db.execute(
+                _SQL["add-key"],
+                {
+                    "hash": key.hash,
+                    "prefix": key.prefix,
+                    "user_id": user.id,
+                    "admin": key.admin,
+                    "created_at": key.created_at,
+                    "revoked_at": key.revoked_at,
+                },
+            )
+            return user
+
+        return await self._writer.urgent(work)
+
+    async def find(self, key_hash: str) -> ApiKey | None:
+        rows = await self._readers.fetch(_SQL["read-key"], {"hash": key_hash})
+        return _key(rows[0]) if rows else None
+
+    async def list_all(self) -> list[ApiKey]:
+        return [_key(row) for row in await self._readers.fetch(_SQL["list-keys"], {})]
+
+    async def revoke(self, prefix: str, now: Millis) -> ApiKey:
+        def work(db: sqlite3.Connection, _changes: Changes) -> ApiKey:
+            rows = db.execute(_SQL["list-fitting-keys"], {"prefix": prefix}).fetchall()
+            match [_key(row) for row in rows]:
+                case []:
+                    raise NotFound(prefix)
+                case [key]:
+                    db.execute(_SQL["revoke-key"], {"hash": key.hash, "now": now})
+                    return _key(db.execute(_SQL["read-key"], {"hash": key.hash}).fetchone())
+                case keys:
+                    raise AmbiguousPrefix([key.prefix for key in keys])
+
+        return await self._writer.urgent(work)
+
+    async def rotate_secret(self, user: str, secret: str, old_until: Millis) -> User:
+        def work(db: sqlite3.Connection, _changes: Changes) -> User:
+            db.execute(
+                _SQL["rotate-secret"], {"name": user, "secret": secret, "old_until": old_until}
+            )
+            return _read_user(db, user)
+
+        return await self._writer.urgent(work)
+
+    async def user(self, user_id: int) -> User | None:
+        rows = await self._readers.fetch(_SQL["read-user"], {"user_id": user_id})
+        return User(*rows[0]) if rows else None
+
+    async def user_named(self, name: str) -> User | None:
+        rows = await self._readers.fetch(_SQL["read-user-by-name"], {"name": name})
+        return User(*rows[0]) if rows else None
+
+
+def _read_user(db: sqlite3.Connection, name: str) -> User:
+    row = db.execute(_SQL["read-user-by-name"], {"name": name}).fetchone()
+    if row is None:
+        raise NotFound(name)
+    return User(*row)
+
+
+def _key(row: Row) -> ApiKey:
+    hash_, prefix, user_id, user, admin, created_at, revoked_at = row
+    return ApiKey(hash_, prefix, user_id, user, bool(admin), created_at, revoked_at)

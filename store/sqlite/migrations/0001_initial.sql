@@ -1,0 +1,269 @@
+-- The first schema. Times are whole milliseconds since the Unix epoch. What the CHECKs refuse is what
+-- the state machine never makes: the database does not take its word for it.
+
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE users (
+    id                    INTEGER PRIMARY KEY,
+    name                  TEXT NOT NULL UNIQUE,
+    secret                TEXT NOT NULL,
+    previous_secret       TEXT,
+    previous_secret_until INTEGER,
+    -- The user's own event log: how many events there were, the nonce of the latest (before the
+    -- first: the origin's), the nonce of place 0, and how far retention has removed events.
+    event_seq             INTEGER NOT NULL DEFAULT 0,
+    event_nonce           TEXT NOT NULL,
+    origin_nonce          TEXT NOT NULL,
+    events_removed        INTEGER NOT NULL DEFAULT 0,
+    CHECK (events_removed <= event_seq)
+) STRICT;
+
+CREATE TABLE api_keys (
+    hash       TEXT PRIMARY KEY CHECK (length(hash) = 64),
+    prefix     TEXT NOT NULL,
+    user_id    INTEGER NOT NULL REFERENCES users (id),
+    admin      INTEGER NOT NULL CHECK (admin IN (0, 1)),
+    created_at INTEGER NOT NULL,
+    revoked_at INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE jobs (
+    id                  TEXT PRIMARY KEY,
+    user_id             INTEGER NOT NULL REFERENCES users (id),
+    provider            TEXT NOT NULL,
+    kind                TEXT NOT NULL,
+    status              TEXT NOT NULL
+        CHECK (status IN ('PENDING', 'IN_PROGRESS', 'COMPLETED', 'FAILED', 'CANCELLED')),
+    phase               TEXT NOT NULL
+        CHECK (phase IN ('queued', 'submitting', 'submit_unconfirmed', 'accepted', 'rendering',
+                         'confirming', 'finished')),
+    seq                 INTEGER NOT NULL CHECK (seq >= 1),
+    created_at          INTEGER NOT NULL,
+    updated_at          INTEGER NOT NULL,
+    progress            REAL CHECK (progress BETWEEN 0 AND 100),
+    provider_status     TEXT,
+    evidence            TEXT CHECK (evidence IN ('callback', 'poll', 'submit', 'deadline', 'user')),
+    message             TEXT,
+    result              TEXT,
+    error_code          TEXT,
+    error_message       TEXT,
+    error_billed        INTEGER CHECK (error_billed IN (0, 1)),
+    provider_request_id TEXT CHECK (length(provider_request_id) BETWEEN 1 AND 200),
+    id_from_answer      INTEGER NOT NULL DEFAULT 0 CHECK (id_from_answer IN (0, 1)),
+    done_at             INTEGER,
+    accepted_at         INTEGER,
+    unconfirmed_at      INTEGER,
+    result_at           INTEGER,
+    attempts            INTEGER NOT NULL DEFAULT 0,
+    maybe_sent          INTEGER NOT NULL DEFAULT 0 CHECK (maybe_sent IN (0, 1)),
+    refused_with        INTEGER,
+    metadata            TEXT,
+    webhook_url         TEXT,
+    webhook_events      TEXT NOT NULL DEFAULT '',
+    webhook_off         INTEGER NOT NULL DEFAULT 0 CHECK (webhook_off IN (0, 1)),
+    tracking            TEXT,
+
+    CHECK ((phase = 'finished') = (status IN ('COMPLETED', 'FAILED', 'CANCELLED'))),
+    CHECK ((phase = 'finished') = (done_at IS NOT NULL)),
+    CHECK (phase NOT IN ('queued', 'submitting', 'submit_unconfirmed', 'accepted')
+           OR status = 'PENDING'),
+    CHECK (phase <> 'rendering' OR status = 'IN_PROGRESS'),
+    CHECK ((status = 'COMPLETED') = (result IS NOT NULL)),
+    CHECK ((status = 'COMPLETED') = (progress IS 100.0)),
+    CHECK ((status IN ('FAILED', 'CANCELLED')) = (error_code IS NOT NULL)),
+    CHECK ((error_code IS NULL) = (error_message IS NULL)),
+    CHECK ((error_code IS NULL) = (error_billed IS NULL)),
+    CHECK (phase <> 'submit_unconfirmed' OR unconfirmed_at IS NOT NULL),
+    CHECK (phase NOT IN ('accepted', 'rendering') OR accepted_at IS NOT NULL)
+) STRICT;
+
+CREATE UNIQUE INDEX jobs_by_provider_id ON jobs (provider_request_id, provider)
+    WHERE provider_request_id IS NOT NULL;
+-- created_at stands in the lists' indexes so that a filter on it is answered there, without the row.
+CREATE INDEX jobs_by_user ON jobs (user_id, id, created_at);
+CREATE INDEX jobs_by_status ON jobs (user_id, status, id, created_at);
+CREATE INDEX jobs_by_kind ON jobs (user_id, kind, id, created_at);
+CREATE INDEX jobs_unfinished ON jobs (phase, created_at) WHERE phase <> 'finished';
+CREATE INDEX jobs_unfinished_by_user ON jobs (user_id, id) WHERE phase <> 'finished';
+CREATE INDEX jobs_by_end ON jobs (done_at) WHERE done_at IS NOT NULL;
+
+-- What a job was asked for: large, written once, read at its submission.
+CREATE TABLE job_inputs (
+    job_id TEXT PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
+    input  TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE job_metadata (
+    user_id INTEGER NOT NULL,
+    name    TEXT NOT NULL,
+    value   TEXT NOT NULL,
+    job_id  TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    PRIMARY KEY (user_id, name, value, job_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX job_metadata_by_job ON job_metadata (job_id);
+
+-- One row a job that waits for something: small, so that the query for what is due stays flat.
+CREATE TABLE due (
+    job_id     TEXT PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
+    lane       TEXT NOT NULL CHECK (lane IN ('submit', 'submitting', 'wait', 'confirm', 'poll')),
+    at         INTEGER NOT NULL,
+    holder     TEXT,
+    held_until INTEGER,
+    CHECK ((holder IS NULL) = (held_until IS NULL))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX due_by_lane ON due (lane, at);
+CREATE INDEX due_held ON due (lane, held_until) WHERE holder IS NOT NULL;
+
+-- A job as everything reads it: its row, its owner's name, and what it waits for.
+CREATE VIEW job_rows AS
+SELECT j.id, j.user_id, u.name AS user, j.provider, j.kind, j.created_at, j.metadata, j.webhook_url,
+       j.webhook_events, j.webhook_off,
+       j.status, j.phase, j.seq, j.updated_at, j.progress, j.provider_status, j.evidence, j.message,
+       j.result, j.error_code, j.error_message, j.error_billed, j.provider_request_id,
+       j.id_from_answer, j.done_at, j.accepted_at, j.unconfirmed_at, j.result_at, j.attempts,
+       j.maybe_sent, j.refused_with, j.tracking,
+       d.lane, d.at AS due_at, d.holder,
+       EXISTS (SELECT 1 FROM callbacks c WHERE c.job_id = j.id AND c.verdict = 'waiting')
+           AS callbacks_waiting
+  FROM jobs j
+  JOIN users u ON u.id = j.user_id
+  LEFT JOIN due d ON d.job_id = j.id;
+
+CREATE TABLE submission_holds (
+    provider TEXT PRIMARY KEY,
+    until    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE events (
+    user_id INTEGER NOT NULL,
+    seq     INTEGER NOT NULL,
+    nonce   TEXT NOT NULL,
+    job_id  TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    job_seq INTEGER NOT NULL,
+    at      INTEGER NOT NULL,
+    data    BLOB NOT NULL,
+    PRIMARY KEY (user_id, seq)
+) STRICT;
+CREATE INDEX events_by_job ON events (job_id, seq);
+
+-- Places of removed events that lie among kept ones: a job's own stream may be resumed from the
+-- place of another job's event, which retention may have taken meanwhile.
+CREATE TABLE removed_events (
+    user_id INTEGER NOT NULL,
+    seq     INTEGER NOT NULL,
+    nonce   TEXT NOT NULL,
+    PRIMARY KEY (user_id, seq)
+) STRICT, WITHOUT ROWID;
+
+-- The inbox. A good callback's insert touches this table alone. What may be large stands last, so
+-- that the rest is read without it. No AUTOINCREMENT: it writes one more table for each row, and a
+-- job with a callback that is still wanted is never removed.
+CREATE TABLE callbacks (
+    id          INTEGER PRIMARY KEY,
+    job_id      TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    provider    TEXT NOT NULL,
+    received_at INTEGER NOT NULL,
+    digest      BLOB NOT NULL,
+    verdict     TEXT NOT NULL
+        CHECK (verdict IN ('waiting', 'applied', 'claimed', 'confirmed', 'denied', 'late',
+                           'conflict', 'rejected', 'failed')),
+    confirmed   INTEGER CHECK (confirmed IN (0, 1)),
+    evidence    TEXT CHECK (evidence IN ('callback', 'poll', 'submit', 'deadline', 'user')),
+    tries       INTEGER NOT NULL DEFAULT 0,
+    headers     TEXT NOT NULL,
+    body        BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX callbacks_by_content ON callbacks (job_id, digest);
+CREATE INDEX callbacks_waiting ON callbacks (id) WHERE verdict = 'waiting';
+CREATE INDEX callbacks_waiting_by_job ON callbacks (job_id) WHERE verdict = 'waiting';
+
+-- The journal: what happened to a job beside its events.
+CREATE TABLE notes (
+    id     INTEGER PRIMARY KEY,
+    job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    at     INTEGER NOT NULL,
+    type   TEXT NOT NULL,
+    detail TEXT NOT NULL
+) STRICT;
+CREATE INDEX notes_by_job ON notes (job_id, id);
+
+-- The outbox.
+CREATE TABLE deliveries (
+    id              TEXT PRIMARY KEY,
+    job_id          TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    user_id         INTEGER NOT NULL,
+    seq             INTEGER NOT NULL,
+    status          TEXT NOT NULL,
+    final           INTEGER NOT NULL CHECK (final IN (0, 1)),
+    self_declared   INTEGER NOT NULL CHECK (self_declared IN (0, 1)),
+    url             TEXT NOT NULL,
+    host            TEXT NOT NULL,
+    state           TEXT NOT NULL
+        CHECK (state IN ('pending', 'delivered', 'skipped', 'exhausted', 'disabled')),
+    step            INTEGER NOT NULL DEFAULT 0,
+    -- Sent out of the job's order: an operator or the user asked for it again.
+    retried         INTEGER NOT NULL DEFAULT 0 CHECK (retried IN (0, 1)),
+    created_at      INTEGER NOT NULL,
+    next_attempt_at INTEGER,
+    delivered_at    INTEGER,
+    holder          TEXT,
+    held_until      INTEGER,
+    body            BLOB NOT NULL,
+    CHECK ((state = 'pending') = (next_attempt_at IS NOT NULL)),
+    CHECK ((state = 'delivered') = (delivered_at IS NOT NULL)),
+    CHECK ((holder IS NULL) = (held_until IS NULL)),
+    CHECK (holder IS NULL OR state = 'pending'),
+    UNIQUE (job_id, seq)
+) STRICT;
+-- Read by skipping from one host and user to the next: a long backlog of one costs the others
+-- nothing.
+CREATE INDEX deliveries_due ON deliveries (host, user_id, next_attempt_at) WHERE state = 'pending';
+CREATE INDEX deliveries_pending ON deliveries (next_attempt_at, created_at)
+    WHERE state = 'pending';
+CREATE INDEX deliveries_pending_by_job ON deliveries (job_id, seq) WHERE state = 'pending';
+CREATE INDEX deliveries_held ON deliveries (held_until) WHERE holder IS NOT NULL;
+CREATE INDEX deliveries_by_user ON deliveries (user_id, id);
+CREATE INDEX deliveries_by_state ON deliveries (user_id, state, id);
+
+CREATE TABLE attempts (
+    delivery_id TEXT NOT NULL REFERENCES deliveries (id) ON DELETE CASCADE,
+    n           INTEGER NOT NULL,
+    at          INTEGER NOT NULL,
+    status_code INTEGER,
+    error       TEXT,
+    duration_ms INTEGER NOT NULL,
+    excerpt     TEXT,
+    PRIMARY KEY (delivery_id, n)
+) STRICT, WITHOUT ROWID;
+
+-- A delivery as everything reads it, its attempts as one JSON array of arrays.
+CREATE VIEW delivery_rows AS
+SELECT id, job_id, user_id, status, seq, state, url, host, body, step, created_at, next_attempt_at,
+       delivered_at,
+       (SELECT json_group_array(json_array(at, status_code, error, duration_ms, excerpt))
+          FROM (SELECT * FROM attempts WHERE delivery_id = deliveries.id ORDER BY n)) AS attempts
+  FROM deliveries;
+
+-- Keys outlive their jobs: no reference to them.
+CREATE TABLE idempotency_keys (
+    user_id     INTEGER NOT NULL REFERENCES users (id),
+    path        TEXT NOT NULL,
+    key         TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    job_id      TEXT NOT NULL,
+    held_until  INTEGER,
+    expires_at  INTEGER NOT NULL,
+    status_code INTEGER,
+    headers     TEXT,
+    body        BLOB,
+    CHECK ((status_code IS NULL) = (headers IS NULL)),
+    CHECK ((status_code IS NULL) = (body IS NULL)),
+    CHECK (status_code IS NULL OR held_until IS NULL),
+    PRIMARY KEY (user_id, path, key)
+) STRICT;
+CREATE INDEX idempotency_by_expiry ON idempotency_keys (expires_at);
+CREATE INDEX idempotency_by_job ON idempotency_keys (job_id);
+CREATE INDEX idempotency_held ON idempotency_keys (held_until) WHERE held_until IS NOT NULL;

@@ -1,0 +1,205 @@
+"""The one writer of a process: a thread, two queues, and one transaction for whatever waits.
+
+No timer gathers a batch: while one commits, the next one's members arrive. So a batch is one member
+when little happens, and hundreds when much does, which then share the cost of one sync. What a
+client waits for goes first; background work always gets a few places, so that it never starves.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from threading import Condition, Thread
+from typing import Protocol, TypeAlias, TypeVar, cast
+
+from store.contract import Changes
+from store.errors import StoreBusy, StoreUnavailable
+from store.sqlite.batches import BatchRunner, Done, Failed, Outcome, Work
+
+T = TypeVar("T")
+
+URGENT_PLACES = 256
+"""Members of a batch that clients wait for, at most."""
+
+BACKGROUND_PLACES = 2
+"""Members of background work in a batch, at most, while clients wait."""
+
+RUSH = 8
+"""So many urgent members in a batch are a rush: their clients come back in a moment."""
+
+RUSH_PAUSE = 0.005
+"""Seconds after a rush in which background work does not begin a batch of its own: it would make
+the next clients wait for all of it. It goes on in the places that it has in theirs."""
+
+IDLE_BACKGROUND_PLACES = 64
+"""The same while no client waits: few enough that one who comes then waits for milliseconds."""
+
+LONGEST_QUEUE = 2_000
+"""Members that may wait in each queue; the next one is refused at once."""
+
+CLOSING_TIME = 30.0
+"""Seconds that closing waits for what is queued."""
+
+
+class Writer(Protocol):
+    """Runs works on the database, in transactions that it shares out as it sees fit."""
+
+    on_change: Callable[[Changes], None]
+    """Rung after each commit, before its callers go on."""
+
+    def urgent(self, work: Work[T]) -> Awaitable[T]:
+        """Run what a client waits for. Raises `StoreUnavailable` and whatever the work raises."""
+        ...
+
+    def background(self, work: Work[T]) -> Awaitable[T]:
+        """Run what nobody outside waits for, after what is urgent. Raises as `urgent` does."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what is queued, and end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """One batch, for the metrics."""
+
+    members: int
+    seconds: float
+    """From the transaction's begin to the end of its commit."""
+    waiting: int
+    """Members that were queued when it ended."""
+
+
+OnBatch: TypeAlias = Callable[[BatchReport], None]
+
+
+def ignore(_: object) -> None:
+    """Rung where nobody listens."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    work: Work[object]
+    caller: asyncio.Future[object]
+
+
+class ThreadedWriter:
+    """The writer of a running service. Made and used in one event loop."""
+
+    def __init__(self, runner: BatchRunner, on_batch: OnBatch = ignore) -> None:
+        self.on_change: Callable[[Changes], None] = ignore
+        self._runner = runner
+        self._on_batch = on_batch
+        self._loop = asyncio.get_running_loop()
+        self._urgent: deque[_Member] = deque()
+        self._background: deque[_Member] = deque()
+        self._arrival = Condition()
+        self._knocking = False
+        self._quiet_from = 0.0
+        self._closing = False
+        self._ended = asyncio.Event()
+        # A daemon, so that a process whose owner forgot to close the store can still exit. What it
+        # cuts off then is a transaction under way, which SQLite rolls back as after a kill.
+        self._thread = Thread(target=self._serve, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def urgent(self, work: Work[T]) -> Awaitable[T]:
+        return self._enqueue(self._urgent, work)
+
+    def background(self, work: Work[T]) -> Awaitable[T]:
+        return self._enqueue(self._background, work)
+
+    def _enqueue(self, queue: deque[_Member], work: Work[T]) -> Awaitable[T]:
+        if self._closing:
+            raise StoreUnavailable("the store is closed")
+        if len(queue) >= LONGEST_QUEUE:
+            raise StoreBusy(f"{len(queue)} writes are waiting")
+        # The future belongs to the caller alone: cancelling it leaves the member in its batch.
+        caller: asyncio.Future[object] = self._loop.create_future()
+        queue.append(_Member(work, caller))
+        # One knock for all that this turn of the loop brings: they share a batch, and the lock is
+        # taken once.
+        if not self._knocking:
+            self._knocking = True
+            self._loop.call_soon(self._knock)
+        return cast(Awaitable[T], caller)
+
+    def _knock(self) -> None:
+        self._knocking = False
+        with self._arrival:
+            self._arrival.notify()
+
+    async def close(self) -> None:
+        with self._arrival:
+            self._closing = True
+            self._arrival.notify()
+        try:
+            async with asyncio.timeout(CLOSING_TIME):
+                await self._ended.wait()
+        except TimeoutError as error:
+            raise StoreUnavailable("the last writes did not end in time") from error
+        self._thread.join()
+
+    # --- in the thread ------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        try:
+            while batch := self._next_batch():
+                began = time.perf_counter()
+                outcomes, changes = self._runner.run([member.work for member in batch])
+                seconds = time.perf_counter() - began
+                report = BatchReport(len(batch), seconds, len(self._urgent) + len(self._background))
+                self._in_loop(self._answer, batch, outcomes, changes, report)
+            self._runner.close()
+        finally:
+            self._in_loop(self._ended.set)
+
+    def _next_batch(self) -> list[_Member]:
+        """Whatever waits, up to its places; empty at the end."""
+        with self._arrival:
+            while not (self._urgent or self._closing):
+                pause = self._quiet_from - time.monotonic()
+                if self._background and pause <= 0:
+                    return _take(self._background, IDLE_BACKGROUND_PLACES)
+                self._arrival.wait(pause if self._background else None)
+            if not self._urgent:
+                return _take(self._background, IDLE_BACKGROUND_PLACES)
+            batch = _take(self._urgent, URGENT_PLACES)
+            if len(batch) >= RUSH:
+                self._quiet_from = time.monotonic() + RUSH_PAUSE
+            return batch + _take(self._background, BACKGROUND_PLACES)
+
+    def _in_loop(self, function: Callable[..., None], *arguments: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, *arguments)
+        except RuntimeError:
+            # The loop is closed: nobody waits for an answer any more.
+            self._closing = True
+
+    # --- in the event loop --------------------------------------------------------------------
+
+    def _answer(
+        self,
+        batch: list[_Member],
+        outcomes: list[Outcome[object]],
+        changes: Changes,
+        report: BatchReport,
+    ) -> None:
+        try:
+            self._on_batch(report)
+            self.on_change(changes)
+        finally:
+            for member, outcome in zip(batch, outcomes, strict=True):
+                if member.caller.done():  # it was cancelled
+                    continue
+                match outcome:
+                    case Done(value):
+                        member.caller.set_result(value)
+                    case Failed(error):
+                        member.caller.set_exception(error)
+
+
+def _take(queue: deque[_Member], places: int) -> list[_Member]:
+    return [queue.popleft() for _ in range(min(places, len(queue)))]

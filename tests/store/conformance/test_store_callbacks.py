@@ -1,0 +1,204 @@
+"""`Callbacks`: the inbox."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from store.contract import Receipt
+from store.errors import NotFound
+from store.records import Due, Evidence, Job, Lane, Move, Ruling, Verdict
+from tests.store.world import NOW, SECOND, World, accepted, bodies
+
+POLL_AT = NOW + 30 * SECOND
+
+
+@pytest.fixture
+async def job(world: World) -> Job:
+    """A job that the provider knows as up-1, with a poll that is due later."""
+    return await world.advance(await world.create(), accepted(provider_request_id="up-1"))
+
+
+async def poll_due(world: World, job: Job) -> int:
+    found = await world.store.jobs.find(job.id)
+    assert found is not None
+    assert found.due is not None
+    assert found.due.lane is Lane.POLL
+    return found.due.at
+
+
+async def verdicts(world: World, job: Job) -> list[str]:
+    history = await world.store.jobs.history_of(job.id)
+    return [line.detail["verdict"] for line in history if line.type == "callback"]
+
+
+async def test_a_good_callback_waits_in_the_inbox(world: World, job: Job) -> None:
+    world.rung.clear()
+
+    assert await world.receive(job, b'{"a":1}', "up-1", at=NOW + 3) == Receipt.ACCEPTED
+
+    (callback,) = await world.store.callbacks.waiting(10)
+    assert (callback.job_id, callback.provider) == (job.id, "samsar")
+    assert (callback.received_at, callback.body, callback.tries) == (NOW + 3, b'{"a":1}', 0)
+    assert await poll_due(world, job) == POLL_AT
+    assert [changes.inbox for changes in world.rung] == [True]
+
+
+async def test_the_same_bytes_are_a_duplicate(world: World, job: Job) -> None:
+    await world.receive(job, b'{"a":1}')
+
+    assert await world.receive(job, b'{"a":1}') == Receipt.DUPLICATE
+    assert await world.receive(job, b'{"a": 1}') == Receipt.ACCEPTED
+    other = await world.create()
+    assert await world.receive(other, b'{"a":1}') == Receipt.ACCEPTED
+
+    assert len(await world.store.callbacks.waiting(10)) == 3
+    assert await poll_due(world, job) == POLL_AT
+
+
+async def test_of_many_at_once_one_is_accepted(world: World, job: Job) -> None:
+    receipts = await asyncio.gather(*(world.receive(job, b'{"a":1}') for _ in range(20)))
+
+    assert sorted(receipts) == [Receipt.ACCEPTED] + [Receipt.DUPLICATE] * 19
+
+
+async def test_what_is_no_object_is_rejected_and_polls(world: World, job: Job) -> None:
+    assert await world.receive(job, b"no", readable=False, at=NOW + 1) == Receipt.REJECTED
+
+    assert await poll_due(world, job) == NOW + 1
+    assert await verdicts(world, job) == ["rejected"]
+    assert await world.store.callbacks.waiting(10) == []
+
+
+async def test_another_id_is_a_conflict_and_polls(world: World, job: Job) -> None:
+    assert await world.receive(job, b'{"id":2}', "up-2", at=NOW + 1) == Receipt.CONFLICT
+
+    assert await poll_due(world, job) == NOW + 1
+    assert await verdicts(world, job) == ["conflict"]
+
+
+async def test_an_id_that_another_job_holds_is_a_conflict(world: World, job: Job) -> None:
+    other = await world.create()
+
+    assert await world.receive(other, b'{"id":1}', "up-1") == Receipt.CONFLICT
+    assert await world.receive(other, b'{"id":3}', "up-3") == Receipt.ACCEPTED
+    elsewhere = await world.create(provider="other")
+    assert await world.receive(elsewhere, b'{"id":1}', "up-1") == Receipt.ACCEPTED
+
+
+async def test_a_bad_one_again_answers_the_same_and_changes_nothing(world: World, job: Job) -> None:
+    await world.receive(job, b"no", readable=False)
+    await world.receive(job, b'{"id":2}', "up-2")
+    await world.advance(job, accepted(provider_request_id="up-1", poll_at=POLL_AT))
+
+    assert await world.receive(job, b"no", readable=False) == Receipt.REJECTED
+    assert await world.receive(job, b'{"id":2}', "up-2") == Receipt.CONFLICT
+
+    assert sorted(await verdicts(world, job)) == ["conflict", "rejected"]
+    assert await poll_due(world, job) == POLL_AT
+
+
+async def test_a_conflict_goes_before_a_duplicate(world: World) -> None:
+    job = await world.create()
+    await world.receive(job, b'{"id":2}', "up-2")
+    await world.advance(job, accepted(provider_request_id="up-1"))
+
+    assert await world.receive(job, b'{"id":2}', "up-2") == Receipt.CONFLICT
+
+
+async def test_a_job_has_room_for_two_hundred(world: World, job: Job) -> None:
+    for body in bodies(200):
+        assert await world.receive(job, body) == Receipt.ACCEPTED
+
+    assert await world.receive(job, b'{"one":"more"}', at=NOW + 1) == Receipt.DUPLICATE
+    assert await poll_due(world, job) == NOW + 1
+    assert await world.receive(job, b'{"id":2}', "up-2") == Receipt.DUPLICATE
+    assert await world.receive(job, b"no", readable=False) == Receipt.REJECTED
+    assert len(await verdicts(world, job)) == 200
+
+
+@pytest.mark.parametrize("provider", ["samsar", "other"])
+async def test_a_job_that_is_not_kept_is_not_found(world: World, provider: str) -> None:
+    unknown = world.job(provider=provider)
+
+    with pytest.raises(NotFound):
+        await world.receive(unknown)
+    with pytest.raises(NotFound):
+        await world.receive(unknown, b"no", readable=False)
+    assert not await world.store.callbacks.exists(provider, unknown.id)
+
+
+async def test_a_job_is_known_under_its_own_provider(world: World, job: Job) -> None:
+    assert await world.store.callbacks.exists("samsar", job.id)
+    assert not await world.store.callbacks.exists("other", job.id)
+    with pytest.raises(NotFound):
+        await world.receive(replace(job, provider="other"))
+
+
+async def test_the_inbox_is_read_oldest_first_in_bounded_pages(world: World) -> None:
+    made = [await world.create() for _ in range(3)]
+    for number, body in enumerate(bodies(6)):
+        await world.receive(made[number % 3], body)
+
+    everything = await world.store.callbacks.waiting(10)
+    assert [callback.body for callback in everything] == bodies(6)
+    assert await world.store.callbacks.waiting(4) == everything[:4]
+
+
+async def test_a_page_of_large_callbacks_ends_early(world: World, job: Job) -> None:
+    for number in range(4):
+        await world.receive(job, b"%d" % number * 400_000)
+
+    assert len(await world.store.callbacks.waiting(10)) == 3
+
+
+async def test_a_callback_of_any_size_is_read(world: World, job: Job) -> None:
+    await world.receive(job, b"x" * 3_000_000)
+
+    assert len(await world.store.callbacks.waiting(10)) == 1
+
+
+async def test_an_applied_callback_leaves_the_inbox(world: World, job: Job) -> None:
+    await world.receive(job)
+    (callback,) = await world.store.callbacks.waiting(10)
+    ruling = Ruling(callback.id, Verdict.CLAIMED, None, Evidence.CALLBACK)
+
+    await world.store.jobs.advance(job.id, lambda now: Move(now, rulings=(ruling,)))
+
+    assert await world.store.callbacks.waiting(10) == []
+    assert await verdicts(world, job) == ["claimed"]
+    assert await world.receive(job) == Receipt.DUPLICATE
+
+
+async def test_the_third_failure_is_the_last(world: World, job: Job) -> None:
+    await world.receive(job)
+    (callback,) = await world.store.callbacks.waiting(10)
+
+    assert await world.store.callbacks.failed(callback.id, NOW + 1) == 1
+    assert await world.store.callbacks.failed(callback.id, NOW + 2) == 2
+    assert await poll_due(world, job) == POLL_AT
+    assert [waiting.tries for waiting in await world.store.callbacks.waiting(10)] == [2]
+    assert await world.store.callbacks.failed(callback.id, NOW + 3) == 3
+
+    assert await world.store.callbacks.waiting(10) == []
+    assert await verdicts(world, job) == ["failed"]
+    assert await poll_due(world, job) == NOW + 3
+
+
+async def test_the_backlog_says_how_many_and_since_when(world: World, job: Job) -> None:
+    assert await world.store.callbacks.backlog() == (0, None)
+
+    await world.receive(job, b"{}", at=NOW + 5)
+    await world.receive(job, b"no", at=NOW + 6, readable=False)
+    await world.receive(job, b"{ }", at=NOW + 7)
+
+    assert await world.store.callbacks.backlog() == (2, NOW + 5)
+
+
+async def test_a_good_callback_does_not_touch_the_job(world: World, job: Job) -> None:
+    await world.receive(job, b'{"a":1}', "up-1")
+
+    found = await world.store.jobs.find(job.id)
+
+    assert found == replace(job, callbacks_waiting=True)
+    assert found.due == Due(Lane.POLL, POLL_AT)

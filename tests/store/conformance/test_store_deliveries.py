@@ -1,0 +1,471 @@
+"""`Deliveries`: the outbox."""
+
+import asyncio
+
+import pytest
+
+from store.errors import DeliveryPending, NotFound
+from store.records import Delivery, DeliveryState, ErrorCode, Job, Millis
+from tests.store.world import (
+    HOOK,
+    NOW,
+    SECOND,
+    World,
+    attempt,
+    completed,
+    failed,
+    rendering,
+)
+
+PENDING, DELIVERED, SKIPPED = (
+    DeliveryState.PENDING,
+    DeliveryState.DELIVERED,
+    DeliveryState.SKIPPED,
+)
+EXHAUSTED, DISABLED = DeliveryState.EXHAUSTED, DeliveryState.DISABLED
+
+
+async def settle(
+    world: World,
+    delivery: Delivery,
+    state: DeliveryState = DELIVERED,
+    next_attempt_at: Millis | None = None,
+    *,
+    holder: str = "me",
+    host_off: bool = False,
+) -> bool:
+    return await world.store.deliveries.settle(
+        delivery.id, holder, attempt(), state, next_attempt_at, host_off=host_off
+    )
+
+
+async def relayed(world: World, **fields: object) -> Job:
+    """A job with one update in the outbox."""
+    job = await world.create(**{"webhook_url": HOOK, **fields})  # type: ignore[arg-type]  # any
+    return await world.advance(job, rendering(relay=True))
+
+
+async def one(world: World, **limits: object) -> Delivery:
+    (delivery,) = await world.lease(**limits)  # type: ignore[arg-type]  # whatever lease takes
+    return delivery
+
+
+async def again(world: World, delivery: Delivery) -> Delivery:
+    found = await world.store.deliveries.find(delivery.id)
+    assert found is not None
+    return found
+
+
+async def test_a_message_is_born_due_with_its_own_id(world: World) -> None:
+    job = await relayed(world, webhook_url="https://Hooks.Example./in?x=1")
+
+    delivery = await one(world)
+
+    assert delivery.id.startswith("msg_")
+    assert (delivery.job_id, delivery.user_id, delivery.seq) == (job.id, job.user_id, 2)
+    assert (delivery.state, delivery.step, delivery.attempts) == (PENDING, 0, ())
+    assert (delivery.url, delivery.host) == (
+        "https://Hooks.Example./in?x=1",
+        "hooks.example:443",
+    )
+    assert (delivery.created_at, delivery.next_attempt_at) == (NOW, NOW)
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://a.example:8443/x", "a.example:8443"),
+        ("http://a.example/x", "a.example:80"),
+        ("https://[2001:DB8::1]/x", "2001:db8::1:443"),
+    ],
+)
+async def test_a_host_is_its_name_and_port(world: World, url: str, host: str) -> None:
+    await relayed(world, webhook_url=url)
+
+    assert (await one(world)).host == host
+
+
+async def test_a_delivered_message_is_over(world: World) -> None:
+    await relayed(world)
+    delivery = await one(world)
+    world.rung.clear()
+
+    assert await settle(world, delivery)
+
+    settled = await again(world, delivery)
+    assert (settled.state, settled.step, settled.attempts) == (DELIVERED, 1, (attempt(),))
+    assert (settled.next_attempt_at, settled.delivered_at) == (None, NOW + 12)
+    assert await world.lease(at=NOW + 999 * SECOND) == []
+    assert [changes.relay for changes in world.rung][:1] == [True]
+
+
+async def test_a_failed_attempt_is_followed_by_the_next(world: World) -> None:
+    await relayed(world)
+    await settle(world, await one(world), PENDING, NOW + 5 * SECOND)
+
+    assert await world.lease(at=NOW + 5 * SECOND - 1) == []
+    delivery = await one(world, at=NOW + 5 * SECOND)
+    assert (delivery.step, len(delivery.attempts)) == (1, 1)
+    await settle(world, delivery, EXHAUSTED)
+
+    settled = await again(world, delivery)
+    assert (settled.state, settled.step, len(settled.attempts)) == (EXHAUSTED, 2, 2)
+
+
+async def test_what_is_held_is_not_leased_again_until_the_hold_ends(world: World) -> None:
+    await relayed(world)
+    delivery = await one(world, until=NOW + SECOND)
+
+    assert await world.lease("you", at=NOW + SECOND - 1) == []
+    assert (await one(world, holder="you", at=NOW + SECOND)).id == delivery.id
+
+
+async def test_who_lost_the_hold_cannot_write_the_state(world: World) -> None:
+    await relayed(world)
+    delivery = await one(world, until=NOW + SECOND)
+    await one(world, holder="you", at=NOW + SECOND)
+
+    assert not await settle(world, delivery, DELIVERED)
+
+    assert (await again(world, delivery)).state is PENDING
+    assert len((await again(world, delivery)).attempts) == 1
+    assert await settle(world, delivery, DELIVERED, holder="you")
+    assert len((await again(world, delivery)).attempts) == 2
+
+
+async def test_an_attempt_at_a_removed_delivery_is_lost_without_a_fault(world: World) -> None:
+    assert not await world.store.deliveries.settle(
+        "msg_unknown", "me", attempt(), DELIVERED, None, host_off=False
+    )
+
+
+async def test_two_holders_never_share_a_message(world: World) -> None:
+    for _ in range(12):
+        await relayed(world)
+
+    leases = await asyncio.gather(*(world.lease(f"h{n}", limit=2, per_host=9) for n in range(9)))
+
+    taken = [delivery.id for lease in leases for delivery in lease]
+    assert len(taken) == len(set(taken)) == 12
+
+
+# --- order and skipping ---------------------------------------------------------------------------
+
+
+async def test_a_newer_message_skips_waiting_updates(world: World) -> None:
+    job = await relayed(world)
+    await world.advance(job, rendering(relay=True), rendering(relay=True))
+    assert await world.deliveries(job) == {2: SKIPPED, 3: SKIPPED, 4: PENDING}
+
+    await world.advance(job, completed(relay=True))
+
+    assert await world.deliveries(job) == {2: SKIPPED, 3: SKIPPED, 4: SKIPPED, 5: PENDING}
+    assert (await one(world)).seq == 5
+
+
+async def test_a_final_message_is_never_skipped(world: World) -> None:
+    job = await world.create(webhook_url=HOOK)
+    await world.advance(job, failed(relay=True), rendering(relay=True, error=None, done_at=None))
+
+    assert await world.deliveries(job) == {2: PENDING, 3: PENDING}
+    first = await one(world)
+    assert first.seq == 2
+    await settle(world, first, PENDING, NOW + 5 * SECOND)
+    assert await world.lease() == []  # the newer one waits for it
+    await settle(world, await one(world, at=NOW + 5 * SECOND))
+    assert (await one(world, at=NOW + 5 * SECOND)).seq == 3
+
+
+async def test_a_self_declared_failure_gives_way_to_the_outcome(world: World) -> None:
+    job = await world.create(webhook_url=HOOK)
+
+    await world.advance(
+        job, failed(NOW, ErrorCode.DEADLINE_EXCEEDED, relay=True), completed(relay=True)
+    )
+
+    assert await world.deliveries(job) == {2: SKIPPED, 3: PENDING}
+
+
+async def test_one_is_in_flight_for_a_job(world: World) -> None:
+    job = await relayed(world)
+    update = await one(world)
+    await world.advance(job, completed(relay=True))
+
+    assert await world.lease("you") == []
+    assert await world.deliveries(job) == {2: PENDING, 3: PENDING}
+    assert await world.store.deliveries.next_due() == NOW + 60 * SECOND
+    await settle(world, update, DELIVERED)
+
+    assert await world.deliveries(job) == {2: DELIVERED, 3: PENDING}
+    assert (await one(world)).seq == 3
+
+
+async def test_a_failed_update_that_was_overtaken_in_flight_is_skipped(world: World) -> None:
+    job = await relayed(world)
+    update = await one(world)
+    await world.advance(job, completed(relay=True))
+
+    assert await settle(world, update, PENDING, NOW + 5 * SECOND)
+
+    assert await world.deliveries(job) == {2: SKIPPED, 3: PENDING}
+
+
+@pytest.mark.parametrize("how", ["released", "postponed", "ended", "orphaned"])
+async def test_an_update_given_back_after_it_was_overtaken_is_skipped(
+    world: World, how: str
+) -> None:
+    job = await relayed(world)
+    update = await one(world)
+    await world.advance(job, completed(relay=True))
+    later = NOW + 60 * SECOND
+
+    if how == "released":
+        await world.store.deliveries.release("me")
+    if how == "orphaned":
+        await world.store.deliveries.end_holds()
+        later = NOW
+    if how == "postponed":
+        await world.store.deliveries.postpone("me", [update.id], later)
+
+    assert (await one(world, at=later)).seq == 3
+    assert await world.deliveries(job) == {2: SKIPPED, 3: PENDING}
+
+
+async def test_jobs_do_not_wait_for_each_other(world: World) -> None:
+    first, second = await relayed(world), await relayed(world)
+
+    assert {delivery.job_id for delivery in await world.lease()} == {first.id, second.id}
+
+
+# --- limits ---------------------------------------------------------------------------------------
+
+
+async def test_a_host_has_its_limit(world: World) -> None:
+    for _ in range(6):
+        await relayed(world)
+    elsewhere = await relayed(world, webhook_url="https://other.example/")
+
+    leased = await world.lease(busy_hosts={"hooks.example:443": 1})
+
+    hosts = [delivery.host for delivery in leased]
+    assert hosts.count("hooks.example:443") == 3
+    assert elsewhere.id in {delivery.job_id for delivery in leased}
+
+
+async def test_a_user_has_their_limit(world: World) -> None:
+    for number in range(6):
+        await relayed(world, webhook_url=f"https://h{number}.example/")
+    for number in range(2):
+        await relayed(world, user=world.bob, webhook_url=f"https://h{number}.example/")
+
+    leased = await world.lease(per_user=5, busy_users={world.ann.id: 2})
+
+    users = [delivery.user_id for delivery in leased]
+    assert (users.count(world.ann.id), users.count(world.bob.id)) == (3, 2)
+
+
+async def test_a_lease_has_its_limit(world: World) -> None:
+    for number in range(5):
+        await relayed(world, webhook_url=f"https://h{number}.example/")
+
+    assert len(await world.lease(limit=3)) == 3
+    assert len(await world.lease(limit=3)) == 2
+
+
+async def test_a_full_host_keeps_nobody_waiting(world: World) -> None:
+    for _ in range(40):
+        await relayed(world)
+    other = await relayed(world, user=world.bob, webhook_url="https://other.example/")
+
+    leased = await world.lease(busy_hosts={"hooks.example:443": 4})
+
+    assert [delivery.job_id for delivery in leased] == [other.id]
+
+
+async def test_a_full_user_keeps_nobody_waiting_at_a_shared_host(world: World) -> None:
+    for _ in range(40):
+        await relayed(world)
+    other = await relayed(world, user=world.bob)
+
+    leased = await world.lease(busy_users={world.ann.id: 16})
+
+    assert [delivery.job_id for delivery in leased] == [other.id]
+
+
+# --- giving back, turning off, sending again ------------------------------------------------------
+
+
+async def test_a_released_message_is_due_as_it_was(world: World) -> None:
+    await relayed(world)
+    delivery = await one(world)
+    await world.store.deliveries.release("you")
+    assert await world.lease("you") == []
+
+    await world.store.deliveries.release("me")
+
+    assert await world.lease("you") == [delivery]
+
+
+async def test_a_new_process_ends_every_hold(world: World) -> None:
+    await relayed(world)
+    delivery = await one(world, holder="gone")
+
+    await world.store.deliveries.end_holds()
+
+    assert [leased.id for leased in await world.lease()] == [delivery.id]
+
+
+async def test_a_postponed_message_uses_up_no_attempt(world: World) -> None:
+    await relayed(world)
+    delivery = await one(world)
+
+    await world.store.deliveries.postpone("you", [delivery.id], NOW)
+    assert await world.lease("you") == []
+    await world.store.deliveries.postpone("me", [delivery.id], NOW + 60 * SECOND)
+
+    assert await world.lease(at=NOW + 60 * SECOND - 1) == []
+    postponed = await one(world, at=NOW + 60 * SECOND)
+    assert (postponed.step, postponed.attempts) == (0, ())
+
+
+async def test_gone_turns_the_address_off_for_its_job(world: World) -> None:
+    job, other = await relayed(world), await relayed(world)
+    update = next(each for each in await world.lease() if each.job_id == job.id)
+    await world.advance(job, rendering(relay=True))
+
+    assert await settle(world, update, DISABLED, host_off=True)
+
+    assert await world.deliveries(job) == {2: DISABLED, 3: DISABLED}
+    assert await world.deliveries(other) == {2: PENDING}
+    found = await world.store.jobs.find(job.id)
+    assert found is not None
+    assert found.webhook_off
+    await world.advance(job, completed(relay=True))
+    assert await world.deliveries(job) == {2: DISABLED, 3: DISABLED, 4: DISABLED}
+
+
+@pytest.mark.parametrize("state", [DELIVERED, EXHAUSTED])
+async def test_a_delivery_can_be_sent_again(world: World, state: DeliveryState) -> None:
+    await relayed(world)
+    delivery = await one(world)
+    await settle(world, delivery, state)
+    world.rung.clear()
+
+    retried = await world.store.deliveries.retry(delivery.id, NOW + 7)
+
+    assert retried == await again(world, delivery)
+    assert (retried.state, retried.step, retried.next_attempt_at) == (PENDING, 0, NOW + 7)
+    assert (retried.delivered_at, len(retried.attempts)) == (None, 1)
+    assert (await one(world, at=NOW + 7)).id == delivery.id
+    assert world.rung[0].relay
+
+
+async def test_a_delivery_sent_again_goes_out_of_the_order_and_is_not_skipped(
+    world: World,
+) -> None:
+    job = await relayed(world)
+    first = await one(world)
+    await settle(world, first, EXHAUSTED)
+    await world.advance(job, rendering(relay=True))
+    await world.store.deliveries.retry(first.id, NOW)
+    await world.advance(job, rendering(relay=True))
+    assert await world.deliveries(job) == {2: PENDING, 3: SKIPPED, 4: PENDING}
+
+    leased = [await one(world)]
+    await settle(world, leased[0])
+    leased.append(await one(world))
+
+    assert {delivery.seq for delivery in leased} == {2, 4}
+
+
+async def test_a_delivery_sent_again_waits_for_the_one_in_flight(world: World) -> None:
+    job = await relayed(world)
+    first = await one(world)
+    await settle(world, first, EXHAUSTED)
+    await world.advance(job, rendering(relay=True))
+    flying = await one(world)
+
+    await world.store.deliveries.retry(first.id, NOW)
+
+    assert await world.lease() == []
+    await settle(world, flying)
+    assert (await one(world)).id == first.id
+
+
+async def test_a_delivery_sent_again_is_in_order_after_its_attempt(world: World) -> None:
+    job = await relayed(world)
+    first = await one(world)
+    await settle(world, first, EXHAUSTED)
+    await world.store.deliveries.retry(first.id, NOW)
+    await settle(world, await one(world), PENDING, NOW + 5 * SECOND)
+
+    await world.advance(job, rendering(relay=True))
+
+    assert await world.deliveries(job) == {2: SKIPPED, 3: PENDING}
+
+
+async def test_sending_again_turns_the_address_on(world: World) -> None:
+    job = await relayed(world)
+    delivery = await one(world)
+    await settle(world, delivery, DISABLED, host_off=True)
+
+    await world.store.deliveries.retry(delivery.id, NOW)
+
+    found = await world.store.jobs.find(job.id)
+    assert found is not None
+    assert not found.webhook_off
+
+
+async def test_what_is_pending_cannot_be_sent_again(world: World) -> None:
+    await relayed(world)
+    delivery = await one(world)
+
+    with pytest.raises(DeliveryPending):
+        await world.store.deliveries.retry(delivery.id, NOW)
+    with pytest.raises(NotFound):
+        await world.store.deliveries.retry("msg_unknown", NOW)
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+async def test_a_user_sees_only_their_own_deliveries(world: World) -> None:
+    await relayed(world)
+    delivery = await one(world)
+    deliveries = world.store.deliveries
+
+    assert await deliveries.find_for_user(world.ann.id, delivery.id) == delivery
+    assert await deliveries.find_for_user(world.bob.id, delivery.id) is None
+    assert await deliveries.list_for_user(world.ann.id, None, None, 9) == [delivery]
+    assert await deliveries.list_for_user(world.bob.id, None, None, 9) == []
+    assert await deliveries.list_for_user(world.bob.id, PENDING, None, 9) == []
+    assert await deliveries.find("msg_unknown") is None
+
+
+async def test_lists_are_newest_first_and_paged(world: World) -> None:
+    jobs = [await relayed(world) for _ in range(5)]
+    list_for_user = world.store.deliveries.list_for_user
+
+    first = await list_for_user(world.ann.id, None, None, 3)
+    second = await list_for_user(world.ann.id, None, first[-1].id, 3)
+    assert [delivery.job_id for delivery in first + second] == [job.id for job in reversed(jobs)]
+
+    await settle(world, (await world.lease())[0], DELIVERED)
+    assert len(await list_for_user(world.ann.id, DELIVERED, None, 9)) == 1
+    assert len(await list_for_user(world.ann.id, PENDING, None, 9)) == 4
+
+
+async def test_next_due_and_backlog(world: World) -> None:
+    deliveries = world.store.deliveries
+    assert (await deliveries.next_due(), await deliveries.backlog()) == (None, (0, None))
+    await relayed(world)
+    await relayed(world)
+    assert (await deliveries.next_due(), await deliveries.backlog()) == (NOW, (2, NOW))
+
+    first, second = await world.lease(until=NOW + 9 * SECOND)
+    assert await deliveries.next_due() == NOW + 9 * SECOND
+    await settle(world, first)
+    await settle(world, second, PENDING, NOW + 3 * SECOND)
+
+    assert await deliveries.next_due() == NOW + 3 * SECOND
+    assert await deliveries.backlog() == (1, NOW)

@@ -1,0 +1,181 @@
+"""`Events`: the log that streams read."""
+
+import asyncio
+from dataclasses import replace
+from functools import partial
+
+from store.contract import Decide
+from store.records import Cursor, Job, Move
+from tests.store.world import NOW, World, change, completed, event_data, rendering
+
+MIB = 1024 * 1024
+
+
+async def test_a_log_is_contiguous_for_each_user(world: World) -> None:
+    anns = [await world.create() for _ in range(5)]
+    bobs = [await world.create(world.bob) for _ in range(3)]
+    await asyncio.gather(*(world.advance(job, change(), change()) for job in anns + bobs))
+
+    for user, count in ((world.ann, 15), (world.bob, 9)):
+        events = await world.store.events.after_for_user(user.id, 0, 200)
+        assert [event.cursor.seq for event in events] == list(range(1, count + 1))
+        assert len({event.cursor.nonce for event in events}) == count
+        assert await world.store.events.latest_seq(user.id) == count
+
+
+async def test_a_jobs_events_are_its_own(world: World) -> None:
+    job, other = await world.create(), await world.create()
+    await world.advance(other, change(NOW + 1))
+    told = await world.advance(job, change(NOW + 2))
+
+    events = await world.store.events.after_for_job(job.id, 0, 10)
+
+    assert [(event.cursor.seq, event.job_id, event.at) for event in events] == [
+        (1, job.id, NOW),
+        (4, job.id, NOW + 2),
+    ]
+    assert events[1].data == event_data(told)
+    assert await world.store.events.after_for_job(job.id, 1, 10) == events[1:]
+    assert await world.store.events.after_for_job(job.id, 0, 1) == events[:1]
+    assert await world.store.events.after_for_job(job.id, 4, 10) == []
+
+
+async def test_an_event_is_stored_byte_for_byte(world: World) -> None:
+    job = await world.create()
+    data = bytes(range(256))
+
+    await world.store.jobs.advance(
+        job.id, lambda before: Move(replace(before, seq=2, updated_at=NOW), data)
+    )
+
+    assert (await world.store.events.after_for_job(job.id, 1, 10))[0].data == data
+
+
+def large(size: int) -> Decide:
+    return lambda job: Move(replace(job, seq=job.seq + 1), b"x" * size)
+
+
+async def test_a_page_ends_at_its_rows_or_at_a_mebibyte(world: World) -> None:
+    job = await world.create()
+    await world.advance(job, *map(large, (10, MIB // 2, MIB // 2, MIB // 2, 3 * MIB, 10)))
+    log = world.store.events
+
+    for read in (
+        partial(log.after_for_job, job.id),
+        partial(log.after_for_user, job.user_id),
+    ):
+        pages: list[list[int]] = []
+        while page := await read(pages[-1][-1] if pages else 0, 200):
+            pages.append([event.cursor.seq for event in page])
+        assert pages == [[1, 2, 3, 4], [5, 6], [7]]
+        assert [event.cursor.seq for event in await read(0, 2)] == [1, 2]
+
+
+async def test_the_snapshot_of_a_job_is_of_one_moment(world: World) -> None:
+    job = await world.create()
+    await world.create()
+
+    snapshot = await world.store.events.snapshot_for_job(job.id)
+
+    assert snapshot is not None
+    cursor, read = snapshot
+    assert read == job
+    assert cursor == (await world.store.events.after_for_user(job.user_id, 1, 1))[0].cursor
+    assert await world.store.events.snapshot_for_job(world.job().id) is None
+
+
+async def test_the_snapshot_of_a_user_has_the_unfinished_jobs(world: World) -> None:
+    made = [await world.create(at=NOW + number) for number in range(4)]
+    made[1] = await world.advance(made[1], completed())
+    made[2] = await world.advance(made[2], rendering())
+    await world.create(world.bob)
+    log = world.store.events
+
+    cursor, jobs, more = await log.snapshot_for_user(world.ann.id, 3)
+    assert (jobs, more) == ([made[3], made[2], made[0]], False)
+    assert cursor == (await log.after_for_user(world.ann.id, 0, 200))[-1].cursor
+    cursor_again, jobs, more = await log.snapshot_for_user(world.ann.id, 2)
+    assert (cursor_again, jobs, more) == (cursor, [made[3], made[2]], True)
+
+
+async def test_a_user_without_events_has_a_cursor_to_resume_from(world: World) -> None:
+    cursor, jobs, more = await world.store.events.snapshot_for_user(world.ann.id, 10)
+    assert (cursor.seq, jobs, more) == (0, [], False)
+    assert await world.store.events.latest_seq(world.ann.id) == 0
+
+    await world.create()
+
+    assert await world.store.events.knows(world.ann.id, cursor)
+    assert not await world.store.events.knows(world.ann.id, Cursor(0, "made-up"))
+    assert not await world.store.events.knows(world.bob.id, cursor)
+
+
+async def test_a_cursor_is_known_by_its_nonce(world: World) -> None:
+    await world.create()
+    await world.create(world.bob)
+    await world.create()
+    log = world.store.events
+    first, last = [event.cursor for event in await log.after_for_user(world.ann.id, 0, 9)]
+
+    for cursor in (first, last):
+        assert await log.knows(world.ann.id, cursor)
+        assert not await log.knows(world.bob.id, cursor)
+        assert not await log.knows(world.ann.id, Cursor(cursor.seq, "other"))
+    assert not await log.knows(world.ann.id, Cursor(3, last.nonce))
+    assert not await log.knows(world.ann.id, Cursor(-1, last.nonce))
+    assert not await log.knows(world.ann.id, Cursor(1, last.nonce))
+    assert not await log.knows(999, last)
+
+
+async def remove(world: World, done_before: int) -> int:
+    return await world.store.jobs.remove_finished(done_before, 100)
+
+
+async def test_a_cursor_behind_removed_events_is_unknown_to_the_user_stream(world: World) -> None:
+    kept, gone = await world.create(), await world.create()
+    log = world.store.events
+    await world.advance(gone, completed())
+    await world.advance(kept, change())
+    cursors = [event.cursor for event in await log.after_for_user(world.ann.id, 0, 9)]
+
+    assert await remove(world, NOW + 1) == 1
+
+    assert [await log.knows(world.ann.id, cursor) for cursor in cursors] == [
+        False,  # of the kept job's creation: what came after it has been removed
+        False,
+        True,  # the last of the removed: nothing after it is missing
+        True,
+    ]
+    assert [await log.knows_for_job(kept, cursor) for cursor in cursors] == [True] * 4
+    assert not await log.knows_for_job(kept, Cursor(2, "made-up"))
+    assert not await log.knows_for_job(kept, Cursor(3, cursors[1].nonce))
+
+
+async def test_a_log_counts_on_after_everything_was_removed(world: World) -> None:
+    gone = await world.advance(await world.create(), completed())
+    log = world.store.events
+    first, last = [event.cursor for event in await log.after_for_user(world.ann.id, 0, 9)]
+
+    assert await remove(world, NOW + 1) == 1
+
+    assert await log.latest_seq(world.ann.id) == 2
+    assert await log.snapshot_for_user(world.ann.id, 9) == (last, [], False)
+    assert await log.knows(world.ann.id, last)
+    assert not await log.knows(world.ann.id, first)
+    assert not await log.knows_for_job(gone, first)
+    again = await world.create()
+    (event,) = await log.after_for_user(world.ann.id, last.seq, 9)
+    assert (event.cursor.seq, event.job_id) == (3, again.id)
+
+
+async def test_a_resumed_reader_sees_every_later_event_once(world: World) -> None:
+    job: Job = await world.create()
+    seen: list[int] = []
+    for _ in range(30):
+        await world.advance(job, change())
+        page = await world.store.events.after_for_job(job.id, seen[-1] if seen else 0, 2)
+        seen += [event.cursor.seq for event in page]
+    while page := await world.store.events.after_for_job(job.id, seen[-1], 2):
+        seen += [event.cursor.seq for event in page]
+
+    assert seen == list(range(1, 32))

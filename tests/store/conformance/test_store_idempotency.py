@@ -1,0 +1,181 @@
+"""`Idempotency`, and `Jobs.create` with a key."""
+
+import asyncio
+
+import pytest
+
+from store.contract import JobFilter
+from store.errors import KeyHeld, KeyReused
+from store.records import Answer, IdempotencyKey, Job, Millis, Move, Replay
+from tests.store.world import NOW, SECOND, World, completed, new
+
+PATH = "/v1/jobs"
+ANSWER = Answer(202, {"Location": "/v1/jobs/x"}, b'{"request_id":"x"}')
+EXPIRY = NOW + 7 * 86_400 * SECOND
+
+
+def key(fingerprint: str = "f", name: str = "k", path: str = PATH) -> IdempotencyKey:
+    return IdempotencyKey(path, name, fingerprint, NOW + 30 * SECOND, EXPIRY)
+
+
+async def create(
+    world: World, job: Job, given: IdempotencyKey | None = None, answer: Answer | None = None
+) -> Job | Replay:
+    return await world.store.jobs.create(new(job), given or key(), answer)
+
+
+async def find(world: World, fingerprint: str = "f", now: Millis = NOW) -> Replay | None:
+    return await world.store.idempotency.find(world.ann.id, PATH, "k", fingerprint, now)
+
+
+async def test_a_key_leads_to_its_job_and_first_answer(world: World) -> None:
+    job = world.job()
+    assert await create(world, job) == job
+    await world.store.idempotency.answered(world.ann.id, PATH, "k", ANSWER)
+
+    assert await create(world, world.job()) == Replay(job.id, ANSWER)
+    assert await find(world) == Replay(job.id, ANSWER)
+    assert await world.store.jobs.list_for_user(world.ann.id, JobFilter(), None, 9) == [job]
+
+
+async def test_an_answer_that_is_known_at_once_holds_nothing(world: World) -> None:
+    job = world.job()
+    await create(world, job, answer=ANSWER)
+
+    assert await create(world, world.job()) == Replay(job.id, ANSWER)
+
+
+async def test_a_first_answer_stays_the_first(world: World) -> None:
+    job = world.job()
+    await create(world, job, answer=ANSWER)
+
+    await world.store.idempotency.answered(world.ann.id, PATH, "k", Answer(500, {}, b""))
+
+    assert await find(world) == Replay(job.id, ANSWER)
+
+
+async def test_a_key_is_held_until_its_first_answer(world: World) -> None:
+    job = world.job()
+    await create(world, job)
+
+    with pytest.raises(KeyHeld):
+        await create(world, world.job())
+    with pytest.raises(KeyHeld):
+        await find(world)
+    await world.store.idempotency.answered(world.ann.id, PATH, "k", None)
+    assert await find(world) == Replay(job.id, None)
+
+
+async def test_a_hold_ends_by_itself(world: World) -> None:
+    job = world.job()
+    await create(world, job)
+
+    with pytest.raises(KeyHeld):
+        await find(world, now=NOW + 30 * SECOND - 1)
+    assert await find(world, now=NOW + 30 * SECOND) == Replay(job.id, None)
+
+
+async def test_a_new_process_ends_every_hold(world: World) -> None:
+    job = world.job()
+    await create(world, job)
+
+    await world.store.idempotency.end_holds()
+
+    assert await find(world) == Replay(job.id, None)
+
+
+@pytest.mark.parametrize("answer", [None, ANSWER])
+async def test_another_body_is_refused(world: World, answer: Answer | None) -> None:
+    await create(world, world.job(), answer=answer)
+
+    with pytest.raises(KeyReused):
+        await create(world, world.job(), key("g"))
+    with pytest.raises(KeyReused):
+        await find(world, "g")
+
+
+async def test_keys_are_of_one_user_and_path(world: World) -> None:
+    await create(world, world.job(), answer=ANSWER)
+
+    for job, given in (
+        (world.job(world.bob), key("g")),
+        (world.job(), key("g", path="/v1/video/create_movie")),
+        (world.job(), key("g", name="other")),
+    ):
+        assert await create(world, job, given) == job
+
+
+async def test_an_expired_key_counts_as_absent(world: World) -> None:
+    first = world.job()
+    await create(world, first, answer=ANSWER)
+    late = world.job(at=EXPIRY)
+
+    assert await find(world, now=EXPIRY - 1) == Replay(first.id, ANSWER)
+    assert await find(world, "g", now=EXPIRY) is None
+    given = IdempotencyKey(PATH, "k", "g", EXPIRY + 1, EXPIRY + 9)
+    assert await create(world, late, given) == late
+    assert await find(world, "g", now=EXPIRY + 2) == Replay(late.id, None)
+
+
+async def test_a_freed_key_can_be_used_again(world: World) -> None:
+    await create(world, world.job())
+    await world.store.idempotency.free(world.ann.id, PATH, "k")
+    assert await find(world) is None
+
+    again = world.job()
+
+    assert await create(world, again, key("g")) == again
+
+
+async def test_a_change_can_free_the_key_of_its_job(world: World) -> None:
+    job = world.job()
+    await create(world, job, answer=ANSWER)
+    await create(world, world.job(), key(name="other"), ANSWER)
+
+    await world.store.jobs.advance(job.id, lambda now: Move(now, frees_key=True))
+
+    assert await find(world) is None
+    with pytest.raises(KeyReused):
+        await create(world, world.job(), key("g", name="other"))
+
+
+async def test_of_many_at_once_one_creates(world: World) -> None:
+    jobs = [world.job() for _ in range(10)]
+
+    made = await asyncio.gather(
+        *(create(world, job) for job in jobs),
+        return_exceptions=True,
+    )
+
+    assert sum(isinstance(each, Job) for each in made) == 1
+    assert sum(isinstance(each, KeyHeld) for each in made) == 9
+    assert len(await world.store.jobs.list_for_user(world.ann.id, JobFilter(), None, 99)) == 1
+
+
+async def test_a_creation_that_fails_takes_no_key(world: World) -> None:
+    job = await world.create()
+
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        await create(world, job)
+
+    assert await find(world) is None
+
+
+async def test_a_key_outlives_its_job(world: World) -> None:
+    job = world.job()
+    await create(world, job, answer=ANSWER)
+    await world.advance(job, completed())
+    assert await world.store.jobs.remove_finished(NOW + 1, 9) == 1
+
+    assert await find(world) == Replay(job.id, ANSWER)
+
+
+async def test_expired_keys_are_removed_some_at_a_time(world: World) -> None:
+    for number in range(3):
+        await create(world, world.job(), key(name=str(number)))
+    await create(world, world.job(), IdempotencyKey(PATH, "k", "f", NOW, EXPIRY + 1))
+
+    assert await world.store.idempotency.remove_expired(EXPIRY - 1, 9) == 0
+    assert await world.store.idempotency.remove_expired(EXPIRY, 2) == 2
+    assert await world.store.idempotency.remove_expired(EXPIRY, 2) == 1
+    assert await find(world, now=EXPIRY) is not None

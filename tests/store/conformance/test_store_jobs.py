@@ -1,0 +1,420 @@
+"""`Jobs`: creation, the one way in which a job changes, and reading."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from store.contract import JobFilter
+from store.errors import NotFound, ProviderIdTaken
+from store.records import (
+    Claim,
+    Due,
+    ErrorCode,
+    Evidence,
+    Job,
+    JobError,
+    Lane,
+    Move,
+    Note,
+    Phase,
+    Ruling,
+    Status,
+    Tracking,
+    Verdict,
+)
+from tests.store.world import (
+    HOOK,
+    NOW,
+    SECOND,
+    World,
+    accepted,
+    attempt,
+    change,
+    completed,
+    event_data,
+    failed,
+    message,
+    quietly,
+    rendering,
+)
+
+EVERYTHING = Tracking(
+    poll_gap=7_500,
+    polls=3,
+    misses=2,
+    missed_since=0,
+    claims=(
+        Claim(4, NOW, Status.COMPLETED, "done", {"videoUrl": "https://x.example"}, "fine"),
+        Claim(5, NOW, Status.FAILED, None, None, None),
+    ),
+    failing_since=NOW,
+    link_missing=True,
+)
+
+
+async def test_a_created_job_is_there_with_its_input_event_and_intent(world: World) -> None:
+    job = await world.create(metadata={"order": "7", "ünï": "☃"}, webhook_events=("COMPLETED",))
+
+    assert await world.store.jobs.find(job.id) == job
+    assert await world.store.jobs.input_of(job.id) == {"prompt": "a cat"}
+    (event,) = await world.store.events.after_for_job(job.id, 0, 10)
+    assert (event.job_id, event.at, event.data) == (job.id, NOW, event_data(job))
+    assert await world.store.jobs.lease_due(Lane.SUBMIT, NOW, NOW + 1, "me", 10) == [job]
+    (changes,) = world.rung[:1]
+    assert (changes.jobs, changes.users, changes.due) == ({job.id}, {world.ann.id}, {Lane.SUBMIT})
+
+
+async def test_every_field_of_a_job_survives(world: World) -> None:
+    job = await world.create(webhook_url=HOOK, webhook_events=("progress", "FAILED"))
+    fields: dict[str, Any] = {
+        "status": Status.FAILED,
+        "phase": Phase.FINISHED,
+        "progress": 12.5,
+        "provider_status": "ODD",
+        "evidence": Evidence.POLL,
+        "message": "It is\u2028over.",
+        "error": JobError(ErrorCode.PROVIDER_FAILED, "It failed.", True),
+        "provider_request_id": "up-1",
+        "id_from_answer": True,
+        "done_at": NOW + 4,
+        "accepted_at": NOW + 1,
+        "unconfirmed_at": NOW + 2,
+        "attempts": 2,
+        "maybe_sent": True,
+        "refused_with": 402,
+        "tracking": EVERYTHING,
+        "due": Due(Lane.CONFIRM, NOW + 9),
+    }
+
+    told, move = await world.store.jobs.advance(job.id, change(NOW + 4, **fields))
+
+    assert move is not None
+    assert told == move.job
+    assert await world.store.jobs.find(job.id) == told
+    assert told == replace(job, seq=2, updated_at=NOW + 4, **fields)
+
+
+async def test_a_completed_job_keeps_its_result(world: World) -> None:
+    job = await world.advance(await world.create(), completed(NOW + 5))
+
+    found = await world.store.jobs.find(job.id)
+    assert found == job
+    assert found.result == {"videoUrl": "https://cdn.example/one.mp4"}
+
+
+async def test_a_change_writes_its_whole_move(world: World) -> None:
+    job = await world.create(webhook_url=HOOK)
+    await world.receive(job)
+    (callback,) = await world.store.callbacks.waiting(10)
+    world.rung.clear()
+
+    def decide(before: Job) -> Move:
+        after = replace(
+            before,
+            status=Status.IN_PROGRESS,
+            phase=Phase.RENDERING,
+            accepted_at=NOW,
+            seq=2,
+            updated_at=NOW + 1,
+            due=Due(Lane.POLL, NOW + 9),
+            callbacks_waiting=False,
+        )
+        return Move(
+            after,
+            event_data(after),
+            message(after),
+            (Ruling(callback.id, Verdict.APPLIED, None, Evidence.CALLBACK),),
+            (Note("poll", {"answer": "IN_PROGRESS"}, NOW + 2),),
+        )
+
+    told, _ = await world.store.jobs.advance(job.id, decide)
+
+    assert await world.store.jobs.find(job.id) == told
+    assert [event.data for event in await world.store.events.after_for_job(job.id, 1, 9)] == [
+        event_data(told)
+    ]
+    (delivery,) = await world.store.deliveries.list_for_user(job.user_id, None, None, 9)
+    assert (delivery.job_id, delivery.seq, delivery.status) == (job.id, 2, Status.IN_PROGRESS)
+    assert (delivery.url, delivery.body) == (HOOK, event_data(told))
+    assert await world.store.callbacks.waiting(10) == []
+    history = await world.store.jobs.history_of(job.id)
+    assert [(line.at, line.type) for line in history] == [
+        (NOW, "event"),
+        (NOW, "callback"),
+        (NOW + 1, "event"),
+        (NOW + 2, "poll"),
+    ]
+    (changes,) = world.rung
+    assert (changes.jobs, changes.users) == ({job.id}, {job.user_id})
+    assert (changes.due, changes.relay) == ({Lane.POLL}, True)
+
+
+async def test_no_move_writes_nothing(world: World) -> None:
+    job = await world.create()
+    world.rung.clear()
+
+    assert await world.store.jobs.advance(job.id, lambda _: None) == (job, None)
+
+    assert await world.store.jobs.find(job.id) == job
+    assert await world.store.events.latest_seq(job.user_id) == 1
+    assert all(not changes.jobs and not changes.due for changes in world.rung)
+
+
+async def test_a_decision_that_raises_writes_nothing(world: World) -> None:
+    job = await world.create()
+
+    def decide(_: Job) -> Move:
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        await world.store.jobs.advance(job.id, decide)
+
+    assert await world.store.jobs.find(job.id) == job
+    assert await world.advance(job, accepted()) != job
+
+
+async def test_a_move_that_cannot_be_written_whole_is_not_written_at_all(world: World) -> None:
+    job = await world.create()
+
+    def decide(before: Job) -> Move:
+        after = replace(before, phase=Phase.ACCEPTED, accepted_at=NOW, seq=2, due=None)
+        # A relay message of a job without an address fails after job, due row and event.
+        return Move(after, event_data(after), message(after))
+
+    with pytest.raises(ValueError, match="no address"):
+        await world.store.jobs.advance(job.id, decide)
+
+    assert await world.store.jobs.find(job.id) == job
+    assert await world.store.events.latest_seq(job.user_id) == 1
+
+
+async def test_the_decision_sees_what_the_one_before_it_wrote(world: World) -> None:
+    job = await world.create()
+    seen: list[int] = []
+
+    def decide(before: Job) -> Move | None:
+        seen.append(before.seq)
+        return change()(before)
+
+    for _ in range(3):
+        await world.store.jobs.advance(job.id, decide)
+
+    assert seen == [1, 2, 3]
+
+
+async def test_the_decision_knows_whether_callbacks_wait(world: World) -> None:
+    job = await world.create()
+    await world.receive(job)
+
+    found = await world.store.jobs.find(job.id)
+
+    assert found == replace(job, callbacks_waiting=True)
+
+
+async def test_unknown_jobs_are_not_found(world: World) -> None:
+    unknown = world.job().id
+
+    with pytest.raises(NotFound):
+        await world.store.jobs.advance(unknown, lambda _: None)
+    with pytest.raises(NotFound):
+        await world.store.jobs.input_of(unknown)
+    assert await world.store.jobs.find(unknown) is None
+    assert await world.store.jobs.find_for_user(world.ann.id, unknown) is None
+    assert await world.store.jobs.history_of(unknown) == []
+
+
+async def test_an_id_of_the_provider_belongs_to_one_job(world: World) -> None:
+    first = await world.create()
+    second = await world.create()
+    await world.advance(first, accepted(provider_request_id="up-1"))
+
+    with pytest.raises(ProviderIdTaken):
+        await world.advance(second, accepted(provider_request_id="up-1"))
+
+    assert await world.store.jobs.find(second.id) == second
+    assert await world.store.jobs.provider_id_holder("samsar", "up-1") == first.id
+    assert await world.store.jobs.provider_id_holder("samsar", "up-2") is None
+    assert await world.store.jobs.provider_id_holder("other", "up-1") is None
+
+
+async def test_providers_may_give_the_same_id(world: World) -> None:
+    first = await world.create()
+    second = await world.create(provider="other")
+
+    await world.advance(first, accepted(provider_request_id="up-1"))
+    await world.advance(second, accepted(provider_request_id="up-1"))
+
+    assert await world.store.jobs.provider_id_holder("other", "up-1") == second.id
+
+
+async def test_a_user_sees_only_their_own_jobs(world: World) -> None:
+    job = await world.advance(await world.create(), accepted(provider_request_id="up-1"))
+    jobs, ann, bob = world.store.jobs, world.ann.id, world.bob.id
+
+    assert await jobs.find_for_user(ann, job.id) == job
+    assert await jobs.find_for_user(bob, job.id) is None
+    assert await jobs.find_by_provider_id_for_user(ann, "up-1") == job
+    assert await jobs.find_by_provider_id_for_user(bob, "up-1") is None
+    assert await jobs.list_for_user(ann, JobFilter(), None, 10) == [job]
+    assert await jobs.list_for_user(bob, JobFilter(), None, 10) == []
+    assert await jobs.list_for_user(bob, JobFilter(kind="create_movie"), None, 10) == []
+    assert await jobs.list_for_user(bob, JobFilter(status=Status.PENDING), None, 10) == []
+
+
+async def test_lists_are_newest_first_and_paged(world: World) -> None:
+    made = [await world.create(at=NOW + number) for number in range(7)]
+    made.reverse()
+
+    pages, before = [], None
+    while page := await world.store.jobs.list_for_user(world.ann.id, JobFilter(), before, 3):
+        pages.append(page)
+        before = page[-1].id
+
+    assert [len(page) for page in pages] == [3, 3, 1]
+    assert [job for page in pages for job in page] == made
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        (JobFilter(), [4, 3, 2, 1, 0]),
+        (JobFilter(status=Status.PENDING), [4, 2, 1]),
+        (JobFilter(status=Status.IN_PROGRESS), [3, 0]),
+        (JobFilter(kind="create_narrative"), [3, 1]),
+        (JobFilter(status=Status.PENDING, kind="create_narrative"), [1]),
+        (JobFilter(created_after=NOW + 1), [4, 3, 2]),
+        (JobFilter(created_before=NOW + 3), [2, 1, 0]),
+        (JobFilter(created_after=NOW, created_before=NOW + 4), [3, 2, 1]),
+        (JobFilter(metadata={"shop": "a"}), [4, 2, 0]),
+        (JobFilter(metadata={"shop": "a", "lane": "x"}), [2, 0]),
+        (JobFilter(metadata={"lane": "x", "shop": "a"}, status=Status.PENDING), [2]),
+        (JobFilter(metadata={"shop": "a"}, created_before=NOW + 2), [0]),
+        (JobFilter(metadata={"shop": "a"}, kind="create_narrative"), []),
+        (JobFilter(metadata={"shop": ""}), []),
+        (JobFilter(metadata={"nothing": "a"}), []),
+    ],
+)
+async def test_lists_filter(world: World, where: JobFilter, expected: list[int]) -> None:
+    metadata = [
+        {"shop": "a", "lane": "x"},
+        {"shop": "b", "lane": "x"},
+        {"shop": "a", "lane": "x", "more": "y"},
+        None,
+        {"shop": "a", "lane": "z"},
+    ]
+    made = []
+    for number, given in enumerate(metadata):
+        kind = "create_narrative" if number in (1, 3) else "create_movie"
+        job = await world.create(at=NOW + number, kind=kind, metadata=given)
+        made.append(await world.advance(job, rendering()) if number in (0, 3) else job)
+    await world.create(world.bob, at=NOW + 9, metadata={"shop": "a", "lane": "x"})
+
+    found = await world.store.jobs.list_for_user(world.ann.id, where, None, 10)
+
+    assert [made.index(job) for job in found] == expected
+
+
+async def test_a_clock_that_stepped_back_hides_no_job_from_a_filter(world: World) -> None:
+    await world.create(at=NOW + 3600 * SECOND)
+    stepped = await world.create(at=NOW)  # its id says an hour later
+
+    where = JobFilter(created_after=NOW - 1, created_before=NOW + 1)
+
+    assert await world.store.jobs.list_for_user(world.ann.id, where, None, 10) == [stepped]
+
+
+async def test_jobs_in_a_phase_are_listed_oldest_first(world: World) -> None:
+    first, second, third = [await world.create(at=NOW + number) for number in range(3)]
+    await world.advance(second, quietly(phase=Phase.SUBMITTING))
+
+    assert await world.store.jobs.in_phase(Phase.QUEUED, 10) == [first.id, third.id]
+    assert await world.store.jobs.in_phase(Phase.QUEUED, 1) == [first.id]
+    assert await world.store.jobs.in_phase(Phase.SUBMITTING, 10) == [second.id]
+
+
+async def test_the_census_counts_unfinished_jobs(world: World) -> None:
+    assert await world.store.jobs.census() == {}
+    await world.create(at=NOW + 5)
+    await world.create(world.bob, at=NOW + 3)
+    await world.advance(await world.create(at=NOW + 1), rendering())
+    await world.advance(await world.create(), completed())
+
+    assert await world.store.jobs.census() == {"queued": (2, NOW + 3), "rendering": (1, NOW + 1)}
+
+
+async def test_the_history_tells_everything_oldest_first(world: World) -> None:
+    job = await world.create(webhook_url=HOOK)
+    await world.receive(job, b'{"status":"COMPLETED"}', at=NOW + 2)
+    (callback,) = await world.store.callbacks.waiting(1)
+    await world.advance(job, rendering(NOW + 2, relay=True))
+    (delivery,) = await world.lease(at=NOW + 3)
+    await world.store.deliveries.settle(
+        delivery.id, "me", attempt(NOW + 3), delivery.state, NOW + 9, host_off=False
+    )
+    ruling = Ruling(callback.id, Verdict.CONFIRMED, False, Evidence.DEADLINE)
+    note = Note("poll", {"failed": "timeout"}, NOW + 5)
+    await world.store.jobs.advance(job.id, lambda now: Move(now, None, None, (ruling,), (note,)))
+    other = await world.create(world.bob)
+    await world.receive(other)
+
+    history = await world.store.jobs.history_of(job.id)
+
+    assert [(line.at - NOW, line.type) for line in history] == [
+        (0, "event"),
+        (2, "callback"),
+        (2, "event"),
+        (3, "relay"),
+        (5, "poll"),
+    ]
+    created, received, changed, relayed, polled = (dict(line.detail) for line in history)
+    assert created["job"]["seq"] == 1
+    assert changed["job"] == {"request_id": job.id, "seq": 2, "status": "IN_PROGRESS"}
+    assert received == {
+        "verdict": "confirmed",
+        "evidence": "deadline",
+        "confirmed": False,
+        "bytes": 22,
+    }
+    assert relayed == {
+        "delivery": delivery.id,
+        "seq": 2,
+        "status_code": 500,
+        "error": None,
+        "duration_ms": 12,
+    }
+    assert polled == {"failed": "timeout"}
+
+
+@pytest.mark.parametrize(
+    "impossible",
+    [
+        {"phase": Phase.FINISHED},
+        {"status": Status.FAILED},
+        {"status": Status.COMPLETED, "phase": Phase.FINISHED, "done_at": NOW, "progress": 100},
+        {"progress": 101},
+        {"progress": 100},
+        {"phase": Phase.ACCEPTED},
+        {"phase": Phase.RENDERING, "accepted_at": NOW},
+        {"phase": Phase.SUBMIT_UNCONFIRMED},
+        {"done_at": NOW},
+        {"provider_request_id": ""},
+        {"provider_request_id": "x" * 201},
+        {"seq": 0},
+    ],
+)
+async def test_impossible_rows_are_refused(world: World, impossible: dict[str, Any]) -> None:
+    job = await world.create()
+
+    with pytest.raises(Exception, match=r"(?i)check"):
+        await world.store.jobs.advance(job.id, quietly(**impossible))
+
+    assert await world.store.jobs.find(job.id) == job
+
+
+async def test_a_failure_keeps_its_error(world: World) -> None:
+    job = await world.advance(await world.create(), failed(NOW, ErrorCode.RESULT_MISSING))
+
+    found = await world.store.jobs.find(job.id)
+    assert found is not None
+    assert found.error == JobError(ErrorCode.RESULT_MISSING, "It failed.", True)

@@ -1,0 +1,86 @@
+"""`Jobs.remove_finished`: what goes, and what stays."""
+
+import pytest
+
+from store.errors import NotFound
+from store.records import DeliveryState, Evidence, Job, Move, Ruling, Verdict
+from tests.store.world import HOOK, NOW, SECOND, World, attempt, completed, rendering
+
+
+async def remove(world: World, limit: int = 100, done_before: int = NOW + 1) -> int:
+    return await world.store.jobs.remove_finished(done_before, limit)
+
+
+async def test_a_job_goes_with_all_that_hangs_on_it(world: World) -> None:
+    job = await world.create(webhook_url=HOOK, metadata={"a": "b"})
+    await world.advance(job, completed(relay=True))
+    (delivery,) = await world.lease()
+    await world.store.deliveries.settle(
+        delivery.id, "me", attempt(), DeliveryState.DELIVERED, None, host_off=False
+    )
+
+    assert await remove(world) == 1
+
+    assert await world.store.jobs.find(job.id) is None
+    assert await world.store.jobs.history_of(job.id) == []
+    assert await world.store.events.after_for_job(job.id, 0, 9) == []
+    assert await world.store.deliveries.find(delivery.id) is None
+    assert not await world.store.callbacks.exists("samsar", job.id)
+    with pytest.raises(NotFound):
+        await world.store.jobs.input_of(job.id)
+    with pytest.raises(NotFound):
+        await world.receive(job)
+
+
+async def test_only_what_ended_before_goes_oldest_first(world: World) -> None:
+    await world.create()
+    ended = [await world.advance(await world.create(), completed(NOW + n)) for n in range(4)]
+
+    assert await remove(world, done_before=NOW) == 0
+    assert await remove(world, limit=2, done_before=NOW + 3) == 2
+    assert await world.store.jobs.find(ended[1].id) is None
+    assert await world.store.jobs.find(ended[2].id) == ended[2]
+    assert await remove(world, limit=2, done_before=NOW + 3) == 1
+    assert await remove(world, limit=2, done_before=NOW + 3) == 0
+
+
+async def test_a_pending_delivery_keeps_its_job(world: World) -> None:
+    job = await world.create(webhook_url=HOOK)
+    await world.advance(job, completed(relay=True))
+    assert await remove(world) == 0
+
+    (delivery,) = await world.lease()
+    await world.store.deliveries.settle(
+        delivery.id, "me", attempt(), DeliveryState.EXHAUSTED, None, host_off=False
+    )
+
+    assert await remove(world) == 1
+
+
+@pytest.mark.parametrize(
+    ("verdict", "gone"),
+    [(None, 0), (Verdict.CLAIMED, 0), (Verdict.CONFIRMED, 1), (Verdict.LATE, 1)],
+)
+async def test_an_undecided_callback_keeps_its_job(
+    world: World, verdict: Verdict | None, gone: int
+) -> None:
+    job = await world.advance(await world.create(), completed())
+    await world.receive(job)
+    (callback,) = await world.store.callbacks.waiting(9)
+    if verdict is not None:
+        ruling = Ruling(callback.id, verdict, None, Evidence.CALLBACK)
+        await world.store.jobs.advance(job.id, lambda now: Move(now, rulings=(ruling,)))
+
+    assert await remove(world) == gone
+
+
+async def test_other_jobs_are_left_as_they_are(world: World) -> None:
+    kept: Job = await world.advance(await world.create(webhook_url=HOOK), rendering(relay=True))
+    await world.advance(await world.create(), completed())
+    history = await world.store.jobs.history_of(kept.id)
+
+    assert await remove(world, done_before=NOW + SECOND) == 1
+
+    assert await world.store.jobs.find(kept.id) == kept
+    assert await world.store.jobs.history_of(kept.id) == history
+    assert await world.store.jobs.input_of(kept.id) == {"prompt": "a cat"}

@@ -1,0 +1,119 @@
+"""`Store`: what it promises as a whole."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from store.contract import Changes, Receipt, Store
+from store.errors import NotFound
+from store.records import Job, Move
+from tests.store.conftest import BACKENDS
+from tests.store.world import World, change, new, rendering
+
+
+async def test_what_was_written_is_there_after_reopening(tmp_path: Path) -> None:
+    for name, open_in in BACKENDS.items():
+        folder = tmp_path / name
+        store = await open_in(folder)
+        world = await World.begin(store)
+        job = await world.create()
+        await world.receive(job)
+        await store.close()
+
+        again = await open_in(folder)
+        found = await again.jobs.find(job.id)
+        assert found is not None
+        assert found.callbacks_waiting
+        assert await again.keys.user_named("ann") == world.ann
+        await again.close()
+
+
+def stumble(_: Job) -> Move:
+    raise ZeroDivisionError
+
+
+async def test_a_failing_write_beside_good_ones_fails_alone(world: World) -> None:
+    job = await world.create()
+    unknown = world.job()
+
+    outcomes = await asyncio.gather(
+        world.receive(job, b'{"n":1}'),
+        world.receive(unknown, b'{"n":2}'),
+        world.store.jobs.advance(job.id, stumble),
+        world.receive(job, b'{"n":3}'),
+        world.store.jobs.advance(job.id, rendering()),
+        return_exceptions=True,
+    )
+
+    assert outcomes[0] == outcomes[3] == Receipt.ACCEPTED
+    assert isinstance(outcomes[1], NotFound)
+    assert isinstance(outcomes[2], ZeroDivisionError)
+    assert len(await world.store.callbacks.waiting(9)) == 2
+    found = await world.store.jobs.find(job.id)
+    assert found is not None
+    assert found.seq == 2
+
+
+async def test_a_cancelled_caller_cancels_no_write(world: World) -> None:
+    job = await world.create()
+    task = asyncio.create_task(world.store.jobs.advance(job.id, change()))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    later, _ = await world.store.jobs.advance(job.id, change())
+
+    assert later.seq == 3
+    assert await world.store.events.latest_seq(job.user_id) == 3
+
+
+async def test_the_bell_rings_after_the_commit_and_before_the_caller_goes_on(
+    world: World,
+) -> None:
+    job = world.job()
+    order: list[str] = []
+    reads: list[asyncio.Task[Job | None]] = []
+
+    def ring(changes: Changes) -> None:
+        if changes.jobs:
+            order.append("bell")
+            reads.append(asyncio.create_task(world.store.jobs.find(job.id)))
+
+    world.store.on_change = ring
+    await world.store.jobs.create(new(job))
+    order.append("caller")
+
+    assert order == ["bell", "caller"]
+    assert await reads[0] == job
+
+
+async def test_a_writable_store_says_so(store: Store) -> None:
+    await store.check_writable()
+    await store.check_writable()
+
+
+async def test_a_copy_is_whole_marked_and_private(world: World, tmp_path: Path) -> None:
+    await world.create()
+    target = tmp_path / "copy.db"
+
+    await world.store.backup(target)
+
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert not await world.store.restored()
+    assert sorted(file.name for file in tmp_path.glob("copy*")) == ["copy.db"]
+
+
+async def test_a_copy_never_overwrites(world: World, tmp_path: Path) -> None:
+    target = tmp_path / "copy.db"
+    target.write_bytes(b"precious")
+
+    with pytest.raises(FileExistsError):
+        await world.store.backup(target)
+
+    assert target.read_bytes() == b"precious"
+
+
+async def test_upkeep_tells_sizes(world: World) -> None:
+    assert (await world.store.upkeep())["database"] > 0

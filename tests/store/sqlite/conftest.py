@@ -1,0 +1,46 @@
+"""A database file, and its parts one by one."""
+
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from store.sqlite.batches import BatchRunner
+from store.sqlite.connection import connect_writer, prepare
+from store.sqlite.database import SqliteStore, open_sqlite
+
+IMPATIENT = 50
+"""A busy timeout in milliseconds."""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A database that is ready and that nobody has open."""
+    prepare(tmp_path / "receiver.db")
+    return tmp_path / "receiver.db"
+
+
+@pytest.fixture
+def runner(path: Path) -> Iterator[BatchRunner]:
+    runner = BatchRunner(partial(connect_writer, path, IMPATIENT))
+    yield runner
+    runner.close()
+
+
+@pytest.fixture
+def other(path: Path) -> Iterator[sqlite3.Connection]:
+    """Another process's connection, as far as SQLite can tell."""
+    with closing(connect_writer(path, IMPATIENT)) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def impatient(path: Path) -> AsyncIterator[SqliteStore]:
+    """The store, which waits for locks only for a moment."""
+    store = await open_sqlite(path, entropy=os.urandom, serving=True, busy_timeout=IMPATIENT)
+    yield store
+    await store.close()

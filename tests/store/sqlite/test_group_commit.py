@@ -1,0 +1,326 @@
+"""The batch runner and the writer's thread: who goes when, what fails alone, what is told."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from store.contract import Changes
+from store.errors import NotFound, StoreBusy, StoreFull, StoreLocked, StoreUnavailable
+from store.records import Lane
+from store.sqlite import writer as writer_module
+from store.sqlite.batches import BatchRunner, Done, Failed, Work
+from store.sqlite.writer import (
+    BACKGROUND_PLACES,
+    IDLE_BACKGROUND_PLACES,
+    URGENT_PLACES,
+    BatchReport,
+    ThreadedWriter,
+)
+
+
+def put(key: str) -> Work[str]:
+    def work(db: sqlite3.Connection, changes: Changes) -> str:
+        db.execute("INSERT INTO meta (key, value) VALUES (?, 'x')", (key,))
+        changes.jobs.add(key)
+        return key
+
+    return work
+
+
+def fail(error: Exception, key: str = "half") -> Work[None]:
+    def work(db: sqlite3.Connection, changes: Changes) -> None:
+        put(key)(db, changes)
+        raise error
+
+    return work
+
+
+def kept(db: sqlite3.Connection) -> list[str]:
+    return [key for (key,) in db.execute("SELECT key FROM meta ORDER BY key")]
+
+
+# --- one batch ------------------------------------------------------------------------------------
+
+
+def test_a_batch_is_one_transaction(runner: BatchRunner, other: sqlite3.Connection) -> None:
+    outcomes, changes = runner.run([put("a"), put("b")])
+
+    assert outcomes == [Done("a"), Done("b")]
+    assert changes == Changes(jobs={"a", "b"})
+    assert kept(other) == ["a", "b"]
+
+
+def test_a_failing_member_rolls_back_alone(runner: BatchRunner, other: sqlite3.Connection) -> None:
+    error = NotFound("x")
+
+    outcomes, changes = runner.run([put("a"), fail(error), put("b"), put("a"), put("c")])
+
+    assert outcomes[:3] == [Done("a"), Failed(error), Done("b")]
+    duplicate = outcomes[3]
+    assert isinstance(duplicate, Failed)
+    assert isinstance(duplicate.error, sqlite3.IntegrityError)
+    assert outcomes[4] == Done("c")
+    assert changes.jobs == {"a", "b", "c"}
+    assert kept(other) == ["a", "b", "c"]
+
+
+def test_a_locked_database_fails_all_and_then_recovers(
+    runner: BatchRunner, other: sqlite3.Connection
+) -> None:
+    other.execute("BEGIN IMMEDIATE")
+    outcomes, changes = runner.run([put("a"), put("b")])
+    other.execute("ROLLBACK")
+
+    errors = [outcome.error for outcome in outcomes if isinstance(outcome, Failed)]
+    assert [type(error) for error in errors] == [StoreLocked, StoreLocked]
+    assert errors[0] is not errors[1]  # each is raised in a task of its own
+    assert changes == Changes()
+    assert runner.run([put("a")])[0] == [Done("a")]
+
+
+def limit_pages(pages: int) -> Work[None]:
+    def work(db: sqlite3.Connection, _: Changes) -> None:
+        db.execute(f"PRAGMA max_page_count = {pages}")
+
+    return work
+
+
+def fill(db: sqlite3.Connection, _: Changes) -> None:
+    db.execute("INSERT INTO meta (key, value) VALUES ('large', ?)", ("x" * 10_000_000,))
+
+
+def test_a_full_disk_fails_all_and_then_recovers(
+    runner: BatchRunner, other: sqlite3.Connection
+) -> None:
+    runner.run([limit_pages(200)])
+
+    outcomes, changes = runner.run([put("a"), fill, put("b")])
+
+    assert [type(outcome.error) for outcome in outcomes if isinstance(outcome, Failed)] == [
+        StoreFull,
+        StoreFull,
+        StoreFull,
+    ]
+    assert changes == Changes()
+    assert kept(other) == []
+    assert runner.run([put("a")])[0] == [Done("a")]
+    assert kept(other) == ["a"]
+
+
+def test_a_commit_that_fails_fails_all(runner: BatchRunner, other: sqlite3.Connection) -> None:
+    def refer_to_nothing(db: sqlite3.Connection, _: Changes) -> None:
+        # A deferred constraint is checked at the commit: the one way to have it fail on demand.
+        db.execute("PRAGMA defer_foreign_keys = ON")
+        db.execute(
+            "INSERT INTO api_keys (hash, prefix, user_id, admin, created_at)"
+            " VALUES (?, 'rk_', 99, 0, 0)",
+            ("0" * 64,),
+        )
+
+    outcomes, changes = runner.run([put("a"), refer_to_nothing])
+
+    assert all(isinstance(outcome, Failed) for outcome in outcomes)
+    assert changes == Changes()
+    assert kept(other) == []
+    assert runner.run([put("a")])[0] == [Done("a")]
+
+
+def test_a_database_that_vanished_is_not_made_anew(runner: BatchRunner, path: Path) -> None:
+    runner.run([put("a")])
+    runner.close()
+    path.rename(path.with_suffix(".moved"))
+
+    ((outcome,), _) = runner.run([put("b")])
+
+    assert isinstance(outcome, Failed)
+    assert isinstance(outcome.error, StoreFull)
+    assert not path.exists()
+    path.with_suffix(".moved").rename(path)
+    assert runner.run([put("b")])[0] == [Done("b")]
+
+
+# --- the thread -----------------------------------------------------------------------------------
+
+
+class Gate:
+    """A work that holds the writer until it is opened, so that others gather behind it."""
+
+    def __init__(self) -> None:
+        self.entered = Event()
+        self._opened = Event()
+
+    def open(self) -> None:
+        self._opened.set()
+
+    def __call__(self, _db: sqlite3.Connection, _changes: Changes) -> None:
+        self.entered.set()
+        self._opened.wait(10)
+
+
+@pytest.fixture
+def reports() -> list[BatchReport]:
+    return []
+
+
+@pytest.fixture
+async def writer(runner: BatchRunner, reports: list[BatchReport]) -> AsyncIterator[ThreadedWriter]:
+    writer = ThreadedWriter(runner, reports.append)
+    yield writer
+    await writer.close()
+
+
+async def held(writer: ThreadedWriter) -> tuple[Gate, asyncio.Future[None]]:
+    gate = Gate()
+    holding = asyncio.ensure_future(writer.urgent(gate))
+    await asyncio.to_thread(gate.entered.wait, 10)
+    return gate, holding
+
+
+async def test_what_waits_shares_one_commit(
+    writer: ThreadedWriter, reports: list[BatchReport], other: sqlite3.Connection
+) -> None:
+    gate, holding = await held(writer)
+    waiting = [writer.urgent(put(f"{n:03}")) for n in range(100)]
+    gate.open()
+
+    assert await asyncio.gather(holding, *waiting) == [None, *(f"{n:03}" for n in range(100))]
+
+    assert [report.members for report in reports] == [1, 100]
+    assert len(kept(other)) == 100
+
+
+async def test_a_batch_has_its_places(writer: ThreadedWriter, reports: list[BatchReport]) -> None:
+    gate, holding = await held(writer)
+    waiting = [writer.urgent(put(str(n))) for n in range(URGENT_PLACES + 10)]
+    gate.open()
+    await asyncio.gather(holding, *waiting)
+
+    assert [report.members for report in reports] == [1, URGENT_PLACES, 10]
+    assert [report.waiting for report in reports] == [URGENT_PLACES + 10, 10, 0]
+
+
+async def test_what_is_urgent_goes_first_and_the_rest_does_not_starve(
+    writer: ThreadedWriter,
+) -> None:
+    order: list[str] = []
+
+    def log(name: str) -> Work[None]:
+        return lambda _db, _changes: order.append(name)
+
+    gate, holding = await held(writer)
+    background = [writer.background(log("background")) for _ in range(100)]
+    urgent = [writer.urgent(log("urgent")) for _ in range(URGENT_PLACES + 1)]
+    gate.open()
+    await asyncio.gather(holding, *background, *urgent)
+
+    first = ["urgent"] * URGENT_PLACES + ["background"] * BACKGROUND_PLACES
+    second = ["urgent"] + ["background"] * BACKGROUND_PLACES
+    third = ["background"] * IDLE_BACKGROUND_PLACES
+    assert order[: len(first + second + third)] == first + second + third
+    assert len(order) == 100 + URGENT_PLACES + 1
+
+
+async def test_the_bell_rings_once_a_batch_with_everything_that_changed(
+    writer: ThreadedWriter, other: sqlite3.Connection
+) -> None:
+    rung: list[tuple[Changes, list[str]]] = []
+    writer.on_change = lambda changes: rung.append((changes, kept(other)))
+
+    def due(lane: Lane) -> Work[None]:
+        return lambda _db, changes: changes.due.add(lane)
+
+    gate, holding = await held(writer)
+    members = [put("a"), fail(NotFound("x")), put("b"), due(Lane.POLL), due(Lane.WAIT)]
+    waiting = [writer.urgent(work) for work in members]
+    gate.open()
+    await asyncio.gather(holding, *waiting, return_exceptions=True)
+
+    assert rung[-1] == (Changes(jobs={"a", "b"}, due={Lane.POLL, Lane.WAIT}), ["a", "b"])
+    assert len(rung) == 2
+
+
+async def test_a_bell_that_fails_leaves_no_caller_waiting(
+    writer: ThreadedWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+
+    def ring(_: Changes) -> None:
+        raise RuntimeError("out of order")
+
+    monkeypatch.setattr(writer, "on_change", ring)
+
+    assert await writer.urgent(put("a")) == "a"
+    assert len(faults) == 1
+
+
+async def test_a_cancelled_caller_leaves_its_work_in_the_batch(
+    writer: ThreadedWriter, other: sqlite3.Connection
+) -> None:
+    gate, holding = await held(writer)
+    cancelled = asyncio.ensure_future(writer.urgent(put("a")))
+    beside = writer.urgent(put("b"))
+    cancelled.cancel()
+    gate.open()
+
+    await asyncio.gather(holding, beside)
+
+    assert cancelled.cancelled()
+    assert kept(other) == ["a", "b"]
+
+
+async def test_a_full_queue_refuses_at_once(
+    writer: ThreadedWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "LONGEST_QUEUE", 2)
+    gate, holding = await held(writer)
+    waiting = [writer.urgent(put("a")), writer.urgent(put("b"))]
+
+    with pytest.raises(StoreBusy):
+        await writer.urgent(put("c"))
+
+    beside = writer.background(put("d"))  # the other queue has room
+    gate.open()
+    await asyncio.gather(holding, beside, *waiting)
+    assert await writer.urgent(put("c")) == "c"
+
+
+async def test_closing_finishes_what_is_queued(
+    runner: BatchRunner, other: sqlite3.Connection
+) -> None:
+    writer = ThreadedWriter(runner)
+    gate, holding = await held(writer)
+    waiting = [
+        writer.background(put("a")),
+        writer.urgent(put("b")),
+        *(writer.background(put(f"c{n}")) for n in range(IDLE_BACKGROUND_PLACES)),
+    ]
+    closing = asyncio.ensure_future(writer.close())
+    await asyncio.sleep(0)
+    with pytest.raises(StoreUnavailable):
+        await writer.urgent(put("late"))
+    gate.open()
+
+    await asyncio.gather(holding, closing, *waiting)
+    assert len(kept(other)) == 2 + IDLE_BACKGROUND_PLACES
+    await writer.close()
+
+
+async def test_a_writer_that_does_not_end_does_not_hang_its_owner(
+    runner: BatchRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "CLOSING_TIME", 0.01)
+    writer = ThreadedWriter(runner)
+    gate, holding = await held(writer)
+
+    with pytest.raises(StoreUnavailable):
+        await writer.close()
+
+    gate.open()
+    await holding
+    monkeypatch.setattr(writer_module, "CLOSING_TIME", 10)
+    await writer.close()

@@ -1,0 +1,89 @@
+"""The schema: numbered, applied once, the same however it was reached."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from store import migrate
+from store.migrate import Migration
+from store.sqlite import connection
+from store.sqlite.connection import MIGRATIONS, prepare
+
+
+def schema(path: Path) -> list[tuple[str, ...]]:
+    with closing(sqlite3.connect(path)) as database:
+        return [
+            *database.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"),
+            *database.execute("PRAGMA user_version"),
+            *database.execute("PRAGMA application_id"),
+        ]
+
+
+def test_a_migrated_schema_equals_a_fresh_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in range(1, len(MIGRATIONS) + 1):
+        monkeypatch.setattr(connection, "MIGRATIONS", MIGRATIONS[:version])
+        prepare(tmp_path / "step by step.db")
+    prepare(tmp_path / "fresh.db")
+
+    assert schema(tmp_path / "step by step.db") == schema(tmp_path / "fresh.db")
+
+
+def test_a_database_that_is_up_to_date_is_left_alone(path: Path) -> None:
+    before = schema(path)
+
+    prepare(path)
+
+    assert schema(path) == before
+
+
+NEXT = Migration(2, "colours", "CREATE TABLE colours (name TEXT);\nINSERT INTO meta VALUES (1, 2);")
+BROKEN = Migration(
+    2, "broken", "CREATE TABLE colours (name TEXT);\nINSERT INTO nowhere VALUES (1);"
+)
+
+
+def test_a_migration_keeps_what_is_there(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("INSERT INTO meta VALUES ('a', 'b')")
+        database.commit()
+    monkeypatch.setattr(connection, "MIGRATIONS", [*MIGRATIONS[:1], NEXT])
+
+    prepare(path)
+
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("SELECT count(*) FROM meta").fetchone() == (2,)
+        assert database.execute("PRAGMA user_version").fetchone() == (2,)
+
+
+def test_a_migration_that_fails_leaves_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = schema(path)
+    monkeypatch.setattr(connection, "MIGRATIONS", [*MIGRATIONS[:1], BROKEN])
+
+    with pytest.raises(sqlite3.OperationalError, match="nowhere"):
+        prepare(path)
+
+    assert schema(path) == before
+
+
+def test_migrations_are_numbered_without_a_gap(tmp_path: Path) -> None:
+    (tmp_path / "0001_one.sql").write_text("SELECT 1;")
+    (tmp_path / "0003_three.sql").write_text("SELECT 3;")
+
+    with pytest.raises(ValueError, match="not numbered"):
+        migrate.load(tmp_path)
+
+
+def test_the_schema_is_strict_and_foreign_keys_hold(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        tables = list(database.execute("PRAGMA table_list"))
+        assert all(
+            row[5] for row in tables if row[2] == "table" and not row[1].startswith("sqlite")
+        )
+    with closing(connection.connect_writer(path)) as database:
+        assert database.execute("PRAGMA foreign_keys").fetchone() == (1,)
+        assert database.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)

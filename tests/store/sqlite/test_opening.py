@@ -1,0 +1,261 @@
+"""From an address to a store, and every way in which that can fail."""
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from store.errors import (
+    SchemaTooNew,
+    StoreCorrupt,
+    StoreError,
+    StoreInUse,
+    StoreLocked,
+    StoreUnavailable,
+)
+from store.open import open_store
+from store.sqlite import connection
+from store.sqlite.connection import MIGRATIONS, prepare
+from tests.store.world import World
+
+
+def address(path: Path) -> str:
+    return f"sqlite:///{path}"
+
+
+async def test_files_are_made_private_in_a_folder_that_is_made(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        store = await open_store(address(tmp_path / "data" / "deep" / "receiver.db"), serving=True)
+        await store.check_writable()
+    finally:
+        os.umask(before)
+
+    modes = {
+        file.name: stat.S_IMODE(file.stat().st_mode)
+        for file in (tmp_path / "data" / "deep").iterdir()
+    }
+    await store.close()
+    names = ["receiver.db", "receiver.db-shm", "receiver.db-wal", "receiver.db.lock"]
+    assert modes == dict.fromkeys(names, 0o600)
+
+
+async def test_a_database_that_others_could_read_is_made_private(path: Path) -> None:
+    path.chmod(0o644)
+
+    await (await open_store(address(path))).close()
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+async def test_an_address_is_relative_or_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for url in ("sqlite:///data/a.db", f"sqlite:///{tmp_path}/data/b?#%20.db"):
+        await (await open_store(url)).close()
+
+    assert {file.name for file in (tmp_path / "data").iterdir()} == {"a.db", "b?#%20.db"}
+
+
+@pytest.mark.parametrize("url", ["mysql://x/y", "sqlite://", "sqlite:///", "data.db", ""])
+async def test_other_addresses_are_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="sqlite:///"):
+        await open_store(url)
+
+
+async def test_one_service_at_a_time_by_whatever_path(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await open_store(address(path), serving=True)
+    (tmp_path / "link").symlink_to(path)
+    (tmp_path / "folder").symlink_to(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    for url in (
+        address(path),
+        address(tmp_path / "link"),
+        address(tmp_path / "folder" / "receiver.db"),
+        address(tmp_path / "x" / ".." / "receiver.db"),
+        "sqlite:///receiver.db",
+    ):
+        with pytest.raises(StoreInUse):
+            await open_store(url, serving=True)
+
+    beside = await open_store("sqlite:///link")
+    await beside.check_writable()
+    await beside.close()
+    await store.close()
+    await (await open_store(address(path), serving=True)).close()
+
+
+async def test_a_second_name_of_the_file_is_refused(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "hard").hardlink_to(path)
+
+    with pytest.raises(StoreInUse, match="hard link"):
+        await open_store(address(path), serving=True)
+
+
+async def test_a_service_in_another_process_holds_the_database(path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from store.sqlite.lockfile import ServingLock\n"
+        "lock = ServingLock.take(Path(sys.argv[1])); print('held', flush=True); input()"
+    )
+    command = [sys.executable, "-c", script, str(path)]
+    with subprocess.Popen(  # noqa: ASYNC220 - nothing else runs in this loop
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(StoreInUse):
+            await open_store(address(path), serving=True)
+        process.kill()
+
+    await (await open_store(address(path), serving=True)).close()
+
+
+async def test_a_failed_opening_leaves_the_lock_free(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(StoreCorrupt):
+        await open_store(address(path), serving=True)
+    path.write_bytes(content)
+
+    await (await open_store(address(path), serving=True)).close()
+
+
+async def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "letter.txt"
+    file.write_bytes(b"Dear all, " * 1000)
+
+    with pytest.raises(StoreCorrupt):
+        await open_store(address(file))
+
+    assert file.read_bytes() == b"Dear all, " * 1000
+
+
+async def test_a_database_of_something_else_is_left_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "shop.db"
+    with closing(sqlite3.connect(file)) as shop:
+        shop.execute("CREATE TABLE orders (id INTEGER)")
+    content = file.read_bytes()
+
+    with pytest.raises(StoreCorrupt, match="something else"):
+        await open_store(address(file))
+
+    assert file.read_bytes() == content
+
+
+async def test_the_database_of_a_newer_release_is_left_alone(path: Path) -> None:
+    newer = len(MIGRATIONS) + 1
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f"PRAGMA user_version = {newer}")
+
+    with pytest.raises(SchemaTooNew, match=str(newer)):
+        await open_store(address(path))
+
+
+async def test_a_folder_that_is_a_file_is_said_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(StoreUnavailable, match="file"):
+        await open_store(address(tmp_path / "file" / "receiver.db"), serving=True)
+    with pytest.raises(StoreUnavailable):
+        await open_store(address(tmp_path))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+async def test_a_read_only_folder_is_said_in_words(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+
+    with pytest.raises(StoreUnavailable):
+        await open_store(address(tmp_path / "receiver.db"), serving=True)
+
+
+def test_a_database_that_another_process_keeps_locked(
+    path: Path, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "MIGRATIONS", [*MIGRATIONS, MIGRATIONS[0]])
+    other.execute("BEGIN EXCLUSIVE")
+
+    with pytest.raises(StoreLocked):
+        prepare(path, 20)
+
+
+async def test_a_store_that_was_never_closed_lets_its_process_end(tmp_path: Path) -> None:
+    script = (
+        "import asyncio, sys\n"
+        "from functools import partial\n"
+        "from pathlib import Path\n"
+        "from store.sqlite.batches import BatchRunner\n"
+        "from store.sqlite.connection import connect_writer, prepare\n"
+        "from store.sqlite.writer import ThreadedWriter\n"
+        "path = Path(sys.argv[1])\n"
+        "prepare(path)\n"
+        "async def main():\n"
+        "    writer = ThreadedWriter(BatchRunner(partial(connect_writer, path)))\n"
+        "    await writer.urgent(lambda db, changes: None)\n"
+        "asyncio.run(main())\n"
+    )
+    done = subprocess.run(  # noqa: ASYNC221 - nothing else runs in this loop
+        [sys.executable, "-c", script, str(tmp_path / "x.db")], timeout=20, check=False
+    )
+    assert done.returncode == 0
+
+
+async def test_two_processes_can_make_the_database_at_once(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from store.sqlite.connection import prepare\n"
+        "input(); prepare(Path(sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "receiver.db")]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: ASYNC220 - as above
+        for _ in range(3)
+    ]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate()
+
+    assert [process.returncode for process in processes] == [0, 0, 0]
+
+
+async def test_a_copy_knows_that_it_is_one_until_it_is_served(tmp_path: Path) -> None:
+    store = await open_store(address(tmp_path / "receiver.db"), serving=True)
+    world = await World.begin(store)
+    job = await world.create()
+    await store.backup(tmp_path / "copy.db")
+    lost = await world.create()
+    await store.close()
+
+    copy = await open_store(address(tmp_path / "copy.db"), serving=True)
+    assert await copy.restored()
+    assert await copy.jobs.find(job.id) == job
+    assert await copy.jobs.find(lost.id) is None
+    await copy.accept_restore()
+    await copy.close()
+
+    again = await open_store(address(tmp_path / "copy.db"), serving=True)
+    assert not await again.restored()
+    await again.close()
+
+
+async def test_a_copy_that_fails_leaves_no_file(tmp_path: Path) -> None:
+    store = await open_store(address(tmp_path / "receiver.db"), serving=True)
+    await store.close()
+    (tmp_path / "receiver.db").unlink()
+
+    with pytest.raises(StoreError):
+        await store.backup(tmp_path / "copy.db")
+    with pytest.raises(StoreUnavailable):
+        await store.backup(tmp_path / "nowhere" / "copy.db")
+
+    assert [file.name for file in tmp_path.iterdir()] == ["receiver.db.lock"]

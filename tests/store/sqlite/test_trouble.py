@@ -1,0 +1,136 @@
+"""What becomes of a store whose disk fails under it."""
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from store.contract import Changes
+from store.errors import StoreCorrupt, StoreFull, StoreLocked, StoreUnavailable
+from store.sqlite.database import SqliteStore
+from store.sqlite.failures import meaning
+from tests.store.world import World
+
+
+def limit_pages(pages: int) -> Callable[[sqlite3.Connection, Changes], None]:
+    def work(db: sqlite3.Connection, _: Changes) -> None:
+        db.execute(f"PRAGMA max_page_count = {pages}")
+
+    return work
+
+
+async def test_nothing_is_acknowledged_while_the_disk_is_full(impatient: SqliteStore) -> None:
+    world = await World.begin(impatient)
+    job = await world.create()
+    await impatient._writer.background(limit_pages(1))  # as full as it is
+
+    async def receive_without_end() -> None:
+        for number in count():
+            await world.receive(job, b"%d" % number * 2_000)
+
+    with pytest.raises(StoreFull):
+        await receive_without_end()
+    stored = len(await impatient.callbacks.waiting(200))
+
+    # A failed batch reopens the connection, and with it the limit is gone, as a full disk's may be.
+    await impatient.check_writable()
+    await world.receive(job, b"{}")
+    assert len(await impatient.callbacks.waiting(200)) == stored + 1
+
+
+async def test_a_lock_held_too_long_is_unavailable_and_passes(
+    impatient: SqliteStore, other: sqlite3.Connection
+) -> None:
+    world = await World.begin(impatient)
+    job = await world.create()
+    other.execute("BEGIN IMMEDIATE")
+
+    writes: list[Callable[[], Awaitable[object]]] = [
+        partial(world.receive, job),
+        world.create,
+        impatient.check_writable,
+        partial(impatient.jobs.poll_at_once, job.id, 0),
+    ]
+    for write in writes:
+        with pytest.raises(StoreLocked):
+            await write()
+    assert await impatient.jobs.find(job.id) == job  # readers do not mind
+
+    other.execute("ROLLBACK")
+    assert await world.receive(job) == "accepted"
+
+
+async def test_other_processes_are_noticed_and_our_own_writes_are_not(
+    impatient: SqliteStore, other: sqlite3.Connection
+) -> None:
+    assert not await impatient.changed_elsewhere()
+    await impatient.check_writable()
+    assert not await impatient.changed_elsewhere()
+
+    other.execute("INSERT INTO meta VALUES ('a', 'b')")
+
+    assert await impatient.changed_elsewhere()
+    assert not await impatient.changed_elsewhere()
+
+
+async def test_a_long_log_is_cut(
+    impatient: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.sqlite.database.WAL_LIMIT", 1)
+    await impatient.check_writable()
+    assert path.with_name("receiver.db-wal").stat().st_size > 0
+
+    sizes = await impatient.upkeep()
+
+    assert sizes == {"database": path.stat().st_size, "wal": 0}
+
+
+async def test_no_read_stays_open(impatient: SqliteStore, other: sqlite3.Connection) -> None:
+    world = await World.begin(impatient)
+    job = await world.create()
+    await asyncio.gather(
+        impatient.jobs.find(job.id),
+        impatient.events.after_for_user(world.ann.id, 0, 10),
+        impatient.events.snapshot_for_user(world.ann.id, 10),
+        impatient.callbacks.waiting(10),
+    )
+
+    busy, _, _ = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+    assert busy == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (sqlite3.SQLITE_BUSY, StoreLocked),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, StoreLocked),
+        (sqlite3.SQLITE_LOCKED, StoreLocked),
+        (sqlite3.SQLITE_FULL, StoreFull),
+        (sqlite3.SQLITE_IOERR_FSYNC, StoreFull),
+        (sqlite3.SQLITE_READONLY, StoreFull),
+        (sqlite3.SQLITE_READONLY_DBMOVED, StoreFull),
+        (sqlite3.SQLITE_CANTOPEN, StoreFull),
+        (sqlite3.SQLITE_NOTADB, StoreCorrupt),
+        (sqlite3.SQLITE_CORRUPT_INDEX, StoreCorrupt),
+    ],
+)
+def test_codes_have_a_meaning(code: int, kind: type[Exception]) -> None:
+    error = sqlite3.OperationalError("words that nobody reads")
+    error.sqlite_errorcode = code
+    error.sqlite_errorname = "SQLITE_X"
+
+    assert type(meaning(error)) is kind
+    assert issubclass(kind, StoreUnavailable) == (kind is not StoreCorrupt)
+
+
+def test_a_broken_constraint_is_no_trouble_of_the_database() -> None:
+    error = sqlite3.IntegrityError()
+    error.sqlite_errorcode = sqlite3.SQLITE_CONSTRAINT_UNIQUE
+
+    assert meaning(error) is None
+    assert meaning(sqlite3.ProgrammingError("closed")) is None
