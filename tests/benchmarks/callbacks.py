@@ -16,7 +16,7 @@ CONNECTIONS = 64
 def main(rounds: int = 5, seconds: float = 4.0) -> None:
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "bench.db"
-        job_ids = asyncio.run(fill(database, 2_000))
+        job_ids = asyncio.run(fill(database, 10_000))
         with (
             peer("noop") as noop,
             peer("verifies") as verifies,

@@ -3,6 +3,9 @@
 
 import asyncio
 import sys
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from typing import Any
 
 import uvloop
 from starlette.applications import Starlette
@@ -39,7 +42,43 @@ class _VerifiesOnly:
         await JSONResponse({"status": "accepted"})(scope, receive, send)
 
 
+def _sse_starlette() -> Starlette:
+    """Fan-out as its users write it: a queue and a generator for each stream."""
+    # Imported here: it puts its own hand on uvicorn's exit.
+    from sse_starlette import EventSourceResponse
+
+    readers: defaultdict[str, set[asyncio.Queue[str]]] = defaultdict(set)
+
+    async def follow(request: Request) -> Response:
+        async def events() -> AsyncIterator[dict[str, Any]]:
+            queue: asyncio.Queue[str] = asyncio.Queue()
+            readers[request.path_params["user"]].add(queue)
+            yield {"retry": 2000, "data": "{}"}
+            try:
+                while True:
+                    yield {"event": "update", "id": "1", "data": await queue.get()}
+            finally:
+                readers[request.path_params["user"]].discard(queue)
+
+        return EventSourceResponse(events())
+
+    async def publish(request: Request) -> Response:
+        text = (await request.body()).decode()
+        for queue in readers[request.path_params["user"]]:
+            queue.put_nowait(text)
+        return JSONResponse({"status": "accepted"})
+
+    return Starlette(
+        routes=[
+            Route("/events/{user}", follow),
+            Route("/events/{user}", publish, methods=["POST"]),
+        ]
+    )
+
+
 def _app(name: str) -> ASGIApp:
+    if name == "sse-starlette":
+        return _sse_starlette()
     if name == "noop":
         return Starlette(
             routes=[

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from receiver.webhooks.tokens import CallbackTokens
 from store.contract import Store
 from store.ids import Ids, time_of
 from store.open import open_store
-from store.records import ApiKey, Due, Job, Lane, NewJob, Phase, Status
+from store.records import ApiKey, Due, Job, Lane, NewJob, Phase, Status, User
 from tests.benchmarks.load import request
 from tests.benchmarks.peers import SECRET
 
@@ -105,22 +106,22 @@ async def fill(database: Path, jobs: int) -> list[str]:
             ApiKey(hash_key(KEY), KEY[:11], 0, "bench", False, NOW, None), "whsec_" + "A" * 32
         )
         ids = Ids(os.urandom)
-        return await asyncio.gather(
-            *(_accepted(store, ids, user.id, index) for index in range(jobs))
-        )
+        made = []
+        for first in range(0, jobs, 1_000):
+            some = range(first, min(first + 1_000, jobs))
+            made += await asyncio.gather(*(_accepted(store, ids, user.id, n) for n in some))
+        return made
     finally:
         await store.close()
 
 
 async def _accepted(store: Store, ids: Ids, user_id: int, index: int) -> str:
-    import time
-
     job_id = ids.new("job", time.time_ns() // 1_000_000)
     at = time_of(job_id)
     job = Job(
         id=job_id,
-        user_id=user_id,
-        user="bench",
+        user_id=user.id,
+        user=user.name,
         provider="samsar",
         kind="create_movie",
         status=Status.PENDING,
@@ -132,7 +133,7 @@ async def _accepted(store: Store, ids: Ids, user_id: int, index: int) -> str:
     )
     await store.jobs.create(NewJob(replace(job), {"prompt": "a cat"}, event_data(job)))
     rules = Rules(poll_first=3_600_000)
-    for observation in (SubmissionBegins(at + 60_000), SubmitAccepted(f"up-{index}")):
+    for observation in (SubmissionBegins(at + 60_000), SubmitAccepted(provider_request_id)):
         await store.jobs.advance(job_id, deciding(observation, at, rules))
     return job_id
 

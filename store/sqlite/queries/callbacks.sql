@@ -10,7 +10,7 @@ SELECT j.id, j.provider, :at, :digest, 'waiting', :headers, :body
             AND NOT EXISTS (SELECT 1 FROM jobs other
                              WHERE other.provider_request_id = :names
                                AND other.provider = :provider)))
-   AND (SELECT count(*) FROM (SELECT 1 FROM callbacks c WHERE c.job_id = j.id LIMIT :room)) < :room
+   AND NOT EXISTS (SELECT 1 FROM callbacks c WHERE c.job_id = j.id LIMIT 1 OFFSET :room - 1)
     ON CONFLICT (job_id, digest) DO NOTHING;
 
 -- name: judge
