@@ -1,0 +1,143 @@
+"""What history costs: the same calls of the store on a small database and on a large one, in turns:
+`python -m tests.benchmarks.growth [FINISHED] [OPEN]`."""
+
+import asyncio
+import itertools
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+from store.contract import JobFilter, Store
+from store.open import open_store
+from store.records import Lane, Millis
+from tests.benchmarks.world import fill
+
+FAR: Millis = 4_000_000_000_000
+SMALL = 1_000
+CALLS = 300
+
+
+def grow(database: Path, finished: int, unfinished: int) -> None:
+    """Clone one job so often, as rows: with its event and, while unfinished, what is due."""
+    with closing(sqlite3.connect(database)) as db, db:
+        db.execute("PRAGMA synchronous = OFF")
+        columns = [name for _, name, *_ in db.execute("PRAGMA table_info(jobs)")]
+        for count, prefix, done in ((finished, "job_00F", True), (unfinished, "job_00U", False)):
+            changed = {
+                "id": f"'{prefix}' || printf('%023d', n.value)",
+                "provider_request_id": f"'{prefix}' || n.value",
+            }
+            if done:
+                changed |= {
+                    "status": "'FAILED'",
+                    "phase": "'finished'",
+                    "error_code": "'provider_failed'",
+                    "error_message": "'no'",
+                    "error_billed": "1",
+                    "done_at": "j.created_at",
+                }
+            values = ", ".join(changed.get(column, f"j.{column}") for column in columns)
+            numbers = (
+                "WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n"
+                f" WHERE value < {count})"
+            )
+            db.execute(
+                f"INSERT INTO jobs ({', '.join(columns)}) {numbers}"
+                f" SELECT {values} FROM n, (SELECT * FROM jobs LIMIT 1) j"
+            )
+            if not done:
+                db.execute(
+                    "INSERT INTO due (job_id, lane, at) SELECT id, 'poll', ? FROM jobs"
+                    " WHERE id LIKE ?",
+                    (FAR, prefix + "%"),
+                )
+
+
+async def main(finished: int = 1_000_000, unfinished: int = 100_000) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        small, large = Path(folder) / "small.db", Path(folder) / "large.db"
+        ids = {path: await fill(path, SMALL) for path in (small, large)}
+        grow(large, finished, unfinished)
+        print(f"{SMALL} jobs against {finished:,} finished and {unfinished:,} open ones:")
+        await _opening(small, large)
+        stores = {path: await open_store(f"sqlite:///{path}") for path in (small, large)}
+        try:
+            for name, call in _calls().items():
+                await _compare(
+                    name,
+                    {path: call(store, ids[path]) for path, store in stores.items()},
+                    small,
+                    large,
+                )
+        finally:
+            for store in stores.values():
+                await store.close()
+
+
+def _calls() -> dict[str, Callable[[Store, list[str]], Callable[[], Awaitable[object]]]]:
+    count = itertools.count()
+
+    def receive(store: Store, ids: list[str]) -> Callable[[], Awaitable[object]]:
+        def call() -> Awaitable[object]:
+            n = next(count)
+            body = b'{"n":%d}' % n
+            return store.callbacks.receive(
+                "samsar", ids[n % len(ids)], body, "", FAR, None, readable=True
+            )
+
+        return call
+
+    return {
+        "due query, nothing due": lambda store, _: (
+            lambda: store.jobs.lease_due(Lane.POLL, 1, 2, "bench", 8)
+        ),
+        "next due": lambda store, _: lambda: store.jobs.next_due(Lane.POLL),
+        "acknowledge a callback": receive,
+        "list, 50 jobs": lambda store, _: (
+            lambda: store.jobs.list_for_user(1, JobFilter(), None, 50)
+        ),
+        "status": lambda store, ids: lambda: store.jobs.find_for_user(1, ids[next(count) % SMALL]),
+    }
+
+
+async def _opening(small: Path, large: Path) -> None:
+    async def open_and_close(path: Path) -> None:
+        await (await open_store(f"sqlite:///{path}")).close()
+
+    await _compare(
+        "open",
+        {path: partial(open_and_close, path) for path in (small, large)},
+        small,
+        large,
+        calls=20,
+    )
+
+
+async def _compare(
+    name: str,
+    calls_by_path: dict[Path, Callable[[], Awaitable[object]]],
+    small: Path,
+    large: Path,
+    calls: int = CALLS,
+) -> None:
+    seconds: dict[Path, list[float]] = {path: [] for path in calls_by_path}
+    for _ in range(calls):
+        for path, call in calls_by_path.items():
+            began = time.perf_counter()
+            await call()
+            seconds[path].append(time.perf_counter() - began)
+    before, after = (statistics.median(seconds[path]) for path in (small, large))
+    print(
+        f"  {name:24} {before * 1e6:8.0f} µs {after * 1e6:8.0f} µs   x {after / before:.2f}",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*(int(argument) for argument in sys.argv[1:])))
