@@ -22,15 +22,17 @@ async def observe_job(core: Core, job_id: str, observation: Observation) -> tupl
         NotFound: the job is not kept any more.
         StoreUnavailable: nothing was written.
     """
+    # Two workers, or two passes of one, may have read the same callback: it is applied once.
+    applying = observation.callback_id if isinstance(observation, CallbackSaid) else None
     try:
         job, move = await core.store.jobs.advance(
-            job_id, deciding(observation, core.clock.now(), core.rules)
+            job_id, deciding(observation, core.clock.now(), core.rules), applying=applying
         )
     except ProviderIdTaken:
         log.warning("provider id is another job's", request_id=job_id)
         without = _without_id(observation)
         job, move = await core.store.jobs.advance(
-            job_id, deciding(without, core.clock.now(), core.rules)
+            job_id, deciding(without, core.clock.now(), core.rules), applying=applying
         )
     if move is not None and move.event is not None and job.done:
         evidence = job.evidence or "none"

@@ -19,6 +19,8 @@ log = structlog.get_logger()
 async def recover(core: Core) -> None:
     """Make of every submission that a dead process had begun what it is: unconfirmed.
 
+    Whatever else it held is free again at once.
+
     Where the database is a copy that `backup` made, what it shows as unsent may have been sent
     since, and is unconfirmed too, so that a restore pays nothing twice. Where several processes
     share a store, a submission under way may be another one's, and only its lease tells.
@@ -31,6 +33,9 @@ async def recover(core: Core) -> None:
     if store.exclusive:
         stopped = SubmissionInterrupted("the service stopped during the submission")
         await _observe_all(core, Phase.SUBMITTING, stopped)
+        # Whoever held something is dead: nothing waits for the end of a hold.
+        await store.jobs.end_holds()
+        await store.deliveries.end_holds()
         await store.idempotency.end_holds()
 
 

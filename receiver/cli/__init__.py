@@ -1,0 +1,1 @@
+"""The command `receiver`: one file a group of commands."""

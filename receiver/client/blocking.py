@@ -20,10 +20,10 @@ def _blocking(
 ) -> Callable[Concatenate["Client", P], T]:
     """The same method, which returns when it is done."""
 
-    @functools.wraps(method)
-    def call(self: "Client", *args: P.args, **given: P.kwargs) -> T:
+    def call(self: "Client", /, *args: P.args, **given: P.kwargs) -> T:
         return self._runner.run(method(self._client, *args, **given))
 
+    functools.update_wrapper(call, method)
     return call
 
 

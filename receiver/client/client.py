@@ -2,8 +2,8 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from receiver.client.documents import Deliveries, Delivery, History, HistoryLine, Job, Jobs
 from receiver.client.errors import ApiError, ClientError, Unreachable, UnreadableAnswer, api_error
 from receiver.client.watching import StreamEvent, Watching
+from receiver.settings import is_this_machine
 
 SUBMIT_TRIES = 3
 SUBMIT_PAUSE = 1.0
@@ -41,7 +42,11 @@ class AsyncClient:
         self._sleep = sleep
         self._timeout = timeout
         self._http = httpx.AsyncClient(
-            base_url=url, headers={"API-KEY": api_key}, timeout=timeout, follow_redirects=False
+            base_url=url,
+            headers={"API-KEY": api_key},
+            timeout=timeout,
+            # The proxy that an environment names does not lead back to this machine.
+            trust_env=not is_this_machine(url),
         )
 
     async def __aenter__(self) -> Self:
@@ -135,11 +140,11 @@ class AsyncClient:
         cursor: str | None = None,
     ) -> Jobs:
         """A page of jobs, newest first; `user` is for admin keys, both times are exclusive."""
-        query = {
+        query: dict[str, str | int | None] = {
             "status": status,
             "kind": kind,
-            "created_after": created_after and created_after.isoformat(),
-            "created_before": created_before and created_before.isoformat(),
+            "created_after": None if created_after is None else created_after.isoformat(),
+            "created_before": None if created_before is None else created_before.isoformat(),
             "user": user,
             "limit": limit,
             "cursor": cursor,
@@ -163,8 +168,9 @@ class AsyncClient:
         """
         last: Job | None = None
         async with asyncio.timeout(timeout):
-            async for event in self.watch(job_id):
-                last = event.jobs[-1] if event.jobs else last
+            async with aclosing(self.watch(job_id)) as events:
+                async for event in events:
+                    last = event.jobs[-1] if event.jobs else last
         return last if last is not None and last.done else await self.get(job_id)
 
     # --- the stream -------------------------------------------------------------------------------
@@ -176,7 +182,7 @@ class AsyncClient:
         cursor: str | None = None,
         user: str | None = None,
         on_pause: OnPause | None = None,
-    ) -> AsyncIterator[StreamEvent]:
+    ) -> AsyncGenerator[StreamEvent, None]:
         """Follow one job until it is finished, or all jobs of the key's user without an end.
 
         A connection that breaks is made again, and every event comes exactly once and in order.
@@ -193,27 +199,27 @@ class AsyncClient:
         """
         watching = Watching(job_id and quote(job_id, safe=""), cursor)
         connected = False
-        while not watching.over:
+        while True:
             trouble: ClientError | None = None
             try:
                 async with self._stream(watching, user) as source:
                     connected = True
                     if source is None:
                         return
-                    async for sent in source.aiter_sse():
-                        if (event := watching.take(sent)) is not None:
-                            yield event
-            except SSEError as error:
-                raise UnreadableAnswer(str(error)) from error
+                    async with aclosing(source.aiter_sse()) as stream:
+                        async for sent in stream:
+                            if (event := watching.take(sent)) is not None:
+                                yield event
+                            if watching.over:
+                                return
             except (ApiError, Unreachable) as error:
                 if not connected or not _passes(error):
                     raise
                 trouble = error
-            if not watching.over:
-                seconds = watching.pause(trouble)
-                if on_pause is not None:
-                    on_pause(trouble, seconds)
-                await self._sleep(seconds)
+            seconds = watching.pause(trouble)
+            if on_pause is not None:
+                on_pause(trouble, seconds)
+            await self._sleep(seconds)
 
     @asynccontextmanager
     async def _stream(
@@ -232,6 +238,9 @@ class AsyncClient:
                     await response.aread()
                     raise api_error(response)
                 yield None if response.status_code == 204 else EventSource(response)
+        except SSEError as error:
+            # An HTTPError too, by its class, and none that would pass.
+            raise UnreadableAnswer(f"{self._http.base_url} sends no event stream") from error
         except httpx.HTTPError as error:
             raise _unreachable(error, self._http.base_url) from error
 

@@ -1,6 +1,5 @@
 """Checking the webhooks that the service sends (https://www.standardwebhooks.com)."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,8 @@ from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from receiver.client.errors import BadRelay
+
+_SHORTEST_SECRET = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +35,21 @@ def verify_relay(secrets: str | Sequence[str], headers: Mapping[str, str], body:
         BadRelay: do not believe it; answer 400.
         ValueError: a secret of yours is none.
     """
-    webhooks = [Webhook(secret) for secret in ([secrets] if isinstance(secrets, str) else secrets)]
-    for webhook in webhooks:
+    for webhook in _webhooks([secrets] if isinstance(secrets, str) else secrets):
         try:
-            webhook.verify(body, dict(headers), json_parse=False)
-            document = json.loads(body)
-        # The verifier lets what its parts raise slip through: base64, a surrogate, a missing comma.
-        except (WebhookVerificationError, ValueError, TypeError, RecursionError):
+            document = webhook.verify(body, dict(headers))
+        # The verifier lets what its parts raise slip through: base64, a surrogate, a missing comma,
+        # JSON that is none or nested without end.
+        except (WebhookVerificationError, ValueError, RecursionError):
             continue
         if isinstance(document, dict):
             lowered = {name.lower(): value for name, value in headers.items()}
             return Relay(lowered["webhook-id"], document)
     raise BadRelay("the webhook is not signed with this secret, or too long ago")
+
+
+def _webhooks(secrets: Sequence[str]) -> list[Webhook]:
+    for secret in secrets:
+        if not secret.startswith("whsec_") or len(secret) < _SHORTEST_SECRET:
+            raise ValueError("a webhook secret begins with whsec_ and goes on in base64")
+    return [Webhook(secret) for secret in secrets]

@@ -67,7 +67,10 @@ class Watching:
                 return StreamEvent("reset")
             case "done":
                 self.over = True
-        return None
+                return None
+            case _:
+                # `retry` and heartbeats come as events without data; newer kinds are not for us.
+                return None
 
     def pause(self, error: Exception | None) -> float:
         """Seconds to wait before the next connection, after `error` or a clean end (None)."""
@@ -76,7 +79,7 @@ class Watching:
         if isinstance(error, ApiError) and error.retry_after is not None:
             return error.retry_after
         self._failures += 1
-        return max(self._pause, min(self._pause * 2.0 ** (self._failures - 1), LONGEST_PAUSE))
+        return max(self._pause, min(FIRST_PAUSE * 2.0 ** (self._failures - 1), LONGEST_PAUSE))
 
     def _read(self, sent: ServerSentEvent) -> StreamEvent:
         kind: Literal["snapshot", "update"] = "update" if sent.event == "update" else "snapshot"

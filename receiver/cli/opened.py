@@ -1,0 +1,49 @@
+"""What a command works on: the store beside a running service, or the service over HTTP."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+import typer
+
+from receiver.client import AsyncClient
+from receiver.settings import ClientSettings, SettingsError, StoreSettings, load
+from store.contract import Store
+from store.open import open_store
+
+Url = Annotated[
+    str | None, typer.Option("--url", help="The service's address (RECEIVER_URL).", metavar="URL")
+]
+ApiKey = Annotated[
+    str | None, typer.Option("--api-key", help="The key to send (RECEIVER_API_KEY).", metavar="KEY")
+]
+User = Annotated[
+    str | None, typer.Option("--user", help="Another user's, for admin keys.", metavar="NAME")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+@asynccontextmanager
+async def the_store() -> AsyncIterator[Store]:
+    """The store of the settings. Raises SettingsError, StoreError."""
+    settings = load(StoreSettings)
+    try:
+        store = await open_store(settings.database_url, entropy=os.urandom)
+    except ValueError as error:
+        raise SettingsError((f"RECEIVER_DATABASE_URL: {error}",)) from error
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def the_service(url: str | None, api_key: str | None) -> AsyncIterator[AsyncClient]:
+    """A client of the service that the options or the settings name. Raises SettingsError."""
+    given = {"url": url, "api_key": api_key}
+    settings = load(
+        ClientSettings, **{name: value for name, value in given.items() if value is not None}
+    )
+    async with AsyncClient(settings.url, settings.api_key.get_secret_value()) as client:
+        yield client

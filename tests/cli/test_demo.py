@@ -1,0 +1,68 @@
+"""`demo`: what a newcomer sees first."""
+
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+
+from receiver.cli.demo import CHANCES, JOBS
+from receiver.sandbox.fates import Fates
+from tests.cli.conftest import Place
+
+
+def test_it_ends_by_itself_with_every_job_home(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    done = place.run("demo", "--exit", "--port", "0")
+    assert done.status == 0, done.err
+    assert done.err == ""
+    ends = [line for line in done.out.splitlines() if " COMPLETED " in line]
+    assert len(ends) == len(JOBS) == 6
+    # On a machine that is slow enough a poll may be quicker than a callback that was not lost.
+    by_poll = [line for line in ends if "known by poll: no callback" in line]
+    by_callback = [line for line in ends if line.endswith("known by callback")]
+    assert len(by_poll) >= 2
+    assert len(by_callback) == 6 - len(by_poll)
+    assert (
+        f"6 of 6 completed: {len(by_callback)} known by callback, {len(by_poll)} by poll"
+        in done.out
+    )
+    assert "\x1b" not in done.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_seed_loses_some_last_callbacks_and_doubles_one() -> None:
+    fates = [Fates(CHANCES).of_job(ordinal) for ordinal in range(len(JOBS))]
+    assert sorted(fate.callbacks[-1].copies for fate in fates) == [0, 0, 1, 1, 1, 2]
+
+
+def test_it_goes_on_serving_on_another_port_where_the_usual_one_is_taken(place: Place) -> None:
+    place = place.with_settings(DATABASE_URL="sqlite:///kept.db")
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind(("127.0.0.1", 8000))
+            taken.listen()
+        except OSError:
+            pass  # somebody else has it, which is as good
+        demo = place.start("demo")
+        assert demo.stdout is not None
+        told = [demo.stdout.readline() for _ in range(3)]
+        assert "Port 8000 is in use" in told[0]
+        url, key = told[1].split()[2], told[2].split()[-1]
+        assert not url.endswith(":8000")
+        while "until Ctrl-C" not in demo.stdout.readline():
+            pass
+    jobs = httpx.get(f"{url}/v1/jobs", headers={"API-KEY": key}).json()["jobs"]
+    assert [job["status"] for job in jobs] == ["COMPLETED"] * 6
+    demo.send_signal(signal.SIGINT)
+    _, err = demo.communicate(timeout=15)
+    assert (demo.returncode, err) == (0, "")
+    assert (place.folder / "kept.db").exists()
+
+
+def test_a_port_that_was_asked_for_and_is_taken_is_told(place: Place) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = place.run("demo", "--exit", "--port", str(taken.getsockname()[1]))
+    assert done.status == 1
+    assert "it is in use" in done.err

@@ -1,0 +1,165 @@
+"""`submit`, `jobs`, `watch` and `deliveries`: the commands that speak HTTP."""
+
+import json
+import signal
+import socket
+
+import pytest
+
+from tests.cli.conftest import MOVIE, Place, Served
+
+
+@pytest.fixture
+def ann(served: Served, request: pytest.FixtureRequest) -> Place:
+    """A place with a key of a user of the test's own."""
+    return served.as_user(f"u{abs(hash(request.node.name))}")
+
+
+def submitted(place: Place, **members: object) -> str:
+    done = place.run("submit", "-", given=json.dumps(MOVIE | members))
+    assert done.status == 0, done.err
+    return done.out.strip()
+
+
+def test_a_job_goes_from_a_file_to_its_result(ann: Place) -> None:
+    (ann.folder / "movie.json").write_text(json.dumps(MOVIE))
+    job_id = ann.run("submit", "movie.json").out.strip()
+    watched = ann.run("watch", job_id)
+    assert watched.status == 0
+    assert watched.out.splitlines()[-1] == f"{job_id} COMPLETED known by callback"
+    assert "\x1b" not in watched.out
+
+    shown = ann.run("jobs", "show", job_id, "--history", "--json").json()
+    assert shown["status"] == "COMPLETED"
+    assert {line["type"] for line in shown["history"]} >= {"event", "callback"}
+    plain = ann.run("jobs", "show", job_id, "--history").out
+    assert "status: COMPLETED\n" in plain
+    assert f"result.videoUrl: {shown['result']['videoUrl']}\n" in plain
+    assert ann.run("jobs", "list").out.split("\t")[:2] == [job_id, "COMPLETED"]
+    assert ann.run("jobs", "list", "--json").json()["jobs"][0] == {
+        name: value for name, value in shown.items() if name != "history"
+    }
+
+
+def test_submit_can_wait_for_the_end(ann: Place) -> None:
+    done = ann.run("submit", "-", "--wait", "20", "--json", given=json.dumps(MOVIE))
+    assert done.json()["status"] == "COMPLETED"
+
+
+def test_the_same_idempotency_key_makes_one_job(ann: Place) -> None:
+    words = ("submit", "-", "--idempotency-key", "mine")
+    first, second = (ann.run(*words, given=json.dumps(MOVIE)).out for _ in range(2))
+    assert first == second
+    assert len(ann.run("jobs", "list").out.splitlines()) == 1
+
+
+def test_a_refusal_names_what_is_wrong_and_where(ann: Place) -> None:
+    given = MOVIE | {"input": MOVIE["input"] | {"duration": 121, "prompt": ""}}
+    done = ann.run("submit", "-", given=json.dumps(given))
+    assert done.status == 1
+    assert "/input/prompt: Prompt is required" in done.err
+    assert "/input/duration: Duration is too long" in done.err
+
+
+@pytest.mark.parametrize("given", ["", "[1]", "{", "[" * 100_000])
+def test_what_is_no_json_object_is_a_mistake(ann: Place, given: str) -> None:
+    assert ann.run("submit", "-", given=given).status == 2
+    assert ann.run("submit", "not-there.json").status == 2
+
+
+def test_cancelling_and_watching_what_was_cancelled(endless: Served) -> None:
+    ann = endless.as_user("cancels")
+    job_id = submitted(ann)
+    assert ann.run("jobs", "cancel", job_id).out == f"{job_id} CANCELLED\n"
+    again = ann.run("jobs", "cancel", job_id)
+    assert again.status == 1
+    assert "409 job_finished" in again.err
+    watched = ann.run("watch", job_id)
+    assert watched.status == 1
+    assert "CANCELLED by its user (canceled_by_user" in watched.out
+
+
+def test_lists_have_filters_and_pages(ann: Place) -> None:
+    ids = [submitted(ann, metadata={"n": str(number)}) for number in range(3)]
+    listed = ann.run("jobs", "list", "--metadata", "n=1").out
+    assert [line.split("\t")[0] for line in listed.splitlines()] == [ids[1]]
+    page = ann.run("jobs", "list", "--limit", "2")
+    assert [line.split("\t")[0] for line in page.out.splitlines()] == [ids[2], ids[1]]
+    cursor = page.err.split("--cursor ")[1].strip()
+    rest = ann.run("jobs", "list", "--cursor", cursor)
+    assert [line.split("\t")[0] for line in rest.out.splitlines()] == [ids[0]]
+    assert rest.err == ""
+    assert ann.run("jobs", "list", "--status", "ODD").status == 1
+    assert ann.run("jobs", "list", "--metadata", "n").status == 2
+
+
+def test_another_user_s_job_is_not_there(served: Served, ann: Place) -> None:
+    job_id = submitted(ann)
+    other = served.as_user("other")
+    for words in (("jobs", "show"), ("jobs", "cancel"), ("watch",)):
+        done = other.run(*words, job_id)
+        assert done.status == 1
+        assert "404" in done.err
+
+
+def test_deliveries_are_listed_and_sent_again(ann: Place) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}/hook"
+    job_id = submitted(ann, webhookUrl=url, webhookEvents=["COMPLETED"])
+    assert ann.run("watch", job_id).status == 0
+    delivery = ann.run("deliveries", "list", "--json").json()["deliveries"][0]
+    assert (delivery["request_id"], delivery["status"]) == (job_id, "COMPLETED")
+    plain = ann.run("deliveries", "list", "--state", "pending").out
+    assert plain.startswith(f"{delivery['id']}\t{job_id}\tCOMPLETED\tpending\t")
+    pending = ann.run("deliveries", "retry", delivery["id"])
+    assert pending.status == 1
+    assert "409 delivery_pending" in pending.err
+
+
+def test_without_a_service_or_a_key_the_next_step_is_told(place: Place) -> None:
+    no_key = place.run("jobs", "list")
+    assert no_key.status == 2
+    assert "RECEIVER_API_KEY is not set" in no_key.err
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    for words in (("jobs", "list"), ("watch",), ("deliveries", "list")):
+        nobody = place.run(*words, "--url", url, "--api-key", "rk_x")
+        assert nobody.status == 1
+        assert "`receiver serve`" in nobody.err
+
+
+def test_an_unknown_key_is_told_and_not_shown(served: Served) -> None:
+    done = served.place.run("jobs", "list", "--api-key", "rk_" + "n" * 43)
+    assert done.status == 1
+    assert "`receiver keys list`" in done.err
+    assert "nnnn" not in done.err
+
+
+def test_watch_goes_on_through_a_kill_and_a_restart(place: Place) -> None:
+    patient = place.with_settings(SANDBOX_RENDER="1000")
+    with patient.serving() as first:
+        ann = first.as_user("ann")
+        job_id = submitted(ann)
+        watching = ann.start("watch", job_id)
+        assert watching.stdout is not None
+        assert job_id in watching.stdout.readline()
+        first.process.kill()
+        first.process.wait(timeout=10)
+    with patient.with_settings(PORT=first.port).serving():
+        assert ann.run("jobs", "cancel", job_id).status == 0
+        out, err = watching.communicate(timeout=20)
+    assert watching.returncode == 1, err
+    assert "resuming in" in out
+    assert "CANCELLED" in out.splitlines()[-1]
+
+
+def test_ctrl_c_ends_watching_with_130_and_no_word(endless: Served) -> None:
+    ann = endless.as_user("stops")
+    job_id = submitted(ann)
+    watching = ann.start("watch")
+    assert watching.stdout is not None
+    assert job_id in watching.stdout.readline()
+    watching.send_signal(signal.SIGINT)
+    _, err = watching.communicate(timeout=10)
+    assert watching.returncode == 130
+    assert err == ""

@@ -1,0 +1,97 @@
+"""`keys`, beside a running service."""
+
+import re
+import stat
+import time
+
+import httpx
+import pytest
+
+from tests.cli.conftest import Place, Served
+
+
+def status_with(service: Served, key: str) -> int:
+    return httpx.get(f"{service.url}/v1/jobs", headers={"API-KEY": key}).status_code
+
+
+def test_a_new_key_works_at_once_and_is_kept_nowhere(served: Served) -> None:
+    told = served.place.run("keys", "create", "ann", "--json").json()
+    assert list(told) == ["user", "key", "secret", "prefix"]
+    assert re.fullmatch(r"rk_[A-Za-z0-9_-]{43}", told["key"])
+    assert told["key"].startswith(told["prefix"])
+    assert told["secret"].startswith("whsec_")
+    assert status_with(served, told["key"]) == 200
+    for file in (served.place.folder / "data").iterdir():
+        assert told["key"].encode() not in file.read_bytes()
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_second_key_of_a_user_shares_the_secret(served: Served) -> None:
+    one, two = (served.place.run("keys", "create", "bob", "--json").json() for _ in range(2))
+    assert one["secret"] == two["secret"]
+    assert one["key"] != two["key"]
+
+
+def test_for_people_the_same_is_told_in_lines(served: Served) -> None:
+    done = served.place.run("keys", "create", "cleo")
+    told = dict(line.split(": ", 1) for line in done.out.splitlines() if ": " in line)
+    assert status_with(served, told["key"]) == 200
+    assert "\x1b" not in done.out
+
+
+def test_the_list_names_keys_and_never_shows_one(served: Served) -> None:
+    key = served.place.run("keys", "create", "dora", "--admin", "--json").json()
+    listed = {each["prefix"]: each for each in served.place.run("keys", "list", "--json").json()}
+    row = listed[key["prefix"]]
+    assert (row["user"], row["admin"], row["revoked_at"]) == ("dora", True, None)
+    plain = served.place.run("keys", "list").out
+    assert [line for line in plain.splitlines() if line.startswith(f"{key['prefix']}\tdora\tyes\t")]
+    assert key["key"] not in plain
+    assert key["secret"] not in plain
+
+
+@pytest.mark.parametrize("characters", [11, 46], ids=["prefix", "whole key"])
+def test_a_revoked_key_stops_working_within_five_seconds(served: Served, characters: int) -> None:
+    key = served.new_key("ann")
+    assert status_with(served, key) == 200
+    assert served.place.run("keys", "revoke", key[:characters]).status == 0
+    until = time.monotonic() + 5
+    while status_with(served, key) != 401:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    again = served.place.run("keys", "revoke", key[:characters])
+    assert again.status == 1
+    assert "none was revoked" in again.err
+
+
+def test_a_prefix_of_several_keys_revokes_none_and_lists_them(place: Place) -> None:
+    prefixes = {place.run("keys", "create", "ann", "--json").json()["prefix"] for _ in range(2)}
+    done = place.run("keys", "revoke", "rk_")
+    assert done.status == 1
+    assert prefixes <= set(done.err.splitlines())
+    assert all(key["revoked_at"] is None for key in place.run("keys", "list", "--json").json())
+
+
+def test_an_empty_prefix_is_a_mistake(place: Place) -> None:
+    place.run("keys", "create", "ann")
+    assert place.run("keys", "revoke", "").status == 2
+    assert place.run("keys", "list", "--json").json()[0]["revoked_at"] is None
+
+
+def test_rotating_gives_another_secret(place: Place) -> None:
+    first = place.run("keys", "create", "ann", "--json").json()["secret"]
+    told = place.run("keys", "rotate-secret", "ann", "--json").json()
+    assert told["user"] == "ann"
+    assert told["secret"] != first
+    assert place.run("keys", "create", "ann", "--json").json()["secret"] == told["secret"]
+    unknown = place.run("keys", "rotate-secret", "nobody")
+    assert unknown.status == 1
+    assert "nobody" in unknown.err
+
+
+@pytest.mark.parametrize("name", ["", "a b", "-x", "a/b", "é", "x" * 65, "a\nb"])
+def test_a_name_that_would_make_trouble_is_refused(place: Place, name: str) -> None:
+    done = place.run("keys", "create", "--json", "--", name)
+    assert done.status == 2
+    assert "letters, digits" in done.err
+    assert place.run("keys", "list", "--json").json() == []

@@ -1,0 +1,330 @@
+"""The client's calls, against a real service, and against servers that are none."""
+
+import asyncio
+import inspect
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from receiver.client import (
+    ApiError,
+    AsyncClient,
+    Client,
+    ClientError,
+    Fault,
+    Unreachable,
+    UnreadableAnswer,
+)
+from tests.providers.faulty_server import (
+    Behaviour,
+    Connection,
+    answer,
+    close_after_request,
+    faulty_server,
+    http_answer,
+    refused_url,
+)
+from tests.service import MOVIE, RunningService, eventually, running_service
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[RunningService]:
+    async with running_service(tmp_path) as service:
+        yield service
+
+
+@pytest.fixture
+async def client(service: RunningService) -> AsyncIterator[AsyncClient]:
+    async with AsyncClient(service.url, await service.key("ada")) as client:
+        yield client
+
+
+@asynccontextmanager
+async def client_of(behaviour: Behaviour) -> AsyncIterator[AsyncClient]:
+    async with faulty_server(behaviour) as server, AsyncClient(server.url, "key") as client:
+        yield client
+
+
+def header(head: str, name: str) -> str:
+    """The value of a header in the head of a request."""
+    found = re.search(rf"(?i)^{name}: (.*)\r$", head, re.MULTILINE)
+    assert found, head
+    return found[1]
+
+
+async def no_sleep(_seconds: float) -> None:
+    """Waits for nothing."""
+
+
+# --- calls ----------------------------------------------------------------------------------------
+
+
+async def test_a_job_from_its_submission_to_its_result(client: AsyncClient) -> None:
+    made = await client.submit("create_movie", MOVIE, metadata={"film": "1"}, wait=0)
+    assert (made.status, made.user, made.metadata) == ("PENDING", "ada", {"film": "1"})
+    job = await client.wait(made.request_id, timeout=10)
+    assert (job.status, job.done, job.progress, job.error) == ("COMPLETED", True, 100, None)
+    assert job.result is not None
+    assert job.result["videoUrl"].startswith("http://127.0.0.1:")
+    assert job == await client.get(job.request_id)
+
+    history = await client.history(job.request_id)
+    assert {line.type for line in history} >= {"event", "callback"}
+    assert [line.at for line in history] == sorted(line.at for line in history)
+
+
+async def test_a_job_is_written_again_as_the_service_wrote_it(
+    service: RunningService, client: AsyncClient
+) -> None:
+    job = await client.submit("create_movie", MOVIE, wait=10)
+    raw = await (await service.user("ada")).get(f"/v1/jobs/{job.request_id}")
+    assert job.model_dump(mode="json") == raw.json()
+
+
+async def test_pages_and_filters(client: AsyncClient) -> None:
+    jobs = [await client.submit("create_movie", MOVIE, metadata={"n": str(n)}) for n in range(3)]
+    page = await client.list(limit=2)
+    rest = await client.list(limit=2, cursor=page.next_cursor)
+    assert [job.request_id for job in (*page.jobs, *rest.jobs)] == [
+        job.request_id for job in reversed(jobs)
+    ]
+    assert rest.next_cursor is None
+    assert [job.metadata for job in (await client.list(metadata={"n": "1"})).jobs] == [{"n": "1"}]
+    first, _, last = jobs
+    between = await client.list(created_after=first.created_at, created_before=last.created_at)
+    assert [job.metadata for job in between.jobs] == [{"n": "1"}]
+
+
+async def test_cancelling(tmp_path: Path) -> None:
+    async with (
+        running_service(tmp_path, sandbox_render=1_000) as service,
+        AsyncClient(service.url, await service.key()) as client,
+    ):
+        job = await client.submit("create_movie", MOVIE)
+        cancelled = await client.cancel(job.request_id)
+        assert cancelled.error is not None
+        assert (cancelled.status, cancelled.error.code) == ("CANCELLED", "canceled_by_user")
+        with pytest.raises(ApiError) as refused:
+            await client.cancel(job.request_id)
+        assert (refused.value.status, refused.value.code) == (409, "job_finished")
+
+
+async def test_waiting_has_an_end(tmp_path: Path) -> None:
+    async with (
+        running_service(tmp_path, sandbox_render=1_000) as service,
+        AsyncClient(service.url, await service.key()) as client,
+    ):
+        job = await client.submit("create_movie", MOVIE)
+        with pytest.raises(TimeoutError):
+            await client.wait(job.request_id, timeout=0.05)
+
+
+async def test_deliveries(tmp_path: Path) -> None:
+    given: dict[str, Any] = {
+        "relay_allow_http": True,
+        "relay_allow_nets": "127.0.0.0/8",
+        "relay_schedule": "0",
+    }
+    async with (
+        faulty_server(answer(500)) as hook,
+        running_service(tmp_path, **given) as service,
+        AsyncClient(service.url, await service.key()) as client,
+    ):
+        job = await client.submit(
+            "create_movie", MOVIE, webhook_url=hook.url, webhook_events=["COMPLETED"]
+        )
+        await client.wait(job.request_id, timeout=10)
+        page = await eventually(
+            lambda: client.deliveries(state="exhausted"), lambda page: bool(page.deliveries)
+        )
+        (delivery,) = page.deliveries
+        assert delivery.request_id == job.request_id
+        assert [attempt.status_code for attempt in delivery.attempts] == [500]
+        assert (await client.retry(delivery.id)).state == "pending"
+        with pytest.raises(ApiError) as unknown:
+            await client.retry("msg/../nothing")
+        assert unknown.value.status == 404
+
+
+# --- errors ---------------------------------------------------------------------------------------
+
+
+async def test_a_refusal_carries_all_that_the_service_says(client: AsyncClient) -> None:
+    with pytest.raises(ApiError) as caught:
+        await client.submit("create_movie", MOVIE | {"prompt": "", "duration": 121})
+    error = caught.value
+    assert (error.status, error.code, str(error)) == (400, "invalid_request", "Prompt is required")
+    assert error.faults == (
+        Fault("/input/prompt", "Prompt is required"),
+        Fault("/input/duration", "Duration is too long"),
+    )
+    assert error.request_id
+
+
+@pytest.mark.parametrize("job_id", ["job_00000000000000000000000000", "../jobs", "a?b#c", ""])
+async def test_what_is_not_there(client: AsyncClient, job_id: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        await client.history(job_id)
+    assert caught.value.status == 404
+
+
+async def test_an_unknown_key(service: RunningService) -> None:
+    async with AsyncClient(service.url, "rk_nobody") as client:
+        with pytest.raises(ApiError) as caught:
+            await client.list()
+    assert (caught.value.status, caught.value.code) == (401, "unauthorized")
+    assert "rk_nobody" not in str(caught.value)
+
+
+async def test_nobody_listens() -> None:
+    async with AsyncClient(refused_url(), "key", sleep=no_sleep) as client:
+        with pytest.raises(Unreachable, match="no answer from http://127"):
+            await client.list()
+        with pytest.raises(Unreachable):
+            await client.submit("create_movie", MOVIE)
+        with pytest.raises(Unreachable):
+            await client.wait("job_x")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (502, b"<html>Bad gateway</html>", "http_error"),
+        (503, b'["no", "object"]', "http_error"),
+        (500, b'{"code": 7, "detail": null, "errors": [1, {"pointer": 2}]}', "http_error"),
+        (500, b"[" * 100_000, "http_error"),
+        (302, b"", "http_error"),
+        (429, b'{"code": "rate_limited", "detail": "Slow down."}', "rate_limited"),
+    ],
+)
+async def test_an_error_of_somebody_else_is_an_api_error_too(
+    status: int, body: bytes, code: str
+) -> None:
+    async with client_of(answer(status, body, {"Retry-After": "7"})) as client:
+        with pytest.raises(ApiError) as caught:
+            await client.list()
+    error = caught.value
+    assert (error.status, error.code, error.retry_after) == (status, code, 7.0)
+    assert str(error)
+
+
+@pytest.mark.parametrize("header", ["Wed, 21 Oct 2026 07:28:00 GMT", "nan", "-1", "inf", ""])
+async def test_a_retry_after_that_is_no_number_is_left_alone(header: str) -> None:
+    async with client_of(answer(503, b"{}", {"Retry-After": header})) as client:
+        with pytest.raises(ApiError) as caught:
+            await client.list()
+    assert caught.value.retry_after is None
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"{}", b"[]", b'{"jobs": [{}], "next_cursor": null}'])
+async def test_a_good_status_from_somebody_else(body: bytes) -> None:
+    async with client_of(answer(200, body)) as client:
+        with pytest.raises(UnreadableAnswer):
+            await client.list()
+
+
+async def test_half_an_answer_is_none() -> None:
+    async with client_of(answer(200, b'{"jobs": []', length=100)) as client:
+        with pytest.raises(Unreachable):
+            await client.list()
+
+
+# --- submitting once ------------------------------------------------------------------------------
+
+
+async def test_a_lost_answer_is_asked_for_again_and_makes_no_second_job(
+    service: RunningService,
+) -> None:
+    key = await service.key()
+
+    async def lose_the_first(connection: Connection) -> None:
+        await connection.receive()
+        head, body = proxy.heads[-1], proxy.bodies[-1]
+        said = await service.client(key).post(
+            "/v1/jobs", content=body, headers={"Idempotency-Key": header(head, "Idempotency-Key")}
+        )
+        if proxy.connections > 1:
+            await connection.send(http_answer(said.status_code, said.content))
+
+    async with (
+        faulty_server(lose_the_first) as proxy,
+        AsyncClient(proxy.url, key, sleep=no_sleep) as client,
+    ):
+        job = await client.submit("create_movie", MOVIE)
+        assert proxy.connections == 2
+    async with AsyncClient(service.url, key) as direct:
+        assert [each.request_id for each in (await direct.list()).jobs] == [job.request_id]
+
+
+async def test_a_submission_is_given_up_after_some_tries() -> None:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async with (
+        faulty_server(close_after_request) as server,
+        AsyncClient(server.url, "key", sleep=sleep) as client,
+    ):
+        with pytest.raises(Unreachable):
+            await client.submit("create_movie", MOVIE)
+    assert len(server.bodies) == 3
+    assert len({header(head, "Idempotency-Key") for head in server.heads}) == 1
+    assert pauses == [1.0, 1.0]
+
+
+async def test_a_refusal_is_not_asked_for_again() -> None:
+    async with (
+        faulty_server(answer(503, b"{}", {"Retry-After": "2"})) as server,
+        AsyncClient(server.url, "key", sleep=no_sleep) as client,
+    ):
+        with pytest.raises(ApiError):
+            await client.submit("create_movie", MOVIE)
+    assert len(server.bodies) == 1
+
+
+async def test_the_same_idempotency_key_makes_one_job(client: AsyncClient) -> None:
+    one, two = [
+        await client.submit("create_movie", MOVIE, idempotency_key="mine") for _ in range(2)
+    ]
+    assert one.request_id == two.request_id
+    with pytest.raises(ApiError) as caught:
+        await client.submit("create_narrative", MOVIE, idempotency_key="mine")
+    assert caught.value.code == "idempotency_key_reused"
+
+
+# --- the blocking face ----------------------------------------------------------------------------
+
+
+def test_both_faces_have_the_same_methods() -> None:
+    for name, method in inspect.getmembers(AsyncClient, inspect.isfunction):
+        if not name.startswith("_"):
+            same = getattr(Client, name)
+            assert inspect.getdoc(same)
+            given = list(inspect.signature(same).parameters)
+            assert given == list(inspect.signature(method).parameters), name
+
+
+async def test_without_awaiting_the_same_happens(service: RunningService) -> None:
+    key = await service.key("bob")
+
+    def use() -> None:
+        with Client(service.url, key) as client:
+            job = client.submit("create_movie", MOVIE)
+            seen = [each for event in client.watch(job.request_id) for each in event.jobs]
+            assert [each.seq for each in seen] == sorted({each.seq for each in seen})
+            assert seen[-1] == client.wait(job.request_id) == client.get(job.request_id)
+            assert client.list().jobs == [seen[-1]]
+            assert client.history(job.request_id)
+            assert client.deliveries().deliveries == []
+            with pytest.raises(ClientError):
+                client.cancel(job.request_id)
+            for event in client.watch():
+                assert event.type == "snapshot"
+                break
+
+    await asyncio.to_thread(use)

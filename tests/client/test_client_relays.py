@@ -1,0 +1,92 @@
+"""Checking a webhook: what the service signs is good, and nothing else is, nor raises otherwise."""
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from receiver.client import BadRelay, verify_relay
+from receiver.webhooks.signing import new_secret, sign
+
+SECRET = new_secret(b"a" * 32)
+OTHER = new_secret(b"b" * 32)
+BODY = json.dumps({"request_id": "job_x", "status": "COMPLETED", "seq": 8}).encode()
+
+
+def signed(*secrets: str, body: bytes = BODY, age: float = 0.0) -> dict[str, str]:
+    return sign(secrets or (SECRET,), "msg_1", int((time.time() - age) * 1_000), body)
+
+
+def test_what_the_service_signs_is_good() -> None:
+    relay = verify_relay(SECRET, signed(), BODY)
+    assert (relay.id, relay.body) == ("msg_1", json.loads(BODY))
+
+
+def test_names_of_headers_come_in_any_case() -> None:
+    headers = {name.upper(): value for name, value in signed().items()} | {"Host": "example.com"}
+    assert verify_relay(SECRET, headers, BODY).id == "msg_1"
+
+
+def test_during_a_rotation_either_side_may_know_both() -> None:
+    assert verify_relay(SECRET, signed(OTHER, SECRET), BODY).id == "msg_1"
+    assert verify_relay([OTHER, SECRET], signed(SECRET), BODY).id == "msg_1"
+
+
+# Made when the test runs: a signature of the time of collection may be too old by then.
+BAD: list[Callable[[], tuple[dict[str, str], bytes]]] = [
+    lambda: (signed(OTHER), BODY),
+    lambda: (signed(), BODY + b" "),
+    lambda: (signed() | {"webhook-id": "msg_2"}, BODY),
+    lambda: (signed() | {"webhook-signature": ""}, BODY),
+    lambda: (signed() | {"webhook-signature": "v1"}, BODY),
+    lambda: (signed() | {"webhook-signature": "v1,é"}, BODY),
+    lambda: (signed() | {"webhook-signature": "v1,="}, BODY),
+    lambda: (signed() | {"webhook-id": "\ud800"}, BODY),
+    lambda: (signed() | {"webhook-timestamp": "soon"}, BODY),
+    lambda: (signed() | {"webhook-timestamp": "1e400"}, BODY),
+    lambda: (signed() | {"webhook-timestamp": "nan"}, BODY),
+    lambda: (signed(age=310), BODY),
+    lambda: (signed(age=-310), BODY),
+    lambda: (signed(body=b"[1]"), b"[1]"),
+    lambda: (signed(body=b"{"), b"{"),
+    lambda: (signed(body=b"[" * 100_000), b"[" * 100_000),
+    lambda: (signed(), b"\xff\xfe"),
+    lambda: ({}, b""),
+]
+
+
+@pytest.mark.parametrize("make", BAD)
+def test_whatever_else_comes_is_bad(make: Callable[[], tuple[dict[str, str], bytes]]) -> None:
+    headers, body = make()
+    with pytest.raises(BadRelay):
+        verify_relay(SECRET, headers, body)
+
+
+NAMES = ("webhook-id", "webhook-timestamp", "webhook-signature")
+names = st.sampled_from([*NAMES, "Webhook-Id", "x"])
+values = st.text() | st.sampled_from([*NAMES, "v1,", "v1,AA=="])
+
+
+@settings(deadline=None)
+@given(st.dictionaries(names, values), st.binary() | st.just(BODY))
+def test_hostile_input_raises_nothing_else(told: dict[str, str], body: bytes) -> None:
+    good = signed()
+    # A header's own name stands for its good value.
+    headers = {name: good.get(value, value) for name, value in told.items()}
+    try:
+        relay = verify_relay(SECRET, headers, body)
+    except BadRelay:
+        return
+    assert {name.lower(): value for name, value in headers.items()}.items() >= good.items()
+    assert (relay.id, body) == ("msg_1", BODY)
+
+
+@pytest.mark.parametrize(
+    "secret", ["", "whsec_", "secret", "whsec_" + "é" * 40, "whsec_" + "a" * 41]
+)
+def test_a_secret_that_is_none_is_the_caller_s_fault(secret: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        verify_relay(secret, signed(), BODY)

@@ -1,0 +1,250 @@
+"""Watching: every event once and in order, whatever becomes of connections and of the service."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from receiver.client import (
+    ApiError,
+    AsyncClient,
+    ClientError,
+    StreamEvent,
+    Unreachable,
+    UnreadableAnswer,
+)
+from receiver.client.watching import Watching
+from tests.providers.faulty_server import (
+    Behaviour,
+    Connection,
+    FaultyServer,
+    answer,
+    close_at_once,
+    faulty_server,
+    refused_url,
+    send_raw,
+)
+from tests.service import MOVIE, eventually, running_service
+
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+DONE = b'event: done\ndata: {"request_id":"job_x","status":"COMPLETED"}\n\n'
+
+
+class Pauses:
+    """Takes the place of sleeping: notes how long it would have been, and lets others run."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.reasons: list[ClientError | None] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        await asyncio.sleep(0.01)
+
+    def told(self, reason: ClientError | None, _seconds: float) -> None:
+        self.reasons.append(reason)
+
+
+@pytest.fixture
+def pauses() -> Pauses:
+    return Pauses()
+
+
+@asynccontextmanager
+async def scripted(behaviours: Iterable[Behaviour]) -> AsyncIterator[FaultyServer]:
+    """A server that meets each connection with the next behaviour."""
+    left = iter(behaviours)
+
+    async def next_one(connection: Connection) -> None:
+        await next(left)(connection)
+
+    async with faulty_server(next_one) as server:
+        yield server
+
+
+async def watched(client: AsyncClient, job_id: str, pauses: Pauses) -> list[StreamEvent]:
+    async with asyncio.timeout(10):
+        return [event async for event in client.watch(job_id, on_pause=pauses.told)]
+
+
+def seqs(events: Iterable[StreamEvent]) -> list[int]:
+    return [job.seq for event in events for job in event.jobs]
+
+
+# --- with a real service --------------------------------------------------------------------------
+
+
+async def test_a_job_is_watched_to_its_end_and_resumed_from_any_cursor(
+    tmp_path: Path, pauses: Pauses
+) -> None:
+    async with (
+        running_service(tmp_path) as service,
+        AsyncClient(service.url, await service.key()) as client,
+    ):
+        job = await client.submit("create_movie", MOVIE)
+        events = await watched(client, job.request_id, pauses)
+        assert events[0].type == "snapshot"
+        assert {event.type for event in events[1:]} == {"update"}
+        last = events[-1].jobs[-1]
+        assert last.status == "COMPLETED"
+        assert seqs(events) == list(range(events[0].jobs[0].seq, last.seq + 1))
+
+        for position, event in enumerate(events):
+            again = [later async for later in client.watch(job.request_id, cursor=event.cursor)]
+            assert again == events[position + 1 :]
+    assert pauses.seconds == []
+
+
+async def test_a_cursor_of_another_history_is_reset(tmp_path: Path) -> None:
+    async with (
+        running_service(tmp_path) as service,
+        AsyncClient(service.url, await service.key()) as client,
+    ):
+        job = await client.submit("create_movie", MOVIE, wait=10)
+        events = [event async for event in client.watch(job.request_id, cursor="7.feedbeef")]
+    assert [event.type for event in events] == ["reset", "snapshot"]
+    assert events[1].jobs[0].status == "COMPLETED"
+
+
+async def test_a_restart_loses_nothing_and_repeats_nothing(tmp_path: Path, pauses: Pauses) -> None:
+    async with AsyncExitStack() as first_run:
+        service = await first_run.enter_async_context(
+            running_service(tmp_path, sandbox_render=1_000)
+        )
+        key, port = await service.key(), int(service.url.rpartition(":")[2])
+        async with AsyncClient(service.url, key, sleep=pauses.sleep) as client:
+            job = await client.submit("create_movie", MOVIE)
+            watching = asyncio.create_task(watched(client, job.request_id, pauses))
+            await eventually(
+                lambda: client.get(job.request_id), lambda job: job.phase == "accepted"
+            )
+            await first_run.aclose()
+            async with (
+                running_service(tmp_path, port=port, sandbox_render=1_000) as second,
+                AsyncClient(second.url, key) as other,
+            ):
+                await other.cancel(job.request_id)
+                events = await watching
+    assert events[-1].jobs[-1].status == "CANCELLED"
+    assert [event.type for event in events].count("snapshot") == 1
+    assert seqs(events) == list(range(seqs(events)[0], events[-1].jobs[-1].seq + 1))
+    assert pauses.reasons[0] is None  # the service ended the stream in good order
+    assert 2 <= pauses.seconds[0] <= 5  # as its `retry` asked for
+
+
+async def test_all_jobs_of_a_user(tmp_path: Path) -> None:
+    async with (
+        running_service(tmp_path) as service,
+        AsyncClient(service.url, await service.key()) as client,
+    ):
+        seen: dict[str, list[int]] = {}
+        done: set[str] = set()
+        made: list[str] = []
+        async with asyncio.timeout(10), aclosing(client.watch()) as events:
+            async for event in events:
+                if event.type == "snapshot":
+                    assert event.jobs == ()
+                    made = [
+                        (await client.submit("create_movie", MOVIE)).request_id for _ in range(3)
+                    ]
+                for job in event.jobs:
+                    seen.setdefault(job.request_id, []).append(job.seq)
+                    if job.done:
+                        done.add(job.request_id)
+                if len(done) == 3:
+                    break
+    assert set(made) == done
+    for numbers in seen.values():
+        assert numbers == list(range(1, len(numbers) + 1))
+
+
+async def test_a_job_that_is_not_there_is_no_stream(tmp_path: Path) -> None:
+    async with (
+        running_service(tmp_path) as service,
+        AsyncClient(service.url, await service.key()) as client,
+    ):
+        with pytest.raises(ApiError) as caught:
+            await anext(client.watch("job_00000000000000000000000000"))
+    assert caught.value.status == 404
+
+
+# --- with servers that misbehave ------------------------------------------------------------------
+
+
+async def test_the_moment_s_trouble_passes_once_there_was_a_stream(pauses: Pauses) -> None:
+    busy = answer(429, b"{}", {"Retry-After": "9"})
+    behaviours = [
+        send_raw(STREAM + b"retry: 2500\n\n"),
+        close_at_once,
+        close_at_once,
+        close_at_once,
+        close_at_once,
+        busy,
+        answer(503, b"{}"),
+        send_raw(STREAM + DONE),
+    ]
+    async with (
+        scripted(behaviours) as server,
+        AsyncClient(server.url, "key", sleep=pauses.sleep) as client,
+    ):
+        assert await watched(client, "job_x", pauses) == []
+    assert pauses.seconds == [2.5, 2.5, 2.5, 4.0, 8.0, 9.0, 16.0]
+    assert [type(reason) for reason in pauses.reasons] == [
+        type(None),
+        *[Unreachable] * 4,
+        *[ApiError] * 2,
+    ]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+async def test_a_refusal_ends_it_even_after_a_stream(status: int, pauses: Pauses) -> None:
+    async with (
+        scripted([send_raw(STREAM), answer(status, b"{}")]) as server,
+        AsyncClient(server.url, "key", sleep=pauses.sleep) as client,
+    ):
+        with pytest.raises(ApiError) as caught:
+            await watched(client, "job_x", pauses)
+    assert caught.value.status == status
+
+
+async def test_the_first_connection_is_not_tried_again(pauses: Pauses) -> None:
+    async with AsyncClient(refused_url(), "key", sleep=pauses.sleep) as client:
+        with pytest.raises(Unreachable):
+            await watched(client, "job_x", pauses)
+    assert pauses.seconds == []
+
+
+async def test_204_is_the_end(pauses: Pauses) -> None:
+    async with (
+        scripted([send_raw(STREAM), answer(204)]) as server,
+        AsyncClient(server.url, "key", sleep=pauses.sleep) as client,
+    ):
+        assert await watched(client, "job_x", pauses) == []
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nhi",
+        STREAM + b"event: update\nid: 1.a\ndata: {}\n\n",
+        STREAM + b"event: snapshot\nid: 1.a\ndata: nonsense\n\n",
+    ],
+)
+async def test_what_is_no_stream_of_the_service(raw: bytes, pauses: Pauses) -> None:
+    async with (
+        scripted([send_raw(raw)]) as server,
+        AsyncClient(server.url, "key", sleep=pauses.sleep) as client,
+    ):
+        with pytest.raises(UnreadableAnswer):
+            await watched(client, "job_x", pauses)
+
+
+def test_pauses_grow_and_are_bounded() -> None:
+    watching = Watching("job_x", None)
+    grown = [watching.pause(Unreachable("x")) for _ in range(8)]
+    assert grown == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
+    assert all(later >= earlier for earlier, later in itertools.pairwise(grown))
+    assert watching.headers() == {}
