@@ -1,0 +1,173 @@
+// The health of the service, for an admin.
+
+import { chip, duration, face, h, main, phaseWord, statusWord } from "./dom.js";
+import { growth, quantile, samples, sampling } from "./metrics.js";
+
+const PHASES = ["queued", "submitting", "submit_unconfirmed", "accepted", "rendering", "confirming"];
+const ENDS = ["COMPLETED", "FAILED", "CANCELLED"];
+const WINDOW = 60;
+
+/** Show the health until `signal`. */
+export function showHealth(_user, signal) {
+  const note = h("div", { role: "status" });
+  const cards = h("div", { class: "cards" }, face("Loading…"));
+
+  main.replaceChildren(
+    h("div", { class: "title" }, h("h1", {}, "Health")),
+    h("p", { class: "hint" }, "From /metrics, every 5 s while this page is open; what the store holds is ",
+      "measured every 30 s. Counts begin with the process."),
+    note, cards,
+  );
+
+  function show() {
+    if (samples.length === 0) return;
+    note.replaceChildren();
+    const now = samples.at(-1);
+    cards.replaceChildren(
+      openJobs(now), finishedJobs(now), news(now), provider(now), lag(now), relay(now), store(now));
+  }
+
+  sampling.addEventListener("sample", show, { signal });
+  sampling.addEventListener("failed", () => {
+    note.replaceChildren(h("p", { class: "notice bad" }, "/metrics cannot be read; what you see is old."));
+  }, { signal });
+  show();
+}
+
+function card(title, ...content) {
+  return h("section", { class: "card", "aria-label": title }, h("h2", {}, title), content);
+}
+
+function figures(pairs) {
+  return h("dl", { class: "figures" }, pairs.map(([name, value, bad]) =>
+    h("div", { class: bad ? "bad" : null }, h("dt", {}, name), h("dd", {}, String(value)))));
+}
+
+function openJobs(now) {
+  const counts = PHASES.map((phase) => [phaseWord(phase), now.sum("jobs", { phase })]);
+  const total = counts.reduce((sum, [, count]) => sum + count, 0);
+  const history = samples.map((each) => PHASES.map((phase) => each.sum("jobs", { phase })));
+  return card("Open jobs by phase", stacked(history, PHASES, `${total} open now`),
+    figures([...counts, ["oldest", age(now.sum("oldest_unfinished_job_age_seconds"))]]));
+}
+
+function finishedJobs(now) {
+  const history = samples.map((each, index) =>
+    ENDS.map((status) => index === 0 ? 0 : growth(samples[index - 1], each, "jobs_finished_total", { status })));
+  const counts = ENDS.map((status) => [statusWord(status), now.sum("jobs_finished_total", { status })]);
+  return card("Jobs finished, every 5 s", stacked(history, ENDS, "the newest on the right"), figures(counts));
+}
+
+function news(now) {
+  const told = now.by("jobs_finished_total", "evidence");
+  const all = told.reduce((sum, [, count]) => sum + count, 0);
+  const share = (name) => {
+    const count = new Map(told).get(name) ?? 0;
+    return h("div", { class: "share" }, h("span", {}, `by ${name}`),
+      h("meter", { min: 0, max: 1, value: all ? count / all : 0, "aria-label": `Known by ${name}` }),
+      h("span", { class: "number" }, `${count} of ${all}`));
+  };
+  return card("How ends became known", share("callback"), share("poll"),
+    figures([
+      ["callbacks received", now.sum("callbacks_total")],
+      ...now.by("callbacks_total", "verdict").map(([verdict, count]) => [`… ${verdict}`, count]),
+      ["status calls", now.sum("status_polls_total")],
+    ]));
+}
+
+function provider(now) {
+  const states = (now.series.get("receiver_provider_breaker") ?? []).filter(({ value }) => value === 1);
+  const word = { closed: "Closed: calls go through", half_open: "Half open: probing", open: "Open: no calls" };
+  const look = { closed: "completed", half_open: "in_progress", open: "failed" };
+  const chips = states.map(({ labels: { provider: name, state } }) =>
+    h("p", {}, `${name} `, chip(look[state] ?? state, word[state] ?? state)));
+  const refused = now.sum("provider_credentials_refused") > 0;
+  return card("Provider and breaker", chips.length > 0 ? chips : h("p", {}, "No call yet."),
+    refused && h("p", { class: "notice bad" }, "The provider refuses our key."),
+    figures([
+      ...now.by("submissions_total", "outcome").map(([outcome, count]) => [outcome, count]),
+      ...now.by("status_polls_total", "outcome").map(([outcome, count]) => [`poll: ${outcome}`, count]),
+      ["sent, not confirmed", now.sum("submissions_unconfirmed"), now.sum("submissions_unconfirmed") > 0],
+    ]));
+}
+
+function lag(now) {
+  const within = (name) => {
+    const seconds = quantile(now, name, 0.95);
+    return seconds === null ? "–" : seconds === Infinity ? "over all bounds" : `≤ ${fine(seconds)}`;
+  };
+  return card("Lag (95 of 100)",
+    figures([
+      ["callback answered", within("callback_acknowledgement_seconds")],
+      ["event to stream", within("stream_lag_seconds")],
+      ["commit", within("store_commit_seconds")],
+      ["callbacks to apply", now.sum("inbox_rows")],
+      ["oldest of them", age(now.sum("inbox_oldest_age_seconds"))],
+      ["streams open", now.sum("streams_open")],
+    ]));
+}
+
+function relay(now) {
+  const before = samples.at(-1 - WINDOW / 5) ?? samples[0];
+  const backlog = samples.map((each) => [each.sum("relay_backlog")]);
+  return card("Webhooks to users", stacked(backlog, ["backlog"], `${now.sum("relay_backlog")} wait`),
+    figures([
+      ["oldest waits", age(now.sum("relay_oldest_age_seconds"))],
+      ...now.by("relay_attempts_total", "outcome").map(([outcome, count]) => [outcome, count]),
+      ["attempts in the last minute", growth(before, now, "relay_attempts_total")],
+      ["hosts held back", now.sum("relay_host_breakers_open"), now.sum("relay_host_breakers_open") > 0],
+    ]));
+}
+
+function store(now) {
+  const failures = now.sum("worker_failures_total");
+  return card("Store and workers",
+    figures([
+      ["database", bytes(now.sum("database_size_bytes"))],
+      ["write-ahead log", bytes(now.sum("wal_size_bytes"))],
+      ["writes waiting", now.sum("store_queue_depth")],
+      ["workers restarted", failures, failures > 0],
+      ["logins refused", now.sum("logins_refused_total")],
+    ]));
+}
+
+const age = (seconds) => (seconds > 0 ? duration(seconds * 1000) : "–");
+const fine = (seconds) => duration(Math.max(1, Math.round(seconds * 1000)), true);
+const bytes = (count) => `${(count / 1_048_576).toFixed(1)} MiB`;
+
+// --- a picture of what changed -------------------------------------------------------------------
+
+const SVG = "http://www.w3.org/2000/svg";
+const [WIDTH, HEIGHT, BARS] = [240, 48, 60];
+
+function svg(tag, attributes) {
+  const element = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  return element;
+}
+
+/** A bar for each of the latest samples, made of its parts, on one scale. */
+function stacked(history, names, caption) {
+  const shown = history.slice(-BARS);
+  const highest = Math.max(1, ...shown.map((parts) => parts.reduce((sum, part) => sum + part, 0)));
+  const label = `${caption}; at most ${highest} in the time shown`;
+  const picture = svg("svg", {
+    viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label, class: "chart",
+    preserveAspectRatio: "none",
+  });
+  const step = WIDTH / BARS;
+  shown.forEach((parts, index) => {
+    let top = HEIGHT;
+    parts.forEach((part, number) => {
+      const height = (part / highest) * (HEIGHT - 2);
+      top -= height;
+      if (part > 0) {
+        picture.append(svg("rect", {
+          x: (BARS - shown.length + index) * step, y: top, width: step - 1, height,
+          class: `part ${names[number].toLowerCase()}`,
+        }));
+      }
+    });
+  });
+  return h("figure", {}, picture, h("figcaption", {}, caption, h("span", {}, `scale: ${highest}`)));
+}

@@ -1,0 +1,116 @@
+"""A real Chromium, and somebody who uses the dashboard with it."""
+
+import logging
+import os
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from tests.service import RunningService, running_service
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE_MS = 20_000
+expect.set_options(timeout=PATIENCE_MS)
+
+
+@dataclass
+class Visitor:
+    """Somebody with a browser window; `complaints` is what the browser's console had to say."""
+
+    page: Page
+    url: str
+    complaints: list[str] = field(default_factory=list)
+
+    async def sign_in(self, key: str) -> None:
+        await self.page.goto(self.url)
+        await self.page.get_by_label("API key").fill(key)
+        await self.page.get_by_role("button", name="Sign in").click()
+        await self.page.get_by_role("heading", name="Jobs").wait_for()
+        await self.page.get_by_text("live", exact=True).wait_for()
+
+    async def open(self, view: str) -> None:
+        """Go to a view, such as `#/new`, without loading the page again."""
+        await self.page.evaluate("view => { location.hash = view }", view)
+
+    async def sees(self, text: str) -> None:
+        await self.page.get_by_text(text).filter(visible=True).first.wait_for()
+
+
+Visit = Callable[..., Awaitable[Visitor]]
+Start = Callable[..., Awaitable[RunningService]]
+
+
+def _chromium() -> str:
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None:
+        pytest.fail("no Chromium is installed (apt-get install chromium, or set CHROMIUM)")
+    return found
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=_chromium(), args=ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Visit:
+    """Opens a window of its own, with no cookie yet."""
+
+    async def visit(url: str, *, theme: str = "light", width: int = 1200) -> Visitor:
+        context = await browser.new_context(
+            color_scheme="dark" if theme == "dark" else "light",
+            viewport={"width": width, "height": 800},
+            reduced_motion="reduce",
+        )
+        context.set_default_timeout(PATIENCE_MS)
+        visitor = Visitor(await context.new_page(), url)
+
+        visitor.page.on(
+            "console",
+            lambda said: (
+                visitor.complaints.append(said.text) if said.type in ("error", "warning") else None
+            ),
+        )
+        visitor.page.on("pageerror", lambda error: visitor.complaints.append(str(error)))
+        return visitor
+
+    return visit
+
+
+@pytest.fixture
+async def start(tmp_path: Path) -> AsyncIterator[Start]:
+    """Starts a service by the given settings: every callback is lost, and polls make up for it."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**given: object) -> RunningService:
+            impatient: dict[str, Any] = {"poll_first": 0.3, "poll_min": 0.3, "poll_max": 0.6}
+            settings = {"sandbox_render": 1.5, "sandbox_drop_callbacks": 1} | impatient | given
+            return await stack.enter_async_context(running_service(tmp_path, **settings))
+
+        yield start
+
+
+@pytest.fixture(autouse=True)
+def quiet_log() -> Iterator[None]:
+    """A failure is shown with the service's warnings, and not with each of its requests."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    yield
+    structlog.reset_defaults()

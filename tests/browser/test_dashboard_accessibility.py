@@ -1,0 +1,99 @@
+"""Axe finds nothing, in both themes and at a phone's width, and nothing is wider than the phone."""
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import expect
+
+from tests.browser.conftest import Start, Visit, Visitor
+from tests.service import job_when, submit
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+
+
+async def check(visitor: Visitor, where: str) -> None:
+    results = await Axe().run(visitor.page)
+    assert results.violations_count == 0, f"{where}:\n{results.generate_report()}"
+    widths = "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    needed, there = await visitor.page.evaluate(widths)
+    assert needed <= there, f"{where} is wider than the window"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 360])
+async def test_every_view(start: Start, visit: Visit, theme: str, width: int) -> None:
+    service = await start(
+        relay_allow_http=True, relay_allow_nets="127.0.0.0/8", relay_schedule="0,0.2"
+    )
+    key = await service.key("ada", admin=True)
+    visitor = await visit(service.url, theme=theme, width=width)
+    page = visitor.page
+    await page.goto(service.url)
+    await expect(page.get_by_label("API key")).to_be_visible()
+    await check(visitor, "signing in")
+    await visitor.sign_in(key)
+    await visitor.sees("No jobs yet")
+    await check(visitor, "no jobs")
+
+    client = service.client(key)
+    label = {"label": "A label that is longer than a phone is wide, as some labels are"}
+    job = await submit(client, metadata=label, webhookUrl="http://127.0.0.1:9/")
+    other = await submit(client)
+    await client.post(f"/v1/jobs/{other['request_id']}/cancel")
+    await visitor.sees("In progress")
+    await check(visitor, "the list, live")
+    await job_when(client, job["request_id"], status="COMPLETED")
+    await visitor.sees("Completed")
+    await check(visitor, "the list")
+
+    await visitor.open(f"#/jobs/{job['request_id']}")
+    await expect(page.locator(".timeline li").nth(5)).to_be_visible()
+    await check(visitor, "a job")
+    await visitor.open(f"#/jobs/{other['request_id']}")
+    await expect(page.locator(".notice")).to_be_visible()
+    await check(visitor, "a cancelled job")
+    await visitor.open("#/jobs/job_none")
+    await visitor.sees("No such job")
+    await check(visitor, "no job")
+
+    await visitor.open("#/new")
+    await page.get_by_label("Prompt", exact=True).fill("")
+    await page.get_by_role("button", name="Submit").click()
+    await expect(page.locator("[aria-invalid]")).to_have_count(1)
+    await check(visitor, "the form with a fault")
+    await visitor.open("#/deliveries")
+    await visitor.sees("Given up")
+    await check(visitor, "deliveries")
+    await visitor.open("#/health")
+    await expect(page.get_by_role("region", name="Store and workers")).to_be_visible()
+    await check(visitor, "health")
+
+    service.inner.begin_stop()
+    await visitor.sees("The connection is lost")
+    await check(visitor, "disconnected")
+
+
+async def test_by_keyboard_alone(start: Start, visit: Visit) -> None:
+    service = await start()
+    key = await service.key()
+    await submit(service.client(key), metadata={"label": "Reached"})
+    visitor = await visit(service.url)
+    page = visitor.page
+    await page.goto(service.url)
+    await expect(page.get_by_label("API key")).to_be_focused()
+    await page.keyboard.type(key)
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("link", name="Reached")).to_be_visible()
+    await page.reload()
+    await expect(page.get_by_role("link", name="Reached")).to_be_visible()
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    await page.keyboard.press("Enter")
+    for _ in range(10):
+        await page.keyboard.press("Tab")
+        if await page.get_by_role("link", name="Reached").evaluate(
+            "link => link === document.activeElement"
+        ):
+            break
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", name="Reached")).to_be_visible()
+    await expect(page.locator("main")).to_be_focused()

@@ -1,0 +1,158 @@
+"""The service dies under an open page, and comes back: the page recovers by itself."""
+
+import asyncio
+import json
+import os
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.async_api import expect
+
+from receiver.http_server import listen
+from tests.browser.conftest import Visit
+from tests.service import eventually
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = {
+    "PROVIDER": "sandbox",
+    "SANDBOX_RENDER": "4",
+    "SANDBOX_DROP_CALLBACKS": "1",
+    "POLL_FIRST": "0.3",
+    "POLL_MIN": "0.3",
+    "POLL_MAX": "0.6",
+    "LOG_LEVEL": "error",
+}
+
+
+@dataclass
+class Server:
+    """`receiver serve` as a process of its own, always on the same port and database."""
+
+    folder: Path
+    port: int
+    _process: Process | None = field(default=None, init=False)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def command(self, *words: str) -> Process:
+        ours = SETTINGS | {"PORT": str(self.port), "DATABASE_URL": "sqlite:///receiver.db"}
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "receiver",
+            *words,
+            cwd=self.folder,
+            env={
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": str(ROOT),
+                **{f"RECEIVER_{name}": value for name, value in ours.items()},
+            },
+            stdout=PIPE,
+            stderr=DEVNULL,
+        )
+
+    async def key(self, user: str) -> str:
+        made = await self.command("keys", "create", user, "--json")
+        out, _ = await made.communicate()
+        return str(json.loads(out)["key"])
+
+    async def start(self) -> None:
+        self._process = await self.command("serve")
+        async with httpx.AsyncClient(trust_env=False, verify=False) as client:
+
+            async def look() -> bool:
+                try:
+                    return (await client.get(f"{self.url}/readyz")).status_code == 200
+                except httpx.TransportError:
+                    return False
+
+            await eventually(look, bool, "a service that answers")
+
+    async def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            await self._process.communicate()
+            self._process = None
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Server]:
+    with listen("127.0.0.1", 0) as free:
+        port = free.getsockname()[1]
+    server = Server(tmp_path, port)
+    await server.start()
+    yield server
+    await server.kill()
+
+
+async def test_a_killed_server_that_comes_back(server: Server, visit: Visit) -> None:
+    visitor = await visit(server.url)
+    page = visitor.page
+    await visitor.sign_in(await server.key("ada"))
+    await visitor.open("#/new")
+    await page.get_by_label("Label").fill("Through the outage")
+    await page.get_by_role("button", name="Submit").click()
+    await expect(page.get_by_role("heading", name="Through the outage")).to_be_visible()
+    await page.get_by_role("link", name="← Jobs").click()
+    row = page.get_by_role("link", name="Through the outage")
+    await expect(row).to_contain_text("In progress")
+
+    await server.kill()
+    await expect(page.get_by_role("alert")).to_contain_text("The connection is lost")
+    await expect(page.get_by_role("alert")).to_contain_text("Next attempt in")
+    await expect(row).to_be_visible()
+    # What is asked for meanwhile says so, and is asked for again once there is somebody to ask.
+    await page.get_by_label("Kind").select_option("Movie")
+    await visitor.sees("The service does not answer")
+
+    await server.start()
+    await expect(page.get_by_role("alert")).to_have_count(0)
+    await visitor.sees("live")
+    await expect(row).to_be_visible()
+    # The embedded sandbox may have forgotten the job; that it is followed again is what counts.
+    await visitor.open("#/new")
+    await page.get_by_label("Label").fill("After it")
+    await page.get_by_role("button", name="Submit").click()
+    await expect(page.locator(".title").get_by_text("Completed")).to_be_visible()
+
+    ours = [said for said in visitor.complaints if "net::ERR_" not in said]
+    assert ours == []  # but for the browser's own lines on connections that failed
+
+
+async def test_what_happened_meanwhile_is_there_at_once(server: Server, visit: Visit) -> None:
+    """The page was cut off and the service went on: it resumes where it was."""
+    key = await server.key("ada")
+    visitor = await visit(server.url)
+    page = visitor.page
+    await visitor.sign_in(key)
+    await page.context.set_offline(True)
+    # An open stream outlives what Chromium calls offline; what ends it here is the server.
+    await server.kill()
+    await visitor.sees("The connection is lost")
+    await server.start()
+    async with httpx.AsyncClient(trust_env=False, verify=False, timeout=40) as client:
+        body = {
+            "kind": "create_movie",
+            "input": {
+                "prompt": "x",
+                "image_model": "IMAGEN3",
+                "video_model": "LUMA",
+                "duration": 1,
+            },
+            "metadata": {"label": "Meanwhile"},
+        }
+        # Done before the page is back: no snapshot holds it, so it comes by resuming alone.
+        headers = {"API-KEY": key, "Prefer": "wait=30"}
+        answer = await client.post(f"{server.url}/v1/jobs", json=body, headers=headers)
+        assert answer.json()["status"] == "COMPLETED"
+    await page.context.set_offline(False)
+    await expect(page.get_by_role("link", name="Meanwhile")).to_be_visible()

@@ -1,0 +1,126 @@
+"""The dashboard's files: the headers they come with, and what must not be in them."""
+
+import re
+from collections.abc import AsyncIterator
+from importlib.resources import files
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.service import RunningService, running_service
+
+FILES = {
+    file.name: file.read_text("utf-8")
+    for file in (files("receiver.dashboard") / "static").iterdir()
+}
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[RunningService]:
+    async with running_service(tmp_path, public_url="https://jobs.example") as service:
+        yield service
+
+
+@pytest.fixture
+def client(service: RunningService) -> httpx.AsyncClient:
+    return service.client()
+
+
+def policy_of(answer: httpx.Response) -> dict[str, str]:
+    parts = answer.headers["Content-Security-Policy"].split("; ")
+    return {name: values for name, _, values in (part.partition(" ") for part in parts)}
+
+
+async def test_the_page_lets_nothing_in(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/")
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    policy = policy_of(answer)
+    assert policy["default-src"] == "'none'"
+    for name in ("script-src", "style-src", "connect-src"):
+        assert policy[name] == "'self'"
+    assert policy["frame-ancestors"] == "'none'"
+    assert policy["base-uri"] == "'none'"
+    assert policy["require-trusted-types-for"] == "'script'"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert "Set-Cookie" not in answer.headers
+
+
+async def test_results_come_from_anywhere_over_https(client: httpx.AsyncClient) -> None:
+    # The provider of these tests is the sandbox, which serves its results on this machine.
+    assert policy_of(await client.get("/"))["img-src"] == "'self' https: http://127.0.0.1:*"
+
+
+async def test_a_real_providers_results_come_over_https_alone(tmp_path: Path) -> None:
+    async with running_service(tmp_path, provider="samsar", samsar_api_key="k") as service:
+        policy = policy_of(await service.client().get("/"))
+        assert policy["img-src"] == policy["media-src"] == "'self' https:"
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+async def test_each_file_is_served_and_not_twice(client: httpx.AsyncClient, name: str) -> None:
+    path = "/" if name == "index.html" else f"/static/{name}"
+    answer = await client.get(path)
+    assert answer.status_code == 200
+    assert answer.text == FILES[name]
+    assert answer.headers["Cache-Control"] == "no-cache"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    again = await client.get(path, headers={"If-None-Match": answer.headers["ETag"]})
+    assert again.status_code == 304
+    assert again.content == b""
+    assert (await client.head(path)).headers["ETag"] == answer.headers["ETag"]
+
+
+@pytest.mark.parametrize("path", ["/static/", "/static/nothing.js", "/static/..%2fpages.py"])
+async def test_there_are_no_other_files(client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.get(path)
+    assert answer.status_code == 404
+    assert answer.json()["code"] == "unknown_path"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "jobs.example",
+        "JOBS.example:443",
+        "localhost:8000",
+        "a.localhost",
+        "127.0.0.1",
+        "127.0.0.1:9",
+        "[::1]:8000",
+        "192.168.1.5:8000",
+    ],
+)
+async def test_the_page_answers_to_its_own_names(client: httpx.AsyncClient, host: str) -> None:
+    assert (await client.get("/", headers={"Host": host})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "jobs.example.evil.example", "", "[", "localhost.evil", "x@jobs"]
+)
+async def test_a_name_that_was_pointed_here_is_refused(
+    client: httpx.AsyncClient, host: str
+) -> None:
+    answer = await client.get("/", headers={"Host": host})
+    assert answer.status_code == 421
+    assert "RECEIVER_PUBLIC_URL" in answer.text
+
+
+def test_nothing_comes_from_another_host() -> None:
+    for name, text in FILES.items():
+        addresses = set(re.findall(r"(?:https?:)?//[\w.-]+\.\w+[^\s\"')]*", text))
+        assert addresses <= {"http://www.w3.org/2000/svg"}, name
+
+
+def test_no_text_becomes_markup() -> None:
+    for name, text in FILES.items():
+        found = re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", text)
+        assert found is None, name
+
+
+def test_the_page_has_no_inline_script_or_style() -> None:
+    page = FILES["index.html"]
+    assert not re.search(r"<style|\sstyle=|\son\w+=", page)
+    assert re.findall(r"<script[^>]*>([^<]*)</script>", page) == ["", ""]
