@@ -7,7 +7,7 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -18,13 +18,17 @@ from starlette.types import ASGIApp
 from receiver.actions.core import Core
 from receiver.actions.recover import recover
 from receiver.clock import Clock, SystemClock
+from receiver.dashboard.pages import pages
 from receiver.domain.schedule import Rules
 from receiver.http_api.auth import Authenticator
 from receiver.http_api.cursors import Cursors
 from receiver.http_api.front_door import FrontDoor
 from receiver.http_api.limits import RateLimit
-from receiver.http_api.parts import Parts
+from receiver.http_api.parts import Credential, Endpoint, Parts
+from receiver.http_api.row import Row
+from receiver.http_api.sessions import Sessions
 from receiver.http_api.table import TABLE
+from receiver.http_connection import allow_many_connections
 from receiver.http_server import listen, origin, serving
 from receiver.metrics import Metrics
 from receiver.providers.registry import Surroundings, open_provider
@@ -33,7 +37,7 @@ from receiver.sandbox.app import API_PATH
 from receiver.sandbox.rules import SandboxRules
 from receiver.sandbox.run import sandbox
 from receiver.secret_file import load_or_create
-from receiver.settings import SandboxSettings, ServeSettings
+from receiver.settings import SandboxSettings, ServeSettings, is_this_machine
 from receiver.streams.broadcast import Broadcast
 from receiver.streams.hub import Hub
 from receiver.streams.tickets import Tickets
@@ -103,7 +107,10 @@ async def running(
     clock = clock or SystemClock()
     keys = signing_keys(settings)
     async with AsyncExitStack() as stack:
-        store = await open_store(settings.database_url, entropy=os.urandom, serving=True)
+        metrics = Metrics(version("receiver"))
+        store = await open_store(
+            settings.database_url, entropy=os.urandom, serving=True, on_batch=metrics.count_batch
+        )
         stack.push_async_callback(store.close)
         sandbox_url = None
         if settings.provider == "sandbox":
@@ -119,7 +126,7 @@ async def running(
             ids=Ids(os.urandom),
             rules=rules(settings),
             providers={provider.name: provider},
-            metrics=Metrics(version("receiver")),
+            metrics=metrics,
         )
         courier = Courier(
             Resolver().resolve,
@@ -141,6 +148,7 @@ async def serve(settings: ServeSettings, on_start: Callable[[Service, str], None
         OSError: the port is in use, or the address is not this machine's.
         SecretFileError, StoreError: see `running`.
     """
+    allow_many_connections()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     with listen(settings.host, settings.port) as listener:
@@ -203,6 +211,7 @@ async def _embedded_sandbox(
         clock,
         InputRules(frozenset(settings.image_models), frozenset(settings.video_models)),
         api_key=None if key is None else key.get_secret_value(),
+        remember_in=settings.sandbox_file,
     ) as origin:
         yield origin + API_PATH
 
@@ -219,12 +228,14 @@ def assemble(
     core.store.on_change = hub.announce
     broadcast = Broadcast(core.store, hub, core.metrics, core.clock, settings.stream_heartbeat)
     tokens = CallbackTokens(keys)
+    sessions = Sessions(keys, core.clock, secure=settings.public_url.startswith("https:"))
     parts = Parts(
         core=core,
         settings=settings,
         hub=hub,
         broadcast=broadcast,
-        auth=Authenticator(core.store, core.clock, core.metrics),
+        auth=Authenticator(core.store, core.clock, core.metrics, sessions),
+        sessions=sessions,
         rate_limit=RateLimit(settings.rate_limit, core.clock),
         tokens=tokens,
         tickets=Tickets(keys),
@@ -258,7 +269,17 @@ def assemble(
     supervisor.keep_running("broadcast", broadcast.pump)
     supervisor.keep_running("heartbeat", broadcast.beat)
     supervisor.keep_running("safety", _safety(core.store, core.clock, hub.ring_all))
-    return Service(FrontDoor(parts, TABLE), parts, supervisor)
+    return Service(FrontDoor(parts, (*TABLE, *_dashboard(settings))), parts, supervisor)
+
+
+def _dashboard(settings: ServeSettings) -> Iterator[Row]:
+    nearby = settings.provider == "sandbox" or is_this_machine(settings.samsar_base_url)
+    for path, page in pages(settings.public_url, settings.host, results_nearby=nearby).items():
+        yield Row("GET", path, Credential.NONE, _whatever_the_parts(page))
+
+
+def _whatever_the_parts(page: ASGIApp) -> Endpoint:
+    return lambda _parts: page
 
 
 def _callback_addresses(public_url: str, tokens: CallbackTokens) -> CallbackAddresses:

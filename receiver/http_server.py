@@ -1,12 +1,15 @@
 """A real HTTP server inside a running event loop: the service's own, the sandbox's, and tests'."""
 
 import asyncio
+import math
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeAlias
 
 import uvicorn
+
+from receiver.http_connection import GuardedConnection, watch_connections
 
 ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -57,13 +60,15 @@ async def serving(
     """
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=GuardedConnection,
         ws="none",
         log_config=None,
         access_log=False,
         proxy_headers=False,
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        # A request that does not look whether its client has gone is cancelled after that.
+        timeout_graceful_shutdown=math.ceil(grace) + 1,
     )
     config.load()
     server = uvicorn.Server(config)
@@ -72,7 +77,7 @@ async def serving(
         await server.startup(sockets=[listener])
     except SystemExit as stop:
         raise RuntimeError("the application did not start") from stop
-    ticking = asyncio.create_task(server.main_loop())
+    ticking = asyncio.gather(server.main_loop(), watch_connections(server.server_state.connections))
     try:
         yield
     finally:
@@ -82,6 +87,8 @@ async def serving(
         cutting = asyncio.get_running_loop().call_later(grace, _cut_connections, server)
         await server.shutdown(sockets=[listener])
         cutting.cancel()
+        # One that was accepted just as the listener closed is nobody's: its client would wait.
+        _cut_connections(server)
 
 
 def _cut_connections(server: uvicorn.Server) -> None:

@@ -31,6 +31,7 @@ _SHAPES = re.compile(
     | (?P<signing> whsec_ ) [A-Za-z0-9+/=_-]+
     | (?P<callback> (?:/|%2f)+ webhooks (?:/|%2f)+ (?:(?!%2f)[^/\s?\#"'])+ (?:/|%2f)+ )
           [^\s?\#"'<>&]+
+    | (?P<token> \b job_[0-9A-Z]{26} \. ) [A-Za-z0-9_-]{32,}
     | (?P<ticket> \b ticket (?:=|%3d) ) [^&\s"'\#]+
     | (?P<database> postgres(?:ql)? :// [^\s:/@]* : ) \S+ (?=@)
     | (?P<user> :// [^\s:/@]* : ) [^\s/@]+ (?=@)

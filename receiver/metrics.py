@@ -5,7 +5,7 @@ attributes themselves (`metrics.callbacks.labels("samsar", "accepted").inc()`); 
 what is stored are set from the store by the janitor, so they are right after a restart too.
 """
 
-from typing import Literal
+from typing import Literal, Protocol
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -33,6 +33,17 @@ _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 _WAITS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 """Seconds, for what may wait for somebody."""
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+class Batch(Protocol):
+    """What a store says of a group of writes (`store.open.open_store`, `on_batch`)."""
+
+    @property
+    def members(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def waiting(self) -> int: ...
 
 
 class Metrics:
@@ -92,7 +103,11 @@ class Metrics:
 
         # the store
         self.batch_size = histogram("store_batch_size", "Writes that share a commit.", _SIZES)
-        self.commit_seconds = histogram("store_commit_seconds", "One commit.", _FAST)
+        self.commit_seconds = histogram(
+            "store_commit_seconds",
+            "From the begin of such writes to the end of their commit.",
+            _FAST,
+        )
         self.queue_depth = gauge("store_queue_depth", "Writes that wait for the writer.")
         self.database_bytes = gauge("database_size_bytes", "The database.")
         self.wal_bytes = gauge("wal_size_bytes", "Its write-ahead log.")
@@ -130,6 +145,12 @@ class Metrics:
         counted, timed = self._requests[key]
         counted.inc()
         timed.observe(seconds)
+
+    def count_batch(self, batch: Batch) -> None:
+        """A group of writes that the store has committed together."""
+        self.batch_size.observe(batch.members)
+        self.commit_seconds.observe(batch.seconds)
+        self.queue_depth.set(batch.waiting)
 
     def set_breaker(self, provider: str, state: BreakerState) -> None:
         """The state that the provider's breaker is in now."""

@@ -51,7 +51,7 @@ def hear_callback(draft: Draft, said: CallbackSaid) -> None:
         before = draft.job
         _prove_acceptance(draft)
         apply_progress(draft, report, Evidence.CALLBACK)
-        _postpone_poll(draft, before)
+        _postpone_poll(draft, before, said.received_at)
 
 
 def _names_another_job(job: Job, said: CallbackSaid) -> bool:
@@ -67,9 +67,13 @@ def _prove_acceptance(draft: Draft) -> None:
         become_accepted(draft, Evidence.CALLBACK)
 
 
-def _postpone_poll(draft: Draft, before: Job) -> None:
+def _postpone_poll(draft: Draft, before: Job, received_at: Millis) -> None:
+    """The provider's callbacks work, it seems: a poll can wait. One that fell due after the callback
+    came, such as one that a conflict made due at once, stands."""
     job = draft.job
     if job.tracking.claims or job.due is None:
+        return
+    if job.due.lane is Lane.POLL and received_at <= job.due.at <= draft.now:
         return
     planned = job.due.at if job.due.lane is Lane.POLL else draft.now + draft.rules.poll_first
     # Past the deadline the provider's own answer is owed: a talkative callback does not delay it.

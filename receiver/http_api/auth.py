@@ -1,12 +1,17 @@
-"""Who asks: an API key in a header, looked up in memory and only now and then in the store."""
+"""Who asks: an API key in a header, or a session that stands for one; looked up in memory and only
+now and then in the store."""
 
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+from typing import NoReturn
 
 from starlette.types import Scope
 
 from receiver.actions.issue_key import hash_key
 from receiver.clock import Clock
 from receiver.http_api.errors import Problem
+from receiver.http_api.limits import FAILED_LOGINS, RateLimit
+from receiver.http_api.sessions import Sessions
 from receiver.metrics import Metrics
 from store.contract import Store
 from store.records import ApiKey
@@ -29,32 +34,46 @@ class Caller:
 class Authenticator:
     """Finds the caller of a request."""
 
-    def __init__(self, store: Store, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, store: Store, clock: Clock, metrics: Metrics, sessions: Sessions) -> None:
         self._store = store
         self._clock = clock
         self._metrics = metrics
+        self._sessions = sessions
         self._cache: dict[str, tuple[float, Caller | None]] = {}
+        self._failures = RateLimit(FAILED_LOGINS, clock)
 
     async def caller(self, scope: Scope) -> Caller:
-        """The caller that a request's headers name.
+        """The caller that a request's headers name: by a key, else by a session.
 
         Raises:
-            Problem: 400 without a key, 401 with one that is unknown or revoked.
+            Problem: 400 without a key, 401 with one that is unknown or revoked, 429 with too many
+                of those, 403 where a session is used from another page than ours.
             StoreUnavailable: it cannot be looked up.
         """
         key = _given_key(scope)
-        if not key:
+        key_hash = hash_key(key) if key else self._sessions.key_hash(scope)
+        if key_hash is None:
             self._metrics.logins_refused.labels("missing").inc()
             raise Problem(
                 400,
                 "api_key_missing",
                 "Send your key in the header API-KEY, or as Authorization: Bearer KEY.",
             )
-        caller = await self.known(hash_key(key))
+        caller = await self.known(key_hash)
         if caller is None:
-            self._metrics.logins_refused.labels("unknown").inc()
-            raise unauthorized()
+            self.refuse(scope)
         return caller
+
+    def refuse(self, scope: Scope) -> NoReturn:
+        """Count a credential that opens nothing against its address. A good one is never counted,
+        so nobody can lock out who shares an address with them.
+
+        Raises:
+            Problem: 401, or 429 where the address has had its share of those.
+        """
+        self._metrics.logins_refused.labels("unknown").inc()
+        self._failures.take(_network_of(scope))
+        raise unauthorized()
 
     async def known(self, key_hash: str) -> Caller | None:
         """The caller of a key that is neither unknown nor revoked, as of some seconds ago."""
@@ -84,6 +103,16 @@ def _caller(key: ApiKey) -> Caller | None:
     if key.revoked_at is not None:
         return None
     return Caller(key.user_id, key.user, key.hash, key.admin)
+
+
+def _network_of(scope: Scope) -> str:
+    """Where a request comes from: an address, or the /64 that one customer of IPv6 has."""
+    host: str = scope["client"][0] if scope.get("client") else ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    return str(int(address) >> 64) if isinstance(address, IPv6Address) else host
 
 
 def _given_key(scope: Scope) -> str:

@@ -20,13 +20,9 @@ class ClientGone(Exception):
 
 
 def too_large(limit: int) -> Problem:
-    """A body over the limit."""
-    return Problem(
-        413,
-        "body_too_large",
-        f"The body is larger than {limit} bytes.",
-        headers={"Connection": "close"},
-    )
+    """A body over the limit. What is still to come of it is read and dropped: a connection that is
+    closed with bytes unread is reset, and most clients would not see this answer."""
+    return Problem(413, "body_too_large", f"The body is larger than {limit} bytes.")
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:

@@ -48,7 +48,7 @@ class Problem(Exception):
         """The body, ready for JSON."""
         document: dict[str, Any] = {
             "type": "about:blank",
-            "title": HTTPStatus(self.status).phrase,
+            "title": _title(self.status),
             "status": self.status,
             "detail": self.detail,
             "message": self.detail,
@@ -68,6 +68,13 @@ class Problem(Exception):
             headers=self.headers,
             media_type=CONTENT_TYPE,
         )
+
+
+def _title(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:  # a provider's refusal is passed on, and it may be a status of its own
+        return "Error"
 
 
 def invalid(faults: Sequence[Fault]) -> Problem:

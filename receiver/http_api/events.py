@@ -1,8 +1,7 @@
 """Event streams (contract 9): who may read, from where, and how a stream begins and ends."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -16,8 +15,9 @@ from receiver.http_api.body import ClientGone, parse_object, read_body
 from receiver.http_api.errors import Fault, Problem, invalid, not_found
 from receiver.http_api.parts import Parts
 from receiver.http_api.queries import scope_of_list
+from receiver.http_connection import CONNECTION
 from receiver.streams import frames
-from receiver.streams.broadcast import Reader
+from receiver.streams.reader import Connection, Reader
 from receiver.streams.tickets import BadTicket, Ticket
 from store.records import Cursor, Job
 
@@ -49,7 +49,7 @@ async def follow_job(parts: Parts, scope: Scope, receive: Receive, send: Send) -
     )
     if job is None:
         raise not_found()
-    stream = _Stream(parts, send, caller, job.user_id, job.id)
+    stream = _Stream(parts, scope, send, caller, job.user_id, job.id)
 
     cursor = _resume_from(scope)
     known = cursor is not None and await parts.core.store.events.knows_for_job(job, cursor)
@@ -67,13 +67,13 @@ async def follow_job(parts: Parts, scope: Scope, receive: Receive, send: Send) -
         at, seen = found
         return at, frames.snapshot(at, job_document(seen))
 
-    async def finished() -> bool:
+    async def farewell() -> bytes | None:
         current = await jobs.find(job_id)
-        if current is not None and current.done:
-            await stream.write(frames.done(current))
-        return current is None or current.done
+        if current is None:
+            return b""
+        return frames.done(current) if current.done else None
 
-    await stream.run(receive, cursor, known, snapshot, finished)
+    await stream.run(receive, cursor, known, snapshot, farewell)
 
 
 async def follow_user(parts: Parts, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,7 +84,7 @@ async def follow_user(parts: Parts, scope: Scope, receive: Receive, send: Send) 
     user_id = caller.user_id
     if ticket is None:
         user_id = await scope_of_list(parts, Request(scope), caller)
-    stream = _Stream(parts, send, caller, user_id, None)
+    stream = _Stream(parts, scope, send, caller, user_id, None)
     cursor = _resume_from(scope)
     known = cursor is not None and await parts.core.store.events.knows(user_id, cursor)
 
@@ -94,10 +94,10 @@ async def follow_user(parts: Parts, scope: Scope, receive: Receive, send: Send) 
         )
         return at, frames.snapshot(at, _jobs_document(jobs, truncated))
 
-    async def finished() -> bool:
-        return False
+    async def farewell() -> None:
+        return None
 
-    await stream.run(receive, cursor, known, snapshot, finished)
+    await stream.run(receive, cursor, known, snapshot, farewell)
 
 
 def _jobs_document(jobs: list[Job], truncated: bool) -> dict[str, object]:
@@ -110,10 +110,19 @@ def _jobs_document(jobs: list[Job], truncated: bool) -> dict[str, object]:
 class _Stream:
     """One response that is a stream."""
 
+    __slots__ = ("_caller", "_connection", "_job_id", "_parts", "_send", "_user_id")
+
     def __init__(
-        self, parts: Parts, send: Send, caller: Caller, user_id: int, job_id: str | None
+        self,
+        parts: Parts,
+        scope: Scope,
+        send: Send,
+        caller: Caller,
+        user_id: int,
+        job_id: str | None,
     ) -> None:
         self._parts = parts
+        self._connection: Connection | None = scope.get("extensions", {}).get(CONNECTION)
         self._send = send
         self._caller = caller
         self._user_id = user_id
@@ -128,41 +137,56 @@ class _Stream:
         cursor: Cursor | None,
         known: bool,
         snapshot: Callable[[], Awaitable[tuple[Cursor, bytes]]],
-        finished: Callable[[], Awaitable[bool]],
+        farewell: Callable[[], Awaitable[bytes | None]],
     ) -> None:
         """The whole response: head, where it begins, every later event, its end."""
-        with self._counted():
+        self._count()
+        try:
             retry = frames.retry(self._parts.chance(*RETRY_MS))
             if self._parts.broadcast.closing:
                 await self._begin(retry)
             elif cursor is not None and known:
                 await self._begin(retry)
-                await self._follow(receive, cursor.seq, finished)
+                await self._follow(receive, cursor.seq, farewell)
             else:
                 at, frame = await snapshot()
                 await self._begin(retry + (b"" if cursor is None else frames.RESET) + frame)
-                await self._follow(receive, at.seq, finished)
+                del frame  # a thousand jobs, and the stream may last for days
+                await self._follow(receive, at.seq, farewell)
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            self._count_out()
 
     async def _begin(self, first: bytes) -> None:
         await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         await self.write(first)
 
     async def _follow(
-        self, receive: Receive, position: int, finished: Callable[[], Awaitable[bool]]
+        self, receive: Receive, position: int, farewell: Callable[[], Awaitable[bytes | None]]
     ) -> None:
-        reader = Reader(self._send, self._caller.key_hash, self._user_id, self._job_id, position)
-        watching = asyncio.ensure_future(_until_gone(receive, reader))
+        reader = Reader(
+            self._send,
+            self._connection,
+            key_hash=self._caller.key_hash,
+            user_id=self._user_id,
+            job_id=self._job_id,
+            position=position,
+        )
+        watching = None
+        if self._connection is not None:
+            self._connection.when_lost(reader.end)
+        else:
+            watching = asyncio.ensure_future(_until_gone(receive, reader))
         try:
-            await self._parts.broadcast.follow(reader, finished)
+            await self._parts.broadcast.follow(reader, farewell)
         except TimeoutError:
             # It has taken nothing for long: cut it off, it resumes where it was.
             raise ClientGone from None
         finally:
-            watching.cancel()
+            if watching is not None:
+                watching.cancel()
 
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
+    def _count(self) -> None:
         """Raises Problem 429 where the key has as many streams open as it may."""
         streams, key = self._parts.open_streams, self._caller.key_hash
         most = self._parts.settings.stream_max_per_key
@@ -174,12 +198,12 @@ class _Stream:
                 headers={"Retry-After": "5"},
             )
         streams[key] = streams.get(key, 0) + 1
-        try:
-            yield
-        finally:
-            streams[key] -= 1
-            if not streams[key]:
-                del streams[key]
+
+    def _count_out(self) -> None:
+        streams, key = self._parts.open_streams, self._caller.key_hash
+        streams[key] -= 1
+        if not streams[key]:
+            del streams[key]
 
 
 async def _until_gone(receive: Receive, reader: Reader) -> None:
@@ -201,10 +225,10 @@ async def _reader_of(parts: Parts, scope: Scope) -> tuple[Caller, Ticket | None]
     try:
         ticket = parts.tickets.read(given, parts.core.clock.now())
     except BadTicket:
-        raise unauthorized() from None
+        parts.auth.refuse(scope)
     holder = await parts.auth.known(ticket.key_hash)
     if holder is None or holder.user_id != ticket.user_id:
-        raise unauthorized()
+        parts.auth.refuse(scope)
     parts.rate_limit.take(holder.key_hash)
     return holder, ticket
 

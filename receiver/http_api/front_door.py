@@ -2,18 +2,21 @@
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Iterable, Iterator
 from typing import Final
 
 import structlog
-from starlette.routing import Route, Router
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from receiver import logs
 from receiver.http_api.body import ClientGone
+from receiver.http_api.cors import Cors
 from receiver.http_api.errors import Problem, as_problem, unexpected
+from receiver.http_api.limits import check_head
 from receiver.http_api.parts import Credential, Parts
-from receiver.http_api.table import CALLBACK_PATH, Row
+from receiver.http_api.row import Row
+from receiver.http_api.table import CALLBACK_PATH
 
 log = structlog.get_logger()
 
@@ -26,13 +29,10 @@ class FrontDoor:
 
     def __init__(self, parts: Parts, table: Iterable[Row]) -> None:
         self._parts = parts
+        self._cors = Cors(parts.settings.cors_origins)
         routes = dict(_by_path(parts, table))
         self._callbacks = routes[CALLBACK_PATH]
-        self._router = Router(
-            [Route(path, endpoint, methods=None) for path, endpoint in routes.items()],
-            redirect_slashes=False,
-            default=_nowhere,
-        )
+        self._routes = [Route(path, endpoint, methods=None) for path, endpoint in routes.items()]
         # A prefix of the process and a count: unique, and made at every request.
         self._ids = map(
             (parts.core.ids.new("req", parts.core.clock.now())[-12:] + "-%x").__mod__,
@@ -46,47 +46,58 @@ class FrontDoor:
         monotonic = self._parts.core.clock.monotonic
         began = monotonic()
         request_id = _given_id(scope) or next(self._ids)
-        id_header = (b"x-request-id", request_id.encode("ascii"))
-        status = 0
+        added = [(b"x-request-id", request_id.encode("ascii")), *self._cors.headers(scope)]
+        status, answered = 0, began
 
         async def answer(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message.get("headers", ()), id_header]
+                status, answered = message["status"], monotonic()
+                message["headers"] = [*message.get("headers", ()), *added]
             await send(message)
 
         # Every request has a task, and so a context, of its own: nothing to take back.
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
+            check_head(scope)
             await self._route(scope)(scope, receive, answer)
         except ClientGone:
             status = status or 499  # as nginx counts a client that hung up; nothing is sent
         except Exception as error:
             problem = as_problem(error)
-            if problem is None or problem.status >= 500:
+            if problem is None:
                 log.error("request failed", exc_info=error)
+            elif problem.status >= 500:
+                log.warning("request refused", code=problem.code, reason=str(error))
             if not status:
                 await (problem or unexpected()).response()(scope, receive, answer)
-        seconds = monotonic() - began
         route = scope.get("route_template", _NO_ROUTE)
-        self._parts.core.metrics.count_request(route, scope["method"], status, seconds)
+        self._parts.core.metrics.count_request(route, scope["method"], status, answered - began)
         path = scope["path"]
         logs.access(
             scope["method"],
             route if route == CALLBACK_PATH else logs.redact(path),
             status,
-            seconds,
+            monotonic() - began,
             request_id,
         )
 
     def _route(self, scope: Scope) -> ASGIApp:
-        """The router; or for a callback at once its endpoint, since this is the hot route."""
+        """The endpoint of the path. A callback's is found without a search: it is the hot route."""
+        if (allowed := self._cors.preflight(scope)) is not None:
+            return allowed
         segments = scope["path"].split("/")
         if len(segments) == 4 and segments[1] == "webhooks" and segments[2] and segments[3]:
             scope["path_params"] = {"provider": segments[2], "token": segments[3]}
             return self._callbacks
-        return self._router
+        # Starlette's Router would do the same from within two more coroutines, which a stream would
+        # hold for as long as it is open.
+        for route in self._routes:
+            found, matched = route.matches(scope)
+            if found is Match.FULL:
+                scope.update(matched)
+                return route.app
+        raise Problem(404, "unknown_path", "There is nothing at this address.")
 
 
 def _given_id(scope: Scope) -> str | None:
@@ -116,7 +127,7 @@ class _ByMethod:
         self._endpoints = endpoints
         self._allow = ", ".join(sorted(endpoints))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         scope["route_template"] = self._path
         endpoint = self._endpoints.get(scope["method"])
         if endpoint is None:
@@ -126,8 +137,4 @@ class _ByMethod:
                 f"This address takes {self._allow}.",
                 headers={"Allow": self._allow},
             )
-        await endpoint(scope, receive, send)
-
-
-async def _nowhere(_scope: Scope, _receive: Receive, _send: Send) -> None:
-    raise Problem(404, "unknown_path", "There is nothing at this address.")
+        return endpoint(scope, receive, send)

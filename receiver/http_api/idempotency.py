@@ -12,7 +12,7 @@ from starlette.responses import Response
 from receiver.http_api.auth import Caller
 from receiver.http_api.errors import Problem
 from receiver.http_api.parts import Parts
-from store.records import Answer, IdempotencyKey, Millis, Replay
+from store.records import Answer, IdempotencyKey, Job, Millis, Replay
 
 KEPT: Millis = 7 * 24 * 3600 * 1000
 HOLD_SLACK: Millis = 5_000
@@ -61,11 +61,11 @@ async def find_replay(parts: Parts, caller: Caller, key: IdempotencyKey | None) 
 
 
 async def keep_answer(
-    parts: Parts, caller: Caller, key: IdempotencyKey | None, answer: Answer | None
+    parts: Parts, job: Job, key: IdempotencyKey | None, answer: Answer | None
 ) -> None:
-    """Keep the first answer with its key; None where its client went away."""
+    """Keep the first answer with the key that made the job; None where its client went away."""
     if key is not None:
-        await parts.core.store.idempotency.answered(caller.user_id, key.path, key.key, answer)
+        await parts.core.store.idempotency.answered(job.id, answer)
 
 
 def replayed(answer: Answer) -> Response:

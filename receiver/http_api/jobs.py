@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from receiver.actions.cancel_job import JobFinished, cancel_job
 from receiver.actions.renew_link import renew_link
@@ -60,10 +60,10 @@ async def create(parts: Parts, request: Request, caller: Caller) -> Response:
                     parts, request.receive, made, lambda job: job.done, arrived + (wait or 0)
                 )
             except ClientGone:
-                await keep_answer(parts, caller, key, None)
+                await keep_answer(parts, made, key, None)
                 raise
             answer = _created(job, wait)
-            await keep_answer(parts, caller, key, answer)
+            await keep_answer(parts, made, key, answer)
             return respond(answer)
         replay = made
     return replayed(replay.answer or await _created_before(parts, replay, wait))
@@ -157,8 +157,10 @@ async def result(parts: Parts, request: Request, caller: Caller) -> Response:
     job = await renew_link(parts.core, await find_job(parts, request, caller))
     if job.result is None:
         raise Problem(409, "no_result", f"There is no result: the job is {job.status}.")
-    link = str(job.result["videoUrl"])
-    return Response(status_code=302, headers={"Location": link, "Cache-Control": "no-store"})
+    # Written as a URL: links of storage have spaces and letters that a header cannot carry.
+    return RedirectResponse(
+        str(job.result["videoUrl"]), status_code=302, headers={"Cache-Control": "no-store"}
+    )
 
 
 async def cancel(parts: Parts, request: Request, caller: Caller) -> Response:

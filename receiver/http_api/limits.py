@@ -1,10 +1,39 @@
-"""How much one caller may ask for."""
+"""How much one caller may ask for, and how long a request's head may be."""
+
+from typing import Final
+
+from starlette.types import Scope
 
 from receiver.clock import Clock
 from receiver.http_api.errors import Problem
 from receiver.setting_values import Rate
 
-_REMEMBERED = 50_000
+TARGET_BYTES: Final = 8 * 1024
+"""Path and query together."""
+HEADERS: Final = 100
+HEADER_BYTES: Final = 32 * 1024
+
+FAILED_LOGINS: Final = Rate(300, 60)
+"""Requests of one address with a key, or a ticket, that opens nothing."""
+
+_REMEMBERED: Final = 50_000
+
+
+def check_head(scope: Scope) -> None:
+    """Refuse a request whose head is out of all proportion, before anything looks through it.
+
+    Raises:
+        Problem: 414 or 431.
+    """
+    if len(scope["raw_path"]) + len(scope["query_string"]) > TARGET_BYTES:
+        raise Problem(
+            414, "target_too_long", f"Path and query may have {TARGET_BYTES} bytes together."
+        )
+    headers = scope["headers"]
+    if len(headers) > HEADERS:
+        raise Problem(431, "head_too_large", f"A request may have {HEADERS} headers.")
+    if sum([len(name) + len(value) for name, value in headers]) > HEADER_BYTES:
+        raise Problem(431, "head_too_large", f"Headers may have {HEADER_BYTES} bytes together.")
 
 
 class RateLimit:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import TypeAlias
 
 from starlette.requests import Request
@@ -13,6 +14,7 @@ from receiver.actions.core import Core
 from receiver.http_api.auth import Authenticator, Caller
 from receiver.http_api.cursors import Cursors
 from receiver.http_api.limits import RateLimit
+from receiver.http_api.sessions import Sessions
 from receiver.settings import ServeSettings
 from receiver.streams.broadcast import Broadcast
 from receiver.streams.hub import Hub
@@ -29,6 +31,7 @@ class Parts:
     hub: Hub
     broadcast: Broadcast
     auth: Authenticator
+    sessions: Sessions
     rate_limit: RateLimit
     tokens: CallbackTokens
     tickets: Tickets
@@ -101,10 +104,5 @@ def for_key_cheaply(handler: KeyHandler) -> Endpoint:
 def close_to_asgi(handler: RawHandler) -> Endpoint:
     """An endpoint that sends its answer itself: the hot route, and streams."""
 
-    def bind(parts: Parts) -> ASGIApp:
-        async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:
-            await handler(parts, scope, receive, send)
-
-        return endpoint
-
-    return bind
+    # No function around it: a stream holds every frame of its call for as long as it is open.
+    return lambda parts: partial(handler, parts)

@@ -45,10 +45,10 @@ async def _submit(parts: Parts, request: Request, caller: Caller, kind: str) -> 
             try:
                 job = await wait_for(parts, request.receive, made, _is_answered, until)
             except ClientGone:
-                await keep_answer(parts, caller, key, None)
+                await keep_answer(parts, made, key, None)
                 raise
             answer = _answer(job)
-            await keep_answer(parts, caller, key, answer)
+            await keep_answer(parts, made, key, answer)
             return respond(answer)
         replay = made
     return replayed(replay.answer or _answer_later(await _job_of(parts, replay), replay))

@@ -1,5 +1,6 @@
 """Query parameters that lists share."""
 
+from collections import Counter
 from collections.abc import Collection
 
 from starlette.requests import Request
@@ -18,11 +19,10 @@ def read_names(request: Request, known: Collection[str], prefix: str | None = No
     Raises:
         Problem: 400, naming it; also where one is given twice.
     """
-    names = [name for name, _ in request.query_params.multi_items()]
-    for name in names:
+    for name, times in Counter(n for n, _ in request.query_params.multi_items()).items():
         if name not in known and not (prefix and name.startswith(prefix)):
             raise bad_query(name[:64], f"is not known here; known are {', '.join(known)}")
-        if names.count(name) > 1:
+        if times > 1:
             raise bad_query(name[:64], "is given more than once")
 
 

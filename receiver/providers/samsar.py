@@ -37,6 +37,8 @@ from receiver.providers.samsar_report import read_message, read_report, read_req
 from store.records import Millis
 
 MAX_ANSWER_BYTES = 1024 * 1024
+_MIN_SECRET = 8
+"""Characters of a secret that is looked for in answers; a shorter one would be found by chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class Samsar:
             # Refused here, since the client's own error would print the key, once for each call.
             raise ValueError("the provider's key holds characters that no HTTP header can carry")
         self.name = name
+        self._api_key = api_key
         self._clock = clock
         self._rules = InputRules(frozenset(image_models), frozenset(video_models))
         self._paths = paths
@@ -148,7 +151,8 @@ class Samsar:
                     headers={"Content-Type": "application/json"},
                     extensions={"trace": wire},
                 )
-                answer = await _call(client, request, self._submit_timeout)
+                token = callback_url.rpartition("/")[2]
+                answer = await _call(client, request, self._submit_timeout, self._api_key, token)
         except Exception as error:  # noqa: BLE001 - what has happened decides, whatever says so
             reason = _in_words(error, self._submit_timeout)
             return SubmitAmbiguous(reason) if wire.may_have_sent else SubmitNotSent(reason)
@@ -183,7 +187,7 @@ class Samsar:
                     params={"request_id": provider_request_id},
                     extensions={"trace": _Wire()},
                 )
-                answer = await _call(client, request, self._status_timeout)
+                answer = await _call(client, request, self._status_timeout, self._api_key)
         except Exception as error:  # noqa: BLE001 - whatever it is, no answer could be had
             return StatusUnavailable(_in_words(error, self._status_timeout))
         match answer.status_code:
@@ -240,10 +244,13 @@ class _Answer:
         return read_message(self.body or {}) or f"The provider answered {self.status_code}."
 
 
-async def _call(client: httpx.AsyncClient, request: httpx.Request, timeout: float) -> _Answer:
+async def _call(
+    client: httpx.AsyncClient, request: httpx.Request, timeout: float, *secrets: str
+) -> _Answer:
     """Send `request`, and read the answer within `timeout` seconds in all.
 
-    A status line that has come is an answer, even if its body breaks off.
+    A status line that has come is an answer, even if its body breaks off. Its texts go to users, so
+    `secrets` that it quotes are taken out.
 
     Raises:
         Exception: no status line came: httpx.HTTPError, TimeoutError, or what slips through them.
@@ -265,6 +272,9 @@ async def _call(client: httpx.AsyncClient, request: httpx.Request, timeout: floa
     finally:
         if response is not None:
             await response.aclose()
+    for secret in secrets:
+        if len(secret) >= _MIN_SECRET:
+            raw = raw.replace(secret.encode(), "…".encode())
     body: Mapping[str, Any] | None = None
     if not flaw:
         try:

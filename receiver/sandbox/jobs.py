@@ -71,16 +71,18 @@ class Jobs:
         """Begin a job, and send its callbacks in a task of its own."""
         made = MadeJob(self.stats.jobs, kind, job_input, webhook_url, self.clock.now())
         self.memory.remember(made)
-        return self._begin(made, self.clock.monotonic())
+        now = self.clock.monotonic()
+        return self._begin(made, made_at=now, sending_from=now)
 
     def recall(self) -> None:
         """Go on with the jobs of an earlier process. Callbacks that were due while nobody was there
         to send them are lost, as such are."""
         now, monotonic = self.clock.now(), self.clock.monotonic()
         for made in self.memory.jobs:
-            self._begin(made, monotonic - (now - made.made_at) / 1_000)
+            made_at = monotonic - (now - made.made_at) / 1_000
+            self._begin(made, made_at=made_at, sending_from=monotonic)
 
-    def _begin(self, made: MadeJob, made_at: float) -> SandboxJob:
+    def _begin(self, made: MadeJob, *, made_at: float, sending_from: float) -> SandboxJob:
         job = SandboxJob(
             ordinal=made.ordinal,
             kind=made.kind,
@@ -93,7 +95,8 @@ class Jobs:
         self._by_id[job.request_id] = job
         if job.webhook_url is not None:
             self._submissions_by_webhook[job.webhook_url] += 1
-            task = asyncio.create_task(self._send_callbacks(job, job.webhook_url))
+            sending = self._send_callbacks(job, job.webhook_url, sending_from)
+            task = asyncio.create_task(sending)
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
         return job
@@ -139,11 +142,10 @@ class Jobs:
         await asyncio.gather(*self._sending, return_exceptions=True)
         await self.http.aclose()
 
-    async def _send_callbacks(self, job: SandboxJob, webhook_url: str) -> None:
-        began = self.clock.monotonic()
+    async def _send_callbacks(self, job: SandboxJob, webhook_url: str, sending_from: float) -> None:
         for planned in job.fate.callbacks:
             due_at = job.made_at + planned.after
-            if due_at < began:
+            if due_at < sending_from:
                 continue  # nobody was there to send it
             # A sleep may end a hair early, and a status call must not contradict the callback.
             while (left := due_at - self.clock.monotonic()) > 0:

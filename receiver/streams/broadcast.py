@@ -1,92 +1,40 @@
 """Fan-out: an event is read once, encoded once, and the same bytes go to every reader.
 
-A reader costs no queue and is not woken for a delivery: while it keeps up, the channel of its user
-steps the ASGI `send` of its connection by hand. uvicorn's `send` ends at once where the socket
-takes the bytes, and waits before it writes anything where the client lags; a reader that lags is
-taken out of the channel, catches up from the store at its own pace in its own coroutine, and joins
-again. Nothing is buffered for it here.
+A reader costs no task, no queue, and no wake-up for a delivery: while it keeps up, the channel of
+its user writes straight to its connection. One that lags is taken out of the channel, catches up
+from the store at its own pace in its own coroutine, and joins again. Nothing is buffered for it
+here.
 """
 
 import asyncio
-import json
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, TypeAlias
+from itertools import takewhile
 
 from receiver.clock import Clock
 from receiver.metrics import Metrics
 from receiver.streams import frames
+from receiver.streams.frames import Frame
 from receiver.streams.hub import Hub, of_user
+from receiver.streams.reader import Reader
 from store.contract import Store
 from store.errors import StoreUnavailable
 from store.records import Event
 
-Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+PAGE = 32
+"""Events that are read from the store at once: about what a connection takes at once."""
+USERS_AT_ONCE = 32
+"""Users whose news are read from the store at once."""
+RECENT_BYTES = 64 * 1024
+"""What a channel keeps for those of its readers that catch up, so that one that joins finds no gap:
+what comes between two looks at the log."""
+BEAT_SECONDS = 0.05
+"""Heartbeats that are due so close together go in one turn."""
 
-PAGE = 100
-"""Events that are read from the store at once."""
-RECENT_EVENTS = 256
-RECENT_BYTES = 1024 * 1024
-"""What a channel keeps for all its readers together, so that one that joins finds no gap."""
-STALL_SECONDS = 60.0
-"""A reader whose socket takes nothing for so long is dropped; it resumes by its cursor."""
-
-
-class Reader:
-    """One open stream: what it wants, how far it is, and whether it has to be woken."""
-
-    def __init__(
-        self, send: Send, key_hash: str, user_id: int, job_id: str | None, position: int
-    ) -> None:
-        self.key_hash = key_hash
-        self.user_id = user_id
-        self.job_id = job_id
-        self.position = position
-        """The user's events up to here are written, or are no concern of this reader."""
-        self.ended = False
-        """Nothing more is to be written: client gone, key revoked, or shutting down."""
-        self._send = send
-        self._wake: asyncio.Future[None] | None = None
-
-    def wants(self, event: Event) -> bool:
-        """Whether the event is to be written, and was not yet."""
-        return event.cursor.seq > self.position and self.job_id in (None, event.job_id)
-
-    def wake(self) -> None:
-        """Let the reader's own coroutine look at what has changed."""
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
-
-    def end(self) -> None:
-        """Let the stream end."""
-        self.ended = True
-        self.wake()
-
-    async def woken(self) -> None:
-        """Wait until `wake` is called."""
-        self._wake = asyncio.get_running_loop().create_future()
-        try:
-            await self._wake
-        finally:
-            self._wake = None
-
-    async def write(self, body: bytes) -> None:
-        """Write at the client's pace. Raises TimeoutError where it takes nothing for too long."""
-        async with asyncio.timeout(STALL_SECONDS):
-            await self._send({"type": "http.response.body", "body": body, "more_body": True})
-
-    def push(self, body: bytes) -> bool:
-        """Write now if the client takes it now; False, with nothing written, where it lags."""
-        writing = self._send(
-            {"type": "http.response.body", "body": body, "more_body": True}
-        ).__await__()
-        try:
-            next(writing)
-        except StopIteration:
-            return True
-        writing.close()
-        return False
+_DONE = b'"done":true'
+"""In the event that ends a job (and perhaps, in a provider's result, elsewhere: whoever finds it
+looks at the job itself)."""
 
 
 class _Channel:
@@ -98,7 +46,7 @@ class _Channel:
         self.readers: set[Reader] = set()
         self.members = 0
         """Readers that are here or catching up: the channel lives while there are any."""
-        self._recent: deque[tuple[Event, bytes]] = deque()
+        self._recent: deque[tuple[Event, Frame]] = deque()
         self._recent_bytes = 0
         self._floor = position
         """Events up to here are not among the recent ones."""
@@ -106,9 +54,11 @@ class _Channel:
     def push(self, event: Event) -> int:
         """Give the event to every reader that wants it; how many took it."""
         frame = frames.update(event)
-        self._remember(event, frame)
+        give = self._give
+        taken = sum([give(reader, event, frame) for reader in tuple(self.readers)])
         self.position = event.cursor.seq
-        return sum(_give(reader, event, frame, self.readers) for reader in tuple(self.readers))
+        self._remember(event, frame)
+        return taken
 
     def join(self, reader: Reader) -> None:
         """Let the reader keep up, where it lacks nothing that is not recent.
@@ -120,28 +70,36 @@ class _Channel:
         self.readers.add(reader)
         for event, frame in self._recent:
             if reader in self.readers:
-                _give(reader, event, frame, self.readers)
+                self._give(reader, event, frame)
 
-    def _remember(self, event: Event, frame: bytes) -> None:
-        self._recent.append((event, frame))
-        self._recent_bytes += len(frame)
-        while len(self._recent) > RECENT_EVENTS or self._recent_bytes > RECENT_BYTES:
-            oldest, its_frame = self._recent.popleft()
-            self._recent_bytes -= len(its_frame)
-            self._floor = oldest.cursor.seq
+    def beat(self, reader: Reader) -> None:
+        """Give one reader its heartbeat."""
+        if not reader.push(frames.HEARTBEAT):
+            self._dismiss(reader)
 
-
-def _give(reader: Reader, event: Event, frame: bytes, readers: set[Reader]) -> bool:
-    """Push one event to one reader; one that lags, or whose job may be over, leaves and wakes."""
-    if not reader.wants(event):
-        return False
-    taken = reader.push(frame)
-    if taken:
-        reader.position = event.cursor.seq
-    if not taken or (reader.job_id is not None and json.loads(event.data)["done"]):
-        readers.discard(reader)
+    def _dismiss(self, reader: Reader) -> None:
+        self.readers.discard(reader)
         reader.wake()
-    return taken
+
+    def _give(self, reader: Reader, event: Event, frame: Frame) -> bool:
+        """Push one event to one reader; one that lags, or whose job may be over, leaves."""
+        if not reader.wants(event):
+            return False
+        taken = reader.push(frame)
+        if taken:
+            reader.position = event.cursor.seq
+        if not taken or (reader.job_id is not None and _DONE in event.data):
+            self._dismiss(reader)
+        return taken
+
+    def _remember(self, event: Event, frame: Frame) -> None:
+        self._recent.append((event, frame))
+        self._recent_bytes += len(frame.body)
+        everybody_is_here = self.members == len(self.readers)
+        while self._recent and (everybody_is_here or self._recent_bytes > RECENT_BYTES):
+            oldest, its_frame = self._recent.popleft()
+            self._recent_bytes -= len(its_frame.body)
+            self._floor = oldest.cursor.seq
 
 
 class Broadcast:
@@ -158,9 +116,11 @@ class Broadcast:
         self._heartbeat = heartbeat
         self._channels: dict[int, _Channel] = {}
         self._ringers: dict[int, Callable[[], None]] = {}
-        self._rung: set[int] = set()
+        self._rung: dict[int, float] = {}
+        """Users with something new, and since when."""
         self._bell = asyncio.Event()
-        self._readers: set[Reader] = set()
+        self._readers: dict[Reader, float] = {}
+        """With the time at which each gets its heartbeat, the next one first."""
         self.closing = False
         """Whether streams are being ended for shutdown."""
 
@@ -171,65 +131,73 @@ class Broadcast:
             reader.end()
 
     async def pump(self) -> None:
-        """Push what is new, user by user; runs as long as the service."""
+        """Push what is new; runs as long as the service."""
         while True:
             await self._bell.wait()
             self._bell.clear()
-            for user_id in tuple(self._rung):
-                channel = self._channels.get(user_id)
-                if channel is not None:
-                    await self._push_new(user_id, channel)
+            rung = [user_id for user_id in self._rung if user_id in self._channels]
+            for first in range(0, len(rung), USERS_AT_ONCE):
+                some = rung[first : first + USERS_AT_ONCE]
+                ends = await asyncio.gather(*map(self._push_new, some), return_exceptions=True)
+                for failure in filter(None, ends):
+                    raise failure
 
     async def beat(self) -> None:
-        """Once a heartbeat: a comment line to every reader, and an end to those of revoked keys."""
+        """A comment line to every reader once a heartbeat, and an end to those of revoked keys.
+
+        Each has its own time, counted from when it came, so that a thousand are no burst.
+        """
+        shortest = min(self._heartbeat, BEAT_SECONDS)
         while True:
-            await self._clock.sleep(self._heartbeat)
-            for key_hash in {reader.key_hash for reader in self._readers}:
+            now = self._clock.monotonic()
+            first = next(iter(self._readers.values()), now + self._heartbeat)
+            await self._clock.sleep(max(first - now, shortest))
+            due = self._due_for_heartbeat()
+            for key_hash in {reader.key_hash for reader in due}:
                 key = await self._store.keys.find(key_hash)
                 if key is None or key.revoked_at is not None:
-                    for reader in self._readers:
+                    for reader in due:
                         if reader.key_hash == key_hash:
                             reader.end()
-            for channel in tuple(self._channels.values()):
-                for reader in tuple(channel.readers):
-                    if not reader.push(frames.HEARTBEAT):
-                        channel.readers.discard(reader)
-                        reader.wake()
+            for reader in due:
+                channel = self._channels.get(reader.user_id)
+                # One that catches up is written to anyhow.
+                if channel is not None and reader in channel.readers:
+                    channel.beat(reader)
 
-    async def follow(self, reader: Reader, finished: Callable[[], Awaitable[bool]]) -> None:
-        """Write every event after the reader's position until `finished`, or until it is ended.
+    async def follow(self, reader: Reader, farewell: Callable[[], Awaitable[bytes | None]]) -> None:
+        """Write every event after the reader's position, until its end.
 
-        `finished` is asked whenever the reader has every stored event; true ends the stream.
-        Raises TimeoutError where the client has taken nothing for too long.
+        `farewell` gives the last words of a stream to which nothing will be added any more, None
+        while something may. It is asked before each look at the log, so what led to the end is
+        written before it. Raises TimeoutError where the client has taken nothing for too long.
         """
-        self._readers.add(reader)
+        self._expect_heartbeat(reader)
         self._metrics.streams_open.inc()
         try:
             channel = await self._enter(reader.user_id)
             try:
-                await self._follow(reader, channel, finished)
+                await self._follow(reader, channel, farewell)
             finally:
                 self._leave(reader, channel)
         finally:
             self._metrics.streams_open.dec()
-            self._readers.discard(reader)
+            del self._readers[reader]
 
     async def _follow(
-        self, reader: Reader, channel: _Channel, finished: Callable[[], Awaitable[bool]]
+        self, reader: Reader, channel: _Channel, farewell: Callable[[], Awaitable[bytes | None]]
     ) -> None:
         while not self._is_over(reader):
             # An empty write waits until the client takes bytes, before any are fetched for it.
             await reader.write(b"")
             pushed = channel.position
-            page = await self._page(reader)
-            if page:
-                await reader.write(b"".join(map(frames.update, page)))
-                self._metrics.stream_events.inc(len(page))
-                reader.position = page[-1].cursor.seq
+            last_words = await farewell()
+            if await self._catch_up(reader):
                 continue
-            # The page was read after `pushed`: up to there nothing is missing.
+            # The log was read after `pushed`: up to there nothing is missing.
             reader.position = max(reader.position, pushed)
-            if await finished():
+            if last_words is not None:
+                await reader.write(last_words)
                 return
             channel.join(reader)
             if reader in channel.readers and not self._is_over(reader):
@@ -239,10 +207,34 @@ class Broadcast:
     def _is_over(self, reader: Reader) -> bool:
         return reader.ended or self.closing
 
-    async def _page(self, reader: Reader) -> list[Event]:
+    def _expect_heartbeat(self, reader: Reader) -> None:
+        self._readers.pop(reader, None)
+        self._readers[reader] = self._clock.monotonic() + self._heartbeat
+
+    def _due_for_heartbeat(self) -> list[Reader]:
+        """The readers whose time has come; each is given its next one."""
+        now = self._clock.monotonic()
+        due = list(takewhile(lambda reader: self._readers[reader] <= now, self._readers))
+        for reader in due:
+            self._expect_heartbeat(reader)
+        return due
+
+    async def _catch_up(self, reader: Reader) -> bool:
+        """Write of the log's next page what the client takes now; whether there was a page.
+
+        The rest is forgotten, and read again when there is room for it: a reader that stalls holds
+        no page.
+        """
         if reader.job_id is None:
-            return await self._store.events.after_for_user(reader.user_id, reader.position, PAGE)
-        return await self._store.events.after_for_job(reader.job_id, reader.position, PAGE)
+            page = await self._store.events.after_for_user(reader.user_id, reader.position, PAGE)
+        else:
+            page = await self._store.events.after_for_job(reader.job_id, reader.position, PAGE)
+        for event in page:
+            if not reader.push(frames.update(event)):
+                break
+            reader.position = event.cursor.seq
+            self._metrics.stream_events.inc()
+        return bool(page)
 
     async def _enter(self, user_id: int) -> _Channel:
         if user_id not in self._channels:
@@ -262,23 +254,24 @@ class Broadcast:
         if channel.members == 0:
             del self._channels[reader.user_id]
             self._hub.remove(of_user(reader.user_id), self._ringers.pop(reader.user_id))
-            self._rung.discard(reader.user_id)
+            self._rung.pop(reader.user_id, None)
 
     def _ring(self, user_id: int) -> None:
-        self._rung.add(user_id)
+        self._rung.setdefault(user_id, self._clock.monotonic())
         self._bell.set()
 
-    async def _push_new(self, user_id: int, channel: _Channel) -> None:
-        """Push what the log holds after the channel's place."""
-        self._rung.discard(user_id)
+    async def _push_new(self, user_id: int) -> None:
+        """Push what the log holds after the place of the user's channel."""
+        channel, rung_at = self._channels.get(user_id), self._rung.pop(user_id, None)
+        if channel is None or rung_at is None:
+            return
         try:
             while page := await self._store.events.after_for_user(user_id, channel.position, PAGE):
                 for event in page:
                     written = channel.push(event)
                     if written:
                         self._metrics.stream_events.inc(written)
-                        lag = max(0, self._clock.now() - event.at) / 1_000
-                        self._metrics.stream_lag.observe(lag)
+                        self._metrics.stream_lag.observe(self._clock.monotonic() - rung_at)
         except StoreUnavailable:
             self._ring(user_id)
             raise

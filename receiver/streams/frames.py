@@ -5,15 +5,33 @@ past events that it has not seen. Data is one line of ASCII JSON, so whatever a 
 line's end, it cannot cut it.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from receiver.domain.announcements import compact_json
 from store.records import Cursor, Event, Job
 
-HEARTBEAT = b":\n\n"
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What every reader gets alike, encoded once."""
+
+    body: bytes
+    chunk: bytes
+    """The body as a chunk of HTTP/1.1 (RFC 9112, 7.1)."""
+
+
+def frame(body: bytes) -> Frame:
+    """The frame of a body that is not empty."""
+    return Frame(body, b"%x\r\n%b\r\n" % (len(body), body))
+
+
+HEARTBEAT = frame(b":\n\n")
 RESET = b"event: reset\ndata: {}\n\n"
 
 _MAX_CURSOR = 64
+_MAX_DIGITS = 18
+"""Of a count: any of so many fits the 64 bits that a store has for it."""
 
 
 def retry(milliseconds: int) -> bytes:
@@ -21,9 +39,10 @@ def retry(milliseconds: int) -> bytes:
     return b"retry: %d\n\n" % milliseconds
 
 
-def update(event: Event) -> bytes:
+def update(event: Event) -> Frame:
     """One stored event."""
-    return b"event: update\nid: %s\ndata: %s\n\n" % (str(event.cursor).encode(), event.data)
+    cursor = str(event.cursor).encode()
+    return frame(b"event: update\nid: %s\ndata: %s\n\n" % (cursor, event.data))
 
 
 def snapshot(cursor: Cursor, document: dict[str, Any]) -> bytes:
@@ -41,5 +60,6 @@ def done(job: Job) -> bytes:
 def read_cursor(text: str) -> Cursor | None:
     """The cursor in a `Last-Event-ID`, None where it is none of ours."""
     count, dot, nonce = text.partition(".")
-    known = dot and nonce and count.isascii() and count.isdecimal() and len(text) <= _MAX_CURSOR
+    number = count.isascii() and count.isdecimal() and len(count) <= _MAX_DIGITS
+    known = dot and nonce and number and len(text) <= _MAX_CURSOR
     return Cursor(int(count), nonce) if known else None

@@ -39,6 +39,7 @@ class Poller:
         self._holder = holder
         self._pace = Pace(rate)
         self._flight = Flight(at_once)
+        self._asking: set[str] = set()
         self._breakers = {name: Breaker() for name in core.providers}
 
     async def run_once(self) -> int:
@@ -76,10 +77,14 @@ class Poller:
             return 0
         now = clock.now()
         jobs = await self._core.store.jobs.lease_due(lane, now, now + LEASE, self._holder, room)
-        for job in jobs:
+        # Whatever changes a job ends the hold on it, so one can come here while it is being asked
+        # about. There is one call at a time for a job: the end of that one lets go of it again.
+        fresh = [job for job in jobs if job.id not in self._asking]
+        for job in fresh:
             self._pace.take(clock.monotonic())
+            self._asking.add(job.id)
             self._flight.begin(self._poll(job), f"poll {job.id}")
-        return len(jobs)
+        return len(fresh)
 
     async def _poll(self, job: Job) -> None:
         if job.provider_request_id is None:
@@ -94,6 +99,8 @@ class Poller:
         except asyncio.CancelledError:
             await self._core.store.jobs.release(self._holder, [job.id])
             raise
+        finally:
+            self._asking.discard(job.id)
 
     async def _ask(self, job: Job, provider_request_id: str) -> StatusAnswer:
         provider = self._core.providers.get(job.provider)

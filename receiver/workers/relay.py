@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 
 from receiver.actions.core import Core
 from receiver.domain.relay import HostGate, after_attempt
 from receiver.streams.hub import Hub, Queue
+from receiver.webhooks.delivery import Attempt as Made
 from receiver.webhooks.delivery import Courier
 from receiver.webhooks.signing import sign
 from receiver.workers.worker import Flight
@@ -15,6 +16,16 @@ from store.records import Attempt, Delivery, Millis, User
 AT_ONCE = 64
 PER_USER = 16
 PER_HOST = 4
+UNPROVEN_AT_ONCE = 48
+UNPROVEN_PER_USER = 12
+"""What hosts without an answer to their last attempt, or yet, may take of these places: one that
+hangs holds its place for the whole timeout. The rest is for hosts that answer."""
+UNPROVEN_FIRST = 8
+"""A part of that rest, for users who have nothing at such a host under way."""
+UNPROVEN_PER_PASS = 8
+UNPROVEN_PAUSE: Millis = 1_000
+"""How long a message waits that was leased and found no such place."""
+HOSTS_REMEMBERED = 4_096
 LEASE_SLACK: Millis = 15_000
 """What a lease outlasts the longest attempt by."""
 DRAIN_SECONDS = 5.0
@@ -50,32 +61,45 @@ class Relay:
         self._flight = Flight(AT_ONCE)
         self._hosts: Counter[str] = Counter()
         self._users: Counter[int] = Counter()
+        self._unproven: Counter[int] = Counter()
+        """By user: attempts under way at hosts that are not proven."""
+        self._answered: dict[str, bool] = {}
+        """By host: whether the last attempt had an answer; not there before the first."""
         self._gates: dict[str, HostGate] = {}
 
     async def run_once(self) -> int:
-        """Begin the attempts that are due and have a free place; how many."""
-        if not self._flight.free:
-            return 0
+        """Begin the attempts that are due and have a free place; how many were looked at."""
+        # Whoever stands still after this for longer has lost the lease before the attempt ends.
+        begin_by = self._core.clock.now() + LEASE_SLACK
+        unproven = {host for host, answered in self._answered.items() if not answered}
+        looked_at = await self._begin(await self._lease(self._flight.free, unproven), begin_by)
+        if unproven:
+            # After the others, and a few at a time: an attempt is work, whatever comes of it.
+            room = min(self._flight.free, UNPROVEN_AT_ONCE - self._unproven.total())
+            leased = await self._lease(min(room, UNPROVEN_PER_PASS), set())
+            looked_at += await self._begin(leased, begin_by)
+        self._core.metrics.relay_hosts_open.set(sum(gate.held for gate in self._gates.values()))
+        return looked_at
+
+    async def _lease(self, limit: int, without: Set[str]) -> list[Delivery]:
+        """Take what is due, but for these hosts and those that are held back."""
+        if limit <= 0:
+            return []
         now = self._core.clock.now()
         busy = Counter(self._hosts)
         for host, gate in self._gates.items():
-            busy[host] = max(busy[host], busy[host] + PER_HOST - gate.places(now, PER_HOST))
-        leased = await self._core.store.deliveries.lease(
+            busy[host] += PER_HOST - gate.places(now, PER_HOST)
+        busy.update(dict.fromkeys(without, PER_HOST))
+        return await self._core.store.deliveries.lease(
             now,
             now + int(self._timeout * 1_000) + LEASE_SLACK,
             self._holder,
-            limit=self._flight.free,
+            limit=limit,
             per_host=PER_HOST,
             per_user=PER_USER,
             busy_hosts=busy,
             busy_users=self._users,
         )
-        for delivery in leased:
-            self._hosts[delivery.host] += 1
-            self._users[delivery.user_id] += 1
-            self._flight.begin(self._attempt(delivery), f"relay {delivery.id}")
-        self._core.metrics.relay_hosts_open.set(sum(gate.held for gate in self._gates.values()))
-        return len(leased)
 
     async def idle(self) -> None:
         due = await self._core.store.deliveries.next_due()
@@ -94,32 +118,64 @@ class Relay:
         """Wait for every attempt that has begun."""
         await self._flight.drain()
 
-    async def _attempt(self, delivery: Delivery) -> None:
+    async def _begin(self, leased: Sequence[Delivery], begin_by: Millis) -> int:
+        """Begin the attempts whose hosts have a place, and put the others off; how many in all."""
+        surplus = []
+        for delivery in leased:
+            proven = self._answered.setdefault(delivery.host, False)
+            if proven or self._has_place(delivery.user_id):
+                self._hosts[delivery.host] += 1
+                self._users[delivery.user_id] += 1
+                self._unproven[delivery.user_id] += not proven
+                attempt = self._attempt(delivery, proven, begin_by)
+                self._flight.begin(attempt, f"relay {delivery.id}")
+            else:
+                surplus.append(delivery.id)
+        if surplus:
+            until = self._core.clock.now() + UNPROVEN_PAUSE
+            await self._core.store.deliveries.postpone(self._holder, surplus, until)
+        return len(leased)
+
+    def _has_place(self, user_id: int) -> bool:
+        """Whether one more attempt of the user's may begin at a host that is not proven."""
+        mine, all_ = self._unproven[user_id], self._unproven.total()
+        if not mine:
+            return all_ < UNPROVEN_AT_ONCE + UNPROVEN_FIRST
+        return mine < UNPROVEN_PER_USER and all_ < UNPROVEN_AT_ONCE
+
+    async def _attempt(self, delivery: Delivery, proven: bool, begin_by: Millis) -> None:
+        began = self._core.clock.now()
         try:
-            user = await self._core.store.keys.user(delivery.user_id)
-            if user is not None:
-                await self._send(delivery, user)
+            made = await self._send(delivery, began, begin_by)
         finally:
+            # Free before the outcome is on disk: what counts is connections, and the job's next
+            # message waits for that anyway.
             self._hosts[delivery.host] -= 1
             self._users[delivery.user_id] -= 1
-            self._hosts += Counter()  # drops what has come to zero
-            self._users += Counter()
+            self._unproven[delivery.user_id] -= not proven
+            for places in (self._hosts, self._users, self._unproven):
+                places += Counter()  # drops what has come to zero
             self._bell.ring()
+        if made is not None:
+            await self._settle(delivery, began, made)
 
-    async def _send(self, delivery: Delivery, user: User) -> None:
-        began = self._core.clock.now()
+    async def _send(self, delivery: Delivery, began: Millis, begin_by: Millis) -> Made | None:
+        user = await self._core.store.keys.user(delivery.user_id)
+        if user is None or self._core.clock.now() > begin_by:
+            return None
         headers = sign(_secrets(user, began), delivery.id, began, delivery.body)
         headers |= {"content-type": "application/json", "user-agent": "receiver"}
         made = await self._courier.deliver(delivery.url, headers, delivery.body, self._timeout)
+        self._judge_host(delivery.host, self._core.clock.now(), made)
+        return made
 
-        now = self._core.clock.now()
-        self._judge_host(delivery.host, now, made.connect_failure)
+    async def _settle(self, delivery: Delivery, began: Millis, made: Made) -> None:
         after = after_attempt(
             made.status_code,
             made.retry_after_ms,
             delivery.step,
             self._schedule,
-            now,
+            self._core.clock.now(),
             self._chance(),
         )
         outcome = after.state if made.status_code or made.error is None else "no_answer"
@@ -143,8 +199,11 @@ class Relay:
             )
         )
 
-    def _judge_host(self, host: str, now: Millis, connect_failure: bool) -> None:
-        if connect_failure:
+    def _judge_host(self, host: str, now: Millis, made: Made) -> None:
+        if len(self._answered) >= HOSTS_REMEMBERED:
+            self._answered.clear()
+        self._answered[host] = made.status_code is not None
+        if made.connect_failure:
             self._gates.setdefault(host, HostGate()).failed(now)
         else:
             self._gates.pop(host, None)

@@ -5,6 +5,7 @@ observation, and is taken whatever has become of the lease meanwhile.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import structlog
@@ -99,21 +100,23 @@ class Submitter:
         try:
             begun = await self._begin(job)
         except asyncio.CancelledError:
-            await self._tell(job, SubmitNotSent("the service stopped before it was sent"))
+            await self._tell_once(job, SubmitNotSent("the service stopped before it was sent"))
             raise
         if not begun:
             return
         try:
             answer = await self._answer(job)
         except asyncio.CancelledError:
-            await self._tell(job, SubmissionInterrupted("the service stopped meanwhile"))
+            await self._tell_once(job, SubmissionInterrupted("the service stopped meanwhile"))
             raise
         outcome = type(answer).__name__
         self._core.metrics.submissions.labels(job.provider, outcome).inc()
         log.info("submission ended", job=job.id, outcome=outcome)
         if isinstance(answer, SubmitNotSent) and answer.retry_after is not None:
             until = self._core.clock.now() + answer.retry_after
-            await self._core.store.jobs.hold_submissions(job.provider, until)
+            await self._until_stored(
+                lambda: self._core.store.jobs.hold_submissions(job.provider, until)
+            )
         await self._tell(job, answer)
 
     async def _begin(self, job: Job) -> bool:
@@ -133,7 +136,10 @@ class Submitter:
         provider = self._core.providers.get(job.provider)
         if provider is None:
             return SubmitNotSent(f"no provider {job.provider} runs here")
-        body_input = await self._core.store.jobs.input_of(job.id)
+        try:
+            body_input = await self._core.store.jobs.input_of(job.id)
+        except StoreUnavailable as error:
+            return SubmitNotSent(f"the job could not be read: {error}")
         try:
             return await provider.submit(job.kind, body_input, self._callback_address(job))
         except Exception as error:
@@ -141,12 +147,22 @@ class Submitter:
             log.error("a provider failed", job=job.id, exc_info=error)
             return SubmitAmbiguous(f"the adapter failed: {type(error).__name__}")
 
-    async def _tell(self, job: Job, answer: SubmitAnswer | SubmissionInterrupted) -> None:
-        """An answer is worth money: it is told until it is stored."""
+    async def _tell_once(self, job: Job, answer: SubmitAnswer | SubmissionInterrupted) -> None:
+        """At shutdown nobody waits for the store: what is not written, the next start recovers."""
+        try:
+            await observe_job(self._core, job.id, answer)
+        except StoreUnavailable as error:
+            log.warning("a submission ends without the store", job=job.id, why=str(error))
+
+    async def _tell(self, job: Job, answer: SubmitAnswer) -> None:
+        await self._until_stored(lambda: observe_job(self._core, job.id, answer))
+
+    async def _until_stored(self, write: Callable[[], Awaitable[object]]) -> None:
+        """An answer is worth money: what follows from it is written until it is stored."""
         while True:
             try:
-                await observe_job(self._core, job.id, answer)
+                await write()
                 return
             except StoreUnavailable as error:
-                log.warning("a submission's answer waits for the store", job=job.id, why=str(error))
+                log.warning("a submission's answer waits for the store", why=str(error))
                 await self._core.clock.sleep(STORE_RETRY_SECONDS)

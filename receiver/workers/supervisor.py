@@ -40,7 +40,16 @@ class Supervisor:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(worker.stop() for worker in self._workers))
+        await asyncio.gather(*map(self._stop, self._workers))
+
+    async def _stop(self, worker: Worker) -> None:
+        """One that cannot end cleanly takes no time from the others: a start recovers from it."""
+        try:
+            await worker.stop()
+        except StoreUnavailable as error:
+            log.warning("worker ends without the store", worker=worker.name, reason=str(error))
+        except Exception as error:
+            log.error("worker failed to end", worker=worker.name, exc_info=error)
 
     async def _keep_running(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         shortest, longest = RESTART_SECONDS

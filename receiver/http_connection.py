@@ -1,0 +1,212 @@
+"""One connection of a client, with bounds on what uvicorn leaves unbounded: heads and silence.
+
+uvicorn collects a request's head, and the trailers of a chunked body, for as long as they come, and
+waits for them for ever. What is refused here never was a whole request, so the application does not
+see it; the answer has the application's shape all the same.
+"""
+
+import asyncio
+import json
+import resource
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+HEAD_BYTES: Final = 64 * 1024
+"""The longest head that is read at all. (The application refuses shorter ones, in its own name.)"""
+FRAMING_BYTES: Final = 8 * 1024 * 1024
+"""What a body's chunk sizes, extensions and trailers may come to."""
+HEAD_SECONDS: Final = 15.0
+"""How long a head may take, from its first byte; for a connection's first, from connecting."""
+UNREAD_SECONDS: Final = 60.0
+"""How long a whole request may take; longer than the application waits for a body, so that it is
+the application that answers. What is left is the body of a request that was answered without it."""
+QUIET_SECONDS: Final = 5.0
+"""How long the rest of such a body is waited for while nothing of it comes. It is read and dropped,
+since a connection that is closed with bytes unread is reset, and its client loses the answer."""
+STALLED_SECONDS: Final = 60.0
+"""How long a client may take nothing of an answer that waits for it in memory."""
+LOOK_SECONDS: Final = 1.0
+"""How often connections are looked at, and so how exact these times are."""
+SPARE_FILES: Final = 256
+"""Open files that connections leave to the database, the provider and the relays."""
+MOST_FILES: Final = 65_536
+CONNECTION: Final = "receiver.connection"
+"""The extension of a request's scope that is the connection itself (see `GuardedConnection`)."""
+
+
+class GuardedConnection(HttpToolsProtocol):
+    """uvicorn's connection; `watch_connections` ends it when it is too slow.
+
+    For an answer that goes on for long there is a way past ASGI, whose `send` takes two coroutines
+    and a message for each piece, and whose `receive` takes a task to hear that the client has gone:
+    `push`, and `when_lost`.
+    """
+
+    _lost = False
+    _on_lost: Callable[[], None] | None = None
+    _awaited_since: float | None = None
+    """Loop time since which a request is incomplete; None where the next has not begun."""
+    _begun = False
+    """Whether a request has come as far as the application."""
+    _in_head = True
+    _framing = 0
+    """Bytes of the request so far, but for its body's content."""
+    _heard_at: float | None = None
+    """When the rest of a body last came whose request was answered; None where there is none."""
+    _unsent = (0, 0.0)
+    """Bytes that wait for the client, and the loop time at which they were last seen to shrink."""
+
+    # As uvicorn narrows it: a server's transport is one that reads and writes.
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_request()
+        if len(self.connections) > most_connections():
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._lost = True
+        if self._on_lost is not None:
+            self._on_lost()
+
+    def when_lost(self, call: Callable[[], None]) -> None:
+        """Call once the connection is lost: now, where it is already."""
+        if self._lost:
+            call()
+        self._on_lost = call
+
+    def push(self, chunk: bytes) -> bool:
+        """Write a chunk of the answer under way, which must be a chunked one; False, and nothing is
+        written, while the client does not take what it was sent before."""
+        if self.flow.write_paused:
+            return False
+        if not self.transport.is_closing():
+            self.transport.write(chunk)
+        return True
+
+    def data_received(self, data: bytes) -> None:
+        self._framing += len(data)
+        if self._heard_at is not None:
+            self._heard_at = self.loop.time()
+        super().data_received(data)
+        if self._framing > (HEAD_BYTES if self._in_head else FRAMING_BYTES):
+            self._refuse(431, "head_too_large", "The head of the request is too large.")
+        elif self._awaited_since is None and self.cycle.response_complete:
+            # uvicorn has stopped its keep-alive timer, and nothing that came begins a request: the
+            # rest of a body that was not waited for, or blank lines.
+            self._framing = 0
+            self._await_request()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        # As the type has it, an extension is a dictionary; ASGI leaves it to the server.
+        self.scope["extensions"] = {CONNECTION: self}  # type: ignore[dict-item]
+        self._await_request()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._begun = True
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._framing -= len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._awaited_since = self._heard_at = None
+        self._framing = 0
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        if self._awaited_since is not None and not self._in_head:
+            self._heard_at = self.loop.time()
+        super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(400, "malformed_request", msg)
+
+    def end_if_slow(self, now: float) -> None:
+        """End the connection where its client takes too long; `now` in loop time."""
+        if self.flow.write_paused:
+            waiting = self.transport.get_write_buffer_size()
+            last, since = self._unsent
+            if not last or waiting < last:
+                self._unsent = (waiting, now)
+            elif now - since > STALLED_SECONDS:
+                self.transport.abort()
+        else:
+            self._unsent = (0, now)
+        if self._awaited_since is None:
+            return
+        waited = now - self._awaited_since
+        if self._in_head and waited > HEAD_SECONDS:
+            if self._framing:
+                self._refuse(408, "head_too_slow", "The head of the request took too long.")
+            else:
+                self.transport.close()
+        elif waited > UNREAD_SECONDS or self._is_quiet(now):
+            self.transport.abort()
+
+    def _is_quiet(self, now: float) -> bool:
+        return self._heard_at is not None and now - self._heard_at > QUIET_SECONDS
+
+    def _await_request(self) -> None:
+        self._in_head = True
+        self._awaited_since = self.loop.time()
+
+    def _refuse(self, status: int, code: str, detail: str) -> None:
+        if self.transport.is_closing():
+            return
+        if self._begun and not self.cycle.response_complete:
+            # An answer is under way, and this one would stand in the middle of it.
+            self.transport.abort()
+            return
+        content = refusal(status, code, detail)
+        self.transport.write(
+            STATUS_LINE[status]
+            + b"content-type: application/problem+json\r\n"
+            + b"content-length: %d\r\nconnection: close\r\n\r\n" % len(content)
+            + content
+        )
+        self.transport.close()
+
+
+def refusal(status: int, code: str, detail: str) -> bytes:
+    """The body of an answer that is an error, as the application shapes them."""
+    title = STATUS_LINE[status].partition(b" ")[2].partition(b" ")[2].strip().decode()
+    document = {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "message": detail,
+        "code": code,
+    }
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+async def watch_connections(connections: Iterable[Any]) -> None:
+    """End slow connections, for ever. They are looked through now and then: a
+    timer for each request would cost more than all of this together."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        now = loop.time()
+        for connection in list(connections):
+            connection.end_if_slow(now)
+
+
+def most_connections() -> int:
+    """How many connections there may be at once; one more is closed as it comes."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(files - SPARE_FILES, files // 2)
+
+
+def allow_many_connections() -> None:
+    """Raise this process's limit of open files to what the system lets it have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,52 @@
+"""Services and their surroundings, all real, each on a port of its own."""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from tests.http_api.scripted_provider import ScriptedProvider, scripted_provider
+from tests.service import RunningService, running_service
+
+Start = Callable[..., Awaitable[RunningService]]
+
+
+@pytest.fixture
+async def start(tmp_path: Path) -> AsyncIterator[Start]:
+    """Starts a service by the given settings; each has a database of its own."""
+    async with AsyncExitStack() as stack:
+        count = 0
+
+        async def start(**given: Any) -> RunningService:
+            nonlocal count
+            count += 1
+            folder = tmp_path / f"service-{count}"
+            folder.mkdir()
+            return await stack.enter_async_context(running_service(folder, **given))
+
+        yield start
+
+
+@pytest.fixture
+async def provider(start: Start) -> AsyncIterator[ScriptedProvider]:
+    """It ends before the services do, and with it the calls that it has left without an answer."""
+    async with scripted_provider() as provider:
+        yield provider
+
+
+@pytest.fixture
+async def service(provider: ScriptedProvider, start: Start) -> RunningService:
+    """A service in front of the scripted provider."""
+    return await start(**provider.settings())
+
+
+@pytest.fixture(autouse=True)
+def quiet_log() -> Iterator[None]:
+    """A failure is shown with the service's warnings, and not with each of its requests."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    yield
+    structlog.reset_defaults()

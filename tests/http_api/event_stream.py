@@ -1,0 +1,94 @@
+"""A reader of event streams that sees every byte: frames as they came, comments included."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from tests.service import PATIENCE
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One block of a stream, up to its empty line."""
+
+    raw: bytes
+
+    def field(self, name: bytes) -> str | None:
+        for line in self.raw.split(b"\n"):
+            if line.startswith(name + b": "):
+                return line.removeprefix(name + b": ").decode("ascii")
+        return None
+
+    @property
+    def event(self) -> str | None:
+        return self.field(b"event")
+
+    @property
+    def id(self) -> str | None:
+        return self.field(b"id")
+
+    @property
+    def data(self) -> Any:
+        text = self.field(b"data")
+        return None if text is None else json.loads(text)
+
+
+class EventStream:
+    """An open stream."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.response = response
+        self._chunks = response.aiter_raw()
+        self._buffer = b""
+
+    async def next(self) -> Frame | None:
+        """The next frame; None at the clean end of the stream."""
+        async with asyncio.timeout(PATIENCE):
+            while b"\n\n" not in self._buffer:
+                try:
+                    self._buffer += await anext(self._chunks)
+                except StopAsyncIteration:
+                    assert not self._buffer, f"the stream ended within a frame: {self._buffer!r}"
+                    return None
+        raw, _, self._buffer = self._buffer.partition(b"\n\n")
+        return Frame(raw)
+
+    async def until(self, enough: Callable[[Frame], bool]) -> list[Frame]:
+        """Frames up to and with the first that is enough; all of them where the stream ends."""
+        frames = []
+        while (frame := await self.next()) is not None:
+            frames.append(frame)
+            if enough(frame):
+                break
+        return frames
+
+    async def rest(self) -> list[Frame]:
+        """Every frame up to the end."""
+        return await self.until(lambda _: False)
+
+    async def events(self, count: int) -> list[Frame]:
+        """The next so many frames that are events."""
+        frames: list[Frame] = []
+        while len(frames) < count:
+            frame = await self.next()
+            assert frame is not None, f"the stream ended after {frames}"
+            if frame.event:
+                frames.append(frame)
+        return frames
+
+
+@asynccontextmanager
+async def event_stream(
+    client: httpx.AsyncClient, path: str, cursor: str | None = None, **headers: str
+) -> AsyncIterator[EventStream]:
+    """Open a stream, resumed after `cursor` where one is given."""
+    if cursor is not None:
+        headers["Last-Event-ID"] = cursor
+    async with client.stream("GET", path, headers=headers) as response:
+        assert response.status_code == 200, await response.aread()
+        yield EventStream(response)

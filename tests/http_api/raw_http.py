@@ -1,0 +1,79 @@
+"""Requests byte by byte, for what no client library would send."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.service import PATIENCE
+
+
+@dataclass(frozen=True)
+class RawAnswer:
+    """One answer, taken apart."""
+
+    status_code: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class RawConnection:
+    """A connection to a service."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def send(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def answer(self) -> RawAnswer:
+        """Read one answer, of a stated length."""
+        async with asyncio.timeout(PATIENCE):
+            head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            status_line, *lines = head.strip().split("\r\n")
+            headers = {
+                name.lower(): value.strip()
+                for name, _, value in (line.partition(":") for line in lines)
+            }
+            body = await self._reader.readexactly(int(headers.get("content-length", "0")))
+        return RawAnswer(int(status_line.split()[1]), headers, body)
+
+    async def read_some(self) -> bytes:
+        """Whatever comes next."""
+        return await self._reader.read(2**16)
+
+    async def ended(self) -> bool:
+        """Whether the other side closes, with nothing more to say."""
+        async with asyncio.timeout(PATIENCE):
+            try:
+                return await self._reader.read(1) == b""
+            except ConnectionError:
+                return True
+
+
+@asynccontextmanager
+async def raw_connection(url: str) -> AsyncIterator[RawConnection]:
+    """Connect to the service at `url`; hang up when the block is left."""
+    parts = urlsplit(url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    try:
+        yield RawConnection(reader, writer)
+    finally:
+        writer.transport.abort()
+
+
+def request_bytes(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
+    """A request of HTTP/1.1; an underscore in a header's name is a hyphen."""
+    lines = [f"{method} {path} HTTP/1.1", "Host: test"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    if body and not {"Content_Length", "Transfer_Encoding"} & headers.keys():
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body

@@ -1,0 +1,168 @@
+"""A provider on a port of its own that answers as a test says, and keeps what it was asked."""
+
+import asyncio
+import itertools
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from receiver.http_server import listen, origin, serving
+from tests.service import eventually
+
+API_KEY = "operator-key"
+
+
+@dataclass
+class Submission:
+    """One call of `create_movie` or `create_narrative`, as it came."""
+
+    kind: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+    @property
+    def webhook_url(self) -> str:
+        return str(self.body["webhookUrl"])
+
+
+Submit = Callable[[Submission], Awaitable[Response]]
+Status = Callable[[str], Awaitable[Response]]
+
+
+@dataclass
+class ScriptedProvider:
+    """Accepts every job as `up-1`, `up-2` …, which are PENDING for ever, until told otherwise."""
+
+    base_url: str = ""
+    submissions: list[Submission] = field(default_factory=list)
+    status_calls: list[str] = field(default_factory=list)
+    states: defaultdict[str, dict[str, Any]] = field(
+        default_factory=lambda: defaultdict(lambda: {"status": "PENDING"})
+    )
+    """By the provider's id: the body of the next status answers."""
+    submit: Submit | None = None
+    """Answers submissions in place of the default."""
+    status: Status | None = None
+    """Answers status calls in place of `states`."""
+    _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def settings(self) -> dict[str, Any]:
+        """What points a service here. Polls come late, so that a test alone moves its jobs."""
+        return {
+            "provider": "samsar",
+            "samsar_base_url": self.base_url,
+            "samsar_api_key": API_KEY,
+            "poll_first": 60,
+            "poll_min": 60,
+            "poll_max": 120,
+            "poll_rate": 200,
+        }
+
+    def accept(self) -> Response:
+        """The answer to a submission that is taken, with the next id."""
+        return JSONResponse({"request_id": f"up-{next(self._ids)}"})
+
+    async def submitted(self, count: int = 1) -> Submission:
+        """Wait for that many submissions; the last of them."""
+
+        async def look() -> int:
+            return len(self.submissions)
+
+        await eventually(look, lambda seen: seen >= count, f"submission {count}")
+        return self.submissions[count - 1]
+
+    async def asked(self, count: int = 1) -> None:
+        """Wait for that many status calls."""
+
+        async def look() -> int:
+            return len(self.status_calls)
+
+        await eventually(look, lambda seen: seen >= count, f"status call {count}")
+
+    async def answer_submission(self, request: Request) -> Response:
+        submission = Submission(
+            request.url.path.rpartition("/")[2], dict(request.headers), await request.json()
+        )
+        self.submissions.append(submission)
+        if self.submit is None:
+            return self.accept()
+        return await _while_connected(request, self.submit(submission))
+
+    async def answer_status(self, request: Request) -> Response:
+        request_id = request.query_params["request_id"]
+        self.status_calls.append(request_id)
+        if self.status is None:
+            return JSONResponse(self.states[request_id])
+        return await _while_connected(request, self.status(request_id))
+
+
+async def _while_connected(request: Request, answer: Awaitable[Response]) -> Response:
+    """The answer, unless the client goes before it is there."""
+    answering = asyncio.ensure_future(answer)
+    going = asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait({answering, going}, return_when=asyncio.FIRST_COMPLETED)
+        return answering.result() if answering.done() else Response(status_code=499)
+    finally:
+        answering.cancel()
+        going.cancel()
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+@asynccontextmanager
+async def scripted_provider() -> AsyncIterator[ScriptedProvider]:
+    """Serve a scripted provider until the block is left."""
+    provider = ScriptedProvider()
+    routes = [
+        Route("/v1/video/create_movie", provider.answer_submission, methods=["POST"]),
+        Route("/v1/video/create_narrative", provider.answer_submission, methods=["POST"]),
+        Route("/v1/video/status", provider.answer_status),
+    ]
+    with listen("127.0.0.1", 0) as listener:
+        provider.base_url = origin(listener) + "/v1/video/"
+        async with serving(Starlette(routes=routes), listener, grace=0):
+            yield provider
+
+
+def answering(status_code: int, body: Any, **headers: str) -> Submit:
+    """Answers each submission so."""
+
+    async def answer(_: Submission) -> Response:
+        return JSONResponse(body, status_code, headers)
+
+    return answer
+
+
+def refusing_status(status_code: int, body: Any = None, **headers: str) -> Status:
+    """Answers each status call so."""
+
+    async def answer(_: str) -> Response:
+        return JSONResponse(body or {"message": "No."}, status_code, headers)
+
+    return answer
+
+
+async def never(_: object) -> Response:
+    """The answer that never comes."""
+    await asyncio.Event().wait()
+    raise AssertionError("unreachable")
+
+
+async def call_back(url: str, body: Any) -> httpx.Response:
+    """Send a callback, as the provider would."""
+    async with httpx.AsyncClient(trust_env=False, verify=False) as client:
+        if isinstance(body, bytes):
+            return await client.post(url, content=body)
+        return await client.post(url, json=body)

@@ -1,0 +1,529 @@
+"""What the provider sends us (contract 7): the table, row by row, and what becomes of a claim."""
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.responses import JSONResponse, Response
+
+from tests.http_api.conftest import Start
+from tests.http_api.raw_http import raw_connection, request_bytes
+from tests.http_api.scripted_provider import (
+    ScriptedProvider,
+    Submission,
+    answering,
+    call_back,
+    never,
+    refusing_status,
+)
+from tests.service import (
+    RunningService,
+    eventually,
+    history_of,
+    job_of,
+    job_when,
+    metric,
+    running_service,
+    submit,
+    verdicts_when,
+)
+
+LINK = "https://cdn.example/v.mp4"
+RUNNING = {"status": "IN_PROGRESS", "progress": 30}
+COMPLETED = {"status": "COMPLETED", "result": {"videoUrl": LINK}}
+FAILED = {"status": "FAILED", "message": "Out of memory"}
+
+
+class Accepted:
+    """A job that the provider has taken, and its callback address."""
+
+    def __init__(self, client: httpx.AsyncClient, request_id: str, address: str) -> None:
+        self.client = client
+        self.request_id = request_id
+        self.address = address
+
+    async def when(self, **members: Any) -> dict[str, Any]:
+        return await job_when(self.client, self.request_id, **members)
+
+    async def verdicts(self, *expected: str) -> list[dict[str, Any]]:
+        return await verdicts_when(self.client, self.request_id, *expected)
+
+    async def send(self, body: Any, status: int = 200, word: str = "accepted") -> None:
+        answer = await call_back(self.address, body)
+        assert answer.status_code == status, answer.text
+        if status == 200:
+            assert answer.json() == {"status": word}
+
+
+async def accepted(service: RunningService, provider: ScriptedProvider) -> Accepted:
+    client = await service.user()
+    before = len(provider.submissions)
+    request_id = (await submit(client))["request_id"]
+    address = (await provider.submitted(before + 1)).webhook_url
+    await job_when(client, request_id, phase="accepted")
+    return Accepted(client, request_id, address)
+
+
+@pytest.fixture
+async def job(service: RunningService, provider: ScriptedProvider) -> Accepted:
+    return await accepted(service, provider)
+
+
+@pytest.fixture
+async def trusting(start: Start, provider: ScriptedProvider) -> Accepted:
+    """A job of a service that takes callbacks at their word."""
+    service = await start(**provider.settings(), confirm_callbacks=False)
+    return await accepted(service, provider)
+
+
+# --- the table ------------------------------------------------------------------------------------
+
+
+async def test_a_bad_token_is_401_before_the_body_is_read(
+    service: RunningService, job: Accepted
+) -> None:
+    path = httpx.URL(job.address).path
+    async with raw_connection(service.url) as connection:
+        await connection.send(request_bytes("POST", path[:-1], Content_Length="999999999"))
+        refusal = await connection.answer()
+        assert (refusal.status_code, refusal.json()["code"]) == (401, "bad_token")
+    for wrong in (
+        path.replace("/samsar/", "/sandbox/"),
+        path.replace("/samsar/", "/other/"),
+        path + "x",
+        path + "=",
+        path + "%C3%A9",
+        "/webhooks/samsar/x",
+        "/webhooks/samsar/" + job.request_id,
+        "/webhooks/samsar/" + "x" * 5_000,
+    ):
+        answer = await job.client.post(wrong, json=COMPLETED)
+        assert answer.status_code == 401, wrong
+    assert (await job_of(job.client, job.request_id))["phase"] == "accepted"
+    assert await history_of(job.client, job.request_id, "callback") == []
+
+
+async def test_any_altered_character_makes_a_token_bad(job: Accepted) -> None:
+    folder, _, token = httpx.URL(job.address).path.rpartition("/")
+    for place in range(len(token)):
+        other = "A" if token[place] != "A" else "B"
+        for altered in (
+            token[:place] + other + token[place + 1 :],
+            token[:place] + token[place].swapcase() + token[place + 1 :],
+            token[:place] + token[place + 1 :],
+        ):
+            if altered != token:
+                answer = await job.client.post(f"{folder}/{altered}", json=COMPLETED)
+                assert answer.status_code == 401, altered
+    assert await history_of(job.client, job.request_id, "callback") == []
+
+
+async def test_the_token_of_one_job_is_no_other_jobs(
+    service: RunningService, provider: ScriptedProvider, job: Accepted
+) -> None:
+    other = await accepted(service, provider)
+    assert other.address != job.address
+    name, signature = other.address.rpartition("/")[2].split(".")
+    own_name, own_signature = job.address.rpartition("/")[2].split(".")
+    for mixed in (f"{name}.{own_signature}", f"{own_name}.{signature}"):
+        path = f"/webhooks/samsar/{mixed}"
+        assert (await job.client.post(path, json=COMPLETED)).status_code == 401
+
+
+async def test_a_rotated_key_verifies_until_it_is_dropped(
+    tmp_path: Path, provider: ScriptedProvider
+) -> None:
+    old, new = "o" * 32, "n" * 32
+    async with running_service(tmp_path, **provider.settings(), secret_keys=old) as service:
+        first = await accepted(service, provider)
+    path = httpx.URL(first.address).path
+    for keys, status in ((f"{new},{old}", 200), (new, 401)):
+        async with running_service(tmp_path, **provider.settings(), secret_keys=keys) as service:
+            answer = await service.client().post(path, json=RUNNING)
+            assert answer.status_code == status
+
+
+async def test_a_job_that_is_gone_is_410(start: Start, provider: ScriptedProvider) -> None:
+    service = await start(**provider.settings())
+    job = await accepted(service, provider)
+    await job.client.post(f"/v1/jobs/{job.request_id}/cancel")
+    assert await service.store.jobs.remove_finished(2**60, 10) == 1
+    for body in (COMPLETED, b"[", b""):
+        await job.send(body, 410)
+    answer = await call_back(job.address, RUNNING)
+    assert (answer.json()["code"], answer.json()["request_id"]) == ("job_gone", job.request_id)
+
+
+async def test_a_body_over_the_limit_is_413_and_polls(
+    start: Start, provider: ScriptedProvider
+) -> None:
+    service = await start(**provider.settings(), max_body_bytes=1_000)
+    job = await accepted(service, provider)
+    provider.states["up-1"] = COMPLETED
+    await job.send(json.dumps(FAILED).encode().ljust(1_001), 413)
+    finished = await job.when(done=True)
+    assert (finished["status"], finished["evidence"]) == ("COMPLETED", "poll")
+    assert await history_of(job.client, job.request_id, "callback") == []
+
+
+NO_OBJECTS = [
+    b"",
+    b"{",
+    b"[]",
+    b"null",
+    b'"COMPLETED"',
+    b'{"status": NaN}',
+    b'{"progress": 1e309}',
+    b'{"a":' * 100 + b"1" + b"}" * 100,
+    b"status=COMPLETED",
+    b"\x00\xff",
+]
+
+
+async def test_a_body_that_is_no_object_is_kept_as_rejected_and_polls(
+    provider: ScriptedProvider, job: Accepted
+) -> None:
+    for number, body in enumerate(NO_OBJECTS, start=1):
+        await job.send(body, 400)
+        await provider.asked(number)
+        await job.send(body, 400)
+    lines = await job.verdicts(*["rejected"] * len(NO_OBJECTS))
+    assert [line["bytes"] for line in lines] == [len(body) for body in NO_OBJECTS]
+    assert len(provider.status_calls) == len(NO_OBJECTS)
+
+
+async def test_another_id_is_a_conflict_and_polls(
+    provider: ScriptedProvider, job: Accepted
+) -> None:
+    body = COMPLETED | {"request_id": "up-999"}
+    await job.send(body, 409)
+    await provider.asked()
+    await job.send(body, 409)
+    await job.verdicts("conflict")
+    assert (await job_of(job.client, job.request_id))["status"] == "PENDING"
+    await job.send(RUNNING | {"request_id": "up-1"})
+    await job.send(RUNNING | {"session_id": "up-1", "request_id": None})
+    await job.verdicts("conflict", "applied", "applied")
+
+
+async def test_the_same_body_again_is_a_duplicate(trusting: Accepted) -> None:
+    job = trusting
+    await job.send(RUNNING)
+    await job.send(RUNNING, word="duplicate")
+    before = await job.when(phase="rendering")
+    await job.verdicts("applied")
+    await job.send(RUNNING | {"x": 1})
+    await job.verdicts("applied", "applied")
+    assert await job_of(job.client, job.request_id) == before
+    await job.send(FAILED)
+    await job.when(status="FAILED")
+    await job.send(FAILED, word="duplicate")
+
+
+async def test_equal_callbacks_at_once_are_stored_once(trusting: Accepted) -> None:
+    answers = await asyncio.gather(*(call_back(trusting.address, COMPLETED) for _ in range(10)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert sorted(answer.json()["status"] for answer in answers) == ["accepted"] + ["duplicate"] * 9
+    finished = await trusting.when(done=True)
+    await trusting.verdicts("applied")
+    assert finished["seq"] == 4  # queued, submitting, accepted, finished
+
+
+async def test_two_hundred_are_stored_and_more_make_a_poll(
+    provider: ScriptedProvider, trusting: Accepted
+) -> None:
+    job = trusting
+    async with httpx.AsyncClient(trust_env=False, verify=False) as sender:
+        for n in range(200):
+            answer = await sender.post(job.address, json={"status": "IN_PROGRESS", "n": n})
+            assert answer.json() == {"status": "accepted"}
+    await job.verdicts(*["applied"] * 200)
+    assert provider.status_calls == []
+    provider.states["up-1"] = COMPLETED
+    await job.send(FAILED, word="duplicate")
+    assert (await job.when(done=True))["status"] == "COMPLETED"
+    assert len(await history_of(job.client, job.request_id, "callback")) == 200
+    await job.send(b"[", 400)
+
+
+SHAPES: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({}, {"phase": "accepted"}),
+    ({"status": None}, {"phase": "accepted"}),
+    ({"status": "PENDING"}, {"phase": "accepted", "provider_status": "PENDING"}),
+    (
+        {"status": "UPSCALING"},
+        {"status": "IN_PROGRESS", "phase": "rendering", "provider_status": "UPSCALING"},
+    ),
+    (
+        {"status": "PAUSED" * 20},
+        {"status": "IN_PROGRESS", "provider_status": ("PAUSED" * 20)[:64]},
+    ),
+    ({"status": "IN_PROGRESS", "progress": 100}, {"progress": 99}),
+    ({"status": "IN_PROGRESS", "progress": 100.5}, {"progress": None}),
+    ({"status": "IN_PROGRESS", "progress": -1}, {"progress": None}),
+    ({"status": "IN_PROGRESS", "progress": "50"}, {"progress": None}),
+    ({"status": "IN_PROGRESS", "progress": True}, {"progress": None}),
+    ({"status": "IN_PROGRESS", "message": "x" * 9_000}, {"message": "x" * 8_192}),
+    (
+        {"status": "failed", "error": {"message": "No\ud800\x00!"}},
+        {"status": "FAILED", "message": "No\ufffd\ufffd!"},
+    ),
+    ({"status": "FAILED", "expressGenerationError": "Why"}, {"message": "Why"}),
+    ({"status": "CANCELLED"}, {"status": "CANCELLED"}),
+    ({"status": "COMPLETED"}, {"phase": "confirming", "done": False, "status": "PENDING"}),
+    ({"status": "COMPLETED", "result": None, "url": "x"}, {"phase": "confirming"}),
+    ({"status": "COMPLETED", "result_url": LINK}, {"result": {"videoUrl": LINK}}),
+    ({"status": "COMPLETED", "video": {"url": LINK}}, {"result": {"videoUrl": LINK}}),
+    (
+        {"status": "COMPLETED", "result": {"remoteURL": LINK, "a": [1]}},
+        {"result": {"remoteURL": LINK, "a": [1], "videoUrl": LINK}, "progress": 100},
+    ),
+    (
+        {"status": "COMPLETED", "url": LINK, "result": {"a": "x" * 70_000, "b": 1}},
+        {"result": {"videoUrl": LINK, "b": 1}},
+    ),
+]
+
+
+async def test_whatever_shape_it_has_it_is_read(start: Start, provider: ScriptedProvider) -> None:
+    service = await start(**provider.settings(), confirm_callbacks=False)
+    # Where a link that is missing is looked for.
+    provider.states.default_factory = lambda: {"status": "COMPLETED"}
+    for body, expected in SHAPES:
+        job = await accepted(service, provider)
+        await job.send(json.dumps(body).encode())
+        await job.verdicts("applied")
+        found = await job_of(job.client, job.request_id)
+        assert {name: found[name] for name in expected} == expected, body
+
+
+async def test_nothing_goes_back(trusting: Accepted) -> None:
+    job = trusting
+    for step, body in enumerate(
+        (
+            {"status": "IN_PROGRESS", "progress": 60},
+            {"status": "IN_PROGRESS", "progress": 20},
+            {"status": "PENDING", "progress": 10},
+        )
+    ):
+        await job.send(body)
+        await job.verdicts(*["applied"] * (step + 1))
+    seen = await job_of(job.client, job.request_id)
+    assert (seen["status"], seen["progress"]) == ("IN_PROGRESS", 60)
+    await job.send(COMPLETED)
+    finished = await job.when(done=True)
+    for late in (FAILED, RUNNING, {"status": "CANCELLED"}):
+        await job.send(late)
+    await job.verdicts(*["applied"] * 4, *["late"] * 3)
+    assert await job_of(job.client, job.request_id) == finished
+
+
+# --- claims ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("body", [COMPLETED, FAILED, {"status": "CANCELLED"}])
+async def test_a_claim_counts_once_it_is_confirmed(
+    provider: ScriptedProvider, job: Accepted, body: dict[str, Any]
+) -> None:
+    provider.states["up-1"] = body
+    await job.send(body)
+    finished = await job.when(done=True)
+    assert (finished["status"], finished["evidence"]) == (body["status"], "callback")
+    (line,) = await job.verdicts("confirmed")
+    assert line["confirmed"] is True
+    assert provider.status_calls == ["up-1"]
+
+
+async def test_a_forged_claim_is_denied(provider: ScriptedProvider, job: Accepted) -> None:
+    await job.send(FAILED)
+    (line,) = await job.verdicts("denied")
+    assert line["evidence"] == "poll"
+    seen = await job_of(job.client, job.request_id)
+    assert (seen["status"], seen["phase"], seen["error"]) == ("PENDING", "accepted", None)
+    # The next poll is due after POLL_MIN, which is a minute here.
+    assert provider.status_calls == ["up-1"]
+
+
+async def test_what_the_call_says_counts(provider: ScriptedProvider, job: Accepted) -> None:
+    provider.states["up-1"] = COMPLETED
+    await job.send(FAILED)
+    finished = await job.when(done=True)
+    assert (finished["status"], finished["evidence"]) == ("COMPLETED", "poll")
+    await job.verdicts("denied")
+
+
+async def test_a_claim_that_comes_during_the_call_needs_its_own(
+    provider: ScriptedProvider, job: Accepted
+) -> None:
+    """A first answer, begun before the second claim, decides the first alone."""
+    release = asyncio.Event()
+
+    async def first_slow(_: str) -> Response:
+        if len(provider.status_calls) == 1:
+            await release.wait()
+            return JSONResponse({"status": "IN_PROGRESS"})
+        return JSONResponse(COMPLETED)
+
+    provider.status = first_slow
+    await job.send(FAILED)
+    await provider.asked(1)
+    await job.send(COMPLETED)
+    release.set()
+    assert (await job.when(done=True))["status"] == "COMPLETED"
+    await job.verdicts("denied", "confirmed")
+    assert len(provider.status_calls) == 2
+
+
+async def test_a_job_confirms_while_its_claim_waits(
+    provider: ScriptedProvider, job: Accepted
+) -> None:
+    provider.status = never
+    await job.send(RUNNING)
+    await job.when(phase="rendering")
+    await job.send(COMPLETED)
+    waiting = await job.when(phase="confirming")
+    assert (waiting["status"], waiting["progress"], waiting["done"]) == ("IN_PROGRESS", 30, False)
+
+
+@pytest.mark.parametrize("status", [refusing_status(500), refusing_status(404), None])
+async def test_a_claim_that_cannot_be_confirmed_is_taken_in_the_end(
+    start: Start, provider: ScriptedProvider, status: Any
+) -> None:
+    settings = provider.settings() | {"poll_min": 0.1, "poll_max": 0.2}
+    service = await start(**settings, confirm_timeout=0.5)
+    job = await accepted(service, provider)
+    provider.status = status
+    provider.states["up-1"] = {"status": "COMPLETED"}  # without a link: cannot be had
+    began = time.monotonic()
+    await job.send(COMPLETED)
+    finished = await job.when(done=True)
+    assert time.monotonic() - began > 0.4
+    assert (finished["status"], finished["evidence"]) == ("COMPLETED", "callback")
+    (line,) = await job.verdicts("applied")
+    assert line["confirmed"] is False
+    assert len(provider.status_calls) >= 2
+
+
+async def test_a_claim_is_taken_at_its_word_where_the_operator_says_so(
+    provider: ScriptedProvider, trusting: Accepted
+) -> None:
+    await trusting.send(FAILED)
+    finished = await trusting.when(done=True)
+    assert finished["error"] == {
+        "code": "provider_failed",
+        "message": "Out of memory",
+        "retryable": False,
+        "may_have_been_billed": True,
+    }
+    await trusting.verdicts("applied")
+    assert provider.status_calls == []
+
+
+# --- callbacks and submissions --------------------------------------------------------------------
+
+
+async def test_a_callback_that_outruns_the_answer_is_applied(
+    start: Start, provider: ScriptedProvider
+) -> None:
+    service = await start(**provider.settings(), confirm_callbacks=False)
+
+    async def calls_back_first(submission: Submission) -> Response:
+        answer = await call_back(submission.webhook_url, COMPLETED | {"request_id": "up-1"})
+        assert answer.json() == {"status": "accepted"}
+        return JSONResponse({"request_id": "up-1"})
+
+    provider.submit = calls_back_first
+    client = await service.user()
+    finished = await job_when(client, (await submit(client))["request_id"], done=True)
+    assert finished["status"] == "COMPLETED"
+    assert (await job_when(client, finished["request_id"], provider_request_id="up-1"))["done"]
+
+
+@pytest.mark.parametrize("confirm", [True, False])
+async def test_a_callback_heals_an_unconfirmed_submission(
+    start: Start, provider: ScriptedProvider, confirm: bool
+) -> None:
+    service = await start(**provider.settings(), confirm_callbacks=confirm)
+    provider.submit = answering(500, {})
+    client = await service.user()
+    request_id = (await submit(client))["request_id"]
+    await job_when(client, request_id, phase="submit_unconfirmed")
+    job = Accepted(client, request_id, provider.submissions[0].webhook_url)
+    await job.send(RUNNING | {"request_id": "learned"})
+    healed = await job.when(phase="rendering")
+    assert (healed["provider_request_id"], healed["evidence"]) == ("learned", "callback")
+    provider.states["learned"] = COMPLETED
+    await job.send(COMPLETED | {"request_id": "learned"})
+    assert (await job.when(done=True))["status"] == "COMPLETED"
+    assert len(provider.submissions) == 1
+
+
+async def test_a_claim_without_an_id_is_taken_after_the_timeout(
+    start: Start, provider: ScriptedProvider
+) -> None:
+    service = await start(**provider.settings(), confirm_timeout=0.5)
+    provider.submit = answering(500, {})
+    client = await service.user()
+    request_id = (await submit(client))["request_id"]
+    await job_when(client, request_id, phase="submit_unconfirmed")
+    job = Accepted(client, request_id, provider.submissions[0].webhook_url)
+    await job.send(COMPLETED)
+    await job.when(phase="confirming")
+    assert (await job.when(done=True))["status"] == "COMPLETED"
+    (line,) = await job.verdicts("applied")
+    assert line["confirmed"] is False
+
+
+async def test_an_id_of_another_job_is_a_conflict_even_before_the_own_is_known(
+    service: RunningService, provider: ScriptedProvider, job: Accepted
+) -> None:
+    provider.submit = answering(500, {})
+    request_id = (await submit(job.client))["request_id"]
+    await job_when(job.client, request_id, phase="submit_unconfirmed")
+    other = Accepted(job.client, request_id, provider.submissions[1].webhook_url)
+    await other.send(COMPLETED | {"request_id": "up-1"}, 409)
+    await other.verdicts("conflict")
+    assert (await other.when(done=False))["phase"] == "submit_unconfirmed"
+
+
+async def test_a_late_outcome_corrects_a_failure_that_we_declared(
+    start: Start, provider: ScriptedProvider
+) -> None:
+    service = await start(**provider.settings(), confirm_callbacks=False, unconfirmed_deadline=0.2)
+    provider.submit = answering(500, {})
+    client = await service.user()
+    request_id = (await submit(client))["request_id"]
+    given_up = await job_when(client, request_id, done=True)
+    assert given_up["error"]["code"] == "submit_outcome_unknown"
+    assert given_up["error"]["may_have_been_billed"] is True
+    assert given_up["evidence"] == "deadline"
+    job = Accepted(client, request_id, provider.submissions[0].webhook_url)
+    await job.send(COMPLETED | {"request_id": "late"})
+    corrected = await job.when(status="COMPLETED")
+    assert (corrected["error"], corrected["done"]) == (None, True)
+    await job.send(FAILED)
+    await job.verdicts("applied", "late")
+    assert await job_of(client, request_id) == corrected
+
+
+async def test_callbacks_are_counted_by_what_they_were(
+    service: RunningService, job: Accepted
+) -> None:
+    await job.send(RUNNING)
+    await job.send(RUNNING, word="duplicate")
+    await job.send(b"x", 400)
+    await job.client.post("/webhooks/samsar/x", json={})
+
+    async def counted() -> list[float]:
+        samples = [
+            f'provider="samsar",verdict="{verdict}"'
+            for verdict in ("accepted", "duplicate", "rejected")
+        ]
+        name = "receiver_callbacks_total"
+        return [await metric(service, f"{name}{{{sample}}}") for sample in samples]
+
+    await eventually(counted, lambda seen: seen == [1.0, 1.0, 1.0])

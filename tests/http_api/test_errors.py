@@ -1,0 +1,278 @@
+"""One shape for every refusal, whatever is wrong with a request (contract 4)."""
+
+import asyncio
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from receiver.http_api import body as body_module
+from tests.http_api.conftest import Start
+from tests.http_api.raw_http import raw_connection, request_bytes
+from tests.http_api.scripted_provider import ScriptedProvider
+from tests.service import (
+    JOB,
+    MOVIE,
+    RunningService,
+    history_of,
+    job_when,
+    running_service,
+    submit,
+)
+
+
+def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """The one shape; gives the body."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["X-Request-ID"]
+    problem: dict[str, Any] = answer.json()
+    assert problem["code"] == code, problem
+    assert problem["status"] == status
+    assert problem["type"] == "about:blank"
+    assert problem["title"] == answer.reason_phrase
+    assert problem["detail"] == problem["message"] != ""
+    return problem
+
+
+# --- addresses and methods ------------------------------------------------------------------------
+
+
+UNKNOWN = ("/v1", "/v1/", "/v1/jobs/", "/v1/nothing", "/v2/jobs", "/%2e%2e/etc/passwd", "/v1/video")
+
+
+async def test_an_unknown_path_is_404_with_and_without_a_key(service: RunningService) -> None:
+    for client in (service.client(), await service.user()):
+        for method in ("GET", "POST", "DELETE"):
+            for path in UNKNOWN:
+                assert_problem(await client.request(method, path), 404, "unknown_path")
+
+
+WRONG_METHODS = [
+    ("DELETE", "/v1/jobs", {"GET", "HEAD", "POST"}),
+    ("PUT", "/v1/jobs/job_x", {"GET", "HEAD"}),
+    ("GET", "/v1/jobs/job_x/cancel", {"POST"}),
+    ("GET", "/v1/video/create_movie", {"POST"}),
+    ("POST", "/v1/video/status", {"GET", "HEAD"}),
+    ("GET", "/webhooks/samsar/token", {"POST"}),
+    ("HEAD", "/v1/events", {"GET"}),
+    ("HEAD", "/v1/jobs/job_x/events", {"GET"}),
+    ("POST", "/livez", {"GET", "HEAD"}),
+    ("PROPFIND", "/v1/jobs", {"GET", "HEAD", "POST"}),
+]
+
+
+async def test_a_wrong_method_is_405_and_told_the_right_ones(service: RunningService) -> None:
+    for method, path, allow in WRONG_METHODS:
+        answer = await service.client().request(method, path)
+        assert answer.status_code == 405, path
+        assert set(answer.headers["Allow"].split(", ")) == allow
+        if method != "HEAD":
+            assert_problem(answer, 405, "method_not_allowed")
+
+
+# --- bodies ---------------------------------------------------------------------------------------
+
+BAD_BODIES = {
+    "empty": b"",
+    "no JSON": b"{",
+    "two values": b"{} {}",
+    "an array": b"[]",
+    "a string": b'"x"',
+    "null": b"null",
+    "a number": b"1",
+    "NaN": b'{"input": {"duration": NaN}}',
+    "Infinity": b'{"input": {"duration": Infinity}}',
+    "minus Infinity": b'{"input": {"duration": -Infinity}}',
+    "overflow": b'{"input": {"duration": 1e309}}',
+    "5,000 digits": b'{"input": {"duration": ' + b"9" * 5_000 + b"}}",
+    "depth 65": b'{"a":' + b"[" * 64 + b"]" * 64 + b"}",
+    "depth 100,000": b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "depth, unclosed": b'{"a":' * 100_000,
+    "lone surrogate": b'{"input": {"prompt": "\\ud800"}}',
+    "surrogates in the wrong order": b'{"input": {"prompt": "\\udc00\\ud800"}}',
+    "surrogate in a name": b'{"\\udfff": 1}',
+    "surrogate deep inside": b'{"input": {"x": [{"y": ["\\ud83d"]}]}}',
+    "invalid UTF-8": b'{"input": {"prompt": "\xff"}}',
+    "UTF-8 surrogate": b'{"input": {"prompt": "\xed\xa0\x80"}}',
+    "overlong UTF-8": b'{"input": {"prompt": "\xc0\xaf"}}',
+    "UTF-16": '{"input": {}}'.encode("utf-16"),
+    "single quotes": b"{'input': {}}",
+    "control character": b'{"input": {"prompt": "a\nb"}}',
+}
+
+
+async def test_a_body_that_is_no_json_object_is_400(service: RunningService) -> None:
+    client = await service.user()
+    for path in ("/v1/jobs", "/v1/video/create_movie"):
+        for name, content in BAD_BODIES.items():
+            answer = await client.post(path, content=content)
+            assert answer.status_code == 400, name
+            assert_problem(answer, 400, "invalid_json")
+    assert (await client.get("/v1/jobs")).json()["jobs"] == []
+
+
+async def test_what_looks_odd_and_is_json_is_taken(service: RunningService) -> None:
+    client = await service.user()
+    deep: Any = "bottom"
+    for _ in range(62):  # with the body and its input, 64
+        deep = [deep]
+    odd = {"smile": "\U0001f600", "deep": deep, "big": 10**300, "text": "\u2028\x7f\u0085"}
+    content = json.dumps(JOB | {"input": MOVIE | odd}).encode()
+    assert b"\\ud83d\\ude00" in content
+    assert (await client.post("/v1/jobs", content=content)).status_code == 202
+
+
+async def test_a_fault_in_a_body_is_named_by_its_pointer(service: RunningService) -> None:
+    client = await service.user()
+    wrong = {
+        "kind": "create_movie",
+        "input": {"prompt": "", "image_model": "no", "duration": 121},
+        "webhookUrl": 5,
+        "webhookEvents": ["COMPLETED", "LATER"],
+        "metadata": {"a": 1, "x/y~z": None},
+    }
+    problem = assert_problem(await client.post("/v1/jobs", json=wrong), 400, "invalid_request")
+    assert problem["message"] == "Prompt is required"
+    assert [fault["pointer"] for fault in problem["errors"]] == [
+        "/input/prompt",
+        "/input/image_model",
+        "/input/video_model",
+        "/input/duration",
+        "/webhookUrl",
+        "/webhookEvents/1",
+        "/metadata/a",
+        "/metadata/x~1y~0z",
+    ]
+    assert all(fault["detail"] for fault in problem["errors"])
+
+
+async def test_a_body_over_the_limit_is_413(start: Start, provider: ScriptedProvider) -> None:
+    service = await start(**provider.settings(), max_body_bytes=1_000)
+    key = await service.key()
+    client = service.client(key)
+    fitting = json.dumps(JOB).encode().ljust(1_000)
+    assert (await client.post("/v1/jobs", content=fitting)).status_code == 202
+    assert_problem(await client.post("/v1/jobs", content=fitting + b" "), 413, "body_too_large")
+    # Said by its length alone, and found out where no length is told.
+    claimed = request_bytes("POST", "/v1/jobs", API_KEY=key, Content_Length="9" * 30)
+    chunk = b"400\r\n" + b" " * 1_024 + b"\r\n"
+    chunked = request_bytes("POST", "/v1/jobs", chunk, API_KEY=key, Transfer_Encoding="chunked")
+    for request in (claimed, chunked):
+        async with raw_connection(service.url) as connection:
+            await connection.send(request)
+            assert (await connection.answer()).status_code in (400, 413)
+            assert await connection.ended()
+
+
+async def test_an_encoded_body_is_415(service: RunningService) -> None:
+    client = await service.user()
+    for encoding in ("gzip", "br", "identity, gzip", "x"):
+        answer = await client.post("/v1/jobs", json=JOB, headers={"Content-Encoding": encoding})
+        assert_problem(answer, 415, "unsupported_content_encoding")
+    plain = await client.post("/v1/jobs", json=JOB, headers={"Content-Encoding": "Identity"})
+    assert plain.status_code == 202
+
+
+async def test_a_body_that_trickles_is_given_up(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body_module, "BODY_SECONDS", 0.1)
+    key = await service.key()
+    async with raw_connection(service.url) as connection:
+        await connection.send(
+            request_bytes("POST", "/v1/jobs", b'{"kind"', API_KEY=key, Content_Length="500")
+        )
+        answer = await connection.answer()
+        assert (answer.status_code, answer.json()["code"]) == (408, "body_too_slow")
+        assert await connection.ended()
+
+
+async def test_a_client_that_goes_in_the_middle_of_its_body_leaves_nothing(
+    service: RunningService,
+) -> None:
+    key = await service.key()
+    async with raw_connection(service.url) as connection:
+        await connection.send(
+            request_bytes("POST", "/v1/jobs", b"{", API_KEY=key, Content_Length="500")
+        )
+    assert (await service.client(key).get("/v1/jobs")).json()["jobs"] == []
+
+
+# --- ids and faults of ours -----------------------------------------------------------------------
+
+
+async def test_every_response_carries_its_id(service: RunningService) -> None:
+    client = await service.user()
+    job = (await client.post("/v1/jobs", json=JOB)).json()["request_id"]
+    ids = set()
+    for path in (
+        *("/livez", "/readyz", "/metrics", "/nowhere", "/v1/jobs", f"/v1/jobs/{job}"),
+        *("/v1/jobs?limit=0", "/v1/video/status", f"/v1/jobs/{job}/result"),
+    ):
+        ids.add((await client.get(path)).headers["X-Request-ID"])
+    for path in (f"/v1/jobs/{job}/events", "/v1/events"):
+        async with client.stream("GET", path) as stream:
+            ids.add(stream.headers["X-Request-ID"])
+    ids.add((await client.post("/webhooks/samsar/x", json={})).headers["X-Request-ID"])
+    assert len(ids) == 12
+
+
+async def test_a_client_may_choose_the_id_where_a_log_can_hold_it(service: RunningService) -> None:
+    client = service.client()
+
+    async def answered(given: str) -> str:
+        answer = await client.get("/livez", headers={b"X-Request-ID": given.encode("latin-1")})
+        return answer.headers["X-Request-ID"]
+
+    assert await answered("trace-1.2_3") == "trace-1.2_3"
+    for hostile in ("x" * 65, 'a"b', "a b", "é", "{}"):
+        assert await answered(hostile) != hostile
+
+
+async def test_a_fault_of_ours_is_500_and_says_nothing_of_it(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = await service.user()
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("the secret plan")
+
+    monkeypatch.setattr(service.store.jobs, "list_for_user", broken)
+    answer = await client.get("/v1/jobs")
+    assert_problem(answer, 500, "internal_error")
+    assert "secret" not in answer.text
+    assert "RuntimeError" not in answer.text
+
+
+async def test_nothing_is_acknowledged_while_the_store_is_locked(
+    tmp_path: Path, provider: ScriptedProvider
+) -> None:
+    async with running_service(tmp_path, **provider.settings()) as service:
+        client = await service.user()
+        job = await submit(client)
+        address = (await provider.submitted()).webhook_url
+        await job_when(client, job["request_id"], phase="accepted")
+        with closing(sqlite3.connect(tmp_path / "receiver.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            # One write may have to wait for the one before it to give up: twice five seconds.
+            refused, called_back, ready = await asyncio.gather(
+                client.post("/v1/jobs", json=JOB, timeout=12),
+                client.post(address, json={"status": "FAILED"}, timeout=12),
+                client.get("/readyz", timeout=12),
+            )
+            assert_problem(refused, 503, "storage_unavailable")
+            assert_problem(called_back, 503, "storage_unavailable")
+            assert_problem(ready, 503, "locked")
+            for answer in (refused, called_back):
+                assert int(answer.headers["Retry-After"]) > 0
+            other.execute("ROLLBACK")
+        assert len((await client.get("/v1/jobs")).json()["jobs"]) == 1
+        assert await history_of(client, job["request_id"], "callback") == []
+        assert (await client.post("/v1/jobs", json=JOB)).status_code == 202
+        assert (await client.post(address, json={"status": "FAILED"})).status_code == 200
+        assert (await client.get("/readyz")).status_code == 200

@@ -1,0 +1,47 @@
+"""What operators and their machines ask (contract 11)."""
+
+from pathlib import Path
+
+from tests.http_api.raw_http import raw_connection, request_bytes
+from tests.http_api.scripted_provider import ScriptedProvider
+from tests.service import RunningService, running_service, submit
+
+
+async def test_a_service_is_alive_and_ready(service: RunningService) -> None:
+    client = service.client()
+    for path in ("/livez", "/readyz"):
+        answer = await client.get(path)
+        assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+        assert (await client.head(path)).status_code == 200
+
+
+async def test_a_service_that_stops_is_alive_and_not_ready(
+    tmp_path: Path, provider: ScriptedProvider
+) -> None:
+    async with (
+        running_service(tmp_path, **provider.settings()) as service,
+        raw_connection(service.url) as connection,
+    ):
+        await connection.send(request_bytes("GET", "/readyz"))
+        assert (await connection.answer()).status_code == 200
+        service.inner.begin_stop()
+        await connection.send(request_bytes("GET", "/readyz"))
+        answer = await connection.answer()
+        assert (answer.status_code, answer.json()["code"]) == (503, "stopping")
+        await connection.send(request_bytes("GET", "/livez"))
+        assert (await connection.answer()).status_code == 200
+
+
+async def test_metrics_count_and_hold_no_secret(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    key = await service.key("ada")
+    client = service.client(key)
+    await submit(client)
+    sent = await provider.submitted()
+    answer = await client.get("/metrics")
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    assert 'route="/v1/jobs"' in answer.text
+    token = sent.webhook_url.rpartition("/")[2]
+    for secret in (key, token, "operator-key", "ada"):
+        assert secret not in answer.text

@@ -1,0 +1,290 @@
+"""Idempotency-Key: a retry makes no second job (contract 6)."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+from starlette.responses import Response
+
+from tests.http_api.conftest import Start
+from tests.http_api.scripted_provider import ScriptedProvider, Submission, answering, never
+from tests.service import (
+    JOB,
+    MOVIE,
+    RunningService,
+    ShiftedClock,
+    eventually,
+    job_when,
+    running_service,
+)
+
+MOVIE_BODY: dict[str, Any] = {"input": MOVIE}
+
+
+async def create(
+    client: httpx.AsyncClient, key: str, path: str = "/v1/jobs", **members: Any
+) -> httpx.Response:
+    return await client.post(path, json=JOB | members, headers={"Idempotency-Key": key})
+
+
+async def count(client: httpx.AsyncClient) -> int:
+    return len((await client.get("/v1/jobs")).json()["jobs"])
+
+
+def assert_replay(first: httpx.Response, again: httpx.Response) -> None:
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert "Idempotency-Replayed" not in first.headers
+    assert again.status_code == first.status_code
+    assert again.content == first.content
+    for name in ("Content-Type", "Location", "Preference-Applied"):
+        assert again.headers.get(name) == first.headers.get(name)
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/jobs", "/v1/video/create_movie", "/v1/video/create_narrative"]
+)
+async def test_the_first_answer_comes_again(
+    service: RunningService, provider: ScriptedProvider, path: str
+) -> None:
+    client = await service.user()
+    given = {"prompt_list": ["x"], "image_model": "IMAGEN3"} if "narrative" in path else MOVIE
+    first = await create(client, "k", path, input=given)
+    await provider.submitted()
+    await eventually(lambda: _phases(client), lambda seen: seen == ["accepted"])
+    assert_replay(first, await create(client, "k", path, input=given))
+    assert await count(client) == 1
+    assert len(provider.submissions) == 1
+
+
+async def _phases(client: httpx.AsyncClient) -> list[str]:
+    return [job["phase"] for job in (await client.get("/v1/jobs")).json()["jobs"]]
+
+
+async def test_a_held_answer_comes_again_as_it_was(start: Start) -> None:
+    service = await start()
+    client = await service.user()
+    headers = {"Idempotency-Key": "k", "Prefer": "wait=10"}
+    first = await client.post("/v1/jobs", json=JOB, headers=headers)
+    assert first.json()["done"]
+    assert_replay(first, await client.post("/v1/jobs", json=JOB, headers=headers))
+    assert_replay(first, await create(client, "k"))
+
+
+async def test_equal_json_is_the_same_body(service: RunningService) -> None:
+    client = await service.user()
+    first = await create(client, "k", metadata={"a": "é", "b": ""}, extra=[1, 2.5, {"x": None}])
+    text = (
+        b'{"extra": [1.0, 25e-1, {"x": null}], "metadata": {"b": "", "a": "\\u00e9"},'
+        b' "input": {"duration": 3e1, "video_model": "LUMA", "image_model": "IMAGEN3",'
+        b' "prompt": "A lighthouse \\u0061t dawn"}, "kind": "create_movie"}'
+    )
+    again = await client.post("/v1/jobs", content=text, headers={"Idempotency-Key": "k"})
+    assert_replay(first, again)
+
+
+async def test_another_body_is_422(used: httpx.AsyncClient) -> None:
+    others: list[dict[str, Any]] = [
+        {"extra": [2, 1]},
+        {"extra": [1, 2, 3]},
+        {"extra": [True, 2]},
+        {"extra": ["1", 2]},
+        {"extra": None},
+        {"input": MOVIE | {"duration": 31}},
+        {"input": {}},
+    ]
+    for members in others:
+        answer = await create(used, "k", **{"extra": [1, 2]} | members)
+        assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_reused")
+    assert await count(used) == 1
+
+
+@pytest.fixture
+async def used(service: RunningService) -> httpx.AsyncClient:
+    """A client that has used the key `k`."""
+    client = await service.user()
+    assert (await create(client, "k", extra=[1, 2])).status_code == 202
+    return client
+
+
+async def test_a_key_is_good_for_one_user_and_path(
+    service: RunningService, used: httpx.AsyncClient
+) -> None:
+    assert (await create(used, "k", "/v1/video/create_movie")).status_code == 200
+    same_user = await service.user("ada")
+    again = await create(same_user, "k", extra=[1, 2])
+    assert again.headers["Idempotency-Replayed"] == "true"
+    other = await service.user("bob")
+    fresh = await create(other, "k", extra=[1, 2])
+    assert "Idempotency-Replayed" not in fresh.headers
+    assert fresh.json()["user"] == "bob"
+
+
+async def test_quoted_and_bare_are_the_same_key(service: RunningService) -> None:
+    client = await service.user()
+    first = await create(client, "a key")
+    assert_replay(first, await create(client, '"a key"'))
+    quoted = await create(client, '"a \\"quoted\\" \\\\ key"')
+    assert_replay(quoted, await create(client, '"a \\"quoted\\" \\\\ key"'))
+    for longest in ("x" * 255, '"' + "y" * 255 + '"'):
+        assert (await create(client, longest)).status_code == 202
+
+
+NO_KEYS = ("", '""', "x" * 256, f'"{"x" * 256}"', '"open', 'close"', 'a"b', "é", '"a"b"', '"\\a"')
+
+
+async def test_a_key_that_is_none_is_400(service: RunningService) -> None:
+    client = await service.user()
+    for key in NO_KEYS:
+        headers = {b"Idempotency-Key": key.encode("latin-1")}
+        answer = await client.post("/v1/jobs", json=JOB, headers=headers)
+        assert answer.status_code == 400, key
+        assert answer.json()["code"] == "invalid_idempotency_key"
+    assert await count(client) == 0
+
+
+async def test_two_keys_are_400(service: RunningService) -> None:
+    client = await service.user()
+    headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
+    assert (await client.post("/v1/jobs", json=JOB, headers=headers)).status_code == 400
+
+
+async def test_while_the_first_waits_the_second_is_told_to(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    release = asyncio.Event()
+
+    async def slow(_: Submission) -> Response:
+        await release.wait()
+        return provider.accept()
+
+    provider.submit = slow
+    client = await service.user()
+    first = asyncio.create_task(create(client, "k", "/v1/video/create_movie"))
+    await provider.submitted()
+    held = await create(client, "k", "/v1/video/create_movie")
+    assert (held.status_code, held.headers["Retry-After"]) == (409, "1")
+    assert held.json()["code"] == "idempotency_key_in_use"
+    other_body = await create(client, "k", "/v1/video/create_movie", input={})
+    assert other_body.status_code == 422
+    release.set()
+    assert_replay(await first, await create(client, "k", "/v1/video/create_movie"))
+    assert len(provider.submissions) == 1
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/video/create_movie"])
+async def test_equal_requests_at_once_make_one_job(
+    service: RunningService, provider: ScriptedProvider, path: str
+) -> None:
+    client = await service.user()
+    answers = await asyncio.gather(*(create(client, "k", path) for _ in range(12)))
+    taken = [answer for answer in answers if answer.status_code != 409]
+    assert {answer.status_code for answer in taken} <= {200, 202}
+    assert len({answer.json()["request_id"] for answer in taken}) == 1
+    assert sum("Idempotency-Replayed" not in answer.headers for answer in taken) == 1
+    assert await count(client) == 1
+    await provider.submitted()
+    assert len(provider.submissions) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"), [("/v1/jobs", {"Prefer": "wait=30"}), ("/v1/video/create_movie", {})]
+)
+async def test_a_client_that_hangs_up_lets_go_of_its_key(
+    service: RunningService, provider: ScriptedProvider, path: str, headers: dict[str, str]
+) -> None:
+    provider.submit = never
+    client = await service.user()
+    leaving = service.client(client.headers["API-KEY"], **headers)
+    first = asyncio.create_task(create(leaving, "k", path))
+    await provider.submitted()
+    assert (await create(client, "k", path)).status_code == 409
+    first.cancel()
+    again = await eventually(
+        lambda: create(client, "k", path), lambda answer: answer.status_code != 409
+    )
+    # Built from the job, since no answer was ever given.
+    assert again.headers["Idempotency-Replayed"] == "true"
+    (job,) = (await client.get("/v1/jobs")).json()["jobs"]
+    assert again.json()["request_id"] == job["request_id"]
+    assert len(provider.submissions) == 1
+
+
+async def test_a_replay_that_is_built_tells_a_refusal(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    release = asyncio.Event()
+
+    async def slow(_: Submission) -> Response:
+        await release.wait()
+        return Response('{"message": "Insufficient credits"}', 402)
+
+    provider.submit = slow
+    client = await service.user()
+    leaving = service.client(client.headers["API-KEY"])
+    first = asyncio.create_task(create(leaving, "k", "/v1/video/create_movie"))
+    await provider.submitted()
+    first.cancel()
+    await eventually(
+        lambda: create(client, "k", "/v1/video/create_movie"),
+        lambda answer: answer.status_code == 200,
+    )
+    release.set()
+    (job,) = (await client.get("/v1/jobs")).json()["jobs"]
+    await job_when(client, job["request_id"], done=True)
+    again = await create(client, "k", "/v1/video/create_movie")
+    assert (again.status_code, again.json()["message"]) == (402, "Insufficient credits")
+    assert again.headers["Idempotency-Replayed"] == "true"
+
+
+async def test_a_refusal_comes_again(service: RunningService, provider: ScriptedProvider) -> None:
+    provider.submit = answering(402, {"message": "Insufficient credits"})
+    client = await service.user()
+    first = await create(client, "k", "/v1/video/create_movie")
+    assert first.status_code == 402
+    assert_replay(first, await create(client, "k", "/v1/video/create_movie"))
+    assert len(provider.submissions) == 1
+
+
+async def test_what_was_refused_before_there_was_a_job_is_not_kept(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    client = await service.user()
+    assert (await create(client, "k", input={})).status_code == 400
+    first = await create(client, "k")
+    assert (first.status_code, "Idempotency-Replayed" in first.headers) == (202, False)
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/video/create_movie"])
+async def test_refused_credentials_free_the_key(
+    service: RunningService, provider: ScriptedProvider, path: str
+) -> None:
+    provider.submit = answering(401, {"message": "Invalid API key"})
+    client = await service.user()
+    refused = (await create(client, "k", path)).json()["request_id"]
+    await job_when(client, refused, done=True)
+    provider.submit = None
+    again = await create(client, "k", path)
+    assert "Idempotency-Replayed" not in again.headers
+    assert again.json()["request_id"] != refused
+    await job_when(client, again.json()["request_id"], phase="accepted")
+
+
+async def test_a_key_is_kept_seven_days(start: Start, provider: ScriptedProvider) -> None:
+    clock = ShiftedClock()
+    service = await start(**provider.settings(), clock=clock)
+    client = await service.user()
+    first = await create(client, "k")
+    clock.ahead_ms = 7 * 24 * 3_600_000 - 60_000
+    assert_replay(first, await create(client, "k"))
+    clock.ahead_ms += 120_000
+    assert "Idempotency-Replayed" not in (await create(client, "k")).headers
+    assert await count(client) == 2
+
+
+async def test_a_key_outlives_a_restart(tmp_path: Any, provider: ScriptedProvider) -> None:
+    async with running_service(tmp_path, **provider.settings()) as service:
+        key = await service.key()
+        first = await create(service.client(key), "k")
+    async with running_service(tmp_path, **provider.settings()) as service:
+        assert_replay(first, await create(service.client(key), "k"))

@@ -1,0 +1,516 @@
+"""Jobs as their users see them (contract 6)."""
+
+import asyncio
+import re
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.http_api.conftest import Start
+from tests.http_api.scripted_provider import (
+    ScriptedProvider,
+    answering,
+    call_back,
+    never,
+    refusing_status,
+)
+from tests.service import (
+    JOB,
+    MOVIE,
+    RunningService,
+    ShiftedClock,
+    eventually,
+    history_of,
+    job_of,
+    job_when,
+    submit,
+)
+
+COMPLETED = {"status": "COMPLETED", "result": {"videoUrl": "https://cdn.example/v.mp4"}}
+RFC3339 = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+
+
+# --- making ---------------------------------------------------------------------------------------
+
+
+async def test_a_job_is_answered_before_the_provider_hears_of_it(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    provider.submit = never
+    client = await service.user()
+    answer = await client.post("/v1/jobs", json=JOB | {"metadata": {"a": "b"}})
+    assert answer.status_code == 202
+    job = answer.json()
+    request_id = job["request_id"]
+    assert re.fullmatch(r"job_[0-9A-HJKMNP-TV-Z]{26}", request_id)
+    assert answer.headers["Location"] == f"/v1/jobs/{request_id}"
+    assert "Preference-Applied" not in answer.headers
+    assert re.fullmatch(RFC3339, job["created_at"])
+    assert job == {
+        "request_id": request_id,
+        "user": "ada",
+        "provider": "samsar",
+        "provider_request_id": None,
+        "kind": "create_movie",
+        "status": "PENDING",
+        "phase": "queued",
+        "done": False,
+        "progress": None,
+        "seq": 1,
+        "result": None,
+        "message": None,
+        "error": None,
+        "provider_status": None,
+        "evidence": None,
+        "metadata": {"a": "b"},
+        "created_at": job["created_at"],
+        "updated_at": job["created_at"],
+        "done_at": None,
+        "links": {
+            "self": f"/v1/jobs/{request_id}",
+            "events": f"/v1/jobs/{request_id}/events",
+            "history": f"/v1/jobs/{request_id}/history",
+            "cancel": f"/v1/jobs/{request_id}/cancel",
+        },
+    }
+    await job_when(client, request_id, phase="submitting")
+
+
+async def test_a_refusal_is_the_jobs_failure(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    provider.submit = answering(402, {"message": "Insufficient credits"})
+    client = await service.user()
+    job = await job_when(client, (await submit(client))["request_id"], done=True)
+    assert (job["status"], job["phase"], job["message"]) == (
+        "FAILED",
+        "finished",
+        "Insufficient credits",
+    )
+    assert job["error"]["code"] == "provider_refused"
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"kind": "create_song"}, "/kind"),
+    ({"kind": None}, "/kind"),
+    ({"kind": ["create_movie"]}, "/kind"),
+    ({"provider": "sandbox"}, "/provider"),
+    ({"provider": 5}, "/provider"),
+    ({"input": "x"}, "/input"),
+    ({"input": None}, "/input"),
+    ({"webhookEvents": "COMPLETED"}, "/webhookEvents"),
+    ({"webhookEvents": [None]}, "/webhookEvents/0"),
+    ({"metadata": []}, "/metadata"),
+    ({"metadata": {str(n): "" for n in range(17)}}, "/metadata"),
+    ({"metadata": {"n" * 65: ""}}, "/metadata/" + "n" * 64),
+    ({"metadata": {"n": "v" * 513}}, "/metadata/n"),
+    ({"metadata": {"n": None}}, "/metadata/n"),
+    ({"webhookUrl": "http://example.com/"}, "/webhookUrl"),
+    ({"webhookUrl": "https://example.com/" + "x" * 2_029}, "/webhookUrl"),
+    ({"webhookUrl": "https://u:p@example.com/"}, "/webhookUrl"),
+    ({"webhookUrl": "https://example.com/#f"}, "/webhookUrl"),
+    ({"webhookUrl": "/relative"}, "/webhookUrl"),
+    ({"webhookUrl": "https://"}, "/webhookUrl"),
+    ({"webhookUrl": "ftp://example.com/"}, "/webhookUrl"),
+    *(
+        ({"webhookUrl": f"https://{host}/"}, "/webhookUrl")
+        for host in (
+            "127.0.0.1",
+            "localhost",
+            "10.1.2.3",
+            "169.254.169.254",
+            "100.64.0.1",
+            "224.0.0.1",
+            "0.0.0.0",
+            "2130706433",
+            "0x7f.1",
+            "[::1]",
+            "[fe80::1]",
+            "[fc00::1]",
+            "[::ffff:10.0.0.1]",
+            "[64:ff9b::10.0.0.1]",
+            "[2002:a00:1::]",
+            "[2001:0:0:0::1]",
+        )
+    ),
+]
+
+
+async def test_what_cannot_be_a_job_is_refused(service: RunningService) -> None:
+    client = await service.user()
+    for members, pointer in REFUSED:
+        answer = await client.post("/v1/jobs", json=JOB | members)
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request"), members
+        assert answer.json()["errors"][0]["pointer"] == pointer
+    assert (await client.get("/v1/jobs")).json()["jobs"] == []
+
+
+async def test_the_widest_that_is_taken(service: RunningService) -> None:
+    client = await service.user()
+    metadata = {f"{n:064}": "é" * 512 for n in range(16)}
+    job = await submit(
+        client,
+        provider="samsar",
+        metadata=metadata,
+        webhookUrl="https://example.com:8443/" + "x" * 2_023,
+        webhookEvents=["IN_PROGRESS", "progress", "COMPLETED", "FAILED", "CANCELLED"],
+        unknown="dropped",
+    )
+    assert job["metadata"] == metadata
+    await submit(client, metadata=None, webhookUrl=None, webhookEvents=None)
+
+
+# --- waiting --------------------------------------------------------------------------------------
+
+
+async def test_prefer_wait_holds_the_answer_until_the_job_is_done(start: Start) -> None:
+    service = await start()
+    client = await service.user()
+    answer = await client.post("/v1/jobs", json=JOB, headers={"Prefer": "respond-async, wait=8"})
+    assert answer.status_code == 202
+    assert answer.headers["Preference-Applied"] == "wait=8"
+    assert (answer.json()["status"], answer.json()["done"]) == ("COMPLETED", True)
+
+
+async def test_prefer_wait_ends_with_the_job_as_it_is(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    client = await service.user()
+    began = time.monotonic()
+    answer = await client.post("/v1/jobs", json=JOB, headers={"Prefer": "wait=1"})
+    assert 0.9 < time.monotonic() - began < 3
+    assert (answer.status_code, answer.headers["Preference-Applied"]) == (202, "wait=1")
+    assert answer.json()["phase"] == "accepted"
+
+
+async def test_prefer_wait_is_at_most_sixty_and_over_at_a_stop(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    client = await service.user()
+    waiting = asyncio.create_task(
+        client.post("/v1/jobs", json=JOB, headers={"Prefer": "wait=99999999999999999999"})
+    )
+    await provider.submitted()
+    await eventually(lambda: _phases(client), lambda seen: seen == ["accepted"])
+    assert not waiting.done()
+    service.inner.begin_stop()
+    async with asyncio.timeout(2):
+        answer = await waiting
+    assert (answer.status_code, answer.headers["Preference-Applied"]) == (202, "wait=60")
+    assert answer.json()["phase"] == "accepted"
+
+
+async def _phases(client: httpx.AsyncClient) -> list[str]:
+    return [job["phase"] for job in (await client.get("/v1/jobs")).json()["jobs"]]
+
+
+async def test_a_preference_that_cannot_be_read_is_ignored(service: RunningService) -> None:
+    client = await service.user()
+    for prefer in ("wait", "wait=", "wait=-1", "wait=x", "wait=1.5", "Wait"):
+        answer = await client.post("/v1/jobs", json=JOB, headers={"Prefer": prefer})
+        assert answer.status_code == 202
+        assert "Preference-Applied" not in answer.headers
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+async def test_a_job_is_read_again_only_where_it_changed(
+    start: Start, provider: ScriptedProvider
+) -> None:
+    service = await start(**provider.settings(), confirm_callbacks=False)
+    client = await service.user()
+    path = (await submit(client))["links"]["self"]
+    job = await job_when(client, path.rpartition("/")[2], phase="accepted")
+
+    first = await client.get(path)
+    tag = first.headers["ETag"]
+    assert tag == f'"{job["seq"]}"'
+    assert int(first.headers["Retry-After"]) > 0
+    for matching in (tag, f"W/{tag}", f'"0", {tag}', "*"):
+        same = await client.get(path, headers={"If-None-Match": matching})
+        assert (same.status_code, same.content, same.headers["ETag"]) == (304, b"", tag)
+    assert (await client.get(path, headers={"If-None-Match": '"0"'})).status_code == 200
+
+    await call_back(provider.submissions[0].webhook_url, COMPLETED)
+    await job_when(client, job["request_id"], done=True)
+    after = await client.get(path, headers={"If-None-Match": tag})
+    assert after.status_code == 200
+    assert "Retry-After" not in after.headers
+    assert after.json()["done_at"] is not None
+
+
+async def test_a_list_is_filtered(start: Start, provider: ScriptedProvider) -> None:
+    service = await start(**provider.settings(), confirm_callbacks=False)
+    client = await service.user()
+    narrative = {"prompt_list": ["x"], "image_model": "IMAGEN3"}
+    first = await submit(client, metadata={"order": "1", "team": "red"})
+    await provider.submitted()
+    await call_back(provider.submissions[0].webhook_url, COMPLETED)
+    await job_when(client, first["request_id"], done=True)
+    await asyncio.sleep(0.002)  # so that creation times differ
+    second = await submit(client, metadata={"order": "2", "team": "red"})
+    await asyncio.sleep(0.002)
+    third = await submit(client, kind="create_narrative", input=narrative, metadata={"a b/c": "é"})
+    one, two, three = (job["request_id"] for job in (first, second, third))
+
+    async def listed(**query: str) -> list[str]:
+        answer = await client.get("/v1/jobs", params=query)
+        assert answer.status_code == 200, answer.text
+        return [job["request_id"] for job in answer.json()["jobs"]]
+
+    assert await listed() == [three, two, one]
+    assert await listed(status="COMPLETED") == [one]
+    assert await listed(status="PENDING") == [three, two]
+    assert await listed(status="FAILED") == []
+    assert await listed(kind="create_narrative") == [three]
+    assert await listed(status="PENDING", kind="create_movie") == [two]
+    assert await listed(created_after=second["created_at"]) == [three]
+    assert await listed(created_before=second["created_at"]) == [one]
+    between = {"created_after": first["created_at"], "created_before": third["created_at"]}
+    assert await listed(**between) == [two]
+    assert await listed(created_after="2020-01-01T00:00:00+02:00") == [three, two, one]
+    assert await listed(created_before="2020-01-01") == []
+    assert await listed(**{"metadata.team": "red"}) == [two, one]
+    assert await listed(**{"metadata.team": "red", "metadata.order": "1"}) == [one]
+    assert await listed(**{"metadata.team": "red", "status": "PENDING"}) == [two]
+    assert await listed(**{"metadata.team": "blue"}) == []
+    assert await listed(**{"metadata.a b/c": "é"}) == [three]
+
+
+BAD_QUERIES = [
+    "status=completed",
+    "status=",
+    "limit=0",
+    "limit=201",
+    "limit=x",
+    "limit=-1",
+    "limit=",
+    "limit=1e2",
+    "limit=%D9%A1",
+    "created_after=yesterday",
+    "created_before=",
+    "created_before=1767225600000",
+    "cursor=",
+    "cursor=x",
+    "cursor=job_0~sig",
+    "cursor=%00",
+    "statuss=COMPLETED",
+    "limit=1&limit=2",
+]
+
+
+async def test_a_query_that_cannot_be_used_is_400(service: RunningService) -> None:
+    client = await service.user()
+    for query in BAD_QUERIES:
+        answer = await client.get(f"/v1/jobs?{query}")
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_query"), query
+
+
+async def test_pages_miss_and_repeat_nothing_while_jobs_arrive(service: RunningService) -> None:
+    client, other = await service.user(), await service.user("bob")
+    made = [(await submit(client))["request_id"] for _ in range(7)]
+    await submit(other)
+    seen: list[str] = []
+    cursor = None
+    while True:
+        query = {"limit": "3"} | ({"cursor": cursor} if cursor else {})
+        page = (await client.get("/v1/jobs", params=query)).json()
+        seen += [job["request_id"] for job in page["jobs"]]
+        await submit(client)  # newer than the cursor: not on a later page
+        if page["next_cursor"] is None:
+            break
+        cursor = page["next_cursor"]
+        assert (await other.get("/v1/jobs", params={"cursor": cursor})).status_code == 400
+        assert (await client.get("/v1/deliveries", params={"cursor": cursor})).status_code == 400
+        bad = await client.get("/v1/jobs", params={"cursor": cursor[:-1] + "_"})
+        assert bad.status_code == (200 if cursor.endswith("_") else 400)
+    assert seen == made[::-1]
+    full = (await client.get("/v1/jobs?limit=10")).json()
+    assert (len(full["jobs"]), full["next_cursor"]) == (10, None)
+
+
+async def test_a_history_tells_everything_in_order(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    client = await service.user()
+    request_id = (await submit(client))["request_id"]
+    address = (await provider.submitted()).webhook_url
+    await job_when(client, request_id, phase="accepted")
+    await call_back(address, {"status": "IN_PROGRESS", "progress": 10})
+    await job_when(client, request_id, progress=10)
+    await call_back(address, b"[]")
+    await provider.asked()
+    provider.states["up-1"] = COMPLETED
+    await call_back(address, COMPLETED)
+    await job_when(client, request_id, done=True)
+
+    history = await history_of(client, request_id)
+    assert all(re.fullmatch(RFC3339, line["at"]) for line in history)
+    assert [line["at"] for line in history] == sorted(line["at"] for line in history)
+    events = [line["job"] for line in history if line["type"] == "event"]
+    assert [job["seq"] for job in events] == list(range(1, len(events) + 1))
+    assert events[-1] == await job_of(client, request_id)
+    callbacks = [line for line in history if line["type"] == "callback"]
+    assert [(line["verdict"], line["evidence"], line["confirmed"]) for line in callbacks] == [
+        ("applied", "callback", None),
+        ("rejected", "callback", None),
+        ("confirmed", "poll", True),
+    ]
+    assert {"submission", "poll"} <= {line["type"] for line in history}
+
+
+# --- results --------------------------------------------------------------------------------------
+
+
+async def test_a_result_is_a_redirect_once_there_is_one(
+    start: Start, provider: ScriptedProvider
+) -> None:
+    service = await start(**provider.settings(), confirm_callbacks=False)
+    client = await service.user()
+    job = await submit(client)
+    path = f"/v1/jobs/{job['request_id']}/result"
+    early = await client.get(path)
+    assert (early.status_code, early.json()["code"]) == (409, "no_result")
+    link = "https://cdn.example/a b/é日.mp4?sig=%2F&x=1"
+    await provider.submitted()
+    await call_back(
+        provider.submissions[0].webhook_url, {"status": "COMPLETED", "video": {"url": link}}
+    )
+    await job_when(client, job["request_id"], done=True)
+    found = await client.get(path)
+    assert found.status_code == 302
+    assert found.headers["Location"] == (
+        "https://cdn.example/a%20b/%C3%A9%E6%97%A5.mp4?sig=%2F&x=1"
+    )
+    assert provider.status_calls == []
+
+
+async def test_an_old_link_is_renewed_and_nothing_else_changes(
+    start: Start, provider: ScriptedProvider
+) -> None:
+    clock = ShiftedClock()
+    service = await start(**provider.settings(), confirm_callbacks=False, clock=clock)
+    client = await service.user()
+    request_id = (await submit(client))["request_id"]
+    await provider.submitted()
+    await call_back(provider.submissions[0].webhook_url, COMPLETED)
+    before = await job_when(client, request_id, done=True)
+    path = f"/v1/jobs/{request_id}/result"
+    old, new = COMPLETED["result"]["videoUrl"], "https://cdn.example/new.mp4"  # type: ignore[index]
+
+    clock.ahead_ms = 6 * 24 * 3_600_000 - 60_000
+    provider.states["up-1"] = {"status": "COMPLETED", "result": {"videoUrl": new}}
+    assert (await client.get(path)).headers["Location"] == old
+    clock.ahead_ms += 120_000
+    provider.status = refusing_status(500)
+    assert (await client.get(path)).headers["Location"] == old
+    provider.status = None
+    assert (await client.get(path)).headers["Location"] == new
+    assert provider.status_calls == ["up-1", "up-1"]
+    assert (await client.get(path)).headers["Location"] == new
+    assert len(provider.status_calls) == 2
+    after = await job_of(client, request_id)
+    assert after == before | {"result": {"videoUrl": new}}
+
+
+# --- cancelling -----------------------------------------------------------------------------------
+
+
+def assert_cancelled(job: dict[str, Any], *, billed: bool) -> None:
+    assert (job["status"], job["phase"], job["done"]) == ("CANCELLED", "finished", True)
+    assert job["evidence"] == "user"
+    assert job["error"]["code"] == "canceled_by_user"
+    assert job["error"]["retryable"] is False
+    assert job["error"]["may_have_been_billed"] is billed
+
+
+async def test_a_queued_job_that_is_cancelled_is_never_sent(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    provider.submit = answering(429, {}, **{"Retry-After": "1"})
+    client = await service.user()
+    await submit(client)
+    await provider.submitted()
+    await eventually(lambda: _phases(client), lambda seen: seen == ["queued"])
+    queued = await submit(client)  # held by the Retry-After
+    answer = await client.post(f"/v1/jobs/{queued['request_id']}/cancel")
+    assert answer.status_code == 202
+    assert_cancelled(answer.json(), billed=False)
+    provider.submit = None
+    await provider.submitted(2)  # the first one's second attempt
+    await eventually(lambda: _phases(client), lambda seen: seen == ["finished", "accepted"])
+    assert len(provider.submissions) == 2
+
+
+@pytest.mark.parametrize("phase", ["submitting", "submit_unconfirmed", "accepted", "rendering"])
+async def test_a_job_is_cancelled_in_any_phase(
+    service: RunningService, provider: ScriptedProvider, phase: str
+) -> None:
+    if phase == "submitting":
+        provider.submit = never
+    elif phase == "submit_unconfirmed":
+        provider.submit = answering(500, {})
+    client = await service.user()
+    request_id = (await submit(client))["request_id"]
+    address = (await provider.submitted()).webhook_url
+    if phase == "rendering":
+        await job_when(client, request_id, phase="accepted")
+        await call_back(address, {"status": "IN_PROGRESS"})
+    await job_when(client, request_id, phase=phase)
+    answer = await client.post(f"/v1/jobs/{request_id}/cancel")
+    assert answer.status_code == 202
+    assert_cancelled(answer.json(), billed=True)
+
+    # Whatever the provider says of it later changes nothing.
+    assert (await call_back(address, COMPLETED)).status_code == 200
+    await eventually(
+        lambda: history_of(client, request_id, "callback"),
+        lambda lines: [line["verdict"] for line in lines][-1:] == ["late"],
+    )
+    assert await job_of(client, request_id) == answer.json()
+    again = await client.post(f"/v1/jobs/{request_id}/cancel")
+    assert (again.status_code, again.json()["code"]) == (409, "job_finished")
+    assert again.json()["job"] == answer.json()
+
+
+async def test_a_confirming_job_is_cancelled(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    provider.status = refusing_status(500)
+    client = await service.user()
+    request_id = (await submit(client))["request_id"]
+    address = (await provider.submitted()).webhook_url
+    await call_back(address, COMPLETED)
+    await job_when(client, request_id, phase="confirming")
+    answer = await client.post(f"/v1/jobs/{request_id}/cancel")
+    assert_cancelled(answer.json(), billed=True)
+
+
+async def test_an_answer_after_a_cancel_records_the_id_and_nothing_else(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    release = asyncio.Event()
+
+    async def slow(_: object) -> Any:
+        await release.wait()
+        return provider.accept()
+
+    provider.submit = slow
+    client = await service.user()
+    request_id = (await submit(client))["request_id"]
+    await provider.submitted()
+    cancelled = (await client.post(f"/v1/jobs/{request_id}/cancel")).json()
+    release.set()
+    job = await job_when(client, request_id, provider_request_id="up-1")
+    assert job == cancelled | {"provider_request_id": "up-1"}
+
+
+async def test_cancelling_at_once_cancels_once(service: RunningService) -> None:
+    client = await service.user()
+    request_id = (await submit(client, input=MOVIE))["request_id"]
+    path = f"/v1/jobs/{request_id}/cancel"
+    answers = await asyncio.gather(*(client.post(path) for _ in range(8)))
+    assert sorted(answer.status_code for answer in answers) == [202] + [409] * 7

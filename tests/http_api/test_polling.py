@@ -1,0 +1,279 @@
+"""Status calls of ours (contract 8): with every callback lost, each job still gets its outcome."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.responses import JSONResponse, Response
+
+from tests.http_api.conftest import Start
+from tests.http_api.scripted_provider import (
+    ScriptedProvider,
+    answering,
+    call_back,
+    never,
+    refusing_status,
+)
+from tests.service import (
+    RunningService,
+    eventually,
+    history_of,
+    job_of,
+    job_when,
+    metric,
+    running_service,
+    submit,
+)
+
+COMPLETED = {"status": "COMPLETED", "result": {"videoUrl": "https://cdn.example/v.mp4"}}
+QUICK = {"poll_first": 0.05, "poll_min": 0.05, "poll_max": 0.2}
+
+
+@pytest.fixture
+async def polling(provider: ScriptedProvider, start: Start) -> RunningService:
+    """A service that polls every moment."""
+    return await start(**provider.settings() | QUICK)
+
+
+@pytest.mark.parametrize("dropped", [1, 0.5])
+async def test_lost_callbacks_lose_no_outcome(start: Start, dropped: float) -> None:
+    service = await start(
+        **QUICK, sandbox_drop_callbacks=dropped, sandbox_fail_jobs=0.3, poll_rate=200
+    )
+    client = await service.user()
+    jobs = [await submit(client) for _ in range(12)]
+    for job in jobs:
+        finished = await job_when(client, job["request_id"], done=True)
+        assert finished["status"] in ("COMPLETED", "FAILED")
+        if dropped == 1:
+            assert finished["evidence"] == "poll"
+
+
+async def test_polls_bring_progress(polling: RunningService, provider: ScriptedProvider) -> None:
+    client = await polling.user()
+    request_id = (await submit(client))["request_id"]
+    provider.states["up-1"] = {"status": "UPSCALING", "progress": 40, "message": "Sharper"}
+    job = await job_when(client, request_id, progress=40)
+    assert (job["status"], job["phase"], job["provider_status"], job["message"]) == (
+        "IN_PROGRESS",
+        "rendering",
+        "UPSCALING",
+        "Sharper",
+    )
+    assert job["evidence"] == "poll"
+    provider.states["up-1"] = {"status": "PENDING", "progress": 10}
+    seen = len(provider.status_calls)
+    await provider.asked(seen + 2)
+    assert (await job_of(client, request_id))["progress"] == 40
+    provider.states["up-1"] = COMPLETED
+    await job_when(client, request_id, status="COMPLETED", progress=100)
+
+
+async def test_completed_without_a_link_is_asked_again(
+    polling: RunningService, provider: ScriptedProvider
+) -> None:
+    client = await polling.user()
+    request_id = (await submit(client))["request_id"]
+    provider.states["up-1"] = {"status": "COMPLETED", "result": {"videoUrl": None}}
+    job = await job_when(client, request_id, phase="confirming")
+    assert (job["done"], job["result"], job["progress"]) == (False, None, None)
+    provider.states["up-1"] = {"status": "COMPLETED", "result_urls": ["https://cdn.example/1"]}
+    await job_when(client, request_id, result={"videoUrl": "https://cdn.example/1"})
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [({"status": "IN_PROGRESS"}, "deadline_exceeded"), ({"status": "COMPLETED"}, "result_missing")],
+)
+async def test_a_deadline_fires_on_the_providers_word(
+    start: Start, provider: ScriptedProvider, state: dict[str, Any], code: str
+) -> None:
+    service = await start(**provider.settings() | QUICK, job_deadline=0.4)
+    client = await service.user()
+    request_id = (await submit(client))["request_id"]
+    await provider.submitted()
+    provider.status = refusing_status(500)
+    await job_when(client, request_id, phase="accepted")
+    # While no answer can be had, the job goes on.
+    await asyncio.sleep(0.6)
+    assert not (await job_of(client, request_id))["done"]
+    provider.status = None
+    provider.states["up-1"] = state
+    failed = await job_when(client, request_id, done=True)
+    assert (failed["status"], failed["error"]["code"]) == ("FAILED", code)
+    assert failed["error"]["may_have_been_billed"] is True
+    # It is still polled, and the provider's own outcome corrects it.
+    provider.states["up-1"] = COMPLETED
+    corrected = await job_when(client, request_id, status="COMPLETED")
+    assert corrected["error"] is None
+
+
+async def test_a_job_that_was_never_taken_fails_at_its_deadline(
+    start: Start, provider: ScriptedProvider
+) -> None:
+    provider.submit = answering(429, {})
+    service = await start(**provider.settings(), job_deadline=0.5)
+    client = await service.user()
+    failed = await job_when(client, (await submit(client))["request_id"], done=True)
+    assert failed["error"] == {
+        "code": "not_submitted",
+        "message": failed["message"],
+        "retryable": True,
+        "may_have_been_billed": False,
+    }
+
+
+async def test_a_passing_404_is_no_loss(
+    polling: RunningService, provider: ScriptedProvider
+) -> None:
+    provider.status = refusing_status(404, {"message": "Request not found."})
+    client = await polling.user()
+    request_id = (await submit(client))["request_id"]
+    await provider.asked(7)
+    assert (await job_of(client, request_id))["phase"] == "accepted"
+    provider.status = None
+    provider.states["up-1"] = COMPLETED
+    await job_when(client, request_id, status="COMPLETED")
+
+
+@pytest.mark.parametrize(
+    ("answer", "calls"),
+    [
+        (refusing_status(500), 5),
+        (refusing_status(401), 1),
+        (refusing_status(403), 1),
+        (refusing_status(200, ["no object"]), 5),
+    ],
+)
+async def test_a_breaker_opens_and_fails_no_job(
+    polling: RunningService, provider: ScriptedProvider, answer: Any, calls: int
+) -> None:
+    provider.status = answer
+    client = await polling.user()
+    jobs = [(await submit(client))["request_id"] for _ in range(8)]
+    state = 'receiver_provider_breaker{provider="samsar",state="open"}'
+
+    async def is_open() -> float:
+        return await metric(polling, state)
+
+    await eventually(is_open, lambda value: value == 1, "an open breaker")
+    # Calls that were under way when it opened may end; then single probes alone.
+    before = len(provider.status_calls)
+    assert calls <= before <= calls + 8
+    await asyncio.sleep(0.5)
+    assert len(provider.status_calls) <= before + 1
+    alarm = await metric(polling, 'receiver_provider_credentials_refused{provider="samsar"}')
+    assert alarm == (1 if calls == 1 else 0)
+    for request_id in jobs:
+        assert not (await job_of(client, request_id))["done"]
+
+    provider.status = None
+    provider.states.default_factory = lambda: dict(COMPLETED)
+    for request_id in jobs:
+        await job_when(client, request_id, status="COMPLETED")
+
+
+async def test_retry_after_is_honoured(polling: RunningService, provider: ScriptedProvider) -> None:
+    async def busy_once(_: str) -> Response:
+        if len(provider.status_calls) == 1:
+            return JSONResponse({}, 429, {"Retry-After": "1"})
+        return JSONResponse(COMPLETED)
+
+    provider.status = busy_once
+    client = await polling.user()
+    request_id = (await submit(client))["request_id"]
+    await provider.asked(1)
+    began = time.monotonic()
+    await job_when(client, request_id, done=True)
+    assert time.monotonic() - began > 0.9
+
+
+async def test_a_callback_postpones_the_poll(start: Start, provider: ScriptedProvider) -> None:
+    service = await start(
+        **provider.settings() | {"poll_first": 0.6, "poll_min": 0.6}, confirm_callbacks=False
+    )
+    client = await service.user()
+    request_id = (await submit(client))["request_id"]
+    address = (await provider.submitted()).webhook_url
+    for step in range(5):
+        await asyncio.sleep(0.25)
+        await call_back(address, {"status": "IN_PROGRESS", "progress": step})
+    assert provider.status_calls == []
+    await job_when(client, request_id, progress=4)
+    await provider.asked(1)
+
+
+async def test_calls_keep_to_the_rate_and_to_their_number(
+    start: Start, provider: ScriptedProvider
+) -> None:
+    settings = provider.settings() | QUICK | {"poll_rate": 20, "poll_concurrency": 2}
+    service = await start(**settings)
+    at_once = most = 0
+
+    async def slow(_: str) -> Response:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.02)
+        at_once -= 1
+        return JSONResponse({"status": "PENDING"})
+
+    provider.status = slow
+    client = await service.user()
+    for _ in range(10):
+        await submit(client)
+    await provider.asked(1)
+    began, before = time.monotonic(), len(provider.status_calls)
+    await provider.asked(before + 20)
+    assert 20 / (time.monotonic() - began) < 26  # 20 a second, and a little that was saved up
+    assert most <= 2
+
+
+async def test_after_a_restart_overdue_polls_are_spread(
+    tmp_path: Path, provider: ScriptedProvider
+) -> None:
+    settings = provider.settings() | {"poll_first": 0.3, "poll_rate": 10}
+    async with running_service(tmp_path, **settings) as service:
+        key = await service.key()
+        client = service.client(key)
+        jobs = [(await submit(client))["request_id"] for _ in range(8)]
+        for request_id in jobs:
+            await job_when(client, request_id, phase="accepted")
+    provider.status_calls.clear()
+    provider.states.default_factory = lambda: dict(COMPLETED)
+    await asyncio.sleep(0.3)  # now every poll is overdue
+    began = time.monotonic()
+    async with running_service(tmp_path, **settings) as service:
+        client = service.client(key)
+        for request_id in jobs:
+            await job_when(client, request_id, status="COMPLETED")
+        assert time.monotonic() - began > 0.6
+        assert sorted(provider.status_calls) == [f"up-{n}" for n in range(1, 9)]
+
+
+async def test_a_hung_status_call_is_given_up_and_holds_nobody(
+    polling: RunningService, provider: ScriptedProvider
+) -> None:
+    async def hangs_for_one(request_id: str) -> Response:
+        return await never(None) if request_id == "up-1" else JSONResponse(COMPLETED)
+
+    provider.status = hangs_for_one
+    client = await polling.user()
+    stuck = (await submit(client))["request_id"]
+    await provider.asked(1)
+    other = (await submit(client))["request_id"]
+    await job_when(client, other, status="COMPLETED")
+    assert not (await job_of(client, stuck))["done"]
+
+
+async def test_polls_that_change_nothing_are_no_history(
+    polling: RunningService, provider: ScriptedProvider
+) -> None:
+    client = await polling.user()
+    request_id = (await submit(client))["request_id"]
+    await job_when(client, request_id, provider_status="PENDING")
+    before = await history_of(client, request_id)
+    await provider.asked(5)
+    assert await history_of(client, request_id) == before

@@ -1,0 +1,368 @@
+"""The provider's own API, served by us (contract 5): a client changes its base URL and its key."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from starlette.responses import JSONResponse, Response
+
+from tests.http_api.conftest import Start
+from tests.http_api.scripted_provider import (
+    API_KEY,
+    ScriptedProvider,
+    Submission,
+    answering,
+    call_back,
+    never,
+)
+from tests.service import MOVIE, RunningService, job_of, job_when
+
+NARRATIVE: dict[str, Any] = {"prompt_list": ["One line", "Another"], "image_model": "FLUX1.1PRO"}
+WITHOUT = object()
+
+
+# --- submissions ----------------------------------------------------------------------------------
+
+
+async def test_a_movie_is_submitted_as_its_user_wrote_it(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    client = await service.user()
+    extra = {"aspect_ratio": "16:9", "seed": 10**20, "nested": {"a": [1.5, None, "\u2028é"]}}
+    body = {
+        "input": MOVIE | extra,
+        "webhookUrl": "https://example.com/hook?x=1",
+        "webhookEvents": ["COMPLETED"],
+        "metadata": {"order": "7"},
+        "unknown": "member",
+    }
+    answer = await client.post("/v1/video/create_movie", json=body)
+    assert answer.status_code == 200
+    request_id = answer.json()["request_id"]
+    assert answer.json() == {"request_id": request_id}
+
+    (sent,) = provider.submissions
+    assert sent.kind == "create_movie"
+    assert sent.headers["api-key"] == API_KEY
+    assert sent.body == {"input": MOVIE | extra, "webhookUrl": sent.webhook_url}
+    assert sent.webhook_url.startswith(f"{service.url}/webhooks/samsar/")
+    job = await job_of(client, request_id)
+    assert (job["metadata"], job["provider_request_id"]) == ({"order": "7"}, "up-1")
+
+
+@pytest.mark.parametrize(
+    ("given", "lines"),
+    [
+        (["One", "Two"], ["One", "Two"]),
+        ("One\nTwo", ["One", "Two"]),
+        ("One\r\n\r\n  \rTwo\n", ["One", "Two"]),
+        ("One", ["One"]),
+    ],
+)
+async def test_a_narrative_goes_upstream_as_an_array(
+    service: RunningService, provider: ScriptedProvider, given: object, lines: list[str]
+) -> None:
+    client = await service.user()
+    body = {"input": NARRATIVE | {"prompt_list": given}}
+    assert (await client.post("/v1/video/create_narrative", json=body)).status_code == 200
+    (sent,) = provider.submissions
+    assert sent.kind == "create_narrative"
+    assert sent.body["input"] == NARRATIVE | {"prompt_list": lines}
+
+
+MOVIE_FAULTS = [
+    ("prompt", WITHOUT, "Prompt is required"),
+    ("prompt", "", "Prompt is required"),
+    ("prompt", " \n", "Prompt is required"),
+    ("prompt", 5, "Prompt is required"),
+    ("prompt", "x" * 501, "Prompt is too long"),
+    ("image_model", WITHOUT, "Invalid image model"),
+    ("image_model", "imagen3", "Invalid image model"),
+    ("image_model", ["IMAGEN3"], "Invalid image model"),
+    ("image_model", "DALLE3", "Image model is not supported for this type"),
+    ("video_model", WITHOUT, "Invalid video model"),
+    ("video_model", "RUNWAYML", "Video model is not supported for this type"),
+    ("video_model", "VEO", "Video model is not supported for this type"),
+    ("duration", WITHOUT, "Duration is invalid"),
+    ("duration", "30", "Duration is invalid"),
+    ("duration", True, "Duration is invalid"),
+    ("duration", 0, "Duration is invalid"),
+    ("duration", -1, "Duration is invalid"),
+    ("duration", 120.5, "Duration is too long"),
+    ("duration", 10**300, "Duration is too long"),
+]
+NARRATIVE_FAULTS = [
+    ("prompt_list", WITHOUT, "Prompt is required"),
+    ("prompt_list", [], "Prompt is required"),
+    ("prompt_list", "\n \n", "Prompt is required"),
+    ("prompt_list", ["One", ""], "Prompt is required"),
+    ("prompt_list", ["One", 5], "Prompt is required"),
+    ("prompt_list", ["x"] * 21, "Prompt is too long"),
+    ("image_model", "SANA", "Image model is not supported for this type"),
+    ("add_generative_video", True, "Invalid video model"),
+    ("video_model", "HAILUO", "Video model is not supported for this type"),
+]
+
+
+async def test_faults_are_told_in_the_providers_words(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    client = await service.user()
+    for kind, good, faults in (
+        ("create_movie", MOVIE, MOVIE_FAULTS),
+        ("create_narrative", NARRATIVE, NARRATIVE_FAULTS),
+    ):
+        for name, value, message in faults:
+            given = {**good, name: value}
+            if value is WITHOUT:
+                del given[name]
+            answer = await client.post(f"/v1/video/{kind}", json={"input": given})
+            assert (answer.status_code, answer.json()["message"]) == (400, message), (name, value)
+            at = "video_model" if name == "add_generative_video" else name
+            assert answer.json()["errors"][0]["pointer"].startswith(f"/input/{at}")
+    assert (await client.post("/v1/video/create_movie", json={})).status_code == 400
+    assert (await client.post("/v1/video/create_movie", json={"input": []})).status_code == 400
+    assert provider.submissions == []
+    assert (await client.get("/v1/jobs")).json()["jobs"] == []
+
+
+async def test_edges_that_the_provider_takes_are_taken(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    client = await service.user()
+    for kind, given in (
+        ("create_movie", MOVIE | {"prompt": "é" * 500}),
+        ("create_movie", MOVIE | {"duration": 120}),
+        ("create_movie", MOVIE | {"duration": 0.5}),
+        ("create_narrative", NARRATIVE | {"prompt_list": ["x"] * 20}),
+        (
+            "create_narrative",
+            NARRATIVE | {"add_generative_video": True, "video_model": "RUNWAYML"},
+        ),
+    ):
+        answer = await client.post(f"/v1/video/{kind}", json={"input": given})
+        assert answer.status_code == 200, answer.text
+
+
+# --- answers --------------------------------------------------------------------------------------
+
+
+async def test_a_refusal_passes_through(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    client = await service.user()
+    for status_code in (400, 402, 404, 409, 418, 422, 451, 499):
+        provider.submit = answering(status_code, {"message": "Insufficient credits"})
+        answer = await client.post("/v1/video/create_movie", json={"input": MOVIE})
+        assert answer.status_code == status_code
+        problem = answer.json()
+        assert (problem["message"], problem["code"]) == ("Insufficient credits", "provider_refused")
+        job = await job_of(client, problem["request_id"])
+        assert (job["status"], job["evidence"]) == ("FAILED", "submit")
+        assert job["error"] == {
+            "code": "provider_refused",
+            "message": "Insufficient credits",
+            "retryable": False,
+            "may_have_been_billed": False,
+        }
+    assert len(provider.submissions) == 8
+
+
+@pytest.mark.parametrize("status_code", [401, 403])
+async def test_a_refused_operator_key_is_502(
+    service: RunningService, provider: ScriptedProvider, status_code: int
+) -> None:
+    provider.submit = answering(status_code, {"message": "Invalid API key"})
+    client = await service.user()
+    answer = await client.post("/v1/video/create_movie", json={"input": MOVIE})
+    assert (answer.status_code, answer.json()["code"]) == (502, "provider_credentials")
+    job = await job_of(client, answer.json()["request_id"])
+    assert (job["error"]["code"], job["error"]["retryable"]) == ("provider_credentials", True)
+
+
+async def _busy_once(provider: ScriptedProvider, busy: Response) -> None:
+    async def answer(_: Submission) -> Response:
+        return busy if len(provider.submissions) == 1 else provider.accept()
+
+    provider.submit = answer
+
+
+@pytest.mark.parametrize(
+    "busy",
+    [
+        Response(status_code=429),
+        Response(status_code=429, headers={"Retry-After": "1"}),
+        Response(status_code=503, headers={"Retry-After": "1"}),
+    ],
+)
+async def test_a_busy_provider_is_asked_again_while_the_client_waits(
+    service: RunningService, provider: ScriptedProvider, busy: Response
+) -> None:
+    await _busy_once(provider, busy)
+    client = await service.user()
+    began = time.monotonic()
+    answer = await client.post("/v1/video/create_movie", json={"input": MOVIE})
+    assert answer.status_code == 200
+    assert time.monotonic() - began > 0.9
+    job = await job_of(client, answer.json()["request_id"])
+    assert (job["phase"], job["provider_request_id"]) == ("accepted", "up-1")
+
+
+async def test_a_retry_after_holds_every_submission(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    await _busy_once(provider, Response(status_code=429, headers={"Retry-After": "2"}))
+    client = await service.user()
+    first = asyncio.create_task(client.post("/v1/video/create_movie", json={"input": MOVIE}))
+    await provider.submitted()
+    # The answer is on its way: another user's job that comes after it is held as well.
+    await job_when(client, await _newest(client), phase="queued")
+    began = time.monotonic()
+    other = await service.user("bob")
+    assert (await other.post("/v1/video/create_movie", json={"input": MOVIE})).status_code == 200
+    assert time.monotonic() - began > 1
+    assert (await first).status_code == 200
+
+
+async def _newest(client: Any) -> str:
+    return str((await client.get("/v1/jobs")).json()["jobs"][0]["request_id"])
+
+
+AMBIGUOUS = [
+    Response(status_code=500),
+    Response(status_code=503),
+    Response(status_code=302, headers={"Location": "/elsewhere"}),
+    JSONResponse({"no": "id"}),
+    JSONResponse(["up-1"]),
+    Response("not JSON"),
+    Response('{"request_id": "cut off'),
+    JSONResponse({"request_id": ""}),
+    JSONResponse({"request_id": "x" * 201}),
+]
+
+
+async def test_an_ambiguous_submission_is_taken_and_never_sent_again(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    async def ambiguous(_: Submission) -> Response:
+        return AMBIGUOUS[len(provider.submissions) - 1]
+
+    provider.submit = ambiguous
+    client = await service.user()
+    for count, _ in enumerate(AMBIGUOUS, start=1):
+        taken = await client.post("/v1/video/create_movie", json={"input": MOVIE})
+        assert taken.status_code == 200
+        job = await job_of(client, taken.json()["request_id"])
+        assert (job["status"], job["phase"], job["done"]) == (
+            "PENDING",
+            "submit_unconfirmed",
+            False,
+        )
+        assert len(provider.submissions) == count
+
+
+async def test_an_id_may_be_a_number(service: RunningService, provider: ScriptedProvider) -> None:
+    provider.submit = answering(200, {"request_id": 12345})
+    client = await service.user()
+    taken = (await client.post("/v1/video/create_movie", json={"input": MOVIE})).json()
+    assert (await job_of(client, taken["request_id"]))["provider_request_id"] == "12345"
+    status = await client.get("/v1/video/status?request_id=12345")
+    assert status.json()["request_id"] == taken["request_id"]
+
+
+async def test_a_hung_provider_is_waited_for_no_longer_than_submit_wait(
+    start: Start, provider: ScriptedProvider
+) -> None:
+    service = await start(**provider.settings(), submit_wait=0.3)
+    provider.submit = never
+    client = await service.user()
+    began = time.monotonic()
+    answer = await client.post("/v1/video/create_movie", json={"input": MOVIE})
+    assert 0.25 < time.monotonic() - began < 3
+    assert answer.status_code == 200
+    job = await job_of(client, answer.json()["request_id"])
+    assert (job["phase"], job["evidence"]) == ("submitting", None)
+
+
+async def test_a_submission_that_is_cancelled_meanwhile_is_answered(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    provider.submit = never
+    client = await service.user()
+    waiting = asyncio.create_task(client.post("/v1/video/create_movie", json={"input": MOVIE}))
+    await provider.submitted()
+    request_id = await _newest(client)
+    assert (await client.post(f"/v1/jobs/{request_id}/cancel")).status_code == 202
+    answer = await waiting
+    assert (answer.status_code, answer.json()) == (200, {"request_id": request_id})
+
+
+async def test_a_job_survives_the_client_that_submitted_it(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    release = asyncio.Event()
+
+    async def slow(_: Submission) -> Response:
+        await release.wait()
+        return provider.accept()
+
+    provider.submit = slow
+    client = await service.user()
+    waiting = asyncio.create_task(client.post("/v1/video/create_movie", json={"input": MOVIE}))
+    await provider.submitted()
+    waiting.cancel()
+    release.set()
+    job = await job_when(client, await _newest(client), phase="accepted")
+    assert job["provider_request_id"] == "up-1"
+
+
+# --- status ---------------------------------------------------------------------------------------
+
+
+async def test_a_status_is_told_from_our_store_by_either_id(
+    start: Start, provider: ScriptedProvider
+) -> None:
+    service = await start(**provider.settings(), confirm_callbacks=False)
+    client = await service.user()
+    taken = (await client.post("/v1/video/create_movie", json={"input": MOVIE})).json()
+    request_id = taken["request_id"]
+
+    async def status(given: str) -> Any:
+        answer = await client.get("/v1/video/status", params={"request_id": given})
+        assert answer.status_code == 200
+        return answer.json()
+
+    assert await status(request_id) == {"request_id": request_id, "status": "PENDING"}
+    address = provider.submissions[0].webhook_url
+    await call_back(address, {"status": "IN_PROGRESS", "progress": 41.5, "message": "Painting"})
+    await job_when(client, request_id, status="IN_PROGRESS")
+    expected = {
+        "request_id": request_id,
+        "status": "IN_PROGRESS",
+        "progress": 41.5,
+        "message": "Painting",
+    }
+    assert await status(request_id) == await status("up-1") == expected
+
+    final = {"status": "COMPLETED", "result_url": "https://cdn/x.mp4", "result": {"seconds": 30}}
+    await call_back(address, final)
+    await job_when(client, request_id, done=True)
+    assert await status("up-1") == {
+        "request_id": request_id,
+        "status": "COMPLETED",
+        "progress": 100,
+        "result": {"videoUrl": "https://cdn/x.mp4", "seconds": 30},
+    }
+    assert provider.status_calls == []
+
+
+async def test_a_status_without_an_id_or_with_an_unknown_one(service: RunningService) -> None:
+    client = await service.user()
+    for path in ("/v1/video/status", "/v1/video/status?request_id=", "/v1/video/status?taskId=1"):
+        answer = await client.get(path)
+        assert answer.status_code == 400
+        assert answer.json()["message"] == "taskId query parameter is missing."
+    for unknown in ("job_0", "up-9", "x" * 5_000, "\x00", "%", "é"):
+        answer = await client.get("/v1/video/status", params={"request_id": unknown})
+        assert (answer.status_code, answer.json()["message"]) == (404, "Request not found.")

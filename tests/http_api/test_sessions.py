@@ -1,0 +1,207 @@
+"""Sessions: a cookie in place of a key, good for our own page alone."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from receiver.http_api.sessions import COOKIE, HEADER, SESSION_SECONDS
+from tests.http_api.conftest import Start
+from tests.service import (
+    JOB,
+    RunningService,
+    ShiftedClock,
+    eventually,
+    running_service,
+    submit,
+)
+
+OWN = {HEADER: "dashboard"}
+
+
+async def sign_in(service: RunningService, key: str) -> httpx.AsyncClient:
+    """A browser that is signed in: it has the cookie, and no key."""
+    browser = service.client()
+    answer = await browser.post("/session", json={"key": key}, headers=OWN)
+    assert answer.status_code == 200, answer.text
+    return browser
+
+
+def with_cookie(service: RunningService, value: str) -> httpx.AsyncClient:
+    return service.client(Cookie=f"{COOKIE}={value}")
+
+
+async def test_a_session_stands_for_its_key(service: RunningService) -> None:
+    browser = await sign_in(service, await service.key("ada"))
+    assert (await browser.get("/session")).json() == {"user": "ada", "admin": False}
+    made = await browser.post("/v1/jobs", json=JOB, headers=OWN)
+    assert made.status_code == 202
+    assert made.json()["user"] == "ada"
+    listed = (await browser.get("/v1/jobs")).json()["jobs"]
+    assert [job["request_id"] for job in listed] == [made.json()["request_id"]]
+
+
+async def test_a_session_opens_streams(service: RunningService) -> None:
+    browser = await sign_in(service, await service.key("ada"))
+    await submit(await service.user("ada"))
+    async with browser.stream("GET", "/v1/events") as stream:
+        assert stream.status_code == 200
+        assert stream.headers["Content-Type"].startswith("text/event-stream")
+
+
+async def test_an_admins_session_is_an_admins(service: RunningService) -> None:
+    browser = await sign_in(service, await service.key("root", admin=True))
+    assert (await browser.get("/session")).json() == {"user": "root", "admin": True}
+    assert (await browser.get("/v1/jobs?user=root")).status_code == 200
+
+
+async def test_the_cookie_is_out_of_reach(service: RunningService) -> None:
+    key = await service.key()
+    answer = await service.client().post("/session", json={"key": key}, headers=OWN)
+    cookie = answer.headers["Set-Cookie"].lower()
+    for part in ("httponly", "samesite=strict", "path=/", f"max-age={SESSION_SECONDS}"):
+        assert part in cookie
+    assert "secure" not in cookie  # this service is reached over plain HTTP
+    assert key.lower() not in cookie
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+async def test_behind_https_the_cookie_stays_there(start: Start) -> None:
+    service = await start(public_url="https://jobs.example")
+    answer = await service.client().post("/session", json={"key": await service.key()}, headers=OWN)
+    assert "; secure" in answer.headers["Set-Cookie"].lower()
+
+
+async def test_nobody_is_signed_in_at_first(service: RunningService) -> None:
+    assert (await service.client().get("/session")).json() == {"user": None, "admin": False}
+
+
+@pytest.mark.parametrize("key", ["rk_" + "x" * 43, "é", "0" * 2000])
+async def test_a_bad_key_opens_no_session(service: RunningService, key: str) -> None:
+    answer = await service.client().post("/session", json={"key": key}, headers=OWN)
+    assert answer.status_code == 401
+    assert answer.json()["code"] == "unauthorized"
+    assert "Set-Cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("body", [{}, {"key": ""}, {"key": " "}, {"key": 1}, {"key": None}])
+async def test_no_key_opens_no_session(service: RunningService, body: object) -> None:
+    answer = await service.client().post("/session", json=body, headers=OWN)
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["pointer"] == "/key"
+
+
+async def test_signing_out(service: RunningService) -> None:
+    browser = await sign_in(service, await service.key())
+    answer = await browser.request("DELETE", "/session", headers=OWN)
+    assert answer.status_code == 200
+    assert COOKIE not in browser.cookies
+    assert (await browser.get("/v1/jobs")).json()["code"] == "api_key_missing"
+
+
+# --- requests that another page makes the browser send --------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/jobs"),
+        ("POST", "/v1/jobs/job_x/cancel"),
+        ("POST", "/v1/deliveries/msg_x/retry"),
+        ("POST", "/v1/stream-tickets"),
+        ("DELETE", "/session"),
+    ],
+)
+async def test_a_change_needs_the_header_of_our_page(
+    service: RunningService, method: str, path: str
+) -> None:
+    browser = await sign_in(service, await service.key())
+    answer = await browser.request(method, path, json=JOB)
+    assert answer.status_code == 403
+    assert answer.json()["code"] == "foreign_request"
+    assert (await browser.get("/v1/jobs")).json()["jobs"] == []
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_what_a_browser_calls_foreign_is_refused(service: RunningService, site: str) -> None:
+    """Also where it is `same-site`: SameSite lets a neighbour's page send the cookie."""
+    browser = await sign_in(service, await service.key())
+    foreign = OWN | {"Sec-Fetch-Site": site}
+    assert (await browser.get("/v1/jobs", headers=foreign)).status_code == 403
+    assert (await browser.post("/v1/jobs", json=JOB, headers=foreign)).status_code == 403
+    for own in ("same-origin", "none"):
+        headers = OWN | {"Sec-Fetch-Site": own}
+        assert (await browser.get("/v1/jobs", headers=headers)).status_code == 200
+
+
+async def test_nobody_is_signed_in_by_another_page(service: RunningService) -> None:
+    answer = await service.client().post("/session", json={"key": await service.key()})
+    assert answer.status_code == 403
+    assert "Set-Cookie" not in answer.headers
+
+
+async def test_a_key_needs_no_header_and_outranks_a_session(service: RunningService) -> None:
+    browser = await sign_in(service, await service.key("ada"))
+    headers = {"API-KEY": await service.key("bob"), "Sec-Fetch-Site": "cross-site"}
+    made = await browser.post("/v1/jobs", json=JOB, headers=headers)
+    assert made.json()["user"] == "bob"
+
+
+# --- the end of a session -------------------------------------------------------------------------
+
+
+async def test_a_session_ends_with_its_key(service: RunningService) -> None:
+    key = await service.key()
+    browser = await sign_in(service, key)
+    await service.store.keys.revoke(key[:11], 1)
+
+    async def look() -> int:
+        return (await browser.get("/v1/jobs")).status_code
+
+    await eventually(look, lambda status: status == 401, "the end of the session")
+    assert (await browser.get("/session")).json()["user"] is None
+
+
+async def test_a_session_ends_in_time(start: Start) -> None:
+    clock = ShiftedClock()
+    service = await start(clock=clock)
+    browser = await sign_in(service, await service.key())
+    cookie = browser.cookies[COOKIE]
+    clock.ahead_ms = SESSION_SECONDS * 1_000 - 5_000
+    assert (await with_cookie(service, cookie).get("/v1/jobs")).status_code == 200
+    clock.ahead_ms = SESSION_SECONDS * 1_000
+    assert (await with_cookie(service, cookie).get("/v1/jobs")).status_code == 400
+
+
+async def test_no_altered_cookie_is_a_session(service: RunningService) -> None:
+    browser = await sign_in(service, await service.key())
+    cookie = browser.cookies[COOKIE]
+    for other in (
+        cookie[:-1] + ("A" if cookie[-1] != "A" else "B"),
+        "x" + cookie,
+        cookie + "=",
+        cookie[: len(cookie) // 2],
+        "x" * 5000,
+        "..",
+    ):
+        answer = await with_cookie(service, other).get("/v1/jobs")
+        assert answer.status_code == 400, other
+
+
+async def test_a_stream_ticket_is_no_session(service: RunningService) -> None:
+    client = await service.user()
+    ticket = (await client.post("/v1/stream-tickets")).json()["ticket"]
+    assert (await with_cookie(service, ticket).get("/v1/jobs")).status_code == 400
+
+
+async def test_sessions_outlive_a_rotation_of_the_signing_keys(
+    tmp_path: Path,
+) -> None:
+    old, new = "o" * 32, "n" * 32
+    async with running_service(tmp_path, secret_keys=old) as service:
+        key = await service.key()
+        cookie = (await sign_in(service, key)).cookies[COOKIE]
+    for keys, expected in ((f"{new},{old}", 200), (new, 400)):
+        async with running_service(tmp_path, secret_keys=keys) as service:
+            answer = await with_cookie(service, cookie).get("/v1/jobs")
+            assert answer.status_code == expected

@@ -1,0 +1,134 @@
+"""A service that is told to stop (contract 11): it answers, lets go, and loses nothing."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+from starlette.responses import Response
+
+from receiver import http_server
+from receiver.workers import submitter
+from tests.http_api.scripted_provider import ScriptedProvider, Submission, call_back, never
+from tests.service import (
+    JOB,
+    MOVIE,
+    PATIENCE,
+    ShiftedClock,
+    job_of,
+    job_when,
+    running_service,
+    submit,
+)
+
+COMPLETED = {"status": "COMPLETED", "result": {"videoUrl": "https://cdn.example/v.mp4"}}
+
+
+async def test_a_drop_in_submission_is_answered_at_once(
+    tmp_path: Path, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submitter, "DRAIN_SECONDS", 0.1)
+    provider.submit = never
+    async with running_service(tmp_path, **provider.settings()) as service:
+        client = await service.user()
+        waiting = asyncio.create_task(client.post("/v1/video/create_movie", json={"input": MOVIE}))
+        await provider.submitted()
+        service.inner.begin_stop()
+        async with asyncio.timeout(2):
+            answer = await waiting
+        assert answer.status_code == 200
+        assert answer.json()["request_id"].startswith("job_")
+
+
+async def test_a_submission_in_flight_gets_its_time(
+    tmp_path: Path, provider: ScriptedProvider
+) -> None:
+    async def slow(_: Submission) -> Response:
+        await asyncio.sleep(0.3)
+        return provider.accept()
+
+    provider.submit = slow
+    async with running_service(tmp_path, **provider.settings()) as service:
+        key = await service.key()
+        first = (await submit(service.client(key)))["request_id"]
+        await provider.submitted()
+        service.inner.begin_stop()
+        late = (await submit(service.client(key)))["request_id"]  # taken, and not begun any more
+    assert len(provider.submissions) == 1
+    async with running_service(tmp_path, **provider.settings()) as service:
+        client = service.client(key)
+        assert (await job_of(client, first))["provider_request_id"] == "up-1"
+        await job_when(client, late, provider_request_id="up-2")
+
+
+async def test_what_is_left_of_a_submission_is_unconfirmed_and_not_sent_again(
+    tmp_path: Path, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submitter, "DRAIN_SECONDS", 0.2)
+    provider.submit = never
+    async with running_service(tmp_path, **provider.settings()) as service:
+        key = await service.key()
+        request_id = (await submit(service.client(key)))["request_id"]
+        await provider.submitted()
+    provider.submit = None
+    settings = provider.settings() | {"confirm_callbacks": False}
+    async with running_service(tmp_path, **settings) as service:
+        client = service.client(key)
+        assert (await job_of(client, request_id))["phase"] == "submit_unconfirmed"
+        other = (await submit(client))["request_id"]
+        await job_when(client, other, phase="accepted")
+        assert len(provider.submissions) == 2
+        path = provider.submissions[0].webhook_url.partition("/webhooks/")[2]
+        healing = COMPLETED | {"request_id": "up-77"}
+        assert (await call_back(f"{service.url}/webhooks/{path}", healing)).status_code == 200
+        await job_when(client, request_id, status="COMPLETED")
+
+
+async def test_a_callback_that_was_accepted_is_applied_after_the_restart(
+    tmp_path: Path, provider: ScriptedProvider
+) -> None:
+    settings = provider.settings() | {"confirm_callbacks": False}
+    async with running_service(tmp_path, **settings) as service:
+        key = await service.key()
+        client = service.client(key)
+        request_id = (await submit(client))["request_id"]
+        address = (await provider.submitted()).webhook_url
+        await job_when(client, request_id, phase="accepted")
+        # No worker applies anything any more, and the door is still open.
+        service.inner.begin_stop()
+        answer = await client.post(address, json=COMPLETED)
+        assert answer.json() == {"status": "accepted"}
+    async with running_service(tmp_path, **settings) as service:
+        await job_when(service.client(key), request_id, status="COMPLETED")
+
+
+async def test_a_request_that_hangs_does_not_hold_the_service(
+    tmp_path: Path, provider: ScriptedProvider
+) -> None:
+    clock = ShiftedClock()
+    settings = provider.settings() | {"confirm_callbacks": False}
+    async with running_service(tmp_path, clock=clock, **settings) as service:
+        client = await service.user()
+        request_id = (await submit(client))["request_id"]
+        await call_back((await provider.submitted()).webhook_url, COMPLETED)
+        await job_when(client, request_id, done=True)
+        clock.ahead_ms = 7 * 24 * 3_600_000
+        provider.status = never
+        hanging = asyncio.create_task(
+            client.get(f"/v1/jobs/{request_id}/result", timeout=PATIENCE * 2)
+        )
+        await provider.asked()
+        began = time.monotonic()
+    assert time.monotonic() - began < 6  # two seconds of grace here, and a little
+    await asyncio.gather(hanging, return_exceptions=True)
+
+
+async def test_nothing_new_is_taken_once_the_listener_is_closed(
+    tmp_path: Path, provider: ScriptedProvider
+) -> None:
+    async with running_service(tmp_path, **provider.settings()) as service:
+        key = await service.key()
+        port = int(service.url.rpartition(":")[2])
+        assert (await service.client(key).post("/v1/jobs", json=JOB)).status_code == 202
+    with http_server.listen("127.0.0.1", port):
+        pass  # it is free again

@@ -1,0 +1,533 @@
+"""Event streams (contract 9), read byte by byte."""
+
+import asyncio
+import json
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from receiver.clock import SystemClock
+from tests.http_api.conftest import Start
+from tests.http_api.event_stream import EventStream, Frame, event_stream
+from tests.http_api.raw_http import raw_connection, request_bytes
+from tests.http_api.scripted_provider import ScriptedProvider, call_back
+from tests.service import (
+    RunningService,
+    ShiftedClock,
+    eventually,
+    history_of,
+    job_of,
+    job_when,
+    running_service,
+    submit,
+)
+
+COMPLETED = {"status": "COMPLETED", "result": {"videoUrl": "https://cdn.example/v.mp4"}}
+
+
+@pytest.fixture
+async def service(provider: ScriptedProvider, start: Start) -> RunningService:
+    """A service that takes callbacks at their word, so that a test moves jobs by them."""
+    return await start(**provider.settings(), confirm_callbacks=False)
+
+
+async def accepted(client: httpx.AsyncClient, provider: ScriptedProvider) -> tuple[str, str]:
+    """A job that the provider has taken: its id, and its callback address."""
+    before = len(provider.submissions)
+    request_id = (await submit(client))["request_id"]
+    address = (await provider.submitted(before + 1)).webhook_url
+    await job_when(client, request_id, phase="accepted")
+    return request_id, address
+
+
+def running(progress: int) -> dict[str, Any]:
+    return {"status": "IN_PROGRESS", "progress": progress}
+
+
+def has_progress(progress: int, frame: Frame) -> bool:
+    return bool(frame.data and frame.data["progress"] == progress)
+
+
+def seqs(frames: list[Frame]) -> list[int]:
+    return [frame.data["seq"] for frame in frames if frame.event == "update"]
+
+
+async def cursor_now(client: httpx.AsyncClient, path: str) -> str:
+    async with event_stream(client, path) as stream:
+        (snapshot,) = await stream.events(1)
+    assert snapshot.id is not None
+    return snapshot.id
+
+
+# --- one job --------------------------------------------------------------------------------------
+
+
+async def test_a_jobs_stream_from_snapshot_to_done(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    client = await service.user()
+    request_id, address = await accepted(client, provider)
+    path = f"/v1/jobs/{request_id}/events"
+    async with event_stream(client, path) as stream:
+        headers = stream.response.headers
+        assert headers["Content-Type"].startswith("text/event-stream")
+        assert headers["Cache-Control"] == "no-cache, no-transform"
+        assert headers["X-Accel-Buffering"] == "no"
+        assert headers["Vary"] == "Origin"
+        assert "Content-Encoding" not in headers
+        first = await stream.next()
+        assert first is not None
+        retry = first.field(b"retry")
+        assert first.raw == f"retry: {retry}".encode()
+        assert 2_000 <= int(retry or 0) <= 5_000
+        snapshot = await stream.next()
+        assert snapshot is not None
+        assert (snapshot.event, snapshot.data) == ("snapshot", await job_of(client, request_id))
+        assert snapshot.id
+
+        for progress in (10, 20):
+            await call_back(address, running(progress))
+            (update,) = await stream.events(1)
+            assert (update.event, update.data["progress"]) == ("update", progress)
+            assert update.data == await job_of(client, request_id)
+            assert update.id
+        await call_back(address, COMPLETED)
+        final, done = await stream.events(2)
+        assert (final.event, final.data["status"]) == ("update", "COMPLETED")
+        assert done.event == "done"
+        assert done.data == {"request_id": request_id, "status": "COMPLETED"}
+        assert done.id is None
+        assert await stream.next() is None
+
+    # All of it is seen: nothing more to come, ever.
+    seen = await client.get(path, headers={"Last-Event-ID": final.id or ""})
+    assert (seen.status_code, seen.content) == (204, b"")
+    # A client that does not resume is told how it ended.
+    async with event_stream(client, path) as stream:
+        assert [frame.event for frame in await stream.rest()] == [None, "snapshot", "done"]
+
+
+async def test_what_is_replayed_is_what_was_live_byte_for_byte(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    client = await service.user()
+    async with event_stream(client, "/v1/events") as stream:
+        (snapshot,) = await stream.events(1)
+        request_id, address = await accepted(client, provider)
+        await call_back(address, running(50) | {"message": "é\u2028\u0085\nid: 9\n\ndata: x"})
+        await job_when(client, request_id, progress=50)
+        await call_back(address, COMPLETED)
+        live = await stream.events(5)
+    assert seqs(live) == [1, 2, 3, 4, 5]
+    async with event_stream(client, "/v1/events", snapshot.id) as stream:
+        replayed = await stream.events(5)
+    async with event_stream(client, f"/v1/jobs/{request_id}/events", snapshot.id) as stream:
+        of_the_job = (await stream.rest())[1:-1]
+    assert [f.raw for f in live] == [f.raw for f in replayed] == [f.raw for f in of_the_job]
+    assert all(frame.raw.isascii() and frame.raw.count(b"\n") == 2 for frame in live)
+    events = [line["job"] for line in await history_of(client, request_id, "event")]
+    assert [frame.data for frame in live] == events
+
+
+async def test_a_resume_from_any_place_gives_the_rest_once(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    client = await service.user()
+    start_at = await cursor_now(client, "/v1/events")
+    request_id, address = await accepted(client, provider)
+    other_id, _ = await accepted(client, provider)
+    for progress in range(1, 6):
+        await call_back(address, running(progress))
+    await job_when(client, request_id, progress=5)
+    await call_back(address, COMPLETED)
+    await job_when(client, request_id, done=True)
+    async with event_stream(client, "/v1/events", start_at) as stream:
+        everything = await stream.events(12)  # nine of one job, three of the other
+    path = f"/v1/jobs/{request_id}/events"
+    own = [frame for frame in everything if frame.data["request_id"] == request_id]
+    for place, frame in enumerate(everything):
+        assert frame.id is not None
+        left = [f.id for f in own if everything.index(f) > place]
+        for by_query in (False, True):
+            url = f"{path}?last_event_id={frame.id}" if by_query else path
+            header = None if by_query else frame.id
+            if not left:
+                headers = {} if by_query else {"Last-Event-ID": frame.id}
+                assert (await client.get(url, headers=headers)).status_code == 204
+                continue
+            async with event_stream(client, url, header) as stream:
+                frames = await stream.rest()
+            assert [f.id for f in frames if f.event == "update"] == left
+            assert frames[-1].event == "done"
+    assert {frame.data["request_id"] for frame in everything} == {request_id, other_id}
+
+
+async def test_the_header_outranks_the_query(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    """An EventSource connects again with the same address, and says in the header where it is."""
+    client = await service.user()
+    old = await cursor_now(client, "/v1/events")
+    _, address = await accepted(client, provider)
+    new = await cursor_now(client, "/v1/events")
+    await call_back(address, running(1))
+    async with event_stream(client, f"/v1/events?last_event_id={old}", new) as stream:
+        (frame,) = await stream.events(1)
+    assert frame.data["progress"] == 1
+
+
+async def test_a_resume_across_restarts_is_exactly_once(
+    tmp_path: Path, provider: ScriptedProvider
+) -> None:
+    settings = provider.settings() | {"confirm_callbacks": False}
+    seen: list[int] = []
+    cursor: str | None = None
+    key = request_id = path = ""
+    for step in range(3):
+        async with running_service(tmp_path, **settings) as service:
+            if not step:
+                key = await service.key()
+                client = service.client(key)
+                request_id, address = await accepted(client, provider)
+                path = httpx.URL(address).path
+            client = service.client(key)
+            await client.post(path, json=running(10 * step))  # before the client is back
+            await job_when(client, request_id, progress=10 * step)
+            async with event_stream(client, f"/v1/jobs/{request_id}/events", cursor) as stream:
+                for last in (10 * step + 1, 10 * step + 2):
+                    await client.post(path, json=running(last))
+                    frames = await stream.until(partial(has_progress, last))
+                    seen += seqs(frames)
+                    cursor = frames[-1].id
+    # The first look began with a snapshot at seq 4; from there on each event came once, in order.
+    assert seen == list(range(5, 13))
+
+
+# --- all jobs of a user ---------------------------------------------------------------------------
+
+
+async def test_a_users_stream_shows_the_unfinished_and_every_event(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    client, other = await service.user(), await service.user("bob")
+    first, address = await accepted(client, provider)
+    second, _ = await accepted(client, provider)
+    await accepted(other, provider)
+    async with event_stream(client, "/v1/events") as stream:
+        (snapshot,) = await stream.events(1)
+        assert set(snapshot.data) == {"jobs"}
+        assert [job["request_id"] for job in snapshot.data["jobs"]] == [second, first]
+        await call_back(address, COMPLETED)
+        (update,) = await stream.events(1)
+        assert (update.data["request_id"], update.data["done"]) == (first, True)
+        third, _ = await accepted(client, provider)
+        updates = await stream.events(3)
+        assert {frame.data["request_id"] for frame in updates} == {third}
+    async with event_stream(client, "/v1/events") as stream:
+        (snapshot,) = await stream.events(1)
+    assert [job["request_id"] for job in snapshot.data["jobs"]] == [third, second]
+
+
+async def test_a_user_without_jobs_can_resume(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    client = await service.user()
+    origin = await cursor_now(client, "/v1/events")
+    await accepted(client, provider)
+    async with event_stream(client, "/v1/events", origin) as stream:
+        assert seqs(await stream.events(3)) == [1, 2, 3]
+
+
+async def test_an_admin_follows_anyone(service: RunningService, provider: ScriptedProvider) -> None:
+    ada, root = await service.user("ada"), await service.user("root", admin=True)
+    request_id, address = await accepted(ada, provider)
+    async with (
+        event_stream(root, "/v1/events?user=ada") as all_jobs,
+        event_stream(root, f"/v1/jobs/{request_id}/events") as one_job,
+        event_stream(root, "/v1/events") as own,
+    ):
+        (snapshot,) = await all_jobs.events(1)
+        assert [job["request_id"] for job in snapshot.data["jobs"]] == [request_id]
+        assert (await own.events(1))[0].data == {"jobs": []}
+        await one_job.events(1)
+        await call_back(address, COMPLETED)
+        assert (await all_jobs.events(1))[0].data["done"]
+        assert [f.event for f in await one_job.rest()] == ["update", "done"]
+
+
+# --- cursors that are no good ---------------------------------------------------------------------
+
+
+def hostile(cursor: str) -> list[str]:
+    seq, _, nonce = cursor.partition(".")
+    return [
+        f"{seq}.{'0' * len(nonce)}",
+        f"{int(seq) + 1}.{nonce}",
+        f"{int(seq) + 1_000_000}.{nonce}",
+        f"{2**63 - 1}.{nonce}",
+        f"{2**63}.{nonce}",
+        f"{'9' * 50}.{nonce}",
+        f"-1.{nonce}",
+        f"0.{nonce}",
+        seq,
+        f"{seq}.",
+        f".{nonce}",
+        f"{cursor}x",
+        "x",
+        "%00",
+        "9" * 5_000,
+        "é",
+        "'; DROP TABLE events; --",
+    ]
+
+
+async def test_a_cursor_that_is_unknown_gets_a_reset_and_a_snapshot(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    client, other = await service.user(), await service.user("bob")
+    request_id, _ = await accepted(client, provider)
+    await accepted(other, provider)
+    good = await cursor_now(client, "/v1/events")
+    foreign = await cursor_now(other, "/v1/events")
+    for path in ("/v1/events", f"/v1/jobs/{request_id}/events"):
+        for cursor in (foreign, *hostile(good)):
+            headers = {b"Last-Event-ID": cursor.encode("latin-1")}
+            async with client.stream("GET", path, headers=headers) as response:
+                assert response.status_code == 200, cursor
+                reset, snapshot = await EventStream(response).events(2)
+            assert reset.raw == b"event: reset\ndata: {}", cursor
+            assert (snapshot.event, snapshot.id) == ("snapshot", good)
+
+
+async def test_what_retention_has_removed_resets_a_users_stream_and_not_a_jobs(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    client = await service.user()
+    old = await cursor_now(client, "/v1/events")
+    gone, _ = await accepted(client, provider)
+    await client.post(f"/v1/jobs/{gone}/cancel")
+    kept, _ = await accepted(client, provider)
+    assert await service.store.jobs.remove_finished(2**60, 10) == 1
+    async with event_stream(client, "/v1/events", old) as stream:
+        assert [f.event for f in await stream.events(2)] == ["reset", "snapshot"]
+    async with event_stream(client, f"/v1/jobs/{kept}/events", old) as stream:
+        assert seqs(await stream.events(3)) == [1, 2, 3]
+    assert (await client.get(f"/v1/jobs/{gone}/events")).status_code == 404
+
+
+# --- limits, keys and tickets ---------------------------------------------------------------------
+
+
+async def test_a_key_has_so_many_streams(start: Start, provider: ScriptedProvider) -> None:
+    service = await start(**provider.settings(), stream_max_per_key=2)
+    client, same_user = await service.user(), await service.user()
+    async with event_stream(client, "/v1/events"), event_stream(client, "/v1/events"):
+        refused = await client.get("/v1/events")
+        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_streams")
+        assert int(refused.headers["Retry-After"]) > 0
+        ticket = (await client.post("/v1/stream-tickets", json={})).json()
+        assert (await service.client().get(ticket["url"])).status_code == 429
+        async with event_stream(same_user, "/v1/events"):
+            pass
+
+    async def reopened() -> int:
+        async with client.stream("GET", "/v1/events") as response:
+            return response.status_code
+
+    await eventually(reopened, lambda status: status == 200)
+
+
+async def test_a_heartbeat_is_a_comment(start: Start, provider: ScriptedProvider) -> None:
+    service = await start(**provider.settings(), stream_heartbeat=0.1)
+    client = await service.user()
+    async with event_stream(client, "/v1/events") as stream:
+        await stream.events(1)
+        for _ in range(3):
+            frame = await stream.next()
+            assert frame is not None
+            assert frame.raw == b":"
+
+
+async def test_a_stream_ends_when_its_key_is_revoked(
+    start: Start, provider: ScriptedProvider
+) -> None:
+    service = await start(**provider.settings(), stream_heartbeat=0.2)
+    key = await service.key()
+    client, kept = service.client(key), await service.user()
+    ticket = (await client.post("/v1/stream-tickets", json={})).json()
+    async with (
+        event_stream(client, "/v1/events") as stream,
+        event_stream(service.client(), ticket["url"]) as by_ticket,
+        event_stream(kept, "/v1/events") as other,
+    ):
+        await service.store.keys.revoke(key[:11], SystemClock().now())
+        began = time.monotonic()
+        await stream.rest()
+        await by_ticket.rest()
+        assert time.monotonic() - began < 2
+        await other.until(lambda frame: frame.raw == b":")
+
+    async def refused() -> int:
+        return (await service.client().get(ticket["url"])).status_code
+
+    await eventually(refused, lambda status: status == 401)
+
+
+async def test_a_ticket_opens_what_it_was_made_for(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    client, nobody = await service.user(), service.client()
+    request_id, _ = await accepted(client, provider)
+    other_id, _ = await accepted(client, provider)
+    answer = await client.post("/v1/stream-tickets", json={"request_id": request_id})
+    assert answer.status_code == 200
+    ticket = answer.json()
+    assert set(ticket) == {"ticket", "url", "expires_at"}
+    assert ticket["url"].startswith(f"/v1/jobs/{request_id}/events?ticket=")
+    assert client.headers["API-KEY"] not in ticket["ticket"]
+    async with event_stream(nobody, ticket["url"]) as stream:
+        assert (await stream.events(1))[0].data["request_id"] == request_id
+    for path in (f"/v1/jobs/{other_id}/events", "/v1/events"):
+        refused = await nobody.get(path, params={"ticket": ticket["ticket"]})
+        assert (refused.status_code, refused.json()["code"]) == (401, "unauthorized")
+    # Read-only: it is no key.
+    for path in ("/v1/jobs", f"/v1/jobs/{request_id}"):
+        assert (await nobody.get(path, params={"ticket": ticket["ticket"]})).status_code == 400
+
+    whole = (await client.post("/v1/stream-tickets")).json()
+    assert whole["url"].startswith("/v1/events?ticket=")
+    async with event_stream(nobody, whole["url"]) as stream:
+        assert len((await stream.events(1))[0].data["jobs"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"request_id": 5}, 400),
+        ({"request_id": "job_unknown"}, 404),
+        ({"request_id": None}, 200),
+        ([], 400),
+    ],
+)
+async def test_a_ticket_is_asked_for_by_id(
+    service: RunningService, body: object, status: int
+) -> None:
+    client = await service.user()
+    assert (await client.post("/v1/stream-tickets", json=body)).status_code == status
+
+
+async def test_an_altered_ticket_is_401(service: RunningService) -> None:
+    client, nobody = await service.user(), service.client()
+    ticket = (await client.post("/v1/stream-tickets")).json()["ticket"]
+    altered = [ticket + "=", ticket + "A", ticket[:-1], "x", "é", "x" * 5_000, "."]
+    for place in range(0, len(ticket), 7):
+        other = "A" if ticket[place] != "A" else "B"
+        altered.append(ticket[:place] + other + ticket[place + 1 :])
+    for text in altered:
+        answer = await nobody.get("/v1/events", params={"ticket": text})
+        assert answer.status_code == 401, text
+
+
+async def test_a_ticket_lasts_an_hour(start: Start, provider: ScriptedProvider) -> None:
+    clock = ShiftedClock()
+    service = await start(**provider.settings(), clock=clock)
+    client, nobody = await service.user(), service.client()
+    ticket = (await client.post("/v1/stream-tickets")).json()
+    clock.ahead_ms = 3_600_000 - 30_000
+    async with event_stream(nobody, ticket["url"]):
+        pass
+    clock.ahead_ms += 60_000
+    assert (await nobody.get(ticket["url"])).status_code == 401
+
+
+# --- the end --------------------------------------------------------------------------------------
+
+
+async def test_streams_end_cleanly_at_shutdown(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    client = await service.user()
+    request_id, _ = await accepted(client, provider)
+    async with (
+        event_stream(client, "/v1/events") as all_jobs,
+        event_stream(client, f"/v1/jobs/{request_id}/events") as one_job,
+        raw_connection(service.url) as open_before,
+    ):
+        await all_jobs.events(1)
+        await one_job.events(1)
+        await open_before.send(request_bytes("GET", "/livez"))
+        assert (await open_before.answer()).status_code == 200
+        began = time.monotonic()
+        service.inner.begin_stop()
+        assert await all_jobs.rest() == []
+        assert await one_job.rest() == []  # and no `done`: the client comes back
+        assert time.monotonic() - began < 1
+        # Asked for on a connection that is open: an EventSource would give up at a 5xx.
+        async with event_stream(client, f"/v1/jobs/{request_id}/events") as late:
+            (retry,) = await late.rest()
+            assert retry.raw.startswith(b"retry: ")
+        async with event_stream(client, "/v1/events", "1.x") as late:
+            assert len(await late.rest()) == 1
+
+
+async def test_a_slow_reader_misses_nothing(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    """It takes nothing while more is written than any buffer between us holds."""
+    client = await service.user()
+    request_id, address = await accepted(client, provider)
+    key = client.headers["API-KEY"]
+    async with raw_connection(service.url) as connection:
+        await connection.send(request_bytes("GET", "/v1/events", API_KEY=key))
+        async with httpx.AsyncClient(trust_env=False, verify=False) as sender:
+            for n in range(150):
+                body = {"status": "IN_PROGRESS", "message": f"{n}:" + "é" * 8_000}
+                assert (await sender.post(address, json=body)).status_code == 200
+        await call_back(address, COMPLETED)
+        await job_when(client, request_id, done=True)
+        received = b""
+        async with asyncio.timeout(20):
+            while b'"status":"COMPLETED"' not in received or not received.endswith(b"\n\n\r\n"):
+                received += await connection.read_some()
+    assert len(received) > 6_000_000
+    text = _unchunked(received.partition(b"\r\n\r\n")[2])
+    updates = [Frame(raw) for raw in text.split(b"\n\n") if raw.startswith(b"event: update")]
+    last = (await job_of(client, request_id))["seq"]
+    assert seqs(updates) == list(range(last - len(updates) + 1, last + 1))
+    assert len(updates) >= 100
+
+
+def _unchunked(body: bytes) -> bytes:
+    text = b""
+    while body:
+        size, _, rest = body.partition(b"\r\n")
+        text += rest[: int(size, 16)]
+        body = rest[int(size, 16) + 2 :]
+    return text
+
+
+async def test_many_readers_get_the_same(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    client = await service.user()
+    request_id, address = await accepted(client, provider)
+
+    async def read() -> list[bytes]:
+        async with event_stream(client, f"/v1/jobs/{request_id}/events") as stream:
+            opened.release()
+            return [frame.raw for frame in (await stream.rest())[1:]]
+
+    opened = asyncio.Semaphore(0)
+    readers = [asyncio.create_task(read()) for _ in range(20)]
+    for _ in readers:
+        await opened.acquire()
+    for progress in range(20):
+        await call_back(address, running(progress))
+    await call_back(address, COMPLETED)
+    first, *others = await asyncio.gather(*readers)
+    assert all(frames == first for frames in others)
+    assert json.loads(first[-1].split(b"data: ")[1])["status"] == "COMPLETED"
