@@ -1,0 +1,36 @@
+"""Small disks that can be filled, where this machine lets us mount any."""
+
+import contextlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@contextlib.contextmanager
+def small_disk(at: Path, size: str, *, read_only: bool = False) -> Iterator[Path]:
+    """A file system in memory, of `size` as mount(8) takes it; skips the test where that is not
+    allowed."""
+    at.mkdir()
+    options = f"size={size},mode=0700" + (",ro" if read_only else "")
+    mounting = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(at)]
+    try:
+        mounted = subprocess.run(mounting, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("there is no mount(8) here")
+    if mounted.returncode:
+        pytest.skip(f"mounting is not allowed here: {mounted.stderr.strip()}")
+    try:
+        yield at
+    finally:
+        subprocess.run(["umount", str(at)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Write a file that leaves no room at all; remove it to have the room again."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"\0" * 4096)
+    return filler

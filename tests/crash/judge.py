@@ -1,0 +1,170 @@
+"""What the world holds against the service in the end: all that it was told, by everybody."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from tests.crash.world import World, eventually
+
+SETTLED = {"applied", "confirmed", "denied", "late"}
+"""What an acknowledged callback can have become."""
+
+
+@dataclass
+class Tally:
+    """What a run came to. One that lost or doubled anything never has one."""
+
+    rounds: int
+    jobs: int
+    callbacks: int
+    asked_again: int
+    unknown: int
+    events: int
+    streams: int
+    relays: int
+    repeats: int
+
+    def __str__(self) -> str:
+        return (
+            f"\nrounds {self.rounds}; acknowledged: {self.jobs} jobs, {self.callbacks} callbacks;"
+            f" lost 0, twice 0; asked again {self.asked_again} times;"
+            f" submit_outcome_unknown {self.unknown};"
+            f" {self.events} events over {self.streams} streams;"
+            f" {self.relays} webhooks, {self.repeats} of them repeats"
+        )
+
+
+@dataclass
+class Seen:
+    """One job, as the service tells it."""
+
+    job: dict[str, Any]
+    history: list[dict[str, Any]]
+
+    def lines(self, type_: str) -> list[dict[str, Any]]:
+        return [line for line in self.history if line["type"] == type_]
+
+
+async def judge(world: World, rounds: int = 0) -> Tally:
+    """Wait for the end, and check all of it."""
+    for job in await world.finish():
+        await _settled(world, job["request_id"])
+    seen = {
+        job["request_id"]: Seen(job, await world.history(job["request_id"]))
+        for job in await world.finish()
+    }
+    await _check_orders(world, seen)
+    unknown = await _check_outcomes(world, seen)
+    _check_callbacks(world, seen)
+    _check_stream(world, seen)
+    await _check_watchers(world, seen)
+    repeats = _check_webhooks(world, seen)
+    tally = Tally(
+        rounds,
+        len(world.acknowledged),
+        len(world.accepted()),
+        world.asked_again,
+        unknown,
+        len(world.reader.updates),
+        world.reader.connections + sum(watcher.connections for watcher, _ in world.watchers),
+        len(world.sink.arrivals),
+        repeats,
+    )
+    print(tally)
+    return tally
+
+
+async def _settled(world: World, request_id: str) -> None:
+    """Wait until what was received of the job has been applied."""
+
+    async def verdicts() -> set[str]:
+        lines = await world.history(request_id)
+        return {line["verdict"] for line in lines if line["type"] == "callback"}
+
+    await eventually(verdicts, lambda seen: not seen & {"waiting", "claimed"})
+
+
+async def _check_orders(world: World, seen: dict[str, Seen]) -> None:
+    """What was acknowledged is there; a lost answer has made no second job."""
+    assert set(world.acknowledged) == set(world.orders)
+    assert set(world.acknowledged.values()) == set(seen), "a job is lost, or made twice"
+    for key, order in world.orders.items():
+        assert await world.ask(order) == world.acknowledged[key]
+    assert len(await world.all_jobs()) == len(seen), "a replay has made a job"
+
+
+async def _check_outcomes(world: World, seen: dict[str, Seen]) -> int:
+    """One submission a job, and the provider's own outcome; how many outcomes nobody can know."""
+    twice = {prompt for prompt, count in (await world.provider.submissions()).items() if count > 1}
+    assert not twice, f"paid for twice: {twice}"
+    at_provider = {job["input"]["prompt"]: job for job in await world.provider.jobs()}
+    told = {receipt.provider_request_id for receipt in world.accepted()}
+    unknown = 0
+    for key, request_id in world.acknowledged.items():
+        job = seen[request_id].job
+        made = at_provider.get(world.orders[key].body["input"]["prompt"])
+        if job["error"] is not None and job["error"]["code"] == "submit_outcome_unknown":
+            # Right only where nobody has ever told: one callback that was taken would heal it.
+            assert made is None or made["request_id"] not in told, job
+            unknown += 1
+        else:
+            assert made is not None, f"an outcome without a submission: {job}"
+            assert job["provider_request_id"] == made["request_id"], job
+            assert job["status"] == made["status"], job
+    return unknown
+
+
+def _check_callbacks(world: World, seen: dict[str, Seen]) -> None:
+    """What was answered `accepted` is in its job's history, and something has become of it."""
+    assert {receipt.status_code for receipt in world.provider.receipts} <= {200, 503}
+    by_name = {each.job["provider_request_id"]: each for each in seen.values()}
+    owed: dict[str, Counter[int]] = defaultdict(Counter)
+    for receipt in world.accepted():
+        owed[receipt.provider_request_id][receipt.size] += 1
+    for name, sizes in owed.items():
+        lines = by_name[name].lines("callback")
+        assert sizes <= Counter(line["bytes"] for line in lines), "an acknowledged callback is lost"
+        assert {line["verdict"] for line in lines} <= SETTLED
+
+
+def _check_stream(world: World, seen: dict[str, Seen]) -> None:
+    """Every event exactly once and in order, whatever number of connections it took."""
+    places = [int(cursor.partition(".")[0]) for cursor, _ in world.reader.updates]
+    assert places == [*range(places[0], places[0] + len(places))], "not once, or not in order"
+    streamed: dict[str, list[dict[str, Any]]] = {request_id: [] for request_id in seen}
+    for _, job in world.reader.updates:
+        streamed[job["request_id"]].append(job)
+    for request_id, each in seen.items():
+        assert [job["seq"] for job in streamed[request_id]] == [*range(1, each.job["seq"] + 1)]
+        assert streamed[request_id] == [line["job"] for line in each.lines("event")]
+
+
+async def _check_watchers(world: World, seen: dict[str, Seen]) -> None:
+    """A job's own stream goes on from its snapshot to the end, and then is done."""
+    for watcher, watching in world.watchers:
+        await watching
+        first = watcher.snapshot
+        # A correction comes after `done`, and is the user's stream's to tell.
+        last = watcher.updates[-1][1] if watcher.updates else first
+        assert last["done"]
+        assert last["seq"] <= seen[first["request_id"]].job["seq"]
+        told = [job["seq"] for _, job in watcher.updates]
+        assert told == [*range(first["seq"] + 1, last["seq"] + 1)]
+
+
+def _check_webhooks(world: World, seen: dict[str, Seen]) -> int:
+    """In order for each job, the final one at least once, an id for a message; the repeats."""
+    bodies: dict[str, Any] = {}
+    by_job: dict[str, list[tuple[int, str, int]]] = {request_id: [] for request_id in seen}
+    for arrival in world.sink.arrivals:
+        relay = arrival.relay
+        assert bodies.setdefault(relay.id, relay.body) == relay.body, "one id, two bodies"
+        by_job[relay.body["request_id"]].append((relay.body["seq"], relay.id, arrival.answered))
+    for request_id, each in seen.items():
+        came = by_job[request_id]
+        order = [seq for seq, *_ in came]
+        assert order == sorted(order), f"webhooks of {request_id} out of order: {order}"
+        assert len({id_ for _, id_, _ in came}) == len(set(order)), "one message, two ids"
+        taken = {seq for seq, _, answered in came if answered == 200}
+        assert each.job["seq"] in taken, f"the final webhook of {request_id} never came"
+    return len(world.sink.arrivals) - len(bodies)

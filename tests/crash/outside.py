@@ -1,0 +1,252 @@
+"""Everybody around the service, alive while it dies: the provider, readers of event streams, and a
+receiver of webhooks. Each remembers what it was told; none looks into the database."""
+
+import asyncio
+import contextlib
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from httpx_sse import EventSource
+
+from receiver.client.relay import Relay, verify_relay
+from receiver.clock import SystemClock
+from receiver.http_server import listen, origin, serving
+from receiver.providers.samsar_input import InputRules
+from receiver.sandbox.app import API_PATH, create_app
+from receiver.sandbox.rules import SandboxRules
+
+CALLBACKS = 4
+"""The sandbox sends so many of a job, where none is lost or doubled."""
+
+IMAGE_MODEL, VIDEO_MODEL = "IMAGEN3", "LUMA"
+
+
+def movie(title: str) -> dict[str, Any]:
+    """An input that can be told from every other, at the provider too."""
+    models = {"image_model": IMAGE_MODEL, "video_model": VIDEO_MODEL}
+    return {"prompt": title, "duration": 30} | models
+
+
+# --- the provider ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A callback that the service answered."""
+
+    provider_request_id: str
+    size: int
+    status_code: int
+    answer: bytes
+
+    @property
+    def accepted(self) -> bool:
+        """Whether this is the acknowledgement of a callback that is new."""
+        return (self.status_code, self.answer) == (200, b'{"status":"accepted"}')
+
+
+class _Callbacks(httpx.AsyncBaseTransport):
+    """Carries the sandbox's callbacks, and keeps what was answered."""
+
+    def __init__(self) -> None:
+        self.receipts: list[Receipt] = []
+        self.under_way = 0
+        self._connections = httpx.AsyncHTTPTransport(
+            verify=False, limits=httpx.Limits(max_keepalive_connections=0)
+        )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.under_way += 1
+        try:
+            response = await self._connections.handle_async_request(request)
+            content = await response.aread()
+            await response.aclose()
+        finally:
+            self.under_way -= 1
+        name = json.loads(request.content)["request_id"]
+        self.receipts.append(Receipt(name, len(request.content), response.status_code, content))
+        return httpx.Response(response.status_code, content=content)
+
+    async def aclose(self) -> None:
+        await self._connections.aclose()
+
+
+@dataclass
+class Provider:
+    """The sandbox, on a port of its own, outside of the service."""
+
+    url: str
+    callbacks: _Callbacks = field(default_factory=_Callbacks)
+
+    @property
+    def receipts(self) -> list[Receipt]:
+        """What the service has answered to callbacks so far."""
+        return self.callbacks.receipts
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What makes it the service's provider."""
+        return {
+            "PROVIDER": "samsar",
+            "SAMSAR_BASE_URL": self.url + API_PATH,
+            "SAMSAR_API_KEY": "operator",
+        }
+
+    async def jobs(self) -> list[dict[str, Any]]:
+        """Every job that it was given, by its own word."""
+        return list(await self._page("/sandbox/jobs"))
+
+    async def submissions(self) -> Counter[str]:
+        """How often each prompt was submitted: over 1 is paid twice."""
+        return Counter(job["input"]["prompt"] for job in await self.jobs())
+
+    async def callbacks_to_come(self) -> tuple[int, int]:
+        """How many callbacks are still to be sent, copies not counted, and how many are under
+        way."""
+        stats = await self._page("/sandbox/stats")
+        begun = stats["callbacks_sent"] - stats["callbacks_duplicated"] + stats["callbacks_dropped"]
+        return CALLBACKS * stats["jobs"] - begun, self.callbacks.under_way
+
+    async def _page(self, path: str) -> Any:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            return (await client.get(self.url + path)).json()
+
+
+@contextlib.asynccontextmanager
+async def provider(rules: SandboxRules) -> AsyncIterator[Provider]:
+    """Run the sandbox until the block is left."""
+    with listen("127.0.0.1", 0) as listener:
+        running = Provider(origin(listener))
+        models = InputRules(frozenset({IMAGE_MODEL}), frozenset({VIDEO_MODEL}))
+        app = create_app(
+            rules,
+            SystemClock(),
+            running.url,
+            None,
+            models,
+            callback_transport=running.callbacks,
+        )
+        async with serving(app, listener, grace=0):
+            yield running
+
+
+# --- whoever the webhooks go to -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A webhook that came, its signature good."""
+
+    relay: Relay
+    answered: int
+
+
+@dataclass
+class Sink:
+    """The address in `webhookUrl`. Every so often it fails, so that there are repeats."""
+
+    url: str
+    secret: str
+    arrivals: list[Arrival] = field(default_factory=list)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        status = 500 if len(self.arrivals) % 7 == 3 else 200
+        self.arrivals.append(Arrival(verify_relay(self.secret, headers, body), status))
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+
+@contextlib.asynccontextmanager
+async def sink(secret: str) -> AsyncIterator[Sink]:
+    """Take webhooks that are signed with the secret, until the block is left."""
+    with listen("127.0.0.1", 0) as listener:
+        taking = Sink(origin(listener) + "/hooks", secret)
+        async with serving(taking, listener, grace=0):
+            yield taking
+
+
+# --- whoever reads a stream -----------------------------------------------------------------------
+
+
+@dataclass
+class Reader:
+    """Follows one stream through every death of the service, by Last-Event-ID."""
+
+    client: httpx.AsyncClient
+    path: str = "/v1/events"
+    cursor: str | None = None
+    snapshot: Any = None
+    """What the one snapshot said; a resume brings no second one."""
+    updates: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    """Each update's id and job, as they came."""
+    connections: int = 0
+    _connected: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def follow(self) -> None:
+        """Read until the stream says that it is done; the user's own never does."""
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if await self._read_once():
+                    return
+            await asyncio.sleep(0.02)
+
+    async def begun(self) -> None:
+        """Wait until it knows a cursor: everything that happens after this has to reach it."""
+        await self._connected.wait()
+
+    async def _read_once(self) -> bool:
+        headers = {} if self.cursor is None else {"Last-Event-ID": self.cursor}
+        async with self.client.stream("GET", self.path, headers=headers) as response:
+            if response.status_code == 204:
+                return True
+            if response.status_code == 503:
+                return False
+            response.raise_for_status()
+            self.connections += 1
+            async for event in EventSource(response).aiter_sse():
+                match event.event:
+                    case "snapshot":
+                        assert self.cursor is None, "a resume began anew"
+                        self.snapshot = event.json()
+                    case "update":
+                        self.updates.append((event.id, event.json()))
+                    case "done":
+                        return True
+                    case "reset":
+                        raise AssertionError("the service has lost a cursor")
+                    case _:
+                        continue  # `retry`, and comments
+                self.cursor = event.id
+                self._connected.set()
+        return False
+
+
+@contextlib.asynccontextmanager
+async def reader(client: httpx.AsyncClient) -> AsyncIterator[Reader]:
+    """Follow all jobs of the client's user until the block is left; what went wrong while reading
+    is raised then."""
+    follower = Reader(client)
+    following = asyncio.create_task(follower.follow())
+    begun = asyncio.create_task(follower.begun())
+    await asyncio.wait({following, begun}, return_when=asyncio.FIRST_COMPLETED)
+    try:
+        yield follower
+    finally:
+        for task in (following, begun):
+            task.cancel()
+        ends = await asyncio.gather(following, begun, return_exceptions=True)
+    for end in ends:
+        if isinstance(end, Exception):
+            raise end

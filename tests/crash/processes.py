@@ -1,0 +1,196 @@
+"""The service as a process of its own, to be killed, and whatever else has to be one."""
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import httpx
+
+ROOT = Path(__file__).resolve().parents[2]
+KILL_AT = Path(__file__).with_name("kill_at.py")
+
+START_PATIENCE = 30.0
+END_PATIENCE = 30.0
+
+# Below the ports that the system gives to clients: while the service is down, a client that tries
+# to reach a port of those can be given that very port, and then talks to itself.
+PORTS = range(20_000, 30_000)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    for port in random.sample(PORTS, 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A command that has ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+@dataclass
+class Service:
+    """One database and one port, and the process that serves them, when there is one."""
+
+    folder: Path
+    settings: dict[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=free_port)
+    _process: asyncio.subprocess.Process | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "receiver.db"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "service.log"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "the service does not run"
+        return self._process.pid
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """What the process finds: nothing of ours but the settings."""
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith("RECEIVER_")
+        }
+        settings = {
+            "RATE_LIMIT": "",
+            "PROVIDER": "sandbox",
+            "LOG_LEVEL": "warning",
+            "DATABASE_URL": f"sqlite:///{self.database}",
+            "PORT": str(self.port),
+        } | self.settings
+        return (
+            inherited
+            | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+            | {f"RECEIVER_{name}": value for name, value in settings.items()}
+            | more
+        )
+
+    async def spawn(self, *command: str, crash_at: str | None = None) -> None:
+        """Start the process without waiting for anything; `crash_at` as in `kill_at`."""
+        assert self._process is None, "the service runs already"
+        more = {} if crash_at is None else {"CRASH_AT": crash_at}
+        begun = ("-m", "receiver") if crash_at is None else (str(KILL_AT),)
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *command,
+                sys.executable,
+                *begun,
+                "serve",
+                cwd=self.folder,
+                env=self.environment(**more),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    async def start(self, *command: str, crash_at: str | None = None) -> float:
+        """Start it, behind a `command` where one is given, and wait until it answers; the seconds
+        that took."""
+        began = time.monotonic()
+        await self.spawn(*command, crash_at=crash_at)
+        assert self._process is not None
+        async with httpx.AsyncClient(trust_env=False) as client:
+            while True:
+                with contextlib.suppress(httpx.TransportError):
+                    if (await client.get(f"{self.url}/livez")).status_code == 200:
+                        return time.monotonic() - began
+                assert self._process.returncode is None, self.log.read_text()[-2000:]
+                assert time.monotonic() - began < START_PATIENCE, "the service does not answer"
+                await asyncio.sleep(0.02)
+
+    async def kill(self) -> None:
+        """SIGKILL: nothing of the process runs after this."""
+        os.kill(self.pid, signal.SIGKILL)
+        assert await self.ended() == -signal.SIGKILL
+
+    async def terminate(self) -> tuple[int, float]:
+        """SIGTERM: the exit status, and the seconds until then."""
+        began = time.monotonic()
+        os.kill(self.pid, signal.SIGTERM)
+        return await self.ended(), time.monotonic() - began
+
+    async def ended(self) -> int:
+        """Wait until the process has ended by itself; its exit status."""
+        assert self._process is not None, "the service does not run"
+        async with asyncio.timeout(END_PATIENCE):
+            status = await self._process.wait()
+        self._process = None
+        return status
+
+    async def run(self, *arguments: str, **more: str) -> Ended:
+        """Run a `receiver` command with the service's settings until it ends."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "receiver",
+            *arguments,
+            cwd=self.folder,
+            env=self.environment(**more),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            async with asyncio.timeout(END_PATIENCE):
+                stdout, stderr = await process.communicate()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            raise
+        assert process.returncode is not None
+        return Ended(process.returncode, stdout.decode(), stderr.decode())
+
+    async def make_key(self, user: str = "ada") -> Mapping[str, str]:
+        """Make a key with the operator's command: `key`, `secret`, `user`, `prefix`."""
+        made = await self.run("keys", "create", user, "--json")
+        assert made.status == 0, made.stderr
+        document: Mapping[str, str] = json.loads(made.stdout)
+        return document
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+
+
+@contextlib.asynccontextmanager
+async def caller(service: Service, key: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the service."""
+    async with httpx.AsyncClient(
+        base_url=service.url,
+        headers={} if key is None else {"API-KEY": key},
+        trust_env=False,
+        timeout=20,
+        # What a killed process leaves in a pool is a broken connection at the next request.
+        limits=httpx.Limits(max_keepalive_connections=0),
+    ) as client:
+        yield client

@@ -1,0 +1,124 @@
+"""Death at each step by name: just before a transaction is committed and just after, before the
+provider or a user's address is called and after it has answered."""
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from receiver.sandbox.rules import SandboxRules
+from tests.crash.judge import judge
+from tests.crash.world import World, eventually, world
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(90)]
+
+RULES = SandboxRules(render_seconds=0.8, seed=7)
+
+STEPS = [
+    "create/before/2",
+    "create/after/2",
+    "answered/before/1",
+    "answered/after/1",
+    "receive/before/2",
+    "receive/after/2",
+    "CallbackSaid/before/2",
+    "CallbackSaid/after/2",
+    "status/before/2",
+    "status/after/2",
+    "Polled/before/2",
+    "Polled/after/2",
+    "lease/before/2",
+    "lease/after/2",
+    "deliver/before/2",
+    "deliver/after/2",
+    "settle/before/2",
+    "settle/after/2",
+]
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_death_at_a_step_loses_nothing_and_pays_nothing_twice(
+    step: str, tmp_path: Path
+) -> None:
+    async with world(tmp_path, RULES, crash_at=step, UNCONFIRMED_DEADLINE="2") as around:
+        asking = [asyncio.create_task(around.submit()) for _ in range(3)]
+        await dies_and_starts(around)
+        await asyncio.gather(*asking)
+
+        await judge(around, rounds=1)
+
+
+@pytest.mark.parametrize("step", ["create/after/1", "SubmissionBegins/before/1"])
+async def test_a_job_whose_submission_had_not_begun_is_sent(step: str, tmp_path: Path) -> None:
+    async with world(tmp_path, RULES, crash_at=step, UNCONFIRMED_DEADLINE="2") as around:
+        job = await the_job_of_a_death(around)
+
+        await judge(around, rounds=1)
+        assert (await around.job(job["request_id"]))["status"] == "COMPLETED"
+        assert len(await around.provider.jobs()) == 1
+
+
+@pytest.mark.parametrize("step", ["SubmissionBegins/after/1", "submit/before/1"])
+async def test_a_job_that_may_have_been_sent_is_never_sent_again(step: str, tmp_path: Path) -> None:
+    async with world(tmp_path, RULES, crash_at=step, UNCONFIRMED_DEADLINE="2") as around:
+        job = await the_job_of_a_death(around)
+
+        await judge(around, rounds=1)
+        assert await phases(around, job) == [
+            "queued",
+            "submitting",
+            "submit_unconfirmed",
+            "finished",
+        ]
+        error = (await around.job(job["request_id"]))["error"]
+        assert (error["code"], error["may_have_been_billed"]) == ("submit_outcome_unknown", True)
+        assert await around.provider.jobs() == []
+
+
+@pytest.mark.parametrize("step", ["submit/after/1", "SubmitAccepted/before/1"])
+async def test_an_answer_that_was_lost_is_made_good_by_the_callback(
+    step: str, tmp_path: Path
+) -> None:
+    rules = SandboxRules(render_seconds=3, seed=7)
+    async with world(tmp_path, rules, crash_at=step, UNCONFIRMED_DEADLINE="30") as around:
+        job = await the_job_of_a_death(around)
+
+        await judge(around, rounds=1)
+        assert (await phases(around, job))[:3] == ["queued", "submitting", "submit_unconfirmed"]
+        healed = await around.job(job["request_id"])
+        assert (healed["status"], healed["evidence"]) == ("COMPLETED", "callback")
+        assert len(await around.provider.jobs()) == 1
+
+
+async def test_an_answer_that_was_recorded_is_polled_after_death(tmp_path: Path) -> None:
+    rules = SandboxRules(render_seconds=1.5, drop_callbacks=1, seed=7)
+    async with world(tmp_path, rules, crash_at="SubmitAccepted/after/1") as around:
+        job = await the_job_of_a_death(around)
+        assert job["provider_request_id"] is not None
+
+        await judge(around, rounds=1)
+        assert (await around.job(job["request_id"]))["evidence"] == "poll"
+
+
+async def phases(around: World, job: dict[str, Any]) -> list[str]:
+    """Every phase that the job has been in, by its events."""
+    lines = await around.history(job["request_id"])
+    return [line["job"]["phase"] for line in lines if line["type"] == "event"]
+
+
+async def dies_and_starts(around: World) -> None:
+    """Wait for the death that was asked for, and start the service as it is."""
+    assert await around.service.ended() == -signal.SIGKILL
+    assert await around.service.start() < 5
+
+
+async def the_job_of_a_death(around: World) -> dict[str, Any]:
+    """Submit one job, live through the death, and give the job once the answer is there."""
+    asking = asyncio.create_task(around.submit())
+    await dies_and_starts(around)
+    request_id = await asking
+    return await eventually(
+        lambda: around.job(request_id), lambda job: job["phase"] not in ("queued", "submitting")
+    )

@@ -1,0 +1,88 @@
+"""SIGTERM with streams, waiting requests and submissions under way: a clean end, in time."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from receiver.sandbox.rules import SandboxRules
+from tests.crash.outside import Provider, movie, provider
+from tests.crash.processes import Service, caller
+from tests.crash.world import QUICK, eventually
+
+STREAMS = 5
+
+
+async def test_streams_and_whoever_waits_are_let_go_at_once(tmp_path: Path) -> None:
+    async with (
+        provider(SandboxRules(render_seconds=60)) as upstream,
+        Service(tmp_path, upstream.settings) as service,
+    ):
+        key = (await service.make_key())["key"]
+        await service.start()
+        async with caller(service, key) as client:
+            streams = [asyncio.create_task(whole_stream(client)) for _ in range(STREAMS)]
+            waiting = asyncio.create_task(submit(client, "waits", {"Prefer": "wait=60"}))
+            await reaches(upstream, jobs=1)
+            await eventually(lambda: open_streams(client), lambda count: count == STREAMS)
+
+            status, seconds = await service.terminate()
+
+            assert status == 0
+            assert seconds < 5
+            answer = await waiting
+            assert (answer.status_code, answer.json()["done"]) == (202, False)
+            for stream in streams:
+                # It was read to its end: a cut would have been an error.
+                assert "event: update" in await stream
+
+
+@pytest.mark.long
+async def test_a_submission_that_hangs_is_unconfirmed_and_ends_in_time(tmp_path: Path) -> None:
+    async with (
+        provider(SandboxRules(submit_timeouts=1, drop_callbacks=1)) as upstream,
+        Service(tmp_path, QUICK | upstream.settings | {"SUBMIT_TIMEOUT": "60"}) as service,
+    ):
+        key = (await service.make_key())["key"]
+        await service.start()
+        async with caller(service, key) as client:
+            made = await submit(client, "hangs", {})
+            await reaches(upstream, jobs=1)
+
+            status, seconds = await service.terminate()
+
+            assert status == 0
+            assert 6 < seconds < 10, "what is in flight gets 7 s"
+            stopped_at = datetime.now(UTC)
+            await service.start()
+            lines = (await client.get(f"{made.headers['Location']}/history")).json()["history"]
+            events = [line for line in lines if line["type"] == "event"]
+            phases = [event["job"]["phase"] for event in events]
+            assert phases[:3] == ["queued", "submitting", "submit_unconfirmed"]
+            assert datetime.fromisoformat(events[2]["at"]) < stopped_at, "told by its own process"
+            job = await eventually(
+                lambda: client.get(made.headers["Location"]), lambda answer: answer.json()["done"]
+            )
+            assert job.json()["error"]["code"] == "submit_outcome_unknown"
+            assert len(await upstream.jobs()) == 1
+
+
+async def submit(client: httpx.AsyncClient, title: str, headers: dict[str, str]) -> httpx.Response:
+    order = {"kind": "create_movie", "input": movie(title)}
+    return await client.post("/v1/jobs", json=order, headers=headers, timeout=90)
+
+
+async def reaches(upstream: Provider, jobs: int) -> None:
+    await eventually(upstream.jobs, lambda made: len(made) == jobs)
+
+
+async def whole_stream(client: httpx.AsyncClient) -> str:
+    return (await client.get("/v1/events", timeout=90)).text
+
+
+async def open_streams(client: httpx.AsyncClient) -> float:
+    text = (await client.get("/metrics")).text
+    (line,) = [line for line in text.splitlines() if line.startswith("receiver_streams_open ")]
+    return float(line.split()[1])

@@ -1,0 +1,103 @@
+"""Storage that fails under a running service: 503 while it lasts, nothing acknowledged that is not
+stored, and then all goes on, in the same process."""
+
+import asyncio
+import contextlib
+import resource
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from receiver.sandbox.rules import SandboxRules
+from tests.crash.disks import fill, small_disk
+from tests.crash.judge import judge
+from tests.crash.processes import Service
+from tests.crash.world import Order, World, eventually, world
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
+
+RULES = SandboxRules(render_seconds=1.5)
+
+
+async def test_a_disk_that_is_full(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "8m") as disk:
+        url = f"sqlite:///{disk}/receiver.db"
+        async with world(tmp_path, RULES, DATABASE_URL=url) as around:
+            await lives_through(around, filled(disk), "full")
+
+
+async def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
+    # The log is a file of the same process, and is to have room.
+    async with world(tmp_path, RULES, LOG_LEVEL="critical") as around:
+        await lives_through(around, no_growth(around.service), "full")
+
+
+async def test_a_database_that_another_process_holds(tmp_path: Path) -> None:
+    async with world(tmp_path, RULES) as around:
+        began = time.monotonic()
+        await lives_through(around, held(around.service.database), "locked")
+        assert time.monotonic() - began > 5, "who waits for a lock gets it when it comes in time"
+
+
+@contextlib.contextmanager
+def filled(disk: Path) -> Iterator[None]:
+    filler = fill(disk)
+    yield
+    filler.unlink()
+
+
+@contextlib.contextmanager
+def no_growth(service: Service) -> Iterator[None]:
+    log = service.database.with_name(f"{service.database.name}-wal")
+    soft, hard = resource.prlimit(service.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (log.stat().st_size, hard))
+    yield
+    resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextlib.contextmanager
+def held(database: Path) -> Iterator[None]:
+    with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        yield
+        other.execute("ROLLBACK")
+
+
+async def lives_through(around: World, outage: AbstractContextManager[None], word: str) -> None:
+    """Jobs from before, during and after an outage all end right, without a restart; while it
+    lasts, the probe says `word`."""
+    process = around.service.pid
+    await asyncio.gather(*(around.submit() for _ in range(5)))
+
+    with outage:
+        refused, answer = await refusal(around)
+        assert answer.json()["code"] == "storage_unavailable"
+        assert float(answer.headers["Retry-After"]) > 0
+        during = [asyncio.create_task(around.submit()) for _ in range(5)]
+        probe = await around.client.get("/readyz")
+        assert (probe.status_code, probe.json()["code"]) == (503, word)
+        assert (await around.client.get("/livez")).status_code == 200
+        assert len(await around.all_jobs()) == len(around.acknowledged), "reading goes on"
+        assert not any(task.done() for task in during)
+
+    await eventually(
+        lambda: around.client.get("/readyz"), lambda answer: answer.status_code == 200, patience=10
+    )
+    await asyncio.gather(*during, around.submit(refused), around.submit())
+    await judge(around)
+    assert around.service.pid == process
+
+
+async def refusal(around: World) -> tuple[Order, httpx.Response]:
+    """The first order that is refused; one that slips in before is acknowledged, and counts."""
+    while True:
+        order = around.order()
+        answer = await around.post(order)
+        if answer.status_code == 503:
+            return order, answer
+        await around.submit(order)

@@ -1,0 +1,104 @@
+"""SIGKILL twenty times under five hundred streams: nothing is lost, twice or out of order."""
+
+import asyncio
+import contextlib
+import itertools
+import random
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.benchmarks.peers import SECRET
+from tests.benchmarks.stream_world import Callbacks, fill
+from tests.crash.followers import Follower, following
+from tests.crash.processes import Service, caller
+from tests.crash.world import eventually
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+
+USERS, STREAMS, KILLS = 10, 50, 20
+
+
+async def test_streams_resume_through_twenty_kills(tmp_path: Path) -> None:
+    settings = {
+        "SECRET_KEYS": SECRET,
+        "PROVIDER": "samsar",
+        "SAMSAR_API_KEY": "none",
+        "SAMSAR_BASE_URL": "http://127.0.0.1:9/",
+        "POLL_FIRST": "3600",
+        "POLL_MIN": "3600",
+        "POLL_MAX": "3600",
+        "LOG_LEVEL": "error",
+    }
+    async with Service(tmp_path, settings) as service:
+        users = await fill(service.database, USERS, jobs=20)
+        followers = [Follower(service.port, user.key) for user in users for _ in range(STREAMS)]
+        published = 0
+
+        async def publish() -> None:
+            nonlocal published
+            callbacks = Callbacks()
+            async with caller(service) as client:
+                for user in itertools.cycle(users):
+                    await _post(client, *callbacks.told(user))
+                    published += 1
+
+        await service.start()
+        async with following(followers):
+            await eventually(
+                lambda: _places(followers), lambda places: all(place > 0 for place in places)
+            )
+            publishing = asyncio.create_task(publish())
+            for _ in range(KILLS):
+                await asyncio.sleep(random.uniform(0.3, 1.5))
+                await service.kill()
+                await service.start()
+            publishing.cancel()
+            ends = [await _end_of(service, user.key) for user in users]
+            wanted = [end for end in ends for _ in range(STREAMS)]
+            await eventually(lambda: _places(followers), lambda places: places == wanted)
+
+        for follower, end in zip(followers, wanted, strict=True):
+            assert follower.places == [*range(follower.first + 1, end + 1)]
+        resumes = sum(follower.connections - 1 for follower in followers)
+        events = sum(len(follower.places) for follower in followers)
+        print(
+            f"\n{KILLS} kills, {resumes} resumes, {published} callbacks, {events} events;"
+            " lost 0, twice 0, out of order 0"
+        )
+        assert resumes >= KILLS * len(followers) / 2
+        assert events > 0
+
+
+async def _places(followers: list[Follower]) -> list[int]:
+    return [follower.place for follower in followers]
+
+
+async def _post(client: httpx.AsyncClient, path: str, body: bytes) -> None:
+    """Send it until it is answered, as the provider never would."""
+    while True:
+        with contextlib.suppress(httpx.TransportError):
+            answer = await client.post(path, content=body)
+            assert answer.status_code in (200, 503), answer.text
+            if answer.status_code == 200:
+                return
+        await asyncio.sleep(0.02)
+
+
+async def _end_of(service: Service, key: str) -> int:
+    """The user's last event, once nothing is to be applied any more."""
+    last, seen = await _latest(service, key), -1
+    while last != seen:
+        await asyncio.sleep(0.5)
+        seen, last = last, await _latest(service, key)
+    return last
+
+
+async def _latest(service: Service, key: str) -> int:
+    """The user's last event, as a new client's snapshot tells it."""
+    late = Follower(service.port, key)
+    reading = asyncio.create_task(late.follow())
+    await eventually(lambda: _places([late]), lambda places: places[0] > 0)
+    reading.cancel()
+    return late.place

@@ -1,0 +1,107 @@
+"""What an answer rests on: between the request and its answer the kernel was told to put the
+write-ahead log on disk, and said that it had. Seen from outside of the process, by strace."""
+
+import asyncio
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from receiver.sandbox.rules import SandboxRules
+from tests.crash.outside import movie, provider
+from tests.crash.processes import Service, caller
+from tests.crash.world import eventually
+
+CALLS = "fsync,fdatasync,read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg"
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One system call, once it has returned."""
+
+    began: int
+    """Line of the trace."""
+    ended: int
+    text: str
+
+
+def calls(trace: str) -> list[Call]:
+    """The calls of a trace in the order of their beginning; what threads interrupt is put together
+    again."""
+    found: list[Call] = []
+    open_calls: dict[str, tuple[int, str]] = {}
+    for number, line in enumerate(trace.splitlines()):
+        thread, _, text = line.partition(" ")
+        text = text.strip()
+        if text.endswith("<unfinished ...>"):
+            open_calls[thread] = (number, text.removesuffix("<unfinished ...>").rstrip())
+        elif resumed := re.match(r"<\.\.\. \w+ resumed>(.*)", text):
+            if thread in open_calls:
+                began, start = open_calls.pop(thread)
+                found.append(Call(began, number, start + resumed[1]))
+        else:
+            found.append(Call(number, number, text))
+    return sorted(found, key=lambda call: call.began)
+
+
+def synced_between(found: list[Call], request: str) -> list[bool]:
+    """For each request that begins so: whether a sync of the log ran, whole, before its answer."""
+    syncs = [
+        call for call in found if re.match(r"f(data)?sync\(.*receiver\.db-wal>\)\s+= 0", call.text)
+    ]
+    verdicts = []
+    for asked in found:
+        socket = re.match(rf'(?:read|readv|recvfrom|recvmsg)\((\d+)<.*"{request}', asked.text)
+        if socket is None:
+            continue
+        answer = re.compile(rf'(?:write|writev|sendto|sendmsg)\({socket[1]}<.*"HTTP/1\.1 20[02]')
+        answered = next(
+            call for call in found if call.began > asked.ended and answer.match(call.text)
+        )
+        verdicts.append(
+            any(asked.ended < sync.began and sync.ended < answered.began for sync in syncs)
+        )
+    return verdicts
+
+
+async def test_the_log_is_on_disk_before_each_answer(tmp_path: Path) -> None:
+    strace = ["strace", "-D", "-f", "-y", "-s", "64", "-e", f"trace={CALLS}"]
+    require_strace()
+    trace = tmp_path / "trace"
+    async with (
+        provider(SandboxRules(render_seconds=0.5)) as upstream,
+        Service(tmp_path, upstream.settings) as service,
+    ):
+        key = (await service.make_key())["key"]
+        await service.start(*strace, "-o", str(trace))
+        async with caller(service, key) as client:
+            for number in range(3):
+                order = {"kind": "create_movie", "input": movie(f"job {number}")}
+                assert (await client.post("/v1/jobs", json=order)).status_code == 202
+            await eventually(lambda: done(client), lambda count: count == 3)
+        assert (await service.terminate())[0] == 0
+        accepted = [receipt for receipt in upstream.receipts if receipt.accepted]
+
+    await eventually(lambda: asyncio.to_thread(trace.read_text), lambda text: "+++ exit" in text)
+    found = calls(trace.read_text())
+    assert synced_between(found, "POST /v1/jobs") == [True] * 3
+    assert synced_between(found, "POST /webhooks/") == [True] * len(accepted)
+    assert len(accepted) == 12
+
+
+def require_strace() -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("there is no strace(1) here")
+    tried = subprocess.run(["strace", "true"], capture_output=True, text=True, check=False)
+    if tried.returncode:
+        pytest.skip(f"tracing is not allowed here: {tried.stderr.strip()[-200:]}")
+
+
+async def done(client: httpx.AsyncClient) -> int:
+    return sum(job["done"] for job in (await client.get("/v1/jobs")).json()["jobs"])

@@ -1,0 +1,78 @@
+"""Two hundred jobs, and a provider whose callbacks are lost, come twice, or in the wrong order; and
+a service that is killed every few seconds meanwhile."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from receiver.sandbox.rules import SandboxRules
+from tests.crash.judge import judge
+from tests.crash.world import World, world
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
+
+JOBS = 200
+CLIENTS = 20
+KILL_EVERY = 2.5
+
+
+async def test_every_callback_is_lost(tmp_path: Path) -> None:
+    rules = SandboxRules(render_seconds=2, drop_callbacks=1, fail_jobs=0.2)
+    async with world(tmp_path, rules) as around:
+        await submit_all(around)
+
+        tally = await judge(around)
+
+        assert (tally.jobs, tally.callbacks, tally.unknown) == (JOBS, 0, 0)
+        assert {job["evidence"] for job in await around.all_jobs()} == {"poll"}
+        assert len(await around.provider.jobs()) == JOBS
+
+
+async def test_callbacks_come_twice_and_in_the_wrong_order(tmp_path: Path) -> None:
+    rules = SandboxRules(
+        render_seconds=2,
+        duplicate_callbacks=1,
+        reorder_callbacks=1,
+        late_callbacks=0.3,
+        fail_jobs=0.2,
+    )
+    async with world(tmp_path, rules) as around:
+        await submit_all(around)
+
+        tally = await judge(around)
+
+        assert (tally.jobs, tally.unknown) == (JOBS, 0)
+        assert tally.callbacks > JOBS
+        assert len(await around.provider.jobs()) == JOBS
+
+
+async def test_the_service_is_killed_every_few_seconds(tmp_path: Path) -> None:
+    rules = SandboxRules(render_seconds=2, duplicate_callbacks=0.2, fail_jobs=0.2)
+    # What a death leaves unknown is told by a callback or never; most come while it is down.
+    async with world(tmp_path, rules) as around:
+        submitting = asyncio.create_task(submit_all(around, pause=2.0))
+        kills = 0
+        while not submitting.done():
+            await asyncio.sleep(KILL_EVERY)
+            await around.service.kill()
+            await around.service.start()
+            kills += 1
+        await submitting
+
+        tally = await judge(around, kills)
+
+        assert tally.jobs == JOBS
+        assert kills >= 5
+        assert tally.unknown < JOBS / 4
+
+
+async def submit_all(around: World, pause: float = 0.0) -> None:
+    """Submit all jobs, so many at a time, each client with a pause after each."""
+
+    async def client() -> None:
+        for _ in range(JOBS // CLIENTS):
+            await around.submit()
+            await asyncio.sleep(pause)
+
+    await asyncio.gather(*(client() for _ in range(CLIENTS)))

@@ -1,0 +1,196 @@
+"""A service that may die at any moment, and a world around it that remembers what it was told."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from receiver.sandbox.rules import SandboxRules
+from tests.crash.outside import Provider, Reader, Receipt, Sink, movie, provider, reader, sink
+from tests.crash.processes import Service, caller
+
+T = TypeVar("T")
+
+RETRY_PAUSE = 0.05
+FINISH_PATIENCE = 60.0
+WATCH_EVERY = 5
+"""Of so many jobs one is watched on its own stream."""
+
+QUICK = {
+    "SUBMIT_WAIT": "1",
+    "SUBMIT_TIMEOUT": "5",
+    "UNCONFIRMED_DEADLINE": "4",
+    "POLL_FIRST": "0.5",
+    "POLL_MIN": "0.3",
+    "POLL_MAX": "1",
+    "POLL_RATE": "300",
+    "CONFIRM_TIMEOUT": "20",
+    "RELAY_SCHEDULE": "0," + ",".join(["0.3"] * 40),
+    "RELAY_TIMEOUT": "3",
+    "RELAY_ALLOW_HTTP": "true",
+    "RELAY_ALLOW_NETS": "127.0.0.0/8",
+    "STREAM_HEARTBEAT": "5",
+}
+"""Settings that make minutes of a job's life into seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One thing that a client wants done once, however often it has to ask."""
+
+    key: str
+    path: str
+    body: dict[str, Any]
+
+
+@dataclass
+class World:
+    """The service and everybody around it."""
+
+    service: Service
+    provider: Provider
+    sink: Sink
+    client: httpx.AsyncClient
+    reader: Reader
+    orders: dict[str, Order] = field(default_factory=dict)
+    acknowledged: dict[str, str] = field(default_factory=dict)
+    """Idempotency key of an order -> the request_id that it was answered with."""
+    asked_again: int = 0
+    watchers: list[tuple[Reader, asyncio.Task[None]]] = field(default_factory=list)
+
+    def order(self) -> Order:
+        """One more thing to be done; the drop-in route and `POST /v1/jobs` take turns."""
+        number = len(self.orders)
+        drop_in = number % 3 == 2
+        body: dict[str, Any] = {
+            "input": movie(f"job {number}"),
+            "webhookUrl": self.sink.url,
+            "webhookEvents": ["IN_PROGRESS", "progress", "COMPLETED", "FAILED", "CANCELLED"],
+        }
+        order = Order(
+            f"order-{number}",
+            "/v1/video/create_movie" if drop_in else "/v1/jobs",
+            body if drop_in else body | {"kind": "create_movie"},
+        )
+        self.orders[order.key] = order
+        return order
+
+    async def submit(self, order: Order | None = None) -> str:
+        """Have an order done, asking again until there is an answer; the job's request_id."""
+        order = order or self.order()
+        request_id = await self.ask(order)
+        self.acknowledged[order.key] = request_id
+        if len(self.acknowledged) % WATCH_EVERY == 1:
+            watcher = Reader(self.client, f"/v1/jobs/{request_id}/events")
+            self.watchers.append((watcher, asyncio.create_task(watcher.follow())))
+        return request_id
+
+    async def post(self, order: Order) -> httpx.Response:
+        """Send an order once."""
+        key = {"Idempotency-Key": order.key}
+        return await self.client.post(order.path, json=order.body, headers=key)
+
+    async def ask(self, order: Order) -> str:
+        """Send an order until it is answered; the request_id of its job."""
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                answer = await self.post(order)
+                if answer.status_code in (200, 202):
+                    return str(answer.json()["request_id"])
+                assert answer.status_code in (409, 503), answer.text
+                assert "Retry-After" in answer.headers
+            self.asked_again += 1
+            await asyncio.sleep(RETRY_PAUSE)
+
+    async def get(self, path: str, **query: str | int) -> Any:
+        """A document of a service that runs."""
+        answer = await self.client.get(path, params=query)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def job(self, request_id: str) -> dict[str, Any]:
+        return dict(await self.get(f"/v1/jobs/{request_id}"))
+
+    async def history(self, request_id: str) -> list[dict[str, Any]]:
+        return list((await self.get(f"/v1/jobs/{request_id}/history"))["history"])
+
+    async def all_jobs(self) -> list[dict[str, Any]]:
+        """Every job that the service has of this user."""
+        jobs: list[dict[str, Any]] = []
+        query: dict[str, str | int] = {"limit": 200}
+        while True:
+            page = await self.get("/v1/jobs", **query)
+            jobs += page["jobs"]
+            if page["next_cursor"] is None:
+                return jobs
+            query["cursor"] = page["next_cursor"]
+
+    async def finish(self) -> list[dict[str, Any]]:
+        """Wait until the provider has said all that it had to say, every job has ended, and whoever
+        is to be told of it has been; the jobs."""
+        await eventually(self.provider.callbacks_to_come, lambda seen: seen == (0, 0))
+
+        async def look() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+            jobs = await self.all_jobs()
+            page = await self.get("/v1/deliveries", state="pending", limit=200)
+            return jobs, page["deliveries"]
+
+        def over(seen: tuple[list[dict[str, Any]], list[dict[str, Any]]]) -> bool:
+            jobs, pending = seen
+            events = sum(job["seq"] for job in jobs)
+            return (
+                all(job["done"] for job in jobs)
+                and not pending
+                and len(self.reader.updates) >= events
+            )
+
+        jobs, _ = await eventually(look, over)
+        return jobs
+
+    def accepted(self) -> list[Receipt]:
+        """Every callback that the service has acknowledged as new."""
+        return [receipt for receipt in self.provider.receipts if receipt.accepted]
+
+
+async def eventually(
+    look: Callable[[], Awaitable[T]],
+    enough: Callable[[T], bool],
+    patience: float = FINISH_PATIENCE,
+) -> T:
+    """Look again and again until it is enough; fails with the last sight after `patience`."""
+    until = time.monotonic() + patience
+    while True:
+        seen = await look()
+        if enough(seen):
+            return seen
+        assert time.monotonic() < until, f"it never came; last seen: {str(seen)[:2000]}"
+        await asyncio.sleep(0.05)
+
+
+@contextlib.asynccontextmanager
+async def world(
+    folder: Path, rules: SandboxRules, *, crash_at: str | None = None, **settings: str
+) -> AsyncIterator[World]:
+    """A service that runs, with everybody around it; the service may be killed and started."""
+    async with contextlib.AsyncExitStack() as stack:
+        upstream = await stack.enter_async_context(provider(rules))
+        service = Service(folder, upstream.settings | QUICK | settings)
+        await stack.enter_async_context(service)
+        credentials = await service.make_key()
+        hooks = await stack.enter_async_context(sink(credentials["secret"]))
+        client = await stack.enter_async_context(caller(service, credentials["key"]))
+        await service.start(crash_at=crash_at)
+        follower = await stack.enter_async_context(reader(client))
+        around = World(service, upstream, hooks, client, follower)
+        try:
+            yield around
+        finally:
+            watching = [task for _, task in around.watchers]
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
