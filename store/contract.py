@@ -287,13 +287,9 @@ class Idempotency(Protocol):
         """What the key leads to, None where it is free or expired. Raises as `Jobs.create` does."""
         ...
 
-    async def answered(self, user_id: int, path: str, key: str, answer: Answer | None) -> None:
-        """Write the first answer (None: its client went away, the replay is built from the job) and
-        end the hold."""
-        ...
-
-    async def free(self, user_id: int, path: str, key: str) -> None:
-        """Forget the key, so that it can be used again."""
+    async def answered(self, job_id: str, answer: Answer | None) -> None:
+        """Write the first answer of the key that made the job (None: its client went away, the
+        replay is built from the job) and end the hold."""
         ...
 
     async def end_holds(self) -> None:

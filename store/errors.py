@@ -6,7 +6,11 @@ StoreError
 │   ├── StoreLocked       another process has held the database for too long
 │   └── StoreFull         no room, or no permission, to write
 ├── StoreCorrupt          the file is no database of ours, or is damaged
+├── AddressInvalid        the address is none that can be used; a ValueError too
 ├── SchemaTooNew          a newer release has written this database
+├── ServerUnfit           the database server is too old, or set up in a way that will not do
+├── TargetNotEmpty        something is kept already where a copy was to go
+├── BackupElsewhere       this store is backed up by its own tools
 ├── StoreInUse            another service runs on this database
 ├── NotFound              no such row, or not this user's
 ├── ProviderIdTaken       another job holds this provider_request_id
@@ -41,8 +45,24 @@ class StoreCorrupt(StoreError):
     """The file is no database, or no longer one."""
 
 
+class AddressInvalid(StoreError, ValueError):
+    """The address of the store is none that can be used."""
+
+
 class SchemaTooNew(StoreError):
     """The database was written by a newer release; this one must not touch it."""
+
+
+class ServerUnfit(StoreError):
+    """The database server is too old, or its database is set up in a way that will not do."""
+
+
+class TargetNotEmpty(StoreError):
+    """Something is kept already where a copy was to go."""
+
+
+class BackupElsewhere(StoreError):
+    """The store makes no copy of itself: its own tools do. The message names them."""
 
 
 class StoreInUse(StoreError):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from receiver.cli import deliveries, demo, exits, jobs, keys, operate, serve
+from receiver.cli import deliveries, demo, exits, jobs, keys, moving, operate, serve
 
 app = typer.Typer(
     name="receiver",
@@ -23,6 +23,7 @@ keys.add_to(app)
 jobs.add_to(app)
 deliveries.add_to(app)
 operate.add_to(app)
+moving.add_to(app)
 
 
 def _tell_version(wanted: bool) -> None:

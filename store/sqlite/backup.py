@@ -14,7 +14,7 @@ from store.sqlite import sql
 from store.sqlite.connection import connect_reader, uri
 from store.sqlite.failures import translated
 
-_SQL = sql.load("database")
+_SQL = sql.STATEMENTS.load("database")
 
 
 def back_up(source: Path, target: Path) -> None:

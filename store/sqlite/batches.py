@@ -3,35 +3,19 @@
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 from store.contract import Changes
+from store.relational import session
+from store.relational.session import Done, Effects, Failed, Outcome
+from store.sqlite import sql
 from store.sqlite.failures import meaning
 
 T = TypeVar("T")
 
-Work: TypeAlias = Callable[[sqlite3.Connection, Changes], T]
-"""One member of a batch: writes within the transaction that is open, notes what it changed in the
-`Changes` that it is given, and returns what its caller waits for. It must neither commit nor block.
-When it raises, what it wrote is undone."""
+Work: TypeAlias = session.Work[sqlite3.Connection, T]
 
-
-@dataclass(frozen=True, slots=True)
-class Done(Generic[T]):
-    """A member's value; it is on disk."""
-
-    value: T
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """Nothing of this member was written."""
-
-    error: BaseException
-
-
-Outcome: TypeAlias = Done[T] | Failed
+_EVENTS = sql.STATEMENTS.load("events")
 
 
 class BatchRunner:
@@ -76,10 +60,11 @@ class BatchRunner:
 def _run_member(
     connection: sqlite3.Connection, work: Work[object], changes: Changes
 ) -> Outcome[object]:
-    own = Changes()
+    effects = Effects()
     connection.execute("SAVEPOINT member")
     try:
-        value = work(connection, own)
+        value = work(connection, effects)
+        _append_events(connection, effects)
     except Exception as error:
         if isinstance(error, sqlite3.Error) and meaning(error) is not None:
             raise
@@ -87,8 +72,25 @@ def _run_member(
         connection.execute("RELEASE member")
         return Failed(error)
     connection.execute("RELEASE member")
-    changes.add(own)
+    changes.add(effects)
     return Done(value)
+
+
+def _append_events(connection: sqlite3.Connection, effects: Effects) -> None:
+    for event in effects.events:
+        place = {"user_id": event.user_id, "nonce": event.nonce}
+        ((seq,),) = connection.execute(_EVENTS["take-place"], place).fetchall()
+        connection.execute(
+            _EVENTS["append-event"],
+            {
+                **place,
+                "seq": seq,
+                "job_id": event.job_id,
+                "job_seq": event.job_seq,
+                "at": event.at,
+                "data": event.data,
+            },
+        )
 
 
 def _told(error: Exception) -> Exception:

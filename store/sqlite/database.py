@@ -1,34 +1,26 @@
 """A store in one SQLite file."""
 
 import asyncio
-import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from store.contract import Callbacks, Changes, Deliveries, Events, Idempotency, Jobs, Keys
 from store.ids import Entropy, Ids
-from store.sqlite import sql
-from store.sqlite.advance import Randomness
+from store.relational.backend import Backend, Randomness
+from store.relational.database import SqlStore
+from store.relational.session import Effects, Readers, Session
+from store.relational.writer import OnBatch, ThreadedWriter, Writer, ignore
 from store.sqlite.backup import back_up
 from store.sqlite.batches import BatchRunner
-from store.sqlite.callbacks import SqliteCallbacks
 from store.sqlite.connection import BUSY_TIMEOUT, WAL_LIMIT, connect_writer, prepare
-from store.sqlite.deliveries import SqliteDeliveries
-from store.sqlite.events import SqliteEvents
 from store.sqlite.failures import translated
-from store.sqlite.idempotency import SqliteIdempotency
-from store.sqlite.jobs import SqliteJobs
-from store.sqlite.keys import SqliteKeys
 from store.sqlite.lockfile import ServingLock
-from store.sqlite.readers import AiosqliteReaders, Readers
-from store.sqlite.writer import OnBatch, ThreadedWriter, Writer, ignore
-
-_SQL = sql.load("database")
+from store.sqlite.readers import AiosqliteReaders
+from store.sqlite.sql import STATEMENTS
 
 
-class SqliteStore:
+class SqliteStore(SqlStore):
     """`store.contract.Store` on SQLite: what a writer and readers of one file make together."""
 
     def __init__(
@@ -39,51 +31,20 @@ class SqliteStore:
         entropy: Entropy,
         lock: ServingLock | None = None,
     ) -> None:
-        random = Randomness(entropy, Ids(entropy))
-        self.jobs: Jobs = SqliteJobs(writer, readers, random)
-        self.callbacks: Callbacks = SqliteCallbacks(writer, readers)
-        self.events: Events = SqliteEvents(readers)
-        self.idempotency: Idempotency = SqliteIdempotency(writer, readers)
-        self.deliveries: Deliveries = SqliteDeliveries(writer, readers)
-        self.keys: Keys = SqliteKeys(writer, readers, random)
+        super().__init__(Backend(writer, readers, STATEMENTS, Randomness(entropy, Ids(entropy))))
         self.exclusive = True
         self._path = path
-        self._writer = writer
-        self._readers = readers
         self._lock = lock
-        self._seen: tuple[sqlite3.Connection, int] | None = None
-
-    @property
-    def on_change(self) -> Callable[[Changes], None]:
-        return self._writer.on_change
-
-    @on_change.setter
-    def on_change(self, ring: Callable[[Changes], None]) -> None:
-        self._writer.on_change = ring
-
-    async def check_writable(self) -> None:
-        def work(db: sqlite3.Connection, _changes: Changes) -> None:
-            db.execute(_SQL["touch"])
-
-        await self._writer.urgent(work)
+        self._seen: tuple[Session, int] | None = None
 
     async def changed_elsewhere(self) -> bool:
-        def work(db: sqlite3.Connection, _changes: Changes) -> bool:
+        def work(db: Session, _: Effects) -> bool:
             # Only the writer's own connection can tell its commits from everybody else's.
             ((version,),) = db.execute("PRAGMA data_version").fetchall()
             before, self._seen = self._seen, (db, version)
             return before is not None and before != self._seen
 
         return await self._writer.background(work)
-
-    async def restored(self) -> bool:
-        return bool(await self._readers.fetch(_SQL["read-copy-mark"], {}))
-
-    async def accept_restore(self) -> None:
-        def work(db: sqlite3.Connection, _changes: Changes) -> None:
-            db.execute(_SQL["remove-copy-mark"])
-
-        await self._writer.background(work)
 
     async def backup(self, target: Path) -> None:
         await asyncio.to_thread(back_up, self._path, target)
@@ -96,10 +57,7 @@ class SqliteStore:
 
     async def close(self) -> None:
         try:
-            try:
-                await self._writer.close()
-            finally:
-                await self._readers.close()
+            await super().close()
         finally:
             if self._lock is not None:
                 self._lock.release()

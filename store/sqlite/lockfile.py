@@ -23,7 +23,7 @@ class ServingLock:
             database.parent.mkdir(parents=True, exist_ok=True)
             # A hard link has another path and another lock file, and SQLite itself would write two
             # logs for one database: https://sqlite.org/howtocorrupt.html#_multiple_links_to_the_same_file
-            if database.exists() and database.stat().st_nlink > 1:
+            if database.is_file() and database.stat().st_nlink > 1:
                 raise StoreInUse(f"{database} has a second name (a hard link)")
             lock = database.with_name(f"{database.name}.lock")
             descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

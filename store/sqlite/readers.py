@@ -4,31 +4,18 @@ A read is one statement, and so one snapshot, run and finished in one hop to a c
 no read transaction stays open while its caller awaits, or the write-ahead log could not be emptied.
 """
 
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from itertools import cycle
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeAlias, cast
+from typing import Any, Self, cast
 
 import aiosqlite
 
+from store.relational.session import Parameters, Row
 from store.sqlite.connection import BUSY_TIMEOUT, connect_reader
 from store.sqlite.failures import translated
 
 CONNECTIONS = 2
-
-Row: TypeAlias = tuple[Any, ...]
-Parameters: TypeAlias = Mapping[str, object]
-
-
-class Readers(Protocol):
-    """Reads from the database, each read the state of one moment."""
-
-    async def fetch(self, sql: str, parameters: Parameters) -> list[Row]:
-        """All rows of one statement. Raises `StoreUnavailable`."""
-        ...
-
-    async def close(self) -> None: ...
 
 
 class AiosqliteReaders:

@@ -1,13 +1,7 @@
-"""The statements of this backend, by file and name."""
+"""The statements of this backend."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from store import named_sql
+from store.relational.statements import Statements
 
-QUERIES = Path(__file__).with_name("queries")
-
-
-def load(subject: str) -> Mapping[str, str]:
-    """The statements of one file of `queries/`."""
-    return named_sql.load(QUERIES / f"{subject}.sql")
+STATEMENTS = Statements(Path(__file__).with_name("queries"))

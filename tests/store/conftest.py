@@ -1,6 +1,6 @@
 """Stores under test. A further backend is one more line in `BACKENDS`."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
@@ -8,21 +8,70 @@ import pytest
 
 from store.contract import Store
 from store.open import open_store
+from store.postgres.address import parse
+from store.postgres.connection import connect, prepare
+from tests.postgres_server import PostgresServer, binaries
 from tests.store.world import World
 
-OpenIn: TypeAlias = Callable[[Path], Awaitable[Store]]
+OpenAgain: TypeAlias = Callable[[], Awaitable[Store]]
+"""Opens one database, every time the same."""
 
 
-async def sqlite(folder: Path) -> Store:
-    return await open_store(f"sqlite:///{folder}/receiver.db", serving=True)
+def sqlite(request: pytest.FixtureRequest) -> OpenAgain:
+    folder: Path = request.getfixturevalue("tmp_path")
+    return lambda: open_store(f"sqlite:///{folder}/receiver.db", serving=True)
 
 
-BACKENDS: dict[str, OpenIn] = {"sqlite": sqlite}
+def postgres(request: pytest.FixtureRequest) -> OpenAgain:
+    url: str = request.getfixturevalue("postgres_url")
+    return lambda: open_store(url, serving=True)
+
+
+EMPTY = b"""
+DO $$ BEGIN
+    EXECUTE (SELECT 'TRUNCATE ' || string_agg(format('%I', tablename), ', ') || ' RESTART IDENTITY'
+               FROM pg_tables WHERE schemaname = current_schema AND tablename <> 'meta');
+    DELETE FROM meta WHERE key NOT IN ('application', 'schema');
+END $$
+"""
+
+BACKENDS = {"sqlite": sqlite, "postgres": postgres}
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A server for all tests of a run."""
+    if binaries() is None:
+        pytest.skip("no PostgreSQL: neither the wheel of the test extra nor one that is installed")
+    with PostgresServer.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ready_postgres_url(postgres_server: PostgresServer) -> str:
+    """A schema that is up to date, and that tests share."""
+    url = postgres_server.new_schema_url()
+    prepare(parse(url))
+    return url
+
+
+@pytest.fixture
+def postgres_url(ready_postgres_url: str) -> str:
+    """The same with nothing in it: emptied sooner than one is made."""
+    with connect(parse(ready_postgres_url)) as connection:
+        connection.execute(EMPTY)
+    return ready_postgres_url
 
 
 @pytest.fixture(params=BACKENDS)
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    opened = await BACKENDS[request.param](tmp_path)
+def open_again(request: pytest.FixtureRequest) -> OpenAgain:
+    """Opens the database of the test."""
+    return BACKENDS[request.param](request)
+
+
+@pytest.fixture
+async def store(open_again: OpenAgain) -> AsyncIterator[Store]:
+    opened = await open_again()
     yield opened
     await opened.close()
 

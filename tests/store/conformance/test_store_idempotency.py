@@ -31,7 +31,7 @@ async def find(world: World, fingerprint: str = "f", now: Millis = NOW) -> Repla
 async def test_a_key_leads_to_its_job_and_first_answer(world: World) -> None:
     job = world.job()
     assert await create(world, job) == job
-    await world.store.idempotency.answered(world.ann.id, PATH, "k", ANSWER)
+    await world.store.idempotency.answered(job.id, ANSWER)
 
     assert await create(world, world.job()) == Replay(job.id, ANSWER)
     assert await find(world) == Replay(job.id, ANSWER)
@@ -49,7 +49,7 @@ async def test_a_first_answer_stays_the_first(world: World) -> None:
     job = world.job()
     await create(world, job, answer=ANSWER)
 
-    await world.store.idempotency.answered(world.ann.id, PATH, "k", Answer(500, {}, b""))
+    await world.store.idempotency.answered(job.id, Answer(500, {}, b""))
 
     assert await find(world) == Replay(job.id, ANSWER)
 
@@ -62,7 +62,7 @@ async def test_a_key_is_held_until_its_first_answer(world: World) -> None:
         await create(world, world.job())
     with pytest.raises(KeyHeld):
         await find(world)
-    await world.store.idempotency.answered(world.ann.id, PATH, "k", None)
+    await world.store.idempotency.answered(job.id, None)
     assert await find(world) == Replay(job.id, None)
 
 
@@ -115,16 +115,6 @@ async def test_an_expired_key_counts_as_absent(world: World) -> None:
     given = IdempotencyKey(PATH, "k", "g", EXPIRY + 1, EXPIRY + 9)
     assert await create(world, late, given) == late
     assert await find(world, "g", now=EXPIRY + 2) == Replay(late.id, None)
-
-
-async def test_a_freed_key_can_be_used_again(world: World) -> None:
-    await create(world, world.job())
-    await world.store.idempotency.free(world.ann.id, PATH, "k")
-    assert await find(world) is None
-
-    again = world.job()
-
-    assert await create(world, again, key("g")) == again
 
 
 async def test_a_change_can_free_the_key_of_its_job(world: World) -> None:

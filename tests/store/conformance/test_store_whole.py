@@ -1,32 +1,29 @@
 """`Store`: what it promises as a whole."""
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
 from store.contract import Changes, Receipt, Store
 from store.errors import NotFound
 from store.records import Job, Move
-from tests.store.conftest import BACKENDS
+from tests.store.conftest import OpenAgain
 from tests.store.world import World, change, new, rendering
 
 
-async def test_what_was_written_is_there_after_reopening(tmp_path: Path) -> None:
-    for name, open_in in BACKENDS.items():
-        folder = tmp_path / name
-        store = await open_in(folder)
-        world = await World.begin(store)
-        job = await world.create()
-        await world.receive(job)
-        await store.close()
+async def test_what_was_written_is_there_after_reopening(open_again: OpenAgain) -> None:
+    store = await open_again()
+    world = await World.begin(store)
+    job = await world.create()
+    await world.receive(job)
+    await store.close()
 
-        again = await open_in(folder)
-        found = await again.jobs.find(job.id)
-        assert found is not None
-        assert found.callbacks_waiting
-        assert await again.keys.user_named("ann") == world.ann
-        await again.close()
+    again = await open_again()
+    found = await again.jobs.find(job.id)
+    assert found is not None
+    assert found.callbacks_waiting
+    assert await again.keys.user_named("ann") == world.ann
+    await again.close()
 
 
 def stumble(_: Job) -> Move:
@@ -92,27 +89,6 @@ async def test_the_bell_rings_after_the_commit_and_before_the_caller_goes_on(
 async def test_a_writable_store_says_so(store: Store) -> None:
     await store.check_writable()
     await store.check_writable()
-
-
-async def test_a_copy_is_whole_marked_and_private(world: World, tmp_path: Path) -> None:
-    await world.create()
-    target = tmp_path / "copy.db"
-
-    await world.store.backup(target)
-
-    assert target.stat().st_mode & 0o777 == 0o600
-    assert not await world.store.restored()
-    assert sorted(file.name for file in tmp_path.glob("copy*")) == ["copy.db"]
-
-
-async def test_a_copy_never_overwrites(world: World, tmp_path: Path) -> None:
-    target = tmp_path / "copy.db"
-    target.write_bytes(b"precious")
-
-    with pytest.raises(FileExistsError):
-        await world.store.backup(target)
-
-    assert target.read_bytes() == b"precious"
 
 
 async def test_upkeep_tells_sizes(world: World) -> None:

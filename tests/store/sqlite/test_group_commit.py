@@ -5,25 +5,29 @@ import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from threading import Event
+from typing import TypeAlias
 
 import pytest
 
 from store.contract import Changes
 from store.errors import NotFound, StoreBusy, StoreFull, StoreLocked, StoreUnavailable
 from store.records import Lane
-from store.sqlite import writer as writer_module
-from store.sqlite.batches import BatchRunner, Done, Failed, Work
-from store.sqlite.writer import (
+from store.relational import writer as writer_module
+from store.relational.session import Done, Effects, Failed
+from store.relational.writer import (
     BACKGROUND_PLACES,
     IDLE_BACKGROUND_PLACES,
     URGENT_PLACES,
     BatchReport,
     ThreadedWriter,
 )
+from store.sqlite.batches import BatchRunner, Work
+
+SqliteWriter: TypeAlias = ThreadedWriter[sqlite3.Connection]
 
 
 def put(key: str) -> Work[str]:
-    def work(db: sqlite3.Connection, changes: Changes) -> str:
+    def work(db: sqlite3.Connection, changes: Effects) -> str:
         db.execute("INSERT INTO meta (key, value) VALUES (?, 'x')", (key,))
         changes.jobs.add(key)
         return key
@@ -32,7 +36,7 @@ def put(key: str) -> Work[str]:
 
 
 def fail(error: Exception, key: str = "half") -> Work[None]:
-    def work(db: sqlite3.Connection, changes: Changes) -> None:
+    def work(db: sqlite3.Connection, changes: Effects) -> None:
         put(key)(db, changes)
         raise error
 
@@ -167,13 +171,13 @@ def reports() -> list[BatchReport]:
 
 
 @pytest.fixture
-async def writer(runner: BatchRunner, reports: list[BatchReport]) -> AsyncIterator[ThreadedWriter]:
+async def writer(runner: BatchRunner, reports: list[BatchReport]) -> AsyncIterator[SqliteWriter]:
     writer = ThreadedWriter(runner, reports.append)
     yield writer
     await writer.close()
 
 
-async def held(writer: ThreadedWriter) -> tuple[Gate, asyncio.Future[None]]:
+async def held(writer: SqliteWriter) -> tuple[Gate, asyncio.Future[None]]:
     gate = Gate()
     holding = asyncio.ensure_future(writer.urgent(gate))
     await asyncio.to_thread(gate.entered.wait, 10)
@@ -181,7 +185,9 @@ async def held(writer: ThreadedWriter) -> tuple[Gate, asyncio.Future[None]]:
 
 
 async def test_what_waits_shares_one_commit(
-    writer: ThreadedWriter, reports: list[BatchReport], other: sqlite3.Connection
+    writer: SqliteWriter,
+    reports: list[BatchReport],
+    other: sqlite3.Connection,
 ) -> None:
     gate, holding = await held(writer)
     waiting = [writer.urgent(put(f"{n:03}")) for n in range(100)]
@@ -193,7 +199,7 @@ async def test_what_waits_shares_one_commit(
     assert len(kept(other)) == 100
 
 
-async def test_a_batch_has_its_places(writer: ThreadedWriter, reports: list[BatchReport]) -> None:
+async def test_a_batch_has_its_places(writer: SqliteWriter, reports: list[BatchReport]) -> None:
     gate, holding = await held(writer)
     waiting = [writer.urgent(put(str(n))) for n in range(URGENT_PLACES + 10)]
     gate.open()
@@ -204,7 +210,7 @@ async def test_a_batch_has_its_places(writer: ThreadedWriter, reports: list[Batc
 
 
 async def test_what_is_urgent_goes_first_and_the_rest_does_not_starve(
-    writer: ThreadedWriter,
+    writer: SqliteWriter,
 ) -> None:
     order: list[str] = []
 
@@ -225,7 +231,7 @@ async def test_what_is_urgent_goes_first_and_the_rest_does_not_starve(
 
 
 async def test_the_bell_rings_once_a_batch_with_everything_that_changed(
-    writer: ThreadedWriter, other: sqlite3.Connection
+    writer: SqliteWriter, other: sqlite3.Connection
 ) -> None:
     rung: list[tuple[Changes, list[str]]] = []
     writer.on_change = lambda changes: rung.append((changes, kept(other)))
@@ -244,7 +250,7 @@ async def test_the_bell_rings_once_a_batch_with_everything_that_changed(
 
 
 async def test_a_bell_that_fails_leaves_no_caller_waiting(
-    writer: ThreadedWriter, monkeypatch: pytest.MonkeyPatch
+    writer: SqliteWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     faults: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
@@ -259,7 +265,7 @@ async def test_a_bell_that_fails_leaves_no_caller_waiting(
 
 
 async def test_a_cancelled_caller_leaves_its_work_in_the_batch(
-    writer: ThreadedWriter, other: sqlite3.Connection
+    writer: SqliteWriter, other: sqlite3.Connection
 ) -> None:
     gate, holding = await held(writer)
     cancelled = asyncio.ensure_future(writer.urgent(put("a")))
@@ -274,7 +280,7 @@ async def test_a_cancelled_caller_leaves_its_work_in_the_batch(
 
 
 async def test_a_full_queue_refuses_at_once(
-    writer: ThreadedWriter, monkeypatch: pytest.MonkeyPatch
+    writer: SqliteWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer_module, "LONGEST_QUEUE", 2)
     gate, holding = await held(writer)

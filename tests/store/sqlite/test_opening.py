@@ -194,7 +194,7 @@ async def test_a_store_that_was_never_closed_lets_its_process_end(tmp_path: Path
         "from pathlib import Path\n"
         "from store.sqlite.batches import BatchRunner\n"
         "from store.sqlite.connection import connect_writer, prepare\n"
-        "from store.sqlite.writer import ThreadedWriter\n"
+        "from store.relational.writer import ThreadedWriter\n"
         "path = Path(sys.argv[1])\n"
         "prepare(path)\n"
         "async def main():\n"

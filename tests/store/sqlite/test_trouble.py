@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from store.contract import Changes
 from store.errors import StoreCorrupt, StoreFull, StoreLocked, StoreUnavailable
+from store.relational.session import Effects, Session, Work
+from store.relational.writer import BatchReport, ThreadedWriter
 from store.sqlite.database import SqliteStore
 from store.sqlite.failures import meaning
 from tests.store.world import World
 
 
-def limit_pages(pages: int) -> Callable[[sqlite3.Connection, Changes], None]:
-    def work(db: sqlite3.Connection, _: Changes) -> None:
+def limit_pages(pages: int) -> Work[Session, None]:
+    def work(db: Session, _: Effects) -> None:
         db.execute(f"PRAGMA max_page_count = {pages}")
 
     return work
@@ -62,6 +63,27 @@ async def test_a_lock_held_too_long_is_unavailable_and_passes(
 
     other.execute("ROLLBACK")
     assert await world.receive(job) == "accepted"
+
+
+async def test_who_comes_while_a_batch_waits_for_the_lock_does_not_wait_for_it_anew(
+    impatient: SqliteStore, other: sqlite3.Connection
+) -> None:
+    world = await World.begin(impatient)
+    job = await world.create()
+    batches: list[BatchReport] = []
+    writer = impatient._writer
+    assert isinstance(writer, ThreadedWriter)
+    writer._on_batch = batches.append
+    other.execute("BEGIN IMMEDIATE")
+
+    first = asyncio.ensure_future(world.receive(job))
+    await asyncio.sleep(0.05)  # its batch has begun: what comes now is not in it
+    late = [asyncio.ensure_future(world.create()) for _ in range(3)]
+    told = await asyncio.gather(first, *late, return_exceptions=True)
+
+    assert [type(each) for each in told] == [StoreLocked] * 4
+    assert len(batches) == 1
+    other.execute("ROLLBACK")
 
 
 async def test_other_processes_are_noticed_and_our_own_writes_are_not(

@@ -5,7 +5,7 @@ INSERT INTO callbacks (job_id, provider, received_at, digest, verdict, headers, 
 SELECT j.id, j.provider, :at, :digest, 'waiting', :headers, :body
   FROM jobs j
  WHERE j.id = :job_id AND j.provider = :provider
-   AND (:names IS NULL OR j.provider_request_id IS :names
+   AND (CAST(:names AS text) IS NULL OR j.provider_request_id = :names
         OR (j.provider_request_id IS NULL
             AND NOT EXISTS (SELECT 1 FROM jobs other
                              WHERE other.provider_request_id = :names
@@ -16,12 +16,14 @@ SELECT j.id, j.provider, :at, :digest, 'waiting', :headers, :body
 -- name: judge
 -- Why a callback is no good one: whether its id is contested, what the same bytes were found to be
 -- before, and how many the job has. No row: the job is not kept.
-SELECT :names IS NOT NULL AND j.provider_request_id IS NOT :names
-       AND (j.provider_request_id IS NOT NULL
-            OR EXISTS (SELECT 1 FROM jobs other
-                        WHERE other.provider_request_id = :names AND other.provider = :provider)),
+SELECT CAST(:names AS text) IS NOT NULL
+       AND (j.provider_request_id <> :names
+            OR (j.provider_request_id IS NULL
+                AND EXISTS (SELECT 1 FROM jobs other
+                             WHERE other.provider_request_id = :names
+                               AND other.provider = :provider))),
        (SELECT verdict FROM callbacks c WHERE c.job_id = j.id AND c.digest = :digest),
-       (SELECT count(*) FROM (SELECT 1 FROM callbacks c WHERE c.job_id = j.id LIMIT :room))
+       (SELECT count(*) FROM (SELECT 1 FROM callbacks c WHERE c.job_id = j.id LIMIT :room) AS stored)
   FROM jobs j
  WHERE j.id = :job_id AND j.provider = :provider;
 
@@ -43,7 +45,7 @@ SELECT id, job_id, provider, received_at, body, tries FROM callbacks
                      SELECT id, length(body) AS size FROM callbacks
                       WHERE verdict = 'waiting'
                       ORDER BY id
-                      LIMIT :limit))
+                      LIMIT :limit) AS page) AS sums
         WHERE before < :bytes)
  ORDER BY id;
 

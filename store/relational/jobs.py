@@ -1,10 +1,9 @@
 """Jobs, and what is due for them."""
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from store.contract import Changes, Decide, JobFilter
+from store.contract import Decide, JobFilter
 from store.ids import first_id
 from store.records import (
     Answer,
@@ -18,14 +17,19 @@ from store.records import (
     Phase,
     Replay,
 )
-from store.sqlite import advance, history, retention, sql
-from store.sqlite.advance import Randomness
-from store.sqlite.idempotency import take_key
-from store.sqlite.readers import Readers
-from store.sqlite.rows import fixed_values, job_from_row, mutable_values, to_json
-from store.sqlite.writer import Writer
-
-_SQL = sql.load("jobs")
+from store.relational import history, retention
+from store.relational.advance import Changer
+from store.relational.backend import Backend
+from store.relational.idempotency import take_key
+from store.relational.rows import (
+    FIXED_COLUMNS,
+    MUTABLE_COLUMNS,
+    fixed_values,
+    job_from_row,
+    mutable_values,
+    to_json,
+)
+from store.relational.session import Effects, OnJobs, Session
 
 _LAST_ID = "~"
 """Sorts after every id."""
@@ -33,32 +37,32 @@ _LAST_ID = "~"
 _END_OF_TIME: Millis = 2**62
 
 
-class SqliteJobs:
-    """`store.contract.Jobs` on SQLite."""
+class SqlJobs:
+    """`store.contract.Jobs`."""
 
-    def __init__(self, writer: Writer, readers: Readers, random: Randomness) -> None:
-        self._writer = writer
-        self._readers = readers
-        self._random = random
+    def __init__(self, backend: Backend, changer: Changer) -> None:
+        self._backend = backend
+        self._writer = backend.writer
+        self._readers = backend.readers
+        self._sql = backend.statements.load("jobs")
+        self._keys = backend.statements.load("idempotency")
+        self._changer = changer
 
     async def create(
         self, new: NewJob, idempotency: IdempotencyKey | None = None, answer: Answer | None = None
     ) -> Job | Replay:
         job = new.job
 
-        def work(db: sqlite3.Connection, changes: Changes) -> Job | Replay:
+        def work(db: Session, effects: Effects) -> Job | Replay:
             if idempotency is not None:
-                replay = take_key(db, job, idempotency, answer)
+                replay = take_key(db, self._keys, job, idempotency, answer)
                 if replay is not None:
                     return replay
-            db.execute(_SQL["create-job"], (*fixed_values(job), *mutable_values(job)))
-            db.execute(_SQL["create-input"], (job.id, to_json(new.input)))
-            for name, value in (job.metadata or {}).items():
-                db.execute(_SQL["create-metadata"], (job.user_id, name, value, job.id))
+            self._write(db, new)
             if job.due is not None:
-                advance.set_due(db, job)
-                changes.due.add(job.due.lane)
-            advance.append_event(db, changes, job, new.event, self._random)
+                self._changer.set_due(db, job)
+                effects.due.add(job.due.lane)
+            self._changer.append_event(effects, job, new.event)
             return job
 
         return await self._writer.urgent(work)
@@ -66,9 +70,20 @@ class SqliteJobs:
     async def advance(
         self, job_id: str, decide: Decide, *, applying: int | None = None
     ) -> tuple[Job, Move | None]:
-        return await self._writer.background(
-            lambda db, changes: advance.advance(db, changes, job_id, decide, self._random, applying)
-        )
+        def work(db: Session, effects: Effects) -> tuple[Job, Move | None]:
+            return self._changer.advance(db, effects, job_id, decide, applying)
+
+        return await self._writer.background(OnJobs(work, jobs=(job_id,)))
+
+    def _write(self, db: Session, new: NewJob) -> None:
+        job = new.job
+        fixed = dict(zip(FIXED_COLUMNS, fixed_values(job), strict=True))
+        mutable = dict(zip(MUTABLE_COLUMNS, mutable_values(job), strict=True))
+        db.execute(self._sql["create-job"], fixed | mutable)
+        db.execute(self._sql["create-input"], {"job_id": job.id, "input": to_json(new.input)})
+        owner = {"user_id": job.user_id, "job_id": job.id}
+        for name, value in (job.metadata or {}).items():
+            db.execute(self._sql["create-metadata"], {**owner, "name": name, "value": value})
 
     # --- reading --------------------------------------------------------------------------------
 
@@ -87,12 +102,12 @@ class SqliteJobs:
         )
 
     async def _one(self, query: str, parameters: Mapping[str, object]) -> Job | None:
-        rows = await self._readers.fetch(_SQL[query], parameters)
+        rows = await self._readers.fetch(self._sql[query], parameters)
         return job_from_row(rows[0]) if rows else None
 
     async def provider_id_holder(self, provider: str, provider_request_id: str) -> str | None:
         rows = await self._readers.fetch(
-            _SQL["read-provider-id-holder"],
+            self._sql["read-provider-id-holder"],
             {"provider": provider, "provider_request_id": provider_request_id},
         )
         return rows[0][0] if rows else None
@@ -124,23 +139,23 @@ class SqliteJobs:
             query = "list-by-kind"
         else:
             query = "list-by-user"
-        rows = await self._readers.fetch(_SQL[query], parameters)
+        rows = await self._readers.fetch(self._sql[query], parameters)
         return [job_from_row(row) for row in rows]
 
     async def input_of(self, job_id: str) -> Mapping[str, object]:
-        return await history.input_of(self._readers, job_id)
+        return await history.input_of(self._backend, job_id)
 
     async def history_of(self, job_id: str) -> list[HistoryLine]:
-        return await history.history_of(self._readers, job_id)
+        return await history.history_of(self._backend, job_id)
 
     async def in_phase(self, phase: Phase, limit: int) -> list[str]:
         rows = await self._readers.fetch(
-            _SQL["list-in-phase"], {"phase": phase.value, "limit": limit}
+            self._sql["list-in-phase"], {"phase": phase.value, "limit": limit}
         )
         return [row[0] for row in rows]
 
     async def census(self) -> Mapping[str, tuple[int, Millis]]:
-        rows = await self._readers.fetch(_SQL["census"], {})
+        rows = await self._readers.fetch(self._sql["census"], {})
         return {phase: (count, oldest) for phase, count, oldest in rows}
 
     # --- what is due ----------------------------------------------------------------------------
@@ -156,50 +171,55 @@ class SqliteJobs:
             "limit": limit,
         }
 
-        def work(db: sqlite3.Connection, _changes: Changes) -> list[Job]:
-            leased = db.execute(_SQL["lease-due"], parameters).fetchall()
+        def work(db: Session, _: Effects) -> list[Job]:
+            leased = db.execute(self._sql["lease-due"], parameters).fetchall()
             leased.sort(key=lambda row: (row[1], row[0]))
-            return [advance.read_job(db, job_id) for job_id, _ in leased]
+            # All are asked for before the first is read: they may travel together.
+            found = [db.execute(self._sql["read-job"], {"job_id": job_id}) for job_id, _ in leased]
+            return [job_from_row(row) for result in found for row in result]
 
         return await self._writer.background(work)
 
     async def release(self, holder: str, job_ids: Sequence[str]) -> None:
-        def work(db: sqlite3.Connection, changes: Changes) -> None:
+        def work(db: Session, effects: Effects) -> None:
             for job_id in job_ids:
                 parameters = {"job_id": job_id, "holder": holder}
-                for (lane,) in db.execute(_SQL["release-due"], parameters).fetchall():
-                    changes.due.add(Lane(lane))
+                for (lane,) in db.execute(self._sql["release-due"], parameters).fetchall():
+                    effects.due.add(Lane(lane))
 
-        await self._writer.background(work)
+        await self._writer.background(OnJobs(work, jobs=tuple(job_ids)))
 
     async def end_holds(self) -> None:
-        def work(db: sqlite3.Connection, _changes: Changes) -> None:
-            db.execute(_SQL["end-holds"])
+        def work(db: Session, _: Effects) -> None:
+            db.execute(self._sql["end-holds"])
 
         await self._writer.background(work)
 
     async def next_due(self, lane: Lane) -> Millis | None:
-        rows = await self._readers.fetch(_SQL["next-due"], {"lane": lane.value})
+        rows = await self._readers.fetch(self._sql["next-due"], {"lane": lane.value})
         return _value(rows)
 
     async def poll_at_once(self, job_id: str, now: Millis) -> None:
-        await self._writer.background(
-            lambda db, changes: advance.poll_at_once(db, changes, job_id, now)
-        )
+        def work(db: Session, effects: Effects) -> None:
+            self._changer.poll_at_once(db, effects, job_id, now)
+
+        await self._writer.background(OnJobs(work, jobs=(job_id,)))
 
     async def hold_submissions(self, provider: str, until: Millis) -> None:
-        def work(db: sqlite3.Connection, _changes: Changes) -> None:
-            db.execute(_SQL["hold-submissions"], {"provider": provider, "until": until})
+        def work(db: Session, _: Effects) -> None:
+            db.execute(self._sql["hold-submissions"], {"provider": provider, "until": until})
 
         await self._writer.background(work)
 
     async def submissions_held_until(self, provider: str) -> Millis | None:
-        rows = await self._readers.fetch(_SQL["read-submission-hold"], {"provider": provider})
+        rows = await self._readers.fetch(self._sql["read-submission-hold"], {"provider": provider})
         return _value(rows)
 
     async def remove_finished(self, done_before: Millis, limit: int) -> int:
         return await self._writer.background(
-            lambda db, _changes: retention.remove_finished(db, done_before, limit)
+            lambda db, _: retention.remove_finished(
+                db, self._backend.statements, done_before, limit
+            )
         )
 
 

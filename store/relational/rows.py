@@ -16,7 +16,20 @@ from store.records import (
     Status,
     Tracking,
 )
-from store.sqlite.readers import Row
+from store.relational.session import Row
+
+FIXED_COLUMNS = (
+    "id",
+    "user_id",
+    "provider",
+    "kind",
+    "created_at",
+    "metadata",
+    "webhook_url",
+    "webhook_events",
+    "webhook_off",
+)
+"""What a job is created with and keeps, in the order of `fixed_values`."""
 
 MUTABLE_COLUMNS = (
     "status",
@@ -139,7 +152,7 @@ def job_from_row(row: Row) -> Job:
 
 
 def mutable_values(job: Job) -> tuple[object, ...]:
-    """What a change of the job may write, in the order of the view's columns."""
+    """What a change of the job may write, in the order of `MUTABLE_COLUMNS`."""
     error = job.error
     return (
         job.status,
@@ -168,7 +181,7 @@ def mutable_values(job: Job) -> tuple[object, ...]:
 
 
 def fixed_values(job: Job) -> tuple[object, ...]:
-    """What a job is created with and keeps, in the order of `create-job`."""
+    """What a job is created with and keeps, in the order of `FIXED_COLUMNS`."""
     return (
         job.id,
         job.user_id,

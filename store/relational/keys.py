@@ -1,35 +1,29 @@
 """Users and their API keys."""
 
-import sqlite3
-
-from store.contract import Changes
 from store.errors import AmbiguousPrefix, NotFound
 from store.records import ApiKey, Millis, User
-from store.sqlite import sql
-from store.sqlite.advance import Randomness
-from store.sqlite.readers import Readers, Row
-from store.sqlite.writer import Writer
-
-_SQL = sql.load("keys")
+from store.relational.backend import Backend
+from store.relational.session import Effects, Row, Session
 
 
-class SqliteKeys:
-    """`store.contract.Keys` on SQLite."""
+class SqlKeys:
+    """`store.contract.Keys`."""
 
-    def __init__(self, writer: Writer, readers: Readers, random: Randomness) -> None:
-        self._writer = writer
-        self._readers = readers
-        self._random = random
+    def __init__(self, backend: Backend) -> None:
+        self._writer = backend.writer
+        self._readers = backend.readers
+        self._random = backend.random
+        self._sql = backend.statements.load("keys")
 
     async def add(self, key: ApiKey, new_secret: str) -> User:
-        def work(db: sqlite3.Connection, _changes: Changes) -> User:
+        def work(db: Session, _: Effects) -> User:
             db.execute(
-                _SQL["add-user"],
+                self._sql["add-user"],
                 {"name": key.user, "secret": new_secret, "nonce": self._random.nonce()},
             )
-            user = _read_user(db, key.user)
+            user = self._read_user(db, key.user)
             db.execute(
-                _SQL["add-key"],
+                self._sql["add-key"],
                 {
                     "hash": key.hash,
                     "prefix": key.prefix,
@@ -44,49 +38,48 @@ class SqliteKeys:
         return await self._writer.urgent(work)
 
     async def find(self, key_hash: str) -> ApiKey | None:
-        rows = await self._readers.fetch(_SQL["read-key"], {"hash": key_hash})
+        rows = await self._readers.fetch(self._sql["read-key"], {"hash": key_hash})
         return _key(rows[0]) if rows else None
 
     async def list_all(self) -> list[ApiKey]:
-        return [_key(row) for row in await self._readers.fetch(_SQL["list-keys"], {})]
+        return [_key(row) for row in await self._readers.fetch(self._sql["list-keys"], {})]
 
     async def revoke(self, prefix: str, now: Millis) -> ApiKey:
-        def work(db: sqlite3.Connection, _changes: Changes) -> ApiKey:
-            rows = db.execute(_SQL["list-fitting-keys"], {"prefix": prefix}).fetchall()
+        def work(db: Session, _: Effects) -> ApiKey:
+            rows = db.execute(self._sql["list-fitting-keys"], {"prefix": prefix}).fetchall()
             match [_key(row) for row in rows]:
                 case []:
                     raise NotFound(prefix)
                 case [key]:
-                    db.execute(_SQL["revoke-key"], {"hash": key.hash, "now": now})
-                    return _key(db.execute(_SQL["read-key"], {"hash": key.hash}).fetchone())
+                    db.execute(self._sql["revoke-key"], {"hash": key.hash, "now": now})
+                    return _key(db.execute(self._sql["read-key"], {"hash": key.hash}).fetchone())
                 case keys:
                     raise AmbiguousPrefix([key.prefix for key in keys])
 
         return await self._writer.urgent(work)
 
     async def rotate_secret(self, user: str, secret: str, old_until: Millis) -> User:
-        def work(db: sqlite3.Connection, _changes: Changes) -> User:
+        def work(db: Session, _: Effects) -> User:
             db.execute(
-                _SQL["rotate-secret"], {"name": user, "secret": secret, "old_until": old_until}
+                self._sql["rotate-secret"], {"name": user, "secret": secret, "old_until": old_until}
             )
-            return _read_user(db, user)
+            return self._read_user(db, user)
 
         return await self._writer.urgent(work)
 
     async def user(self, user_id: int) -> User | None:
-        rows = await self._readers.fetch(_SQL["read-user"], {"user_id": user_id})
+        rows = await self._readers.fetch(self._sql["read-user"], {"user_id": user_id})
         return User(*rows[0]) if rows else None
 
     async def user_named(self, name: str) -> User | None:
-        rows = await self._readers.fetch(_SQL["read-user-by-name"], {"name": name})
+        rows = await self._readers.fetch(self._sql["read-user-by-name"], {"name": name})
         return User(*rows[0]) if rows else None
 
-
-def _read_user(db: sqlite3.Connection, name: str) -> User:
-    row = db.execute(_SQL["read-user-by-name"], {"name": name}).fetchone()
-    if row is None:
-        raise NotFound(name)
-    return User(*row)
+    def _read_user(self, db: Session, name: str) -> User:
+        row = db.execute(self._sql["read-user-by-name"], {"name": name}).fetchone()
+        if row is None:
+            raise NotFound(name)
+        return User(*row)
 
 
 def _key(row: Row) -> ApiKey:

@@ -5,32 +5,32 @@ from collections.abc import Mapping
 
 from store.errors import NotFound
 from store.records import HistoryLine
-from store.sqlite import sql
-from store.sqlite.readers import Readers, Row
-
-_SQL = sql.load("jobs")
+from store.relational.backend import Backend
+from store.relational.session import Row
 
 
-async def input_of(readers: Readers, job_id: str) -> Mapping[str, object]:
+async def input_of(backend: Backend, job_id: str) -> Mapping[str, object]:
     """See `Jobs.input_of`."""
-    rows = await readers.fetch(_SQL["read-input"], {"job_id": job_id})
+    query = backend.statements.load("jobs")["read-input"]
+    rows = await backend.readers.fetch(query, {"job_id": job_id})
     if not rows:
         raise NotFound(job_id)
     found: Mapping[str, object] = json.loads(rows[0][0])
     return found
 
 
-async def history_of(readers: Readers, job_id: str) -> list[HistoryLine]:
+async def history_of(backend: Backend, job_id: str) -> list[HistoryLine]:
     """See `Jobs.history_of`."""
-    return [_line(row) for row in await readers.fetch(_SQL["read-history"], {"job_id": job_id})]
+    query = backend.statements.load("jobs")["read-history"]
+    return [_line(row) for row in await backend.readers.fetch(query, {"job_id": job_id})]
 
 
 def _line(row: Row) -> HistoryLine:
-    at, source, *columns = row
+    at, source, data, *columns = row
     match source, columns:
-        case "event", (cursor, data, *_):
+        case "event", (cursor, *_):
             return HistoryLine(at, "event", {"id": cursor, "job": json.loads(data)})
-        case "callback", (verdict, evidence, confirmed, size, *_):
+        case "callback", (verdict, evidence, confirmed, size, _):
             detail = {
                 "verdict": verdict,
                 "evidence": evidence,
@@ -38,7 +38,7 @@ def _line(row: Row) -> HistoryLine:
                 "bytes": size,
             }
             return HistoryLine(at, "callback", detail)
-        case "relay", (delivery_id, seq, status_code, error, duration):
+        case "relay", (delivery_id, error, seq, status_code, duration):
             detail = {
                 "delivery": delivery_id,
                 "seq": seq,

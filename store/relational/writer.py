@@ -8,16 +8,18 @@ client waits for goes first; background work always gets a few places, so that i
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from threading import Condition, Thread
-from typing import Protocol, TypeAlias, TypeVar, cast
+from typing import Generic, Protocol, TypeAlias, TypeVar, cast
 
 from store.contract import Changes
-from store.errors import StoreBusy, StoreUnavailable
-from store.sqlite.batches import BatchRunner, Done, Failed, Outcome, Work
+from store.errors import StoreBusy, StoreLocked, StoreUnavailable
+from store.relational.session import Done, Failed, Outcome, Session, Work
 
 T = TypeVar("T")
+S = TypeVar("S")
+S_co = TypeVar("S_co", covariant=True)
 
 URGENT_PLACES = 256
 """Members of a batch that clients wait for, at most."""
@@ -48,11 +50,11 @@ class Writer(Protocol):
     on_change: Callable[[Changes], None]
     """Rung after each commit, before its callers go on."""
 
-    def urgent(self, work: Work[T]) -> Awaitable[T]:
+    def urgent(self, work: Work[Session, T]) -> Awaitable[T]:
         """Run what a client waits for. Raises `StoreUnavailable` and whatever the work raises."""
         ...
 
-    def background(self, work: Work[T]) -> Awaitable[T]:
+    def background(self, work: Work[Session, T]) -> Awaitable[T]:
         """Run what nobody outside waits for, after what is urgent. Raises as `urgent` does."""
         ...
 
@@ -79,39 +81,49 @@ def ignore(_: object) -> None:
     """Rung where nobody listens."""
 
 
+class Runner(Protocol[S_co]):
+    """Runs batches, in the writer's thread."""
+
+    def run(self, works: Sequence[Work[S_co, object]]) -> tuple[list[Outcome[object]], Changes]:
+        """Run all of them and commit: an outcome for each, in order, and what changed on disk."""
+        ...
+
+    def close(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
-class _Member:
-    work: Work[object]
+class _Member(Generic[S]):
+    work: Work[S, object]
     caller: asyncio.Future[object]
 
 
-class ThreadedWriter:
+class ThreadedWriter(Generic[S]):
     """The writer of a running service. Made and used in one event loop."""
 
-    def __init__(self, runner: BatchRunner, on_batch: OnBatch = ignore) -> None:
+    def __init__(self, runner: Runner[S], on_batch: OnBatch = ignore) -> None:
         self.on_change: Callable[[Changes], None] = ignore
         self._runner = runner
         self._on_batch = on_batch
         self._loop = asyncio.get_running_loop()
-        self._urgent: deque[_Member] = deque()
-        self._background: deque[_Member] = deque()
+        self._urgent: deque[_Member[S]] = deque()
+        self._background: deque[_Member[S]] = deque()
         self._arrival = Condition()
         self._knocking = False
         self._quiet_from = 0.0
         self._closing = False
         self._ended = asyncio.Event()
         # A daemon, so that a process whose owner forgot to close the store can still exit. What it
-        # cuts off then is a transaction under way, which SQLite rolls back as after a kill.
+        # cuts off then is a transaction under way, which is rolled back as after a kill.
         self._thread = Thread(target=self._serve, name="store-writer", daemon=True)
         self._thread.start()
 
-    def urgent(self, work: Work[T]) -> Awaitable[T]:
+    def urgent(self, work: Work[S, T]) -> Awaitable[T]:
         return self._enqueue(self._urgent, work)
 
-    def background(self, work: Work[T]) -> Awaitable[T]:
+    def background(self, work: Work[S, T]) -> Awaitable[T]:
         return self._enqueue(self._background, work)
 
-    def _enqueue(self, queue: deque[_Member], work: Work[T]) -> Awaitable[T]:
+    def _enqueue(self, queue: deque[_Member[S]], work: Work[S, T]) -> Awaitable[T]:
         if self._closing:
             raise StoreUnavailable("the store is closed")
         if len(queue) >= LONGEST_QUEUE:
@@ -150,13 +162,21 @@ class ThreadedWriter:
                 began = time.perf_counter()
                 outcomes, changes = self._runner.run([member.work for member in batch])
                 seconds = time.perf_counter() - began
+                if isinstance(outcomes[0], Failed) and isinstance(outcomes[0].error, StoreLocked):
+                    # Who came meanwhile would wait for the same lock as long again.
+                    late = [
+                        *_take(self._urgent, LONGEST_QUEUE),
+                        *_take(self._background, LONGEST_QUEUE),
+                    ]
+                    batch += late
+                    outcomes += [Failed(StoreLocked(str(outcomes[0].error))) for _ in late]
                 report = BatchReport(len(batch), seconds, len(self._urgent) + len(self._background))
                 self._in_loop(self._answer, batch, outcomes, changes, report)
             self._runner.close()
         finally:
             self._in_loop(self._ended.set)
 
-    def _next_batch(self) -> list[_Member]:
+    def _next_batch(self) -> list[_Member[S]]:
         """Whatever waits, up to its places; empty at the end."""
         with self._arrival:
             while not (self._urgent or self._closing):
@@ -182,7 +202,7 @@ class ThreadedWriter:
 
     def _answer(
         self,
-        batch: list[_Member],
+        batch: list[_Member[S]],
         outcomes: list[Outcome[object]],
         changes: Changes,
         report: BatchReport,
@@ -201,5 +221,5 @@ class ThreadedWriter:
                         member.caller.set_exception(error)
 
 
-def _take(queue: deque[_Member], places: int) -> list[_Member]:
+def _take(queue: deque[T], places: int) -> list[T]:
     return [queue.popleft() for _ in range(min(places, len(queue)))]

@@ -25,7 +25,7 @@ SELECT k.hash, k.prefix, k.user_id, u.name, k.admin, k.created_at, k.revoked_at
 -- Keys in force that begin so.
 SELECT k.hash, k.prefix, k.user_id, u.name, k.admin, k.created_at, k.revoked_at
   FROM api_keys k JOIN users u ON u.id = k.user_id
- WHERE substr(k.prefix, 1, length(:prefix)) = :prefix AND k.revoked_at IS NULL
+ WHERE substr(k.prefix, 1, length(CAST(:prefix AS text))) = :prefix AND k.revoked_at IS NULL
  ORDER BY k.created_at, k.hash;
 
 -- name: revoke-key

@@ -3,24 +3,22 @@
 from collections.abc import Mapping
 
 from store.records import Cursor, Event, Job
-from store.sqlite import sql
-from store.sqlite.readers import Readers
-from store.sqlite.rows import job_from_row
-
-_SQL = sql.load("events")
+from store.relational.backend import Backend
+from store.relational.rows import job_from_row
 
 PAGE_BYTES = 1024 * 1024
 """Event data in one page, after which it ends."""
 
 
-class SqliteEvents:
-    """`store.contract.Events` on SQLite."""
+class SqlEvents:
+    """`store.contract.Events`."""
 
-    def __init__(self, readers: Readers) -> None:
-        self._readers = readers
+    def __init__(self, backend: Backend) -> None:
+        self._readers = backend.readers
+        self._sql = backend.statements.load("events")
 
     async def snapshot_for_job(self, job_id: str) -> tuple[Cursor, Job] | None:
-        rows = await self._readers.fetch(_SQL["snapshot-of-job"], {"job_id": job_id})
+        rows = await self._readers.fetch(self._sql["snapshot-of-job"], {"job_id": job_id})
         if not rows:
             return None
         ((seq, nonce, *row),) = rows
@@ -28,12 +26,13 @@ class SqliteEvents:
 
     async def snapshot_for_user(self, user_id: int, limit: int) -> tuple[Cursor, list[Job], bool]:
         rows = await self._readers.fetch(
-            _SQL["snapshot-of-user"], {"user_id": user_id, "limit": limit + 1}
+            self._sql["snapshot-of-user"], {"user_id": user_id, "limit": limit + 1}
         )
         if not rows:  # no such user: nothing has happened, and nothing can be resumed
             return Cursor(0, ""), [], False
         seq, nonce, *_ = rows[0]
         jobs = [job_from_row(row[2:]) for row in rows if row[2] is not None]
+        jobs.sort(key=lambda job: job.id, reverse=True)
         return Cursor(seq, nonce), jobs[:limit], len(jobs) > limit
 
     async def knows(self, user_id: int, cursor: Cursor) -> bool:
@@ -46,7 +45,7 @@ class SqliteEvents:
     async def _removed_behind(self, user_id: int, cursor: Cursor) -> int | None:
         """How far the user's log has been removed; None where the cursor is not of that log."""
         rows = await self._readers.fetch(
-            _SQL["read-log-place"], {"user_id": user_id, "seq": cursor.seq}
+            self._sql["read-log-place"], {"user_id": user_id, "seq": cursor.seq}
         )
         if not rows:
             return None
@@ -68,12 +67,12 @@ class SqliteEvents:
         self, query: str, whose: Mapping[str, object], seq: int, limit: int
     ) -> list[Event]:
         rows = await self._readers.fetch(
-            _SQL[query], {**whose, "seq": seq, "limit": limit, "bytes": PAGE_BYTES}
+            self._sql[query], {**whose, "seq": seq, "limit": limit, "bytes": PAGE_BYTES}
         )
         return [
             Event(Cursor(at_seq, nonce), job, at, data) for at_seq, nonce, job, at, data in rows
         ]
 
     async def latest_seq(self, user_id: int) -> int:
-        rows = await self._readers.fetch(_SQL["read-latest-place"], {"user_id": user_id})
+        rows = await self._readers.fetch(self._sql["read-latest-place"], {"user_id": user_id})
         return rows[0][0] if rows else 0

@@ -1,0 +1,270 @@
+-- The first schema, in step with SQLite's. Times are whole milliseconds since the Unix epoch. What
+-- the CHECKs refuse is what the state machine never makes: the database does not take its word for
+-- it. Ids are paged through in the order of their bytes; the collation of a language has another.
+
+CREATE TABLE meta (
+    key   text PRIMARY KEY,
+    value text NOT NULL
+);
+
+CREATE TABLE users (
+    id                    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name                  text NOT NULL UNIQUE,
+    secret                text NOT NULL,
+    previous_secret       text,
+    previous_secret_until bigint,
+    -- The user's own event log: how many events there were, the nonce of the latest (before the
+    -- first: the origin's), the nonce of place 0, and how far retention has removed events.
+    event_seq             bigint NOT NULL DEFAULT 0,
+    event_nonce           text NOT NULL,
+    origin_nonce          text NOT NULL,
+    events_removed        bigint NOT NULL DEFAULT 0,
+    CHECK (events_removed <= event_seq)
+);
+
+CREATE TABLE api_keys (
+    hash       text PRIMARY KEY CHECK (length(hash) = 64),
+    prefix     text NOT NULL,
+    user_id    bigint NOT NULL REFERENCES users (id),
+    admin      boolean NOT NULL,
+    created_at bigint NOT NULL,
+    revoked_at bigint
+);
+
+CREATE TABLE jobs (
+    id                  text COLLATE "C" PRIMARY KEY,
+    user_id             bigint NOT NULL REFERENCES users (id),
+    provider            text NOT NULL,
+    kind                text NOT NULL,
+    status              text NOT NULL
+        CHECK (status IN ('PENDING', 'IN_PROGRESS', 'COMPLETED', 'FAILED', 'CANCELLED')),
+    phase               text NOT NULL
+        CHECK (phase IN ('queued', 'submitting', 'submit_unconfirmed', 'accepted', 'rendering',
+                         'confirming', 'finished')),
+    seq                 bigint NOT NULL CHECK (seq >= 1),
+    created_at          bigint NOT NULL,
+    updated_at          bigint NOT NULL,
+    progress            double precision CHECK (progress BETWEEN 0 AND 100),
+    provider_status     text,
+    evidence            text CHECK (evidence IN ('callback', 'poll', 'submit', 'deadline', 'user')),
+    message             text,
+    result              text,
+    error_code          text,
+    error_message       text,
+    error_billed        boolean,
+    provider_request_id text CHECK (length(provider_request_id) BETWEEN 1 AND 200),
+    id_from_answer      boolean NOT NULL DEFAULT FALSE,
+    done_at             bigint,
+    accepted_at         bigint,
+    unconfirmed_at      bigint,
+    result_at           bigint,
+    attempts            bigint NOT NULL DEFAULT 0,
+    maybe_sent          boolean NOT NULL DEFAULT FALSE,
+    refused_with        bigint,
+    metadata            text,
+    webhook_url         text,
+    webhook_events      text NOT NULL DEFAULT '',
+    webhook_off         boolean NOT NULL DEFAULT FALSE,
+    tracking            text,
+
+    CHECK ((phase = 'finished') = (status IN ('COMPLETED', 'FAILED', 'CANCELLED'))),
+    CHECK ((phase = 'finished') = (done_at IS NOT NULL)),
+    CHECK (phase NOT IN ('queued', 'submitting', 'submit_unconfirmed', 'accepted')
+           OR status = 'PENDING'),
+    CHECK (phase <> 'rendering' OR status = 'IN_PROGRESS'),
+    CHECK ((status = 'COMPLETED') = (result IS NOT NULL)),
+    CHECK ((status = 'COMPLETED') = (progress IS NOT DISTINCT FROM 100)),
+    CHECK ((status IN ('FAILED', 'CANCELLED')) = (error_code IS NOT NULL)),
+    CHECK ((error_code IS NULL) = (error_message IS NULL)),
+    CHECK ((error_code IS NULL) = (error_billed IS NULL)),
+    CHECK (phase <> 'submit_unconfirmed' OR unconfirmed_at IS NOT NULL),
+    CHECK (phase NOT IN ('accepted', 'rendering') OR accepted_at IS NOT NULL)
+);
+
+CREATE UNIQUE INDEX jobs_by_provider_id ON jobs (provider_request_id, provider)
+    WHERE provider_request_id IS NOT NULL;
+-- created_at stands in the lists' indexes so that a filter on it is answered there, without the row.
+CREATE INDEX jobs_by_user ON jobs (user_id, id, created_at);
+CREATE INDEX jobs_by_status ON jobs (user_id, status, id, created_at);
+CREATE INDEX jobs_by_kind ON jobs (user_id, kind, id, created_at);
+CREATE INDEX jobs_unfinished ON jobs (phase, created_at) WHERE phase <> 'finished';
+CREATE INDEX jobs_unfinished_by_user ON jobs (user_id, id) WHERE phase <> 'finished';
+CREATE INDEX jobs_by_end ON jobs (done_at) WHERE done_at IS NOT NULL;
+
+-- What a job was asked for: large, written once, read at its submission.
+CREATE TABLE job_inputs (
+    job_id text COLLATE "C" PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
+    input  text NOT NULL
+);
+
+CREATE TABLE job_metadata (
+    user_id bigint NOT NULL,
+    name    text NOT NULL,
+    value   text NOT NULL,
+    job_id  text COLLATE "C" NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    PRIMARY KEY (user_id, name, value, job_id)
+);
+CREATE INDEX job_metadata_by_job ON job_metadata (job_id);
+
+-- One row a job that waits for something: small, so that the query for what is due stays flat.
+CREATE TABLE due (
+    job_id     text COLLATE "C" PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
+    lane       text NOT NULL CHECK (lane IN ('submit', 'submitting', 'wait', 'confirm', 'poll')),
+    at         bigint NOT NULL,
+    holder     text,
+    held_until bigint,
+    CHECK ((holder IS NULL) = (held_until IS NULL))
+);
+CREATE INDEX due_by_lane ON due (lane, at);
+CREATE INDEX due_held ON due (lane, held_until) WHERE holder IS NOT NULL;
+
+CREATE TABLE submission_holds (
+    provider text PRIMARY KEY,
+    until    bigint NOT NULL
+);
+
+CREATE TABLE events (
+    user_id bigint NOT NULL,
+    seq     bigint NOT NULL,
+    nonce   text NOT NULL,
+    job_id  text COLLATE "C" NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    job_seq bigint NOT NULL,
+    at      bigint NOT NULL,
+    data    bytea NOT NULL,
+    PRIMARY KEY (user_id, seq)
+);
+CREATE INDEX events_by_job ON events (job_id, seq);
+
+-- Places of removed events that lie among kept ones: a job's own stream may be resumed from the
+-- place of another job's event, which retention may have taken meanwhile.
+CREATE TABLE removed_events (
+    user_id bigint NOT NULL,
+    seq     bigint NOT NULL,
+    nonce   text NOT NULL,
+    PRIMARY KEY (user_id, seq)
+);
+
+-- The inbox. A good callback's insert touches this table alone.
+CREATE TABLE callbacks (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    job_id      text COLLATE "C" NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    provider    text NOT NULL,
+    received_at bigint NOT NULL,
+    digest      bytea NOT NULL,
+    verdict     text NOT NULL
+        CHECK (verdict IN ('waiting', 'applied', 'claimed', 'confirmed', 'denied', 'late',
+                           'conflict', 'rejected', 'failed')),
+    confirmed   boolean,
+    evidence    text CHECK (evidence IN ('callback', 'poll', 'submit', 'deadline', 'user')),
+    tries       bigint NOT NULL DEFAULT 0,
+    headers     text NOT NULL,
+    body        bytea NOT NULL
+);
+CREATE UNIQUE INDEX callbacks_by_content ON callbacks (job_id, digest);
+CREATE INDEX callbacks_waiting ON callbacks (id) WHERE verdict = 'waiting';
+CREATE INDEX callbacks_waiting_by_job ON callbacks (job_id) WHERE verdict = 'waiting';
+
+-- A job as everything reads it: its row, its owner's name, and what it waits for.
+CREATE VIEW job_rows AS
+SELECT j.id, j.user_id, u.name AS user, j.provider, j.kind, j.created_at, j.metadata, j.webhook_url,
+       j.webhook_events, j.webhook_off,
+       j.status, j.phase, j.seq, j.updated_at, j.progress, j.provider_status, j.evidence, j.message,
+       j.result, j.error_code, j.error_message, j.error_billed, j.provider_request_id,
+       j.id_from_answer, j.done_at, j.accepted_at, j.unconfirmed_at, j.result_at, j.attempts,
+       j.maybe_sent, j.refused_with, j.tracking,
+       d.lane, d.at AS due_at, d.holder,
+       EXISTS (SELECT 1 FROM callbacks c WHERE c.job_id = j.id AND c.verdict = 'waiting')
+           AS callbacks_waiting
+  FROM jobs j
+  JOIN users u ON u.id = j.user_id
+  LEFT JOIN due d ON d.job_id = j.id;
+
+-- The journal: what happened to a job beside its events.
+CREATE TABLE notes (
+    id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    job_id text COLLATE "C" NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    at     bigint NOT NULL,
+    type   text NOT NULL,
+    detail text NOT NULL
+);
+CREATE INDEX notes_by_job ON notes (job_id, id);
+
+-- The outbox.
+CREATE TABLE deliveries (
+    id              text COLLATE "C" PRIMARY KEY,
+    job_id          text COLLATE "C" NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    user_id         bigint NOT NULL,
+    seq             bigint NOT NULL,
+    status          text NOT NULL,
+    final           boolean NOT NULL,
+    self_declared   boolean NOT NULL,
+    url             text NOT NULL,
+    host            text NOT NULL,
+    state           text NOT NULL
+        CHECK (state IN ('pending', 'delivered', 'skipped', 'exhausted', 'disabled')),
+    step            bigint NOT NULL DEFAULT 0,
+    -- Sent out of the job's order: an operator or the user asked for it again.
+    retried         boolean NOT NULL DEFAULT FALSE,
+    created_at      bigint NOT NULL,
+    next_attempt_at bigint,
+    delivered_at    bigint,
+    holder          text,
+    held_until      bigint,
+    body            bytea NOT NULL,
+    CHECK ((state = 'pending') = (next_attempt_at IS NOT NULL)),
+    CHECK ((state = 'delivered') = (delivered_at IS NOT NULL)),
+    CHECK ((holder IS NULL) = (held_until IS NULL)),
+    CHECK (holder IS NULL OR state = 'pending'),
+    UNIQUE (job_id, seq)
+);
+-- Read by skipping from one host and user to the next: a long backlog of one costs the others
+-- nothing.
+CREATE INDEX deliveries_due ON deliveries (host, user_id, next_attempt_at) WHERE state = 'pending';
+CREATE INDEX deliveries_pending ON deliveries (next_attempt_at, created_at)
+    WHERE state = 'pending';
+CREATE INDEX deliveries_pending_by_job ON deliveries (job_id, seq) WHERE state = 'pending';
+CREATE INDEX deliveries_held ON deliveries (held_until) WHERE holder IS NOT NULL;
+CREATE INDEX deliveries_by_user ON deliveries (user_id, id);
+CREATE INDEX deliveries_by_state ON deliveries (user_id, state, id);
+
+CREATE TABLE attempts (
+    delivery_id text COLLATE "C" NOT NULL REFERENCES deliveries (id) ON DELETE CASCADE,
+    n           bigint NOT NULL,
+    at          bigint NOT NULL,
+    status_code bigint,
+    error       text,
+    duration_ms bigint NOT NULL,
+    excerpt     text,
+    PRIMARY KEY (delivery_id, n)
+);
+
+-- A delivery as everything reads it, its attempts as one JSON array of arrays.
+CREATE VIEW delivery_rows AS
+SELECT id, job_id, user_id, status, seq, state, url, host, body, step, created_at, next_attempt_at,
+       delivered_at,
+       (SELECT CAST(coalesce(json_agg(json_build_array(at, status_code, error, duration_ms, excerpt)
+                                      ORDER BY n), '[]') AS text)
+          FROM attempts
+         WHERE delivery_id = deliveries.id) AS attempts
+  FROM deliveries;
+
+-- Keys outlive their jobs: no reference to them.
+CREATE TABLE idempotency_keys (
+    user_id     bigint NOT NULL REFERENCES users (id),
+    path        text NOT NULL,
+    key         text NOT NULL,
+    fingerprint text NOT NULL,
+    job_id      text COLLATE "C" NOT NULL,
+    held_until  bigint,
+    expires_at  bigint NOT NULL,
+    status_code bigint,
+    headers     text,
+    body        bytea,
+    CHECK ((status_code IS NULL) = (headers IS NULL)),
+    CHECK ((status_code IS NULL) = (body IS NULL)),
+    CHECK (status_code IS NULL OR held_until IS NULL),
+    PRIMARY KEY (user_id, path, key)
+);
+CREATE INDEX idempotency_by_expiry ON idempotency_keys (expires_at);
+CREATE INDEX idempotency_by_job ON idempotency_keys (job_id);
+CREATE INDEX idempotency_held ON idempotency_keys (held_until) WHERE held_until IS NOT NULL;

@@ -1,0 +1,62 @@
+"""A write transaction on PostgreSQL whose statements travel together.
+
+A statement waits for its answer only when somebody looks at it, so a batch costs few round trips.
+What goes wrong comes to light at the next look, perhaps another member's: then all are undone, and
+tried apart (batches.py).
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import psycopg
+
+
+class Pending:
+    """A statement that was sent; see `store.relational.session.Result`."""
+
+    def __init__(self, cursor: psycopg.Cursor, pipeline: psycopg.Pipeline) -> None:
+        self._cursor = cursor
+        self._pipeline = pipeline
+
+    @property
+    def rowcount(self) -> int:
+        if self._cursor.rowcount < 0:
+            self._pipeline.sync()
+        return self._cursor.rowcount
+
+    def fetchone(self) -> Any:
+        return self._cursor.fetchone()
+
+    def fetchall(self) -> list[Any]:
+        return self._cursor.fetchall()
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._cursor)
+
+
+class PostgresSession:
+    """See `store.relational.session.Session`. Used within the pipeline that it is given."""
+
+    def __init__(self, connection: psycopg.Connection, pipeline: psycopg.Pipeline) -> None:
+        self._connection = connection
+        self._pipeline = pipeline
+        self._writes: list[psycopg.Cursor] = []
+
+    def execute(self, sql: str, parameters: Any = None, /) -> Pending:
+        cursor = self._connection.cursor(binary=True)
+        cursor.execute(sql.encode(), parameters)
+        if not sql.startswith("SELECT"):
+            self._writes.append(cursor)
+        return Pending(cursor, self._pipeline)
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> None:
+        for each in parameters:
+            self.execute(sql, each)
+
+    def begin_member(self) -> None:
+        """From here on, what is written is the next member's."""
+        self._writes.clear()
+
+    def has_written(self) -> bool:
+        """Whether the member has written anything, as far as is known."""
+        return any(cursor.rowcount != 0 for cursor in self._writes)

@@ -1,0 +1,43 @@
+"""The statements of a backend, by subject and name."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from store import named_sql
+
+SHARED = Path(__file__).with_name("queries")
+"""What both databases read alike."""
+
+_PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
+
+
+class Statements:
+    """What is shared, and beside it what a backend says in a way of its own."""
+
+    def __init__(self, own: Path, parameter: str = r":\1") -> None:
+        """`own` is the backend's folder of queries, `parameter` what stands for `:name` in its
+        SQL, as a replacement of `re.sub`. Raises ValueError where a name is there twice."""
+        self.own = own
+        self._parameter = parameter
+
+    def load(self, subject: str) -> Mapping[str, str]:
+        """The statements about one subject."""
+        shared, own = (
+            named_sql.load(file) if file.exists() else {}
+            for file in (SHARED / f"{subject}.sql", self.own / f"{subject}.sql")
+        )
+        if both := shared.keys() & own.keys():
+            raise ValueError(f"{subject}: {', '.join(sorted(both))} is there twice")
+        return MappingProxyType(
+            {name: self.translate(sql) for name, sql in {**shared, **own}.items()}
+        )
+
+    def translate(self, sql: str) -> str:
+        """The statement as the backend's driver takes it."""
+        return _PARAMETER.sub(self._parameter, sql)
+
+    def subjects(self) -> list[str]:
+        """Every subject that there is."""
+        return sorted({file.stem for at in (SHARED, self.own) for file in at.glob("*.sql")})

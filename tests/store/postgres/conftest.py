@@ -1,0 +1,55 @@
+"""Two processes' stores on one database, as far as PostgreSQL can tell."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+import psycopg
+import pytest
+
+from store.contract import Changes
+from store.open import open_store
+from store.postgres.address import parse
+from store.postgres.connection import connect
+from store.postgres.database import PostgresStore
+from tests.store.world import World
+
+
+async def opened(url: str) -> PostgresStore:
+    store = await open_store(url, serving=True)
+    assert isinstance(store, PostgresStore)
+    return store
+
+
+async def eventually(look: Callable[[], Awaitable[bool] | bool]) -> None:
+    """Look again and again until it is so, for ten seconds."""
+    async with asyncio.timeout(10):
+        while True:
+            seen = look()
+            if await seen if not isinstance(seen, bool) else seen:
+                return
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def here(postgres_url: str) -> AsyncIterator[World]:
+    """A store with two users in it."""
+    store = await opened(postgres_url)
+    yield await World.begin(store)
+    await store.close()
+
+
+@pytest.fixture
+async def there(here: World, postgres_url: str) -> AsyncIterator[World]:
+    """The same world, seen by another process."""
+    store = await opened(postgres_url)
+    rung: list[Changes] = []
+    store.on_change = rung.append
+    yield World(store, here.ann, here.bob, here.ids, rung)
+    await store.close()
+
+
+@pytest.fixture
+def other(postgres_url: str) -> Iterator[psycopg.Connection]:
+    """A third process's connection."""
+    with connect(parse(postgres_url)) as connection:
+        yield connection

@@ -1,0 +1,178 @@
+"""What is said, and what is left alone, where a database cannot be opened."""
+
+import asyncio
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from store.errors import (
+    BackupElsewhere,
+    SchemaTooNew,
+    ServerUnfit,
+    StoreCorrupt,
+    StoreError,
+    StoreUnavailable,
+)
+from store.open import open_store
+from store.postgres import connection
+from store.postgres.address import parse
+from store.postgres.connection import MIGRATIONS, connect, prepare
+from tests.postgres_server import PostgresServer
+from tests.store.postgres.conftest import eventually
+from tests.store.world import World
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("postgresql://u:hunter2@h/d?sslmod=require", "does not know: sslmod"),
+        ("postgresql://u:hunter2@h:port/d", "user:password@host:port/database is needed"),
+        ("postgresql://u:hunter2@[::1/d", "user:password@host:port/database is needed"),
+        ("postgres://u:hunter2@h/d", "begins with sqlite:/// or postgresql://"),
+    ],
+)
+async def test_an_address_with_a_typo_is_said_in_words_without_its_password(
+    url: str, words: str
+) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        await open_store(url)
+
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_a_server_that_is_not_there_a_database_or_a_user(
+    postgres_server: PostgresServer,
+) -> None:
+    for url, words in [
+        ("postgresql://u:hunter2@127.0.0.1:1/d", "refused"),
+        (postgres_server.url("nowhere"), 'database "nowhere" does not exist'),
+        (postgres_server.url(user="nobody"), 'role "nobody" does not exist'),
+    ]:
+        with pytest.raises(StoreUnavailable, match=words) as caught:
+            await open_store(url)
+        assert "hunter2" not in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+async def test_a_wrong_password(postgres_server: PostgresServer) -> None:
+    rules = postgres_server.folder / "data" / "pg_hba.conf"
+    before = rules.read_text()
+    old = postgres_server.run("SELECT count(*) FROM pg_hba_file_rules")
+    postgres_server.run("CREATE ROLE someone LOGIN PASSWORD 'right'")
+    rules.write_text(f"host all someone 127.0.0.1/32 scram-sha-256\n{before}")
+    postgres_server.run("SELECT pg_reload_conf()")
+    await eventually(lambda: postgres_server.run("SELECT count(*) FROM pg_hba_file_rules") != old)
+    try:
+        with pytest.raises(StoreUnavailable, match="password authentication failed") as caught:
+            await open_store(postgres_server.url(user="someone", password="hunter2"))
+        assert "hunter2" not in str(caught.value)
+    finally:
+        rules.write_text(before)
+        postgres_server.run("SELECT pg_reload_conf()")
+
+
+async def test_an_old_server(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "OLDEST", 99)
+
+    with pytest.raises(ServerUnfit, match="99 or newer is needed"):
+        await open_store(postgres_url)
+
+
+async def test_a_database_of_another_encoding(postgres_server: PostgresServer) -> None:
+    postgres_server.run(
+        "CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    )
+
+    with pytest.raises(ServerUnfit, match="UTF8 is needed"):
+        await open_store(postgres_server.url("latin"))
+
+
+async def test_a_schema_of_a_newer_release_is_left_alone(postgres_server: PostgresServer) -> None:
+    url = postgres_server.new_schema_url()
+    prepare(parse(url))
+    with connect(parse(url)) as session:
+        session.execute("UPDATE meta SET value = '99' WHERE key = 'schema'")
+
+        with pytest.raises(SchemaTooNew, match="schema 99"):
+            await open_store(url)
+
+        assert session.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone() == ("99",)
+
+
+@pytest.mark.parametrize(
+    "table", ["jobs (n int)", "meta (key text, value text)", "meta (k text)", "users (n int)"]
+)
+async def test_a_database_of_something_else_is_left_alone(
+    postgres_server: PostgresServer, table: str
+) -> None:
+    url = postgres_server.new_schema_url()
+    with connect(parse(url)) as session:
+        session.execute(f"CREATE TABLE {table}".encode())
+
+        with pytest.raises(StoreCorrupt, match="of something else"):
+            await open_store(url)
+
+        tables = "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema"
+        assert session.execute(tables.encode()).fetchone() == (1,)
+
+
+async def test_replicas_can_start_together(postgres_server: PostgresServer) -> None:
+    url = postgres_server.new_schema_url()
+
+    await asyncio.gather(*(asyncio.to_thread(prepare, parse(url)) for _ in range(6)))
+
+    with connect(parse(url)) as session:
+        row = session.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+    assert row == (str(len(MIGRATIONS)),)
+
+
+async def test_a_migration_that_fails_leaves_nothing(
+    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from store.migrate import Migration
+
+    url = postgres_server.new_schema_url()
+    broken = [*MIGRATIONS, Migration(2, "broken", "CREATE TABLE more (n int); SELECT 1/0;")]
+    monkeypatch.setattr(connection, "MIGRATIONS", broken)
+
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        await open_store(url)
+
+    with connect(parse(url)) as session:
+        row = session.execute("SELECT to_regclass('meta'), to_regclass('more')").fetchone()
+    assert row == (None, None)
+
+
+async def test_a_copy_is_for_postgresqls_own_tools(here: World, tmp_path: Path) -> None:
+    with pytest.raises(BackupElsewhere, match="pg_dump"):
+        await here.store.backup(tmp_path / "copy.dump")
+
+    assert issubclass(BackupElsewhere, StoreError)
+    assert not list(tmp_path.iterdir())
+
+
+async def test_a_restored_dump_is_one_when_its_operator_says_so(
+    here: World, other: psycopg.Connection
+) -> None:
+    assert not await here.store.restored()
+    other.execute("INSERT INTO meta (key, value) VALUES ('copy', '1')")
+    assert await here.store.restored()
+    await here.store.accept_restore()
+    assert not await here.store.restored()
+
+
+def test_an_address_says_where_to_listen() -> None:
+    direct = parse("postgresql://u:p@db:5432/d")
+    pooled = parse("postgresql://u:p@pooler:6432/d?listen=db:5433&application_name=me")
+    deaf = parse("postgresql://u:p@pooler:6432/d?listen=none")
+
+    assert direct.listen == direct.conninfo
+    assert not direct.pooled
+    assert pooled.pooled
+    assert pooled.listen is not None
+    assert "host=db port=5433" in pooled.listen
+    assert "host=pooler port=6432" in pooled.conninfo
+    assert "application_name=me" in pooled.conninfo
+    assert deaf.listen is None
+    assert "p@" not in direct.shown

@@ -1,0 +1,150 @@
+"""No query reads a whole table that grows, once there is something in it."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from store.postgres.address import parse
+from store.postgres.connection import connect, prepare
+from store.postgres.sql import STATEMENTS
+from store.relational.rows import MUTABLE_COLUMNS
+from tests.postgres_server import PostgresServer
+
+FILL = """
+INSERT INTO users (name, secret, event_nonce, origin_nonce)
+SELECT 'user' || n, '', '', '' FROM generate_series(1, 200) n;
+INSERT INTO jobs (id, user_id, provider, kind, status, phase, seq, created_at, updated_at,
+                  error_code, error_message, error_billed, done_at, accepted_at, unconfirmed_at,
+                  provider_request_id)
+SELECT 'job_' || lpad(n::text, 26, '0'), n % 200 + 1, 'samsar', 'create_movie',
+       CASE WHEN open THEN 'PENDING' ELSE 'FAILED' END,
+       CASE WHEN open THEN 'accepted' ELSE 'finished' END, 1, n, n,
+       CASE WHEN NOT open THEN 'x' END, CASE WHEN NOT open THEN 'x' END,
+       CASE WHEN NOT open THEN TRUE END, CASE WHEN NOT open THEN n END, n, n, 'p' || n
+  FROM (SELECT n, n % 2 = 0 AS open FROM generate_series(1, 20000) n) AS numbers;
+INSERT INTO job_inputs (job_id, input) SELECT id, '{}' FROM jobs;
+INSERT INTO job_metadata (user_id, name, value, job_id)
+SELECT user_id, 'order', id, id FROM jobs;
+INSERT INTO due (job_id, lane, at) SELECT id, 'poll', created_at FROM jobs WHERE done_at IS NULL;
+INSERT INTO events (user_id, seq, nonce, job_id, job_seq, at, data)
+SELECT user_id, row_number() OVER (PARTITION BY user_id ORDER BY id), '', id, 1, created_at, ''
+  FROM jobs;
+INSERT INTO removed_events (user_id, seq, nonce)
+SELECT n % 200 + 1, n, '' FROM generate_series(1, 9999) n;
+INSERT INTO callbacks (job_id, provider, received_at, digest, verdict, headers, body)
+SELECT id, provider, created_at, '', CASE WHEN done_at IS NULL THEN 'waiting' ELSE 'applied' END,
+       '', '' FROM jobs;
+INSERT INTO notes (job_id, at, type, detail) SELECT id, created_at, 'x', '{}' FROM jobs;
+INSERT INTO deliveries (id, job_id, user_id, seq, status, final, self_declared, url, host, state,
+                        created_at, next_attempt_at, delivered_at, body)
+SELECT 'msg_' || id, id, user_id, 1, status, FALSE, FALSE, '', 'host' || user_id % 50,
+       CASE WHEN done_at IS NULL THEN 'pending' ELSE 'delivered' END, created_at,
+       CASE WHEN done_at IS NULL THEN created_at END, done_at, '' FROM jobs;
+INSERT INTO attempts (delivery_id, n, at, duration_ms) SELECT id, 1, created_at, 1 FROM deliveries;
+INSERT INTO idempotency_keys (user_id, path, key, fingerprint, job_id, expires_at)
+SELECT user_id, '/v1/jobs', id, '', id, created_at + 10 FROM jobs;
+INSERT INTO api_keys (hash, prefix, user_id, admin, created_at)
+SELECT lpad(n::text, 64, '0'), 'rk_' || n, n % 200 + 1, FALSE, n FROM generate_series(1, 1000) n;
+ANALYZE
+"""
+
+JOB = "job_" + "9990".rjust(26, "0")
+VALUES: dict[str, object] = {
+    "job_id": JOB,
+    "id": JOB,
+    "jobs": [JOB],
+    "deliveries": ["msg_" + JOB],
+    "delivery_id": "msg_" + JOB,
+    "provider_request_id": "p7",
+    "names": "p7",
+    "user_id": 7,
+    "users": [7],
+    "before": "~",
+    "first": "job_" + "0" * 26,
+    "created_after": -1,
+    "created_before": 2**62,
+    "status": "PENDING",
+    "kind": "create_movie",
+    "state": "pending",
+    "phase": "accepted",
+    "name": "order",
+    "value": JOB,
+    "metadata": '{"order":"x"}',
+    "lane": "poll",
+    "host": "host7",
+    "holder": "me",
+    "hash": "0" * 64,
+    "prefix": "rk_7",
+    "digest": b"",
+    "path": "/v1/jobs",
+    "key": JOB,
+    "now": 500,
+    "at": 500,
+    "until": 900,
+    "done_before": 500,
+    "seq": 3,
+    "limit": 20,
+    "room": 200,
+    "bytes": 2**20,
+    "tries": 3,
+    "callback_id": 9,
+    "confirmed": None,
+    "transaction": "9",
+}
+
+READ_WHOLE = {
+    # A person at a command line asks, or their key is looked for by its beginning.
+    "keys.list-keys": {"api_keys", "users"},
+    "keys.list-fitting-keys": {"api_keys", "users"},
+    # A hundred users or so, whose names are wanted beside a page of their jobs or keys.
+    "users": {"users"},
+}
+
+QUERIES = [
+    (subject, name)
+    for subject in STATEMENTS.subjects()
+    for name, sql in STATEMENTS.load(subject).items()
+    if name not in ("begin", "read-fate", "snapshot", "ring", "size", "append-events")
+]
+
+
+@pytest.fixture(scope="module")
+def filled(postgres_server: PostgresServer) -> Iterator[psycopg.Connection]:
+    address = parse(postgres_server.new_schema_url())
+    prepare(address)
+    with connect(address) as connection:
+        connection.execute(FILL.encode())
+        connection.execute("VACUUM")
+        yield connection
+
+
+def scanned(connection: psycopg.Connection, sql: str) -> tuple[set[str], str]:
+    """The tables that a statement reads whole, and its plan."""
+    changes = ", ".join(f"{column} = {column}" for column in MUTABLE_COLUMNS)
+    values = defaultdict[str, object](lambda: None, VALUES)
+    rows = connection.execute(f"EXPLAIN {sql.format(changes=changes)}".encode(), values).fetchall()
+    plan = "\n".join(line for (line,) in rows)
+    found = {
+        line.split("Seq Scan on ")[1].split()[0]
+        for line in plan.splitlines()
+        if "Seq Scan on" in line
+    }
+    return found, plan
+
+
+@pytest.mark.parametrize(("subject", "name"), QUERIES)
+def test_no_query_reads_a_table_that_grows(
+    filled: psycopg.Connection, subject: str, name: str
+) -> None:
+    found, plan = scanned(filled, STATEMENTS.load(subject)[name])
+
+    allowed = READ_WHOLE.get(f"{subject}.{name}", set()) | {"users", "meta", "place", "page"}
+    assert found <= allowed, plan
+
+
+def test_a_scan_would_be_found(filled: psycopg.Connection) -> None:
+    found, _ = scanned(filled, "SELECT 1 FROM jobs WHERE message = 'x'")
+
+    assert found == {"jobs"}

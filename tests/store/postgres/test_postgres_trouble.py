@@ -1,0 +1,309 @@
+"""What becomes of a store whose server fails, stands still, or comes back."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from store.contract import Receipt
+from store.errors import NotFound, StoreLocked, StoreUnavailable
+from store.postgres import batches
+from store.postgres.address import parse
+from store.postgres.batches import PostgresBatchRunner
+from store.postgres.connection import connect
+from store.postgres.session import PostgresSession
+from store.relational.session import Done, Effects, Failed, Work
+from tests.postgres_server import PostgresServer
+from tests.store.postgres.conftest import eventually, opened
+from tests.store.world import World, change
+
+
+def put(key: str) -> Work[PostgresSession, str]:
+    def work(db: PostgresSession, effects: Effects) -> str:
+        db.execute("INSERT INTO meta (key, value) VALUES (%(key)s, 'x')", {"key": key})
+        effects.jobs.add(key)
+        return key
+
+    return work
+
+
+def fail(error: Exception, *first: Work[PostgresSession, Any]) -> Work[PostgresSession, None]:
+    def work(db: PostgresSession, effects: Effects) -> None:
+        for each in first:
+            each(db, effects)
+        raise error
+
+    return work
+
+
+def say(sql: str) -> Work[PostgresSession, None]:
+    def work(db: PostgresSession, _: Effects) -> None:
+        db.execute(sql)
+
+    return work
+
+
+@pytest.fixture
+def begun() -> list[int]:
+    return []
+
+
+@pytest.fixture
+def runner(postgres_url: str, begun: list[int]) -> Iterator[PostgresBatchRunner]:
+    runner = PostgresBatchRunner(lambda: connect(parse(postgres_url)), begun.append)
+    yield runner
+    runner.close()
+
+
+def kept(other: psycopg.Connection) -> list[str]:
+    rows = other.execute("SELECT key FROM meta WHERE value = 'x' ORDER BY key").fetchall()
+    return [key for (key,) in rows]
+
+
+# --- one batch ------------------------------------------------------------------------------------
+
+
+def test_a_batch_is_one_transaction(
+    runner: PostgresBatchRunner, other: psycopg.Connection, begun: list[int]
+) -> None:
+    outcomes, changes = runner.run([put("a"), put("b")])
+
+    assert outcomes == [Done("a"), Done("b")]
+    assert changes.jobs == {"a", "b"}
+    assert kept(other) == ["a", "b"]
+    assert len(begun) == 1
+
+
+def test_who_fails_before_writing_fails_alone(
+    runner: PostgresBatchRunner, other: psycopg.Connection, begun: list[int]
+) -> None:
+    error = NotFound("x")
+
+    outcomes, changes = runner.run([put("a"), fail(error), fail(error, say("SELECT 1")), put("b")])
+
+    assert outcomes == [Done("a"), Failed(error), Failed(error), Done("b")]
+    assert changes.jobs == {"a", "b"}
+    assert kept(other) == ["a", "b"]
+    assert len(begun) == 1
+
+
+def test_who_fails_after_writing_is_undone_alone(
+    runner: PostgresBatchRunner, other: psycopg.Connection
+) -> None:
+    error = NotFound("x")
+
+    outcomes, changes = runner.run([put("a"), fail(error, put("half")), put("a"), put("b")])
+
+    assert outcomes[:2] == [Done("a"), Failed(error)]
+    duplicate = outcomes[2]
+    assert isinstance(duplicate, Failed)
+    assert isinstance(duplicate.error, psycopg.errors.UniqueViolation)
+    assert outcomes[3] == Done("b")
+    assert changes.jobs == {"a", "b"}
+    assert kept(other) == ["a", "b"]
+
+
+def test_one_by_itself_that_fails_after_writing_is_undone(
+    runner: PostgresBatchRunner, other: psycopg.Connection
+) -> None:
+    error = NotFound("x")
+
+    assert runner.run([fail(error, put("half"))])[0] == [Failed(error)]
+    assert runner.run([put("a")])[0] == [Done("a")]
+    assert kept(other) == ["a"]
+
+
+def test_a_fault_that_comes_to_light_at_another_member_is_found(
+    runner: PostgresBatchRunner, other: psycopg.Connection
+) -> None:
+    def look(db: PostgresSession, _: Effects) -> object:
+        return db.execute("SELECT 1").fetchone()
+
+    outcomes, _ = runner.run([put("a"), say("SELECT 1/0"), look])
+
+    assert outcomes[0] == Done("a")
+    assert isinstance(outcomes[1], Failed)
+    assert isinstance(outcomes[1].error, psycopg.errors.DivisionByZero)
+    assert outcomes[2] == Done((1,))
+    assert kept(other) == ["a"]
+
+
+def test_a_statement_that_takes_too_long_is_ended_and_fails_alone(
+    runner: PostgresBatchRunner, other: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "STATEMENT_TIMEOUT", 100)
+
+    outcomes, _ = runner.run([put("a"), say("SELECT pg_sleep(9)")])
+
+    assert outcomes[0] == Done("a")
+    assert isinstance(outcomes[1], Failed)
+    assert isinstance(outcomes[1].error, StoreUnavailable)
+    assert kept(other) == ["a"]
+
+
+def test_two_that_wait_for_each_other_both_end_well(
+    postgres_url: str, other: psycopg.Connection
+) -> None:
+    from threading import Barrier, Thread
+
+    meeting = Barrier(2, timeout=10)
+    other.execute("INSERT INTO meta (key, value) VALUES ('one', '0'), ('two', '0')")
+
+    def touch(key: str) -> Work[PostgresSession, None]:
+        def work(db: PostgresSession, _: Effects) -> None:
+            db.execute(
+                "UPDATE meta SET value = (value::int + 1)::text WHERE key = %(key)s RETURNING 1",
+                {"key": key},
+            ).fetchone()
+
+        return work
+
+    met = [False, False]
+
+    def meet(who: int) -> Work[PostgresSession, None]:
+        def work(_db: PostgresSession, _: Effects) -> None:
+            if not met[who]:
+                met[who] = True
+                meeting.wait()
+
+        return work
+
+    ended: list[Any] = [None, None]
+
+    def run(who: int, first: str, second: str) -> None:
+        runner = PostgresBatchRunner(lambda: connect(parse(postgres_url)), lambda _: None)
+        ended[who], _ = runner.run([touch(first), meet(who), touch(second)])
+        runner.close()
+
+    threads = [
+        Thread(target=run, args=(0, "one", "two")),
+        Thread(target=run, args=(1, "two", "one")),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert ended == [[Done(None)] * 3] * 2
+    values = other.execute("SELECT value FROM meta WHERE key IN ('one', 'two')").fetchall()
+    assert values == [("2",), ("2",)]
+
+
+def test_a_lock_kept_by_another_ends_in_words(
+    runner: PostgresBatchRunner, other: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "LOCK_TIMEOUT", 50)
+    monkeypatch.setattr(batches, "LOCK_TIMEOUT_ALONE", 50)
+    runner.run([put("a")])
+    with other.transaction():
+        other.execute("SELECT 1 FROM meta FOR UPDATE")
+        outcomes, _ = runner.run([say("UPDATE meta SET value = 'y' WHERE key = 'a'"), put("b")])
+
+    assert isinstance(outcomes[0], Failed)
+    assert isinstance(outcomes[0].error, StoreLocked)
+    assert outcomes[1] == Done("b")
+
+
+# --- lost connections -----------------------------------------------------------------------------
+
+
+def end_sessions(other: psycopg.Connection) -> None:
+    other.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE pid <> pg_backend_pid() AND application_name = 'receiver'"
+    )
+
+
+def test_a_connection_that_was_lost_meanwhile_costs_nobody_a_write(
+    runner: PostgresBatchRunner, other: psycopg.Connection
+) -> None:
+    runner.run([put("a")])
+    end_sessions(other)
+
+    assert runner.run([put("b")])[0] == [Done("b")]
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_a_commit_whose_answer_was_lost_is_looked_up(
+    postgres_url: str, other: psycopg.Connection, committed: bool
+) -> None:
+    runner = PostgresBatchRunner(lambda: connect(parse(postgres_url)), lambda _: None)
+    runner.run([put("first")])
+    fill = runner._fill
+
+    def fill_and_lose(*arguments: Any) -> None:
+        fill(*arguments)
+        if committed:
+            arguments[1]._pipeline.sync()
+        end_sessions(other)
+
+    runner._fill = fill_and_lose  # type: ignore[method-assign,assignment]
+    outcomes, changes = runner.run([put("a")])
+    runner.close()
+
+    if committed:
+        assert outcomes == [Done("a")]
+        assert changes.jobs == {"a"}
+        assert kept(other) == ["a", "first"]
+    else:
+        assert (outcomes == [Done("a")]) == ("a" in kept(other))
+
+
+# --- the server -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_server() -> Iterator[PostgresServer]:
+    with PostgresServer.running() as server:
+        yield server
+
+
+@pytest.fixture
+async def world(own_server: PostgresServer) -> AsyncIterator[World]:
+    store = await opened(own_server.url())
+    yield await World.begin(store)
+    await store.close()
+
+
+@pytest.mark.parametrize("how", ["fast", "immediate"])
+async def test_a_server_that_goes_is_unavailable_and_comes_back_by_itself(
+    own_server: PostgresServer, world: World, how: str
+) -> None:
+    job = await world.create()
+    await asyncio.to_thread(own_server.stop, how)
+
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            await world.receive(job)
+        with pytest.raises(StoreUnavailable):
+            await world.store.jobs.find(job.id)
+        with pytest.raises(StoreUnavailable):
+            await world.store.check_writable()
+
+    await asyncio.to_thread(own_server.start)
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                assert await world.receive(job) in (Receipt.ACCEPTED, Receipt.DUPLICATE)
+                found = await world.store.jobs.find(job.id)
+                assert found is not None
+                assert found.callbacks_waiting
+                break
+            except StoreUnavailable:
+                await asyncio.sleep(0.1)
+    # Whatever rang meanwhile may have been missed: everybody is told to look.
+    await eventually(world.store.changed_elsewhere)
+
+
+async def test_a_server_that_comes_back_at_once_is_hardly_noticed(
+    own_server: PostgresServer, world: World
+) -> None:
+    job = await world.create()
+    await asyncio.to_thread(own_server.stop)
+    await asyncio.to_thread(own_server.start)
+
+    assert await world.store.jobs.find(job.id) is not None
+    assert await world.receive(job) == Receipt.ACCEPTED
+    assert (await world.store.jobs.advance(job.id, change()))[0].seq == 2
