@@ -68,8 +68,8 @@ def _prove_acceptance(draft: Draft) -> None:
 
 
 def _postpone_poll(draft: Draft, before: Job, received_at: Millis) -> None:
-    """The provider's callbacks work, it seems: a poll can wait. One that fell due after the callback
-    came, such as one that a conflict made due at once, stands."""
+    """The provider's callbacks work, it seems: a poll can wait. One that fell due after this
+    callback came stands: a conflict may have made it due at once."""
     job = draft.job
     if job.tracking.claims or job.due is None:
         return

@@ -77,7 +77,9 @@ def _seal(before: Job, draft: Draft) -> Move | None:
     after = draft.job
     event = relay = None
     if visible(before) != visible(after):
-        after = replace(after, seq=before.seq + 1, updated_at=draft.now)
+        # The clock was read before the job was: another process may have been faster, or be ahead.
+        now = max(draft.now, before.updated_at)
+        after = replace(after, seq=before.seq + 1, updated_at=now)
         event = announcements.event_data(after)
         relay = announcements.relay_message(before, after, draft.rules.relay_first)
     if after == before and not draft.rulings and not draft.notes:

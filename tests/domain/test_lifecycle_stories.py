@@ -534,3 +534,15 @@ def test_rule_4_a_job_is_not_lost_while_its_callback_waits_to_be_applied() -> No
     story.poll(StatusMissing("Request not found."))
     assert story.job.error is not None
     assert story.job.error.code is ErrorCode.PROVIDER_JOB_LOST
+
+
+def test_a_poll_that_is_owed_is_not_put_off_by_a_callback_that_came_before() -> None:
+    """A conflict makes the poll due at once; what is applied after it was in the inbox already."""
+    story = in_state("rendering")
+    owed = Due(Lane.POLL, story.now + SECOND)
+    story.job = replace(story.job, due=owed)
+    earlier = CallbackSaid(90, story.now, at_work(60))
+    story.hear(earlier, 2 * SECOND)
+    assert story.job.due == owed
+    story.called_back(at_work(70))
+    assert story.due().at > owed.at
