@@ -1,0 +1,28 @@
+"""The Markdown pages of the project, and what stands in them."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The code blocks of one language."""
+    return [code for name, code in _BLOCK.findall(page.read_text()) if name == language]
+
+
+def links(page: Path) -> Iterator[str]:
+    """Where the page's links lead, images included."""
+    prose = re.sub(r"`[^`\n]*`", "", _BLOCK.sub("", page.read_text()))
+    yield from re.findall(r"\]\(([^)\s]+)\)", prose)
+
+
+def anchors(page: Path) -> set[str]:
+    """The places of the page that a link can name, as GitHub makes them of its headings."""
+    headings = re.findall(r"^#+ (.+)$", _BLOCK.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
