@@ -23,7 +23,7 @@ from receiver.http_api.idempotency import (
 )
 from receiver.http_api.parts import Parts
 from receiver.http_api.queries import read_limit, read_names, scope_of_list
-from receiver.http_api.submissions import read_job
+from receiver.http_api.submissions import KINDS, read_job
 from receiver.http_api.waiting import wait_for
 from store.contract import JobFilter
 from store.records import Answer, Job, Millis, Replay, Status
@@ -193,9 +193,12 @@ def _read_filter(request: Request) -> JobFilter:
     status = query.get("status")
     if status is not None and status not in list(Status):
         raise bad_query("status", f"must be one of {', '.join(Status)}")
+    kind = query.get("kind")
+    if kind is not None and kind not in KINDS:
+        raise bad_query("kind", f"must be one of {', '.join(KINDS)}")
     return JobFilter(
         status=None if status is None else Status(status),
-        kind=query.get("kind"),
+        kind=kind,
         created_after=_read_time(request, "created_after"),
         created_before=_read_time(request, "created_before"),
         metadata={

@@ -192,9 +192,9 @@ class Broadcast:
             await reader.write(b"")
             pushed = channel.position
             last_words = await farewell()
-            if await self._catch_up(reader):
+            if await self._catch_up(reader, pushed):
                 continue
-            # The log was read after `pushed`: up to there nothing is missing.
+            # The log was read after `pushed` was: up to there nothing is missing.
             reader.position = max(reader.position, pushed)
             if last_words is not None:
                 await reader.write(last_words)
@@ -219,34 +219,45 @@ class Broadcast:
             self._expect_heartbeat(reader)
         return due
 
-    async def _catch_up(self, reader: Reader) -> bool:
-        """Write of the log's next page what the client takes now; whether there was a page.
+    async def _catch_up(self, reader: Reader, pushed: int) -> bool:
+        """Write of the log's next page what the client takes now; whether there may be more for it
+        up to `pushed`.
 
         The rest is forgotten, and read again when there is room for it: a reader that stalls holds
         no page.
         """
-        if reader.job_id is None:
+        if reader.job_id is not None:
+            # Always looked for: the job's last words may be there before its last event is pushed.
+            page = await self._store.events.after_for_job(reader.job_id, reader.position, PAGE)
+        elif reader.position < pushed:
             page = await self._store.events.after_for_user(reader.user_id, reader.position, PAGE)
         else:
-            page = await self._store.events.after_for_job(reader.job_id, reader.position, PAGE)
+            return False
         for event in page:
             if not reader.push(frames.update(event)):
                 break
             reader.position = event.cursor.seq
             self._metrics.stream_events.inc()
-        return bool(page)
+        return bool(page) and (reader.job_id is not None or reader.position < pushed)
 
     async def _enter(self, user_id: int) -> _Channel:
-        if user_id not in self._channels:
+        while user_id not in self._channels:
+            # Listening begins before the place is read, so what is committed in between has rung.
+            ringer = self._listen(user_id)
             position = await self._store.events.latest_seq(user_id)
-            if user_id not in self._channels:
+            # Meanwhile another reader may have opened the channel, or closed it and its ears.
+            if user_id not in self._channels and self._ringers.get(user_id) is ringer:
                 self._channels[user_id] = _Channel(position)
-                ringer = self._ringers[user_id] = partial(self._ring, user_id)
-                self._hub.add(of_user(user_id), ringer)
-                ringer()  # for what was committed between the reading and the listening
+                self._bell.set()
         channel = self._channels[user_id]
         channel.members += 1
         return channel
+
+    def _listen(self, user_id: int) -> Callable[[], None]:
+        if user_id not in self._ringers:
+            self._ringers[user_id] = partial(self._ring, user_id)
+            self._hub.add(of_user(user_id), self._ringers[user_id])
+        return self._ringers[user_id]
 
     def _leave(self, reader: Reader, channel: _Channel) -> None:
         channel.readers.discard(reader)

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Coroutine, Sequence, Set
+from typing import Any
 
 from receiver.actions.core import Core
 from receiver.domain.relay import HostGate, after_attempt
@@ -23,7 +24,7 @@ hangs holds its place for the whole timeout. The rest is for hosts that answer."
 UNPROVEN_FIRST = 8
 """A part of that rest, for users who have nothing at such a host under way."""
 UNPROVEN_PER_PASS = 8
-UNPROVEN_PAUSE: Millis = 1_000
+UNPROVEN_PAUSE: Millis = 250
 """How long a message waits that was leased and found no such place."""
 HOSTS_REMEMBERED = 4_096
 LEASE_SLACK: Millis = 15_000
@@ -59,6 +60,8 @@ class Relay:
         self._timeout = timeout
         self._chance = chance
         self._flight = Flight(AT_ONCE)
+        self._sending: set[str] = set()
+        """Messages whose attempt has begun and is not settled."""
         self._hosts: Counter[str] = Counter()
         self._users: Counter[int] = Counter()
         self._unproven: Counter[int] = Counter()
@@ -122,13 +125,17 @@ class Relay:
         """Begin the attempts whose hosts have a place, and put the others off; how many in all."""
         surplus = []
         for delivery in leased:
+            if delivery.id in self._sending:
+                # This process stood still for longer than its hold, which is renewed by this: the
+                # attempt goes on, and a second one beside it could arrive after newer messages.
+                continue
             proven = self._answered.setdefault(delivery.host, False)
             if proven or self._has_place(delivery.user_id):
                 self._hosts[delivery.host] += 1
                 self._users[delivery.user_id] += 1
                 self._unproven[delivery.user_id] += not proven
                 attempt = self._attempt(delivery, proven, begin_by)
-                self._flight.begin(attempt, f"relay {delivery.id}")
+                self._flight.begin(self._alone(delivery.id, attempt), f"relay {delivery.id}")
             else:
                 surplus.append(delivery.id)
         if surplus:
@@ -142,6 +149,13 @@ class Relay:
         if not mine:
             return all_ < UNPROVEN_AT_ONCE + UNPROVEN_FIRST
         return mine < UNPROVEN_PER_USER and all_ < UNPROVEN_AT_ONCE
+
+    async def _alone(self, delivery_id: str, attempt: Coroutine[Any, Any, None]) -> None:
+        self._sending.add(delivery_id)
+        try:
+            await attempt
+        finally:
+            self._sending.discard(delivery_id)
 
     async def _attempt(self, delivery: Delivery, proven: bool, begin_by: Millis) -> None:
         began = self._core.clock.now()

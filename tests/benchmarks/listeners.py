@@ -1,4 +1,5 @@
-"""Readers of event streams that cost little: raw HTTP/1.1 over asyncio, frames counted, not parsed."""
+"""Readers of event streams that cost little: raw HTTP/1.1 over asyncio, and frames that are counted
+without being parsed."""
 
 import asyncio
 import re

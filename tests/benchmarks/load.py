@@ -1,7 +1,7 @@
 """A load generator that is light enough not to be what is measured: raw HTTP/1.1 over asyncio.
 
-Each connection sends a request, waits for the whole answer, and sends the next. Answers have to carry
-a Content-Length.
+Each connection sends a request, waits for the whole answer, and sends the next. Answers have to
+carry a Content-Length.
 """
 
 import asyncio

@@ -3,8 +3,9 @@
 import asyncio
 import os
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,31 +18,35 @@ from receiver.webhooks.tokens import CallbackTokens
 from store.contract import Store
 from store.ids import Ids
 from store.open import open_store
-from store.records import ApiKey, Cursor, Status, User
+from store.records import ApiKey, Cursor, Status
 from tests.benchmarks.load import request
 from tests.benchmarks.peers import SECRET
 from tests.benchmarks.world import NOW, Server, accepted_job, free_port
+from tests.nginx import nginx
 
 NCHAN_MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 _TICKS = os.sysconf("SC_CLK_TCK")
-_NGINX = """
-load_module {module};
-daemon off;
-worker_processes 1;
-error_log stderr error;
-pid {folder}/nginx.pid;
-events {{ worker_connections 16384; }}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
-  server {{
-    listen 127.0.0.1:{port};
-    location ~ /publish/(.+)$ {{ nchan_publisher http; nchan_channel_id $1; }}
-    location ~ /events/(.+)$ {{ nchan_subscriber eventsource; nchan_channel_id $1; }}
+_IDLE = """
+import signal, sys, time
+late = []
+def end(*_):
+    late.sort()
+    print(late[len(late) * 99 // 100])
+    sys.exit()
+signal.signal(signal.SIGTERM, end)
+while True:
+    began = time.perf_counter()
+    time.sleep(0.002)
+    late.append(time.perf_counter() - began - 0.002)
+"""
+_NCHAN = """
+server {{
+  listen 127.0.0.1:{port};
+  location ~ /publish/(.+)$ {{ nchan_publisher http; nchan_channel_id $1; }}
+  location ~ /events/(.+)$ {{
+    nchan_subscriber eventsource;
+    nchan_channel_id $1;
+    nchan_subscriber_first_message newest;
   }}
 }}
 """
@@ -75,6 +80,23 @@ def _private_bytes(pid: int) -> int:
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_"))
 
 
+@contextmanager
+def idle_process() -> Iterator[Callable[[], float]]:
+    """A process that does nothing but sleep: calling what it gives ends it, and tells how late its
+    timers were, in seconds at the 99th percentile. So busy is the machine with other things."""
+    process = subprocess.Popen([sys.executable, "-c", _IDLE], stdout=subprocess.PIPE, text=True)
+
+    def lateness() -> float:
+        process.terminate()
+        return float(process.communicate()[0])
+
+    try:
+        yield lateness
+    finally:
+        process.kill()
+        process.wait()
+
+
 # --- the others -----------------------------------------------------------------------------------
 
 
@@ -82,24 +104,8 @@ def _private_bytes(pid: int) -> int:
 def nchan(folder: Path) -> Iterator[Server]:
     """nginx with nchan: one worker, publishing at /publish/CHANNEL, reading at /events/CHANNEL."""
     port = free_port()
-    config = folder / "nginx.conf"
-    config.write_text(_NGINX.format(module=NCHAN_MODULE, folder=folder, port=port))
-    process = subprocess.Popen(["nginx", "-c", config, "-e", "stderr"], text=True)
-    try:
-        _wait_until(lambda: (folder / "nginx.pid").exists())
-        time.sleep(0.2)  # its worker has no way to say that it listens
+    with nginx(folder, _NCHAN.format(port=port), modules=f"load_module {NCHAN_MODULE};") as process:
         yield Server(port, process)
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _wait_until(there: object) -> None:
-    until = time.monotonic() + 10
-    assert callable(there)
-    while not there():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 # --- users with jobs ------------------------------------------------------------------------------
@@ -107,11 +113,11 @@ def _wait_until(there: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A user with a key and an accepted job."""
+    """A user with a key and accepted jobs."""
 
     key: str
-    job_id: str
-    provider_request_id: str
+    jobs: dict[str, str]
+    """The provider's id of each job, by ours."""
     cursor: Cursor
     """Where the user's log was before the events that `fill` added."""
 
@@ -124,8 +130,8 @@ class Reader:
         return f"{self.headers}Last-Event-ID: {self.cursor}\r\n"
 
 
-async def fill(database: Path, users: int, events: int = 0) -> list[Reader]:
-    """Make so many users with a job each, and so many more events of each job."""
+async def fill(database: Path, users: int, *, jobs: int = 1, events: int = 0) -> list[Reader]:
+    """Make so many users, so many jobs of each, and so many more events of each job."""
     store = await open_store(f"sqlite:///{database}")
     try:
         ids = Ids(os.urandom)
@@ -133,40 +139,47 @@ async def fill(database: Path, users: int, events: int = 0) -> list[Reader]:
 
         async def one(index: int) -> Reader:
             async with places:
-                return await _reader(store, ids, index, events)
+                return await _reader(store, ids, index, jobs, events)
 
         return await asyncio.gather(*map(one, range(users)))
     finally:
         await store.close()
 
 
-async def _reader(store: Store, ids: Ids, index: int, events: int) -> Reader:
+async def _reader(store: Store, ids: Ids, index: int, jobs: int, events: int) -> Reader:
     key = f"rk_{index:043d}"
     row = ApiKey(hash_key(key), key[:11], 0, f"user-{index}", False, NOW, None)
-    user: User = await store.keys.add(row, "whsec_" + "A" * 32)
-    name = f"up-{index}"
-    job_id = await accepted_job(store, ids, user, name)
+    user = await store.keys.add(row, "whsec_" + "A" * 32)
+    names = [f"up-{index}-{job}" for job in range(jobs)]
+    made = {await accepted_job(store, ids, user, name): name for name in names}
     cursor, _, _ = await store.events.snapshot_for_user(user.id, 1)
-    for count in range(events):
-        report = Report(Status.IN_PROGRESS, "RUNNING", None, None, f"step {count}", name)
-        said = Polled(NOW, name, StatusReport(report))
-        at = time.time_ns() // 1_000_000
-        await store.jobs.advance(job_id, deciding(said, at, Rules(poll_min=3_600_000)))
-    return Reader(key, job_id, name, cursor)
+    for job_id, name in made.items():
+        for count in range(events):
+            report = Report(Status.IN_PROGRESS, "RUNNING", None, None, f"step {count}", name)
+            said = Polled(NOW, name, StatusReport(report))
+            at = time.time_ns() // 1_000_000
+            await store.jobs.advance(job_id, deciding(said, at, Rules(poll_min=3_600_000)))
+    return Reader(key, made, cursor)
 
 
 class Callbacks:
-    """Requests that are each one new event of a reader's job."""
+    """Requests that are each one new event of a reader's jobs, taken in turns."""
 
     def __init__(self) -> None:
         self._tokens = CallbackTokens([SECRET])
         self._count = 0
 
     def next(self, reader: Reader, padding: str = "") -> bytes:
+        """As it goes over the wire."""
+        path, body = self.told(reader, padding)
+        return request("POST", path, body, "Content-Type: application/json\r\n")
+
+    def told(self, reader: Reader, padding: str = "") -> tuple[str, bytes]:
+        """Path and body."""
         self._count += 1
+        job_id = list(reader.jobs)[self._count % len(reader.jobs)]
         body = (
-            f'{{"request_id":"{reader.provider_request_id}","status":"IN_PROGRESS",'
+            f'{{"request_id":"{reader.jobs[job_id]}","status":"IN_PROGRESS",'
             f'"message":"step {self._count} {padding}"}}'
         ).encode()
-        path = f"/webhooks/samsar/{self._tokens.sign('samsar', reader.job_id)}"
-        return request("POST", path, body, "Content-Type: application/json\r\n")
+        return f"/webhooks/samsar/{self._tokens.sign('samsar', job_id)}", body

@@ -109,13 +109,14 @@ async def fill(database: Path, jobs: int) -> list[str]:
         made = []
         for first in range(0, jobs, 1_000):
             some = range(first, min(first + 1_000, jobs))
-            made += await asyncio.gather(*(_accepted(store, ids, user.id, n) for n in some))
+            made += await asyncio.gather(*(accepted_job(store, ids, user, f"up-{n}") for n in some))
         return made
     finally:
         await store.close()
 
 
-async def _accepted(store: Store, ids: Ids, user_id: int, index: int) -> str:
+async def accepted_job(store: Store, ids: Ids, user: User, provider_request_id: str) -> str:
+    """Make a job that the provider has accepted; its id."""
     job_id = ids.new("job", time.time_ns() // 1_000_000)
     at = time_of(job_id)
     job = Job(

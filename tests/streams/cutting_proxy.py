@@ -1,0 +1,74 @@
+"""A proxy that cuts connections: those that are idle for too long, and all of them on request."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit
+
+
+class CuttingProxy:
+    """Passes bytes between its clients and one server."""
+
+    def __init__(self, server: str, idle_seconds: float) -> None:
+        address = urlsplit(server)
+        self._server = (address.hostname, address.port)
+        self._idle = idle_seconds
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.url = ""
+        self.connections = 0
+        self.cut_idle = 0
+
+    def cut(self) -> None:
+        """Cut every connection now."""
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        from_server, to_server = await asyncio.open_connection(*self._server)
+        both = {writer, to_server}
+        self._writers |= both
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_pass_on(reader, to_server))
+                group.create_task(self._answer(from_server, writer))
+        except* OSError:
+            pass
+        finally:
+            self._writers -= both
+            for each in both:
+                each.transport.abort()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                async with asyncio.timeout(self._idle):
+                    data = await reader.read(65_536)
+                if not data:
+                    break
+                writer.write(data)
+        except TimeoutError:
+            self.cut_idle += 1
+        raise ConnectionAbortedError
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65_536):
+        writer.write(data)
+    raise ConnectionAbortedError
+
+
+@asynccontextmanager
+async def cutting_proxy(server: str, idle_seconds: float) -> AsyncIterator[CuttingProxy]:
+    """Run one in front of `server` until the block is left."""
+    proxy = CuttingProxy(server, idle_seconds)
+    listening = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    proxy.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    try:
+        yield proxy
+    finally:
+        listening.close()
+        proxy.cut()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                await listening.wait_closed()

@@ -1,0 +1,65 @@
+"""A host that hangs keeps its places for the whole timeout, and still delays only its like."""
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.service import RunningService, eventually, running_service, submit
+from tests.webhooks.sinks import THIS_MACHINE, answering, hanging, sink
+
+OK = b"HTTP/1.1 204 No Content\r\n\r\n"
+HANGING_HOSTS = 20
+MESSAGES_EACH = 4
+
+
+@pytest.mark.allow_hosts(THIS_MACHINE)
+async def test_hosts_that_hang_leave_places_to_those_that_answer(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        dead = await stack.enter_async_context(sink(hanging(b""), host="0.0.0.0"))
+        good = await stack.enter_async_context(sink(answering(OK)))
+        service = await stack.enter_async_context(
+            running_service(
+                tmp_path,
+                relay_allow_http=True,
+                relay_allow_nets="127.0.0.0/8",
+                sandbox_render=0.1,
+                poll_first=0.2,
+                poll_rate=500,
+            )
+        )
+        await _fill_with_dead(service, dead.port)
+        # 80 messages hang, of five users; there are 64 places.
+        await eventually(lambda: _count(dead.requests), lambda count: count >= 40, "attempts")
+
+        for user, most in (("somebody else", 5.0), ("somebody else", 2.0), ("u0", 5.0)):
+            client = await service.user(user)
+            seen, began = len(good.requests), time.monotonic()
+            await submit(
+                client, webhookUrl=f"http://127.0.0.1:{good.port}/", webhookEvents=["COMPLETED"]
+            )
+            while len(good.requests) == seen:
+                await asyncio.sleep(0.02)
+                assert time.monotonic() - began < most, f"nothing came for {user}"
+        assert len(dead.requests) <= 64
+
+
+async def _fill_with_dead(service: RunningService, port: int) -> None:
+    clients = [await service.user(f"u{number}") for number in range(5)]
+    await asyncio.gather(
+        *(
+            submit(
+                clients[host % len(clients)],
+                webhookUrl=f"http://127.0.1.{host}:{port}/",
+                webhookEvents=["COMPLETED"],
+            )
+            for host in range(HANGING_HOSTS)
+            for _ in range(MESSAGES_EACH)
+        )
+    )
+
+
+async def _count(requests: list[bytes]) -> int:
+    return len(requests)
