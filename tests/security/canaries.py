@@ -1,0 +1,297 @@
+"""Secrets that sing where they are found: `python -m tests.security.canaries`.
+
+A real `receiver serve`, once with each log format, in front of a provider that repeats what it is
+sent in its refusals, and of webhook addresses that fail. What can go wrong is made to go wrong.
+Then everything that was written is searched for every secret that was used: as it is, as a URL
+quotes it, and in base64. Prints how often each was found where; all should be 0.
+"""
+
+import asyncio
+import base64
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+from starlette.responses import JSONResponse, Response
+
+from tests.http_api.scripted_provider import ScriptedProvider, Submission, scripted_provider
+from tests.service import JOB, eventually
+from tests.webhooks.sinks import answering, resetting, sink
+
+SIGNING = "canary-signing-secret-of-at-least-32-characters"
+OPERATOR = "canary-operator-key-5f2c"
+PASSWORD = "canary-database-password"
+GUESSED = "rk_canary" + "G" * 37
+"""A key that is none; somebody's typing error is a secret all the same."""
+
+REFUSING = b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"
+
+
+async def search() -> Counter[tuple[str, str]]:
+    """How often each kind of secret was found in each kind of place; the places are all there."""
+    found: Counter[tuple[str, str]] = Counter()
+    for log_format in ("json", "console"):
+        secrets, places = await _run(log_format)
+        for place, text in places.items():
+            assert text, f"nothing was written to {place}"
+            for kind, values in secrets.items():
+                assert values, f"no {kind} was used"
+                found[kind, place] += sum(text.count(form) for v in values for form in _forms(v))
+    return found
+
+
+def _forms(secret: str) -> set[str]:
+    """The secret as it is, quoted, and in base64 (what does not depend on where it begins)."""
+    forms = {secret, quote(secret, safe="")}
+    for offset in range(3):
+        encoded = base64.b64encode(b"\0" * offset + secret.encode()).decode()
+        forms.add(encoded[4 if offset else 0 :].rstrip("=")[:-2])
+    return forms
+
+
+# --- one service ----------------------------------------------------------------------------------
+
+
+async def _run(log_format: str) -> tuple[dict[str, set[str]], dict[str, str]]:
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        provider = await stack.enter_async_context(scripted_provider())
+        environment = {
+            **{name: value for name, value in os.environ.items() if "RECEIVER" not in name},
+            "RECEIVER_DATABASE_URL": f"sqlite:///{folder / 'receiver.db'}",
+            "RECEIVER_PORT": "0",
+            "RECEIVER_SECRET_KEYS": SIGNING,
+            "RECEIVER_SAMSAR_API_KEY": OPERATOR,
+            "RECEIVER_SAMSAR_BASE_URL": provider.base_url,
+            "RECEIVER_RELAY_ALLOW_HTTP": "true",
+            "RECEIVER_RELAY_ALLOW_NETS": "127.0.0.0/8",
+            "RECEIVER_RELAY_SCHEDULE": "0,0.1,0.1",
+            "RECEIVER_POLL_FIRST": "0.1",
+            "RECEIVER_POLL_MIN": "0.1",
+            "RECEIVER_LOG_FORMAT": log_format,
+            "RECEIVER_LOG_LEVEL": "debug",
+        }
+        made = await _command(environment, "keys", "create", "ada", "--json")
+        key = json.loads(made)
+        rotated = json.loads(await _command(environment, "keys", "rotate-secret", "ada", "--json"))
+        traffic = _Traffic(provider, str(key["key"]))
+        output = await traffic.run(environment, stack)
+        output["a start that fails"] = await _failing_start(environment)
+        output["keys list"] = await _command(environment, "keys", "list")
+    return {
+        "API key": {traffic.key, GUESSED},
+        "signing secret of a user": {key["secret"], rotated["secret"]},
+        "callback token": traffic.tokens,
+        "ticket": traffic.tickets,
+        "operator's key": {OPERATOR},
+        "signing secret": {SIGNING},
+        "database password": {PASSWORD},
+    }, output
+
+
+async def _command(environment: dict[str, str], *arguments: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "receiver", *arguments),
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert process.returncode == 0, err
+    return out.decode()
+
+
+async def _failing_start(environment: dict[str, str]) -> str:
+    """What is printed by starts whose settings hold secrets and are no good."""
+    said = ""
+    for changed in (
+        {"RECEIVER_DATABASE_URL": f"postgresql://ada:{PASSWORD}@127.0.0.1:1/db"},
+        {"RECEIVER_DATABASE_URL": f"postgres://ada:{PASSWORD}@127.0.0.1:1/db"},
+        {"RECEIVER_SAMSAR_BASE_URL": f"https://ada:{PASSWORD}@example.com/"},
+        {"RECEIVER_SECRET_KEYS": f"{SIGNING},{PASSWORD}"},
+        {"RECEIVER_SAMSAR_API_KEY": f"{OPERATOR} {PASSWORD}"},
+    ):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "receiver", "serve"),
+            env=environment | changed,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        out, _ = await process.communicate()
+        assert process.returncode, f"{changed} was taken"
+        said += out.decode()
+    return said
+
+
+class _Traffic:
+    """Everything that is asked of a service, and all that it said."""
+
+    def __init__(self, provider: ScriptedProvider, key: str) -> None:
+        self.key = key
+        self.tokens: set[str] = set()
+        self.tickets: set[str] = set()
+        self._provider = provider
+        self._answers: list[str] = []
+        self._errors: list[str] = []
+
+    async def run(self, environment: dict[str, str], stack: AsyncExitStack) -> dict[str, str]:
+        failing = await stack.enter_async_context(sink(answering(REFUSING)))
+        broken = await stack.enter_async_context(sink(resetting))
+        async with (
+            _serving(environment) as (url, output),
+            httpx.AsyncClient(
+                base_url=url, trust_env=False, verify=False, event_hooks={"response": [self._keep]}
+            ) as client,
+        ):
+            await self._submissions(client, [failing.port, broken.port])
+            await self._callbacks(client)
+            await self._streams(client)
+            await self._guesses(client)
+            metrics = (await client.get("/metrics")).text
+            history = [
+                (await client.get(f"/v1/jobs/{job['request_id']}/history", headers=self._good)).text
+                for job in (await client.get("/v1/jobs", headers=self._good)).json()["jobs"]
+            ]
+        return {
+            "stdout and stderr": output.decode(),
+            "answers": "\n".join(self._answers),
+            "errors": "\n".join(self._errors),
+            "metrics": metrics,
+            "history": "\n".join(history),
+        }
+
+    @property
+    def _good(self) -> dict[str, str]:
+        return {"API-KEY": self.key}
+
+    async def _keep(self, response: httpx.Response) -> None:
+        if response.request.url.path == "/v1/stream-tickets" and response.status_code == 200:
+            return  # where a ticket is given
+        if response.headers.get("content-type", "").startswith("text/event-stream"):
+            return
+        text = f"{response.headers}\n{(await response.aread()).decode()}"
+        (self._errors if response.status_code >= 400 else self._answers).append(text)
+
+    async def _submissions(self, client: httpx.AsyncClient, sinks: list[int]) -> None:
+        """Some are taken, some refused in words that repeat what the provider was sent."""
+
+        async def repeating(submission: Submission) -> Response:
+            what = submission.body["input"]["prompt"]
+            if what == "taken":
+                return self._provider.accept()
+            said = {"message": f"No: {submission.headers} {submission.body}"}
+            return JSONResponse(said, int(what))
+
+        self._provider.submit = repeating
+        for what in ("taken", "taken", "400", "402", "403", "500"):
+            body = {"input": JOB["input"] | {"prompt": what}}
+            await client.post("/v1/video/create_movie", json=body, headers=self._good)
+            body |= {"kind": "create_movie", "webhookUrl": f"http://127.0.0.1:{sinks[0]}/"}
+            await client.post("/v1/jobs", json=body, headers=self._good)
+            sinks.reverse()
+        await self._provider.submitted(12)
+        for submission in self._provider.submissions:
+            self.tokens.add(submission.webhook_url.rpartition("/")[2])
+
+    async def _callbacks(self, client: httpx.AsyncClient) -> None:
+        for number, token in enumerate(sorted(self.tokens)):
+            path = f"/webhooks/samsar/{token}"
+            for body in (b"{}", b"{}", b"nonsense", b"[" * 100, b"x" * 2_000_000):
+                await client.post(path, content=body, headers={"X-Request-ID": token})
+            end = {"status": "FAILED", "message": "no", "request_id": f"up-{number}"}
+            await client.post(path, json=end)
+            for method, wrong in (
+                ("GET", path),
+                ("POST", path + "/"),
+                ("POST", path + "x"),
+                ("POST", "/" + path),
+                ("POST", f"/webhooks/other/{token}"),
+                ("POST", f"/webhooks/{token}"),
+                ("POST", f"/webhooks%2Fsamsar%2F{token}"),
+                ("POST", f"/WEBHOOKS/samsar/{token}"),
+                ("GET", f"/v1/jobs?status={path}"),
+            ):
+                await client.request(method, wrong, content=b"{}", headers=self._good)
+
+    async def _streams(self, client: httpx.AsyncClient) -> None:
+        for path in ("/v1/events", "/v1/jobs"):
+            ticket = (await client.post("/v1/stream-tickets", headers=self._good)).json()["ticket"]
+            self.tickets.add(ticket)
+            for wrong in ("", "x"):
+                async with client.stream("GET", path, params={"ticket": ticket + wrong}) as stream:
+                    assert stream.status_code in (200, 400, 401)
+            await client.post(f"{path}?ticket={ticket}")
+            await client.get(f"/v1/nothing/ticket={ticket}")
+
+    async def _guesses(self, client: httpx.AsyncClient) -> None:
+        for key in (self.key, GUESSED):
+            for headers in (
+                {"API-KEY": key},
+                {"Authorization": f"Bearer {key}"},
+                {"Authorization": f"Basic {key}"},
+                {"API-KEY": f"{key}x"},
+                {"Cookie": f"receiver_session={key}"},
+            ):
+                await client.get("/v1/jobs?limit=0", headers=headers)
+            await client.post("/session", json={"key": key}, headers={"X-Requested-With": "page"})
+            await client.get(f"/v1/jobs?api_key={key}")
+            await client.get(f"/v1/jobs?limit={key}", headers=self._good)
+            await client.get(f"/v1/jobs/{key}", headers=self._good)
+            await client.get(f"/{key}")
+            await client.request(key[:20], "/v1/jobs", headers=self._good)
+
+
+@asynccontextmanager
+async def _serving(environment: dict[str, str]) -> AsyncIterator[tuple[str, bytearray]]:
+    """A service in a process of its own: its address, and what it has written, whole at the end."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "receiver", "serve"),
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    output = bytearray()
+    stream: asyncio.StreamReader = process.stdout
+
+    async def read() -> None:
+        while chunk := await stream.read(65_536):
+            output.extend(chunk)
+
+    reading = asyncio.create_task(read())
+
+    async def address() -> str:
+        assert process.returncode is None, output.decode()
+        _, said, rest = output.decode().partition("http://127.0.0.1:")
+        return said + rest[: next((i for i, c in enumerate(rest) if not c.isdigit()), 0)]
+
+    try:
+        yield await eventually(address, lambda url: len(url) > 20, "an address"), output
+    finally:
+        process.send_signal(signal.SIGTERM)
+        await process.wait()
+        await reading
+
+
+def main() -> int:
+    found = asyncio.run(search())
+    places = list(dict.fromkeys(place for _, place in found))
+    kinds = list(dict.fromkeys(kind for kind, _ in found))
+    print(" " * 26 + "  ".join(places))
+    for kind in kinds:
+        row = "  ".join(f"{found[kind, place]:>{len(place)}}" for place in places)
+        print(f"{kind:<26}{row}")
+    print(f"{sum(found.values())} found, in {len(places)} places, of {len(kinds)} kinds of secrets")
+    return 1 if sum(found.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""Every route that names something, with another user's key: there is no such thing. Made of the
+route table, so that a new route cannot be forgotten."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from receiver.http_api.parts import Credential
+from receiver.http_api.row import Row
+from receiver.http_api.table import TABLE
+from tests.service import (
+    JOB,
+    RunningService,
+    eventually,
+    job_when,
+    running_service,
+    submit,
+)
+from tests.webhooks.sinks import answering, sink
+
+OK = b"HTTP/1.1 204 No Content\r\n\r\n"
+ASKING = [row for row in TABLE if row.credential in (Credential.KEY, Credential.STREAM)]
+BY_PATH = [row for row in ASKING if "{" in row.path]
+BY_QUERY_OR_BODY = {"/v1/video/status", "/v1/stream-tickets"}
+"""They name a job elsewhere than in their path; each has a test of its own below."""
+OF_THE_CALLER = {
+    "/v1/video/create_movie",
+    "/v1/video/create_narrative",
+    "/v1/jobs",
+    "/v1/events",
+    "/v1/deliveries",
+}
+"""They name nothing: lists and streams show the caller's own, what is made is the caller's."""
+
+ADMIN = {
+    ("GET", "/v1/jobs/{job_id}"): 200,
+    ("GET", "/v1/jobs/{job_id}/history"): 200,
+    ("GET", "/v1/jobs/{job_id}/result"): 302,
+    ("GET", "/v1/jobs/{job_id}/events"): 200,
+    ("POST", "/v1/jobs/{job_id}/cancel"): 403,
+    ("POST", "/v1/deliveries/{delivery_id}/retry"): 202,
+}
+"""What an admin may do with another user's (contract 3)."""
+
+
+def test_every_route_that_asks_for_a_key_is_in_the_matrix() -> None:
+    named = {row.path for row in BY_PATH}
+    assert {row.path for row in ASKING} == named | BY_QUERY_OR_BODY | OF_THE_CALLER
+    assert {(row.method, row.path) for row in BY_PATH} == set(ADMIN)
+
+
+@dataclass
+class World:
+    """A service with a finished job of ada's, which has been told to her."""
+
+    service: RunningService
+    ada: httpx.AsyncClient
+    bob: httpx.AsyncClient
+    admin: httpx.AsyncClient
+    names: dict[str, str]
+
+    def path(self, row: Row) -> str:
+        return row.path.format_map(self.names)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+        hook = await stack.enter_async_context(sink(answering(OK)))
+        service = await stack.enter_async_context(
+            running_service(
+                tmp_path, relay_allow_http=True, relay_allow_nets="127.0.0.1/32", sandbox_render=0.1
+            )
+        )
+        ada, bob = await service.user("ada"), await service.user("bob")
+        admin = await service.user("root", admin=True)
+        url = f"http://127.0.0.1:{hook.port}/"
+        job = await submit(ada, webhookUrl=url, metadata={"secret": "of ada"})
+        await job_when(ada, job["request_id"], status="COMPLETED")
+
+        async def deliveries() -> list[dict[str, Any]]:
+            return list((await ada.get("/v1/deliveries?state=delivered")).json()["deliveries"])
+
+        delivered = await eventually(deliveries, bool, "a delivery")
+        names = {"job_id": job["request_id"], "delivery_id": delivered[0]["id"]}
+        yield World(service, ada, bob, admin, names)
+
+
+async def _status(client: httpx.AsyncClient, method: str, path: str, **given: Any) -> int:
+    """The status of an answer; a stream is left at once."""
+    async with client.stream(method, path, **given) as answer:
+        return answer.status_code
+
+
+async def test_by_path(world: World) -> None:
+    unknown = dict.fromkeys(world.names, "job_" + "0" * 26)
+    for row in BY_PATH:
+        other = await _body(world.bob, row.method, world.path(row))
+        nothing = await _body(world.bob, row.method, row.path.format_map(unknown))
+        assert other[0] == 404, row
+        assert other == nothing, "what is another's looks like what is not there"
+    for row in BY_PATH:
+        status = await _status(world.admin, row.method, world.path(row))
+        assert status == ADMIN[row.method, row.path], row
+    for row in BY_PATH:
+        assert await _status(world.ada, row.method, world.path(row)) < 410, row
+
+
+async def _body(client: httpx.AsyncClient, method: str, path: str) -> tuple[int, Any]:
+    answer = await client.request(method, path)
+    return answer.status_code, answer.json()
+
+
+async def test_by_query_and_body(world: World) -> None:
+    job_id = world.names["job_id"]
+    provider_id = (await world.ada.get(f"/v1/jobs/{job_id}")).json()["provider_request_id"]
+    for name in (job_id, provider_id):
+        assert await _status(world.bob, "GET", f"/v1/video/status?request_id={name}") == 404
+        assert await _status(world.ada, "GET", f"/v1/video/status?request_id={name}") == 200
+    assert await _status(world.admin, "GET", f"/v1/video/status?request_id={job_id}") == 200
+    # A ticket is its user's alone, an admin's too.
+    for client, status in ((world.bob, 404), (world.admin, 404), (world.ada, 200)):
+        body = {"request_id": job_id}
+        assert await _status(client, "POST", "/v1/stream-tickets", json=body) == status
+
+
+async def test_lists_and_streams_show_the_callers_own(world: World) -> None:
+    job_id = world.names["job_id"]
+    for path in ("/v1/jobs", "/v1/deliveries"):
+        assert job_id in (await world.ada.get(path)).text
+        for client in (world.bob, world.admin):
+            assert job_id not in (await client.get(path)).text
+        assert job_id in (await world.admin.get(path, params={"user": "ada"})).text
+        assert await _status(world.bob, "GET", path, params={"user": "ada"}) == 403
+        assert await _status(world.bob, "GET", path, params={"user": "bob"}) == 403
+    bobs = (await submit(world.bob))["request_id"]
+    for client, params, theirs in (
+        (world.bob, {}, True),
+        (world.admin, {"user": "bob"}, True),
+        (world.admin, {}, False),
+        (world.ada, {}, False),
+    ):
+        async with client.stream("GET", "/v1/events", params=params) as stream:
+            text = await anext(aiter(stream.aiter_text()))
+        assert (bobs in text) is theirs
+        assert job_id not in text
+    assert await _status(world.bob, "GET", "/v1/events?user=ada") == 403
+
+
+async def test_a_ticket_opens_its_users_streams_and_nothing_else(world: World) -> None:
+    job_id = world.names["job_id"]
+    bobs = (await submit(world.bob))["request_id"]
+    for_all = (await world.bob.post("/v1/stream-tickets")).json()["ticket"]
+    for_one = (await world.bob.post("/v1/stream-tickets", json={"request_id": bobs})).json()[
+        "ticket"
+    ]
+    nobody = world.service.client()
+    for ticket, path, status in (
+        (for_all, "/v1/events", 200),
+        (for_all, f"/v1/jobs/{bobs}/events", 200),
+        (for_all, f"/v1/jobs/{job_id}/events", 404),
+        (for_one, f"/v1/jobs/{bobs}/events", 200),
+        (for_one, "/v1/events", 401),
+        (for_one, f"/v1/jobs/{job_id}/events", 401),
+    ):
+        assert await _status(nobody, "GET", path, params={"ticket": ticket}) == status
+    for row in ASKING:
+        if row.credential is not Credential.STREAM:
+            path = world.path(row)
+            assert await _status(nobody, row.method, path, params={"ticket": for_all}) == 400, row
+    # An admin's ticket is no admin.
+    ticket = (await world.admin.post("/v1/stream-tickets")).json()["ticket"]
+    assert await _status(nobody, "GET", f"/v1/jobs/{job_id}/events?ticket={ticket}") == 404
+
+
+async def test_cursors_and_idempotency_keys_are_their_users_own(world: World) -> None:
+    await submit(world.ada)
+    cursor = (await world.ada.get("/v1/jobs?limit=1")).json()["next_cursor"]
+    assert await _status(world.bob, "GET", "/v1/jobs", params={"cursor": cursor}) == 400
+    assert await _status(world.ada, "GET", "/v1/deliveries", params={"cursor": cursor}) == 400
+    assert await _status(world.ada, "GET", "/v1/jobs", params={"cursor": cursor}) == 200
+
+    answers = [
+        await client.post("/v1/jobs", json=JOB, headers={"Idempotency-Key": "the same"})
+        for client in (world.ada, world.bob)
+    ]
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert answers[0].json()["request_id"] != answers[1].json()["request_id"]
+    # Another user's event id is no place to resume from.
+    async with world.ada.stream("GET", "/v1/events") as stream:
+        first = await anext(aiter(stream.aiter_text()))
+    event_id = first.partition("id: ")[2].partition("\n")[0]
+    async with world.bob.stream("GET", "/v1/events", headers={"Last-Event-ID": event_id}) as stream:
+        assert "event: reset" in await anext(aiter(stream.aiter_text()))

@@ -1,0 +1,360 @@
+"""Limits: what is too long, too slow, too much or too often ends, in the one shape where an answer
+can still be given, and nobody else notices."""
+
+import asyncio
+import resource
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from receiver import http_connection
+from receiver.http_api import body
+from receiver.http_api.auth import _network_of
+from receiver.setting_values import Rate
+from tests import documented
+from tests.http_api.raw_http import RawAnswer, RawConnection, raw_connection, request_bytes
+from tests.service import PATIENCE, RunningService, running_service
+
+SHORT = 0.3
+"""Seconds, in place of those that are patient."""
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Makes one of the bounds in time short."""
+    monkeypatch.setattr(http_connection, "LOOK_SECONDS", 0.05)
+
+    def hurry(name: str) -> None:
+        monkeypatch.setattr(http_connection, name, SHORT)
+
+    return hurry
+
+
+def assert_refused(answer: RawAnswer, status: int, code: str) -> None:
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == documented.PROBLEM
+    documented.validator("Problem").validate(answer.json())
+    assert answer.json()["code"] == code
+
+
+# --- size of heads --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "code"),
+    [
+        ("GET /" + "a" * 9_000 + " HTTP/1.1\r\n", 414, "target_too_long"),
+        ("GET /livez?" + "a" * 9_000 + " HTTP/1.1\r\n", 414, "target_too_long"),
+        ("GET /livez HTTP/1.1\r\n" + "A: b\r\n" * 101, 431, "head_too_large"),
+        ("GET /livez HTTP/1.1\r\nA: " + "b" * 33_000 + "\r\n", 431, "head_too_large"),
+    ],
+)
+async def test_a_head_that_is_too_large_is_refused(
+    service: RunningService, head: str, status: int, code: str
+) -> None:
+    async with raw_connection(service.url) as connection:
+        await connection.send(head.encode() + b"\r\n")
+        answer = await connection.answer()
+    assert_refused(answer, status, code)
+    assert "x-request-id" in answer.headers
+
+
+async def test_a_head_within_the_limits_is_not(service: RunningService) -> None:
+    async with raw_connection(service.url) as connection:
+        head = "GET /livez?" + "a" * 8_000 + " HTTP/1.1\r\n" + "A: b\r\n" * 98
+        await connection.send(head.encode() + b"B: " + b"c" * 31_000 + b"\r\n\r\n")
+        assert (await connection.answer()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("start", "more"),
+    [
+        (b"GET /", b"a" * 6_000),
+        (b"GET / HTTP/1.1\r\nA: ", b"a" * 6_000),
+        (b"GET / HTTP/1.1\r\n", b"A: b\r\n" * 1_000),
+    ],
+)
+async def test_a_head_without_an_end_is_cut_off(
+    service: RunningService, start: bytes, more: bytes
+) -> None:
+    async with raw_connection(service.url) as connection:
+        await connection.send(start + more * 11)
+        assert_refused(await connection.answer(), 431, "head_too_large")
+        assert await connection.ended()
+
+
+async def test_trailers_without_an_end_are_cut_off(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_connection, "FRAMING_BYTES", 200_000)
+    key = await service.key()
+    async with raw_connection(service.url) as connection:
+        await connection.send(
+            request_bytes("POST", "/v1/jobs", API_KEY=key, Transfer_Encoding="chunked")
+            + b"2\r\n{}\r\n0\r\n"
+        )
+        sending = asyncio.create_task(_send_for_ever(connection, b"A: " + b"b" * 6_000 + b"\r\n"))
+        assert await connection.ended()
+        sending.cancel()
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/1.1\r\nBad Name: x\r\n\r\n",
+        b"POST /v1/jobs HTTP/1.1\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+        b"POST /v1/jobs HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"POST /v1/jobs HTTP/1.1\r\nContent-Length: -1\r\n\r\n{}",
+        b"GET /\xff HTTP/1.1\r\n\r\n",
+    ],
+)
+async def test_what_is_no_http_is_refused_in_the_one_shape(
+    service: RunningService, request_: bytes
+) -> None:
+    async with raw_connection(service.url) as connection:
+        await connection.send(request_)
+        assert_refused(await connection.answer(), 400, "malformed_request")
+        assert await connection.ended()
+
+
+async def test_nonsense_does_not_get_into_an_open_stream(service: RunningService) -> None:
+    key = await service.key()
+    reader, writer = await _open(service)
+    writer.write(request_bytes("GET", "/v1/events", API_KEY=key))
+    await reader.readuntil(b"event: snapshot")
+    writer.write(b"nonsense\r\n\r\n")
+    assert b"HTTP/1.1" not in await _until_end(reader)
+    writer.close()
+
+
+# --- time -----------------------------------------------------------------------------------------
+
+
+async def test_a_head_that_trickles_ends(
+    service: RunningService, hurried: Callable[[str], None]
+) -> None:
+    hurried("HEAD_SECONDS")
+    async with raw_connection(service.url) as connection:
+        await connection.send(b"GET /livez HTTP/1.1\r\nA: ")
+        trickling = asyncio.create_task(_trickle(connection))
+        assert_refused(await connection.answer(), 408, "head_too_slow")
+        trickling.cancel()
+
+
+async def test_a_connection_that_says_nothing_ends(
+    service: RunningService, hurried: Callable[[str], None]
+) -> None:
+    hurried("HEAD_SECONDS")
+    async with raw_connection(service.url) as connection:
+        assert await connection.ended()
+
+
+async def test_blank_lines_do_not_keep_a_connection(
+    service: RunningService, hurried: Callable[[str], None]
+) -> None:
+    hurried("HEAD_SECONDS")
+    async with raw_connection(service.url) as connection:
+        await connection.send(request_bytes("GET", "/livez"))
+        assert (await connection.answer()).status_code == 200
+        await connection.send(b"\r\n")
+        assert await connection.ended()
+
+
+async def test_the_body_of_a_request_that_was_refused_does_not_trickle_for_ever(
+    service: RunningService, hurried: Callable[[str], None]
+) -> None:
+    hurried("UNREAD_SECONDS")
+    async with raw_connection(service.url) as connection:
+        await connection.send(request_bytes("POST", "/v1/jobs", Content_Length="1000"))
+        assert_refused(await connection.answer(), 400, "api_key_missing")
+        trickling = asyncio.create_task(_trickle(connection))
+        assert await connection.ended()
+        trickling.cancel()
+
+
+async def test_the_rest_of_such_a_body_that_never_comes_is_not_waited_for(
+    service: RunningService, hurried: Callable[[str], None]
+) -> None:
+    hurried("QUIET_SECONDS")
+    async with raw_connection(service.url) as connection:
+        await connection.send(request_bytes("POST", "/v1/jobs", Content_Length="1000"))
+        assert_refused(await connection.answer(), 400, "api_key_missing")
+        assert await connection.ended()
+
+
+async def test_who_sends_too_much_is_told_so_and_may_go_on(service: RunningService) -> None:
+    """No reset while the body still comes, so that the client sees the answer."""
+    client = await service.user()
+    for content in (b" " * 8_000_000, _pieces()):
+        answer = await client.post("/v1/jobs", content=content)
+        assert answer.status_code == 413
+    assert (await client.get("/v1/jobs")).status_code == 200
+
+
+async def test_a_body_that_trickles_ends_and_holds_nobody_up(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body, "BODY_SECONDS", SHORT)
+    key = await service.key()
+    async with raw_connection(service.url) as slow:
+        await slow.send(request_bytes("POST", "/v1/jobs", API_KEY=key, Content_Length="1000"))
+        trickling = asyncio.create_task(_trickle(slow))
+        assert (await service.client().get("/livez")).status_code == 200
+        assert_refused(await slow.answer(), 408, "body_too_slow")
+        trickling.cancel()
+
+
+async def test_a_client_that_takes_no_answer_is_cut_off(
+    service: RunningService, hurried: Callable[[str], None]
+) -> None:
+    hurried("STALLED_SECONDS")
+    reader, writer = await _open(service)
+    writer.transport.pause_reading()  # type: ignore[attr-defined]  # a transport that reads
+    for _ in range(20_000):
+        writer.write(request_bytes("GET", "/docs"))
+        if writer.transport.get_write_buffer_size():
+            break
+        await asyncio.sleep(0)
+    await asyncio.sleep(4 * SHORT)
+    writer.transport.resume_reading()  # type: ignore[attr-defined]
+    await _until_end(reader)
+
+
+async def test_a_client_that_is_patient_is_not_cut_off(
+    service: RunningService, hurried: Callable[[str], None]
+) -> None:
+    """A stream on which nothing happens, and a connection between two requests."""
+    for name in ("HEAD_SECONDS", "UNREAD_SECONDS", "STALLED_SECONDS"):
+        hurried(name)
+    key = await service.key()
+    async with raw_connection(service.url) as kept:
+        await kept.send(request_bytes("GET", "/livez"))
+        await kept.answer()
+        reader, writer = await _open(service)
+        writer.write(request_bytes("GET", "/v1/events", API_KEY=key))
+        await reader.readuntil(b"event: snapshot")
+        await asyncio.sleep(3 * SHORT)
+        assert not writer.is_closing()
+        assert not reader.at_eof()
+        await kept.send(request_bytes("GET", "/livez"))
+        assert (await kept.answer()).status_code == 200
+        writer.transport.abort()
+
+
+# --- number ---------------------------------------------------------------------------------------
+
+
+async def test_one_connection_too_many_is_closed_and_the_others_live(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_connection, "most_connections", lambda: 1)
+    async with raw_connection(service.url) as first:
+        await first.send(request_bytes("GET", "/livez"))
+        assert (await first.answer()).status_code == 200
+        async with raw_connection(service.url) as second:
+            assert await second.ended()
+        await first.send(request_bytes("GET", "/livez"))
+        assert (await first.answer()).status_code == 200
+
+
+def test_connections_leave_files_to_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    def limits_of(soft: int, hard: int) -> None:
+        monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, hard))
+
+    limits_of(1_024, 4_096)
+    assert http_connection.most_connections() == 768
+    limits_of(256, 256)
+    assert http_connection.most_connections() == 128
+
+    asked: list[Any] = []
+    monkeypatch.setattr(resource, "setrlimit", lambda _, pair: asked.append(pair))
+    for soft, hard in ((1_024, 4_096), (4_096, 4_096), (1_024, -1), (1_024, 10**6)):
+        limits_of(soft, hard)
+        http_connection.allow_many_connections()
+    assert asked == [(4_096, 4_096), (65_536, -1), (65_536, 10**6)]
+
+
+# --- failed logins --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def few_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("receiver.http_api.auth.FAILED_LOGINS", Rate(3, 60))
+
+
+@pytest.mark.usefixtures("few_failures")
+async def test_an_address_that_guesses_is_slowed_and_a_good_key_never(tmp_path: Path) -> None:
+    async with running_service(tmp_path) as service:
+        good = await service.user()
+        guess = service.client()
+
+        async def guessed(**given: Any) -> Any:
+            return await guess.get("/v1/jobs", **given)
+
+        for _ in range(3):
+            answer = await guessed(headers={"API-KEY": "rk_" + secrets.token_urlsafe(32)})
+            assert answer.status_code == 401
+        answer = await guessed(headers={"API-KEY": "rk_" + secrets.token_urlsafe(32)})
+        assert answer.status_code == 429
+        assert answer.json()["code"] == "rate_limited"
+        assert 1 <= int(answer.headers["retry-after"]) <= 60
+        # Whoever shares the address is not locked out; and no key at all is another matter.
+        assert (await good.get("/v1/jobs")).status_code == 200
+        assert (await guessed()).status_code == 400
+        ticket = await guess.get("/v1/events", params={"ticket": "made-up"})
+        assert ticket.status_code == 429
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+    ],
+)
+def test_an_ipv6_customer_is_one_address(one: str, other: str, same: bool) -> None:
+    assert (_network_of({"client": (one, 1)}) == _network_of({"client": (other, 2)})) is same
+
+
+# --- what they send -------------------------------------------------------------------------------
+
+
+async def _open(service: RunningService) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    host, _, port = service.url.removeprefix("http://").partition(":")
+    return await asyncio.open_connection(host, int(port))
+
+
+async def _trickle(connection: RawConnection) -> None:
+    with suppress(ConnectionError):
+        while True:
+            await asyncio.sleep(SHORT / 10)
+            await connection.send(b"a")
+
+
+async def _pieces() -> AsyncIterator[bytes]:
+    for _ in range(80):
+        yield b" " * 100_000
+
+
+async def _send_for_ever(connection: RawConnection, piece: bytes) -> None:
+    with suppress(ConnectionError):
+        while True:
+            await connection.send(piece)
+            await asyncio.sleep(0)
+
+
+async def _until_end(reader: asyncio.StreamReader) -> bytes:
+    """What still comes before the other side closes; a reset is an end as well."""
+    came = b""
+    with suppress(ConnectionError):
+        async with asyncio.timeout(PATIENCE):
+            while chunk := await reader.read(1 << 20):
+                came += chunk
+    return came

@@ -1,0 +1,106 @@
+"""The line between the provider and the service: submissions that arrive, callbacks that come back,
+and forgeries among them."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from tests.simulation.client import NoAnswer, Response
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+PUBLIC_URL = "https://receiver.example"
+PATIENCE = 30.0
+
+
+class CallbackLine:
+    """Both directions of it, and what has to hold at the moment something passes."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self.acknowledged: dict[str, list[bytes]] = {}
+        """Of each job: the bodies of the provider's callbacks that were answered `accepted`."""
+
+    def job_of(self, address: str) -> str:
+        provider, token = address.removeprefix(f"{PUBLIC_URL}/webhooks/").split("/")
+        return self._world.tokens.verify(provider, token)
+
+    def heard(self, job_id: str, what: str) -> None:
+        """Rules 1 and 2, at the moment a submission reaches the provider."""
+        before = self._world.provider.submissions[job_id]
+        row = self._world.truth.row(job_id, "phase, attempts, status")
+        self._world.judge.note("submission", job_id[-6:], what, row)
+        require = self._world.judge.require
+        require(row is not None, "a job is committed before the provider hears of it", job_id)
+        if row is not None:
+            phase, attempts, _ = row
+            require(phase != "queued", "submitting is committed before the first byte", job_id)
+            require(len(before) <= attempts, "each attempt is committed before it is made", job_id)
+        require(all(each == "sure" for each in before[:-1]),
+                "no second submission unless the first was surely not sent", job_id,
+                before)  # fmt: skip
+
+    def call_back(self, address: str, body: bytes) -> None:
+        self._world.spawn(self._deliver_callback(address, body))
+
+    async def _deliver_callback(self, address: str, body: bytes) -> None:
+        target = address.removeprefix(PUBLIC_URL)
+        try:
+            response = await self._world.call(None, "POST", target, {}, body, PATIENCE)
+        except NoAnswer:
+            return
+        job_id = self.job_of(address)
+        self._world.judge.note("callback", job_id[-6:], response.status, body.decode())
+        self._hear_receipt(job_id, response, body)
+        self._world.judge.require(response.status in (200, 409, 503), "a good callback is taken",
+                           response)  # fmt: skip
+
+    def _hear_receipt(self, job_id: str, response: Response, body: bytes) -> None:
+        if response.status == 200:
+            digest = hashlib.sha256(body).digest()
+            stored = self._world.truth.one(
+                "SELECT 1 FROM callbacks WHERE job_id = ? AND digest = ?", job_id, digest
+            )
+            self._world.judge.require(stored, "an acknowledged callback is on disk", job_id, body)
+            if json.loads(response.body)["status"] == "accepted":
+                self.acknowledged.setdefault(job_id, []).append(body)
+
+    def forge(self, how: Mapping[str, Any]) -> None:
+        account = self._world.users.accounts.get(how["label"])
+        known = [] if account is None else account.request_ids
+        upstream = self._world.provider.jobs.get(known[-1]) if known else None
+        if upstream is None:
+            return
+        address, body, answers = upstream.address, b"", (200,)
+        match how["kind"]:
+            case "token":
+                changed = "A" if address[-1] != "A" else "B"
+                address, body, answers = address[:-1] + changed, b"{}", (401,)
+            case "garbage":
+                body, answers = b"no json", (400,)
+            case "id":
+                row = self._world.truth.row(upstream.job_id, "provider_request_id")
+                if row is None or row[0] is None:
+                    return
+                body = json.dumps({"request_id": "someone-else", "status": "FAILED"}).encode()
+                answers = (409,)
+            case _:
+                said: dict[str, Any] = {"request_id": upstream.id, "status": how["status"]}
+                if how["status"] == "COMPLETED":
+                    said["result"] = {"videoUrl": "https://evil.example/x.mp4"}
+                body = json.dumps(said).encode()
+        self._world.spawn(self._deliver_forgery(upstream.job_id, address, body, answers))
+
+    async def _deliver_forgery(
+        self, job_id: str, address: str, body: bytes, answers: tuple[int, ...]
+    ) -> None:
+        target = address.removeprefix(PUBLIC_URL)
+        try:
+            response = await self._world.call(None, "POST", target, {}, body, PATIENCE)
+        except NoAnswer:
+            return
+        self._world.judge.note("forgery", job_id[-6:], response.status, body.decode())
+        answered = response.status in (*answers, 503)
+        self._world.judge.require(answered, "a forgery is answered", response)

@@ -1,0 +1,45 @@
+"""What happened, and the first thing that must not have: the journal of one simulation."""
+
+import hashlib
+
+from tests.simulation.loop import VirtualLoop, current_life
+
+
+class Violation(AssertionError):
+    """A promise was broken; the text says which, and where."""
+
+
+class Judge:
+    """Keeps the journal and stops the simulation at the first broken promise."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+        self.lines: list[str] = []
+
+    def note(self, what: str, *details: object) -> None:
+        """One line of the journal."""
+        life = current_life()
+        who = life.name if life is not None else "world"
+        text = " ".join(str(each) for each in details)
+        self.lines.append(f"{self._loop.time():12.3f} {who:8} {what:12} {text}")
+
+    def require(self, holds: object, promise: str, *details: object) -> None:
+        """Stop everything where a promise does not hold."""
+        if not holds:
+            self.fail(promise, *details)
+
+    def fail(self, promise: str, *details: object) -> None:
+        self.note("VIOLATION", promise, *details)
+        if self._loop.stopped_by is None:
+            text = " ".join(str(each) for each in details)
+            self._loop.stopped_by = Violation(f"{promise}: {text}")
+
+    @property
+    def now(self) -> float:
+        """The loop's time."""
+        return self._loop.time()
+
+    @property
+    def digest(self) -> str:
+        """The same for the same journal."""
+        return hashlib.sha256("\n".join(self.lines).encode()).hexdigest()

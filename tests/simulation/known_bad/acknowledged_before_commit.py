@@ -1,0 +1,23 @@
+"""A callback is answered `accepted` while its row is still to be written."""
+
+import asyncio
+from typing import Any
+from unittest.mock import patch
+
+from store.contract import Receipt
+from store.relational.callbacks import SqlCallbacks
+from tests.simulation.known_bad.variant import Variant
+
+_receive = SqlCallbacks.receive
+_begun: list[asyncio.Task[Receipt]] = []
+
+
+async def _answer_first(self: SqlCallbacks, *given: Any, **named: Any) -> Receipt:
+    _begun.append(asyncio.create_task(_receive(self, *given, **named)))
+    return Receipt.ACCEPTED
+
+
+VARIANT = Variant(
+    lambda: patch.object(SqlCallbacks, "receive", _answer_first),
+    caught_by=("an acknowledged callback is on disk", "a forgery is answered"),
+)

@@ -1,0 +1,21 @@
+"""An Idempotency-Key is looked up before, and the job is made without looking at it again."""
+
+from contextlib import suppress
+from typing import Any
+from unittest.mock import patch
+
+from store.errors import KeyHeld
+from store.relational import jobs
+from store.relational.idempotency import take_key
+from tests.simulation.known_bad.variant import Variant
+
+
+def _never_mind(*given: Any) -> None:
+    with suppress(KeyHeld):
+        take_key(*given)
+
+
+VARIANT = Variant(
+    lambda: patch.object(jobs, "take_key", _never_mind),
+    caught_by=("a key makes one job", "a key leads to one id"),
+)

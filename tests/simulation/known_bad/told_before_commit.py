@@ -1,0 +1,37 @@
+"""Streams get an event inside the transaction that writes it, and not after its commit."""
+
+from typing import Any
+from unittest.mock import patch
+
+from receiver.streams.broadcast import Broadcast
+from store.records import Cursor, Event
+from store.sqlite import batches
+from tests.simulation.known_bad.variant import Patch, Variant, together
+
+_make, _append = Broadcast.__init__, batches._append_events
+_broadcasts: list[Broadcast] = []
+
+
+def _remember(self: Broadcast, *given: Any, **named: Any) -> None:
+    _make(self, *given, **named)
+    _broadcasts[:] = [self]
+
+
+def _append_and_push(db: Any, effects: Any) -> None:
+    _append(db, effects)
+    for event in effects.events:
+        ((seq,),) = db.execute("SELECT seq FROM events WHERE nonce = ?", (event.nonce,)).fetchall()
+        for broadcast in _broadcasts:
+            channel = broadcast._channels.get(event.user_id)
+            if channel is not None:
+                channel.push(Event(Cursor(seq, event.nonce), event.job_id, event.at, event.data))
+
+
+def _applied() -> Patch:
+    return together(
+        patch.object(Broadcast, "__init__", _remember),
+        patch.object(batches, "_append_events", _append_and_push),
+    )
+
+
+VARIANT = Variant(_applied, caught_by=("a stream is a prefix of the truth",))

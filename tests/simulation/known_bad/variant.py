@@ -1,0 +1,51 @@
+"""What a known-bad variant is: one small change of the real code, and the promise that breaks."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+from store.relational.statements import Statements
+from tests.simulation.schedule import Schedule, schedule
+
+Patch = AbstractContextManager[Any]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A wrong way to build the service."""
+
+    applied: Callable[[], Patch]
+    """Makes the service wrong for the time of a `with`."""
+    caught_by: tuple[str, ...]
+    """The promises of which one has to break, as the simulation words them."""
+    seeds: int = 40
+    """The simulation has to find it within so many."""
+    plan: Callable[[int], Schedule] = schedule
+    """From a seed to a schedule; one of its own where chance would take too long."""
+
+
+@contextmanager
+def with_sql(subject: str, name: str, old: str, new: str) -> Iterator[None]:
+    """One statement of the store, changed."""
+    load = Statements.load
+
+    def changed(self: Statements, asked: str) -> Mapping[str, str]:
+        statements = dict(load(self, asked))
+        if asked == subject:
+            if old not in statements[name]:
+                raise ValueError(f"{name} does not say {old!r}")
+            statements[name] = statements[name].replace(old, new)
+        return statements
+
+    with patch.object(Statements, "load", changed):
+        yield
+
+
+def together(*patches: Patch) -> Patch:
+    """Several patches as one."""
+    stack = ExitStack()
+    for each in patches:
+        stack.enter_context(each)
+    return stack

@@ -1,0 +1,273 @@
+"""An event loop without a clock, without sockets and without threads: time is a number in it.
+
+When nothing is ready the loop jumps to its next timer, so an hour costs what happens in it. Every
+task belongs to a `Life`, one process of the service from its start to its death, or to the world
+around it. A dead life's callbacks are never run again: it stops at the very await at which it was,
+no `except` and no `finally` of it runs, exactly as after `kill -9`. A stalled one's are late.
+
+Callbacks run first in, first out, as asyncio promises. What varies is time: the store's hops, the
+network and the users take as long as their seeded randomness says.
+"""
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from contextvars import Context, ContextVar, copy_context
+from typing import Any, TypeVar, TypeVarTuple, Unpack, cast
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class Life:
+    """One process: what it has begun dies with it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.dead = False
+        self.stalled_until = 0.0
+        """Loop time until which nothing of it runs: a suspended machine, a long pause."""
+        self.tasks: list[asyncio.Task[Any]] = []
+
+
+class Killed(BaseException):
+    """The process died in the middle of a callback: nothing after that line of it runs. The loop
+    lets it pass, since its life is dead."""
+
+
+_LIFE: ContextVar[Life | None] = ContextVar("life", default=None)
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """See the module. `horizon` says, when nothing is ready, before which moment nothing can be
+    due anywhere; ticks that would find nothing are skipped up to it."""
+
+    def __init__(self, horizon: Callable[[], float] | None = None) -> None:
+        self._running = False
+        super().__init__()
+        self.horizon = horizon
+        self.steps = 0
+        """Callbacks run so far."""
+        self.at_step: dict[int, Callable[[], None]] = {}
+        """What happens between two callbacks: crashes at any await."""
+        self.stopped_by: BaseException | None = None
+        """Set to end the run with it, whatever is going on."""
+        self.world = copy_context()
+        """The context of what belongs to no process."""
+        self._now = 0.0
+        self._count = 0
+        self._handles: deque[tuple[Life | None, asyncio.Handle]] = deque()
+        self._timers: list[tuple[float, int, Life | None, asyncio.Handle]] = []
+        self._firm: list[float] = []
+        """Moments that no skip goes over: the world's, and the store's hops."""
+        self._everyone: list[Life] = []
+        self._world_tasks: list[asyncio.Task[Any]] = []
+
+    # --- running ----------------------------------------------------------------------------------
+
+    def run(self, main: Coroutine[Any, Any, T]) -> T:
+        """Run `main` in the world until it ends."""
+        asyncio.set_event_loop(None)
+        asyncio._set_running_loop(self)
+        self._running = True
+        try:
+            task = self.create_task(main)
+            while not task.done():
+                self._run_one()
+                if self.stopped_by is not None:
+                    raise self.stopped_by
+            result: T = task.result()
+            return result
+        finally:
+            self._running = False
+            asyncio._set_running_loop(None)
+
+    def _run_one(self) -> None:
+        if not self._handles:
+            self._advance()
+        life, handle = self._handles.popleft()
+        if handle.cancelled() or (life is not None and life.dead):
+            return
+        if life is not None and life.stalled_until > self._now:
+            self._put_off(life, handle)
+            return
+        self.steps += 1
+        if (happening := self.at_step.pop(self.steps, None)) is not None:
+            happening()
+            if life is not None and life.dead:
+                return
+        handle._run()
+
+    def _advance(self) -> None:
+        """Jump to the next timer of somebody alive, or over ticks that would find nothing."""
+        self._drop_dead_timers()
+        if not self._timers:
+            raise RuntimeError("everything waits, and nothing will ever come")
+        when = self._timers[0][0]
+        firm = self._firm
+        while firm and firm[0] < when:
+            heapq.heappop(firm)
+        if self.horizon is not None and firm and firm[0] > when:
+            when = max(when, min(firm[0], self.horizon()))
+        self._now = max(self._now, when)
+        while self._timers and self._timers[0][0] <= self._now:
+            _, _, life, handle = heapq.heappop(self._timers)
+            self._handles.append((life, handle))
+        if not self._handles:
+            self._advance()
+
+    def _drop_dead_timers(self) -> None:
+        timers = self._timers
+        while timers and (timers[0][3].cancelled() or (timers[0][2] and timers[0][2].dead)):
+            heapq.heappop(timers)
+
+    def _put_off(self, life: Life, handle: asyncio.Handle) -> None:
+        self._count += 1
+        heapq.heappush(self._timers, (life.stalled_until, self._count, life, handle))
+
+    # --- lives ------------------------------------------------------------------------------------
+
+    def new_life(self, name: str) -> Life:
+        life = Life(name)
+        self._everyone.append(life)
+        return life
+
+    def begin(self, life: Life, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` in the life, beside everything else."""
+        self.spawn(life, work).add_done_callback(self._end, context=self.world)
+
+    def spawn(self, life: Life, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """A task of the life; whatever it begins is of that life too."""
+        context = copy_context()
+        context.run(_LIFE.set, life)
+        return self.create_task(work, context=context)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, Killed):
+            self.stopped_by = self.stopped_by or error
+
+    def bury(self) -> None:
+        """At the end: close every coroutine that was left standing, quietly."""
+        for life in self._everyone:
+            life.dead = True
+        self._handles.clear()
+        self._timers.clear()
+        for task in [*self._world_tasks, *(task for life in self._everyone for task in life.tasks)]:
+            if not task.done():
+                work = cast(Coroutine[Any, Any, Any], task.get_coro())
+                # One that awaits while it is being closed cannot: its process is dead.
+                with suppress(RuntimeError):
+                    work.close()
+
+    # --- what asyncio asks of a loop --------------------------------------------------------------
+
+    def time(self) -> float:
+        return self._now
+
+    def get_debug(self) -> bool:
+        return False
+
+    def is_running(self) -> bool:
+        return self._running
+
+    def is_closed(self) -> bool:
+        return not self._running
+
+    def call_soon(
+        self,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.Handle:
+        context = copy_context() if context is None else context
+        handle = asyncio.Handle(callback, args, self, context)
+        self._handles.append((context.get(_LIFE), handle))
+        return handle
+
+    def call_soon_threadsafe(
+        self,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.Handle:
+        raise AssertionError("there are no threads here")
+
+    def call_later(
+        self,
+        delay: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self._now + delay, callback, *args, context=context)
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        context = copy_context() if context is None else context
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        self._count += 1
+        life = context.get(_LIFE)
+        heapq.heappush(self._timers, (when, self._count, life, handle))
+        if life is None:
+            heapq.heappush(self._firm, when)
+        return handle
+
+    def hop(self, delay: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts) -> None:
+        """As `call_later`, of something that is under way: nothing is skipped over it."""
+        handle = self.call_later(delay, callback, *args)
+        heapq.heappush(self._firm, handle.when())
+
+    async def arrival(self, seconds: float) -> None:
+        """Wait for something of the world, which goes on when whoever waits is dead."""
+        await self.arrival_at(self._now + seconds)
+
+    async def arrival_at(self, moment: float) -> None:
+        """The same at a moment of the loop's time."""
+        arrived = self.create_future()
+        self.call_at(moment, settle, arrived, context=self.world)
+        await arrived
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Cancelled timers stay in the heap until their moment."""
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return asyncio.Future(loop=self)
+
+    def create_task(
+        self, coro: Any, *, name: object = None, context: Context | None = None
+    ) -> asyncio.Task[Any]:
+        task = asyncio.Task(coro, loop=self, context=context)
+        if name is not None:
+            task.set_name(name)
+        life = _LIFE.get() if context is None else context.get(_LIFE)
+        (self._world_tasks if life is None else life.tasks).append(task)
+        return task
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if not isinstance(error, Killed) and self._running and self.stopped_by is None:
+            self.stopped_by = error or RuntimeError(str(context))
+
+
+def settle(future: asyncio.Future[None]) -> None:
+    """Let whoever awaits it go on, if anybody still does."""
+    if not future.done():
+        future.set_result(None)
+
+
+def current_life() -> Life | None:
+    """The process that the running code belongs to; None in the world."""
+    return _LIFE.get()
+
+
+def loop_of_world() -> VirtualLoop:
+    """The loop that runs."""
+    return cast(VirtualLoop, asyncio.get_running_loop())

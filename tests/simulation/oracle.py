@@ -1,0 +1,146 @@
+"""What has to be true in the end, when everything has come to rest."""
+
+from typing import Any
+
+from tests.simulation.patience import check_patience
+from tests.simulation.provider import Upstream
+from tests.simulation.truth import SELF_DECLARED, Known
+from tests.simulation.world import World
+
+GRACE = 24 * 3600.0
+HOUR = 3600.0
+
+
+def check_end(world: World) -> None:
+    """Every promise about the end, of jobs, callbacks, streams and relays."""
+    truth, require = world.truth, world.judge.require
+    for job_id, known in truth.jobs.items():
+        require(known.now["done"], "every job ends", job_id, known.now["phase"])
+        if known.now["done"]:
+            _check_outcome(world, job_id, known)
+            _check_relays(world, job_id, known)
+        if world.timed:
+            check_patience(world, job_id, known)
+    waiting = truth.one("SELECT count(*) FROM callbacks WHERE verdict IN ('waiting', 'failed')")
+    require(waiting == 0, "every acknowledged callback gets its verdict", waiting)
+    _check_accounts(world)
+    for follower in world.users.followers:
+        follower.check_end()
+
+
+def _check_accounts(world: World) -> None:
+    truth, require = world.truth, world.judge.require
+    for label, account in world.users.accounts.items():
+        jobs = [
+            job_id
+            for (job_id,) in truth.db.execute(
+                "SELECT job_id FROM job_metadata WHERE name = 'label' AND value = ?", (str(label),)
+            )
+        ]
+        freed = sum(_code(truth.jobs[job_id]) == "provider_credentials" for job_id in jobs)
+        require(len(jobs) <= 1 + freed, "a key makes one job", label, jobs)
+        require(set(account.request_ids) <= set(jobs), "an id that was given is of the job", label)
+        if not freed:
+            require(len(set(account.request_ids)) <= 1, "a key leads to one id", label)
+
+
+def _code(known: Known) -> str | None:
+    error: dict[str, Any] | None = known.now["error"]
+    return None if error is None else error["code"]
+
+
+def _check_outcome(world: World, job_id: str, known: Known) -> None:
+    """A job's end is the provider's truth, or a word of ours that is true."""
+    require = world.judge.require
+    code, status = _code(known), known.now["status"]
+    upstream = world.provider.jobs.get(job_id)
+    arrived = world.provider.submissions.get(job_id, [])
+    error = known.now["error"] or {}
+    if upstream is not None and error:
+        require(error["may_have_been_billed"], "what the provider took may have been billed",
+                job_id, error)  # fmt: skip
+        require(not error["retryable"], "nothing is retryable that may be paid twice", job_id,
+                error)  # fmt: skip
+    account = next(
+        (each for each in world.users.accounts.values() if job_id in each.request_ids), None
+    )
+    if account is not None and account.canceled:
+        require(code == "canceled_by_user", "an acknowledged cancel stands", job_id, status, code)
+    match code:
+        case None | "provider_failed" | "canceled_by_provider":
+            _check_by_provider(world, job_id, known, upstream)
+        case "canceled_by_user":
+            require(account is not None and account.cancel_asked, "a cancel was asked for", job_id)
+        case "provider_refused" | "provider_credentials":
+            require(arrived[-1:] == ["refused"], "a refusal was the provider's", job_id, arrived)
+        case "not_submitted":
+            require(all(each == "sure" for each in arrived), "not_submitted is true", job_id,
+                    arrived)  # fmt: skip
+        case _:
+            require(code in SELF_DECLARED, "a code that the contract knows", code)
+            _check_self_declared(world, job_id, known, str(code), upstream)
+
+
+def _check_by_provider(world: World, job_id: str, known: Known, upstream: Upstream | None) -> None:
+    require = world.judge.require
+    believed = world.truth.one(
+        "SELECT count(*) FROM callbacks WHERE job_id = ? AND verdict = 'applied' AND confirmed = 0",
+        job_id,
+    )
+    require(upstream is not None, "an outcome is of a job that was taken", job_id)
+    if upstream is None or believed:
+        return
+    require(known.now["status"] == upstream.fate.outcome and upstream.ended_at is not None,
+            "the outcome is the provider's", job_id, known.now["status"],
+            upstream.fate.outcome)  # fmt: skip
+    if known.now["status"] == "COMPLETED":
+        require(known.now["result"]["videoUrl"] == upstream.link, "the link is the provider's",
+                job_id, known.now["result"])  # fmt: skip
+
+
+def _check_self_declared(
+    world: World, job_id: str, known: Known, code: str, upstream: Upstream | None
+) -> None:
+    """We gave up: then the provider's outcome really could not be had, for a day and longer."""
+    require = world.judge.require
+    arrived = world.provider.submissions.get(job_id, [])
+    if upstream is None:
+        require(code == "submit_outcome_unknown", "only what was taken can be late or lost",
+                job_id, code)  # fmt: skip
+        require(not (world.undisturbed and all(each == "sure" for each in arrived)),
+                "what was surely not sent is not unknown", job_id, arrived)  # fmt: skip
+        return
+    identified = world.truth.row(job_id, "provider_request_id") != (None,)
+    if not identified:
+        heard = world.callbacks.acknowledged.get(job_id, [])
+        require(not heard, "an acknowledged callback heals an unconfirmed job", job_id, heard)
+        return
+    fate = upstream.fate
+    declared_at = world.clock.at(world.truth.one("SELECT done_at FROM jobs WHERE id = ?", job_id))
+    knowable_at = max(
+        upstream.taken_at + fate.missing_for,
+        upstream.taken_at + fate.renders + (fate.link_after if fate.outcome == "COMPLETED" else 0),
+    )
+    # Outages end within hours, polls go on for a day at gaps of up to an hour.
+    in_time = knowable_at < declared_at + GRACE - 2 * HOUR
+    reachable = all(ends < declared_at + GRACE - 2 * HOUR for _, ends, _ in world.provider.outages)
+    require(not (in_time and reachable), "an outcome that can be had corrects our word", job_id,
+            code, "declared", declared_at, "knowable", knowable_at)  # fmt: skip
+
+
+def _check_relays(world: World, job_id: str, known: Known) -> None:
+    """A final state reached its sink, or the sink said 410, or was away for all attempts."""
+    if not known.webhook or known.now["status"] not in known.webhook_events:
+        return
+    state, seq = world.truth.db.execute(
+        "SELECT state, seq FROM deliveries WHERE job_id = ? ORDER BY seq DESC LIMIT 1", (job_id,)
+    ).fetchone()
+    arrived = world.relays.arrivals.get(job_id, [])
+    require = world.judge.require
+    require(seq == known.now["seq"], "the last message is of the last event", job_id)
+    if state == "delivered":
+        require(any(each.seq == seq and each.status == 200 for each in arrived),
+                "what is called delivered has arrived", job_id)  # fmt: skip
+    else:
+        require(state == "disabled" and any(each.status == 410 for each in arrived),
+                "every final state is delivered", job_id, state)  # fmt: skip

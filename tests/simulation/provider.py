@@ -1,0 +1,308 @@
+"""The simulated provider: its own truth of every job, and everything that goes wrong on the way.
+
+A job's fate (how long it takes, how it ends, which of its answers and callbacks are lost) comes
+from the fate's own seed, so removing another job from a schedule does not change it.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+from typing import Any, Literal
+
+from receiver.domain.observations import (
+    Report,
+    StatusAnswer,
+    StatusMissing,
+    StatusReport,
+    StatusUnavailable,
+    SubmitAccepted,
+    SubmitAmbiguous,
+    SubmitAnswer,
+    SubmitNotSent,
+    SubmitRefused,
+)
+from receiver.providers.contract import InputFault
+from receiver.providers.samsar_report import read_report, read_request_id
+from tests.simulation.faults import Spells
+from tests.simulation.loop import loop_of_world
+
+SUBMIT_TIMEOUT = 60.0
+STATUS_TIMEOUT = 15.0
+
+Outcome = Literal["COMPLETED", "FAILED", "CANCELLED"]
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What the provider will make of one job."""
+
+    submission: str
+    """accept, accept_slowly, lose_answer, lose_request, refuse, refuse_key, busy, not_sent."""
+    latency: float
+    renders: float
+    """Seconds from acceptance to the outcome."""
+    outcome: Outcome
+    link_after: float
+    """Seconds from COMPLETED until a status call gives the link; callbacks then have none."""
+    missing_for: float
+    """Seconds from acceptance for which status calls answer 404."""
+    updates: tuple[tuple[float, Mapping[str, Any]], ...]
+    """Shares of the render time, and what is said then."""
+    callbacks: tuple[tuple[bool, int, float, str], ...]
+    """Of each callback: whether it is lost, how many copies come, how late, and its shape."""
+
+
+def fate(seed: int) -> Fate:
+    """The fate that a seed means."""
+    random = Random(seed)
+    submission = random.choices(
+        ["accept", "accept_slowly", "lose_answer", "lose_request", "refuse", "refuse_key", "busy",
+         "not_sent"],
+        [60, 6, 9, 4, 4, 2, 6, 9],
+    )[0]  # fmt: skip
+    renders = random.choice([2.0, 20.0, 60.0, 180.0, 600.0])
+    if random.random() < 0.02:
+        renders = random.choice([5_000.0, 12 * 3600.0, 40 * 3600.0])
+    outcome: Outcome = random.choices(["COMPLETED", "FAILED", "CANCELLED"], [75, 20, 5])[0]  # type: ignore[assignment]  # choices() widens the literal
+    words = ["PENDING", "IN_PROGRESS", "RENDERING_AUDIO", "PAUSED", "IN_PROGRESS"]
+    updates = []
+    for share in sorted(random.random() for _ in range(random.choice([0, 1, 3, 5]))):
+        said: dict[str, Any] = {"status": random.choice(words)}
+        if random.random() < 0.8:
+            said["progress"] = random.choice([round(share * 100), 100, -5, "half", share * 60])
+        if random.random() < 0.3:
+            said["message"] = f"at {share:.2f}"
+        updates.append((share, said))
+    callbacks = tuple(
+        (
+            random.random() < 0.3,
+            random.choice([1, 1, 1, 2, 3]),
+            random.choice([0.01, 0.2, 1.0, 15.0, 120.0, 2_000.0][: random.choice([2, 4, 6])]),
+            random.choice(["contract", "flat", "bare"]),
+        )
+        for _ in range(len(updates) + 1)
+    )
+    return Fate(
+        submission=submission,
+        latency=random.choice([0.01, 0.2, 1.5, 8.0]),
+        renders=renders,
+        outcome=outcome,
+        link_after=random.choice([0.0] * 20 + [12.0, 12.0, 300.0, 20 * 3600.0]),
+        missing_for=random.choice([0.0] * 20 + [20.0, 20.0, 300.0, 30 * 3600.0]),
+        updates=tuple(updates),
+        callbacks=callbacks,
+    )
+
+
+@dataclass
+class Upstream:
+    """One job as the provider knows it: the truth that ours has to reach."""
+
+    id: str
+    job_id: str
+    address: str
+    fate: Fate
+    taken_at: float
+    said: dict[str, Any] = field(default_factory=lambda: {"status": "PENDING"})
+    ended_at: float | None = None
+
+    def document(self, now: float) -> dict[str, Any]:
+        """What a status call says."""
+        document = {"request_id": self.id, **self.said}
+        if self.ended_at is not None:
+            document |= {"status": self.fate.outcome, "message": f"it is {self.fate.outcome}"}
+            document.pop("progress", None)
+            if self.fate.outcome == "COMPLETED":
+                document["progress"] = 100
+                if now >= self.ended_at + self.fate.link_after:
+                    document["result"] = {"videoUrl": self.link}
+        return document
+
+    @property
+    def link(self) -> str:
+        return f"https://cdn.example/{self.id}.mp4"
+
+
+@dataclass
+class Call:
+    """A status call, for the oracle."""
+
+    began: float
+    ended: float
+    answer: Literal["none", "missing", "no_link", "report"]
+
+    @property
+    def usable(self) -> bool:
+        """Whether it decides a claim."""
+        return self.answer == "report"
+
+
+class SimulatedProvider:
+    """`receiver.providers.contract.Provider`, and the world behind it."""
+
+    name = "samsar"
+
+    def __init__(
+        self,
+        job_of: Callable[[str], str],
+        call_back: Callable[[str, bytes], None],
+        heard: Callable[[str, str], None],
+        random: Random,
+    ) -> None:
+        """`job_of` reads a callback address, `call_back` sends to one; `heard` is told of each
+        submission that arrives here: of which job, and what came of it."""
+        self._job_of = job_of
+        self._call_back = call_back
+        self._heard = heard
+        self._random = random
+        self.outages = Spells()
+        self.jobs: dict[str, Upstream] = {}
+        """By our job's id."""
+        self.by_id: dict[str, Upstream] = {}
+        self.submissions: dict[str, list[str]] = {}
+        """Of each job: every submission that arrived, as what it was: sure (surely not taken),
+        refused or taken, the last also where only the provider knows."""
+        self.calls: dict[str, list[Call]] = {}
+        self.busy_until = 0.0
+        """When the last thing happens that is bound to: an end, a late callback."""
+
+    # --- what the service calls -------------------------------------------------------------------
+
+    def check(self, kind: str, body_input: Mapping[str, Any]) -> list[InputFault]:
+        return []
+
+    def read(self, body: Mapping[str, Any]) -> Report:
+        return read_report(body)
+
+    def read_id(self, body: Mapping[str, Any]) -> str | None:
+        return read_request_id(body)
+
+    async def close(self) -> None:
+        pass
+
+    async def submit(
+        self, kind: str, body_input: Mapping[str, Any], callback_url: str
+    ) -> SubmitAnswer:
+        job_id = self._job_of(callback_url)
+        fated = fate(body_input["fate"])
+        before = self.submissions.setdefault(job_id, [])
+        how = fated.submission
+        outage = self.outages.at(loop_of_world().time())
+        if how in ("busy", "not_sent") and len(before) >= 2:
+            how = "accept"
+        if outage is not None:
+            how = {
+                "refused": "not_sent",
+                "silent": "lose_request",
+                "broken": "broken",
+                "busy": "busy",
+                "key": "refuse_key",
+            }[outage]
+        await self._wait(0.01)
+        match how:
+            case "not_sent":
+                before.append("sure")
+                self._heard(job_id, "sure")
+                return SubmitNotSent("connection refused")
+            case "busy":
+                before.append("sure")
+                self._heard(job_id, "sure")
+                await self._wait(fated.latency)
+                return SubmitNotSent("429", retry_after=self._random.choice([None, 3_000, 40_000]))
+            case "refuse" | "refuse_key":
+                before.append("refused")
+                self._heard(job_id, "refused")
+                await self._wait(fated.latency)
+                if how == "refuse_key":
+                    return SubmitRefused(401, "invalid key")
+                return SubmitRefused(self._random.choice([400, 402]), "Prompt is too long")
+            case "lose_request" | "broken":
+                before.append("taken")
+                self._heard(job_id, "taken")
+                await self._wait(SUBMIT_TIMEOUT if how == "lose_request" else fated.latency)
+                return SubmitAmbiguous("timeout")
+            case _:
+                before.append("taken")
+                self._heard(job_id, "taken")
+                upstream = self._take(job_id, callback_url, fated)
+                if how == "lose_answer":
+                    await self._wait(self._random.choice([0.5, SUBMIT_TIMEOUT]))
+                    return SubmitAmbiguous("connection reset")
+                await self._wait(30.0 if how == "accept_slowly" else fated.latency)
+                return SubmitAccepted(upstream.id)
+
+    async def status(self, provider_request_id: str) -> StatusAnswer:
+        loop = loop_of_world()
+        began = loop.time()
+        upstream = self.by_id.get(provider_request_id)
+        await self._wait(self._random.choice([0.02, 0.3, 2.0]))
+        outage = self.outages.at(loop.time())
+        said: Literal["none", "missing", "no_link", "report"] = "none"
+        answer: StatusAnswer
+        if outage is not None:
+            if outage == "silent":
+                await self._wait(STATUS_TIMEOUT)
+            retry_after = 20_000 if outage == "busy" else None
+            answer = StatusUnavailable(outage, retry_after, by_credentials=outage == "key")
+        elif upstream is None or loop.time() < upstream.taken_at + upstream.fate.missing_for:
+            said = "missing"
+            answer = StatusMissing("Request not found.")
+        else:
+            report = read_report(upstream.document(loop.time()))
+            said = "report" if report.status != "COMPLETED" or report.has_link else "no_link"
+            answer = StatusReport(report)
+        await self._wait(self._random.choice([0.01, 0.5]))
+        if upstream is not None:
+            self.calls.setdefault(upstream.job_id, []).append(Call(began, loop.time(), said))
+        return answer
+
+    async def _wait(self, seconds: float) -> None:
+        """The network; whoever waits dies with its process, and the world goes on."""
+        await loop_of_world().arrival(seconds)
+
+    def _later(self, seconds: float, then: Callable[[], object]) -> None:
+        loop = loop_of_world()
+        self.busy_until = max(self.busy_until, loop.time() + seconds)
+        loop.call_later(seconds, then, context=loop.world)
+
+    # --- the provider's own work ------------------------------------------------------------------
+
+    def _take(self, job_id: str, address: str, fated: Fate) -> Upstream:
+        loop = loop_of_world()
+        name = f"up-{job_id[-8:]}-{len(self.by_id)}"
+        upstream = Upstream(name, job_id, address, fated, loop.time())
+        self.jobs.setdefault(job_id, upstream)
+        self.by_id[name] = upstream
+        for (share, said), how in zip(fated.updates, fated.callbacks, strict=False):
+            at = share * fated.renders
+            self._later(at, partial(self._update, upstream, said, how))
+        self._later(fated.renders, lambda: self._end(upstream, fated.callbacks[-1]))
+        return upstream
+
+    def _update(
+        self, upstream: Upstream, said: Mapping[str, Any], how: tuple[bool, int, float, str]
+    ) -> None:
+        upstream.said = dict(said)
+        self._tell(upstream, {"request_id": upstream.id, **said}, how)
+
+    def _end(self, upstream: Upstream, how: tuple[bool, int, float, str]) -> None:
+        loop = loop_of_world()
+        upstream.ended_at = loop.time()
+        body = upstream.document(loop.time())
+        if how[3] == "flat" and "result" in body:
+            body["result_url"] = body.pop("result")["videoUrl"]
+        elif how[3] == "bare" and upstream.fate.outcome == "FAILED":
+            body = {"session_id": upstream.id, "status": "FAILED", "error": {"message": "it broke"}}
+        self._tell(upstream, body, how)
+
+    def _tell(
+        self, upstream: Upstream, body: Mapping[str, Any], how: tuple[bool, int, float, str]
+    ) -> None:
+        lost, copies, late, _ = how
+        if lost:
+            return
+        raw = json.dumps(body).encode()
+        for copy in range(copies):
+            self._later(late * (1 + copy), partial(self._call_back, upstream.address, raw))

@@ -1,0 +1,158 @@
+"""From a seed to what happens: a list of plain actions that can be printed, run again and shrunk.
+
+An action names jobs by the label of their submission, so taking one away leaves the others what
+they are; whatever refers to a submission that is gone does nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
+
+HOUR = 3600.0
+
+USERS = 2
+SINKS = ("sink-a.example", "sink-b.example", "sink-c.example")
+EVERY_EVENT = ("IN_PROGRESS", "progress", "COMPLETED", "FAILED", "CANCELLED")
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing that happens at a moment, in seconds from the start."""
+
+    at: float
+    do: str
+    how: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{name}={value!r}" for name, value in self.how.items())
+        return f"{self.at:8.2f}  {self.do}({told})"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Everything that a simulation is made of."""
+
+    seed: int
+    machines: int
+    confirm: bool
+    actions: tuple[Action, ...]
+
+    def without(self, first: int, count: int) -> "Schedule":
+        """The same without some of its actions."""
+        kept = self.actions[:first] + self.actions[first + count :]
+        return replace(self, actions=kept)
+
+    def __str__(self) -> str:
+        head = f"seed {self.seed}, {self.machines} machine(s), confirm={self.confirm}"
+        return "\n".join([head, *map(str, self.actions)])
+
+
+def schedule(seed: int) -> Schedule:
+    """What a seed means."""
+    random = Random(seed)
+    machines = random.choice([1, 1, 1, 2])
+    confirm = random.random() < 0.8
+    length = random.choice([20.0, 60.0, 300.0])
+    submissions = random.choice([1, 3, 6, 10])
+    actions = [*_traffic(random, submissions, length, confirm), *_trouble(random, machines, length)]
+    return Schedule(seed, machines, confirm, tuple(sorted(actions, key=lambda action: action.at)))
+
+
+def _traffic(random: Random, submissions: int, length: float, confirm: bool) -> list[Action]:
+    actions = []
+
+    def act(at: float, do: str, **how: Any) -> None:
+        actions.append(Action(round(at, 3), do, how))
+
+    for label in range(submissions):
+        at = random.uniform(0, length)
+        user = random.randrange(USERS)
+        wait = random.choice([None, None, 3, 30])
+        act(
+            at,
+            "submit",
+            label=label,
+            user=user,
+            route=random.choice(["jobs", "movie"]),
+            key=random.random() < 0.7,
+            wait=wait,
+            patience=random.choice([1.0, 8.0, 70.0]),
+            sink=random.choice([*SINKS, None]),
+            events=random.choice([None, EVERY_EVENT, ("COMPLETED", "FAILED"), ()]),
+            fate=random.getrandbits(32),
+        )
+        if random.random() < 0.2:
+            act(at + random.expovariate(1 / 20), "cancel", label=label, user=user)
+        for _ in range(random.choice([0, 0, 0, 1, 2])):
+            kinds = ["token", "garbage", "id", *(["claim", "claim", "claim"] if confirm else [])]
+            status = random.choice(["COMPLETED", "FAILED", "CANCELLED"])
+            act(
+                at + random.expovariate(1 / 30),
+                "forge",
+                label=label,
+                kind=random.choice(kinds),
+                status=status,
+            )
+        if random.random() < 0.4:
+            act(
+                at + random.expovariate(1 / 5),
+                "follow",
+                user=user,
+                label=label,
+                lasts=random.choice([30.0, 1e9]),
+                lags=random.choice([None, None, (5.0, 4.0), (3.0, 90.0)]),
+                chance=random.getrandbits(32),
+            )
+    for user in range(USERS):
+        if random.random() < 0.7:
+            act(
+                random.uniform(0, length / 2),
+                "follow",
+                user=user,
+                label=None,
+                lasts=random.choice([40.0, 1e9]),
+                lags=random.choice([None, None, (10.0, 6.0), (10.0, 100.0)]),
+                chance=random.getrandbits(32),
+            )
+    return actions
+
+
+def _trouble(random: Random, machines: int, length: float) -> list[Action]:
+    actions = []
+
+    def act(do: str, **how: Any) -> None:
+        actions.append(Action(round(random.uniform(0, length * 1.3), 3), do, how))
+
+    for _ in range(random.choice([0, 1, 1, 2, 4])):
+        act(
+            "crash",
+            machine=random.randrange(machines),
+            where=random.choice(["step", "before_commit", "after_commit"]),
+            count=random.choice([0, 1, 3, 10, 60]),
+            down=random.choice([0.05, 1.0, 20.0, 400.0]),
+        )
+    for _ in range(random.choice([0, 0, 1])):
+        act("restart", machine=random.randrange(machines), down=random.choice([0.5, 30.0]))
+    for _ in range(random.choice([0, 0, 1, 2])):
+        act("stall", machine=random.randrange(machines), lasts=random.choice([3.0, 35.0, 100.0]))
+    for _ in range(random.choice([0, 0, 1, 2])):
+        act(
+            "outage",
+            kind=random.choice(["refused", "silent", "broken", "busy", "key"]),
+            lasts=random.choice([5.0, 50.0, 50.0, 500.0, 500.0, 8 * HOUR]),
+        )
+    for _ in range(random.choice([0, 0, 1, 2, 3])):
+        act(
+            "sink_trouble",
+            sink=random.choice(SINKS),
+            kind=random.choice(["refused", "refused", "silent", "broken", "busy", "gone"]),
+            lasts=random.choice([2.0, 40.0, 40.0, 2_000.0, 74 * HOUR]),
+        )
+    for _ in range(random.choice([0, 0, 0, 1])):
+        act("disk_full", lasts=random.choice([0.5, 6.0, 40.0]))
+    for _ in range(random.choice([0, 0, 0, 1, 2])):
+        act("clock_step", by=random.choice([-600.0, -30.0, -1.0, 1.0, 45.0, 600.0]))
+    if random.random() < 0.15:
+        act("rotate_secret", user=random.randrange(USERS))
+    return actions

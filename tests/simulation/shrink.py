@@ -1,0 +1,45 @@
+"""From a schedule that fails to a smaller one that fails the same way."""
+
+from collections.abc import Callable
+
+from tests.simulation.schedule import Schedule
+from tests.simulation.simulate import Result
+
+MOST_RUNS = 150
+
+
+def shrunk(failed: Result, run: Callable[[Schedule], Result]) -> Result:
+    """Take actions away, many at first and then one by one, as long as the same promise breaks."""
+    promise = promise_of(failed)
+    best, runs = failed, 0
+    size = max(1, len(best.plan.actions) // 2)
+    while size:
+        first = 0
+        while first < len(best.plan.actions) and runs < MOST_RUNS:
+            runs += 1
+            result = run(best.plan.without(first, size))
+            if result.failure is not None and promise_of(result) == promise:
+                best = result
+            else:
+                first += size
+        size //= 2
+    return best
+
+
+def promise_of(result: Result) -> str:
+    """The words before the details."""
+    return str(result.failure).partition(":")[0]
+
+
+def report(failed: Result, small: Result, last: int = 60) -> str:
+    """What a person needs to see the fault: the seed, the shrunk schedule, the last events."""
+    return "\n".join(
+        [
+            f"seed {failed.plan.seed} breaks a promise: {failed.failure}",
+            f"{len(small.plan.actions)} of its {len(failed.plan.actions)} actions are enough:",
+            str(small.plan),
+            f"and end with: {small.failure}",
+            "the last events:",
+            *small.journal[-last:],
+        ]
+    )

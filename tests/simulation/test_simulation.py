@@ -1,0 +1,170 @@
+"""The whole service on virtual time, from seeds: whatever happens, its promises hold."""
+
+import asyncio
+
+import pytest
+
+from tests.simulation.judge import Judge, Violation
+from tests.simulation.loop import VirtualLoop
+from tests.simulation.provider import fate
+from tests.simulation.schedule import HOUR, SINKS, Action, Schedule, schedule
+from tests.simulation.shrink import report, shrunk
+from tests.simulation.simulate import Result, simulate
+
+QUICK = range(25)
+MANY = range(25, 325)
+
+
+def check(plan: Schedule) -> Result:
+    """Run a schedule; a failure is shrunk first, and told whole."""
+    result = simulate(plan)
+    if result.failure is not None:
+        pytest.fail(report(result, shrunk(result, simulate)), pytrace=False)
+    return result
+
+
+@pytest.mark.parametrize("seed", QUICK)
+def test_a_seed(seed: int) -> None:
+    check(schedule(seed))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_many_seeds() -> None:
+    for seed in MANY:
+        check(schedule(seed))
+
+
+def test_the_same_seed_is_the_same_story() -> None:
+    for seed in (1, 3, 7):
+        assert simulate(schedule(seed)).journal == simulate(schedule(seed)).journal
+
+
+def test_other_seeds_are_other_stories() -> None:
+    assert len({simulate(schedule(seed)).digest for seed in range(4)}) == 4
+
+
+# --- a user's sink that is away for three days ----------------------------------------------------
+
+
+def _quick_fates(count: int) -> list[int]:
+    """Seeds of jobs that are taken at once and end within minutes."""
+    found: list[int] = []
+    seed = 0
+    while len(found) < count:
+        fated = fate(seed)
+        if fated.submission == "accept" and fated.renders <= 180 and not fated.missing_for:
+            found.append(seed)
+        seed += 1
+    return found
+
+
+@pytest.mark.parametrize("kind", ["refused", "silent", "broken", "busy"])
+def test_a_sink_that_is_away_for_three_days_gets_each_final_state_signed_and_in_order(
+    kind: str,
+) -> None:
+    away = 73 * HOUR
+    actions = [Action(0.5, "sink_trouble", {"sink": SINKS[0], "kind": kind, "lasts": away})]
+    for label, fated in enumerate(_quick_fates(6)):
+        actions.append(
+            Action(
+                1.0 + label,
+                "submit",
+                {
+                    "label": label,
+                    "user": 0,
+                    "route": "jobs",
+                    "key": True,
+                    "wait": None,
+                    "patience": 70.0,
+                    "sink": SINKS[0],
+                    "events": None,
+                    "fate": fated,
+                },
+            )
+        )
+    # Restarts in between: the outbox is all that remembers.
+    for hour in (1, 20, 50):
+        crash = {"machine": 0, "where": "step", "count": 0, "down": 60.0}
+        actions.append(Action(hour * HOUR, "crash", crash))
+    result = check(Schedule(1, 1, True, tuple(actions)))
+
+    taken = [line for line in result.journal if " relay " in line and line.endswith(" 200")]
+    assert len(taken) == 6
+    assert all(float(line.split()[0]) >= away for line in taken)
+
+
+# --- the simulation's own parts -------------------------------------------------------------------
+
+
+def test_time_jumps_to_the_next_timer() -> None:
+    loop = VirtualLoop()
+
+    async def hours() -> float:
+        await asyncio.sleep(7 * HOUR)
+        return loop.time()
+
+    assert loop.run(hours()) == 7 * HOUR
+
+
+def test_a_dead_life_runs_no_finally() -> None:
+    loop = VirtualLoop()
+    told: list[str] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(10)
+            told.append("it went on")
+        finally:
+            told.append("it was told")
+
+    async def main() -> None:
+        life = loop.new_life("a")
+        loop.begin(life, work())
+        await asyncio.sleep(1)
+        life.dead = True
+        await asyncio.sleep(100)
+
+    loop.run(main())
+    assert told == []
+
+
+def test_a_stalled_life_is_late() -> None:
+    loop = VirtualLoop()
+    at: list[float] = []
+
+    async def work() -> None:
+        await asyncio.sleep(10)
+        at.append(loop.time())
+
+    async def main() -> None:
+        life = loop.new_life("a")
+        life.stalled_until = 60.0
+        loop.begin(life, work())
+        await asyncio.sleep(100)
+
+    loop.run(main())
+    assert at == [70.0]
+
+
+def test_a_broken_promise_ends_the_run_with_its_words() -> None:
+    loop = VirtualLoop()
+    judge = Judge(loop)
+
+    async def main() -> None:
+        judge.require(False, "the sky is blue", "it rains")
+        await asyncio.sleep(1)
+
+    with pytest.raises(Violation, match="the sky is blue: it rains"):
+        loop.run(main())
+
+
+def test_a_failing_schedule_is_shrunk_to_what_matters() -> None:
+    def run(plan: Schedule) -> Result:
+        broken = any(action.how.get("label") == 3 for action in plan.actions)
+        failure = Violation("it breaks: always") if broken else None
+        return Result(plan, failure, (), "", 0.0, 0)
+
+    actions = tuple(Action(n, "cancel", {"label": n, "user": 0}) for n in range(9))
+    small = shrunk(run(Schedule(1, 1, True, actions)), run)
+    assert [action.how["label"] for action in small.plan.actions] == [3]

@@ -1,0 +1,255 @@
+"""What the database says, read after each commit and before anybody is told: the durable truth.
+
+Everything that users see is compared with it, and it is held to the rules itself.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from store.contract import Changes
+from tests.simulation.disk import Disk, connect
+from tests.simulation.judge import Judge
+
+FINAL = ("COMPLETED", "FAILED", "CANCELLED")
+RANK = {"PENDING": 0, "IN_PROGRESS": 1, "COMPLETED": 2, "FAILED": 2, "CANCELLED": 2}
+SELF_DECLARED = (
+    "deadline_exceeded",
+    "submit_outcome_unknown",
+    "result_missing",
+    "provider_job_lost",
+)
+BY_PROVIDER = (None, "provider_failed", "canceled_by_provider")
+UNSENT = ("queued", "submitting")
+TOLD = ("request_id", "status", "progress", "result", "message")
+
+
+@dataclass
+class Told:
+    """One durable event."""
+
+    seq: int
+    """Its place in the user's log."""
+    id: str
+    data: bytes
+    document: dict[str, Any]
+    heard_at: float
+    """Loop time of its commit."""
+
+
+@dataclass
+class Known:
+    """One job, as its events tell it."""
+
+    user_id: int
+    events: list[Told] = field(default_factory=list)
+    corrections: int = 0
+    webhook: bool = False
+    webhook_events: tuple[str, ...] = ()
+
+    @property
+    def now(self) -> dict[str, Any]:
+        return self.events[-1].document
+
+
+class Truth:
+    """The durable state, mirrored commit by commit."""
+
+    def __init__(self, disk: Disk, judge: Judge) -> None:
+        self._judge = judge
+        self.db = connect(disk.path)
+        self.logs: dict[int, list[Told]] = {}
+        """By user id; a log's first event is at place 1."""
+        self.jobs: dict[str, Known] = {}
+        self._verdicts: dict[int, str] = {}
+        """Of callbacks that are no longer waiting or claimed."""
+        self._ended: dict[str, str] = {}
+        """Relay messages that are through, and how."""
+        self.at_relay_lease: Callable[[], None] | None = None
+        """What happens, once, right after a commit that leases a relay message."""
+        self._checks = 0
+        disk.watch = self.look
+
+    def close(self) -> None:
+        self.db.close()
+
+    def look(self, changes: Changes | None) -> None:
+        """Read what a commit has changed; None: whatever it was."""
+        users = [id_ for (id_,) in self.db.execute("SELECT id FROM users")]
+        for user_id in users if changes is None else sorted(changes.users):
+            self._read_log(user_id)
+        for job_id in sorted(self.jobs) if changes is None else sorted(changes.jobs):
+            self._compare_row(job_id)
+            self._follow_verdicts(job_id)
+        if changes is None or changes.relay:
+            self._follow_deliveries()
+        self._meet_lease()
+        self._checks += 1
+        if changes is None or changes.users or self._checks % 50 == 0:
+            self._conserve()
+
+    # --- the event log ----------------------------------------------------------------------------
+
+    def _read_log(self, user_id: int) -> None:
+        log = self.logs.setdefault(user_id, [])
+        rows = self.db.execute(
+            "SELECT seq, nonce, job_id, job_seq, data FROM events WHERE user_id = ? AND seq > ?"
+            " ORDER BY seq",
+            (user_id, len(log)),
+        ).fetchall()
+        for seq, nonce, job_id, job_seq, data in rows:
+            self._judge.require(seq == len(log) + 1, "the event log has no gap", user_id, seq)
+            told = Told(seq, f"{seq}.{nonce}", data, json.loads(data), self._judge.now)
+            log.append(told)
+            self._hear(user_id, job_id, job_seq, told)
+
+    def _hear(self, user_id: int, job_id: str, job_seq: int, told: Told) -> None:
+        require = self._judge.require
+        document = told.document
+        known = self.jobs.get(job_id)
+        code = (document["error"] or {}).get("code")
+        self._judge.note(
+            "event", job_id[-6:], job_seq, document["status"], document["phase"],
+            document["progress"], code or "",
+        )  # fmt: skip
+        require(document["request_id"] == job_id, "an event tells of its own job", job_id)
+        require(document["seq"] == job_seq, "an event carries the job's own count", job_id)
+        done = document["status"] in FINAL
+        require(document["done"] == done, "done is what is final", job_id)
+        require((document["phase"] == "finished") == done, "finished is what is final", job_id)
+        require((document["progress"] == 100) == (document["status"] == "COMPLETED"),
+                "progress is 100 exactly at COMPLETED", job_id)  # fmt: skip
+        require((code is not None) == (document["status"] in ("FAILED", "CANCELLED")),
+                "an error is there exactly where a job has failed", job_id)  # fmt: skip
+        if document["status"] == "COMPLETED":
+            require((document["result"] or {}).get("videoUrl"), "COMPLETED has a link", job_id)
+        if known is None:
+            require(job_seq == 1, "a job begins with its first event", job_id, job_seq)
+            require(document["phase"] == "queued", "a job begins queued", job_id)
+            known = self.jobs[job_id] = Known(user_id)
+            url, events = self.db.execute(
+                "SELECT webhook_url, webhook_events FROM jobs WHERE id = ?", (job_id,)
+            ).fetchone()
+            known.webhook = url is not None
+            known.webhook_events = tuple(events.split(",")) if events else ()
+        else:
+            self._follows(job_id, known, job_seq, document, code)
+            self._relayed(job_id, known, job_seq, document)
+        known.events.append(told)
+
+    def _follows(
+        self, job_id: str, known: Known, job_seq: int, after: dict[str, Any], code: str | None
+    ) -> None:
+        """Rule 3: nothing goes back, and final is final."""
+        require = self._judge.require
+        before = known.now
+        require(job_seq == before["seq"] + 1, "a job's events are counted", job_id, job_seq)
+        ranks = RANK[before["status"]], RANK[after["status"]]
+        require(ranks[0] <= ranks[1], "a status never goes back", job_id, before["status"],
+                after["status"])  # fmt: skip
+        require((after["progress"] or 0) >= (before["progress"] or 0) or after["done"],
+                "progress never falls", job_id)  # fmt: skip
+        if before["phase"] not in UNSENT:
+            require(after["phase"] not in UNSENT, "what may have been sent is never queued again",
+                    job_id, before["phase"], after["phase"])  # fmt: skip
+        if before["done"]:
+            known.corrections += 1
+            require(
+                before["error"] is not None
+                and before["error"]["code"] in SELF_DECLARED
+                and code in BY_PROVIDER
+                and after["done"]
+                and known.corrections == 1,
+                "final is final, but for one correction by the provider",
+                job_id, before["error"], after["status"], code,
+            )  # fmt: skip
+
+    def _relayed(self, job_id: str, known: Known, job_seq: int, after: dict[str, Any]) -> None:
+        """Rule 5: the relay message is of the same transaction as its event."""
+        before = known.now
+        if after["done"]:
+            name = after["status"]
+        elif after["status"] != "IN_PROGRESS":
+            name = None
+        elif before["status"] != "IN_PROGRESS":
+            name = "IN_PROGRESS"
+        else:
+            same = all(before[member] == after[member] for member in TOLD)
+            name = None if same else "progress"
+        expected = known.webhook and name in known.webhook_events
+        rows = self.db.execute(
+            "SELECT body FROM deliveries WHERE job_id = ? AND seq = ?", (job_id, job_seq)
+        ).fetchall()
+        self._judge.require(
+            len(rows) == expected, "one relay message for each event asked for", job_id, job_seq
+        )
+        for (body,) in rows:
+            said = json.loads(body)
+            self._judge.require(
+                said["request_id"] == job_id
+                and said["seq"] == job_seq
+                and all(said.get(member) == after[member] for member in TOLD),
+                "a relay message is the job at its event", job_id, job_seq,
+            )  # fmt: skip
+
+    # --- the rows ---------------------------------------------------------------------------------
+
+    def _compare_row(self, job_id: str) -> None:
+        row = self.db.execute(
+            "SELECT status, phase, seq, progress FROM jobs WHERE id = ?", (job_id,)
+        ).fetchone()
+        known = self.jobs.get(job_id)
+        self._judge.require(row is not None, "no job vanishes", job_id)
+        self._judge.require(known is not None, "no job without its event", job_id)
+        if row is not None and known is not None:
+            now = known.now
+            told = now["status"], now["phase"], now["seq"], now["progress"]
+            # The step to `submitting` and back may be told or not; nothing else is silent.
+            self._judge.require(row == told, "the row is what its last event says", job_id, row,
+                                told)  # fmt: skip
+
+    def _follow_deliveries(self) -> None:
+        """What was delivered, skipped or given up stays so: nobody here asks for it again."""
+        states = dict(self.db.execute("SELECT id, state FROM deliveries"))
+        for delivery_id, before in self._ended.items():
+            now = states.get(delivery_id)
+            self._judge.require(now == before, "a delivery's end is its end", delivery_id, before,
+                                now)  # fmt: skip
+        self._ended = {id_: state for id_, state in states.items() if state != "pending"}
+
+    def _follow_verdicts(self, job_id: str) -> None:
+        rows = self.db.execute("SELECT id, verdict FROM callbacks WHERE job_id = ?", (job_id,))
+        for callback_id, verdict in rows.fetchall():
+            before = self._verdicts.get(callback_id, verdict)
+            self._judge.require(verdict == before, "a verdict is given once", job_id, callback_id,
+                                before, verdict)  # fmt: skip
+            if verdict not in ("waiting", "claimed"):
+                self._verdicts[callback_id] = verdict
+
+    def _meet_lease(self) -> None:
+        if self.at_relay_lease is None:
+            return
+        if self.one("SELECT 1 FROM deliveries WHERE holder IS NOT NULL"):
+            happening, self.at_relay_lease = self.at_relay_lease, None
+            happening()
+
+    def _conserve(self) -> None:
+        counts = dict(self.db.execute("SELECT status, count(*) FROM jobs GROUP BY status"))
+        expected: dict[str, int] = {}
+        for known in self.jobs.values():
+            status = known.now["status"]
+            expected[status] = expected.get(status, 0) + 1
+        self._judge.require(counts == expected, "jobs are conserved", counts, expected)
+
+    def row(self, job_id: str, columns: str) -> tuple[Any, ...] | None:
+        """Some columns of a job's row."""
+        found: tuple[Any, ...] | None = self.db.execute(
+            f"SELECT {columns} FROM jobs WHERE id = ?", (job_id,)
+        ).fetchone()
+        return found
+
+    def one(self, sql: str, *parameters: object) -> Any:
+        """The first value of the first row."""
+        row = self.db.execute(sql, parameters).fetchone()
+        return None if row is None else row[0]

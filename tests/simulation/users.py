@@ -1,0 +1,293 @@
+"""Simulated users: they submit, try again, cancel, and follow streams, and check what they are told
+against the durable truth at the moment they hear it."""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from tests.simulation.client import Exchange, Frame, FrameReader, NoAnswer, Response
+from tests.simulation.loop import loop_of_world
+from tests.simulation.truth import FINAL, Told
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+TRIES = 12
+RETRIED = (409, 429, 503)
+
+
+@dataclass
+class Account:
+    """What a user knows of one submission of theirs."""
+
+    label: int
+    user: int
+    with_key: bool
+    request_ids: list[str] = field(default_factory=list)
+    """Every id that an answer named, in order."""
+    canceled: bool = False
+    """A cancel was acknowledged."""
+    cancel_asked: bool = False
+    tries: int = 0
+    unanswered: int = 0
+    """Tries that got no answer: whether they made a job, nobody told."""
+
+
+class Users:
+    """All of them."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self.accounts: dict[int, Account] = {}
+        """By label."""
+        self.followers: list[Follower] = []
+
+    # --- submissions ------------------------------------------------------------------------------
+
+    async def submit(self, how: Mapping[str, Any]) -> None:
+        """Submit; with an Idempotency-Key, until there is an answer."""
+        world = self._world
+        account = Account(how["label"], how["user"], how["key"])
+        self.accounts[account.label] = account
+        body: dict[str, Any] = {
+            "input": {"prompt": f"job {account.label}", "fate": how["fate"]},
+            "metadata": {"label": str(account.label)},
+        }
+        if how["sink"] is not None:
+            body["webhookUrl"] = f"https://{how['sink']}/hook"
+        if how["events"] is not None:
+            body["webhookEvents"] = list(how["events"])
+        target = "/v1/video/create_movie"
+        headers = {}
+        if how["route"] == "jobs":
+            target = "/v1/jobs"
+            body["kind"] = "create_movie"
+            if how["wait"] is not None:
+                headers["prefer"] = f"wait={how['wait']}"
+        if account.with_key:
+            headers["idempotency-key"] = f"key-{account.label}"
+        for attempt in range(TRIES if account.with_key else 1):
+            account.tries += 1
+            try:
+                response = await world.call(
+                    account.user, "POST", target, headers, json.dumps(body).encode(),
+                    how["patience"],
+                )  # fmt: skip
+            except NoAnswer:
+                account.unanswered += 1
+                await world.sleep(min(1.5**attempt, 60.0))
+                continue
+            self._hear_answer(account, response)
+            if response.status not in RETRIED:
+                return
+            await world.sleep(float(response.headers.get("retry-after", "1")) + attempt)
+
+    def _hear_answer(self, account: Account, response: Response) -> None:
+        world, judge = self._world, self._world.judge
+        document = json.loads(response.body)
+        request_id = document.get("request_id")
+        judge.note("answer", account.label, response.status, (request_id or "")[-6:])
+        if response.status in RETRIED:
+            return
+        if response.status in (200, 202):
+            judge.require(request_id in world.truth.jobs, "what is acknowledged is on disk",
+                          account.label, request_id)  # fmt: skip
+        elif response.status in (400, 402, 502):
+            judge.require(request_id in world.truth.jobs, "a refusal is of a job", account.label,
+                          response.body)  # fmt: skip
+            row = world.truth.row(request_id, "status, error_code")
+            code = "provider_credentials" if response.status == 502 else "provider_refused"
+            judge.require(row == ("FAILED", code), "a refusal is the job's end", row)
+        else:
+            judge.fail("a submission is answered as the contract says", response)
+        if request_id is not None:
+            account.request_ids.append(request_id)
+
+    async def cancel(self, how: Mapping[str, Any]) -> None:
+        """Cancel a job whose id is known by now."""
+        world = self._world
+        account = self.accounts.get(how["label"])
+        if account is None or not account.request_ids:
+            return
+        job_id = account.request_ids[-1]
+        account.cancel_asked = True
+        try:
+            response = await world.call(
+                how["user"], "POST", f"/v1/jobs/{job_id}/cancel", {}, b"", 30.0
+            )
+        except NoAnswer:
+            return
+        world.judge.note("cancel", account.label, response.status)
+        if response.status == 202:
+            account.canceled = True
+            row = world.truth.row(job_id, "status, error_code")
+            world.judge.require(row == ("CANCELLED", "canceled_by_user"),
+                                "an acknowledged cancel is on disk", job_id, row)  # fmt: skip
+        else:
+            world.judge.require(response.status in (409, 503), "a cancel is answered", response)
+
+    # --- streams ----------------------------------------------------------------------------------
+
+    def follow(self, how: Mapping[str, Any]) -> None:
+        """Begin to follow a job, or everything of a user."""
+        job_id = None
+        if how["label"] is not None:
+            account = self.accounts.get(how["label"])
+            if account is None or not account.request_ids:
+                return
+            job_id = account.request_ids[-1]
+        follower = Follower(self._world, how, job_id)
+        self.followers.append(follower)
+        self._world.spawn(follower.run())
+
+
+class Follower:
+    """One EventSource: it resumes where it was, and every frame is compared with the truth."""
+
+    def __init__(self, world: "World", how: Mapping[str, Any], job_id: str | None) -> None:
+        self._world = world
+        self._user = how["user"]
+        self._user_id = world.user_ids[how["user"]]
+        self._job_id = job_id
+        self._until = loop_of_world().time() + how["lasts"]
+        self._lags: tuple[float, float] | None = how["lags"]
+        self._random = Random(how["chance"])
+        self._frames = FrameReader()
+        self._exchange: Exchange | None = None
+        self.cursor: str | None = None
+        self.position = 0
+        self.over = False
+        """It has seen `done`, or it does not want more."""
+
+    async def run(self) -> None:
+        """Follow until it is over."""
+        loop = loop_of_world()
+        if self._lags is not None:
+            self._world.spawn(self._lag())
+        while not self.over and loop.time() < self._until:
+            await self._connect()
+            await self._world.sleep(self._random.uniform(2.0, 5.0))
+        self.over = True
+
+    async def _connect(self) -> None:
+        world = self._world
+        headers = {} if self.cursor is None else {"last-event-id": self.cursor}
+        target = "/v1/events" if self._job_id is None else f"/v1/jobs/{self._job_id}/events"
+        self._frames = FrameReader()
+        try:
+            exchange = world.stream(self._user, target, headers, self._hear_chunk)
+        except NoAnswer:
+            return
+        self._exchange = exchange
+        if self._until < 1e8:
+            loop = loop_of_world()
+            left = self._until - loop.time()
+            loop.call_later(left, exchange.hang_up, context=loop.world)
+        with suppress(NoAnswer):
+            await exchange.ended
+        self._exchange = None
+        world.judge.note("stream", (self._job_id or "user")[-6:], exchange.status, self.position)
+        if exchange.status == 204:
+            row = world.truth.row(str(self._job_id), "status")
+            world.judge.require(row is not None and row[0] in FINAL and not self._rest(),
+                                "204 only where all was seen", self._job_id)  # fmt: skip
+            self.over = True
+
+    async def _lag(self) -> None:
+        while not self.over and self._lags is not None:
+            after, lasts = self._lags
+            await self._world.sleep(after * self._random.uniform(0.5, 1.5))
+            exchange = self._exchange
+            if exchange is not None and self._lags is not None:
+                exchange.lag()
+                await self._world.sleep(lasts * self._random.uniform(0.1, 1.0))
+                exchange.drain()
+
+    def _hear_chunk(self, chunk: bytes) -> None:
+        for frame in self._frames.feed(chunk):
+            self._hear(frame)
+
+    def _hear(self, frame: Frame) -> None:
+        require = self._world.judge.require
+        require(not self.over, "nothing comes after done", frame)
+        match frame.event:
+            case "snapshot":
+                require(self.cursor is None, "a resumed stream has no snapshot", frame.id)
+                self._hear_snapshot(frame)
+            case "update":
+                rest = self._rest()
+                expected = rest[0] if rest else None
+                require(
+                    expected is not None
+                    and (frame.id, "\n".join(frame.data).encode())
+                    == (expected.id, expected.data),
+                    "a stream is a prefix of the truth",
+                    "got", frame.id, "after", self.position,
+                    "expected", expected.id if expected else None,
+                )  # fmt: skip
+                self._move(frame)
+            case "done":
+                require(frame.id is None, "done has no cursor", frame.id)
+                row = self._world.truth.row(str(self._job_id), "status")
+                require(row is not None and row[0] in FINAL, "done is said of what is done", row)
+                require(not self._rest(), "done comes after everything", self._job_id)
+                self.over = True
+            case other:
+                self._world.judge.fail("a frame of a kind that was due", other)
+
+    def _hear_snapshot(self, frame: Frame) -> None:
+        document = json.loads("\n".join(frame.data))
+        self._move(frame)
+        truth, require = self._world.truth, self._world.judge.require
+        log = truth.logs.get(self._user_id, [])
+        require(self.position <= len(log), "a snapshot is of what is committed", frame.id)
+        if self.position:
+            require(log[self.position - 1].id == frame.id, "a snapshot's cursor is of the log")
+        at = _state_at(log, self.position)
+        if self._job_id is not None:
+            require(_same(document, at[self._job_id]), "a snapshot is the job at its cursor",
+                    document, at[self._job_id])  # fmt: skip
+            return
+        open_jobs = {job_id for job_id, told in at.items() if not told["done"]}
+        require({job["request_id"] for job in document["jobs"]} == open_jobs,
+                "a snapshot has the unfinished jobs of its cursor", frame.id)  # fmt: skip
+        for job in document["jobs"]:
+            require(_same(job, at[job["request_id"]]), "a snapshot is each job at its cursor")
+
+    def _move(self, frame: Frame) -> None:
+        assert frame.id is not None
+        self.cursor = frame.id
+        self.position = int(frame.id.partition(".")[0])
+
+    def _rest(self) -> list[Told]:
+        """The durable events that it has not seen, oldest first."""
+        truth = self._world.truth
+        if self._job_id is None:
+            return truth.logs.get(self._user_id, [])[self.position :]
+        return [told for told in truth.jobs[self._job_id].events if told.seq > self.position]
+
+    def catch_up(self) -> None:
+        """Take everything from now on."""
+        self._lags = None
+        if self._exchange is not None:
+            self._exchange.drain()
+
+    def check_end(self) -> None:
+        """Whoever still follows has seen everything."""
+        self._world.judge.require(
+            self.over or not self._rest(),
+            "whoever follows sees everything in the end",
+            self._job_id or f"user {self._user}", "position", self.position,
+        )  # fmt: skip
+
+
+def _state_at(log: list[Told], position: int) -> dict[str, dict[str, Any]]:
+    return {told.document["request_id"]: told.document for told in log[:position]}
+
+
+def _same(document: Mapping[str, Any], told: Mapping[str, Any]) -> bool:
+    members = ("status", "phase", "progress", "seq", "done", "result", "error", "message")
+    return all(document[member] == told[member] for member in members)

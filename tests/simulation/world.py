@@ -1,0 +1,253 @@
+"""The world around the service: users, the provider, sinks, and the machines that it runs on."""
+
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from receiver.actions.issue_key import hash_key
+from receiver.settings import ServeSettings, load
+from receiver.webhooks.signing import new_secret
+from receiver.webhooks.tokens import CallbackTokens
+from store.records import ApiKey
+from store.sqlite.database import SqliteStore
+from tests.simulation.callbacks import PUBLIC_URL, CallbackLine
+from tests.simulation.client import Exchange, NoAnswer, Response
+from tests.simulation.disk import Disk, Doom, InlineReaders, InlineWriter
+from tests.simulation.faults import Spells
+from tests.simulation.judge import Judge
+from tests.simulation.loop import VirtualLoop, current_life
+from tests.simulation.machine import EPOCH, Machine, WallClock
+from tests.simulation.provider import SimulatedProvider
+from tests.simulation.relays import RelayEnds
+from tests.simulation.schedule import SINKS, USERS, Action, Schedule
+from tests.simulation.sinks import SimulatedCourier
+from tests.simulation.truth import Truth
+from tests.simulation.users import Users
+
+KEYS = ["simulation-" * 4]
+NEVER = float("inf")
+
+
+def settings(confirm: bool) -> ServeSettings:
+    """The service's settings: the defaults, but for what only other machines need."""
+    return load(
+        ServeSettings,
+        provider="samsar",
+        samsar_api_key="key",
+        public_url=PUBLIC_URL,
+        rate_limit="",
+        confirm_callbacks=confirm,
+    )
+
+
+class World:
+    """Everything, of one schedule."""
+
+    def __init__(self, loop: VirtualLoop, plan: Schedule, database: Path) -> None:
+        self.loop = loop
+        self.judge = judge = Judge(loop)
+        self.random = random = Random(plan.seed ^ 0x5EED)
+        self.clock = WallClock(loop)
+        self.disk = Disk(database)
+        self.truth = Truth(self.disk, judge)
+        self.tokens = CallbackTokens(KEYS)
+        self.callbacks = CallbackLine(self)
+        self.relays = RelayEnds(self)
+        self.provider = SimulatedProvider(
+            self.callbacks.job_of, self.callbacks.call_back, self.callbacks.heard, random
+        )
+        self.courier = SimulatedCourier(self.relays.arrived, judge, random)
+        for sink in SINKS:
+            self.courier.troubles[sink] = Spells()
+        self.machines = [
+            Machine(
+                f"m{number}",
+                settings=settings(plan.confirm),
+                disk=self.disk,
+                clock=self.clock,
+                provider=self.provider,
+                courier=self.courier,
+                keys=KEYS,
+                judge=judge,
+                random=random,
+                alone=plan.machines == 1,
+            )
+            for number in range(plan.machines)
+        ]
+        self.users = Users(self)
+        self.user_ids: list[int] = []
+        self.timed = True
+        """Nobody has set the clock."""
+        self.undisturbed = True
+        """And no process has died, stood still or been stopped."""
+        self.calm = True
+        """And the disk was there: what was answered was heard and kept."""
+        self.submitting = 0
+        """Users who have not had their answer."""
+        self.calls = 0
+        """Calls under way whose caller waits."""
+
+    # --- the run ----------------------------------------------------------------------------------
+
+    async def set_up(self) -> None:
+        """Users and their keys, before anything runs."""
+        random = self.random
+        writer, readers = InlineWriter(self.disk, Doom(), random), InlineReaders(self.disk, random)
+        store = SqliteStore(self.disk.path, writer, readers, random.randbytes)
+        for number in range(USERS):
+            secret = new_secret(random.randbytes(32))
+            key = ApiKey(hash_key(f"rk_{number}"), f"rk_{number}", 0, f"user{number}", False,
+                         EPOCH, None)  # fmt: skip
+            user = await store.keys.add(key, secret)
+            self.user_ids.append(user.id)
+            self.relays.secrets.append([secret])
+        await store.close()
+
+    def act(self, action: Action) -> None:
+        """Let an action of the schedule happen."""
+        how = action.how
+        self.courier.steady &= action.do not in ("stall", "stall_at_relay", "clock_step")
+        self.undisturbed &= action.do not in (
+            "stall",
+            "stall_at_relay",
+            "clock_step",
+            "crash",
+            "restart",
+        )
+        self.timed &= action.do != "clock_step"
+        self.calm = self.undisturbed and action.do != "disk_full" and self.calm
+        self.judge.note("action", action.do, *(f"{k}={v}" for k, v in how.items()))
+        match action.do:
+            case "submit":
+                self.spawn(self._submit(how))
+            case "cancel":
+                self.spawn(self.users.cancel(how))
+            case "follow":
+                self.users.follow(how)
+            case "forge":
+                self.callbacks.forge(how)
+            case "crash":
+                machine = self.machines[how["machine"]]
+                machine.crash_at(how["where"], how["count"], how["down"])
+            case "restart":
+                self.machines[how["machine"]].stop(how["down"])
+            case "stall":
+                self.machines[how["machine"]].stall(how["lasts"])
+            case "stall_at_relay":
+                self.truth.at_relay_lease = partial(self._stall_whoever, how["lasts"])
+            case "outage":
+                self.provider.outages.add(self.loop.time(), how["lasts"], how["kind"])
+            case "sink_trouble":
+                self.courier.troubles[how["sink"]].add(self.loop.time(), how["lasts"], how["kind"])
+            case "disk_full":
+                self.disk.full_until = self.loop.time() + how["lasts"]
+            case "clock_step":
+                self.clock.ahead += round(how["by"] * 1_000)
+            case "rotate_secret":
+                self.relays.rotate(how["user"])
+            case other:
+                raise ValueError(other)
+
+    def _stall_whoever(self, lasts: float) -> None:
+        life = current_life()
+        for machine in self.machines:
+            if life is not None and life.name.startswith(f"{machine.name}."):
+                machine.stall(lasts)
+
+    async def _submit(self, how: Mapping[str, Any]) -> None:
+        self.submitting += 1
+        await self.users.submit(how)
+        self.submitting -= 1
+
+    def horizon(self) -> float:
+        """Before when nothing can be due: ticks up to then would find nothing."""
+        now = self.loop.time()
+        stopping = any(machine.stopping for machine in self.machines)
+        if self.calls or stopping or self.disk.full_until + 5.0 > now:
+            return now
+        one = self.truth.one
+        if one("SELECT 1 FROM callbacks WHERE verdict = 'waiting'"):
+            return now
+        due = one("SELECT min(coalesce(held_until, at)) FROM due")
+        relay = one(
+            "SELECT min(coalesce(held_until, next_attempt_at)) FROM deliveries d"
+            " WHERE state = 'pending' AND (retried = 1 OR NOT EXISTS ("
+            " SELECT 1 FROM deliveries o WHERE o.job_id = d.job_id AND o.state = 'pending'"
+            " AND o.retried = 0 AND o.seq < d.seq))"
+        )
+        moments = [self.clock.at(at) for at in (due, relay) if at is not None]
+        return max(now, min(moments, default=NEVER))
+
+    def busy_until(self) -> float:
+        """Until when the world goes on by itself, whatever the service does."""
+        troubles = (ends for spells in self.courier.troubles.values() for _, ends, _ in spells)
+        return max(self.provider.busy_until, *troubles, 0.0)
+
+    def is_busy(self) -> bool:
+        """Whether the world has not come to rest."""
+        idle = all(machine.at_rest for machine in self.machines)
+        return not idle or self.submitting > 0 or self.provider.busy_until > self.loop.time()
+
+    def what_is_due(self) -> list[object]:
+        """What the service still has before it."""
+        db = self.truth.db
+        return [
+            self.clock.now(),
+            (self.calls, self.submitting, [machine.at_rest for machine in self.machines]),
+            db.execute("SELECT id, job_id FROM callbacks WHERE verdict = 'waiting'").fetchall(),
+            db.execute("SELECT * FROM due").fetchall(),
+            db.execute("SELECT id, next_attempt_at, holder, held_until FROM deliveries"
+                       " WHERE state = 'pending'").fetchall(),
+        ]  # fmt: skip
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, as somebody in the world."""
+        await self.loop.arrival(seconds)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Begin something that belongs to nobody's process."""
+        self.loop.create_task(work, context=self.loop.world).add_done_callback(self._ended)
+
+    def _ended(self, task: Any) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self.loop.stopped_by = task.exception()
+
+    # --- the network to the service ---------------------------------------------------------------
+
+    async def call(
+        self,
+        user: int | None,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        patience: float,
+    ) -> Response:
+        """One request to one of the machines. Raises `NoAnswer`."""
+        await self.sleep(self.random.choice([0.001, 0.02, 0.2]))
+        self.calls += 1
+        try:
+            response = await self._a_machine().call(
+                method, target, self._headers(user, headers), body, patience
+            )
+        finally:
+            self.calls -= 1
+        await self.sleep(self.random.choice([0.001, 0.02]))
+        return response
+
+    def stream(
+        self, user: int, target: str, headers: Mapping[str, str], heard: Callable[[bytes], None]
+    ) -> Exchange:
+        """Open a stream on one of the machines. Raises `NoAnswer`."""
+        return self._a_machine().stream(target, self._headers(user, headers), heard)
+
+    def _a_machine(self) -> Machine:
+        up = [machine for machine in self.machines if machine.service is not None]
+        if not up:
+            raise NoAnswer("connection refused")
+        return self.random.choice(up)
+
+    def _headers(self, user: int | None, headers: Mapping[str, str]) -> dict[str, str]:
+        return dict(headers) if user is None else {"api-key": f"rk_{user}", **headers}
