@@ -17,14 +17,12 @@ from store.records import Attempt, Delivery, Millis, User
 AT_ONCE = 64
 PER_USER = 16
 PER_HOST = 4
-UNPROVEN_AT_ONCE = 48
-UNPROVEN_PER_USER = 12
-"""What hosts without an answer to their last attempt, or yet, may take of these places: one that
-hangs holds its place for the whole timeout. The rest is for hosts that answer."""
-UNPROVEN_FIRST = 8
-"""A part of that rest, for users who have nothing at such a host under way."""
+UNPROVEN_AT_ONCE = 56
+UNPROVEN_PER_USER = 2
+"""Slow start: what hosts without an answer to their last attempt, or yet, may take of these places.
+One that hangs keeps its place for the whole timeout, and one answer is enough to be proven."""
 UNPROVEN_PER_PASS = 8
-UNPROVEN_PAUSE: Millis = 250
+UNPROVEN_PAUSE: Millis = 100
 """How long a message waits that was leased and found no such place."""
 HOSTS_REMEMBERED = 4_096
 LEASE_SLACK: Millis = 15_000
@@ -75,24 +73,31 @@ class Relay:
         # Whoever stands still after this for longer has lost the lease before the attempt ends.
         begin_by = self._core.clock.now() + LEASE_SLACK
         unproven = {host for host, answered in self._answered.items() if not answered}
-        looked_at = await self._begin(await self._lease(self._flight.free, unproven), begin_by)
+        leased = await self._lease(self._flight.free, without_hosts=unproven)
+        looked_at = await self._begin(leased, begin_by)
         if unproven:
             # After the others, and a few at a time: an attempt is work, whatever comes of it.
             room = min(self._flight.free, UNPROVEN_AT_ONCE - self._unproven.total())
-            leased = await self._lease(min(room, UNPROVEN_PER_PASS), set())
+            full = {user for user, count in self._unproven.items() if count >= UNPROVEN_PER_USER}
+            leased = await self._lease(min(room, UNPROVEN_PER_PASS), without_users=full)
             looked_at += await self._begin(leased, begin_by)
         self._core.metrics.relay_hosts_open.set(sum(gate.held for gate in self._gates.values()))
         return looked_at
 
-    async def _lease(self, limit: int, without: Set[str]) -> list[Delivery]:
-        """Take what is due, but for these hosts and those that are held back."""
+    async def _lease(
+        self,
+        limit: int,
+        *,
+        without_hosts: Set[str] = frozenset(),
+        without_users: Set[int] = frozenset(),
+    ) -> list[Delivery]:
+        """Take what is due, but for these and for hosts that are held back."""
         if limit <= 0:
             return []
         now = self._core.clock.now()
-        busy = Counter(self._hosts)
+        hosts = self._hosts + Counter(dict.fromkeys(without_hosts, PER_HOST))
         for host, gate in self._gates.items():
-            busy[host] += PER_HOST - gate.places(now, PER_HOST)
-        busy.update(dict.fromkeys(without, PER_HOST))
+            hosts[host] += PER_HOST - gate.places(now, PER_HOST)
         return await self._core.store.deliveries.lease(
             now,
             now + int(self._timeout * 1_000) + LEASE_SLACK,
@@ -100,8 +105,8 @@ class Relay:
             limit=limit,
             per_host=PER_HOST,
             per_user=PER_USER,
-            busy_hosts=busy,
-            busy_users=self._users,
+            busy_hosts=hosts,
+            busy_users=self._users + Counter(dict.fromkeys(without_users, PER_USER)),
         )
 
     async def idle(self) -> None:
@@ -145,10 +150,10 @@ class Relay:
 
     def _has_place(self, user_id: int) -> bool:
         """Whether one more attempt of the user's may begin at a host that is not proven."""
-        mine, all_ = self._unproven[user_id], self._unproven.total()
-        if not mine:
-            return all_ < UNPROVEN_AT_ONCE + UNPROVEN_FIRST
-        return mine < UNPROVEN_PER_USER and all_ < UNPROVEN_AT_ONCE
+        return (
+            self._unproven[user_id] < UNPROVEN_PER_USER
+            and self._unproven.total() < UNPROVEN_AT_ONCE
+        )
 
     async def _alone(self, delivery_id: str, attempt: Coroutine[Any, Any, None]) -> None:
         self._sending.add(delivery_id)

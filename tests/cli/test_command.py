@@ -54,6 +54,7 @@ def test_there_are_the_commands_of_the_contract() -> None:
         "deliveries retry",
         "doctor",
         "backup",
+        "copy",
     }
 
 
