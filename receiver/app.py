@@ -104,14 +104,35 @@ async def running(
     Raises:
         SecretFileError, StoreError: in words that can be shown.
     """
-    clock = clock or SystemClock()
+    async with (
+        _opened(settings) as (store, metrics),
+        _running_on(store, metrics, settings, clock or SystemClock(), sandbox_chances) as service,
+    ):
+        yield service
+
+
+@asynccontextmanager
+async def _opened(settings: ServeSettings) -> AsyncIterator[tuple[Store, Metrics]]:
+    metrics = Metrics(version("receiver"))
+    store = await open_store(
+        settings.database_url, entropy=os.urandom, serving=True, on_batch=metrics.count_batch
+    )
+    try:
+        yield store, metrics
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def _running_on(
+    store: Store,
+    metrics: Metrics,
+    settings: ServeSettings,
+    clock: Clock,
+    sandbox_chances: SandboxRules | None = None,
+) -> AsyncIterator[Service]:
     keys = signing_keys(settings)
     async with AsyncExitStack() as stack:
-        metrics = Metrics(version("receiver"))
-        store = await open_store(
-            settings.database_url, entropy=os.urandom, serving=True, on_batch=metrics.count_batch
-        )
-        stack.push_async_callback(store.close)
         sandbox_url = None
         if settings.provider == "sandbox":
             chances = sandbox_chances or sandbox_rules(settings)
@@ -151,16 +172,18 @@ async def serve(settings: ServeSettings, on_start: Callable[[Service, str], None
     allow_many_connections()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    with listen(settings.host, settings.port) as listener:
-        settings = settings.with_port(listener.getsockname()[1])
-        async with running(settings) as service:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, stop.set)
-            async with serving(service.app, listener, grace=STOP_SECONDS):
-                on_start(service, origin(listener))
-                await stop.wait()
-                log.info("stopping")
-                service.begin_stop()
+    # The store first: that another service runs on it says more than that its port is taken.
+    async with _opened(settings) as (store, metrics):
+        with listen(settings.host, settings.port) as listener:
+            settings = settings.with_port(listener.getsockname()[1])
+            async with _running_on(store, metrics, settings, SystemClock()) as service:
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    loop.add_signal_handler(number, stop.set)
+                async with serving(service.app, listener, grace=STOP_SECONDS):
+                    on_start(service, origin(listener))
+                    await stop.wait()
+                    log.info("stopping")
+                    service.begin_stop()
 
 
 def signing_keys(settings: ServeSettings) -> list[str]:
