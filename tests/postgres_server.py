@@ -133,8 +133,7 @@ class PostgresServer:
         if os.geteuid() == 0:
             _give_to_somebody_else(self.folder)
             if not _may_run(self.bin):
-                shutil.copytree(self.bin.parent, self.folder / "postgresql", symlinks=True)
-                self.bin = self.folder / "postgresql" / "bin"
+                self.bin = _copied(self.bin, self.folder)
         where = ("-D", str(self.folder / "data"), "-U", "receiver")
         how = ("--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync")
         subprocess.run(
@@ -144,6 +143,16 @@ class PostgresServer:
             stdout=subprocess.DEVNULL,
             **_as_somebody_else(),
         )
+
+
+def _copied(binaries: Path, folder: Path) -> Path:
+    """A copy of what a wheel ships, laid out as there: its libraries are found beside it."""
+    package = binaries.parents[1]
+    for part in (package / binaries.parent.name, package.with_name(package.name + ".libs")):
+        if part.exists():
+            target = folder / part.relative_to(package.parent)
+            shutil.copytree(part, target, symlinks=True)
+    return folder / binaries.relative_to(package.parent)
 
 
 def _as_somebody_else() -> dict[str, Any]:

@@ -34,6 +34,10 @@ RUSH_PAUSE = 0.005
 """Seconds after a rush in which background work does not begin a batch of its own: it would make
 the next clients wait for all of it. It goes on in the places that it has in theirs."""
 
+RUSH_GAP = 0.02
+"""Seconds between its turns in the batches of a rush: a change costs ten times what it costs to
+accept a callback, and what is on disk can wait."""
+
 IDLE_BACKGROUND_PLACES = 64
 """The same while no client waits: few enough that one who comes then waits for milliseconds."""
 
@@ -110,6 +114,7 @@ class ThreadedWriter(Generic[S]):
         self._arrival = Condition()
         self._knocking = False
         self._quiet_from = 0.0
+        self._turn_from = 0.0
         self._closing = False
         self._ended = asyncio.Event()
         # A daemon, so that a process whose owner forgot to close the store can still exit. What it
@@ -187,8 +192,13 @@ class ThreadedWriter(Generic[S]):
             if not self._urgent:
                 return _take(self._background, IDLE_BACKGROUND_PLACES)
             batch = _take(self._urgent, URGENT_PLACES)
+            now = time.monotonic()
             if len(batch) >= RUSH:
-                self._quiet_from = time.monotonic() + RUSH_PAUSE
+                self._quiet_from = now + RUSH_PAUSE
+            if now < self._quiet_from:
+                if now < self._turn_from:
+                    return batch
+                self._turn_from = now + RUSH_GAP
             return batch + _take(self._background, BACKGROUND_PLACES)
 
     def _in_loop(self, function: Callable[..., None], *arguments: object) -> None:
