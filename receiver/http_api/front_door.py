@@ -64,6 +64,7 @@ class FrontDoor:
         except ClientGone:
             status = status or 499  # as nginx counts a client that hung up; nothing is sent
         except Exception as error:
+            # The last one who can answer: what is no known refusal is a fault of ours, and a 500.
             problem = as_problem(error)
             if problem is None:
                 log.error("request failed", exc_info=error)

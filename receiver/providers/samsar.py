@@ -266,6 +266,7 @@ async def _call(
                     flaw = f"is longer than {MAX_ANSWER_BYTES} bytes"
                     break
     except Exception as error:
+        # However the body broke off: the status line before it is the answer.
         if response is None:
             raise
         flaw = f"broke off: {_in_words(error, timeout)}"

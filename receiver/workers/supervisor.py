@@ -49,6 +49,7 @@ class Supervisor:
         except StoreUnavailable as error:
             log.warning("worker ends without the store", worker=worker.name, reason=str(error))
         except Exception as error:
+            # One that cannot end must not keep the others from ending.
             log.error("worker failed to end", worker=worker.name, exc_info=error)
 
     async def _keep_running(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
@@ -61,6 +62,7 @@ class Supervisor:
             except StoreUnavailable as error:
                 log.warning("worker waits for the store", worker=name, reason=str(error))
             except Exception as error:
+                # Whatever it was, the worker is begun again and the others go on.
                 log.error("worker failed", worker=name, exc_info=error)
             self._metrics.worker_failures.labels(name).inc()
             if self._clock.monotonic() - began > longest:

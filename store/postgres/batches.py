@@ -168,6 +168,7 @@ class PostgresBatchRunner:
         except psycopg.Error:
             raise
         except Exception as error:
+            # Whatever a member raises is its caller's; what matters is whether it left anything.
             if session.has_written():
                 if alone:
                     # Undone with the transaction, in which there is nothing else.

@@ -66,6 +66,7 @@ def _run_member(
         value = work(connection, effects)
         _append_events(connection, effects)
     except Exception as error:
+        # Whatever a member raises is its caller's, unless it is trouble that all share.
         if isinstance(error, sqlite3.Error) and meaning(error) is not None:
             raise
         connection.execute("ROLLBACK TO member")
