@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import psycopg
 
@@ -22,7 +23,9 @@ from store.errors import StoreUnavailable
 from store.postgres.failures import is_collision, is_of_one, meaning
 from store.postgres.session import PostgresSession
 from store.postgres.sql import STATEMENTS
-from store.relational.session import Done, Effects, Failed, NewEvent, OnJobs, Outcome, Work
+from store.relational.session import Done, Effects, Failed, NewEvent, OnJobs, Outcome, Work, crowds
+
+T = TypeVar("T")
 
 STATEMENT_TIMEOUT = 10_000
 PAUSE_TIMEOUT = 10_000
@@ -149,8 +152,16 @@ class PostgresBatchRunner:
             },
         )
         _lock_jobs(session, works)
-        for work in works:
-            self._run_member(batch, session, work, alone=alone)
+        outcomes: dict[int, Outcome[object]] = {}
+        for places, crowd in crowds(works):
+            outcome = self._run_member(batch, session, crowd, alone=alone)
+            if isinstance(outcome, Done):
+                outcomes.update(zip(places, outcome.value, strict=True))
+            elif len(places) == 1:
+                outcomes[places[0]] = outcome
+            else:
+                raise _Apart from outcome.error
+        batch.outcomes = [outcomes[place] for place in range(len(works))]
         batch.transaction = int(begun.fetchone()[-1])
         self._on_begin(batch.transaction)
         if batch.events:
@@ -159,8 +170,13 @@ class PostgresBatchRunner:
         session.execute("COMMIT")
 
     def _run_member(
-        self, batch: _Batch, session: PostgresSession, work: PostgresWork, *, alone: bool
-    ) -> None:
+        self,
+        batch: _Batch,
+        session: PostgresSession,
+        work: Work[PostgresSession, T],
+        *,
+        alone: bool,
+    ) -> Outcome[T]:
         effects = Effects()
         session.begin_member()
         try:
@@ -176,11 +192,10 @@ class PostgresBatchRunner:
                     session.execute("BEGIN")
                 else:
                     raise _Apart from error
-            batch.outcomes.append(Failed(error))
-            return
-        batch.outcomes.append(Done(value))
+            return Failed(error)
         batch.changes.add(effects)
         batch.events += effects.events
+        return Done(value)
 
     def _run_apart(self, works: Sequence[PostgresWork]) -> tuple[list[Outcome[object]], Changes]:
         outcomes: list[Outcome[object]] = []

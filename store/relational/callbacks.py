@@ -1,14 +1,16 @@
 """The inbox: what the provider sent, raw, before anything is made of it."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from store.contract import Receipt
 from store.errors import NotFound
 from store.records import Callback, Millis, Verdict
 from store.relational.advance import Changer
 from store.relational.backend import Backend
-from store.relational.session import Effects, Session
+from store.relational.session import Alike, Done, Effects, Failed, Outcome, Session
+from store.relational.statements import several
 
 ROOM = 200
 """Callbacks that are stored of one job."""
@@ -18,7 +20,23 @@ TRIES = 3
 
 PAGE_BYTES = 1024 * 1024
 
+TOGETHER = (64, 16, 4, 1)
+"""Callbacks that one statement puts in. Few sizes, so that each is prepared once and kept."""
+
 _RECEIPT_AGAIN = {Verdict.REJECTED: Receipt.REJECTED, Verdict.CONFLICT: Receipt.CONFLICT}
+
+
+class _Arrival(NamedTuple):
+    """A callback on its way into the inbox."""
+
+    provider: str
+    job_id: str
+    at: Millis
+    digest: bytes
+    headers: str
+    body: bytes
+    names: str | None
+    readable: bool
 
 
 class SqlCallbacks:
@@ -28,6 +46,7 @@ class SqlCallbacks:
         self._writer = backend.writer
         self._readers = backend.readers
         self._sql = backend.statements.load("callbacks")
+        self._receive_together = {size: several(self._sql["receive"], size) for size in TOGETHER}
         self._changer = changer
 
     async def receive(
@@ -41,27 +60,17 @@ class SqlCallbacks:
         *,
         readable: bool,
     ) -> Receipt:
-        parameters = {
-            "provider": provider,
-            "job_id": job_id,
-            "body": body,
-            "headers": headers,
-            "at": at,
-            "names": names,
-            "digest": hashlib.sha256(body).digest(),
-            "room": ROOM,
-        }
-
-        def work(db: Session, effects: Effects) -> Receipt:
-            if readable and db.execute(self._sql["receive"], parameters).rowcount:
-                effects.inbox = True
-                return Receipt.ACCEPTED
-            receipt, poll = self._judge(db, parameters, readable)
-            if poll:
-                self._changer.poll_at_once(db, effects, job_id, at)
-            return receipt
-
-        return await self._writer.urgent(work)
+        arrival = _Arrival(
+            provider=provider,
+            job_id=job_id,
+            at=at,
+            digest=hashlib.sha256(body).digest(),
+            headers=headers,
+            body=body,
+            names=names,
+            readable=readable,
+        )
+        return await self._writer.urgent(Alike(self._receive, arrival))
 
     async def exists(self, provider: str, job_id: str) -> bool:
         parameters = {"provider": provider, "job_id": job_id}
@@ -91,24 +100,71 @@ class SqlCallbacks:
         ((count, oldest),) = await self._readers.fetch(self._sql["backlog"], {})
         return count, oldest
 
-    def _judge(
-        self, db: Session, parameters: Mapping[str, object], readable: bool
-    ) -> tuple[Receipt, bool]:
-        """What a callback is that does not go straight into the inbox, and whether it is a reason
-        to poll. Keeps a new one that is rejected or conflicts."""
+    def _receive(
+        self, db: Session, effects: Effects, arrivals: Sequence[_Arrival]
+    ) -> Sequence[Outcome[Receipt]]:
+        readable = [place for place, arrival in enumerate(arrivals) if arrival.readable]
+        accepted = self._accept(db, [arrivals[place] for place in readable])
+        went_in = {place for place, went in zip(readable, accepted, strict=True) if went}
+        effects.inbox = bool(went_in)
+        return [
+            Done(Receipt.ACCEPTED) if place in went_in else self._judge(db, effects, arrival)
+            for place, arrival in enumerate(arrivals)
+        ]
+
+    def _accept(self, db: Session, arrivals: Sequence[_Arrival]) -> list[bool]:
+        """Put what is good into the inbox; whether each of them went in.
+
+        All of them, or, where one did not, each half: what went in is counted and not returned,
+        since SQLite lets the event loop have the interpreter at each row, and then waits for it.
+        """
+        if len(arrivals) <= 1:
+            return [self._insert(db, [arrival]) == 1 for arrival in arrivals]
+        if len({arrival.job_id for arrival in arrivals}) == len(arrivals):
+            db.execute("SAVEPOINT crowd")
+            if self._insert(db, arrivals) == len(arrivals):
+                db.execute("RELEASE SAVEPOINT crowd")
+                return [True] * len(arrivals)
+            db.execute("ROLLBACK TO SAVEPOINT crowd")
+            db.execute("RELEASE SAVEPOINT crowd")
+        half = len(arrivals) // 2
+        return [*self._accept(db, arrivals[:half]), *self._accept(db, arrivals[half:])]
+
+    def _insert(self, db: Session, arrivals: Sequence[_Arrival]) -> int:
+        inserted = 0
+        while arrivals:
+            size = next(size for size in TOGETHER if size <= len(arrivals))
+            some, arrivals = arrivals[:size], arrivals[size:]
+            inserted += db.execute(self._receive_together[size], _parameters(some)).rowcount
+        return inserted
+
+    def _judge(self, db: Session, effects: Effects, arrival: _Arrival) -> Outcome[Receipt]:
+        """What a callback is that does not go straight into the inbox. Keeps a new one that is
+        rejected or conflicts; whatever is new is a reason to poll."""
+        parameters = {**arrival._asdict(), "room": ROOM}
         row = db.execute(self._sql["judge"], parameters).fetchone()
         if row is None:
-            raise NotFound(parameters["job_id"])
+            return Failed(NotFound(arrival.job_id))
         contested, seen, stored = row
-        if not readable:
+        if not arrival.readable:
             verdict, receipt = Verdict.REJECTED, Receipt.REJECTED
         elif contested:
             verdict, receipt = Verdict.CONFLICT, Receipt.CONFLICT
         else:
             verdict, receipt = Verdict.WAITING, Receipt.DUPLICATE
         if seen is not None:
-            return _RECEIPT_AGAIN.get(Verdict(seen), receipt), False
+            return Done(_RECEIPT_AGAIN.get(Verdict(seen), receipt))
         if stored < ROOM:
             db.execute(self._sql["keep"], {**parameters, "verdict": verdict.value})
-            return receipt, True
-        return (Receipt.DUPLICATE if readable else Receipt.REJECTED), True
+        else:
+            receipt = Receipt.DUPLICATE if arrival.readable else Receipt.REJECTED
+        self._changer.poll_at_once(db, effects, arrival.job_id, arrival.at)
+        return Done(receipt)
+
+
+def _parameters(arrivals: Sequence[_Arrival]) -> dict[str, object]:
+    parameters: dict[str, object] = {"room": ROOM}
+    for number, arrival in enumerate(arrivals):
+        for name, value in zip(_Arrival._fields, arrival, strict=True):
+            parameters[f"{name}_{number}"] = value
+    return parameters

@@ -1,6 +1,6 @@
 """What a SQL backend gives to the code that all share: a transaction, and one-statement reads."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
@@ -11,6 +11,7 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 S = TypeVar("S")
 S_contra = TypeVar("S_contra", contravariant=True)
+Item = TypeVar("Item")
 
 Row: TypeAlias = tuple[Any, ...]
 Parameters: TypeAlias = Mapping[str, object]
@@ -90,6 +91,47 @@ class Failed:
 
 
 Outcome: TypeAlias = Done[T] | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Alike(Generic[S_contra, Item, T]):
+    """A work of a kind that comes in crowds: those of one batch are run by one call."""
+
+    run: Callable[[S_contra, Effects, Sequence[Item]], Sequence[Outcome[T]]]
+    """Does the work for several items, and gives an outcome for each, in order. Of an item that
+    failed nothing may be written; when it raises, each is run by itself."""
+    item: Item
+
+    def __call__(self, session: S_contra, effects: Effects) -> T:
+        (outcome,) = self.run(session, effects, [self.item])
+        if isinstance(outcome, Failed):
+            raise outcome.error
+        return outcome.value
+
+
+Crowd: TypeAlias = tuple[list[int], Work[S, Sequence[Outcome[object]]]]
+"""Places of works in a batch, and one work that gives the outcomes of all of them."""
+
+
+def crowds(works: Sequence[Work[S, object]]) -> list[Crowd[S]]:
+    """The batch as it is run: works that are alike by one call, every other one by itself."""
+    places: dict[Hashable, list[int]] = {}
+    for place, work in enumerate(works):
+        kind = work.run if isinstance(work, Alike) else place
+        places.setdefault(kind, []).append(place)
+    return [(some, _together([works[place] for place in some])) for some in places.values()]
+
+
+def _together(works: Sequence[Work[S, object]]) -> Work[S, Sequence[Outcome[object]]]:
+    first = works[0]
+    alike = [work for work in works if isinstance(work, Alike)]
+
+    def run(session: S, effects: Effects) -> Sequence[Outcome[object]]:
+        if isinstance(first, Alike):
+            return first.run(session, effects, [work.item for work in alike])
+        return [Done(first(session, effects))]
+
+    return run
 
 
 class Readers(Protocol):

@@ -10,7 +10,19 @@ from store import named_sql
 SHARED = Path(__file__).with_name("queries")
 """What both databases read alike."""
 
-_PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
+_PARAMETER = re.compile(r"(?<!:):([a-z_]+[0-9]*)")
+
+_FIRST_ROW = re.compile(r"^VALUES (.*_0.*)$", re.MULTILINE)
+
+
+def several(sql: str, rows: int) -> str:
+    """A statement about one row of `VALUES`, on a line of its own and with parameters that end in
+    `_0`, as the same statement about so many rows."""
+    found = _FIRST_ROW.search(sql)
+    assert found is not None, "a statement without such a row"
+    row = found[1]
+    more = ",\n".join(row.replace("_0", f"_{number}") for number in range(rows))
+    return f"{sql[: found.start(1)]}{more}{sql[found.end(1) :]}"
 
 
 class Statements:

@@ -27,19 +27,18 @@ URGENT_PLACES = 256
 BACKGROUND_PLACES = 2
 """Members of background work in a batch, at most, while clients wait."""
 
+IDLE_BACKGROUND_PLACES = 64
+"""The same while no client waits: few enough that one who comes then waits for milliseconds."""
+
 RUSH = 8
 """So many urgent members in a batch are a rush: their clients come back in a moment."""
 
-RUSH_PAUSE = 0.005
-"""Seconds after a rush in which background work does not begin a batch of its own: it would make
-the next clients wait for all of it. It goes on in the places that it has in theirs."""
+RUSH_ENDS = 0.05
+"""Seconds without such a batch after which a rush is over."""
 
 RUSH_GAP = 0.02
-"""Seconds between its turns in the batches of a rush: a change costs ten times what it costs to
-accept a callback, and what is on disk can wait."""
-
-IDLE_BACKGROUND_PLACES = 64
-"""The same while no client waits: few enough that one who comes then waits for milliseconds."""
+"""Seconds between the turns of background work in a rush: to apply a callback costs ten times what
+it costs to accept it, and what is on disk can wait."""
 
 LONGEST_QUEUE = 2_000
 """Members that may wait in each queue; the next one is refused at once."""
@@ -113,7 +112,7 @@ class ThreadedWriter(Generic[S]):
         self._background: deque[_Member[S]] = deque()
         self._arrival = Condition()
         self._knocking = False
-        self._quiet_from = 0.0
+        self._rush_until = 0.0
         self._turn_from = 0.0
         self._closing = False
         self._ended = asyncio.Event()
@@ -185,21 +184,22 @@ class ThreadedWriter(Generic[S]):
         """Whatever waits, up to its places; empty at the end."""
         with self._arrival:
             while not (self._urgent or self._closing):
-                pause = self._quiet_from - time.monotonic()
+                pause = self._turn_from - time.monotonic()
                 if self._background and pause <= 0:
-                    return _take(self._background, IDLE_BACKGROUND_PLACES)
+                    break
                 self._arrival.wait(pause if self._background else None)
-            if not self._urgent:
-                return _take(self._background, IDLE_BACKGROUND_PLACES)
             batch = _take(self._urgent, URGENT_PLACES)
             now = time.monotonic()
             if len(batch) >= RUSH:
-                self._quiet_from = now + RUSH_PAUSE
-            if now < self._quiet_from:
-                if now < self._turn_from:
-                    return batch
+                self._rush_until = now + RUSH_ENDS
+            if now >= self._rush_until or self._closing:
+                places = BACKGROUND_PLACES if batch else IDLE_BACKGROUND_PLACES
+            elif now >= self._turn_from:
+                places = BACKGROUND_PLACES
                 self._turn_from = now + RUSH_GAP
-            return batch + _take(self._background, BACKGROUND_PLACES)
+            else:
+                places = 0
+            return batch + _take(self._background, places)
 
     def _in_loop(self, function: Callable[..., None], *arguments: object) -> None:
         try:

@@ -7,7 +7,7 @@ from typing import TypeAlias, TypeVar
 
 from store.contract import Changes
 from store.relational import session
-from store.relational.session import Done, Effects, Failed, Outcome
+from store.relational.session import Done, Effects, Failed, Outcome, crowds
 from store.sqlite import sql
 from store.sqlite.failures import meaning
 
@@ -42,7 +42,7 @@ class BatchRunner:
                 self._connection = self._connect()
             connection = self._connection
             connection.execute("BEGIN IMMEDIATE")
-            outcomes = [_run_member(connection, work, changes) for work in works]
+            outcomes = _run_members(connection, works, changes)
             connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - whatever it is, every member has to be told
             self.close()
@@ -57,9 +57,23 @@ class BatchRunner:
                 connection.close()
 
 
-def _run_member(
-    connection: sqlite3.Connection, work: Work[object], changes: Changes
-) -> Outcome[object]:
+def _run_members(
+    connection: sqlite3.Connection, works: Sequence[Work[object]], changes: Changes
+) -> list[Outcome[object]]:
+    outcomes: dict[int, Outcome[object]] = {}
+    for places, crowd in crowds(works):
+        outcome = _run_member(connection, crowd, changes)
+        if isinstance(outcome, Done):
+            outcomes.update(zip(places, outcome.value, strict=True))
+        elif len(places) == 1:
+            outcomes[places[0]] = outcome
+        else:
+            for place in places:
+                outcomes[place] = _run_member(connection, works[place], changes)
+    return [outcomes[place] for place in range(len(works))]
+
+
+def _run_member(connection: sqlite3.Connection, work: Work[T], changes: Changes) -> Outcome[T]:
     effects = Effects()
     connection.execute("SAVEPOINT member")
     try:

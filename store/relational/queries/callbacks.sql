@@ -1,15 +1,20 @@
 -- name: receive
 -- The whole of a good callback's arrival: it goes in where the job is kept, its id is not contested,
--- the same bytes are not there yet, and the job has room. No row: read why (`judge`).
+-- the same bytes are not there yet, and the job has room. No row: read why (`judge`). Run for many
+-- at once, each of another job.
 INSERT INTO callbacks (job_id, provider, received_at, digest, verdict, headers, body)
-SELECT j.id, j.provider, :at, :digest, 'waiting', :headers, :body
-  FROM jobs j
- WHERE j.id = :job_id AND j.provider = :provider
-   AND (CAST(:names AS text) IS NULL OR j.provider_request_id = :names
+WITH arrivals (job_id, provider, at, digest, headers, body, names) AS (
+VALUES (:job_id_0, :provider_0, :at_0, :digest_0, :headers_0, :body_0, CAST(:names_0 AS text))
+)
+SELECT j.id, j.provider, a.at, a.digest, 'waiting', a.headers, a.body
+  FROM arrivals a
+ CROSS JOIN jobs j
+ WHERE j.id = a.job_id AND j.provider = a.provider
+   AND (a.names IS NULL OR j.provider_request_id = a.names
         OR (j.provider_request_id IS NULL
             AND NOT EXISTS (SELECT 1 FROM jobs other
-                             WHERE other.provider_request_id = :names
-                               AND other.provider = :provider)))
+                             WHERE other.provider_request_id = a.names
+                               AND other.provider = a.provider)))
    AND NOT EXISTS (SELECT 1 FROM callbacks c WHERE c.job_id = j.id LIMIT 1 OFFSET :room - 1)
     ON CONFLICT (job_id, digest) DO NOTHING;
 

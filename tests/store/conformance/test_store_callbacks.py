@@ -1,6 +1,7 @@
 """`Callbacks`: the inbox."""
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import replace
 
 import pytest
@@ -60,6 +61,33 @@ async def test_of_many_at_once_one_is_accepted(world: World, job: Job) -> None:
     receipts = await asyncio.gather(*(world.receive(job, b'{"a":1}') for _ in range(20)))
 
     assert sorted(receipts) == [Receipt.ACCEPTED] + [Receipt.DUPLICATE] * 19
+
+
+async def test_in_a_crowd_each_is_judged_by_itself(world: World, job: Job) -> None:
+    others = [await world.create() for _ in range(70)]
+    await world.receive(job, b'{"old":1}')
+    await world.receive(job, b"no", readable=False)
+    await asyncio.gather(*(world.receive(others[0], body) for body in bodies(199)))
+    crowd: list[tuple[Receipt | type[Exception], Awaitable[str]]] = [
+        (Receipt.ACCEPTED, world.receive(job, b'{"new":1}', "up-1")),
+        (Receipt.DUPLICATE, world.receive(job, b'{"new":1}', "up-1")),
+        (Receipt.DUPLICATE, world.receive(job, b'{"old":1}')),
+        (Receipt.CONFLICT, world.receive(job, b'{"id":2}', "up-2")),
+        (Receipt.REJECTED, world.receive(job, b"no", readable=False)),
+        (NotFound, world.receive(world.job())),
+        # The last place of its room, and one more.
+        (Receipt.ACCEPTED, world.receive(others[0], b'{"last":1}')),
+        (Receipt.DUPLICATE, world.receive(others[0], b'{"more":1}')),
+        *((Receipt.ACCEPTED, world.receive(other, b'{"a":1}')) for other in others[1:]),
+    ]
+    receipts = await asyncio.gather(*(receipt for _, receipt in crowd), return_exceptions=True)
+
+    assert [
+        type(receipt) if isinstance(receipt, Exception) else receipt for receipt in receipts
+    ] == [expected for expected, _ in crowd]
+    assert await verdicts(world, job) == ["waiting", "rejected", "waiting", "conflict"]
+    assert len(await verdicts(world, others[0])) == 200
+    assert [len(await verdicts(world, other)) for other in others[1:]] == [1] * 69
 
 
 async def test_what_is_no_object_is_rejected_and_polls(world: World, job: Job) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from threading import Event
 from typing import TypeAlias
@@ -13,10 +13,11 @@ from store.contract import Changes
 from store.errors import NotFound, StoreBusy, StoreFull, StoreLocked, StoreUnavailable
 from store.records import Lane
 from store.relational import writer as writer_module
-from store.relational.session import Done, Effects, Failed
+from store.relational.session import Alike, Done, Effects, Failed, Outcome
 from store.relational.writer import (
     BACKGROUND_PLACES,
     IDLE_BACKGROUND_PLACES,
+    RUSH,
     URGENT_PLACES,
     BatchReport,
     ThreadedWriter,
@@ -70,6 +71,37 @@ def test_a_failing_member_rolls_back_alone(runner: BatchRunner, other: sqlite3.C
     assert outcomes[4] == Done("c")
     assert changes.jobs == {"a", "b", "c"}
     assert kept(other) == ["a", "b", "c"]
+
+
+def test_works_that_are_alike_are_one_call(runner: BatchRunner, other: sqlite3.Connection) -> None:
+    calls: list[list[str]] = []
+
+    def put_all(
+        db: sqlite3.Connection, changes: Effects, keys: Sequence[str]
+    ) -> Sequence[Outcome[str]]:
+        calls.append(list(keys))
+        if "gone" in keys:
+            return [Failed(NotFound("gone")), Done("nothing")]
+        return [Done(put(key)(db, changes)) for key in keys]
+
+    def alike(key: str) -> Work[str]:
+        return Alike(put_all, key)
+
+    outcomes, changes = runner.run([alike("a"), put("b"), alike("c")])
+    assert outcomes == [Done("a"), Done("b"), Done("c")]
+    assert changes.jobs == {"a", "b", "c"}
+    assert calls == [["a", "c"]]
+
+    # One that fails by itself says so; where the call raises, each is run by itself.
+    ((gone, kind), _) = runner.run([alike("gone"), alike("d")])
+    assert isinstance(gone, Failed)
+    assert kind == Done("nothing")
+    del calls[:]
+    outcomes, changes = runner.run([alike("e"), alike("a"), alike("f")])
+    assert [isinstance(outcome, Failed) for outcome in outcomes] == [False, True, False]
+    assert calls == [["e", "a", "f"], ["e"], ["a"], ["f"]]
+    assert changes.jobs == {"e", "f"}
+    assert kept(other) == ["a", "b", "c", "e", "f"]
 
 
 def test_a_locked_database_fails_all_and_then_recovers(
@@ -228,6 +260,20 @@ async def test_what_is_urgent_goes_first_and_the_rest_does_not_starve(
     third = ["background"] * IDLE_BACKGROUND_PLACES
     assert order[: len(first + second + third)] == first + second + third
     assert len(order) == 100 + URGENT_PLACES + 1
+
+
+async def test_in_a_rush_background_work_goes_in_small_turns(
+    writer: SqliteWriter, reports: list[BatchReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "RUSH_ENDS", 60.0)
+    monkeypatch.setattr(writer_module, "RUSH_GAP", 0.0)
+    gate, holding = await held(writer)
+    background = [writer.background(put(f"b{n}")) for n in range(6)]
+    urgent = [writer.urgent(put(f"u{n}")) for n in range(RUSH)]
+    gate.open()
+    await asyncio.gather(holding, *background, *urgent)
+
+    assert [report.members for report in reports] == [1, RUSH + 2, 2, 2]
 
 
 async def test_the_bell_rings_once_a_batch_with_everything_that_changed(

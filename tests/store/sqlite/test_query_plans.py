@@ -20,6 +20,8 @@ ALLOWED: dict[str, set[str]] = {
         "SCAN callbacks USING INDEX callbacks_waiting",
     },
     "deliveries.backlog": {"SCAN deliveries USING COVERING INDEX deliveries_pending"},
+    # What has just arrived.
+    "callbacks.receive": {"SCAN a"},
     # In the order of the index and ended by a LIMIT. What is sorted are the sizes of one page.
     "callbacks.waiting": {
         "SCAN callbacks USING INDEX callbacks_waiting",
