@@ -148,6 +148,9 @@ class GuardedConnection(HttpToolsProtocol):
                 self.transport.close()
         elif waited > UNREAD_SECONDS or self._is_quiet(now):
             self.transport.abort()
+        elif not self._in_head:
+            # Whoever waits for the rest of the body gets a chunk of nothing, and a look at the time.
+            self.cycle.message_event.set()
 
     def _is_quiet(self, now: float) -> bool:
         return self._heard_at is not None and now - self._heard_at > QUIET_SECONDS

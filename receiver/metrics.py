@@ -1,7 +1,7 @@
 """What the service counts and measures, as Prometheus reads it.
 
 A table: one line a metric, all named `receiver_…`, seconds and bytes as units. Parts count on the
-attributes themselves (`metrics.callbacks.labels("samsar", "accepted").inc()`); gauges that tell of
+attributes themselves (`metrics.polls.labels("samsar", "answered").inc()`); gauges that tell of
 what is stored are set from the store by the janitor, so they are right after a restart too.
 """
 
@@ -130,6 +130,7 @@ class Metrics:
         for phase in Phase:
             self.jobs.labels(phase).set(0)
         # Finding a labelled child costs more than counting on it.
+        self._callbacks: dict[tuple[str, str], Counter] = {}
         self._requests: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
@@ -145,6 +146,13 @@ class Metrics:
         counted, timed = self._requests[key]
         counted.inc()
         timed.observe(seconds)
+
+    def count_callback(self, provider: str, verdict: str) -> None:
+        """One callback answered."""
+        key = (provider, verdict)
+        if key not in self._callbacks:
+            self._callbacks[key] = self.callbacks.labels(*key)
+        self._callbacks[key].inc()
 
     def count_batch(self, batch: Batch) -> None:
         """A group of writes that the store has committed together."""

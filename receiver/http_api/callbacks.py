@@ -29,17 +29,17 @@ async def receive_callback(parts: Parts, scope: Scope, receive: Receive, send: S
             raise BadToken
         job_id = parts.tokens.verify(provider, token)
     except BadToken:
-        core.metrics.callbacks.labels("unknown", "unauthorized").inc()
+        core.metrics.count_callback("unknown", "unauthorized")
         raise Problem(401, "bad_token", "This is no callback address of ours.") from None
     try:
         body = await _read(parts, provider, job_id, scope, receive)
         receipt = await accept_callback(core, provider, job_id, body, scope["headers"])
     except NotFound:
-        core.metrics.callbacks.labels(provider, "gone").inc()
+        core.metrics.count_callback(provider, "gone")
         raise Problem(
             410, "job_gone", "The job is not kept any more.", members={"request_id": job_id}
         ) from None
-    core.metrics.callbacks.labels(provider, receipt).inc()
+    core.metrics.count_callback(provider, receipt)
     if receipt is Receipt.REJECTED:
         raise Problem(400, "invalid_json", "The body must be a JSON object.")
     if receipt is Receipt.CONFLICT:
@@ -59,5 +59,5 @@ async def _read(parts: Parts, provider: str, job_id: str, scope: Scope, receive:
         if not await parts.core.store.callbacks.exists(provider, job_id):
             raise NotFound from None
         await parts.core.store.jobs.poll_at_once(job_id, parts.core.clock.now())
-        parts.core.metrics.callbacks.labels(provider, problem.code).inc()
+        parts.core.metrics.count_callback(provider, problem.code)
         raise
