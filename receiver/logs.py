@@ -5,6 +5,7 @@ on every line of that context. The standard library's loggers (uvicorn, httpx) t
 out. Redaction is the last step before rendering, so that it sees tracebacks and foreign lines too.
 """
 
+import asyncio
 import json
 import logging
 import math
@@ -125,7 +126,8 @@ def access(method: str, path: str, status: int, seconds: float, request_id: str)
     """Write the access log's line of one request; `path` is redacted by the caller.
 
     The one line that is written for every request, and so the one that does not go through all of
-    structlog: as JSON it looks as if it had, at a tenth of the cost.
+    structlog: as JSON it looks as if it had, at a tenth of the cost. Those of one turn of the event
+    loop are written together, at its end.
     """
     if _access is not None:
         _access.write(method, path, status, seconds, request_id)
@@ -138,6 +140,7 @@ def access(method: str, path: str, status: int, seconds: float, request_id: str)
 class _AccessLog:
     def __init__(self, stream: TextIO) -> None:
         self._write = stream.write
+        self._lines: list[str] = []
         self._second = 0
         self._prefix = ""
 
@@ -146,12 +149,18 @@ class _AccessLog:
         if second != self._second:
             self._second = second
             self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        self._write(
+        if not self._lines:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._lines.append(
             f'{{"event": "request", "level": "info", "method": {json.dumps(method)},'
             f' "path": {json.dumps(path)}, "status": {status}, "ms": {seconds * 1_000:.1f},'
             f' "request_id": {json.dumps(request_id)},'
             f' "timestamp": "{self._prefix}.{rest // 1_000:06d}Z"}}\n'
         )
+
+    def _flush(self) -> None:
+        lines, self._lines = self._lines, []
+        self._write("".join(lines))
 
 
 class _Handler(logging.StreamHandler[TextIO]):

@@ -12,13 +12,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
-from receiver.http_api.body import read_body
 from receiver.http_server import ASGIApp, listen, serving
-from receiver.webhooks.tokens import CallbackTokens
-
-SECRET = "benchmark-secret-of-at-least-32-characters"
 
 
 async def _noop(request: Request) -> Response:
@@ -28,18 +23,6 @@ async def _noop(request: Request) -> Response:
 async def _noop_with_body(request: Request) -> Response:
     await request.body()
     return JSONResponse({"status": "accepted"})
-
-
-class _VerifiesOnly:
-    """The callback route without its write: reads the body and verifies the token."""
-
-    def __init__(self) -> None:
-        self._tokens = CallbackTokens([SECRET])
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._tokens.verify(scope["path_params"]["provider"], scope["path_params"]["token"])
-        await read_body(scope, receive, 1_048_576)
-        await JSONResponse({"status": "accepted"})(scope, receive, send)
 
 
 def _sse_starlette() -> Starlette:
@@ -79,15 +62,13 @@ def _sse_starlette() -> Starlette:
 def _app(name: str) -> ASGIApp:
     if name == "sse-starlette":
         return _sse_starlette()
-    if name == "noop":
-        return Starlette(
-            routes=[
-                Route("/webhooks/{provider}/{token}", _noop_with_body, methods=["POST"]),
-                Route("/noop", _noop),
-                Route("/noop", _noop_with_body, methods=["POST"]),
-            ]
-        )
-    return Starlette(routes=[Route("/webhooks/{provider}/{token}", _VerifiesOnly())])
+    return Starlette(
+        routes=[
+            Route("/webhooks/{provider}/{token}", _noop_with_body, methods=["POST"]),
+            Route("/noop", _noop),
+            Route("/noop", _noop_with_body, methods=["POST"]),
+        ]
+    )
 
 
 async def _main(name: str, port: int) -> None:

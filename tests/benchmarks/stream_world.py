@@ -20,8 +20,7 @@ from store.ids import Ids
 from store.open import open_store
 from store.records import ApiKey, Cursor, Status
 from tests.benchmarks.load import request
-from tests.benchmarks.peers import SECRET
-from tests.benchmarks.world import NOW, Server, accepted_job, free_port
+from tests.benchmarks.world import NOW, SECRET, Server, accepted_job, free_port
 from tests.nginx import nginx
 
 NCHAN_MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")

@@ -23,8 +23,8 @@ from store.ids import Ids, time_of
 from store.open import open_store
 from store.records import ApiKey, Due, Job, Lane, NewJob, Phase, Status, User
 from tests.benchmarks.load import request
-from tests.benchmarks.peers import SECRET
 
+SECRET = "benchmark-secret-of-at-least-32-characters"
 KEY = "rk_" + "b" * 43
 NOW = 1_790_000_000_000
 
@@ -54,8 +54,9 @@ def peer(name: str) -> Iterator[Server]:
 
 
 @contextmanager
-def service(database: Path, **settings: str) -> Iterator[Server]:
-    """`receiver serve`, whose provider is nowhere and is not asked within a benchmark."""
+def service(database: Path, *, module: str = "receiver", **settings: str) -> Iterator[Server]:
+    """`receiver serve`, whose provider is nowhere and is not asked within a benchmark. `module` is
+    what Python runs in its place."""
     port = free_port()
     environment = {
         "RECEIVER_DATABASE_URL": f"sqlite:///{database}",
@@ -67,7 +68,7 @@ def service(database: Path, **settings: str) -> Iterator[Server]:
         "RECEIVER_LOG_FORMAT": "json",
         **{f"RECEIVER_{name}": value for name, value in settings.items()},
     }
-    with _process([sys.executable, "-m", "receiver", "serve"], environment) as process:
+    with _process([sys.executable, "-m", module, "serve"], environment) as process:
         _wait_for(port, process)
         yield Server(port, process)
 

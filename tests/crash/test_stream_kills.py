@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.benchmarks.peers import SECRET
 from tests.benchmarks.stream_world import Callbacks, fill
+from tests.benchmarks.world import SECRET
 from tests.crash.followers import Follower, following
 from tests.crash.processes import Service, caller
 from tests.crash.world import eventually
