@@ -12,6 +12,9 @@ Entropy = Callable[[int], bytes]
 """So many random bytes; `os.urandom` outside of tests and the simulation."""
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+_AS_PYTHON_COUNTS = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
+_ALLOWED = frozenset(_ALPHABET)
 _LENGTH = 26
 _RANDOM_BITS = 80
 
@@ -35,9 +38,9 @@ class Ids:
 def time_of(id_: str) -> Millis:
     """The millisecond in an id's first ten characters. Raises ValueError where it is no such id."""
     digits = id_.rpartition("_")[2]
-    if len(digits) != _LENGTH:
+    if len(digits) != _LENGTH or not _ALLOWED.issuperset(digits):
         raise ValueError(f"{id_!r} is no id")
-    return int("".join(f"{_ALPHABET.index(digit):05b}" for digit in digits[:10]), 2)
+    return int(digits[:10].translate(_AS_PYTHON_COUNTS), 32)
 
 
 def first_id(prefix: str, at: Millis) -> str:
@@ -46,4 +49,4 @@ def first_id(prefix: str, at: Millis) -> str:
 
 
 def _encode(number: int) -> str:
-    return "".join(_ALPHABET[number >> shift & 31] for shift in range(5 * (_LENGTH - 1), -1, -5))
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])

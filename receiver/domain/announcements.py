@@ -50,7 +50,7 @@ def timestamp(at: Millis | None) -> str | None:
     if at is None:
         return None
     seconds, millis = divmod(at, 1_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{millis:03d}Z"
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{millis:03d}Z"
 
 
 def number(progress: float | None) -> float | int | None:

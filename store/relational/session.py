@@ -1,5 +1,6 @@
 """What a SQL backend gives to the code that all share: a transaction, and one-statement reads."""
 
+import asyncio
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
@@ -91,6 +92,17 @@ class Failed:
 
 
 Outcome: TypeAlias = Done[T] | Failed
+
+
+def tell(caller: asyncio.Future[T], outcome: Outcome[T]) -> None:
+    """Give a waiting caller its outcome; one that was cancelled waits no more."""
+    if caller.done():
+        return
+    match outcome:
+        case Done(value):
+            caller.set_result(value)
+        case Failed(error):
+            caller.set_exception(error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,9 +33,15 @@ class Statements:
         SQL, as a replacement of `re.sub`. Raises ValueError where a name is there twice."""
         self.own = own
         self._parameter = parameter
+        self._loaded: dict[str, Mapping[str, str]] = {}
 
     def load(self, subject: str) -> Mapping[str, str]:
         """The statements about one subject."""
+        if subject not in self._loaded:
+            self._loaded[subject] = self._load(subject)
+        return self._loaded[subject]
+
+    def _load(self, subject: str) -> Mapping[str, str]:
         shared, own = (
             named_sql.load(file) if file.exists() else {}
             for file in (SHARED / f"{subject}.sql", self.own / f"{subject}.sql")

@@ -15,7 +15,7 @@ from typing import Generic, Protocol, TypeAlias, TypeVar, cast
 
 from store.contract import Changes
 from store.errors import StoreBusy, StoreLocked, StoreUnavailable
-from store.relational.session import Done, Failed, Outcome, Session, Work
+from store.relational.session import Failed, Outcome, Session, Work, tell
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -222,13 +222,7 @@ class ThreadedWriter(Generic[S]):
             self.on_change(changes)
         finally:
             for member, outcome in zip(batch, outcomes, strict=True):
-                if member.caller.done():  # it was cancelled
-                    continue
-                match outcome:
-                    case Done(value):
-                        member.caller.set_result(value)
-                    case Failed(error):
-                        member.caller.set_exception(error)
+                tell(member.caller, outcome)
 
 
 def _take(queue: deque[T], places: int) -> list[T]:

@@ -1,29 +1,61 @@
 """Readers: aiosqlite connections that see the last commit and never write.
 
-A read is one statement, and so one snapshot, run and finished in one hop to a connection's thread:
-no read transaction stays open while its caller awaits, or the write-ahead log could not be emptied.
+A read is one statement, and so one snapshot, run and finished within one hop to a connection's
+thread: no read transaction stays open while its caller awaits, or the write-ahead log could not be
+emptied. The reads of one turn of the event loop share a hop, which costs more than most of them.
 """
 
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self, TypeAlias
 
 import aiosqlite
 
-from store.relational.session import Parameters, Row
+from store.relational.session import Done, Failed, Outcome, Parameters, Row, tell
 from store.sqlite.connection import BUSY_TIMEOUT, connect_reader
 from store.sqlite.failures import translated
 
 CONNECTIONS = 2
 
+Rows: TypeAlias = list[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    sql: str
+    parameters: Parameters
+    caller: asyncio.Future[Rows]
+
+
+class _Connection(aiosqlite.Connection):
+    async def fetch_all(self, reads: Sequence[_Read]) -> list[Outcome[Rows]]:
+        # What aiosqlite's own methods are made of; it has none for several statements.
+        execute: Callable[..., Awaitable[Any]] = self._execute
+        outcomes: list[Outcome[Rows]] = await execute(self._fetch_all, reads)
+        return outcomes
+
+    def _fetch_all(self, reads: Sequence[_Read]) -> list[Outcome[Rows]]:
+        return [self._fetch(read) for read in reads]
+
+    def _fetch(self, read: _Read) -> Outcome[Rows]:
+        try:
+            return Done(self._conn.execute(read.sql, read.parameters).fetchall())
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is its caller's
+            return Failed(error)
+
 
 class AiosqliteReaders:
     """The readers of a running service."""
 
-    def __init__(self, connections: list[aiosqlite.Connection], closing: AsyncExitStack) -> None:
+    def __init__(self, connections: Iterable[_Connection], closing: AsyncExitStack) -> None:
         self._connections = cycle(connections)
         self._closing = closing
+        self._waiting: list[_Read] = []
+        self._reading: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def open(cls, path: Path, busy_timeout: int = BUSY_TIMEOUT) -> Self:
@@ -31,19 +63,36 @@ class AiosqliteReaders:
         async with AsyncExitStack() as stack:
             with translated():
                 connections = [
-                    await stack.enter_async_context(
-                        aiosqlite.Connection(
-                            lambda: connect_reader(path, busy_timeout), iter_chunk_size=64
-                        )
-                    )
+                    _Connection(lambda: connect_reader(path, busy_timeout), iter_chunk_size=64)
                     for _ in range(CONNECTIONS)
                 ]
+                for connection in connections:
+                    _ = await stack.enter_async_context(connection)
             return cls(connections, stack.pop_all())
 
-    async def fetch(self, sql: str, parameters: Parameters) -> list[Row]:
+    async def fetch(self, sql: str, parameters: Parameters) -> Rows:
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(self._begin)
+        read = _Read(sql, parameters, loop.create_future())
+        self._waiting.append(read)
         with translated():
-            rows = await next(self._connections).execute_fetchall(sql, cast(Any, parameters))
-        return cast(list[Row], rows)
+            return await read.caller
 
     async def close(self) -> None:
+        await asyncio.gather(*self._reading)
         await self._closing.aclose()
+
+    def _begin(self) -> None:
+        reads, self._waiting = self._waiting, []
+        task = asyncio.create_task(self._read(next(self._connections), reads))
+        self._reading.add(task)
+        task.add_done_callback(self._reading.discard)
+
+    async def _read(self, connection: _Connection, reads: Sequence[_Read]) -> None:
+        try:
+            outcomes = await connection.fetch_all(reads)
+        except Exception as closed:  # noqa: BLE001 - whatever it is, every caller has to be told
+            outcomes = [Failed(closed) for _ in reads]
+        for read, outcome in zip(reads, outcomes, strict=True):
+            tell(read.caller, outcome)

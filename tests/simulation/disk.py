@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 from store.contract import Changes
 from store.errors import StoreBusy, StoreUnavailable
-from store.relational.session import Done, Failed, Outcome, Parameters, Row
+from store.relational.session import Outcome, Parameters, Row, tell
 from store.sqlite.batches import BatchRunner, Work
 from store.sqlite.connection import uri
 from store.sqlite.failures import translated
@@ -115,13 +115,7 @@ class InlineWriter:
         changes.jobs, changes.due = _Sorted(changes.jobs), _Sorted(changes.due)
         self.on_change(changes)
         for (_, caller), outcome in zip(batch, outcomes, strict=True):
-            if caller.done():
-                continue
-            match outcome:
-                case Done(value):
-                    caller.set_result(value)
-                case Failed(error):
-                    caller.set_exception(error)
+            tell(caller, outcome)
 
     async def close(self) -> None:
         self._closed = True
