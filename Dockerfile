@@ -18,11 +18,13 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
 WORKDIR /src
 # Without pip, which nothing needs once it runs: a third of the environment.
 RUN python -m venv --without-pip /opt/venv
-# `--build-arg POSTGRES=yes` takes the driver for postgresql:// in.
+# `--build-arg POSTGRES=yes` takes the driver for postgresql:// in, `--build-arg OTEL=yes` what
+# exports traces.
 ARG POSTGRES=
-COPY requirements.lock requirements.postgres.lock ./
+ARG OTEL=
+COPY requirements.lock requirements.postgres.lock requirements.otel.lock ./
 RUN pip install --require-hashes --no-deps \
-    -r requirements.lock ${POSTGRES:+-r requirements.postgres.lock}
+    -r requirements.lock ${POSTGRES:+-r requirements.postgres.lock} ${OTEL:+-r requirements.otel.lock}
 COPY LICENSE README.md pyproject.toml ./
 COPY receiver receiver
 COPY store store

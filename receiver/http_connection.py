@@ -149,7 +149,7 @@ class GuardedConnection(HttpToolsProtocol):
         elif waited > UNREAD_SECONDS or self._is_quiet(now):
             self.transport.abort()
         elif not self._in_head:
-            # Whoever waits for the rest of the body gets a chunk of nothing, and a look at the time.
+            # Whoever waits for the rest of the body gets nothing of it, and a look at the time.
             self.cycle.message_event.set()
 
     def _is_quiet(self, now: float) -> bool:

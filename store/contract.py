@@ -91,7 +91,8 @@ class Jobs(Protocol):
     async def create(
         self, new: NewJob, idempotency: IdempotencyKey | None = None, answer: Answer | None = None
     ) -> Job | Replay:
-        """Write the job, its input, its first event and its submission intent in one transaction.
+        """Write the job, its input, its first event, its submission intent and its trace context in
+        one transaction.
 
         With an idempotency key, the key is written in the same transaction, with `answer` where the
         first answer is known already (the key is not held then). A key that is there leads to
@@ -141,6 +142,10 @@ class Jobs(Protocol):
 
     async def input_of(self, job_id: str) -> Mapping[str, object]:
         """The job's `input`, as it goes upstream. Raises `NotFound`."""
+        ...
+
+    async def trace_context_of(self, job_id: str) -> str | None:
+        """The trace context that the job was created with; None also where it is not kept."""
         ...
 
     async def history_of(self, job_id: str) -> list[HistoryLine]:

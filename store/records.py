@@ -213,6 +213,8 @@ class NewJob:
     input: Mapping[str, Any]
     event: bytes
     """The first event's data."""
+    trace_context: str | None = None
+    """The trace that it was submitted in, as `receiver.tracing` writes it."""
 
 
 class Verdict(StrEnum):

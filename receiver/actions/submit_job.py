@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from receiver import tracing
 from receiver.actions.core import Core
 from receiver.domain.announcements import event_data
 from store.ids import time_of
@@ -70,5 +71,7 @@ async def submit_job(
         KeyReused, KeyHeld: see `store.contract.Jobs.create`.
         StoreUnavailable: nothing was written.
     """
-    new = NewJob(job, submission.input, event_data(job))
-    return await core.store.jobs.create(new, idempotency, answer)
+    new = NewJob(job, submission.input, event_data(job), tracing.context())
+    made = await core.store.jobs.create(new, idempotency, answer)
+    tracing.tell("receiver.job.id", made.id if isinstance(made, Job) else made.job_id)
+    return made

@@ -1,12 +1,13 @@
 """`serve` and `sandbox`: what runs until it is told to stop."""
 
+import os
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import structlog
 import typer
 
-from receiver import logs
+from receiver import logs, tracing
 from receiver.cli.exits import naming_the_port
 from receiver.cli.loop import run
 from receiver.clock import SystemClock
@@ -47,7 +48,7 @@ def serve(host: Host = None, port: Port = None) -> None:
     def on_start(_service: "Service", address: str) -> None:
         log.info("serving", url=address, provider=settings.provider)
 
-    with naming_the_port(settings.host, settings.port):
+    with tracing.exporting(os.environ), naming_the_port(settings.host, settings.port):
         run(app.serve(settings, on_start))
     log.info("stopped")
 

@@ -19,6 +19,7 @@ from receiver.http_api.parts import (
     for_key_cheaply,
 )
 from receiver.http_api.row import Row
+from receiver.http_api.traced import traced
 
 _NONE, _KEY, _TOKEN, _STREAM = (
     Credential.NONE,
@@ -35,18 +36,18 @@ API: tuple[Row, ...] = (
         "POST",
         "/v1/video/create_movie",
         _KEY,
-        for_key(provider_api.submit("create_movie")),
+        for_key(traced(provider_api.submit("create_movie"))),
         told.CREATE_MOVIE,
     ),
     Row(
         "POST",
         "/v1/video/create_narrative",
         _KEY,
-        for_key(provider_api.submit("create_narrative")),
+        for_key(traced(provider_api.submit("create_narrative"))),
         told.CREATE_NARRATIVE,
     ),
     Row("GET", "/v1/video/status", _KEY, for_key_cheaply(provider_api.status), told.STATUS),
-    Row("POST", "/v1/jobs", _KEY, for_key(jobs.create), told.CREATE_JOB),
+    Row("POST", "/v1/jobs", _KEY, for_key(traced(jobs.create)), told.CREATE_JOB),
     Row("GET", "/v1/jobs", _KEY, for_key(jobs.list_jobs), told.LIST_JOBS),
     Row("GET", "/v1/jobs/{job_id}", _KEY, for_key_cheaply(jobs.show), told.SHOW_JOB),
     Row("GET", "/v1/jobs/{job_id}/history", _KEY, for_key(jobs.history), told.JOB_HISTORY),

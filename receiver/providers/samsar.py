@@ -15,6 +15,7 @@ from typing import Any
 import httpcore
 import httpx
 
+from receiver import tracing
 from receiver.clock import Clock
 from receiver.domain.observations import (
     Report,
@@ -148,7 +149,7 @@ class Samsar:
                     path,
                     # Escaped, so that no text can fail to encode.
                     content=json.dumps(body, allow_nan=False, separators=(",", ":")),
-                    headers={"Content-Type": "application/json"},
+                    headers={"Content-Type": "application/json", **_trace()},
                     extensions={"trace": wire},
                 )
                 token = callback_url.rpartition("/")[2]
@@ -185,6 +186,7 @@ class Samsar:
                     "GET",
                     self._paths.status,
                     params={"request_id": provider_request_id},
+                    headers=_trace(),
                     extensions={"trace": _Wire()},
                 )
                 answer = await _call(client, request, self._status_timeout, self._api_key)
@@ -205,6 +207,12 @@ class Samsar:
 
     async def close(self) -> None:
         """Nothing is kept open between calls."""
+
+
+def _trace() -> dict[str, str]:
+    """The header by which the provider's own trace could join ours. It holds two random numbers;
+    `tracestate`, which says more, is between the user and those who trace for them."""
+    return {name: value for name, value in tracing.carried().items() if name == "traceparent"}
 
 
 class _Wire:

@@ -5,9 +5,11 @@ from collections.abc import Iterable
 
 import structlog
 
+from receiver import tracing
 from receiver.actions.accept_callback import read_object
 from receiver.actions.core import Core
 from receiver.actions.observe_job import observe_job
+from receiver.actions.trace_of import trace_of
 from receiver.domain.observations import CallbackSaid
 from receiver.streams.hub import Hub, Queue
 from store.errors import NotFound, StoreUnavailable
@@ -65,7 +67,12 @@ class Inbox:
                 return  # in order: the job's later ones wait until this one is through
 
     async def _apply(self, callback: Callback) -> None:
-        provider = self._core.providers[callback.provider]
-        report = provider.read(read_object(callback.body) or {})
-        said = CallbackSaid(callback.id, callback.received_at, report)
-        await observe_job(self._core, callback.job_id, said)
+        trace = await trace_of(self._core, callback.job_id)
+        # From its arrival: the route itself is too hot to have a span of its own.
+        began = callback.received_at
+        with tracing.step("process callback", "consumer", trace, callback.job_id, began):
+            provider = self._core.providers[callback.provider]
+            report = provider.read(read_object(callback.body) or {})
+            said = CallbackSaid(callback.id, callback.received_at, report)
+            job, _ = await observe_job(self._core, callback.job_id, said)
+            tracing.tell("receiver.job.status", job.status)

@@ -9,8 +9,10 @@ import asyncio
 
 import structlog
 
+from receiver import tracing
 from receiver.actions.core import Core
 from receiver.actions.observe_job import observe_job
+from receiver.actions.trace_of import trace_of
 from receiver.domain.breaker import Breaker
 from receiver.domain.observations import Polled, StatusAnswer, StatusUnavailable
 from receiver.domain.pace import Pace
@@ -106,12 +108,15 @@ class Poller:
         provider = self._core.providers.get(job.provider)
         if provider is None:
             return StatusUnavailable(f"no provider {job.provider} runs here")
+        trace = await trace_of(self._core, job.id)
         breaker = self._breakers[job.provider]
         monotonic = self._core.clock.monotonic
         if not breaker.allows(monotonic()):
             return self._count(job, StatusUnavailable("the breaker is open"), "breaker_open")
         try:
-            answer = await provider.status(provider_request_id)
+            with tracing.step("poll job", "client", trace, job.id):
+                answer = await provider.status(provider_request_id)
+                _tell(job, answer)
         except BaseException:
             breaker.abandoned()
             raise
@@ -129,3 +134,12 @@ class Poller:
     def _count(self, job: Job, answer: StatusAnswer, outcome: str) -> StatusAnswer:
         self._core.metrics.polls.labels(job.provider, outcome).inc()
         return answer
+
+
+def _tell(job: Job, answer: StatusAnswer) -> None:
+    """Tell the span of a status call what came of it."""
+    outcome = type(answer).__name__
+    tracing.tell("receiver.provider", job.provider)
+    tracing.tell("receiver.outcome", outcome)
+    if isinstance(answer, StatusUnavailable):
+        tracing.failed(outcome)

@@ -5,7 +5,9 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence, Set
 from typing import Any
 
+from receiver import tracing
 from receiver.actions.core import Core
+from receiver.actions.trace_of import trace_of
 from receiver.domain.relay import HostGate, after_attempt
 from receiver.streams.hub import Hub, Queue
 from receiver.webhooks.delivery import Attempt as Made
@@ -180,11 +182,15 @@ class Relay:
 
     async def _send(self, delivery: Delivery, began: Millis, begin_by: Millis) -> Made | None:
         user = await self._core.store.keys.user(delivery.user_id)
+        trace = await trace_of(self._core, delivery.job_id)
         if user is None or self._core.clock.now() > begin_by:
             return None
         headers = sign(_secrets(user, began), delivery.id, began, delivery.body)
         headers |= {"content-type": "application/json", "user-agent": "receiver"}
-        made = await self._courier.deliver(delivery.url, headers, delivery.body, self._timeout)
+        with tracing.step("relay webhook", "client", trace, delivery.job_id):
+            headers |= tracing.carried()
+            made = await self._courier.deliver(delivery.url, headers, delivery.body, self._timeout)
+            _tell(delivery, made)
         self._judge_host(delivery.host, self._core.clock.now(), made)
         return made
 
@@ -226,6 +232,17 @@ class Relay:
             self._gates.setdefault(host, HostGate()).failed(now)
         else:
             self._gates.pop(host, None)
+
+
+def _tell(delivery: Delivery, made: Made) -> None:
+    """Tell the span of an attempt what came of it."""
+    tracing.tell("receiver.delivery.id", delivery.id)
+    if made.status_code is not None:
+        tracing.tell("http.response.status_code", made.status_code)
+        if not 200 <= made.status_code < 300:
+            tracing.failed(str(made.status_code))
+    elif made.error is not None:
+        tracing.failed(made.error.partition(":")[0])  # the word: what follows may name an address
 
 
 def _secrets(user: User, now: Millis) -> list[str]:

@@ -10,15 +10,19 @@ from typing import Protocol
 
 import structlog
 
+from receiver import tracing
 from receiver.actions.core import Core
 from receiver.actions.observe_job import observe_job
+from receiver.actions.trace_of import trace_of
 from receiver.domain.observations import (
     SubmissionBegins,
     SubmissionHeld,
     SubmissionInterrupted,
+    SubmitAccepted,
     SubmitAmbiguous,
     SubmitAnswer,
     SubmitNotSent,
+    SubmitRefused,
 )
 from receiver.streams.hub import Hub
 from receiver.workers.worker import Flight
@@ -98,6 +102,7 @@ class Submitter:
 
     async def _submit(self, job: Job) -> None:
         try:
+            trace = await trace_of(self._core, job.id)
             begun = await self._begin(job)
         except asyncio.CancelledError:
             await self._tell_once(job, SubmitNotSent("the service stopped before it was sent"))
@@ -105,7 +110,7 @@ class Submitter:
         if not begun:
             return
         try:
-            answer = await self._answer(job)
+            answer = await self._answer(job, trace)
         except asyncio.CancelledError:
             await self._tell_once(job, SubmissionInterrupted("the service stopped meanwhile"))
             raise
@@ -132,7 +137,7 @@ class Submitter:
         job, move = await observe_job(self._core, job.id, SubmissionBegins(now + self._lease))
         return move is not None and job.phase is Phase.SUBMITTING
 
-    async def _answer(self, job: Job) -> SubmitAnswer:
+    async def _answer(self, job: Job, trace: str | None) -> SubmitAnswer:
         provider = self._core.providers.get(job.provider)
         if provider is None:
             return SubmitNotSent(f"no provider {job.provider} runs here")
@@ -140,12 +145,16 @@ class Submitter:
             body_input = await self._core.store.jobs.input_of(job.id)
         except StoreUnavailable as error:
             return SubmitNotSent(f"the job could not be read: {error}")
-        try:
-            return await provider.submit(job.kind, body_input, self._callback_address(job))
-        except Exception as error:
-            # A provider answers and does not raise; whatever this is, bytes may have left.
-            log.error("a provider failed", job=job.id, exc_info=error)
-            return SubmitAmbiguous(f"the adapter failed: {type(error).__name__}")
+        with tracing.step("submit job", "client", trace, job.id):
+            tracing.tell("receiver.provider", job.provider)
+            try:
+                answer = await provider.submit(job.kind, body_input, self._callback_address(job))
+            except Exception as error:
+                # A provider answers and does not raise; whatever this is, bytes may have left.
+                log.error("a provider failed", job=job.id, exc_info=error)
+                answer = SubmitAmbiguous(f"the adapter failed: {type(error).__name__}")
+            _tell(answer)
+            return answer
 
     async def _tell_once(self, job: Job, answer: SubmitAnswer | SubmissionInterrupted) -> None:
         """At shutdown nobody waits for the store: what is not written, the next start recovers."""
@@ -166,3 +175,13 @@ class Submitter:
             except StoreUnavailable as error:
                 log.warning("a submission's answer waits for the store", why=str(error))
                 await self._core.clock.sleep(STORE_RETRY_SECONDS)
+
+
+def _tell(answer: SubmitAnswer) -> None:
+    """Tell the span of a submission what came of it."""
+    outcome = type(answer).__name__
+    tracing.tell("receiver.outcome", outcome)
+    if isinstance(answer, SubmitRefused):
+        tracing.tell("http.response.status_code", answer.status_code)
+    if not isinstance(answer, SubmitAccepted):
+        tracing.failed(outcome)

@@ -79,7 +79,8 @@ class SqlJobs:
         job = new.job
         fixed = dict(zip(FIXED_COLUMNS, fixed_values(job), strict=True))
         mutable = dict(zip(MUTABLE_COLUMNS, mutable_values(job), strict=True))
-        db.execute(self._sql["create-job"], fixed | mutable)
+        traced = {"trace_context": new.trace_context}
+        db.execute(self._sql["create-job"], fixed | mutable | traced)
         db.execute(self._sql["create-input"], {"job_id": job.id, "input": to_json(new.input)})
         owner = {"user_id": job.user_id, "job_id": job.id}
         for name, value in (job.metadata or {}).items():
@@ -144,6 +145,10 @@ class SqlJobs:
 
     async def input_of(self, job_id: str) -> Mapping[str, object]:
         return await history.input_of(self._backend, job_id)
+
+    async def trace_context_of(self, job_id: str) -> str | None:
+        rows = await self._readers.fetch(self._sql["read-trace-context"], {"job_id": job_id})
+        return rows[0][0] if rows else None
 
     async def history_of(self, job_id: str) -> list[HistoryLine]:
         return await history.history_of(self._backend, job_id)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -50,10 +50,13 @@ class Place:
 
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
+    others: dict[str, str] = field(default_factory=dict)
+    """Variables that are none of ours."""
 
     def environment(self) -> dict[str, str]:
         ours = {f"RECEIVER_{name}": value for name, value in self.settings.items()}
-        return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8", **ours}
+        path = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"}
+        return path | self.others | ours
 
     def run(self, *words: str, given: str = "") -> Done:
         """Give one command, and wait for its end.
@@ -102,7 +105,7 @@ class Place:
 
     def with_settings(self, **settings: str) -> Self:
         """The same folder, with other settings on top."""
-        return type(self)(self.folder, self.settings | settings)
+        return replace(self, settings=self.settings | settings)
 
     @contextmanager
     def serving(self, command: str = "serve") -> Iterator["Served"]:

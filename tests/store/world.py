@@ -29,6 +29,13 @@ from store.records import (
 NOW: Millis = 1_767_323_045_678
 SECOND: Millis = 1_000
 HOOK = "https://hooks.example/in"
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 vendor=value"
+
+JOB_AS_BEFORE_TRACES = f"""
+    INSERT INTO jobs (id, user_id, provider, kind, status, phase, seq, created_at, updated_at)
+    VALUES (:id, 1, 'samsar', 'create_movie', 'PENDING', 'queued', 1, {NOW}, {NOW})
+"""
+"""A job of user 1 as the first schema's release writes it."""
 
 
 def event_data(job: Job) -> bytes:

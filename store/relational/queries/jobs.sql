@@ -1,16 +1,17 @@
 -- name: create-job
--- The row of a new job: what it keeps, then what may change.
+-- The row of a new job: what it keeps, then what may change, then its trace.
 INSERT INTO jobs (
     id, user_id, provider, kind, created_at, metadata, webhook_url, webhook_events, webhook_off,
     status, phase, seq, updated_at, progress, provider_status, evidence, message, result,
     error_code, error_message, error_billed, provider_request_id, id_from_answer, done_at,
-    accepted_at, unconfirmed_at, result_at, attempts, maybe_sent, refused_with, tracking
+    accepted_at, unconfirmed_at, result_at, attempts, maybe_sent, refused_with, tracking,
+    trace_context
 ) VALUES (
     :id, :user_id, :provider, :kind, :created_at, :metadata, :webhook_url, :webhook_events,
     :webhook_off, :status, :phase, :seq, :updated_at, :progress, :provider_status, :evidence,
     :message, :result, :error_code, :error_message, :error_billed, :provider_request_id,
     :id_from_answer, :done_at, :accepted_at, :unconfirmed_at, :result_at, :attempts, :maybe_sent,
-    :refused_with, :tracking
+    :refused_with, :tracking, :trace_context
 );
 
 -- name: create-input
@@ -45,6 +46,10 @@ SELECT id FROM jobs
 -- name: read-input
 -- What a job was asked for.
 SELECT input FROM job_inputs WHERE job_id = :job_id;
+
+-- name: read-trace-context
+-- The trace that a job was submitted in.
+SELECT trace_context FROM jobs WHERE id = :job_id;
 
 -- name: change-job
 -- What changed of a job, and nothing else: each of status, phase, end and the provider's id stands in

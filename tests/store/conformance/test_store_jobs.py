@@ -27,6 +27,7 @@ from tests.store.world import (
     HOOK,
     NOW,
     SECOND,
+    TRACE,
     World,
     accepted,
     attempt,
@@ -35,6 +36,7 @@ from tests.store.world import (
     event_data,
     failed,
     message,
+    new,
     quietly,
     rendering,
 )
@@ -51,6 +53,16 @@ EVERYTHING = Tracking(
     failing_since=NOW,
     link_missing=True,
 )
+
+
+async def test_the_trace_of_a_job_is_kept_with_it(world: World) -> None:
+    job, untraced = world.job(), await world.create()
+    await world.store.jobs.create(replace(new(job), trace_context=TRACE))
+    await world.advance(job, rendering(), completed())
+
+    assert await world.store.jobs.trace_context_of(job.id) == TRACE
+    assert await world.store.jobs.trace_context_of(untraced.id) is None
+    assert await world.store.jobs.trace_context_of("job_unknown") is None
 
 
 async def test_a_created_job_is_there_with_its_input_event_and_intent(world: World) -> None:

@@ -1,5 +1,6 @@
 """Everything that SQLite keeps, found again in PostgreSQL."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.store.world import (
     HOOK,
     NOW,
     SECOND,
+    TRACE,
     World,
     accepted,
     attempt,
@@ -37,7 +39,7 @@ async def lived_in(path: Path) -> tuple[World, list[Job]]:
     world = await World.begin(store)
     job = world.job(metadata={"order": "7", "note": "a\0b ü"})
     key = IdempotencyKey("/v1/jobs", "once", "same", NOW + SECOND, NOW + 60 * SECOND)
-    await store.jobs.create(new(job), key)
+    await store.jobs.create(replace(new(job), trace_context=TRACE), key)
     hooked = await world.create(webhook_url=HOOK, webhook_events=("IN_PROGRESS", "COMPLETED"))
     await world.advance(hooked, rendering(relay=True), completed(relay=True))
     for number, delivery in enumerate(await world.lease()):
@@ -65,6 +67,7 @@ async def test_everything_is_there_and_goes_on(tmp_path: Path, target: str) -> N
     assert tuple(copied) == TABLES
     assert copied["jobs"] == len(jobs) == 3
     store = await opened(target)
+    assert await store.jobs.trace_context_of(jobs[0].id) == TRACE
     for job in jobs:
         found = await store.jobs.find(job.id)
         assert found is not None

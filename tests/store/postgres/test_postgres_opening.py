@@ -19,8 +19,8 @@ from store.postgres import connection
 from store.postgres.address import parse
 from store.postgres.connection import MIGRATIONS, connect, prepare
 from tests.postgres_server import PostgresServer
-from tests.store.postgres.conftest import eventually
-from tests.store.world import World
+from tests.store.postgres.conftest import eventually, opened
+from tests.store.world import JOB_AS_BEFORE_TRACES, World, rendering
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,8 @@ async def test_a_migration_that_fails_leaves_nothing(
     from store.migrate import Migration
 
     url = postgres_server.new_schema_url()
-    broken = [*MIGRATIONS, Migration(2, "broken", "CREATE TABLE more (n int); SELECT 1/0;")]
+    number = len(MIGRATIONS) + 1
+    broken = [*MIGRATIONS, Migration(number, "broken", "CREATE TABLE more (n int); SELECT 1/0;")]
     monkeypatch.setattr(connection, "MIGRATIONS", broken)
 
     with pytest.raises(psycopg.errors.DivisionByZero):
@@ -142,6 +143,29 @@ async def test_a_migration_that_fails_leaves_nothing(
     with connect(parse(url)) as session:
         row = session.execute("SELECT to_regclass('meta'), to_regclass('more')").fetchone()
     assert row == (None, None)
+
+
+async def test_jobs_from_before_traces_go_on_and_so_does_the_release_that_made_them(
+    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgres_server.new_schema_url()
+    with monkeypatch.context() as before:
+        before.setattr(connection, "MIGRATIONS", MIGRATIONS[:1])
+        prepare(parse(url))
+    insert = JOB_AS_BEFORE_TRACES.replace(":id", "%(id)s").encode()
+    with connect(parse(url)) as session:
+        session.execute("INSERT INTO users (id, name, secret, event_nonce, origin_nonce)"
+                        " OVERRIDING SYSTEM VALUE VALUES (1, 'ann', 's', 'n', 'n')")  # fmt: skip
+        session.execute(insert, {"id": "job_1"})
+
+        store = await opened(url)
+        session.execute(insert, {"id": "job_2"})
+
+    for job_id in ("job_1", "job_2"):
+        job, _ = await store.jobs.advance(job_id, rendering())
+        assert job.status == "IN_PROGRESS"
+        assert await store.jobs.trace_context_of(job_id) is None
+    await store.close()
 
 
 async def test_a_copy_is_for_postgresqls_own_tools(here: World, tmp_path: Path) -> None:

@@ -1,0 +1,140 @@
+"""`serve` with OpenTelemetry's variables: a collector that listens, and what else there can be."""
+
+import json
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.cli.conftest import MOVIE, Place, Served
+
+ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+
+
+class Collector(ThreadingHTTPServer):
+    """Takes what is exported by OTLP over HTTP."""
+
+    def __init__(self) -> None:
+        self.received: list[tuple[str, ExportTraceServiceRequest]] = []
+        super().__init__(("127.0.0.1", 0), _Taking)
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Taking(BaseHTTPRequestHandler):
+    server: Collector
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.received.append((self.path, ExportTraceServiceRequest.FromString(body)))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing: what matters is in `received`."""
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with Collector() as collector:
+        thread = threading.Thread(target=collector.serve_forever)
+        thread.start()
+        yield collector
+        collector.shutdown()
+        thread.join()
+
+
+def with_variables(place: Place, **variables: str) -> Place:
+    return replace(place.with_settings(SANDBOX_RENDER="0.1"), others=variables)
+
+
+def submit_one(service: Served) -> None:
+    user = service.as_user("ann")
+    assert user.run("submit", "-", given=json.dumps(MOVIE)).status == 0
+    jobs = user.run("jobs", "list", "--json").json()
+    assert user.run("watch", jobs["jobs"][0]["request_id"]).status == 0
+
+
+def test_spans_reach_the_collector_the_last_ones_at_the_end(
+    place: Place, collector: Collector
+) -> None:
+    with with_variables(place, **{ENDPOINT: collector.address}).serving() as service:
+        submit_one(service)
+
+    assert service.process.returncode == 0
+    assert {path for path, _ in collector.received} == {"/v1/traces"}
+    resources = [each for _, request in collector.received for each in request.resource_spans]
+    spans = [span for each in resources for scope in each.scope_spans for span in scope.spans]
+    assert {"POST /v1/jobs", "submit job", "process callback"} <= {span.name for span in spans}
+    (trace_id,) = {span.trace_id.hex() for span in spans}
+    named = {each.key: each.value.string_value for each in resources[0].resource.attributes}
+    assert named["service.name"] == "receiver"
+    for event in ("submission ended", "job finished"):
+        (line,) = [line for line in service.log_lines() if line["event"] == event]
+        assert line["trace_id"] == trace_id
+
+
+def test_what_the_environment_says_of_the_service_wins(place: Place, collector: Collector) -> None:
+    variables = {ENDPOINT: collector.address, "OTEL_SERVICE_NAME": "films"}
+    with with_variables(place, **variables).serving() as service:
+        submit_one(service)
+    (first, *_) = collector.received[0][1].resource_spans
+    named = {each.key: each.value.string_value for each in first.resource.attributes}
+    assert named["service.name"] == "films"
+
+
+def test_a_collector_that_never_answers_delays_no_stop(place: Place) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as deaf:
+        address = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        with with_variables(place, **{ENDPOINT: address}).serving() as service:
+            submit_one(service)
+            began = time.monotonic()
+            service.process.send_signal(signal.SIGTERM)
+            assert service.process.wait(timeout=10) == 0
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"OTEL_TRACES_EXPORTER": "zipkin"}, "no exporter zipkin is installed"),
+        (
+            {ENDPOINT: "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"},
+            "no exporter otlp over http/json is installed",
+        ),
+        (
+            {ENDPOINT: "http://127.0.0.1:1", "OTEL_BSP_MAX_QUEUE_SIZE": "-1"},
+            "max_queue_size must be a positive integer",
+        ),
+    ],
+)
+def test_an_exporter_that_cannot_be_had_is_warned_about(
+    place: Place, variables: dict[str, str], words: str
+) -> None:
+    with with_variables(place, **variables).serving() as service:
+        submit_one(service)
+    (warning,) = [line for line in service.log_lines() if "asks for traces" in line["event"]]
+    assert warning["level"] == "warning"
+    assert words in warning["reason"]
+
+
+def test_without_the_extra_it_says_so_once_and_serves(place: Place) -> None:
+    # Found before the one that is installed here.
+    (place.folder / "opentelemetry.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'opentelemetry'\", name='opentelemetry')"
+    )
+    with with_variables(place, **{ENDPOINT: "http://127.0.0.1:1"}).serving() as service:
+        submit_one(service)
+    (warning,) = [line for line in service.log_lines() if "asks for traces" in line["event"]]
+    assert warning["level"] == "warning"
+    assert "pip install 'receiver[otel]'" in warning["event"]

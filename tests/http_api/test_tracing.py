@@ -1,0 +1,368 @@
+"""One trace for a job, from submission to webhook, as OpenTelemetry's own SDK records it."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+
+from receiver.domain.announcements import timestamp
+from receiver.open_telemetry import OpenTelemetry
+from receiver.tracing import step, tracing_by
+from tests.http_api.event_stream import event_stream
+from tests.http_api.relay_sink import Sink, always, relay_sink
+from tests.http_api.scripted_provider import (
+    ScriptedProvider,
+    answering,
+    call_back,
+)
+from tests.service import (
+    JOB,
+    RunningService,
+    eventually,
+    history_of,
+    job_when,
+    running_service,
+    submit,
+)
+
+ROOT = Path(__file__).parents[2]
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+CALLER = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
+COMPLETED = {"status": "COMPLETED", "result": {"videoUrl": "https://cdn.example/v.mp4"}}
+RELAY: dict[str, Any] = {
+    "relay_allow_nets": "127.0.0.0/8",
+    "relay_allow_http": True,
+    "relay_schedule": "0,0.1,0.1",
+}
+ATTRIBUTES = {
+    "error.type",
+    "http.request.method",
+    "http.response.status_code",
+    "http.route",
+    "receiver.delivery.id",
+    "receiver.job.id",
+    "receiver.job.status",
+    "receiver.outcome",
+    "receiver.provider",
+}
+"""Ids, words and numbers: whoever adds one asks whether it can hold a secret."""
+
+
+class Spans:
+    """What has ended so far."""
+
+    def __init__(self) -> None:
+        self.exporter = InMemorySpanExporter()
+
+    def names(self) -> list[str]:
+        return sorted(span.name for span in self.exporter.get_finished_spans())
+
+    def text(self) -> str:
+        return "".join(span.to_json() for span in self.exporter.get_finished_spans())
+
+    async def when(self, *names: str) -> list[ReadableSpan]:
+        """Each of these, once all of them and no other have ended, in the given order."""
+
+        async def look() -> Sequence[str]:
+            return self.names()
+
+        await eventually(look, lambda seen: seen == sorted(names), f"spans {names}")
+        found = list(self.exporter.get_finished_spans())
+        assert all(set(span.attributes or {}) <= ATTRIBUTES for span in found)
+        return [found.pop([span.name for span in found].index(name)) for name in names]
+
+
+@pytest.fixture
+def spans() -> Iterator[Spans]:
+    """Tracing is on, and this is where it goes."""
+    spans = Spans()
+    with tracing_by(OpenTelemetry([SimpleSpanProcessor(spans.exporter)])):
+        yield spans
+
+
+@asynccontextmanager
+async def begun(
+    folder: Path, provider: ScriptedProvider, **given: Any
+) -> AsyncIterator[RunningService]:
+    async with running_service(folder, **provider.settings(), **RELAY, **given) as service:
+        yield service
+
+
+@pytest.fixture
+async def sink(provider: ScriptedProvider) -> AsyncIterator[Sink]:
+    async with relay_sink() as sink:
+        yield sink
+
+
+@pytest.fixture
+async def service(
+    tmp_path: Path, spans: Spans, sink: Sink, provider: ScriptedProvider
+) -> AsyncIterator[RunningService]:
+    async with begun(tmp_path, provider) as service:
+        yield service
+
+
+def trace_id(span: ReadableSpan) -> str:
+    assert span.context is not None
+    return f"{span.context.trace_id:032x}"
+
+
+def traceparent(span: ReadableSpan) -> str:
+    assert span.context is not None
+    return f"00-{trace_id(span)}-{span.context.span_id:016x}-01"
+
+
+def parent(span: ReadableSpan) -> str:
+    assert span.parent is not None
+    return f"00-{span.parent.trace_id:032x}-{span.parent.span_id:016x}-01"
+
+
+def attribute(span: ReadableSpan, name: str) -> object:
+    return (span.attributes or {}).get(name)
+
+
+async def test_a_job_is_one_trace_from_its_client_to_its_webhook(
+    service: RunningService, spans: Spans, sink: Sink, provider: ScriptedProvider
+) -> None:
+    client = await service.user()
+    headers = {"traceparent": CALLER, "tracestate": "vendor=opaque"}
+    created = await client.post("/v1/jobs", json=JOB | {"webhookUrl": sink.url}, headers=headers)
+    request_id = created.json()["request_id"]
+    submission = await provider.submitted()
+    await job_when(client, request_id, phase="accepted")
+    async with event_stream(client, f"/v1/jobs/{request_id}/events"):
+        provider.states["up-1"] = COMPLETED
+        await call_back(submission.webhook_url, COMPLETED)
+        (message,) = await sink.arrived(1)
+
+    posted, submitted, told, polled, relayed = await spans.when(
+        "POST /v1/jobs", "submit job", "process callback", "poll job", "relay webhook"
+    )
+    assert {trace_id(span) for span in (posted, submitted, told, polled, relayed)} == {TRACE_ID}
+    assert parent(posted) == CALLER
+    for span in (submitted, told, polled, relayed):
+        assert parent(span) == traceparent(posted)
+        assert attribute(span, "receiver.job.id") == request_id
+    assert [span.kind for span in (posted, submitted, told, polled, relayed)] == [
+        SpanKind.SERVER,
+        SpanKind.CLIENT,
+        SpanKind.CONSUMER,
+        SpanKind.CLIENT,
+        SpanKind.CLIENT,
+    ]
+    assert attribute(posted, "receiver.job.id") == request_id
+    assert attribute(posted, "http.response.status_code") == 202
+    assert attribute(submitted, "receiver.outcome") == "SubmitAccepted"
+    assert attribute(told, "receiver.job.status") == "PENDING"  # a claim is not believed yet
+    (received,) = await history_of(client, request_id, "callback")
+    assert timestamp((told.start_time or 0) // 1_000_000) == received["at"]
+    assert attribute(polled, "receiver.outcome") == "StatusReport"
+    assert attribute(relayed, "receiver.delivery.id") == message.id
+    assert attribute(relayed, "http.response.status_code") == 200
+    # Whoever is called can join; what the client's own tracer says is for the client's own server.
+    assert submission.headers["traceparent"] == traceparent(submitted)
+    assert "tracestate" not in submission.headers
+    assert message.headers["traceparent"] == traceparent(relayed)
+    assert message.headers["tracestate"] == "vendor=opaque"
+
+
+async def test_a_trace_goes_on_after_a_restart(
+    tmp_path: Path, spans: Spans, sink: Sink, provider: ScriptedProvider
+) -> None:
+    async with begun(tmp_path, provider, confirm_callbacks=False) as service:
+        client = await service.user()
+        client.headers["traceparent"] = CALLER
+        job = await submit(client, webhookUrl=sink.url)
+        submission = await provider.submitted()
+        await job_when(client, job["request_id"], phase="accepted")
+    posted, _ = await spans.when("POST /v1/jobs", "submit job")
+    spans.exporter.clear()
+    path = httpx.URL(submission.webhook_url).path
+
+    async with begun(tmp_path, provider, confirm_callbacks=False) as service:
+        await service.client().post(path, json=COMPLETED)
+        await sink.arrived(1)
+        told, relayed = await spans.when("process callback", "relay webhook")
+
+    assert parent(told) == parent(relayed) == traceparent(posted)
+
+
+async def test_a_drop_in_submission_is_traced_too(
+    service: RunningService, spans: Spans, provider: ScriptedProvider
+) -> None:
+    client = await service.user()
+    answer = await client.post("/v1/video/create_movie", json=JOB, headers={"traceparent": CALLER})
+    posted, submitted = await spans.when("POST /v1/video/create_movie", "submit job")
+    assert attribute(posted, "receiver.job.id") == answer.json()["request_id"]
+    assert parent(posted) == CALLER
+    assert parent(submitted) == traceparent(posted)
+
+
+@pytest.mark.parametrize(
+    "malformed",
+    [
+        "",
+        "nonsense",
+        CALLER.upper(),
+        CALLER[:-1],
+        f"ff{CALLER[2:]}",
+        f"{CALLER}-more",
+        f"00-{'0' * 32}-00f067aa0ba902b7-01",
+        "00-" * 10_000,
+    ],
+)
+async def test_a_traceparent_that_is_none_begins_a_new_trace(
+    service: RunningService, spans: Spans, provider: ScriptedProvider, malformed: str
+) -> None:
+    client = await service.user()
+    client.headers["traceparent"] = malformed
+    await submit(client)
+    posted, submitted = await spans.when("POST /v1/jobs", "submit job")
+    assert posted.parent is None
+    assert parent(submitted) == traceparent(posted)
+    assert TRACE_ID not in traceparent(posted)
+
+
+async def test_a_trace_that_is_not_sampled_is_carried_and_not_recorded(
+    service: RunningService, spans: Spans, sink: Sink, provider: ScriptedProvider
+) -> None:
+    client = await service.user()
+    client.headers["traceparent"] = CALLER[:-2] + "00"
+    job = await submit(client, webhookUrl=sink.url)
+    submission = await provider.submitted()
+    await client.post(f"/v1/jobs/{job['request_id']}/cancel")
+    (message,) = await sink.arrived(1)
+    for headers in (submission.headers, message.headers):
+        assert headers["traceparent"].startswith(f"00-{TRACE_ID}-")
+        assert headers["traceparent"].endswith("-00")
+    assert spans.names() == []
+
+
+async def test_a_tracestate_that_is_too_long_stays_behind(
+    service: RunningService, spans: Spans, sink: Sink, provider: ScriptedProvider
+) -> None:
+    client = await service.user()
+    client.headers["traceparent"] = CALLER
+    client.headers["tracestate"] = ",".join(f"v{n}={'x' * 100}" for n in range(6))
+    job = await submit(client, webhookUrl=sink.url)
+    await client.post(f"/v1/jobs/{job['request_id']}/cancel")
+    (message,) = await sink.arrived(1)
+    assert TRACE_ID in message.headers["traceparent"]
+    assert "tracestate" not in message.headers
+
+
+async def test_what_fails_is_marked_without_anybody_s_words(
+    service: RunningService, spans: Spans, sink: Sink, provider: ScriptedProvider
+) -> None:
+    provider.submit = answering(402, {"message": "secret-of-the-provider"})
+    sink.answer = always(500)
+    client = await service.user()
+    await submit(client, webhookUrl=f"{sink.url}?token=secret-of-the-user")
+    await sink.arrived(3)
+    _, submitted, *relayed = await spans.when(
+        "POST /v1/jobs", "submit job", "relay webhook", "relay webhook", "relay webhook"
+    )
+    assert attribute(submitted, "http.response.status_code") == 402
+    for span, why in ((submitted, "SubmitRefused"), *((each, "500") for each in relayed)):
+        assert span.status.status_code is StatusCode.ERROR
+        assert attribute(span, "error.type") == why
+    assert "secret" not in spans.text()
+
+
+async def test_a_webhook_that_cannot_be_reached_is_told_by_one_word(
+    service: RunningService, spans: Spans, sink: Sink, provider: ScriptedProvider
+) -> None:
+    client = await service.user()
+    job = await submit(client, webhookUrl="http://nobody.invalid:1/?token=secret-of-the-user")
+    await client.post(f"/v1/jobs/{job['request_id']}/cancel")
+
+    async def failures() -> list[object]:
+        found = spans.exporter.get_finished_spans()
+        return [attribute(span, "error.type") for span in found if span.name == "relay webhook"]
+
+    assert set(await eventually(failures, bool)) == {"no_address"}
+    assert "secret" not in spans.text()
+
+
+async def test_an_exception_marks_its_step_by_its_name_alone(spans: Spans) -> None:
+    with pytest.raises(ValueError, match="secret"), step("poll job", "client", CALLER, "job_1"):
+        raise ValueError("secret")
+    (failed,) = await spans.when("poll job")
+    assert failed.status.status_code is StatusCode.ERROR
+    assert attribute(failed, "error.type") == "ValueError"
+    assert "secret" not in spans.text()
+
+
+async def test_only_a_submission_opens_a_trace_and_only_behind_a_key(
+    service: RunningService, spans: Spans, provider: ScriptedProvider
+) -> None:
+    stranger, client = service.client("rk_" + "x" * 43), await service.user()
+    for each in (stranger, client):
+        each.headers["traceparent"] = CALLER
+    assert (await stranger.post("/v1/jobs", json=JOB)).status_code == 401
+    assert (await client.get("/v1/jobs")).status_code == 200
+    assert (await client.get("/livez")).status_code == 200
+    assert spans.names() == []
+
+    assert (await client.post("/v1/jobs", json={"kind": "poem"})).status_code == 400
+    (posted,) = await spans.when("POST /v1/jobs")
+    assert attribute(posted, "http.response.status_code") == 400
+    assert posted.status.status_code is StatusCode.UNSET
+
+
+async def test_a_job_from_before_has_no_trace(
+    tmp_path: Path, sink: Sink, provider: ScriptedProvider
+) -> None:
+    async with begun(tmp_path, provider, confirm_callbacks=False) as service:
+        client = await service.user()
+        client.headers["traceparent"] = CALLER
+        await submit(client, webhookUrl=sink.url)
+        submission = await provider.submitted()
+        assert "traceparent" not in submission.headers
+        spans = Spans()
+        with tracing_by(OpenTelemetry([SimpleSpanProcessor(spans.exporter)])):
+            await call_back(submission.webhook_url, COMPLETED)
+            (message,) = await sink.arrived(1)
+            assert "traceparent" not in message.headers
+    assert spans.names() == []
+
+
+UNTRACED = """
+import asyncio, sys
+from pathlib import Path
+from tests.service import job_when, running_service, submit
+
+async def main(folder: Path) -> None:
+    async with running_service(folder) as service:
+        client = await service.user()
+        job = await submit(client)
+        await job_when(client, job["request_id"], done=True)
+
+asyncio.run(main(Path(sys.argv[1])))
+print([name for name in sys.modules if name.startswith("opentelemetry")])
+"""
+
+
+async def test_where_nobody_asks_for_traces_nothing_of_opentelemetry_is_loaded(
+    tmp_path: Path,
+) -> None:
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", UNTRACED, str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
