@@ -6,7 +6,7 @@ workers tell of time that has passed, and a user cancels. Nothing else moves a j
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from store.records import Millis, Status
 
@@ -34,13 +34,14 @@ class Report:
         return self.result is not None and "videoUrl" in self.result
 
 
-# --- the answer of a submission -------------------------------------------------------------------
+# --- the answer of a submission; `outcome` is its name in metrics, logs and traces ----------------
 
 
 @dataclass(frozen=True, slots=True)
 class SubmitAccepted:
     """The provider took the job and named it."""
 
+    outcome: ClassVar = "accepted"
     provider_request_id: str | None
     """None only where the id turned out to be another job's, and so cannot be recorded."""
 
@@ -49,6 +50,7 @@ class SubmitAccepted:
 class SubmitRefused:
     """A 4xx answer other than 429: the provider did not take the job, and nothing was paid."""
 
+    outcome: ClassVar = "refused"
     status_code: int
     message: str
 
@@ -62,6 +64,7 @@ class SubmitRefused:
 class SubmitNotSent:
     """The job surely never reached the provider, or it said "later" (429, 503 with Retry-After)."""
 
+    outcome: ClassVar = "not_sent"
     reason: str
     retry_after: Millis | None = None
     """The provider's wish in milliseconds from now; it holds every submission, not only this."""
@@ -71,19 +74,21 @@ class SubmitNotSent:
 class SubmitAmbiguous:
     """Bytes may have left, and no readable answer came: it may be running, and be paid for."""
 
+    outcome: ClassVar = "ambiguous"
     reason: str
 
 
 SubmitAnswer: TypeAlias = SubmitAccepted | SubmitRefused | SubmitNotSent | SubmitAmbiguous
 
 
-# --- the answer of a status call ------------------------------------------------------------------
+# --- the answer of a status call; `outcome` as above ----------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class StatusReport:
     """The provider answered a status call with a state."""
 
+    outcome: ClassVar = "reported"
     report: Report
 
 
@@ -91,6 +96,7 @@ class StatusReport:
 class StatusMissing:
     """404: it does not know the job, now; that passes, often."""
 
+    outcome: ClassVar = "missing"
     message: str
 
 
@@ -98,6 +104,7 @@ class StatusMissing:
 class StatusUnavailable:
     """No answer about the job could be had: timeout, reset, 5xx, 429, 401, rubbish, breaker."""
 
+    outcome: ClassVar = "unavailable"
     reason: str
     retry_after: Millis | None = None
     """The provider's wish, in milliseconds from now."""

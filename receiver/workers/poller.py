@@ -129,7 +129,7 @@ class Poller:
             breaker.succeeded()
             self._core.metrics.credentials_refused.labels(job.provider).set(0)
         self._core.metrics.set_breaker(job.provider, breaker.state)
-        return self._count(job, answer, type(answer).__name__)
+        return self._count(job, answer, answer.outcome)
 
     def _count(self, job: Job, answer: StatusAnswer, outcome: str) -> StatusAnswer:
         self._core.metrics.polls.labels(job.provider, outcome).inc()
@@ -138,7 +138,7 @@ class Poller:
 
 def _tell(job: Job, answer: StatusAnswer) -> None:
     """Tell the span of a status call what came of it."""
-    outcome = type(answer).__name__
+    outcome = answer.outcome
     tracing.tell("receiver.provider", job.provider)
     tracing.tell("receiver.outcome", outcome)
     if isinstance(answer, StatusUnavailable):

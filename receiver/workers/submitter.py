@@ -114,7 +114,7 @@ class Submitter:
         except asyncio.CancelledError:
             await self._tell_once(job, SubmissionInterrupted("the service stopped meanwhile"))
             raise
-        outcome = type(answer).__name__
+        outcome = answer.outcome
         self._core.metrics.submissions.labels(job.provider, outcome).inc()
         log.info("submission ended", job=job.id, outcome=outcome)
         if isinstance(answer, SubmitNotSent) and answer.retry_after is not None:
@@ -179,7 +179,7 @@ class Submitter:
 
 def _tell(answer: SubmitAnswer) -> None:
     """Tell the span of a submission what came of it."""
-    outcome = type(answer).__name__
+    outcome = answer.outcome
     tracing.tell("receiver.outcome", outcome)
     if isinstance(answer, SubmitRefused):
         tracing.tell("http.response.status_code", answer.status_code)

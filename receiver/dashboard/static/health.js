@@ -85,7 +85,7 @@ function provider(now) {
   return card("Provider and breaker", chips.length > 0 ? chips : h("p", {}, "No call yet."),
     refused && h("p", { class: "notice bad" }, "The provider refuses our key."),
     figures([
-      ...now.by("submissions_total", "outcome").map(([outcome, count]) => [outcome, count]),
+      ...now.by("submissions_total", "outcome").map(([outcome, count]) => [`submission: ${outcome}`, count]),
       ...now.by("status_polls_total", "outcome").map(([outcome, count]) => [`poll: ${outcome}`, count]),
       ["sent, not confirmed", now.sum("submissions_unconfirmed"), now.sum("submissions_unconfirmed") > 0],
     ]));
