@@ -5,15 +5,17 @@ import asyncio
 import statistics
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.benchmarks.load import Result, blast
+from tests.benchmarks.table import Line, ratio, show
 from tests.benchmarks.world import callbacks, fill, peer, service
 
 CONNECTIONS = 64
 
 
-def main(rounds: int = 5, seconds: float = 4.0) -> None:
+def measure(rounds: int = 5, seconds: float = 4.0) -> Iterator[Line]:
     with tempfile.TemporaryDirectory() as folder:
         database, unwritten = Path(folder) / "bench.db", Path(folder) / "unwritten.db"
         job_ids = asyncio.run(fill(database, 10_000))
@@ -32,21 +34,21 @@ def main(rounds: int = 5, seconds: float = 4.0) -> None:
                     assert set(result.statuses) == {200}, result.statuses
                     if index:  # the first round warms up
                         results[name].append(result)
-    for name, each in results.items():
-        rate = statistics.median(result.rate for result in each)
-        p99 = statistics.median(result.quantile(0.99) for result in each)
-        print(f"{name:10} {rate:8.0f}/s   p99 {p99 * 1_000:6.1f} ms")
-    for name in ("no-op", "no write"):
+    told = ", ".join(f"{name} {_rate(each):,.0f}/s" for name, each in results.items())
+    for name, wanted, what in (
+        ("no-op", ">= 0.6", "a Starlette no-op"),
+        ("no write", ">= 0.9", "itself without the write"),
+    ):
         pairs = list(zip(results["receiver"], results[name], strict=True))
-        _print_ratios(f"rate / {name}", [ours.rate / theirs.rate for ours, theirs in pairs])
-        p99s = [ours.quantile(0.99) / theirs.quantile(0.99) for ours, theirs in pairs]
-        _print_ratios(f"p99 / {name}", p99s)
+        rates = ratio([ours.rate / theirs.rate for ours, theirs in pairs])
+        yield Line(f"callbacks acknowledged / {what}", rates, wanted, told)
+        p99 = ratio([ours.quantile(0.99) / theirs.quantile(0.99) for ours, theirs in pairs])
+        yield Line(f"   p99 / {what}", p99, "<= 1.5")
 
 
-def _print_ratios(what: str, ratios: list[float]) -> None:
-    median = statistics.median(ratios)
-    print(f"{what:16} median {median:.2f}  ({min(ratios):.2f} to {max(ratios):.2f})")
+def _rate(results: list[Result]) -> float:
+    return statistics.median(result.rate for result in results)
 
 
 if __name__ == "__main__":
-    main(*(int(argument) for argument in sys.argv[1:]))
+    show(measure(*(int(argument) for argument in sys.argv[1:])))

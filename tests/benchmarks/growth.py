@@ -16,6 +16,7 @@ from pathlib import Path
 from store.contract import JobFilter, Store
 from store.open import open_store
 from store.records import Lane, Millis
+from tests.benchmarks.table import Line, show
 from tests.benchmarks.world import fill
 
 FAR: Millis = 4_000_000_000_000
@@ -59,25 +60,25 @@ def grow(database: Path, finished: int, unfinished: int) -> None:
                 )
 
 
-async def main(finished: int = 1_000_000, unfinished: int = 100_000) -> None:
+def measure(finished: int = 1_000_000, unfinished: int = 100_000) -> list[Line]:
+    return asyncio.run(_measure(finished, unfinished))
+
+
+async def _measure(finished: int, unfinished: int) -> list[Line]:
     with tempfile.TemporaryDirectory() as folder:
         small, large = Path(folder) / "small.db", Path(folder) / "large.db"
         ids = {path: await fill(path, SMALL) for path in (small, large)}
         grow(large, finished, unfinished)
-        print(f"{SMALL} jobs against {finished:,} finished and {unfinished:,} open ones:")
-        await _opening(small, large)
+        lines = [await _opening(small, large)]
         stores = {path: await open_store(f"sqlite:///{path}") for path in (small, large)}
         try:
             for name, call in _calls().items():
-                await _compare(
-                    name,
-                    {path: call(store, ids[path]) for path, store in stores.items()},
-                    small,
-                    large,
-                )
+                calls = {path: call(store, ids[path]) for path, store in stores.items()}
+                lines.append(await _compare(name, calls, small, large))
         finally:
             for store in stores.values():
                 await store.close()
+    return lines
 
 
 def _calls() -> dict[str, Callable[[Store, list[str]], Callable[[], Awaitable[object]]]]:
@@ -106,11 +107,11 @@ def _calls() -> dict[str, Callable[[Store, list[str]], Callable[[], Awaitable[ob
     }
 
 
-async def _opening(small: Path, large: Path) -> None:
+async def _opening(small: Path, large: Path) -> Line:
     async def open_and_close(path: Path) -> None:
         await (await open_store(f"sqlite:///{path}")).close()
 
-    await _compare(
+    return await _compare(
         "open",
         {path: partial(open_and_close, path) for path in (small, large)},
         small,
@@ -125,7 +126,7 @@ async def _compare(
     small: Path,
     large: Path,
     calls: int = CALLS,
-) -> None:
+) -> Line:
     seconds: dict[Path, list[float]] = {path: [] for path in calls_by_path}
     for _ in range(calls):
         for path, call in calls_by_path.items():
@@ -133,11 +134,13 @@ async def _compare(
             await call()
             seconds[path].append(time.perf_counter() - began)
     before, after = (statistics.median(seconds[path]) for path in (small, large))
-    print(
-        f"  {name:24} {before * 1e6:8.0f} µs {after * 1e6:8.0f} µs   x {after / before:.2f}",
-        flush=True,
+    return Line(
+        f"{name}, after a million jobs / before",
+        f"{after / before:.2f}",
+        "<= 1.3",
+        f"{after * 1e6:,.0f} µs / {before * 1e6:,.0f} µs",
     )
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*(int(argument) for argument in sys.argv[1:])))
+    show(measure(*(int(argument) for argument in sys.argv[1:])))

@@ -15,6 +15,7 @@ from store.contract import Receipt, Store
 from store.open import open_store
 from store.records import Job
 from store.relational import writer
+from tests.benchmarks.table import Line, ratio, show
 from tests.postgres_server import PostgresServer
 from tests.store.world import World
 
@@ -51,7 +52,7 @@ async def rate(world: World, jobs: list[Job], numbers: Iterator[int], seconds: f
     return taken / (time.perf_counter() - began)
 
 
-async def compare(name: str, store: Store, rounds: int, seconds: float) -> None:
+async def compare(name: str, store: Store, rounds: int, seconds: float) -> Line:
     world = await World.begin(store)
     jobs = [await world.create() for _ in range(JOBS)]
     numbers = itertools.count()
@@ -63,23 +64,30 @@ async def compare(name: str, store: Store, rounds: int, seconds: float) -> None:
         if index:  # the first round warms up
             single.append(alone)
             grouped.append(together)
-    ratios = [a / b for a, b in zip(grouped, single, strict=True)]
-    print(
-        f"{name:10} grouped {statistics.median(grouped):7.0f}/s"
-        f"   one by one {statistics.median(single):7.0f}/s"
-        f"   ratio {statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})"
-    )
     await store.close()
+    return Line(
+        f"{name}: grouped commits / one a callback",
+        ratio([a / b for a, b in zip(grouped, single, strict=True)]),
+        ">= 2",
+        f"{statistics.median(grouped):,.0f}/s / {statistics.median(single):,.0f}/s",
+    )
 
 
-async def main(rounds: int = 5, seconds: float = 2.0) -> None:
+def measure(rounds: int = 5, seconds: float = 2.0) -> list[Line]:
+    return asyncio.run(_measure(rounds, seconds))
+
+
+async def _measure(rounds: int, seconds: float) -> list[Line]:
     with tempfile.TemporaryDirectory() as folder, PostgresServer.running(**DURABLE) as server:
         sqlite = await open_store(f"sqlite:///{Path(folder) / 'bench.db'}", serving=True)
-        await compare("SQLite", sqlite, rounds, seconds)
-        await compare("PostgreSQL", await open_store(server.url()), rounds, seconds)
+        postgres = await open_store(server.url())
+        return [
+            await compare("SQLite", sqlite, rounds, seconds),
+            await compare("PostgreSQL", postgres, rounds, seconds),
+        ]
 
 
 DURABLE = {"fsync": "on", "full_page_writes": "on", "autovacuum": "on"}
 
 if __name__ == "__main__":
-    asyncio.run(main(*(int(argument) for argument in sys.argv[1:])))
+    show(measure(*(int(argument) for argument in sys.argv[1:])))

@@ -38,6 +38,7 @@ from receiver.workers.supervisor import Supervisor
 from store.ids import Ids
 from store.open import open_store
 from store.records import ApiKey, User
+from tests.benchmarks.table import Line, show
 
 USERS = 24
 SCHEDULE = [0, 5_000, 300_000]
@@ -197,22 +198,30 @@ def _quantile(values: list[float], share: float) -> float:
     return sorted(values)[min(int(len(values) * share), len(values) - 1)]
 
 
-async def main() -> None:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+async def _measure() -> list[Line]:
+    lines = []
     for hosts in (1, 16):
         rounds = [await throughput(hosts, 2_000) for _ in range(3)]
         rate, used = (statistics.median(figures) for figures in zip(*rounds, strict=True))
-        print(f"{hosts:2} healthy host(s): {rate:6.0f} messages/s, {used:.2f} ms of a core each")
-    alone = 0.0
-    for kind in ("none", "refusing", "hanging"):
+        told = f"{used:.2f} ms of a core each"
+        lines.append(Line(f"relay to {hosts} healthy host(s)", f"{rate:,.0f}/s", ">= 500/s", told))
+    _, alone = await latencies("none", 25, 20)
+    for kind in ("refusing", "hanging"):
         first, later = await latencies(kind, 25, 20)
-        alone = alone or later
-        print(
-            f"beside 200 dead ({kind}): p99 {later * 1_000:.0f} ms, {later / alone:.1f} times"
-            f" ({first * 1_000:.0f} ms in the first {FIRST_SECONDS:g} s)"
+        told = (
+            f"{later * 1_000:.0f} ms / {alone * 1_000:.0f} ms;"
+            f" {first * 1_000:.0f} ms in the first {FIRST_SECONDS:g} s"
         )
+        what = f"relay p99 beside 200 {kind} hosts / without"
+        lines.append(Line(what, f"{later / alone:.1f}", "<= 2", told))
+    return lines
+
+
+def measure() -> list[Line]:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_measure())
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+    show(measure())

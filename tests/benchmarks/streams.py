@@ -28,24 +28,12 @@ from tests.benchmarks.stream_world import (
     memory,
     nchan,
 )
+from tests.benchmarks.table import Line, show
 from tests.benchmarks.world import Server, peer, service
 
 KIB, MIB = 1024, 1024 * 1024
 EVENT = json.dumps({"job": "x" * 600})
 """As long as one of ours."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of the table."""
-
-    what: str
-    figure: str
-    wanted: str
-    baseline: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.what:52} {self.figure:>20}  wanted {self.wanted:18} {self.baseline}"
 
 
 # --- fan-out against others -----------------------------------------------------------------------
@@ -294,12 +282,11 @@ SCENARIOS: dict[str, Scenario] = {
 }
 
 
-def main(*names: str) -> None:
+def measure(*names: str) -> Iterator[Line]:
     for name in names or SCENARIOS:
         with tempfile.TemporaryDirectory() as folder:
-            for line in SCENARIOS[name](Path(folder)):
-                print(line, flush=True)
+            yield from SCENARIOS[name](Path(folder))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    show(measure(*sys.argv[1:]))

@@ -1,0 +1,30 @@
+"""The form of what is measured: one line a figure, beside what it should be and its baseline."""
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the table."""
+
+    what: str
+    figure: str
+    wanted: str
+    baseline: str = ""
+    """What it was measured beside, in the same run."""
+
+    def __str__(self) -> str:
+        return f"{self.what:52} {self.figure:>22}  wanted {self.wanted:18} {self.baseline}"
+
+
+def ratio(ratios: Sequence[float]) -> str:
+    """The median of rounds, and how far they lie apart."""
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def show(lines: Iterable[Line]) -> None:
+    """Print each as it comes."""
+    for line in lines:
+        print(line, flush=True)
