@@ -1,11 +1,8 @@
 """What `doctor` looks at: each check says how it found things, and what to do about them."""
 
-import asyncio
 import os
 import shutil
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -21,7 +18,6 @@ from receiver.settings import ServeSettings, is_this_machine
 from store.contract import Store
 from store.errors import StoreError
 from store.open import open_store
-from store.sqlite.connection import MIGRATIONS, connect_writer
 
 NO_JOB = "0" * 24
 """An id in the provider's own form that no job of it has: asking for it costs nothing."""
@@ -77,10 +73,10 @@ async def _check_store(settings: ServeSettings) -> AsyncIterator[Finding]:
         return
     try:
         yield await _check_writing(store)
+        yield await _check_durability(store)
     finally:
         await store.close()
     if path is not None:
-        yield await asyncio.to_thread(_check_durability, path)
         yield _check_disk(path.parent)
 
 
@@ -104,21 +100,14 @@ async def _check_writing(store: Store) -> Finding:
     return Finding("store", "ok", "writable")
 
 
-def _check_durability(path: Path) -> Finding:
+async def _check_durability(store: Store) -> Finding:
     try:
-        with closing(connect_writer(path.resolve())) as connection:
-            mode, synchronous, version = (
-                connection.execute(f"PRAGMA {name}").fetchone()[0]
-                for name in ("journal_mode", "synchronous", "user_version")
-            )
-    except sqlite3.Error as error:
+        found = await store.durability()
+    except StoreError as error:
         return Finding("durability", "failed", str(error), "Stop what holds the database.")
-    detail = f"journal {mode}, synchronous {synchronous}, schema {version} of {len(MIGRATIONS)}"
-    if (mode, synchronous) != ("wal", 2):
-        return Finding(
-            "durability", "failed", detail, "Move the database to a disk of this machine."
-        )
-    return Finding("durability", "ok", detail)
+    if not found.sound:
+        return Finding("durability", "failed", found.detail, found.advice)
+    return Finding("durability", "ok", found.detail)
 
 
 def _check_disk(folder: Path) -> Finding:

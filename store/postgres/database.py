@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg
 
-from store.contract import Changes
+from store.contract import Changes, Durability
 from store.errors import BackupElsewhere
 from store.ids import Entropy, Ids
 from store.postgres.address import Address, parse
@@ -50,6 +50,16 @@ class PostgresStore(SqlStore):
         ((text,),) = await self._readers.fetch(self._sql["snapshot"], {})
         changed = self._elsewhere.changed(Snapshot.parse(text))
         return self._doorbell.was_deaf() or changed
+
+    async def durability(self) -> Durability:
+        (values,) = await self._readers.fetch(self._sql["durability"], {})
+        fsync, full_page_writes, version = values
+        return Durability(
+            # The third of them, synchronous_commit, is set by each transaction of ours (`begin`).
+            sound=(fsync, full_page_writes) == ("on", "on"),
+            detail=f"fsync {fsync}, full_page_writes {full_page_writes}, schema {version}",
+            advice="Turn fsync and full_page_writes on, in postgresql.conf.",
+        )
 
     async def backup(self, target: Path) -> None:
         """Raises `BackupElsewhere`: PostgreSQL's own tools do it better."""

@@ -25,3 +25,9 @@ SELECT pg_notify(:channel, :payload), CAST(pg_current_xact_id() AS text);
 -- name: size
 -- Bytes on disk.
 SELECT pg_database_size(current_database());
+
+-- name: durability
+-- What decides whether a commit survives a crash of the server's machine, and the schema.
+SELECT current_setting('fsync'), current_setting('full_page_writes'), value
+  FROM meta
+ WHERE key = 'schema';

@@ -186,6 +186,14 @@ async def test_a_restored_dump_is_one_when_its_operator_says_so(
     assert not await here.store.restored()
 
 
+async def test_a_server_that_does_not_sync_is_found_out(here: World) -> None:
+    found = await here.store.durability()  # the server of the tests does not, for speed
+
+    assert not found.sound
+    assert "fsync off" in found.detail
+    assert "fsync" in found.advice
+
+
 def test_an_address_says_where_to_listen() -> None:
     direct = parse("postgresql://u:p@db:5432/d")
     pooled = parse("postgresql://u:p@pooler:6432/d?listen=db:5433&application_name=me")

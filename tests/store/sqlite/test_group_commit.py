@@ -341,6 +341,27 @@ async def test_a_full_queue_refuses_at_once(
     assert await writer.urgent(put("c")) == "c"
 
 
+async def test_behind_a_slow_disk_the_queue_is_shorter(
+    writer: SqliteWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "URGENT_PLACES", 1)
+    monkeypatch.setattr(writer_module, "LONGEST_WAIT", 0.01)
+    slow, holding = await held(writer)
+    await asyncio.sleep(0.02)
+    slow.open()
+    await holding
+
+    gate, holding = await held(writer)
+    full_with = [writer.full]
+    first = writer.urgent(put("a"))
+    full_with.append(writer.full)
+    assert full_with == [False, True]
+    with pytest.raises(StoreBusy):
+        await writer.urgent(put("b"))
+    gate.open()
+    await asyncio.gather(holding, first)
+
+
 async def test_closing_finishes_what_is_queued(
     runner: BatchRunner, other: sqlite3.Connection
 ) -> None:

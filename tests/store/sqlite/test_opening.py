@@ -19,8 +19,8 @@ from store.errors import (
     StoreUnavailable,
 )
 from store.open import open_store
-from store.sqlite import connection
-from store.sqlite.connection import MIGRATIONS, prepare
+from store.sqlite import connection, database
+from store.sqlite.connection import MIGRATIONS, connect_writer, prepare
 from tests.store.world import World
 
 
@@ -226,6 +226,24 @@ async def test_two_processes_can_make_the_database_at_once(tmp_path: Path) -> No
         process.communicate()
 
     assert [process.returncode for process in processes] == [0, 0, 0]
+
+
+async def test_commits_are_synced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = await open_store(address(path))
+    assert (await store.durability()).sound
+    await store.close()
+
+    def connect_without_sync(path: Path, _: int) -> sqlite3.Connection:
+        connection = connect_writer(path)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        return connection
+
+    monkeypatch.setattr(database, "connect_writer", connect_without_sync)
+    store = await open_store(address(path))
+    found = await store.durability()
+    await store.close()
+    assert not found.sound
+    assert "synchronous 1" in found.detail
 
 
 async def test_a_copy_knows_that_it_is_one_until_it_is_served(tmp_path: Path) -> None:

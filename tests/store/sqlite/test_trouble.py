@@ -111,6 +111,33 @@ async def test_a_long_log_is_cut(
     assert sizes == {"database": path.stat().st_size, "wal": 0}
 
 
+async def test_a_reader_that_lingers_holds_up_neither_writers_nor_for_ever_the_log(
+    impatient: SqliteStore,
+    path: Path,
+    other: sqlite3.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("store.sqlite.database.WAL_LIMIT", 1)
+    world = await World.begin(impatient)
+    job = await world.create()
+    other.execute("BEGIN")
+    other.execute("SELECT count(*) FROM jobs").fetchall()
+    for number in range(20):
+        await world.receive(job, b"%d" % number * 1_000)
+    log = path.with_name("receiver.db-wal")
+    grown = log.stat().st_size
+
+    keeping = asyncio.ensure_future(impatient.upkeep())
+    number = 20
+    while not keeping.done() or number < 40:
+        assert await world.receive(job, b"%d" % number) == "accepted"
+        number += 1
+
+    assert (await keeping)["wal"] >= grown  # the reader still needs it
+    other.execute("COMMIT")
+    assert (await impatient.upkeep())["wal"] == 0
+
+
 async def test_no_read_stays_open(impatient: SqliteStore, other: sqlite3.Connection) -> None:
     world = await World.begin(impatient)
     job = await world.create()
