@@ -41,7 +41,7 @@ def nginx(folder: Path, http: str, *, modules: str = "") -> Iterator[subprocess.
     config.write_text(_CONFIG.format(modules=modules, folder=folder, http=http))
     process = subprocess.Popen(["nginx", "-c", config, "-e", "stderr"], text=True)
     try:
-        until = time.monotonic() + 10
+        until = time.monotonic() + 30
         while not (folder / "nginx.pid").exists():
             assert process.poll() is None, "nginx has refused its configuration"
             assert time.monotonic() < until

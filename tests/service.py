@@ -23,7 +23,7 @@ from tests import documented
 
 T = TypeVar("T")
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds after which what a test waits for counts as never coming."""
 
 MOVIE: dict[str, Any] = {

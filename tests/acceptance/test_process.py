@@ -17,7 +17,7 @@ import httpx
 from receiver.http_server import listen
 from store.open import open_store
 from tests.http_api.scripted_provider import ScriptedProvider
-from tests.service import JOB, eventually, job_of, make_key
+from tests.service import JOB, PATIENCE, eventually, job_of, make_key
 
 
 def free_port() -> int:
@@ -87,7 +87,7 @@ def client_of(port: int, key: str) -> httpx.AsyncClient:
         headers={"API-KEY": key},
         trust_env=False,
         verify=False,
-        timeout=10,
+        timeout=PATIENCE,
     )
 
 
@@ -159,7 +159,7 @@ async def test_a_stop_is_quick_and_clean(tmp_path: Path, provider: ScriptedProvi
         async for _ in stream.aiter_raw():
             pass
         assert (await waiting).status_code == 202
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             assert await serving.wait() == 0
         assert time.monotonic() - began < 10
 

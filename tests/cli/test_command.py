@@ -13,7 +13,7 @@ import typer
 
 from receiver.cli.main import app
 from receiver.cli.output import on_one_line
-from tests.cli.conftest import COMMAND, Place, Served
+from tests.cli.conftest import COMMAND, PATIENCE, Place, Served
 from tests.cli.test_jobs_over_http import submitted
 
 
@@ -111,7 +111,7 @@ def on_a_terminal(place: Place, *words: str, until: bytes = b"", **more: str) ->
             if not interrupted and until in written:
                 process.send_signal(signal.SIGINT)
                 interrupted = True
-        return process.wait(timeout=10), written.decode()
+        return process.wait(timeout=PATIENCE), written.decode()
     finally:
         os.close(ours)
 

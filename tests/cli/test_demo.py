@@ -8,7 +8,7 @@ import httpx
 
 from receiver.cli.demo import CHANCES, JOBS
 from receiver.sandbox.fates import Fates
-from tests.cli.conftest import Place
+from tests.cli.conftest import PATIENCE, Place
 
 
 def test_it_ends_by_itself_with_every_job_home(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_it_goes_on_serving_on_another_port_where_the_usual_one_is_taken(place: 
     jobs = httpx.get(f"{url}/v1/jobs", headers={"API-KEY": key}).json()["jobs"]
     assert [job["status"] for job in jobs] == ["COMPLETED"] * 6
     demo.send_signal(signal.SIGINT)
-    _, err = demo.communicate(timeout=15)
+    _, err = demo.communicate(timeout=PATIENCE)
     assert (demo.returncode, err) == (0, "")
     assert (place.folder / "kept.db").exists()
 

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from tests.cli.conftest import MOVIE, Place, Served
+from tests.cli.conftest import MOVIE, PATIENCE, Place, Served
 
 
 @pytest.fixture
@@ -144,10 +144,10 @@ def test_watch_goes_on_through_a_kill_and_a_restart(place: Place) -> None:
         assert watching.stdout is not None
         assert job_id in watching.stdout.readline()
         first.process.kill()
-        first.process.wait(timeout=10)
+        first.process.wait(timeout=PATIENCE)
     with patient.with_settings(PORT=first.port).serving():
         assert ann.run("jobs", "cancel", job_id).status == 0
-        out, err = watching.communicate(timeout=20)
+        out, err = watching.communicate(timeout=PATIENCE)
     assert watching.returncode == 1, err
     assert "resuming in" in out
     assert "CANCELLED" in out.splitlines()[-1]
@@ -160,6 +160,6 @@ def test_ctrl_c_ends_watching_with_130_and_no_word(endless: Served) -> None:
     assert watching.stdout is not None
     assert job_id in watching.stdout.readline()
     watching.send_signal(signal.SIGINT)
-    _, err = watching.communicate(timeout=10)
+    _, err = watching.communicate(timeout=PATIENCE)
     assert watching.returncode == 130
     assert err == ""

@@ -6,7 +6,7 @@ import socket
 import httpx
 import pytest
 
-from tests.cli.conftest import MOVIE, Place
+from tests.cli.conftest import MOVIE, PATIENCE, Place
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -14,7 +14,7 @@ def test_a_signal_ends_it_with_status_0(place: Place, number: signal.Signals) ->
     with place.serving() as service:
         assert httpx.get(f"{service.url}/readyz").status_code == 200
         service.process.send_signal(number)
-        assert service.process.wait(timeout=10) == 0
+        assert service.process.wait(timeout=PATIENCE) == 0
 
 
 def test_the_log_is_json_and_begins_with_what_is_odd(place: Place) -> None:
@@ -105,4 +105,4 @@ def test_the_sandbox_alone_speaks_the_provider_s_api(place: Place) -> None:
             made = call.post("create_movie", headers={"API-KEY": "only-this"}, json=MOVIE)
             assert set(made.json()) == {"request_id"}
         sandbox.process.send_signal(signal.SIGINT)
-        assert sandbox.process.wait(timeout=10) == 0
+        assert sandbox.process.wait(timeout=PATIENCE) == 0

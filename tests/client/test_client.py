@@ -28,7 +28,7 @@ from tests.providers.faulty_server import (
     http_answer,
     refused_url,
 )
-from tests.service import MOVIE, RunningService, eventually, running_service
+from tests.service import MOVIE, PATIENCE, RunningService, eventually, running_service
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ async def no_sleep(_seconds: float) -> None:
 async def test_a_job_from_its_submission_to_its_result(client: AsyncClient) -> None:
     made = await client.submit("create_movie", MOVIE, metadata={"film": "1"}, wait=0)
     assert (made.status, made.user, made.metadata) == ("PENDING", "ada", {"film": "1"})
-    job = await client.wait(made.request_id, timeout=10)
+    job = await client.wait(made.request_id, timeout=PATIENCE)
     assert (job.status, job.done, job.progress, job.error) == ("COMPLETED", True, 100, None)
     assert job.result is not None
     assert job.result["videoUrl"].startswith("http://127.0.0.1:")
@@ -137,7 +137,7 @@ async def test_deliveries(tmp_path: Path) -> None:
         job = await client.submit(
             "create_movie", MOVIE, webhook_url=hook.url, webhook_events=["COMPLETED"]
         )
-        await client.wait(job.request_id, timeout=10)
+        await client.wait(job.request_id, timeout=PATIENCE)
         page = await eventually(
             lambda: client.deliveries(state="exhausted"), lambda page: bool(page.deliveries)
         )

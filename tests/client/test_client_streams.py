@@ -27,7 +27,7 @@ from tests.providers.faulty_server import (
     refused_url,
     send_raw,
 )
-from tests.service import MOVIE, eventually, running_service
+from tests.service import MOVIE, PATIENCE, eventually, running_service
 
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
 DONE = b'event: done\ndata: {"request_id":"job_x","status":"COMPLETED"}\n\n'
@@ -66,7 +66,7 @@ async def scripted(behaviours: Iterable[Behaviour]) -> AsyncIterator[FaultyServe
 
 
 async def watched(client: AsyncClient, job_id: str, pauses: Pauses) -> list[StreamEvent]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         return [event async for event in client.watch(job_id, on_pause=pauses.told)]
 
 
@@ -81,7 +81,7 @@ async def test_a_job_is_watched_to_its_end_and_resumed_from_any_cursor(
     tmp_path: Path, pauses: Pauses
 ) -> None:
     async with (
-        running_service(tmp_path) as service,
+        running_service(tmp_path, sandbox_render=1.5) as service,
         AsyncClient(service.url, await service.key()) as client,
     ):
         job = await client.submit("create_movie", MOVIE)
@@ -143,7 +143,7 @@ async def test_all_jobs_of_a_user(tmp_path: Path) -> None:
         seen: dict[str, list[int]] = {}
         done: set[str] = set()
         made: list[str] = []
-        async with asyncio.timeout(10), aclosing(client.watch()) as events:
+        async with asyncio.timeout(PATIENCE), aclosing(client.watch()) as events:
             async for event in events:
                 if event.type == "snapshot":
                     assert event.jobs == ()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service import make_key, running_service, submit
+from tests.service import PATIENCE, make_key, running_service, submit
 from tests.webhooks.sinks import answering, sink
 
 DOC = (Path(__file__).parents[2] / "docs" / "relay.md").read_text()
@@ -45,7 +45,7 @@ async def sent(tmp_path: Path) -> AsyncIterator[Sent]:
         )
         client = service.client(await make_key(service.store, "ada", secret=SECRET))
         await submit(client, webhookUrl=f"http://127.0.0.1:{hook.port}/")
-        await asyncio.wait_for(hook.reached.wait(), 10)
+        await asyncio.wait_for(hook.reached.wait(), PATIENCE)
         head, _, body = hook.requests[0].partition(b"\r\n\r\n")
         lines = head.decode().split("\r\n")[1:]
         yield Sent(dict(line.split(": ", 1) for line in lines), body)

@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -50,6 +50,20 @@ class RawConnection:
         """Whatever comes next."""
         return await self._reader.read(2**16)
 
+    async def until(self, mark: bytes) -> bytes:
+        """What comes, up to and with `mark`."""
+        async with asyncio.timeout(PATIENCE):
+            return await self._reader.readuntil(mark)
+
+    async def rest(self) -> bytes:
+        """What still comes before the other side closes; a reset is an end as well."""
+        came = b""
+        with suppress(ConnectionError):
+            async with asyncio.timeout(PATIENCE):
+                while chunk := await self._reader.read(1 << 20):
+                    came += chunk
+        return came
+
     async def ended(self) -> bool:
         """Whether the other side closes, with nothing more to say."""
         async with asyncio.timeout(PATIENCE):
@@ -57,6 +71,19 @@ class RawConnection:
                 return await self._reader.read(1) == b""
             except ConnectionError:
                 return True
+
+    def is_open(self) -> bool:
+        """Whether the other side has not closed, as far as is known here."""
+        return not (self._writer.is_closing() or self._reader.at_eof())
+
+    @contextmanager
+    def deaf(self) -> Iterator[None]:
+        """Take nothing of what comes until the block is left."""
+        transport = self._writer.transport
+        assert isinstance(transport, asyncio.Transport)
+        transport.pause_reading()
+        yield
+        transport.resume_reading()
 
 
 @asynccontextmanager
@@ -68,6 +95,8 @@ async def raw_connection(url: str) -> AsyncIterator[RawConnection]:
         yield RawConnection(reader, writer)
     finally:
         writer.transport.abort()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 def request_bytes(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:

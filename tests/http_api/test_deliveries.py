@@ -25,6 +25,7 @@ from tests.service import (
     make_key,
     submit,
 )
+from tests.tcp_server import tcp_server
 
 COMPLETED = {"status": "COMPLETED", "result": {"videoUrl": "https://cdn.example/v.mp4"}}
 FAILED = {"status": "FAILED", "message": "Out of memory"}
@@ -316,20 +317,17 @@ async def test_an_attempt_has_its_time(
         if hang_after_head:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegun")
         await reader.read()
-        writer.close()
 
-    server = await asyncio.start_server(hang, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        settings = RELAY | {"relay_schedule": "0", "relay_timeout": 0.4}
+    async with tcp_server(hang) as server:
+        settings = RELAY | {"relay_schedule": "0", "relay_timeout": 1}
         service = await start(**provider.settings(), **settings)
-        job = await follow(service, provider, f"http://127.0.0.1:{port}/")
+        job = await follow(service, provider, f"http://127.0.0.1:{server.port}/")
         await job.hears(FAILED)
         (delivery,) = await job.states("delivered" if hang_after_head else "exhausted")
     (attempt,) = delivery["attempts"]
     expected = (200, None) if hang_after_head else (None, "timeout")
     assert (attempt["status_code"], attempt["error"]) == expected
-    assert 350 < attempt["duration_ms"] < 2_000
+    assert 950 < attempt["duration_ms"] < 10_000  # by default it would have fifteen seconds
 
 
 async def test_gone_turns_the_address_off_for_that_job(
@@ -372,7 +370,7 @@ async def test_a_dead_host_is_probed_alone_and_delays_nobody(
     began = time.monotonic()
     await alive.hears(FAILED)
     await alive.states("delivered")
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10  # the dead host is probed once a minute
     # Four may have been under way when the fifth failed; what is held back uses up no attempt.
     assert 5 <= await attempts() <= 8
     found = [each for job in jobs for each in await job.deliveries()]

@@ -261,9 +261,9 @@ async def test_nothing_is_acknowledged_while_the_store_is_locked(
             other.execute("BEGIN IMMEDIATE")
             # One write may have to wait for the one before it to give up: twice five seconds.
             refused, called_back, ready = await asyncio.gather(
-                client.post("/v1/jobs", json=JOB, timeout=12),
-                client.post(address, json={"status": "FAILED"}, timeout=12),
-                client.get("/readyz", timeout=12),
+                client.post("/v1/jobs", json=JOB),
+                client.post(address, json={"status": "FAILED"}),
+                client.get("/readyz"),
             )
             assert_problem(refused, 503, "storage_unavailable")
             assert_problem(called_back, 503, "storage_unavailable")

@@ -13,7 +13,6 @@ from tests.http_api.scripted_provider import ScriptedProvider, Submission, call_
 from tests.service import (
     JOB,
     MOVIE,
-    PATIENCE,
     ShiftedClock,
     job_of,
     job_when,
@@ -29,12 +28,12 @@ async def test_a_drop_in_submission_is_answered_at_once(
 ) -> None:
     monkeypatch.setattr(submitter, "DRAIN_SECONDS", 0.1)
     provider.submit = never
-    async with running_service(tmp_path, **provider.settings()) as service:
+    async with running_service(tmp_path, **provider.settings(), submit_wait=60) as service:
         client = await service.user()
         waiting = asyncio.create_task(client.post("/v1/video/create_movie", json={"input": MOVIE}))
         await provider.submitted()
         service.inner.begin_stop()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(10):
             answer = await waiting
         assert answer.status_code == 200
         assert answer.json()["request_id"].startswith("job_")
@@ -114,12 +113,10 @@ async def test_a_request_that_hangs_does_not_hold_the_service(
         await job_when(client, request_id, done=True)
         clock.ahead_ms = 7 * 24 * 3_600_000
         provider.status = never
-        hanging = asyncio.create_task(
-            client.get(f"/v1/jobs/{request_id}/result", timeout=PATIENCE * 2)
-        )
+        hanging = asyncio.create_task(client.get(f"/v1/jobs/{request_id}/result"))
         await provider.asked()
         began = time.monotonic()
-    assert time.monotonic() - began < 6  # two seconds of grace here, and a little
+    assert time.monotonic() - began < 8  # two seconds of grace here, and a little
     await asyncio.gather(hanging, return_exceptions=True)
 
 

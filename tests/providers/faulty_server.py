@@ -16,6 +16,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from tests.tcp_server import tcp_server
+
 
 @dataclass(slots=True)
 class FaultyServer:
@@ -161,30 +163,16 @@ async def faulty_server(
 ) -> AsyncIterator[FaultyServer]:
     """A server on a free port of 127.0.0.1 that meets every connection with `behaviour`."""
     server = FaultyServer()
-    playing: set[asyncio.Task[None]] = set()
 
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server.connections += 1
-        try:
-            await behaviour(Connection(server, reader, writer))
-        except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
-            pass  # the client has left, as some of the tests want it to
-        finally:
-            writer.close()
+        await behaviour(Connection(server, reader, writer))
 
-    def on_connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(play(reader, writer))
-        playing.add(task)
-        task.add_done_callback(playing.discard)
-
-    listener = await asyncio.start_server(on_connect, "127.0.0.1", 0, ssl=tls)
-    scheme = "http" if tls is None else "https"
-    server.url = f"{scheme}://127.0.0.1:{listener.sockets[0].getsockname()[1]}/v1/video/"
-    try:
+    async with tcp_server(play, tls=tls) as listening:
+        scheme = "http" if tls is None else "https"
+        server.url = f"{scheme}://127.0.0.1:{listening.port}/v1/video/"
         yield server
-    finally:
-        listener.close()
-        await asyncio.gather(*playing)
+        await listening.empty.wait()
 
 
 @asynccontextmanager

@@ -131,9 +131,9 @@ async def test_a_refused_connect_is_no_answer() -> None:
 
 @pytest.mark.parametrize("raw", [b"", http_answer(200, b'{"status"', length=500)])
 async def test_the_whole_call_is_bounded(raw: bytes) -> None:
-    said, server = await ask(stall_after(raw), status_timeout=0.5)
+    said, server = await ask(stall_after(raw), status_timeout=1)
     assert isinstance(said, StatusUnavailable)
-    assert "no answer within 0.5 s" in said.reason
+    assert "no answer within 1 s" in said.reason
     assert len(server.bodies) == 1
 
 

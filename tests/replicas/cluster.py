@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from receiver.sandbox.rules import SandboxRules
-from tests.benchmarks.peers import SECRET
+from tests.benchmarks.world import SECRET
 from tests.crash.outside import provider, reader, sink
 from tests.crash.processes import Service, caller
 from tests.crash.world import QUICK, World
 from tests.postgres_server import PostgresServer
+from tests.tcp_server import tcp_server
 
 REPLICAS = 3
 CHUNK = 65_536
@@ -30,15 +31,17 @@ class Balancer:
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for port in self.chance.sample(self.ports, len(self.ports)):
             try:
-                behind = await asyncio.open_connection("127.0.0.1", port)
+                from_replica, to_replica = await asyncio.open_connection("127.0.0.1", port)
             except OSError:
                 continue
             self.given[port] = self.given.get(port, 0) + 1
-            async with asyncio.TaskGroup() as group:
-                group.create_task(_pour(reader, behind[1]))
-                group.create_task(_pour(behind[0], writer))
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(_pour(reader, to_replica))
+                    group.create_task(_pour(from_replica, writer))
+            finally:
+                to_replica.transport.abort()
             return
-        writer.close()
 
 
 async def _pour(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
@@ -83,8 +86,7 @@ async def cluster(
             replicas.append(await stack.enter_async_context(Service(place, settings)))
         credentials = await replicas[0].make_key()
         balancer = Balancer([replica.port for replica in replicas], chance)
-        listening = await asyncio.start_server(balancer.connected, "127.0.0.1", front.port)
-        stack.callback(listening.close)
+        await stack.enter_async_context(tcp_server(balancer.connected, port=front.port))
         hooks = await stack.enter_async_context(sink(credentials["secret"]))
         client = await stack.enter_async_context(caller(front, credentials["key"]))
         await asyncio.gather(*(replica.start() for replica in replicas))

@@ -16,6 +16,7 @@ from receiver.http_server import listen, origin, serving
 from receiver.providers.samsar_input import InputRules
 from receiver.sandbox.rules import SandboxRules
 from receiver.sandbox.run import sandbox
+from tests.service import PATIENCE
 
 INPUT_RULES = InputRules(
     image_models=frozenset({"IMAGEN3", "FLUX1.1PRO"}),
@@ -55,7 +56,7 @@ class Sink:
         self._bodies = bodies
 
     async def next(self) -> dict[str, Any]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             return await self._bodies.get()
 
     def is_empty(self) -> bool:

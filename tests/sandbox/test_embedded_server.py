@@ -18,6 +18,7 @@ from receiver.http_server import listen, origin, serving
 from receiver.sandbox.rules import SandboxRules
 from receiver.sandbox.run import sandbox
 from tests.sandbox.conftest import INPUT_RULES
+from tests.service import PATIENCE
 
 
 async def test_it_stops_while_submissions_hang_and_callbacks_wait(movie: dict[str, Any]) -> None:
@@ -30,11 +31,11 @@ async def test_it_stops_while_submissions_hang_and_callbacks_wait(movie: dict[st
                 asyncio.create_task(client.post(url, json=body, headers={"API-KEY": "k"}))
                 for _ in range(3)
             ]
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 while (await client.get(f"{base_url}/sandbox/stats")).json()["jobs"] < 3:
                     continue
             stopping_at = asyncio.get_running_loop().time()
-        assert asyncio.get_running_loop().time() - stopping_at < 2
+        assert asyncio.get_running_loop().time() - stopping_at < 10
         for outcome in await asyncio.gather(*hanging, return_exceptions=True):
             assert isinstance(outcome, httpx.NetworkError | httpx.RemoteProtocolError)
         with pytest.raises(httpx.ConnectError):

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.sandbox.conftest import HandClock, Sink, Start
+from tests.service import PATIENCE
 
 MOVIE_PATH = "/v1/video/create_movie"
 
@@ -19,7 +20,7 @@ async def submit(
 
 async def until_stats(client: httpx.AsyncClient, **expected: int) -> None:
     """Returns once the sandbox's counts are as expected."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not (await client.get("/sandbox/stats")).json().items() >= expected.items():
             continue
 

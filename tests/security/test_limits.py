@@ -19,7 +19,7 @@ from tests import documented
 from tests.http_api.raw_http import RawAnswer, RawConnection, raw_connection, request_bytes
 from tests.service import PATIENCE, RunningService, running_service
 
-SHORT = 0.3
+SHORT = 1.0
 """Seconds, in place of those that are patient."""
 
 
@@ -124,12 +124,11 @@ async def test_what_is_no_http_is_refused_in_the_one_shape(
 
 async def test_nonsense_does_not_get_into_an_open_stream(service: RunningService) -> None:
     key = await service.key()
-    reader, writer = await _open(service)
-    writer.write(request_bytes("GET", "/v1/events", API_KEY=key))
-    await reader.readuntil(b"event: snapshot")
-    writer.write(b"nonsense\r\n\r\n")
-    assert b"HTTP/1.1" not in await _until_end(reader)
-    writer.close()
+    async with raw_connection(service.url) as connection:
+        await connection.send(request_bytes("GET", "/v1/events", API_KEY=key))
+        await connection.until(b"event: snapshot")
+        await connection.send(b"nonsense\r\n\r\n")
+        assert b"HTTP/1.1" not in await connection.rest()
 
 
 # --- time -----------------------------------------------------------------------------------------
@@ -210,20 +209,28 @@ async def test_a_body_that_trickles_ends_and_holds_nobody_up(
 
 
 async def test_a_client_that_takes_no_answer_is_cut_off(
-    service: RunningService, hurried: Callable[[str], None]
+    service: RunningService, hurried: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hurried("STALLED_SECONDS")
-    reader, writer = await _open(service)
-    writer.transport.pause_reading()  # type: ignore[attr-defined]  # a transport that reads
+    cut = asyncio.Event()
+    end = http_connection.GuardedConnection.connection_lost
+
+    def ended(connection: http_connection.GuardedConnection, exc: Exception | None) -> None:
+        end(connection, exc)
+        cut.set()
+
+    monkeypatch.setattr(http_connection.GuardedConnection, "connection_lost", ended)
     # More answers than the buffers of both kernels hold, whatever the server's pace: it is cut off
     # long before the last, and a server that does not cut it off serves them all.
     many = 2_000
-    for _ in range(many):
-        writer.write(request_bytes("GET", "/docs"))
-        await asyncio.sleep(0)
-    await asyncio.sleep(10 * SHORT)
-    writer.transport.resume_reading()  # type: ignore[attr-defined]
-    assert (await _until_end(reader)).count(b"HTTP/1.1 200") < many
+    async with raw_connection(service.url) as connection:
+        with connection.deaf(), suppress(ConnectionError):
+            for _ in range(many):
+                await connection.send(request_bytes("GET", "/docs"))
+                await asyncio.sleep(0)
+            async with asyncio.timeout(PATIENCE):
+                await cut.wait()
+        assert (await connection.rest()).count(b"HTTP/1.1 200") < many
 
 
 async def test_a_client_that_is_patient_is_not_cut_off(
@@ -236,15 +243,13 @@ async def test_a_client_that_is_patient_is_not_cut_off(
     async with raw_connection(service.url) as kept:
         await kept.send(request_bytes("GET", "/livez"))
         await kept.answer()
-        reader, writer = await _open(service)
-        writer.write(request_bytes("GET", "/v1/events", API_KEY=key))
-        await reader.readuntil(b"event: snapshot")
-        await asyncio.sleep(3 * SHORT)
-        assert not writer.is_closing()
-        assert not reader.at_eof()
-        await kept.send(request_bytes("GET", "/livez"))
-        assert (await kept.answer()).status_code == 200
-        writer.transport.abort()
+        async with raw_connection(service.url) as stream:
+            await stream.send(request_bytes("GET", "/v1/events", API_KEY=key))
+            await stream.until(b"event: snapshot")
+            await asyncio.sleep(3 * SHORT)
+            assert stream.is_open()
+            await kept.send(request_bytes("GET", "/livez"))
+            assert (await kept.answer()).status_code == 200
 
 
 # --- number ---------------------------------------------------------------------------------------
@@ -327,11 +332,6 @@ def test_an_ipv6_customer_is_one_address(one: str, other: str, same: bool) -> No
 # --- what they send -------------------------------------------------------------------------------
 
 
-async def _open(service: RunningService) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    host, _, port = service.url.removeprefix("http://").partition(":")
-    return await asyncio.open_connection(host, int(port))
-
-
 async def _trickle(connection: RawConnection) -> None:
     with suppress(ConnectionError):
         while True:
@@ -349,13 +349,3 @@ async def _send_for_ever(connection: RawConnection, piece: bytes) -> None:
         while True:
             await connection.send(piece)
             await asyncio.sleep(0)
-
-
-async def _until_end(reader: asyncio.StreamReader) -> bytes:
-    """What still comes before the other side closes; a reset is an end as well."""
-    came = b""
-    with suppress(ConnectionError):
-        async with asyncio.timeout(PATIENCE):
-            while chunk := await reader.read(1 << 20):
-                came += chunk
-    return came

@@ -67,6 +67,10 @@ class InlineWriter:
         self._scheduled = False
         self._closed = False
 
+    @property
+    def full(self) -> bool:
+        return len(self._urgent) >= 500
+
     def urgent(self, work: Work[T]) -> Awaitable[T]:
         return self._enqueue(self._urgent, work)
 

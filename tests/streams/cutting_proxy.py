@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
+
+from tests.tcp_server import tcp_server
 
 
 class CuttingProxy:
@@ -62,13 +64,6 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 async def cutting_proxy(server: str, idle_seconds: float) -> AsyncIterator[CuttingProxy]:
     """Run one in front of `server` until the block is left."""
     proxy = CuttingProxy(server, idle_seconds)
-    listening = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
-    proxy.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-    try:
+    async with tcp_server(proxy.serve) as listening:
+        proxy.url = f"http://127.0.0.1:{listening.port}"
         yield proxy
-    finally:
-        listening.close()
-        proxy.cut()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(5):
-                await listening.wait_closed()

@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 import pytest
 
+from receiver.http_server import listen
 from tests.http_api.event_stream import event_stream
 from tests.http_api.scripted_provider import ScriptedProvider, call_back, scripted_provider
 from tests.nginx import needs_nginx, nginx
@@ -28,8 +29,8 @@ from tests.streams.cutting_proxy import cutting_proxy
 
 CLIENTS = Path(__file__).with_name("clients")
 COMPLETED = {"status": "COMPLETED", "result": {"videoUrl": "https://cdn.example/v.mp4"}}
-HEARTBEAT, IDLE = 0.3, 0.9
-"""A proxy's patience is three heartbeats here; by the defaults it is 60 s and 15 s, or 20 s."""
+HEARTBEAT, IDLE = 0.5, 2.0
+"""A proxy's patience is four heartbeats here; by the defaults it is 60 s and 15 s, or 20 s."""
 
 
 # --- the service, and a job in it -----------------------------------------------------------------
@@ -170,15 +171,15 @@ async def nginx_keep_alive(server: str, folder: Path) -> AsyncIterator[str]:
 @asynccontextmanager
 async def _behind_nginx(directives: str, folder: Path) -> AsyncIterator[str]:
     needs_nginx()
-    port = await _free_port()
+    port = _free_port()
     location = f"location / {{ {directives} proxy_read_timeout {int(IDLE * 1000)}ms; }}"
     with nginx(folder, f"server {{ listen 127.0.0.1:{port}; {location} }}"):
         yield f"http://127.0.0.1:{port}"
 
 
-async def _free_port() -> int:
-    async with await asyncio.start_server(lambda _r, _w: None, "127.0.0.1", 0) as probe:
-        return int(probe.sockets[0].getsockname()[1])
+def _free_port() -> int:
+    with listen("127.0.0.1", 0) as probe:
+        return int(probe.getsockname()[1])
 
 
 Way = Callable[[str, Path], AbstractAsyncContextManager[str]]
@@ -217,7 +218,7 @@ async def test_each_event_reaches_the_client_before_the_next(
             assert (name, update["progress"], update["seq"]) == ("update", progress, seq)
             assert later not in ("-", cursor)
             cursor = later
-        await asyncio.sleep(2 * IDLE)  # nothing but heartbeats
+        await asyncio.sleep(1.5 * IDLE)  # nothing but heartbeats
         await job.tell(**COMPLETED)
         name, _, update = await reading.next()
         assert (name, update["status"], update["seq"]) == ("update", "COMPLETED", seq + 1)

@@ -5,10 +5,12 @@ import contextlib
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+from tests.tcp_server import Handler, tcp_server
+
+Behaviour = Handler
 """Answers one request whose head has been read; the connection is closed afterwards."""
 
 THIS_MACHINE = [
@@ -32,7 +34,7 @@ class Sink:
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by the first request."""
     empty: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set while nobody is connected, once somebody has been."""
+    """Set while nobody is connected."""
 
 
 @contextlib.asynccontextmanager
@@ -45,41 +47,17 @@ async def sink(
 ) -> AsyncIterator[Sink]:
     """Serve on `host`, every connection for as many requests as `behaviour` lets it live."""
     state = Sink(host)
-    serving: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         state.connections += 1
-        state.empty.clear()
-        try:
-            while not writer.is_closing():
-                state.requests.append(await _request(reader))
-                state.reached.set()
-                await behaviour(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-            pass  # the other side has gone, which is its right
-        finally:
-            writer.transport.abort()
+        while not writer.is_closing():
+            state.requests.append(await _request(reader))
+            state.reached.set()
+            await behaviour(reader, writer)
 
-    def leave(task: asyncio.Task[None]) -> None:
-        serving.discard(task)
-        if not serving:
-            state.empty.set()
-
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(serve(reader, writer))
-        serving.add(task)
-        task.add_done_callback(leave)
-
-    server = await asyncio.start_server(accept, host, port, ssl=tls)
-    state.port = server.sockets[0].getsockname()[1]
-    try:
+    async with tcp_server(serve, host=host, port=port, tls=tls) as server:
+        state.port, state.empty = server.port, server.empty
         yield state
-    finally:
-        server.close()
-        for task in list(serving):
-            task.cancel()
-        await asyncio.gather(*serving, return_exceptions=True)
-        await server.wait_closed()
 
 
 async def _request(reader: asyncio.StreamReader) -> bytes:

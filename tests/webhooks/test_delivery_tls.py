@@ -11,6 +11,7 @@ import trustme
 from receiver.clock import SystemClock
 from receiver.webhooks.delivery import Attempt, Courier
 from receiver.webhooks.targets import IPAddress
+from tests.tcp_server import tcp_server
 from tests.webhooks.sinks import Sink, answering, flooding, hanging, sink
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -49,7 +50,7 @@ def courier() -> Courier:
 
 
 async def deliver(
-    courier: Courier, server: Sink, host: str = "hooks.example", timeout: float = 5
+    courier: Courier, server: Sink, host: str = "hooks.example", timeout: float = 30
 ) -> Attempt:
     return await courier.deliver(f"https://{host}:{server.port}/hook", {}, b"{}", timeout)
 
@@ -98,32 +99,27 @@ async def test_the_default_courier_trusts_no_stranger() -> None:
 async def test_a_handshake_that_fails(courier: Courier) -> None:
     async def rude(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 this is no TLS\r\n\r\n")
-        writer.close()
 
-    server = await asyncio.start_server(rude, "127.0.0.1", 0)
-    async with server:
-        attempt = await deliver(courier, Sink("", server.sockets[0].getsockname()[1]))
+    async with tcp_server(rude) as server:
+        attempt = await deliver(courier, Sink("", server.port))
     assert (attempt.error, attempt.connect_failure) == ("tls_failed", True)
 
 
 async def test_a_handshake_that_hangs_is_given_up_in_time_and_leaves_no_socket(
     courier: Courier,
 ) -> None:
-    closed = asyncio.Event()
+    greeted = asyncio.Event()
 
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()  # the hello
-        while await reader.read():
-            pass
-        closed.set()
-        writer.close()
+    async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.readexactly(1)  # of the hello
+        greeted.set()
+        await reader.read()
 
-    server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        attempt = await deliver(courier, Sink("", port), timeout=0.3)
+    async with tcp_server(silent) as server:
+        attempt = await deliver(courier, Sink("", server.port), timeout=1)
         assert (attempt.error, attempt.connect_failure) == ("timeout", True)
-        await asyncio.wait_for(closed.wait(), 5)
+        assert greeted.is_set()
+        await server.empty.wait()
 
 
 async def test_floods_and_drips_over_tls(courier: Courier) -> None:
@@ -134,5 +130,5 @@ async def test_floods_and_drips_over_tls(courier: Courier) -> None:
     async with sink(flooding(head, b"X-A: b\r\n"), tls=side.context) as server:
         assert (await deliver(courier, server)).error == "answer_too_long"
     async with sink(hanging(head + b"\r\nx"), tls=side.context) as server:
-        attempt = await deliver(courier, server, timeout=0.4)
+        attempt = await deliver(courier, server, timeout=1)
     assert (attempt.status_code, attempt.response_excerpt) == (202, b"x")

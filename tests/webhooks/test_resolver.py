@@ -13,7 +13,7 @@ from receiver.webhooks.resolver import NoAddress, Resolver
 from receiver.webhooks.targets import IPAddress
 
 HERE: Sequence[IPAddress] = (IPv4Address("127.0.0.1"),)
-SHORT = 0.2
+SHORT = 1.0
 
 
 class SlowNames:

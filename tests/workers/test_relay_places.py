@@ -13,6 +13,8 @@ from tests.webhooks.sinks import THIS_MACHINE, answering, hanging, sink
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"
 HANGING_HOSTS = 20
 MESSAGES_EACH = 4
+MOST = 10.0
+"""Seconds until a message has come, on a machine that is busy; who hangs does so for a minute."""
 
 
 @pytest.mark.allow_hosts(THIS_MACHINE)
@@ -25,6 +27,7 @@ async def test_hosts_that_hang_leave_places_to_those_that_answer(tmp_path: Path)
                 tmp_path,
                 relay_allow_http=True,
                 relay_allow_nets="127.0.0.0/8",
+                relay_timeout=60,
                 sandbox_render=0.1,
                 poll_first=0.2,
                 poll_rate=500,
@@ -34,7 +37,7 @@ async def test_hosts_that_hang_leave_places_to_those_that_answer(tmp_path: Path)
         # 80 messages of five users, and 64 places: all of them would hang at once.
         await eventually(lambda: _count(dead.requests), lambda count: count >= 10, "attempts")
 
-        for user, most in (("somebody else", 5.0), ("somebody else", 2.0), ("u0", 5.0)):
+        for user in ("somebody else", "somebody else", "u0"):
             client = await service.user(user)
             seen, began = len(good.requests), time.monotonic()
             await submit(
@@ -42,7 +45,7 @@ async def test_hosts_that_hang_leave_places_to_those_that_answer(tmp_path: Path)
             )
             while len(good.requests) == seen:
                 await asyncio.sleep(0.02)
-                assert time.monotonic() - began < most, f"nothing came for {user}"
+                assert time.monotonic() - began < MOST, f"nothing came for {user}"
 
 
 async def _fill_with_dead(service: RunningService, port: int) -> None:
