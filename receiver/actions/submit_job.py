@@ -33,11 +33,11 @@ class Submission:
     metadata: Mapping[str, str]
 
 
-def new_job(core: Core, user_id: int, user: str, submission: Submission) -> Job:
+def new_job(core: Core, user_id: int, user: str, submission: Submission) -> NewJob:
     """The job as it begins: queued, with an id whose time is its creation."""
     job_id = core.ids.new("job", core.clock.now())
     created_at = time_of(job_id)
-    return Job(
+    job = Job(
         id=job_id,
         user_id=user_id,
         user=user,
@@ -53,12 +53,12 @@ def new_job(core: Core, user_id: int, user: str, submission: Submission) -> Job:
         webhook_events=submission.webhook_events,
         due=Due(Lane.SUBMIT, created_at),
     )
+    return NewJob(job, submission.input, event_data(job), tracing.context())
 
 
 async def submit_job(
     core: Core,
-    job: Job,
-    submission: Submission,
+    new: NewJob,
     idempotency: IdempotencyKey | None = None,
     answer: Answer | None = None,
 ) -> Job | Replay:
@@ -71,7 +71,6 @@ async def submit_job(
         KeyReused, KeyHeld: see `store.contract.Jobs.create`.
         StoreUnavailable: nothing was written.
     """
-    new = NewJob(job, submission.input, event_data(job), tracing.context())
     made = await core.store.jobs.create(new, idempotency, answer)
     tracing.tell("receiver.job.id", made.id if isinstance(made, Job) else made.job_id)
     return made

@@ -6,6 +6,7 @@ One document serves `GET`, lists and streams (contract 6): a stream replays what
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from store.records import (
@@ -45,6 +46,7 @@ def compact_json(value: Mapping[str, Any]) -> bytes:
     return _encode(value).encode("ascii")
 
 
+@lru_cache(4096)
 def timestamp(at: Millis | None) -> str | None:
     """RFC 3339 in UTC with milliseconds, `2026-01-02T03:04:05.678Z`."""
     if at is None:

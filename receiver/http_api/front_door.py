@@ -32,7 +32,10 @@ class FrontDoor:
         self._cors = Cors(parts.settings.cors_origins)
         routes = dict(_by_path(parts, table))
         self._callbacks = routes[CALLBACK_PATH]
-        self._routes = [Route(path, endpoint, methods=None) for path, endpoint in routes.items()]
+        self._fixed = {path: endpoint for path, endpoint in routes.items() if "{" not in path}
+        self._routes = [
+            Route(path, endpoint, methods=None) for path, endpoint in routes.items() if "{" in path
+        ]
         # A prefix of the process and a count: unique, and made at every request.
         self._ids = map(
             (parts.core.ids.new("req", parts.core.clock.now())[-12:] + "-%x").__mod__,
@@ -91,6 +94,8 @@ class FrontDoor:
         if len(segments) == 4 and segments[1] == "webhooks" and segments[2] and segments[3]:
             scope["path_params"] = {"provider": segments[2], "token": segments[3]}
             return self._callbacks
+        if (endpoint := self._fixed.get(scope["path"])) is not None:
+            return endpoint
         # Starlette's Router would do the same from within two more coroutines, which a stream would
         # hold for as long as it is open.
         for route in self._routes:

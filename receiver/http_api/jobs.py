@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from receiver.actions.cancel_job import JobFinished, cancel_job
 from receiver.actions.renew_link import renew_link
 from receiver.actions.submit_job import new_job, submit_job
-from receiver.domain.announcements import compact_json, job_document, timestamp
+from receiver.domain.announcements import compact_json, event_data, job_document, timestamp
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import ClientGone, parse_object, read_body
 from receiver.http_api.errors import Problem, bad_query, not_found
@@ -49,9 +49,9 @@ async def create(parts: Parts, request: Request, caller: Caller) -> Response:
     replay = await find_replay(parts, caller, key)
     if replay is None:
         submission = read_job(parts, body)
-        job = new_job(parts.core, caller.user_id, caller.user, submission)
-        at_once = _created(job, wait) if not wait else None
-        made = await submit_job(parts.core, job, submission, key, at_once)
+        new = new_job(parts.core, caller.user_id, caller.user, submission)
+        at_once = _created(new.job.id, new.event, wait) if not wait else None
+        made = await submit_job(parts.core, new, key, at_once)
         if isinstance(made, Job):
             if at_once is not None:
                 return respond(at_once)
@@ -62,18 +62,18 @@ async def create(parts: Parts, request: Request, caller: Caller) -> Response:
             except ClientGone:
                 await keep_answer(parts, made, key, None)
                 raise
-            answer = _created(job, wait)
+            answer = _created(job.id, event_data(job), wait)
             await keep_answer(parts, made, key, answer)
             return respond(answer)
         replay = made
     return replayed(replay.answer or await _created_before(parts, replay, wait))
 
 
-def _created(job: Job, wait: int | None) -> Answer:
-    headers = {"Content-Type": JSON, "Location": f"/v1/jobs/{job.id}"}
+def _created(job_id: str, document: bytes, wait: int | None) -> Answer:
+    headers = {"Content-Type": JSON, "Location": f"/v1/jobs/{job_id}"}
     if wait is not None:
         headers["Preference-Applied"] = f"wait={wait}"
-    return Answer(202, headers, compact_json(job_document(job)))
+    return Answer(202, headers, document)
 
 
 async def _created_before(parts: Parts, replay: Replay, wait: int | None) -> Answer:
@@ -85,13 +85,13 @@ async def _created_before(parts: Parts, replay: Replay, wait: int | None) -> Ans
             "The job of this Idempotency-Key was finished and has been removed since.",
             members={"request_id": replay.job_id},
         )
-    return _created(job, wait)
+    return _created(job.id, event_data(job), wait)
 
 
 def _preferred_wait(request: Request) -> int | None:
     """The seconds of `Prefer: wait=N` (RFC 7240), at most 60; None without a usable one."""
-    for value in request.headers.getlist("prefer"):
-        for preference in value.split(","):
+    for name, value in request.scope["headers"]:
+        for preference in value.decode("latin-1").split(",") if name == b"prefer" else ():
             match = _WAIT.fullmatch(preference.partition(";")[0].strip())
             if match:
                 return min(int(match[1][:9]), LONGEST_WAIT)

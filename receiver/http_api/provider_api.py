@@ -39,8 +39,8 @@ async def _submit(parts: Parts, request: Request, caller: Caller, kind: str) -> 
     replay = await find_replay(parts, caller, key)
     if replay is None:
         submission = read_submission(parts, parts.settings.provider, kind, body)
-        job = new_job(parts.core, caller.user_id, caller.user, submission)
-        made = await submit_job(parts.core, job, submission, key)
+        new = new_job(parts.core, caller.user_id, caller.user, submission)
+        made = await submit_job(parts.core, new, key)
         if isinstance(made, Job):
             try:
                 job = await wait_for(parts, request.receive, made, _is_answered, until)

@@ -85,9 +85,9 @@ class World:
 
     async def prepare(self, url: str, user: User) -> str:
         submission = Submission("none", "create_movie", {}, url, ("CANCELLED",), {})
-        job = new_job(self.core, user.id, user.name, submission)
-        await submit_job(self.core, job, submission, None, None)
-        return job.id
+        new = new_job(self.core, user.id, user.name, submission)
+        await submit_job(self.core, new)
+        return new.job.id
 
 
 @asynccontextmanager
