@@ -173,7 +173,8 @@ class Machine:
     def stall(self, lasts: float) -> None:
         """Let nothing of it run for so many seconds."""
         if self._life is not None:
-            self._life.stalled_until = loop_of_world().time() + lasts
+            until = loop_of_world().time() + lasts
+            self._life.stalled_until = max(self._life.stalled_until, until)
 
     @property
     def at_rest(self) -> bool:

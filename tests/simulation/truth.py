@@ -11,6 +11,7 @@ from typing import Any
 from store.contract import Changes
 from tests.simulation.disk import Disk, connect
 from tests.simulation.judge import Judge
+from tests.simulation.loop import loop_of_world
 
 FINAL = ("COMPLETED", "FAILED", "CANCELLED")
 RANK = {"PENDING": 0, "IN_PROGRESS": 1, "COMPLETED": 2, "FAILED": 2, "CANCELLED": 2}
@@ -70,12 +71,16 @@ class Truth:
         """What happens, once, right after a commit that leases a relay message."""
         self._checks = 0
         disk.watch = self.look
+        self.told_at = 0.0
+        """When there was last something new for those who follow."""
 
     def close(self) -> None:
         self.db.close()
 
     def look(self, changes: Changes | None) -> None:
         """Read what a commit has changed; None: whatever it was."""
+        if changes is None or changes.users:
+            self.told_at = loop_of_world().time()
         users = [id_ for (id_,) in self.db.execute("SELECT id FROM users")]
         for user_id in users if changes is None else sorted(changes.users):
             self._read_log(user_id)
