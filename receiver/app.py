@@ -7,6 +7,7 @@ import asyncio
 import os
 import random
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -27,9 +28,11 @@ from receiver.http_api.limits import RateLimit
 from receiver.http_api.parts import Credential, Endpoint, Parts
 from receiver.http_api.row import Row
 from receiver.http_api.sessions import Sessions
+from receiver.http_api.spared import REFUSED, is_spared
 from receiver.http_api.table import TABLE
 from receiver.http_connection import allow_many_connections
 from receiver.http_server import listen, origin, serving
+from receiver.http_turnstile import Turnstile
 from receiver.metrics import Metrics
 from receiver.providers.registry import Surroundings, open_provider
 from receiver.providers.samsar_input import InputRules
@@ -56,6 +59,10 @@ from store.contract import Store
 from store.ids import Ids
 from store.open import open_store
 from store.records import Job, Millis
+
+SWITCH_SECONDS = 0.001
+"""How long the event loop may keep the interpreter while the store's thread waits for it, which it
+does after each call of SQLite. Python's own 5 ms are most of a small batch."""
 
 SAFETY_SECONDS = 1.0
 """How often the store is asked whether another process has written."""
@@ -170,6 +177,7 @@ async def serve(settings: ServeSettings, on_start: Callable[[Service, str], None
         SecretFileError, StoreError: see `running`.
     """
     allow_many_connections()
+    sys.setswitchinterval(SWITCH_SECONDS)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     # The store first: that another service runs on it says more than that its port is taken.
@@ -179,11 +187,21 @@ async def serve(settings: ServeSettings, on_start: Callable[[Service, str], None
             async with _running_on(store, metrics, settings, SystemClock()) as service:
                 for number in (signal.SIGINT, signal.SIGTERM):
                     loop.add_signal_handler(number, stop.set)
-                async with serving(service.app, listener, grace=STOP_SECONDS):
+                async with serving(
+                    service.app, listener, grace=STOP_SECONDS, turnstile=_turnstile(store, metrics)
+                ):
                     on_start(service, origin(listener))
                     await stop.wait()
                     log.info("stopping")
                     service.begin_stop()
+
+
+def _turnstile(store: Store, metrics: Metrics) -> Turnstile:
+    return Turnstile(
+        is_spared=is_spared,
+        cannot_write=lambda: store.busy,
+        on_refusal=lambda method: metrics.count_request(REFUSED, method, 503, 0.0),
+    )
 
 
 def signing_keys(settings: ServeSettings) -> list[str]:

@@ -11,7 +11,11 @@ import resource
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from receiver.http_turnstile import Turnstile
 
 HEAD_BYTES: Final = 64 * 1024
 """The longest head that is read at all. (The application refuses shorter ones, in its own name.)"""
@@ -44,6 +48,8 @@ class GuardedConnection(HttpToolsProtocol):
     `push`, and `when_lost`.
     """
 
+    _turned_away = False
+    """Whether the request under way was, and what is still to come of it is dropped."""
     _lost = False
     _on_lost: Callable[[], None] | None = None
     _awaited_since: float | None = None
@@ -57,6 +63,18 @@ class GuardedConnection(HttpToolsProtocol):
     """When the rest of a body last came whose request was answered; None where there is none."""
     _unsent = (0, 0.0)
     """Bytes that wait for the client, and the loop time at which they were last seen to shrink."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        *,
+        turnstile: Turnstile | None = None,
+    ) -> None:
+        """`turnstile` decides whether a request comes in; None lets all of them."""
+        super().__init__(config, server_state, app_state)
+        self._turnstile = turnstile
 
     # As uvicorn narrows it: a server's transport is one that reads and writes.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -107,17 +125,29 @@ class GuardedConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        if self._turns_away():
+            self._turned_away = True
+            self._heard_at = self.loop.time()
+            self.transport.write(_OVERLOADED)
+            return
         self._begun = True
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._framing -= len(body)
-        super().on_body(body)
+        if not self._turned_away:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._awaited_since = self._heard_at = None
         self._framing = 0
-        super().on_message_complete()
+        if not self._turned_away:
+            super().on_message_complete()
+            return
+        self._turned_away = False
+        self._await_request()
+        if not self.parser.should_keep_alive():
+            self.transport.close()
 
     def on_response_complete(self) -> None:
         if self._awaited_since is not None and not self._in_head:
@@ -148,9 +178,19 @@ class GuardedConnection(HttpToolsProtocol):
                 self.transport.close()
         elif waited > UNREAD_SECONDS or self._is_quiet(now):
             self.transport.abort()
-        elif not self._in_head:
+        elif not self._in_head and not self._turned_away:
             # Whoever waits for the rest of the body gets nothing of it, and a look at the time.
             self.cycle.message_event.set()
+
+    def _turns_away(self) -> bool:
+        if self._turnstile is None or self._is_answering():
+            return False
+        method = self.parser.get_method().decode("ascii")
+        return not self._turnstile.admits(method, self.url)
+
+    def _is_answering(self) -> bool:
+        """Whether an answer is under way, in the middle of which no other may stand."""
+        return self._begun and not self.cycle.response_complete
 
     def _is_quiet(self, now: float) -> bool:
         return self._heard_at is not None and now - self._heard_at > QUIET_SECONDS
@@ -162,17 +202,10 @@ class GuardedConnection(HttpToolsProtocol):
     def _refuse(self, status: int, code: str, detail: str) -> None:
         if self.transport.is_closing():
             return
-        if self._begun and not self.cycle.response_complete:
-            # An answer is under way, and this one would stand in the middle of it.
+        if self._is_answering():
             self.transport.abort()
             return
-        content = refusal(status, code, detail)
-        self.transport.write(
-            STATUS_LINE[status]
-            + b"content-type: application/problem+json\r\n"
-            + b"content-length: %d\r\nconnection: close\r\n\r\n" % len(content)
-            + content
-        )
+        self.transport.write(_answer(status, code, detail, b"connection: close\r\n"))
         self.transport.close()
 
 
@@ -188,6 +221,25 @@ def refusal(status: int, code: str, detail: str) -> bytes:
         "code": code,
     }
     return json.dumps(document, separators=(",", ":")).encode()
+
+
+def _answer(status: int, code: str, detail: str, headers: bytes) -> bytes:
+    content = refusal(status, code, detail)
+    return (
+        STATUS_LINE[status]
+        + b"content-type: application/problem+json\r\n"
+        + headers
+        + b"content-length: %d\r\n\r\n" % len(content)
+        + content
+    )
+
+
+_OVERLOADED: Final = _answer(
+    503,
+    "overloaded",
+    "There is more load than can be taken. Nothing was done; try again.",
+    b"retry-after: 2\r\n",
+)
 
 
 async def watch_connections(connections: Iterable[Any]) -> None:

@@ -5,15 +5,19 @@ import math
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import uvicorn
 
+from receiver.http_acceptor import Acceptor
 from receiver.http_connection import GuardedConnection, watch_connections
+from receiver.http_turnstile import Turnstile
 
 ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
-_BACKLOG: Final = 2048
+_BACKLOG: Final = 4096
+"""As many connections as Linux lets wait (`net.core.somaxconn`)."""
 _KEEP_ALIVE_SECONDS: Final = 75
 """Longer than clients and proxies keep an idle connection, so that they close it and not we."""
 
@@ -47,13 +51,18 @@ def origin(listener: socket.socket) -> str:
 
 @asynccontextmanager
 async def serving(
-    app: ASGIApp, listener: socket.socket, *, grace: float = 0.5
+    app: ASGIApp,
+    listener: socket.socket,
+    *,
+    grace: float = 0.5,
+    turnstile: Turnstile | None = None,
 ) -> AsyncIterator[None]:
     """Serve `app`, lifespan included, on `listener` until the block is left; then close it.
 
-    Signals stay with whoever owns the loop: uvicorn's phases run one by one, without its `serve`,
-    which would take them. Requests that are under way at the end get `grace` seconds; then their
-    connections are cut, which the application sees as a client that has gone.
+    Requests have to pass the `turnstile`, where there is one. Signals stay with whoever owns the
+    loop: uvicorn's phases run one by one, without its `serve`, which would take them. Requests that
+    are under way at the end get `grace` seconds; then their connections are cut, which the
+    application sees as a client that has gone.
 
     Raises:
         RuntimeError: the application's lifespan did not start; uvicorn has logged why.
@@ -74,9 +83,19 @@ async def serving(
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
     try:
-        await server.startup(sockets=[listener])
+        await server.startup(sockets=[])
     except SystemExit as stop:
         raise RuntimeError("the application did not start") from stop
+    acceptor = Acceptor(
+        listener,
+        partial(
+            GuardedConnection,
+            config,
+            server.server_state,
+            server.lifespan.state,
+            turnstile=turnstile,
+        ),
+    )
     ticking = asyncio.gather(server.main_loop(), watch_connections(server.server_state.connections))
     try:
         yield
@@ -84,11 +103,15 @@ async def serving(
         ticking.cancel()
         with suppress(asyncio.CancelledError):
             await ticking
+        await acceptor.stop()
         cutting = asyncio.get_running_loop().call_later(grace, _cut_connections, server)
-        await server.shutdown(sockets=[listener])
-        cutting.cancel()
-        # One that was accepted just as the listener closed is nobody's: its client would wait.
-        _cut_connections(server)
+        try:
+            await server.shutdown(sockets=[listener])
+        finally:
+            cutting.cancel()
+            # For where the shutdown was cut short: a client that nobody serves would wait.
+            _cut_connections(server)
+        await asyncio.sleep(0)  # what was cut is closed at the loop's next turn
 
 
 def _cut_connections(server: uvicorn.Server) -> None:

@@ -405,6 +405,17 @@ class Keys(Protocol):
     async def user_named(self, name: str) -> User | None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Durability:
+    """Whether a commit survives a crash of the machine."""
+
+    sound: bool
+    detail: str
+    """The database's own settings that decide it, and the schema."""
+    advice: str
+    """What to do where it is not sound."""
+
+
 class Store(Protocol):
     """A place that keeps everything. Open one with `store.open_store`."""
 
@@ -421,9 +432,18 @@ class Store(Protocol):
     exclusive: bool
     """Whether nobody else can be running jobs on this store while it is open for serving."""
 
+    @property
+    def busy(self) -> bool:
+        """Whether so many writes wait that one more which a client waits for would be refused."""
+        ...
+
     async def check_writable(self) -> None:
         """Write something small and durable. Raises `StoreUnavailable` where a callback could not
         be stored now."""
+        ...
+
+    async def durability(self) -> Durability:
+        """By what a commit survives a crash, as the database says now."""
         ...
 
     async def changed_elsewhere(self) -> bool:

@@ -17,7 +17,7 @@ _EVERYWHERE: Final[Problems] = {
     414: "Path and query are too long.",
     431: "The headers are too large, or too many.",
     500: "A fault of ours; the log has it under this answer's X-Request-ID.",
-    503: "Nothing can be stored or looked up at the moment.",
+    503: "Nothing can be stored or looked up at the moment, or there is too much load.",
 }
 _WITH_BODY: Final[Problems] = {
     408: "The body took too long.",

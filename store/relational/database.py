@@ -37,6 +37,10 @@ class SqlStore:
     def on_change(self, ring: Callable[[Changes], None]) -> None:
         self._writer.on_change = ring
 
+    @property
+    def busy(self) -> bool:
+        return self._writer.full
+
     async def check_writable(self) -> None:
         def work(session: Session, _: Effects) -> None:
             session.execute(self._sql["touch"])

@@ -43,6 +43,10 @@ it costs to accept it, and what is on disk can wait."""
 LONGEST_QUEUE = 2_000
 """Members that may wait in each queue; the next one is refused at once."""
 
+LONGEST_WAIT = 2.0
+"""Seconds that the last of a queue may have to wait, going by the batch before: a disk that has
+become slow shortens the queue. The batch that it will be in is not counted."""
+
 CLOSING_TIME = 30.0
 """Seconds that closing waits for what is queued."""
 
@@ -52,6 +56,11 @@ class Writer(Protocol):
 
     on_change: Callable[[Changes], None]
     """Rung after each commit, before its callers go on."""
+
+    @property
+    def full(self) -> bool:
+        """Whether the next work that a client waits for would be refused."""
+        ...
 
     def urgent(self, work: Work[Session, T]) -> Awaitable[T]:
         """Run what a client waits for. Raises `StoreUnavailable` and whatever the work raises."""
@@ -112,6 +121,7 @@ class ThreadedWriter(Generic[S]):
         self._background: deque[_Member[S]] = deque()
         self._arrival = Condition()
         self._knocking = False
+        self._batch_seconds = 0.0
         self._rush_until = 0.0
         self._turn_from = 0.0
         self._closing = False
@@ -120,6 +130,10 @@ class ThreadedWriter(Generic[S]):
         # cuts off then is a transaction under way, which is rolled back as after a kill.
         self._thread = Thread(target=self._serve, name="store-writer", daemon=True)
         self._thread.start()
+
+    @property
+    def full(self) -> bool:
+        return self._is_full(self._urgent)
 
     def urgent(self, work: Work[S, T]) -> Awaitable[T]:
         return self._enqueue(self._urgent, work)
@@ -130,7 +144,7 @@ class ThreadedWriter(Generic[S]):
     def _enqueue(self, queue: deque[_Member[S]], work: Work[S, T]) -> Awaitable[T]:
         if self._closing:
             raise StoreUnavailable("the store is closed")
-        if len(queue) >= LONGEST_QUEUE:
+        if self._is_full(queue):
             raise StoreBusy(f"{len(queue)} writes are waiting")
         # The future belongs to the caller alone: cancelling it leaves the member in its batch.
         caller: asyncio.Future[object] = self._loop.create_future()
@@ -141,6 +155,10 @@ class ThreadedWriter(Generic[S]):
             self._knocking = True
             self._loop.call_soon(self._knock)
         return cast(Awaitable[T], caller)
+
+    def _is_full(self, queue: deque[_Member[S]]) -> bool:
+        batches_before = len(queue) // URGENT_PLACES
+        return len(queue) >= LONGEST_QUEUE or batches_before * self._batch_seconds > LONGEST_WAIT
 
     def _knock(self) -> None:
         self._knocking = False
@@ -165,7 +183,7 @@ class ThreadedWriter(Generic[S]):
             while batch := self._next_batch():
                 began = time.perf_counter()
                 outcomes, changes = self._runner.run([member.work for member in batch])
-                seconds = time.perf_counter() - began
+                seconds = self._batch_seconds = time.perf_counter() - began
                 if isinstance(outcomes[0], Failed) and isinstance(outcomes[0].error, StoreLocked):
                     # Who came meanwhile would wait for the same lock as long again.
                     late = [

@@ -6,13 +6,19 @@ writes (https://sqlite.org/lang_vacuum.html#vacuuminto).
 
 import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
+from threading import Event
 
 from store.errors import StoreCorrupt, StoreFull
 from store.sqlite import sql
 from store.sqlite.connection import connect_reader, uri
 from store.sqlite.failures import translated
+
+SYNC_SECONDS = 0.05
+"""How often what was copied so far is written out."""
 
 _SQL = sql.STATEMENTS.load("database")
 
@@ -34,7 +40,8 @@ def back_up(source: Path, target: Path) -> None:
         with translated():
             partial.unlink(missing_ok=True)
             _create(partial)
-            _copy(source, partial)
+            with _written_as_it_grows(partial):
+                _copy(source, partial)
             _sync(partial)
             partial.replace(target)
             _sync(target.parent)
@@ -61,6 +68,25 @@ def _copy(source: Path, partial: Path) -> None:
 
 def _create(file: Path) -> None:
     os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+@contextmanager
+def _written_as_it_grows(file: Path) -> Iterator[None]:
+    """Have what is written to a file go to the disk bit by bit: all of it at once, in the end,
+    would hold up the syncs of the service that runs beside."""
+    over = Event()
+
+    def write_out() -> None:
+        while not over.wait(SYNC_SECONDS):
+            _sync(file)
+
+    with ThreadPoolExecutor(1) as beside:
+        writing = beside.submit(write_out)
+        try:
+            yield
+        finally:
+            over.set()
+            writing.result()
 
 
 def _sync(path: Path) -> None:

@@ -6,6 +6,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+from store.contract import Durability
 from store.ids import Entropy, Ids
 from store.relational.backend import Backend, Randomness
 from store.relational.database import SqlStore
@@ -18,6 +19,9 @@ from store.sqlite.failures import translated
 from store.sqlite.lockfile import ServingLock
 from store.sqlite.readers import AiosqliteReaders
 from store.sqlite.sql import STATEMENTS
+
+CUT_TIMEOUT = 50
+"""Milliseconds that cutting the write-ahead log waits for others, and they for it."""
 
 
 class SqliteStore(SqlStore):
@@ -43,6 +47,21 @@ class SqliteStore(SqlStore):
             ((version,),) = db.execute("PRAGMA data_version").fetchall()
             before, self._seen = self._seen, (db, version)
             return before is not None and before != self._seen
+
+        return await self._writer.background(work)
+
+    async def durability(self) -> Durability:
+        def work(db: Session, _: Effects) -> Durability:
+            # Of the connection that commits.
+            journal, synchronous, version = (
+                db.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("journal_mode", "synchronous", "user_version")
+            )
+            return Durability(
+                sound=(journal, synchronous) == ("wal", 2),
+                detail=f"journal {journal}, synchronous {synchronous}, schema {version}",
+                advice="Move the database to a disk of this machine.",
+            )
 
         return await self._writer.background(work)
 
@@ -107,5 +126,12 @@ def _size(file: Path) -> int:
 
 
 def _truncate_wal(path: Path) -> None:
-    with translated(), closing(connect_writer(path)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    """Move the log into the database and cut it; where a reader still needs the log, another time.
+
+    Cutting waits for readers with the lock of writers in its hand. So the log is moved before that,
+    which holds nobody up, and a reader that lingers costs writers a moment and not their patience.
+    """
+    with translated(), closing(connect_writer(path, CUT_TIMEOUT)) as connection:
+        _, pages, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if moved == pages:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -1,0 +1,219 @@
+"""What keeping house costs those who call meanwhile: callbacks acknowledged while a copy is made,
+a reader lingers, old jobs go: `python -m tests.benchmarks.keeping [RATE] [SECONDS]`."""
+
+import asyncio
+import multiprocessing
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.benchmarks.growth import grow
+from tests.benchmarks.load import blast
+from tests.benchmarks.open_loop import Exchange, flood
+from tests.benchmarks.world import Server, callbacks, fill, service
+
+OPEN = 2_000
+FINISHED = 50_000
+INPUT_BYTES = 6_000
+"""Of each finished job: so much that the database comes to some hundred MB."""
+SWEEP = 45.0
+"""Seconds until retention has surely begun."""
+CONNECTIONS = 64
+
+
+@dataclass
+class Phase:
+    """What was seen while one thing was done."""
+
+    name: str
+    seconds: float
+    latencies: list[float]
+    """Seconds, in order."""
+    log: int
+    """Bytes of the write-ahead log at its largest."""
+    memory: int
+    """MiB of the process at the end."""
+
+    def line(self, first: "Phase") -> str:
+        def at(phase: Phase, share: float) -> float:
+            return phase.latencies[int(len(phase.latencies) * share)] * 1e3
+
+        figures = [
+            f"{at(self, share):7.1f} ms x {at(self, share) / at(first, share):<5.1f}"
+            for share in (0.5, 0.99)
+        ]
+        return (
+            f"{self.name:28} {self.seconds:5.1f} s  {figures[0]} {figures[1]}"
+            f" {self.latencies[-1] * 1e3:7.0f} ms  {self.log / 1e6:7.1f} MB  {self.memory:4} MiB"
+        )
+
+
+class Bench:
+    """A service under steady load."""
+
+    def __init__(self, server: Server, database: Path, job_ids: list[str], rate: float) -> None:
+        self.database = database
+        self.log = database.with_name(f"{database.name}-wal")
+        self._server = server
+        self._rate = rate
+        self._next_request = callbacks(job_ids)
+        self._pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+
+    def warm_up(self) -> None:
+        self._load(2.0).result()
+
+    def phase(self, name: str, during: Callable[[], object]) -> Phase:
+        """Load the service for as long as `during` takes."""
+        largest = 0
+        over = threading.Event()
+        exchanges: list[Exchange] = []
+
+        def watch() -> None:
+            nonlocal largest
+            while not over.wait(0.02):
+                largest = max(largest, size(self.log))
+
+        def load() -> None:
+            while not over.is_set():
+                exchanges.extend(self._load(1.0).result())
+
+        threads = [threading.Thread(target=each) for each in (watch, load)]
+        for thread in threads:
+            thread.start()
+        began = time.perf_counter()
+        try:
+            during()
+        finally:
+            seconds = time.perf_counter() - began
+            over.set()
+            for thread in threads:
+                thread.join()
+        assert {each.status for each in exchanges} == {200}, "every callback is taken"
+        latencies = sorted(each.seconds for each in exchanges)
+        return Phase(name, seconds, latencies, largest, self.memory())
+
+    def memory(self) -> int:
+        """MiB that the process has."""
+        status = Path(f"/proc/{self._server.process.pid}/status").read_text()
+        found = re.search(r"VmRSS:\s+(\d+) kB", status)
+        assert found is not None
+        return int(found[1]) // 1024
+
+    def close(self) -> None:
+        self._pool.shutdown()
+
+    def _load(self, seconds: float) -> Future[list[Exchange]]:
+        requests = [self._next_request() for _ in range(int(self._rate * seconds))]
+        return self._pool.submit(
+            flood, self._server.port, requests, self._rate, CONNECTIONS, patience=30.0
+        )
+
+
+def main(rate: float = 200.0, seconds: float = 10.0) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        database = Path(folder) / "bench.db"
+        job_ids = asyncio.run(fill(database, OPEN))
+        grow(database, FINISHED, 0)
+        _fatten(database)
+        with service(database, LOG_LEVEL="warning") as server:
+            bench = Bench(server, database, job_ids, rate)
+            bench.warm_up()
+            print(
+                f"{rate:.0f} callbacks a second, {size(database) / 1e6:.0f} MB,"
+                f" {bench.memory()} MiB at the beginning:\n"
+                f"{'':36} {'median':>10} {'':7} {'p99':>10} {'':9} {'max':>9} {'log':>9}"
+            )
+            phases: list[Phase] = []
+            for name, during in _phases(bench, Path(folder), seconds):
+                phases.append(bench.phase(name, during))
+                print(phases[-1].line(phases[0]), flush=True)
+            bench.close()
+            asyncio.run(blast(server.port, callbacks(job_ids), 1, 0.0))
+            print(f"log in the end: {size(bench.log) / 1e6:.1f} MB")
+
+
+def _phases(
+    bench: Bench, folder: Path, seconds: float
+) -> Iterator[tuple[str, Callable[[], object]]]:
+    yield "nothing else", lambda: time.sleep(seconds)
+    yield "receiver backup", lambda: _back_up(bench.database, folder / "copy.db")
+    with _reader(bench.database):
+        yield "a long reader", lambda: time.sleep(2 * seconds)
+    yield "after it", lambda: time.sleep(seconds)
+    yield "waiting for retention", lambda: _make_old(bench.database)
+    yield f"retention of {FINISHED:,} jobs", lambda: _until_gone(bench.database)
+    yield "nothing else, again", lambda: time.sleep(seconds)
+
+
+def _fatten(database: Path) -> None:
+    """Give each finished job an input and an event, of a user of its own."""
+    with closing(sqlite3.connect(database)) as db, db:
+        db.execute("PRAGMA synchronous = OFF")
+        db.execute(
+            "INSERT INTO job_inputs SELECT id, hex(zeroblob(?)) FROM jobs WHERE done_at > 0",
+            (INPUT_BYTES // 2,),
+        )
+        db.execute(
+            "INSERT INTO users (id, name, secret, event_seq, event_nonce, origin_nonce)"
+            " VALUES (99, 'history', 'whsec_', ?, 'n', 'o')",
+            (FINISHED,),
+        )
+        db.execute(
+            "INSERT INTO events SELECT 99, row_number() OVER (ORDER BY id), 'n', id, 1, 0,"
+            " zeroblob(600) FROM jobs WHERE done_at > 0"
+        )
+
+
+def _back_up(database: Path, target: Path) -> None:
+    environment = {**os.environ, "RECEIVER_DATABASE_URL": f"sqlite:///{database}"}
+    command = [sys.executable, "-m", "receiver", "backup", str(target)]
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+
+
+@contextmanager
+def _reader(database: Path) -> Iterator[None]:
+    with closing(sqlite3.connect(database, isolation_level=None)) as db:
+        db.execute("BEGIN")
+        db.execute("SELECT count(*) FROM users").fetchall()
+        yield
+        db.execute("COMMIT")
+
+
+def _make_old(database: Path) -> None:
+    """Let every finished job be past its time, and wait until retention has noticed."""
+    with closing(sqlite3.connect(database, isolation_level=None, timeout=30)) as db:
+        db.execute("UPDATE jobs SET done_at = 1 WHERE done_at > 1")
+        until = time.monotonic() + SWEEP
+        while _left(db) == FINISHED:
+            assert time.monotonic() < until, "retention has not begun"
+            time.sleep(0.05)
+
+
+def _until_gone(database: Path) -> None:
+    with closing(sqlite3.connect(database, isolation_level=None)) as db:
+        while _left(db):
+            time.sleep(0.1)
+
+
+def _left(db: sqlite3.Connection) -> int:
+    ((count,),) = db.execute("SELECT count(*) FROM jobs WHERE done_at = 1").fetchall()
+    return int(count)
+
+
+def size(file: Path) -> int:
+    """Bytes of a file that may not be there."""
+    return file.stat().st_size if file.exists() else 0
+
+
+if __name__ == "__main__":
+    main(*(float(argument) for argument in sys.argv[1:]))

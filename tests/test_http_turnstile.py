@@ -1,0 +1,147 @@
+"""Who is turned away under load, and what becomes of their connection."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from receiver import http_turnstile
+from receiver.http_api.spared import is_spared
+from receiver.http_server import listen, serving
+from receiver.http_turnstile import Turnstile
+from tests.http_api.raw_http import RawConnection
+from tests.service import PATIENCE
+
+POST = b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"
+
+
+@dataclass
+class Place:
+    """A server, whose store is full when somebody says so."""
+
+    port: int
+    full: bool = False
+    served: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    slow: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        self.served.append(scope["path"])
+        if scope["path"] == "/slow":
+            self.begun.set()
+            await self.slow.wait()
+        headers = [(b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[RawConnection]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            yield RawConnection(reader, writer)
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+
+@pytest.fixture
+async def place() -> AsyncIterator[Place]:
+    with listen("127.0.0.1", 0) as listener:
+        place = Place(listener.getsockname()[1])
+        turnstile = Turnstile(
+            is_spared=is_spared,
+            cannot_write=lambda: place.full,
+            on_refusal=place.refused.append,
+        )
+        async with serving(place, listener, turnstile=turnstile):
+            yield place
+
+
+async def test_a_refusal_has_the_shape_of_all_and_the_connection_goes_on(place: Place) -> None:
+    async with place.connect() as client:
+        place.full = True
+        for _ in range(2):
+            await client.send(POST)
+            refused = await client.answer()
+            assert refused.status_code == 503
+            assert refused.headers["retry-after"] == "2"
+            assert refused.headers["content-type"] == "application/problem+json"
+            assert refused.json()["code"] == "overloaded"
+        place.full = False
+        await client.send(POST)
+        assert (await client.answer()).status_code == 200
+
+    assert place.served == ["/v1/jobs"]
+    assert place.refused == ["POST", "POST"]
+
+
+async def test_what_writes_nothing_does_not_mind_a_full_store(place: Place) -> None:
+    place.full = True
+    async with place.connect() as client:
+        await client.send(b"GET /v1/jobs HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await client.answer()).status_code == 200
+
+
+async def test_a_turn_takes_so_many_but_for_probes_and_streams(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_turnstile, "TURN", 0)
+    async with place.connect() as client:
+        for target, status in (
+            (b"/v1/jobs", 503),
+            (b"/livez", 200),
+            (b"/v1/events?ticket=x", 200),
+            (b"/v1/jobs/job_1/events", 200),
+        ):
+            await client.send(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await client.answer()).status_code == status, target
+
+
+async def test_the_next_turn_takes_as_many_again() -> None:
+    admitted: list[bool] = []
+    turnstile = Turnstile(
+        is_spared=is_spared, cannot_write=lambda: False, on_refusal=lambda _: None
+    )
+    for _ in range(2):
+        admitted += [turnstile.admits("GET", b"/") for _ in range(http_turnstile.TURN + 1)]
+        await asyncio.sleep(0)
+
+    assert admitted == [*[True] * http_turnstile.TURN, False] * 2
+
+
+async def test_a_body_that_comes_after_the_refusal_is_dropped(place: Place) -> None:
+    place.full = True
+    async with place.connect() as client:
+        await client.send(POST[:-4])
+        assert (await client.answer()).status_code == 503
+        place.full = False
+        await client.send(b"body" + POST)
+        assert (await client.answer()).status_code == 200
+
+
+async def test_who_wants_no_further_request_is_let_go(place: Place) -> None:
+    place.full = True
+    async with place.connect() as client:
+        await client.send(POST.replace(b"Host: x", b"Host: x\r\nConnection: close"))
+        assert (await client.answer()).status_code == 503
+        async with asyncio.timeout(PATIENCE):
+            assert await client.rest() == b""
+
+
+async def test_no_refusal_stands_in_the_middle_of_an_answer(place: Place) -> None:
+    async with place.connect() as client:
+        await client.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.wait_for(place.begun.wait(), PATIENCE)
+        place.full = True
+        await client.send(POST)
+        async with place.connect() as other:  # by its answer, the one before has been read
+            await other.send(POST)
+            assert (await other.answer()).status_code == 503
+        place.slow.set()
+        assert [(await client.answer()).status_code for _ in range(2)] == [200, 200]
