@@ -6,7 +6,7 @@ import typer
 
 from receiver.cli import output
 from receiver.cli.loop import run
-from receiver.cli.opened import ApiKey, Json, Url, User, the_service
+from receiver.cli.opened import ApiKey, Cursor, Json, Limit, Url, User, the_service
 from receiver.client import Attempt
 
 deliveries = typer.Typer(
@@ -24,10 +24,8 @@ def list_(
     state: Annotated[
         str | None, typer.Option(help="pending, delivered, skipped, exhausted or disabled.")
     ] = None,
-    limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=200)] = 50,
-    cursor: Annotated[
-        str | None, typer.Option(help="The page after: what the one before ended with.")
-    ] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
     user: User = None,
     url: Url = None,
     api_key: ApiKey = None,

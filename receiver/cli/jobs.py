@@ -12,7 +12,7 @@ from receiver.cli import output
 from receiver.cli.board import board
 from receiver.cli.exits import FAILED
 from receiver.cli.loop import run
-from receiver.cli.opened import ApiKey, Json, Url, User, the_service
+from receiver.cli.opened import ApiKey, Cursor, Json, Limit, Url, User, the_service
 from receiver.client import ClientError, HistoryLine, Job
 
 JobId = Annotated[str, typer.Argument(metavar="REQUEST_ID", help="The job's id.")]
@@ -82,10 +82,8 @@ def list_(
     metadata: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE; can be given again.", metavar="TEXT")
     ] = None,
-    limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=200)] = 50,
-    cursor: Annotated[
-        str | None, typer.Option(help="The page after: what the one before ended with.")
-    ] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
     user: User = None,
     url: Url = None,
     api_key: ApiKey = None,

@@ -21,6 +21,10 @@ ApiKey = Annotated[
 User = Annotated[
     str | None, typer.Option("--user", help="Another user's, for admin keys.", metavar="NAME")
 ]
+Limit = Annotated[int, typer.Option("--limit", help="At most so many.", min=1, max=200)]
+Cursor = Annotated[
+    str | None, typer.Option("--cursor", help="The page after: what the one before ended with.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
