@@ -17,8 +17,14 @@ from store.relational.rows import (
     mutable_values,
     to_json,
 )
-from store.relational.session import Effects, NewEvent, Row, Session
+from store.relational.session import Effects, NewEvent, Parameters, Row, Session
 from store.relational.statements import Statements
+
+
+def due_values(job: Job) -> Parameters:
+    """What a job waits for, as the parameters of `set-due`."""
+    assert job.due is not None
+    return {"job_id": job.id, "lane": job.due.lane.value, "at": job.due.at}
 
 
 class Changer:
@@ -70,11 +76,7 @@ class Changer:
 
     def set_due(self, session: Session, job: Job) -> None:
         """Write what the job waits for, held by nobody."""
-        assert job.due is not None
-        session.execute(
-            self._jobs["set-due"],
-            {"job_id": job.id, "lane": job.due.lane.value, "at": job.due.at},
-        )
+        session.execute(self._jobs["set-due"], due_values(job))
 
     def append_event(self, effects: Effects, job: Job, data: bytes) -> None:
         """Write an event of the job at the next place of its user's log."""

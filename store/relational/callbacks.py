@@ -10,7 +10,7 @@ from store.records import Callback, Millis, Verdict
 from store.relational.advance import Changer
 from store.relational.backend import Backend
 from store.relational.session import Alike, Done, Effects, Failed, Outcome, Session
-from store.relational.statements import several
+from store.relational.statements import ManyRows
 
 ROOM = 200
 """Callbacks that are stored of one job."""
@@ -19,9 +19,6 @@ TRIES = 3
 """Failed applications after which a callback is given up."""
 
 PAGE_BYTES = 1024 * 1024
-
-TOGETHER = (64, 16, 4, 1)
-"""Callbacks that one statement puts in. Few sizes, so that each is prepared once and kept."""
 
 _RECEIPT_AGAIN = {Verdict.REJECTED: Receipt.REJECTED, Verdict.CONFLICT: Receipt.CONFLICT}
 
@@ -46,7 +43,7 @@ class SqlCallbacks:
         self._writer = backend.writer
         self._readers = backend.readers
         self._sql = backend.statements.load("callbacks")
-        self._receive_together = {size: several(self._sql["receive"], size) for size in TOGETHER}
+        self._inbox = ManyRows(self._sql["receive"])
         self._changer = changer
 
     async def receive(
@@ -131,12 +128,8 @@ class SqlCallbacks:
         return [*self._accept(db, arrivals[:half]), *self._accept(db, arrivals[half:])]
 
     def _insert(self, db: Session, arrivals: Sequence[_Arrival]) -> int:
-        inserted = 0
-        while arrivals:
-            size = next(size for size in TOGETHER if size <= len(arrivals))
-            some, arrivals = arrivals[:size], arrivals[size:]
-            inserted += db.execute(self._receive_together[size], _parameters(some)).rowcount
-        return inserted
+        rows = [arrival._asdict() for arrival in arrivals]
+        return sum(inserted.rowcount for inserted in self._inbox.run(db, rows, room=ROOM))
 
     def _judge(self, db: Session, effects: Effects, arrival: _Arrival) -> Outcome[Receipt]:
         """What a callback is that does not go straight into the inbox. Keeps a new one that is
@@ -160,11 +153,3 @@ class SqlCallbacks:
             receipt = Receipt.DUPLICATE if arrival.readable else Receipt.REJECTED
         self._changer.poll_at_once(db, effects, arrival.job_id, arrival.at)
         return Done(receipt)
-
-
-def _parameters(arrivals: Sequence[_Arrival]) -> dict[str, object]:
-    parameters: dict[str, object] = {"room": ROOM}
-    for number, arrival in enumerate(arrivals):
-        for name, value in zip(_Arrival._fields, arrival, strict=True):
-            parameters[f"{name}_{number}"] = value
-    return parameters

@@ -1,9 +1,10 @@
 """Jobs, and what is due for them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from store.contract import Decide, JobFilter
+from store.errors import KeyHeld, KeyReused
 from store.ids import first_id
 from store.records import (
     Answer,
@@ -18,7 +19,7 @@ from store.records import (
     Replay,
 )
 from store.relational import history, retention
-from store.relational.advance import Changer
+from store.relational.advance import Changer, due_values
 from store.relational.backend import Backend
 from store.relational.idempotency import take_key
 from store.relational.rows import (
@@ -29,7 +30,10 @@ from store.relational.rows import (
     mutable_values,
     to_json,
 )
-from store.relational.session import Effects, OnJobs, Session
+from store.relational.session import Alike, Done, Effects, Failed, OnJobs, Outcome, Session
+from store.relational.statements import ManyRows
+
+_Creation: TypeAlias = tuple[NewJob, IdempotencyKey | None, Answer | None]
 
 _LAST_ID = "~"
 """Sorts after every id."""
@@ -47,25 +51,15 @@ class SqlJobs:
         self._sql = backend.statements.load("jobs")
         self._keys = backend.statements.load("idempotency")
         self._changer = changer
+        self._new_jobs = ManyRows(self._sql["create-job"])
+        self._new_inputs = ManyRows(self._sql["create-input"])
+        self._new_metadata = ManyRows(self._sql["create-metadata"])
+        self._new_due = ManyRows(self._sql["set-due"])
 
     async def create(
         self, new: NewJob, idempotency: IdempotencyKey | None = None, answer: Answer | None = None
     ) -> Job | Replay:
-        job = new.job
-
-        def work(db: Session, effects: Effects) -> Job | Replay:
-            if idempotency is not None:
-                replay = take_key(db, self._keys, job, idempotency, answer)
-                if replay is not None:
-                    return replay
-            self._write(db, new)
-            if job.due is not None:
-                self._changer.set_due(db, job)
-                effects.due.add(job.due.lane)
-            self._changer.append_event(effects, job, new.event)
-            return job
-
-        return await self._writer.urgent(work)
+        return await self._writer.urgent(Alike(self._create, (new, idempotency, answer)))
 
     async def advance(
         self, job_id: str, decide: Decide, *, applying: int | None = None
@@ -75,16 +69,47 @@ class SqlJobs:
 
         return await self._writer.background(OnJobs(work, jobs=(job_id,)))
 
-    def _write(self, db: Session, new: NewJob) -> None:
-        job = new.job
-        fixed = dict(zip(FIXED_COLUMNS, fixed_values(job), strict=True))
-        mutable = dict(zip(MUTABLE_COLUMNS, mutable_values(job), strict=True))
-        traced = {"trace_context": new.trace_context}
-        db.execute(self._sql["create-job"], fixed | mutable | traced)
-        db.execute(self._sql["create-input"], {"job_id": job.id, "input": to_json(new.input)})
-        owner = {"user_id": job.user_id, "job_id": job.id}
-        for name, value in (job.metadata or {}).items():
-            db.execute(self._sql["create-metadata"], {**owner, "name": name, "value": value})
+    def _create(
+        self, db: Session, effects: Effects, creations: Sequence[_Creation]
+    ) -> Sequence[Outcome[Job | Replay]]:
+        outcomes: list[Outcome[Job | Replay]] = []
+        made: list[NewJob] = []
+        for new, idempotency, answer in creations:
+            try:
+                replay = idempotency and take_key(db, self._keys, new.job, idempotency, answer)
+            except (KeyHeld, KeyReused) as refusal:
+                outcomes.append(Failed(refusal))
+                continue
+            outcomes.append(Done(replay or new.job))
+            if not replay:
+                made.append(new)
+        self._write(db, made)
+        for new in made:
+            if new.job.due is not None:
+                effects.due.add(new.job.due.lane)
+            self._changer.append_event(effects, new.job, new.event)
+        return outcomes
+
+    def _write(self, db: Session, made: Sequence[NewJob]) -> None:
+        rows = [
+            {
+                **dict(zip(FIXED_COLUMNS, fixed_values(new.job), strict=True)),
+                **dict(zip(MUTABLE_COLUMNS, mutable_values(new.job), strict=True)),
+                "trace_context": new.trace_context,
+            }
+            for new in made
+        ]
+        inputs = [{"job_id": new.job.id, "input": to_json(new.input)} for new in made]
+        metadata = [
+            {"user_id": new.job.user_id, "job_id": new.job.id, "name": name, "value": value}
+            for new in made
+            for name, value in (new.job.metadata or {}).items()
+        ]
+        due = [due_values(new.job) for new in made if new.job.due is not None]
+        self._new_jobs.run(db, rows)
+        self._new_inputs.run(db, inputs)
+        self._new_metadata.run(db, metadata)
+        self._new_due.run(db, due)
 
     # --- reading --------------------------------------------------------------------------------
 

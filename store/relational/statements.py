@@ -1,28 +1,63 @@
 """The statements of a backend, by subject and name."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 from store import named_sql
+from store.relational.session import Parameters, Result, Session
 
 SHARED = Path(__file__).with_name("queries")
 """What both databases read alike."""
 
-_PARAMETER = re.compile(r"(?<!:):([a-z_]+[0-9]*)")
+_PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
 
-_FIRST_ROW = re.compile(r"^VALUES (.*_0.*)$", re.MULTILINE)
+TOGETHER = (64, 16, 4, 1)
+"""Rows that go into one statement. Few sizes, so that each is prepared once and kept."""
+
+
+class ManyRows:
+    """A statement about one row of `VALUES`, to be run for many rows at once.
+
+    SQLite's driver gives the interpreter up at each statement, and then waits for the event loop to
+    yield it: in a crowd of single statements that is most of the time.
+    """
+
+    def __init__(self, sql: str) -> None:
+        self._by_size = {size: several(sql, size) for size in TOGETHER}
+
+    def run(self, session: Session, rows: Sequence[Parameters], **shared: object) -> list[Result]:
+        """Run it for all rows, in order; what each statement gave. `shared` are the parameters that
+        stand outside of the row."""
+        results = []
+        while rows:
+            size = next(size for size in TOGETHER if size <= len(rows))
+            some, rows = rows[:size], rows[size:]
+            parameters = {
+                f"{name}_{number}": value
+                for number, row in enumerate(some)
+                for name, value in row.items()
+            }
+            results.append(session.execute(self._by_size[size], {**parameters, **shared}))
+        return results
 
 
 def several(sql: str, rows: int) -> str:
-    """A statement about one row of `VALUES`, on a line of its own and with parameters that end in
-    `_0`, as the same statement about so many rows."""
-    found = _FIRST_ROW.search(sql)
-    assert found is not None, "a statement without such a row"
-    row = found[1]
-    more = ",\n".join(row.replace("_0", f"_{number}") for number in range(rows))
-    return f"{sql[: found.start(1)]}{more}{sql[found.end(1) :]}"
+    """A statement about one row of `VALUES` as the same about so many: the parameters of each end
+    in its number, `:name_0` (or as the driver spells it)."""
+    start = sql.index("VALUES (") + len("VALUES ")
+    depth = 0
+    for end in range(start, len(sql)):
+        depth += {"(": 1, ")": -1}.get(sql[end], 0)
+        if depth == 0:
+            break
+    row = sql[start : end + 1]
+    copies = [_IN_ROW.sub(rf"\g<0>_{number}", row) for number in range(rows)]
+    return sql[:start] + ",\n".join(copies) + sql[end + 1 :]
+
+
+_IN_ROW = re.compile(r"(?::|%\()[a-z_]+")
 
 
 class Statements:

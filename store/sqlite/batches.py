@@ -7,7 +7,8 @@ from typing import TypeAlias, TypeVar
 
 from store.contract import Changes
 from store.relational import session
-from store.relational.session import Done, Effects, Failed, Outcome, crowds
+from store.relational.session import Done, Effects, Failed, NewEvent, Outcome, crowds
+from store.relational.statements import ManyRows
 from store.sqlite import sql
 from store.sqlite.failures import meaning
 
@@ -16,6 +17,7 @@ T = TypeVar("T")
 Work: TypeAlias = session.Work[sqlite3.Connection, T]
 
 _EVENTS = sql.STATEMENTS.load("events")
+_EVENT_ROWS = ManyRows(_EVENTS["append-event"])
 
 
 class BatchRunner:
@@ -42,7 +44,8 @@ class BatchRunner:
                 self._connection = self._connect()
             connection = self._connection
             connection.execute("BEGIN IMMEDIATE")
-            outcomes = _run_members(connection, works, changes)
+            outcomes, events = _run_members(connection, works, changes)
+            _append(connection, events)
             connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - whatever it is, every member has to be told
             self.close()
@@ -59,26 +62,28 @@ class BatchRunner:
 
 def _run_members(
     connection: sqlite3.Connection, works: Sequence[Work[object]], changes: Changes
-) -> list[Outcome[object]]:
+) -> tuple[list[Outcome[object]], list[NewEvent]]:
     outcomes: dict[int, Outcome[object]] = {}
+    events: list[NewEvent] = []
     for places, crowd in crowds(works):
-        outcome = _run_member(connection, crowd, changes)
+        outcome = _run_member(connection, crowd, changes, events)
         if isinstance(outcome, Done):
             outcomes.update(zip(places, outcome.value, strict=True))
         elif len(places) == 1:
             outcomes[places[0]] = outcome
         else:
             for place in places:
-                outcomes[place] = _run_member(connection, works[place], changes)
-    return [outcomes[place] for place in range(len(works))]
+                outcomes[place] = _run_member(connection, works[place], changes, events)
+    return [outcomes[place] for place in range(len(works))], events
 
 
-def _run_member(connection: sqlite3.Connection, work: Work[T], changes: Changes) -> Outcome[T]:
+def _run_member(
+    connection: sqlite3.Connection, work: Work[T], changes: Changes, events: list[NewEvent]
+) -> Outcome[T]:
     effects = Effects()
     connection.execute("SAVEPOINT member")
     try:
         value = work(connection, effects)
-        _append_events(connection, effects)
     except Exception as error:
         # Whatever a member raises is its caller's, unless it is trouble that all share.
         if isinstance(error, sqlite3.Error) and meaning(error) is not None:
@@ -88,24 +93,33 @@ def _run_member(connection: sqlite3.Connection, work: Work[T], changes: Changes)
         return Failed(error)
     connection.execute("RELEASE member")
     changes.add(effects)
+    events += effects.events
     return Done(value)
 
 
-def _append_events(connection: sqlite3.Connection, effects: Effects) -> None:
-    for event in effects.events:
-        place = {"user_id": event.user_id, "nonce": event.nonce}
-        ((seq,),) = connection.execute(_EVENTS["take-place"], place).fetchall()
-        connection.execute(
-            _EVENTS["append-event"],
+def _append(connection: sqlite3.Connection, events: Sequence[NewEvent]) -> None:
+    """Append the events of a batch, each at the next place of its user's log."""
+    by_user: dict[int, list[NewEvent]] = {}
+    for event in events:
+        by_user.setdefault(event.user_id, []).append(event)
+    rows = []
+    for user_id, theirs in by_user.items():
+        taken = {"user_id": user_id, "count": len(theirs), "nonce": theirs[-1].nonce}
+        ((last,),) = connection.execute(_EVENTS["take-places"], taken).fetchall()
+        first = last - len(theirs) + 1
+        rows += [
             {
-                **place,
+                "user_id": user_id,
                 "seq": seq,
+                "nonce": event.nonce,
                 "job_id": event.job_id,
                 "job_seq": event.job_seq,
                 "at": event.at,
                 "data": event.data,
-            },
-        )
+            }
+            for seq, event in enumerate(theirs, first)
+        ]
+    _EVENT_ROWS.run(connection, rows)
 
 
 def _told(error: Exception) -> Exception:

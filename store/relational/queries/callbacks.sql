@@ -4,7 +4,7 @@
 -- at once, each of another job.
 INSERT INTO callbacks (job_id, provider, received_at, digest, verdict, headers, body)
 WITH arrivals (job_id, provider, at, digest, headers, body, names) AS (
-VALUES (:job_id_0, :provider_0, :at_0, :digest_0, :headers_0, :body_0, CAST(:names_0 AS text))
+VALUES (:job_id, :provider, :at, :digest, :headers, :body, CAST(:names AS text))
 )
 SELECT j.id, j.provider, a.at, a.digest, 'waiting', a.headers, a.body
   FROM arrivals a

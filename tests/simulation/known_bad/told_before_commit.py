@@ -8,7 +8,7 @@ from store.records import Cursor, Event
 from store.sqlite import batches
 from tests.simulation.known_bad.variant import Patch, Variant, together
 
-_make, _append = Broadcast.__init__, batches._append_events
+_make, _append = Broadcast.__init__, batches._append
 _broadcasts: list[Broadcast] = []
 
 
@@ -17,9 +17,9 @@ def _remember(self: Broadcast, *given: Any, **named: Any) -> None:
     _broadcasts[:] = [self]
 
 
-def _append_and_push(db: Any, effects: Any) -> None:
-    _append(db, effects)
-    for event in effects.events:
+def _append_and_push(db: Any, events: Any) -> None:
+    _append(db, events)
+    for event in events:
         ((seq,),) = db.execute("SELECT seq FROM events WHERE nonce = ?", (event.nonce,)).fetchall()
         for broadcast in _broadcasts:
             channel = broadcast._channels.get(event.user_id)
@@ -30,7 +30,7 @@ def _append_and_push(db: Any, effects: Any) -> None:
 def _applied() -> Patch:
     return together(
         patch.object(Broadcast, "__init__", _remember),
-        patch.object(batches, "_append_events", _append_and_push),
+        patch.object(batches, "_append", _append_and_push),
     )
 
 
