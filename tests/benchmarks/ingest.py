@@ -3,6 +3,7 @@
 
 import asyncio
 import itertools
+import math
 import statistics
 import sys
 import tempfile
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 from store.contract import Receipt, Store
 from store.open import open_store
@@ -26,12 +28,11 @@ JOBS = 2_000
 @contextmanager
 def one_commit_each() -> Iterator[None]:
     """Let each batch have one member."""
-    places = writer.URGENT_PLACES
-    writer.URGENT_PLACES = 1
-    try:
+    with (
+        patch.object(writer, "URGENT_PLACES", 1),
+        patch.object(writer, "LONGEST_WAIT", math.inf),  # which counts batches
+    ):
         yield
-    finally:
-        writer.URGENT_PLACES = places
 
 
 async def rate(world: World, jobs: list[Job], numbers: Iterator[int], seconds: float) -> float:
