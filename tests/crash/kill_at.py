@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import receiver.app
+import store.sqlite.connection
 from receiver.actions import observe_job
 from receiver.cli.main import main as command
 from receiver.domain.observations import Observation
@@ -56,7 +57,7 @@ class Trap:
             _wrap(kind, name, functools.partial(self._around_call, name))
         _wrap(observe_job, "deciding", _naming_the_observation)
         _wrap(receiver.app, "open_store", self._around_opening)
-        _wrap(sqlite3, "connect", self._around_connecting)
+        _wrap(store.sqlite.connection, "Connection", self._watching)
 
     def passes(self, step: str, when: str) -> None:
         if (step, when) == self._place:
@@ -104,21 +105,21 @@ class Trap:
 
         return wrapped
 
-    def _around_connecting(self, connect: Function) -> Function:
+    def _watching(self, connection: Any) -> Any:
         trap = self
 
-        class Connection(sqlite3.Connection):
+        class Connection(connection):  # type: ignore[misc] # whichever it is
             def execute(self, sql: str, /, *parameters: Any) -> sqlite3.Cursor:
                 if sql.startswith("BEGIN"):
                     trap._written.clear()
                 if sql == "COMMIT":
                     trap.commits("before")
-                cursor = super().execute(sql, *parameters)
+                cursor: sqlite3.Cursor = super().execute(sql, *parameters)
                 if sql == "COMMIT":
                     trap.commits("after")
                 return cursor
 
-        return functools.partial(connect, factory=Connection)
+        return Connection
 
 
 def _wrap(owner: object, name: str, around: Callable[[Function], Function]) -> None:
