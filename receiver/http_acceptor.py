@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-BURST: Final = 48
+BURST: Final = 24
 """Connections taken in one turn, at most: their first requests begin together, and the process
 keeps the memory of that peak (at 256, 4 KiB more for each of 2,000 streams)."""
 RETRY_SECONDS: Final = 1.0

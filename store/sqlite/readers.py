@@ -21,6 +21,9 @@ from store.sqlite.failures import translated
 
 CONNECTIONS = 2
 
+TOGETHER = 16
+"""Reads that share a hop, at most: all that they find is in memory at once."""
+
 Rows: TypeAlias = list[Row]
 
 
@@ -84,10 +87,12 @@ class AiosqliteReaders:
         await self._closing.aclose()
 
     def _begin(self) -> None:
-        reads, self._waiting = self._waiting, []
-        task = asyncio.create_task(self._read(next(self._connections), reads))
-        self._reading.add(task)
-        task.add_done_callback(self._reading.discard)
+        waiting, self._waiting = self._waiting, []
+        for first in range(0, len(waiting), TOGETHER):
+            some = waiting[first : first + TOGETHER]
+            task = asyncio.create_task(self._read(next(self._connections), some))
+            self._reading.add(task)
+            task.add_done_callback(self._reading.discard)
 
     async def _read(self, connection: _Connection, reads: Sequence[_Read]) -> None:
         try:
