@@ -9,6 +9,7 @@ import asyncio
 import json
 import resource
 from collections.abc import Callable, Iterable
+from secrets import token_hex
 from typing import Any, Final
 
 from uvicorn import Config
@@ -128,7 +129,7 @@ class GuardedConnection(HttpToolsProtocol):
         if self._turns_away():
             self._turned_away = True
             self._heard_at = self.loop.time()
-            self.transport.write(_OVERLOADED)
+            self.transport.write(_with_id(_OVERLOADED))
             return
         self._begun = True
         super().on_headers_complete()
@@ -205,7 +206,8 @@ class GuardedConnection(HttpToolsProtocol):
         if self._is_answering():
             self.transport.abort()
             return
-        self.transport.write(_answer(status, code, detail, b"connection: close\r\n"))
+        answer = _answer(status, code, detail, b"connection: close\r\n")
+        self.transport.write(_with_id(answer))
         self.transport.close()
 
 
@@ -232,6 +234,12 @@ def _answer(status: int, code: str, detail: str, headers: bytes) -> bytes:
         + b"content-length: %d\r\n\r\n" % len(content)
         + content
     )
+
+
+def _with_id(answer: bytes) -> bytes:
+    """The answer with an `X-Request-ID`, which every answer carries (contract 4)."""
+    status, _, rest = answer.partition(b"\r\n")
+    return b"%s\r\nx-request-id: %s\r\n%s" % (status, token_hex(8).encode(), rest)
 
 
 _OVERLOADED: Final = _answer(

@@ -87,7 +87,7 @@ class OpenTelemetry:
             bind_contextvars(trace_id=format_trace_id(span.get_span_context().trace_id))
             try:
                 yield
-            except Exception as error:
+            except Exception as error:  # it goes on; the span only hears of it
                 if kind != "server":  # a refusal is no failure of a server: its status tells
                     self.failed(type(error).__name__)
                 raise

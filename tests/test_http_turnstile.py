@@ -73,6 +73,7 @@ async def test_a_refusal_has_the_shape_of_all_and_the_connection_goes_on(place: 
             assert refused.headers["retry-after"] == "2"
             assert refused.headers["content-type"] == "application/problem+json"
             assert refused.json()["code"] == "overloaded"
+            assert refused.headers["x-request-id"]
         place.full = False
         await client.send(POST)
         assert (await client.answer()).status_code == 200

@@ -24,7 +24,7 @@ def traced(handler: KeyHandler) -> KeyHandler:
                 response = await handler(parts, request, caller)
             except ClientGone:
                 raise  # without an answer
-            except Exception as error:
+            except Exception as error:  # it goes on; the span only hears of it
                 problem = as_problem(error)
                 _tell(500 if problem is None else problem.status)
                 raise

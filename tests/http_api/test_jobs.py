@@ -399,7 +399,7 @@ async def test_an_old_link_is_renewed_and_nothing_else_changes(
     await call_back(provider.submissions[0].webhook_url, COMPLETED)
     before = await job_when(client, request_id, done=True)
     path = f"/v1/jobs/{request_id}/result"
-    old, new = COMPLETED["result"]["videoUrl"], "https://cdn.example/new.mp4"  # type: ignore[index]
+    old, new = COMPLETED["result"]["videoUrl"], "https://cdn.example/new.mp4"  # type: ignore[index] # it is JSON
 
     clock.ahead_ms = 6 * 24 * 3_600_000 - 60_000
     provider.states["up-1"] = {"status": "COMPLETED", "result": {"videoUrl": new}}

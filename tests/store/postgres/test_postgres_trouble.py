@@ -239,7 +239,7 @@ def test_a_commit_whose_answer_was_lost_is_looked_up(
             arguments[1]._pipeline.sync()
         end_sessions(other)
 
-    runner._fill = fill_and_lose  # type: ignore[method-assign,assignment]
+    runner._fill = fill_and_lose  # type: ignore[method-assign,assignment] # the fault
     outcomes, changes = runner.run([put("a")])
     runner.close()
 
