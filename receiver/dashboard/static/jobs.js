@@ -32,15 +32,21 @@ export function showJobs(user, signal) {
 
   function restart() {
     jobs.clear();
+    reload();
+  }
+
+  function reload() {
     cursor = null;
     asked = JSON.stringify(query());
     repaint();
     load();
   }
 
-  // What the service does not filter by, this page does, in what is loaded.
+  // What the service does not filter by, this page does, in what is loaded. A search that may be
+  // for a member of the metadata may be for a text with such a sign too: what is loaded stays.
   function refine() {
     if (JSON.stringify(query()) === asked) repaint();
+    else if (member(filter.search)) reload();
     else restart();
   }
 
@@ -183,20 +189,23 @@ function toolbar(user, restart, refine) {
 /** What the service filters by: of a search, one member of the metadata. */
 function query() {
   const { status, kind, search } = filter;
-  const [name, value] = member(search);
-  return { status, kind, ...(name && { [`metadata.${name}`]: value }) };
+  const wanted = member(search);
+  return { status, kind, ...(wanted && { [`metadata.${wanted.name}`]: wanted.value }) };
 }
 
+/** `name=value` as a member of the metadata, or null where no member can have that name. */
 function member(search) {
-  const at = search.indexOf("=");
-  return at > 0 ? [search.slice(0, at).trim(), search.slice(at + 1).trim()] : [null, null];
+  const [, name, value] = /^([^=]{1,64})=(.*)$/s.exec(search) ?? [];
+  return name?.trim() ? { name: name.trim(), value: value.trim() } : null;
 }
 
 function matches(job) {
   if (filter.status && job.status !== filter.status) return false;
   if (filter.kind && job.kind !== filter.kind) return false;
-  const [name, value] = member(filter.search);
-  if (name) return Object.hasOwn(job.metadata, name) && job.metadata[name] === value;
+  const asked = member(filter.search);
+  if (asked && Object.hasOwn(job.metadata, asked.name) && job.metadata[asked.name] === asked.value) {
+    return true;
+  }
   const texts = [
     job.request_id, job.provider_request_id, job.message, job.error?.message, job.error?.code,
     titleOf(job), ...Object.values(job.metadata),
