@@ -4,7 +4,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 
-from tests.browser.conftest import Start, Visit, Visitor
+from tests.browser.conftest import SkippingClock, Start, Visit, Visitor
 from tests.service import job_when, submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
@@ -21,9 +21,13 @@ async def check(visitor: Visitor, where: str) -> None:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1200, 360])
 async def test_every_view(start: Start, visit: Visit, theme: str, width: int) -> None:
-    service = await start(
-        relay_allow_http=True, relay_allow_nets="127.0.0.0/8", relay_schedule="0,0.2"
-    )
+    clock = SkippingClock()
+    relays = {
+        "relay_allow_http": True,
+        "relay_allow_nets": "127.0.0.0/8",
+        "relay_schedule": "0,0.2",
+    }
+    service = await start(sandbox_render=3600, clock=clock, **relays)
     key = await service.key("ada", admin=True)
     visitor = await visit(service.url, theme=theme, width=width)
     page = visitor.page
@@ -39,8 +43,11 @@ async def test_every_view(start: Start, visit: Visit, theme: str, width: int) ->
     job = await submit(client, metadata=label, webhookUrl="http://127.0.0.1:9/")
     other = await submit(client)
     await client.post(f"/v1/jobs/{other['request_id']}/cancel")
+    await job_when(client, job["request_id"], phase="accepted")
+    clock.skip(1800)
     await visitor.sees("In progress")
     await check(visitor, "the list, live")
+    clock.skip(1800)
     await job_when(client, job["request_id"], status="COMPLETED")
     await visitor.sees("Completed")
     await check(visitor, "the list")

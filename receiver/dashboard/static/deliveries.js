@@ -37,7 +37,7 @@ export function showDeliveries(user, signal) {
     list, note, h("p", {}, more),
   );
 
-  async function load(next) {
+  async function load(next, unasked = false) {
     clearTimeout(pause);
     const mine = (loading = {});
     older = next;
@@ -45,6 +45,10 @@ export function showDeliveries(user, signal) {
       const page = await get(withQuery("/v1/deliveries",
         { state, user: user.viewed, cursor: next ? cursor : null }));
       if (signal.aborted || mine !== loading) return;
+      if (unasked && busy()) {
+        pause = setTimeout(refresh, REFRESH);
+        return;
+      }
       cursor = page.next_cursor;
       more.hidden = cursor === null;
       const items = page.deliveries.map((each) => row(each, () => setTimeout(load, 500, false)));
@@ -60,10 +64,12 @@ export function showDeliveries(user, signal) {
   }
 
   // Older pages that somebody has asked for, or a button that is in use, are not pulled away.
+  const busy = () => older || list.contains(document.activeElement) || document.hidden;
+
+  // It may be taken into use while the answer is on its way, so this is asked twice.
   function refresh() {
-    const busy = older || list.contains(document.activeElement) || document.hidden;
-    if (busy) pause = setTimeout(refresh, REFRESH);
-    else load(false);
+    if (busy()) pause = setTimeout(refresh, REFRESH);
+    else load(false, true);
   }
 
   signal.addEventListener("abort", () => clearTimeout(pause));

@@ -44,7 +44,9 @@ export function showJobs(user, signal) {
 
   // What the service does not filter by, this page does, in what is loaded. A search that may be
   // for a member of the metadata may be for a text with such a sign too: what is loaded stays.
-  function refine() {
+  function refine(search) {
+    filter.search = search;
+    if (signal.aborted) return;
     if (JSON.stringify(query()) === asked) repaint();
     else if (member(filter.search)) reload();
     else restart();
@@ -162,9 +164,8 @@ function toolbar(user, restart, refine) {
     return h("label", {}, h("span", {}, label), element);
   };
   const search = (event) => {
-    filter.search = event.target.value.trim();
     clearTimeout(pause);
-    pause = setTimeout(refine, 150);
+    pause = setTimeout(refine, 150, event.target.value.trim());
   };
   const view = (event) => {
     event.preventDefault();

@@ -93,12 +93,16 @@ function lose() {
         return;
       }
     } catch {
-      if (connection.state === "lost") lose();
+      if (idle()) lose();
       return;
     }
-    if (connection.state === "lost") connect();
+    if (idle()) connect();
   }, wait);
 }
+
+// Whether nothing is under way: while an attempt asked whether the session lasts, somebody, or the
+// machine's network, may have begun one that its answer must not cut off.
+const idle = () => connection.state === "lost" && source === null;
 
 function close() {
   clearTimeout(timer);
