@@ -78,7 +78,8 @@ def next_look(job: Job, at: Millis, now: Millis, rules: Rules) -> Due:
 
     A job without a provider's id cannot be polled: time decides it. A poll is never later than the
     deadline, since the deadline needs an answer that was asked for after it, nor than the end of
-    the grace that follows, whatever patience the provider asks for.
+    the grace that follows, whatever patience the provider asks for. Once both are past, the next
+    answer decides.
     """
     end = deadline(job, rules)
     claims = job.tracking.claims
@@ -86,10 +87,8 @@ def next_look(job: Job, at: Millis, now: Millis, rules: Rules) -> Due:
         return Due(Lane.WAIT, claims[0].received_at + rules.confirm_timeout if claims else end)
     if claims:
         return Due(Lane.CONFIRM, at)
-    for limit in (end, end + GRACE):
-        if now < limit:
-            return Due(Lane.POLL, min(at, limit))
-    return Due(Lane.POLL, at)
+    limits = (end, end + GRACE, now + rules.poll_max)
+    return Due(Lane.POLL, min(at, next(limit for limit in limits if now < limit)))
 
 
 def _spread(job: Job, gap: Millis) -> Millis:

@@ -152,3 +152,11 @@ def test_a_poll_at_the_very_deadline_is_followed_by_a_later_one() -> None:
     end = story.deadline()
     for moment in (end, end + schedule.GRACE):
         assert schedule.next_look(story.job, moment + SECOND, moment, RULES).at == moment + SECOND
+
+
+def test_past_every_deadline_no_patience_puts_the_deciding_answer_off() -> None:
+    """The last answer was asked for just before the end of the grace, and asks for a day more."""
+    story = in_state("rendering")
+    end = story.deadline() + schedule.GRACE
+    due = schedule.next_look(story.job, end + schedule.DAY, end, RULES)
+    assert due == Due(Lane.POLL, end + RULES.poll_max)

@@ -8,7 +8,7 @@ WITH RECURSIVE place (id) AS (
              LIMIT 1)
      UNION ALL
     SELECT (SELECT rowid FROM deliveries
-             WHERE state = 'pending' AND (host, user_id) > (here.host, here.user_id)
+             WHERE state = 'pending' AND (host, user_id, next_attempt_at) > (here.host, +here.user_id, 9223372036854775807)
              ORDER BY host, user_id, next_attempt_at
              LIMIT 1)
       FROM place CROSS JOIN deliveries here ON here.rowid = place.id)
