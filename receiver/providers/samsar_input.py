@@ -37,6 +37,10 @@ NARRATIVE_VIDEO_MODELS = frozenset({"RUNWAYML"})
 SPEECH_PROVIDERS = frozenset({"OPENAI", "PLAYHT"})
 
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
+_SPACES = "\t\n\v\f\r \u00a0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff"
+_WHITE_SPACE = _SPACES + "".join(map(chr, range(0x2000, 0x200B)))
+"""What `\\s` means in our OpenAPI document, which is ECMAScript's: Python's own `strip` takes some
+control characters as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ def upstream_input(kind: str, body_input: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _lines(prompts: str) -> list[str]:
-    return [line for line in _LINE_BREAK.split(prompts) if line.strip()]
+    return [line for line in _LINE_BREAK.split(prompts) if line.strip(_WHITE_SPACE)]
 
 
 def _prompt_faults(prompt: Any) -> Iterator[InputFault]:
@@ -145,7 +149,7 @@ def _text_faults(given: Mapping[str, Any], name: str, detail: str) -> Iterator[I
 
 
 def _is_blank(value: Any) -> bool:
-    return not isinstance(value, str) or not value.strip()
+    return not isinstance(value, str) or not value.strip(_WHITE_SPACE)
 
 
 def _is_one_of(value: Any, keys: frozenset[str]) -> bool:

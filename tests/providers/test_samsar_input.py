@@ -36,6 +36,7 @@ def changed(base: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
     ("name", "value", "detail"),
     [
         *[("prompt", value, "Prompt is required") for value in (ABSENT, None, "", " \n", 7, ["a"])],
+        ("prompt", "\t\u2003\u3000\ufeff", "Prompt is required"),
         ("prompt", "x" * 501, "Prompt is too long"),
         *[
             ("image_model", value, "Invalid image model")
@@ -74,6 +75,7 @@ def test_a_movie_s_fault(name: str, value: Any, detail: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("prompt", "\x1d"),  # no white space in the schemas of JSON
         ("prompt", "x" * 500),
         ("prompt", "\U0001f426" * 500),
         ("image_model", "TOMORROW"),

@@ -18,7 +18,7 @@ async def test_it_finds_nothing(service: RunningService, tmp_path: Path) -> None
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", CONFIG, "run"),
         *(f"{service.url}/openapi.json", "--header", f"API-KEY: {key}"),
-        *("--max-examples", "30", "--request-timeout", "10", "--no-color"),
+        *("--max-examples", "30", "--seed", "1", "--request-timeout", "10", "--no-color"),
         cwd=tmp_path,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
