@@ -24,6 +24,8 @@ UNPROVEN_PER_USER = 2
 """Slow start: what hosts without an answer to their last attempt, or yet, may take of these places.
 One that hangs keeps its place for the whole timeout, and one answer is enough to be proven."""
 UNPROVEN_PER_PASS = 8
+UNPROVEN_AFTER = 0.025
+"""Seconds from a ring to the look for them: what it was for goes first, undisturbed."""
 UNPROVEN_PAUSE: Millis = 100
 """How long a message waits that was leased and found no such place."""
 HOSTS_REMEMBERED = 4_096
@@ -69,22 +71,38 @@ class Relay:
         self._answered: dict[str, bool] = {}
         """By host: whether the last attempt had an answer; not there before the first."""
         self._gates: dict[str, HostGate] = {}
+        self._unproven_at: float | None = None
+        """Monotonic time of the next look for messages to hosts that are not proven."""
 
     async def run_once(self) -> int:
-        """Begin the attempts that are due and have a free place; how many were looked at."""
+        """Begin the attempts that are due and have a free place; how many, where there may be more.
+
+        What finds no place is begun when an attempt ends, which rings.
+        """
         # Whoever stands still after this for longer has lost the lease before the attempt ends.
         begin_by = self._core.clock.now() + LEASE_SLACK
         unproven = {host for host, answered in self._answered.items() if not answered}
-        leased = await self._lease(self._flight.free, without_hosts=unproven)
-        looked_at = await self._begin(leased, begin_by)
+        free = self._flight.free
+        leased = await self._lease(free, without_hosts=unproven)
+        await self._begin(leased, begin_by)
         if unproven:
-            # After the others, and a few at a time: an attempt is work, whatever comes of it.
-            room = min(self._flight.free, UNPROVEN_AT_ONCE - self._unproven.total())
-            full = {user for user, count in self._unproven.items() if count >= UNPROVEN_PER_USER}
-            leased = await self._lease(min(room, UNPROVEN_PER_PASS), without_users=full)
-            looked_at += await self._begin(leased, begin_by)
+            await self._begin_unproven(begin_by)
         self._core.metrics.relay_hosts_open.set(sum(gate.held for gate in self._gates.values()))
-        return looked_at
+        return len(leased) if len(leased) == free else 0
+
+    async def _begin_unproven(self, begin_by: Millis) -> None:
+        """After the others, and a few at a time: an attempt is work, whatever comes of it."""
+        now = self._core.clock.monotonic()
+        if self._unproven_at is None:
+            self._unproven_at = now + UNPROVEN_AFTER
+        if now < self._unproven_at:
+            return
+        room = min(self._flight.free, UNPROVEN_AT_ONCE - self._unproven.total())
+        few = min(room, UNPROVEN_PER_PASS)
+        full = {user for user, count in self._unproven.items() if count >= UNPROVEN_PER_USER}
+        leased = await self._lease(few, without_users=full)
+        await self._begin(leased, begin_by)
+        self._unproven_at = now + UNPROVEN_AFTER if len(leased) == few > 0 else None
 
     async def _lease(
         self,
@@ -117,6 +135,9 @@ class Relay:
         # What is due and was not taken waits for a place, and an attempt that ends rings.
         ahead = due is not None and due > now
         seconds = (due - now) / 1_000 if ahead and due is not None else SAFETY_SECONDS
+        if self._unproven_at is not None:
+            # A millisecond at least: what is less may be nothing to the clock.
+            seconds = min(seconds, max(self._unproven_at - self._core.clock.monotonic(), 0.001))
         await self._bell.wait(min(seconds, SAFETY_SECONDS))
 
     async def stop(self) -> None:
@@ -128,8 +149,8 @@ class Relay:
         """Wait for every attempt that has begun."""
         await self._flight.drain()
 
-    async def _begin(self, leased: Sequence[Delivery], begin_by: Millis) -> int:
-        """Begin the attempts whose hosts have a place, and put the others off; how many in all."""
+    async def _begin(self, leased: Sequence[Delivery], begin_by: Millis) -> None:
+        """Begin the attempts whose hosts have a place, and put the others off."""
         surplus = []
         for delivery in leased:
             if delivery.id in self._sending:
@@ -148,7 +169,6 @@ class Relay:
         if surplus:
             until = self._core.clock.now() + UNPROVEN_PAUSE
             await self._core.store.deliveries.postpone(self._holder, surplus, until)
-        return len(leased)
 
     def _has_place(self, user_id: int) -> bool:
         """Whether one more attempt of the user's may begin at a host that is not proven."""

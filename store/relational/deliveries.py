@@ -40,7 +40,9 @@ class SqlDeliveries:
             self._skip_overtaken(db, (delivery_id for (delivery_id,) in ended))
             hosts, users = Counter(busy_hosts), Counter(busy_users)
             taken: dict[str, str] = {}
-            for host, user_id in db.execute(self._sql["due-places"], {"now": now}).fetchall():
+            full = json.dumps([host for host, busy in busy_hosts.items() if busy >= per_host])
+            places = db.execute(self._sql["due-places"], {"now": now, "full": full}).fetchall()
+            for host, user_id in places:
                 room = min(limit - len(taken), per_host - hosts[host], per_user - users[user_id])
                 if room <= 0:
                     continue

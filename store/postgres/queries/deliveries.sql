@@ -1,6 +1,6 @@
 -- name: due-places
--- Each host and user with something due, the longest due first. It skips from one pair to the next
--- in the index, whatever the length of their backlogs.
+-- Each host and user with something due, the longest due first, but for hosts that are full. It
+-- skips from one pair to the next in the index, whatever the length of their backlogs.
 WITH RECURSIVE place (host, user_id, next_attempt_at) AS (
     (SELECT host, user_id, next_attempt_at FROM deliveries
       WHERE state = 'pending'
@@ -15,6 +15,7 @@ WITH RECURSIVE place (host, user_id, next_attempt_at) AS (
             LIMIT 1) AS there)
 SELECT host, user_id FROM place
  WHERE next_attempt_at <= :now
+   AND host NOT IN (SELECT jsonb_array_elements_text(CAST(:full AS jsonb)))
  ORDER BY next_attempt_at;
 
 -- name: due-at-place

@@ -33,9 +33,10 @@ ALLOWED: dict[str, set[str]] = {
         "SCAN d USING INDEX deliveries_pending",
         "SCAN deliveries USING INDEX deliveries_held",
     },
-    # The first place is the first row of the index; places are one row each.
+    # The first place is the first row of the index; places are one row each, and so are full hosts.
     "deliveries.due-places": {
         "SCAN place",
+        "SCAN json_each VIRTUAL TABLE INDEX 1:",
         "SCAN deliveries USING COVERING INDEX deliveries_due",
         "USE TEMP B-TREE FOR ORDER BY",
     },
@@ -58,6 +59,7 @@ CHOSEN = {
     "callbacks.receive": "callbacks_by_content (job_id=?)",
     "callbacks.waiting": "callbacks_waiting (id<?)",
     "deliveries.due-at-place": "deliveries_due (host=? AND user_id=? AND next_attempt_at<?)",
+    "deliveries.due-places": "deliveries_due ((host,user_id,next_attempt_at)>(?,?,?))",
     "deliveries.list-by-state": "deliveries_by_state (user_id=? AND state=? AND id<?)",
     "deliveries.list-by-user": "deliveries_by_user (user_id=? AND id<?)",
     "events.events-of-job": "events_by_job (job_id=? AND seq>? AND seq<?)",
