@@ -16,6 +16,6 @@ async def _beside(_self: Relay, _id: str, attempt: Coroutine[Any, Any, None]) ->
 VARIANT = Variant(
     lambda: patch.object(Relay, "_alone", _beside),
     caught_by=("relays come in their job's order",),
-    plan=lambda seed: paused_while_they_send(seed + 42),
+    plan=lambda seed: paused_while_they_send(seed + 87),
     seeds=150,
 )

@@ -86,4 +86,10 @@ async def test_it_works_and_hears(worlds: tuple[World, World]) -> None:
         await asyncio.gather(*(there.store.jobs.find(job.id) for job in jobs))
 
     assert await there.store.events.latest_seq(here.ann.id) == 10 + 10 * 16
-    await eventually(lambda: {job.id for job in jobs} <= {j for c in there.rung for j in c.jobs})
+
+    async def heard() -> bool:
+        # Who does not listen yet misses a ring, and nobody can tell when they do: ring again.
+        await asyncio.gather(*(here.store.jobs.advance(job.id, change()) for job in jobs))
+        return {job.id for job in jobs} <= {j for c in there.rung for j in c.jobs}
+
+    await eventually(heard)
