@@ -26,6 +26,11 @@ class Breaker:
             return "closed"
         return "half_open" if self._probing else "open"
 
+    @property
+    def probe_at(self) -> float | None:
+        """When the next probe may be made; None where none is due to be."""
+        return None if self._probing else self._probe_at
+
     def allows(self, now: float) -> bool:
         """Whether a call may be made; where it is a probe, no second one until it has ended."""
         if self._probe_at is None:

@@ -43,9 +43,12 @@ class Poller:
         self._flight = Flight(at_once)
         self._asking: set[str] = set()
         self._breakers = {name: Breaker() for name in core.providers}
+        self._probes: dict[str, str] = {}
+        """By provider whose breaker is open: the job to ask for at the next probe."""
 
     async def run_once(self) -> int:
         """Begin the status calls that are due, within the pace; how many."""
+        await self._make_probes_due()
         begun = 0
         for lane in (Lane.CONFIRM, Lane.POLL):
             begun += await self._begin(lane)
@@ -62,6 +65,8 @@ class Poller:
         now = self._core.clock.now()
         dues = [await self._core.store.jobs.next_due(lane) for lane in (Lane.CONFIRM, Lane.POLL)]
         waits = [(due - now) / 1_000 for due in dues if due is not None]
+        monotonic = self._core.clock.monotonic()
+        waits += [at - monotonic for at in map(self._probe_at, self._probes) if at is not None]
         await self._bell.wait(max(0.01, min([SAFETY_SECONDS, *waits])))
 
     async def stop(self) -> None:
@@ -71,6 +76,19 @@ class Poller:
     async def drain(self) -> None:
         """Wait for every call that has begun."""
         await self._flight.drain()
+
+    def _probe_at(self, provider: str) -> float | None:
+        return self._breakers[provider].probe_at
+
+    async def _make_probes_due(self) -> None:
+        """A provider that is back is heard of when its breaker lets a call through, and not only
+        when the next job is due, which may be minutes later."""
+        monotonic = self._core.clock.monotonic()
+        for provider, job_id in list(self._probes.items()):
+            at = self._probe_at(provider)
+            if at is not None and at <= monotonic:
+                del self._probes[provider]
+                await self._core.store.jobs.poll_at_once(job_id, self._core.clock.now())
 
     async def _begin(self, lane: Lane) -> int:
         clock = self._core.clock
@@ -123,10 +141,13 @@ class Poller:
         if isinstance(answer, StatusUnavailable):
             breaker.failed(monotonic(), by_credentials=answer.by_credentials)
             log.warning("a status call failed", job=job.id, reason=answer.reason)
+            if breaker.probe_at is not None and answer.retry_after is None:
+                self._probes[job.provider] = job.id
             refused = self._core.metrics.credentials_refused.labels(job.provider)
             refused.set(answer.by_credentials)
         else:
             breaker.succeeded()
+            self._probes.pop(job.provider, None)
             self._core.metrics.credentials_refused.labels(job.provider).set(0)
         self._core.metrics.set_breaker(job.provider, breaker.state)
         return self._count(job, answer, answer.outcome)

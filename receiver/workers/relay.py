@@ -20,9 +20,11 @@ AT_ONCE = 64
 PER_USER = 16
 PER_HOST = 4
 UNPROVEN_AT_ONCE = 56
-UNPROVEN_PER_USER = 2
+UNPROVEN_FREELY = 16
 """Slow start: what hosts without an answer to their last attempt, or yet, may take of these places.
-One that hangs keeps its place for the whole timeout, and one answer is enough to be proven."""
+One that hangs keeps its place for the whole timeout, and one answer is enough to be proven. So such
+a host has one attempt at a time; while fewer than sixteen are under way anybody may begin one, and
+beyond that each user has one."""
 UNPROVEN_PER_PASS = 8
 UNPROVEN_AFTER = 0.025
 """Seconds from a ring to the look for them: what it was for goes first, undisturbed."""
@@ -83,7 +85,7 @@ class Relay:
         begin_by = self._core.clock.now() + LEASE_SLACK
         unproven = {host for host, answered in self._answered.items() if not answered}
         free = self._flight.free
-        leased = await self._lease(free, without_hosts=unproven)
+        leased = await self._lease(free, PER_HOST, without_hosts=unproven)
         await self._begin(leased, begin_by)
         if unproven:
             await self._begin_unproven(begin_by)
@@ -97,16 +99,17 @@ class Relay:
             self._unproven_at = now + UNPROVEN_AFTER
         if now < self._unproven_at:
             return
-        room = min(self._flight.free, UNPROVEN_AT_ONCE - self._unproven.total())
-        few = min(room, UNPROVEN_PER_PASS)
-        full = {user for user, count in self._unproven.items() if count >= UNPROVEN_PER_USER}
-        leased = await self._lease(few, without_users=full)
+        begun = self._unproven.total()
+        few = min(self._flight.free, UNPROVEN_AT_ONCE - begun, UNPROVEN_PER_PASS)
+        full = self._unproven.keys() if begun >= UNPROVEN_FREELY else frozenset[int]()
+        leased = await self._lease(few, 1, without_users=full)
         await self._begin(leased, begin_by)
         self._unproven_at = now + UNPROVEN_AFTER if len(leased) == few > 0 else None
 
     async def _lease(
         self,
         limit: int,
+        per_host: int,
         *,
         without_hosts: Set[str] = frozenset(),
         without_users: Set[int] = frozenset(),
@@ -115,15 +118,15 @@ class Relay:
         if limit <= 0:
             return []
         now = self._core.clock.now()
-        hosts = self._hosts + Counter(dict.fromkeys(without_hosts, PER_HOST))
+        hosts = self._hosts + Counter(dict.fromkeys(without_hosts, per_host))
         for host, gate in self._gates.items():
-            hosts[host] += PER_HOST - gate.places(now, PER_HOST)
+            hosts[host] += per_host - gate.places(now, per_host)
         return await self._core.store.deliveries.lease(
             now,
             now + int(self._timeout * 1_000) + LEASE_SLACK,
             self._holder,
             limit=limit,
-            per_host=PER_HOST,
+            per_host=per_host,
             per_user=PER_USER,
             busy_hosts=hosts,
             busy_users=self._users + Counter(dict.fromkeys(without_users, PER_USER)),
@@ -158,7 +161,7 @@ class Relay:
                 # attempt goes on, and a second one beside it could arrive after newer messages.
                 continue
             proven = self._answered.setdefault(delivery.host, False)
-            if proven or self._has_place(delivery.user_id):
+            if proven or self._has_place(delivery):
                 self._hosts[delivery.host] += 1
                 self._users[delivery.user_id] += 1
                 self._unproven[delivery.user_id] += not proven
@@ -170,11 +173,12 @@ class Relay:
             until = self._core.clock.now() + UNPROVEN_PAUSE
             await self._core.store.deliveries.postpone(self._holder, surplus, until)
 
-    def _has_place(self, user_id: int) -> bool:
-        """Whether one more attempt of the user's may begin at a host that is not proven."""
-        return (
-            self._unproven[user_id] < UNPROVEN_PER_USER
-            and self._unproven.total() < UNPROVEN_AT_ONCE
+    def _has_place(self, delivery: Delivery) -> bool:
+        """Whether an attempt may begin at a host that is not proven."""
+        begun = self._unproven.total()
+        return not self._hosts[delivery.host] and (
+            begun < UNPROVEN_FREELY
+            or (begun < UNPROVEN_AT_ONCE and not self._unproven[delivery.user_id])
         )
 
     async def _alone(self, delivery_id: str, attempt: Coroutine[Any, Any, None]) -> None:

@@ -48,6 +48,38 @@ async def test_hosts_that_hang_leave_places_to_those_that_answer(tmp_path: Path)
                 assert time.monotonic() - began < MOST, f"nothing came for {user}"
 
 
+@pytest.mark.allow_hosts(THIS_MACHINE)
+async def test_a_user_s_own_dead_hosts_leave_their_other_hosts_alone(tmp_path: Path) -> None:
+    """Fewer than the sixteen places of a user hang, and a host that nobody knows yet comes."""
+    async with AsyncExitStack() as stack:
+        dead = await stack.enter_async_context(sink(hanging(b""), host="0.0.0.0"))
+        good = await stack.enter_async_context(sink(answering(OK)))
+        service = await stack.enter_async_context(
+            running_service(
+                tmp_path,
+                relay_allow_http=True,
+                relay_allow_nets="127.0.0.0/8",
+                relay_timeout=60,
+                sandbox_render=0.1,
+                poll_first=0.2,
+                poll_rate=500,
+            )
+        )
+        client = await service.user()
+        for host in range(15):
+            url = f"http://127.0.1.{host + 1}:{dead.port}/"
+            for _ in range(2):
+                await submit(client, webhookUrl=url, webhookEvents=["COMPLETED"])
+        await eventually(lambda: _count(dead.requests), lambda count: count == 15, "attempts")
+
+        began = time.monotonic()
+        url = f"http://127.0.0.1:{good.port}/"
+        await submit(client, webhookUrl=url, webhookEvents=["COMPLETED"])
+        await eventually(lambda: _count(good.requests), lambda count: count == 1, "the message")
+        assert time.monotonic() - began < MOST
+        assert len(dead.requests) == 15, "one at a time"
+
+
 async def _fill_with_dead(service: RunningService, port: int) -> None:
     clients = [await service.user(f"u{number}") for number in range(5)]
     await asyncio.gather(
