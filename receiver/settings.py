@@ -59,17 +59,23 @@ PREFIX = "RECEIVER_"
 
 
 class SettingsError(Exception):
-    """Settings that cannot be used; `faults` says what is wrong with each, and what would do."""
+    """Settings that cannot be used; `faults` says what is wrong with each, and what would do.
 
-    def __init__(self, faults: tuple[str, ...]) -> None:
+    `warnings` are the unknown names beside them: a setting that is missing may be misspelt.
+    """
+
+    def __init__(self, faults: tuple[str, ...], warnings: tuple[str, ...] = ()) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults
+        self.warnings = warnings
 
 
 # --- the settings ---------------------------------------------------------------------------------
 
 
-class _Settings(BaseSettings):
+class Settings(BaseSettings):
+    """What every class of settings has in common."""
+
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         env_file=".env",
@@ -96,7 +102,7 @@ class _Settings(BaseSettings):
         return list(_unknown_names())
 
 
-class StoreSettings(_Settings):
+class StoreSettings(Settings):
     """Where everything is kept: enough for the commands that work on the store."""
 
     database_url: DatabaseUrl = Field("sqlite:///data/receiver.db", repr=False)
@@ -111,17 +117,22 @@ class StoreSettings(_Settings):
     @property
     def secret_file(self) -> Path | None:
         """Where signing secrets are kept when SECRET_KEYS is not set; None without SQLite."""
-        path = self.sqlite_path
-        return None if path is None else path.with_name(path.name + ".keys")
+        return self._beside_the_database(".keys")
 
     @property
     def sandbox_file(self) -> Path | None:
         """Where the embedded sandbox remembers its jobs; None without SQLite."""
-        path = self.sqlite_path
-        return None if path is None else path.with_name(path.name + ".sandbox")
+        return self._beside_the_database(".sandbox")
+
+    def _beside_the_database(self, suffix: str) -> Path | None:
+        if self.sqlite_path is None:
+            return None
+        # By whatever link the database is reached, its companions are the same.
+        path = self.sqlite_path.resolve()
+        return path.with_name(path.name + suffix)
 
 
-class LogSettings(_Settings):
+class LogSettings(Settings):
     """How the log is written."""
 
     log_format: LogFormat | None = None
@@ -135,7 +146,7 @@ def _listening_address(values: dict[str, Any]) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-class AddressSettings(_Settings):
+class AddressSettings(Settings):
     """Where the service listens, and how the others reach it."""
 
     host: Host = "127.0.0.1"
@@ -162,7 +173,7 @@ class ClientSettings(AddressSettings):
     """The key that the commands send (`receiver keys create` prints one)."""
 
 
-class SandboxSettings(_Settings):
+class SandboxSettings(Settings):
     """The embedded provider."""
 
     samsar_api_key: HeaderValue | None = Field(None, repr=False)
@@ -294,7 +305,7 @@ def is_this_machine(url: str) -> bool:
 
 # --- loading --------------------------------------------------------------------------------------
 
-S = TypeVar("S", bound=_Settings)
+S = TypeVar("S", bound=Settings)
 
 
 def load(kind: type[S], **given: Any) -> S:
@@ -308,21 +319,26 @@ def load(kind: type[S], **given: Any) -> S:
         details = error.errors(include_url=False)
         # Such a default rests on a setting that has its own fault.
         own = [each for each in details if each["type"] != "default_factory_not_called"]
-        raise SettingsError(tuple(dict.fromkeys(_in_words(each, kind) for each in own))) from None
+        faults = dict.fromkeys(_in_words(each, kind) for each in own)
+        raise SettingsError(tuple(faults), tuple(_unknown_names())) from None
     except (OSError, UnicodeError) as error:
         raise SettingsError((f".env cannot be read: {error}",)) from None
 
 
-def _in_words(detail: ErrorDetails, kind: type[_Settings]) -> str:
+def _in_words(detail: ErrorDetails, kind: type[Settings]) -> str:
     field_name = str(detail["loc"][0])
     name = PREFIX + field_name.upper()
     field = kind.model_fields[field_name]
     if detail["type"] == "missing":
         return f"{name} is not set: {field.description}"
-    reason = detail["msg"].removeprefix("Value error, ")
-    reason = reason[:1].lower() + reason[1:]
+    reason = detail["msg"]
+    if detail["type"] == "value_error":  # our own words, which begin as they should
+        reason = reason.removeprefix("Value error, ")
+    else:
+        reason = reason[:1].lower() + reason[1:]
     if not field.repr:
-        return f"{name}: {reason}"
+        # Not "API_KEY: reason", in which the log would take the reason for the key, and hide it.
+        return f"{name} cannot be used: {reason}"
     shown = re.sub(r"//[^/\s]*@", "//…@", str(detail["input"]))
     return f"{name} is {shown[:200]!r}: {reason}"
 

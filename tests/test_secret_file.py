@@ -7,7 +7,7 @@ from threading import Barrier
 
 import pytest
 
-from receiver.secret_file import SecretFileError, load_or_create
+from receiver.secret_file import SecretFileError, SecretsUnfit, load_or_create
 
 
 def test_a_fresh_secret_is_kept(tmp_path: Path) -> None:
@@ -18,6 +18,17 @@ def test_a_fresh_secret_is_kept(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert list(path.parent.iterdir()) == [path]
     assert load_or_create(tmp_path / "other") != [secret]
+
+
+def test_a_file_that_others_can_read_is_closed_to_them(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    [secret] = load_or_create(path)
+    path.chmod(0o644)
+    assert load_or_create(path) == [secret]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.chmod(0o400)
+    assert load_or_create(path) == [secret]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o400
 
 
 def test_newest_first_one_a_line(tmp_path: Path) -> None:
@@ -55,7 +66,7 @@ def test_all_who_start_at_once_get_the_same(tmp_path: Path) -> None:
 def test_what_cannot_be_used_is_refused_in_words(tmp_path: Path, content: bytes, told: str) -> None:
     path = tmp_path / "keys"
     path.write_bytes(content)
-    with pytest.raises(SecretFileError, match=told) as caught:
+    with pytest.raises(SecretsUnfit, match=told) as caught:
         load_or_create(path)
     assert str(path) in str(caught.value)
     assert "hush" not in str(caught.value)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from receiver.app import signing_keys
 from receiver.setting_values import Rate
 from receiver.settings import (
     AddressSettings,
@@ -182,6 +183,19 @@ def test_sqlite_paths() -> None:
     assert (elsewhere.sqlite_path, elsewhere.secret_file) == (None, None)
 
 
+def test_what_stands_beside_the_database_is_the_same_by_every_path(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "folder").symlink_to("kept")
+    (tmp_path / "link.db").symlink_to("kept/r.db")
+    paths = ("kept/r.db", "folder/r.db", "link.db", f"/{tmp_path}/link.db")
+    found = [serve(database_url=f"sqlite:///{path}") for path in paths]
+    first = signing_keys(found[0])
+    assert all(signing_keys(each) == first for each in found)
+    assert {each.sandbox_file for each in found} == {tmp_path / "kept" / "r.db.sandbox"}
+    assert [path.name for path in tmp_path.rglob("*.keys")] == ["r.db.keys"]
+    assert (tmp_path / "kept" / "r.db.keys").is_file()
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -260,6 +274,15 @@ def test_samsar_needs_its_key(environment: Environment) -> None:
     assert "RECEIVER_SAMSAR_API_KEY" in fault
     environment(SAMSAR_API_KEY="k")
     assert load(ServeSettings).provider == "samsar"
+
+
+def test_a_fault_comes_with_the_names_that_are_unknown(environment: Environment) -> None:
+    environment(SAMSAR_APIKEY="k")
+    with pytest.raises(SettingsError) as caught:
+        load(ServeSettings)
+    assert caught.value.warnings == (
+        "RECEIVER_SAMSAR_APIKEY is no setting; did you mean RECEIVER_SAMSAR_API_KEY?",
+    )
 
 
 def test_a_command_asks_only_for_what_it_uses(environment: Environment) -> None:

@@ -18,15 +18,13 @@ from receiver.cli import output
 from receiver.cli.board import board
 from receiver.cli.exits import Failure, naming_the_port
 from receiver.cli.loop import run
+from receiver.cli.opened import configured
 from receiver.cli.serve import hide_secrets
 from receiver.client import AsyncClient, Job
 from receiver.clock import SystemClock
 from receiver.http_server import listen, origin, serving
 from receiver.sandbox.rules import SandboxRules
-from receiver.settings import ServeSettings, StoreSettings, load
-
-HOST: Final = "127.0.0.1"
-PORT: Final = 8000
+from receiver.settings import ServeSettings
 
 CHANCES: Final = SandboxRules(
     render_seconds=4.0,
@@ -79,38 +77,37 @@ def demo(
         bool, typer.Option("--exit", help="End when every job has; status 0 if all completed.")
     ] = False,
     port: Annotated[
-        int | None, typer.Option(help="The port to listen on.", min=0, max=65_535)
+        int | None,
+        typer.Option(help="The port to listen on (RECEIVER_PORT).", min=0, max=65_535),
     ] = None,
 ) -> None:
     """Show it: a service, a provider that loses callbacks, and six jobs that all get home."""
-    with _listening(port) as listener, tempfile.TemporaryDirectory(prefix="receiver-") as folder:
-        given = load(StoreSettings).model_fields_set
-        database = {} if given else {"database_url": f"sqlite:///{folder}/demo.db"}
-        settings = load(
-            ServeSettings,
-            host=HOST,
-            port=listener.getsockname()[1],
-            public_url=origin(listener),
-            provider="sandbox",
-            **PATIENCE,
-            **database,
-        )
+    settings = configured(ServeSettings, port=port, provider="sandbox", **PATIENCE)
+    with (
+        _listening(settings) as listener,
+        tempfile.TemporaryDirectory(prefix="receiver-") as folder,
+    ):
+        own: dict[str, object] = {"port": listener.getsockname()[1], "public_url": origin(listener)}
+        if "database_url" not in settings.model_fields_set:
+            own["database_url"] = f"sqlite:///{folder}/demo.db"
+        settings = settings.model_copy(update=own)
         with _logging_to(Path(folder) / "demo.log") as log_file:
             hide_secrets(settings)
             run(_demonstrate(settings, listener, log_file, keep_serving=not exit_))
 
 
 @contextmanager
-def _listening(port: int | None) -> Iterator[socket.socket]:
+def _listening(settings: ServeSettings) -> Iterator[socket.socket]:
     """The port that was asked for, else the usual one, else any that is free."""
+    host, port = settings.host, settings.port
     try:
-        listener = listen(HOST, PORT if port is None else port)
+        listener = listen(host, port)
     except OSError:
-        with naming_the_port(HOST, PORT if port is None else port):
-            if port is not None:
+        with naming_the_port(host, port):
+            if "port" in settings.model_fields_set:
                 raise
-            listener = listen(HOST, 0)
-        output.say(f"Port {PORT} is in use; port {listener.getsockname()[1]} is free and taken.")
+            listener = listen(host, 0)
+        output.say(f"Port {port} is in use; port {listener.getsockname()[1]} is free and taken.")
     with listener:
         yield listener
 

@@ -15,7 +15,7 @@ from receiver.actions.issue_key import UserNameRefused
 from receiver.cli.output import on_one_line
 from receiver.client import ApiError, ClientError, Unreachable
 from receiver.logs import redact
-from receiver.secret_file import SecretFileError
+from receiver.secret_file import SecretFileError, SecretsUnfit
 from receiver.settings import SettingsError
 from store.errors import AmbiguousPrefix, SchemaTooNew, StoreError, StoreInUse, StoreLocked
 
@@ -46,8 +46,13 @@ def report(error: Exception) -> int:
             structlog.get_logger().critical("unexpected fault", exc_info=error)
         failure = Failure(f"This is a fault of ours: {type(error).__name__}: {error}")
     for line in failure.lines:
-        print(on_one_line(redact(line)), file=sys.stderr)
+        tell(line)
     return failure.status
+
+
+def tell(line: str) -> None:
+    """Say one line on stderr, without secrets and without what could steer a terminal."""
+    print(on_one_line(redact(line)), file=sys.stderr)
 
 
 def as_failure(error: Exception) -> Failure | None:
@@ -56,8 +61,8 @@ def as_failure(error: Exception) -> Failure | None:
         case Failure():
             return error
         case SettingsError():
-            return Failure(*error.faults, status=USAGE)
-        case UserNameRefused():
+            return Failure(*error.faults, *error.warnings, status=USAGE)
+        case UserNameRefused() | SecretsUnfit():
             return Failure(_sentence(error), status=USAGE)
         case StoreInUse():
             advice = "One service a database: stop the other, or set RECEIVER_DATABASE_URL."
@@ -116,7 +121,10 @@ def _listening_fault(error: OSError) -> str | None:
 
 def _sentence(error: Exception) -> str:
     text = str(error)
-    return f"{text[:1].upper()}{text[1:]}."
+    # A path or an address at its beginning stays as it is: in capitals it is another one.
+    if text.partition(" ")[0].isalpha():
+        text = text[:1].upper() + text[1:]
+    return f"{text}."
 
 
 def _store_advice(error: StoreError) -> str:

@@ -6,7 +6,8 @@ import typer
 
 from receiver.cli import output
 from receiver.cli.exits import Failure
-from receiver.settings import StoreSettings, load
+from receiver.cli.opened import configured
+from receiver.settings import StoreSettings
 
 
 def add_to(app: typer.Typer) -> None:
@@ -20,7 +21,7 @@ def copy(
     ],
 ) -> None:
     """Copy everything from the SQLite database into a PostgreSQL one; no service may run on it."""
-    settings = load(StoreSettings)
+    settings = configured(StoreSettings)
     if settings.sqlite_path is None:
         raise Failure("RECEIVER_DATABASE_URL has to name the SQLite database to copy from.")
     try:

@@ -1,14 +1,15 @@
-"""What a command works on: the store beside a running service, or the service over HTTP."""
+"""What a command works on: its settings, and the store or the service that they name."""
 
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
+from receiver.cli.exits import tell
 from receiver.client import AsyncClient
-from receiver.settings import ClientSettings, SettingsError, StoreSettings, load
+from receiver.settings import ClientSettings, Settings, SettingsError, StoreSettings, load
 from store.contract import Store
 from store.open import open_store
 
@@ -27,11 +28,25 @@ Cursor = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
+S = TypeVar("S", bound=Settings)
+
+
+def configured(kind: type[S], **given: object) -> S:
+    """The settings of a command; its options that were not given are None. Says on stderr what is
+    allowed and probably not meant, which serve and sandbox log, and doctor finds.
+
+    Raises SettingsError.
+    """
+    settings = load(kind, **{name: value for name, value in given.items() if value is not None})
+    for warning in settings.warnings():
+        tell(warning)
+    return settings
+
 
 @asynccontextmanager
-async def the_store() -> AsyncIterator[Store]:
-    """The store of the settings. Raises SettingsError, StoreError."""
-    settings = load(StoreSettings)
+async def the_store(settings: StoreSettings | None = None) -> AsyncIterator[Store]:
+    """The store of the settings, read where none are given. Raises SettingsError, StoreError."""
+    settings = settings or configured(StoreSettings)
     try:
         store = await open_store(settings.database_url, entropy=os.urandom)
     except ValueError as error:
@@ -45,9 +60,6 @@ async def the_store() -> AsyncIterator[Store]:
 @asynccontextmanager
 async def the_service(url: str | None, api_key: str | None) -> AsyncIterator[AsyncClient]:
     """A client of the service that the options or the settings name. Raises SettingsError."""
-    given = {"url": url, "api_key": api_key}
-    settings = load(
-        ClientSettings, **{name: value for name, value in given.items() if value is not None}
-    )
+    settings = configured(ClientSettings, url=url, api_key=api_key)
     async with AsyncClient(settings.url, settings.api_key.get_secret_value()) as client:
         yield client

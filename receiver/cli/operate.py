@@ -9,7 +9,7 @@ from receiver.cli import output
 from receiver.cli.checkup import Finding, check_all
 from receiver.cli.exits import FAILED, Failure
 from receiver.cli.loop import run
-from receiver.cli.opened import Json, the_store
+from receiver.cli.opened import Json, configured, the_store
 from receiver.clock import SystemClock
 from receiver.settings import ServeSettings, SettingsError, StoreSettings, load
 
@@ -25,7 +25,9 @@ def doctor(json: Json = False) -> None:
     try:
         settings = load(ServeSettings)
     except SettingsError as error:
-        _tell([Finding("settings", "failed", fault) for fault in error.faults], json=json)
+        remarks = [Finding("settings", "remark", warning) for warning in error.warnings]
+        faults = [Finding("settings", "failed", fault) for fault in error.faults]
+        _tell([*remarks, *faults], json=json)
         raise
 
     async def work() -> list[Finding]:
@@ -61,14 +63,14 @@ def backup(
     ],
 ) -> None:
     """Write a consistent copy of the database, beside a running service."""
-    settings = load(StoreSettings)
+    settings = configured(StoreSettings)
     if settings.sqlite_path is not None and not settings.sqlite_path.exists():
         raise Failure(
             f"There is no database at {settings.sqlite_path}. RECEIVER_DATABASE_URL says where."
         )
 
     async def work() -> None:
-        async with the_store() as store:
+        async with the_store(settings) as store:
             try:
                 await store.backup(file)
             except FileExistsError:

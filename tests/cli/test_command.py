@@ -85,6 +85,69 @@ def test_wrong_usage_is_2_and_goes_to_stderr(place: Place, words: tuple[str, ...
     assert "receiver" in done.err
 
 
+READERS = (
+    ("keys", "create", "warned"),
+    ("keys", "list"),
+    ("keys", "revoke", "rk_of_nobody"),
+    ("keys", "rotate-secret", "nobody"),
+    ("submit", "-"),
+    ("jobs", "list"),
+    ("jobs", "show", "job_x"),
+    ("jobs", "cancel", "job_x"),
+    ("watch", "job_x"),
+    ("deliveries", "list"),
+    ("deliveries", "retry", "dlv_x"),
+    ("backup", "nowhere/copy.db"),
+    ("copy", "no-address"),
+)
+"""Every command that reads settings, but for those whose own words have the warnings: serve and
+sandbox log them, doctor finds them, demo has its own test."""
+
+
+@pytest.mark.parametrize("words", READERS, ids=" ".join)
+def test_an_unknown_name_is_warned_about_once_and_changes_nothing_else(
+    served: Served, words: tuple[str, ...]
+) -> None:
+    place = served.as_user("warned")
+    usual = place.run(*words, given="{}")
+    odd = place.with_settings(POL_MIN="3").run(*words, given="{}")
+    warning = "RECEIVER_POL_MIN is no setting; did you mean RECEIVER_POLL_MIN?\n"
+    assert odd.err.startswith(warning)
+    assert odd.err.count("POL_MIN") == 1
+    assert len(odd.err.splitlines()) == 1 + len(usual.err.splitlines())
+    assert odd.status == usual.status
+    assert len(odd.out.splitlines()) == len(usual.out.splitlines())
+    assert "POL_MIN" not in odd.out
+
+
+def test_an_unknown_name_is_told_beside_what_it_leaves_out(place: Place) -> None:
+    done = place.with_settings(API_KEYS="rk_x").run("jobs", "list")
+    assert done.status == 2
+    missing, unknown = done.err.splitlines()
+    assert missing.startswith("RECEIVER_API_KEY is not set")
+    assert unknown == "RECEIVER_API_KEYS is no setting; did you mean RECEIVER_API_KEY?"
+    checked = place.with_settings(PROVIDER="nobody", ZZZ="1").run("doctor")
+    assert [line.split("\t")[0] for line in checked.out.splitlines()] == ["remark", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        (
+            "SAMSAR_API_KEY",
+            "a b",
+            "RECEIVER_SAMSAR_API_KEY cannot be used: a key is visible ASCII without spaces",
+        ),
+        ("RATE_LIMIT", "x", "RECEIVER_RATE_LIMIT is 'x': N/second, N/minute or N/hour is needed"),
+        ("PORT", "x", "RECEIVER_PORT is 'x': input should be a valid integer"),
+    ],
+)
+def test_the_words_of_a_fault_arrive_whole(place: Place, name: str, value: str, told: str) -> None:
+    done = place.with_settings(**{name: value}).run("doctor")
+    assert done.status == 2
+    assert done.err.startswith(told)
+
+
 def on_a_terminal(place: Place, *words: str, until: bytes = b"", **more: str) -> tuple[int, str]:
     """Give a command on a terminal; Ctrl-C once `until` was seen. Gives status and all it wrote."""
     ours, theirs = pty.openpty()

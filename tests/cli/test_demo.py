@@ -62,7 +62,28 @@ def test_it_goes_on_serving_on_another_port_where_the_usual_one_is_taken(place: 
 
 
 def test_a_port_that_was_asked_for_and_is_taken_is_told(place: Place) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = place.run("demo", "--exit", "--port", str(taken.getsockname()[1]))
-    assert done.status == 1
-    assert "it is in use" in done.err
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        socket.create_server(("127.0.0.1", 0)) as another,
+    ):
+        port, other = taken.getsockname()[1], another.getsockname()[1]
+        (place.folder / ".env").write_text(f"RECEIVER_PORT={port}\nRECEIVER_POOL_RATE=3\n")
+        by_setting = place.run("demo", "--exit")
+        by_option = place.run("demo", "--exit", "--port", str(other))
+    for done, wanted in ((by_setting, port), (by_option, other)):
+        assert done.status == 1
+        warning, fault = done.err.splitlines()
+        assert warning == "RECEIVER_POOL_RATE is no setting; did you mean RECEIVER_POLL_RATE?"
+        assert f"port {wanted}: it is in use" in fault
+
+
+def test_it_listens_where_the_settings_say(place: Place) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    done = place.with_settings(PORT=str(port)).run("demo", "--exit")
+    assert done.status == 0, done.err
+    assert done.out.splitlines()[0].split()[2] == f"http://127.0.0.1:{port}"
+
+    elsewhere = place.with_settings(HOST="192.0.2.1").run("demo", "--exit")
+    assert elsewhere.status == 1
+    assert "192.0.2.1 port 8000: the address is not this machine's" in elsewhere.err

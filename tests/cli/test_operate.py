@@ -80,6 +80,14 @@ def test_a_key_that_the_provider_refuses_fails(served: Served, status: int) -> N
     assert "RECEIVER_SAMSAR_API_KEY" in done.out
 
 
+def test_an_address_keeps_its_case_at_the_start_of_a_sentence(place: Place) -> None:
+    with upstream(200) as base_url:
+        url = base_url.removesuffix("/v1/video/")
+        done = place.with_settings(URL=url, API_KEY="rk_x").run("jobs", "list")
+    assert done.status == 1
+    assert done.err.startswith(f"{url}/v1/jobs does not answer")
+
+
 def test_a_provider_that_cannot_be_reached_fails(served: Served) -> None:
     with upstream(404) as base_url:
         pass

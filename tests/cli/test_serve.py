@@ -81,6 +81,19 @@ def test_a_database_that_cannot_be_opened_is_told_in_words_and_the_status_is_1(
     assert "RECEIVER_DATABASE_URL" in done.err
 
 
+def test_a_secrets_file_that_cannot_be_used_is_a_fault_of_the_settings(place: Place) -> None:
+    file = place.folder / "data" / "receiver.db.keys"
+    file.parent.mkdir()
+    for content, told in (("", "is empty"), ("too-short", "fewer than 32 characters")):
+        file.write_text(content)
+        done = place.run("serve", "--port", "0")
+        assert done.status == 2
+        [line] = done.err.splitlines()
+        assert line.startswith("The secrets file ")
+        assert str(file) in line
+        assert told in line
+
+
 def test_no_secret_is_logged_or_printed(place: Place) -> None:
     secrets = {"SECRET_KEYS": "first-secret-" + "x" * 32, "SAMSAR_API_KEY": "operators-own-key"}
     with place.with_settings(**secrets, LOG_LEVEL="debug").serving() as service:
