@@ -90,6 +90,8 @@ class StatusReport:
 
     outcome: ClassVar = "reported"
     report: Report
+    retry_after: Millis | None = None
+    """The provider's wish, in milliseconds from now; without meaning where the state is final."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,8 @@ class StatusMissing:
 
     outcome: ClassVar = "missing"
     message: str
+    retry_after: Millis | None = None
+    """The provider's wish, in milliseconds from now."""
 
 
 @dataclass(frozen=True, slots=True)

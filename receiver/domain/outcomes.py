@@ -89,27 +89,29 @@ def stay(draft: Draft, counts_from: Millis, retry_after: Millis | None) -> None:
         watch_for_correction(draft, retry_after)
         return
     if counts_from >= schedule.deadline(job, draft.rules) and not job.callbacks_waiting:
-        miss_deadline(draft)
+        miss_deadline(draft, retry_after)
         return
     gap = schedule.next_gap(job.tracking.poll_gap, draft.rules)
     draft.track(poll_gap=gap)
     look_again(draft, draft.now + max(schedule.jittered(job, gap, draft.rules), retry_after or 0))
 
 
-def miss_deadline(draft: Draft) -> None:
+def miss_deadline(draft: Draft, retry_after: Millis | None = None) -> None:
     """The deadline fires."""
     if draft.job.tracking.link_missing:
         give_up(
             draft,
             ErrorCode.RESULT_MISSING,
             "The provider reported completion and never gave a result.",
+            retry_after,
         )
     else:
-        give_up(draft, ErrorCode.DEADLINE_EXCEEDED, "The job did not end before its deadline.")
+        late = "The job did not end before its deadline."
+        give_up(draft, ErrorCode.DEADLINE_EXCEEDED, late, retry_after)
 
 
-def give_up(draft: Draft, code: ErrorCode, message: str) -> None:
-    """Fail the job by our own word."""
+def give_up(draft: Draft, code: ErrorCode, message: str, retry_after: Millis | None = None) -> None:
+    """Fail the job by our own word; `retry_after` is the wish of the answer that led to it."""
     lost = code is ErrorCode.PROVIDER_JOB_LOST
     error = JobError(code, message, draft.job.maybe_sent)
     gap = draft.job.tracking.poll_gap
@@ -121,7 +123,7 @@ def give_up(draft: Draft, code: ErrorCode, message: str) -> None:
         message=message,
     )
     draft.track(poll_gap=gap)
-    watch_for_correction(draft)
+    watch_for_correction(draft, retry_after)
 
 
 def finish(
@@ -153,12 +155,19 @@ def watch_for_correction(draft: Draft, retry_after: Millis | None = None) -> Non
     if not announcements.is_self_declared(job) or job.done_at is None:
         return
     if job.tracking.claims:
-        look_again(draft, draft.now)
+        look_again_at_claims(draft, retry_after)
         return
     gap = schedule.next_late_gap(job.tracking.poll_gap, draft.rules)
-    at = draft.now + max(schedule.jittered(job, gap, draft.rules), retry_after or 0)
-    if job.provider_request_id is None or at > job.done_at + schedule.GRACE:
+    at = draft.now + schedule.jittered(job, gap, draft.rules)
+    end = job.done_at + schedule.GRACE
+    if job.provider_request_id is None or at > end:
         draft.set(due=None)
     else:
         draft.track(poll_gap=gap)
-        draft.set(due=Due(Lane.POLL, at))
+        # No patience takes the last look away: a server may wish for a day with every answer.
+        draft.set(due=Due(Lane.POLL, min(max(at, draft.now + (retry_after or 0)), end)))
+
+
+def look_again_at_claims(draft: Draft, retry_after: Millis | None) -> None:
+    """Claims wait for a call that begins after they came; patience holds them a bounded time."""
+    look_again(draft, draft.now + min(retry_after or 0, draft.rules.confirm_timeout))

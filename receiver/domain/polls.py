@@ -17,6 +17,7 @@ from receiver.domain.outcomes import (
     apply_progress,
     apply_terminal,
     give_up,
+    look_again_at_claims,
     stay,
     wait_for_link,
     watch_for_correction,
@@ -45,12 +46,12 @@ def hear_poll(draft: Draft, polled: Polled) -> None:
     draft.track(polls=job.tracking.polls + 1)
     answer = polled.answer
     match answer:
-        case StatusReport(report):
+        case StatusReport(report=report):
             draft.track(misses=0, missed_since=None)
             if report.status not in FINAL_STATUSES:
-                _hear_unfinished(draft, report, polled.asked_at)
+                _hear_unfinished(draft, report, polled.asked_at, answer.retry_after)
             elif report.status is Status.COMPLETED and not report.has_link:
-                _hear_linkless(draft, report, polled.asked_at)
+                _hear_linkless(draft, report, polled.asked_at, answer.retry_after)
             else:
                 _hear_outcome(draft, report)
         case StatusMissing():
@@ -61,11 +62,12 @@ def hear_poll(draft: Draft, polled: Polled) -> None:
                 else job.tracking.missed_since,
             )
             if job.tracking.claims:
-                fail_to_confirm(draft, None)
+                fail_to_confirm(draft, answer.retry_after)
             elif not job.done and not job.callbacks_waiting and _is_lost(draft.job, draft.now):
-                give_up(draft, ErrorCode.PROVIDER_JOB_LOST, "The provider no longer knows the job.")
+                lost = "The provider no longer knows the job."
+                give_up(draft, ErrorCode.PROVIDER_JOB_LOST, lost, answer.retry_after)
             else:
-                stay(draft, polled.asked_at, None)
+                stay(draft, polled.asked_at, answer.retry_after)
         case StatusUnavailable():
             if job.tracking.claims:
                 fail_to_confirm(draft, answer.retry_after)
@@ -75,7 +77,9 @@ def hear_poll(draft: Draft, polled: Polled) -> None:
             assert_never(answer)
 
 
-def _hear_unfinished(draft: Draft, report: Report, asked_at: Millis) -> None:
+def _hear_unfinished(
+    draft: Draft, report: Report, asked_at: Millis, retry_after: Millis | None
+) -> None:
     """The provider still works on it: earlier claims are denied, and a passed deadline fires."""
     before = draft.job
     denied = [c for c in before.tracking.claims if c.received_at < asked_at]
@@ -92,32 +96,34 @@ def _hear_unfinished(draft: Draft, report: Report, asked_at: Millis) -> None:
         draft.note("poll", provider_status=report.word, denied_claims=True)
         draft.track(poll_gap=None)
     if before.done:
-        watch_for_correction(draft)
+        watch_for_correction(draft, retry_after)
         return
     if not left and before.phase is Phase.CONFIRMING:
         rendering = before.status is Status.IN_PROGRESS
         draft.set(phase=Phase.RENDERING if rendering else Phase.ACCEPTED, evidence=Evidence.POLL)
     apply_progress(draft, report, Evidence.POLL)
     if left:
-        look_again(draft, draft.now)
+        look_again_at_claims(draft, retry_after)
         return
     if visible(before) != visible(draft.job):
         draft.note("poll", provider_status=report.word, status=draft.job.status)
         draft.track(poll_gap=None)
-    stay(draft, asked_at, None)
+    stay(draft, asked_at, retry_after)
 
 
-def _hear_linkless(draft: Draft, report: Report, asked_at: Millis) -> None:
+def _hear_linkless(
+    draft: Draft, report: Report, asked_at: Millis, retry_after: Millis | None
+) -> None:
     """COMPLETED without a link is no outcome yet; while a claim waits it decides nothing."""
     if draft.job.tracking.claims:
-        fail_to_confirm(draft, None)
+        fail_to_confirm(draft, retry_after)
         return
     if not draft.job.done:
         if not draft.job.tracking.link_missing:
             draft.note("poll", provider_status=report.word, link_missing=True)
             draft.track(poll_gap=None)
         wait_for_link(draft, report, Evidence.POLL)
-    stay(draft, asked_at, None)
+    stay(draft, asked_at, retry_after)
 
 
 def _hear_outcome(draft: Draft, report: Report) -> None:

@@ -30,11 +30,15 @@ from receiver.domain.observations import (
     SubmitRefused,
 )
 from receiver.domain.retry_after import read_retry_after
-from receiver.json_text import UnreadableJson
+from receiver.json_text import UnreadableJson, parse
 from receiver.providers.contract import InputFault
-from receiver.providers.lenient_json import read_json
 from receiver.providers.samsar_input import InputRules, upstream_input
-from receiver.providers.samsar_report import read_message, read_report, read_request_id
+from receiver.providers.samsar_report import (
+    read_message,
+    read_plain_text,
+    read_report,
+    read_request_id,
+)
 from store.records import Millis
 
 MAX_ANSWER_BYTES = 1024 * 1024
@@ -192,14 +196,15 @@ class Samsar:
                 answer = await _call(client, request, self._status_timeout, self._api_key)
         except Exception as error:  # noqa: BLE001 - whatever it is, no answer could be had
             return StatusUnavailable(_in_words(error, self._status_timeout))
+        retry_after = self._retry_after(answer)
         match answer.status_code:
             case 200:
-                return _status_report(answer)
+                return _status_report(answer, retry_after)
             case 404:
-                return StatusMissing(answer.told())
+                return StatusMissing(answer.told(), retry_after)
             case code:
                 return StatusUnavailable(
-                    answer.told(), self._retry_after(answer), by_credentials=code in (401, 403)
+                    answer.told(), retry_after, by_credentials=code in (401, 403)
                 )
 
     def _retry_after(self, answer: "_Answer") -> Millis | None:
@@ -244,12 +249,16 @@ class _Answer:
     status_code: int
     retry_after: str | None
     body: Mapping[str, Any] | None
-    """None where it is no JSON object; `flaw` says why."""
+    """None where it is no JSON object; `flaw` says why. As it came, since an id can be an integer
+    that no clean copy holds: what is read of it is cleaned by `samsar_report`."""
     flaw: str
+    plain: str | None
+    """What it says to people where it came whole and is no JSON."""
 
     def told(self) -> str:
         """The provider's own message, or the status where it has none."""
-        return read_message(self.body or {}) or f"The provider answered {self.status_code}."
+        message = self.plain if self.body is None else read_message(self.body)
+        return message or f"The provider answered {self.status_code}."
 
 
 async def _call(
@@ -285,26 +294,29 @@ async def _call(
         if len(secret) >= _MIN_SECRET:
             raw = raw.replace(secret.encode(), "…".encode())
     body: Mapping[str, Any] | None = None
+    plain: str | None = None
     if not flaw:
+        text = raw.decode("utf-8-sig", errors="replace")
         try:
-            decoded = read_json(bytes(raw))
+            decoded = parse(text)
         except UnreadableJson:
             flaw = "is no JSON"
+            plain = read_plain_text(text)
         else:
             if isinstance(decoded, dict):
                 body = decoded
             else:
                 flaw = "is no JSON object"
-    return _Answer(response.status_code, response.headers.get("Retry-After"), body, flaw)
+    return _Answer(response.status_code, response.headers.get("Retry-After"), body, flaw, plain)
 
 
-def _status_report(answer: _Answer) -> StatusAnswer:
+def _status_report(answer: _Answer, retry_after: Millis | None) -> StatusAnswer:
     if answer.body is None:
-        return StatusUnavailable(f"an answer 200 that {answer.flaw}")
+        return StatusUnavailable(f"an answer 200 that {answer.flaw}", retry_after)
     report = read_report(answer.body)
     if report.status is None and report.progress is None and not report.has_link:
-        return StatusUnavailable("an answer 200 that says nothing of the job")
-    return StatusReport(report)
+        return StatusUnavailable("an answer 200 that says nothing of the job", retry_after)
+    return StatusReport(report, retry_after)
 
 
 def _in_words(error: Exception, timeout: float) -> str:

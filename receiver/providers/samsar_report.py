@@ -29,6 +29,10 @@ _WORDS = {
 _LINK = re.compile(r"https?://[^\s/?#\x00-\x1f\x7f\ufffd][^\x00-\x1f\x7f\ufffd]*", re.IGNORECASE)
 
 
+# How markup and objects begin, and what only binary data or another encoding has anywhere.
+_NOT_FOR_PEOPLE = re.compile(r"\A\s*[<{]|[\x00-\x08\x0e-\x1f]")
+
+
 def read_report(body: Mapping[str, Any]) -> Report:
     """What `body` says, a callback's or a status answer's."""
     word = _word(body.get("status"))
@@ -71,6 +75,17 @@ def read_message(body: Mapping[str, Any]) -> str | None:
         if isinstance(text, str) and text.strip():
             return clean_text(text)
     return None
+
+
+def read_plain_text(text: str) -> str | None:
+    """The words of an answer that is no JSON; None where it is HTML, broken JSON or binary.
+
+    Its looks decide, not its declared type: frameworks send plain words as `text/html`. Decoded
+    bytes hold no lone surrogate, and a NUL is binary: there is nothing else to clean.
+    """
+    if _NOT_FOR_PEOPLE.search(text):
+        return None
+    return text.strip() or None
 
 
 def _word(status: Any) -> str | None:

@@ -84,10 +84,11 @@ reports = st.builds(
     message=st.sampled_from([None, "", "Line one\u2028line two", "m" * 9_000]),
     names=names,
 )
+patience = st.sampled_from([None, 0, 90 * SECOND, DAY])
 answers: st.SearchStrategy[StatusAnswer] = st.one_of(
-    st.builds(StatusReport, reports),
-    st.just(StatusMissing("Request not found.")),
-    st.builds(StatusUnavailable, st.just("timeout"), st.sampled_from([None, 0, 90 * SECOND, DAY])),
+    st.builds(StatusReport, reports, patience),
+    st.builds(StatusMissing, st.just("Request not found."), patience),
+    st.builds(StatusUnavailable, st.just("timeout"), patience),
 )
 callbacks = st.builds(said, reports, taken=st.sampled_from([False, False, False, True]))
 polls = st.builds(asked, answers, st.sampled_from([0, 100, 14 * SECOND]))

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 
+from receiver.domain.announcements import is_self_declared
 from receiver.domain.observations import (
     CallbackSaid,
     CancelRequested,
@@ -21,7 +22,7 @@ from receiver.domain.observations import (
     TimePassed,
 )
 from receiver.domain.schedule import DAY, GRACE, HOUR, MINUTE, SECOND, Rules
-from store.records import Due, ErrorCode, Evidence, Lane, Move, Phase, Status, Verdict
+from store.records import Due, ErrorCode, Evidence, Lane, Millis, Move, Phase, Status, Verdict
 from tests.domain.jobs import (
     ID,
     OTHER_ID,
@@ -269,6 +270,41 @@ def test_confirm_timeout_counts_from_the_first_failed_call(answer: StatusAnswer)
     assert (story.job.status, story.job.evidence) == (Status.COMPLETED, Evidence.CALLBACK)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        StatusReport(completed(link=None), 30 * SECOND),
+        StatusMissing("Request not found.", 30 * SECOND),
+    ],
+    ids=["linkless", "404"],
+)
+def test_an_answer_without_an_outcome_can_ask_a_claim_for_patience(answer: StatusAnswer) -> None:
+    story = in_state("confirming")
+    story.poll(answer)
+    assert story.due() == Due(Lane.CONFIRM, story.now + 30 * SECOND)
+    believed_at = story.now + RULES.confirm_timeout
+    story.poll(replace(answer, retry_after=HOUR))
+    assert story.due() == Due(Lane.CONFIRM, believed_at)
+
+
+@pytest.mark.parametrize("state", ["confirming", "deadline_exceeded, claimed"])
+@pytest.mark.parametrize(
+    ("wish", "wait"), [(None, 0), (30 * SECOND, 30 * SECOND), (HOUR, RULES.confirm_timeout)]
+)
+def test_patience_holds_a_claim_that_came_during_the_call_within_confirm_timeout(
+    state: str, wish: Millis | None, wait: Millis
+) -> None:
+    story = in_state(state)
+    story.hear(asking(story.now - 1, StatusReport(at_work(50), wish)))
+    assert story.due() == Due(Lane.CONFIRM, story.now + wait)
+
+
+def test_a_denied_claim_s_next_poll_is_due_when_the_answer_wishes() -> None:
+    story = in_state("confirming")
+    assert verdicts(story.poll(StatusReport(at_work(50), 10 * MINUTE))) == [(Verdict.DENIED, None)]
+    assert story.due() == Due(Lane.POLL, story.now + 10 * MINUTE)
+
+
 def test_retry_after_is_honoured_while_confirming_within_confirm_timeout() -> None:
     """Contract 8."""
     story = in_state("confirming")
@@ -472,6 +508,46 @@ def test_rule_7_a_failure_that_we_declared_is_polled_for_a_day_at_gaps_up_to_an_
     assert max(gaps) > HOUR * 0.95
     assert all(later > earlier * 0.9 for earlier, later in pairwise(gaps))
     assert GRACE - 2 * HOUR < story.now - done_at <= GRACE + SECOND
+
+
+@pytest.mark.parametrize(
+    ("state", "answer"),
+    [
+        ("rendering", StatusReport(at_work(40), 3 * HOUR)),
+        ("link missing", StatusReport(completed(link=None), 3 * HOUR)),
+        ("deadline_exceeded", StatusReport(at_work(40), 3 * HOUR)),
+        ("deadline_exceeded", StatusReport(completed(link=None), 3 * HOUR)),
+        ("deadline_exceeded", StatusMissing("Request not found.", 3 * HOUR)),
+    ],
+    ids=["fires", "fires linkless", "unfinished", "linkless", "404"],
+)
+def test_a_failure_that_we_declared_is_asked_about_when_the_answer_wishes(
+    state: str, answer: StatusAnswer
+) -> None:
+    story = in_state(state)
+    story.wait_until(story.deadline())
+    story.poll(answer)
+    assert is_self_declared(story.job)
+    assert story.due() == Due(Lane.POLL, story.now + 3 * HOUR)
+
+
+def test_a_lost_job_is_asked_about_when_the_answer_wishes() -> None:
+    story = in_state("rendering")
+    for _ in range(5):
+        story.poll(StatusMissing("Request not found.", 3 * MINUTE), took=3 * MINUTE)
+    assert is_self_declared(story.job)
+    assert story.due() == Due(Lane.POLL, story.now + 3 * MINUTE)
+
+
+def test_no_patience_takes_the_last_look_at_a_failure_that_we_declared() -> None:
+    story = in_state("rendering")
+    story.wait_until(story.deadline())
+    for _ in range(2):
+        story.poll(StatusReport(at_work(40), DAY))
+        assert story.due() == Due(Lane.POLL, (story.job.done_at or 0) + GRACE)
+    story.wait_until(story.due().at)
+    story.poll(StatusReport(at_work(40), DAY))
+    assert story.job.due is None
 
 
 def test_retry_after_is_honoured_after_a_failure_that_we_declared() -> None:

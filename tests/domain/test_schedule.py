@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from receiver.domain import schedule
 from receiver.domain.observations import (
+    StatusAnswer,
+    StatusMissing,
     StatusReport,
     StatusUnavailable,
     SubmitAccepted,
@@ -16,7 +18,7 @@ from receiver.domain.observations import (
 )
 from receiver.domain.schedule import HOUR, MINUTE, SECOND, Rules
 from store.records import Due, Job, Lane, Millis, Phase, Tracking
-from tests.domain.jobs import ID, RULES, START, Story, asking, at_work, in_state, new_job
+from tests.domain.jobs import ID, RULES, START, Story, asking, at_work, completed, in_state, new_job
 
 gaps = st.integers(1, 2 * HOUR)
 
@@ -68,6 +70,26 @@ def test_retry_after_is_honoured_and_never_shortens_a_gap() -> None:
     assert story.due().at == story.now + 10 * MINUTE
     story.poll(StatusUnavailable("429", retry_after=1))
     assert story.due().at >= story.now + RULES.poll_min
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        StatusReport(at_work(10), 10 * MINUTE),
+        StatusReport(at_work(60), 10 * MINUTE),
+        StatusReport(completed(link=None), 10 * MINUTE),
+        StatusMissing("Request not found.", 10 * MINUTE),
+    ],
+    ids=["nothing new", "progress", "linkless", "404"],
+)
+def test_every_answer_that_is_not_final_can_ask_for_patience(answer: StatusAnswer) -> None:
+    story = in_state("rendering")
+    story.poll(answer)
+    assert story.due() == Due(Lane.POLL, story.now + 10 * MINUTE)
+    story.poll(replace(answer, retry_after=1))
+    assert RULES.poll_min <= story.due().at - story.now < 10 * MINUTE
+    story.poll(replace(answer, retry_after=5 * HOUR))
+    assert story.due().at == story.deadline()
 
 
 def test_no_poll_is_planned_past_the_deadline_while_it_is_ahead() -> None:

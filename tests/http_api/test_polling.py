@@ -177,14 +177,19 @@ async def test_a_breaker_opens_and_fails_no_job(
         await job_when(client, request_id, status="COMPLETED")
 
 
-async def test_retry_after_is_honoured(polling: RunningService, provider: ScriptedProvider) -> None:
+@pytest.mark.parametrize(
+    ("status_code", "body"), [(429, {}), (404, {}), (200, {"status": "PENDING"})]
+)
+async def test_retry_after_is_honoured(
+    polling: RunningService, provider: ScriptedProvider, status_code: int, body: dict[str, Any]
+) -> None:
     turned_away = 0.0
 
     async def busy_once(_: str) -> Response:
         nonlocal turned_away
         if len(provider.status_calls) == 1:
             turned_away = time.monotonic()
-            return JSONResponse({}, 429, {"Retry-After": "1"})
+            return JSONResponse(body, status_code, {"Retry-After": "1"})
         return JSONResponse(COMPLETED)
 
     provider.status = busy_once
@@ -192,6 +197,25 @@ async def test_retry_after_is_honoured(polling: RunningService, provider: Script
     request_id = (await submit(client))["request_id"]
     await job_when(client, request_id, done=True)
     assert time.monotonic() - turned_away > 0.9
+
+
+async def test_an_id_that_is_an_integer_of_any_size_is_polled_and_called_back(
+    polling: RunningService, provider: ScriptedProvider
+) -> None:
+    number = 10**30
+    provider.submit = answering(200, {"request_id": number})
+    client = await polling.user()
+    request_id = (await submit(client))["request_id"]
+    await job_when(client, request_id, provider_request_id=str(number))
+    address = (await provider.submitted()).webhook_url
+    said = await call_back(address, {"request_id": number, "status": "IN_PROGRESS"})
+    assert said.status_code == 200
+    said = await call_back(address, {"request_id": number + 1, "status": "IN_PROGRESS"})
+    assert said.status_code == 409
+    provider.states[str(number)] = {"request_id": number, **COMPLETED}
+    await job_when(client, request_id, status="COMPLETED")
+    found = await client.get("/v1/video/status", params={"request_id": str(number)})
+    assert found.json()["request_id"] == request_id
 
 
 async def test_a_callback_postpones_the_poll(start: Start, provider: ScriptedProvider) -> None:

@@ -215,6 +215,7 @@ def test_the_message(body: dict[str, Any], message: str | None) -> None:
         ({"request_id": "r", "session_id": "s"}, "r"),
         ({"request_id": "x" * 200}, "x" * 200),
         ({"request_id": 10**199}, str(10**199)),
+        ({"request_id": -(2**63) - 1}, str(-(2**63) - 1)),
         ({"request_id": 10**200}, None),
         ({"request_id": 10**5000}, None),
         ({"request_id": "x" * 201}, None),

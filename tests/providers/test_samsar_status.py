@@ -90,6 +90,41 @@ async def test_404_is_missing() -> None:
     assert said == StatusMissing("Request not found.")
 
 
+@pytest.mark.parametrize(("wish", "wait"), [("3", 3_000), ("soon", None)])
+async def test_every_answer_can_ask_for_patience(wish: str, wait: int | None) -> None:
+    later = {"Retry-After": wish}
+    said, _ = await ask(answer(200, b'{"status": "PENDING"}', later))
+    assert said == StatusReport(Report(Status.PENDING, "PENDING", None, None, None, None), wait)
+    said, _ = await ask(answer(200, b"{}", later))
+    assert said == StatusUnavailable("an answer 200 that says nothing of the job", wait)
+    said, _ = await ask(answer(200, b"<html>", later))
+    assert said == StatusUnavailable("an answer 200 that is no JSON", wait)
+    said, _ = await ask(answer(404, b'{"message": "Request not found."}', later))
+    assert said == StatusMissing("Request not found.", wait)
+
+
+@pytest.mark.parametrize("number", [2**63, 10**30, -(10**30), 10**199])
+async def test_an_integer_of_any_size_is_an_id_and_every_other_fits_64_bits(number: int) -> None:
+    said, _ = await ask(
+        answer(200, b'{"request_id": %d, "status": "X", "result": {"n": %d}}' % (number, number))
+    )
+    assert isinstance(said, StatusReport)
+    assert said.report.provider_request_id == str(number)
+    assert said.report.result == {"n": float(number)}
+    assert isinstance(said.report.result["n"], float)
+
+
+async def test_an_answer_s_texts_are_cleaned() -> None:
+    said, _ = await ask(
+        answer(
+            200, b'{"status": "A\\ud800", "message": "b\\u0000", "result": {"\\udfff": "\\ud800"}}'
+        )
+    )
+    assert said == StatusReport(
+        Report(Status.IN_PROGRESS, "A\ufffd", None, {"\ufffd": "\ufffd"}, "b\ufffd", None)
+    )
+
+
 @pytest.mark.parametrize("status", [401, 403])
 async def test_the_operator_s_key_is_refused(status: int) -> None:
     said, _ = await ask(answer(status, b'{"message": "Invalid API key"}'))

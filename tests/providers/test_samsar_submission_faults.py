@@ -96,6 +96,9 @@ async def submit_to(
     [
         (b'{"request_id": "up-1"}', "up-1"),
         (b'{"request_id": 42}', "42"),
+        (b'{"request_id": 9223372036854775808}', "9223372036854775808"),
+        (b'{"request_id": -9223372036854775809}', "-9223372036854775809"),
+        (b'{"request_id": 1' + b"0" * 199 + b"}", "1" + "0" * 199),
         (b'{"request_id": "' + b"x" * 200 + b'"}', "x" * 200),
         (b'{"session_id": "s-1"}', "s-1"),
         (b'{"request_id": null, "session_id": "s-1"}', "s-1"),
@@ -121,6 +124,8 @@ async def test_an_answer_with_an_id_is_accepted(status: int, body: bytes, reques
         b'{"request_id": ""}',
         b'{"request_id": true}',
         b'{"request_id": 1.5}',
+        b'{"request_id": 1e30}',
+        b'{"request_id": 1' + b"0" * 200 + b"}",
         b'{"request_id": {"id": 1}}',
         b'{"request_id": "' + b"x" * 201 + b'", "session_id": "s-1"}',
         b'{"request_id": "up-1", "cost": NaN}',
@@ -158,6 +163,35 @@ async def test_a_4xx_is_a_refusal_with_the_provider_s_message(status: int) -> No
 async def test_a_refusal_has_words_in_any_shape(body: bytes, message: str) -> None:
     said, _ = await submit_to(answer(400, body))
     assert said == SubmitRefused(400, message)
+
+
+@pytest.mark.parametrize(
+    "declared", [{}, {"Content-Type": "text/plain"}, {"Content-Type": "text/html"}]
+)
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"Insufficient credits\n", "Insufficient credits"),
+        (b"\xef\xbb\xbf a < b,\r\n\tc > d", "a < b,\r\n\tc > d"),
+        (b"[E1] caf\xe9", "[E1] caf\ufffd"),
+        (b"the key is long-key-1", "the key is \u2026"),
+        (b" \n", "The provider answered 402."),
+        (b"\n<!doctype html>No", "The provider answered 402."),
+        (b'{"message": "No", "cost": NaN}', "The provider answered 402."),
+        (b"\x1f\x8b\x08gzip", "The provider answered 402."),
+        ("No".encode("utf-16"), "The provider answered 402."),
+    ],
+)
+async def test_a_refusal_in_plain_text_is_its_message(
+    body: bytes, message: str, declared: dict[str, str]
+) -> None:
+    said, _ = await submit_to(answer(402, body, declared), api_key="long-key-1")
+    assert said == SubmitRefused(402, message)
+
+
+async def test_half_a_text_is_no_message() -> None:
+    said, _ = await submit_to(answer(402, b"Insufficient", length=500))
+    assert said == SubmitRefused(402, "The provider answered 402.")
 
 
 async def test_the_status_line_of_a_refusal_is_enough() -> None:
