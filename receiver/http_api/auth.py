@@ -3,7 +3,7 @@ now and then in the store."""
 
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from starlette.types import Scope
 
@@ -19,6 +19,7 @@ from store.records import ApiKey
 CACHE_SECONDS = 2.0
 """A key is looked up anew after this: a revocation works within five seconds (contract 3)."""
 CACHE_KEYS = 10_000
+NO_KEY: Final = "The API key is unknown or revoked."
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Authenticator:
             self.refuse(scope)
         return caller
 
-    def refuse(self, scope: Scope) -> NoReturn:
+    def refuse(self, scope: Scope, detail: str = NO_KEY) -> NoReturn:
         """Count a credential that opens nothing against its address. A good one is never counted,
         so nobody can lock out who shares an address with them.
 
@@ -73,7 +74,7 @@ class Authenticator:
         """
         self._metrics.logins_refused.labels("unknown").inc()
         self._failures.take(_network_of(scope))
-        raise unauthorized()
+        raise unauthorized(detail)
 
     async def known(self, key_hash: str) -> Caller | None:
         """The caller of a key that is neither unknown nor revoked, as of some seconds ago."""
@@ -89,12 +90,12 @@ class Authenticator:
         return caller
 
 
-def unauthorized() -> Problem:
+def unauthorized(detail: str = NO_KEY) -> Problem:
     """A key, or a ticket, that opens nothing."""
     return Problem(
         401,
         "unauthorized",
-        "The API key is unknown or revoked.",
+        detail,
         headers={"WWW-Authenticate": "Bearer"},
     )
 

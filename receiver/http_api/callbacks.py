@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import structlog
 from starlette.types import Receive, Scope, Send
 
 from receiver.actions.accept_callback import accept_callback
@@ -11,6 +12,8 @@ from receiver.http_api.parts import Parts
 from receiver.webhooks.tokens import BadToken
 from store.contract import Receipt
 from store.errors import NotFound
+
+log = structlog.get_logger()
 
 _HEADERS: Final = [(b"content-type", b"application/json")]
 _BODIES: Final = {
@@ -36,6 +39,7 @@ async def receive_callback(parts: Parts, scope: Scope, receive: Receive, send: S
         receipt = await accept_callback(core, provider, job_id, body, scope["headers"])
     except NotFound:
         core.metrics.count_callback(provider, "gone")
+        log.info("callback of a job that is not kept", job=job_id)
         raise Problem(
             410, "job_gone", "The job is not kept any more.", members={"request_id": job_id}
         ) from None

@@ -15,6 +15,7 @@ Headers = list[tuple[bytes, bytes]]
 _EXPOSED: Final = (
     b"ETag, Idempotency-Replayed, Location, Preference-Applied, Retry-After, X-Request-ID"
 )
+_VARY: Final = (b"vary", b"Origin")
 _PREFLIGHT: Final = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST",
     "Access-Control-Allow-Headers": (
@@ -32,7 +33,8 @@ class Cors:
         self._origins = frozenset(origin.encode("ascii") for origin in origins)
 
     def headers(self, scope: Scope) -> Headers:
-        """What any answer to this request carries for the browser; empty for a foreign origin."""
+        """What any answer to this request carries for the browser. For a foreign origin only that
+        others are answered otherwise, for whoever keeps the answer."""
         if not self._origins:
             return []
         for name, value in scope["headers"]:
@@ -40,9 +42,9 @@ class Cors:
                 return [
                     (b"access-control-allow-origin", value),
                     (b"access-control-expose-headers", _EXPOSED),
-                    (b"vary", b"Origin"),
+                    _VARY,
                 ]
-        return []
+        return [_VARY]
 
     def preflight(self, scope: Scope) -> Response | None:
         """The answer to a listed origin that asks what it may send; None for any other request."""
@@ -50,5 +52,7 @@ class Cors:
             name == b"access-control-request-method" for name, _ in scope["headers"]
         )
         return (
-            Response(status_code=204, headers=_PREFLIGHT) if asks and self.headers(scope) else None
+            Response(status_code=204, headers=_PREFLIGHT)
+            if asks and len(self.headers(scope)) > 1
+            else None
         )

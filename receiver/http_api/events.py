@@ -23,6 +23,7 @@ from store.records import Cursor, Job
 
 RETRY_MS: Final = (2_000, 5_000)
 SNAPSHOT_JOBS: Final = 1_000
+NO_TICKET: Final = "The ticket is not one for this stream, has expired, or its key was revoked."
 TICKET_MS: Final = 3_600_000
 HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -40,11 +41,11 @@ async def follow_job(parts: Parts, scope: Scope, receive: Receive, send: Send) -
     caller, ticket = await _reader_of(parts, scope)
     job_id = scope["path_params"]["job_id"]
     if ticket is not None and ticket.request_id not in (None, job_id):
-        raise unauthorized()
+        raise unauthorized(NO_TICKET)
     jobs = parts.core.store.jobs
     job = await (
         jobs.find(job_id)
-        if caller.admin and ticket is None
+        if caller.admin and (ticket is None or ticket.request_id is not None)
         else jobs.find_for_user(caller.user_id, job_id)
     )
     if job is None:
@@ -80,10 +81,12 @@ async def follow_user(parts: Parts, scope: Scope, receive: Receive, send: Send) 
     """`GET /v1/events`: every job of one user, without an end."""
     caller, ticket = await _reader_of(parts, scope)
     if ticket is not None and ticket.request_id is not None:
-        raise unauthorized()
+        raise unauthorized(NO_TICKET)
     user_id = caller.user_id
     if ticket is None:
         user_id = await scope_of_list(parts, Request(scope), caller)
+    elif _query(scope, "user") not in (None, caller.user):
+        raise Problem(403, "admin_only", "A ticket opens the stream of its own user alone.")
     stream = _Stream(parts, scope, send, caller, user_id, None)
     cursor = _resume_from(scope)
     known = cursor is not None and await parts.core.store.events.knows(user_id, cursor)
@@ -225,10 +228,10 @@ async def _reader_of(parts: Parts, scope: Scope) -> tuple[Caller, Ticket | None]
     try:
         ticket = parts.tickets.read(given, parts.core.clock.now())
     except BadTicket:
-        parts.auth.refuse(scope)
+        parts.auth.refuse(scope, NO_TICKET)
     holder = await parts.auth.known(ticket.key_hash)
     if holder is None or holder.user_id != ticket.user_id:
-        parts.auth.refuse(scope)
+        parts.auth.refuse(scope, NO_TICKET)
     parts.rate_limit.take(holder.key_hash)
     return holder, ticket
 
@@ -257,7 +260,11 @@ async def create_ticket(parts: Parts, request: Request, caller: Caller) -> Respo
     if job_id is not None:
         if not isinstance(job_id, str):
             raise invalid([Fault("/request_id", "request_id must be a string.")])
-        if await parts.core.store.jobs.find_for_user(caller.user_id, job_id) is None:
+        jobs = parts.core.store.jobs
+        job = await (
+            jobs.find(job_id) if caller.admin else jobs.find_for_user(caller.user_id, job_id)
+        )
+        if job is None:
             raise not_found()
         path = f"/v1/jobs/{job_id}/events"
     expires_at = parts.core.clock.now() + TICKET_MS

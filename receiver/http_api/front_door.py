@@ -17,6 +17,7 @@ from receiver.http_api.limits import check_head
 from receiver.http_api.parts import Credential, Parts
 from receiver.http_api.row import Row
 from receiver.http_api.table import CALLBACK_PATH
+from receiver.logs import HIDDEN
 
 log = structlog.get_logger()
 
@@ -56,7 +57,9 @@ class FrontDoor:
             nonlocal status, answered
             if message["type"] == "http.response.start":
                 status, answered = message["status"], monotonic()
-                message["headers"] = [*message.get("headers", ()), *added]
+                headers = message.get("headers", ())
+                # A stream says `Vary` by itself.
+                message["headers"] = [*headers, *(one for one in added if one not in headers)]
             await send(message)
 
         # Every request has a task, and so a context, of its own: nothing to take back.
@@ -80,11 +83,18 @@ class FrontDoor:
         path = scope["path"]
         logs.access(
             scope["method"],
-            route if route == CALLBACK_PATH else logs.redact(path),
+            self._callback_path(scope) if route == CALLBACK_PATH else logs.redact(path),
             status,
             monotonic() - began,
             request_id,
         )
+
+    def _callback_path(self, scope: Scope) -> str:
+        """The path of a callback's address, without its secret."""
+        provider = scope["path_params"]["provider"]
+        # Whoever swaps the two puts the token there.
+        known = provider in self._parts.core.providers
+        return f"/webhooks/{provider if known else HIDDEN}/{HIDDEN}"
 
     def _route(self, scope: Scope) -> ASGIApp:
         """The endpoint of the path. A callback's is found without a search: it is the hot route."""

@@ -98,7 +98,7 @@ def _create_job(settings: ServeSettings) -> Schema:
     return {
         "type": "object",
         "properties": {
-            "provider": {"enum": [settings.provider], "default": settings.provider},
+            "provider": {"enum": [settings.provider, None], "default": settings.provider},
             "kind": {"enum": list(KINDS)},
             "input": {"type": "object"},
             **_BESIDE_INPUT,

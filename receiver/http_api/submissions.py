@@ -22,7 +22,9 @@ def read_job(parts: Parts, body: Mapping[str, Any]) -> Submission:
         Problem: 400, with every fault that was found.
     """
     faults = []
-    provider = body.get("provider", parts.settings.provider)
+    provider = body.get("provider")
+    if provider is None:
+        provider = parts.settings.provider
     if not isinstance(provider, str) or provider not in parts.core.providers:
         known = ", ".join(parts.core.providers)
         faults.append(Fault("/provider", f"provider must be one that runs here: {known}."))

@@ -7,7 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 from starlette.responses import JSONResponse, Response
+from structlog.testing import capture_logs
 
 from tests.http_api.conftest import Start
 from tests.http_api.raw_http import raw_connection, request_bytes
@@ -154,8 +156,15 @@ async def test_a_job_that_is_gone_is_410(start: Start, provider: ScriptedProvide
     assert await service.store.jobs.remove_finished(2**60, 10) == 1
     for body in (COMPLETED, b"[", b""):
         await job.send(body, 410)
-    answer = await call_back(job.address, RUNNING)
+    structlog.reset_defaults()  # the other tests keep the log quiet
+    with capture_logs() as lines:
+        answer = await call_back(job.address, RUNNING)
     assert (answer.json()["code"], answer.json()["request_id"]) == ("job_gone", job.request_id)
+    assert [line["job"] for line in lines if line["log_level"] == "info" and "job" in line] == [
+        job.request_id
+    ]
+    paths = [line["path"] for line in lines if line["event"] == "request"]
+    assert paths == ["/webhooks/samsar/…"]
 
 
 async def test_a_body_over_the_limit_is_413_and_polls(

@@ -405,6 +405,23 @@ async def test_a_ticket_opens_what_it_was_made_for(
         assert len((await stream.events(1))[0].data["jobs"]) == 2
 
 
+async def test_an_admins_ticket_opens_whichever_job_it_names(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    client, nobody = await service.user(), service.client()
+    admin = await service.user("root", admin=True)
+    request_id, _ = await accepted(client, provider)
+    ticket = (await admin.post("/v1/stream-tickets", json={"request_id": request_id})).json()
+    async with event_stream(nobody, ticket["url"]) as stream:
+        assert (await stream.events(1))[0].data["request_id"] == request_id
+
+    own = (await admin.post("/v1/stream-tickets")).json()["ticket"]
+    refused = await nobody.get("/v1/events", params={"ticket": own, "user": "ada"})
+    assert (refused.status_code, refused.json()["code"]) == (403, "admin_only")
+    lost = await nobody.get(f"/v1/jobs/{request_id}/events", params={"ticket": own})
+    assert lost.status_code == 404
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
