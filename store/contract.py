@@ -126,6 +126,10 @@ class Jobs(Protocol):
 
     async def find_for_user(self, user_id: int, job_id: str) -> Job | None: ...
 
+    async def find_by_provider_id(self, provider_request_id: str) -> Job | None:
+        """Any user's newest job with the id; for admin keys."""
+        ...
+
     async def find_by_provider_id_for_user(
         self, user_id: int, provider_request_id: str
     ) -> Job | None: ...

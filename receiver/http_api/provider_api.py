@@ -96,7 +96,7 @@ async def status(parts: Parts, request: Request, caller: Caller) -> Response:
     if job is None:
         job = await jobs.find_by_provider_id_for_user(caller.user_id, request_id)
     if job is None and caller.admin:
-        job = await jobs.find(request_id)
+        job = await jobs.find(request_id) or await jobs.find_by_provider_id(request_id)
     if job is None:
         raise not_found()
     return Response(compact_json(status_document(job)), media_type="application/json")

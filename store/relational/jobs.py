@@ -119,6 +119,10 @@ class SqlJobs:
     async def find_for_user(self, user_id: int, job_id: str) -> Job | None:
         return await self._one("read-job-of-user", {"user_id": user_id, "job_id": job_id})
 
+    async def find_by_provider_id(self, provider_request_id: str) -> Job | None:
+        parameters = {"provider_request_id": provider_request_id}
+        return await self._one("read-job-of-anybody-by-provider-id", parameters)
+
     async def find_by_provider_id_for_user(
         self, user_id: int, provider_request_id: str
     ) -> Job | None:

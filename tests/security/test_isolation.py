@@ -122,7 +122,7 @@ async def test_by_query_and_body(world: World) -> None:
     for name in (job_id, provider_id):
         assert await _status(world.bob, "GET", f"/v1/video/status?request_id={name}") == 404
         assert await _status(world.ada, "GET", f"/v1/video/status?request_id={name}") == 200
-    assert await _status(world.admin, "GET", f"/v1/video/status?request_id={job_id}") == 200
+        assert await _status(world.admin, "GET", f"/v1/video/status?request_id={name}") == 200
     # What a ticket opens can be read with the key that asks for it.
     for client, status in ((world.bob, 404), (world.admin, 200), (world.ada, 200)):
         body = {"request_id": job_id}

@@ -38,6 +38,13 @@ SELECT * FROM job_rows
  ORDER BY id DESC
  LIMIT 1;
 
+-- name: read-job-of-anybody-by-provider-id
+-- The same, whoever's it is.
+SELECT * FROM job_rows
+ WHERE provider_request_id = :provider_request_id
+ ORDER BY id DESC
+ LIMIT 1;
+
 -- name: read-provider-id-holder
 -- Which job holds a provider's id.
 SELECT id FROM jobs

@@ -268,6 +268,8 @@ async def test_a_user_sees_only_their_own_jobs(world: World) -> None:
     assert await jobs.find_for_user(bob, job.id) is None
     assert await jobs.find_by_provider_id_for_user(ann, "up-1") == job
     assert await jobs.find_by_provider_id_for_user(bob, "up-1") is None
+    assert await jobs.find_by_provider_id("up-1") == job
+    assert await jobs.find_by_provider_id("up-2") is None
     assert await jobs.list_for_user(ann, JobFilter(), None, 10) == [job]
     assert await jobs.list_for_user(bob, JobFilter(), None, 10) == []
     assert await jobs.list_for_user(bob, JobFilter(kind="create_movie"), None, 10) == []

@@ -48,6 +48,7 @@ ALLOWED: dict[str, set[str]] = {
     # Everything of one job, and of one id.
     "jobs.read-history": {"USE TEMP B-TREE FOR ORDER BY"},
     "jobs.read-job-by-provider-id": {"USE TEMP B-TREE FOR ORDER BY"},
+    "jobs.read-job-of-anybody-by-provider-id": {"USE TEMP B-TREE FOR ORDER BY"},
     # At most sixteen members of metadata are wanted.
     "jobs.list-by-metadata": {"SCAN wanted VIRTUAL TABLE INDEX 1:"},
     # Asked for by a person at a command line.
