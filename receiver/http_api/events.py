@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -15,6 +16,7 @@ from receiver.http_api.body import ClientGone, parse_object, read_body
 from receiver.http_api.errors import Fault, Problem, invalid, not_found
 from receiver.http_api.parts import Parts
 from receiver.http_api.queries import scope_of_list
+from receiver.http_api.readable import readable_job
 from receiver.http_connection import CONNECTION
 from receiver.streams import frames
 from receiver.streams.reader import Connection, Reader
@@ -42,14 +44,7 @@ async def follow_job(parts: Parts, scope: Scope, receive: Receive, send: Send) -
     job_id = scope["path_params"]["job_id"]
     if ticket is not None and ticket.request_id not in (None, job_id):
         raise unauthorized(NO_TICKET)
-    jobs = parts.core.store.jobs
-    job = await (
-        jobs.find(job_id)
-        if caller.admin and (ticket is None or ticket.request_id is not None)
-        else jobs.find_for_user(caller.user_id, job_id)
-    )
-    if job is None:
-        raise not_found()
+    job = await readable_job(parts, caller, job_id)
     stream = _Stream(parts, scope, send, caller, job.user_id, job.id)
 
     cursor = _resume_from(scope)
@@ -69,7 +64,7 @@ async def follow_job(parts: Parts, scope: Scope, receive: Receive, send: Send) -
         return at, frames.snapshot(at, job_document(seen))
 
     async def farewell() -> bytes | None:
-        current = await jobs.find(job_id)
+        current = await parts.core.store.jobs.find(job_id)
         if current is None:
             return b""
         return frames.done(current) if current.done else None
@@ -82,11 +77,7 @@ async def follow_user(parts: Parts, scope: Scope, receive: Receive, send: Send) 
     caller, ticket = await _reader_of(parts, scope)
     if ticket is not None and ticket.request_id is not None:
         raise unauthorized(NO_TICKET)
-    user_id = caller.user_id
-    if ticket is None:
-        user_id = await scope_of_list(parts, Request(scope), caller)
-    elif _query(scope, "user") not in (None, caller.user):
-        raise Problem(403, "admin_only", "A ticket opens the stream of its own user alone.")
+    user_id = await scope_of_list(parts, Request(scope), caller)
     stream = _Stream(parts, scope, send, caller, user_id, None)
     cursor = _resume_from(scope)
     known = cursor is not None and await parts.core.store.events.knows(user_id, cursor)
@@ -233,6 +224,8 @@ async def _reader_of(parts: Parts, scope: Scope) -> tuple[Caller, Ticket | None]
     if holder is None or holder.user_id != ticket.user_id:
         parts.auth.refuse(scope, NO_TICKET)
     parts.rate_limit.take(holder.key_hash)
+    if ticket.request_id is None:
+        holder = replace(holder, admin=False)  # an admin's, too, opens the user's own jobs
     return holder, ticket
 
 
@@ -260,12 +253,7 @@ async def create_ticket(parts: Parts, request: Request, caller: Caller) -> Respo
     if job_id is not None:
         if not isinstance(job_id, str):
             raise invalid([Fault("/request_id", "request_id must be a string.")])
-        jobs = parts.core.store.jobs
-        job = await (
-            jobs.find(job_id) if caller.admin else jobs.find_for_user(caller.user_id, job_id)
-        )
-        if job is None:
-            raise not_found()
+        await readable_job(parts, caller, job_id)
         path = f"/v1/jobs/{job_id}/events"
     expires_at = parts.core.clock.now() + TICKET_MS
     ticket = parts.tickets.issue(Ticket(caller.user_id, caller.key_hash, job_id, expires_at))

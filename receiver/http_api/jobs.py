@@ -13,7 +13,7 @@ from receiver.actions.submit_job import new_job, submit_job
 from receiver.domain.announcements import compact_json, event_data, job_document, timestamp
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import ClientGone, parse_object, read_body
-from receiver.http_api.errors import Problem, bad_query, not_found
+from receiver.http_api.errors import Problem, bad_query
 from receiver.http_api.idempotency import (
     find_replay,
     keep_answer,
@@ -23,6 +23,7 @@ from receiver.http_api.idempotency import (
 )
 from receiver.http_api.parts import Parts
 from receiver.http_api.queries import read_limit, read_names, scope_of_list
+from receiver.http_api.readable import readable_job
 from receiver.http_api.submissions import KINDS, read_job
 from receiver.http_api.waiting import wait_for
 from store.contract import JobFilter
@@ -103,12 +104,7 @@ def _preferred_wait(request: Request) -> int | None:
 
 async def find_job(parts: Parts, request: Request, caller: Caller) -> Job:
     """The job that a path names: the caller's own, or any for an admin. Raises Problem 404."""
-    job_id = request.path_params["job_id"]
-    jobs = parts.core.store.jobs
-    job = await (jobs.find(job_id) if caller.admin else jobs.find_for_user(caller.user_id, job_id))
-    if job is None:
-        raise not_found()
-    return job
+    return await readable_job(parts, caller, request.path_params["job_id"])
 
 
 async def show(parts: Parts, request: Request, caller: Caller) -> Response:

@@ -199,13 +199,19 @@ async def test_cancel_by_keyboard(start: Start, visit: Visit) -> None:
     assert visitor.complaints == []
 
 
-async def test_a_delivery_is_sent_again(start: Start, visit: Visit) -> None:
+async def with_a_dead_webhook(start: Start, visit: Visit) -> Visitor:
+    """Somebody who looks at a job whose end was told to nobody."""
     service = await start(**RELAYS)
     visitor = await visit(service.url)
-    page = visitor.page
     await visitor.sign_in(await service.key())
-    await submit_by_form(page, Webhook=UNREACHABLE)
-    await expect(page.locator(".title").get_by_text("Completed")).to_be_visible()
+    await submit_by_form(visitor.page, Webhook=UNREACHABLE)
+    await expect(visitor.page.locator(".title").get_by_text("Completed")).to_be_visible()
+    return visitor
+
+
+async def test_a_delivery_is_sent_again(start: Start, visit: Visit) -> None:
+    visitor = await with_a_dead_webhook(start, visit)
+    page = visitor.page
     await page.get_by_role("link", name="Deliveries").click()
     row = page.locator(".row.delivery", has_text="Completed of")
     await expect(row).to_contain_text("Given up")
@@ -220,12 +226,8 @@ async def test_a_delivery_is_sent_again(start: Start, visit: Visit) -> None:
 
 async def test_a_button_in_use_is_not_pulled_away(start: Start, visit: Visit) -> None:
     """The list of deliveries is read again by itself, and its answer comes too late."""
-    service = await start(**RELAYS)
-    visitor = await visit(service.url)
+    visitor = await with_a_dead_webhook(start, visit)
     page = visitor.page
-    await visitor.sign_in(await service.key())
-    await submit_by_form(page, Webhook=UNREACHABLE)
-    await expect(page.locator(".title").get_by_text("Completed")).to_be_visible()
     await visitor.open("#/deliveries")
     row = page.locator(".row.delivery", has_text="Completed of")
     button = row.get_by_role("button", name="Send again")

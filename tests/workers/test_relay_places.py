@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.service import RunningService, eventually, running_service, submit
-from tests.webhooks.sinks import THIS_MACHINE, answering, hanging, sink
+from tests.webhooks.sinks import THIS_MACHINE, Sink, answering, hanging, sink
 
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"
 HANGING_HOSTS = 20
@@ -17,22 +18,28 @@ MOST = 10.0
 """Seconds until a message has come, on a machine that is busy; who hangs does so for a minute."""
 
 
+@asynccontextmanager
+async def world(folder: Path) -> AsyncIterator[tuple[RunningService, Sink, Sink]]:
+    """A service, a sink that hangs at many addresses, and one that answers."""
+    async with (
+        sink(hanging(b""), host="0.0.0.0") as dead,
+        sink(answering(OK)) as good,
+        running_service(
+            folder,
+            relay_allow_http=True,
+            relay_allow_nets="127.0.0.0/8",
+            relay_timeout=60,
+            sandbox_render=0.1,
+            poll_first=0.2,
+            poll_rate=500,
+        ) as service,
+    ):
+        yield service, dead, good
+
+
 @pytest.mark.allow_hosts(THIS_MACHINE)
 async def test_hosts_that_hang_leave_places_to_those_that_answer(tmp_path: Path) -> None:
-    async with AsyncExitStack() as stack:
-        dead = await stack.enter_async_context(sink(hanging(b""), host="0.0.0.0"))
-        good = await stack.enter_async_context(sink(answering(OK)))
-        service = await stack.enter_async_context(
-            running_service(
-                tmp_path,
-                relay_allow_http=True,
-                relay_allow_nets="127.0.0.0/8",
-                relay_timeout=60,
-                sandbox_render=0.1,
-                poll_first=0.2,
-                poll_rate=500,
-            )
-        )
+    async with world(tmp_path) as (service, dead, good):
         await _fill_with_dead(service, dead.port)
         # 80 messages of five users, and 64 places: all of them would hang at once.
         await eventually(lambda: _count(dead.requests), lambda count: count >= 10, "attempts")
@@ -51,20 +58,7 @@ async def test_hosts_that_hang_leave_places_to_those_that_answer(tmp_path: Path)
 @pytest.mark.allow_hosts(THIS_MACHINE)
 async def test_a_user_s_own_dead_hosts_leave_their_other_hosts_alone(tmp_path: Path) -> None:
     """Fewer than the sixteen places of a user hang, and a host that nobody knows yet comes."""
-    async with AsyncExitStack() as stack:
-        dead = await stack.enter_async_context(sink(hanging(b""), host="0.0.0.0"))
-        good = await stack.enter_async_context(sink(answering(OK)))
-        service = await stack.enter_async_context(
-            running_service(
-                tmp_path,
-                relay_allow_http=True,
-                relay_allow_nets="127.0.0.0/8",
-                relay_timeout=60,
-                sandbox_render=0.1,
-                poll_first=0.2,
-                poll_rate=500,
-            )
-        )
+    async with world(tmp_path) as (service, dead, good):
         client = await service.user()
         for host in range(15):
             url = f"http://127.0.1.{host + 1}:{dead.port}/"
