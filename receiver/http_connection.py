@@ -50,7 +50,7 @@ class GuardedConnection(HttpToolsProtocol):
     """
 
     # Slots, since beyond thirty attributes the instances of a class do not share the keys of their
-    # dictionaries: 2 KiB for each connection.
+    # dictionaries: more than 1 KiB for each connection.
     __slots__ = (
         "_awaited_since",
         "_begun",
