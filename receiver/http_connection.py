@@ -52,6 +52,7 @@ class GuardedConnection(HttpToolsProtocol):
     # Slots, since beyond thirty attributes the instances of a class do not share the keys of their
     # dictionaries: more than 1 KiB for each connection.
     __slots__ = (
+        "_answer",
         "_awaited_since",
         "_begun",
         "_framing",
@@ -94,6 +95,7 @@ class GuardedConnection(HttpToolsProtocol):
     # As uvicorn narrows it: a server's transport is one that reads and writes.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._answer = _Answer(transport)
         self._await_request()
         if len(self.connections) > most_connections():
             transport.abort()
@@ -147,6 +149,7 @@ class GuardedConnection(HttpToolsProtocol):
             return
         self._begun = True
         super().on_headers_complete()
+        self.cycle.transport = self._answer  # type: ignore[assignment] # all that a cycle uses of one
 
     def on_body(self, body: bytes) -> None:
         self._framing -= len(body)
@@ -165,6 +168,7 @@ class GuardedConnection(HttpToolsProtocol):
             self.transport.close()
 
     def on_response_complete(self) -> None:
+        self._answer.end()
         if self._awaited_since is not None and not self._in_head:
             self._heard_at = self.loop.time()
         super().on_response_complete()
@@ -225,6 +229,45 @@ class GuardedConnection(HttpToolsProtocol):
         self.transport.close()
 
 
+class _Answer:
+    """The answers of a connection, one after the other, on their way out.
+
+    The head of each waits for the first of its body, as ASGI asks for, and is one write with it:
+    a write is a system call, and wakes whoever reads.
+    """
+
+    __slots__ = ("_begun", "_head", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._begun = False
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        if not self._begun and not data.startswith(_CONTINUE):
+            self._begun = True
+            self._head = data
+            return
+        if self._head:
+            data = self._head + data
+            self._head = b""
+        self._transport.write(data)
+
+    def end(self) -> None:
+        """The answer is whole; one without a body is its head."""
+        if self._head:
+            self._transport.write(self._head)
+            self._head = b""
+        self._begun = False
+
+    def close(self) -> None:
+        self.end()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+
 def refusal(status: int, code: str, detail: str) -> bytes:
     """The body of an answer that is an error, as the application shapes them."""
     title = STATUS_LINE[status].partition(b" ")[2].partition(b" ")[2].strip().decode()
@@ -255,6 +298,9 @@ def _with_id(answer: bytes) -> bytes:
     status, _, rest = answer.partition(b"\r\n")
     return b"%s\r\nx-request-id: %s\r\n%s" % (status, token_hex(8).encode(), rest)
 
+
+_CONTINUE: Final = b"HTTP/1.1 100 "
+"""What stands before an answer and is no part of it."""
 
 _OVERLOADED: Final = _answer(
     503,
