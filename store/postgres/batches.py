@@ -3,7 +3,8 @@
 There is no savepoint for each member: beyond 64 of them in a transaction, every other session's
 snapshots become slow. A member that fails before it has written anything fails alone; where one has
 written, or two processes have collided, the batch is undone and its members run again, one
-transaction each. Works are made to be run again (`store.relational.session.Work`).
+transaction each; where a crowd could not be done by one call, as two batches. Works are made to be
+run again (`store.relational.session.Work`).
 
 Locks are taken in one order by all processes: the jobs of the batch before anything else, sorted;
 last, the users' logs, sorted. In between, `SKIP LOCKED` alone. Where two still wait for each other
@@ -23,7 +24,17 @@ from store.errors import StoreUnavailable
 from store.postgres.failures import is_collision, is_of_one, meaning
 from store.postgres.session import PostgresSession
 from store.postgres.sql import STATEMENTS
-from store.relational.session import Done, Effects, Failed, NewEvent, OnJobs, Outcome, Work, crowds
+from store.relational.session import (
+    Done,
+    Effects,
+    Failed,
+    NewEvent,
+    OnJobs,
+    Outcome,
+    Unlike,
+    Work,
+    crowds,
+)
 
 T = TypeVar("T")
 
@@ -94,7 +105,9 @@ class PostgresBatchRunner:
             except _Stale:
                 # The server was restarted since the last batch: nothing of this one has happened.
                 return self._run_together(works)
-        except _Apart:
+        except _Apart as apart:
+            if isinstance(apart.__cause__, Unlike):
+                return self._run_halves(works)
             return self._run_apart(works)
         except Exception as error:  # noqa: BLE001 - whatever it is, every member has to be told
             self.close()
@@ -205,6 +218,13 @@ class PostgresBatchRunner:
             outcomes.append(outcome)
             changes.add(changed)
         return outcomes, changes
+
+    def _run_halves(self, works: Sequence[PostgresWork]) -> tuple[list[Outcome[object]], Changes]:
+        half = len(works) // 2
+        outcomes, changes = self.run(works[:half])
+        rest, changed = self.run(works[half:])
+        changes.add(changed)
+        return outcomes + rest, changes
 
     def _run_alone(self, work: PostgresWork) -> tuple[Outcome[object], Changes]:
         for attempt in range(1, TRIES + 1):

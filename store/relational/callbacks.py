@@ -1,7 +1,8 @@
 """The inbox: what the provider sent, raw, before anything is made of it."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 from store.contract import Receipt
@@ -9,8 +10,8 @@ from store.errors import NotFound
 from store.records import Callback, Millis, Verdict
 from store.relational.advance import Changer
 from store.relational.backend import Backend
-from store.relational.session import Alike, Done, Effects, Failed, Outcome, Session
-from store.relational.statements import ManyRows
+from store.relational.session import Alike, Done, Effects, Failed, Outcome, Session, Unlike
+from store.relational.statements import ManyRows, filled_up
 
 ROOM = 200
 """Callbacks that are stored of one job."""
@@ -34,6 +35,10 @@ class _Arrival(NamedTuple):
     body: bytes
     names: str | None
     readable: bool
+
+
+_NOBODY = dict.fromkeys(_Arrival._fields)
+"""Fills a statement up: of no job, so nothing of it goes in."""
 
 
 class SqlCallbacks:
@@ -100,35 +105,23 @@ class SqlCallbacks:
     def _receive(
         self, db: Session, effects: Effects, arrivals: Sequence[_Arrival]
     ) -> Sequence[Outcome[Receipt]]:
-        readable = [place for place, arrival in enumerate(arrivals) if arrival.readable]
-        accepted = self._accept(db, [arrivals[place] for place in readable])
-        went_in = {place for place, went in zip(readable, accepted, strict=True) if went}
+        went_in: set[int] = set()
+        for places in _rounds(arrivals):
+            inserted = self._insert(db, [arrivals[place] for place in places])
+            if inserted == len(places):
+                went_in.update(places)
+            elif len(places) > 1:
+                raise Unlike
         effects.inbox = bool(went_in)
         return [
             Done(Receipt.ACCEPTED) if place in went_in else self._judge(db, effects, arrival)
             for place, arrival in enumerate(arrivals)
         ]
 
-    def _accept(self, db: Session, arrivals: Sequence[_Arrival]) -> list[bool]:
-        """Put what is good into the inbox; whether each of them went in.
-
-        All of them, or, where one did not, each half: what went in is counted and not returned,
-        since SQLite lets the event loop have the interpreter at each row, and then waits for it.
-        """
-        if len(arrivals) <= 1:
-            return [self._insert(db, [arrival]) == 1 for arrival in arrivals]
-        if len({arrival.job_id for arrival in arrivals}) == len(arrivals):
-            db.execute("SAVEPOINT crowd")
-            if self._insert(db, arrivals) == len(arrivals):
-                db.execute("RELEASE SAVEPOINT crowd")
-                return [True] * len(arrivals)
-            db.execute("ROLLBACK TO SAVEPOINT crowd")
-            db.execute("RELEASE SAVEPOINT crowd")
-        half = len(arrivals) // 2
-        return [*self._accept(db, arrivals[:half]), *self._accept(db, arrivals[half:])]
-
     def _insert(self, db: Session, arrivals: Sequence[_Arrival]) -> int:
-        rows = [arrival._asdict() for arrival in arrivals]
+        """Put what is good into the inbox. What went in is counted and not returned, since SQLite
+        lets the event loop have the interpreter at each row, and then waits for it."""
+        rows = filled_up([arrival._asdict() for arrival in arrivals], _NOBODY)
         return sum(inserted.rowcount for inserted in self._inbox.run(db, rows, room=ROOM))
 
     def _judge(self, db: Session, effects: Effects, arrival: _Arrival) -> Outcome[Receipt]:
@@ -153,3 +146,13 @@ class SqlCallbacks:
             receipt = Receipt.DUPLICATE if arrival.readable else Receipt.REJECTED
         self._changer.poll_at_once(db, effects, arrival.job_id, arrival.at)
         return Done(receipt)
+
+
+def _rounds(arrivals: Sequence[_Arrival]) -> Iterator[list[int]]:
+    """The places of those that may go in, such that no two of a round are of the same job."""
+    by_job: dict[str, list[int]] = {}
+    for place, arrival in enumerate(arrivals):
+        if arrival.readable:
+            by_job.setdefault(arrival.job_id, []).append(place)
+    for some in zip_longest(*by_job.values()):
+        yield [place for place in some if place is not None]

@@ -105,13 +105,17 @@ def tell(caller: asyncio.Future[T], outcome: Outcome[T]) -> None:
             caller.set_exception(error)
 
 
+class Unlike(Exception):
+    """Raised within works that are alike: these could not be done by one call."""
+
+
 @dataclass(frozen=True, slots=True)
 class Alike(Generic[S_contra, Item, T]):
     """A work of a kind that comes in crowds: those of one batch are run by one call."""
 
     run: Callable[[S_contra, Effects, Sequence[Item]], Sequence[Outcome[T]]]
     """Does the work for several items, and gives an outcome for each, in order. Of an item that
-    failed nothing may be written; when it raises, each is run by itself."""
+    failed nothing may be written; when it raises, it is run again for fewer of them."""
     item: Item
 
     def __call__(self, session: S_contra, effects: Effects) -> T:

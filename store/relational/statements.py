@@ -4,28 +4,39 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
 from store import named_sql
 from store.relational.session import Parameters, Result, Session
+
+T = TypeVar("T")
 
 SHARED = Path(__file__).with_name("queries")
 """What both databases read alike."""
 
 _PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
 
-TOGETHER = (64, 16, 4, 1)
+TOGETHER = (64, 32, 16, 8, 4, 2, 1)
 """Rows that go into one statement. Few sizes, so that each is prepared once and kept."""
 
 
 class ManyRows:
     """A statement about one row of `VALUES`, to be run for many rows at once.
 
-    SQLite's driver gives the interpreter up at each statement, and then waits for the event loop to
-    yield it: in a crowd of single statements that is most of the time.
+    SQLite's driver gives the interpreter up half a dozen times at each statement, and then waits
+    for the event loop to yield it: in a crowd of single statements that is most of the time.
     """
 
     def __init__(self, sql: str) -> None:
-        self._by_size = {size: several(sql, size) for size in TOGETHER}
+        start, end = _values(sql)
+        self._columns = [match[0].lstrip(":%(") for match in _IN_ROW.finditer(sql, start, end)]
+        self._by_size = {
+            size: (
+                several(sql, size),
+                [f"{column}_{number}" for number in range(size) for column in self._columns],
+            )
+            for size in TOGETHER
+        }
 
     def run(self, session: Session, rows: Sequence[Parameters], **shared: object) -> list[Result]:
         """Run it for all rows, in order; what each statement gave. `shared` are the parameters that
@@ -34,27 +45,37 @@ class ManyRows:
         while rows:
             size = next(size for size in TOGETHER if size <= len(rows))
             some, rows = rows[:size], rows[size:]
-            parameters = {
-                f"{name}_{number}": value
-                for number, row in enumerate(some)
-                for name, value in row.items()
-            }
-            results.append(session.execute(self._by_size[size], {**parameters, **shared}))
+            sql, names = self._by_size[size]
+            values = [row[column] for row in some for column in self._columns]
+            parameters = dict(zip(names, values, strict=True))
+            results.append(session.execute(sql, {**parameters, **shared}))
         return results
+
+
+def filled_up(rows: list[T], blank: T) -> list[T]:
+    """The rows, with as many blank ones as make the fewest statements of them."""
+    size = next((size for size in reversed(TOGETHER) if size >= len(rows)), TOGETHER[0])
+    return rows + [blank] * (-len(rows) % size)
 
 
 def several(sql: str, rows: int) -> str:
     """A statement about one row of `VALUES` as the same about so many: the parameters of each end
     in its number, `:name_0` (or as the driver spells it)."""
+    start, end = _values(sql)
+    row = sql[start:end]
+    copies = [_IN_ROW.sub(rf"\g<0>_{number}", row) for number in range(rows)]
+    return sql[:start] + ",\n".join(copies) + sql[end:]
+
+
+def _values(sql: str) -> tuple[int, int]:
+    """Where the row of its `VALUES` begins and ends, brackets included."""
     start = sql.index("VALUES (") + len("VALUES ")
     depth = 0
     for end in range(start, len(sql)):
         depth += {"(": 1, ")": -1}.get(sql[end], 0)
         if depth == 0:
-            break
-    row = sql[start : end + 1]
-    copies = [_IN_ROW.sub(rf"\g<0>_{number}", row) for number in range(rows)]
-    return sql[:start] + ",\n".join(copies) + sql[end + 1 :]
+            return start, end + 1
+    raise ValueError("a bracket is not closed")
 
 
 _IN_ROW = re.compile(r"(?::|%\()[a-z_]+")

@@ -36,9 +36,9 @@ RUSH = 8
 RUSH_ENDS = 0.05
 """Seconds without such a batch after which a rush is over."""
 
-RUSH_GAP = 0.02
-"""Seconds between the turns of background work in a rush: to apply a callback costs ten times what
-it costs to accept it, and what is on disk can wait."""
+RUSH_GAP = 0.1
+"""Seconds between the turns of background work in a rush. To apply a callback takes ten times as
+long as to accept one, a turn of it as long as several batches; and what is on disk can wait."""
 
 LONGEST_QUEUE = 2_000
 """Members that may wait in each queue; the next one is refused at once."""

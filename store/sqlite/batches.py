@@ -20,6 +20,10 @@ _EVENTS = sql.STATEMENTS.load("events")
 _EVENT_ROWS = ManyRows(_EVENTS["append-event"])
 
 
+def _ignore() -> None:
+    """Called where nobody asks."""
+
+
 class BatchRunner:
     """Runs batches on a connection of its own. Synchronous, and bound to one thread.
 
@@ -27,8 +31,11 @@ class BatchRunner:
     state that nobody knows: whoever has lost the disk for a while finds it again by itself.
     """
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+    def __init__(
+        self, connect: Callable[[], sqlite3.Connection], on_commit: Callable[[], None] = _ignore
+    ) -> None:
         self._connect = connect
+        self._on_commit = on_commit
         self._connection: sqlite3.Connection | None = None
 
     def run(self, works: Sequence[Work[object]]) -> tuple[list[Outcome[object]], Changes]:
@@ -38,19 +45,17 @@ class BatchRunner:
         A member that raises is rolled back alone. Trouble of the database itself (no room, a lock,
         a failing disk) is everybody's: all are rolled back, and all fail with it.
         """
-        changes = Changes()
         try:
             if self._connection is None:
                 self._connection = self._connect()
-            connection = self._connection
-            connection.execute("BEGIN IMMEDIATE")
-            outcomes, events = _run_members(connection, works, changes)
-            _append(connection, events)
-            connection.execute("COMMIT")
+            transaction = _Transaction(self._connection)
+            outcomes = transaction.run(works)
+            transaction.commit()
         except Exception as error:  # noqa: BLE001 - whatever it is, every member has to be told
             self.close()
             return [Failed(_told(error)) for _ in works], Changes()
-        return outcomes, changes
+        self._on_commit()
+        return outcomes, transaction.changes
 
     def close(self) -> None:
         """Roll back whatever is open, and close the connection."""
@@ -60,41 +65,65 @@ class BatchRunner:
                 connection.close()
 
 
-def _run_members(
-    connection: sqlite3.Connection, works: Sequence[Work[object]], changes: Changes
-) -> tuple[list[Outcome[object]], list[NewEvent]]:
-    outcomes: dict[int, Outcome[object]] = {}
-    events: list[NewEvent] = []
-    for places, crowd in crowds(works):
-        outcome = _run_member(connection, crowd, changes, events)
-        if isinstance(outcome, Done):
-            outcomes.update(zip(places, outcome.value, strict=True))
-        elif len(places) == 1:
-            outcomes[places[0]] = outcome
-        else:
-            for place in places:
-                outcomes[place] = _run_member(connection, works[place], changes, events)
-    return [outcomes[place] for place in range(len(works))], events
+class _Transaction:
+    """One batch, on its way to disk."""
 
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.changes = Changes()
+        self._connection = connection
+        self._events: list[NewEvent] = []
+        self._begin()
 
-def _run_member(
-    connection: sqlite3.Connection, work: Work[T], changes: Changes, events: list[NewEvent]
-) -> Outcome[T]:
-    effects = Effects()
-    connection.execute("SAVEPOINT member")
-    try:
-        value = work(connection, effects)
-    except Exception as error:
-        # Whatever a member raises is its caller's, unless it is trouble that all share.
-        if isinstance(error, sqlite3.Error) and meaning(error) is not None:
-            raise
-        connection.execute("ROLLBACK TO member")
-        connection.execute("RELEASE member")
-        return Failed(error)
-    connection.execute("RELEASE member")
-    changes.add(effects)
-    events += effects.events
-    return Done(value)
+    def run(self, works: Sequence[Work[object]]) -> list[Outcome[object]]:
+        """Run all: an outcome for each, in order. A crowd that fails is run again in halves."""
+        outcomes: dict[int, Outcome[object]] = {}
+        for places, crowd in crowds(works):
+            outcome = self._run_member(crowd)
+            if isinstance(outcome, Done):
+                outcomes.update(zip(places, outcome.value, strict=True))
+            elif len(places) == 1:
+                outcomes[places[0]] = outcome
+            else:
+                half = len(places) // 2
+                for some in (places[:half], places[half:]):
+                    theirs = self.run([works[place] for place in some])
+                    outcomes.update(zip(some, theirs, strict=True))
+        return [outcomes[place] for place in range(len(works))]
+
+    def commit(self) -> None:
+        """Append the events, and sync."""
+        _append(self._connection, self._events)
+        self._connection.execute("COMMIT")
+
+    def _begin(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._is_fresh = True
+
+    def _run_member(self, work: Work[T]) -> Outcome[T]:
+        effects = Effects()
+        # The savepoint of the first is where the transaction begins. In a rush there is no second,
+        # and at each statement the event loop may take the interpreter.
+        alone, self._is_fresh = self._is_fresh, False
+        if not alone:
+            self._connection.execute("SAVEPOINT member")
+        try:
+            value = work(self._connection, effects)
+        except Exception as error:
+            # Whatever a member raises is its caller's, unless it is trouble that all share.
+            if isinstance(error, sqlite3.Error) and meaning(error) is not None:
+                raise
+            if alone:
+                self._connection.execute("ROLLBACK")
+                self._begin()
+            else:
+                self._connection.execute("ROLLBACK TO member")
+                self._connection.execute("RELEASE member")
+            return Failed(error)
+        if not alone:
+            self._connection.execute("RELEASE member")
+        self.changes.add(effects)
+        self._events += effects.events
+        return Done(value)
 
 
 def _append(connection: sqlite3.Connection, events: Sequence[NewEvent]) -> None:

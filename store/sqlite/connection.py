@@ -19,6 +19,10 @@ BUSY_TIMEOUT = 5_000
 WAL_LIMIT = 64 * 1024 * 1024
 """Bytes that the write-ahead log may keep once its content is in the database."""
 
+LONG_LOG = 8_000
+"""Pages of the write-ahead log (32 MiB) from which on commits move it into the database, and not
+`store.sqlite.checkpoints` alone."""
+
 MIGRATIONS = migrate.load(Path(__file__).with_name("migrations"))
 
 _APPLICATION_ID = 0x72637672
@@ -72,6 +76,7 @@ def connect_writer(path: Path, busy_timeout: int = BUSY_TIMEOUT) -> sqlite3.Conn
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT:d}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {LONG_LOG:d}")
         connection.execute("PRAGMA cache_size = -32768")
         connection.execute("PRAGMA temp_store = MEMORY")
     except BaseException:

@@ -14,6 +14,7 @@ from store.relational.session import Effects, Readers, Session
 from store.relational.writer import OnBatch, ThreadedWriter, Writer, ignore
 from store.sqlite.backup import back_up
 from store.sqlite.batches import BatchRunner
+from store.sqlite.checkpoints import Checkpointer
 from store.sqlite.connection import BUSY_TIMEOUT, WAL_LIMIT, connect_writer, prepare
 from store.sqlite.failures import translated
 from store.sqlite.lockfile import ServingLock
@@ -34,11 +35,13 @@ class SqliteStore(SqlStore):
         readers: Readers,
         entropy: Entropy,
         lock: ServingLock | None = None,
+        checkpointer: Checkpointer | None = None,
     ) -> None:
         super().__init__(Backend(writer, readers, STATEMENTS, Randomness(entropy, Ids(entropy))))
         self.exclusive = True
         self._path = path
         self._lock = lock
+        self._checkpointer = checkpointer
         self._seen: tuple[Session, int] | None = None
 
     async def changed_elsewhere(self) -> bool:
@@ -78,6 +81,8 @@ class SqliteStore(SqlStore):
         try:
             await super().close()
         finally:
+            if self._checkpointer is not None:
+                self._checkpointer.close()
             if self._lock is not None:
                 self._lock.release()
 
@@ -101,8 +106,10 @@ async def open_sqlite(
         if lock is not None:
             lock.release()
         raise
-    writer = ThreadedWriter(BatchRunner(partial(connect_writer, path, busy_timeout)), on_batch)
-    return SqliteStore(path, writer, readers, entropy, lock)
+    connect = partial(connect_writer, path, busy_timeout)
+    checkpointer = Checkpointer(connect)
+    writer = ThreadedWriter(BatchRunner(connect, checkpointer.ring), on_batch)
+    return SqliteStore(path, writer, readers, entropy, lock, checkpointer)
 
 
 def _prepare(path: Path, serving: bool, busy_timeout: int) -> tuple[Path, ServingLock | None]:
@@ -132,6 +139,6 @@ def _truncate_wal(path: Path) -> None:
     which holds nobody up, and a reader that lingers costs writers a moment and not their patience.
     """
     with translated(), closing(connect_writer(path, CUT_TIMEOUT)) as connection:
-        _, pages, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        if moved == pages:
+        busy, pages, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if busy or moved == pages:  # busy: the checkpointer is moving it, and soon done
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

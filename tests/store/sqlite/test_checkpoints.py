@@ -1,0 +1,79 @@
+"""The write-ahead log is moved into the database by a thread of its own."""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from store.sqlite import checkpoints
+from store.sqlite.checkpoints import Checkpointer
+from store.sqlite.connection import connect_writer, uri
+from tests.service import PATIENCE
+
+
+@pytest.fixture
+def writer(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that never moves the log itself."""
+    with closing(connect_writer(path)) as connection:
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        yield connection
+
+
+def put(writer: sqlite3.Connection, key: str) -> None:
+    writer.execute("INSERT INTO meta (key, value) VALUES (?, 'x')", (key,))
+
+
+def moved(path: Path) -> set[str]:
+    """What the database holds without its log."""
+    with closing(sqlite3.connect(uri(path) + "&immutable=1", uri=True)) as connection:
+        return {key for (key,) in connection.execute("SELECT key FROM meta")}
+
+
+def wait_for(path: Path, key: str) -> None:
+    until = time.monotonic() + PATIENCE
+    while key not in moved(path):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+@pytest.fixture(autouse=True)
+def without_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "PAUSE", 0.0)
+
+
+def test_what_was_committed_is_moved(path: Path, writer: sqlite3.Connection) -> None:
+    with closing(Checkpointer(partial(connect_writer, path))) as checkpointer:
+        for key in ("a", "b"):
+            put(writer, key)
+            assert key not in moved(path)
+            checkpointer.ring()
+            wait_for(path, key)
+
+
+def test_a_disk_that_fails_is_tried_again(path: Path, writer: sqlite3.Connection) -> None:
+    refusals = [sqlite3.OperationalError("unable to open database file")] * 2
+
+    def connect() -> sqlite3.Connection:
+        if refusals:
+            raise refusals.pop()
+        return connect_writer(path)
+
+    with closing(Checkpointer(connect)) as checkpointer:
+        put(writer, "a")
+        until = time.monotonic() + PATIENCE
+        while "a" not in moved(path):
+            checkpointer.ring()
+            assert time.monotonic() < until
+            time.sleep(0.01)
+    assert not refusals
+
+
+def test_one_that_was_never_rung_ends() -> None:
+    def connect() -> sqlite3.Connection:
+        raise AssertionError("nothing was committed")
+
+    Checkpointer(connect).close()
