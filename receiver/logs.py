@@ -13,6 +13,7 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Mapping, Set
+from functools import lru_cache
 from typing import Literal, TextIO
 from urllib.parse import quote
 
@@ -137,6 +138,9 @@ def access(method: str, path: str, status: int, seconds: float, request_id: str)
         )
 
 
+_quoted = lru_cache(256)(json.dumps)
+
+
 class _AccessLog:
     def __init__(self, stream: TextIO) -> None:
         self._write = stream.write
@@ -152,8 +156,8 @@ class _AccessLog:
         if not self._lines:
             asyncio.get_running_loop().call_soon(self._flush)
         self._lines.append(
-            f'{{"event": "request", "level": "info", "method": {json.dumps(method)},'
-            f' "path": {json.dumps(path)}, "status": {status}, "ms": {seconds * 1_000:.1f},'
+            f'{{"event": "request", "level": "info", "method": {_quoted(method)},'
+            f' "path": {_quoted(path)}, "status": {status}, "ms": {seconds * 1_000:.1f},'
             f' "request_id": {json.dumps(request_id)},'
             f' "timestamp": "{self._prefix}.{rest // 1_000:06d}Z"}}\n'
         )

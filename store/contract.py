@@ -8,7 +8,7 @@ with what changed, never before.
 A cancelled caller does not cancel a write under way: it is committed or rolled back whole.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -207,7 +207,7 @@ class Jobs(Protocol):
 class Callbacks(Protocol):
     """The inbox: what the provider sent, raw, before anything is made of it."""
 
-    async def receive(
+    def receive(
         self,
         provider: str,
         job_id: str,
@@ -217,7 +217,7 @@ class Callbacks(Protocol):
         names: str | None,
         *,
         readable: bool,
-    ) -> Receipt:
+    ) -> Awaitable[Receipt]:
         """Store one callback and say what it is, in one transaction.
 
         `names` is the provider_request_id in the body, `readable` whether that is a JSON object.

@@ -1,6 +1,6 @@
 """A callback at the door: read just far enough to answer it, and stored raw before the answer."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 
 from receiver.actions.core import Core
 from receiver.json_text import UnreadableJson, parse
@@ -9,10 +9,10 @@ from store.contract import Receipt
 _SECRET_HEADERS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 
 
-async def accept_callback(
+def accept_callback(
     core: Core, provider: str, job_id: str, body: bytes, headers: Iterable[tuple[bytes, bytes]]
-) -> Receipt:
-    """Store the callback of a job's own address; on disk when this returns. The work comes later.
+) -> Awaitable[Receipt]:
+    """Store the callback of a job's own address; on disk with the receipt. The work comes later.
 
     Raises:
         NotFound: the job is not kept.
@@ -20,7 +20,7 @@ async def accept_callback(
     """
     content = read_object(body)
     names = None if content is None else core.providers[provider].read_id(content)
-    return await core.store.callbacks.receive(
+    return core.store.callbacks.receive(
         provider,
         job_id,
         body,

@@ -35,7 +35,12 @@ async def receive_callback(parts: Parts, scope: Scope, receive: Receive, send: S
         core.metrics.count_callback("unknown", "unauthorized")
         raise Problem(401, "bad_token", "This is no callback address of ours.") from None
     try:
-        body = await _read(parts, provider, job_id, scope, receive)
+        try:
+            body = await read_body(scope, receive, parts.settings.max_body_bytes)
+        except Problem as problem:
+            await _poll_instead(parts, provider, job_id)
+            core.metrics.count_callback(provider, problem.code)
+            raise
         receipt = await accept_callback(core, provider, job_id, body, scope["headers"])
     except NotFound:
         core.metrics.count_callback(provider, "gone")
@@ -55,13 +60,8 @@ async def receive_callback(parts: Parts, scope: Scope, receive: Receive, send: S
     core.metrics.callback_seconds.observe(core.clock.monotonic() - began)
 
 
-async def _read(parts: Parts, provider: str, job_id: str, scope: Scope, receive: Receive) -> bytes:
-    """The body; where it cannot be taken, its job is polled at once instead."""
-    try:
-        return await read_body(scope, receive, parts.settings.max_body_bytes)
-    except Problem as problem:
-        if not await parts.core.store.callbacks.exists(provider, job_id):
-            raise NotFound from None
-        await parts.core.store.jobs.poll_at_once(job_id, parts.core.clock.now())
-        parts.core.metrics.count_callback(provider, problem.code)
-        raise
+async def _poll_instead(parts: Parts, provider: str, job_id: str) -> None:
+    """Ask the provider at once, where what it sent cannot be taken. Raises `NotFound`."""
+    if not await parts.core.store.callbacks.exists(provider, job_id):
+        raise NotFound(job_id) from None
+    await parts.core.store.jobs.poll_at_once(job_id, parts.core.clock.now())

@@ -1,7 +1,7 @@
 """The inbox: what the provider sent, raw, before anything is made of it."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
@@ -51,7 +51,7 @@ class SqlCallbacks:
         self._inbox = ManyRows(self._sql["receive"])
         self._changer = changer
 
-    async def receive(
+    def receive(
         self,
         provider: str,
         job_id: str,
@@ -61,7 +61,7 @@ class SqlCallbacks:
         names: str | None,
         *,
         readable: bool,
-    ) -> Receipt:
+    ) -> Awaitable[Receipt]:
         arrival = _Arrival(
             provider=provider,
             job_id=job_id,
@@ -72,7 +72,7 @@ class SqlCallbacks:
             names=names,
             readable=readable,
         )
-        return await self._writer.urgent(Alike(self._receive, arrival))
+        return self._writer.urgent(Alike(self._receive, arrival))
 
     async def exists(self, provider: str, job_id: str) -> bool:
         parameters = {"provider": provider, "job_id": job_id}

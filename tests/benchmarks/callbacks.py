@@ -8,9 +8,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import uvloop
+
 from tests.benchmarks.load import Result, blast
 from tests.benchmarks.table import Line, ratio, show
-from tests.benchmarks.world import callbacks, fill, peer, service
+from tests.benchmarks.world import alone, callbacks, fill, peer, service
 
 CONNECTIONS = 64
 
@@ -30,7 +32,8 @@ def measure(rounds: int = 5, seconds: float = 4.0) -> Iterator[Line]:
             results: dict[str, list[Result]] = {name: [] for name in servers}
             for index in range(rounds + 1):
                 for name, server in servers.items():
-                    result = asyncio.run(blast(server.port, next_request, CONNECTIONS, seconds))
+                    with alone(server, servers.values()):
+                        result = uvloop.run(blast(server.port, next_request, CONNECTIONS, seconds))
                     assert set(result.statuses) == {200}, result.statuses
                     if index:  # the first round warms up
                         results[name].append(result)

@@ -1,4 +1,5 @@
-"""A load generator that is light enough not to be what is measured: raw HTTP/1.1 over asyncio.
+"""A load generator that is light enough not to be what is measured: raw HTTP/1.1, to be run on
+uvloop.
 
 Each connection sends a request, waits for the whole answer, and sends the next. Answers have to
 carry a Content-Length.

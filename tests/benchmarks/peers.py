@@ -1,19 +1,18 @@
-"""The baselines, each an ASGI application behind the same uvicorn as the service:
+"""The baselines, each an ASGI application behind uvicorn at its fastest, without an access log:
 `python -m tests.benchmarks.peers NAME PORT`."""
 
 import asyncio
+import socket
 import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from typing import Any
 
-import uvloop
+import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-
-from receiver.http_server import ASGIApp, listen, serving
 
 
 async def _noop(request: Request) -> Response:
@@ -59,7 +58,7 @@ def _sse_starlette() -> Starlette:
     )
 
 
-def _app(name: str) -> ASGIApp:
+def _app(name: str) -> Starlette:
     if name == "sse-starlette":
         return _sse_starlette()
     return Starlette(
@@ -71,13 +70,21 @@ def _app(name: str) -> ASGIApp:
     )
 
 
-async def _main(name: str, port: int) -> None:
-    with listen("127.0.0.1", port) as listener:
-        async with serving(_app(name), listener):
-            print("ready", flush=True)
-            await asyncio.Event().wait()
+class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        print("ready", flush=True)
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_main(sys.argv[1], int(sys.argv[2])))
+    _Server(
+        uvicorn.Config(
+            _app(sys.argv[1]),
+            port=int(sys.argv[2]),
+            http="httptools",
+            loop="uvloop",
+            lifespan="off",
+            access_log=False,
+            log_level="warning",
+        )
+    ).run()

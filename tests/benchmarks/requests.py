@@ -9,9 +9,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import uvloop
+
 from tests.benchmarks.load import Result, blast, request
 from tests.benchmarks.table import Line, ratio, show
-from tests.benchmarks.world import KEY, fill, peer, service
+from tests.benchmarks.world import KEY, Server, alone, fill, peer, service
 
 CONNECTIONS = 64
 BODY = (
@@ -37,6 +39,12 @@ def measure(rounds: int = 5, seconds: float = 3.0) -> Iterator[Line]:
             status = _get([f"/v1/video/status?request_id={job_id}" for job_id in job_ids])
             read = _get([f"/v1/jobs/{job_id}" for job_id in job_ids])
 
+            def blasted(
+                server: Server, next_request: Callable[[], bytes], seconds: float
+            ) -> Result:
+                with alone(server, (noop, ours)):
+                    return uvloop.run(blast(server.port, next_request, CONNECTIONS, seconds))
+
             def submit() -> bytes:
                 return request("POST", "/v1/jobs", BODY, HEADERS)
 
@@ -46,10 +54,7 @@ def measure(rounds: int = 5, seconds: float = 3.0) -> Iterator[Line]:
                 ("GET /v1/jobs/{id}", get, read, "(no bound)"),
             ):
                 pairs = [
-                    (
-                        asyncio.run(blast(noop.port, theirs, CONNECTIONS, seconds)),
-                        asyncio.run(blast(ours.port, our, CONNECTIONS, seconds)),
-                    )
+                    (blasted(noop, theirs, seconds), blasted(ours, our, seconds))
                     for _ in range(rounds + 1)
                 ]
                 yield _line(name, pairs[1:], wanted)  # the first round warms up

@@ -3,11 +3,12 @@
 import asyncio
 import itertools
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +36,19 @@ class Server:
 
     port: int
     process: subprocess.Popen[str]
+
+
+@contextmanager
+def alone(server: Server, servers: Iterable[Server]) -> Iterator[None]:
+    """Let the others stand still: a service works on at what it was given before."""
+    others = [other for other in servers if other is not server]
+    try:
+        for other in others:
+            other.process.send_signal(signal.SIGSTOP)
+        yield
+    finally:
+        for other in others:
+            other.process.send_signal(signal.SIGCONT)
 
 
 def free_port() -> int:
