@@ -1,5 +1,6 @@
 """Jobs as they go on: a bar for each on a terminal, a line for each change elsewhere."""
 
+import sys
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -76,10 +77,11 @@ class Lines:
             line = f"{job.request_id} {job.status} {job.phase} {_percent(job)}"
         if self._shown.get(job.request_id) != line:
             self._shown[job.request_id] = line
-            self.say(line)
+            output.say(line)
 
     def say(self, text: str) -> None:
-        output.say(text)
+        # On stderr, since it is no change of a job: whoever reads the lines reads jobs.
+        print(text, file=sys.stderr, flush=True)
 
 
 class Bars:

@@ -151,12 +151,12 @@ async def _demonstrate(
 
 async def _watch_home(client: AsyncClient) -> list[Job]:
     """Submit the jobs, and show them until each has ended."""
+    output.say(
+        f"{len(JOBS)} jobs, {CHANCES.render_seconds:g} s each; the provider loses"
+        f" {CHANCES.drop_callbacks:.0%} of its callbacks, and tells"
+        f" {CHANCES.duplicate_callbacks:.0%} twice."
+    )
     with board() as shown:
-        shown.say(
-            f"{len(JOBS)} jobs, {CHANCES.render_seconds:g} s each; the provider loses"
-            f" {CHANCES.drop_callbacks:.0%} of its callbacks, and tells"
-            f" {CHANCES.duplicate_callbacks:.0%} twice."
-        )
         unfinished = {(await client.submit(kind, job_input)).request_id for kind, job_input in JOBS}
         ended: list[Job] = []
         async with aclosing(client.watch()) as events:

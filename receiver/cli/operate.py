@@ -69,6 +69,9 @@ def backup(
             f"There is no database at {settings.sqlite_path}. RECEIVER_DATABASE_URL says where."
         )
 
+    if not file.absolute().parent.is_dir():
+        raise Failure(f"There is no folder {file.absolute().parent} for the copy. Make it first.")
+
     async def work() -> None:
         async with the_store(settings) as store:
             try:

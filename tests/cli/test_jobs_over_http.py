@@ -149,7 +149,8 @@ def test_watch_goes_on_through_a_kill_and_a_restart(place: Place) -> None:
         assert ann.run("jobs", "cancel", job_id).status == 0
         out, err = watching.communicate(timeout=PATIENCE)
     assert watching.returncode == 1, err
-    assert "resuming in" in out
+    assert "resuming in" in err
+    assert all(line.startswith(job_id) for line in out.splitlines())
     assert "CANCELLED" in out.splitlines()[-1]
 
 

@@ -161,6 +161,13 @@ def test_a_backup_serves(served: Served) -> None:
         assert restored.place.run("jobs", "list").status == 0
 
 
+def test_a_backup_makes_no_folder(served: Served) -> None:
+    done = served.place.run("backup", "nowhere/copy.db")
+    assert done.status == 1
+    assert "There is no folder" in done.err
+    assert "/nowhere for the copy" in done.err
+
+
 def test_where_there_is_no_database_there_is_no_backup(place: Place) -> None:
     done = place.run("backup", "copy.db")
     assert done.status == 1
