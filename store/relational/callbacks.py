@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Awaitable, Iterator, Sequence
-from itertools import zip_longest
 from typing import NamedTuple
 
 from store.contract import Receipt
@@ -11,7 +10,7 @@ from store.records import Callback, Millis, Verdict
 from store.relational.advance import Changer
 from store.relational.backend import Backend
 from store.relational.session import Alike, Done, Effects, Failed, Outcome, Session, Unlike
-from store.relational.statements import ManyRows, filled_up
+from store.relational.statements import ManyRows
 
 ROOM = 200
 """Callbacks that are stored of one job."""
@@ -35,10 +34,6 @@ class _Arrival(NamedTuple):
     body: bytes
     names: str | None
     readable: bool
-
-
-_NOBODY = dict.fromkeys(_Arrival._fields)
-"""Fills a statement up: of no job, so nothing of it goes in."""
 
 
 class SqlCallbacks:
@@ -121,7 +116,7 @@ class SqlCallbacks:
     def _insert(self, db: Session, arrivals: Sequence[_Arrival]) -> int:
         """Put what is good into the inbox. What went in is counted and not returned, since SQLite
         lets the event loop have the interpreter at each row, and then waits for it."""
-        rows = filled_up([arrival._asdict() for arrival in arrivals], _NOBODY)
+        rows = [arrival._asdict() for arrival in arrivals]
         return sum(inserted.rowcount for inserted in self._inbox.run(db, rows, room=ROOM))
 
     def _judge(self, db: Session, effects: Effects, arrival: _Arrival) -> Outcome[Receipt]:
@@ -150,9 +145,10 @@ class SqlCallbacks:
 
 def _rounds(arrivals: Sequence[_Arrival]) -> Iterator[list[int]]:
     """The places of those that may go in, such that no two of a round are of the same job."""
-    by_job: dict[str, list[int]] = {}
-    for place, arrival in enumerate(arrivals):
-        if arrival.readable:
-            by_job.setdefault(arrival.job_id, []).append(place)
-    for some in zip_longest(*by_job.values()):
-        yield [place for place in some if place is not None]
+    waiting = [place for place, arrival in enumerate(arrivals) if arrival.readable]
+    while waiting:
+        # The last of each job in a dictionary, going backwards: the first one that waits.
+        firsts = {arrivals[place].job_id: place for place in reversed(waiting)}
+        some = sorted(firsts.values())
+        yield some
+        waiting = sorted(set(waiting).difference(some))

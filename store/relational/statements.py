@@ -4,58 +4,50 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
 
 from store import named_sql
 from store.relational.session import Parameters, Result, Session
-
-T = TypeVar("T")
 
 SHARED = Path(__file__).with_name("queries")
 """What both databases read alike."""
 
 _PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
 
-TOGETHER = (64, 32, 16, 8, 4, 2, 1)
-"""Rows that go into one statement. Few sizes, so that each is prepared once and kept."""
+TOGETHER = 64
+"""Rows that go into one statement, at most."""
 
 
 class ManyRows:
     """A statement about one row of `VALUES`, to be run for many rows at once.
 
     SQLite's driver gives the interpreter up half a dozen times at each statement, and then waits
-    for the event loop to yield it: in a crowd of single statements that is most of the time.
+    for the event loop to yield it: in a crowd of single statements that is most of the time. The
+    statement for each number of rows is another one, which the drivers prepare once and keep.
     """
 
     def __init__(self, sql: str) -> None:
+        self._sql = sql
         start, end = _values(sql)
         self._columns = [match[0].lstrip(":%(") for match in _IN_ROW.finditer(sql, start, end)]
-        self._by_size = {
-            size: (
-                several(sql, size),
-                [f"{column}_{number}" for number in range(size) for column in self._columns],
-            )
-            for size in TOGETHER
-        }
+        self._by_size: dict[int, tuple[str, list[str]]] = {}
 
     def run(self, session: Session, rows: Sequence[Parameters], **shared: object) -> list[Result]:
         """Run it for all rows, in order; what each statement gave. `shared` are the parameters that
         stand outside of the row."""
         results = []
-        while rows:
-            size = next(size for size in TOGETHER if size <= len(rows))
-            some, rows = rows[:size], rows[size:]
-            sql, names = self._by_size[size]
+        for first in range(0, len(rows), TOGETHER):
+            some = rows[first : first + TOGETHER]
+            sql, names = self._of_size(len(some))
             values = [row[column] for row in some for column in self._columns]
             parameters = dict(zip(names, values, strict=True))
-            results.append(session.execute(sql, {**parameters, **shared}))
+            results.append(session.execute(sql, parameters | shared))
         return results
 
-
-def filled_up(rows: list[T], blank: T) -> list[T]:
-    """The rows, with as many blank ones as make the fewest statements of them."""
-    size = next((size for size in reversed(TOGETHER) if size >= len(rows)), TOGETHER[0])
-    return rows + [blank] * (-len(rows) % size)
+    def _of_size(self, size: int) -> tuple[str, list[str]]:
+        if size not in self._by_size:
+            names = [f"{column}_{number}" for number in range(size) for column in self._columns]
+            self._by_size[size] = several(self._sql, size), names
+        return self._by_size[size]
 
 
 def several(sql: str, rows: int) -> str:

@@ -28,8 +28,9 @@ MIGRATIONS = migrate.load(Path(__file__).with_name("migrations"))
 _APPLICATION_ID = 0x72637672
 """`PRAGMA application_id` of our databases ("rcvr"): tells them from anybody else's."""
 
-_STATEMENTS = 256
-"""Prepared statements that a connection keeps: more than there are."""
+_STATEMENTS = 512
+"""Prepared statements that a connection keeps: more than there are, those for every number of rows
+among them (`store.relational.statements.ManyRows`)."""
 
 
 class Connection(sqlite3.Connection):
