@@ -9,11 +9,11 @@ from store.relational.callbacks import SqlCallbacks
 from tests.simulation.known_bad.variant import Variant
 
 _receive = SqlCallbacks.receive
-_begun: list[asyncio.Task[Receipt]] = []
+_begun: list[asyncio.Future[Receipt]] = []
 
 
 async def _answer_first(self: SqlCallbacks, *given: Any, **named: Any) -> Receipt:
-    _begun.append(asyncio.create_task(_receive(self, *given, **named)))
+    _begun.append(asyncio.ensure_future(_receive(self, *given, **named)))
     return Receipt.ACCEPTED
 
 
