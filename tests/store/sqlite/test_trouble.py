@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,7 +67,7 @@ async def test_a_lock_held_too_long_is_unavailable_and_passes(
 
 
 async def test_who_comes_while_a_batch_waits_for_the_lock_does_not_wait_for_it_anew(
-    impatient: SqliteStore, other: sqlite3.Connection
+    impatient: SqliteStore, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = await World.begin(impatient)
     job = await world.create()
@@ -74,10 +75,17 @@ async def test_who_comes_while_a_batch_waits_for_the_lock_does_not_wait_for_it_a
     writer = impatient._writer
     assert isinstance(writer, ThreadedWriter)
     writer._on_batch = batches.append
+    loop, begun, run = asyncio.get_running_loop(), asyncio.Event(), writer._runner.run
+
+    def tell_and_run(works: Any) -> Any:
+        loop.call_soon_threadsafe(begun.set)
+        return run(works)
+
+    monkeypatch.setattr(writer._runner, "run", tell_and_run)
     other.execute("BEGIN IMMEDIATE")
 
     first = asyncio.ensure_future(world.receive(job))
-    await asyncio.sleep(0.05)  # its batch has begun: what comes now is not in it
+    await begun.wait()  # what comes now is not in that batch
     late = [asyncio.ensure_future(world.create()) for _ in range(3)]
     told = await asyncio.gather(first, *late, return_exceptions=True)
 
