@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from receiver.domain import schedule
 from tests.providers import faulty_server as faulty
 from tests.service import eventually, history_of, job_of, running_service, submit
 
@@ -75,8 +76,9 @@ async def provider(row: Row) -> AsyncIterator[tuple[str, faulty.FaultyServer]]:
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.fault)
-async def test_a_fault(row: Row, tmp_path: Path) -> None:
+async def test_a_fault(row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two attempts' time: whatever is ever sent again has been sent again by then."""
+    monkeypatch.setattr(schedule, "SUBMIT_BACKOFF_MIN", 100)
     async with (
         provider(row) as (url, server),
         running_service(

@@ -4,13 +4,16 @@ import asyncio
 import json
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from receiver import http_connection
 from receiver.http_api import body as body_module
+from store.sqlite.database import open_sqlite
 from tests.http_api.conftest import Start
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.http_api.scripted_provider import ScriptedProvider
@@ -151,7 +154,12 @@ async def test_a_fault_in_a_body_is_named_by_its_pointer(service: RunningService
     assert all(fault["detail"] for fault in problem["errors"])
 
 
-async def test_a_body_over_the_limit_is_413(start: Start, provider: ScriptedProvider) -> None:
+async def test_a_body_over_the_limit_is_413(
+    start: Start, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The rest of a body that is refused is waited for: here, for a second and not for five.
+    monkeypatch.setattr(http_connection, "QUIET_SECONDS", 1.0)
+    monkeypatch.setattr(http_connection, "LOOK_SECONDS", 0.05)
     service = await start(**provider.settings(), max_body_bytes=1_000)
     key = await service.key()
     client = service.client(key)
@@ -250,8 +258,9 @@ async def test_a_fault_of_ours_is_500_and_says_nothing_of_it(
 
 
 async def test_nothing_is_acknowledged_while_the_store_is_locked(
-    tmp_path: Path, provider: ScriptedProvider
+    tmp_path: Path, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("store.open.open_sqlite", partial(open_sqlite, busy_timeout=500))
     async with running_service(tmp_path, **provider.settings()) as service:
         client = await service.user()
         job = await submit(client)
@@ -259,7 +268,7 @@ async def test_nothing_is_acknowledged_while_the_store_is_locked(
         await job_when(client, job["request_id"], phase="accepted")
         with closing(sqlite3.connect(tmp_path / "receiver.db", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            # One write may have to wait for the one before it to give up: twice five seconds.
+            # One write may have to wait for the one before it to give up: twice that time.
             refused, called_back, ready = await asyncio.gather(
                 client.post("/v1/jobs", json=JOB),
                 client.post(address, json={"status": "FAILED"}),

@@ -246,7 +246,7 @@ async def test_a_client_that_is_patient_is_not_cut_off(
         async with raw_connection(service.url) as stream:
             await stream.send(request_bytes("GET", "/v1/events", API_KEY=key))
             await stream.until(b"event: snapshot")
-            await asyncio.sleep(3 * SHORT)
+            await asyncio.sleep(2 * SHORT)
             assert stream.is_open()
             await kept.send(request_bytes("GET", "/livez"))
             assert (await kept.answer()).status_code == 200

@@ -218,7 +218,8 @@ async def test_each_event_reaches_the_client_before_the_next(
             assert (name, update["progress"], update["seq"]) == ("update", progress, seq)
             assert later not in ("-", cursor)
             cursor = later
-        await asyncio.sleep(1.5 * IDLE)  # nothing but heartbeats
+        # Nothing but heartbeats, for longer than whoever is in between would wait for bytes.
+        await asyncio.sleep(2 * HEARTBEAT if way is straight else 1.5 * IDLE)
         await job.tell(**COMPLETED)
         name, _, update = await reading.next()
         assert (name, update["status"], update["seq"]) == ("update", "COMPLETED", seq + 1)

@@ -20,10 +20,11 @@ MOST = 10.0
 
 @asynccontextmanager
 async def world(folder: Path) -> AsyncIterator[tuple[RunningService, Sink, Sink]]:
-    """A service, a sink that hangs at many addresses, and one that answers."""
+    """A service, a sink that hangs at many addresses, and one that answers.
+
+    The sinks end first, and with them the attempts, which the service's end would wait for.
+    """
     async with (
-        sink(hanging(b""), host="0.0.0.0") as dead,
-        sink(answering(OK)) as good,
         running_service(
             folder,
             relay_allow_http=True,
@@ -33,6 +34,8 @@ async def world(folder: Path) -> AsyncIterator[tuple[RunningService, Sink, Sink]
             poll_first=0.2,
             poll_rate=500,
         ) as service,
+        sink(hanging(b""), host="0.0.0.0") as dead,
+        sink(answering(OK)) as good,
     ):
         yield service, dead, good
 

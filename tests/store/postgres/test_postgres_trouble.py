@@ -9,7 +9,7 @@ import pytest
 
 from store.contract import Receipt
 from store.errors import NotFound, StoreLocked, StoreUnavailable
-from store.postgres import batches
+from store.postgres import batches, readers
 from store.postgres.address import parse
 from store.postgres.batches import PostgresBatchRunner
 from store.postgres.connection import connect
@@ -267,6 +267,13 @@ async def world(own_server: PostgresServer) -> AsyncIterator[World]:
     await store.close()
 
 
+@pytest.fixture
+def impatient_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a pool that is opened after this: each read without a server waits for so long."""
+    monkeypatch.setattr(readers, "PATIENCE", 0.3)
+
+
+@pytest.mark.usefixtures("impatient_reads")
 @pytest.mark.parametrize("how", ["fast", "immediate"])
 async def test_a_server_that_goes_is_unavailable_and_comes_back_by_itself(
     own_server: PostgresServer, world: World, how: str
