@@ -136,14 +136,19 @@ async def running_service(
 async def eventually(
     look: Callable[[], Awaitable[T]], enough: Callable[[T], bool], what: str = ""
 ) -> T:
-    """Look again and again until it is enough; fails with the last sight after `PATIENCE`."""
+    """Look again and again until it is enough; fails with the last sight after `PATIENCE`.
+
+    Soon at first: most things come within milliseconds.
+    """
     until = time.monotonic() + PATIENCE
+    pause = 0.002
     while True:
         seen = await look()
         if enough(seen):
             return seen
         assert time.monotonic() < until, f"{what or 'it'} never came; last seen: {seen!r}"
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, 0.02)
 
 
 async def submit(client: httpx.AsyncClient, **members: Any) -> dict[str, Any]:

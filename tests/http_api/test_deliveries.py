@@ -34,7 +34,7 @@ RELAY: dict[str, Any] = {
     "confirm_callbacks": False,
     "relay_allow_nets": "127.0.0.0/8",
     "relay_allow_http": True,
-    "relay_schedule": "0,0.1,0.1",
+    "relay_schedule": "0,0.05,0.05",
 }
 
 
