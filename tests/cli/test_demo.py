@@ -2,33 +2,25 @@
 
 import signal
 import socket
+from collections.abc import Iterator
 from pathlib import Path
+from subprocess import Popen
 
 import httpx
+import pytest
 
 from receiver.cli.demo import CHANCES, JOBS
 from receiver.sandbox.fates import Fates
 from tests.cli.conftest import PATIENCE, Place
 
 
-def test_it_ends_by_itself_with_every_job_home(tmp_path: Path) -> None:
-    place = Place(tmp_path)
-    done = place.run("demo", "--exit", "--port", "0")
-    assert done.status == 0, done.err
-    assert done.err == ""
-    ends = [line for line in done.out.splitlines() if " COMPLETED " in line]
-    assert len(ends) == len(JOBS) == 6
-    # On a machine that is slow enough a poll may be quicker than a callback that was not lost.
-    by_poll = [line for line in ends if "known by poll: no callback" in line]
-    by_callback = [line for line in ends if line.endswith("known by callback")]
-    assert len(by_poll) >= 2
-    assert len(by_callback) == 6 - len(by_poll)
-    assert (
-        f"6 of 6 completed: {len(by_callback)} known by callback, {len(by_poll)} by poll"
-        in done.out
-    )
-    assert "\x1b" not in done.out
-    assert list(tmp_path.iterdir()) == []
+@pytest.fixture(scope="module", autouse=True)
+def ending(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Popen[str]]]:
+    """A demo that ends by itself, and its folder. It takes its seconds beside the other tests."""
+    place = Place(tmp_path_factory.mktemp("ending"))
+    with place.start("demo", "--exit", "--port", "0") as demo:
+        yield place.folder, demo
+        demo.kill()
 
 
 def test_the_seed_loses_some_last_callbacks_and_doubles_one() -> None:
@@ -80,10 +72,30 @@ def test_a_port_that_was_asked_for_and_is_taken_is_told(place: Place) -> None:
 def test_it_listens_where_the_settings_say(place: Place) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    done = place.with_settings(PORT=str(port)).run("demo", "--exit")
-    assert done.status == 0, done.err
-    assert done.out.splitlines()[0].split()[2] == f"http://127.0.0.1:{port}"
+    demo = place.with_settings(PORT=str(port)).start("demo")
+    assert demo.stdout is not None
+    assert demo.stdout.readline().split()[2] == f"http://127.0.0.1:{port}"
+    assert httpx.get(f"http://127.0.0.1:{port}/livez").status_code == 200
+    demo.send_signal(signal.SIGINT)  # its jobs take seconds, and are no matter here
+    _, err = demo.communicate(timeout=PATIENCE)
+    assert (demo.returncode, err) == (130, "")
 
     elsewhere = place.with_settings(HOST="192.0.2.1").run("demo", "--exit")
     assert elsewhere.status == 1
     assert "192.0.2.1 port 8000: the address is not this machine's" in elsewhere.err
+
+
+def test_it_ends_by_itself_with_every_job_home(ending: tuple[Path, Popen[str]]) -> None:
+    folder, demo = ending
+    out, err = demo.communicate(timeout=PATIENCE)
+    assert (demo.returncode, err) == (0, "")
+    ends = [line for line in out.splitlines() if " COMPLETED " in line]
+    assert len(ends) == len(JOBS) == 6
+    # On a machine that is slow enough a poll may be quicker than a callback that was not lost.
+    by_poll = [line for line in ends if "known by poll: no callback" in line]
+    by_callback = [line for line in ends if line.endswith("known by callback")]
+    assert len(by_poll) >= 2
+    assert len(by_callback) == 6 - len(by_poll)
+    assert f"6 of 6 completed: {len(by_callback)} known by callback, {len(by_poll)} by poll" in out
+    assert "\x1b" not in out
+    assert list(folder.iterdir()) == []
