@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
@@ -159,6 +160,8 @@ def _address(process: subprocess.Popen[str], log: Path) -> str:
                 if str(told["event"]).startswith("serving"):
                     return str(told["url"])
                 line = ""
+            else:
+                time.sleep(0.005)  # the processor is for the one who starts
     raise AssertionError(f"it did not start: {log.read_text('utf-8')}")
 
 
