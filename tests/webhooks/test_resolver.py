@@ -69,7 +69,7 @@ async def test_no_answer_is_no_address() -> None:
 
 
 async def test_a_dead_name_is_given_up_and_has_one_thread(names: SlowNames) -> None:
-    resolver = Resolver(names.lookup, patience=SHORT)
+    resolver = Resolver(names.lookup, patience=0.2)
     await fail_to_resolve(resolver, *["dead.example"] * 20)
     await fail_to_resolve(resolver, *["dead.example"] * 20)
     assert names.asked == {"dead.example": 1}
