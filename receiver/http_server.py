@@ -1,7 +1,6 @@
 """A real HTTP server inside a running event loop: the service's own, the sandbox's, and tests'."""
 
 import asyncio
-import math
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -20,6 +19,10 @@ _BACKLOG: Final = 4096
 """As many connections as Linux lets wait (`net.core.somaxconn`)."""
 _KEEP_ALIVE_SECONDS: Final = 75
 """Longer than clients and proxies keep an idle connection, so that they close it and not we."""
+_AFTER_THE_CUT: Final = 1.0
+"""What a request gets that does not look whether its client has gone; then it is cancelled."""
+_LOOKS: Final = (0.001, 0.1)
+"""Seconds between looks whether everybody has gone: doubled from the first to the second."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -76,8 +79,6 @@ async def serving(
         proxy_headers=False,
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        # A request that does not look whether its client has gone is cancelled after that.
-        timeout_graceful_shutdown=math.ceil(grace) + 1,
     )
     config.load()
     server = uvicorn.Server(config)
@@ -106,12 +107,30 @@ async def serving(
         await acceptor.stop()
         cutting = asyncio.get_running_loop().call_later(grace, _cut_connections, server)
         try:
-            await server.shutdown(sockets=[listener])
+            await _shut_down(server, listener, grace + _AFTER_THE_CUT)
         finally:
             cutting.cancel()
             # For where the shutdown was cut short: a client that nobody serves would wait.
             _cut_connections(server)
         await asyncio.sleep(0)  # what was cut is closed at the loop's next turn
+
+
+async def _shut_down(server: uvicorn.Server, listener: socket.socket, patience: float) -> None:
+    """As uvicorn's own does, whose first look whether everybody has gone comes after 0.1 s."""
+    listener.close()
+    state = server.server_state
+    for connection in list(state.connections):
+        connection.shutdown()
+    pause, longest = _LOOKS
+    try:
+        async with asyncio.timeout(patience):
+            while state.connections or state.tasks:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, longest)
+    except TimeoutError:
+        for task in list(state.tasks):
+            task.cancel()
+    await server.lifespan.shutdown()
 
 
 def _cut_connections(server: uvicorn.Server) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from receiver import http_server
 from receiver.http_server import listen, serving
 from tests.service import PATIENCE
 
@@ -77,3 +78,29 @@ async def test_a_client_that_waits_for_100_continue_gets_it_first() -> None:
                 assert (await reader.readuntil(b"hi")).startswith(b"HTTP/1.1 200 OK\r\n")
             writer.close()
             await writer.wait_closed()
+
+
+async def test_a_request_that_does_not_look_is_cancelled_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_server, "_AFTER_THE_CUT", 0.05)
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def deaf(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    with listen("127.0.0.1", 0) as listener:
+        async with serving(deaf, listener, grace=0):
+            _, writer = await asyncio.open_connection(*listener.getsockname())
+            writer.write(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+            await begun.wait()
+    assert ended.is_set()
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
