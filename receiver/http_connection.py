@@ -52,7 +52,7 @@ class GuardedConnection(HttpToolsProtocol):
     # Slots, since beyond thirty attributes the instances of a class do not share the keys of their
     # dictionaries: more than 1 KiB for each connection.
     __slots__ = (
-        "_answer",
+        "_answer_writer",
         "_awaited_since",
         "_begun",
         "_framing",
@@ -95,7 +95,7 @@ class GuardedConnection(HttpToolsProtocol):
     # As uvicorn narrows it: a server's transport is one that reads and writes.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._answer = _Answer(transport)
+        self._answer_writer = _AnswerWriter(transport)
         self._await_request()
         if len(self.connections) > most_connections():
             transport.abort()
@@ -149,7 +149,7 @@ class GuardedConnection(HttpToolsProtocol):
             return
         self._begun = True
         super().on_headers_complete()
-        self.cycle.transport = self._answer  # type: ignore[assignment] # all that a cycle uses of one
+        self.cycle.transport = self._answer_writer  # type: ignore[assignment] # all that a cycle uses of one
 
     def on_body(self, body: bytes) -> None:
         self._framing -= len(body)
@@ -168,7 +168,7 @@ class GuardedConnection(HttpToolsProtocol):
             self.transport.close()
 
     def on_response_complete(self) -> None:
-        self._answer.end()
+        self._answer_writer.end()
         if self._awaited_since is not None and not self._in_head:
             self._heard_at = self.loop.time()
         super().on_response_complete()
@@ -229,7 +229,7 @@ class GuardedConnection(HttpToolsProtocol):
         self.transport.close()
 
 
-class _Answer:
+class _AnswerWriter:
     """The answers of a connection, one after the other, on their way out.
 
     The head of each waits for the first of its body, as ASGI asks for, and is one write with it:
