@@ -29,7 +29,7 @@ from tests.service import (
 )
 
 COMPLETED = {"status": "COMPLETED", "result": {"videoUrl": "https://cdn.example/v.mp4"}}
-QUICK = {"poll_first": 0.02, "poll_min": 0.02, "poll_max": 0.1}
+QUICK = {"poll_first": 0.05, "poll_min": 0.05, "poll_max": 0.2}
 
 
 @pytest.fixture
