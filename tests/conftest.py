@@ -1,6 +1,5 @@
 """What all tests share: which folders are left out, and how hypothesis chooses."""
 
-import gc
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
@@ -17,12 +16,6 @@ collect_ignore = [] if find_spec("playwright") else ["browser"]
 # `pytest --hypothesis-profile=default`, and what they find becomes a test of its own.
 settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
-
-
-def pytest_collection_finish() -> None:
-    """What was imported and collected stays for the whole run: the garbage collector need not look
-    through it again and again."""
-    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
