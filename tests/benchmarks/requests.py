@@ -3,10 +3,12 @@
 
 import asyncio
 import itertools
+import socket
 import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import uvloop
@@ -29,35 +31,42 @@ def _get(paths: list[str]) -> Callable[[], bytes]:
 
 
 def measure(rounds: int = 5, seconds: float = 3.0) -> Iterator[Line]:
-    with tempfile.TemporaryDirectory() as folder:
-        database = Path(folder) / "bench.db"
+    with tempfile.TemporaryDirectory() as folder, _silent_provider() as provider:
+        database, empty = Path(folder) / "bench.db", Path(folder) / "empty.db"
         job_ids = asyncio.run(fill(database, 2_000))
-        # No provider answers: what is measured is the answer at commit, not what comes after it.
-        with peer("noop") as noop, service(database, SUBMIT_TIMEOUT="1") as ours:
-            post = request("POST", "/noop", BODY, HEADERS)
+        asyncio.run(fill(empty, 1))
+        # What is measured is the answer at commit, and not what the provider makes of it.
+        apart = {"SAMSAR_BASE_URL": provider, "SUBMIT_TIMEOUT": "60"}
+        with (
+            peer("noop") as noop,
+            service(empty, **apart) as submitted_to,
+            service(database) as read_from,
+        ):
+            servers = (noop, submitted_to, read_from)
+            post = itertools.repeat(request("POST", "/noop", BODY, HEADERS)).__next__
+            submit = itertools.repeat(request("POST", "/v1/jobs", BODY, HEADERS)).__next__
             get = _get(["/noop"])
             status = _get([f"/v1/video/status?request_id={job_id}" for job_id in job_ids])
             read = _get([f"/v1/jobs/{job_id}" for job_id in job_ids])
 
-            def blasted(
-                server: Server, next_request: Callable[[], bytes], seconds: float
-            ) -> Result:
-                with alone(server, (noop, ours)):
+            def blasted(server: Server, next_request: Callable[[], bytes]) -> Result:
+                with alone(server, servers):
                     return uvloop.run(blast(server.port, next_request, CONNECTIONS, seconds))
 
-            def submit() -> bytes:
-                return request("POST", "/v1/jobs", BODY, HEADERS)
-
-            for name, theirs, our, wanted in (
-                ("POST /v1/jobs", lambda: post, submit, ">= 0.4"),
-                ("GET /v1/video/status", get, status, ">= 0.6"),
-                ("GET /v1/jobs/{id}", get, read, "(no bound)"),
+            for name, ours, theirs, our, wanted in (
+                ("POST /v1/jobs", submitted_to, post, submit, ">= 0.4"),
+                ("GET /v1/video/status", read_from, get, status, ">= 0.6"),
+                ("GET /v1/jobs/{id}", read_from, get, read, "(no bound)"),
             ):
-                pairs = [
-                    (blasted(noop, theirs, seconds), blasted(ours, our, seconds))
-                    for _ in range(rounds + 1)
-                ]
+                pairs = [(blasted(noop, theirs), blasted(ours, our)) for _ in range(rounds + 1)]
                 yield _line(name, pairs[1:], wanted)  # the first round warms up
+
+
+@contextmanager
+def _silent_provider() -> Iterator[str]:
+    """The address of a provider that takes what is sent to it and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
 
 
 def _line(name: str, pairs: list[tuple[Result, Result]], wanted: str) -> Line:
