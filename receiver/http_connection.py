@@ -149,7 +149,8 @@ class GuardedConnection(HttpToolsProtocol):
             return
         self._begun = True
         super().on_headers_complete()
-        self.cycle.transport = self._answer_writer  # type: ignore[assignment] # all that a cycle uses of one
+        # A cycle writes to its transport, closes it, and asks whether it is closing: no more.
+        self.cycle.transport = self._answer_writer  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
         self._framing -= len(body)

@@ -8,6 +8,7 @@ by the commit that finds it so, when little of it is left to be moved.
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Event, Thread
 
 PAUSE = 0.2
@@ -42,7 +43,14 @@ class Checkpointer:
                 connection = connection or self._connect()
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
             except sqlite3.Error:
-                # Whatever the disk has, the writer meets it too, and tells. The log stays as it is.
-                continue
-        if connection is not None:
+                # Whatever the disk has, the writer meets it too, and tells. The log stays as it is,
+                # and the connection, which nobody knows the state of, is made anew.
+                _close(connection)
+                connection = None
+        _close(connection)
+
+
+def _close(connection: sqlite3.Connection | None) -> None:
+    if connection is not None:
+        with suppress(sqlite3.Error):  # the disk may be gone
             connection.close()

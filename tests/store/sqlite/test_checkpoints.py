@@ -72,6 +72,25 @@ def test_a_disk_that_fails_is_tried_again(path: Path, writer: sqlite3.Connection
     assert not refusals
 
 
+def test_a_connection_that_failed_is_made_anew(path: Path, writer: sqlite3.Connection) -> None:
+    made: list[sqlite3.Connection] = []
+
+    def connect() -> sqlite3.Connection:
+        made.append(connect_writer(path) if made else sqlite3.connect(":memory:"))
+        if len(made) == 1:
+            made[0].close()  # whatever it is asked for fails
+        return made[-1]
+
+    with closing(Checkpointer(connect)) as checkpointer:
+        put(writer, "a")
+        until = time.monotonic() + PATIENCE
+        while "a" not in moved(path):
+            checkpointer.ring()
+            assert time.monotonic() < until
+            time.sleep(0.01)
+    assert len(made) == 2
+
+
 def test_one_that_was_never_rung_ends() -> None:
     def connect() -> sqlite3.Connection:
         raise AssertionError("nothing was committed")
