@@ -138,6 +138,8 @@ def access(method: str, path: str, status: int, seconds: float, request_id: str)
         )
 
 
+# Methods are few, and so are the paths that come most: callbacks have one for each provider, since
+# the rest of it is redacted.
 _quoted = lru_cache(256)(json.dumps)
 
 

@@ -59,7 +59,7 @@ class FrontDoor:
                 status, answered = message["status"], monotonic()
                 headers = message.get("headers", ())
                 # A stream says `Vary` by itself.
-                message["headers"] = [*headers, *[one for one in added if one not in headers]]
+                message["headers"] = [*headers, *(one for one in added if one not in headers)]
             await send(message)
 
         # Every request has a task, and so a context, of its own: nothing to take back.
