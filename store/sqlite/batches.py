@@ -93,10 +93,10 @@ class _Transaction:
     def commit(self) -> None:
         """Append the events, and sync."""
         _append(self._connection, self._events)
-        self._connection.execute("COMMIT")
+        self._connection.commit()
 
     def _begin(self) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.executescript("BEGIN IMMEDIATE")
         self._is_fresh = True
 
     def _run_member(self, work: Work[T]) -> Outcome[T]:

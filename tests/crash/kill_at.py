@@ -109,15 +109,15 @@ class Trap:
         trap = self
 
         class Connection(connection):  # type: ignore[misc] # whichever it is
-            def execute(self, sql: str, /, *parameters: Any) -> sqlite3.Cursor:
-                if sql.startswith("BEGIN"):
-                    trap._written.clear()
-                if sql == "COMMIT":
-                    trap.commits("before")
-                cursor: sqlite3.Cursor = super().execute(sql, *parameters)
-                if sql == "COMMIT":
-                    trap.commits("after")
+            def executescript(self, sql: str, /) -> sqlite3.Cursor:
+                trap._written.clear()  # a batch begins
+                cursor: sqlite3.Cursor = super().executescript(sql)
                 return cursor
+
+            def commit(self) -> None:
+                trap.commits("before")
+                super().commit()
+                trap.commits("after")
 
         return Connection
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 from store.contract import Changes
 from store.errors import StoreBusy, StoreUnavailable
-from store.relational.session import Outcome, Parameters, Row, tell
+from store.relational.session import Bound, Outcome, Row, tell
 from store.sqlite.batches import BatchRunner, Work
 from store.sqlite.connection import uri
 from store.sqlite.failures import translated
@@ -137,16 +137,12 @@ class InlineWriter:
         writer = self
 
         class Connection(sqlite3.Connection):
-            def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-                if sql == "COMMIT":
-                    return writer._commit(self, super().execute)
-                return super().execute(sql, parameters)
+            def commit(self) -> None:
+                writer._commit(super().commit)
 
         return connect(self._disk.path, Connection)
 
-    def _commit(
-        self, connection: sqlite3.Connection, execute: Callable[[str], sqlite3.Cursor]
-    ) -> sqlite3.Cursor:
+    def _commit(self, commit: Callable[[], None]) -> None:
         if self._disk.full_until > loop_of_world().time():
             error = sqlite3.OperationalError("database or disk is full")
             error.sqlite_errorcode = sqlite3.SQLITE_FULL
@@ -158,10 +154,9 @@ class InlineWriter:
             doom.at_commit -= 1
         if dies and doom.before:
             raise Killed
-        cursor = execute("COMMIT")
+        commit()
         if dies:
             raise Killed
-        return cursor
 
 
 class InlineReaders:
@@ -171,7 +166,7 @@ class InlineReaders:
         self._connection = connect(disk.path)
         self._random = random
 
-    async def fetch(self, sql: str, parameters: Parameters) -> list[Row]:
+    async def fetch(self, sql: str, parameters: Bound) -> list[Row]:
         await self._hop()
         with translated():
             rows = self._connection.execute(sql, cast(Any, parameters)).fetchall()
