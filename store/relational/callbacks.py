@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Awaitable, Iterator, Sequence
-from typing import NamedTuple
+from typing import TypedDict
 
 from store.contract import Receipt
 from store.errors import NotFound
@@ -20,10 +20,11 @@ TRIES = 3
 
 PAGE_BYTES = 1024 * 1024
 
+_ACCEPTED = Done(Receipt.ACCEPTED)
 _RECEIPT_AGAIN = {Verdict.REJECTED: Receipt.REJECTED, Verdict.CONFLICT: Receipt.CONFLICT}
 
 
-class _Arrival(NamedTuple):
+class _Arrival(TypedDict):
     """A callback on its way into the inbox."""
 
     provider: str
@@ -57,16 +58,16 @@ class SqlCallbacks:
         *,
         readable: bool,
     ) -> Awaitable[Receipt]:
-        arrival = _Arrival(
-            provider=provider,
-            job_id=job_id,
-            at=at,
-            digest=hashlib.sha256(body).digest(),
-            headers=headers,
-            body=body,
-            names=names,
-            readable=readable,
-        )
+        arrival: _Arrival = {
+            "provider": provider,
+            "job_id": job_id,
+            "at": at,
+            "digest": hashlib.sha256(body).digest(),
+            "headers": headers,
+            "body": body,
+            "names": names,
+            "readable": readable,
+        }
         return self._writer.urgent(Alike(self._receive, arrival))
 
     async def exists(self, provider: str, job_id: str) -> bool:
@@ -109,25 +110,24 @@ class SqlCallbacks:
                 raise Unlike
         effects.inbox = bool(went_in)
         return [
-            Done(Receipt.ACCEPTED) if place in went_in else self._judge(db, effects, arrival)
+            _ACCEPTED if place in went_in else self._judge(db, effects, arrival)
             for place, arrival in enumerate(arrivals)
         ]
 
     def _insert(self, db: Session, arrivals: Sequence[_Arrival]) -> int:
         """Put what is good into the inbox. What went in is counted and not returned, since SQLite
         lets the event loop have the interpreter at each row, and then waits for it."""
-        rows = [arrival._asdict() for arrival in arrivals]
-        return sum(inserted.rowcount for inserted in self._inbox.run(db, rows, room=ROOM))
+        return sum(inserted.rowcount for inserted in self._inbox.run(db, arrivals, room=ROOM))
 
     def _judge(self, db: Session, effects: Effects, arrival: _Arrival) -> Outcome[Receipt]:
         """What a callback is that does not go straight into the inbox. Keeps a new one that is
         rejected or conflicts; whatever is new is a reason to poll."""
-        parameters = {**arrival._asdict(), "room": ROOM}
+        parameters = {**arrival, "room": ROOM}
         row = db.execute(self._sql["judge"], parameters).fetchone()
         if row is None:
-            return Failed(NotFound(arrival.job_id))
+            return Failed(NotFound(arrival["job_id"]))
         contested, seen, stored = row
-        if not arrival.readable:
+        if not arrival["readable"]:
             verdict, receipt = Verdict.REJECTED, Receipt.REJECTED
         elif contested:
             verdict, receipt = Verdict.CONFLICT, Receipt.CONFLICT
@@ -138,17 +138,20 @@ class SqlCallbacks:
         if stored < ROOM:
             db.execute(self._sql["keep"], {**parameters, "verdict": verdict.value})
         else:
-            receipt = Receipt.DUPLICATE if arrival.readable else Receipt.REJECTED
-        self._changer.poll_at_once(db, effects, arrival.job_id, arrival.at)
+            receipt = Receipt.DUPLICATE if arrival["readable"] else Receipt.REJECTED
+        self._changer.poll_at_once(db, effects, arrival["job_id"], arrival["at"])
         return Done(receipt)
 
 
 def _rounds(arrivals: Sequence[_Arrival]) -> Iterator[list[int]]:
     """The places of those that may go in, such that no two of a round are of the same job."""
-    waiting = [place for place, arrival in enumerate(arrivals) if arrival.readable]
+    waiting = [place for place, arrival in enumerate(arrivals) if arrival["readable"]]
     while waiting:
-        # The last of each job in a dictionary, going backwards: the first one that waits.
-        firsts = {arrivals[place].job_id: place for place in reversed(waiting)}
-        some = sorted(firsts.values())
-        yield some
-        waiting = sorted(set(waiting).difference(some))
+        firsts: dict[str, int] = {}
+        later = [
+            place
+            for place in waiting
+            if firsts.setdefault(arrivals[place]["job_id"], place) != place
+        ]
+        yield list(firsts.values())
+        waiting = later

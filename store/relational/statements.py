@@ -1,7 +1,9 @@
 """The statements of a backend, by subject and name."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from types import MappingProxyType
 
@@ -26,37 +28,41 @@ class ManyRows:
     """
 
     def __init__(self, sql: str) -> None:
-        self._sql = sql
         start, end = _values(sql)
-        self._columns = [match[0].lstrip(":%(") for match in _IN_ROW.finditer(sql, start, end)]
-        self._by_size: dict[int, tuple[str, list[str]]] = {}
+        self._before, self._names_before = _by_place(sql[:start])
+        self._row, columns = _by_place(sql[start:end])
+        self._after, self._names_after = _by_place(sql[end:])
+        self._columns: Callable[[Parameters], tuple[object, ...]] = itemgetter(*columns)
+        self._by_size: dict[int, str] = {}
 
     def run(self, session: Session, rows: Sequence[Parameters], **shared: object) -> list[Result]:
         """Run it for all rows, in order; what each statement gave. `shared` are the parameters that
         stand outside of the row."""
-        results = []
-        for first in range(0, len(rows), TOGETHER):
-            some = rows[first : first + TOGETHER]
-            sql, names = self._of_size(len(some))
-            values = [row[column] for row in some for column in self._columns]
-            parameters = dict(zip(names, values, strict=True))
-            results.append(session.execute(sql, parameters | shared))
-        return results
+        before = [shared[name] for name in self._names_before]
+        after = [shared[name] for name in self._names_after]
+        return [
+            session.execute(
+                self.for_rows(len(some)),
+                [*before, *chain.from_iterable(map(self._columns, some)), *after],
+            )
+            for some in (rows[at : at + TOGETHER] for at in range(0, len(rows), TOGETHER))
+        ]
 
-    def _of_size(self, size: int) -> tuple[str, list[str]]:
-        if size not in self._by_size:
-            names = [f"{column}_{number}" for number in range(size) for column in self._columns]
-            self._by_size[size] = several(self._sql, size), names
-        return self._by_size[size]
+    def for_rows(self, number: int) -> str:
+        """The statement for so many rows, its parameters by place."""
+        if number not in self._by_size:
+            rows = ",\n".join([self._row] * number)
+            self._by_size[number] = f"{self._before}{rows}{self._after}"
+        return self._by_size[number]
 
 
-def several(sql: str, rows: int) -> str:
-    """A statement about one row of `VALUES` as the same about so many: the parameters of each end
-    in its number, `:name_0` (or as the driver spells it)."""
-    start, end = _values(sql)
-    row = sql[start:end]
-    copies = [_IN_ROW.sub(rf"\g<0>_{number}", row) for number in range(rows)]
-    return sql[:start] + ",\n".join(copies) + sql[end:]
+def _by_place(sql: str) -> tuple[str, list[str]]:
+    """SQL with its parameters by place, as its driver has them, and their names in order."""
+    names = [match["colon"] or match["percent"] for match in _NAMED.finditer(sql)]
+    return _NAMED.sub(lambda match: "?" if match["colon"] else "%s", sql), names
+
+
+_NAMED = re.compile(r"(?<!:):(?P<colon>[a-z_]+)|%\((?P<percent>[a-z_]+)\)s")
 
 
 def _values(sql: str) -> tuple[int, int]:
@@ -68,9 +74,6 @@ def _values(sql: str) -> tuple[int, int]:
         if depth == 0:
             return start, end + 1
     raise ValueError("a bracket is not closed")
-
-
-_IN_ROW = re.compile(r"(?::|%\()[a-z_]+")
 
 
 class Statements:

@@ -1,7 +1,8 @@
 """No query reads a whole table that grows, once there is something in it."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -10,7 +11,8 @@ from store.postgres.address import parse
 from store.postgres.connection import connect, prepare
 from store.postgres.sql import STATEMENTS
 from store.relational.rows import MUTABLE_COLUMNS
-from store.relational.statements import several
+from store.relational.session import Result
+from store.relational.statements import ManyRows
 from tests.postgres_server import PostgresServer
 
 FILL = """
@@ -99,13 +101,6 @@ VALUES: dict[str, object] = {
 }
 
 
-class _Values(defaultdict[str, object]):
-    """A row's value (`names_0`) is the one of its name."""
-
-    def __missing__(self, name: str) -> object:
-        return self.get(name.rstrip("0123456789").rstrip("_"))
-
-
 READ_WHOLE = {
     # A person at a command line asks, or their key is looked for by its beginning.
     "keys.list-keys": {"api_keys", "users"},
@@ -132,12 +127,22 @@ def filled(postgres_server: PostgresServer) -> Iterator[psycopg.Connection]:
         yield connection
 
 
-def scanned(connection: psycopg.Connection, sql: str) -> tuple[set[str], str]:
+class _Explaining:
+    """A session that gives a statement's plan in the place of its rows."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+
+    def execute(self, sql: str, parameters: Any = (), /) -> psycopg.Cursor[Any]:
+        return self._connection.execute(f"EXPLAIN {sql}".encode(), parameters)
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> None:
+        raise NotImplementedError
+
+
+def scanned(explained: Result) -> tuple[set[str], str]:
     """The tables that a statement reads whole, and its plan."""
-    changes = ", ".join(f"{column} = {column}" for column in MUTABLE_COLUMNS)
-    values = _Values(None, VALUES)
-    rows = connection.execute(f"EXPLAIN {sql.format(changes=changes)}".encode(), values).fetchall()
-    plan = "\n".join(line for (line,) in rows)
+    plan = "\n".join(line for (line,) in explained)
     found = {
         line.split("Seq Scan on ")[1].split()[0]
         for line in plan.splitlines()
@@ -150,7 +155,9 @@ def scanned(connection: psycopg.Connection, sql: str) -> tuple[set[str], str]:
 def test_no_query_reads_a_table_that_grows(
     filled: psycopg.Connection, subject: str, name: str
 ) -> None:
-    found, plan = scanned(filled, STATEMENTS.load(subject)[name])
+    changes = ", ".join(f"{column} = {column}" for column in MUTABLE_COLUMNS)
+    sql = STATEMENTS.load(subject)[name].format(changes=changes)
+    found, plan = scanned(_Explaining(filled).execute(sql, defaultdict(lambda: None, VALUES)))
 
     allowed = READ_WHOLE.get(f"{subject}.{name}", set()) | {
         *("users", "meta", "place", "page", "submission_holds")  # a few rows each
@@ -159,12 +166,15 @@ def test_no_query_reads_a_table_that_grows(
 
 
 def test_a_crowd_of_callbacks_reads_no_table_whole(filled: psycopg.Connection) -> None:
-    found, plan = scanned(filled, several(STATEMENTS.load("callbacks")["receive"], 64))
+    receive = ManyRows(STATEMENTS.load("callbacks")["receive"])
+    (explained,) = receive.run(_Explaining(filled), [VALUES] * 64, room=200)
+    found, plan = scanned(explained)
 
     assert not found, plan
 
 
 def test_a_scan_would_be_found(filled: psycopg.Connection) -> None:
-    found, _ = scanned(filled, "SELECT 1 FROM jobs WHERE message = 'x'")
+    sql = "SELECT 1 FROM jobs WHERE message = 'x'"
+    found, _ = scanned(_Explaining(filled).execute(sql))
 
     assert found == {"jobs"}
