@@ -1,5 +1,6 @@
 """JSON from outside, with the bounds that both our users' and a provider's must keep."""
 
+import codecs
 import json
 import math
 from collections.abc import Iterable
@@ -14,6 +15,14 @@ class UnreadableJson(ValueError):
 
     The text says which, and where; it holds nothing of the JSON itself.
     """
+
+
+def decode(raw: bytes | bytearray) -> str:
+    """The text that `raw` holds, U+FFFD for what is no UTF-8, and without a byte order mark.
+
+    (As Python's codec `utf-8-sig` has it, which is itself written in Python.)
+    """
+    return raw.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="replace")
 
 
 def parse(text: str) -> Any:

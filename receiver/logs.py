@@ -124,7 +124,8 @@ def configure(
 
 
 def access(method: str, path: str, status: int, seconds: float, request_id: str) -> None:
-    """Write the access log's line of one request; `path` is redacted by the caller.
+    """Write the access log's line of one request; `path` is redacted by the caller, and
+    `request_id` of characters that stand for themselves in JSON.
 
     The one line that is written for every request, and so the one that does not go through all of
     structlog: as JSON it looks as if it had, at a tenth of the cost. Those of one turn of the event
@@ -160,7 +161,7 @@ class _AccessLog:
         self._lines.append(
             f'{{"event": "request", "level": "info", "method": {_quoted(method)},'
             f' "path": {_quoted(path)}, "status": {status}, "ms": {seconds * 1_000:.1f},'
-            f' "request_id": {json.dumps(request_id)},'
+            f' "request_id": "{request_id}",'
             f' "timestamp": "{self._prefix}.{rest // 1_000:06d}Z"}}\n'
         )
 

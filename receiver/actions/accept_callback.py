@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Iterable, Mapping
 
 from receiver.actions.core import Core
-from receiver.json_text import UnreadableJson, parse
+from receiver.json_text import UnreadableJson, decode, parse
 from store.contract import Receipt
 
 _SECRET_HEADERS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
@@ -35,7 +35,7 @@ def read_object(body: bytes) -> Mapping[str, object] | None:
     """The JSON object in a callback's body, None where there is none."""
     try:
         # What it says is cleaned where it is kept, when it is applied.
-        content = parse(body.decode("utf-8-sig", errors="replace"))
+        content = parse(decode(body))
     except UnreadableJson:
         return None
     return content if isinstance(content, dict) else None

@@ -8,7 +8,7 @@ import math
 import re
 from typing import Any
 
-from receiver.json_text import MAX_DEPTH, parse
+from receiver.json_text import MAX_DEPTH, decode, parse
 
 _NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 _INT64 = range(-(2**63), 2**63)
@@ -20,7 +20,7 @@ def read_json(raw: bytes) -> Any:
     Raises:
         UnreadableJson: see `receiver.json_text`.
     """
-    return clean(parse(raw.decode("utf-8-sig", errors="replace")))
+    return clean(parse(decode(raw)))
 
 
 def clean(value: Any, levels: int = MAX_DEPTH) -> Any:

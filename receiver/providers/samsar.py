@@ -30,7 +30,7 @@ from receiver.domain.observations import (
     SubmitRefused,
 )
 from receiver.domain.retry_after import read_retry_after
-from receiver.json_text import UnreadableJson, parse
+from receiver.json_text import UnreadableJson, decode, parse
 from receiver.providers.contract import InputFault
 from receiver.providers.samsar_input import InputRules, upstream_input
 from receiver.providers.samsar_report import (
@@ -296,7 +296,7 @@ async def _call(
     body: Mapping[str, Any] | None = None
     plain: str | None = None
     if not flaw:
-        text = raw.decode("utf-8-sig", errors="replace")
+        text = decode(raw)
         try:
             decoded = parse(text)
         except UnreadableJson:
