@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TypeAlias, TypeVar
 
 from store.contract import Changes
+from store.errors import StoreUnavailable
 from store.relational import session
 from store.relational.session import Done, Effects, Failed, NewEvent, Outcome, crowds
 from store.relational.statements import ManyRows
@@ -92,10 +93,14 @@ class _Transaction:
 
     def commit(self) -> None:
         """Append the events, and sync."""
+        # Without a transaction, `commit` does nothing and says nothing.
+        if not self._connection.in_transaction:
+            raise StoreUnavailable("the transaction was rolled back")
         _append(self._connection, self._events)
         self._connection.commit()
 
     def _begin(self) -> None:
+        # Not `execute`, which would give the interpreter up six times and not once.
         self._connection.executescript("BEGIN IMMEDIATE")
         self._is_fresh = True
 

@@ -165,6 +165,20 @@ def test_a_commit_that_fails_fails_all(runner: BatchRunner, other: sqlite3.Conne
     assert runner.run([put("a")])[0] == [Done("a")]
 
 
+def test_what_was_rolled_back_is_not_told_as_written(
+    runner: BatchRunner, other: sqlite3.Connection
+) -> None:
+    def lose(db: sqlite3.Connection, changes: Effects) -> None:
+        db.execute("ROLLBACK")  # as SQLite does by itself in some kinds of trouble
+
+    outcomes, _ = runner.run([lose])
+
+    assert isinstance(outcomes[0], Failed)
+    assert isinstance(outcomes[0].error, StoreUnavailable)
+    assert runner.run([put("a")])[0] == [Done("a")]
+    assert kept(other) == ["a"]
+
+
 def test_a_database_that_vanished_is_not_made_anew(runner: BatchRunner, path: Path) -> None:
     runner.run([put("a")])
     runner.close()
