@@ -15,7 +15,7 @@ from store.errors import StoreBusy, StoreUnavailable
 from store.postgres.address import Address
 from store.postgres.connection import options
 from store.postgres.failures import translated
-from store.relational.session import Parameters, Row
+from store.relational.session import Bound, Row
 
 CONNECTIONS = 4
 """Connections of one process, beside the writer's and the listener's."""
@@ -57,11 +57,11 @@ class PooledReaders:
         await pool.open()
         return cls(pool)
 
-    async def fetch(self, sql: str, parameters: Parameters) -> list[Row]:
+    async def fetch(self, sql: str, parameters: Bound) -> list[Row]:
         with _cancellation_kept():
             return await self._fetch_in_time(sql, parameters)
 
-    async def _fetch_in_time(self, sql: str, parameters: Parameters) -> list[Row]:
+    async def _fetch_in_time(self, sql: str, parameters: Bound) -> list[Row]:
         try:
             async with asyncio.timeout(READ_SECONDS):
                 with translated():
@@ -79,7 +79,7 @@ class PooledReaders:
         except TimeoutError as error:
             raise StoreUnavailable("the read took too long") from error
 
-    async def _fetch(self, sql: str, parameters: Parameters) -> list[Row]:
+    async def _fetch(self, sql: str, parameters: Bound) -> list[Row]:
         try:
             async with self._pool.connection() as connection:
                 cursor = connection.cursor(binary=True)

@@ -1,6 +1,7 @@
 """Jobs, and what is due for them."""
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from store.contract import Decide, JobFilter
@@ -22,6 +23,7 @@ from store.relational import history, retention
 from store.relational.advance import Changer, due_values
 from store.relational.backend import Backend
 from store.relational.idempotency import take_key
+from store.relational.lookups import Lookups
 from store.relational.rows import (
     FIXED_COLUMNS,
     MUTABLE_COLUMNS,
@@ -51,6 +53,7 @@ class SqlJobs:
         self._sql = backend.statements.load("jobs")
         self._keys = backend.statements.load("idempotency")
         self._changer = changer
+        self._lookups = Lookups(backend.readers, self._sql["look-jobs-up"], itemgetter(0))
         self._new_jobs = ManyRows(self._sql["create-job"])
         self._new_inputs = ManyRows(self._sql["create-input"])
         self._new_metadata = ManyRows(self._sql["create-metadata"])
@@ -114,10 +117,12 @@ class SqlJobs:
     # --- reading --------------------------------------------------------------------------------
 
     async def find(self, job_id: str) -> Job | None:
-        return await self._one("read-job", {"job_id": job_id})
+        row = await self._lookups.find(job_id, {"job_id": job_id})
+        return job_from_row(row) if row else None
 
     async def find_for_user(self, user_id: int, job_id: str) -> Job | None:
-        return await self._one("read-job-of-user", {"user_id": user_id, "job_id": job_id})
+        job = await self.find(job_id)
+        return job if job is not None and job.user_id == user_id else None
 
     async def find_by_provider_id(self, provider_request_id: str) -> Job | None:
         parameters = {"provider_request_id": provider_request_id}

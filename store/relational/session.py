@@ -16,6 +16,8 @@ Item = TypeVar("Item")
 
 Row: TypeAlias = tuple[Any, ...]
 Parameters: TypeAlias = Mapping[str, object]
+Bound: TypeAlias = Parameters | Sequence[object]
+"""Parameters by name, or by place."""
 
 
 class Result(Protocol):
@@ -153,7 +155,7 @@ def _together(works: Sequence[Work[S, object]]) -> Work[S, Sequence[Outcome[obje
 class Readers(Protocol):
     """Reads from the database, each read the state of one moment."""
 
-    async def fetch(self, sql: str, parameters: Parameters) -> list[Row]:
+    async def fetch(self, sql: str, parameters: Bound) -> list[Row]:
         """All rows of one statement. Raises `StoreUnavailable`."""
         ...
 

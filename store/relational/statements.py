@@ -1,7 +1,7 @@
 """The statements of a backend, by subject and name."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
@@ -32,28 +32,37 @@ class ManyRows:
         self._before, self._names_before = _by_place(sql[:start])
         self._row, columns = _by_place(sql[start:end])
         self._after, self._names_after = _by_place(sql[end:])
-        self._columns: Callable[[Parameters], tuple[object, ...]] = itemgetter(*columns)
+        self._columns = _picked(columns)
         self._by_size: dict[int, str] = {}
 
     def run(self, session: Session, rows: Sequence[Parameters], **shared: object) -> list[Result]:
         """Run it for all rows, in order; what each statement gave. `shared` are the parameters that
         stand outside of the row."""
+        return [session.execute(sql, parameters) for sql, parameters in self.bound(rows, **shared)]
+
+    def bound(
+        self, rows: Sequence[Parameters], **shared: object
+    ) -> Iterator[tuple[str, list[object]]]:
+        """The statements for all rows, each with its parameters by place."""
         before = [shared[name] for name in self._names_before]
         after = [shared[name] for name in self._names_after]
-        return [
-            session.execute(
-                self.for_rows(len(some)),
-                [*before, *chain.from_iterable(map(self._columns, some)), *after],
-            )
-            for some in (rows[at : at + TOGETHER] for at in range(0, len(rows), TOGETHER))
-        ]
+        for first in range(0, len(rows), TOGETHER):
+            some = rows[first : first + TOGETHER]
+            values = chain.from_iterable(map(self._columns, some))
+            yield self._of_size(len(some)), [*before, *values, *after]
 
-    def for_rows(self, number: int) -> str:
-        """The statement for so many rows, its parameters by place."""
+    def _of_size(self, number: int) -> str:
         if number not in self._by_size:
             rows = ",\n".join([self._row] * number)
             self._by_size[number] = f"{self._before}{rows}{self._after}"
         return self._by_size[number]
+
+
+def _picked(names: Sequence[str]) -> Callable[[Parameters], tuple[object, ...]]:
+    """Takes these values of a row, in order."""
+    if len(names) == 1:
+        return lambda row: (row[names[0]],)
+    return itemgetter(*names)
 
 
 def _by_place(sql: str) -> tuple[str, list[str]]:

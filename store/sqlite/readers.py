@@ -15,7 +15,7 @@ from typing import Any, Self, TypeAlias
 
 import aiosqlite
 
-from store.relational.session import Done, Failed, Outcome, Parameters, Row, tell
+from store.relational.session import Bound, Done, Failed, Outcome, Row, tell
 from store.sqlite.connection import BUSY_TIMEOUT, connect_reader
 from store.sqlite.failures import translated
 
@@ -30,7 +30,7 @@ Rows: TypeAlias = list[Row]
 @dataclass(frozen=True, slots=True)
 class _Read:
     sql: str
-    parameters: Parameters
+    parameters: Bound
     caller: asyncio.Future[Rows]
 
 
@@ -73,7 +73,7 @@ class AiosqliteReaders:
                     _ = await stack.enter_async_context(connection)
             return cls(connections, stack.pop_all())
 
-    async def fetch(self, sql: str, parameters: Parameters) -> Rows:
+    async def fetch(self, sql: str, parameters: Bound) -> Rows:
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._begin)

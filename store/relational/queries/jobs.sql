@@ -26,9 +26,9 @@ INSERT INTO job_metadata (user_id, name, value, job_id) VALUES (:user_id, :name,
 -- One job, whoever owns it.
 SELECT * FROM job_rows WHERE id = :job_id;
 
--- name: read-job-of-user
--- One job of one user.
-SELECT * FROM job_rows WHERE id = :job_id AND user_id = :user_id;
+-- name: look-jobs-up
+-- Several jobs, whoever owns them.
+SELECT * FROM job_rows WHERE id IN (VALUES (:job_id));
 
 -- name: read-job-by-provider-id
 -- A user's job by the provider's id. Two providers may give the same: the newest job wins. The plus

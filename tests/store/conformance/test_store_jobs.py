@@ -1,5 +1,6 @@
 """`Jobs`: creation, the one way in which a job changes, and reading."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -432,3 +433,23 @@ async def test_a_failure_keeps_its_error(world: World) -> None:
     found = await world.store.jobs.find(job.id)
     assert found is not None
     assert found.error == JobError(ErrorCode.RESULT_MISSING, "It failed.", True)
+
+
+async def test_jobs_that_are_looked_up_together_are_each_somebodys(world: World) -> None:
+    mine, also_mine = await world.create(), await world.create()
+    theirs = await world.create(world.bob)
+    jobs = world.store.jobs
+
+    found = await asyncio.gather(
+        jobs.find_for_user(mine.user_id, mine.id),
+        jobs.find_for_user(mine.user_id, theirs.id),
+        jobs.find_for_user(theirs.user_id, theirs.id),
+        jobs.find_for_user(mine.user_id, "job_unknown"),
+        jobs.find(theirs.id),
+        jobs.find_for_user(mine.user_id, also_mine.id),
+    )
+
+    assert [job and job.id for job in found] == [
+        *(mine.id, None, theirs.id, None),
+        *(theirs.id, also_mine.id),
+    ]

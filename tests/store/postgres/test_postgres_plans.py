@@ -173,6 +173,14 @@ def test_a_crowd_of_callbacks_reads_no_table_whole(filled: psycopg.Connection) -
     assert not found, plan
 
 
+def test_a_crowd_of_lookups_reads_no_table_whole(filled: psycopg.Connection) -> None:
+    lookups = ManyRows(STATEMENTS.load("jobs")["look-jobs-up"])
+    (explained,) = lookups.run(_Explaining(filled), [VALUES] * 64)
+    found, plan = scanned(explained)
+
+    assert found <= {"users"}, plan  # a hundred, whose names are wanted
+
+
 def test_a_scan_would_be_found(filled: psycopg.Connection) -> None:
     sql = "SELECT 1 FROM jobs WHERE message = 'x'"
     found, _ = scanned(_Explaining(filled).execute(sql))

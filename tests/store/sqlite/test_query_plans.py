@@ -72,6 +72,7 @@ CHOSEN = {
     "jobs.list-by-user": "jobs_by_user (user_id=? AND id>? AND id<?)",
     "jobs.list-in-phase": "jobs_unfinished (phase=?)",
     "jobs.list-removable": "jobs_by_end",
+    "jobs.look-jobs-up": "sqlite_autoindex_jobs_1 (id=?)",
     "jobs.next-due": "due_by_lane (lane=?)",
     "jobs.read-job-by-provider-id": "jobs_by_provider_id (provider_request_id=?)",
 }

@@ -1,0 +1,85 @@
+"""Lookups of one turn of the event loop are one statement, and each caller has its own answer."""
+
+import asyncio
+from collections.abc import Sequence
+from operator import itemgetter
+
+import pytest
+
+from store.errors import StoreUnavailable
+from store.relational.lookups import Lookups
+from store.relational.session import Bound, Row
+from store.relational.statements import TOGETHER
+
+
+class Rows:
+    """`Readers`, of a table in memory: what was asked for together is written down."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.asked: list[list[object]] = []
+        self.failure: Exception | None = None
+        self._rows = rows
+
+    async def fetch(self, sql: str, parameters: Bound) -> list[Row]:
+        keys = list(parameters)
+        self.asked.append(keys)
+        await asyncio.sleep(0)
+        if self.failure is not None:
+            raise self.failure
+        return [row for row in self._rows if row[0] in keys]
+
+    async def close(self) -> None: ...
+
+
+ROWS = [(number, f"row {number}") for number in range(200)]
+
+
+@pytest.fixture
+def rows() -> Rows:
+    return Rows(ROWS)
+
+
+@pytest.fixture
+def lookups(rows: Rows) -> Lookups:
+    return Lookups(rows, "SELECT * FROM numbers WHERE n IN (VALUES (:n))", itemgetter(0))
+
+
+async def test_those_of_one_turn_are_one_statement(rows: Rows, lookups: Lookups) -> None:
+    found = await asyncio.gather(*(lookups.find(n, {"n": n}) for n in (7, 3, 999, 3)))
+
+    assert found == [ROWS[7], ROWS[3], None, ROWS[3]]
+    assert rows.asked == [[7, 3, 999, 3]]
+
+
+async def test_the_next_turn_asks_again(rows: Rows, lookups: Lookups) -> None:
+    assert await lookups.find(1, {"n": 1}) == ROWS[1]
+    assert await lookups.find(1, {"n": 1}) == ROWS[1]
+
+    assert rows.asked == [[1], [1]]
+
+
+async def test_a_statement_has_its_bound(rows: Rows, lookups: Lookups) -> None:
+    found = await asyncio.gather(*(lookups.find(n, {"n": n}) for n in range(TOGETHER + 1)))
+
+    assert found == ROWS[: TOGETHER + 1]
+    assert [len(keys) for keys in rows.asked] == [TOGETHER, 1]
+
+
+async def test_a_failure_is_told_to_all_and_is_over_with_them(rows: Rows, lookups: Lookups) -> None:
+    rows.failure = StoreUnavailable("the disk is away")
+    told = await asyncio.gather(
+        *(lookups.find(n, {"n": n}) for n in (1, 2)), return_exceptions=True
+    )
+    rows.failure = None
+
+    assert [str(error) for error in told] == ["the disk is away"] * 2
+    assert await lookups.find(1, {"n": 1}) == ROWS[1]
+
+
+async def test_a_caller_that_is_cancelled_takes_nothing_from_the_others(lookups: Lookups) -> None:
+    hasty, patient = (asyncio.create_task(lookups.find(n, {"n": n})) for n in (1, 2))
+    await asyncio.sleep(0)
+    hasty.cancel()
+
+    assert await patient == ROWS[2]
+    assert hasty.cancelled()
