@@ -1,5 +1,6 @@
 """The baselines, each an ASGI application behind uvicorn at its fastest, without an access log:
-`python -m tests.benchmarks.peers NAME PORT`."""
+`python -m tests.benchmarks.peers NAME PORT`. The name `logged` is the no-op with uvicorn's access
+log, which is on where nobody turns it off: our service writes one too."""
 
 import asyncio
 import socket
@@ -77,6 +78,8 @@ class _Server(uvicorn.Server):
 
 
 if __name__ == "__main__":
+    # Nobody reads what comes on stdout after the first line.
+    uvicorn.config.LOGGING_CONFIG["handlers"]["access"]["stream"] = "ext://sys.stderr"
     _Server(
         uvicorn.Config(
             _app(sys.argv[1]),
@@ -84,7 +87,7 @@ if __name__ == "__main__":
             http="httptools",
             loop="uvloop",
             lifespan="off",
-            access_log=False,
-            log_level="warning",
+            access_log=sys.argv[1] == "logged",
+            log_level="info" if sys.argv[1] == "logged" else "warning",
         )
     ).run()

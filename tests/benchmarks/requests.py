@@ -1,5 +1,5 @@
-"""Submissions, and status from the store, against a Starlette route that does nothing:
-`python -m tests.benchmarks.requests`."""
+"""Submissions, and status from the store, against a Starlette route that does nothing, without and
+with uvicorn's access log (the service writes one too): `python -m tests.benchmarks.requests`."""
 
 import asyncio
 import itertools
@@ -39,10 +39,11 @@ def measure(rounds: int = 5, seconds: float = 3.0) -> Iterator[Line]:
         apart = {"SAMSAR_BASE_URL": provider, "SUBMIT_TIMEOUT": "60"}
         with (
             peer("noop") as noop,
+            peer("logged") as logged,
             service(empty, **apart) as submitted_to,
             service(database) as read_from,
         ):
-            servers = (noop, submitted_to, read_from)
+            servers = (noop, logged, submitted_to, read_from)
             post = itertools.repeat(request("POST", "/noop", BODY, HEADERS)).__next__
             submit = itertools.repeat(request("POST", "/v1/jobs", BODY, HEADERS)).__next__
             get = _get(["/noop"])
@@ -58,8 +59,11 @@ def measure(rounds: int = 5, seconds: float = 3.0) -> Iterator[Line]:
                 ("GET /v1/video/status", read_from, get, status, ">= 0.6"),
                 ("GET /v1/jobs/{id}", read_from, get, read, "(no bound)"),
             ):
-                pairs = [(blasted(noop, theirs), blasted(ours, our)) for _ in range(rounds + 1)]
-                yield _line(name, pairs[1:], wanted)  # the first round warms up
+                measured = [
+                    (blasted(noop, theirs), blasted(logged, theirs), blasted(ours, our))
+                    for _ in range(rounds + 1)
+                ]
+                yield from _lines(name, measured[1:], wanted)  # the first round warms up
 
 
 @contextmanager
@@ -69,21 +73,26 @@ def _silent_provider() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
 
 
-def _line(name: str, pairs: list[tuple[Result, Result]], wanted: str) -> Line:
-    refused = {status for _, ours in pairs for status in ours.statuses} - {200, 202}
+def _lines(name: str, measured: list[tuple[Result, Result, Result]], wanted: str) -> Iterator[Line]:
+    refused = {status for _, _, ours in measured for status in ours.statuses} - {200, 202}
     assert not refused, refused
     rate, p99 = (
         statistics.median(figures)
         for figures in (
-            [ours.rate for _, ours in pairs],
-            [ours.quantile(0.99) for _, ours in pairs],
+            [ours.rate for _, _, ours in measured],
+            [ours.quantile(0.99) for _, _, ours in measured],
         )
     )
-    return Line(
+    yield Line(
         f"{name} / a Starlette no-op",
-        ratio([ours.rate / noop.rate for noop, ours in pairs]),
+        ratio([ours.rate / noop.rate for noop, _, ours in measured]),
         wanted,
         f"{rate:,.0f}/s, p99 {p99 * 1_000:.0f} ms",
+    )
+    yield Line(
+        "   / a no-op with an access log",
+        ratio([ours.rate / logged.rate for _, logged, ours in measured]),
+        "(no bound)",
     )
 
 
