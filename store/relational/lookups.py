@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
+from store.errors import StoreError
 from store.relational.session import Done, Failed, Outcome, Parameters, Readers, Row, tell
 from store.relational.statements import ManyRows
 
@@ -54,6 +55,11 @@ class Lookups:
                 for row in await self._readers.fetch(sql, parameters):
                     found[self._key_of(row)] = row
         except Exception as error:  # noqa: BLE001 - whatever it is, every caller has to be told
+            if len(waiting) > 1 and not isinstance(error, StoreError):
+                # It is about one key (a text that no database takes), and the others' no matter.
+                for each in waiting:
+                    await self._read([each])
+                return
             failed = Failed(error)
         for each in waiting:
             tell(each.caller, failed or Done(found.get(each.key)))

@@ -435,6 +435,17 @@ async def test_a_failure_keeps_its_error(world: World) -> None:
     assert found.error == JobError(ErrorCode.RESULT_MISSING, "It failed.", True)
 
 
+async def test_an_id_that_cannot_be_looked_up_fails_alone(world: World) -> None:
+    job = await world.create()
+
+    good, bad = await asyncio.gather(
+        *(world.store.jobs.find(job_id) for job_id in (job.id, "\ud800")), return_exceptions=True
+    )
+
+    assert good == job
+    assert isinstance(bad, UnicodeError)
+
+
 async def test_jobs_that_are_looked_up_together_are_each_somebodys(world: World) -> None:
     mine, also_mine = await world.create(), await world.create()
     theirs = await world.create(world.bob)
