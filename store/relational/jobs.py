@@ -1,7 +1,6 @@
 """Jobs, and what is due for them."""
 
 from collections.abc import Mapping, Sequence
-from operator import itemgetter
 from typing import Any, TypeAlias
 
 from store.contract import Decide, JobFilter
@@ -53,7 +52,7 @@ class SqlJobs:
         self._sql = backend.statements.load("jobs")
         self._keys = backend.statements.load("idempotency")
         self._changer = changer
-        self._lookups = Lookups(backend.readers, self._sql["look-jobs-up"], itemgetter(0))
+        self._lookups = Lookups(backend.readers, self._sql["look-jobs-up"])
         self._new_jobs = ManyRows(self._sql["create-job"])
         self._new_inputs = ManyRows(self._sql["create-input"])
         self._new_metadata = ManyRows(self._sql["create-metadata"])
@@ -117,7 +116,7 @@ class SqlJobs:
     # --- reading --------------------------------------------------------------------------------
 
     async def find(self, job_id: str) -> Job | None:
-        row = await self._lookups.find(job_id, {"job_id": job_id})
+        row = await self._lookups.find(job_id)
         return job_from_row(row) if row else None
 
     async def find_for_user(self, user_id: int, job_id: str) -> Job | None:

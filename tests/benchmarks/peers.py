@@ -78,16 +78,17 @@ class _Server(uvicorn.Server):
 
 
 if __name__ == "__main__":
+    name, port = sys.argv[1:]
     # Nobody reads what comes on stdout after the first line.
     uvicorn.config.LOGGING_CONFIG["handlers"]["access"]["stream"] = "ext://sys.stderr"
     _Server(
         uvicorn.Config(
-            _app(sys.argv[1]),
-            port=int(sys.argv[2]),
+            _app(name),
+            port=int(port),
             http="httptools",
             loop="uvloop",
             lifespan="off",
-            access_log=sys.argv[1] == "logged",
-            log_level="info" if sys.argv[1] == "logged" else "warning",
+            access_log=name == "logged",
+            log_level="info" if name == "logged" else "warning",
         )
     ).run()

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from operator import itemgetter
 
 import pytest
 
@@ -31,7 +30,7 @@ class Rows:
     async def close(self) -> None: ...
 
 
-ROWS = [(number, f"row {number}") for number in range(200)]
+ROWS = [(f"key {number}", number) for number in range(200)]
 
 
 @pytest.fixture
@@ -41,25 +40,25 @@ def rows() -> Rows:
 
 @pytest.fixture
 def lookups(rows: Rows) -> Lookups:
-    return Lookups(rows, "SELECT * FROM numbers WHERE n IN (VALUES (:n))", itemgetter(0))
+    return Lookups(rows, "SELECT * FROM letters WHERE id IN (VALUES (:key))")
 
 
 async def test_those_of_one_turn_are_one_statement(rows: Rows, lookups: Lookups) -> None:
-    found = await asyncio.gather(*(lookups.find(n, {"n": n}) for n in (7, 3, 999, 3)))
+    found = await asyncio.gather(*(lookups.find(f"key {n}") for n in (7, 3, 999, 3)))
 
     assert found == [ROWS[7], ROWS[3], None, ROWS[3]]
-    assert rows.asked == [[7, 3, 999, 3]]
+    assert rows.asked == [["key 7", "key 3", "key 999", "key 3"]]
 
 
 async def test_the_next_turn_asks_again(rows: Rows, lookups: Lookups) -> None:
-    assert await lookups.find(1, {"n": 1}) == ROWS[1]
-    assert await lookups.find(1, {"n": 1}) == ROWS[1]
+    assert await lookups.find("key 1") == ROWS[1]
+    assert await lookups.find("key 1") == ROWS[1]
 
-    assert rows.asked == [[1], [1]]
+    assert rows.asked == [["key 1"], ["key 1"]]
 
 
 async def test_a_statement_has_its_bound(rows: Rows, lookups: Lookups) -> None:
-    found = await asyncio.gather(*(lookups.find(n, {"n": n}) for n in range(TOGETHER + 1)))
+    found = await asyncio.gather(*(lookups.find(f"key {n}") for n in range(TOGETHER + 1)))
 
     assert found == ROWS[: TOGETHER + 1]
     assert [len(keys) for keys in rows.asked] == [TOGETHER, 1]
@@ -67,17 +66,15 @@ async def test_a_statement_has_its_bound(rows: Rows, lookups: Lookups) -> None:
 
 async def test_a_failure_is_told_to_all_and_is_over_with_them(rows: Rows, lookups: Lookups) -> None:
     rows.failure = StoreUnavailable("the disk is away")
-    told = await asyncio.gather(
-        *(lookups.find(n, {"n": n}) for n in (1, 2)), return_exceptions=True
-    )
+    told = await asyncio.gather(*(lookups.find(f"key {n}") for n in (1, 2)), return_exceptions=True)
     rows.failure = None
 
     assert [str(error) for error in told] == ["the disk is away"] * 2
-    assert await lookups.find(1, {"n": 1}) == ROWS[1]
+    assert await lookups.find("key 1") == ROWS[1]
 
 
 async def test_a_caller_that_is_cancelled_takes_nothing_from_the_others(lookups: Lookups) -> None:
-    hasty, patient = (asyncio.create_task(lookups.find(n, {"n": n})) for n in (1, 2))
+    hasty, patient = (asyncio.create_task(lookups.find(f"key {n}")) for n in (1, 2))
     await asyncio.sleep(0)
     hasty.cancel()
 

@@ -28,7 +28,7 @@ SELECT * FROM job_rows WHERE id = :job_id;
 
 -- name: look-jobs-up
 -- Several jobs, whoever owns them.
-SELECT * FROM job_rows WHERE id IN (VALUES (:job_id));
+SELECT * FROM job_rows WHERE id IN (VALUES (:key));
 
 -- name: read-job-by-provider-id
 -- A user's job by the provider's id. Two providers may give the same: the newest job wins. The plus

@@ -54,6 +54,14 @@ def test_what_was_committed_is_moved(path: Path, writer: sqlite3.Connection) -> 
             wait_for(path, key)
 
 
+def ring_until_moved(checkpointer: Checkpointer, path: Path, key: str) -> None:
+    until = time.monotonic() + PATIENCE
+    while key not in moved(path):
+        checkpointer.ring()
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
 def test_a_disk_that_fails_is_tried_again(path: Path, writer: sqlite3.Connection) -> None:
     refusals = [sqlite3.OperationalError("unable to open database file")] * 2
 
@@ -64,11 +72,7 @@ def test_a_disk_that_fails_is_tried_again(path: Path, writer: sqlite3.Connection
 
     with closing(Checkpointer(connect)) as checkpointer:
         put(writer, "a")
-        until = time.monotonic() + PATIENCE
-        while "a" not in moved(path):
-            checkpointer.ring()
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        ring_until_moved(checkpointer, path, "a")
     assert not refusals
 
 
@@ -83,11 +87,7 @@ def test_a_connection_that_failed_is_made_anew(path: Path, writer: sqlite3.Conne
 
     with closing(Checkpointer(connect)) as checkpointer:
         put(writer, "a")
-        until = time.monotonic() + PATIENCE
-        while "a" not in moved(path):
-            checkpointer.ring()
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        ring_until_moved(checkpointer, path, "a")
     assert len(made) == 2
 
 
