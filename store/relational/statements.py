@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
@@ -29,9 +30,9 @@ class ManyRows:
 
     def __init__(self, sql: str) -> None:
         start, end = _values(sql)
-        self._before, self._names_before = _by_place(sql[:start])
-        self._row, columns = _by_place(sql[start:end])
-        self._after, self._names_after = _by_place(sql[end:])
+        self._before, self._names_before = by_place(sql[:start])
+        self._row, columns = by_place(sql[start:end])
+        self._after, self._names_after = by_place(sql[end:])
         self._columns = _picked(columns)
         self._by_size: dict[int, str] = {}
 
@@ -65,8 +66,10 @@ def _picked(names: Sequence[str]) -> Callable[[Parameters], tuple[object, ...]]:
     return itemgetter(*names)
 
 
-def _by_place(sql: str) -> tuple[str, list[str]]:
-    """SQL with its parameters by place, as its driver has them, and their names in order."""
+@cache
+def by_place(sql: str) -> tuple[str, list[str]]:
+    """SQL with its parameters by place, `?` or `%s` as its driver has them, and their names in
+    order."""
     names = [match["colon"] or match["percent"] for match in _NAMED.finditer(sql)]
     return _NAMED.sub(lambda match: "?" if match["colon"] else "%s", sql), names
 

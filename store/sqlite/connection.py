@@ -1,16 +1,15 @@
 """Connections to one database file, and the making of that file."""
 
 import os
-import re
 import sqlite3
 from contextlib import closing, suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from store import migrate
 from store.errors import StoreCorrupt
+from store.relational.statements import by_place
 from store.sqlite.failures import translated
 
 BUSY_TIMEOUT = 5_000
@@ -42,18 +41,9 @@ class Connection(sqlite3.Connection):
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         if isinstance(parameters, dict):
-            sql, names = _by_place(sql)
+            sql, names = by_place(sql)
             parameters = [parameters[name] for name in names]
         return super().execute(sql, parameters)
-
-
-@cache
-def _by_place(sql: str) -> tuple[str, list[str]]:
-    """The statement with `?` for each `:name`, and the names in order."""
-    return _PARAMETER.sub("?", sql), _PARAMETER.findall(sql)
-
-
-_PARAMETER = re.compile(r"(?<!:):([a-z_]+[0-9]*)")
 
 
 def uri(path: Path) -> str:
