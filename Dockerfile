@@ -8,7 +8,7 @@
 #     docker run --read-only -e RECEIVER_SAMSAR_API_KEY -e RECEIVER_PUBLIC_URL=https://jobs.example.com \
 #         -p 8000:8000 -v receiver-data:/data receiver
 #
-# Every other setting is an environment variable too (docs/operating.md). Everything that is written
+# Every other setting is an environment variable too (docs/settings.md). Everything that is written
 # lies in /data: the database, its lock and the signing secret made at the first start.
 
 FROM python:3.13-slim AS build
@@ -16,19 +16,29 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1 \
     PIP_PYTHON=/opt/venv/bin/python
 WORKDIR /src
+RUN apt-get update && apt-get install -y --no-install-recommends binutils
 # Without pip, which nothing needs once it runs: a third of the environment.
 RUN python -m venv --without-pip /opt/venv
 # `--build-arg POSTGRES=yes` takes the driver for postgresql:// in, `--build-arg OTEL=yes` what
-# exports traces.
+# exports traces, `--build-arg S3=yes` the archive in a bucket.
 ARG POSTGRES=
 ARG OTEL=
-COPY requirements.lock requirements.postgres.lock requirements.otel.lock ./
-RUN pip install --require-hashes --no-deps \
-    -r requirements.lock ${POSTGRES:+-r requirements.postgres.lock} ${OTEL:+-r requirements.otel.lock}
+ARG S3=
+COPY requirements.lock requirements.postgres.lock requirements.otel.lock requirements.s3.lock ./
+RUN pip install --no-compile --require-hashes --no-deps \
+    -r requirements.lock ${POSTGRES:+-r requirements.postgres.lock} ${OTEL:+-r requirements.otel.lock} \
+    ${S3:+-r requirements.s3.lock}
 COPY LICENSE README.md pyproject.toml ./
 COPY receiver receiver
 COPY store store
-RUN pip install --no-deps .
+RUN pip install --no-compile --no-deps .
+# What nobody needs stays out: a debugger's symbols (14 of uvloop's 16 MB), tests, and the bytecode of
+# the hundreds of languages that Pygments can colour. All other bytecode is here once: on a read-only
+# file system every start would compile it anew.
+RUN find /opt/venv \( -path '*/uvloop/*.so' -o -path '*/httptools/*.so' \) \
+        -exec strip --strip-unneeded {} + \
+    && find /opt/venv -type d -name tests -prune -exec rm -r {} + \
+    && python -m compileall -q -x '/pygments/lexers/[^_]' /opt/venv/lib
 
 FROM python:3.13-slim
 ENV PATH=/opt/venv/bin:$PATH \

@@ -1,6 +1,6 @@
-"""The composition root: builds every part, gives each what it needs, and runs them together.
+"""The composition root: opens what does I/O, has a service assembled of it, and runs it.
 
-Nothing else in the service knows which store, which provider or which server there is.
+No other module knows which store, provider or server is used.
 """
 
 import asyncio
@@ -9,93 +9,45 @@ import os
 import random
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
 
 import structlog
-from starlette.types import ASGIApp
 
-from receiver.actions.core import Core
+from receiver.actions.context import ServiceContext
 from receiver.actions.recover import recover
+from receiver.actions.status_calls import StatusCalls
+from receiver.archive.download import Downloader
+from receiver.archive.open import open_archive
+from receiver.assembly import Service, assemble, rules
 from receiver.clock import Clock, SystemClock
-from receiver.dashboard.pages import pages
-from receiver.domain.schedule import Rules
-from receiver.http_api.auth import Authenticator
-from receiver.http_api.cursors import Cursors
-from receiver.http_api.front_door import FrontDoor
-from receiver.http_api.limits import RateLimit
-from receiver.http_api.parts import Credential, Endpoint, Parts
-from receiver.http_api.row import Row
-from receiver.http_api.sessions import Sessions
-from receiver.http_api.spared import REFUSED, is_spared
-from receiver.http_api.table import TABLE
-from receiver.http_connection import allow_many_connections
-from receiver.http_server import listen, origin, serving
-from receiver.http_turnstile import Turnstile
+from receiver.http_api.shedding import REFUSED, exempt_from_shedding
 from receiver.metrics import Metrics
-from receiver.providers.registry import Surroundings, open_provider
-from receiver.providers.samsar_input import InputRules
-from receiver.sandbox.app import API_PATH
+from receiver.providers.contract import Provider
+from receiver.providers.registry import ProviderContext, open_provider
+from receiver.sandbox.apis import is_sandbox, sandbox_api, sandbox_rules
 from receiver.sandbox.rules import SandboxRules
 from receiver.sandbox.run import sandbox
 from receiver.secret_file import load_or_create
-from receiver.settings import SandboxSettings, ServeSettings, is_this_machine
-from receiver.streams.broadcast import Broadcast
-from receiver.streams.hub import Hub
-from receiver.streams.tickets import Tickets
-from receiver.webhooks.delivery import Courier
+from receiver.server.listener import allow_many_connections
+from receiver.server.load_shedding import LoadShedder
+from receiver.server.serve import listen, origin, serving
+from receiver.settings import ServeSettings
+from receiver.webhooks.delivery import WebhookSender
 from receiver.webhooks.resolver import Resolver
-from receiver.webhooks.tokens import CallbackTokens
-from receiver.workers.deadlines import Deadlines
-from receiver.workers.inbox import Inbox
-from receiver.workers.janitor import Janitor
-from receiver.workers.poller import Poller
-from receiver.workers.relay import Relay
-from receiver.workers.submitter import CallbackAddresses, Submitter
-from receiver.workers.supervisor import Supervisor
-from receiver.workers.worker import Worker
-from store.contract import Store
+from store.database import Store
 from store.ids import Ids
 from store.open import open_store
-from store.records import Job, Millis
 
 SWITCH_SECONDS = 0.001
-"""How long the event loop may keep the interpreter while the store's thread waits for it, which it
-does after each call of SQLite. Python's own 5 ms are most of a small batch."""
+"""How long the event loop may keep the GIL while the store's thread waits for it, which happens
+after each call of SQLite. Python's default of 5 ms would be most of a small batch's time."""
 
-SAFETY_SECONDS = 1.0
-"""How often the store is asked whether another process has written."""
 STOP_SECONDS = 8.0
-"""What requests get to end at shutdown; then their connections are cut."""
-DAY: Millis = 24 * 3600 * 1000
+"""Time for requests to finish at shutdown; then their connections are cut."""
 
 log = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class Service:
-    """A service that runs: its application, and how it is brought to an end."""
-
-    app: ASGIApp
-    parts: Parts
-    supervisor: Supervisor
-    _ending: asyncio.Future[None] | None = None
-
-    def begin_stop(self) -> None:
-        """Answer whoever waits, end every stream, and let the workers end what they have begun."""
-        if not self.parts.stopping:
-            self.parts.stopping = True
-            self.parts.hub.ring_stop()
-            self.parts.broadcast.close()
-            self._ending = asyncio.ensure_future(self.supervisor.stop())
-
-    async def stopped(self) -> None:
-        """Wait until the workers have ended."""
-        self.begin_stop()
-        if self._ending is not None:
-            await self._ending
 
 
 @asynccontextmanager
@@ -103,25 +55,25 @@ async def running(
     settings: ServeSettings,
     *,
     clock: Clock | None = None,
-    sandbox_chances: SandboxRules | None = None,
+    sandbox_faults: SandboxRules | None = None,
 ) -> AsyncIterator[Service]:
-    """Everything but the HTTP server, from opening the store to closing it.
+    """Run everything except the HTTP server, from opening the store to closing it.
 
-    `sandbox_chances` stands in for the sandbox's settings, which have no seed.
+    `sandbox_faults` replaces the sandbox's settings, which have no seed.
 
     Raises:
-        SecretFileError, StoreError: in words that can be shown.
+        SecretFileError, StoreError: with a message for people.
     """
     async with (
         _opened(settings) as (store, metrics),
-        _running_on(store, metrics, settings, clock or SystemClock(), sandbox_chances) as service,
+        _running_on(store, metrics, settings, clock or SystemClock(), sandbox_faults) as service,
     ):
         yield service
 
 
 @asynccontextmanager
 async def _opened(settings: ServeSettings) -> AsyncIterator[tuple[Store, Metrics]]:
-    metrics = Metrics(version("receiver"))
+    metrics = Metrics(version("job-receiver"))
     store = await open_store(
         settings.database_url, entropy=os.urandom, serving=True, on_batch=metrics.count_batch
     )
@@ -137,41 +89,65 @@ async def _running_on(
     metrics: Metrics,
     settings: ServeSettings,
     clock: Clock,
-    sandbox_chances: SandboxRules | None = None,
+    sandbox_faults: SandboxRules | None = None,
 ) -> AsyncIterator[Service]:
     keys = signing_keys(settings)
     async with AsyncExitStack() as stack:
-        sandbox_url = None
-        if settings.provider == "sandbox":
-            chances = sandbox_chances or sandbox_rules(settings)
-            sandbox_url = await stack.enter_async_context(
-                _embedded_sandbox(settings, chances, clock)
-            )
-        provider = open_provider(settings.provider, Surroundings(settings, clock, sandbox_url))
-        stack.push_async_callback(provider.close)
-        core = Core(
+        faults = sandbox_faults or sandbox_rules(settings)
+        sandboxes = {
+            name: await stack.enter_async_context(_embedded_sandbox(name, settings, faults, clock))
+            for name in settings.running
+            if is_sandbox(name)
+        }
+        providers: dict[str, Provider] = {}
+        for name in settings.running:
+            provider = open_provider(name, ProviderContext(settings, clock, sandboxes))
+            stack.push_async_callback(provider.close)
+            providers[name] = provider
+        services = ServiceContext(
             store=store,
             clock=clock,
             ids=Ids(os.urandom),
             rules=rules(settings),
-            providers={provider.name: provider},
+            providers=providers,
             metrics=metrics,
+            status_calls=StatusCalls(clock, metrics, settings.poll_rate, settings.poll_concurrency),
         )
-        courier = Courier(
-            Resolver().resolve,
+        resolver = Resolver()
+        archiving = None
+        if settings.archive_url is not None:
+            downloader = Downloader(
+                resolver.resolve,
+                clock,
+                most_bytes=settings.archive_max_bytes,
+                allow_http=settings.relay_allow_http,
+                allow_nets=settings.relay_allow_nets,
+                sandboxes=tuple(sandboxes.values()),
+            )
+            archiving = open_archive(settings.archive_url), downloader
+        sender = WebhookSender(
+            resolver.resolve,
             clock,
             allow_http=settings.relay_allow_http,
             allow_nets=settings.relay_allow_nets,
         )
-        service = assemble(settings, core, keys, courier, random.SystemRandom())
-        await recover(core)
+        service = assemble(settings, services, keys, sender, random.SystemRandom(), archiving)
+        await recover(services)
         service.supervisor.start()
+        await stack.enter_async_context(_starting(providers.values()))
         stack.push_async_callback(service.stopped)
         yield service
 
 
-async def serve(settings: ServeSettings, on_start: Callable[[Service, str], None]) -> None:
-    """Run the service until SIGTERM or SIGINT; `on_start` is told where it can be reached.
+async def serve(
+    settings: ServeSettings,
+    on_start: Callable[[Service, str], None],
+    *,
+    new_secrets: bool = False,
+) -> None:
+    """Run the service until SIGTERM or SIGINT; `on_start` is called with its URL.
+
+    `new_secrets`: the signing secrets were made for this start, since there were none.
 
     Raises:
         OSError: the port is in use, or the address is not this machine's.
@@ -179,38 +155,55 @@ async def serve(settings: ServeSettings, on_start: Callable[[Service, str], None
     """
     allow_many_connections()
     sys.setswitchinterval(SWITCH_SECONDS)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    # The store first: that another service runs on it says more than that its port is taken.
+    # The store first: "another service runs on it" is a better error than "port in use".
     async with _opened(settings) as (store, metrics):
+        if new_secrets and await store.keys.list_all():
+            log.warning(
+                "the signing secrets are new, but the database has users: earlier callback URLs,"
+                " stream tickets and sessions are invalid. Restore the previous file, unless you"
+                " have removed it on purpose",
+                file=str(settings.secret_file),
+            )
         with listen(settings.host, settings.port) as listener:
             settings = settings.with_port(listener.getsockname()[1])
             async with _running_on(store, metrics, settings, SystemClock()) as service:
-                for number in (signal.SIGINT, signal.SIGTERM):
-                    loop.add_signal_handler(number, stop.set)
-                # What was made so far stays. To look through it for garbage, once a second under
-                # load, held everybody up for 40 ms.
+                stop = stop_signal()
+                # Objects created so far stay. Scanning them for garbage, once a second under load,
+                # stopped everything for 40 ms.
                 gc.collect()
                 gc.freeze()
                 async with serving(
-                    service.app, listener, grace=STOP_SECONDS, turnstile=_turnstile(store, metrics)
+                    service.app,
+                    listener,
+                    grace=STOP_SECONDS,
+                    load_shedder=_load_shedder(store, metrics),
                 ):
                     on_start(service, origin(listener))
+                    if not await store.keys.list_all():
+                        log.info("no keys yet: `receiver keys create USER` makes one")
                     await stop.wait()
                     log.info("stopping")
                     service.begin_stop()
 
 
-def _turnstile(store: Store, metrics: Metrics) -> Turnstile:
-    return Turnstile(
-        is_spared=is_spared,
+def stop_signal() -> asyncio.Event:
+    """An event that SIGINT and SIGTERM set from now on, instead of ending the process."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def _load_shedder(store: Store, metrics: Metrics) -> LoadShedder:
+    return LoadShedder(
+        exempt_from_shedding=exempt_from_shedding,
         cannot_write=lambda: store.busy,
         on_refusal=lambda method: metrics.count_request(REFUSED, method, 503, 0.0),
     )
 
 
 def signing_keys(settings: ServeSettings) -> list[str]:
-    """SECRET_KEYS, or those of the file beside the database, made where it is not there."""
+    """SECRET_KEYS, or those in the file beside the database, which is created if missing."""
     if settings.secret_keys is not None:
         return [key.get_secret_value() for key in settings.secret_keys]
     if settings.secret_file is None:
@@ -218,130 +211,23 @@ def signing_keys(settings: ServeSettings) -> list[str]:
     return load_or_create(settings.secret_file)
 
 
-def rules(settings: ServeSettings) -> Rules:
-    """The state machine's rules, in milliseconds."""
-    return Rules(
-        job_deadline=_ms(settings.job_deadline),
-        unconfirmed_deadline=_ms(settings.unconfirmed_deadline),
-        confirm_callbacks=settings.confirm_callbacks,
-        confirm_timeout=_ms(settings.confirm_timeout),
-        poll_first=_ms(settings.poll_first),
-        poll_min=_ms(settings.poll_min),
-        poll_max=_ms(settings.poll_max),
-        relay_first=_ms(settings.relay_schedule[0]),
-    )
-
-
-def sandbox_rules(settings: SandboxSettings) -> SandboxRules:
-    """How the sandbox behaves, by the settings."""
-    return SandboxRules(
-        render_seconds=settings.sandbox_render,
-        drop_callbacks=settings.sandbox_drop_callbacks,
-        duplicate_callbacks=settings.sandbox_duplicate_callbacks,
-        fail_jobs=settings.sandbox_fail_jobs,
-        submit_timeouts=settings.sandbox_submit_timeouts,
-    )
-
-
-def _ms(seconds: float) -> Millis:
-    return round(seconds * 1_000)
+@asynccontextmanager
+async def _starting(providers: Iterable[Provider]) -> AsyncIterator[None]:
+    """Start the providers in the background: one that hangs delays nothing."""
+    tasks = [asyncio.create_task(each.start(), name=f"start {each.name}") for each in providers]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @asynccontextmanager
 async def _embedded_sandbox(
-    settings: ServeSettings, chances: SandboxRules, clock: Clock
+    provider: str, settings: ServeSettings, faults: SandboxRules, clock: Clock
 ) -> AsyncIterator[str]:
-    key = settings.samsar_api_key
-    async with sandbox(
-        chances,
-        clock,
-        InputRules(frozenset(settings.image_models), frozenset(settings.video_models)),
-        api_key=None if key is None else key.get_secret_value(),
-        remember_in=settings.sandbox_file,
-    ) as origin:
-        yield origin + API_PATH
-
-
-def assemble(
-    settings: ServeSettings,
-    core: Core,
-    keys: Sequence[str],
-    courier: Courier,
-    chance: random.Random,
-) -> Service:
-    """A service at rest, of the parts that reach the outside; nothing of it runs yet."""
-    hub = Hub()
-    core.store.on_change = hub.announce
-    broadcast = Broadcast(core.store, hub, core.metrics, core.clock, settings.stream_heartbeat)
-    tokens = CallbackTokens(keys)
-    sessions = Sessions(keys, core.clock, secure=settings.public_url.startswith("https:"))
-    parts = Parts(
-        core=core,
-        settings=settings,
-        hub=hub,
-        broadcast=broadcast,
-        auth=Authenticator(core.store, core.clock, core.metrics, sessions),
-        sessions=sessions,
-        rate_limit=RateLimit(settings.rate_limit, core.clock),
-        tokens=tokens,
-        tickets=Tickets(keys),
-        cursors=Cursors(keys),
-        chance=chance.randint,
-    )
-    holder = f"{chance.getrandbits(64):016x}"
-    workers: list[Worker] = [
-        Inbox(core, hub),
-        Submitter(
-            core,
-            hub,
-            _callback_addresses(settings.public_url, tokens),
-            holder,
-            settings.submit_timeout,
-        ),
-        Poller(core, hub, holder, settings.poll_rate, settings.poll_concurrency),
-        Deadlines(core, hub, holder),
-        Relay(
-            core,
-            hub,
-            courier,
-            holder,
-            schedule=[_ms(gap) for gap in settings.relay_schedule],
-            timeout=settings.relay_timeout,
-            chance=chance.random,
-        ),
-        Janitor(core, round(settings.retention_days * DAY)),
-    ]
-    supervisor = Supervisor(workers, core.clock, core.metrics)
-    supervisor.keep_running("broadcast", broadcast.pump)
-    supervisor.keep_running("heartbeat", broadcast.beat)
-    supervisor.keep_running("safety", _safety(core.store, core.clock, hub.ring_all))
-    return Service(FrontDoor(parts, (*TABLE, *_dashboard(settings))), parts, supervisor)
-
-
-def _dashboard(settings: ServeSettings) -> Iterator[Row]:
-    nearby = settings.provider == "sandbox" or is_this_machine(settings.samsar_base_url)
-    for path, page in pages(settings.public_url, settings.host, results_nearby=nearby).items():
-        yield Row("GET", path, Credential.NONE, _whatever_the_parts(page))
-
-
-def _whatever_the_parts(page: ASGIApp) -> Endpoint:
-    return lambda _parts: page
-
-
-def _callback_addresses(public_url: str, tokens: CallbackTokens) -> CallbackAddresses:
-    def address(job: Job) -> str:
-        return f"{public_url}/webhooks/{job.provider}/{tokens.sign(job.provider, job.id)}"
-
-    return address
-
-
-def _safety(
-    store: Store, clock: Clock, ring_all: Callable[[], None]
-) -> Callable[[], Awaitable[None]]:
-    async def loop() -> None:
-        while True:
-            await clock.sleep(SAFETY_SECONDS)
-            if await store.changed_elsewhere():
-                ring_all()
-
-    return loop
+    api, key = sandbox_api(provider, settings)
+    remember_in = settings.sandbox_file(provider)
+    async with sandbox(faults, clock, api, api_key=key, remember_in=remember_in) as origin:
+        yield origin

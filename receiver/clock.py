@@ -1,4 +1,4 @@
-"""Time, passed in: what the service knows of it, and the machine's own."""
+"""The clock that is passed to every part of the service."""
 
 import asyncio
 import time
@@ -8,14 +8,14 @@ from store.records import Millis
 
 
 class Clock(Protocol):
-    """The time that a part is given. Tests and the simulation give a clock of their own."""
+    """The current time. Tests and the simulation pass their own clock."""
 
     def now(self) -> Millis:
-        """Milliseconds since the Unix epoch; may step when the machine's clock is set."""
+        """Milliseconds since the Unix epoch; jumps when the machine's clock is set."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds that never step, for gaps and rates within one process."""
+        """Seconds that never jump, for intervals and rates within one process."""
         ...
 
     async def sleep(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""JSON from outside, with the bounds that both our users' and a provider's must keep."""
+"""Parses JSON from outside, with limits that apply to users and to providers."""
 
 import codecs
 import json
@@ -7,29 +7,29 @@ from collections.abc import Iterable
 from typing import Any, NoReturn
 
 MAX_DEPTH = 64
-"""Arrays and objects inside each other; `[]` is one."""
+"""Maximum nesting of arrays and objects; `[]` counts as one."""
 
 
 class UnreadableJson(ValueError):
-    """No JSON, or JSON with NaN, Infinity, too much depth or a number beyond all bounds.
+    """Not JSON, or JSON with NaN, Infinity, a number that is too large, or too deep nesting.
 
-    The text says which, and where; it holds nothing of the JSON itself.
+    The message says what and where, and quotes nothing of the JSON.
     """
 
 
 def decode(raw: bytes | bytearray) -> str:
-    """The text that `raw` holds, U+FFFD for what is no UTF-8, and without a byte order mark.
+    """Decode UTF-8: invalid bytes become U+FFFD, and a byte order mark is dropped.
 
-    (As Python's codec `utf-8-sig` has it, which is itself written in Python.)
+    (Like Python's codec `utf-8-sig`, which is slower, being written in Python.)
     """
     return raw.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="replace")
 
 
 def parse(text: str) -> Any:
-    """The value that `text` holds. Lone surrogates are let through: what they mean is the caller's.
+    """Parse JSON. Lone surrogates are let through; the caller decides about them.
 
     Raises:
-        UnreadableJson: see there.
+        UnreadableJson: it is not acceptable JSON.
     """
     try:
         value = _DECODER.decode(text)
@@ -39,18 +39,18 @@ def parse(text: str) -> Any:
         raise UnreadableJson(f"nested deeper than {MAX_DEPTH}") from error
     except ValueError as error:
         raise UnreadableJson(str(error)) from error
-    # A text without so many brackets cannot nest so deep, and most have few.
+    # A text with fewer brackets cannot be nested so deeply, and most have few.
     if text.count("[") + text.count("{") > MAX_DEPTH:
         _refuse_depth(value)
     return value
 
 
 def _refuse_constant(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no JSON number")
+    raise ValueError(f"{word} is not a JSON number")
 
 
 def _finite(digits: str) -> float:
-    # "1e309" is infinity to float(), and no decoder asks `parse_constant` about it.
+    # float() turns "1e309" into infinity, and `parse_constant` is not called for it.
     number = float(digits)
     if not math.isfinite(number):
         raise ValueError("a number is too large")
@@ -58,7 +58,7 @@ def _finite(digits: str) -> float:
 
 
 def _whole(digits: str) -> int:
-    # int() raises for more than 4,300 digits too, with a text about interpreter settings.
+    # int() also raises for more than 4,300 digits, but with a message about interpreter settings.
     if len(digits) > 4_000:
         raise ValueError("a number is too large")
     return int(digits)

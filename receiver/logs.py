@@ -1,8 +1,9 @@
-"""The log: one line an event, as JSON or for a terminal, and no secret in it.
+"""Logging: one line per event, as JSON or for a terminal, without secrets.
 
-`structlog.get_logger()` gives loggers; what `structlog.contextvars` binds (the request id) stands
-on every line of that context. The standard library's loggers (uvicorn, httpx) take the same way
-out. Redaction is the last step before rendering, so that it sees tracebacks and foreign lines too.
+`structlog.get_logger()` returns loggers; values bound with `structlog.contextvars` (the request id)
+are on every line of that context. The standard library's loggers (uvicorn, httpx) use the same
+output. Redaction is the last step before rendering, so that it covers tracebacks and other
+libraries' lines too.
 """
 
 import asyncio
@@ -23,32 +24,44 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 HIDDEN = "…"
 
 _MIN_VALUE_LENGTH = 4
-"""A registered value that is shorter would make every line unreadable and hides nothing."""
+"""Redacting shorter values would make every line unreadable and protect nothing."""
 _MAX_DEPTH = 12
 
-# What a secret looks like, wherever it stands; the named part stays, for whoever reads the line.
+LONGEST = 8 * 1024
+"""Maximum length of a text in characters; of a longer one only the beginning and end are logged."""
+_SEAM = 1024
+"""Extra characters left out on each side of such a cut, because a secret that is cut through is no
+longer recognised."""
+
+# What secrets look like; the named group stays visible for readers of the log.
+#
+# The text may be hostile and the event loop waits, so matching must take linear time. All runs are
+# possessive (`++`: no backtracking), and no match can start inside another one that fails: each
+# start has a character that the run before it does not match.
 _SHAPES = re.compile(
     r"""
-      (?P<key> rk_ ) [A-Za-z0-9_-]{32,}
-    | (?P<signing> whsec_ ) [A-Za-z0-9+/=_-]+
-    | (?P<callback> (?:/|%2f)+ webhooks (?:/|%2f)+ (?:(?!%2f)[^/\s?\#"'])+ (?:/|%2f)+ )
-          [^\s?\#"'<>&]+
-    | (?P<token> \b job_[0-9A-Z]{26} \. ) [A-Za-z0-9_-]{32,}
-    | (?P<ticket> \b ticket (?:=|%3d) ) [^&\s"'\#]+
-    | (?P<database> postgres(?:ql)? :// [^\s:/@]* : ) \S+ (?=@)
-    | (?P<user> :// [^\s:/@]* : ) [^\s/@]+ (?=@)
-    | (?P<password> \b password= ) (?: '[^']*' | [^\s&]+ )
+      (?P<key> rk_ ) [A-Za-z0-9_-]{32,}+
+    | (?P<signing> whsec_ ) [A-Za-z0-9+/=_-]++
+    | (?P<callback> (?:/|%2f) webhooks (?:/|%2f)++ (?:(?!%2f)[^/\s?\#"'])++ (?:/|%2f) )
+          [^\s?\#"'<>&]++
+    | (?P<token> \b job_[0-9A-Z]{26} \. ) [A-Za-z0-9_-]{32,}+
+    | (?P<ticket> \b ticket (?:=|%3d) ) [^&\s"'\#]++
+    | (?P<user> :// [^\s:/@]*+ : ) [^\s/@]++ (?=@)
+    | (?P<password> \b password= ) (?: '[^']*+' | [^\s&]++ )
     | (?P<header> (?: authorization | api[-_]key | cookie )
-          (?: ["']? \s* [:=] \s* | ["'] \s* , \s* ) (?: b? ["'] )? )
-          (?: (?: bearer | basic ) \s+ )? [^\s"',;)}\]]+
-    | (?P<bearer> \b bearer \s+ ) [A-Za-z0-9._~+/=-]{16,}
+          (?: ["']? \s*+ [:=] \s*+ | ["'] \s*+ , \s*+ ) (?: b? ["'] )? )
+          (?: (?: bearer | basic ) \s++ )? [^\s"',;)}\]]++
+    | (?P<bearer> \b bearer \s++ ) [A-Za-z0-9._~+/=-]{16,}+
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+# A database password may contain any of `:/@`, so it ends at the last @ of its word. A pattern that
+# searches for that @ would rescan a word without one for each URL in it.
+_DATABASE = re.compile(r"(?P<before>postgres(?:ql)?://[^\s:/@]*+:)(?P<rest>\S++)", re.IGNORECASE)
 _SECRET_NAMES = frozenset(
     {"api-key", "apikey", "authorization", "cookie", "password", "secret", "set-cookie", "ticket"}
 )
-# Whatever could end the line, move the cursor or turn the direction of reading.
+# Characters that could end the line, move the cursor or change the text direction.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _values: set[str] = set()
@@ -59,8 +72,8 @@ _access: "_AccessLog | None" = None
 
 
 def redact_values(values: Iterable[str]) -> None:
-    """Hide these values, in every line from now on, also where a URL has quoted them."""
-    global _values_pattern  # noqa: PLW0603 - the log is one for the process, and so is this
+    """Redact these values in every line from now on, also in URL-quoted form."""
+    global _values_pattern  # noqa: PLW0603 - one log per process
     long_enough = [value for value in values if len(value) >= _MIN_VALUE_LENGTH]
     _values.update(long_enough)
     _values.update(quote(value, safe="") for value in long_enough)
@@ -69,10 +82,27 @@ def redact_values(values: Iterable[str]) -> None:
 
 
 def redact(text: str) -> str:
-    """`text` with "…" for every registered value and for whatever has the shape of a secret."""
+    """Replace every registered value, and everything that looks like a secret, by "…".
+
+    In a text over `LONGEST` characters, the middle is replaced by a note.
+    """
+    if len(text) <= LONGEST:
+        return _hide(text)
+    half = LONGEST // 2
+    head, tail = _hide(text[:half])[:-_SEAM], _hide(text[-half:])[_SEAM:]
+    return f"{head}… (cut: {len(text):,} characters in all) …{tail}"
+
+
+def _hide(text: str) -> str:
     if _values_pattern is not None:
         text = _values_pattern.sub(HIDDEN, text)
+    text = _DATABASE.sub(_hide_password, text)
     return _SHAPES.sub(lambda match: (match[match.lastgroup or 0]) + HIDDEN, text)
+
+
+def _hide_password(match: re.Match[str]) -> str:
+    password, _, place = match["rest"].rpartition("@")
+    return f"{match['before']}{HIDDEN}@{place}" if password else match[0]
 
 
 def configure(
@@ -80,7 +110,7 @@ def configure(
 ) -> None:
     """Send the log of the process to `stream` (stderr), from `level` (as in LOG_LEVEL) upwards.
 
-    `log_format` None means console on a terminal and JSON off it. Can be called again.
+    `log_format` None means console on a terminal, JSON otherwise. May be called again.
     """
     threshold = logging.getLevelNamesMapping()[level.upper()]
     stream = stream or sys.stderr
@@ -97,7 +127,7 @@ def configure(
     if as_json:
         out: list[Processor] = [structlog.processors.JSONRenderer()]
     else:
-        # The traceback is text by then: the plain formatter says that no prettier one is expected.
+        # The traceback is already text: the plain formatter avoids a warning about that.
         plain = structlog.dev.plain_traceback
         renderer = structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=plain)
         out = [_without_controls, renderer]
@@ -107,7 +137,7 @@ def configure(
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.WriteLoggerFactory(stream),
     )
-    global _access  # noqa: PLW0603 - the log is one for the process, and so is this
+    global _access  # noqa: PLW0603 - one log per process
     _access = _AccessLog(stream) if as_json and threshold <= logging.INFO else None
     handler = _Handler(stream)
     handler.setFormatter(
@@ -124,12 +154,11 @@ def configure(
 
 
 def access(method: str, path: str, status: int, seconds: float, request_id: str) -> None:
-    """Write the access log's line of one request; `path` is redacted by the caller, and
-    `request_id` of characters that stand for themselves in JSON.
+    """Write the access log's line for one request. `path` must be redacted, and `request_id` must
+    not need escaping in JSON.
 
-    The one line that is written for every request, and so the one that does not go through all of
-    structlog: as JSON it looks as if it had, at a tenth of the cost. Those of one turn of the event
-    loop are written together, at its end.
+    Because it is written for every request, this line bypasses structlog: the JSON looks the same
+    at a tenth of the cost. The lines of one event-loop iteration are written together at its end.
     """
     if _access is not None:
         _access.write(method, path, status, seconds, request_id)
@@ -139,8 +168,8 @@ def access(method: str, path: str, status: int, seconds: float, request_id: str)
         )
 
 
-# Methods are few, and so are the paths that come most: callbacks have one for each provider, since
-# the rest of it is redacted.
+# There are few methods and few frequent paths: callbacks have one per provider, since the rest is
+# redacted.
 _quoted = lru_cache(256)(json.dumps)
 
 
@@ -171,7 +200,7 @@ class _AccessLog:
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Ours on the root logger, told apart from those that others (pytest) put there."""
+    """Our handler on the root logger; the class distinguishes it from others' (pytest's)."""
 
 
 def _take_over_stdlib(handler: _Handler, threshold: int) -> None:
@@ -180,7 +209,7 @@ def _take_over_stdlib(handler: _Handler, threshold: int) -> None:
         root.removeHandler(former)
     root.addHandler(handler)
     root.setLevel(threshold)
-    # Each would say every request or statement, addresses and parameters included.
+    # These would log every request or statement, including URLs and parameters.
     for talkative in ("aiosqlite", "asyncio", "httpcore", "httpx"):
         logging.getLogger(talkative).setLevel(max(threshold, logging.WARNING))
     # The access log is our own: uvicorn's prints callback tokens and costs 40 % of the throughput.
@@ -194,7 +223,7 @@ def _without_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> 
 
 
 def _plain(value: object, name: str = "", depth: int = 0) -> object:
-    """`value` as what JSON can hold, redacted; `name` is what it is called one level up."""
+    """`value` redacted and in JSON types; `name` is its key in the parent."""
     if name.lower().replace("_", "-") in _SECRET_NAMES and value is not None:
         return HIDDEN
     match value:
@@ -213,12 +242,12 @@ def _plain(value: object, name: str = "", depth: int = 0) -> object:
 
 
 def _without_controls(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Keep a line for a terminal one line; a traceback's own are set in, below their line."""
-    told = {name: _escaped(value) for name, value in event.items()}
+    """Keep a terminal line on one line; a traceback's lines are indented below it."""
+    safe = {name: _escaped(value) for name, value in event.items()}
     for name in ("exception", "stack"):
         if isinstance(text := event.get(name), str):
-            told[name] = "\n".join("    " + _escape(line) for line in text.split("\n"))
-    return told
+            safe[name] = "\n".join("    " + _escape(line) for line in text.split("\n"))
+    return safe
 
 
 def _escaped(value: object) -> object:

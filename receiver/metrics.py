@@ -1,11 +1,12 @@
-"""What the service counts and measures, as Prometheus reads it.
+"""The service's Prometheus metrics.
 
-A table: one line a metric, all named `receiver_…`, seconds and bytes as units. Parts count on the
-attributes themselves (`metrics.polls.labels("samsar", "answered").inc()`); gauges that tell of
-what is stored are set from the store by the janitor, so they are right after a restart too.
+One line per metric; all are named `receiver_…`, with seconds and bytes as units. Other modules use
+the attributes directly (`metrics.polls.labels("samsar", "answered").inc()`). Gauges about stored
+data are set from the store by the janitor, so they are right after a restart too.
 """
 
-from typing import Literal, Protocol
+from functools import partial
+from typing import Literal
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -19,9 +20,10 @@ from prometheus_client import (
 )
 
 from store.records import Phase
+from store.writer import BatchReport
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-"""The media type of what `Metrics.render` gives."""
+"""The media type of `Metrics.render`."""
 
 BreakerState = Literal["closed", "half_open", "open"]
 
@@ -29,113 +31,133 @@ _BREAKER_STATES: tuple[BreakerState, ...] = ("closed", "half_open", "open")
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
-"""Seconds, for what should take milliseconds."""
+"""Buckets in seconds, for things that should take milliseconds."""
 _WAITS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-"""Seconds, for what may wait for somebody."""
+"""Buckets in seconds, for things that may have to wait."""
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
-class Batch(Protocol):
-    """What a store says of a group of writes (`store.open.open_store`, `on_batch`)."""
-
-    @property
-    def members(self) -> int: ...
-    @property
-    def seconds(self) -> float: ...
-    @property
-    def waiting(self) -> int: ...
-
-
 class Metrics:
-    """The metrics of one service, in a registry of its own."""
+    """The metrics of one service, in their own registry."""
 
     def __init__(self, version: str) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        counter, gauge, histogram = self._counter, self._gauge, self._histogram
+        counter = partial(Counter, namespace="receiver", registry=self.registry)
+        gauge = partial(Gauge, namespace="receiver", registry=self.registry)
+        histogram = partial(Histogram, namespace="receiver", registry=self.registry)
 
         # callbacks and their inbox
-        self.callbacks = counter("callbacks", "Callbacks received.", "provider", "verdict")
-        self.callback_seconds = histogram(
-            "callback_acknowledgement_seconds", "From a callback's arrival to its answer.", _FAST
+        self.callbacks = counter(
+            "callbacks", "Callbacks received.", ("provider", "verdict", "verified")
         )
-        self.inbox_rows = gauge("inbox_rows", "Callbacks stored and not applied yet.")
-        self.inbox_age = gauge("inbox_oldest_age_seconds", "Age of the oldest of them.")
+        self.callback_seconds = histogram(
+            "callback_acknowledgement_seconds",
+            "From a callback's arrival to its answer.",
+            buckets=_FAST,
+        )
+        self.inbox_rows = gauge("inbox_rows", "Callbacks stored but not applied yet.")
+        self.inbox_age = gauge("inbox_oldest_age_seconds", "Age of the oldest unapplied callback.")
 
         # jobs
         self.submissions = counter(
-            "submissions", "Submission attempts that ended.", "provider", "outcome"
+            "submissions", "Submission attempts that ended.", ("provider", "outcome")
         )
         self.unconfirmed = gauge(
-            "submissions_unconfirmed", "Jobs that the provider may have, without its word yet."
+            "submissions_unconfirmed", "Jobs that the provider may or may not have."
         )
-        self.jobs = gauge("jobs", "Jobs kept.", "phase")
+        self.jobs = gauge("jobs", "Jobs stored.", ("phase",))
         self.oldest_job_age = gauge(
-            "oldest_unfinished_job_age_seconds", "Age of the oldest job that is not finished."
+            "oldest_unfinished_job_age_seconds", "Age of the oldest unfinished job."
         )
         self.jobs_finished = counter(
-            "jobs_finished", "Jobs finished, by what brought the news.", "status", "evidence"
+            "jobs_finished", "Jobs finished, by the source of the outcome.", ("status", "evidence")
         )
 
         # the provider
-        self.polls = counter("status_polls", "Status calls that ended.", "provider", "outcome")
+        self.polls = counter("status_polls", "Status calls that ended.", ("provider", "outcome"))
         self.breaker = gauge(
-            "provider_breaker", "1 at the state that the breaker is in.", "provider", "state"
+            "provider_breaker", "1 for the breaker's current state.", ("provider", "state")
         )
         self.credentials_refused = gauge(
-            "provider_credentials_refused", "1 while the provider refuses our key.", "provider"
+            "provider_credentials_refused", "1 while the provider refuses our key.", ("provider",)
+        )
+
+        self.held_until = gauge(
+            "submissions_held_until_timestamp_seconds",
+            "Until when all submissions to the provider are held; 0 if they are not.",
+            ("provider",),
         )
 
         # relays
-        self.relay_attempts = counter("relay_attempts", "Relay attempts that ended.", "outcome")
-        self.relay_backlog = gauge("relay_backlog", "Relay messages that wait to be delivered.")
-        self.relay_age = gauge("relay_oldest_age_seconds", "Age of the oldest of them.")
+        self.relay_attempts = counter("relay_attempts", "Relay attempts that ended.", ("outcome",))
+        self.relay_backlog = gauge("relay_backlog", "Relay messages not delivered yet.")
+        self.relay_age = gauge("relay_oldest_age_seconds", "Age of the oldest undelivered message.")
         self.relay_hosts_open = gauge(
-            "relay_host_breakers_open", "Hosts that get one probe a minute."
+            "relay_host_breakers_open", "Hosts limited to one probe a minute."
+        )
+
+        # the archive
+        self.archive_downloads = counter(
+            "archive_downloads", "Download attempts that ended.", ("outcome",)
+        )
+        self.archive_bytes = counter("archive_stored_bytes", "Bytes of stored files.")
+        self.archive_backlog = gauge("archive_backlog", "Jobs with pending files.")
+        self.archive_age = gauge(
+            "archive_oldest_age_seconds", "Time since the oldest of them ended."
         )
 
         # streams
         self.streams_open = gauge("streams_open", "Event streams open now.")
         self.stream_events = counter("stream_events", "Events written to streams.")
         self.stream_lag = histogram(
-            "stream_lag_seconds", "From an event's commit to its being written.", _WAITS
+            "stream_lag_seconds",
+            "From an event's commit to its write to the stream.",
+            buckets=_WAITS,
         )
 
         # the store
-        self.batch_size = histogram("store_batch_size", "Writes that share a commit.", _SIZES)
+        self.batch_size = histogram("store_batch_size", "Writes per commit.", buckets=_SIZES)
         self.commit_seconds = histogram(
             "store_commit_seconds",
-            "From the begin of such writes to the end of their commit.",
-            _FAST,
+            "From the begin of a batch of writes to the end of its commit.",
+            buckets=_FAST,
         )
-        self.queue_depth = gauge("store_queue_depth", "Writes that wait for the writer.")
-        self.database_bytes = gauge("database_size_bytes", "The database.")
-        self.wal_bytes = gauge("wal_size_bytes", "Its write-ahead log.")
+        self.queue_depth = gauge("store_queue_depth", "Writes waiting for the writer.")
+        self.database_bytes = gauge("database_size_bytes", "Size of the database.")
+        self.wal_bytes = gauge("wal_size_bytes", "Size of the write-ahead log.")
+
+        self.retention_paused = gauge(
+            "retention_paused", "1 while no old data is removed because the clock is not trusted."
+        )
 
         # the process
         self.worker_failures = counter(
-            "worker_failures", "Workers that had to be restarted.", "worker"
+            "worker_failures", "Workers that had to be restarted.", ("worker",)
         )
-        self.requests = counter("http_requests", "Requests answered.", "route", "method", "status")
+        self.requests = counter(
+            "http_requests", "Requests answered.", ("route", "method", "status")
+        )
         self.request_seconds = histogram(
             "http_request_duration_seconds",
-            "From a request to the head of its answer.",
-            _WAITS,
-            "route",
-            "method",
+            "From a request to the head of its response.",
+            ("route", "method"),
+            buckets=_WAITS,
         )
-        self.logins_refused = counter("logins_refused", "Requests without a good key.", "reason")
-        Info("receiver_build", "What runs here.", registry=self.registry).info({"version": version})
+        self.logins_refused = counter(
+            "logins_refused", "Requests without a valid key.", ("reason",)
+        )
+        Info("receiver_build", "The version.", registry=self.registry).info({"version": version})
 
         for phase in Phase:
             self.jobs.labels(phase).set(0)
-        # Finding a labelled child costs more than counting on it.
-        self._callbacks: dict[tuple[str, str], Counter] = {}
+        # Looking up a labelled child costs more than incrementing it.
+        self._callbacks: dict[tuple[str, str, bool], Counter] = {}
         self._requests: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
-        """One request answered; `route` is the template, never the path."""
-        # A client may invent methods; a label may not grow with what a client invents.
+        """Count an answered request; `route` is the template, never the path."""
+        # Clients can invent methods, which must not create new labels.
         method = method if method in _METHODS else "other"
         key = (route, method, status)
         if key not in self._requests:
@@ -147,35 +169,25 @@ class Metrics:
         counted.inc()
         timed.observe(seconds)
 
-    def count_callback(self, provider: str, verdict: str) -> None:
-        """One callback answered."""
-        key = (provider, verdict)
+    def count_callback(self, provider: str, verdict: str, *, verified: bool = False) -> None:
+        """Count an answered callback; `verified` says whether its signature was the provider's."""
+        key = (provider, verdict, verified)
         if key not in self._callbacks:
-            self._callbacks[key] = self.callbacks.labels(*key)
+            label = "true" if verified else "false"
+            self._callbacks[key] = self.callbacks.labels(provider, verdict, label)
         self._callbacks[key].inc()
 
-    def count_batch(self, batch: Batch) -> None:
-        """A group of writes that the store has committed together."""
+    def count_batch(self, batch: BatchReport) -> None:
+        """Record a batch of writes that the store has committed."""
         self.batch_size.observe(batch.members)
         self.commit_seconds.observe(batch.seconds)
         self.queue_depth.set(batch.waiting)
 
     def set_breaker(self, provider: str, state: BreakerState) -> None:
-        """The state that the provider's breaker is in now."""
+        """Set the current state of the provider's breaker."""
         for each in _BREAKER_STATES:
             self.breaker.labels(provider, each).set(each == state)
 
     def render(self) -> bytes:
-        """All of them in Prometheus' text form, to be sent as `CONTENT_TYPE`."""
+        """All metrics in Prometheus' text format, to be sent as `CONTENT_TYPE`."""
         return generate_latest(self.registry)
-
-    def _counter(self, name: str, told: str, *labels: str) -> Counter:
-        return Counter(f"receiver_{name}", told, labels, registry=self.registry)
-
-    def _gauge(self, name: str, told: str, *labels: str) -> Gauge:
-        return Gauge(f"receiver_{name}", told, labels, registry=self.registry)
-
-    def _histogram(
-        self, name: str, told: str, buckets: tuple[float, ...], *labels: str
-    ) -> Histogram:
-        return Histogram(f"receiver_{name}", told, labels, buckets=buckets, registry=self.registry)

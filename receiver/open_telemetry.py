@@ -1,4 +1,4 @@
-"""`receiver.tracing` by OpenTelemetry's SDK. Imported only where it is asked for: an extra."""
+"""Implements `receiver.tracing` with OpenTelemetry's SDK, an optional extra. Imported on demand."""
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,8 +21,8 @@ from structlog.contextvars import bind_contextvars
 from store.records import Millis
 
 CLOSE_SECONDS = 1.0
-"""What the last spans get at the end. For a collector that does not answer the SDK would wait half
-a minute, and a stop has ten seconds."""
+"""Time to export the last spans at shutdown. The SDK would wait half a minute for an unresponsive
+collector, but shutdown has ten seconds."""
 
 _EXPORTERS = "opentelemetry_traces_exporter"
 _NANOSECONDS = 1_000_000
@@ -30,28 +30,28 @@ _W3C = TraceContextTextMapPropagator()
 
 
 class OpenTelemetry:
-    """Makes spans and hands them to processors. It is nobody else's: the SDK's global provider,
-    which instrumentation of libraries would use, stays unset."""
+    """Creates spans and passes them to processors. The SDK's global provider, which library
+    instrumentation would use, stays unset."""
 
     def __init__(self, processors: Iterable[SpanProcessor]) -> None:
-        """Sampler, limits and resource attributes are those of the `OTEL_` variables."""
-        ours = {SERVICE_NAME: "receiver", SERVICE_VERSION: version("receiver")}
+        """Sampler, limits and resource attributes come from the `OTEL_` variables."""
+        ours = {SERVICE_NAME: "receiver", SERVICE_VERSION: version("job-receiver")}
         self._provider = TracerProvider(
-            # Merged last: what the environment says of the service wins.
+            # Merged last: the environment takes precedence.
             resource=Resource.create(ours).merge(OTELResourceDetector().detect()),
             shutdown_on_exit=False,
         )
         for processor in processors:
             self._provider.add_span_processor(processor)
-        self._tracer = self._provider.get_tracer("receiver", version("receiver"))
+        self._tracer = self._provider.get_tracer("receiver", version("job-receiver"))
 
     @classmethod
     def exporting(cls, exporters: Sequence[str]) -> Self:
-        """One that exports by these entry points of OpenTelemetry's exporters.
+        """An instance with these exporters, given as OpenTelemetry entry points.
 
         Raises:
             ImportError, LookupError: one of them is not installed.
-            ValueError: the environment sets one up wrongly.
+            ValueError: the environment configures one wrongly.
         """
         found = []
         for name in exporters:
@@ -68,31 +68,31 @@ class OpenTelemetry:
         name: str,
         kind: str,
         headers: Mapping[str, Sequence[str]],
-        told: Mapping[str, str],
+        attributes: Mapping[str, str],
         began: Millis | None = None,
     ) -> Iterator[None]:
-        """A span below the one that `headers` name, or the first of a trace."""
+        """A child of the span in `headers`, or the root of a new trace."""
         with self._tracer.start_as_current_span(
             name,
             _W3C.extract(headers),
             SpanKind[kind.upper()],
-            told,
+            attributes,
             start_time=None if began is None else began * _NANOSECONDS,
-            # An exception's text may quote a secret.
+            # An exception's message may contain a secret.
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
-            # For the log. Whoever makes spans has a task, and so a context, of its own for each
-            # request or job: nothing to take back, and what is logged after the span has it too.
+            # For the log. Each request or job has its own task, and so its own context: nothing
+            # needs to be unbound, and lines logged after the span have the id too.
             bind_contextvars(trace_id=format_trace_id(span.get_span_context().trace_id))
             try:
                 yield
-            except Exception as error:  # it goes on; the span only hears of it
-                if kind != "server":  # a refusal is no failure of a server: its status tells
+            except Exception as error:  # re-raised; only recorded here
+                if kind != "server":  # for servers the status decides: a refusal is not a failure
                     self.failed(type(error).__name__)
                 raise
 
-    def tell(self, name: str, value: str | int) -> None:
+    def set_attribute(self, name: str, value: str | int) -> None:
         get_current_span().set_attribute(name, value)
 
     def failed(self, why: str) -> None:
@@ -100,13 +100,13 @@ class OpenTelemetry:
         span.set_status(StatusCode.ERROR)
         span.set_attribute("error.type", why)
 
-    def carried(self) -> dict[str, str]:
+    def outgoing_headers(self) -> dict[str, str]:
         headers: dict[str, str] = {}
         _W3C.inject(headers)
         return headers
 
     def close(self) -> None:
-        """Export what waits, and end; for `CLOSE_SECONDS` at most."""
+        """Export pending spans and stop, within `CLOSE_SECONDS`."""
         ending = threading.Thread(target=self._provider.shutdown, daemon=True)
         ending.start()
         ending.join(CLOSE_SECONDS)

@@ -1,7 +1,7 @@
-"""Signing secrets that are kept in a file beside the database, for who has set none.
+"""Keeps the signing secrets in a file beside the database if SECRET_KEYS is not set.
 
-The file holds one secret a line, newest first, as SECRET_KEYS does: a rotation by hand is a new
-first line. Whoever can read it can sign callback addresses and tickets, hence mode 0600.
+The file has one secret per line, newest first, like SECRET_KEYS: to rotate, insert a new first
+line. Anyone who can read it can sign callback URLs and tickets, hence mode 0600.
 """
 
 import os
@@ -13,42 +13,42 @@ from receiver.setting_values import MIN_SECRET_LENGTH
 
 
 class SecretFileError(Exception):
-    """The file cannot be made, read or used; the text names it and never what it holds."""
+    """The file cannot be created, read or used; the message names it, but not its content."""
 
 
 class SecretsUnfit(SecretFileError):
-    """What the file holds cannot be used: a fault of the setting that it stands for."""
+    """The file's content cannot be used: a configuration error."""
 
 
 def load_or_create(path: Path) -> list[str]:
-    """The secrets in `path`, newest first; a fresh one, on disk, when there is no file yet.
+    """The secrets in `path`, newest first; if there is no file yet, it is created with a new one.
 
-    Processes that start at once end with the same secret. A file that others can read is closed to
-    them. Raises SecretFileError, and SecretsUnfit where what it holds is to blame.
+    Processes that start at the same time get the same secret. A file that others can read is set to
+    mode 0600. Raises SecretFileError, and SecretsUnfit if the content is invalid.
     """
     try:
         if not path.exists():
             _create(path)
         elif path.stat().st_mode & 0o077:
-            # Another owner's file, or one in a read-only place: the mode is theirs to choose.
+            # Another owner's file, or a read-only file system: the mode is left alone.
             with suppress(OSError):
                 path.chmod(0o600)
         text = path.read_text("ascii")
     except OSError as error:
         raise SecretFileError(
-            f"the signing secrets cannot be kept in {path}: {error.strerror}"
+            f"the signing secrets cannot be read from or written to {path}: {error.strerror}"
         ) from None
     except UnicodeError:
-        raise SecretsUnfit(f"the secrets file {path} is no ASCII text") from None
+        raise SecretsUnfit(f"the secrets file {path} is not ASCII text") from None
     found = [line.strip() for line in text.splitlines() if line.strip()]
     if not found:
         raise SecretsUnfit(
-            f"the secrets file {path} is empty: put the signing secret back,"
-            " or remove the file for a fresh one"
+            f"the secrets file {path} is empty: restore the signing secret,"
+            " or delete the file to get a new one"
         )
     if any(len(secret) < MIN_SECRET_LENGTH for secret in found):
         raise SecretsUnfit(
-            f"the secrets file {path} holds a secret of fewer than {MIN_SECRET_LENGTH} characters"
+            f"the secrets file {path} has a secret of fewer than {MIN_SECRET_LENGTH} characters"
         )
     return found
 
@@ -62,7 +62,7 @@ def _create(path: Path) -> None:
             file.write(secrets.token_urlsafe(48) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        # A link appears whole or not at all, and never replaces the file of a faster process.
+        # A link is atomic, and never replaces the file of a faster process.
         os.link(draft, path)
     except FileExistsError:
         pass

@@ -1,26 +1,29 @@
-"""What settings are made of: how the text of a variable becomes a value, and what is refused.
+"""Types of settings: they convert and validate the text of a variable.
 
-Every refusal is a ValueError whose text says what would be right.
+Every error is a ValueError whose message says what is expected.
 """
 
+import base64
 import ipaddress
 import re
 from dataclasses import dataclass
-from typing import Annotated, Literal
-from urllib.parse import SplitResult, urlsplit
+from importlib.util import find_spec
+from typing import Annotated, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 MIN_SECRET_LENGTH = 32
-"""Characters of the shortest signing secret that is taken."""
+"""Minimum length of a signing secret, in characters."""
 
+T = TypeVar("T")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """At most `count` in `seconds`."""
+    """At most `count` per `seconds`."""
 
     count: int
     seconds: int
@@ -34,7 +37,7 @@ def _listed(value: object) -> object:
 
 def _not_empty(value: object) -> object:
     if value == ():
-        raise ValueError("the list has no member")
+        raise ValueError("the list is empty")
     return value
 
 
@@ -42,44 +45,37 @@ def _lowered(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) else value
 
 
-def _web_address(text: str) -> SplitResult:
+def _web_address(text: str) -> str:
     if not re.fullmatch(r"[!-~]+", text):
-        raise ValueError("an address is visible ASCII without spaces, as in https://example.com")
+        raise ValueError("a URL must be visible ASCII without spaces, as in https://example.com")
     try:
         parts = urlsplit(text)
         _ = parts.port  # reading it is what checks it
     except ValueError as error:
-        raise ValueError(f"this is no address: {error}") from None
+        raise ValueError(f"this is not a URL: {error}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("an absolute address is needed, as in https://example.com")
+        raise ValueError("an absolute URL is needed, as in https://example.com")
     if "?" in text or "#" in text or "@" in parts.netloc:
-        raise ValueError("the address may hold no query, no fragment and no user info")
-    return parts
-
-
-def _without_slash(text: str) -> str:
-    _web_address(text)
+        raise ValueError("the URL must have no query, fragment or user info")
     return text.rstrip("/")
 
 
-def _with_slash(text: str) -> str:
-    _web_address(text)
-    return text.rstrip("/") + "/"
+def _matching(pattern: str, needed: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(needed)
+        return text
+
+    return AfterValidator(check)
 
 
 def _origin(text: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#@*\s]+", text):
-        raise ValueError("an origin is scheme://host or scheme://host:port in lower case, no path")
+        raise ValueError("an origin is scheme://host or scheme://host:port, lower case, no path")
     default_port = {"http": ":80", "https": ":443"}.get(text.partition(":")[0])
     if text != text.lower() or (default_port and text.endswith(default_port)):
         right = text.lower().removesuffix(default_port or "")
-        raise ValueError(f"browsers write this origin {right}")
-    return text
-
-
-def _host(text: str) -> str:
-    if not re.fullmatch(r"[0-9A-Za-z._:%-]+", text):
-        raise ValueError("a name or an IP address is needed, as in 127.0.0.1, without a port")
+        raise ValueError(f"browsers write this origin as {right}")
     return text
 
 
@@ -96,8 +92,12 @@ def _rate(value: object) -> object:
         return None
     match = re.fullmatch(r"([0-9]{1,9})/(second|minute|hour)", text)
     if match is None or int(match[1]) == 0:
-        raise ValueError("N/second, N/minute or N/hour is needed, as in 600/minute, or nothing")
+        raise ValueError("N/second, N/minute or N/hour is needed, as in 600/minute, or empty")
     return Rate(int(match[1]), {"second": 1, "minute": 60, "hour": 3600}[match[2]])
+
+
+def _as_folder(url: str) -> str:
+    return f"{url}/"
 
 
 def _database_url(text: str) -> str:
@@ -111,66 +111,87 @@ def _database_url(text: str) -> str:
     return text
 
 
+def _archive_url(text: str) -> str:
+    parts = urlsplit(text)
+    is_folder = parts.scheme == "file" and not parts.netloc and len(parts.path) > 1
+    is_bucket = parts.scheme == "s3" and re.fullmatch(r"[a-z0-9][a-z0-9.-]+", parts.netloc)
+    if not (is_folder or is_bucket) or parts.query or parts.fragment:
+        raise ValueError("file:///absolute/folder or s3://bucket/prefix is needed")
+    if is_bucket and find_spec("obstore") is None:
+        raise ValueError("s3:// needs the extra s3: pip install '.[s3]' in this source's folder")
+    return text
+
+
+def _webhook_secret(secret: SecretStr) -> SecretStr:
+    encoded = secret.get_secret_value().removeprefix("whsec_")
+    try:
+        known = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    except ValueError:
+        known = b""
+    if encoded == secret.get_secret_value() or not known:
+        raise ValueError("each must be whsec_ followed by the secret in base64")
+    return secret
+
+
 def _schedule(gaps: tuple[float, ...]) -> tuple[float, ...]:
     if any(gap == 0 for gap in gaps[1:]):
         raise ValueError("only the first gap may be 0")
     return gaps
 
 
-def _header_name(text: str) -> str:
-    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", text):
-        raise ValueError("a header's name is needed, as in API-KEY")
-    return text
-
-
 def _header_value(secret: SecretStr) -> SecretStr:
     if not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
-        raise ValueError("a key is visible ASCII without spaces")
+        raise ValueError("a key must be visible ASCII without spaces")
     return secret
 
 
 def _long_enough(secret: SecretStr) -> SecretStr:
     if len(secret.get_secret_value()) < MIN_SECRET_LENGTH:
-        raise ValueError(f"each secret needs {MIN_SECRET_LENGTH} characters or more")
+        raise ValueError(f"each secret needs at least {MIN_SECRET_LENGTH} characters")
     return secret
 
 
-# A millisecond is the unit of everything behind the settings; the upper bounds keep sums of times
-# within what a date and a 64-bit integer can say.
+# Internally all times are in milliseconds; the upper limits keep sums of times within the range of
+# dates and 64-bit integers.
 Seconds = Annotated[float, Field(ge=0.001, le=1e10, allow_inf_nan=False)]
 Gap = Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False)]
 Days = Annotated[float, Field(gt=0, le=1e5, allow_inf_nan=False)]
 PerSecond = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0, le=1_000_000_000)]
+Bytes = Annotated[int, Field(gt=0, le=10**13)]
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed), AfterValidator(_not_empty)]
-HeaderValue = Annotated[SecretStr, AfterValidator(_header_value)]
-SigningSecret = Annotated[SecretStr, AfterValidator(_long_enough)]
 
+Listed = Annotated[tuple[T, ...], NoDecode, BeforeValidator(_listed)]
+ListedOrUnset = Annotated[
+    tuple[T, ...] | None, NoDecode, BeforeValidator(_listed), AfterValidator(_not_empty)
+]
+Names = Annotated[Listed[str], AfterValidator(_not_empty)]
+Networks = Listed[Annotated[Network, BeforeValidator(_network)]]
+Origins = Listed[Annotated[str, AfterValidator(_origin)]]
+Schedule = Annotated[Listed[Gap], AfterValidator(_not_empty), AfterValidator(_schedule)]
+ProviderName = Literal["samsar", "replicate", "fal", "sandbox", "sandbox-replicate", "sandbox-fal"]
+ProviderNames = Listed[ProviderName]
+
+HeaderValue = Annotated[SecretStr, AfterValidator(_header_value)]
+SecretKeys = ListedOrUnset[Annotated[SecretStr, AfterValidator(_long_enough)]]
+WebhookSecrets = ListedOrUnset[Annotated[SecretStr, AfterValidator(_webhook_secret)]]
+
+BaseUrl = Annotated[str, AfterValidator(_web_address)]
+FolderUrl = Annotated[BaseUrl, AfterValidator(_as_folder)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
-Host = Annotated[str, AfterValidator(_host)]
+ArchiveUrl = Annotated[str, AfterValidator(_archive_url)]
+Host = Annotated[
+    str,
+    _matching(
+        r"[0-9A-Za-z._:%-]+", "a name or an IP address is needed, as in 127.0.0.1, without a port"
+    ),
+]
 Port = Annotated[int, Field(ge=0, le=65535)]
-BaseUrl = Annotated[str, AfterValidator(_without_slash)]
-FolderUrl = Annotated[str, AfterValidator(_with_slash)]
-HeaderName = Annotated[str, AfterValidator(_header_name)]
+HeaderName = Annotated[
+    str, _matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", "a header name is needed, as in API-KEY")
+]
 LogFormat = Annotated[Literal["json", "console"], BeforeValidator(_lowered)]
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lowered)
-]
-SecretKeys = Annotated[
-    tuple[SigningSecret, ...] | None, NoDecode, BeforeValidator(_listed), AfterValidator(_not_empty)
-]
-Schedule = Annotated[
-    tuple[Gap, ...],
-    NoDecode,
-    BeforeValidator(_listed),
-    AfterValidator(_not_empty),
-    AfterValidator(_schedule),
-]
-Networks = Annotated[
-    tuple[Annotated[Network, BeforeValidator(_network)], ...], NoDecode, BeforeValidator(_listed)
-]
-Origins = Annotated[
-    tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_listed)
 ]
 RateLimit = Annotated[Rate | None, NoDecode, BeforeValidator(_rate)]

@@ -1,38 +1,23 @@
-"""Settings: the only reader of the environment.
+"""The settings of the service and of its commands.
 
-A setting NAME is the environment variable `RECEIVER_NAME`, or a line of `.env` in the working
-folder; the environment wins. A blank value means "not set", but for RATE_LIMIT. Lists are text with
-commas; durations are seconds and may have fractions. Each command asks for the class that holds
-what it uses, through `load`, which finds every fault at once. The docstring below a field is its
-line in the reference; `repr=False` marks what is never shown, in a fault or anywhere else.
+Lists are comma-separated; durations are in seconds and may have fractions. The docstring below a
+field is its text in the reference (docs/settings.md); `repr=False` marks values that are never
+shown, in an error or anywhere else.
 """
 
-import difflib
 import ipaddress
-import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
-from pydantic import (
-    Field,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import ErrorDetails
-from pydantic_settings import (
-    BaseSettings,
-    DotEnvSettingsSource,
-    EnvSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
+from receiver.environment import PREFIX, Settings
 from receiver.setting_values import (
+    ArchiveUrl,
     BaseUrl,
+    Bytes,
     Count,
     DatabaseUrl,
     Days,
@@ -48,97 +33,82 @@ from receiver.setting_values import (
     PerSecond,
     Port,
     Probability,
+    ProviderName,
+    ProviderNames,
     Rate,
     RateLimit,
     Schedule,
     Seconds,
     SecretKeys,
+    WebhookSecrets,
 )
 
-PREFIX = "RECEIVER_"
+KEY_OF: Final = {
+    "samsar": "samsar_api_key",
+    "replicate": "replicate_api_token",
+    "fal": "fal_key",
+}
+"""By provider that is not embedded: the setting that holds its key."""
 
 
-class SettingsError(Exception):
-    """Settings that cannot be used; `faults` says what is wrong with each, and what would do.
-
-    `warnings` are the unknown names beside them: a setting that is missing may be misspelt.
-    """
-
-    def __init__(self, faults: tuple[str, ...], warnings: tuple[str, ...] = ()) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = faults
-        self.warnings = warnings
-
-
-# --- the settings ---------------------------------------------------------------------------------
-
-
-class Settings(BaseSettings):
-    """What every class of settings has in common."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_file=".env",
-        env_file_encoding="utf-8",
-        extra="ignore",
-        frozen=True,
-        hide_input_in_errors=True,
-        str_strip_whitespace=True,
-        use_attribute_docstrings=True,
-        validate_default=True,
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _blank_is_not_set(cls, values: dict[str, object]) -> dict[str, object]:
-        return {
-            name: value
-            for name, value in values.items()
-            if name == "rate_limit" or not (isinstance(value, str) and not value.strip())
-        }
-
-    def warnings(self) -> list[str]:
-        """What is allowed and probably not meant, a sentence each; unknown names first."""
-        return list(_unknown_names())
+def sandbox_of(provider: str) -> str:
+    """The name of the embedded sandbox that imitates a provider."""
+    return "sandbox" if provider == "samsar" else f"sandbox-{provider}"
 
 
 class StoreSettings(Settings):
-    """Where everything is kept: enough for the commands that work on the store."""
+    """The store's settings, for the commands that work on it directly."""
 
     database_url: DatabaseUrl = Field("sqlite:///data/receiver.db", repr=False)
-    """The store: `sqlite:///path` or `postgresql://…`."""
+    """The database: `sqlite:///path` or `postgresql://…`."""
+
+    def secrets(self) -> Iterator[str]:
+        yield from super().secrets()
+        if password := urlsplit(self.database_url).password:
+            yield password
 
     @property
     def sqlite_path(self) -> Path | None:
-        """The database's file; None when the store is no SQLite."""
+        """The database file; None if the store is not SQLite."""
         scheme, _, path = self.database_url.partition(":///")
         return Path(path) if scheme == "sqlite" else None
 
     @property
     def secret_file(self) -> Path | None:
-        """Where signing secrets are kept when SECRET_KEYS is not set; None without SQLite."""
+        """The file with the signing secrets if SECRET_KEYS is not set; None without SQLite."""
         return self._beside_the_database(".keys")
 
-    @property
-    def sandbox_file(self) -> Path | None:
-        """Where the embedded sandbox remembers its jobs; None without SQLite."""
-        return self._beside_the_database(".sandbox")
+    def sandbox_file(self, provider: str) -> Path | None:
+        """The file with an embedded sandbox's jobs; None without SQLite."""
+        return self._beside_the_database(f".{provider}")
 
     def _beside_the_database(self, suffix: str) -> Path | None:
         if self.sqlite_path is None:
             return None
-        # By whatever link the database is reached, its companions are the same.
+        # Resolved, so that every symbolic link to the database leads to the same files.
         path = self.sqlite_path.resolve()
         return path.with_name(path.name + suffix)
 
 
+class ArchiveSettings(Settings):
+    """Where result files are kept."""
+
+    archive_url: ArchiveUrl | None = None
+    """Where result files are kept: `file:///folder` or `s3://bucket/prefix` (extra `s3`). Not set,
+    they are not kept."""
+    archive_max_bytes: Bytes = 2_147_483_648
+    """Maximum size of a file that is kept."""
+    archive_concurrency: Count = 4
+    """Maximum number of simultaneous downloads."""
+
+
 class LogSettings(Settings):
-    """How the log is written."""
+    """The settings of the log."""
 
     log_format: LogFormat | None = None
-    """`json` or `console`; not set, it is `console` on a terminal and `json` off it."""
+    """`json` or `console`. Not set: `console` on a terminal, else `json`."""
     log_level: LogLevel = "info"
-    """The least of what is written: `debug`, `info`, `warning`, `error` or `critical`."""
+    """The lowest level that is written: `debug`, `info`, `warning`, `error` or `critical`."""
 
 
 def _listening_address(values: dict[str, Any]) -> str:
@@ -147,17 +117,18 @@ def _listening_address(values: dict[str, Any]) -> str:
 
 
 class AddressSettings(Settings):
-    """Where the service listens, and how the others reach it."""
+    """Where the service listens, and how others reach it."""
 
     host: Host = "127.0.0.1"
     """The address to listen on."""
     port: Port = 8000
-    """The port to listen on; 0 takes any that is free."""
+    """The port to listen on; 0 takes any free port."""
     public_url: BaseUrl = Field(default_factory=_listening_address)
-    """How the provider reaches us: callback addresses start with it. Not set, `http://HOST:PORT`."""
+    """The address at which the provider reaches the service: callback addresses start with it.
+    Not set: `http://HOST:PORT`."""
 
     def with_port(self, port: int) -> Self:
-        """These settings once `port` is bound in place of 0; an address that was set stays."""
+        """These settings with the bound `port` instead of 0; an explicit PUBLIC_URL is kept."""
         update: dict[str, object] = {"port": port}
         if "public_url" not in self.model_fields_set:
             update["public_url"] = _listening_address({"host": self.host, "port": port})
@@ -165,23 +136,27 @@ class AddressSettings(Settings):
 
 
 class ClientSettings(AddressSettings):
-    """For the commands that speak HTTP to a running service."""
+    """The settings of commands that talk to a running service over HTTP."""
 
     url: BaseUrl = Field(default_factory=lambda values: str(values["public_url"]))
-    """The service that the commands speak to. Not set, PUBLIC_URL."""
+    """The service that the commands call. Not set: PUBLIC_URL."""
     api_key: HeaderValue = Field(repr=False)
-    """The key that the commands send (`receiver keys create` prints one)."""
+    """The API key that the commands send (`receiver keys create` prints one)."""
 
 
 class SandboxSettings(Settings):
     """The embedded provider."""
 
     samsar_api_key: HeaderValue | None = Field(None, repr=False)
-    """The operator's key, sent upstream. A sandbox takes it as its only key; not set, any key."""
+    """The operator's key at the provider. The sandbox accepts this key alone; not set, any key."""
+    replicate_api_token: HeaderValue | None = Field(None, repr=False)
+    """Replicate's API token, sent upstream; its sandbox accepts this one alone."""
+    fal_key: HeaderValue | None = Field(None, repr=False)
+    """fal's API key, sent upstream; its sandbox accepts this one alone."""
     image_models: Names = ("IMAGEN3", "FLUX1.1PRO")
-    """The express image models that submissions may name."""
+    """The express image models that submissions can name."""
     video_models: Names = ("LUMA", "KLINGIMGTOVIDPRO")
-    """The express video models that create_movie takes; create_narrative takes RUNWAYML besides."""
+    """The express video models for create_movie; create_narrative also accepts RUNWAYML."""
     sandbox_render: Seconds = 8
     """How long a sandbox job takes."""
     sandbox_drop_callbacks: Probability = 0
@@ -191,69 +166,100 @@ class SandboxSettings(Settings):
     sandbox_fail_jobs: Probability = 0
     """Probability that a sandbox job ends FAILED."""
     sandbox_submit_timeouts: Probability = 0
-    """Probability that a sandbox job is made and the answer to its submission never comes."""
+    """Probability that a sandbox job is created but its submission gets no answer."""
 
 
-class ServeSettings(StoreSettings, LogSettings, AddressSettings, SandboxSettings):
-    """Everything that the service uses."""
+class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings, SandboxSettings):
+    """All settings of the service."""
 
     secret_keys: SecretKeys = Field(None, repr=False)
-    """Signing secrets, newest first: the first signs, all verify. Not set, one is made at the first
+    """Signing keys, newest first: the first signs, all verify. Not set: one is made at the first
     start and kept beside the SQLite database."""
 
-    provider: Literal["samsar", "sandbox"] = "samsar"
-    """The default provider; `sandbox` is the embedded one."""
+    provider: ProviderName = "samsar"
+    """The provider of a submission that names none: `samsar`, `replicate`, `fal`, or an embedded
+    sandbox of one of them, `sandbox`, `sandbox-replicate`, `sandbox-fal`."""
+    providers: ProviderNames = ()
+    """The providers that run, by the same names; PROVIDER always runs. Each needs its key."""
     samsar_base_url: FolderUrl = "https://api.samsar.one/v1/video/"
-    """The address that the provider's paths are put behind."""
+    """The provider's API; its paths are appended."""
     samsar_auth_header: HeaderName = "API-KEY"
-    """The header that carries the operator's key; `Authorization` sends `Bearer KEY`."""
+    """The header for the operator's key; `Authorization` sends `Bearer KEY`."""
+    replicate_base_url: FolderUrl = "https://api.replicate.com/v1/"
+    """Replicate's API; its paths are appended."""
+    replicate_webhook_secret: WebhookSecrets = Field(None, repr=False)
+    """`whsec_…`, comma-separated: what Replicate's callbacks are verified with. Not set, Replicate
+    is asked for it."""
+    fal_base_url: FolderUrl = "https://queue.fal.run/"
+    """fal's queue; its paths are appended."""
+    fal_jwks_url: BaseUrl = "https://rest.fal.ai/.well-known/jwks.json"
+    """Where the keys are that fal's callbacks are verified with."""
+    fal_user_id: str | None = None
+    """Your fal user id: a callback that is signed for another user is refused. fal signs for all of
+    its customers with the same keys."""
 
     submit_wait: Seconds = 10
-    """The longest time that a drop-in submission waits for the provider's answer."""
+    """How long a drop-in submission waits for the provider's answer."""
     submit_timeout: Seconds = 60
-    """The longest time that one submission call may take."""
+    """The longest that one submission call can take."""
+    submit_concurrency: Count = 32
+    """Submission calls at once. Users take turns: while another user's job waits, a user has at
+    most half of them."""
     confirm_callbacks: bool = True
-    """Whether a terminal callback is confirmed by a status call before it counts."""
+    """Whether a callback that ends a job is confirmed by a status call before it counts."""
     confirm_timeout: Seconds = 60
-    """How long status calls may fail, from the first failed one, before a claim is taken."""
+    """How long until an unconfirmed callback is trusted, from the first status call that fails."""
 
     poll_first: Seconds = 30
-    """From acceptance to the first status call."""
+    """Time from acceptance to the first status call."""
     poll_min: Seconds = 5
     """The shortest gap between status calls for a job."""
     poll_max: Seconds = 120
     """The longest gap between status calls for a job."""
     poll_rate: PerSecond = 10
-    """Status calls a second, for all jobs together."""
+    """Status calls per second, for all jobs together."""
     poll_concurrency: Count = 8
-    """Status calls at once, for all jobs together."""
+    """Concurrent status calls, for all jobs together."""
 
     job_deadline: Seconds = 3600
-    """From acceptance to FAILED (while queued: from creation)."""
+    """Time from acceptance to FAILED (while queued: from creation)."""
     unconfirmed_deadline: Seconds = 3600
-    """How long an ambiguous submission may wait for its callback."""
+    """How long a submission with an unknown outcome waits for its callback."""
+    look_up_submissions: bool = False
+    """Whether a submission with an unknown outcome is looked for in the provider's list meanwhile.
+    Replicate has one that can be searched (docs/providers.md)."""
 
     relay_schedule: Schedule = (0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
-    """The gaps before each attempt of a relay, plus jitter; the first may be 0."""
+    """The gaps before each attempt at a webhook, plus jitter; the first can be 0."""
     relay_timeout: Seconds = 15
-    """One relay attempt, from connecting to the last byte."""
+    """The longest attempt at a webhook, from connecting to the last byte."""
     relay_allow_nets: Networks = ()
-    """CIDRs that relays may call although they are special-use."""
+    """Private or otherwise special networks (CIDR) that webhooks can reach. The demo allows this
+    machine."""
     relay_allow_http: bool = False
-    """Whether relays may call `http://` addresses."""
+    """Whether webhook addresses can be `http://`. The demo allows it."""
 
     max_body_bytes: Count = 1_048_576
-    """The largest request body."""
+    """Maximum size of a request body."""
     rate_limit: RateLimit = Rate(600, 60)
-    """Requests a key: `N/second`, `N/minute` or `N/hour`; empty turns the limit off."""
+    """Requests per key: `N/second`, `N/minute` or `N/hour`; empty turns the limit off."""
     stream_heartbeat: Seconds = 15
-    """Between the comment lines of a stream."""
+    """Time between the heartbeats of a stream."""
     stream_max_per_key: Count = 100
-    """Open streams a key."""
+    """Open streams per key."""
     cors_origins: Origins = ()
-    """The origins whose pages may call the service."""
+    """The origins whose pages can call the service."""
     retention_days: Days = 30
-    """How long finished jobs are kept."""
+    """How long finished jobs are kept; longer after the clock has jumped (docs/operating.md)."""
+
+    @property
+    def lacks_secrets(self) -> bool:
+        """Whether signing secrets must still be created: none are set, and there is no file."""
+        return (
+            self.secret_keys is None
+            and self.secret_file is not None
+            and not self.secret_file.exists()
+        )
 
     @field_validator("secret_keys")
     @classmethod
@@ -261,97 +267,58 @@ class ServeSettings(StoreSettings, LogSettings, AddressSettings, SandboxSettings
         cls, keys: tuple[SecretStr, ...] | None, info: ValidationInfo
     ) -> tuple[SecretStr, ...] | None:
         if keys is None and info.data.get("database_url", "").startswith("postgresql:"):
-            raise ValueError("a postgresql:// database needs it, the same for every replica")
+            raise ValueError("a postgresql:// database requires it, the same for every replica")
         return keys
 
-    @field_validator("provider")
+    @property
+    def running(self) -> tuple[str, ...]:
+        """The providers that run, the default one first."""
+        return tuple(dict.fromkeys((self.provider, *self.providers)))
+
+    def base_url_of(self, provider: str) -> str | None:
+        """Where a provider's API is; None for an embedded sandbox, which is on this machine."""
+        return None if provider not in KEY_OF else str(getattr(self, f"{provider}_base_url"))
+
+    @field_validator("provider", "providers")
     @classmethod
-    def _with_its_key(cls, provider: str, info: ValidationInfo) -> str:
-        # A key that is faulty itself is not in `data`, and is reported as its own fault.
-        if provider == "samsar" and info.data.get("samsar_api_key", "") is None:
-            raise ValueError(
-                f"it needs {PREFIX}SAMSAR_API_KEY, which is not set"
-                f" ({PREFIX}PROVIDER=sandbox needs none)"
-            )
-        return provider
+    def _with_their_keys(
+        cls, given: str | tuple[str, ...], info: ValidationInfo
+    ) -> str | tuple[str, ...]:
+        for name in (given,) if isinstance(given, str) else given:
+            key = KEY_OF.get(name)
+            # An invalid key is not in `data`, and is reported separately.
+            if key is not None and info.data.get(key, "") is None:
+                raise ValueError(
+                    f"it needs {PREFIX}{key.upper()}, which is not set"
+                    f" ({PREFIX}PROVIDER={sandbox_of(name)} needs none)"
+                )
+        return given
 
     @field_validator("poll_max")
     @classmethod
     def _not_under_the_shortest(cls, longest: float, info: ValidationInfo) -> float:
         if longest < info.data.get("poll_min", 0):
-            raise ValueError(f"it may not be under {PREFIX}POLL_MIN ({info.data['poll_min']:g})")
+            raise ValueError(
+                f"it must not be less than {PREFIX}POLL_MIN ({info.data['poll_min']:g})"
+            )
         return longest
 
     def warnings(self) -> list[str]:
         found = super().warnings()
-        away = self.provider == "samsar" and not is_this_machine(self.samsar_base_url)
-        if away and is_this_machine(self.public_url):
+        urls = filter(None, map(self.base_url_of, self.running))
+        if is_this_machine(self.public_url) and not all(map(is_this_machine, urls)):
             found.append(
                 f"{PREFIX}PUBLIC_URL is {self.public_url}, which the provider cannot reach:"
-                " no callback will come, and outcomes are learned by polling alone"
+                " no callbacks will arrive, and outcomes are found only by polling"
             )
         return found
 
 
 def is_this_machine(url: str) -> bool:
-    """Whether the host of `url` is a loopback or unspecified address, or a name for one."""
+    """Whether the host of `url` is a loopback or unspecified address, or `localhost`."""
     host = urlsplit(url).hostname or ""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
     return address.is_loopback or address.is_unspecified
-
-
-# --- loading --------------------------------------------------------------------------------------
-
-S = TypeVar("S", bound=Settings)
-
-
-def load(kind: type[S], **given: Any) -> S:
-    """Read the settings of one command; `given` (a command's own options) outranks them.
-
-    Raises SettingsError with every fault at once. What `warnings()` says is the caller's to tell.
-    """
-    try:
-        return kind(**given)
-    except ValidationError as error:
-        details = error.errors(include_url=False)
-        # Such a default rests on a setting that has its own fault.
-        own = [each for each in details if each["type"] != "default_factory_not_called"]
-        faults = dict.fromkeys(_in_words(each, kind) for each in own)
-        raise SettingsError(tuple(faults), tuple(_unknown_names())) from None
-    except (OSError, UnicodeError) as error:
-        raise SettingsError((f".env cannot be read: {error}",)) from None
-
-
-def _in_words(detail: ErrorDetails, kind: type[Settings]) -> str:
-    field_name = str(detail["loc"][0])
-    name = PREFIX + field_name.upper()
-    field = kind.model_fields[field_name]
-    if detail["type"] == "missing":
-        return f"{name} is not set: {field.description}"
-    reason = detail["msg"]
-    if detail["type"] == "value_error":  # our own words, which begin as they should
-        reason = reason.removeprefix("Value error, ")
-    else:
-        reason = reason[:1].lower() + reason[1:]
-    if not field.repr:
-        # Not "API_KEY: reason", in which the log would take the reason for the key, and hide it.
-        return f"{name} cannot be used: {reason}"
-    shown = re.sub(r"//[^/\s]*@", "//…@", str(detail["input"]))
-    return f"{name} is {shown[:200]!r}: {reason}"
-
-
-def _unknown_names() -> Iterator[str]:
-    known = {name.upper() for kind in (ClientSettings, ServeSettings) for name in kind.model_fields}
-    found = {
-        name.upper().removeprefix(PREFIX)
-        for source in (EnvSettingsSource(ServeSettings), DotEnvSettingsSource(ServeSettings))
-        for name in source.env_vars
-        if name.upper().startswith(PREFIX)
-    }
-    for name in sorted(found - known):
-        near = difflib.get_close_matches(name, known, n=1)
-        meant = f"; did you mean {PREFIX}{near[0]}?" if near else ""
-        yield f"{PREFIX}{name} is no setting{meant}"

@@ -1,6 +1,6 @@
-"""Signed payloads as text: for what a client keeps for us and hands back (tickets, sessions).
+"""Signed payloads as text, for values that a client keeps and sends back (tickets, sessions).
 
-Signed, not encrypted: whoever holds the text can read it, and can change no character of it.
+They are signed, not encrypted: clients can read the text but not change it.
 """
 
 import hashlib
@@ -11,11 +11,11 @@ from typing import Any, Final
 from itsdangerous import URLSafeSerializer
 
 _LONGEST: Final = 1024
-"""Characters; ours have about 200, and more is rubbish that is not worth a hash."""
+"""Characters; ours have about 200, and longer texts are not hashed."""
 
 
 class BadSignature(Exception):
-    """Not a text that one of our keys has signed for this purpose."""
+    """Not a text signed by one of our keys for this purpose."""
 
 
 class SignedText:
@@ -23,10 +23,10 @@ class SignedText:
 
     def __init__(self, keys: Sequence[str], salt: bytes) -> None:
         """`keys` are newest first: the first one signs, all of them verify. `salt` names the
-        purpose: what is signed for one is bad for every other.
+        purpose: a text signed for one is invalid for any other.
 
         Raises:
-            ValueError: there is no key.
+            ValueError: `keys` is empty.
         """
         if not keys:
             raise ValueError("signing needs at least one key")
@@ -40,22 +40,22 @@ class SignedText:
         )
 
     def sign(self, payload: Any) -> str:
-        """The payload (ready for JSON) as text: ASCII, safe in a query and in a cookie."""
+        """The payload (ready for JSON) as ASCII text that is safe in a query string or cookie."""
         return self._serializers[0].dumps(payload)
 
     def read(self, text: str) -> Any:
-        """The payload that `text` holds.
+        """The payload in `text`.
 
         Raises:
-            BadSignature: any character differs from what one of the keys signed.
+            BadSignature: it is not exactly a text signed by one of the keys.
         """
         if len(text) > _LONGEST or not text.isascii():
             raise BadSignature
         signed, _, _ = text.rpartition(".")
         given = text.encode("ascii")
         for serializer in self._serializers:
-            # Signed again and compared whole, since itsdangerous reads base64 leniently: of one
-            # signature it takes several spellings.
+            # Signed again and compared as a whole: itsdangerous decodes base64 leniently and
+            # accepts several spellings of one signature.
             if hmac.compare_digest(serializer.make_signer().sign(signed), given):
                 return serializer.loads(text)
         raise BadSignature

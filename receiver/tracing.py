@@ -1,11 +1,11 @@
-"""One trace for each job, where OpenTelemetry is asked for; where it is not, nothing happens here.
+"""Traces each job with OpenTelemetry if that is configured; otherwise does nothing.
 
-`answering` and `step` open a span, which is the current one of its task until it ends, and the rest
-speaks of that. What a span is told are ids, words and numbers: never an address, a body or a text
-of somebody else's, any of which may hold a secret.
+`answering` and `step` open a span, which is its task's current span until it ends; the other
+functions act on the current span. Spans contain ids, words and numbers only: never a URL, a body or
+foreign text, any of which may hold a secret.
 
-The trace of a job outlives the process: its context (W3C Trace Context) is kept with the job as
-`context()` gives it, and `step` takes it up again.
+A job's trace outlives the process: its context (W3C Trace Context, from `context()`) is stored with
+the job, and `step` continues it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from receiver.open_telemetry import OpenTelemetry
 
 LONGEST_STATE = 512
-"""Characters of a `tracestate` that are kept: what W3C Trace Context (3.3.1.5) asks for."""
+"""Maximum length of a stored `tracestate`, as in W3C Trace Context, 3.3.1.5."""
 
 Kind = Literal["client", "consumer", "server"]
 
@@ -34,10 +34,10 @@ _telemetry: "OpenTelemetry | None" = None
 # --- on and off -----------------------------------------------------------------------------------
 
 
-def asked_for(environ: Mapping[str, str]) -> list[str]:
-    """The exporters that the standard variables name, as OpenTelemetry's entry points; none: off.
+def configured_exporters(environ: Mapping[str, str]) -> list[str]:
+    """The exporters in the standard variables, as OpenTelemetry entry points; none means off.
 
-    The extra alone turns nothing on, unlike OpenTelemetry's own default, which sends to localhost.
+    Installing the extra alone turns nothing on. (OpenTelemetry's default would send to localhost.)
     """
 
     def value(name: str) -> str:
@@ -65,28 +65,28 @@ def asked_for(environ: Mapping[str, str]) -> list[str]:
 
 @contextmanager
 def exporting(environ: Mapping[str, str]) -> Iterator[None]:
-    """Trace while the block runs, where the environment asks for it.
+    """Trace while the block runs, if the environment configures it.
 
-    What is asked for and cannot be had is warned about: no job waits for its trace.
+    If that is not possible there is only a warning: no job depends on tracing.
     """
-    exporters = asked_for(environ)
+    exporters = configured_exporters(environ)
     if not exporters:
         yield
         return
     try:
-        # Imported here: it is an extra, and costs nothing where nobody asks for it.
+        # Imported here: it is optional, and costs nothing if not configured.
         from receiver.open_telemetry import OpenTelemetry
 
         telemetry = OpenTelemetry.exporting(exporters)
     except ImportError as error:
         log.warning(
-            "the environment asks for traces, and OpenTelemetry is not installed: nothing is"
-            " traced (pip install 'receiver[otel]')",
+            "tracing is configured, but OpenTelemetry is not installed: nothing is"
+            " traced (run pip install '.[otel]' in the source folder)",
             missing=error.name,
         )
         yield
     except (LookupError, ValueError) as error:
-        log.warning("the environment asks for traces that cannot be exported", reason=str(error))
+        log.warning("tracing is configured, but nothing can be exported", reason=str(error))
         yield
     else:
         with tracing_by(telemetry):
@@ -95,8 +95,8 @@ def exporting(environ: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def tracing_by(telemetry: "OpenTelemetry") -> Iterator[None]:
-    """Trace while the block runs; what is not exported by its end gets a moment for that."""
-    global _telemetry  # noqa: PLW0603 - the current span is ambient, and so is who records it
+    """Trace while the block runs; at its end the last spans are exported."""
+    global _telemetry  # noqa: PLW0603 - ambient, like the current span
     _telemetry = telemetry
     try:
         yield
@@ -106,7 +106,7 @@ def tracing_by(telemetry: "OpenTelemetry") -> Iterator[None]:
 
 
 def is_on() -> bool:
-    """Whether spans are made: what it takes to make one need not be done otherwise."""
+    """Whether tracing is on; if not, callers can skip preparing spans."""
     return _telemetry is not None
 
 
@@ -116,20 +116,20 @@ def is_on() -> bool:
 def answering(
     method: str, route: str, headers: Mapping[str, Sequence[str]]
 ) -> AbstractContextManager[None]:
-    """The span of a request, in the trace that its headers name (lower case), or in a new one."""
+    """The span of a request, in the trace of its headers (lower-case names) or a new one."""
     if _telemetry is None:
         return _NOTHING
-    told = {"http.request.method": method, "http.route": route}
-    return _telemetry.span(f"{method} {route}", "server", headers, told)
+    attributes = {"http.request.method": method, "http.route": route}
+    return _telemetry.span(f"{method} {route}", "server", headers, attributes)
 
 
 def step(
     name: str, kind: Kind, context: str | None, job_id: str, began: Millis | None = None
 ) -> AbstractContextManager[None]:
-    """The span of a step of a job, in the job's trace; `began` where that was before now.
+    """The span of a step of a job, in the job's trace; `began` is its start if it is not now.
 
-    A job without a context (tracing was off when it came) has no spans: each would be a trace of
-    its own.
+    A job without a context (tracing was off when it was submitted) gets no spans: each would be a
+    separate trace.
     """
     if _telemetry is None or context is None:
         return _NOTHING
@@ -138,29 +138,29 @@ def step(
     return _telemetry.span(name, kind, headers, {"receiver.job.id": job_id}, began)
 
 
-# --- of the current span --------------------------------------------------------------------------
+# --- the current span -----------------------------------------------------------------------------
 
 
-def tell(name: str, value: str | int) -> None:
-    """Give it an attribute."""
+def set_attribute(name: str, value: str | int) -> None:
+    """Set an attribute of the current span."""
     if _telemetry is not None:
-        _telemetry.tell(name, value)
+        _telemetry.set_attribute(name, value)
 
 
 def failed(why: str) -> None:
-    """Mark it as failed; `why` is one of few words (`error.type`)."""
+    """Mark the current span as failed; `why` is one of few words (`error.type`)."""
     if _telemetry is not None:
         _telemetry.failed(why)
 
 
-def carried() -> dict[str, str]:
-    """The headers by which a request joins its trace; none where there is no span."""
-    return {} if _telemetry is None else _telemetry.carried()
+def outgoing_headers() -> dict[str, str]:
+    """The headers that make a request part of the current trace; none without a span."""
+    return {} if _telemetry is None else _telemetry.outgoing_headers()
 
 
 def context() -> str | None:
-    """Its context as it is kept with a job: `traceparent`, and `tracestate` after a space."""
-    headers = carried()
+    """The current context as stored with a job: `traceparent`, and `tracestate` after a space."""
+    headers = outgoing_headers()
     if "traceparent" not in headers:
         return None
     state = headers.get("tracestate", "")

@@ -1,4 +1,4 @@
-"""From SQLite to PostgreSQL: everything that is kept, once, whole or not at all."""
+"""Copies a SQLite store to PostgreSQL, all of it or nothing."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -15,12 +15,14 @@ from store.sqlite.connection import connect_reader
 from store.sqlite.connection import prepare as prepare_sqlite
 from store.sqlite.failures import translated as sqlite_errors
 from store.sqlite.lockfile import ServingLock
+from store.sqlite.moved import is_unsure, mark_moved
 
 TABLES = (
     "users",
     "api_keys",
     "jobs",
     "job_inputs",
+    "job_results",
     "job_metadata",
     "due",
     "submission_holds",
@@ -31,20 +33,26 @@ TABLES = (
     "deliveries",
     "attempts",
     "idempotency_keys",
+    "archive_removals",
 )
-"""Whoever is referred to comes first."""
+"""In the order of their foreign keys: referenced tables come first."""
 
 NUMBERED = ("users", "callbacks", "notes")
-"""Tables whose ids the database counts."""
+"""Tables whose ids come from a sequence."""
 
 
 def copy_to_postgres(source: Path, url: str) -> Mapping[str, int]:
     """Copy the SQLite database at `source` into the empty PostgreSQL database at `url`, whose
-    schema is made; how many rows each table has. Blocks.
+    schema is created; returns the number of rows of each table. Blocks.
 
-    The source is locked meanwhile, as by a service, and left as it was; the target is one
-    transaction, whose rows are counted again before its commit. Raises `StoreInUse` where a service
-    runs on the source, `TargetNotEmpty`, and as `open_store` does on either.
+    The source is locked meanwhile, as if a service ran on it. The target is filled in one
+    transaction, and its rows are counted before the commit. Then the source is marked as moved and
+    can no longer be served from. Raises `StoreInUse` if a service runs on the source,
+    `TargetNotEmpty`, and what `open_store` raises for either; the source is then unchanged.
+
+    A crash between the two commits is harmless: until the source is marked, the target is marked as
+    a copy, so its unsent jobs are not sent from there, even if the source is used again. If the
+    source is itself an unused copy, or has moved before, that mark stays on the target.
     """
     address = parse(url)
     if not source.exists():
@@ -59,20 +67,28 @@ def copy_to_postgres(source: Path, url: str) -> Mapping[str, int]:
             postgres_errors(),
             closing(connect_reader(source)) as old,
             connect(address) as new,
-            new.transaction(),
         ):
-            # Whoever serves from the target meanwhile waits here, or we do.
-            new.execute("LOCK TABLE users IN EXCLUSIVE MODE")
-            if new.execute("SELECT 1 FROM users LIMIT 1").fetchone() is not None:
-                raise TargetNotEmpty(f"something is kept at {address.shown} already")
-            old.execute("BEGIN")
-            return {table: _copy(old, new, table) for table in TABLES}
+            with new.transaction():
+                # Excludes a service that starts on the target at the same time.
+                new.execute("LOCK TABLE users IN EXCLUSIVE MODE")
+                if new.execute("SELECT 1 FROM users LIMIT 1").fetchone() is not None:
+                    raise TargetNotEmpty(f"{address.shown} already contains data")
+                new.execute("INSERT INTO meta VALUES ('copy', '1') ON CONFLICT DO NOTHING")
+                old.execute("BEGIN")
+                copied = {table: _copy(old, new, table) for table in TABLES}
+                old.execute("COMMIT")
+            stays_a_copy = is_unsure(source)
+            mark_moved(source, address.shown)
+            if not stays_a_copy:
+                new.execute("DELETE FROM meta WHERE key = 'copy'")
+                new.commit()
+            return copied
     finally:
         lock.release()
 
 
 def _copy(old: sqlite3.Connection, new: psycopg.Connection, table: str) -> int:
-    """Copy one table, and count what came."""
+    """Copy one table; returns its number of rows, which is checked."""
     types: dict[str, str] = dict(
         new.execute(
             "SELECT column_name, data_type FROM information_schema.columns"
@@ -97,7 +113,7 @@ def _copy(old: sqlite3.Connection, new: psycopg.Connection, table: str) -> int:
     (before,) = old.execute(f"SELECT count(*) FROM {table}").fetchone()
     ((arrived,),) = new.execute(f"SELECT count(*) FROM {table}".encode()).fetchall()
     if arrived != before:
-        raise StoreUnavailable(f"of {before} rows of {table}, {arrived} have arrived")
+        raise StoreUnavailable(f"only {arrived} of {before} rows of {table} were copied")
     return int(before)
 
 

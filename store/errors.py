@@ -1,36 +1,39 @@
-"""What a store raises.
+"""The store's exceptions.
 
 StoreError
-├── StoreUnavailable      nothing was written; trying again later may work
-│   ├── StoreBusy         more waits than the store will queue
-│   ├── StoreLocked       another process has held the database for too long
-│   └── StoreFull         no room, or no permission, to write
-├── StoreCorrupt          the file is no database of ours, or is damaged
-├── AddressInvalid        the address is none that can be used; a ValueError too
+├── StoreUnavailable      nothing was written; a retry may work
+│   ├── StoreBusy         the queue is full
+│   ├── StoreLocked       another process has held the database lock for too long
+│   ├── StoreFull         no space, or no permission, to write
+│   └── OutcomeUnknown    a commit failed, but may have been written
+├── StoreCorrupt          the file is not one of our databases, or is damaged
+├── AddressInvalid        the address is not usable; also a ValueError
 ├── SchemaTooNew          a newer release has written this database
-├── ServerUnfit           the database server is too old, or set up in a way that will not do
-├── TargetNotEmpty        something is kept already where a copy was to go
-├── BackupElsewhere       this store is backed up by its own tools
+├── ServerUnfit           the database server is too old or not configured suitably
+├── TargetNotEmpty        the target of a copy already contains data
+├── BackupElsewhere       this store is backed up with the database's own tools
 ├── StoreInUse            another service runs on this database
+├── StoreMoved            this database has been moved to another one
 ├── NotFound              no such row, or not this user's
 ├── ProviderIdTaken       another job holds this provider_request_id
-├── KeyReused             an idempotency key came back with another body
-├── KeyHeld               the first request of an idempotency key still waits for its answer
-├── AmbiguousPrefix       a key prefix that fits several keys
-└── DeliveryPending       a delivery that is still to be sent needs no retry
+├── NotApplied            applying callbacks failed
+├── KeyReused             an idempotency key was reused with another body
+├── KeyHeld               the first request of an idempotency key has no answer yet
+├── AmbiguousPrefix       a key prefix that matches several keys
+└── DeliveryPending       the delivery is still pending and needs no retry
 """
 
 
 class StoreError(Exception):
-    """Anything that a store raises on purpose."""
+    """Base class of the store's exceptions."""
 
 
 class StoreUnavailable(StoreError):
-    """Nothing was written, and the same call may work later."""
+    """The same call may work later. Nothing was written, unless it is `OutcomeUnknown`."""
 
 
 class StoreBusy(StoreUnavailable):
-    """The queue of writes is full: shed load now instead of queueing without bound."""
+    """The queue is full: load is shed instead of queued without bound."""
 
 
 class StoreLocked(StoreUnavailable):
@@ -41,12 +44,16 @@ class StoreFull(StoreUnavailable):
     """The disk is full, read-only, or failing."""
 
 
+class OutcomeUnknown(StoreUnavailable):
+    """The commit failed without saying whether it was written: check before repeating it."""
+
+
 class StoreCorrupt(StoreError):
-    """The file is no database, or no longer one."""
+    """The file is not a database, or is damaged."""
 
 
 class AddressInvalid(StoreError, ValueError):
-    """The address of the store is none that can be used."""
+    """The store's address is not usable."""
 
 
 class SchemaTooNew(StoreError):
@@ -54,27 +61,49 @@ class SchemaTooNew(StoreError):
 
 
 class ServerUnfit(StoreError):
-    """The database server is too old, or its database is set up in a way that will not do."""
+    """The database server is too old, or the database is not configured suitably."""
 
 
 class TargetNotEmpty(StoreError):
-    """Something is kept already where a copy was to go."""
+    """The target of a copy already contains data."""
 
 
 class BackupElsewhere(StoreError):
-    """The store makes no copy of itself: its own tools do. The message names them."""
+    """This store is backed up with the database's own tools. The message names them."""
 
 
 class StoreInUse(StoreError):
-    """Another service holds this database."""
+    """Another service runs on this database."""
+
+
+class StoreMoved(StoreError):
+    """This database was copied to another one, which replaces it. The message names that one."""
 
 
 class NotFound(StoreError):
-    """No such row, or it is another user's, which is the same to whoever asks."""
+    """No such row, or it is another user's; the caller cannot tell which."""
 
 
 class ProviderIdTaken(StoreError):
-    """Another job of the provider holds this provider_request_id."""
+    """Another job of the provider holds this provider_request_id.
+
+    `provider_request_id` is None if another process has just taken it: a second try has it.
+    """
+
+    def __init__(self, provider_request_id: str | None) -> None:
+        super().__init__(provider_request_id)
+        self.provider_request_id = provider_request_id
+
+
+class NotApplied(StoreError):
+    """Applying callbacks failed (the reason is `__cause__`); they are still waiting.
+
+    `callback_ids` are the callbacks of that attempt, oldest first.
+    """
+
+    def __init__(self, callback_ids: list[int]) -> None:
+        super().__init__(f"{len(callback_ids)} callbacks could not be applied")
+        self.callback_ids = callback_ids
 
 
 class KeyReused(StoreError):
@@ -82,14 +111,14 @@ class KeyReused(StoreError):
 
 
 class KeyHeld(StoreError):
-    """The first request with this idempotency key still waits for its answer."""
+    """The first request with this idempotency key has no answer yet."""
 
 
 class AmbiguousPrefix(StoreError):
-    """The prefix fits more than one key. `prefixes` lists them."""
+    """The prefix matches more than one key. `prefixes` lists them."""
 
     def __init__(self, prefixes: list[str]) -> None:
-        super().__init__(f"the prefix fits {len(prefixes)} keys")
+        super().__init__(f"the prefix matches {len(prefixes)} keys")
         self.prefixes = prefixes
 
 

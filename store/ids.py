@@ -1,7 +1,7 @@
-"""Ids that sort by creation: a prefix and a ULID (https://github.com/ulid/spec), monotonic.
+"""Ids that sort by creation time: a prefix and a monotonic ULID (https://github.com/ulid/spec).
 
 48 bits of milliseconds, then 80 random bits, in Crockford's base32. Within one millisecond, and
-when the clock steps back, the next id is the last one plus one: the ids of a process only grow.
+when the clock steps back, the next id is the last one plus one: a process's ids always increase.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from store.records import Millis
 
 Entropy = Callable[[int], bytes]
-"""So many random bytes; `os.urandom` outside of tests and the simulation."""
+"""Returns that many random bytes; `os.urandom` except in tests and the simulation."""
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
@@ -36,15 +36,15 @@ class Ids:
 
 
 def time_of(id_: str) -> Millis:
-    """The millisecond in an id's first ten characters. Raises ValueError where it is no such id."""
+    """The millisecond in an id's first ten characters. Raises ValueError if it is not an id."""
     digits = id_.rpartition("_")[2]
     if len(digits) != _LENGTH or not _ALLOWED.issuperset(digits):
-        raise ValueError(f"{id_!r} is no id")
+        raise ValueError(f"{id_!r} is not an id")
     return int(digits[:10].translate(_AS_PYTHON_COUNTS), 32)
 
 
 def first_id(prefix: str, at: Millis) -> str:
-    """The lowest id of a millisecond: every id made in it or later is not lower."""
+    """The lowest possible id of a millisecond."""
     return f"{prefix}_{_encode(at << _RANDOM_BITS)}"
 
 

@@ -1,6 +1,6 @@
 """Schema migrations: numbered files, `0001_what_it_does.sql`, each applied once and in order.
 
-A backend keeps the number of the last one that it has applied, in the transaction that applies it.
+A backend stores the number of the last migration in the transaction that applies it.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Migration:
 
 
 def load(folder: Path) -> list[Migration]:
-    """The migrations of a folder, in order. Raises ValueError where the numbers have a gap."""
+    """The migrations of a folder, in order. Raises ValueError if the numbers have a gap."""
     found = []
     for file in sorted(folder.glob("*.sql")):
         number, _, name = file.stem.partition("_")
@@ -30,10 +30,10 @@ def load(folder: Path) -> list[Migration]:
 
 
 def pending(migrations: list[Migration], version: int) -> list[Migration]:
-    """Those that a database at `version` has not seen. Raises `SchemaTooNew`."""
+    """The migrations that a database at `version` still needs. Raises `SchemaTooNew`."""
     if version > len(migrations):
         raise SchemaTooNew(
-            f"the database has schema {version}, and this release knows {len(migrations)}: "
-            "a newer release has written it"
+            f"the database has schema {version}, but this release knows only {len(migrations)}: "
+            "it was written by a newer release"
         )
     return migrations[version:]

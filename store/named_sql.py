@@ -1,8 +1,8 @@
-"""SQL kept in `.sql` files, each statement under a name and with a comment that says what for.
+"""Loads SQL from `.sql` files, in which each statement has a name and a comment.
 
 -- name: find-job
--- One job, whoever owns it.
-SELECT * FROM job_rows WHERE id = :job_id;
+-- One job of any user.
+SELECT * FROM archived_job_rows WHERE id = :job_id;
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _MARK = "-- name: "
 def load(file: Path) -> Mapping[str, str]:
     """The statements of a file by name, without their comments.
 
-    Raises ValueError where a name comes twice, has no comment line or no statement under it.
+    Raises ValueError if a name is repeated, or has no comment or no statement.
     """
     statements: dict[str, str] = {}
     _, *blocks = ("\n" + file.read_text(encoding="utf-8")).split("\n" + _MARK)
@@ -26,6 +26,6 @@ def load(file: Path) -> Mapping[str, str]:
         sql = [line for line in lines if not line.startswith("--")]
         statement = "\n".join(sql).strip().removesuffix(";")
         if name in statements or not statement or len(sql) == len(lines):
-            raise ValueError(f"{file.name}: {name!r} is there twice, is empty or has no comment")
+            raise ValueError(f"{file.name}: {name!r} is repeated, is empty or has no comment")
         statements[name] = statement
     return MappingProxyType(statements)

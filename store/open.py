@@ -1,13 +1,13 @@
-"""From an address to a store."""
+"""Opens the store at an address."""
 
 import os
 from pathlib import Path
 
-from store.contract import Store
+from store.database import Store
 from store.errors import AddressInvalid
 from store.ids import Entropy
-from store.relational.writer import OnBatch, ignore
 from store.sqlite.database import open_sqlite
+from store.writer import OnBatch, ignore
 
 _SQLITE = "sqlite:///"
 _POSTGRES = "postgresql://"
@@ -23,13 +23,14 @@ async def open_store(
     """Open the store at an address: `sqlite:///relative/path`, `sqlite:////absolute/path`, or
     `postgresql://user:password@host:port/database` (store/postgres/address.py).
 
-    A SQLite file, and the folder that it is in, are made where they are not there. `serving` is for
-    the one process that runs the jobs on it; others may open the same store beside it without.
-    PostgreSQL may be served by several. `on_batch` hears of each group of writes that was
-    committed. Close the store in the end: it has threads.
+    A SQLite file and its folder are created if missing. `serving` is for the one process that runs
+    the jobs of a SQLite store; others may open the same store without it at the same time.
+    PostgreSQL may be served by several processes. `on_batch` is called after each committed batch
+    of writes. Close the store when done: it has threads.
 
-    Raises `StoreInUse` where another process serves, `StoreUnavailable`, `StoreCorrupt`,
-    `SchemaTooNew` and `ServerUnfit`; `AddressInvalid` where the address is none that can be used.
+    Raises `StoreInUse` if another process serves it, `StoreMoved` if `receiver copy` has moved it
+    to another database, `StoreUnavailable`, `StoreCorrupt`, `SchemaTooNew`, `ServerUnfit`, and
+    `AddressInvalid` if the address is not usable.
     """
     if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
         return await open_sqlite(
@@ -37,11 +38,11 @@ async def open_store(
         )
     if url.startswith(_POSTGRES):
         try:
-            # An optional extra, and slow to import: only whoever asks for it pays.
+            # An optional extra, and slow to import.
             from store.postgres.database import open_postgres
         except ImportError as error:
             raise AddressInvalid(
-                "PostgreSQL needs psycopg: pip install 'receiver[postgres]'"
+                "PostgreSQL needs psycopg: run pip install '.[postgres]' in the source folder"
             ) from error
         return await open_postgres(url, entropy=entropy, on_batch=on_batch)
-    raise AddressInvalid("a store's address begins with sqlite:/// or postgresql://")
+    raise AddressInvalid("a store's address must begin with sqlite:/// or postgresql://")

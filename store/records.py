@@ -1,7 +1,7 @@
-"""What the store keeps: frozen records, and the words they are told in.
+"""The store's records, all frozen, and their enumerations.
 
-Times are `Millis`, whole milliseconds since the Unix epoch. Records hold no behaviour beyond what
-can be read off their own fields; what a job may become next is for `receiver.domain.lifecycle`.
+Times are `Millis`, whole milliseconds since the Unix epoch. Records have no behaviour beyond
+properties of their own fields; the state machine is in `receiver.domain.lifecycle`.
 """
 
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ Millis = int
 
 
 class Status(StrEnum):
-    """The state a user sees. It never goes back, and the last three are final."""
+    """The status a user sees. It never goes back, and the last three are final."""
 
     PENDING = "PENDING"
-    """Known to us, and the provider has not begun (or has not been asked yet)."""
+    """Stored, and the provider has not started (or has not been asked yet)."""
 
     IN_PROGRESS = "IN_PROGRESS"
-    """The provider works on it. Words of the provider that we do not know mean this too."""
+    """The provider is working on it. Unknown provider statuses also map to this."""
 
     COMPLETED = "COMPLETED"
     """Done, with a result that holds at least `videoUrl`."""
@@ -29,43 +29,43 @@ class Status(StrEnum):
     """Ended without a result: the provider said so, refused it, or we gave up (`ErrorCode`)."""
 
     CANCELLED = "CANCELLED"
-    """Ended by its user, or by the provider's own cancellation."""
+    """Cancelled by its user or by the provider."""
 
 
 class Phase(StrEnum):
-    """Where a job stands on its way; finer than `Status`, and told beside it."""
+    """The state of a job, finer than `Status` and shown beside it."""
 
     QUEUED = "queued"
-    """On disk, and no byte of it has been sent; also after an attempt that surely sent nothing."""
+    """On disk, and nothing has been sent; also after an attempt that certainly sent nothing."""
 
     SUBMITTING = "submitting"
-    """One submission is under way. The step into it is committed before the first byte leaves, and
-    a job found here after its lease has ended is `submit_unconfirmed`: it is never sent again."""
+    """A submission is under way. This phase is committed before the first byte is sent; a job
+    found here after its lease has ended becomes `submit_unconfirmed` and is never sent again."""
 
     SUBMIT_UNCONFIRMED = "submit_unconfirmed"
-    """Bytes may have left and no readable answer came. Only the provider's word moves it on: the
-    job's own callback, or the submission's answer coming late."""
+    """Bytes may have been sent, and there was no readable answer. Only the provider can resolve
+    it: by the job's callback, or by a late answer to the submission."""
 
     ACCEPTED = "accepted"
-    """The provider has it (its answer or a callback proves that), and has not begun."""
+    """The provider has it (proved by its answer or a callback), and has not started."""
 
     RENDERING = "rendering"
-    """The provider works on it."""
+    """The provider is working on it."""
 
     CONFIRMING = "confirming"
-    """A terminal word is there, and something is missing before it counts: a status call that
-    confirms an unsigned callback, or the link of a COMPLETED job."""
+    """A terminal status was reported, but does not count yet: a status call has to confirm an
+    unsigned callback, or the link of a COMPLETED job is missing."""
 
     FINISHED = "finished"
     """Final, exactly when the status is one of the last three."""
 
 
 FINAL_STATUSES = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
-"""The one list of what is final."""
+"""The final statuses."""
 
 
 class Evidence(StrEnum):
-    """What brought the news that a job's state rests on."""
+    """The source of the observation that a job's status is based on."""
 
     CALLBACK = "callback"
     POLL = "poll"
@@ -90,27 +90,37 @@ class ErrorCode(StrEnum):
 
 
 class Lane(StrEnum):
-    """What an unfinished job waits for next; each has one row in the table of what is due."""
+    """What a job waits for next; each such job has one row in the table `due`."""
 
     SUBMIT = "submit"
-    """The next attempt of its submission (or the deadline that ends waiting for one)."""
+    """The next submission attempt (or the deadline for it)."""
     SUBMITTING = "submitting"
-    """The end of the lease under which its submission is under way."""
+    """The end of the lease of the submission under way."""
     WAIT = "wait"
-    """A moment at which nothing is asked, and time itself decides: a deadline, or an unconfirmed
-    claim of a job that cannot be polled."""
+    """A timeout without a request: a deadline, or an unconfirmed claim of a job that cannot be
+    polled."""
     CONFIRM = "confirm"
-    """A status call that decides a claim; goes before every other poll."""
+    """A status call that decides a claim; takes priority over other polls."""
     POLL = "poll"
     """The next status call."""
+    ARCHIVE = "archive"
+    """The next download of a result file; the only lane of finished jobs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """When a job is to be looked at next, and for what."""
+    """When a job needs attention next, and for what."""
 
     lane: Lane
     at: Millis
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The exclusive right to work on something, until a time."""
+
+    holder: str
+    until: Millis
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +134,7 @@ class JobError:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A terminal word of an unsigned callback that no status call has decided yet."""
+    """A terminal status from an unsigned callback, not yet decided by a status call."""
 
     callback_id: int
     received_at: Millis
@@ -136,27 +146,66 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Tracking:
-    """What the machine remembers of a job between observations and nobody else sees."""
+    """The state machine's private memory of a job."""
 
     poll_gap: Millis | None = None
-    """The last gap between polls; None starts the cadence again."""
+    """The last gap between polls; None restarts the cadence."""
     polls: int = 0
-    """Status calls answered or failed so far; spreads the jitter."""
+    """Status calls answered or failed so far; varies the jitter."""
     misses: int = 0
-    """404 answers in a row."""
+    """Consecutive 404 answers."""
     missed_since: Millis | None = None
     """When the first of them came."""
     claims: tuple[Claim, ...] = ()
-    """Claims that wait for their decision, oldest first."""
+    """Undecided claims, oldest first."""
     failing_since: Millis | None = None
     """The first status call that failed since the oldest claim came."""
     link_missing: bool = False
-    """The provider said COMPLETED, confirmed, and gave no link yet."""
+    """COMPLETED is confirmed, but the provider has given no link yet."""
+
+
+class FileState(StrEnum):
+    """The state of one file of a result."""
+
+    PENDING = "pending"
+    """To be downloaded or retried."""
+    STORED = "stored"
+    """Complete in the archive."""
+    FAILED = "failed"
+    """It will not be retried."""
 
 
 @dataclass(frozen=True, slots=True)
+class ArchivedFile:
+    """One link of a result, and the state of its file."""
+
+    link: str
+    """As in the result."""
+    state: FileState = FileState.PENDING
+    next_try_at: Millis | None = None
+    """None unless pending."""
+    tries: int = 0
+    bytes: int | None = None
+    content_type: str | None = None
+    sha256: str | None = None
+    """Hexadecimal."""
+    key: str | None = None
+    """Its key in the archive."""
+    error: str | None = None
+    """Why the last attempt failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A removed job whose files may still be in the archive."""
+
+    job_id: str
+    user: str
+
+
+@dataclass(frozen=True)  # no slots, because of `changed`
 class Job:
-    """One submission, as its row says."""
+    """One submission, as stored."""
 
     id: str
     user_id: int
@@ -166,7 +215,7 @@ class Job:
     status: Status
     phase: Phase
     seq: int
-    """Events so far; the first is its creation."""
+    """The number of events so far; the first is its creation."""
     created_at: Millis
     updated_at: Millis
     progress: float | None = None
@@ -177,16 +226,16 @@ class Job:
     error: JobError | None = None
     provider_request_id: str | None = None
     id_from_answer: bool = False
-    """Whether the provider's id came from the submission's own answer, which outranks callbacks."""
+    """Whether the provider's id came from the submission's answer, which outranks callbacks."""
     done_at: Millis | None = None
     accepted_at: Millis | None = None
     unconfirmed_at: Millis | None = None
     result_at: Millis | None = None
-    """When the result's link was given; links live about a week."""
+    """When the result's link was received; links live about a week."""
     attempts: int = 0
     """Submissions begun."""
     maybe_sent: bool = False
-    """Whether an ended attempt may have reached the provider."""
+    """Whether an earlier attempt may have reached the provider."""
     refused_with: int | None = None
     """The HTTP status of the provider's refusal."""
     metadata: Mapping[str, str] | None = None
@@ -194,19 +243,38 @@ class Job:
     webhook_events: tuple[str, ...] = ()
     webhook_off: bool = False
     """The address answered 410: nothing more is sent to it for this job."""
+    label: str | None = None
+    """The beginning of its prompt, for people to tell jobs apart."""
     due: Due | None = None
     callbacks_waiting: bool = False
-    """Whether the inbox holds callbacks of it that are not applied yet: no deadline goes first."""
+    """Whether it has unapplied callbacks in the inbox; they go before any deadline."""
     tracking: Tracking = Tracking()
+    provider_urls: Mapping[str, str] | None = None
+    """The addresses of the job at its provider, by what they are for, where its submission's answer
+    gave such."""
+    cancel_wanted: bool = False
+    """Its user has cancelled it, and the provider has still to be asked to."""
+    archive: tuple[ArchivedFile, ...] = ()
+    """The files of the result; empty if none are kept."""
 
     @property
     def done(self) -> bool:
         return self.status in FINAL_STATUSES
 
+    def changed(self, **fields: Any) -> "Job":
+        """A copy with these fields changed. `dataclasses.replace` calls `__init__`, which takes
+        twenty times as long, and a job's life has two dozen changes. Raises TypeError if there is
+        no such field."""
+        if not fields.keys() <= self.__dict__.keys():
+            raise TypeError(f"a job has no {', '.join(fields.keys() - self.__dict__.keys())}")
+        copy = object.__new__(Job)
+        copy.__dict__.update(self.__dict__, **fields)
+        return copy
+
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job as it is first written, with the event and the intent that go with it."""
+    """A job to be created, with its input and first event."""
 
     job: Job
     """seq 1, phase queued, due in `Lane.SUBMIT`."""
@@ -214,86 +282,91 @@ class NewJob:
     event: bytes
     """The first event's data."""
     trace_context: str | None = None
-    """The trace that it was submitted in, as `receiver.tracing` writes it."""
+    """The trace that it was submitted in, in the format of `receiver.tracing`."""
 
 
 class Verdict(StrEnum):
-    """What became of a callback."""
+    """The result of processing a callback."""
 
     WAITING = "waiting"
     """On disk, not applied yet."""
     APPLIED = "applied"
-    """It changed the job, or said again what was known. Of a claim: it was believed without a
-    status call's word (`confirmed` false), or where none is asked for."""
+    """It changed the job, or repeated what was known. For a claim: it was accepted unconfirmed
+    (`confirmed` false), or claims need no confirmation."""
     CLAIMED = "claimed"
-    """A claim that waits for its status call."""
+    """A claim that waits for a status call."""
     CONFIRMED = "confirmed"
-    """A claim that a status call said too."""
+    """A claim that a status call confirmed."""
     DENIED = "denied"
     """A claim that a status call contradicted."""
     LATE = "late"
-    """It came to a finished job, and changed nothing of it."""
+    """The job was already finished; nothing was changed."""
     CONFLICT = "conflict"
     """It named another provider_request_id than the job's."""
     REJECTED = "rejected"
-    """No JSON object."""
+    """Not a JSON object."""
     FAILED = "failed"
     """Applying it failed three times; the job is polled instead."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ruling:
-    """A callback's verdict, to be written with the change that it caused."""
+class CallbackVerdict:
+    """A callback's verdict, written with the change that it caused."""
 
     callback_id: int
     verdict: Verdict
     confirmed: bool | None = None
-    """Of a claim: whether a status call said the same. None where that was not the question."""
+    """For a claim: whether a status call confirmed it. None if that does not apply."""
     evidence: Evidence = Evidence.CALLBACK
-    """What the verdict rests on."""
+    """What the verdict is based on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A line of the journal: something happened to a job that is no event of its own."""
+    """A history entry that is not an event."""
 
     type: str
     detail: Mapping[str, Any]
     at: Millis | None = None
-    """When; None: at the move's `job.updated_at`, which only a visible change moves."""
+    """None means the move's `job.updated_at`, which only a visible change updates."""
 
 
 @dataclass(frozen=True, slots=True)
 class RelayMessage:
-    """A webhook to the user, as the outbox takes it."""
+    """A webhook to the user, for the outbox."""
 
     final: bool
-    """A final state: never skipped."""
+    """A final status: never skipped."""
     self_declared: bool
-    """A failure that we declared: an undelivered one gives way to the provider's own outcome."""
+    """A failure that we declared: if undelivered, the provider's own outcome replaces it."""
     status: Status
     body: bytes
     delay: Millis = 0
-    """How long after its commit the first attempt is due."""
+    """The first attempt is due this long after `at`."""
+    at: Millis | None = None
+    """Its time by the clock. None means the move's `job.updated_at`, which never goes back and so
+    is in the future after the clock was set back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One change of a job, whole: everything that its transaction writes."""
+    """One change of a job: everything that its transaction writes."""
 
     job: Job
-    """The job after it. `seq` is one higher exactly when there is an event."""
+    """The job afterwards. `seq` is one higher exactly when there is an event."""
     event: bytes | None = None
     relay: RelayMessage | None = None
-    rulings: tuple[Ruling, ...] = ()
+    verdicts: tuple[CallbackVerdict, ...] = ()
     notes: tuple[Note, ...] = ()
+    whole_result: Mapping[str, Any] | None = None
+    """The result as the provider gave it, where `job.result` is only its beginning."""
     frees_key: bool = False
-    """The idempotency key of the job, where it has one, can be used again."""
+    """Whether the job's idempotency key, if any, can be used again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One durable line of a job's history, as streams carry it."""
+    """One durable entry of a job's history, as sent on streams."""
 
     cursor: "Cursor"
     job_id: str
@@ -303,10 +376,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A place in one user's event log: a contiguous count, and a nonce that tells histories apart.
+    """A position in one user's event log: a contiguous number and a nonce.
 
-    A restored backup may count again past a number that a client has already seen; the nonce is
-    random for each event, so such a cursor is noticed.
+    A restored backup may reuse numbers that a client has already seen. The nonce is random for each
+    event, so a cursor from the lost history is recognised.
     """
 
     seq: int
@@ -326,6 +399,8 @@ class Callback:
     received_at: Millis
     body: bytes
     tries: int
+    verified: bool = False
+    """Its signature was the provider's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,7 +414,7 @@ class HistoryLine:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """The owner of keys. The secret signs the webhooks that we send."""
+    """The owner of API keys. The secret signs the webhooks that we send."""
 
     id: int
     name: str
@@ -349,13 +424,26 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
+class UserSummary:
+    """A user as the list of users shows them."""
+
+    name: str
+    created_at: Millis
+    """Of their first key."""
+    keys: int
+    """Those in force."""
+    unfinished: int
+    """Jobs."""
+
+
+@dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key as the store knows it: never the key, only its SHA-256."""
+    """An API key. The store never has the key itself, only its SHA-256."""
 
     hash: str
     """SHA-256 of the key, hexadecimal."""
     prefix: str
-    """The key's first characters, for people to tell keys apart."""
+    """The key's first characters, shown to people."""
     user_id: int
     user: str
     admin: bool
@@ -365,20 +453,20 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """A client's key for one creation, with what makes two requests the same."""
+    """A client's idempotency key for one request."""
 
     path: str
     key: str
     fingerprint: str
-    """A digest of the body's value, blind to the order of members."""
+    """A digest of the JSON body, independent of the order of members."""
     held_until: Millis
-    """While the first request waits for its answer, others are told to wait as well."""
+    """While the first request waits for its answer, repeats are refused with 409."""
     expires_at: Millis
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer as it was first given."""
+    """The HTTP response as first sent."""
 
     status_code: int
     headers: Mapping[str, str]
@@ -387,22 +475,22 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What an idempotency key that was used before leads to."""
+    """The first request of an idempotency key that was used before."""
 
     job_id: str
     answer: Answer | None
-    """None where the first answer was never written: it is built from the job."""
+    """None if the first answer was never stored: it is built from the job."""
 
 
 class DeliveryState(StrEnum):
-    """Where one relay message stands."""
+    """The state of one relay message."""
 
     PENDING = "pending"
-    """To be sent, or sent again."""
+    """To be sent or retried."""
     DELIVERED = "delivered"
-    """A 2xx answer came."""
+    """Answered with 2xx."""
     SKIPPED = "skipped"
-    """A newer message overtook it before it was delivered."""
+    """Replaced by a newer message before it was delivered."""
     EXHAUSTED = "exhausted"
     """Every attempt of the schedule failed."""
     DISABLED = "disabled"
@@ -418,26 +506,27 @@ class Attempt:
     error: str | None
     duration_ms: int
     excerpt: str | None
-    """The first characters of the answer."""
+    """The first characters of the response body."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One relay message and what became of it."""
+    """One relay message and its attempts."""
 
     id: str
     """The `webhook-id`, the same at every attempt."""
     job_id: str
     user_id: int
+    user: str
     status: Status
     seq: int
     state: DeliveryState
     url: str
     host: str
-    """Name and port, by which attempts are limited."""
+    """Name and port; the unit of the per-host limits."""
     body: bytes
     step: int
-    """Attempts made of the current run of the schedule."""
+    """Attempts made in the current run of the schedule."""
     created_at: Millis
     next_attempt_at: Millis | None
     delivered_at: Millis | None

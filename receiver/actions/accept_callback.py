@@ -1,40 +1,69 @@
-"""A callback at the door: read just far enough to answer it, and stored raw before the answer."""
+"""Accepts a callback: parses just enough to answer it, and stores it raw before answering."""
 
-from collections.abc import Awaitable, Iterable, Mapping
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
 
-from receiver.actions.core import Core
+from receiver.actions.context import ServiceContext
+from receiver.actions.recent_callbacks import RecentCallbacks
 from receiver.json_text import UnreadableJson, decode, parse
 from store.contract import Receipt
 
 _SECRET_HEADERS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 
 
-def accept_callback(
-    core: Core, provider: str, job_id: str, body: bytes, headers: Iterable[tuple[bytes, bytes]]
-) -> Awaitable[Receipt]:
-    """Store the callback of a job's own address; on disk with the receipt. The work comes later.
+async def accept_callback(
+    services: ServiceContext,
+    recent: RecentCallbacks,
+    apply_soon: Callable[[str], None],
+    provider: str,
+    job_id: str,
+    body: bytes,
+    headers: Iterable[tuple[bytes, bytes]],
+    *,
+    verified: bool,
+) -> Receipt:
+    """Store a callback to a job's own URL; it is on disk when this returns, and applied later.
+
+    Returns ACCEPTED, DUPLICATE, REJECTED or CONFLICT. A recently stored one is answered from
+    memory. `verified` says whether its signature is the provider's.
 
     Raises:
-        NotFound: the job is not kept.
-        StoreUnavailable: nothing was written.
+        NotFound: there is no such job.
+        StoreUnavailable: nothing was written, unless it is `OutcomeUnknown`.
     """
+    key = (job_id, hashlib.sha256(body).digest(), verified)
+    known = recent.answer(key)
+    if known is not None:
+        return known
     content = read_object(body)
-    names = None if content is None else core.providers[provider].read_id(content)
-    return core.store.callbacks.receive(
+    names, final = None, False
+    if content is not None:
+        names = services.providers[provider].read_id(content)
+        final = services.providers[provider].is_final(content)
+    stored = services.store.callbacks.receive(
         provider,
         job_id,
         body,
         _kept(headers),
-        core.clock.now(),
+        services.clock.now(),
         names,
         readable=content is not None,
+        final=final,
+        verified=verified,
     )
+    if content is not None:
+        apply_soon(job_id)
+    receipt = await stored
+    recent.remember(key, receipt)
+    if receipt is Receipt.SURPLUS:
+        return Receipt.REJECTED if content is None else Receipt.DUPLICATE
+    return receipt
 
 
 def read_object(body: bytes) -> Mapping[str, object] | None:
-    """The JSON object in a callback's body, None where there is none."""
+    """The JSON object in a callback's body, or None."""
     try:
-        # What it says is cleaned where it is kept, when it is applied.
+        # Its texts are cleaned when it is applied.
         content = parse(decode(body))
     except UnreadableJson:
         return None
@@ -42,7 +71,7 @@ def read_object(body: bytes) -> Mapping[str, object] | None:
 
 
 def _kept(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """The headers as they came, a line each, without what may be a secret of a proxy in front."""
+    """The raw headers, one per line, without those that may hold a proxy's secrets."""
     return b"\n".join(
         [b"%s: %s" % header for header in headers if header[0] not in _SECRET_HEADERS]
     ).decode("latin-1")

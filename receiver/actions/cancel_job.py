@@ -1,29 +1,32 @@
-"""A user no longer wants a job."""
+"""Cancels a job for its user."""
 
-from receiver.actions.core import Core
+from receiver.actions.context import ServiceContext
 from receiver.actions.observe_job import observe_job
 from receiver.domain.observations import CancelRequested
 from store.records import Job
 
 
 class JobFinished(Exception):
-    """There is nothing left to cancel; `job` is how it ended."""
+    """The job is already finished; `job` is its final state."""
 
     def __init__(self, job: Job) -> None:
         super().__init__(f"the job is {job.status}")
         self.job = job
 
 
-async def cancel_job(core: Core, job_id: str) -> Job:
-    """Cancel the job for its user. One that was not sent yet is never sent; one that was goes on at
-    the provider, which knows no cancel, and what it says of it changes nothing any more.
+async def cancel_job(services: ServiceContext, job_id: str) -> Job:
+    """Cancel the job for its user. An unsent job is never sent. For a sent one, the poller asks the
+    provider to cancel it, if it can, once its id is known; the provider's reports no longer change
+    the job.
 
     Raises:
-        NotFound: the job is not kept.
-        JobFinished: it was final already.
+        NotFound: there is no such job.
+        JobFinished: it was already finished.
         StoreUnavailable: nothing was written.
     """
-    job, move = await observe_job(core, job_id, CancelRequested())
+    can_cancel = (name for name, each in services.providers.items() if each.can_cancel)
+    requested = CancelRequested(frozenset(can_cancel))
+    job, move = await observe_job(services, job_id, requested, client_waits=True)
     if move is None:
         raise JobFinished(job)
     return job

@@ -1,57 +1,85 @@
-"""The one funnel: whatever is said of a job, by whomever, becomes a change of it here."""
+"""The funnel for changes: every observation of a job, from any source, is applied here.
+
+(Callbacks, several at once: `apply_callbacks`.)
+"""
 
 from dataclasses import replace
 
 import structlog
 
-from receiver.actions.core import Core
+from receiver.actions.context import ServiceContext
 from receiver.domain.lifecycle import deciding
-from receiver.domain.observations import CallbackSaid, Observation, SubmitAccepted
+from receiver.domain.observations import (
+    Observation,
+    SubmissionEnded,
+    SubmissionLookedUp,
+    SubmitAccepted,
+)
 from store.errors import ProviderIdTaken
 from store.records import Job, Move
 
 log = structlog.get_logger()
 
 
-async def observe_job(core: Core, job_id: str, observation: Observation) -> tuple[Job, Move | None]:
-    """Apply an observation in one transaction; the job as it then stands, and what changed.
+async def observe_job(
+    services: ServiceContext, job_id: str, observation: Observation, *, client_waits: bool = False
+) -> tuple[Job, Move | None]:
+    """Apply an observation in one transaction; returns the job afterwards, and the change.
 
-    An id that another job of the provider holds is a conflict: the observation counts without it.
+    An id that another job of the provider holds is a conflict: the submission counts without it.
+    `client_waits` gives the write priority.
 
     Raises:
-        NotFound: the job is not kept any more.
+        NotFound: the job has been removed.
         StoreUnavailable: nothing was written.
     """
-    # Two workers, or two passes of one, may have read the same callback: it is applied once.
-    applying = observation.callback_id if isinstance(observation, CallbackSaid) else None
-    try:
-        job, move = await core.store.jobs.advance(
-            job_id, deciding(observation, core.clock.now(), core.rules), applying=applying
-        )
-    except ProviderIdTaken:
-        log.warning("provider id is another job's", request_id=job_id)
-        without = _without_id(observation)
-        job, move = await core.store.jobs.advance(
-            job_id, deciding(without, core.clock.now(), core.rules), applying=applying
-        )
-    if move is not None and move.event is not None and job.done:
-        evidence = job.evidence or "none"
-        core.metrics.jobs_finished.labels(job.status, evidence).inc()
-        log.info(
-            "job finished",
-            job=job.id,
-            status=job.status,
-            evidence=evidence,
-            code=job.error.code if job.error else None,
-        )
-    return job, move
+    while True:
+        try:
+            job, move = await services.store.jobs.advance(
+                job_id,
+                deciding(observation, services.clock.now, services.rules),
+                client_waits=client_waits,
+            )
+        except ProviderIdTaken:
+            log.warning("provider id is another job's", request_id=job_id)
+            observation = _without_id(observation)
+            continue
+        if isinstance(observation, SubmissionEnded):
+            _compare_ids(job, observation)
+        note_end(services, job, move)
+        return job, move
+
+
+def note_end(services: ServiceContext, job: Job, move: Move | None) -> None:
+    """Count and log the move if it has finished the job."""
+    if move is None or move.event is None or not job.done:
+        return
+    services.metrics.jobs_finished.labels(job.status, job.evidence or "none").inc()
+    log.info(
+        "job finished",
+        job=job.id,
+        status=job.status,
+        evidence=job.evidence or "none",
+        code=job.error.code if job.error else None,
+    )
 
 
 def _without_id(observation: Observation) -> Observation:
     match observation:
-        case CallbackSaid():
-            return replace(observation, id_is_taken=True)
-        case SubmitAccepted():
-            return SubmitAccepted(None)
+        case SubmissionEnded(answer=SubmitAccepted()) | SubmissionLookedUp(answer=SubmitAccepted()):
+            return replace(observation, answer=SubmitAccepted(None))
         case _:
-            raise AssertionError(f"{type(observation).__name__} brings no id")
+            raise AssertionError(f"{type(observation).__name__} has no id")
+
+
+def _compare_ids(job: Job, ended: SubmissionEnded) -> None:
+    """Log an error if the job has another id than this submission's answer gave."""
+    match ended.answer:
+        case SubmitAccepted(provider_request_id=str(given)) if given != job.provider_request_id:
+            log.warning(
+                "the provider gave a job two ids; it may run twice",
+                request_id=job.id,
+                attempt=ended.begun.attempt,
+                given=given,
+                recorded=job.provider_request_id,
+            )

@@ -1,8 +1,8 @@
-"""What a start does with what the last process left behind."""
+"""Recovers at startup from what the last process left behind."""
 
 import structlog
 
-from receiver.actions.core import Core
+from receiver.actions.context import ServiceContext
 from receiver.actions.observe_job import observe_job
 from receiver.domain.observations import (
     Observation,
@@ -16,31 +16,29 @@ BATCH = 500
 log = structlog.get_logger()
 
 
-async def recover(core: Core) -> None:
-    """Make of every submission that a dead process had begun what it is: unconfirmed.
+async def recover(services: ServiceContext) -> None:
+    """Mark every submission that a dead process had begun as unconfirmed, and end its leases.
 
-    Whatever else it held is free again at once.
-
-    Where the database is a copy that `backup` made, what it shows as unsent may have been sent
-    since, and is unconfirmed too, so that a restore pays nothing twice. Where several processes
-    share a store, a submission under way may be another one's, and only its lease tells.
+    If the database is a copy made by `backup`, unsent jobs may have been sent since and become
+    unconfirmed too, so that a restore pays nothing twice. If several processes share the store, a
+    submission under way may be another process's, and only its lease decides.
     """
-    store = core.store
+    store = services.store
     if await store.restored():
         for phase in (Phase.SUBMITTING, Phase.QUEUED):
-            await _observe_all(core, phase, RestoredFromBackup())
+            await _observe_all(services, phase, RestoredFromBackup())
         await store.accept_restore()
     if store.exclusive:
         stopped = SubmissionInterrupted("the service stopped during the submission")
-        await _observe_all(core, Phase.SUBMITTING, stopped)
-        # Whoever held something is dead: nothing waits for the end of a hold.
+        await _observe_all(services, Phase.SUBMITTING, stopped)
+        # All holders are dead: nothing needs to wait for a lease to end.
         await store.jobs.end_holds()
         await store.deliveries.end_holds()
         await store.idempotency.end_holds()
 
 
-async def _observe_all(core: Core, phase: Phase, observation: Observation) -> None:
-    while job_ids := await core.store.jobs.in_phase(phase, BATCH):
+async def _observe_all(services: ServiceContext, phase: Phase, observation: Observation) -> None:
+    while job_ids := await services.store.jobs.in_phase(phase, BATCH):
         for job_id in job_ids:
-            await observe_job(core, job_id, observation)
+            await observe_job(services, job_id, observation)
         log.warning("recovered jobs at start", phase=phase, jobs=len(job_ids))

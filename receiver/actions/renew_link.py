@@ -1,19 +1,65 @@
-"""A result's link has grown old: a status call makes a fresh one."""
+"""Renews an old result link by a status call."""
 
-from receiver.actions.core import Core
+import asyncio
+
+import structlog
+
+from receiver.actions.context import ServiceContext
 from receiver.actions.observe_job import observe_job
 from receiver.domain.observations import LinkRenewed, StatusReport
+from receiver.domain.results import links_of
 from receiver.domain.schedule import LINK_LIFE
+from receiver.providers.contract import upstream_job
+from store.errors import StoreUnavailable
 from store.records import Job, Status
 
+log = structlog.get_logger()
 
-async def renew_link(core: Core, job: Job) -> Job:
-    """The job with a link that still opens; as it was where the link is young or no call helps."""
-    if job.status is not Status.COMPLETED or job.provider_request_id is None:
+
+class LinkRenewals:
+    """Renews links, with one call at a time per job."""
+
+    def __init__(self, services: ServiceContext) -> None:
+        self._services = services
+        self._under_way: dict[str, asyncio.Event] = {}
+
+    async def renew(self, job: Job) -> Job:
+        """The job with a link that still works.
+
+        Unchanged if the link is recent or cannot be renewed: its provider is no longer configured,
+        no status call is allowed now, or the answer has no link.
+
+        Raises:
+            NotFound: the job was removed meanwhile.
+        """
+        if job.status is not Status.COMPLETED or not self._is_old(job):
+            return job
+        ended = self._under_way.get(job.id)
+        if ended is not None:
+            await ended.wait()
+            return await self._services.store.jobs.find(job.id) or job
+        ended = self._under_way[job.id] = asyncio.Event()
+        try:
+            # Another request may have renewed it since `job` was read.
+            job = await self._services.store.jobs.find(job.id) or job
+            return await self._renewed(job) if self._is_old(job) else job
+        except StoreUnavailable as error:
+            log.warning("a renewed link cannot be stored", job=job.id, why=str(error))
+            return job
+        finally:
+            del self._under_way[job.id]
+            ended.set()
+
+    def _is_old(self, job: Job) -> bool:
+        return job.result_at is not None and self._services.clock.now() - job.result_at > LINK_LIFE
+
+    async def _renewed(self, job: Job) -> Job:
+        provider = self._services.providers.get(job.provider)
+        upstream = upstream_job(job)
+        if provider is None or upstream is None:
+            return job
+        answer = await self._services.status_calls.ask_soon(provider, upstream)
+        if isinstance(answer, StatusReport) and links_of(answer.report.result or {}):
+            assert answer.report.result is not None
+            job, _ = await observe_job(self._services, job.id, LinkRenewed(answer.report.result))
         return job
-    if job.result_at is None or core.clock.now() - job.result_at <= LINK_LIFE:
-        return job
-    answer = await core.providers[job.provider].status(job.provider_request_id)
-    if isinstance(answer, StatusReport) and answer.report.result and answer.report.has_link:
-        job, _ = await observe_job(core, job.id, LinkRenewed(answer.report.result))
-    return job

@@ -1,12 +1,13 @@
-"""A user submits a job: it is on disk before anybody else hears of it."""
+"""Submits a job: it is on disk before anything else happens."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from receiver import tracing
-from receiver.actions.core import Core
-from receiver.domain.announcements import event_data
+from receiver.actions.context import ServiceContext
+from receiver.domain.serialization import event_data, label_of
 from store.ids import time_of
 from store.records import (
     Answer,
@@ -23,7 +24,7 @@ from store.records import (
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What a user asks for, checked."""
+    """A validated submission."""
 
     provider: str
     kind: str
@@ -33,9 +34,14 @@ class Submission:
     metadata: Mapping[str, str]
 
 
-def new_job(core: Core, user_id: int, user: str, submission: Submission) -> NewJob:
-    """The job as it begins: queued, with an id whose time is its creation."""
-    job_id = core.ids.new("job", core.clock.now())
+def new_job(services: ServiceContext, user_id: int, user: str, submission: Submission) -> NewJob:
+    """A new job: queued, with an id whose time is its creation time.
+
+    Ids always increase, so after the clock was set back that time is in the future; the job is due
+    nevertheless.
+    """
+    now = services.clock.now()
+    job_id = services.ids.new("job", now)
     created_at = time_of(job_id)
     job = Job(
         id=job_id,
@@ -51,26 +57,50 @@ def new_job(core: Core, user_id: int, user: str, submission: Submission) -> NewJ
         metadata=submission.metadata or None,
         webhook_url=submission.webhook_url,
         webhook_events=submission.webhook_events,
-        due=Due(Lane.SUBMIT, created_at),
+        label=label_of(submission.input),
+        due=Due(Lane.SUBMIT, min(created_at, now)),
     )
     return NewJob(job, submission.input, event_data(job), tracing.context())
 
 
 async def submit_job(
-    core: Core,
+    services: ServiceContext,
     new: NewJob,
     idempotency: IdempotencyKey | None = None,
     answer: Answer | None = None,
 ) -> Job | Replay:
-    """Commit a new job with its submission intent; the provider is called after that.
+    """Commit a new job with its submission intent, and hand it over to the submitter.
 
-    With an idempotency key that was used before, nothing is made and what it led to is returned;
-    `answer` is kept with a new key, where it is known already.
+    With an idempotency key that was used before, nothing is created and its replay is returned.
+    `answer`, if already known, is stored with a new key.
 
     Raises:
         KeyReused, KeyHeld: see `store.contract.Jobs.create`.
         StoreUnavailable: nothing was written.
     """
-    made = await core.store.jobs.create(new, idempotency, answer)
-    tracing.tell("receiver.job.id", made.id if isinstance(made, Job) else made.job_id)
+    made = await _create(services, new, idempotency, answer)
+    tracing.set_attribute("receiver.job.id", made.id if isinstance(made, Job) else made.job_id)
+    return made
+
+
+async def _create(
+    services: ServiceContext, new: NewJob, idempotency: IdempotencyKey | None, answer: Answer | None
+) -> Job | Replay:
+    sink = services.sink
+    lease = sink.lease(new.job) if sink is not None else None
+    if sink is None or lease is None:
+        return await services.store.jobs.create(new, idempotency, answer)
+    try:
+        made = await services.store.jobs.create(new, idempotency, answer, lease)
+    except asyncio.CancelledError:
+        # The write continues without its caller. If the job is not created, it will not be found.
+        sink.offer(new, lease)
+        raise
+    except BaseException:
+        sink.decline(new.job)
+        raise
+    if isinstance(made, Job):
+        sink.offer(new, lease)
+    else:
+        sink.decline(new.job)
     return made

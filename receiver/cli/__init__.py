@@ -1,1 +1,1 @@
-"""The command `receiver`: one file a group of commands."""
+"""The command `receiver`; each file has one group of commands."""

@@ -4,82 +4,96 @@ from typing import Annotated
 
 import typer
 
-from receiver.cli import output
-from receiver.cli.loop import run
-from receiver.cli.opened import ApiKey, Cursor, Json, Limit, Url, User, the_service
-from receiver.client import Attempt
+from receiver.cli.command import Cursor, Limit, User, command
+from receiver.cli.output import Output, Table
+from receiver.client import AsyncClient, Attempt, Delivery
 
-deliveries = typer.Typer(
-    help="List the webhooks to users, and send one again.", no_args_is_help=True
-)
+deliveries = typer.Typer(help="List, show and resend webhooks.", no_args_is_help=True)
 
-
-def add_to(app: typer.Typer) -> None:
-    """Add this file's commands."""
-    app.add_typer(deliveries, name="deliveries")
+Host = Annotated[
+    str | None, typer.Option(help="Only this host: its name, or name:port.", metavar="HOST")
+]
 
 
 @deliveries.command(name="list")
-def list_(
+@command
+async def list_(
+    client: AsyncClient,
     state: Annotated[
         str | None, typer.Option(help="pending, delivered, skipped, exhausted or disabled.")
     ] = None,
+    request_id: Annotated[
+        str | None, typer.Option(help="Only this job.", metavar="REQUEST_ID")
+    ] = None,
+    host: Host = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     user: User = None,
-    url: Url = None,
-    api_key: ApiKey = None,
-    json: Json = False,
-) -> None:
+) -> Output:
     """List deliveries, newest first."""
+    page = await client.deliveries(
+        state=state, request_id=request_id, host=host, user=user, limit=limit, cursor=cursor
+    )
+    table = Table(
+        ("id", "request_id", "status", "state", "attempts", "last", "next", "created", "user"),
+        (_row(each, whose=user is not None) for each in page.deliveries),
+        empty="No deliveries.",
+        texts=("last",),
+        next_cursor=page.next_cursor,
+    )
+    return Output(page, table)
 
-    async def work() -> None:
-        async with the_service(url, api_key) as client:
-            page = await client.deliveries(state=state, user=user, limit=limit, cursor=cursor)
-        if json:
-            output.as_json(page.model_dump(mode="json"))
-            return
-        output.table(
-            ("id", "request_id", "status", "state", "attempts", "last", "next", "created"),
-            (
-                (
-                    each.id,
-                    each.request_id,
-                    each.status,
-                    each.state,
-                    len(each.attempts),
-                    _ending(each.attempts),
-                    output.moment(each.next_attempt_at),
-                    output.moment(each.created_at),
-                )
-                for each in page.deliveries
-            ),
-        )
-        output.more(page.next_cursor)
 
-    run(work())
+def _row(each: Delivery, *, whose: bool) -> tuple[object, ...]:
+    message = (each.id, each.request_id, each.status, each.state, len(each.attempts))
+    times = (each.next_attempt_at, each.created_at)
+    return (*message, _ending(each.attempts), *times, each.user if whose else None)
 
 
 def _ending(attempts: list[Attempt]) -> str | int | None:
-    """How the last attempt ended."""
+    """The outcome of the last attempt."""
     return (attempts[-1].error or attempts[-1].status_code) if attempts else None
 
 
 @deliveries.command()
-def retry(
+@command
+async def show(
+    client: AsyncClient,
     delivery_id: Annotated[str, typer.Argument(metavar="ID", help="The delivery's id.")],
-    url: Url = None,
-    api_key: ApiKey = None,
-    json: Json = False,
-) -> None:
-    """Send a delivery again at once, whatever became of it."""
+) -> Output:
+    """Show a delivery: its message and all attempts."""
+    delivery = await client.delivery(delivery_id)
+    attempts = Table(
+        ("at", "status", "error", "ms", "answer"),
+        (
+            (each.at, each.status_code, each.error, each.duration_ms, each.excerpt)
+            for each in delivery.attempts
+        ),
+        empty="No attempts yet.",
+        texts=("error", "answer"),
+    )
+    return Output(delivery, delivery.model_dump(exclude={"attempts"}), "", attempts)
 
-    async def work() -> None:
-        async with the_service(url, api_key) as client:
-            delivery = await client.retry(delivery_id)
-        if json:
-            output.as_json(delivery.model_dump(mode="json"))
-        else:
-            output.say(f"{delivery.id} {delivery.state}")
 
-    run(work())
+@deliveries.command()
+@command
+async def retry(
+    client: AsyncClient,
+    delivery_id: Annotated[
+        str | None, typer.Argument(metavar="ID", help="A single delivery, in any state.")
+    ] = None,
+    state: Annotated[
+        str | None, typer.Option(help="All deliveries in this state: exhausted or disabled.")
+    ] = None,
+    host: Host = None,
+    user: User = None,
+) -> Output:
+    """Resend one delivery now, or all that match --state, --host and --user."""
+    if delivery_id is not None and not (state or host or user):
+        delivery = await client.retry(delivery_id)
+        return Output(delivery, f"{delivery.id} {delivery.state}")
+    if delivery_id is None and state is not None:
+        retried = await client.retry_all(state, host=host, user=user)
+        line = f"{retried} will be sent again" if retried else "No matching deliveries."
+        return Output({"retried": retried}, line)
+    raise typer.BadParameter("use either an ID, or --state (optionally with --host, --user)")

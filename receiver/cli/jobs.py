@@ -1,222 +1,216 @@
-"""`submit`, `jobs` and `watch`: the user's side, over HTTP."""
+"""`submit`, `jobs` and `watch`: commands for users, over HTTP."""
 
-import json as json_lib
+import json
+import re
 import sys
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from receiver.cli import output
-from receiver.cli.board import board
-from receiver.cli.exits import FAILED
-from receiver.cli.loop import run
-from receiver.cli.opened import ApiKey, Cursor, Json, Limit, Url, User, the_service
-from receiver.client import ClientError, HistoryLine, Job
+from receiver.cli.command import Cursor, Json, Limit, User, command
+from receiver.cli.errors import FAILED
+from receiver.cli.output import Output, Table, on_one_line
+from receiver.cli.progress import board
+from receiver.client import AsyncClient, ClientError, HistoryLine, Job
 
 JobId = Annotated[str, typer.Argument(metavar="REQUEST_ID", help="The job's id.")]
 
 jobs = typer.Typer(help="List, show and cancel jobs.", no_args_is_help=True)
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add this file's commands."""
-    app.command()(submit)
-    app.add_typer(jobs, name="jobs")
-    app.command()(watch)
-
-
-def submit(
+@command
+async def submit(
+    client: AsyncClient,
     file: Annotated[
         Path,
         typer.Argument(
-            help="A file with the body of POST /v1/jobs, as JSON; - reads standard input."
+            metavar="FILE",
+            help="A file with the body of POST /v1/jobs, as JSON; - reads standard input.",
         ),
     ],
     idempotency_key: Annotated[
-        str | None, typer.Option(help="The same key makes the same job once.", metavar="TEXT")
+        str | None,
+        typer.Option(help="Submitting again with this key creates no other job.", metavar="TEXT"),
     ] = None,
     wait: Annotated[
-        int | None, typer.Option(help="Seconds to wait for its end.", min=1, max=60)
+        int | None, typer.Option(help="Wait up to N seconds for the job to finish.", min=1, max=60)
     ] = None,
-    url: Url = None,
-    api_key: ApiKey = None,
-    json: Json = False,
-) -> None:
-    """Submit a job; print its id, once it is on the service's disk."""
+) -> Output:
+    """Submit a job, and print its id once the service has stored it."""
     body = _read_body(file)
-
-    async def work() -> None:
-        async with the_service(url, api_key) as client:
-            job = await client.submit_body(body, idempotency_key=idempotency_key, wait=wait)
-        if json:
-            output.as_json(job.model_dump(mode="json"))
-        elif wait is not None:
-            _show(job, [])
-        else:
-            output.say(job.request_id)
-
-    run(work())
+    job = await client.submit_body(body, idempotency_key=idempotency_key, wait=wait)
+    return Output(job, job.request_id if wait is None else _fields(job))
 
 
 def _read_body(file: Path) -> dict[str, Any]:
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-        body = json_lib.loads(text)
+        body = json.loads(text)
     except OSError as error:
         raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise typer.BadParameter(f"{file} holds no JSON: {error}") from error
+        raise typer.BadParameter(f"{file} is not JSON: {error}") from error
     if not isinstance(body, dict):
-        raise typer.BadParameter(f"{file} holds no JSON object")
+        raise typer.BadParameter(f"{file} is not a JSON object")
     return body
 
 
+_AGO = re.compile(r"([0-9]{1,9})([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def _moment(text: str) -> datetime:
+    """Parse a time or an age such as `15m`. A time without a zone is local."""
+    try:
+        if ago := _AGO.fullmatch(text):
+            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        return datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError, OSError):
+        raise typer.BadParameter(
+            f"must be an age (90s, 15m, 2h, 3d) or a time such as 2026-01-02T03:04, not {text!r}"
+        ) from None
+
+
 @jobs.command(name="list")
-def list_(
+@command
+async def list_(
+    client: AsyncClient,
     status: Annotated[
         str | None, typer.Option(help="PENDING, IN_PROGRESS, COMPLETED, FAILED or CANCELLED.")
     ] = None,
-    kind: Annotated[str | None, typer.Option(help="create_movie or create_narrative.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only this kind, such as create_movie.")] = None,
+    provider: Annotated[str | None, typer.Option(help="Only this provider.")] = None,
+    search: Annotated[
+        str | None, typer.Option(help="Only jobs whose label contains this.", metavar="TEXT")
+    ] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            help="Only newer ones: an age (90s, 15m, 2h, 3d) or a time.",
+            metavar="WHEN",
+            parser=_moment,
+        ),
+    ] = None,
     metadata: Annotated[
-        list[str] | None, typer.Option(help="NAME=VALUE; can be given again.", metavar="TEXT")
+        list[str] | None,
+        typer.Option(help="Only with this metadata; can be repeated.", metavar="NAME=VALUE"),
     ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     user: User = None,
-    url: Url = None,
-    api_key: ApiKey = None,
-    json: Json = False,
-) -> None:
+) -> Output:
     """List jobs, newest first."""
-    wanted = dict(_pair(each) for each in metadata or [])
+    page = await client.list(
+        status=status,
+        kind=kind,
+        provider=provider,
+        q=search,
+        created_after=since,
+        metadata=dict(_pair(each) for each in metadata or []),
+        user=user,
+        limit=limit,
+        cursor=cursor,
+    )
+    table = Table(
+        ("request_id", "status", "phase", "progress", "kind", "created", "user", "error", "label"),
+        (_row(job, whose=user is not None) for job in page.jobs),
+        empty="No jobs on this page." if page.next_cursor else "No jobs.",
+        texts=("label",),
+        next_cursor=page.next_cursor,
+    )
+    return Output(page, table)
 
-    async def work() -> None:
-        async with the_service(url, api_key) as client:
-            page = await client.list(
-                status=status, kind=kind, metadata=wanted, user=user, limit=limit, cursor=cursor
-            )
-        if json:
-            output.as_json(page.model_dump(mode="json"))
-            return
-        output.table(
-            ("request_id", "status", "phase", "progress", "kind", "created"),
-            (
-                (
-                    job.request_id,
-                    job.status,
-                    job.phase,
-                    job.progress,
-                    job.kind,
-                    output.moment(job.created_at),
-                )
-                for job in page.jobs
-            ),
-        )
-        output.more(page.next_cursor)
 
-    run(work())
+def _row(job: Job, *, whose: bool) -> tuple[object, ...]:
+    state = (job.request_id, job.status, job.phase, job.progress, job.kind, job.created_at)
+    return (*state, job.user if whose else None, job.error and job.error.code, job.label)
 
 
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not (name and equals):
-        raise typer.BadParameter(f"--metadata is NAME=VALUE, not {text!r}")
+        raise typer.BadParameter(f"--metadata must be NAME=VALUE, not {text!r}")
     return name, value
 
 
 @jobs.command()
-def show(
+@command
+async def show(
+    client: AsyncClient,
     request_id: JobId,
-    history: Annotated[bool, typer.Option(help="What happened to it, too.")] = False,
-    url: Url = None,
-    api_key: ApiKey = None,
-    json: Json = False,
-) -> None:
-    """Show a job as it stands."""
-
-    async def work() -> None:
-        async with the_service(url, api_key) as client:
-            job = await client.get(request_id)
-            lines = list(await client.history(request_id)) if history else []
-        if json:
-            document = job.model_dump(mode="json")
-            if history:
-                document["history"] = [line.model_dump(mode="json") for line in lines]
-            output.as_json(document)
-        else:
-            _show(job, lines)
-
-    run(work())
+    history: Annotated[bool, typer.Option(help="Also show what happened to it.")] = False,
+) -> Output:
+    """Show a job."""
+    job = await client.get(request_id)
+    if not history:
+        return Output(job, _fields(job))
+    lines = await client.history(request_id)
+    document = job.model_dump(mode="json")
+    document["history"] = [line.model_dump(mode="json") for line in lines]
+    table = Table(
+        ("at", "type", "detail"),
+        ((line.at, line.type, _detail(line)) for line in lines),
+        empty="No history.",
+        texts=("detail",),
+    )
+    return Output(document, _fields(job), "", table)
 
 
 @jobs.command()
-def cancel(request_id: JobId, url: Url = None, api_key: ApiKey = None, json: Json = False) -> None:
-    """Cancel a job; one that was not sent yet is never sent."""
-
-    async def work() -> None:
-        async with the_service(url, api_key) as client:
-            job = await client.cancel(request_id)
-        if json:
-            output.as_json(job.model_dump(mode="json"))
-        else:
-            output.say(f"{job.request_id} {job.status}")
-
-    run(work())
+@command
+async def cancel(client: AsyncClient, request_id: JobId) -> Output:
+    """Cancel a job. A job that was not sent yet is never sent."""
+    job = await client.cancel(request_id)
+    return Output(job, f"{job.request_id} {job.status}")
 
 
-def _show(job: Job, history: list[HistoryLine]) -> None:
-    told = job.model_dump(mode="json", exclude={"links", "done", "error", "result"})
+def _fields(job: Job) -> dict[str, object]:
+    values: dict[str, object] = job.model_dump(
+        exclude={"links", "done", "error", "result", "archive"}
+    )
     if job.error is not None:
-        told["error"] = f"{job.error.code}: {job.error.message}"
-        told["may_have_been_billed"] = job.error.may_have_been_billed
+        values["error"] = f"{job.error.code}: {job.error.message}"
+        values["may_have_been_billed"] = job.error.may_have_been_billed
     for name, value in (job.result or {}).items():
-        told[f"result.{name}"] = value
-    output.fields((name, value) for name, value in told.items() if value != {})
-    if history:
-        output.say()
-        output.table(
-            ("at", "type", "detail"),
-            ((output.moment(line.at), line.type, _detail(line)) for line in history),
-        )
+        values[f"result.{name}"] = value
+    for number, file in enumerate(job.archive, start=1):
+        values[f"archive.{number}"] = f"{file.state} {file.error or file.content_type or ''}"
+    return {name: value for name, value in values.items() if value != {}}
 
 
 def _detail(line: HistoryLine) -> str:
-    told = dict(line.model_extra or {})
-    # An event has the whole job in it: what it became is enough for one line.
-    if isinstance(job := told.pop("job", None), dict):
-        told |= {name: job.get(name) for name in ("seq", "status", "phase", "progress")}
-    return " ".join(f"{name}={value}" for name, value in told.items() if value is not None)
+    members = dict(line.model_extra or {})
+    members.pop("body", None)  # too long for a line; --json has it
+    # An event contains the whole job; its status is enough for one line.
+    if isinstance(job := members.pop("job", None), dict):
+        members |= {name: job.get(name) for name in ("seq", "status", "phase", "progress")}
+    return " ".join(f"{name}={value}" for name, value in members.items() if value is not None)
 
 
-def watch(
+@command
+async def watch(
+    client: AsyncClient,
     request_id: Annotated[
         str | None,
-        typer.Argument(metavar="[REQUEST_ID]", help="One job; without it, all of them."),
+        typer.Argument(metavar="REQUEST_ID", help="One job; all jobs by default."),
     ] = None,
     user: User = None,
-    url: Url = None,
-    api_key: ApiKey = None,
+    json: Json = False,
 ) -> None:
-    """Watch jobs as they go on. With an id: ends with 0 at COMPLETED, 1 at another final state."""
+    """Watch jobs. With an id, exits when it is done: 0 if COMPLETED, else 1."""
+    job: Job | None = None
+    with board(json=json) as shown:
 
-    async def work() -> Job | None:
-        last: Job | None = None
-        async with the_service(url, api_key) as client:
-            with board() as shown:
+        def pause(error: ClientError | None, seconds: float) -> None:
+            reason = "the stream has ended" if error is None else str(error)
+            shown.say(on_one_line(f"{reason}; resuming in {seconds:.0f} s"))
 
-                def pause(error: ClientError | None, seconds: float) -> None:
-                    reason = "the stream has ended" if error is None else str(error)
-                    shown.say(output.on_one_line(f"{reason}; resuming in {seconds:.0f} s"))
-
-                async with aclosing(client.watch(request_id, user=user, on_pause=pause)) as events:
-                    async for event in events:
-                        for job in event.jobs:
-                            shown.show(job)
-                            last = job
-        return last
-
-    job = run(work())
+        async with aclosing(client.watch(request_id, user=user, on_pause=pause)) as events:
+            async for event in events:
+                for job in event.jobs:
+                    shown.show(job)
     if job is None or job.status != "COMPLETED":
         raise typer.Exit(FAILED)

@@ -1,4 +1,4 @@
-"""The command's entry: every group under one name, every error in words."""
+"""The entry point: all commands, and one place that reports errors."""
 
 import sys
 from importlib.metadata import version
@@ -6,29 +6,33 @@ from typing import Annotated
 
 import typer
 
-from receiver.cli import deliveries, demo, exits, jobs, keys, moving, operate, serve
+from receiver.cli.deliveries import deliveries
+from receiver.cli.demo import demo
+from receiver.cli.errors import report
+from receiver.cli.holds import holds
+from receiver.cli.jobs import jobs, submit, watch
+from receiver.cli.keys import keys
+from receiver.cli.listen import listen
+from receiver.cli.operate import backup, copy, doctor
+from receiver.cli.serve import sandbox, serve
 
 app = typer.Typer(
     name="receiver",
     help="Submits slow, costly jobs to an asynchronous generation API and never loses one.",
     no_args_is_help=True,
-    add_completion=False,
-    # Boxes and colours in a pipe are of no use to anybody.
+    # No boxes and colours when piped.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-serve.add_to(app)
-demo.add_to(app)
-keys.add_to(app)
-jobs.add_to(app)
-deliveries.add_to(app)
-operate.add_to(app)
-moving.add_to(app)
+for each in (serve, sandbox, demo, submit, watch, listen, doctor, backup, copy):
+    app.command()(each)
+for name, group in (("keys", keys), ("jobs", jobs), ("deliveries", deliveries), ("holds", holds)):
+    app.add_typer(group, name=name)
 
 
-def _tell_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"receiver {version('receiver')}")
+        print(f"receiver {version('job-receiver')}")
         raise typer.Exit
 
 
@@ -37,7 +41,7 @@ def _options(
     _version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_tell_version, is_eager=True, help="Print the version, and end."
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
 ) -> None:
@@ -45,8 +49,8 @@ def _options(
 
 
 def main() -> None:
-    """Run one command and end the process with its status."""
+    """Run one command and exit with its status."""
     try:
         app(prog_name="receiver")
-    except Exception as error:  # noqa: BLE001 - the last one who can put it into words
-        sys.exit(exits.report(error))
+    except Exception as error:  # noqa: BLE001 - top level: nothing else would report it
+        sys.exit(report(error))

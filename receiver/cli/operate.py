@@ -1,87 +1,89 @@
-"""`doctor` and `backup`: the operator's side."""
+"""`doctor`, `backup` and `copy`: commands for operators."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from receiver.cli import output
-from receiver.cli.checkup import Finding, check_all
-from receiver.cli.exits import FAILED, Failure
-from receiver.cli.loop import run
-from receiver.cli.opened import Json, configured, the_store
+from receiver.cli.command import Json, command, configured, the_store
+from receiver.cli.errors import FAILED, Failure
+from receiver.cli.output import Output, Table, say
 from receiver.clock import SystemClock
-from receiver.settings import ServeSettings, SettingsError, StoreSettings, load
+from receiver.environment import SettingsError, load
+from receiver.settings import ArchiveSettings, ServeSettings, StoreSettings
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add this file's commands."""
-    app.command()(doctor)
-    app.command()(backup)
+@command
+async def doctor(json: Json = False) -> None:
+    """Check settings, store, provider, public address and clock. Exits with 1 if a check failed."""
+    # Imported here: it needs all providers, and other commands none.
+    from receiver.cli.doctor import Finding, check_all, output_of
 
-
-def doctor(json: Json = False) -> None:
-    """Check settings, store, provider, public address and clock; ends with 1 if one failed."""
     try:
         settings = load(ServeSettings)
     except SettingsError as error:
         remarks = [Finding("settings", "remark", warning) for warning in error.warnings]
         faults = [Finding("settings", "failed", fault) for fault in error.faults]
-        _tell([*remarks, *faults], json=json)
+        output_of([*remarks, *faults]).print(json=json)
         raise
-
-    async def work() -> list[Finding]:
-        return [finding async for finding in check_all(settings, SystemClock())]
-
-    findings = run(work())
-    _tell(findings, json=json)
+    findings = [finding async for finding in check_all(settings, SystemClock())]
+    output_of(findings).print(json=json)
     if any(finding.state == "failed" for finding in findings):
         raise typer.Exit(FAILED)
 
 
-def _tell(findings: list[Finding], *, json: bool) -> None:
-    if json:
-        output.as_json(
-            {
-                "ok": all(finding.state != "failed" for finding in findings),
-                "checks": [finding.document() for finding in findings],
-            }
-        )
-        return
-    output.table(
-        ("", "check", "found", "what to do"),
-        (
-            (finding.state, finding.check, finding.detail, finding.advice or "")
-            for finding in findings
-        ),
-    )
-
-
-def backup(
+@command
+async def backup(
     file: Annotated[
-        Path, typer.Argument(help="Where the copy goes; nothing that is there is overwritten.")
+        Path,
+        typer.Argument(
+            metavar="FILE", help="Where to write the copy; existing files are not overwritten."
+        ),
+    ],
+) -> Output:
+    """Write a consistent copy of the database, also while the service runs."""
+    settings, archive = configured(StoreSettings), load(ArchiveSettings).archive_url
+    if settings.sqlite_path is not None and not settings.sqlite_path.exists():
+        raise Failure(f"There is no database at {settings.sqlite_path}. Set RECEIVER_DATABASE_URL.")
+    if not file.absolute().parent.is_dir():
+        raise Failure(f"There is no folder {file.absolute().parent}. Create it first.")
+    async with the_store(settings) as store:
+        try:
+            await store.backup(file)
+        except FileExistsError:
+            raise Failure(f"{file} already exists; nothing was written.") from None
+    lines = [f"{file} is a verified copy. It contains signing secrets: keep it safe."]
+    if settings.secret_file is not None and settings.secret_file.exists():
+        lines.append(f"Also back up {settings.secret_file}: callback URLs are signed with it.")
+    if archive is not None:
+        lines.append(f"It does not include result files; those are in {archive}.")
+    return Output({"file": str(file.absolute())}, *lines)
+
+
+def copy(
+    to: Annotated[
+        str, typer.Argument(help="The URL of an empty PostgreSQL database.", metavar="URL")
     ],
 ) -> None:
-    """Write a consistent copy of the database, beside a running service."""
+    """Copy all data from SQLite to PostgreSQL. Stop the service first."""
     settings = configured(StoreSettings)
-    if settings.sqlite_path is not None and not settings.sqlite_path.exists():
+    if settings.sqlite_path is None:
+        raise Failure("RECEIVER_DATABASE_URL must be the SQLite database to copy from.")
+    try:
+        from store.copying import copy_to_postgres
+    except ImportError as error:
         raise Failure(
-            f"There is no database at {settings.sqlite_path}. RECEIVER_DATABASE_URL says where."
-        )
+            "PostgreSQL needs psycopg: run pip install '.[postgres]' in the source directory."
+        ) from error
 
-    if not file.absolute().parent.is_dir():
-        raise Failure(f"There is no folder {file.absolute().parent} for the copy. Make it first.")
-
-    async def work() -> None:
-        async with the_store(settings) as store:
-            try:
-                await store.backup(file)
-            except FileExistsError:
-                raise Failure(f"{file} is there already, and was left alone.") from None
-
-    run(work())
-    output.say(f"{file} holds a verified copy, signing secrets of webhooks included: keep it safe.")
+    try:
+        copied = copy_to_postgres(settings.sqlite_path, to)
+    except ValueError as error:
+        raise Failure(f"Not the URL of a PostgreSQL database: {error}.") from error
+    Table(("table", "rows"), list(copied.items()), empty="Nothing to copy.").print()
+    say("Now set RECEIVER_DATABASE_URL to that URL, and start the service.")
     if settings.secret_file is not None and settings.secret_file.exists():
-        output.say(
-            f"Callback addresses are signed with {settings.secret_file}: keep a copy of that, too."
+        say(
+            f"Also set RECEIVER_SECRET_KEYS to the content of {settings.secret_file}: callback"
+            " URLs are signed with it."
         )

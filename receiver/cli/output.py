@@ -1,17 +1,21 @@
-"""What a command prints: tables on a terminal, plain lines elsewhere, JSON for programs.
+"""Output of commands: tables on a terminal, plain lines elsewhere, JSON for programs.
 
-Texts of the provider and of users reach a terminal, so whatever could steer one is shown, not sent.
-rich takes its colours from the terminal, and heeds NO_COLOR.
+Texts of providers and users may contain terminal control characters, which are escaped. rich
+detects the terminal's colours and respects NO_COLOR.
 """
 
-import json
+import json as json_lib
+import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import BaseModel
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from store.records import Millis
@@ -29,72 +33,133 @@ STYLES = {
     "remark": "yellow",
     "revoked": "yellow",
 }
-"""Words that are told apart at a glance, wherever they fill a cell."""
+"""Styles of cells with exactly these words."""
+
+
+GAP = 2
+"""Spaces between two columns."""
+_PADDING = re.compile(r" +(\x1b\[0m)? *$")
+"""Padding at the end of a table's line, which would wrap in a narrow terminal."""
+TEXT_WIDTH = 30
+"""Minimum width of a column of texts in a narrow terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table on a terminal; elsewhere one line per row, with cells separated by tabs."""
+
+    columns: Sequence[str]
+    rows: Iterable[Sequence[object]]
+    empty: str
+    """Printed if there are no rows."""
+    texts: Collection[str] = ()
+    """The columns that may wrap."""
+    next_cursor: str | None = None
+    """Where the next page begins, if there are more rows."""
+
+    def print(self) -> None:
+        cells = [[_cell(cell) for cell in row] for row in self.rows]
+        if not cells:
+            say(self.empty)
+        elif is_terminal():
+            _draw(cells, self.columns, self.texts)
+        else:
+            for row in cells:
+                say("\t".join(row))
+        if self.next_cursor is not None:
+            # On stderr, since it is not a row.
+            print(f"More: --cursor {self.next_cursor}", file=sys.stderr)
+
+
+class Output:
+    """What a command prints: a JSON document for programs; for people lines, tables, and mappings,
+    which become names and values."""
+
+    def __init__(
+        self,
+        document: BaseModel | Mapping[str, Any] | Sequence[Any],
+        *parts: str | Mapping[str, object] | Table,
+    ) -> None:
+        self._document = document
+        self._parts = parts
+
+    def print(self, *, json: bool) -> None:
+        if json:
+            document = self._document
+            if isinstance(document, BaseModel):
+                document = document.model_dump(mode="json")
+            say(json_lib.dumps(document, indent=2 if is_terminal() else None))
+            return
+        for part in self._parts:
+            if isinstance(part, str):
+                say(part)
+            elif isinstance(part, Table):
+                part.print()
+            else:
+                _print_pairs(part)
 
 
 def is_terminal() -> bool:
-    """Whether a person reads along."""
+    """Whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
 def say(text: str = "") -> None:
-    """One line, as it is."""
+    """Print one line unchanged."""
     print(text, flush=True)
 
 
 def on_one_line(text: str) -> str:
-    """The text without what could steer a terminal or end the line."""
+    """The text with control characters and line breaks escaped."""
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table on a terminal; elsewhere a line for each row, its cells parted by tabs."""
-    cells = [[_cell(cell) for cell in row] for row in rows]
-    if not is_terminal():
-        for row in cells:
-            say("\t".join(row))
-        return
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        shown.add_column(column, overflow="fold")
-    for row in cells:
-        shown.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
-    Console().print(shown)
-
-
-def fields(pairs: Iterable[tuple[str, object]]) -> None:
-    """Names and values, one pair a line; a value of None is left out."""
-    told = [(name, value) for name, value in pairs if value is not None]
-    if not is_terminal():
-        for name, value in told:
-            say(f"{name}: {_cell(value)}")
-        return
-    shown = Table(box=None, pad_edge=False, show_header=False)
-    shown.add_column(style="dim", no_wrap=True)
-    shown.add_column(overflow="fold")
-    for name, value in told:
-        text = _cell(value)
-        shown.add_row(name, Text(text, style=STYLES.get(text, "")))
-    Console().print(shown)
-
-
-def more(next_cursor: str | None) -> None:
-    """Say that there is more than was listed; on stderr, since it is no row."""
-    if next_cursor is not None:
-        print(f"There are more: --cursor {next_cursor}", file=sys.stderr)
-
-
-def as_json(document: Mapping[str, Any] | Sequence[Any]) -> None:
-    """One JSON document: one line for programs, set in for people."""
-    say(json.dumps(document, indent=2 if is_terminal() else None))
-
-
 def moment(at: Millis | datetime | None) -> str | None:
-    """A time in UTC, to the second."""
+    """A local time to the second, with its UTC offset."""
     if at is None:
         return None
     when = at if isinstance(at, datetime) else datetime.fromtimestamp(at / 1_000, UTC)
-    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+    return when.astimezone().isoformat(" ", "seconds").replace("+00:00", "Z")
+
+
+def _print_pairs(values: Mapping[str, object]) -> None:
+    """One pair per line; values of None are omitted."""
+    pairs = [[name, _cell(value)] for name, value in values.items() if value is not None]
+    if is_terminal():
+        _draw(pairs, ("", "value"), ("value",), header=False)
+    else:
+        for name, value in pairs:
+            say(f"{name}: {value}")
+
+
+def _draw(
+    rows: Sequence[Sequence[str]],
+    columns: Sequence[str],
+    texts: Collection[str],
+    *,
+    header: bool = True,
+) -> None:
+    """Only columns in `texts` wrap, so ids and links stay whole: if a row is wider than the
+    terminal, the terminal itself wraps it. Empty columns are omitted."""
+    used = [place for place in range(len(columns)) if any(row[place] != "-" for row in rows)]
+    columns = [columns[place] for place in used]
+    rows = [[row[place] for place in used] for row in rows]
+    drawn = RichTable(box=None, pad_edge=False, header_style="bold", show_header=header)
+    width = GAP * (len(columns) - 1)
+    for column, cells in zip(columns, zip(*rows, strict=True), strict=True):
+        pieces = " ".join(cells).split() if column in texts else cells
+        least = max(cell_len(piece) for piece in [column * header, *pieces])
+        if column in texts:
+            least = max(least, min(TEXT_WIDTH, max(map(cell_len, cells))))
+        drawn.add_column(column, min_width=least, no_wrap=column not in texts)
+        width += least
+    for row in rows:
+        drawn.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+    console = Console(width=max(width, Console().width))
+    with console.capture() as captured:
+        console.print(drawn, soft_wrap=True)
+    for line in captured.get().splitlines():
+        say(_PADDING.sub(r"\1", line))
 
 
 def _cell(value: object) -> str:
@@ -104,6 +169,8 @@ def _cell(value: object) -> str:
         case bool():
             return "yes" if value else "no"
         case dict() | list():
-            return json.dumps(value)
+            return json_lib.dumps(value)
+        case datetime():
+            return str(moment(value))
         case _:
             return on_one_line(str(value))

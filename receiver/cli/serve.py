@@ -1,21 +1,20 @@
-"""`serve` and `sandbox`: what runs until it is told to stop."""
+"""`serve` and `sandbox`: commands that run until they are stopped."""
 
 import os
-from typing import TYPE_CHECKING, Annotated
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import structlog
 import typer
 
 from receiver import logs, tracing
-from receiver.cli.exits import naming_the_port
-from receiver.cli.loop import run
+from receiver.cli.command import command, run
+from receiver.cli.errors import naming_the_port
 from receiver.clock import SystemClock
-from receiver.providers.samsar_input import InputRules
-from receiver.settings import LogSettings, SandboxSettings, ServeSettings, load
+from receiver.environment import load
+from receiver.settings import LogSettings, SandboxSettings, ServeSettings
 
 if TYPE_CHECKING:
-    from receiver.app import Service
+    from receiver.assembly import Service
 
 SANDBOX_PORT = 8001
 
@@ -25,77 +24,65 @@ Port = Annotated[int | None, typer.Option(help="The port to listen on (RECEIVER_
 log = structlog.get_logger()
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add this file's commands."""
-    app.command()(serve)
-    app.command()(sandbox)
-
-
 def serve(host: Host = None, port: Port = None) -> None:
     """Run the service, until SIGTERM or Ctrl-C."""
-    given = {"host": host, "port": port}
-    settings = load(
-        ServeSettings, **{name: value for name, value in given.items() if value is not None}
-    )
+    settings = load(ServeSettings, host=host, port=port)
     logs.configure(settings.log_format, settings.log_level)
+    lacked_secrets = settings.lacks_secrets
     hide_secrets(settings)
     for warning in settings.warnings():
         log.warning(warning)
 
-    # Imported here: it takes longer than everything that the other commands need together.
+    # Imported here: it is slow, and other commands do not need it.
     from receiver import app
 
     def on_start(_service: "Service", address: str) -> None:
-        log.info("serving", url=address, provider=settings.provider)
+        log.info("serving", url=address, provider=", ".join(settings.running))
 
     with tracing.exporting(os.environ), naming_the_port(settings.host, settings.port):
-        run(app.serve(settings, on_start))
+        run(app.serve(settings, on_start, new_secrets=lacked_secrets))
     log.info("stopped")
 
 
 def hide_secrets(settings: ServeSettings) -> None:
-    """Keep the settings' secrets out of every log line. Raises SecretFileError."""
+    """Redact the settings' secrets in all log lines. Creates the signing secrets if there are none.
+    Raises SecretFileError."""
     from receiver.app import signing_keys
 
-    logs.redact_values(signing_keys(settings))
-    if settings.samsar_api_key is not None:
-        logs.redact_values([settings.samsar_api_key.get_secret_value()])
-    if password := urlsplit(settings.database_url).password:
-        logs.redact_values([password])
+    logs.redact_values([*signing_keys(settings), *settings.secrets()])
 
 
 class _Sandbox(SandboxSettings, LogSettings):
-    """What the provider alone uses."""
+    """The settings of the sandbox alone."""
 
 
-def sandbox(
+@command
+async def sandbox(
+    provider: Annotated[
+        Literal["samsar", "replicate", "fal"], typer.Option(help="The API that it imitates.")
+    ] = "samsar",
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(help="The port to listen on; 0 takes a free one.", min=0, max=65_535)
+        int, typer.Option(help="The port to listen on; 0 selects a free one.", min=0, max=65_535)
     ] = SANDBOX_PORT,
 ) -> None:
-    """Run the sandbox provider alone, under /v1/video/, until SIGTERM or Ctrl-C."""
+    """Run a simulated provider alone, which costs nothing, until SIGTERM or Ctrl-C."""
     settings = load(_Sandbox)
     logs.configure(settings.log_format, settings.log_level)
     for warning in settings.warnings():
         log.warning(warning)
 
-    from receiver.app import sandbox_rules
-    from receiver.sandbox.app import API_PATH
-    from receiver.sandbox.run import run_sandbox
+    from receiver.app import stop_signal
+    from receiver.sandbox import apis
+    from receiver.sandbox.run import sandbox as running_sandbox
 
-    key = settings.samsar_api_key
-    if key is not None:
-        logs.redact_values([key.get_secret_value()])
+    logs.redact_values(settings.secrets())
+    api, key = apis.sandbox_api(provider, settings)
+    rules = apis.sandbox_rules(settings)
     with naming_the_port(host, port):
-        run(
-            run_sandbox(
-                sandbox_rules(settings),
-                SystemClock(),
-                InputRules(frozenset(settings.image_models), frozenset(settings.video_models)),
-                api_key=None if key is None else key.get_secret_value(),
-                host=host,
-                port=port,
-                on_start=lambda origin: log.info("serving the sandbox", url=origin + API_PATH),
-            )
-        )
+        stop = stop_signal()
+        async with running_sandbox(
+            rules, SystemClock(), api, api_key=key, host=host, port=port
+        ) as origin:
+            log.info("serving the sandbox", url=origin + api.path)
+            await stop.wait()

@@ -1,51 +1,33 @@
-"""A client of the service, typed: `AsyncClient`, and `Client` for code that does not await.
+"""A typed client of the service: `AsyncClient`, and `Client` for synchronous code.
 
     async with AsyncClient("http://127.0.0.1:8000", key) as receiver:
         job = await receiver.submit("create_movie", {"prompt": "…", …})
         job = await receiver.wait(job.request_id)
 
-Whoever gets the service's webhooks checks them with `verify_relay`.
+Verify the service's webhooks with `verify_relay`.
 """
 
-from receiver.client.blocking import Client
-from receiver.client.client import AsyncClient
-from receiver.client.documents import (
-    Attempt,
-    Deliveries,
-    Delivery,
-    HistoryLine,
-    Job,
-    JobError,
-    Jobs,
-)
-from receiver.client.errors import (
-    ApiError,
-    BadRelay,
-    ClientError,
-    Fault,
-    Unreachable,
-    UnreadableAnswer,
-)
-from receiver.client.relay import Relay, verify_relay
-from receiver.client.watching import StreamEvent
-
-__all__ = [
-    "ApiError",
-    "AsyncClient",
-    "Attempt",
-    "BadRelay",
-    "Client",
-    "ClientError",
-    "Deliveries",
-    "Delivery",
-    "Fault",
-    "HistoryLine",
-    "Job",
-    "JobError",
-    "Jobs",
-    "Relay",
-    "StreamEvent",
-    "Unreachable",
-    "UnreadableAnswer",
-    "verify_relay",
-]
+from receiver.client.blocking import Client as Client
+from receiver.client.client import AsyncClient as AsyncClient
+from receiver.client.documents import Attempt as Attempt
+from receiver.client.documents import Deliveries as Deliveries
+from receiver.client.documents import Delivery as Delivery
+from receiver.client.documents import DeliveryDetail as DeliveryDetail
+from receiver.client.documents import HistoryLine as HistoryLine
+from receiver.client.documents import Hold as Hold
+from receiver.client.documents import Holds as Holds
+from receiver.client.documents import Job as Job
+from receiver.client.documents import JobDetail as JobDetail
+from receiver.client.documents import JobError as JobError
+from receiver.client.documents import Jobs as Jobs
+from receiver.client.documents import User as User
+from receiver.client.documents import Users as Users
+from receiver.client.errors import ApiError as ApiError
+from receiver.client.errors import BadRelay as BadRelay
+from receiver.client.errors import ClientError as ClientError
+from receiver.client.errors import Fault as Fault
+from receiver.client.errors import Unreachable as Unreachable
+from receiver.client.errors import UnreadableAnswer as UnreadableAnswer
+from receiver.client.relay import Relay as Relay
+from receiver.client.relay import verify_relay as verify_relay
+from receiver.client.watching import StreamEvent as StreamEvent

@@ -1,6 +1,6 @@
-"""The client for code that does not await: every call runs the other one's, in a loop of its own.
+"""The synchronous client: each call runs the asynchronous method in a private event loop.
 
-It cannot be used inside a running event loop, where the other one belongs.
+It cannot be used inside a running event loop; use `AsyncClient` there.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ T = TypeVar("T")
 def _blocking(
     method: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate["Client", P], T]:
-    """The same method, which returns when it is done."""
+    """The same method, made synchronous."""
 
     def call(self: "Client", /, *args: P.args, **given: P.kwargs) -> T:
         return self._runner.run(method(self._client, *args, **given))
@@ -28,12 +28,12 @@ def _blocking(
 
 
 class Client:
-    """Speaks to one service with one key; `AsyncClient` says what each method does."""
+    """Talks to one service with one key. For the methods see `AsyncClient`."""
 
     def __init__(
         self, url: str, api_key: str, *, timeout: float = 30.0, sleep: Sleep = asyncio.sleep
     ) -> None:
-        """As `AsyncClient` has it."""
+        """See `AsyncClient`."""
         self._runner = asyncio.Runner()
         self._client = AsyncClient(url, api_key, timeout=timeout, sleep=sleep)
 
@@ -44,7 +44,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections, and the loop."""
+        """Close the connections and the event loop."""
         try:
             self._runner.run(self._client.close())
         finally:
@@ -58,7 +58,12 @@ class Client:
     cancel = _blocking(AsyncClient.cancel)
     wait = _blocking(AsyncClient.wait)
     deliveries = _blocking(AsyncClient.deliveries)
+    delivery = _blocking(AsyncClient.delivery)
+    retry_all = _blocking(AsyncClient.retry_all)
     retry = _blocking(AsyncClient.retry)
+    users = _blocking(AsyncClient.users)
+    holds = _blocking(AsyncClient.holds)
+    end_holds = _blocking(AsyncClient.end_holds)
 
     def watch(
         self,
@@ -68,7 +73,7 @@ class Client:
         user: str | None = None,
         on_pause: OnPause | None = None,
     ) -> Iterator[StreamEvent]:
-        """As `AsyncClient.watch` has it; close the iterator to stop before the end."""
+        """See `AsyncClient.watch`. Close the iterator to stop before the end."""
         events = self._client.watch(job_id, cursor=cursor, user=user, on_pause=on_pause)
 
         async def following() -> StreamEvent | None:

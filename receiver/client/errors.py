@@ -1,10 +1,10 @@
-"""What the client raises.
+"""The client's exceptions.
 
 ClientError
-├── ApiError           the service answered, and the answer is an error
-├── Unreachable        no answer came
-├── UnreadableAnswer   something answered that is not the service
-└── BadRelay           a webhook that the service has not signed, or not lately
+├── ApiError           the service answered with an error
+├── Unreachable        there was no answer
+├── UnreadableAnswer   the answer is not from the service
+└── BadRelay           a webhook that the service has not signed, or not recently
 """
 
 import json
@@ -15,57 +15,51 @@ import httpx
 
 
 class ClientError(Exception):
-    """Anything that the client raises on purpose; the text is for people."""
+    """Base class of the client's exceptions; the text is for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong with a request."""
+    """One error in a request."""
 
     pointer: str
     """JSON pointer into the body, such as `/input/prompt`."""
     detail: str
 
 
+@dataclass(eq=False)
 class ApiError(ClientError):
-    """An error in the service's own words (RFC 9457)."""
+    """An error response of the service (RFC 9457)."""
 
-    def __init__(
-        self,
-        status: int,
-        code: str,
-        detail: str,
-        faults: tuple[Fault, ...] = (),
-        request_id: str | None = None,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(detail)
-        self.status = status
-        """The HTTP status."""
-        self.code = code
-        """A stable snake_case word; `http_error` where the answer is not the service's own."""
-        self.detail = detail
-        self.faults = faults
-        self.request_id = request_id
-        """The answer's X-Request-ID, which the service's log line carries."""
-        self.retry_after = retry_after
-        """Seconds after which it is worth asking again, where the answer names them."""
+    status: int
+    """The HTTP status."""
+    code: str
+    """A stable snake_case word; `http_error` if the response is not the service's own."""
+    detail: str
+    faults: tuple[Fault, ...] = ()
+    request_id: str | None = None
+    """The response's X-Request-ID, for finding the service's log lines."""
+    retry_after: float | None = None
+    """Seconds to wait before a retry, if the response has them."""
+
+    def __post_init__(self) -> None:
+        super().__init__(self.detail)
 
 
 class Unreachable(ClientError):
-    """No answer came: nothing listens, the connection broke, or it took too long."""
+    """There was no answer: nothing is listening, the connection broke, or it timed out."""
 
 
 class UnreadableAnswer(ClientError):
-    """A good status with a body that the service would not write: the address is another's."""
+    """A success status with a body that is not the service's: the URL is probably wrong."""
 
 
 class BadRelay(ClientError):
-    """A webhook that must not be believed."""
+    """A webhook that must not be trusted."""
 
 
 def api_error(response: httpx.Response) -> ApiError:
-    """The error in an answer of 300 or more, whose body has been read."""
+    """The error in a response with a status of 300 or more, whose body has been read."""
     try:
         problem = json.loads(response.content)
     except (ValueError, RecursionError):
@@ -98,7 +92,7 @@ def _faults(value: object) -> list[Fault]:
 
 
 def _seconds(header: str | None) -> float | None:
-    """The service writes Retry-After as seconds; a date is some proxy's, and left alone."""
+    """Retry-After in seconds, as the service sends it; a date is from a proxy and ignored."""
     try:
         seconds = float(header or "")
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a stream of events says, and where to go on after it has broken."""
+"""Reads the events of a stream and keeps the cursor for resuming it."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -15,44 +15,44 @@ LONGEST_PAUSE = 30.0
 
 @dataclass(frozen=True, slots=True)
 class StreamEvent:
-    """One thing that a stream said."""
+    """One event of a stream."""
 
     type: Literal["snapshot", "update", "reset"]
-    """`snapshot`: how things stand, at the begin and after a reset. `update`: one job has changed.
-    `reset`: the service no longer knows the cursor; forget what you know, a snapshot follows."""
+    """`snapshot`: the current state, at the start and after a reset. `update`: one job has changed.
+    `reset`: the cursor is no longer valid; discard your state, a snapshot follows."""
     jobs: tuple[Job, ...] = ()
     cursor: str | None = None
-    """Where to resume after this event; durable."""
+    """Resumes the stream after this event; durable."""
     truncated: bool = False
-    """A snapshot of a user's jobs that has left out the oldest."""
+    """Whether a snapshot of a user's jobs leaves out the oldest."""
 
 
-class _JobList(BaseModel):
+class _JobList(BaseModel, defer_build=True):
     jobs: list[Job]
     truncated: bool = False
 
 
 class Watching:
-    """The reader's side of one stream: its cursor, and its patience. No I/O."""
+    """The client's state of one stream: its cursor and its reconnection delay. No I/O."""
 
     def __init__(self, job_id: str | None, cursor: str | None) -> None:
         self.path = "/v1/events" if job_id is None else f"/v1/jobs/{job_id}/events"
         self.cursor = cursor
         self.over = False
-        """The job is finished, and nothing more will come."""
+        """Whether the job is finished and no more events will come."""
         self._of_one_job = job_id is not None
         self._pause = FIRST_PAUSE
         self._failures = 0
 
     def headers(self) -> dict[str, str]:
-        """Those of the next connection."""
+        """The headers of the next connection."""
         return {} if self.cursor is None else {"Last-Event-ID": self.cursor}
 
     def take(self, sent: ServerSentEvent) -> StreamEvent | None:
-        """What one event of the stream is to whoever watches.
+        """Process an event; returns what to pass to the caller, None for nothing.
 
         Raises:
-            UnreadableAnswer: it is none of the service's.
+            UnreadableAnswer: it is not one of the service's events.
         """
         self._failures = 0
         if sent.retry is not None:
@@ -69,11 +69,11 @@ class Watching:
                 self.over = True
                 return None
             case _:
-                # `retry` and heartbeats come as events without data; newer kinds are not for us.
+                # Unknown kinds are ignored.
                 return None
 
     def pause(self, error: Exception | None) -> float:
-        """Seconds to wait before the next connection, after `error` or a clean end (None)."""
+        """Seconds to wait before reconnecting, after `error` or a clean end (None)."""
         if error is None:
             return self._pause
         if isinstance(error, ApiError) and error.retry_after is not None:

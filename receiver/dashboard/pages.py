@@ -1,7 +1,6 @@
-"""The dashboard's files: read once, and served with the headers that keep a page to itself.
+"""Serves the dashboard's static files with strict security headers.
 
-There is one page. It holds no data and asks for none that needs no session; what it shows comes
-from the API that everybody uses.
+There is a single page without data of its own; everything that it shows comes from the public API.
 """
 
 from collections.abc import Mapping
@@ -24,10 +23,10 @@ _MEDIA_TYPES: Final = {
 
 
 def pages(public_url: str, host: str, *, results_nearby: bool) -> Mapping[str, ASGIApp]:
-    """The application for each path: `/` and one for each file below `/static/`.
+    """An application for each path: `/`, and each file below `/static/`.
 
-    They answer to the names in `public_url` and `host`, to loopback names, and to addresses.
-    `results_nearby` lets results be shown that this machine serves over plain HTTP, as a sandbox's.
+    They accept the host names in `public_url` and `host`, loopback names and IP addresses.
+    `results_nearby` allows results from this machine over plain HTTP, such as a sandbox's.
     """
     names = {"localhost", host.lower(), (urlsplit(public_url).hostname or "").lower()}
     headers = _headers(results_nearby=results_nearby)
@@ -40,8 +39,8 @@ def pages(public_url: str, host: str, *, results_nearby: bool) -> Mapping[str, A
 
 
 def _headers(*, results_nearby: bool) -> Mapping[str, str]:
-    # A provider's links lead to any host; a page on HTTPS could not show them over HTTP anyway.
-    # The redirect of our own `…/result` leads to them, and every step of one is checked.
+    # A provider's links may lead to any host. Redirects from our `…/result` are checked at each
+    # step, so `'self'` alone is not enough. A page on HTTPS could not load plain HTTP anyway.
     results = "'self' https:" + (" http://127.0.0.1:*" if results_nearby else "")
     policy = (
         "default-src 'none'",
@@ -53,12 +52,12 @@ def _headers(*, results_nearby: bool) -> Mapping[str, str]:
         "form-action 'self'",
         "base-uri 'none'",
         "frame-ancestors 'none'",
-        # No text ever becomes markup: the browser refuses innerHTML and its like.
+        # The browser refuses innerHTML and the like, so text never becomes markup.
         "require-trusted-types-for 'script'",
         "trusted-types 'none'",
     )
     return {
-        # Asked for again each time, which costs a 304: an upgrade is seen at once.
+        # Revalidated each time (a 304), so that an upgrade takes effect at once.
         "Cache-Control": "no-cache",
         "Content-Security-Policy": "; ".join(policy),
         "Cross-Origin-Opener-Policy": "same-origin",
@@ -80,7 +79,7 @@ class _Page:
         self._whole = Response(body, media_type=media_type, headers={**headers, "ETag": etag})
         self._unchanged = Response(status_code=304, headers={**headers, "ETag": etag})
         self._misdirected = PlainTextResponse(
-            "This page is not served under that name. Set RECEIVER_PUBLIC_URL to the address"
+            "This page is not served under this host name. Set RECEIVER_PUBLIC_URL to the URL"
             " at which people open it.\n",
             status_code=421,
         )
@@ -96,9 +95,8 @@ class _Page:
         await response(scope, receive, send)
 
     def _answers_to(self, host: str) -> bool:
-        """Whether a Host header names us: else a foreign name was pointed here (DNS rebinding).
-
-        Nobody can point an address elsewhere, so every address will do.
+        """Whether a Host header names us. Otherwise it may be DNS rebinding, which cannot use an IP
+        address, so all IP addresses are accepted.
         """
         try:
             name = urlsplit(f"//{host}").hostname or ""

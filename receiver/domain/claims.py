@@ -1,12 +1,16 @@
-"""What callbacks say. A terminal one is unsigned: a claim, which a status call decides."""
+"""Applies callbacks. Terminal ones are unsigned, so they are claims that a status call decides."""
 
-from receiver.domain import announcements, schedule
+from collections.abc import Sequence
+from dataclasses import replace
+
+from receiver.domain import schedule, serialization
 from receiver.domain.draft import Draft, look_again, visible
 from receiver.domain.observations import CallbackSaid, Report
 from receiver.domain.outcomes import (
     apply_progress,
     apply_terminal,
     become_accepted,
+    pass_on_cancel,
     watch_for_correction,
 )
 from store.records import (
@@ -23,31 +27,79 @@ from store.records import (
 )
 
 MAX_CLAIMS = 8
-"""Claims that one job keeps undecided at once; a further one is in the history all the same."""
+"""Maximum number of undecided claims per job; further ones are only recorded in the history."""
 
 
-def hear_callback(draft: Draft, said: CallbackSaid) -> None:
+def apply_callbacks(draft: Draft, callbacks: Sequence[CallbackSaid]) -> None:
+    """Apply callbacks in the order received; consecutive progress reports are applied as one."""
+    progress: CallbackSaid | None = None
+    for said in callbacks:
+        if progress is not None and not _continues(progress, said):
+            apply_callback(draft, progress)
+            progress = None
+        if (
+            said.report.status in FINAL_STATUSES
+            or draft.job.done
+            or _names_another_job(draft.job, said)
+        ):
+            apply_callback(draft, said)
+        elif progress is None:
+            progress = said
+        else:
+            draft.set_verdict(progress.callback_id, Verdict.APPLIED)
+            progress = replace(said, report=_later(progress.report, said.report))
+    if progress is not None:
+        apply_callback(draft, progress)
+
+
+def _continues(before: CallbackSaid, said: CallbackSaid) -> bool:
+    """Whether both report progress and, if they have an id, name the same provider job."""
+    if said.report.status in FINAL_STATUSES:
+        return False
+    return (before.report.provider_request_id, before.id_is_taken) == (
+        said.report.provider_request_id,
+        said.id_is_taken,
+    )
+
+
+def _later(before: Report, after: Report) -> Report:
+    """Two reports of progress merged."""
+    started = Status.IN_PROGRESS in (before.status, after.status)
+    known = [each for each in (before.progress, after.progress) if each is not None]
+    return replace(
+        after,
+        status=Status.IN_PROGRESS if started else after.status,
+        word=before.word if after.word is None else after.word,
+        progress=max(known, default=None),
+        message=before.message if after.message is None else after.message,
+    )
+
+
+def apply_callback(draft: Draft, said: CallbackSaid) -> None:
     report = said.report
     if _names_another_job(draft.job, said):
-        draft.rule(said.callback_id, Verdict.CONFLICT)
+        draft.set_verdict(said.callback_id, Verdict.CONFLICT)
         if draft.job.due is not None and draft.job.due.lane is Lane.POLL:
             draft.set(due=Due(Lane.POLL, min(draft.job.due.at, draft.now)))
         return
-    if draft.job.done and not announcements.is_self_declared(draft.job):
-        draft.rule(said.callback_id, Verdict.LATE)
+    if draft.job.done and not serialization.is_self_declared(draft.job):
+        if draft.job.cancel_wanted and draft.job.provider_request_id is None:
+            draft.set(provider_request_id=report.provider_request_id)
+            pass_on_cancel(draft)
+        draft.set_verdict(said.callback_id, Verdict.LATE)
         return
     if draft.job.provider_request_id is None and report.provider_request_id is not None:
         draft.set(provider_request_id=report.provider_request_id)
         if draft.job.tracking.claims:
-            # They waited without anybody to ask; now there is an id to ask for.
+            # The claims could not be confirmed without a provider id; now there is one.
             look_again(draft, draft.now)
     if report.status in FINAL_STATUSES:
-        _hear_claim(draft, said)
+        _apply_claim(draft, said)
     elif draft.job.done:
-        draft.rule(said.callback_id, Verdict.LATE)
+        draft.set_verdict(said.callback_id, Verdict.LATE)
         watch_for_correction(draft)
     else:
-        draft.rule(said.callback_id, Verdict.APPLIED)
+        draft.set_verdict(said.callback_id, Verdict.APPLIED)
         before = draft.job
         _prove_acceptance(draft)
         apply_progress(draft, report, Evidence.CALLBACK)
@@ -62,21 +114,21 @@ def _names_another_job(job: Job, said: CallbackSaid) -> bool:
 
 
 def _prove_acceptance(draft: Draft) -> None:
-    """A job's own callback proves that the provider has it, whatever became of the answer."""
+    """A job's own callback proves that the provider has it, whatever the submission's answer."""
     if not draft.job.done and draft.job.accepted_at is None:
         become_accepted(draft, Evidence.CALLBACK)
 
 
 def _postpone_poll(draft: Draft, before: Job, received_at: Millis) -> None:
-    """The provider's callbacks work, it seems: a poll can wait. One that fell due after this
-    callback came stands: a conflict may have made it due at once."""
+    """Postpone the poll, since callbacks arrive. A poll that became due after this callback was
+    received stays due: a conflict may be the reason."""
     job = draft.job
     if job.tracking.claims or job.due is None:
         return
     if job.due.lane is Lane.POLL and received_at <= job.due.at <= draft.now:
         return
     planned = job.due.at if job.due.lane is Lane.POLL else draft.now + draft.rules.poll_first
-    # Past the deadline the provider's own answer is owed: a talkative callback does not delay it.
+    # After the deadline a status call is required: further callbacks do not delay it.
     overdue = draft.now >= schedule.deadline(job, draft.rules)
     gap = 0 if overdue else schedule.next_gap(job.tracking.poll_gap, draft.rules)
     look_again(draft, max(planned, draft.now + gap))
@@ -84,23 +136,27 @@ def _postpone_poll(draft: Draft, before: Job, received_at: Millis) -> None:
         draft.track(poll_gap=None)
 
 
-def _hear_claim(draft: Draft, said: CallbackSaid) -> None:
-    """A terminal word that anybody could have sent: a status call decides it, or it counts now."""
-    report = said.report
+def _apply_claim(draft: Draft, said: CallbackSaid) -> None:
+    """Apply a terminal callback. A verified one counts at once. Anybody could have sent an
+    unverified one: a status call decides it, and also fetches a result that is not in it."""
+    # Only a status call can say that a result is gone for good.
+    report = replace(said.report, result_is_gone=False)
     _prove_acceptance(draft)
-    if not draft.rules.confirm_callbacks:
-        draft.rule(said.callback_id, Verdict.APPLIED)
+    complete = report.status is not Status.COMPLETED or report.result is not None
+    if (said.verified and complete) or not draft.rules.confirm_callbacks:
+        # It may be a claim that has come again, with its signature.
+        others = (c for c in draft.job.tracking.claims if c.callback_id != said.callback_id)
+        draft.track(claims=tuple(others))
+        draft.set_verdict(said.callback_id, Verdict.APPLIED)
         apply_terminal(draft, report, Evidence.CALLBACK)
         return
     claims = draft.job.tracking.claims
     if len(claims) >= MAX_CLAIMS:
-        draft.rule(said.callback_id, Verdict.LATE)
+        draft.set_verdict(said.callback_id, Verdict.LATE)
         return
-    draft.rule(said.callback_id, Verdict.CLAIMED)
+    draft.set_verdict(said.callback_id, Verdict.CLAIMED)
     assert report.status is not None
-    result = None
-    if report.result is not None and report.has_link:
-        result = announcements.fitting_result(report.result)
+    result = report.result and draft.fitting(report.result)
     claim = Claim(
         said.callback_id, said.received_at, report.status, report.word, result, report.message
     )
@@ -114,7 +170,7 @@ def _hear_claim(draft: Draft, said: CallbackSaid) -> None:
 
 
 def fail_to_confirm(draft: Draft, retry_after: Millis | None) -> None:
-    """No usable answer about a claim: ask again, and after CONFIRM_TIMEOUT believe it."""
+    """A status call gave no usable answer: retry, and after CONFIRM_TIMEOUT accept the claim."""
     tracking = draft.job.tracking
     since = draft.now if tracking.failing_since is None else tracking.failing_since
     gap = schedule.next_gap(tracking.poll_gap, draft.rules)
@@ -127,15 +183,15 @@ def fail_to_confirm(draft: Draft, retry_after: Millis | None) -> None:
 
 
 def take_claim(draft: Draft) -> None:
-    """Take the oldest claim unconfirmed: one that is an outcome before one without a link."""
+    """Accept the oldest claim unconfirmed, preferring an outcome over one without a link."""
     claims = draft.job.tracking.claims
     outcomes = [c for c in claims if c.status is not Status.COMPLETED or c.result is not None]
     taken = (outcomes or claims)[0]
     for claim in claims:
         if claim is taken:
-            draft.rule(claim.callback_id, Verdict.APPLIED, confirmed=False)
+            draft.set_verdict(claim.callback_id, Verdict.APPLIED, confirmed=False)
         else:
-            draft.rule(claim.callback_id, Verdict.LATE)
+            draft.set_verdict(claim.callback_id, Verdict.LATE)
     draft.track(claims=(), failing_since=None, poll_gap=None)
-    report = Report(taken.status, taken.word, None, taken.result, taken.message, None)
+    report = Report(taken.status, taken.word, None, taken.result, taken.message)
     apply_terminal(draft, report, Evidence.CALLBACK)

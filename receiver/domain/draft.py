@@ -1,33 +1,36 @@
-"""A move in the making: what the parts of the state machine write on."""
+"""A move under construction, which the state machine's functions change."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from receiver.domain import schedule
+from receiver.domain.results import fitting_result
 from receiver.domain.schedule import Rules
-from store.records import Due, Evidence, Job, Lane, Millis, Move, Note, Ruling, Verdict
+from store.records import CallbackVerdict, Due, Evidence, Job, Lane, Millis, Move, Note, Verdict
 
 
 @dataclass(slots=True)
 class Draft:
-    """A move in the making."""
+    """A move under construction."""
 
     job: Job
     now: Millis
     rules: Rules
-    rulings: list[Ruling] = field(default_factory=list)
+    verdicts: dict[int, CallbackVerdict] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
+    whole_result: Mapping[str, Any] | None = None
+    """Of a result that did not fit."""
 
     def set(self, **fields: Any) -> None:
-        """Change the job."""
-        self.job = replace(self.job, **fields)
+        """Set fields of the job."""
+        self.job = self.job.changed(**fields)
 
     def track(self, **fields: Any) -> None:
-        """Change what is remembered of it between observations."""
+        """Set fields of the job's tracking."""
         self.set(tracking=replace(self.job.tracking, **fields))
 
-    def rule(
+    def set_verdict(
         self,
         callback_id: int,
         verdict: Verdict,
@@ -35,27 +38,34 @@ class Draft:
         confirmed: bool | None = None,
         evidence: Evidence = Evidence.CALLBACK,
     ) -> None:
-        """Give a callback its verdict."""
-        self.rulings.append(Ruling(callback_id, verdict, confirmed, evidence))
+        """Give a callback its verdict; of several in one move the last counts."""
+        self.verdicts[callback_id] = CallbackVerdict(callback_id, verdict, confirmed, evidence)
+
+    def fitting(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The result as the job's row takes it; one that is cut is kept whole beside it."""
+        fitted = fitting_result(result)
+        if fitted is not result:
+            self.whole_result = result
+        return fitted
 
     def note(self, type_: str, **detail: Any) -> None:
-        """Write a line into the journal."""
+        """Add a note to the history."""
         self.notes.append(Note(type_, detail, self.now))
 
 
 def visible(job: Job) -> tuple[Any, ...]:
-    """What a user sees change. A finished job's id and its renewed link are news to nobody."""
+    """The fields whose change is visible to users. A finished job's id and renewed link are not."""
     shown = (job.status, job.phase, job.progress, job.message, job.error, job.provider_status)
     return shown if job.done else (*shown, job.provider_request_id)
 
 
 def let_inbox_go_first(draft: Draft, lane: Lane) -> None:
-    """Callbacks on disk may change what is to be decided: look again when they are applied."""
+    """Decide later: callbacks on disk are to be applied first."""
     draft.set(due=Due(lane, draft.now + schedule.INBOX_FIRST))
 
 
 def look_again(draft: Draft, at: Millis) -> None:
-    """Ask the provider at `at`; whom nobody can ask waits for its deadline."""
+    """Schedule a status call at `at`; a job that cannot be polled waits for its deadline."""
     draft.set(due=schedule.next_look(draft.job, at, draft.now, draft.rules))
 
 

@@ -1,41 +1,50 @@
-"""The state machine of a job, whole: `decide` says what an observation makes of it.
+"""The state machine of a job: `decide` turns an observation into a change.
 
-It is pure, and every change of every job goes through it, inside the write transaction. The rules
-are contract 6's ("Rules that always hold"), 7's (claims) and 8's (polling); docs/architecture.md
-tells them in prose, state by state.
+It is pure, and every change of a job goes through it, inside the write transaction.
+docs/architecture.md describes the states and rules.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import assert_never
 
-from receiver.domain import announcements, claims, polls, submission
+from receiver.domain import archive, claims, polls, serialization, submission
 from receiver.domain.draft import Draft, let_inbox_go_first, visible
 from receiver.domain.observations import (
-    CallbackSaid,
+    CallbacksSaid,
+    CancelPassedOn,
     CancelRequested,
+    DownloadEnded,
     LinkRenewed,
     Observation,
     Polled,
     RestoredFromBackup,
     SubmissionBegins,
+    SubmissionEnded,
     SubmissionHeld,
     SubmissionInterrupted,
-    SubmitAccepted,
-    SubmitAmbiguous,
-    SubmitNotSent,
-    SubmitRefused,
+    SubmissionLookedUp,
     TimePassed,
 )
-from receiver.domain.outcomes import finish, give_up, miss_deadline
+from receiver.domain.outcomes import finish, miss_deadline, pass_on_cancel
 from receiver.domain.schedule import Rules
-from store.records import ErrorCode, Evidence, Job, JobError, Lane, Millis, Move, Phase, Status
+from store.records import (
+    ErrorCode,
+    Evidence,
+    FileState,
+    Job,
+    JobError,
+    Lane,
+    Millis,
+    Move,
+    Phase,
+    Status,
+)
 
 
 def decide(job: Job, observation: Observation, now: Millis, rules: Rules) -> Move | None:
-    """What the observation makes of the job: the whole change, or None where there is none.
+    """The change that the observation makes to the job, or None if it changes nothing.
 
-    The move's event and relay message are made here, so nobody can change a job without them.
+    The move's event and relay message are created here, so no change can lack them.
     """
     draft = Draft(job, now, rules)
     match observation:
@@ -49,54 +58,62 @@ def decide(job: Job, observation: Observation, now: Millis, rules: Rules) -> Mov
             if job.phase is Phase.QUEUED:
                 draft.set(phase=Phase.SUBMITTING)
             submission.become_unconfirmed(draft, "the database is a restored copy")
-        case SubmitAccepted():
-            submission.accept(draft, observation.provider_request_id)
-        case SubmitRefused():
-            submission.refuse(draft, observation)
-        case SubmitNotSent():
-            submission.requeue(draft, observation)
-        case SubmitAmbiguous():
-            submission.become_unconfirmed(draft, observation.reason)
-        case CallbackSaid():
-            claims.hear_callback(draft, observation)
+        case SubmissionEnded():
+            submission.end(draft, observation)
+        case SubmissionLookedUp():
+            submission.look_up(draft, observation.answer)
+        case CallbacksSaid():
+            claims.apply_callbacks(draft, observation.callbacks)
         case Polled():
-            polls.hear_poll(draft, observation)
+            polls.apply_poll(draft, observation)
         case TimePassed():
             _pass_time(draft)
         case CancelRequested():
-            _cancel(draft)
+            _cancel(draft, observation)
+        case CancelPassedOn():
+            _end_cancel(draft, observation)
         case LinkRenewed():
             _renew_link(draft, observation)
+        case DownloadEnded():
+            archive.apply_download(draft, observation)
         case _:
             assert_never(observation)
     return _seal(job, draft)
 
 
 def _seal(before: Job, draft: Draft) -> Move | None:
-    """Turn a draft into a move: count and tell a visible change, drop one that changes nothing."""
+    """Turn a draft into a move: add the event of a visible change; None if nothing changed."""
     after = draft.job
     event = relay = None
-    if visible(before) != visible(after):
-        # The clock was read before the job was: another process may have been faster, or be ahead.
+    is_news = visible(before) != visible(after)
+    if is_news or _file_states(before) != _file_states(after):
+        # The clock was read before the job; another process may have been faster, or ahead.
         now = max(draft.now, before.updated_at)
-        after = replace(after, seq=before.seq + 1, updated_at=now)
-        event = announcements.event_data(after)
-        relay = announcements.relay_message(before, after, draft.rules.relay_first)
-    if after == before and not draft.rulings and not draft.notes:
+        after = after.changed(seq=before.seq + 1, updated_at=now)
+        event = serialization.event_data(after)
+        if is_news:
+            relay = serialization.relay_message(before, after, draft.now, draft.rules.relay_first)
+    if after == before and not draft.verdicts and not draft.notes:
         return None
     refused = after.error is not None and after.error.code is ErrorCode.PROVIDER_CREDENTIALS
     return Move(
         after,
         event,
         relay,
-        tuple(draft.rulings),
+        tuple(draft.verdicts.values()),
         tuple(draft.notes),
+        whole_result=draft.whole_result,
         frees_key=refused and not before.done,
     )
 
 
+def _file_states(job: Job) -> list[FileState]:
+    """A change of these makes an event, but no webhook."""
+    return [file.state for file in job.archive]
+
+
 def _pass_time(draft: Draft) -> None:
-    """A moment in a lane where nobody is asked. Early or twice, it changes nothing."""
+    """A timeout in a lane without requests. If early or repeated, it changes nothing."""
     job = draft.job
     if job.due is None or job.due.lane not in (Lane.SUBMITTING, Lane.WAIT, Lane.SUBMIT):
         return
@@ -109,35 +126,48 @@ def _pass_time(draft: Draft) -> None:
     elif job.phase is Phase.SUBMITTING:
         submission.become_unconfirmed(draft, "its lease ended before an answer came")
     elif job.phase is Phase.SUBMIT_UNCONFIRMED:
-        give_up(
-            draft,
-            ErrorCode.SUBMIT_OUTCOME_UNKNOWN,
-            "No word came of whether the provider took the job.",
-        )
+        submission.remain_unknown(draft)
     elif job.phase is Phase.QUEUED:
         submission.hold(draft, job.due.at)
     elif not job.done:
-        # No id, nobody to ask: the deadline cannot wait for the provider's word.
+        # Without a provider id there is no status call: the deadline applies at once.
         miss_deadline(draft)
 
 
-def _cancel(draft: Draft) -> None:
+def _cancel(draft: Draft, requested: CancelRequested) -> None:
     job = draft.job
     if job.done:
         return
     billed = job.maybe_sent or job.phase is Phase.SUBMITTING
     error = JobError(ErrorCode.CANCELED_BY_USER, "Canceled by its user.", billed)
     finish(draft, Status.CANCELLED, Evidence.USER, error, message=job.message)
+    if billed and job.provider in requested.can_cancel:
+        draft.set(cancel_wanted=True)
+        pass_on_cancel(draft)
+
+
+def _end_cancel(draft: Draft, passed_on: CancelPassedOn) -> None:
+    """Once is enough: whatever was answered, it is not asked again."""
+    if not draft.job.cancel_wanted:
+        return
+    details = {"status_code": passed_on.status_code, "message": passed_on.message}
+    said = {name: value for name, value in details.items() if value is not None}
+    draft.note("provider_cancel", outcome=passed_on.outcome, **said)
+    draft.set(cancel_wanted=False, due=None)
 
 
 def _renew_link(draft: Draft, renewed: LinkRenewed) -> None:
     if draft.job.status is Status.COMPLETED:
-        draft.set(result=announcements.fitting_result(renewed.result), result_at=draft.now)
+        draft.set(result=draft.fitting(renewed.result), result_at=draft.now)
 
 
 Decision = Callable[[Job], Move | None]
 
 
-def deciding(observation: Observation, now: Millis, rules: Rules) -> Decision:
-    """`decide` as the store calls it: everything but the job is given."""
-    return lambda job: decide(job, observation, now, rules)
+def deciding(observation: Observation, now: Callable[[], Millis], rules: Rules) -> Decision:
+    """`decide` as the store calls it, with everything but the job bound.
+
+    The time is read when it is called: that may be late, and what has been stored by then must not
+    be later than `now`.
+    """
+    return lambda job: decide(job, observation, now(), rules)

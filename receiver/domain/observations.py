@@ -1,7 +1,7 @@
-"""What can be said of a job, and by whom: the input of `lifecycle.decide`.
+"""Observations of a job: the input of `lifecycle.decide`.
 
-Providers make the answers of submissions and status calls, the inbox makes what a callback says,
-workers tell of time that has passed, and a user cancels. Nothing else moves a job.
+They come from providers (answers to submissions and status calls), the inbox (callbacks), workers
+(timeouts) and users (cancellation). Nothing else changes a job.
 """
 
 from collections.abc import Mapping
@@ -13,25 +13,22 @@ from store.records import Millis, Status
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the provider says of a job, read leniently from whatever shape it came in."""
+    """The provider's report on a job, parsed leniently."""
 
-    status: Status | None
-    """What its word means to us; an unknown word is IN_PROGRESS, no word at all is None."""
-    word: str | None
-    """Its own word, as it came, cleaned of what no text may hold."""
-    progress: float | None
-    """0 to 100, or None where it was absent or no such number."""
-    result: Mapping[str, Any] | None
-    """Whatever it gave; holds `videoUrl` exactly when a link was found, under whatever name."""
-    message: str | None
-    """Its text, of success or failure."""
-    provider_request_id: str | None
-    """The id that it names, as text, where it names one of at most 200 characters."""
-
-    @property
-    def has_link(self) -> bool:
-        """Whether there is something to open: COMPLETED counts only with it."""
-        return self.result is not None and "videoUrl" in self.result
+    status: Status | None = None
+    """Our status for its word; an unknown word is IN_PROGRESS, none at all is None."""
+    word: str | None = None
+    """Its raw status word, without characters that cannot be stored."""
+    progress: float | None = None
+    """0 to 100; None if absent or not such a number."""
+    result: Mapping[str, Any] | None = None
+    """The given result; None if there is none, and then COMPLETED does not count."""
+    message: str | None = None
+    """Its text about success or failure."""
+    provider_request_id: str | None = None
+    """The id in it, as text, if it has one of at most 200 characters."""
+    result_is_gone: bool = False
+    """It has completed, and the provider has removed the result since."""
 
 
 # --- the answer of a submission; `outcome` is its name in metrics, logs and traces ----------------
@@ -39,16 +36,18 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class SubmitAccepted:
-    """The provider took the job and named it."""
+    """The provider accepted the job and gave it an id."""
 
     outcome: ClassVar = "accepted"
     provider_request_id: str | None
-    """None only where the id turned out to be another job's, and so cannot be recorded."""
+    """None only if the id belongs to another job, and so cannot be recorded."""
+    urls: Mapping[str, str] | None = None
+    """The addresses to ask at, by what they are for, where the answer gave such."""
 
 
 @dataclass(frozen=True, slots=True)
 class SubmitRefused:
-    """A 4xx answer other than 429: the provider did not take the job, and nothing was paid."""
+    """A 4xx answer other than 429: the provider did not accept the job, and nothing was paid."""
 
     outcome: ClassVar = "refused"
     status_code: int
@@ -56,23 +55,26 @@ class SubmitRefused:
 
     @property
     def by_credentials(self) -> bool:
-        """Whether it is the operator's key that was refused, not this job."""
+        """Whether the operator's key was refused, not this job."""
         return self.status_code in (401, 403)
 
 
 @dataclass(frozen=True, slots=True)
 class SubmitNotSent:
-    """The job surely never reached the provider, or it said "later" (429, 503 with Retry-After)."""
+    """The job certainly did not reach the provider, or was refused for now (429, or 503 with
+    Retry-After)."""
 
     outcome: ClassVar = "not_sent"
     reason: str
     retry_after: Millis | None = None
-    """The provider's wish in milliseconds from now; it holds every submission, not only this."""
+    """The provider's Retry-After, in milliseconds from now. This job waits for all of it."""
+    status_code: int | None = None
+    """429 or 503 if the provider refused it for now, which holds other submissions too."""
 
 
 @dataclass(frozen=True, slots=True)
 class SubmitAmbiguous:
-    """Bytes may have left, and no readable answer came: it may be running, and be paid for."""
+    """Bytes may have been sent without a readable answer: the job may be running and paid for."""
 
     outcome: ClassVar = "ambiguous"
     reason: str
@@ -86,78 +88,113 @@ SubmitAnswer: TypeAlias = SubmitAccepted | SubmitRefused | SubmitNotSent | Submi
 
 @dataclass(frozen=True, slots=True)
 class StatusReport:
-    """The provider answered a status call with a state."""
+    """The provider answered a status call with a status."""
 
     outcome: ClassVar = "reported"
     report: Report
     retry_after: Millis | None = None
-    """The provider's wish, in milliseconds from now; without meaning where the state is final."""
+    """The provider's Retry-After, in milliseconds from now; unused if the status is final."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatusMissing:
-    """404: it does not know the job, now; that passes, often."""
+    """404: the provider does not know the job at the moment; often that passes."""
 
     outcome: ClassVar = "missing"
     message: str
     retry_after: Millis | None = None
-    """The provider's wish, in milliseconds from now."""
+    """The provider's Retry-After, in milliseconds from now."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatusUnavailable:
-    """No answer about the job could be had: timeout, reset, 5xx, 429, 401, rubbish, breaker."""
+    """No usable answer: timeout, reset, 5xx, 429, 401, an unreadable body, or an open breaker."""
 
     outcome: ClassVar = "unavailable"
     reason: str
     retry_after: Millis | None = None
-    """The provider's wish, in milliseconds from now."""
+    """The provider's Retry-After, in milliseconds from now."""
     by_credentials: bool = False
-    """401 or 403: the operator's key is refused; opens the breaker at once, fails no job."""
+    """401 or 403: the operator's key was refused. Opens the breaker at once, but fails no job."""
 
 
 StatusAnswer: TypeAlias = StatusReport | StatusMissing | StatusUnavailable
 
+LookUpAnswer: TypeAlias = SubmitAccepted | StatusMissing | StatusUnavailable
+"""The answer of a search in the provider's list: the job, or that it is not listed, which proves
+nothing, or no usable answer."""
 
-# --- what else happens to a job -------------------------------------------------------------------
+
+# --- other observations ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class SubmissionBegins:
-    """A worker is about to send it; committed before the first byte leaves."""
+    """A worker is about to send the job; committed before the first byte is sent.
 
+    Number and lease together identify one attempt of one worker: two workers never hold a queued
+    job at the same time, so with equal numbers their leases end at different times.
+    """
+
+    attempt: int
+    """The number of the attempt, from 1. If the job is past it, nothing begins."""
     lease_until: Millis
-    """When the attempt is over for sure, whatever became of the worker."""
+    """When the attempt is certainly over, even if the worker died."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionEnded:
+    """The answer to an attempt, which need not be the latest: a worker may have been suspended, or
+    may repeat the answer because it did not learn that it was stored."""
+
+    begun: SubmissionBegins
+    answer: SubmitAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionLookedUp:
+    """The provider's list was searched for a submission whose answer was lost."""
+
+    answer: LookUpAnswer
 
 
 @dataclass(frozen=True, slots=True)
 class SubmissionHeld:
-    """The provider asked for patience: no submission before `until`."""
+    """The provider asked us to wait: no submission before `until`."""
 
     until: Millis
 
 
 @dataclass(frozen=True, slots=True)
 class SubmissionInterrupted:
-    """The process that was sending it is gone, and its answer with it."""
+    """The process that was sending the job is gone, so its answer is lost."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class RestoredFromBackup:
-    """The database is a copy: what it shows as unsent may have been sent since."""
+    """The database is a copy: unsent jobs may have been sent since it was made."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallbackSaid:
-    """A stored callback of this job's own address, read."""
+    """A stored callback to this job's own URL, parsed."""
 
     callback_id: int
     received_at: Millis
     report: Report
     id_is_taken: bool = False
-    """Whether another job is known to hold the provider_request_id that it names."""
+    """Whether another job is known to have the provider_request_id that it names."""
+    verified: bool = False
+    """Whether its signature was the provider's: then it is the provider's own word."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallbacksSaid:
+    """Several callbacks in the order received, applied as one change."""
+
+    callbacks: tuple[CallbackSaid, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,41 +202,87 @@ class Polled:
     """A status call ended."""
 
     asked_at: Millis
-    """When the call began: it says nothing of what came after that."""
+    """When the call began: its answer may be older than anything that came after that."""
     asked_id: str
-    """The provider_request_id that was asked for: an answer about another one is no news."""
+    """The requested provider_request_id: an answer about another id is ignored."""
     answer: StatusAnswer
 
 
 @dataclass(frozen=True, slots=True)
 class TimePassed:
-    """A moment came at which the job may have to move by itself."""
+    """A timeout of the job may have been reached."""
 
 
 @dataclass(frozen=True, slots=True)
 class CancelRequested:
-    """Its user does not want it any more."""
+    """The user has cancelled the job."""
+
+    can_cancel: frozenset[str] = frozenset()
+    """The providers that can be asked to cancel a job."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelPassedOn:
+    """The provider was asked to cancel a job, and how that went."""
+
+    outcome: str
+    """`accepted`, `refused` or `unavailable`."""
+    status_code: int | None = None
+    message: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LinkRenewed:
-    """A status call gave a fresh link for a result that has one."""
+    """A status call returned a fresh link for the result."""
 
     result: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class FileStored:
+    """A file of the result is complete and durable in the archive."""
+
+    bytes: int
+    content_type: str
+    sha256: str
+    """Hexadecimal."""
+    key: str
+    """Its key in the archive."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileFailed:
+    """An attempt to download a file has failed."""
+
+    error: str
+    """A word, then optionally a colon and details."""
+    final: bool = False
+    """Whether a retry cannot succeed."""
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadEnded:
+    """An attempt to download a file of the result has ended."""
+
+    place: int
+    """Index of the file in `Job.archive`."""
+    tries: int
+    """Attempts at this file before this one."""
+    outcome: FileStored | FileFailed
+
+
 Observation: TypeAlias = (
     SubmissionBegins
+    | SubmissionLookedUp
     | SubmissionHeld
     | SubmissionInterrupted
     | RestoredFromBackup
-    | SubmitAccepted
-    | SubmitRefused
-    | SubmitNotSent
-    | SubmitAmbiguous
-    | CallbackSaid
+    | SubmissionEnded
+    | CallbacksSaid
     | Polled
     | TimePassed
     | CancelRequested
+    | CancelPassedOn
     | LinkRenewed
+    | DownloadEnded
 )

@@ -1,9 +1,9 @@
-"""What a word or a deadline makes of a job: progress, an end, a correction. Shared by callbacks,
-polls and time (contract 6, rules 3, 4 and 7)."""
+"""Applies statuses and deadlines to a job: progress, outcome, correction. Shared by callbacks,
+polls and timeouts."""
 
-from typing import Any
+from typing import Any, Final
 
-from receiver.domain import announcements, schedule
+from receiver.domain import archive, documents, schedule, serialization
 from receiver.domain.draft import Draft, look_again
 from receiver.domain.observations import Report
 from store.records import (
@@ -19,6 +19,15 @@ from store.records import (
     Verdict,
 )
 
+_DECLARED: Final = {
+    ErrorCode.NOT_SUBMITTED: "The job could not be submitted in time.",
+    ErrorCode.SUBMIT_OUTCOME_UNKNOWN: "It remained unknown whether the provider accepted the job.",
+    ErrorCode.DEADLINE_EXCEEDED: "The job did not finish before its deadline.",
+    ErrorCode.RESULT_MISSING: "The provider reported completion but gave no result.",
+    ErrorCode.PROVIDER_JOB_LOST: "The provider no longer knows the job.",
+}
+"""What users read where we give up."""
+
 
 def become_accepted(draft: Draft, evidence: Evidence) -> None:
     """The provider has it."""
@@ -27,7 +36,7 @@ def become_accepted(draft: Draft, evidence: Evidence) -> None:
 
 
 def apply_progress(draft: Draft, report: Report, evidence: Evidence) -> None:
-    """A word that is not final: status and progress only ever grow."""
+    """Apply a status that is not final: status and progress never go back."""
     before = draft.job
     news: dict[str, Any] = {}
     if report.status is Status.IN_PROGRESS and before.status is Status.PENDING:
@@ -37,33 +46,34 @@ def apply_progress(draft: Draft, report: Report, evidence: Evidence) -> None:
     if report.progress is not None:
         news["progress"] = max(min(report.progress, 99.0), before.progress or 0.0)
     if report.word is not None:
-        news["provider_status"] = report.word[: announcements.PROVIDER_STATUS_CHARACTERS]
+        news["provider_status"] = report.word[: documents.PROVIDER_STATUS_CHARACTERS]
     if report.message is not None:
-        news["message"] = announcements.cut(report.message, announcements.MESSAGE_CHARACTERS)
+        news["message"] = serialization.cut(report.message, documents.MESSAGE_CHARACTERS)
     if any(value != getattr(before, name) for name, value in news.items()):
         draft.set(**news, evidence=evidence)
 
 
 def apply_terminal(draft: Draft, report: Report, evidence: Evidence) -> None:
-    """A final word that counts. On a failure that we declared it is the one correction."""
-    if report.status is Status.COMPLETED and not report.has_link:
+    """Apply a final status that counts. After a self-declared failure it is the one correction."""
+    if report.result_is_gone:
+        _lose_result(draft, evidence)
+        return
+    if report.status is Status.COMPLETED and report.result is None:
         if draft.job.done:
             watch_for_correction(draft)
         else:
             wait_for_link(draft, report, evidence)
             stay(draft, 0, None)
         return
-    message = report.message and announcements.cut(report.message, announcements.MESSAGE_CHARACTERS)
+    message = report.message and serialization.cut(report.message, documents.MESSAGE_CHARACTERS)
     if report.word is not None:
-        draft.set(provider_status=report.word[: announcements.PROVIDER_STATUS_CHARACTERS])
+        draft.set(provider_status=report.word[: documents.PROVIDER_STATUS_CHARACTERS])
     if report.status is Status.COMPLETED:
         assert report.result is not None
-        draft.set(
-            result=announcements.fitting_result(report.result),
-            result_at=draft.now,
-            progress=100.0,
-        )
+        result = draft.fitting(report.result)
+        draft.set(result=result, result_at=draft.now, progress=100.0)
         finish(draft, Status.COMPLETED, evidence, None, message=message)
+        archive.begin(draft, report.result)
     elif report.status is Status.FAILED:
         text = message or "The provider reported a failure and gave no reason."
         error = JobError(ErrorCode.PROVIDER_FAILED, text, True)
@@ -74,16 +84,30 @@ def apply_terminal(draft: Draft, report: Report, evidence: Evidence) -> None:
         finish(draft, Status.CANCELLED, evidence, error, message=text)
 
 
+def _lose_result(draft: Draft, evidence: Evidence) -> None:
+    """It has completed, and no later status call will give the result any more."""
+    if not draft.job.done:
+        removed = "The provider completed the job and has removed the result since."
+        give_up(draft, ErrorCode.RESULT_MISSING, evidence=evidence, message=removed)
+    draft.set(due=None)
+
+
+def pass_on_cancel(draft: Draft) -> None:
+    """Have the provider asked to cancel, once its id of the job is known."""
+    if draft.job.cancel_wanted and draft.job.provider_request_id is not None:
+        draft.set(due=Due(Lane.POLL, draft.now))
+
+
 def wait_for_link(draft: Draft, report: Report, evidence: Evidence) -> None:
-    """The provider is done, and the link comes at a later status call."""
+    """The provider has finished, but the link must come from a later status call."""
     draft.track(link_missing=True, claims=())
     draft.set(phase=Phase.CONFIRMING, evidence=evidence)
     if report.word is not None:
-        draft.set(provider_status=report.word[: announcements.PROVIDER_STATUS_CHARACTERS])
+        draft.set(provider_status=report.word[: documents.PROVIDER_STATUS_CHARACTERS])
 
 
 def stay(draft: Draft, counts_from: Millis, retry_after: Millis | None) -> None:
-    """Nothing final came: the deadline fires where `counts_from` reaches it, else poll again."""
+    """The status is not final: fail if `counts_from` has reached the deadline, else poll again."""
     job = draft.job
     if job.done:
         watch_for_correction(draft, retry_after)
@@ -97,31 +121,25 @@ def stay(draft: Draft, counts_from: Millis, retry_after: Millis | None) -> None:
 
 
 def miss_deadline(draft: Draft, retry_after: Millis | None = None) -> None:
-    """The deadline fires."""
-    if draft.job.tracking.link_missing:
-        give_up(
-            draft,
-            ErrorCode.RESULT_MISSING,
-            "The provider reported completion and never gave a result.",
-            retry_after,
-        )
-    else:
-        late = "The job did not end before its deadline."
-        give_up(draft, ErrorCode.DEADLINE_EXCEEDED, late, retry_after)
+    """Fail the job at its deadline."""
+    linkless = draft.job.tracking.link_missing
+    code = ErrorCode.RESULT_MISSING if linkless else ErrorCode.DEADLINE_EXCEEDED
+    give_up(draft, code, retry_after)
 
 
-def give_up(draft: Draft, code: ErrorCode, message: str, retry_after: Millis | None = None) -> None:
-    """Fail the job by our own word; `retry_after` is the wish of the answer that led to it."""
-    lost = code is ErrorCode.PROVIDER_JOB_LOST
+def give_up(
+    draft: Draft,
+    code: ErrorCode,
+    retry_after: Millis | None = None,
+    *,
+    evidence: Evidence = Evidence.DEADLINE,
+    message: str | None = None,
+) -> None:
+    """Declare the job failed; `retry_after` is that of the answer that led to it."""
+    message = message or _DECLARED[code]
     error = JobError(code, message, draft.job.maybe_sent)
     gap = draft.job.tracking.poll_gap
-    finish(
-        draft,
-        Status.FAILED,
-        Evidence.POLL if lost else Evidence.DEADLINE,
-        error,
-        message=message,
-    )
+    finish(draft, Status.FAILED, evidence, error, message=message)
     draft.track(poll_gap=gap)
     watch_for_correction(draft, retry_after)
 
@@ -134,9 +152,9 @@ def finish(
     *,
     message: str | None,
 ) -> None:
-    """End the job. Claims that are left came too late."""
+    """Finish the job. Undecided claims become late."""
     for claim in draft.job.tracking.claims:
-        draft.rule(claim.callback_id, Verdict.LATE)
+        draft.set_verdict(claim.callback_id, Verdict.LATE)
     draft.set(
         status=status,
         phase=Phase.FINISHED,
@@ -150,9 +168,9 @@ def finish(
 
 
 def watch_for_correction(draft: Draft, retry_after: Millis | None = None) -> None:
-    """Keep asking about a failure that we declared, ever more rarely, for a day."""
+    """Keep polling after a self-declared failure, at growing gaps, for a day."""
     job = draft.job
-    if not announcements.is_self_declared(job) or job.done_at is None:
+    if not serialization.is_self_declared(job) or job.done_at is None:
         return
     if job.tracking.claims:
         look_again_at_claims(draft, retry_after)
@@ -164,10 +182,11 @@ def watch_for_correction(draft: Draft, retry_after: Millis | None = None) -> Non
         draft.set(due=None)
     else:
         draft.track(poll_gap=gap)
-        # No patience takes the last look away: a server may wish for a day with every answer.
+        # A Retry-After never skips the last poll: a server may send one of a day every time.
         draft.set(due=Due(Lane.POLL, min(max(at, draft.now + (retry_after or 0)), end)))
 
 
 def look_again_at_claims(draft: Draft, retry_after: Millis | None) -> None:
-    """Claims wait for a call that begins after they came; patience holds them a bounded time."""
+    """Schedule a status call for claims received after the last one began; Retry-After delays it
+    for a bounded time."""
     look_again(draft, draft.now + min(retry_after or 0, draft.rules.confirm_timeout))

@@ -1,9 +1,9 @@
-"""What status calls say (contract 7 and 8)."""
+"""Applies the answers to status calls."""
 
 from dataclasses import replace
 from typing import assert_never
 
-from receiver.domain import announcements, schedule
+from receiver.domain import schedule, serialization
 from receiver.domain.claims import fail_to_confirm
 from receiver.domain.draft import Draft, look_again, visible
 from receiver.domain.observations import (
@@ -24,9 +24,11 @@ from receiver.domain.outcomes import (
 )
 from store.records import (
     FINAL_STATUSES,
+    Due,
     ErrorCode,
     Evidence,
     Job,
+    Lane,
     Millis,
     Phase,
     Status,
@@ -34,13 +36,22 @@ from store.records import (
 )
 
 
-def hear_poll(draft: Draft, polled: Polled) -> None:
-    """A status call ended; of a finished job only a failure that we declared still listens."""
+def apply_poll(draft: Draft, polled: Polled) -> None:
+    """Apply a status call. Of finished jobs, only self-declared failures can still change."""
+    planned = draft.job.due
+    _apply(draft, polled)
+    match planned, draft.job.due:
+        case Due(Lane.POLL, at), Due(Lane.POLL) if polled.asked_at < at <= draft.now:
+            # The job became due again during the call, whose answer may be older than that.
+            draft.set(due=planned)
+
+
+def _apply(draft: Draft, polled: Polled) -> None:
     job = draft.job
-    if job.provider_request_id is None or (job.done and not announcements.is_self_declared(job)):
+    if job.provider_request_id is None or (job.done and not serialization.is_self_declared(job)):
         return
     if polled.asked_id != job.provider_request_id:
-        # The submission's answer outranked the id meanwhile: ask for the right one.
+        # Meanwhile the submission's answer has replaced the id: poll with the new one.
         look_again(draft, draft.now)
         return
     draft.track(polls=job.tracking.polls + 1)
@@ -49,23 +60,19 @@ def hear_poll(draft: Draft, polled: Polled) -> None:
         case StatusReport(report=report):
             draft.track(misses=0, missed_since=None)
             if report.status not in FINAL_STATUSES:
-                _hear_unfinished(draft, report, polled.asked_at, answer.retry_after)
-            elif report.status is Status.COMPLETED and not report.has_link:
-                _hear_linkless(draft, report, polled.asked_at, answer.retry_after)
+                _apply_unfinished(draft, report, polled.asked_at, answer.retry_after)
+            elif report.status is Status.COMPLETED and _has_no_result_yet(report):
+                _apply_linkless(draft, report, polled.asked_at, answer.retry_after)
             else:
-                _hear_outcome(draft, report)
+                _apply_outcome(draft, report)
         case StatusMissing():
-            draft.track(
-                misses=job.tracking.misses + 1,
-                missed_since=draft.now
-                if job.tracking.missed_since is None
-                else job.tracking.missed_since,
-            )
+            since = draft.now if job.tracking.missed_since is None else job.tracking.missed_since
+            draft.track(misses=job.tracking.misses + 1, missed_since=since)
             if job.tracking.claims:
                 fail_to_confirm(draft, answer.retry_after)
             elif not job.done and not job.callbacks_waiting and _is_lost(draft.job, draft.now):
-                lost = "The provider no longer knows the job."
-                give_up(draft, ErrorCode.PROVIDER_JOB_LOST, lost, answer.retry_after)
+                code = ErrorCode.PROVIDER_JOB_LOST
+                give_up(draft, code, answer.retry_after, evidence=Evidence.POLL)
             else:
                 stay(draft, polled.asked_at, answer.retry_after)
         case StatusUnavailable():
@@ -77,15 +84,15 @@ def hear_poll(draft: Draft, polled: Polled) -> None:
             assert_never(answer)
 
 
-def _hear_unfinished(
+def _apply_unfinished(
     draft: Draft, report: Report, asked_at: Millis, retry_after: Millis | None
 ) -> None:
-    """The provider still works on it: earlier claims are denied, and a passed deadline fires."""
+    """The provider is still working: earlier claims are denied, and a passed deadline applies."""
     before = draft.job
     denied = [c for c in before.tracking.claims if c.received_at < asked_at]
     for claim in denied:
-        draft.rule(claim.callback_id, Verdict.DENIED, evidence=Evidence.POLL)
-    # A claim of the future was received before the clock stepped back: the next answer decides it.
+        draft.set_verdict(claim.callback_id, Verdict.DENIED, evidence=Evidence.POLL)
+    # A claim from the future was received before the clock stepped back: the next call decides it.
     left = tuple(
         replace(c, received_at=min(c.received_at, draft.now))
         for c in before.tracking.claims
@@ -111,10 +118,10 @@ def _hear_unfinished(
     stay(draft, asked_at, retry_after)
 
 
-def _hear_linkless(
+def _apply_linkless(
     draft: Draft, report: Report, asked_at: Millis, retry_after: Millis | None
 ) -> None:
-    """COMPLETED without a link is no outcome yet; while a claim waits it decides nothing."""
+    """COMPLETED without a link is not an outcome yet, and does not decide a waiting claim."""
     if draft.job.tracking.claims:
         fail_to_confirm(draft, retry_after)
         return
@@ -126,16 +133,22 @@ def _hear_linkless(
     stay(draft, asked_at, retry_after)
 
 
-def _hear_outcome(draft: Draft, report: Report) -> None:
+def _apply_outcome(draft: Draft, report: Report) -> None:
     agreeing = [c for c in draft.job.tracking.claims if c.status is report.status]
     draft.note("poll", provider_status=report.word, status=report.status)
     for claim in draft.job.tracking.claims:
         if claim in agreeing:
-            draft.rule(claim.callback_id, Verdict.CONFIRMED, confirmed=True, evidence=Evidence.POLL)
+            draft.set_verdict(
+                claim.callback_id, Verdict.CONFIRMED, confirmed=True, evidence=Evidence.POLL
+            )
         else:
-            draft.rule(claim.callback_id, Verdict.DENIED, evidence=Evidence.POLL)
+            draft.set_verdict(claim.callback_id, Verdict.DENIED, evidence=Evidence.POLL)
     draft.track(claims=())
     apply_terminal(draft, report, Evidence.CALLBACK if agreeing else Evidence.POLL)
+
+
+def _has_no_result_yet(report: Report) -> bool:
+    return report.result is None and not report.result_is_gone
 
 
 def _is_lost(job: Job, now: Millis) -> bool:

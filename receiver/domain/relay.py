@@ -1,25 +1,30 @@
-"""What follows from an attempt to deliver a relay message, and when a host is held back. Pure."""
+"""Decides what follows a delivery attempt, and when a host is throttled. Pure."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from store.records import DeliveryState, Millis
 
 CONNECT_FAILURES_TO_HOLD = 5
-PROBE_EVERY: Millis = 60_000
+PROBE_EVERY = 60.0
+"""Seconds."""
+HOSTS_PER_USER = 1_024
+FORGET_AFTER = 3_600.0
+"""Seconds."""
 JITTER = 0.1
-"""The most that is added to a gap, as a share of it."""
+"""Maximum jitter added to a gap, as a fraction of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """Where a delivery stands after an attempt."""
+    """A delivery's state after an attempt."""
 
     state: DeliveryState
     at: Millis | None = None
-    """When it is tried again; None unless it is pending."""
+    """The time of the next attempt; None unless pending."""
     address_off: bool = False
-    """410: nothing more is to be sent to this address for this job."""
+    """410: send nothing more to this URL for this job."""
 
 
 def after_attempt(
@@ -28,12 +33,12 @@ def after_attempt(
     step: int,
     schedule: Sequence[Millis],
     now: Millis,
-    chance: float,
+    jitter: float,
 ) -> Next:
-    """What follows from the attempt number `step` (from 0) of the schedule.
+    """The state after attempt number `step` (from 0) of the schedule.
 
-    `chance` from 0 to 1 chooses the jitter. Contract 10: 2xx is delivered, 410 turns the address
-    off, 429 and 503 honour Retry-After, everything else follows the schedule.
+    `jitter` from 0 to 1 scales the jitter. 2xx is delivered, 410 turns the URL off, 429 and 503
+    honour Retry-After, everything else follows the schedule.
     """
     if status_code is not None and 200 <= status_code < 300:
         return Next(DeliveryState.DELIVERED)
@@ -41,36 +46,94 @@ def after_attempt(
         return Next(DeliveryState.DISABLED, address_off=True)
     if step + 1 >= len(schedule):
         return Next(DeliveryState.EXHAUSTED)
-    gap = round(schedule[step + 1] * (1 + JITTER * chance))
+    gap = round(schedule[step + 1] * (1 + JITTER * jitter))
     if status_code in (429, 503) and retry_after is not None:
         gap = max(gap, retry_after)
     return Next(DeliveryState.PENDING, now + gap)
 
 
-class HostGate:
-    """Whether a host may be called: after five connect failures in a row it gets one attempt a
-    minute, until one connects."""
+@dataclass(slots=True)
+class _Host:
+    """The results of the latest attempts at one host."""
+
+    user_id: int
+    """The user whose message was first sent to it, and to whose limit it counts."""
+    at: float = 0.0
+    """When the last attempt ended."""
+    answered: bool = False
+    connect_failures: int = 0
+    """Consecutive."""
+
+
+class KnownHosts:
+    """Which hosts answer, and which are throttled: after five consecutive connect failures a host
+    gets one attempt a minute, until one connects.
+
+    Times are monotonic seconds. The number of remembered hosts is limited per user, and hosts that
+    were not tried for an hour are forgotten, so that many hosts neither use up memory nor displace
+    those of other users.
+    """
 
     def __init__(self) -> None:
-        self._failures = 0
-        self._probe_at: Millis = 0
+        self._hosts: dict[str, _Host] = {}
+        self._by_user: defaultdict[int, dict[str, None]] = defaultdict(dict)
+        """The hosts by user, least recently tried first."""
+        self._held: set[str] = set()
+        self._forget_at = 0.0
 
     @property
-    def held(self) -> bool:
-        """Whether it gets single probes only."""
-        return self._failures >= CONNECT_FAILURES_TO_HOLD
+    def held(self) -> int:
+        """The number of throttled hosts."""
+        return len(self._held)
 
-    def places(self, now: Millis, most: int) -> int:
-        """How many attempts may be under way at once."""
-        if not self.held:
-            return most
-        return 1 if now >= self._probe_at else 0
+    def holds(self, host: str) -> bool:
+        """Whether it gets single attempts only."""
+        return host in self._held
 
-    def connected(self) -> None:
-        """An attempt had a connection, whatever came of it."""
-        self._failures = 0
+    def answers(self, host: str) -> bool:
+        """Whether the last attempt got an answer."""
+        known = self._hosts.get(host)
+        return known is not None and known.answered
 
-    def failed(self, now: Millis) -> None:
-        """An attempt had none."""
-        self._failures += 1
-        self._probe_at = now + PROBE_EVERY
+    def may_try(self, host: str, now: float) -> bool:
+        """Whether an attempt is allowed now."""
+        known = self._hosts.get(host)
+        return (
+            known is None
+            or known.connect_failures < CONNECT_FAILURES_TO_HOLD
+            or now >= known.at + PROBE_EVERY
+        )
+
+    def judge(
+        self, user_id: int, host: str, now: float, *, answered: bool, connected: bool
+    ) -> None:
+        """Record the result of an attempt."""
+        known = self._hosts.setdefault(host, _Host(user_id))
+        known.at = now
+        known.answered = answered
+        known.connect_failures = 0 if connected else known.connect_failures + 1
+        if known.connect_failures >= CONNECT_FAILURES_TO_HOLD:
+            self._held.add(host)
+        else:
+            self._held.discard(host)
+        of_user = self._by_user[known.user_id]
+        of_user.pop(host, None)
+        of_user[host] = None
+        if len(of_user) > HOSTS_PER_USER:
+            self._forget(next(iter(of_user)))
+
+    def forget_stale(self, now: float) -> None:
+        """Forget hosts that were not tried for an hour; checks once a minute."""
+        if now < self._forget_at:
+            return
+        self._forget_at = now + PROBE_EVERY
+        for host in [host for host, known in self._hosts.items() if known.at + FORGET_AFTER <= now]:
+            self._forget(host)
+
+    def _forget(self, host: str) -> None:
+        known = self._hosts.pop(host)
+        self._held.discard(host)
+        of_user = self._by_user[known.user_id]
+        del of_user[host]
+        if not of_user:
+            del self._by_user[known.user_id]

@@ -1,4 +1,4 @@
-"""`Retry-After`: how long another server asks us to wait (RFC 9110, section 10.2.3)."""
+"""Parses `Retry-After` (RFC 9110, section 10.2.3)."""
 
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -6,18 +6,23 @@ from email.utils import parsedate_to_datetime
 from store.records import Millis
 
 LONGEST: Millis = 24 * 60 * 60 * 1000
-"""A day. Nobody's wish holds us longer, so that one wrong header cannot stop us for good."""
+"""A day: the upper limit, so that a wrong header cannot stop us for good."""
+
+_LONGEST_DATE = 64
+"""Characters; an HTTP date has 29."""
 
 
 def read_retry_after(header: str | None, now: Millis) -> Millis | None:
-    """Milliseconds from `now`, 0 to `LONGEST`, from seconds or an HTTP date; None for rubbish."""
+    """Milliseconds from `now`, 0 to `LONGEST`, from seconds or an HTTP date; None if unreadable."""
     text = (header or "").strip()
     if text.isascii() and text.isdigit():
-        # Python refuses to read numbers of thousands of digits; twelve are over a day in any case.
+        # Python refuses to parse thousands of digits; more than twelve are over a day in any case.
         return LONGEST if len(text) > 12 else min(int(text) * 1000, LONGEST)
+    if len(text) > _LONGEST_DATE:
+        return None
     try:
         wished = parsedate_to_datetime(text)
-        # The old date forms carry no zone and mean UTC; a naive datetime would be taken as local.
+        # The obsolete date formats have no zone and mean UTC; a naive datetime would be local time.
         wished_at = round(
             (wished if wished.tzinfo else wished.replace(tzinfo=UTC)).timestamp() * 1000
         )

@@ -1,4 +1,4 @@
-"""When a job is looked at next: backoff, poll cadence, deadlines. Pure; in milliseconds."""
+"""The schedule of a job: backoff, poll cadence, deadlines. Pure; in milliseconds."""
 
 import zlib
 from dataclasses import dataclass
@@ -13,23 +13,25 @@ DAY = 24 * HOUR
 SUBMIT_BACKOFF_MIN = 1 * SECOND
 SUBMIT_BACKOFF_MAX = 30 * SECOND
 GRACE = DAY
-"""How long a job outlives its deadline while no answer can be had, and how long a failure that we
-declared is still polled for the provider's own outcome."""
+"""How long a job outlives its deadline while the provider gives no answer, and how long a
+self-declared failure is still polled for the provider's own outcome."""
 LATE_POLL_MAX = HOUR
 MISSES_TO_LOSE = 5
 MISSING_TO_LOSE = 10 * MINUTE
 LINK_LIFE = 6 * DAY
-"""A result's link is renewed before it is handed out when it is older; upstream keeps it seven."""
+"""A result link older than this is renewed before it is used; the provider keeps it seven days."""
 INBOX_FIRST = 1 * SECOND
-"""How long a deadline waits for callbacks that are on disk and not applied yet."""
+"""How long a deadline waits for unapplied callbacks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The settings that the state machine goes by; contract 2 names and explains each."""
+    """The state machine's settings; see docs/settings.md."""
 
     job_deadline: Millis = HOUR
     unconfirmed_deadline: Millis = HOUR
+    look_up_submissions: bool = False
+    """Whether a submission with an unknown outcome is looked for in its provider's list."""
     confirm_callbacks: bool = True
     confirm_timeout: Millis = MINUTE
     poll_first: Millis = 30 * SECOND
@@ -37,49 +39,56 @@ class Rules:
     poll_max: Millis = 120 * SECOND
     relay_first: Millis = 0
     """The gap before a relay message's first attempt."""
+    archive: bool = False
+    """Whether result files are kept."""
 
 
 def deadline(job: Job, rules: Rules) -> Millis:
-    """When the job has to have ended: counted from acceptance, while queued from creation."""
+    """The job's deadline, counted from acceptance, or from creation while queued."""
     return (job.accepted_at or job.created_at) + rules.job_deadline
 
 
+def first_look_up(now: Millis, rules: Rules) -> Due:
+    """When a submission that became unconfirmed now is first looked for."""
+    return Due(Lane.POLL, now + min(rules.poll_first, rules.unconfirmed_deadline // 2))
+
+
 def submit_backoff(job: Job) -> Millis:
-    """The pause after an attempt that surely sent nothing: 1 s, doubling to 30 s."""
+    """The delay after an attempt that certainly sent nothing: 1 s, doubling to 30 s."""
     pause = min(SUBMIT_BACKOFF_MIN << min(job.attempts - 1, 10), SUBMIT_BACKOFF_MAX)
     return max(SUBMIT_BACKOFF_MIN, min(_spread(job, pause), SUBMIT_BACKOFF_MAX))
 
 
 def next_gap(gap: Millis | None, rules: Rules) -> Millis:
-    """The cadence of polls: POLL_MIN, then half as much again each time, up to POLL_MAX."""
+    """The next gap between polls: POLL_MIN, growing by half each time, up to POLL_MAX."""
     if gap is None:
         return rules.poll_min
     return min(_half_as_much_again(gap), rules.poll_max)
 
 
 def _half_as_much_again(gap: Millis) -> Millis:
-    return gap + (gap + 1) // 2  # rounded up, or a gap of a millisecond would never grow
+    return gap + (gap + 1) // 2  # rounded up, so that a gap of 1 ms grows too
 
 
 def next_late_gap(gap: Millis | None, rules: Rules) -> Millis:
-    """The cadence after a failure that we declared: grows on from where it was, to an hour."""
+    """The next gap after a self-declared failure: it grows on from the last one, up to an hour."""
     if gap is None:
         return rules.poll_min
     return max(min(_half_as_much_again(gap), LATE_POLL_MAX), rules.poll_min)
 
 
 def jittered(job: Job, gap: Millis, rules: Rules) -> Millis:
-    """The gap with its tenth of jitter, never outside of POLL_MIN and the gap's own ceiling."""
+    """The gap with a tenth of jitter, at least POLL_MIN and at most the gap's maximum."""
     return max(rules.poll_min, min(_spread(job, gap), max(gap, rules.poll_max)))
 
 
 def next_look(job: Job, at: Millis, now: Millis, rules: Rules) -> Due:
-    """The due row of an accepted, unfinished job whose next status call is wished at `at`.
+    """The due row of an accepted, unfinished job whose next status call should be at `at`.
 
-    A job without a provider's id cannot be polled: time decides it. A poll is never later than the
-    deadline, since the deadline needs an answer that was asked for after it, nor than the end of
-    the grace that follows, whatever patience the provider asks for. Once both are past, the next
-    answer decides.
+    A job without a provider id cannot be polled and waits for its deadline. A poll is never later
+    than the deadline, because the deadline needs an answer requested after it, nor later than the
+    end of the grace period, whatever the provider's Retry-After. After both, the next answer
+    decides.
     """
     end = deadline(job, rules)
     claims = job.tracking.claims
@@ -92,7 +101,7 @@ def next_look(job: Job, at: Millis, now: Millis, rules: Rules) -> Due:
 
 
 def _spread(job: Job, gap: Millis) -> Millis:
-    """`gap` plus or minus a twentieth, by a hash of the job and its count of polls: spread between
-    jobs, and the same whenever it is computed again."""
+    """`gap` plus or minus a twentieth, by a hash of the job id and its number of polls: different
+    between jobs, but reproducible."""
     share = zlib.crc32(f"{job.id}:{job.attempts}:{job.tracking.polls}".encode()) / 2**32
     return gap + int(gap * (share - 0.5) / 10)

@@ -1,18 +1,36 @@
-"""A job's submission: begun once, and what its answer makes of it (contract 6, rules 1, 2, 8)."""
+"""A job's submission: its beginning and its answers."""
 
-from receiver.domain import announcements, schedule
+from typing import assert_never
+
+from receiver.domain import documents, schedule, serialization
 from receiver.domain.draft import Draft, let_inbox_go_first, look_again
-from receiver.domain.observations import SubmissionBegins, SubmitNotSent, SubmitRefused
-from receiver.domain.outcomes import become_accepted, finish, give_up, watch_for_correction
-from store.records import Due, ErrorCode, Evidence, JobError, Lane, Millis, Phase, Status
+from receiver.domain.observations import (
+    LookUpAnswer,
+    StatusUnavailable,
+    SubmissionBegins,
+    SubmissionEnded,
+    SubmitAccepted,
+    SubmitAmbiguous,
+    SubmitNotSent,
+    SubmitRefused,
+)
+from receiver.domain.outcomes import (
+    become_accepted,
+    finish,
+    give_up,
+    pass_on_cancel,
+    watch_for_correction,
+)
+from store.records import Due, ErrorCode, Evidence, Job, JobError, Lane, Millis, Phase, Status
 
 
 def begin(draft: Draft, begins: SubmissionBegins) -> None:
     job = draft.job
-    if job.phase is not Phase.QUEUED:
+    if job.phase is not Phase.QUEUED or begins.attempt != job.attempts + 1:
         return
     if job.callbacks_waiting:
-        # Only a submission told the provider its address: an earlier attempt may have arrived.
+        # The provider can only know the callback URL from a submission: an earlier attempt may have
+        # arrived.
         let_inbox_go_first(draft, Lane.SUBMIT)
         return
     if draft.now >= schedule.deadline(job, draft.rules):
@@ -20,13 +38,19 @@ def begin(draft: Draft, begins: SubmissionBegins) -> None:
         return
     draft.set(
         phase=Phase.SUBMITTING,
-        attempts=job.attempts + 1,
+        attempts=begins.attempt,
         due=Due(Lane.SUBMITTING, begins.lease_until),
     )
 
 
+def is_under_way(job: Job, begun: SubmissionBegins) -> bool:
+    """Whether exactly this attempt is the one under way."""
+    lease = Due(Lane.SUBMITTING, begun.lease_until)
+    return job.phase is Phase.SUBMITTING and job.attempts == begun.attempt and job.due == lease
+
+
 def hold(draft: Draft, until: Millis) -> None:
-    """Wait for the provider's Retry-After, though not past the deadline."""
+    """Wait for the provider's Retry-After, but not beyond the deadline."""
     job = draft.job
     if job.phase is not Phase.QUEUED:
         return
@@ -38,10 +62,27 @@ def hold(draft: Draft, until: Millis) -> None:
         draft.set(due=Due(Lane.SUBMIT, min(max(until, planned), end)))
 
 
-def requeue(draft: Draft, not_sent: SubmitNotSent) -> None:
+def end(draft: Draft, ended: SubmissionEnded) -> None:
+    """Apply the answer to an attempt. If it is not the current attempt, it is only noted, unless it
+    was accepted: then the provider has the job, whichever attempt it came from."""
+    begun, answer = ended.begun, ended.answer
+    match answer:
+        case SubmitAccepted():
+            accept(draft, answer, begun.attempt)
+        case SubmitRefused():
+            refuse(draft, begun, answer)
+        case SubmitNotSent():
+            requeue(draft, begun, answer)
+        case SubmitAmbiguous():
+            become_unconfirmed(draft, answer.reason, begun.attempt)
+        case _:
+            assert_never(answer)
+
+
+def requeue(draft: Draft, begun: SubmissionBegins, not_sent: SubmitNotSent) -> None:
     job = draft.job
-    draft.note("submission", outcome="not_sent", reason=not_sent.reason)
-    if job.phase is not Phase.SUBMITTING:
+    draft.note("submission", outcome="not_sent", attempt=begun.attempt, reason=not_sent.reason)
+    if not is_under_way(job, begun):
         return
     end = schedule.deadline(job, draft.rules)
     pause = max(schedule.submit_backoff(job), not_sent.retry_after or 0)
@@ -51,21 +92,26 @@ def requeue(draft: Draft, not_sent: SubmitNotSent) -> None:
 
 
 def _give_up_unsent(draft: Draft) -> None:
-    """The deadline of a job that was never taken, unless a callback on disk may prove otherwise."""
+    """Fail a job that was never accepted, unless a callback on disk may prove that it was."""
     if draft.job.callbacks_waiting:
         let_inbox_go_first(draft, Lane.SUBMIT)
     else:
-        give_up(draft, ErrorCode.NOT_SUBMITTED, "The job could not be submitted in time.")
+        give_up(draft, ErrorCode.NOT_SUBMITTED)
 
 
-def become_unconfirmed(draft: Draft, reason: str) -> None:
-    """It may be running: only the provider's word moves it on, and nothing sends it again."""
-    if draft.job.phase is not Phase.SUBMITTING:
-        # Its callback came first and proves more than this can say, or it is over.
-        if draft.job.attempts:
-            draft.note("submission", outcome="unknown", reason=reason)
+def become_unconfirmed(draft: Draft, reason: str, attempt: int | None = None) -> None:
+    """The job may be running: only the provider can resolve this, and it is never sent again.
+
+    `attempt` defaults to the latest one.
+    """
+    job = draft.job
+    current = attempt in (None, job.attempts) and job.phase is Phase.SUBMITTING
+    if current or job.attempts:
+        which = {} if attempt is None else {"attempt": attempt}
+        draft.note("submission", outcome="unknown", reason=reason, **which)
+    if not current:
+        # Its callback came first and proves more than this, or the job is finished.
         return
-    draft.note("submission", outcome="unknown", reason=reason)
     draft.set(
         phase=Phase.SUBMIT_UNCONFIRMED,
         unconfirmed_at=draft.now,
@@ -73,31 +119,85 @@ def become_unconfirmed(draft: Draft, reason: str) -> None:
         evidence=Evidence.SUBMIT,
         due=Due(Lane.WAIT, draft.now + draft.rules.unconfirmed_deadline),
     )
+    if draft.rules.look_up_submissions:
+        draft.set(due=schedule.first_look_up(draft.now, draft.rules))
 
 
-def refuse(draft: Draft, refused: SubmitRefused) -> None:
-    draft.note("submission", outcome="refused", status_code=refused.status_code)
-    if draft.job.phase not in (Phase.SUBMITTING, Phase.SUBMIT_UNCONFIRMED):
+def look_up(draft: Draft, answer: LookUpAnswer) -> None:
+    """Apply a search of the provider's list. If the job is not in it, that proves nothing: the list
+    may lag. So it is searched a last time at the deadline, and until then again while there is no
+    answer."""
+    job, rules = draft.job, draft.rules
+    if isinstance(answer, SubmitAccepted):
+        if job.provider_request_id is None:
+            accept(draft, answer, job.attempts, outcome="found")
+            if not draft.job.done:
+                look_again(draft, draft.now)
         return
-    draft.set(maybe_sent=False, refused_with=refused.status_code)
-    code = ErrorCode.PROVIDER_CREDENTIALS if refused.by_credentials else ErrorCode.PROVIDER_REFUSED
-    message = announcements.cut(refused.message, announcements.MESSAGE_CHARACTERS)
-    finish(draft, Status.FAILED, Evidence.SUBMIT, JobError(code, message, False), message=message)
+    if job.phase is not Phase.SUBMIT_UNCONFIRMED or job.unconfirmed_at is None:
+        return
+    end = job.unconfirmed_at + rules.unconfirmed_deadline
+    if draft.now >= end:
+        remain_unknown(draft)
+        return
+    at = end
+    if isinstance(answer, StatusUnavailable):
+        gap = schedule.next_gap(job.tracking.poll_gap, rules)
+        draft.track(poll_gap=gap)
+        at = draft.now + max(schedule.jittered(job, gap, rules), answer.retry_after or 0)
+    draft.set(due=Due(Lane.POLL, min(at, end)))
 
 
-def accept(draft: Draft, provider_request_id: str | None) -> None:
-    """The submission's own answer: it outranks an id that a callback brought."""
+def remain_unknown(draft: Draft) -> None:
+    """At its deadline, fail a job of which nothing was learned, unless a callback is on disk."""
+    if draft.job.callbacks_waiting:
+        let_inbox_go_first(draft, Lane.WAIT)
+    else:
+        give_up(draft, ErrorCode.SUBMIT_OUTCOME_UNKNOWN)
+
+
+def refuse(draft: Draft, begun: SubmissionBegins, refused: SubmitRefused) -> None:
     job = draft.job
-    draft.note("submission", outcome="accepted", provider_request_id=provider_request_id)
+    code = refused.status_code
+    draft.note("submission", outcome="refused", attempt=begun.attempt, status_code=code)
+    unanswered = job.phase in (Phase.SUBMITTING, Phase.SUBMIT_UNCONFIRMED)
+    if not unanswered or begun.attempt != job.attempts:
+        return
+    draft.set(maybe_sent=False, refused_with=code)
+    why = ErrorCode.PROVIDER_CREDENTIALS if refused.by_credentials else ErrorCode.PROVIDER_REFUSED
+    message = serialization.cut(refused.message, documents.MESSAGE_CHARACTERS)
+    finish(draft, Status.FAILED, Evidence.SUBMIT, JobError(why, message, False), message=message)
+
+
+def accept(
+    draft: Draft, answer: SubmitAccepted, attempt: int, *, outcome: str = "accepted"
+) -> None:
+    """Apply an acceptance; its id takes precedence over one from a callback."""
+    job, provider_request_id = draft.job, answer.provider_request_id
+    draft.note(
+        "submission",
+        outcome=outcome,
+        attempt=attempt,
+        provider_request_id=provider_request_id,
+    )
     if job.done:
         if provider_request_id is not None and job.provider_request_id is None:
             draft.set(provider_request_id=provider_request_id, id_from_answer=True)
             watch_for_correction(draft)
+        _keep_urls(draft, answer)
+        pass_on_cancel(draft)
         return
     if provider_request_id is not None and not job.id_from_answer:
         draft.set(provider_request_id=provider_request_id, id_from_answer=True)
         draft.track(misses=0, missed_since=None)
+    _keep_urls(draft, answer)
     if job.accepted_at is None:
         become_accepted(draft, Evidence.SUBMIT)
     else:
         look_again(draft, job.due.at if job.due and job.due.lane is Lane.POLL else draft.now)
+
+
+def _keep_urls(draft: Draft, answer: SubmitAccepted) -> None:
+    """The addresses of the job that was answered, which has to be the one that the job is."""
+    if answer.urls and draft.job.provider_request_id == answer.provider_request_id:
+        draft.set(provider_urls=answer.urls)

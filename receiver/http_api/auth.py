@@ -1,5 +1,4 @@
-"""Who asks: an API key in a header, or a session that stands for one; looked up in memory and only
-now and then in the store."""
+"""Authentication by an API key in a header, or by a session. Lookups are cached for a moment."""
 
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
@@ -7,24 +6,24 @@ from typing import Final, NoReturn
 
 from starlette.types import Scope
 
-from receiver.actions.issue_key import hash_key
+from receiver.actions.keys import hash_key
 from receiver.clock import Clock
 from receiver.http_api.errors import Problem
 from receiver.http_api.limits import FAILED_LOGINS, RateLimit
 from receiver.http_api.sessions import Sessions
 from receiver.metrics import Metrics
-from store.contract import Store
+from store.database import Store
 from store.records import ApiKey
 
 CACHE_SECONDS = 2.0
-"""A key is looked up anew after this: a revocation works within five seconds (contract 3)."""
+"""Lifetime of a cached key; a revocation must take effect within five seconds."""
 CACHE_KEYS = 10_000
 NO_KEY: Final = "The API key is unknown or revoked."
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The user behind a request, and the key that it came with."""
+    """The user who sent a request, and the key used."""
 
     user_id: int
     user: str
@@ -44,12 +43,12 @@ class Authenticator:
         self._failures = RateLimit(FAILED_LOGINS, clock)
 
     async def caller(self, scope: Scope) -> Caller:
-        """The caller that a request's headers name: by a key, else by a session.
+        """The caller of a request, by its API key or else its session.
 
         Raises:
-            Problem: 400 without a key, 401 with one that is unknown or revoked, 429 with too many
-                of those, 403 where a session is used from another page than ours.
-            StoreUnavailable: it cannot be looked up.
+            Problem: 400 without a key, 401 for an unknown or revoked one, 429 after too many of
+                those, 403 if a session is used from a page that is not ours.
+            StoreUnavailable: the key could not be looked up.
         """
         key = _given_key(scope)
         key_hash = hash_key(key) if key else self._sessions.key_hash(scope)
@@ -58,7 +57,7 @@ class Authenticator:
             raise Problem(
                 400,
                 "api_key_missing",
-                "Send your key in the header API-KEY, or as Authorization: Bearer KEY.",
+                "Send your API key in the header API-KEY, or as Authorization: Bearer KEY.",
             )
         caller = await self.known(key_hash)
         if caller is None:
@@ -66,18 +65,18 @@ class Authenticator:
         return caller
 
     def refuse(self, scope: Scope, detail: str = NO_KEY) -> NoReturn:
-        """Count a credential that opens nothing against its address. A good one is never counted,
-        so nobody can lock out who shares an address with them.
+        """Refuse an invalid credential, and count it against the client's address. Requests with
+        valid credentials are never refused, so others at the same address are not locked out.
 
         Raises:
-            Problem: 401, or 429 where the address has had its share of those.
+            Problem: 401, or 429 if there were too many from this address.
         """
         self._metrics.logins_refused.labels("unknown").inc()
         self._failures.take(_network_of(scope))
         raise unauthorized(detail)
 
     async def known(self, key_hash: str) -> Caller | None:
-        """The caller of a key that is neither unknown nor revoked, as of some seconds ago."""
+        """The caller of an active key, from a cache of `CACHE_SECONDS`; None for any other key."""
         now = self._clock.monotonic()
         cached = self._cache.get(key_hash)
         if cached is not None and now < cached[0]:
@@ -91,7 +90,7 @@ class Authenticator:
 
 
 def unauthorized(detail: str = NO_KEY) -> Problem:
-    """A key, or a ticket, that opens nothing."""
+    """The problem for an invalid key or ticket."""
     return Problem(
         401,
         "unauthorized",
@@ -107,7 +106,7 @@ def _caller(key: ApiKey) -> Caller | None:
 
 
 def _network_of(scope: Scope) -> str:
-    """Where a request comes from: an address, or the /64 that one customer of IPv6 has."""
+    """The client's IPv4 address, or the /64 of its IPv6 address, which one customer has."""
     host: str = scope["client"][0] if scope.get("client") else ""
     try:
         address = ip_address(host)

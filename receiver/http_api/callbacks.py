@@ -1,4 +1,4 @@
-"""The provider's callbacks (contract 7). The hot route: written close to ASGI, one write each."""
+"""The provider's callbacks. A hot route: plain ASGI, and one write to the store per callback."""
 
 from typing import Final
 
@@ -7,9 +7,9 @@ from starlette.types import Receive, Scope, Send
 
 from receiver.actions.accept_callback import accept_callback
 from receiver.http_api.body import read_body
+from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem
-from receiver.http_api.parts import Parts
-from receiver.webhooks.tokens import BadToken
+from receiver.providers.contract import BadSignature
 from store.contract import Receipt
 from store.errors import NotFound
 
@@ -22,46 +22,78 @@ _BODIES: Final = {
 }
 
 
-async def receive_callback(parts: Parts, scope: Scope, receive: Receive, send: Send) -> None:
-    """`POST /webhooks/{provider}/{token}`: on disk before the answer, applied after it."""
-    core = parts.core
-    began = core.clock.monotonic()
-    provider, token = scope["path_params"]["provider"], scope["path_params"]["token"]
+async def callback(
+    context: ApiContext, job_id: str, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """The provider reports a job's status.
+
+    It is stored before the answer, and applied after it.
+
+    Responses:
+        200: `accepted`: durably stored. `duplicate`: it was stored before.
+        400: What is no JSON object is stored, and the job is polled.
+        401: This is not a valid callback URL, or the signature is missing or wrong.
+        409: The body has the id of another job. It is stored, and the job is polled.
+        410: The job has been removed.
+    """
+    services = context.services
+    began = services.clock.monotonic()
+    provider = scope["path_params"]["provider"]
     try:
-        if provider not in core.providers:
-            raise BadToken
-        job_id = parts.tokens.verify(provider, token)
-    except BadToken:
-        core.metrics.count_callback("unknown", "unauthorized")
-        raise Problem(401, "bad_token", "This is no callback address of ours.") from None
-    try:
-        try:
-            body = await read_body(scope, receive, parts.settings.max_body_bytes)
-        except Problem as problem:
-            await _poll_instead(parts, provider, job_id)
-            core.metrics.count_callback(provider, problem.code)
-            raise
-        receipt = await accept_callback(core, provider, job_id, body, scope["headers"])
+        body, verified = await _read_verified(context, scope, receive, provider, job_id)
+        receipt = await accept_callback(
+            services,
+            context.recent_callbacks,
+            context.apply_soon,
+            provider,
+            job_id,
+            body,
+            scope["headers"],
+            verified=verified,
+        )
     except NotFound:
-        core.metrics.count_callback(provider, "gone")
-        log.info("callback of a job that is not kept", job=job_id)
+        services.metrics.count_callback(provider, "gone")
+        log.info("callback for a removed job", job=job_id)
         raise Problem(
-            410, "job_gone", "The job is not kept any more.", members={"request_id": job_id}
+            410, "job_gone", "The job has been removed.", members={"request_id": job_id}
         ) from None
-    core.metrics.count_callback(provider, receipt)
+    services.metrics.count_callback(provider, receipt, verified=verified)
     if receipt is Receipt.REJECTED:
         raise Problem(400, "invalid_json", "The body must be a JSON object.")
     if receipt is Receipt.CONFLICT:
-        raise Problem(409, "id_conflict", "The body names another job than this address.")
+        raise Problem(409, "id_conflict", "The body has the id of another job than this URL.")
     content = _BODIES[receipt]
     length = (b"content-length", b"%d" % len(content))
     await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS, length]})
     await send({"type": "http.response.body", "body": content})
-    core.metrics.callback_seconds.observe(core.clock.monotonic() - began)
+    services.metrics.callback_seconds.observe(services.clock.monotonic() - began)
 
 
-async def _poll_instead(parts: Parts, provider: str, job_id: str) -> None:
-    """Ask the provider at once, where what it sent cannot be taken. Raises `NotFound`."""
-    if not await parts.core.store.callbacks.exists(provider, job_id):
+async def _read_verified(
+    context: ApiContext, scope: Scope, receive: Receive, provider: str, job_id: str
+) -> tuple[bytes, bool]:
+    """The body, and whether the provider's signature was verified. Raises `NotFound`, `Problem`."""
+    services = context.services
+    try:
+        verify = services.providers[provider].verifier(scope["headers"])
+        try:
+            body = await read_body(scope, receive, context.settings.max_body_bytes)
+        except Problem as problem:
+            await _poll_instead(context, provider, job_id)
+            services.metrics.count_callback(provider, problem.code)
+            raise
+        return body, verify is not None and await verify(body)
+    except BadSignature:
+        if not await services.store.callbacks.exists(provider, job_id):
+            raise NotFound(job_id) from None
+        services.metrics.count_callback(provider, "bad_signature")
+        raise Problem(
+            401, "bad_signature", "The provider's signature is missing or wrong."
+        ) from None
+
+
+async def _poll_instead(context: ApiContext, provider: str, job_id: str) -> None:
+    """Poll the job at once, since its callback could not be read. Raises `NotFound`."""
+    if not await context.services.store.callbacks.exists(provider, job_id):
         raise NotFound(job_id) from None
-    await parts.core.store.jobs.poll_at_once(job_id, parts.core.clock.now())
+    await context.services.store.jobs.poll_at_once(job_id, context.services.clock.now())

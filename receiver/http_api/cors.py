@@ -1,7 +1,7 @@
-"""Which pages of other origins may call us (https://fetch.spec.whatwg.org/#http-cors-protocol).
+"""CORS: which other origins may call us (https://fetch.spec.whatwg.org/#http-cors-protocol).
 
-The list is exact, and an origin that is not on it gets no header of ours. Credentials are not
-allowed: a page of another origin brings a key or a ticket, never a cookie.
+The list is exact, and other origins get no CORS headers. Credentials are not allowed: pages of
+other origins use a key or a ticket, never a cookie.
 """
 
 from collections.abc import Collection
@@ -27,14 +27,14 @@ _PREFLIGHT: Final = {
 
 
 class Cors:
-    """The rule for one list of origins."""
+    """CORS for a list of allowed origins."""
 
     def __init__(self, origins: Collection[str]) -> None:
         self._origins = frozenset(origin.encode("ascii") for origin in origins)
 
     def headers(self, scope: Scope) -> Headers:
-        """What any answer to this request carries for the browser. For a foreign origin only that
-        others are answered otherwise, for whoever keeps the answer."""
+        """The CORS headers for any response to this request. Other origins get only `Vary`, for
+        caches."""
         if not self._origins:
             return []
         for name, value in scope["headers"]:
@@ -47,7 +47,7 @@ class Cors:
         return [_VARY]
 
     def preflight(self, scope: Scope) -> Response | None:
-        """The answer to a listed origin that asks what it may send; None for any other request."""
+        """The response to a preflight request of an allowed origin; None for other requests."""
         asks = scope["method"] == "OPTIONS" and any(
             name == b"access-control-request-method" for name, _ in scope["headers"]
         )

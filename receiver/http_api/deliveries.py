@@ -1,24 +1,40 @@
-"""Relay messages and their attempts (contract 10)."""
+"""Webhook deliveries: list, show and retry."""
 
+import json
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.domain.announcements import compact_json, timestamp
+from receiver.domain.serialization import timestamp
+from receiver.http_api import webhook_documents as documents
 from receiver.http_api.auth import Caller
-from receiver.http_api.errors import Problem, bad_query, not_found
-from receiver.http_api.parts import Parts
-from receiver.http_api.queries import read_limit, read_names, scope_of_list
+from receiver.http_api.body import read_object
+from receiver.http_api.context import ApiContext
+from receiver.http_api.errors import Fault, Problem, bad_query, invalid, not_found, pointer
+from receiver.http_api.queries import read_names, read_page, scope_of_everything
+from receiver.http_api.responses import json_response
+from receiver.webhooks.signing import plain_headers
+from store.contract import DeliveryFilter
 from store.errors import DeliveryPending
 from store.records import Delivery, DeliveryState
 
+RETRIED_AT_ONCE = 200
+"""Maximum number of deliveries retried in one transaction."""
 
-def delivery_document(delivery: Delivery) -> dict[str, Any]:
-    """A delivery as contract 10 shows it, ready for JSON."""
+_GIVEN_UP = (DeliveryState.EXHAUSTED, DeliveryState.DISABLED)
+_TEXT = re.compile(r"[!-~]{1,300}")
+_HOST = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<name>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?")
+
+
+def delivery_document(delivery: Delivery) -> documents.Delivery:
+    """A delivery as the API shows it, ready for JSON."""
     return {
         "id": delivery.id,
         "request_id": delivery.job_id,
+        "user": delivery.user,
         "status": delivery.status,
         "seq": delivery.seq,
         "state": delivery.state,
@@ -28,6 +44,7 @@ def delivery_document(delivery: Delivery) -> dict[str, Any]:
                 "status_code": attempt.status_code,
                 "error": attempt.error,
                 "duration_ms": attempt.duration_ms,
+                "excerpt": attempt.excerpt,
             }
             for attempt in delivery.attempts
         ],
@@ -37,34 +54,122 @@ def delivery_document(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-async def list_deliveries(parts: Parts, request: Request, caller: Caller) -> Response:
-    """`GET /v1/deliveries`: newest first, a page at a time."""
-    read_names(request, ("state", "limit", "cursor", "user"))
-    limit = read_limit(request)
-    state = request.query_params.get("state")
+async def list_deliveries(context: ApiContext, request: Request, caller: Caller) -> Response:
+    """List webhook messages with their attempts, newest first.
+
+    Responses:
+        200: A page of them.
+    """
+    read_names(request, ("state", "request_id", "host", "limit", "cursor", "user"))
+    query = request.query_params
+    state = query.get("state")
     if state is not None and state not in list(DeliveryState):
         raise bad_query("state", f"must be one of {', '.join(DeliveryState)}")
-    user_id = await scope_of_list(parts, request, caller)
-    before = request.query_params.get("cursor")
-    if before is not None:
-        before = parts.cursors.read("deliveries", user_id, before)
-    found = await parts.core.store.deliveries.list_for_user(
-        user_id, None if state is None else DeliveryState(state), before, limit + 1
-    )
-    more = len(found) > limit
-    document = {
-        "deliveries": [delivery_document(delivery) for delivery in found[:limit]],
-        "next_cursor": (
-            parts.cursors.make("deliveries", user_id, found[limit - 1].id) if more else None
-        ),
+    for name in ("request_id", "host"):
+        if name in query and not _TEXT.fullmatch(query[name]):
+            raise bad_query(name, "must be 1 to 300 visible ASCII characters")
+    user_id = await scope_of_everything(context, request, caller)
+    page = read_page(context, request, "deliveries", user_id)
+    deliveries = context.services.store.deliveries
+    select = _filter(user_id, state, query)
+    found = await deliveries.list_page(select, page.after, page.limit + 1)
+    kept, last = page.cut(found, lambda delivery: delivery.id)
+    return page.response(map(delivery_document, kept), last)
+
+
+async def show_delivery(context: ApiContext, request: Request, caller: Caller) -> Response:
+    """One webhook message, with its body and the headers last sent.
+
+    Responses:
+        200: The delivery.
+    """
+    found = await _readable(context, request, caller)
+    headers = plain_headers(found.id, found.attempts[-1].at) if found.attempts else {}
+    document: documents.DeliveryDetail = {
+        **delivery_document(found),
+        "url": found.url,
+        "body": json.loads(found.body),
+        "headers": headers,
     }
-    return Response(compact_json(document), media_type="application/json")
+    return json_response(document)
 
 
-async def retry(parts: Parts, request: Request, caller: Caller) -> Response:
-    """`POST /v1/deliveries/{delivery_id}/retry`: one attempt at once, then the schedule again."""
-    delivery_id = request.path_params["delivery_id"]
-    deliveries = parts.core.store.deliveries
+async def retry_delivery(context: ApiContext, request: Request, caller: Caller) -> Response:
+    """Send a webhook message again.
+
+    Responses:
+        202: One attempt now, then the schedule from the start.
+        409: It is already pending.
+    """
+    found = await _readable(context, request, caller)
+    try:
+        found = await context.services.store.deliveries.retry(
+            found.id, context.services.clock.now()
+        )
+    except DeliveryPending:
+        raise Problem(
+            409, "delivery_pending", "The delivery is already pending: it will be sent."
+        ) from None
+    return json_response(delivery_document(found), 202)
+
+
+async def retry_deliveries(context: ApiContext, request: Request, caller: Caller) -> Response:
+    """Resend all matching webhook messages that were given up.
+
+    Responses:
+        202: They are due now, within the sending limits.
+    """
+    read_names(request, ("user",))
+    body = await read_object(request, context.settings.max_body_bytes)
+    if faults := _retry_faults(body):
+        raise invalid(faults)
+    state = DeliveryState(body["state"])
+    select = _filter(await scope_of_everything(context, request, caller), state, body)
+    deliveries = context.services.store.deliveries
+    retried, before = 0, None
+    # Newest to oldest, so that a delivery that fails again meanwhile is not found twice.
+    while page := await deliveries.list_page(select, before, RETRIED_AT_ONCE):
+        before = page[-1].id
+        ids = [delivery.id for delivery in page]
+        retried += await deliveries.retry_those(ids, state, context.services.clock.now())
+    return json_response(documents.Retried(retried=retried), 202)
+
+
+def _retry_faults(body: Mapping[str, Any]) -> list[Fault]:
+    known = ("state", "host", "request_id")
+    # A filter with a typo would select everything.
+    unknown = [name for name in body if name not in known][:20]
+    faults = [Fault(pointer(name), f"Known are {', '.join(known)}.") for name in unknown]
+    if body.get("state") not in _GIVEN_UP:
+        faults.append(Fault("/state", f"state must be {' or '.join(_GIVEN_UP)}."))
+    for name in ("host", "request_id"):
+        value = body.get(name, "any")
+        if not isinstance(value, str) or not _TEXT.fullmatch(value):
+            faults.append(Fault(f"/{name}", f"{name} must be 1 to 300 visible ASCII characters."))
+    return faults
+
+
+def _filter(user_id: int | None, state: str | None, narrower: Mapping[str, str]) -> DeliveryFilter:
+    host, port = _read_host(narrower.get("host"))
+    return DeliveryFilter(
+        user_id, DeliveryState(state) if state else None, narrower.get("request_id"), host, port
+    )
+
+
+def _read_host(text: str | None) -> tuple[str | None, int | None]:
+    """Parse a host: a name or an IPv6 address, with or without brackets, and an optional port."""
+    if text is None:
+        return None, None
+    match = _HOST.fullmatch(text)
+    if match is None:
+        return text.lower(), None
+    port = match["port"]
+    return (match["ipv6"] or match["name"]).lower().rstrip("."), int(port) if port else None
+
+
+async def _readable(context: ApiContext, request: Request, caller: Caller) -> Delivery:
+    """The delivery in the path, if the caller may read it. Raises Problem 404."""
+    delivery_id, deliveries = request.path_params["delivery_id"], context.services.store.deliveries
     found = await (
         deliveries.find(delivery_id)
         if caller.admin
@@ -72,12 +177,4 @@ async def retry(parts: Parts, request: Request, caller: Caller) -> Response:
     )
     if found is None:
         raise not_found()
-    try:
-        found = await deliveries.retry(delivery_id, parts.core.clock.now())
-    except DeliveryPending:
-        raise Problem(
-            409, "delivery_pending", "The delivery is pending: it will be sent anyway."
-        ) from None
-    return Response(
-        compact_json(delivery_document(found)), status_code=202, media_type="application/json"
-    )
+    return found

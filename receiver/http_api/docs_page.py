@@ -1,70 +1,53 @@
-"""An OpenAPI document as one page of HTML: no script, and nothing from another host."""
+"""An OpenAPI document as one page of HTML, readable without JavaScript. `/static/docs.js` adds
+forms that send requests."""
 
-import base64
-import hashlib
 import json
+import re
+import shlex
 from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any, Final
 
-_STYLE: Final = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8882; --accent: #2a6df4 }
-* { box-sizing: border-box }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 0 auto; padding: 1.5rem }
-h1 { margin: 0 } h2 { margin: 2.5rem 0 .2rem } h3 { font-size: 1rem; margin: 1.2rem 0 .3rem }
-p { margin: .3rem 0 .8rem } nav { margin: 1rem 0 } nav a { margin-right: 1rem }
-a { color: var(--accent) }
-code, pre { font: .88em/1.5 ui-monospace, monospace }
-pre { background: var(--soft); padding: .7rem .9rem; border-radius: .4rem; overflow-x: auto }
-details { border: 1px solid var(--line); border-radius: .5rem; margin: .5rem 0 }
-details > div { padding: 0 1rem 1rem }
-details[open] > summary { border-bottom: 1px solid var(--line) }
-summary { padding: .55rem 1rem; cursor: pointer; display: flex; flex-wrap: wrap; gap: .2rem .8rem }
-summary b { font: 700 .82em/1.9 ui-monospace, monospace; min-width: 4rem; color: var(--accent) }
-summary span { margin-left: auto; opacity: .75 }
-table { border-collapse: collapse; width: 100%; display: block; overflow-x: auto }
-td { border-top: 1px solid var(--line); padding: .3rem .8rem .3rem 0; vertical-align: top }
-td:first-child { white-space: nowrap }
-.soft { opacity: .7 }
-"""
-
+POLICY: Final = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none';"
+    " form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script';"
+    " trusted-types 'none'"
+)
+"""The Content-Security-Policy to serve the page with."""
 _BOUNDS: Final = ("format", "minimum", "exclusiveMinimum", "maximum", "maxLength", "default")
 
 
-def render(document: Mapping[str, Any]) -> tuple[bytes, str]:
-    """The page, and the Content-Security-Policy that it is to be served with."""
+def render(document: Mapping[str, Any], origin: str) -> str:
+    """The page. `origin` is used in the URLs of the curl examples."""
     title = escape(f"{document['info']['title']} {document['info']['version']}")
-    body = "".join(_body(document))
-    page = (
+    return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{_STYLE}</style></head><body>{body}</body></html>"
+        f'<title>{title}</title><link rel="stylesheet" href="/static/docs.css">'
+        '<script type="module" src="/static/docs.js"></script></head>'
+        f"<body><main>{''.join(_body(document, origin))}</main></body></html>"
     )
-    digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-    policy = (
-        f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none';"
-        " frame-ancestors 'none'"
-    )
-    return page.encode(), policy
 
 
-def _body(document: Mapping[str, Any]) -> Iterator[str]:
+def _body(document: Mapping[str, Any], origin: str) -> Iterator[str]:
     info = document["info"]
     yield f"<h1>{escape(info['title'])}</h1><p>{escape(info['summary'])}</p>"
     yield (
         "<p>Send your key as <code>API-KEY</code>, or as <code>Authorization: Bearer</code>. "
-        'For programs: <a href="/openapi.json">openapi.json</a>.</p><nav>'
+        'For programs: <a href="/openapi.json">openapi.json</a>. '
+        'The <a href="/">dashboard</a> shows jobs as they run.</p><div id="try-key"></div><nav>'
     )
     for tag in document["tags"]:
         yield f'<a href="#{_anchor(tag["name"])}">{escape(tag["name"])}</a>'
     yield '<a href="#documents">Documents</a></nav>'
     for tag in document["tags"]:
         yield f'<h2 id="{_anchor(tag["name"])}">{escape(tag["name"])}</h2>'
-        yield f"<p>{escape(tag['description'])}</p>"
+        yield f"<p>{_prose(tag['description'])}</p>"
         for path, item in document["paths"].items():
             for method, operation in item.items():
                 if tag["name"] in operation["tags"]:
-                    yield from _operation(method.upper(), path, operation)
+                    curl = _curl(method.upper(), origin + path, operation)
+                    yield from _operation(method.upper(), path, operation, curl)
         for name, item in document["webhooks"].items():
             if tag["name"] in item["post"]["tags"]:
                 yield from _operation("POST", f"your webhookUrl ({name})", item["post"])
@@ -73,12 +56,14 @@ def _body(document: Mapping[str, Any]) -> Iterator[str]:
         yield from _schema(name, schema)
 
 
-def _operation(method: str, path: str, operation: Mapping[str, Any]) -> Iterator[str]:
+def _operation(
+    method: str, path: str, operation: Mapping[str, Any], curl: str = ""
+) -> Iterator[str]:
     yield f'<details id="{escape(operation["operationId"])}"><summary><b>{method}</b>'
     yield f"<code>{escape(path)}</code><span>{escape(operation['summary'])}</span></summary><div>"
     if operation.get("security"):
         ways = " or ".join(name for way in operation["security"] for name in way)
-        yield f'<p class="soft">Asks for: {escape(ways)}.</p>'
+        yield f'<p class="soft">Authentication: {escape(ways)}.</p>'
     if parameters := operation.get("parameters"):
         yield "<h3>Parameters</h3><table>"
         for parameter in parameters:
@@ -91,18 +76,40 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> Iterator
         yield "</table>"
     if body := operation.get("requestBody"):
         yield f"<h3>Body</h3><p>{_content(body['content'])}</p>"
-    yield "<h3>Answers</h3><table>"
+    yield curl
+    yield "<h3>Responses</h3><table>"
     for status, answer in operation["responses"].items():
         content = _content(answer.get("content", {}))
-        yield f"<tr><td><code>{escape(status)}</code></td><td>{escape(answer['description'])}"
+        yield f"<tr><td><code>{escape(status)}</code></td><td>{_prose(answer['description'])}"
         yield f" {content}</td></tr>"
     yield "</table></div></details>"
 
 
+def _curl(method: str, url: str, operation: Mapping[str, Any]) -> str:
+    """A curl command for the operation, with example values, and the place for docs.js's form."""
+    needed = [each for each in operation.get("parameters", ()) if each["required"]]
+    for parameter in needed:
+        example = parameter["schema"]["examples"][0]
+        if parameter["in"] == "path":
+            url = url.replace(f"{{{parameter['name']}}}", example)
+        else:
+            url += f"?{parameter['name']}={example}"
+    stream = "text/event-stream" in operation["responses"].get("200", {}).get("content", {})
+    words = ["curl", "-sSN" if stream else "-sS", shlex.quote(url)]
+    words += ['-H "API-KEY: $KEY"'] if operation["security"] else []
+    if body := operation.get("requestBody"):
+        example = json.dumps(body["content"]["application/json"]["example"], ensure_ascii=False)
+        words += ["-H 'Content-Type: application/json'", f"-d {shlex.quote(example)}"]
+    elif method != "GET":
+        words += ["-X", method]
+    form = f'<div class="try" data-operation="{escape(operation["operationId"])}"></div>'
+    return f'<h3>curl</h3><pre class="curl">{escape(" ".join(words))}</pre>{form}'
+
+
 def _schema(name: str, schema: Mapping[str, Any]) -> Iterator[str]:
     yield f'<details id="schema-{escape(name)}"><summary><code>{escape(name)}</code></summary><div>'
-    if told := schema.get("description"):
-        yield f"<p>{escape(told)}</p>"
+    if description := schema.get("description"):
+        yield f"<p>{_prose(description)}</p>"
     required = schema.get("required", ())
     yield "<table>"
     for member, its in schema.get("properties", {}).items():
@@ -115,11 +122,15 @@ def _schema(name: str, schema: Mapping[str, Any]) -> Iterator[str]:
     yield "</div></details>"
 
 
-def _row(name: str, constraints: str, told: str) -> str:
+def _row(name: str, constraints: str, description: str) -> str:
     return (
         f"<tr><td><code>{escape(name)}</code></td>"
-        f'<td>{escape(told)} <span class="soft">{escape(constraints)}</span></td></tr>'
+        f'<td>{_prose(description)} <span class="soft">{escape(constraints)}</span></td></tr>'
     )
+
+
+def _prose(text: str) -> str:
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _content(content: Mapping[str, Any]) -> str:
@@ -133,7 +144,7 @@ def _content(content: Mapping[str, Any]) -> str:
 
 
 def _constraints(schema: Mapping[str, Any]) -> str:
-    """The schema in a few words; what a page cannot say shortly, the document says in full."""
+    """A short summary of the schema; openapi.json has the details."""
     if reference := schema.get("$ref"):
         return str(reference).rpartition("/")[2]
     if choices := schema.get("anyOf"):

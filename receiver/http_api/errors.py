@@ -1,30 +1,38 @@
-"""One shape for every refusal (RFC 9457, and `message` for clients of the provider's API), and the
-one table of which error of ours is which answer."""
+"""Error responses: RFC 9457 problems, with `message` for clients of the provider's API, and the
+mapping from exceptions to problems."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 from starlette.responses import Response
 
-from receiver.domain.announcements import compact_json
-from store.errors import KeyHeld, KeyReused, NotFound, StoreUnavailable
+from receiver.domain.serialization import compact_json
+from store.errors import KeyHeld, KeyReused, NotFound, OutcomeUnknown, StoreUnavailable
 
 CONTENT_TYPE = "application/problem+json"
+
+MAX_FAULTS: Final = 20
+"""Maximum length of `errors`, so that a response is not much longer than its request."""
+_POINTER_PART: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong with a request."""
+    """One error in a request."""
 
     pointer: str
     """JSON pointer into the body, such as `/input/prompt`."""
     detail: str
+    hint: str | None = None
+    """What would be right. Shown only in `errors`, since clients of the provider's API may compare
+    `message`."""
 
 
 class Problem(Exception):
-    """An answer that is an error. `code` is stable, `detail` is for people."""
+    """An error response. `code` is stable, `detail` is for people."""
 
     def __init__(
         self,
@@ -57,7 +65,11 @@ class Problem(Exception):
         }
         if self.faults:
             document["errors"] = [
-                {"pointer": fault.pointer, "detail": fault.detail} for fault in self.faults
+                {
+                    "pointer": fault.pointer,
+                    "detail": f"{fault.detail}: {fault.hint}" if fault.hint else fault.detail,
+                }
+                for fault in self.faults
             ]
         return document
 
@@ -73,59 +85,82 @@ class Problem(Exception):
 def _title(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
-    except ValueError:  # a provider's refusal is passed on, and it may be a status of its own
+    except ValueError:  # passed on from a provider, which may use a status of its own
         return "Error"
 
 
-def invalid(faults: Sequence[Fault]) -> Problem:
-    """A body that says something wrong: the first fault is the message, all of them are listed."""
-    return Problem(400, "invalid_request", faults[0].detail, faults=faults)
+def pointer(*names: str) -> str:
+    """The JSON pointer of a member (RFC 6901). Long names are truncated."""
+    return "".join(
+        "/" + name[:_POINTER_PART].replace("~", "~0").replace("/", "~1") for name in names
+    )
+
+
+def invalid(faults: Iterable[Fault]) -> Problem:
+    """The problem for an invalid body. The first fault becomes the message. At most `MAX_FAULTS`
+    are listed; if there are more, the last entry says how many."""
+    found = iter(faults)
+    listed = list(islice(found, MAX_FAULTS))
+    if beyond := sum(1 for _ in found):
+        listed[-1] = Fault("", f"There are {beyond + 1} more errors, which are not listed.")
+    return Problem(400, "invalid_request", listed[0].detail, faults=listed)
 
 
 def bad_query(name: str, detail: str) -> Problem:
-    """A query parameter that cannot be used."""
+    """The problem for an invalid query parameter."""
     return Problem(400, "invalid_query", f"The query parameter {name} {detail}.")
 
 
 def not_found() -> Problem:
-    """A thing that is not there, or not this user's."""
+    """The problem for something that does not exist or belongs to another user."""
     return Problem(404, "not_found", "Request not found.")
 
 
+def storage_unavailable(detail: str, **members: Any) -> Problem:
+    """The problem for a store that is unavailable."""
+    return Problem(
+        503, "storage_unavailable", detail, headers={"Retry-After": "2"}, members=members
+    )
+
+
 def unexpected() -> Problem:
-    """A fault of ours; the log has it under the response's X-Request-ID."""
+    """The problem for a bug of ours."""
     return Problem(
         500,
         "internal_error",
-        "Something went wrong on our side. The X-Request-ID of this response names it in our log.",
+        "Internal error. The service's log has details under this response's X-Request-ID.",
     )
 
 
 def as_problem(error: Exception) -> Problem | None:
-    """What an error of ours is to whoever asked; None where it is no known one."""
+    """The problem to answer for an error; None if the error is not a known one."""
     match error:
         case Problem():
             return error
         case NotFound():
             return not_found()
-        case StoreUnavailable():
+        case OutcomeUnknown():
             return Problem(
                 503,
-                "storage_unavailable",
-                "Nothing can be stored at the moment. Nothing was; try again.",
+                "outcome_unknown",
+                "Storage failed while this request was being saved, so whether it was saved is"
+                " unknown. Repeat it with the same Idempotency-Key; without one, check"
+                " GET /v1/jobs first.",
                 headers={"Retry-After": "2"},
             )
+        case StoreUnavailable():
+            return storage_unavailable("Storage is unavailable; nothing was saved. Please retry.")
         case KeyReused():
             return Problem(
                 422,
                 "idempotency_key_reused",
-                "This Idempotency-Key was used before with another body. Use a new key.",
+                "This Idempotency-Key was used with another body. Use a new key.",
             )
         case KeyHeld():
             return Problem(
                 409,
                 "idempotency_key_in_use",
-                "The first request with this Idempotency-Key still waits for its answer.",
+                "The first request with this Idempotency-Key is still running.",
                 headers={"Retry-After": "1"},
             )
         case _:

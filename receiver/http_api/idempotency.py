@@ -1,4 +1,4 @@
-"""Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): a retry makes no second job."""
+"""Reads Idempotency-Key (draft-ietf-httpapi-idempotency-key-header)."""
 
 import hashlib
 import json
@@ -7,28 +7,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response
 
-from receiver.http_api.auth import Caller
+from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem
-from receiver.http_api.parts import Parts
-from store.records import Answer, IdempotencyKey, Job, Millis, Replay
+from store.records import IdempotencyKey, Millis
 
 KEPT: Millis = 7 * 24 * 3600 * 1000
 HOLD_SLACK: Millis = 5_000
-"""What a hold outlasts the longest wait by; a live process ends it itself, at once."""
+"""How much longer a key is held than the request may wait. Normally the request releases it."""
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _LONGEST = 255
+_LONG_NUMBER = 1e24
+"""Larger whole numbers keep their exponent: `1e308` would have 309 digits."""
 
 
 def read_key(
-    parts: Parts, request: Request, body: Mapping[str, Any], hold: Millis
+    context: ApiContext, request: Request, body: Mapping[str, Any], hold: Millis
 ) -> IdempotencyKey | None:
-    """The request's key, held for `hold` milliseconds at most; None where it has none.
+    """The request's key, held for at most `hold` milliseconds; None if there is none.
 
     Raises:
-        Problem: 400, the header holds no key of 1 to 255 printable ASCII characters.
+        Problem: 400, if it is not one key of 1 to 255 printable ASCII characters.
     """
     values = request.headers.getlist("idempotency-key")
     if not values:
@@ -39,9 +39,9 @@ def read_key(
             400,
             "invalid_idempotency_key",
             f"Idempotency-Key must be one string of 1 to {_LONGEST} printable ASCII characters,"
-            " quoted or bare.",
+            " quoted or not.",
         )
-    now = parts.core.clock.now()
+    now = context.services.clock.now()
     return IdempotencyKey(
         path=request.url.path,
         key=key,
@@ -51,43 +51,15 @@ def read_key(
     )
 
 
-async def find_replay(parts: Parts, caller: Caller, key: IdempotencyKey | None) -> Replay | None:
-    """What the key led to before. Raises KeyReused and KeyHeld as the store does."""
-    if key is None:
-        return None
-    return await parts.core.store.idempotency.find(
-        caller.user_id, key.path, key.key, key.fingerprint, parts.core.clock.now()
-    )
-
-
-async def keep_answer(
-    parts: Parts, job: Job, key: IdempotencyKey | None, answer: Answer | None
-) -> None:
-    """Keep the first answer with the key that made the job; None where its client went away."""
-    if key is not None:
-        await parts.core.store.idempotency.answered(job.id, answer)
-
-
-def replayed(answer: Answer) -> Response:
-    """The first answer, again."""
-    headers = {**answer.headers, "Idempotency-Replayed": "true"}
-    return Response(answer.body, status_code=answer.status_code, headers=headers)
-
-
-def respond(answer: Answer) -> Response:
-    """An answer, for the first time."""
-    return Response(answer.body, status_code=answer.status_code, headers=dict(answer.headers))
-
-
 def fingerprint(body: Mapping[str, Any]) -> str:
-    """A digest of a body's value: the order of members, and `1.0` for `1`, make no new one."""
+    """A digest of a body's value. The order of members, and `1.0` for `1`, make no difference."""
     text = json.dumps(_plain(body), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def _plain(value: Any) -> Any:
     match value:
-        case float() if value.is_integer():
+        case float() if value.is_integer() and abs(value) < _LONG_NUMBER:
             return int(value)
         case dict():
             return {name: _plain(member) for name, member in value.items()}
@@ -98,7 +70,10 @@ def _plain(value: Any) -> Any:
 
 
 def _unquoted(text: str) -> str | None:
-    """The string in RFC 9651 quotes, or a bare one; None where the quotes do not balance."""
+    """A string, with or without RFC 9651 quotes; None if its quotes do not match or it is too
+    long."""
+    if len(text) > 2 * _LONGEST + 2:
+        return None
     if not text.startswith('"'):
         return None if '"' in text else text
     quoted = _QUOTED.fullmatch(text)

@@ -1,73 +1,78 @@
-"""Jobs (contract 6)."""
+"""The routes below `/v1/jobs`."""
 
 import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from hashlib import blake2b
+from typing import Any, Final
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
-from receiver.actions.cancel_job import JobFinished, cancel_job
-from receiver.actions.renew_link import renew_link
-from receiver.actions.submit_job import new_job, submit_job
-from receiver.domain.announcements import compact_json, event_data, job_document, timestamp
-from receiver.http_api.auth import Caller
-from receiver.http_api.body import ClientGone, parse_object, read_body
-from receiver.http_api.errors import Problem, bad_query
-from receiver.http_api.idempotency import (
-    find_replay,
-    keep_answer,
-    read_key,
-    replayed,
-    respond,
+from receiver.actions.cancel_job import JobFinished
+from receiver.actions.cancel_job import cancel_job as cancel
+from receiver.domain.documents import LABEL_CHARACTERS
+from receiver.domain.results import links_of
+from receiver.domain.serialization import (
+    compact_json,
+    event_data,
+    job_document,
+    timestamp,
 )
-from receiver.http_api.parts import Parts
-from receiver.http_api.queries import read_limit, read_names, scope_of_list
-from receiver.http_api.readable import readable_job
-from receiver.http_api.submissions import KINDS, read_job
-from receiver.http_api.waiting import wait_for
+from receiver.http_api.archived import archived_file, redirect
+from receiver.http_api.auth import Caller
+from receiver.http_api.context import ApiContext
+from receiver.http_api.creating import Creation, create_once
+from receiver.http_api.documents import JobDetail
+from receiver.http_api.errors import Problem, bad_query, not_found, storage_unavailable
+from receiver.http_api.queries import read_names, read_page, scope_of_everything
+from receiver.http_api.responses import JSON, NOT_STORED, json_response, none_match
+from receiver.http_api.submissions import read_job
+from receiver.http_api.traced import traced
+from receiver.logs import redact
+from receiver.providers.contract import MAX_KIND, Provider
+from receiver.providers.registry import API_OF
 from store.contract import JobFilter
+from store.errors import StoreUnavailable
 from store.records import Answer, Job, Millis, Replay, Status
 
-JSON = "application/json"
 LONGEST_WAIT = 60
+RAW_BODY = 2_048
+RAW_BODIES = 32_768
+"""Maximum characters that a history shows of one callback's body, and of all bodies together."""
 
+_SINCE_ADDED: Final[dict[str, Any]] = {"label": None, "archive": []}
+"""Members of a job that events of earlier versions lack."""
 _WAIT = re.compile(r'wait\s*=\s*"?([0-9]+)"?', re.IGNORECASE)
-_FILTERS = ("status", "kind", "created_after", "created_before")
+_FILTERS = ("status", "kind", "provider", "q", "created_after", "created_before")
 
 
-# --- making ---------------------------------------------------------------------------------------
+# --- creating -------------------------------------------------------------------------------------
 
 
-async def create(parts: Parts, request: Request, caller: Caller) -> Response:
-    """`POST /v1/jobs`: answered as soon as the job is on disk, or when it is done (`Prefer`)."""
-    arrived = parts.core.clock.monotonic()
+@traced
+async def create_job(context: ApiContext, request: Request, caller: Caller) -> Response:
+    """Submit a job.
+
+    Responses:
+        202: The job is durably stored; the provider is called after that.
+            - Idempotency-Replayed: `true` if this is the first response again, as it was written:
+              after an upgrade it may lack members that are new.
+            - Location: The job's path.
+            - Preference-Applied: The `wait` that was applied.
+        410: The job of this Idempotency-Key has been removed.
+    """
     wait = _preferred_wait(request)
-    body = parse_object(
-        await read_body(request.scope, request.receive, parts.settings.max_body_bytes)
+    how = Creation(
+        read=partial(read_job, context),
+        at_once=None if wait else lambda new: _created(new.job.id, new.event, wait),
+        wait=wait or 0,
+        is_enough=lambda job: job.done,
+        answer=lambda job: _created(job.id, event_data(job), wait),
+        answer_again=lambda replay: _created_before(context, replay, wait),
     )
-    key = read_key(parts, request, body, (wait or 0) * 1_000)
-    replay = await find_replay(parts, caller, key)
-    if replay is None:
-        submission = read_job(parts, body)
-        new = new_job(parts.core, caller.user_id, caller.user, submission)
-        at_once = _created(new.job.id, new.event, wait) if not wait else None
-        made = await submit_job(parts.core, new, key, at_once)
-        if isinstance(made, Job):
-            if at_once is not None:
-                return respond(at_once)
-            try:
-                job = await wait_for(
-                    parts, request.receive, made, lambda job: job.done, arrived + (wait or 0)
-                )
-            except ClientGone:
-                await keep_answer(parts, made, key, None)
-                raise
-            answer = _created(job.id, event_data(job), wait)
-            await keep_answer(parts, made, key, answer)
-            return respond(answer)
-        replay = made
-    return replayed(replay.answer or await _created_before(parts, replay, wait))
+    return await create_once(context, request, caller, how)
 
 
 def _created(job_id: str, document: bytes, wait: int | None) -> Answer:
@@ -77,13 +82,19 @@ def _created(job_id: str, document: bytes, wait: int | None) -> Answer:
     return Answer(202, headers, document)
 
 
-async def _created_before(parts: Parts, replay: Replay, wait: int | None) -> Answer:
-    job = await parts.core.store.jobs.find(replay.job_id)
+async def _created_before(context: ApiContext, replay: Replay, wait: int | None) -> Answer:
+    try:
+        job = await context.services.store.jobs.find(replay.job_id)
+    except StoreUnavailable as error:
+        raise storage_unavailable(
+            "The job exists but cannot be read now. Please retry with the same Idempotency-Key.",
+            request_id=replay.job_id,
+        ) from error
     if job is None:
         raise Problem(
             410,
             "job_removed",
-            "The job of this Idempotency-Key was finished and has been removed since.",
+            "The job of this Idempotency-Key was finished and has been removed.",
             members={"request_id": replay.job_id},
         )
     return _created(job.id, event_data(job), wait)
@@ -102,99 +113,159 @@ def _preferred_wait(request: Request) -> int | None:
 # --- reading --------------------------------------------------------------------------------------
 
 
-async def find_job(parts: Parts, request: Request, caller: Caller) -> Job:
-    """The job that a path names: the caller's own, or any for an admin. Raises Problem 404."""
-    return await readable_job(parts, caller, request.path_params["job_id"])
+async def readable_job(context: ApiContext, caller: Caller, job_id: str) -> Job:
+    """The caller's own job, or any for an admin. Raises Problem 404."""
+    jobs = context.services.store.jobs
+    job = await (jobs.find(job_id) if caller.admin else jobs.find_for_user(caller.user_id, job_id))
+    if job is None:
+        raise not_found()
+    return job
 
 
-async def show(parts: Parts, request: Request, caller: Caller) -> Response:
-    """`GET /v1/jobs/{job_id}`."""
-    job = await find_job(parts, request, caller)
-    headers = {"ETag": f'"{job.seq}"', "Cache-Control": "private, no-cache"}
+async def _job_in_path(context: ApiContext, request: Request, caller: Caller) -> Job:
+    return await readable_job(context, caller, request.path_params["job_id"])
+
+
+async def show_job(context: ApiContext, request: Request, caller: Caller) -> Response:
+    """One job.
+
+    Responses:
+        200: The job with its input.
+            - ETag: Changes whenever this response does.
+            - Retry-After: Seconds until the next request, while the job is not done.
+        304: Nothing has changed since that ETag.
+    """
+    job = await _job_in_path(context, request, caller)
+    document = job_document(job)
+    # Not of `seq`, because a link is renewed without an event. The input never changes.
+    tag = f'"{blake2b(compact_json(document), digest_size=16).hexdigest()}"'
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if not job.done:
-        headers["Retry-After"] = str(max(1, round(parts.settings.poll_min)))
-    if _matches(request.headers.get("if-none-match"), job.seq):
+        headers["Retry-After"] = str(max(1, round(context.settings.poll_min)))
+    if none_match(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
-    return Response(compact_json(job_document(job)), media_type=JSON, headers=headers)
+    body = await context.services.store.jobs.input_of(job.id)
+    return json_response(JobDetail(**document, input=body), headers=headers)
 
 
-async def list_jobs(parts: Parts, request: Request, caller: Caller) -> Response:
-    """`GET /v1/jobs`: newest first, a page at a time."""
-    query = request.query_params
+async def list_jobs(context: ApiContext, request: Request, caller: Caller) -> Response:
+    """Jobs, newest first.
+
+    Responses:
+        200: A page of them.
+    """
     read_names(request, (*_FILTERS, "limit", "cursor", "user"), prefix="metadata.")
-    limit = read_limit(request)
-    user_id = await scope_of_list(parts, request, caller)
-    before = query.get("cursor")
-    if before is not None:
-        before = parts.cursors.read("jobs", user_id, before)
-    jobs = await parts.core.store.jobs.list_for_user(
-        user_id, _read_filter(request), before, limit + 1
-    )
-    more = len(jobs) > limit
-    document = {
-        "jobs": [job_document(job) for job in jobs[:limit]],
-        "next_cursor": parts.cursors.make("jobs", user_id, jobs[limit - 1].id) if more else None,
-    }
-    return Response(compact_json(document), media_type=JSON)
+    user_id = await scope_of_everything(context, request, caller)
+    page = read_page(context, request, "jobs", user_id)
+    where = _read_filter(request, context.services.providers)
+    stored = context.services.store.jobs
+    found: Sequence[Job]
+    if user_id is None or where.label:
+        found, last = await stored.look_through(user_id, where, page.after, page.limit)
+    else:
+        found = await stored.list_for_user(user_id, where, page.after, page.limit + 1)
+        found, last = page.cut(found, lambda job: job.id)
+    return page.response(map(job_document, found), last)
 
 
-async def history(parts: Parts, request: Request, caller: Caller) -> Response:
-    """`GET /v1/jobs/{job_id}/history`."""
-    job = await find_job(parts, request, caller)
-    lines: list[dict[str, Any]] = [
-        {"at": timestamp(line.at), "type": line.type, **line.detail}
-        for line in await parts.core.store.jobs.history_of(job.id)
-    ]
-    return Response(compact_json({"history": lines}), media_type=JSON)
+async def job_history(context: ApiContext, request: Request, caller: Caller) -> Response:
+    """Everything that happened to a job, oldest first.
+
+    Responses:
+        200: Events, callbacks, polls that changed something, webhook attempts.
+    """
+    job = await _job_in_path(context, request, caller)
+    lines: list[dict[str, Any]] = []
+    room = RAW_BODIES
+    for line in await context.services.store.jobs.history_of(job.id):
+        shown = {"at": timestamp(line.at), "type": line.type, **line.detail}
+        if line.type == "event":
+            shown["job"] = _SINCE_ADDED | shown["job"]
+        if (body := shown.get("body")) is not None:
+            room -= len(body)
+            # Redact first: a provider may quote a secret that the limit would cut in two.
+            shown["body"] = redact(body)[:RAW_BODY] if room >= 0 else None
+        lines.append(shown)
+    return json_response({"history": lines})
 
 
-async def result(parts: Parts, request: Request, caller: Caller) -> Response:
-    """`GET /v1/jobs/{job_id}/result`: a redirect to a link that still opens."""
-    job = await renew_link(parts.core, await find_job(parts, request, caller))
+async def job_result(context: ApiContext, request: Request, caller: Caller) -> Response:
+    """Get the result itself.
+
+    Responses:
+        200: The archived file, or the whole result as JSON if it has several links or none.
+            - ETag: The SHA-256 of the file.
+        206: The requested range of it.
+            - ETag: The SHA-256 of the file.
+        302: A redirect to a valid link.
+            - Location: The link.
+        304: The file has not changed since that ETag.
+            - ETag: The SHA-256 of the file.
+        404: The result has no such file.
+        409: There is no result, or not yet.
+        416: The range is outside the file.
+    """
+    job = await _job_in_path(context, request, caller)
+    if (answer := await archived_file(context, request, job)) is not None:
+        return answer
+    job = await context.renewals.renew(job)
     if job.result is None:
         raise Problem(409, "no_result", f"There is no result: the job is {job.status}.")
-    # Written as a URL: links of storage have spaces and letters that a header cannot carry.
-    return RedirectResponse(
-        str(job.result["videoUrl"]), status_code=302, headers={"Cache-Control": "no-store"}
-    )
+    whole = job.result
+    if whole.get("truncated") is True:
+        whole = await context.services.store.jobs.whole_result_of(job.id) or whole
+    links = links_of(whole)
+    if links and (len(links) == 1 or links[0] == whole.get("videoUrl")):
+        return redirect(links[0])
+    return json_response(whole, headers=NOT_STORED)
 
 
-async def cancel(parts: Parts, request: Request, caller: Caller) -> Response:
-    """`POST /v1/jobs/{job_id}/cancel`."""
-    job = await find_job(parts, request, caller)
+async def cancel_job(context: ApiContext, request: Request, caller: Caller) -> Response:
+    """Cancel a job.
+
+    Responses:
+        202: It is CANCELLED. If it was not sent yet, it never will be.
+        403: The job belongs to another user; an admin key can only read it.
+        409: The job is already finished; it is in `job`.
+    """
+    job = await _job_in_path(context, request, caller)
     if job.user_id != caller.user_id:
-        raise Problem(403, "not_your_job", "An admin key reads the jobs of others, no more.")
+        raise Problem(
+            403, "not_your_job", "An admin key can read other users' jobs, not cancel them."
+        )
     try:
-        job = await cancel_job(parts.core, job.id)
+        job = await cancel(context.services, job.id)
     except JobFinished as finished:
         raise Problem(
             409,
             "job_finished",
-            f"The job is finished already: it is {finished.job.status}.",
+            f"The job is already finished: it is {finished.job.status}.",
             members={"request_id": job.id, "job": job_document(finished.job)},
         ) from None
-    return Response(compact_json(job_document(job)), status_code=202, media_type=JSON)
+    return json_response(job_document(job), 202)
 
 
-def _matches(header: str | None, seq: int) -> bool:
-    """If-None-Match by weak comparison (RFC 9110, 13.1.2)."""
-    if header is None:
-        return False
-    tags = [tag.strip().removeprefix("W/") for tag in header.split(",")]
-    return "*" in tags or f'"{seq}"' in tags
-
-
-def _read_filter(request: Request) -> JobFilter:
+def _read_filter(request: Request, providers: Mapping[str, Provider]) -> JobFilter:
     query = request.query_params
     status = query.get("status")
     if status is not None and status not in list(Status):
         raise bad_query("status", f"must be one of {', '.join(Status)}")
     kind = query.get("kind")
-    if kind is not None and kind not in KINDS:
-        raise bad_query("kind", f"must be one of {', '.join(KINDS)}")
+    if kind is not None:
+        wrong = [each.check_kind(kind[:MAX_KIND]) for each in providers.values()]
+        if all(wrong):
+            raise bad_query("kind", f"is not valid for the providers that run here: {wrong[0]}")
+    provider = query.get("provider")
+    if provider is not None and provider not in API_OF:
+        raise bad_query("provider", f"must be one of {', '.join(API_OF)}")
+    label = query.get("q") or None
+    if label is not None and len(label) > LABEL_CHARACTERS:
+        raise bad_query("q", f"must have at most {LABEL_CHARACTERS} characters, as labels do")
     return JobFilter(
+        label=label,
         status=None if status is None else Status(status),
         kind=kind,
+        provider=provider,
         created_after=_read_time(request, "created_after"),
         created_before=_read_time(request, "created_before"),
         metadata={
@@ -210,7 +281,7 @@ def _read_time(request: Request, name: str) -> Millis | None:
     if text is None:
         return None
     try:
-        # A "+" in a query is a space, and an offset begins with one.
+        # An offset may begin with "+", which means a space in a query.
         moment = datetime.fromisoformat(text.replace(" ", "+"))
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)

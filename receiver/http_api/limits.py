@@ -1,4 +1,4 @@
-"""How much one caller may ask for, and how long a request's head may be."""
+"""Rate limits, and limits on the size of a request's head."""
 
 from typing import Final
 
@@ -14,32 +14,32 @@ HEADERS: Final = 100
 HEADER_BYTES: Final = 32 * 1024
 
 FAILED_LOGINS: Final = Rate(300, 60)
-"""Requests of one address with a key, or a ticket, that opens nothing."""
+"""Maximum rate of requests with an invalid key or ticket, per client address."""
 
 _REMEMBERED: Final = 50_000
 
 
 def check_head(scope: Scope) -> None:
-    """Refuse a request whose head is out of all proportion, before anything looks through it.
+    """Refuse a request with an oversized head, before anything processes it.
 
     Raises:
         Problem: 414 or 431.
     """
     if len(scope["raw_path"]) + len(scope["query_string"]) > TARGET_BYTES:
         raise Problem(
-            414, "target_too_long", f"Path and query may have {TARGET_BYTES} bytes together."
+            414, "target_too_long", f"Path and query exceed {TARGET_BYTES} bytes together."
         )
     headers = scope["headers"]
     if len(headers) > HEADERS:
-        raise Problem(431, "head_too_large", f"A request may have {HEADERS} headers.")
+        raise Problem(431, "head_too_large", f"The request has more than {HEADERS} headers.")
     if sum([len(name) + len(value) for name, value in headers]) > HEADER_BYTES:
-        raise Problem(431, "head_too_large", f"Headers may have {HEADER_BYTES} bytes together.")
+        raise Problem(431, "head_too_large", f"The headers exceed {HEADER_BYTES} bytes together.")
 
 
 class RateLimit:
-    """A token bucket for each caller, kept as one number: the generic cell rate algorithm.
+    """A token bucket per caller, by the generic cell rate algorithm (ITU-T I.371).
 
-    (ITU-T I.371.) A bucket holds `rate.count` requests and fills within `rate.seconds`.
+    A bucket holds `rate.count` requests and refills within `rate.seconds`.
     """
 
     def __init__(self, rate: Rate | None, clock: Clock) -> None:

@@ -1,67 +1,82 @@
-"""The OpenAPI 3.1 document of the API, made of the route table that serves it."""
+"""The OpenAPI 3.1 document of the API, made from the route table."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
+from itertools import chain
 from typing import Any, Final
 
-from receiver.http_api.answer_schemas import ANSWERS, Schema, ref
+from receiver.domain.documents import AN_ID
+from receiver.http_api.credentials import ADMIN_KEY
+from receiver.http_api.docstrings import responses_of, summary_of
+from receiver.http_api.documents import File, KnownProvider, Problem
 from receiver.http_api.errors import CONTENT_TYPE
-from receiver.http_api.operations import Answer, Group, Operation, Parameter, Problems
-from receiver.http_api.parts import Credential
-from receiver.http_api.request_schemas import request_schemas
+from receiver.http_api.operations import Group, Operation, Parameter, Text, Texts
+from receiver.http_api.requests import configured
 from receiver.http_api.row import Row
+from receiver.http_api.webhook_documents import A_MESSAGE, Relay
+from receiver.json_schema import Schema, example_of, ref, schemas_of
 from receiver.settings import ServeSettings
 
-_EVERYWHERE: Final[Problems] = {
+_EVERYWHERE: Final[Texts] = {
     414: "Path and query are too long.",
     431: "The headers are too large, or too many.",
-    500: "A fault of ours; the log has it under this answer's X-Request-ID.",
-    503: "Nothing can be stored or looked up at the moment, or there is too much load.",
+    500: "An internal error; the log has it under this response's X-Request-ID.",
+    503: "Storage is unavailable, or there is too much load. If `code` is `outcome_unknown`, the"
+    " request may have been stored.",
 }
-_WITH_BODY: Final[Problems] = {
+_WITH_BODY: Final[Texts] = {
+    400: "The body is not a JSON object, or breaks a rule (see `errors`).",
     408: "The body took too long.",
     413: "The body is too large.",
     415: "The body has a Content-Encoding.",
 }
-_WITH_KEY: Final[Problems] = {
+_WITH_KEY: Final[Texts] = {
     400: "The key is missing.",
     401: "The key is unknown or revoked.",
-    403: "A session was used from another page than ours.",
+    403: "A session was used from a page that is not ours.",
     429: "Too many requests with this key, or too many bad ones from this address.",
 }
-_RETRYING: Final = frozenset({429, 503})
-"""Statuses that come with Retry-After."""
-
-_SECURITY: Final[Mapping[Credential, list[dict[str, list[str]]]]] = {
-    Credential.NONE: [],
-    Credential.TOKEN: [],  # it stands in the path
-    Credential.KEY: [{"key": []}, {"bearer": []}],
-    Credential.STREAM: [{"key": []}, {"bearer": []}, {"ticket": []}],
+_WITH_NAME: Final[Mapping[str, Texts]] = {
+    "job_id": {404: "There is no such job, or it belongs to another user."},
+    "delivery_id": {404: "There is no such delivery, or it belongs to another user."},
 }
+"""By the path's parameter."""
+_RETRYING: Final = ("429", "503")
+"""Statuses with a Retry-After header."""
+_WITH_CONTENT: Final = ("200", "202", "206")
+
 _SCHEMES: Final = {
     "key": {"type": "apiKey", "in": "header", "name": "API-KEY"},
     "bearer": {"type": "http", "scheme": "bearer"},
     "ticket": {"type": "apiKey", "in": "query", "name": "ticket"},
 }
+_PATH_EXAMPLES: Final = {
+    "job_id": AN_ID,
+    "delivery_id": A_MESSAGE,
+    "provider": "samsar",
+    "token": "eyJqIjoiMSJ9.c2lnbmF0dXJl",
+}
 _WEBHOOK_HEADERS: Final = {
-    "webhook-id": "The same at every attempt: what has been seen before is a repetition.",
+    "webhook-id": "The same at every attempt: drop what you have seen before.",
     "webhook-timestamp": "When this attempt was made, in seconds.",
-    "webhook-signature": "`v1,…`, and a second one for a day after the secret was rotated.",
+    "webhook-signature": "`v1,…`; two of them for a day after the secret was rotated.",
 }
 
 
-def openapi_document(rows: Iterable[Row], settings: ServeSettings) -> dict[str, Any]:
-    """The document of every row that has an operation; the models are those configured."""
+def openapi_document(rows: Iterable[Row[Any]], settings: ServeSettings) -> dict[str, Any]:
+    """Describe all rows that have an operation, with the configured models."""
+    described = [(row, row.operation) for row in rows if row.operation is not None]
+    schemas = _schemas([operation for _, operation in described], settings)
     paths: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        if row.operation is not None:
-            paths.setdefault(row.path, {})[row.method.lower()] = _operation(row, row.operation)
+    for row, operation in described:
+        paths.setdefault(row.path, {})[row.method.lower()] = _operation(row, operation, schemas)
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "receiver",
-            "version": version("receiver"),
+            "version": version("job-receiver"),
             "summary": "Submits slow, costly jobs to an asynchronous API and never loses one.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
@@ -69,117 +84,146 @@ def openapi_document(rows: Iterable[Row], settings: ServeSettings) -> dict[str, 
         "tags": [{"name": _name(group), "description": group.value} for group in Group],
         "paths": paths,
         "webhooks": {"job": {"post": _webhook()}},
-        "components": {
-            "securitySchemes": _SCHEMES,
-            "schemas": {**request_schemas(settings), **ANSWERS},
-        },
+        "components": {"securitySchemes": _SCHEMES, "schemas": schemas},
     }
 
 
-def _operation(row: Row, operation: Operation) -> dict[str, Any]:
-    told: dict[str, Any] = {
-        "operationId": operation.name,
-        "summary": operation.told,
-        "tags": [_name(operation.group)],
-        "security": _SECURITY[row.credential],
-        "responses": _responses(row, operation),
-    }
+def _schemas(operations: Iterable[Operation], settings: ServeSettings) -> dict[str, Schema]:
+    """All named schemas, and an example of each object that is a body."""
+    found = chain.from_iterable((each.body, each.document) for each in operations)
+    types = [each for each in (*found, KnownProvider, Problem, Relay) if hasattr(each, "__name__")]
+    schemas = schemas_of(dict.fromkeys(types)) | configured(settings)
+    for schema in (schemas[each.__name__] for each in types):
+        if "properties" in schema:
+            schema.setdefault("examples", [example_of(schema, schemas)])
+    return schemas
+
+
+def _operation(row: Row[Any], operation: Operation, schemas: Mapping[str, Schema]) -> Schema:
     parameters = [
-        _parameter(Parameter(name, {"type": "string"}, "", "path", required=True))
-        for name in re.findall(r"\{(\w+)\}", row.path)
+        Parameter(name, {"type": "string", "examples": [_PATH_EXAMPLES[name]]}, "", "path", True)
+        for name in _names_in(row.path)
     ]
-    parameters += map(_parameter, operation.parameters)
+    parameters += operation.parameters
+    described: Schema = {
+        "operationId": _camel_case(row.handler.__name__),
+        "summary": summary_of(row.handler),
+        "tags": [_name(operation.group)],
+        "security": [{scheme: []} for scheme in row.credential.schemes],
+        "responses": dict(sorted(_responses(row, operation, schemas).items())),
+    }
     if parameters:
-        told["parameters"] = parameters
+        described["parameters"] = [_parameter(each) for each in parameters]
     if operation.body is not None:
-        told["requestBody"] = {
+        described["requestBody"] = {
             "required": operation.body_required,
-            "content": {"application/json": {"schema": ref(operation.body)}},
+            "content": _json(operation.body, schemas),
         }
-    return told
+    return described
 
 
-def _parameter(parameter: Parameter) -> dict[str, Any]:
-    told: dict[str, Any] = {
+def _responses(row: Row[Any], operation: Operation, schemas: Mapping[str, Schema]) -> Schema:
+    described: Schema = {}
+    problems: defaultdict[str, list[str]] = defaultdict(list)
+    for response in responses_of(row.handler):
+        if response.status >= "4":
+            problems[response.status].append(response.description)
+            continue
+        document = operation.document if response.status in _WITH_CONTENT else None
+        described[response.status] = {
+            "description": response.description,
+            "headers": _headers(response.headers),
+            **_content(document, schemas),
+        }
+    for cause in _causes(row, operation):
+        for status, text in cause.items():
+            problems[str(status)].append(text)
+    return described | {status: _problem(status, " ".join(t)) for status, t in problems.items()}
+
+
+def _causes(row: Row[Any], operation: Operation) -> Iterator[Texts]:
+    """The refusals that the path, the parameters, the body and the credential bring with them."""
+    yield from (_WITH_NAME.get(name, {}) for name in _names_in(row.path))
+    yield from (parameter.problems for parameter in operation.parameters)
+    if operation.body is not None:
+        yield _WITH_BODY
+    if row.credential is ADMIN_KEY:
+        yield {403: "The key is not an admin's."}
+    if row.credential.schemes:
+        yield _WITH_KEY
+    yield _EVERYWHERE
+
+
+def _names_in(path: str) -> list[str]:
+    return re.findall(r"\{(\w+)\}", path)
+
+
+def _camel_case(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(word.capitalize() for word in others)
+
+
+def _parameter(parameter: Parameter) -> Schema:
+    described: Schema = {
         "name": parameter.name,
         "in": parameter.place,
         "required": parameter.required,
         "schema": parameter.schema,
     }
-    return told | ({"description": parameter.told} if parameter.told else {})
+    return described | ({"description": parameter.description} if parameter.description else {})
 
 
-def _responses(row: Row, operation: Operation) -> dict[str, Any]:
-    common = dict(_EVERYWHERE)
-    if operation.body is not None:
-        common |= _WITH_BODY
-    if row.credential in (Credential.KEY, Credential.STREAM):
-        common |= _WITH_KEY
-    told = {str(status): _answer(answer) for status, answer in operation.answers.items()}
-    told |= {
-        str(status): _problem(status, text)
-        for status, text in _both(common, operation.problems).items()
-    }
-    return dict(sorted(told.items()))
+def _content(document: Any, schemas: Mapping[str, Schema]) -> Schema:
+    if document is None:
+        return {}
+    if isinstance(document, Text):
+        return {"content": {document.media_type: {"example": document.example}}}
+    return {"content": _json(document, schemas)}
 
 
-def _both(common: Problems, own: Problems) -> Problems:
-    """What an operation says of a status comes before what all say of it."""
+def _json(document: Any, schemas: Mapping[str, Schema]) -> Schema:
+    schema = ref(document.__name__)
+    media_type = "application/octet-stream" if document is File else "application/json"
+    return {media_type: {"schema": schema, "example": example_of(schema, schemas)}}
+
+
+def _problem(status: str, description: str) -> Schema:
+    headers = {"Retry-After": "Seconds to wait before trying again."} if status in _RETRYING else {}
     return {
-        **common,
-        **{
-            status: f"{text} {common[status]}" if status in common else text
-            for status, text in own.items()
-        },
-    }
-
-
-def _answer(answer: Answer) -> dict[str, Any]:
-    told: dict[str, Any] = {"description": answer.told, "headers": _headers(answer.headers)}
-    if answer.schema is not None:
-        told["content"] = {answer.media_type: {"schema": ref(answer.schema)}}
-    elif answer.text is not None:
-        told["content"] = {answer.media_type: {"example": answer.text}}
-    return told
-
-
-def _problem(status: int | str, told: str) -> dict[str, Any]:
-    headers = {"Retry-After": "Seconds until it may go better."} if status in _RETRYING else {}
-    return {
-        "description": told,
+        "description": description,
         "headers": _headers(headers),
-        "content": {CONTENT_TYPE: {"schema": ref("Problem")}},
+        "content": {CONTENT_TYPE: {"schema": ref(Problem.__name__)}},
     }
 
 
-def _headers(headers: Mapping[str, str]) -> dict[str, Any]:
+def _headers(headers: Mapping[str, str]) -> Schema:
     named = {"X-Request-ID": "Names the request in the log.", **headers}
     return {
-        name: {"description": told, "schema": {"type": "string"}} for name, told in named.items()
+        name: {"description": text, "schema": {"type": "string"}} for name, text in named.items()
     }
 
 
-def _webhook() -> dict[str, Any]:
-    headers: list[Schema] = [
-        _parameter(Parameter(name, {"type": "string"}, told, "header", required=True))
-        for name, told in _WEBHOOK_HEADERS.items()
+def _webhook() -> Schema:
+    headers = [
+        _parameter(Parameter(name, {"type": "string"}, text, "header", required=True))
+        for name, text in _WEBHOOK_HEADERS.items()
     ]
     return {
         "operationId": "jobWebhook",
-        "summary": "What we send to `webhookUrl`, signed by the Standard Webhooks rules",
-        "tags": [_name(Group.RELAYS)],
+        "summary": "The message sent to `webhookUrl`, signed by the Standard Webhooks rules",
+        "tags": [_name(Group.WEBHOOKS)],
         "parameters": headers,
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": ref("Relay")}},
+            "content": {"application/json": {"schema": ref(Relay.__name__)}},
         },
         "responses": {
             "2XX": {"description": "Delivered."},
             "410": {"description": "Send no more for this job."},
-            "default": {"description": "It is sent again, by the schedule."},
+            "default": {"description": "It is sent again by the schedule."},
         },
     }
 
 
 def _name(group: Group) -> str:
-    return group.name.replace("_", " ").capitalize()
+    return group.name.replace("_", " ").capitalize().replace("api", "API")

@@ -1,79 +1,91 @@
-"""The provider's own API, served by us (contract 5): a client changes its base URL and its key."""
+"""Samsar's own API, served by us: its clients change only the base URL and the key."""
 
+from functools import partial
+
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.actions.submit_job import new_job, submit_job
-from receiver.domain.announcements import compact_json, status_document
+from receiver.domain.serialization import compact_json, status_document
 from receiver.http_api.auth import Caller
-from receiver.http_api.body import ClientGone, parse_object, read_body
+from receiver.http_api.context import ApiContext
+from receiver.http_api.creating import Creation, create_once
 from receiver.http_api.errors import CONTENT_TYPE, Problem, not_found
-from receiver.http_api.idempotency import (
-    find_replay,
-    keep_answer,
-    read_key,
-    replayed,
-    respond,
-)
-from receiver.http_api.parts import KeyHandler, Parts
+from receiver.http_api.responses import JSON, json_response
 from receiver.http_api.submissions import read_submission
-from receiver.http_api.waiting import wait_for
+from receiver.http_api.traced import traced
+from store.errors import StoreUnavailable
 from store.records import Answer, ErrorCode, Job, Phase, Replay
 
-
-def submit(kind: str) -> KeyHandler:
-    """The handler of `POST /v1/video/{kind}`."""
-
-    async def handler(parts: Parts, request: Request, caller: Caller) -> Response:
-        return await _submit(parts, request, caller, kind)
-
-    return handler
+log = structlog.get_logger()
 
 
-async def _submit(parts: Parts, request: Request, caller: Caller, kind: str) -> Response:
-    until = parts.core.clock.monotonic() + parts.settings.submit_wait
-    body = parse_object(
-        await read_body(request.scope, request.receive, parts.settings.max_body_bytes)
+@traced
+async def create_movie(context: ApiContext, request: Request, caller: Caller) -> Response:
+    """Create a movie from one prompt.
+
+    Responses:
+        200: Accepted: the job is durably stored.
+            - Idempotency-Replayed: `true` if this is the first response again.
+        402: The provider requires payment.
+        4XX: The provider refused it; `message` is the provider's, `request_id` is the failed job.
+        502: The provider rejects the operator's key.
+    """
+    return await _create(context, request, caller, "create_movie")
+
+
+@traced
+async def create_narrative(context: ApiContext, request: Request, caller: Caller) -> Response:
+    """Create a movie from several lines.
+
+    Responses:
+        200: Accepted: the job is durably stored.
+            - Idempotency-Replayed: `true` if this is the first response again.
+        402: The provider requires payment.
+        4XX: The provider refused it; `message` is the provider's, `request_id` is the failed job.
+        502: The provider rejects the operator's key.
+    """
+    return await _create(context, request, caller, "create_narrative")
+
+
+async def _create(context: ApiContext, request: Request, caller: Caller, kind: str) -> Response:
+    how = Creation(
+        read=partial(read_submission, context, _provider(context), kind),
+        at_once=None,
+        wait=context.settings.submit_wait,
+        is_enough=lambda job: job.phase not in (Phase.QUEUED, Phase.SUBMITTING),
+        answer=_answer,
+        answer_again=partial(_answer_again, context),
     )
-    key = read_key(parts, request, body, int(parts.settings.submit_wait * 1_000))
-    replay = await find_replay(parts, caller, key)
-    if replay is None:
-        submission = read_submission(parts, parts.settings.provider, kind, body)
-        new = new_job(parts.core, caller.user_id, caller.user, submission)
-        made = await submit_job(parts.core, new, key)
-        if isinstance(made, Job):
-            try:
-                job = await wait_for(parts, request.receive, made, _is_answered, until)
-            except ClientGone:
-                await keep_answer(parts, made, key, None)
-                raise
-            answer = _answer(job)
-            await keep_answer(parts, made, key, answer)
-            return respond(answer)
-        replay = made
-    return replayed(replay.answer or _answer_later(await _job_of(parts, replay), replay))
+    return await create_once(context, request, caller, how)
 
 
-def _is_answered(job: Job) -> bool:
-    return job.phase not in (Phase.QUEUED, Phase.SUBMITTING)
+def _provider(context: ApiContext) -> str:
+    """The provider behind these routes: Samsar or its sandbox. Raises `Problem` 404."""
+    running = context.settings.running
+    found = [name for name in running if name in ("samsar", "sandbox")]
+    if not found:
+        raise not_found()
+    return found[0] if found[0] == running[0] else min(found)  # the default, else the real one
 
 
-async def _job_of(parts: Parts, replay: Replay) -> Job | None:
-    return await parts.core.store.jobs.find(replay.job_id)
-
-
-def _answer_later(job: Job | None, replay: Replay) -> Answer:
-    """The answer that was never written, made of the job; its id is all that is left of one that
-    retention has removed."""
+async def _answer_again(context: ApiContext, replay: Replay) -> Answer:
+    """An answer built from the job, since none was stored. It has only the id if the job has been
+    removed or cannot be read now."""
+    try:
+        job = await context.services.store.jobs.find(replay.job_id)
+    except StoreUnavailable as error:
+        log.warning("could not read the job of a replay", job=replay.job_id, why=str(error))
+        job = None
     return _accepted(replay.job_id) if job is None else _answer(job)
 
 
 def _accepted(job_id: str) -> Answer:
-    return Answer(200, {"Content-Type": "application/json"}, compact_json({"request_id": job_id}))
+    return Answer(200, {"Content-Type": JSON}, compact_json({"request_id": job_id}))
 
 
 def _answer(job: Job) -> Answer:
-    """A refusal with the provider's status and words; everything else is taken."""
+    """A provider's refusal with its status and message; otherwise, the job is accepted."""
     if job.error is None or job.refused_with is None:
         return _accepted(job.id)
     credentials = job.error.code is ErrorCode.PROVIDER_CREDENTIALS
@@ -86,12 +98,19 @@ def _answer(job: Job) -> Answer:
     return Answer(problem.status, {"Content-Type": CONTENT_TYPE}, compact_json(problem.document()))
 
 
-async def status(parts: Parts, request: Request, caller: Caller) -> Response:
-    """`GET /v1/video/status`: from our store alone, by our id or the provider's."""
+async def status(context: ApiContext, request: Request, caller: Caller) -> Response:
+    """A job's status, in the form of the provider's API.
+
+    Responses:
+        200: The status as stored; this never waits for the provider.
+        400: `request_id` is missing.
+        404: There is no such job, or it belongs to another user.
+    """
+    _provider(context)
     request_id = request.query_params.get("request_id")
     if not request_id:
         raise Problem(400, "request_id_missing", "taskId query parameter is missing.")
-    jobs = parts.core.store.jobs
+    jobs = context.services.store.jobs
     job = await jobs.find_for_user(caller.user_id, request_id)
     if job is None:
         job = await jobs.find_by_provider_id_for_user(caller.user_id, request_id)
@@ -99,4 +118,4 @@ async def status(parts: Parts, request: Request, caller: Caller) -> Response:
         job = await jobs.find(request_id) or await jobs.find_by_provider_id(request_id)
     if job is None:
         raise not_found()
-    return Response(compact_json(status_document(job)), media_type="application/json")
+    return json_response(status_document(job))

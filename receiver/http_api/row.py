@@ -1,18 +1,26 @@
 """One row of the route table."""
 
 from dataclasses import dataclass
+from typing import Generic
 
+from starlette.types import ASGIApp
+
+from receiver.http_api.context import ApiContext
+from receiver.http_api.credentials import Credential, Handler
 from receiver.http_api.operations import Operation
-from receiver.http_api.parts import Credential, Endpoint
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One operation: its address, what credential it asks for, what answers."""
+class Row(Generic[Handler]):
+    """One route: its path, the credential that it requires, and the handler behind that."""
 
     method: str
     path: str
-    credential: Credential
-    endpoint: Endpoint
+    credential: Credential[Handler]
+    handler: Handler
     operation: Operation | None = None
-    """What the OpenAPI document says of it; None leaves it out, as the pages are."""
+    """Its description in the OpenAPI document; None leaves it out."""
+
+    def endpoint(self, context: ApiContext) -> ASGIApp:
+        """The handler, behind the check of the credential."""
+        return self.credential.bind(context, self.handler)

@@ -1,11 +1,11 @@
-"""Sessions: a browser signs in with its key once; after that, a signed cookie stands for the key.
+"""Sessions: a browser signs in with an API key once, and then uses a signed cookie.
 
-The cookie is HttpOnly, so that no script reads it, and holds the key's hash, so that it is no use
-anywhere else; a session ends with its key. A browser sends cookies whoever made it ask, so what
-changes something has to carry a header too, which no foreign page can set: a form cannot, and a
-script of another origin is not allowed to.
+The cookie is HttpOnly, so scripts cannot read it. It contains only the key's hash, and the session
+ends when the key is revoked. Against CSRF, requests that change something also need a header that
+pages of other origins cannot set.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -23,39 +23,55 @@ SESSION_SECONDS: Final = 12 * 3600
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 _OWN_SITE: Final = frozenset({None, "same-origin", "none"})
-"""Values of Sec-Fetch-Site; old browsers, and browsers on plain HTTP, send none."""
+"""Accepted values of Sec-Fetch-Site. Old browsers, and browsers on plain HTTP, do not send it."""
+
+
+# Parsed here, and not unquoted: the standard library's unquoting takes quadratic time
+# (CVE-2024-7592), and our cookie has no quotes.
+_OURS: Final = re.compile(rb"(?:\A|;)[ \t]*+" + COOKIE.encode() + rb"=([^;\s]{1,1024})")
 
 
 class Sessions:
-    """Opens, reads and ends sessions. Stateless: signing out forgets the cookie in the browser."""
+    """Opens, reads and ends sessions. Stateless: signing out only deletes the browser's cookie."""
 
     def __init__(self, keys: Sequence[str], clock: Clock, *, secure: bool) -> None:
-        """`keys` are newest first; `secure` keeps the cookie to HTTPS.
+        """`keys` are newest first; `secure` restricts the cookie to HTTPS.
 
         Raises:
-            ValueError: there is no key.
+            ValueError: `keys` is empty.
         """
         self._texts = SignedText(keys, b"receiver.session")
         self._clock = clock
         self._secure = secure
+        self._once: dict[str, str] = {}
+
+    def allow_once(self, key_hash: str, token: str) -> str:
+        """Let `token` open one session for the key with this hash, in this process. Returns the
+        token, which must be impossible to guess."""
+        self._once[token] = key_hash
+        return token
+
+    def redeem(self, token: str) -> str | None:
+        """The key hash of a token from `allow_once`; None if it is unknown or already used."""
+        return self._once.pop(token, None)
 
     def open(self, response: Response, key_hash: str) -> None:
-        """Give the browser a session of the key with that hash."""
+        """Set the cookie of a new session for the key with this hash."""
         expires_at = self._clock.now() + SESSION_SECONDS * 1_000
         self._set_cookie(response, self._texts.sign([key_hash, expires_at]), SESSION_SECONDS)
 
     def end(self, response: Response) -> None:
-        """Make the browser forget its session."""
+        """Delete the session's cookie."""
         self._set_cookie(response, "", 0)
 
     def key_hash(self, scope: Scope) -> str | None:
-        """The hash of the key that a request's session stands for; None without a good session.
+        """The key hash of a request's session; None without a valid session.
 
         Raises:
-            Problem: 403, the session's own page did not send this request.
+            Problem: 403, if a page of another origin sent the request.
         """
         request = Request(scope)
-        text = request.cookies.get(COOKIE)
+        text = _session_cookie(scope)
         if not text:
             return None
         try:
@@ -66,7 +82,7 @@ class Sessions:
             case [str(key_hash), int(expires_at)] if self._clock.now() < expires_at:
                 require_own_page(request)
                 return key_hash
-            case _:  # over, or signed by another version of ours
+            case _:  # expired, or from another version of the service
                 return None
 
     def _set_cookie(self, response: Response, text: str, seconds: int) -> None:
@@ -81,12 +97,21 @@ class Sessions:
         )
 
 
+def _session_cookie(scope: Scope) -> str | None:
+    """Our cookie. If there are several, the first, which browsers use for the most specific path
+    (RFC 6265, 5.4)."""
+    for name, value in scope["headers"]:
+        if name == b"cookie" and (found := _OURS.search(value)):
+            return str(found[1].decode("latin-1"))
+    return None
+
+
 def require_own_page(request: Request) -> None:
-    """Refuse what a page of another origin made the browser send. Raises Problem 403."""
+    """Refuse a request sent by a page of another origin (CSRF). Raises Problem 403."""
     own = request.headers.get("sec-fetch-site") in _OWN_SITE
     if not own or (request.method not in _SAFE_METHODS and HEADER not in request.headers):
         raise Problem(
             403,
             "foreign_request",
-            f"With a session, only our own page may ask; it sends the header {HEADER}.",
+            f"A session works only for our own pages, which send the header {HEADER}.",
         )

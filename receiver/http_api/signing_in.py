@@ -1,51 +1,57 @@
-"""The dashboard's session, as an address: who is signed in, signing in, signing out."""
+"""The dashboard's session: sign in, sign out, and who is signed in."""
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.actions.issue_key import hash_key
-from receiver.domain.announcements import compact_json
+from receiver.actions.keys import hash_key
 from receiver.http_api.auth import Caller
-from receiver.http_api.body import parse_object, read_body
+from receiver.http_api.body import read_object
+from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Fault, invalid
-from receiver.http_api.parts import Parts
+from receiver.http_api.responses import NOT_STORED, json_response
 from receiver.http_api.sessions import require_own_page
 
 _MAX_BODY = 4096
 
 
-async def show_session(parts: Parts, request: Request) -> Response:
-    """`GET /session`: `{"user","admin"}`; `user` is null where nobody is signed in."""
-    key_hash = parts.sessions.key_hash(request.scope)
-    return _answer(None if key_hash is None else await parts.auth.known(key_hash))
+async def show_session(context: ApiContext, request: Request) -> Response:
+    """`GET /session`: `user` (null if nobody is signed in), `admin` and `retention_days`."""
+    key_hash = context.sessions.key_hash(request.scope)
+    return _answer(context, None if key_hash is None else await context.auth.known(key_hash))
 
 
-async def sign_in(parts: Parts, request: Request) -> Response:
-    """`POST /session` `{"key"}`: a cookie that stands for the key from now on."""
-    require_own_page(request)  # else another site could sign somebody in as somebody else
-    key = parse_object(await read_body(request.scope, request.receive, _MAX_BODY)).get("key")
-    if not isinstance(key, str) or not key.strip():
-        raise invalid([Fault("/key", "key must be your API key.")])
-    caller = await parts.auth.known(hash_key(key.strip()))
+async def sign_in(context: ApiContext, request: Request) -> Response:
+    """`POST /session` `{"key"}`, or `{"token"}` from a one-time link: open a session and set its
+    cookie."""
+    require_own_page(request)  # against login CSRF
+    given = await read_object(request, _MAX_BODY)
+    match given:
+        case {"token": str(token)}:
+            key_hash = context.sessions.redeem(token)
+        case {"key": str(key)} if key.strip():
+            key_hash = hash_key(key.strip())
+        case _:
+            raise invalid([Fault("/key", "key must be your API key.")])
+    caller = None if key_hash is None else await context.auth.known(key_hash)
     if caller is None:
-        parts.auth.refuse(request.scope)
-    response = _answer(caller)
-    parts.sessions.open(response, caller.key_hash)
+        context.auth.refuse(request.scope)
+    response = _answer(context, caller)
+    context.sessions.open(response, caller.key_hash)
     return response
 
 
-async def sign_out(parts: Parts, request: Request) -> Response:
-    """`DELETE /session`: the browser forgets it."""
+async def sign_out(context: ApiContext, request: Request) -> Response:
+    """`DELETE /session`: delete the cookie."""
     require_own_page(request)
-    response = _answer(None)
-    parts.sessions.end(response)
+    response = _answer(context, None)
+    context.sessions.end(response)
     return response
 
 
-def _answer(caller: Caller | None) -> Response:
-    document = {"user": caller and caller.user, "admin": caller is not None and caller.admin}
-    return Response(
-        compact_json(document),
-        media_type="application/json",
-        headers={"Cache-Control": "no-store"},
-    )
+def _answer(context: ApiContext, caller: Caller | None) -> Response:
+    document = {
+        "user": caller and caller.user,
+        "admin": caller is not None and caller.admin,
+        "retention_days": context.settings.retention_days,
+    }
+    return json_response(document, headers=NOT_STORED)

@@ -1,89 +1,128 @@
-"""The body of a submission: what is checked, and in whose words."""
+"""Validation of a submission's body."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from difflib import get_close_matches
+from itertools import chain
+from typing import Any, Final
 
 from receiver.actions.submit_job import Submission
-from receiver.domain.announcements import DEFAULT_WEBHOOK_EVENTS, WEBHOOK_EVENTS
-from receiver.http_api.errors import Fault, invalid
-from receiver.http_api.parts import Parts
+from receiver.domain.documents import METADATA_MEMBERS, METADATA_NAME, METADATA_VALUE
+from receiver.domain.serialization import DEFAULT_WEBHOOK_EVENTS, WEBHOOK_EVENTS
+from receiver.http_api.context import ApiContext
+from receiver.http_api.errors import MAX_FAULTS, Fault, invalid, pointer
+from receiver.providers.contract import MAX_KIND
 from receiver.webhooks.targets import TargetRefused, check_url
 
-KINDS = ("create_movie", "create_narrative")
-MAX_METADATA = 16
-MAX_METADATA_NAME = 64
-MAX_METADATA_VALUE = 512
+MEMBERS: Final = ("provider", "kind", "input", "webhookUrl", "webhookEvents", "metadata")
+"""The members of the body of `POST /v1/jobs`."""
+_KNOWN: Final = ", ".join(MEMBERS)
 
 
-def read_job(parts: Parts, body: Mapping[str, Any]) -> Submission:
-    """The submission in the body of `POST /v1/jobs`.
+def read_job(context: ApiContext, body: Mapping[str, Any]) -> Submission:
+    """Read the body of `POST /v1/jobs`. Members besides `MEMBERS` are refused.
 
     Raises:
-        Problem: 400, with every fault that was found.
+        Problem: 400, with all faults.
     """
-    faults = []
     provider = body.get("provider")
     if provider is None:
-        provider = parts.settings.provider
-    if not isinstance(provider, str) or provider not in parts.core.providers:
-        known = ", ".join(parts.core.providers)
-        faults.append(Fault("/provider", f"provider must be one that runs here: {known}."))
+        provider = context.settings.provider
     kind = body.get("kind")
-    if not isinstance(kind, str) or kind not in KINDS:
-        faults.append(Fault("/kind", f"kind must be one of {', '.join(KINDS)}."))
-    if faults:
-        raise invalid(faults + list(_faults_beside_input(parts, body)))
-    return read_submission(parts, str(provider), str(kind), body)
+    chosen = list(_choice_faults(context, provider, kind))
+    given = [] if chosen else _input_faults(context, provider, str(kind), body)
+    _refuse(chain(chosen, given, _faults_beside_input(context, body), _unknown_faults(body)))
+    return _submission(provider, str(kind), body)
 
 
-def read_submission(parts: Parts, provider: str, kind: str, body: Mapping[str, Any]) -> Submission:
-    """The submission of one kind to one provider; unknown members beside `input` are dropped.
+def read_submission(
+    context: ApiContext, provider: str, kind: str, body: Mapping[str, Any]
+) -> Submission:
+    """Read the body of a submission to the provider's own API. Unknown members are dropped.
 
     Raises:
-        Problem: 400, with every fault that was found, those of the provider first.
+        Problem: 400, with all faults, the provider's first.
     """
-    given = body.get("input", {})
-    if isinstance(given, dict):
-        faults = [
-            Fault(fault.pointer, fault.detail)
-            for fault in parts.core.providers[provider].check(kind, given)
-        ]
-    else:
-        faults = [Fault("/input", "input must be an object.")]
-    faults.extend(_faults_beside_input(parts, body))
-    if faults:
-        raise invalid(faults)
+    given = _input_faults(context, provider, kind, body)
+    _refuse(chain(given, _faults_beside_input(context, body)))
+    return _submission(provider, kind, body)
+
+
+def _submission(provider: str, kind: str, body: Mapping[str, Any]) -> Submission:
     events = body.get("webhookEvents")
     return Submission(
         provider=provider,
         kind=kind,
-        input=given,
+        input=body.get("input", {}),
         webhook_url=body.get("webhookUrl"),
         webhook_events=DEFAULT_WEBHOOK_EVENTS if events is None else tuple(dict.fromkeys(events)),
         metadata=body.get("metadata") or {},
     )
 
 
-def _faults_beside_input(parts: Parts, body: Mapping[str, Any]) -> Iterator[Fault]:
-    yield from _url_faults(parts, body.get("webhookUrl"))
+def _refuse(faults: Iterator[Fault]) -> None:
+    first = next(faults, None)
+    if first is not None:
+        raise invalid(chain([first], faults))
+
+
+# --- faults; a list that is too long is one fault, and its members are not checked ----------------
+
+
+def _choice_faults(context: ApiContext, provider: Any, kind: Any) -> Iterator[Fault]:
+    if not isinstance(provider, str) or provider not in context.services.providers:
+        known = ", ".join(context.services.providers)
+        yield Fault("/provider", f"provider must be one of {known}.")
+        return
+    if not isinstance(kind, str) or not 1 <= len(kind) <= MAX_KIND:
+        yield Fault("/kind", f"kind must be a string of 1 to {MAX_KIND} characters.")
+    elif (wrong := context.services.providers[provider].check_kind(kind)) is not None:
+        yield Fault("/kind", wrong)
+
+
+def _input_faults(
+    context: ApiContext, provider: str, kind: str, body: Mapping[str, Any]
+) -> Iterator[Fault]:
+    given = body.get("input", {})
+    if not isinstance(given, dict):
+        yield Fault("/input", "input must be an object.")
+        return
+    faults = context.services.providers[provider].check(kind, given)
+    for fault in faults:
+        yield Fault(fault.pointer, fault.detail, fault.hint)
+    if not faults and "input" not in body:
+        yield Fault("/input", "input must be an object.")
+
+
+def _faults_beside_input(context: ApiContext, body: Mapping[str, Any]) -> Iterator[Fault]:
+    if body.get("webhookUrl") is not None:
+        yield from url_faults(context, "webhookUrl", body["webhookUrl"])
     yield from _event_faults(body.get("webhookEvents"))
     yield from _metadata_faults(body.get("metadata"))
 
 
-def _url_faults(parts: Parts, url: Any) -> Iterator[Fault]:
-    if url is None:
+def _unknown_faults(body: Mapping[str, Any]) -> Iterator[Fault]:
+    unknown = [name for name in body if name not in MEMBERS]
+    if len(unknown) > MAX_FAULTS:
+        yield Fault("", f"{len(unknown)} members are unknown; known are {_KNOWN}.")
         return
+    for name in unknown:
+        meant = get_close_matches(name[:METADATA_NAME], MEMBERS, n=1)
+        hint = f"did you mean {meant[0]}?" if meant else f"known are {_KNOWN}."
+        yield Fault(pointer(name), f"This member is unknown; {hint}")
+
+
+def url_faults(context: ApiContext, name: str, url: Any) -> Iterator[Fault]:
+    """The faults of the member `name`, a webhook URL."""
     if not isinstance(url, str):
-        yield Fault("/webhookUrl", "webhookUrl must be a string.")
+        yield Fault(f"/{name}", f"{name} must be a string.")
         return
-    try:
-        check_url(
-            url,
-            allow_http=parts.settings.relay_allow_http,
-            allow_nets=parts.settings.relay_allow_nets,
-        )
-    except TargetRefused as refused:
-        yield Fault("/webhookUrl", f"webhookUrl cannot be called: {refused}.")
+    allowed = context.settings.relay_allow_http
+    # An http URL may also have a refused host: report both together.
+    for allow_http in dict.fromkeys((allowed, allowed or url[:5].lower() == "http:")):
+        try:
+            check_url(url, allow_http=allow_http, allow_nets=context.settings.relay_allow_nets)
+        except TargetRefused as refused:
+            yield Fault(f"/{name}", f"{name} is not allowed: {refused}.")
 
 
 def _event_faults(events: Any) -> Iterator[Fault]:
@@ -91,6 +130,11 @@ def _event_faults(events: Any) -> Iterator[Fault]:
         return
     if not isinstance(events, list):
         yield Fault("/webhookEvents", "webhookEvents must be an array.")
+        return
+    if len(events) > len(WEBHOOK_EVENTS):
+        yield Fault(
+            "/webhookEvents", f"webhookEvents may have at most {len(WEBHOOK_EVENTS)} entries."
+        )
         return
     for index, event in enumerate(events):
         if not isinstance(event, str) or event not in WEBHOOK_EVENTS:
@@ -104,15 +148,16 @@ def _metadata_faults(metadata: Any) -> Iterator[Fault]:
     if not isinstance(metadata, dict):
         yield Fault("/metadata", "metadata must be an object of strings.")
         return
-    if len(metadata) > MAX_METADATA:
-        yield Fault("/metadata", f"metadata may have at most {MAX_METADATA} members.")
+    if len(metadata) > METADATA_MEMBERS:
+        yield Fault("/metadata", f"metadata may have at most {METADATA_MEMBERS} members.")
+        return
     for name, value in metadata.items():
-        pointer = "/metadata/" + name[:MAX_METADATA_NAME].replace("~", "~0").replace("/", "~1")
-        if not 1 <= len(name) <= MAX_METADATA_NAME or "\0" in name:
-            yield Fault(pointer, f"A metadata name has 1 to {MAX_METADATA_NAME} characters.")
-        if not isinstance(value, str) or len(value) > MAX_METADATA_VALUE or "\0" in value:
+        at = pointer("metadata", name)
+        if not 1 <= len(name) <= METADATA_NAME or "\0" in name:
+            yield Fault(at, f"A metadata name has 1 to {METADATA_NAME} characters.")
+        if not isinstance(value, str) or len(value) > METADATA_VALUE or "\0" in value:
             yield Fault(
-                pointer,
-                f"A metadata value is a string of at most {MAX_METADATA_VALUE} characters,"
+                at,
+                f"A metadata value is a string of at most {METADATA_VALUE} characters,"
                 " without NUL.",
             )

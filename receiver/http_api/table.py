@@ -1,4 +1,6 @@
-"""The route table: every address of the service, and what credential each asks for."""
+"""The route table: all paths of the service, and the credential that each requires."""
+
+from typing import Any
 
 from receiver.http_api import (
     callbacks,
@@ -6,79 +8,94 @@ from receiver.http_api import (
     documentation,
     events,
     health,
+    holds,
     jobs,
+    keys,
+    operations,
     provider_api,
     signing_in,
+    statistics,
+    users,
+    webhook_tests,
 )
-from receiver.http_api import operations as told
-from receiver.http_api.parts import (
-    Credential,
-    close_to_asgi,
-    for_everyone,
-    for_key,
-    for_key_cheaply,
+from receiver.http_api.credentials import (
+    ADMIN_KEY,
+    CALLBACK_TOKEN,
+    KEY,
+    KEY_OR_TICKET,
+    KEY_UNMETERED,
+    NOTHING,
 )
 from receiver.http_api.row import Row
-from receiver.http_api.traced import traced
 
-_NONE, _KEY, _TOKEN, _STREAM = (
-    Credential.NONE,
-    Credential.KEY,
-    Credential.TOKEN,
-    Credential.STREAM,
-)
 CALLBACK_PATH = "/webhooks/{provider}/{token}"
-"""Never logged with what stands in it: the token is a secret."""
+"""Never logged with its values: the token is a secret."""
 
-API: tuple[Row, ...] = (
-    Row("POST", CALLBACK_PATH, _TOKEN, close_to_asgi(callbacks.receive_callback), told.CALLBACK),
-    Row(
-        "POST",
-        "/v1/video/create_movie",
-        _KEY,
-        for_key(traced(provider_api.submit("create_movie"))),
-        told.CREATE_MOVIE,
-    ),
+API: tuple[Row[Any], ...] = (
+    Row("POST", CALLBACK_PATH, CALLBACK_TOKEN, callbacks.callback, operations.CALLBACK),
+    Row("POST", "/v1/video/create_movie", KEY, provider_api.create_movie, operations.CREATE_MOVIE),
     Row(
         "POST",
         "/v1/video/create_narrative",
-        _KEY,
-        for_key(traced(provider_api.submit("create_narrative"))),
-        told.CREATE_NARRATIVE,
+        KEY,
+        provider_api.create_narrative,
+        operations.CREATE_NARRATIVE,
     ),
-    Row("GET", "/v1/video/status", _KEY, for_key_cheaply(provider_api.status), told.STATUS),
-    Row("POST", "/v1/jobs", _KEY, for_key(traced(jobs.create)), told.CREATE_JOB),
-    Row("GET", "/v1/jobs", _KEY, for_key(jobs.list_jobs), told.LIST_JOBS),
-    Row("GET", "/v1/jobs/{job_id}", _KEY, for_key_cheaply(jobs.show), told.SHOW_JOB),
-    Row("GET", "/v1/jobs/{job_id}/history", _KEY, for_key(jobs.history), told.JOB_HISTORY),
-    Row("GET", "/v1/jobs/{job_id}/result", _KEY, for_key(jobs.result), told.JOB_RESULT),
-    Row("POST", "/v1/jobs/{job_id}/cancel", _KEY, for_key(jobs.cancel), told.CANCEL_JOB),
+    Row("GET", "/v1/video/status", KEY_UNMETERED, provider_api.status, operations.STATUS),
+    Row("POST", "/v1/jobs", KEY, jobs.create_job, operations.CREATE_JOB),
+    Row("GET", "/v1/jobs", KEY, jobs.list_jobs, operations.LIST_JOBS),
+    Row("GET", "/v1/jobs/{job_id}", KEY_UNMETERED, jobs.show_job, operations.SHOW_JOB),
+    Row("GET", "/v1/jobs/{job_id}/history", KEY, jobs.job_history, operations.JOB_HISTORY),
+    Row("GET", "/v1/jobs/{job_id}/result", KEY, jobs.job_result, operations.JOB_RESULT),
+    Row("POST", "/v1/jobs/{job_id}/cancel", KEY, jobs.cancel_job, operations.CANCEL_JOB),
+    Row("GET", "/v1/jobs/{job_id}/events", KEY_OR_TICKET, events.follow_job, operations.FOLLOW_JOB),
+    Row("GET", "/v1/events", KEY_OR_TICKET, events.follow_user, operations.FOLLOW_USER),
+    Row(
+        "POST",
+        "/v1/stream-tickets",
+        KEY,
+        events.create_stream_ticket,
+        operations.CREATE_STREAM_TICKET,
+    ),
+    Row("GET", "/v1/deliveries", KEY, deliveries.list_deliveries, operations.LIST_DELIVERIES),
+    Row(
+        "POST",
+        "/v1/deliveries/retry",
+        KEY,
+        deliveries.retry_deliveries,
+        operations.RETRY_DELIVERIES,
+    ),
     Row(
         "GET",
-        "/v1/jobs/{job_id}/events",
-        _STREAM,
-        close_to_asgi(events.follow_job),
-        told.FOLLOW_JOB,
+        "/v1/deliveries/{delivery_id}",
+        KEY,
+        deliveries.show_delivery,
+        operations.SHOW_DELIVERY,
     ),
-    Row("GET", "/v1/events", _STREAM, close_to_asgi(events.follow_user), told.FOLLOW_USER),
-    Row("POST", "/v1/stream-tickets", _KEY, for_key(events.create_ticket), told.CREATE_TICKET),
-    Row("GET", "/v1/deliveries", _KEY, for_key(deliveries.list_deliveries), told.LIST_DELIVERIES),
     Row(
         "POST",
         "/v1/deliveries/{delivery_id}/retry",
-        _KEY,
-        for_key(deliveries.retry),
-        told.RETRY_DELIVERY,
+        KEY,
+        deliveries.retry_delivery,
+        operations.RETRY_DELIVERY,
     ),
-    Row("GET", "/session", _NONE, for_everyone(signing_in.show_session)),
-    Row("POST", "/session", _NONE, for_everyone(signing_in.sign_in)),
-    Row("DELETE", "/session", _NONE, for_everyone(signing_in.sign_out)),
-    Row("GET", "/livez", _NONE, for_everyone(health.livez), told.LIVEZ),
-    Row("GET", "/readyz", _NONE, for_everyone(health.readyz), told.READYZ),
-    Row("GET", "/metrics", _NONE, for_everyone(health.metrics), told.METRICS),
+    Row("POST", "/v1/webhook-tests", KEY, webhook_tests.test_webhook, operations.TEST_WEBHOOK),
+    Row("GET", "/v1/users", ADMIN_KEY, users.list_users, operations.LIST_USERS),
+    Row("GET", "/v1/holds", ADMIN_KEY, holds.list_holds, operations.LIST_HOLDS),
+    Row("DELETE", "/v1/holds/{provider}", ADMIN_KEY, holds.end_holds, operations.END_HOLDS),
+    Row("GET", "/v1/statistics", KEY, statistics.statistics, operations.STATISTICS),
+    Row("GET", "/session/keys", ADMIN_KEY, keys.list_keys),
+    Row("POST", "/session/keys", ADMIN_KEY, keys.create),
+    Row("DELETE", "/session/keys/{prefix}", ADMIN_KEY, keys.revoke),
+    Row("GET", "/session", NOTHING, signing_in.show_session),
+    Row("POST", "/session", NOTHING, signing_in.sign_in),
+    Row("DELETE", "/session", NOTHING, signing_in.sign_out),
+    Row("GET", "/livez", NOTHING, health.livez, operations.LIVEZ),
+    Row("GET", "/readyz", NOTHING, health.readyz, operations.READYZ),
+    Row("GET", "/metrics", NOTHING, health.metrics, operations.METRICS),
 )
-TABLE: tuple[Row, ...] = (
+TABLE: tuple[Row[Any], ...] = (
     *API,
-    Row("GET", "/openapi.json", _NONE, documentation.openapi_json(API)),
-    Row("GET", "/docs", _NONE, documentation.docs(API)),
+    Row("GET", "/openapi.json", NOTHING, documentation.openapi_json(API)),
+    Row("GET", "/docs", NOTHING, documentation.docs(API)),
 )

@@ -1,4 +1,8 @@
-"""Requests that begin a job's trace, or bring one along (W3C Trace Context)."""
+"""Tracing of requests that submit jobs (W3C Trace Context)."""
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import TypeAlias
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -6,25 +10,32 @@ from starlette.responses import Response
 from receiver import tracing
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import ClientGone
+from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import as_problem
-from receiver.http_api.parts import KeyHandler, Parts
+from receiver.tracing import LONGEST_STATE
+
+_Handler: TypeAlias = Callable[[ApiContext, Request, Caller], Awaitable[Response]]
 
 
-def traced(handler: KeyHandler) -> KeyHandler:
-    """The handler within a span. Behind the key, so that a stranger can open none."""
+def traced(handler: _Handler) -> _Handler:
+    """Run the handler in a span. After authentication, so that only users can create spans."""
 
-    async def within(parts: Parts, request: Request, caller: Caller) -> Response:
+    @wraps(handler)
+    async def within(context: ApiContext, request: Request, caller: Caller) -> Response:
         if not tracing.is_on():
-            return await handler(parts, request, caller)
-        # Several of one name are one list to W3C; a mapping of headers shows the first alone.
-        names = ("traceparent", "tracestate")
-        headers = {name: request.headers.getlist(name) for name in names}
+            return await handler(context, request, caller)
+        # W3C allows repeated headers, of which a mapping would have only the first. Headers longer
+        # than what is kept are ignored.
+        headers = {
+            name: [text for text in request.headers.getlist(name) if len(text) <= LONGEST_STATE]
+            for name in ("traceparent", "tracestate")
+        }
         with tracing.answering(request.method, request.scope["route_template"], headers):
             try:
-                response = await handler(parts, request, caller)
+                response = await handler(context, request, caller)
             except ClientGone:
-                raise  # without an answer
-            except Exception as error:  # it goes on; the span only hears of it
+                raise
+            except Exception as error:  # recorded in the span, and raised again
                 problem = as_problem(error)
                 _tell(500 if problem is None else problem.status)
                 raise
@@ -35,6 +46,6 @@ def traced(handler: KeyHandler) -> KeyHandler:
 
 
 def _tell(status: int) -> None:
-    tracing.tell("http.response.status_code", status)
+    tracing.set_attribute("http.response.status_code", status)
     if status >= 500:
         tracing.failed(str(status))

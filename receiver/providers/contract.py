@@ -1,53 +1,141 @@
-"""What a provider is to us. Another one is one file with this shape and a line in `registry`."""
+"""The interface of a provider. To add one, implement it in a file and add a line to `registry`
+(docs/providers.md has a walk-through)."""
 
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
-from receiver.domain.observations import Report, StatusAnswer, SubmitAnswer
+from receiver.domain.observations import (
+    CancelPassedOn,
+    LookUpAnswer,
+    Report,
+    StatusAnswer,
+    StatusMissing,
+    SubmitAnswer,
+)
+from store.records import FINAL_STATUSES, Job, Millis
+
+MAX_KIND = 200
+"""Maximum length of a `kind`, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class InputFault:
-    """One thing that is wrong with a job's `input`, in the provider's words where it has them."""
+    """One error in a job's `input`, in the provider's words if it has them."""
 
     pointer: str
     """JSON pointer from the body's root, such as `/input/prompt`."""
     detail: str
+    hint: str | None = None
+    """What would be right, if the provider's words do not say so."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamJob:
+    """A job as its provider knows it."""
+
+    id: str
+    """The provider_request_id."""
+    kind: str
+    urls: Mapping[str, str]
+    """From `SubmitAccepted.urls`; empty if the id was learned from a callback."""
+
+
+def upstream_job(job: Job) -> UpstreamJob | None:
+    """The job as its provider knows it; None if the provider's id is unknown."""
+    if job.provider_request_id is None:
+        return None
+    return UpstreamJob(job.provider_request_id, job.kind, job.provider_urls or {})
+
+
+class BadSignature(Exception):
+    """A callback's signature is missing, malformed or wrong."""
+
+
+Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
+"""As in ASGI: names in lower case."""
+
+Verify: TypeAlias = Callable[[bytes], Awaitable[bool]]
+"""Given a callback's raw body, returns True if the signature is the provider's. Returns False if no
+key is available to verify it, or if it is valid but too old: the callback is then treated as
+unsigned. Raises `BadSignature`."""
 
 
 class Provider(Protocol):
-    """One upstream API.
+    """One upstream API. An adapter inherits from this: what has a body here is optional.
 
-    `submit` and `status` never raise for what the network or the provider does: that is an answer.
-    They may raise `asyncio.CancelledError` only.
+    `submit`, `status`, `cancel` and `look_up` report failures of the network or the provider in
+    what they return. They raise only `asyncio.CancelledError`.
     """
 
     name: str
-    """The word in addresses and settings."""
+    """The name in URLs and settings."""
+    base_url: str
+    """The base URL of its API, for display."""
+    nobody: UpstreamJob
+    """A job that does not exist: its status call is free and shows whether the key is accepted."""
+    can_cancel: bool = False
+    """Whether `cancel` may be called."""
+    can_look_up: bool = False
+    """Whether `look_up` may be called."""
+
+    async def start(self) -> None:
+        """Fetch what is needed to verify callbacks. Called once, concurrently with other calls."""
+        return
+
+    @abstractmethod
+    def check_kind(self, kind: str) -> str | None:
+        """What is wrong with a `kind`, as a sentence; None if it is valid."""
 
     def check(self, kind: str, body_input: Mapping[str, Any]) -> list[InputFault]:
-        """What the provider would refuse, in the order of its checks; empty when all is well."""
-        ...
+        """The errors in `input` that the provider would report, as far as we know, in the order of
+        its checks. `kind` is valid."""
+        return []
 
+    @abstractmethod
     async def submit(
         self, kind: str, body_input: Mapping[str, Any], callback_url: str
     ) -> SubmitAnswer:
-        """Send one submission, once, with `callback_url` as its webhook."""
-        ...
+        """Send a submission once, with `callback_url` as its webhook."""
 
-    async def status(self, provider_request_id: str) -> StatusAnswer:
-        """Ask how a job stands."""
-        ...
+    @abstractmethod
+    async def status(self, job: UpstreamJob) -> StatusAnswer:
+        """Read a job's status."""
 
+    async def cancel(self, job: UpstreamJob) -> CancelPassedOn:
+        """Send a cancel request once."""
+        return CancelPassedOn("refused", message=f"{self.name} cannot cancel")
+
+    async def look_up(self, callback_url: str, since: Millis, until: Millis) -> LookUpAnswer:
+        """Search the provider's list for the submission with exactly this callback URL, sent
+        between `since` and `until`. It has been sent at most once, and its answer was lost.
+
+        Takes no longer than a status call, and reads a bounded part of the list.
+        """
+        return StatusMissing(f"{self.name} has no list to search")
+
+    def verifier(self, headers: Headers) -> Verify | None:
+        """A function that verifies the body of a callback with these headers; None if the provider
+        does not sign. Raises `BadSignature` if no body could be valid."""
+        return None
+
+    @abstractmethod
     def read(self, body: Mapping[str, Any]) -> Report:
-        """Read a callback's body, or a status answer's, leniently. Pure."""
-        ...
+        """Read a callback's body, leniently. Pure, and never raises."""
 
     def read_id(self, body: Mapping[str, Any]) -> str | None:
-        """The provider_request_id that a callback's body names, as `read` reads it. Pure."""
-        ...
+        """The provider_request_id in a callback's body, as `read` reads it. Pure.
 
+        This and `is_final` are called for each callback as it arrives: where bodies are large,
+        reading one member is cheaper than reading all.
+        """
+        return self.read(body).provider_request_id
+
+    def is_final(self, body: Mapping[str, Any]) -> bool:
+        """Whether a callback's body reports an outcome, as `read` reads it. Pure."""
+        return self.read(body).status in FINAL_STATUSES
+
+    @abstractmethod
     async def close(self) -> None:
         """Close its connections."""
-        ...

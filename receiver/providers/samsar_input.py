@@ -1,16 +1,18 @@
-"""What Samsar takes as the `input` of a job: its rules, in its own words, and what we send it.
+"""Validates a job's `input` by Samsar's rules, and prepares it for sending.
 
-The messages are the provider's where it has one; its clients may compare them. Unknown members are
-nobody's fault here: they go upstream as they came.
+The messages are the provider's if it has one; its clients may compare them. Unknown members are not
+errors: they go upstream unchanged.
 """
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from receiver.providers.contract import InputFault
+
+KINDS = ("create_movie", "create_narrative")
 
 PROMPT_CHARACTERS = 500
 PROMPT_LINES = 20
@@ -23,7 +25,7 @@ KNOWN_IMAGE_MODELS = frozenset(
         *("DALLE3", "RECRAFTV3", "RECRAFT20B", "SDV3.5", "SANA"),
     }
 )
-"""Keys that exist at the provider, whether a job may name them or not: they choose the message."""
+"""All keys that the provider has, including those not allowed here. They decide the message."""
 
 KNOWN_VIDEO_MODELS = frozenset(
     {
@@ -32,26 +34,25 @@ KNOWN_VIDEO_MODELS = frozenset(
     }
 )
 NARRATIVE_VIDEO_MODELS = frozenset({"RUNWAYML"})
-"""What a narrative takes besides the models that are configured; a movie refuses it."""
+"""Allowed for narratives besides the configured models, but not for movies."""
 
 SPEECH_PROVIDERS = frozenset({"OPENAI", "PLAYHT"})
 
-_LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _SPACES = "\t\n\v\f\r \u00a0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff"
 _WHITE_SPACE = _SPACES + "".join(map(chr, range(0x2000, 0x200B)))
-"""What `\\s` means in our OpenAPI document, which is ECMAScript's: Python's own `strip` takes some
-control characters as well."""
+"""The ECMAScript `\\s` of our OpenAPI document. Python's own `strip` also removes some control
+characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class InputRules:
-    """The rules, with the model keys that are configured."""
+    """The validation rules, with the configured model keys."""
 
     image_models: frozenset[str]
     video_models: frozenset[str]
 
     def faults(self, kind: str, body_input: Mapping[str, Any]) -> list[InputFault]:
-        """Everything the provider would refuse, in the order in which it checks."""
+        """All errors that the provider would report, in the order of its checks."""
         match kind:
             case "create_movie":
                 return list(self._movie_faults(body_input))
@@ -88,22 +89,23 @@ class InputRules:
             detail = (
                 "Image model is not supported for this type" if known else "Invalid image model"
             )
-            yield InputFault("/input/image_model", detail)
+            yield InputFault("/input/image_model", detail, _one_of(self.image_models))
 
 
 def upstream_input(kind: str, body_input: Mapping[str, Any]) -> dict[str, Any]:
-    """`body_input` as it goes upstream: as it came, but for a `prompt_list` that is a string.
+    """`body_input` as it goes upstream: unchanged, except that a string `prompt_list` is split.
 
-    The provider counts the characters of a bare string as lines, so it always gets an array.
+    The provider would treat each character of a string as a line, so it always gets an array.
     """
     sent = dict(body_input)
     if kind == "create_narrative" and isinstance(prompts := sent.get("prompt_list"), str):
-        sent["prompt_list"] = _lines(prompts)
+        sent["prompt_list"] = list(_lines(prompts))
     return sent
 
 
-def _lines(prompts: str) -> list[str]:
-    return [line for line in _LINE_BREAK.split(prompts) if line.strip(_WHITE_SPACE)]
+def _lines(prompts: str) -> Iterator[str]:
+    lines = prompts.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return (line for line in lines if line.strip(_WHITE_SPACE))
 
 
 def _prompt_faults(prompt: Any) -> Iterator[InputFault]:
@@ -114,14 +116,15 @@ def _prompt_faults(prompt: Any) -> Iterator[InputFault]:
 
 
 def _prompt_list_faults(prompts: Any) -> Iterator[InputFault]:
-    lines = _lines(prompts) if isinstance(prompts, str) else prompts
+    # A list that is too long is one error: its lines are not checked.
+    lines = list(islice(_lines(prompts), PROMPT_LINES + 1)) if isinstance(prompts, str) else prompts
     if not isinstance(lines, list) or not lines:
         yield InputFault("/input/prompt_list", "Prompt is required")
         return
     if len(lines) > PROMPT_LINES:
         yield InputFault("/input/prompt_list", "Prompt is too long")
-    # One fault for each line at most that a valid list has: an answer is no place for thousands.
-    for index, line in enumerate(lines[:PROMPT_LINES]):
+        return
+    for index, line in enumerate(lines):
         if _is_blank(line):
             yield InputFault(f"/input/prompt_list/{index}", "Prompt is required")
 
@@ -130,11 +133,11 @@ def _video_model_faults(value: Any, allowed: frozenset[str]) -> Iterator[InputFa
     if not _is_one_of(value, allowed):
         known = _is_one_of(value, KNOWN_VIDEO_MODELS)
         detail = "Video model is not supported for this type" if known else "Invalid video model"
-        yield InputFault("/input/video_model", detail)
+        yield InputFault("/input/video_model", detail, _one_of(allowed))
 
 
 def _duration_faults(duration: Any) -> Iterator[InputFault]:
-    # bool is an int to Python. NaN fails any comparison; isfinite() would overflow on a huge int.
+    # In Python, bool is an int. NaN fails any comparison; isfinite() would overflow on a huge int.
     is_number = isinstance(duration, int | float) and not isinstance(duration, bool)
     if not is_number or not 0 < duration < math.inf:
         yield InputFault("/input/duration", "Duration is invalid")
@@ -143,13 +146,17 @@ def _duration_faults(duration: Any) -> Iterator[InputFault]:
 
 
 def _text_faults(given: Mapping[str, Any], name: str, detail: str) -> Iterator[InputFault]:
-    # null is "not given": that is how clients leave out an optional member.
+    # null means absent: that is how clients leave out an optional member.
     if not isinstance(given.get(name), str | None):
         yield InputFault(f"/input/{name}", detail)
 
 
 def _is_blank(value: Any) -> bool:
     return not isinstance(value, str) or not value.strip(_WHITE_SPACE)
+
+
+def _one_of(keys: frozenset[str]) -> str:
+    return f"one of {', '.join(sorted(keys))} is needed"
 
 
 def _is_one_of(value: Any, keys: frozenset[str]) -> bool:

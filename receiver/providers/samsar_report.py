@@ -1,8 +1,8 @@
-"""What Samsar says of a job: one lenient reading of callbacks, status answers and refusals.
+"""Lenient reading of Samsar's callbacks, status answers and errors.
 
-Its shapes have changed more than once, and are told apart by nothing. So every name under which a
-thing was ever seen is looked at, what is there in the wrong type counts as absent, and nothing that
-it can send makes these functions raise.
+Their shape has changed more than once, and nothing tells the versions apart. So every known name of
+a value is tried, a value of the wrong type counts as absent, and no input makes these functions
+raise. Texts are cleaned and truncated here; the raw callback keeps the whole.
 """
 
 import re
@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from receiver.domain.observations import Report
-from receiver.providers.lenient_json import clean, clean_text
+from receiver.providers import words
 from store.records import Status
 
-ID_CHARACTERS = 200
+LINK_CHARACTERS = 8 * 1024
+"""A longer link is ignored, since a truncated one would not work."""
 
 _WORDS = {
     "PENDING": Status.PENDING,
@@ -24,72 +25,54 @@ _WORDS = {
     "CANCELED": Status.CANCELLED,
 }
 
-# Spaces inside are let through, since storage links have them. Control characters are not, since a
-# link ends up in a Location header, nor is what only stands where such a one was taken out.
+# Spaces are allowed, since storage links have them. Control characters are not, since a link ends
+# up in a Location header; nor is U+FFFD, which replaces them.
 _LINK = re.compile(r"https?://[^\s/?#\x00-\x1f\x7f\ufffd][^\x00-\x1f\x7f\ufffd]*", re.IGNORECASE)
 
 
-# How markup and objects begin, and what only binary data or another encoding has anywhere.
-_NOT_FOR_PEOPLE = re.compile(r"\A\s*[<{]|[\x00-\x08\x0e-\x1f]")
-
-
-def read_report(body: Mapping[str, Any]) -> Report:
-    """What `body` says, a callback's or a status answer's."""
-    word = _word(body.get("status"))
+def read_report(body: Mapping[str, Any], secret: str = "") -> Report:
+    """Read the body of a callback or a status answer; `secret` is redacted in its texts."""
+    safe: dict[str, Any] = words.clean_for_people(dict(body), secret)
     return Report(
-        status=None if word is None else _WORDS.get(word.strip().upper(), Status.IN_PROGRESS),
-        word=word,
+        status=read_status(body),
+        word=words.read_word(safe.get("status")),
         progress=_progress(body.get("progress")),
-        result=_result(body),
-        message=read_message(body),
+        result=_result(safe),
+        message=read_message(safe),
+        # From the original body: cleaning could change an id.
         provider_request_id=read_request_id(body),
     )
 
 
-def read_request_id(body: Mapping[str, Any]) -> str | None:
-    """The id that `body` names, as text of 1 to 200 characters.
+def read_status(body: Mapping[str, Any]) -> Status | None:
+    """The meaning of the status in `body`; None if there is none."""
+    word = _word(body.get("status"))
+    return None if word is None else _WORDS.get(word.strip().upper(), Status.IN_PROGRESS)
 
-    `session_id` counts only where there is no `request_id`; seen together, they were the same.
+
+def read_request_id(body: Mapping[str, Any]) -> str | None:
+    """The id in `body`, as text of 1 to 200 characters.
+
+    `session_id` is used only if there is no `request_id`; when both were seen, they were equal.
     """
     named = body.get("request_id")
     if named is None:
         named = body.get("session_id")
-    match named:
-        case str() if named.strip() and len(named) <= ID_CHARACTERS:
-            return clean_text(named)
-        case bool():
-            return None
-        # Python refuses to write an integer of thousands of digits: look at its size before.
-        case int() if named.bit_length() < 4 * ID_CHARACTERS:
-            digits = str(named)
-            return digits if len(digits) <= ID_CHARACTERS else None
-        case _:
-            return None
+    return words.read_id(named)
 
 
 def read_message(body: Mapping[str, Any]) -> str | None:
-    """The provider's text for people, of success or failure."""
+    """The provider's human-readable message, of success or failure."""
     error = body.get("error")
     inner = error.get("message") if isinstance(error, Mapping) else None
     for text in (body.get("message"), inner, error, body.get("expressGenerationError")):
-        if isinstance(text, str) and text.strip():
-            return clean_text(text)
+        if (read := words.read_message(text)) is not None:
+            return read
     return None
 
 
-def read_plain_text(text: str) -> str | None:
-    """The words of an answer that is no JSON; None where it is HTML, broken JSON or binary.
-
-    Its looks decide, not its declared type: frameworks send plain words as `text/html`. Decoded
-    bytes hold no lone surrogate, and a NUL is binary: there is nothing else to clean.
-    """
-    if _NOT_FOR_PEOPLE.search(text):
-        return None
-    return text.strip() or None
-
-
 def _word(status: Any) -> str | None:
-    return clean_text(status) if isinstance(status, str) and status.strip() else None
+    return status if isinstance(status, str) and status.strip() else None
 
 
 def _progress(value: Any) -> float | None:
@@ -98,22 +81,21 @@ def _progress(value: Any) -> float | None:
     return value if 0 <= value <= 100 else None  # NaN fails both
 
 
-def _result(body: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What it gave as `result`, with `videoUrl` in it exactly when there is a link."""
-    safe: dict[str, Any] = clean(dict(body))
+def _result(safe: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The provider's `result` with `videoUrl` added; None if there is no link."""
     given = safe.get("result")
     result: dict[str, Any] = given if isinstance(given, dict) else {}
     link = _first_link(result, safe)
     result.pop("videoUrl", None)
-    if link is not None:
-        result["videoUrl"] = link
-    return result or None
+    return None if link is None else {**result, "videoUrl": link}
 
 
 def _first_link(*places: Mapping[str, Any]) -> str | None:
     for place in places:
         for candidate in _candidates(place):
-            if isinstance(candidate, str) and _LINK.fullmatch(link := candidate.strip()):
+            if not isinstance(candidate, str) or len(link := candidate.strip()) > LINK_CHARACTERS:
+                continue
+            if _LINK.fullmatch(link):
                 return link
     return None
 

@@ -1,7 +1,7 @@
-"""What an embedded sandbox remembers across restarts, so that it does not lose its jobs with us.
+"""Persists the jobs of an embedded sandbox, so that they survive a restart of the service.
 
-A file of JSON lines: first what the sandbox is (its seed and port), then a job each. All else about
-a job follows from the seed, its number and the time.
+A file of JSON lines: first the sandbox's seed and port, then one line per job. Everything else
+about a job follows from the seed, its ordinal and the time.
 """
 
 import json
@@ -14,39 +14,37 @@ from typing import IO, Any
 from store.records import Millis
 
 _KEPT_FOR: Millis = 8 * 24 * 3600 * 1000
-"""A day longer than a result's link lives."""
+"""One day longer than the lifetime of a result link."""
 
 
 @dataclass(frozen=True, slots=True)
-class MadeJob:
-    """One job, as it was made."""
+class JobRecord:
+    """A job as it was created."""
 
     ordinal: int
     kind: str
     input: Mapping[str, Any]
     webhook_url: str | None
-    made_at: Millis
+    created_at: Millis
 
 
 class Memory:
-    """The jobs that were made, and the file that they are appended to."""
+    """The recorded jobs, and the file that they are appended to, if there is one."""
 
-    def __init__(self, seed: int, port: int, jobs: list[MadeJob], file: IO[str] | None) -> None:
+    def __init__(self, seed: int = 0, port: int = 0, file: IO[str] | None = None) -> None:
         self.seed = seed
         self.port = port
-        """Where it listened last; 0 where it never did."""
-        self.jobs = jobs
+        """The port that it last listened on; 0 if none."""
+        self.jobs: list[JobRecord] = []
         self._file = file
 
-    def remember(self, job: MadeJob) -> None:
-        """Append a job; a kill of the process does not take it back."""
+    def add(self, job: JobRecord) -> None:
+        """Append a job. It survives a kill of the process."""
         self.jobs.append(job)
-        self._write(
-            [job.ordinal, job.kind, job.input, job.webhook_url, job.made_at],
-        )
+        self._write([job.ordinal, job.kind, job.input, job.webhook_url, job.created_at])
 
     def listening(self, port: int) -> None:
-        """Remember the port: result links name it."""
+        """Record the port, which is part of result links."""
         if port != self.port:
             self.port = port
             self._write({"seed": self.seed, "port": port})
@@ -62,15 +60,10 @@ class Memory:
             self._file.flush()
 
 
-def forgetful() -> Memory:
-    """A memory of this process alone."""
-    return Memory(0, 0, [], None)
-
-
 def open_memory(path: Path, seed: int | None, now: Millis) -> Memory:
-    """The memory in a file, which is made where it is not there; `seed` outranks the file's.
+    """Open the memory in a file, and create the file if it is missing. `seed` overrides the file's.
 
-    Jobs whose results nobody can open any more are forgotten here.
+    Jobs whose result links have expired are dropped.
     """
     known_seed, port, jobs = None, 0, []
     lines = path.read_text().splitlines() if path.exists() else []
@@ -78,20 +71,20 @@ def open_memory(path: Path, seed: int | None, now: Millis) -> Memory:
         match _parsed(line):
             case {"seed": int(written), "port": int(port)}:
                 known_seed = written
-            case [int(ordinal), str(kind), dict(given), (str() | None) as url, int(made_at)]:
-                jobs.append(MadeJob(ordinal, kind, given, url, made_at))
+            case [int(ordinal), str(kind), dict(given), (str() | None) as url, int(created_at)]:
+                jobs.append(JobRecord(ordinal, kind, given, url, created_at))
             case _:
-                continue  # the last line of a process that was killed while it wrote
+                continue  # a partial last line, from a process that was killed while writing
     if seed is None:
         seed = secrets.randbits(64) if known_seed is None else known_seed
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(path.name + ".new")
-    memory = Memory(seed, -1, [], fresh.open("w", encoding="utf-8"))
+    memory = Memory(seed, -1, fresh.open("w", encoding="utf-8"))
     fresh.chmod(0o600)
     memory.listening(port)
     for job in jobs:
-        if now - job.made_at < _KEPT_FOR:
-            memory.remember(job)
+        if now - job.created_at < _KEPT_FOR:
+            memory.add(job)
     fresh.replace(path)
     return memory
 

@@ -1,14 +1,13 @@
-"""Fan-out: an event is read once, encoded once, and the same bytes go to every reader.
+"""Fan-out: an event is read once and encoded once, and the same bytes go to every reader.
 
-A reader costs no task, no queue, and no wake-up for a delivery: while it keeps up, the channel of
-its user writes straight to its connection. One that lags is taken out of the channel, catches up
-from the store at its own pace in its own coroutine, and joins again. Nothing is buffered for it
-here.
+A reader needs no extra task, no queue and no wake-up per event: while it keeps up, its user's
+channel writes directly to its connection. A reader that lags leaves the channel, catches up from
+the store in its own coroutine at its own pace, and joins again. Nothing is buffered for it here.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from itertools import takewhile
 
@@ -18,41 +17,44 @@ from receiver.streams import frames
 from receiver.streams.frames import Frame
 from receiver.streams.hub import Hub, of_user
 from receiver.streams.reader import Reader
-from store.contract import Store
+from store.contract import Changes
+from store.database import Store
 from store.errors import StoreUnavailable
 from store.records import Event
 
 PAGE = 32
-"""Events that are read from the store at once: about what a connection takes at once."""
+"""Events read from the store at once: about what a connection's buffer takes."""
 USERS_AT_ONCE = 32
-"""Users whose news are read from the store at once."""
+"""Users whose new events are read from the store concurrently."""
+MOST_OFFERED = 1_000
+"""Events per user buffered here to be pushed; with more, they are read from the store instead."""
 RECENT_BYTES = 64 * 1024
-"""What a channel keeps for those of its readers that catch up, so that one that joins finds no gap:
-what comes between two looks at the log."""
+"""Recent events that a channel keeps while readers are catching up, so that a reader can join
+without a gap between its last read of the log and the join."""
 BEAT_SECONDS = 0.05
-"""Heartbeats that are due so close together go in one turn."""
+"""Heartbeats due within this time are sent together."""
 
 _DONE = b'"done":true'
-"""In the event that ends a job (and perhaps, in a provider's result, elsewhere: whoever finds it
-looks at the job itself)."""
+"""Occurs in the event that ends a job, and perhaps in a provider's result: a match only means that
+the job itself must be checked."""
 
 
 class _Channel:
-    """The events of one user that are new, and the readers that keep up with them."""
+    """One user's new events, and the readers that keep up with them."""
 
     def __init__(self, position: int) -> None:
         self.position = position
-        """Every event up to here has been pushed, or was there before the channel."""
+        """All events up to here were pushed, or are older than the channel."""
         self.readers: set[Reader] = set()
         self.members = 0
-        """Readers that are here or catching up: the channel lives while there are any."""
+        """The number of readers, including those catching up; at 0 the channel is removed."""
         self._recent: deque[tuple[Event, Frame]] = deque()
         self._recent_bytes = 0
         self._floor = position
-        """Events up to here are not among the recent ones."""
+        """Events up to here are no longer in `_recent`."""
 
     def push(self, event: Event) -> int:
-        """Give the event to every reader that wants it; how many took it."""
+        """Push the event to every reader that wants it; returns how many accepted it."""
         frame = frames.update(event)
         give = self._give
         taken = sum([give(reader, event, frame) for reader in tuple(self.readers)])
@@ -61,9 +63,9 @@ class _Channel:
         return taken
 
     def join(self, reader: Reader) -> None:
-        """Let the reader keep up, where it lacks nothing that is not recent.
+        """Add the reader, if the recent events cover all that it is missing.
 
-        It may not join, or may be out again at once: then it has to catch up from the store.
+        It may not be added, or may be removed again at once: then it must catch up from the store.
         """
         if reader.position < self._floor:
             return
@@ -73,7 +75,7 @@ class _Channel:
                 self._give(reader, event, frame)
 
     def beat(self, reader: Reader) -> None:
-        """Give one reader its heartbeat."""
+        """Send one reader its heartbeat."""
         if not reader.push(frames.HEARTBEAT):
             self._dismiss(reader)
 
@@ -82,7 +84,7 @@ class _Channel:
         reader.wake()
 
     def _give(self, reader: Reader, event: Event, frame: Frame) -> bool:
-        """Push one event to one reader; one that lags, or whose job may be over, leaves."""
+        """Push one event to one reader; remove it if it lags or its job may be done."""
         if not reader.wants(event):
             return False
         taken = reader.push(frame)
@@ -103,49 +105,52 @@ class _Channel:
 
 
 class Broadcast:
-    """All channels, the task that pumps them, and the heartbeat."""
+    """All channels, with the loops that push events and send heartbeats."""
 
     def __init__(
         self, store: Store, hub: Hub, metrics: Metrics, clock: Clock, heartbeat: float
     ) -> None:
-        """`heartbeat` is the gap between comment lines, in seconds."""
+        """`heartbeat` is the interval between comment lines, in seconds."""
         self._store = store
         self._hub = hub
         self._metrics = metrics
         self._clock = clock
         self._heartbeat = heartbeat
         self._channels: dict[int, _Channel] = {}
-        self._ringers: dict[int, Callable[[], None]] = {}
-        self._rung: dict[int, float] = {}
-        """Users with something new, and since when."""
-        self._bell = asyncio.Event()
+        self._listeners: dict[int, Callable[[], None]] = {}
+        self._notified: dict[int, float] = {}
+        """Users with new events, and since when."""
+        self._offered: dict[int, list[Event]] = {}
+        """By user: events appended by this process's commits, which need not be read."""
+        self._wake = asyncio.Event()
         self._readers: dict[Reader, float] = {}
-        """With the time at which each gets its heartbeat, the next one first."""
+        """With the time of each reader's next heartbeat, the earliest first."""
         self.closing = False
-        """Whether streams are being ended for shutdown."""
+        """Whether the service is shutting down and streams end."""
+        hub.subscribe(self._on_commit)
 
     def close(self) -> None:
-        """End every stream cleanly, and those that are asked for from now on."""
+        """End every stream cleanly, including those requested from now on."""
         self.closing = True
         for reader in self._readers:
             reader.end()
 
     async def pump(self) -> None:
-        """Push what is new; runs as long as the service."""
+        """Push new events; runs as long as the service."""
         while True:
-            await self._bell.wait()
-            self._bell.clear()
-            rung = [user_id for user_id in self._rung if user_id in self._channels]
-            for first in range(0, len(rung), USERS_AT_ONCE):
-                some = rung[first : first + USERS_AT_ONCE]
+            await self._wake.wait()
+            self._wake.clear()
+            notified = [user_id for user_id in self._notified if user_id in self._channels]
+            for first in range(0, len(notified), USERS_AT_ONCE):
+                some = notified[first : first + USERS_AT_ONCE]
                 ends = await asyncio.gather(*map(self._push_new, some), return_exceptions=True)
                 for failure in filter(None, ends):
                     raise failure
 
     async def beat(self) -> None:
-        """A comment line to every reader once a heartbeat, and an end to those of revoked keys.
+        """Send every reader a comment line per heartbeat interval, and end those of revoked keys.
 
-        Each has its own time, counted from when it came, so that a thousand are no burst.
+        Each reader's interval starts when it connects, so that a thousand do not make a burst.
         """
         shortest = min(self._heartbeat, BEAT_SECONDS)
         while True:
@@ -161,16 +166,16 @@ class Broadcast:
                             reader.end()
             for reader in due:
                 channel = self._channels.get(reader.user_id)
-                # One that catches up is written to anyhow.
+                # A reader that is catching up is being written to anyway.
                 if channel is not None and reader in channel.readers:
                     channel.beat(reader)
 
     async def follow(self, reader: Reader, farewell: Callable[[], Awaitable[bytes | None]]) -> None:
-        """Write every event after the reader's position, until its end.
+        """Write every event after the reader's position, until the stream ends.
 
-        `farewell` gives the last words of a stream to which nothing will be added any more, None
-        while something may. It is asked before each look at the log, so what led to the end is
-        written before it. Raises TimeoutError where the client has taken nothing for too long.
+        `farewell` returns the final bytes of a stream that is complete, and None while there may be
+        more events. It is called before each read of the log, so all events are written before
+        those bytes. Raises TimeoutError if the client has read nothing for too long.
         """
         self._expect_heartbeat(reader)
         self._metrics.streams_open.inc()
@@ -188,13 +193,13 @@ class Broadcast:
         self, reader: Reader, channel: _Channel, farewell: Callable[[], Awaitable[bytes | None]]
     ) -> None:
         while not self._is_over(reader):
-            # An empty write waits until the client takes bytes, before any are fetched for it.
+            # An empty write waits until the client can take bytes, before any are read for it.
             await reader.write(b"")
             pushed = channel.position
             last_words = await farewell()
             if await self._catch_up(reader, pushed):
                 continue
-            # The log was read after `pushed` was: up to there nothing is missing.
+            # The log was read after `pushed`, so nothing is missing up to there.
             reader.position = max(reader.position, pushed)
             if last_words is not None:
                 await reader.write(last_words)
@@ -212,7 +217,7 @@ class Broadcast:
         self._readers[reader] = self._clock.monotonic() + self._heartbeat
 
     def _due_for_heartbeat(self) -> list[Reader]:
-        """The readers whose time has come; each is given its next one."""
+        """The readers due for a heartbeat; each one's next is scheduled."""
         now = self._clock.monotonic()
         due = list(takewhile(lambda reader: self._readers[reader] <= now, self._readers))
         for reader in due:
@@ -220,14 +225,13 @@ class Broadcast:
         return due
 
     async def _catch_up(self, reader: Reader, pushed: int) -> bool:
-        """Write of the log's next page what the client takes now; whether there may be more for it
-        up to `pushed`.
+        """Write as much of the log's next page as the client takes now; returns whether there may
+        be more up to `pushed`.
 
-        The rest is forgotten, and read again when there is room for it: a reader that stalls holds
-        no page.
+        The rest is dropped and read again later: a stalled reader keeps no page in memory.
         """
         if reader.job_id is not None:
-            # Always looked for: the job's last words may be there before its last event is pushed.
+            # Always read: the job may be done before its last event is pushed.
             page = await self._store.events.after_for_job(reader.job_id, reader.position, PAGE)
         elif reader.position < pushed:
             page = await self._store.events.after_for_user(reader.user_id, reader.position, PAGE)
@@ -242,47 +246,71 @@ class Broadcast:
 
     async def _enter(self, user_id: int) -> _Channel:
         while user_id not in self._channels:
-            # Listening begins before the place is read, so what is committed in between has rung.
-            ringer = self._listen(user_id)
+            # Subscribe before reading the position, so that no commit in between is missed.
+            listener = self._listen(user_id)
             position = await self._store.events.latest_seq(user_id)
-            # Meanwhile another reader may have opened the channel, or closed it and its ears.
-            if user_id not in self._channels and self._ringers.get(user_id) is ringer:
+            # Meanwhile another reader may have opened the channel, or closed it with its listener.
+            if user_id not in self._channels and self._listeners.get(user_id) is listener:
                 self._channels[user_id] = _Channel(position)
-                self._bell.set()
+                self._wake.set()
         channel = self._channels[user_id]
         channel.members += 1
         return channel
 
     def _listen(self, user_id: int) -> Callable[[], None]:
-        if user_id not in self._ringers:
-            self._ringers[user_id] = partial(self._ring, user_id)
-            self._hub.add(of_user(user_id), self._ringers[user_id])
-        return self._ringers[user_id]
+        if user_id not in self._listeners:
+            self._listeners[user_id] = partial(self._notify, user_id)
+            self._hub.add(of_user(user_id), self._listeners[user_id])
+        return self._listeners[user_id]
 
     def _leave(self, reader: Reader, channel: _Channel) -> None:
         channel.readers.discard(reader)
         channel.members -= 1
         if channel.members == 0:
             del self._channels[reader.user_id]
-            self._hub.remove(of_user(reader.user_id), self._ringers.pop(reader.user_id))
-            self._rung.pop(reader.user_id, None)
+            self._hub.remove(of_user(reader.user_id), self._listeners.pop(reader.user_id))
+            self._notified.pop(reader.user_id, None)
+            self._offered.pop(reader.user_id, None)
 
-    def _ring(self, user_id: int) -> None:
-        self._rung.setdefault(user_id, self._clock.monotonic())
-        self._bell.set()
+    def _notify(self, user_id: int) -> None:
+        self._notified.setdefault(user_id, self._clock.monotonic())
+        self._wake.set()
 
     async def _push_new(self, user_id: int) -> None:
-        """Push what the log holds after the place of the user's channel."""
-        channel, rung_at = self._channels.get(user_id), self._rung.pop(user_id, None)
-        if channel is None or rung_at is None:
+        """Push the log's events after the position of the user's channel."""
+        channel, notified_at = self._channels.get(user_id), self._notified.pop(user_id, None)
+        # Batches that commit at the same time are announced in any order.
+        offered = sorted(self._offered.pop(user_id, ()), key=lambda event: event.cursor.seq)
+        if channel is None or notified_at is None:
+            return
+        if _follow_on(channel.position, offered):
+            self._push(channel, offered, notified_at)
             return
         try:
             while page := await self._store.events.after_for_user(user_id, channel.position, PAGE):
-                for event in page:
-                    written = channel.push(event)
-                    if written:
-                        self._metrics.stream_events.inc(written)
-                        self._metrics.stream_lag.observe(self._clock.monotonic() - rung_at)
+                self._push(channel, page, notified_at)
         except StoreUnavailable:
-            self._ring(user_id)
+            self._notify(user_id)
             raise
+
+    def _push(self, channel: _Channel, events: Sequence[Event], notified_at: float) -> None:
+        for event in events:
+            if event.cursor.seq > channel.position and (written := channel.push(event)):
+                self._metrics.stream_events.inc(written)
+                self._metrics.stream_lag.observe(self._clock.monotonic() - notified_at)
+
+    def _on_commit(self, changes: Changes) -> None:
+        for user_id, events in changes.appended.items():
+            if user_id in self._channels:
+                offered = self._offered.setdefault(user_id, [])
+                if len(offered) > MOST_OFFERED:
+                    offered.clear()  # the gap is detected, and the store is read
+                offered.extend(events)
+
+
+def _follow_on(position: int, events: Sequence[Event]) -> bool:
+    """Whether these ordered events continue from the position without a gap."""
+    if not events:
+        return False
+    first, last = events[0].cursor.seq, events[-1].cursor.seq
+    return first <= position + 1 and last - first == len(events) - 1

@@ -1,20 +1,22 @@
 """Server-Sent Events as bytes (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 
-`id:` stands on `update` and `snapshot` alone: on a control frame it would move the client's cursor
-past events that it has not seen. Data is one line of ASCII JSON, so whatever a reader takes for a
-line's end, it cannot cut it.
+Only `update` and `snapshot` have an `id:`: on a control frame it would move the client's cursor
+past events that it has not seen. Data is one line of ASCII JSON, so it has no character that a
+client could take for a line end. A blank line follows events only: after anything else, some
+clients dispatch an empty event.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from receiver.domain.announcements import compact_json
+from receiver.domain.serialization import compact_json
 from store.records import Cursor, Event, Job
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What every reader gets alike, encoded once."""
+    """Bytes that every reader gets, encoded once."""
 
     body: bytes
     chunk: bytes
@@ -22,21 +24,21 @@ class Frame:
 
 
 def frame(body: bytes) -> Frame:
-    """The frame of a body that is not empty."""
+    """The frame of a non-empty body."""
     return Frame(body, b"%x\r\n%b\r\n" % (len(body), body))
 
 
-HEARTBEAT = frame(b":\n\n")
+HEARTBEAT = frame(b":\n")
 RESET = b"event: reset\ndata: {}\n\n"
 
 _MAX_CURSOR = 64
 _MAX_DIGITS = 18
-"""Of a count: any of so many fits the 64 bits that a store has for it."""
+"""Any number with so many digits fits the store's 64 bits."""
 
 
 def retry(milliseconds: int) -> bytes:
     """How long the client waits before it connects again."""
-    return b"retry: %d\n\n" % milliseconds
+    return b"retry: %d\n" % milliseconds
 
 
 def update(event: Event) -> Frame:
@@ -45,8 +47,8 @@ def update(event: Event) -> Frame:
     return frame(b"event: update\nid: %s\ndata: %s\n\n" % (cursor, event.data))
 
 
-def snapshot(cursor: Cursor, document: dict[str, Any]) -> bytes:
-    """How things stand at the cursor."""
+def snapshot(cursor: Cursor, document: Mapping[str, Any]) -> bytes:
+    """The state at the cursor."""
     data = compact_json(document)
     return b"event: snapshot\nid: %s\ndata: %s\n\n" % (str(cursor).encode(), data)
 
@@ -58,7 +60,7 @@ def done(job: Job) -> bytes:
 
 
 def read_cursor(text: str) -> Cursor | None:
-    """The cursor in a `Last-Event-ID`, None where it is none of ours."""
+    """The cursor in a `Last-Event-ID`; None if it is not one of ours."""
     count, dot, nonce = text.partition(".")
     number = count.isascii() and count.isdecimal() and len(count) <= _MAX_DIGITS
     known = dot and nonce and number and len(text) <= _MAX_CURSOR

@@ -1,8 +1,8 @@
-"""A doorbell: it says that something is new, and carries no data.
+"""Notifications within the process: they say that something changed, and carry no data.
 
-The store rings it after each commit. Whoever hears it reads what is new from the store, so a ring
-that is lost (a cancelled task, another process) costs latency and never an event; `ring_all` is for
-the slow safety poll that stands behind it.
+The store sends them after each commit. Subscribers read the changes from the store, so a lost
+notification (a cancelled task, another process) costs latency but never an event; `notify_all`
+serves the slow safety poll.
 """
 
 import asyncio
@@ -16,12 +16,11 @@ from store.records import Lane
 
 
 class Queue(Enum):
-    """What is waited for, beside jobs, users and the lanes of what is due."""
+    """Topics besides jobs, users and lanes."""
 
-    INBOX = "inbox"
     RELAY = "relay"
     STOP = "stop"
-    """Rings once, when the service begins to shut down."""
+    """Once, when the service begins to shut down."""
 
 
 Topic: TypeAlias = Hashable
@@ -29,94 +28,100 @@ Listener: TypeAlias = Callable[[], None]
 
 
 def of_job(job_id: str) -> Topic:
-    """Rings when the job changes."""
+    """The job changed."""
     return ("job", job_id)
 
 
 def of_user(user_id: int) -> Topic:
-    """Rings when the user's event log grows."""
+    """The user's event log grew."""
     return ("user", user_id)
 
 
-class Bell:
-    """One listener's bell: a ring is remembered until it is waited for."""
+class Subscription:
+    """Remembers a notification until `wait` is called."""
 
     def __init__(self) -> None:
-        self._rung = asyncio.Event()
+        self._notified = asyncio.Event()
 
-    def ring(self) -> None:
-        self._rung.set()
+    def notify(self) -> None:
+        self._notified.set()
 
     async def wait(self, seconds: float | None) -> bool:
-        """Wait for a ring, at most so long; whether there was one."""
+        """Wait at most `seconds` for a notification; returns whether there was one."""
         try:
             async with asyncio.timeout(seconds):
-                await self._rung.wait()
+                await self._notified.wait()
         except TimeoutError:
             return False
-        self._rung.clear()
+        self._notified.clear()
         return True
 
 
 class Hub:
-    """Who listens for what."""
+    """The listeners of each topic."""
 
     def __init__(self) -> None:
         self._listeners: dict[Topic, set[Listener]] = {}
+        self._subscribers: list[Callable[[Changes], None]] = []
+
+    def subscribe(self, subscriber: Callable[[Changes], None]) -> None:
+        """Call `subscriber` with the changes of each commit of this process, before listeners are
+        notified; it must not block or raise."""
+        self._subscribers.append(subscriber)
 
     def announce(self, changes: Changes) -> None:
-        """Ring for what a commit changed."""
+        """Notify listeners of a commit's changes."""
+        for subscriber in self._subscribers:
+            subscriber(changes)
         for job_id in changes.jobs:
-            self._ring(of_job(job_id))
+            self._notify(of_job(job_id))
         for user_id in changes.users:
-            self._ring(of_user(user_id))
+            self._notify(of_user(user_id))
         for lane in changes.due:
-            self._ring(lane)
-        if changes.inbox:
-            self._ring(Queue.INBOX)
+            self._notify(lane)
         if changes.relay:
-            self._ring(Queue.RELAY)
+            self._notify(Queue.RELAY)
 
-    def ring_stop(self) -> None:
-        """The service shuts down: whoever holds an answer gives it."""
-        self._ring(Queue.STOP)
+    def notify_stop(self) -> None:
+        """The service is shutting down: requests that wait are to be answered."""
+        self._notify(Queue.STOP)
 
-    def ring_all(self) -> None:
-        """Ring for everything: something has changed, and nobody said what."""
+    def notify_all(self) -> None:
+        """Notify every topic: something has changed, but it is unknown what."""
         for topic in list(self._listeners):
-            self._ring(topic)
+            self._notify(topic)
 
     def add(self, topic: Topic, listener: Listener) -> None:
-        """Call `listener` at each ring for the topic; it must not block or raise."""
+        """Call `listener` for each notification of the topic; it must not block or raise."""
         self._listeners.setdefault(topic, set()).add(listener)
 
     def remove(self, topic: Topic, listener: Listener) -> None:
-        """No longer call it."""
+        """Stop calling `listener` for the topic."""
         listeners = self._listeners.get(topic)
         if listeners is not None:
             listeners.discard(listener)
             if not listeners:
                 del self._listeners[topic]
 
-    def lasting_bell(self, *topics: Topic | Lane | Queue) -> Bell:
-        """A bell for these topics as long as the hub lives."""
-        bell = Bell()
+    def subscription(self, *topics: Topic | Lane | Queue) -> Subscription:
+        """A subscription to these topics for the hub's lifetime."""
+        subscription = Subscription()
         for topic in topics:
-            self.add(topic, bell.ring)
-        return bell
+            self.add(topic, subscription.notify)
+        return subscription
 
     @contextmanager
-    def bell(self, *topics: Topic | Lane | Queue) -> Iterator[Bell]:
-        """A bell for these topics while the block lasts."""
-        bell = Bell()
+    def subscribed(self, *topics: Topic | Lane | Queue) -> Iterator[Subscription]:
+        """A subscription to these topics for the duration of the block."""
+        subscription = Subscription()
         for topic in topics:
-            self.add(topic, bell.ring)
+            self.add(topic, subscription.notify)
         try:
-            yield bell
+            yield subscription
         finally:
             for topic in topics:
-                self.remove(topic, bell.ring)
+                self.remove(topic, subscription.notify)
 
-    def _ring(self, topic: Topic) -> None:
+    def _notify(self, topic: Topic) -> None:
         for listener in tuple(self._listeners.get(topic, ())):
             listener()

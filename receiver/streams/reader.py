@@ -1,4 +1,4 @@
-"""One open stream: what it wants, how far it is, and the way to its client."""
+"""One open stream: its filter, its position and its connection."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -10,11 +10,11 @@ from store.records import Event
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 STALL_SECONDS = 60.0
-"""A reader whose socket takes nothing for so long is dropped; it resumes by its cursor."""
+"""A reader whose socket takes nothing for this long is dropped; it can resume by its cursor."""
 
 
 class Connection(Protocol):
-    """A connection that takes chunks without ASGI between (receiver.http_connection)."""
+    """A connection that takes chunks directly, without ASGI (receiver.server.connection)."""
 
     def push(self, chunk: bytes) -> bool: ...
 
@@ -45,30 +45,30 @@ class Reader:
         job_id: str | None,
         position: int,
     ) -> None:
-        """`connection` is the one under `send`, where the server gives it away."""
+        """`connection` is the one under `send`, if the server exposes it."""
         self.key_hash = key_hash
         self.user_id = user_id
         self.job_id = job_id
         """The one job whose events it wants; None for all of the user's."""
         self.position = position
-        """The user's events up to here are written, or are no concern of this reader."""
+        """The user's events up to here are written, or do not concern this reader."""
         self.ended = False
-        """Nothing more is to be written: client gone, key revoked, or shutting down."""
+        """Whether to write nothing more: client gone, key revoked, or shutting down."""
         self._send = send
         self._connection = connection
         self._wake: asyncio.Future[None] | None = None
 
     def wants(self, event: Event) -> bool:
-        """Whether the event is to be written, and was not yet."""
+        """Whether the event is for this reader and has not been written."""
         return event.cursor.seq > self.position and self.job_id in (None, event.job_id)
 
     def wake(self) -> None:
-        """Let the reader's own coroutine look at what has changed."""
+        """Wake the reader's own coroutine."""
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
     def end(self) -> None:
-        """Let the stream end."""
+        """End the stream."""
         self.ended = True
         self.wake()
 
@@ -81,16 +81,16 @@ class Reader:
             self._wake = None
 
     async def write(self, body: bytes) -> None:
-        """Write at the client's pace. Raises TimeoutError where it takes nothing for too long."""
+        """Write at the client's pace. Raises TimeoutError if it takes nothing for too long."""
         async with asyncio.timeout(STALL_SECONDS):
             await self._send(_message(body))
 
     def push(self, frame: Frame) -> bool:
-        """Write now if the client takes it now; False, with nothing written, where it lags."""
+        """Write now if the client can take it now; if it lags, write nothing and return False."""
         if self._connection is not None:
             return self._connection.push(frame.chunk)
-        # uvicorn's `send` ends at once where the socket takes the bytes, and waits before it writes
-        # anything where the client lags. So one step of it is a try.
+        # uvicorn's `send` returns at once if the socket takes the bytes, and waits before writing
+        # anything if the client lags. So one step of the coroutine is a non-blocking attempt.
         writing = self._send(_message(frame.body)).__await__()
         try:
             next(writing)

@@ -1,16 +1,16 @@
-"""Names to IP addresses, in threads that nothing else waits for.
+"""Resolves host names to IP addresses in dedicated threads.
 
-`getaddrinfo` blocks, cannot be cancelled, and takes tens of seconds over a name whose servers are
-dead. In the event loop's own pool a few such names would hold up every other user of that pool, so
-lookups of users' hosts have threads of their own, and what can be bounded about them is:
+`getaddrinfo` blocks, cannot be cancelled, and takes tens of seconds for a name whose servers are
+dead. A few such names would exhaust the event loop's default thread pool, so users' hosts are
+looked up in separate threads, with these bounds:
 
-- Nobody waits longer than `patience`. The thread of a lookup that was given up goes on until the
-  system gives up too, and occupies a slot so long.
-- One name has one thread, however many ask for it, also after they gave up.
-- There are two lanes, each with slots of its own: names whose last lookup was answered, and all
-  others. Dead names can fill the second lane, and so delay names that were never reached before;
-  names that work are not touched by it.
-- Threads are daemons, so that a lookup under way does not hold up the end of the process (those of
+- No caller waits longer than `timeout` seconds. The thread of an abandoned lookup runs until the
+  system gives up, and occupies its slot until then.
+- Each name has at most one thread, however many callers wait for it or have given up.
+- There are two lanes with separate slots: names whose last lookup was answered, and all others.
+  Dead names can fill the second lane and delay names that were never resolved before, but not names
+  that work.
+- Threads are daemons, so that a lookup does not delay the end of the process (threads of a
   `ThreadPoolExecutor` are joined at exit).
 """
 
@@ -24,25 +24,25 @@ from ipaddress import ip_address
 from receiver.webhooks.targets import IPAddress
 
 Lookup = Callable[[str], Sequence[IPAddress]]
-"""Blocks, and returns the addresses of a name. An `OSError` (`gaierror` is one) means none."""
+"""Blocks and returns the addresses of a name. An `OSError` (such as `gaierror`) means none."""
 
 _REMEMBERED = 4096
-"""Names that are known to have been answered; the oldest is forgotten for a new one."""
+"""Maximum number of names remembered as answered; the oldest is dropped for a new one."""
 
 
 class NoAddress(Exception):
-    """The name has no address, or none was learned in time."""
+    """The name has no address, or none was found in time."""
 
 
 class Resolver:
     """Resolves names for one event loop."""
 
     def __init__(
-        self, lookup: Lookup | None = None, *, patience: float = 5.0, slots: int = 128
+        self, lookup: Lookup | None = None, *, timeout: float = 5.0, slots: int = 128
     ) -> None:
-        """`patience` is in seconds; `slots` is how many threads each of the two lanes may have."""
+        """`timeout` is in seconds; `slots` is the number of threads of each of the two lanes."""
         self._lookup = lookup or _system_lookup
-        self._patience = patience
+        self._timeout = timeout
         self._under_way: dict[str, asyncio.Future[Sequence[IPAddress]]] = {}
         self._answered: dict[str, None] = {}
         self._answered_lane = asyncio.Semaphore(slots)
@@ -52,10 +52,10 @@ class Resolver:
         """The addresses of `host` in the system's order of preference; at least one.
 
         Raises:
-            NoAddress: there is none, or the lookup took longer than `patience`.
+            NoAddress: there is none, or the lookup took longer than the timeout.
         """
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._timeout):
                 lookup = self._under_way.get(host) or await self._begin(host)
                 addresses = await asyncio.shield(lookup)
         except TimeoutError:
@@ -68,7 +68,7 @@ class Resolver:
     async def _begin(self, host: str) -> asyncio.Future[Sequence[IPAddress]]:
         lane = self._answered_lane if host in self._answered else self._other_lane
         await lane.acquire()
-        if host in self._under_way:  # begun by another while this one waited for a slot
+        if host in self._under_way:  # started by another caller while this one waited for a slot
             lane.release()
             return self._under_way[host]
         loop = asyncio.get_running_loop()
@@ -91,18 +91,18 @@ class Resolver:
                 with contextlib.suppress(OSError):
                     addresses = self._lookup(host)
             finally:
-                # The loop may be closed by now; then nobody waits any more.
+                # If the loop is closed by now, no caller is waiting any more.
                 with contextlib.suppress(RuntimeError):
                     loop.call_soon_threadsafe(finish, addresses)
 
         try:
             threading.Thread(target=run, name=f"resolve {host}", daemon=True).start()
-        except RuntimeError:  # the system has no thread left
+        except RuntimeError:  # the system cannot start another thread
             finish(())
         return outcome
 
 
 def _system_lookup(host: str) -> Sequence[IPAddress]:
-    # As bytes: text would go through Python's own IDNA codec, which raises UnicodeError.
+    # As bytes: text would go through Python's IDNA codec, which raises UnicodeError.
     found = socket.getaddrinfo(host.encode("ascii"), None, type=socket.SOCK_STREAM)
     return tuple(dict.fromkeys(ip_address(sockaddr[0]) for *_, sockaddr in found))

@@ -1,4 +1,4 @@
-"""Signed messages to users, by the Standard Webhooks specification, version 1."""
+"""Signs messages to users by the Standard Webhooks specification, version 1."""
 
 import base64
 from collections.abc import Sequence
@@ -6,30 +6,44 @@ from datetime import UTC, datetime
 
 from standardwebhooks import Webhook
 
-from store.records import Millis
+from store.records import Millis, User
+
+
+def plain_headers(message_id: str, at: Millis) -> dict[str, str]:
+    """The headers of an attempt at `at`, without the signature."""
+    return {
+        "content-type": "application/json",
+        "user-agent": "receiver",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(at // 1000),
+    }
+
+
+def secrets_of(user: User, now: Millis) -> list[str]:
+    """The secrets to sign with: for a day after a rotation, also the previous one."""
+    if user.previous_secret and user.previous_secret_until and now < user.previous_secret_until:
+        return [user.secret, user.previous_secret]
+    return [user.secret]
 
 
 def sign(secrets: Sequence[str], message_id: str, at: Millis, body: bytes) -> dict[str, str]:
-    """The three headers that let a receiver check `body`.
+    """All headers of an attempt, including the signature of `body`.
 
     Args:
-        secrets: the `whsec_…` secrets that sign; two of them for a while after a rotation, so that
-            a receiver that knows either one can verify.
-        message_id: the same at every attempt, so that a receiver can drop what it has had.
-        at: the moment of this attempt; receivers refuse what is minutes old.
+        secrets: the `whsec_…` secrets to sign with; two for a while after a rotation, so that a
+            receiver that knows either one can verify.
+        message_id: the same at every attempt, so that a receiver can detect duplicates.
+        at: the time of this attempt; receivers refuse messages that are minutes old.
         body: the exact bytes that are sent, as UTF-8.
 
     Raises:
         ValueError: there is no secret, one that is not base64, or a body that is not UTF-8.
     """
     if not secrets:
-        raise ValueError("a message needs at least one secret")
-    timestamp = at // 1000
-    moment = datetime.fromtimestamp(timestamp, UTC)
+        raise ValueError("signing a message needs at least one secret")
+    moment = datetime.fromtimestamp(at // 1000, UTC)
     text = body.decode("utf-8")
-    return {
-        "webhook-id": message_id,
-        "webhook-timestamp": str(timestamp),
+    return plain_headers(message_id, at) | {
         "webhook-signature": " ".join(
             Webhook(secret).sign(message_id, moment, text) for secret in secrets
         ),
@@ -43,5 +57,5 @@ def new_secret(random_bytes: bytes) -> str:
         ValueError: not 24 to 64 bytes, the bounds of the specification.
     """
     if not 24 <= len(random_bytes) <= 64:
-        raise ValueError("a signing secret is made of 24 to 64 random bytes")
+        raise ValueError("a signing secret needs 24 to 64 random bytes")
     return f"whsec_{base64.b64encode(random_bytes).decode('ascii')}"

@@ -1,9 +1,8 @@
-"""The tokens in callback addresses: each names one job, to one provider, and cannot be guessed.
+"""The tokens in callback URLs. Each names one job of one provider and cannot be guessed.
 
-A callback of the provider carries no signature (its address is the only secret in it), so the
-address is signed by us. What is signed is the tail of the address's path, `provider/job_id`, and a
-token is what follows the provider's name there: `job_id.signature`, the signature being 43
-characters of URL-safe base64 (HMAC-SHA-256).
+The provider's callbacks are not signed, and their URL is the only secret, so we sign the URL. The
+signed text is the end of its path, `provider/job_id`. The token is the part after the provider's
+name, `job_id.signature`; the signature is 43 characters of URL-safe base64 (HMAC-SHA-256).
 """
 
 import hashlib
@@ -16,36 +15,36 @@ from itsdangerous.signer import SigningAlgorithm
 _SALT = b"receiver.callback"
 
 _LONGEST = 256
-"""Characters of a provider's name and a token together; more is rubbish, and not worth a hash."""
+"""Maximum length of provider name and token together; longer texts are not hashed."""
 
 
 class BadToken(Exception):
-    """Not a token that one of our keys has signed for this provider."""
+    """Not a token signed by one of our keys for this provider."""
 
 
 class CallbackTokens:
-    """Signs and reads the tokens of callback addresses."""
+    """Signs and verifies the tokens of callback URLs."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         """`keys` are newest first: the first one signs, all of them verify.
 
         Raises:
-            ValueError: there is no key.
+            ValueError: `keys` is empty.
         """
         if not keys:
-            raise ValueError("a token needs at least one key")
+            raise ValueError("signing tokens needs at least one key")
         self._signers = tuple(_signer(key) for key in keys)
 
     def sign(self, provider: str, job_id: str) -> str:
-        """The token that names `job_id` to `provider`: ASCII, and one segment of a path."""
+        """The token for `job_id` of `provider`: ASCII, one path segment."""
         path = self._signers[0].sign(f"{provider}/{job_id}").decode("ascii")
         return path.removeprefix(f"{provider}/")
 
     def verify(self, provider: str, token: str) -> str:
-        """The id of the job that `token` names.
+        """The job id in `token`.
 
         Raises:
-            BadToken: any character differs from what one of the keys signs for `provider`.
+            BadToken: it is not exactly a token signed by one of the keys for `provider`.
         """
         path = f"{provider}/{token}"
         if len(path) > _LONGEST or not path.isascii():
@@ -53,16 +52,16 @@ class CallbackTokens:
         signed, _, _ = path.rpartition(".")
         given = path.encode("ascii")
         for signer in self._signers:
-            # Signed again and compared whole, since itsdangerous reads base64 leniently: of one
-            # signature it takes several spellings.
+            # Signed again and compared as a whole: itsdangerous decodes base64 leniently and
+            # accepts several spellings of one signature.
             if hmac.compare_digest(signer.sign(signed), given):
                 return signed.removeprefix(f"{provider}/")
         raise BadToken
 
 
 class _HmacSha256(SigningAlgorithm):
-    """HMAC-SHA-256 by one key, which is hashed once. OpenSSL's call for key and message together
-    also looks up what HMAC is, each time, and costs ten times as much."""
+    """HMAC-SHA-256 with one key, which is hashed once. OpenSSL's one-shot call looks up the
+    algorithm each time and costs ten times as much."""
 
     def __init__(self, key: bytes) -> None:
         self._keyed = hmac.new(key, digestmod="sha256")
@@ -74,6 +73,6 @@ class _HmacSha256(SigningAlgorithm):
 
 
 def _signer(key: str) -> Signer:
-    """A signer whose key is derived once, here, and not again at every callback."""
+    """A signer whose key is derived once here, not at every callback."""
     derived = Signer(key, _SALT, key_derivation="hmac", digest_method=hashlib.sha256).derive_key()
     return Signer(derived, key_derivation="none", algorithm=_HmacSha256(derived))

@@ -1,9 +1,10 @@
-"""Moves jobs by time alone: where a submission's lease has ended, and where nobody can be asked."""
+"""Handles timeouts: ended submission leases, and deadlines of jobs that cannot be polled."""
 
-from receiver.actions.core import Core
+from receiver.actions.context import ServiceContext
 from receiver.actions.observe_job import observe_job
 from receiver.domain.observations import TimePassed
 from receiver.streams.hub import Hub
+from receiver.workers.worker import DueTimer, Worker
 from store.errors import NotFound
 from store.records import Lane, Millis
 
@@ -13,39 +14,34 @@ SAFETY_SECONDS = 1.0
 LANES = (Lane.SUBMITTING, Lane.WAIT)
 
 
-class Deadlines:
-    """The worker for moments at which nothing is asked."""
+class Deadlines(Worker):
+    """The worker for timeouts without a status call."""
 
     name = "deadlines"
 
-    def __init__(self, core: Core, hub: Hub, holder: str) -> None:
-        self._core = core
-        self._bell = hub.lasting_bell(*LANES)
+    def __init__(self, services: ServiceContext, hub: Hub, holder: str) -> None:
+        self._services = services
+        self._timer = DueTimer(hub, *LANES)
         self._holder = holder
 
     async def run_once(self) -> int:
-        """Let time pass for every job whose moment has come; how many."""
-        passed = 0
-        for lane in LANES:
-            now = self._core.clock.now()
-            jobs = await self._core.store.jobs.lease_due(
-                lane, now, now + LEASE, self._holder, BATCH
-            )
+        """Apply the timeout of every job that is due; returns how many."""
+        now = self._services.clock.now()
+        return sum([await self._pass(lane) for lane in LANES if self._timer.is_due(lane, now)])
+
+    async def _pass(self, lane: Lane) -> int:
+        store, now = self._services.store.jobs, self._services.clock.now()
+        with self._timer.passing(lane):
+            jobs = await store.lease_due(lane, now, now + LEASE, self._holder, BATCH)
             for job in jobs:
                 try:
-                    _, move = await observe_job(self._core, job.id, TimePassed())
+                    _, move = await observe_job(self._services, job.id, TimePassed())
                 except NotFound:
                     continue
                 if move is None:
-                    await self._core.store.jobs.release(self._holder, [job.id])
-            passed += len(jobs)
-        return passed
+                    await store.release(self._holder, [job.id])
+            self._timer.look_at(lane, await store.next_due(lane))
+        return len(jobs)
 
     async def idle(self) -> None:
-        now = self._core.clock.now()
-        dues = [await self._core.store.jobs.next_due(lane) for lane in LANES]
-        waits = [(due - now) / 1_000 for due in dues if due is not None]
-        await self._bell.wait(max(0.01, min([SAFETY_SECONDS, *waits])))
-
-    async def stop(self) -> None:
-        """Nothing is under way between passes."""
+        await self._timer.wait(self._services.clock.now(), SAFETY_SECONDS)

@@ -1,23 +1,35 @@
-"""Applies stored callbacks: in order for each job, jobs beside one another, again after a crash."""
+"""Applies stored callbacks: those of a job together, outcomes before progress, also after a crash.
+
+Callbacks stored by this process are offered at the commit; the store is asked, once a second, only
+for leftovers. So in a flood of progress all callbacks of a job become one change.
+"""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import islice
 
 import structlog
 
 from receiver import tracing
-from receiver.actions.accept_callback import read_object
-from receiver.actions.core import Core
-from receiver.actions.observe_job import observe_job
-from receiver.actions.trace_of import trace_of
-from receiver.domain.observations import CallbackSaid
-from receiver.streams.hub import Hub, Queue
-from store.errors import NotFound, StoreUnavailable
-from store.records import Callback
+from receiver.actions.apply_callbacks import apply_callbacks
+from receiver.actions.context import ServiceContext
+from receiver.streams.hub import Hub
+from receiver.workers.worker import TaskPool
+from store.contract import Applied, Changes
+from store.errors import NotApplied, NotFound, StoreUnavailable
+from store.records import Job, Lane, Lease, Millis
 
-BATCH = 200
-SAFETY_SECONDS = 1.0
-"""A look without a ring, in case one was lost."""
+JOBS_AT_ONCE = 64
+CALLBACKS_AT_ONCE = 100
+"""Maximum number of a job's callbacks in one change."""
+DIRECT_AT_ONCE = 8
+"""Maximum number of callbacks applied at once in the transaction that stores them."""
+MOST_OFFERED = 50_000
+"""Maximum number of jobs remembered; others are found among the leftovers."""
+LOOK_SECONDS = 1.0
+LOOK_AT = 200
+"""Callbacks read when looking for leftovers: those that have waited longest."""
 
 log = structlog.get_logger()
 
@@ -27,52 +39,135 @@ class Inbox:
 
     name = "inbox"
 
-    def __init__(self, core: Core, hub: Hub) -> None:
-        self._core = core
-        self._bell = hub.lasting_bell(Queue.INBOX)
+    def __init__(
+        self,
+        services: ServiceContext,
+        hub: Hub,
+        holder: str,
+        lease: Millis,
+        confirm: Callable[[Job], None],
+    ) -> None:
+        """`confirm` takes over a job whose claim must be confirmed; `holder` leases it for `lease`
+        milliseconds."""
+        self._services = services
+        self._holder = holder
+        self._lease = lease
+        self._confirm = confirm
+        self._final: dict[str, Millis] = {}
+        """Jobs with a callback that reports an outcome, with the time of the offer, in order."""
+        self._others: dict[str, Millis] = {}
+        self._offered = asyncio.Event()
+        self._look_at = 0.0
+        """Monotonic time of the next look for leftovers."""
+        self._direct = TaskPool(DIRECT_AT_ONCE)
+        hub.subscribe(self._on_commit)
+
+    def apply_soon(self, job_id: str) -> None:
+        """Apply a callback whose write has just been enqueued, if possible in the same transaction,
+        which saves a commit under light load. Does nothing while others wait: then it is better to
+        apply several callbacks of a job together."""
+        if not self._final and not self._others and self._direct.free:
+            work = self._apply_directly(job_id, self._services.clock.now())
+            self._direct.begin(work, f"apply {job_id}")
+
+    def offer(self, job_id: str, *, final: bool) -> None:
+        """Apply the job's waiting callbacks soon."""
+        if len(self._final) + len(self._others) >= MOST_OFFERED:
+            return
+        now = self._services.clock.now()
+        if final:
+            self._final.setdefault(job_id, self._others.pop(job_id, now))
+        elif job_id not in self._final:
+            self._others.setdefault(job_id, now)
+        self._offered.set()
 
     async def run_once(self) -> int:
-        """Apply what waits, a batch; how many callbacks that were."""
-        waiting = await self._core.store.callbacks.waiting(BATCH)
-        by_job: dict[str, list[Callback]] = {}
-        for callback in waiting:
-            by_job.setdefault(callback.job_id, []).append(callback)
-        await asyncio.gather(*(self._apply_in_order(each) for each in by_job.values()))
-        return len(waiting)
+        """Apply the waiting callbacks of some jobs; returns the number of jobs."""
+        await self._look_for_what_was_left()
+        some = dict(islice(self._final.items(), JOBS_AT_ONCE))
+        some |= dict(islice(self._others.items(), JOBS_AT_ONCE - len(some)))
+        final = self._final.keys() & some.keys()
+        for job_id in some:
+            (self._final if job_id in final else self._others).pop(job_id)
+        ends = await asyncio.gather(
+            *(self._apply(job_id, since, final=job_id in final) for job_id, since in some.items()),
+            return_exceptions=True,
+        )
+        failures = [end for end in ends if isinstance(end, BaseException)]
+        for job_id, end in zip(some, ends, strict=True):
+            if isinstance(end, BaseException):
+                self.offer(job_id, final=job_id in final)
+        if failures:
+            raise failures[0]
+        return len(some)
 
     async def idle(self) -> None:
-        await self._bell.wait(SAFETY_SECONDS)
+        pause = self._look_at - self._services.clock.monotonic()
+        try:
+            async with asyncio.timeout(max(pause, 0.001)):
+                await self._offered.wait()
+        except TimeoutError:
+            return
 
     async def stop(self) -> None:
-        """Nothing is held: what was not applied is applied at the next start."""
+        """Nothing to release: what was not applied is applied at the next start."""
+        await self._direct.drain()
 
-    async def _apply_in_order(self, callbacks: Iterable[Callback]) -> None:
-        for callback in callbacks:
-            try:
-                await self._apply(callback)
-            except NotFound:
-                return  # its job was removed, and it with the job
-            except StoreUnavailable:
-                raise
-            except Exception as error:
-                # Whatever it is, one callback must not hold up the others, nor its job for ever.
-                tries = await self._core.store.callbacks.failed(callback.id, self._core.clock.now())
-                log.error(
-                    "a callback could not be applied",
-                    request_id=callback.job_id,
-                    callback=callback.id,
-                    tries=tries,
-                    exc_info=error,
-                )
-                return  # in order: the job's later ones wait until this one is through
+    async def _apply_directly(self, job_id: str, since: Millis) -> None:
+        with suppress(StoreUnavailable):  # if it was stored nevertheless, it is offered
+            await self._apply(job_id, since, final=True)
 
-    async def _apply(self, callback: Callback) -> None:
-        trace = await trace_of(self._core, callback.job_id)
-        # From its arrival: the route itself is too hot to have a span of its own.
-        began = callback.received_at
-        with tracing.step("process callback", "consumer", trace, callback.job_id, began):
-            provider = self._core.providers[callback.provider]
-            report = provider.read(read_object(callback.body) or {})
-            said = CallbackSaid(callback.id, callback.received_at, report)
-            job, _ = await observe_job(self._core, callback.job_id, said)
-            tracing.tell("receiver.job.status", job.status)
+    def _on_commit(self, changes: Changes) -> None:
+        for job_id, final in changes.inbox.items():
+            self.offer(job_id, final=final)
+
+    async def _look_for_what_was_left(self) -> None:
+        self._offered.clear()
+        now = self._services.clock.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + LOOK_SECONDS
+            for job_id in await self._services.store.callbacks.jobs_waiting(LOOK_AT):
+                self.offer(job_id, final=False)
+
+    async def _apply(self, job_id: str, since: Millis, *, final: bool) -> None:
+        try:
+            applied = await self._apply_some(job_id, CALLBACKS_AT_ONCE, final=final)
+        except NotFound:
+            return  # the job was removed with its callbacks
+        if applied is None or applied.move is None:
+            return
+        trace = await self._services.trace_of(job_id)
+        # The span starts when it was stored: the route itself is too hot for a span.
+        with tracing.step("process callback", "consumer", trace, job_id, since):
+            tracing.set_attribute("receiver.job.status", applied.job.status)
+
+    async def _apply_some(self, job_id: str, most: int, *, final: bool) -> Applied | None:
+        """Apply the waiting callbacks; None if that failed and was counted."""
+        lease = Lease(self._holder, self._services.clock.now() + self._lease)
+        try:
+            applied = await apply_callbacks(self._services, job_id, most, lease, final=final)
+        except NotApplied as failure:
+            if len(failure.callback_ids) == 1:
+                await self._count_failure(job_id, failure)
+                return None
+            # One of them is at fault: apply them one by one.
+            self.offer(job_id, final=final)
+            return await self._apply_some(job_id, 1, final=final)
+        due = applied.job.due
+        if applied.move is not None and due is not None and due.lane is Lane.CONFIRM:
+            self._confirm(applied.job)
+        if applied.left:
+            self.offer(job_id, final=final)
+        return applied
+
+    async def _count_failure(self, job_id: str, failure: NotApplied) -> None:
+        """Count the failure: a bad callback must not block the others, nor its job for ever."""
+        (callback_id,) = failure.callback_ids
+        tries = await self._services.store.callbacks.failed(callback_id, self._services.clock.now())
+        log.error(
+            "a callback could not be applied",
+            request_id=job_id,
+            callback=callback_id,
+            tries=tries,
+            exc_info=failure.__cause__,
+        )

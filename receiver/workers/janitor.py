@@ -1,44 +1,73 @@
-"""Keeps house: removes what is past its time in small batches, and measures what is stored."""
+"""Removes old data in small batches, and measures what is stored."""
 
-from receiver.actions.core import Core
+import structlog
+
+from receiver.actions.context import ServiceContext
+from receiver.domain.clock_trust import ClockTrust
+from receiver.workers.worker import Worker
 from store.records import Millis, Phase
 
 BATCH = 100
 BREATH_SECONDS = 0.05
-"""Between batches. A client that comes while one is removed waits for it, some ten milliseconds;
-without a pause nearly every client would. So some 1,500 jobs a second go, more than can come."""
+"""Pause between batches. A client that writes during a batch waits for it, some ten milliseconds;
+without a pause nearly every client would. This removes some 1,500 jobs a second, more than can be
+submitted."""
 SWEEP_SECONDS = 30.0
 
+log = structlog.get_logger()
 
-class Janitor:
-    """The worker that forgets."""
+
+class Janitor(Worker):
+    """The retention worker."""
 
     name = "janitor"
 
-    def __init__(self, core: Core, retention: Millis) -> None:
-        """`retention` is how long finished jobs are kept."""
-        self._core = core
+    def __init__(self, services: ServiceContext, retention: Millis) -> None:
+        """`retention` is how long finished jobs are kept, in milliseconds."""
+        self._services = services
         self._retention = retention
+        self._trust: ClockTrust | None = None
+        self._paused = False
 
     async def run_once(self) -> int:
-        """One batch of each kind, then the measures; how many rows went."""
-        store, now = self._core.store, self._core.clock.now()
-        removed = await store.jobs.remove_finished(now - self._retention, BATCH)
-        removed += await store.idempotency.remove_expired(now, BATCH)
+        """Remove one batch of each kind, then measure; returns the number of rows removed.
+
+        Nothing is removed while the clock is not trusted.
+        """
+        store, now = self._services.store, self._services.clock.now()
+        removed = 0
+        if await self._trusts(now):
+            removed += await store.jobs.remove_finished(now - self._retention, BATCH)
+            removed += await store.idempotency.remove_expired(now, BATCH)
         if removed:
-            await self._core.clock.sleep(BREATH_SECONDS)
+            await self._services.clock.sleep(BREATH_SECONDS)
         else:
             await self._measure(now)
         return removed
 
     async def idle(self) -> None:
-        await self._core.clock.sleep(SWEEP_SECONDS)
+        await self._services.clock.sleep(SWEEP_SECONDS)
 
-    async def stop(self) -> None:
-        """Nothing is under way between batches."""
+    async def _trusts(self, now: Millis) -> bool:
+        monotonic = self._services.clock.monotonic()
+        if self._trust is None:
+            newest = await self._services.store.jobs.newest()
+            self._trust = ClockTrust(now, monotonic, newest, self._retention)
+        trusted = self._trust.look(now, monotonic)
+        if trusted is self._paused:
+            self._paused = not trusted
+            self._services.metrics.retention_paused.set(self._paused)
+            if trusted:
+                log.info("the clock is trusted again: removal of old data resumes")
+            else:
+                log.warning(
+                    "the clock was set, or is far from the time of the stored jobs: no old data is"
+                    " removed until the clock is trusted again"
+                )
+        return trusted
 
     async def _measure(self, now: Millis) -> None:
-        store, metrics = self._core.store, self._core.metrics
+        store, metrics = self._services.store, self._services.metrics
         sizes = await store.upkeep()
         metrics.database_bytes.set(sizes.get("database", 0))
         metrics.wal_bytes.set(sizes.get("wal", 0))

@@ -1,166 +1,261 @@
-"""Asks providers how jobs stand: claims that wait to be confirmed first, then whoever is due.
+"""Makes status calls: first for claims to be confirmed, then for jobs that are due.
 
-One rate and one number of calls at once hold for all of them. A call that an open breaker refuses
-is an answer like any other ("no answer can be had"), so gaps, timeouts and deadlines go on by the
-same rules while a provider is away.
+A job whose submission's answer was lost has no id to ask for: it is looked for in the provider's
+list. A cancel waits for the id too, and is passed on here.
+
+One rate limit and one concurrency limit apply to all of them. A call refused by an open breaker
+counts as a call without an answer, so gaps, timeouts and deadlines follow the same rules while a
+provider is down.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from math import ceil
+from typing import TypeVar
 
 import structlog
 
 from receiver import tracing
-from receiver.actions.core import Core
+from receiver.actions.context import ServiceContext
 from receiver.actions.observe_job import observe_job
-from receiver.actions.trace_of import trace_of
-from receiver.domain.breaker import Breaker
-from receiver.domain.observations import Polled, StatusAnswer, StatusUnavailable
-from receiver.domain.pace import Pace
+from receiver.domain.observations import (
+    CancelPassedOn,
+    LookUpAnswer,
+    Observation,
+    Polled,
+    StatusAnswer,
+    StatusMissing,
+    StatusUnavailable,
+    SubmissionLookedUp,
+)
+from receiver.providers.contract import Provider, UpstreamJob, upstream_job
 from receiver.streams.hub import Hub
-from receiver.workers.worker import Flight
+from receiver.workers.worker import CallbackAddress, DueTimer, TaskPool
 from store.errors import NotFound
 from store.records import Job, Lane, Millis
 
 LEASE: Millis = 30_000
-"""How long a job is held for one call: longer than a call and its writing take."""
+"""How long a job is leased for one call: longer than a call and its write take."""
+MOST_OFFERED = 1_000
+"""Maximum number of offered claims; others are found when their lease ends."""
+AT_ONCE = 100
+"""Maximum number of calls started in one pass."""
+POLL_SHARE = 0.25
+"""Polls owed for each confirming call while any are due: a fifth of all calls."""
 DRAIN_SECONDS = 2.0
 SAFETY_SECONDS = 1.0
+
+A = TypeVar("A", bound=StatusAnswer | LookUpAnswer)
 
 log = structlog.get_logger()
 
 
 class Poller:
-    """The worker that makes every callback dispensable."""
+    """The polling worker, which finds every outcome even without callbacks."""
 
     name = "poller"
 
-    def __init__(self, core: Core, hub: Hub, holder: str, rate: float, at_once: int) -> None:
-        """`rate` in calls a second."""
-        self._core = core
-        self._bell = hub.lasting_bell(Lane.CONFIRM, Lane.POLL)
+    def __init__(
+        self,
+        services: ServiceContext,
+        hub: Hub,
+        holder: str,
+        callback_address: CallbackAddress,
+    ) -> None:
+        self._services = services
+        self._callback_address = callback_address
+        self._calls = services.status_calls
+        self._timer = DueTimer(hub, Lane.CONFIRM, Lane.POLL)
         self._holder = holder
-        self._pace = Pace(rate)
-        self._flight = Flight(at_once)
+        self._task_pool = TaskPool(self._calls.at_once)
         self._asking: set[str] = set()
-        self._breakers = {name: Breaker() for name in core.providers}
+        self._offered: dict[str, tuple[Job, Millis]] = {}
+        """Jobs to confirm, already leased for us, and until when; in order."""
+        self._polls_owed = 0.0
+        """Polls owed because confirming calls went before them."""
         self._probes: dict[str, str] = {}
-        """By provider whose breaker is open: the job to ask for at the next probe."""
+        """By provider with an open breaker: the job to poll as the next probe."""
+
+    def confirm(self, job: Job) -> None:
+        """Take over a job that is due for confirmation and already leased to this worker for
+        `LEASE`."""
+        until = self._services.clock.now() + LEASE
+        # Whatever happens here, a job that is not confirmed by then can be leased again.
+        self._timer.look_at(Lane.CONFIRM, until)
+        if len(self._offered) < MOST_OFFERED:
+            self._offered[job.id] = job, until
+            self._timer.wake()
 
     async def run_once(self) -> int:
-        """Begin the status calls that are due, within the pace; how many."""
+        """Start the status calls that are due, within the rate limit; returns how many."""
         await self._make_probes_due()
         begun = 0
-        for lane in (Lane.CONFIRM, Lane.POLL):
-            begun += await self._begin(lane)
+        if self._polls_owed >= 1:
+            begun += await self._pass(Lane.POLL, int(self._polls_owed))
+        begun += self._begin_offered()
+        begun += await self._pass(Lane.CONFIRM, AT_ONCE)
+        begun += await self._pass(Lane.POLL, AT_ONCE)
         return begun
 
     async def idle(self) -> None:
-        if not self._flight.free:
-            await self._flight.landing()
+        if not self._task_pool.free:
+            await self._task_pool.wait_any()
             return
-        pause = self._pace.wait(self._core.clock.monotonic())
+        pause = self._calls.wait()
         if pause > 0:
-            await self._core.clock.sleep(pause)
+            await self._services.clock.sleep(pause)
             return
-        now = self._core.clock.now()
-        dues = [await self._core.store.jobs.next_due(lane) for lane in (Lane.CONFIRM, Lane.POLL)]
-        waits = [(due - now) / 1_000 for due in dues if due is not None]
-        monotonic = self._core.clock.monotonic()
-        waits += [at - monotonic for at in map(self._probe_at, self._probes) if at is not None]
-        await self._bell.wait(max(0.01, min([SAFETY_SECONDS, *waits])))
+        monotonic = self._services.clock.monotonic()
+        waits = [at - monotonic for at in map(self._probe_at, self._probes) if at is not None]
+        most = max(0.01, min([SAFETY_SECONDS, *waits]))
+        await self._timer.wait(self._services.clock.now(), most)
 
     async def stop(self) -> None:
-        """A call that is cut off has changed nothing: its job is due again when its hold ends."""
-        await self._flight.drain(DRAIN_SECONDS)
+        """Cancelled calls have changed nothing: their jobs are due again when the leases end."""
+        offered, self._offered = self._offered, {}
+        if offered:
+            await self._services.store.jobs.release(self._holder, list(offered))
+        await self._task_pool.drain(DRAIN_SECONDS)
 
     async def drain(self) -> None:
-        """Wait for every call that has begun."""
-        await self._flight.drain()
+        """Wait for every call under way."""
+        await self._task_pool.drain()
 
     def _probe_at(self, provider: str) -> float | None:
-        return self._breakers[provider].probe_at
+        return self._calls.breakers[provider].probe_at
 
     async def _make_probes_due(self) -> None:
-        """A provider that is back is heard of when its breaker lets a call through, and not only
-        when the next job is due, which may be minutes later."""
-        monotonic = self._core.clock.monotonic()
+        """Poll a job as soon as a breaker allows a probe, so that a recovered provider is noticed
+        then and not minutes later, when the next job is due."""
+        monotonic = self._services.clock.monotonic()
         for provider, job_id in list(self._probes.items()):
             at = self._probe_at(provider)
             if at is not None and at <= monotonic:
                 del self._probes[provider]
-                await self._core.store.jobs.poll_at_once(job_id, self._core.clock.now())
+                await self._services.store.jobs.poll_at_once(job_id, self._services.clock.now())
 
-    async def _begin(self, lane: Lane) -> int:
-        clock = self._core.clock
-        room = min(self._flight.free, self._pace.free(clock.monotonic()))
-        if room <= 0:
+    def _begin_offered(self) -> int:
+        """Start calls for offered jobs within the limits. Jobs whose lease has ended are left to
+        the next lease."""
+        begun = 0
+        while self._offered and self._room(Lane.CONFIRM) > 0:
+            job, until = self._offered.pop(next(iter(self._offered)))
+            if self._services.clock.now() < until and job.id not in self._asking:
+                self._begin(Lane.CONFIRM, job)
+                begun += 1
+        return begun
+
+    async def _pass(self, lane: Lane, most: int) -> int:
+        """Start calls for the jobs due in the lane, within the limits."""
+        now, room = self._services.clock.now(), min(self._room(lane), most)
+        if room <= 0 or not self._timer.is_due(lane, now):
             return 0
-        now = clock.now()
-        jobs = await self._core.store.jobs.lease_due(lane, now, now + LEASE, self._holder, room)
-        # Whatever changes a job ends the hold on it, so one can come here while it is being asked
-        # about. There is one call at a time for a job: the end of that one lets go of it again.
-        fresh = [job for job in jobs if job.id not in self._asking]
-        for job in fresh:
-            self._pace.take(clock.monotonic())
-            self._asking.add(job.id)
-            self._flight.begin(self._poll(job), f"poll {job.id}")
+        store = self._services.store.jobs
+        with self._timer.passing(lane):
+            jobs = await store.lease_due(lane, now, now + LEASE, self._holder, room)
+            # Any change of a job ends its lease, so a job can be leased again during a call for it.
+            # There is one call at a time per job: the end of that call releases the job.
+            fresh = [job for job in jobs if job.id not in self._asking]
+            for job in fresh:
+                self._begin(lane, job)
+            if lane is Lane.POLL and len(jobs) < room:
+                self._polls_owed = 0.0  # no polls are due any more
+            self._timer.look_at(lane, await store.next_due(lane))
         return len(fresh)
 
+    def _room(self, lane: Lane) -> int:
+        """How many calls may start now. While polls are due, confirming leaves them their share."""
+        room = min(self._task_pool.free, self._calls.free())
+        if lane is Lane.CONFIRM and self._timer.is_due(Lane.POLL, self._services.clock.now()):
+            return max(0, ceil((room - self._polls_owed) / (1 + POLL_SHARE)))
+        return room
+
+    def _begin(self, lane: Lane, job: Job) -> None:
+        self._calls.begin()
+        if lane is Lane.POLL:
+            self._polls_owed = max(0.0, self._polls_owed - 1)
+        elif self._timer.is_due(Lane.POLL, self._services.clock.now()):
+            self._polls_owed += POLL_SHARE
+        self._asking.add(job.id)
+        self._task_pool.begin(self._poll(job), f"poll {job.id}")
+
     async def _poll(self, job: Job) -> None:
-        if job.provider_request_id is None:
-            return  # nobody can be asked, and no lane of ours holds such a job
-        asked_at = self._core.clock.now()
+        asked_at = self._services.clock.now()
         try:
-            answer = await self._ask(job, job.provider_request_id)
-            polled = Polled(asked_at, job.provider_request_id, answer)
-            await observe_job(self._core, job.id, polled)
+            observation: Observation
+            if (upstream := upstream_job(job)) is None:
+                observation = SubmissionLookedUp(await self._look_up(job))
+            elif job.cancel_wanted:
+                observation = await self._pass_on_cancel(job, upstream)
+            else:
+                answer = await self._ask(job, "poll job", lambda asked: asked.status(upstream))
+                observation = Polled(asked_at, upstream.id, answer)
+            await observe_job(self._services, job.id, observation)
         except NotFound:
-            return  # removed meanwhile
+            return  # the job was removed meanwhile
         except asyncio.CancelledError:
-            await self._core.store.jobs.release(self._holder, [job.id])
+            await self._services.store.jobs.release(self._holder, [job.id])
             raise
         finally:
             self._asking.discard(job.id)
+            self._calls.end()
 
-    async def _ask(self, job: Job, provider_request_id: str) -> StatusAnswer:
-        provider = self._core.providers.get(job.provider)
+    async def _pass_on_cancel(self, job: Job, upstream: UpstreamJob) -> CancelPassedOn:
+        """Ask the provider to cancel what its user has cancelled. An open breaker does not hinder
+        that: it is asked once, and costs money while it is not."""
+        provider = self._services.providers.get(job.provider)
         if provider is None:
-            return StatusUnavailable(f"no provider {job.provider} runs here")
-        trace = await trace_of(self._core, job.id)
-        breaker = self._breakers[job.provider]
-        monotonic = self._core.clock.monotonic
-        if not breaker.allows(monotonic()):
-            return self._count(job, StatusUnavailable("the breaker is open"), "breaker_open")
+            return CancelPassedOn("unavailable", message=f"no provider {job.provider} runs here")
+        trace = await self._services.trace_of(job.id)
+        with tracing.step("cancel job", "client", trace, job.id):
+            tracing.set_attribute("receiver.provider", job.provider)
+            answer = await provider.cancel(upstream)
+            tracing.set_attribute("receiver.outcome", answer.outcome)
+        log.info("cancel passed on", job=job.id, outcome=answer.outcome)
+        return answer
+
+    async def _look_up(self, job: Job) -> LookUpAnswer:
+        """Search the provider's list for a job without an id."""
+        provider = self._services.providers.get(job.provider)
+        cannot = provider is not None and not provider.can_look_up
+        if cannot or not self._services.rules.look_up_submissions or job.unconfirmed_at is None:
+            return StatusMissing("the provider's list is not searched")
+        url, since, until = self._callback_address(job), job.created_at, job.unconfirmed_at
+        return await self._ask(job, "look up job", lambda asked: asked.look_up(url, since, until))
+
+    async def _ask(
+        self, job: Job, what: str, call: Callable[[Provider], Awaitable[A]]
+    ) -> A | StatusUnavailable:
+        """Make a call that its provider's breaker allows; `what` names it in traces."""
+        provider = self._services.providers.get(job.provider)
+        if provider is None:
+            return StatusUnavailable(f"provider {job.provider} is not configured")
+        trace = await self._services.trace_of(job.id)
+        breaker = self._calls.breakers[job.provider]
+        if not breaker.allows(self._services.clock.monotonic()):
+            self._services.metrics.polls.labels(job.provider, "breaker_open").inc()
+            return StatusUnavailable("the breaker is open")
         try:
-            with tracing.step("poll job", "client", trace, job.id):
-                answer = await provider.status(provider_request_id)
-                _tell(job, answer)
+            with tracing.step(what, "client", trace, job.id):
+                answer = await call(provider)
+                _annotate_span(job, answer)
         except BaseException:
             breaker.abandoned()
             raise
+        self._calls.note(job.provider, answer)
         if isinstance(answer, StatusUnavailable):
-            breaker.failed(monotonic(), by_credentials=answer.by_credentials)
             log.warning("a status call failed", job=job.id, reason=answer.reason)
             if breaker.probe_at is not None and answer.retry_after is None:
                 self._probes[job.provider] = job.id
-            refused = self._core.metrics.credentials_refused.labels(job.provider)
-            refused.set(answer.by_credentials)
         else:
-            breaker.succeeded()
             self._probes.pop(job.provider, None)
-            self._core.metrics.credentials_refused.labels(job.provider).set(0)
-        self._core.metrics.set_breaker(job.provider, breaker.state)
-        return self._count(job, answer, answer.outcome)
-
-    def _count(self, job: Job, answer: StatusAnswer, outcome: str) -> StatusAnswer:
-        self._core.metrics.polls.labels(job.provider, outcome).inc()
         return answer
 
 
-def _tell(job: Job, answer: StatusAnswer) -> None:
-    """Tell the span of a status call what came of it."""
+def _annotate_span(job: Job, answer: StatusAnswer | LookUpAnswer) -> None:
+    """Add a status call's result to its span."""
     outcome = answer.outcome
-    tracing.tell("receiver.provider", job.provider)
-    tracing.tell("receiver.outcome", outcome)
+    tracing.set_attribute("receiver.provider", job.provider)
+    tracing.set_attribute("receiver.outcome", outcome)
     if isinstance(answer, StatusUnavailable):
         tracing.failed(outcome)

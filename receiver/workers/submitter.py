@@ -1,187 +1,299 @@
-"""Sends queued jobs to their provider, each of them once.
+"""Sends queued jobs to their providers, each job once.
 
-The step to `submitting` is committed before the first byte leaves. What becomes of the call is an
-observation, and is taken whatever has become of the lease meanwhile.
+The step to `submitting` is committed before the first byte is sent. The result of the call is an
+observation, and counts even if the lease has ended meanwhile.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 import structlog
 
 from receiver import tracing
-from receiver.actions.core import Core
+from receiver.actions.context import ServiceContext
 from receiver.actions.observe_job import observe_job
-from receiver.actions.trace_of import trace_of
+from receiver.domain.holds import next_end
 from receiver.domain.observations import (
     SubmissionBegins,
+    SubmissionEnded,
     SubmissionHeld,
-    SubmissionInterrupted,
     SubmitAccepted,
     SubmitAmbiguous,
     SubmitAnswer,
     SubmitNotSent,
     SubmitRefused,
+    TimePassed,
 )
-from receiver.streams.hub import Hub
-from receiver.workers.worker import Flight
-from store.errors import StoreUnavailable
+from receiver.streams.hub import Hub, Subscription
+from receiver.workers.hold_keeper import HoldKeeper
+from receiver.workers.submission_queue import SubmissionQueue, Waiting
+from receiver.workers.worker import CallbackAddress, TaskPool
+from store.contract import Changes
+from store.errors import NotFound, StoreUnavailable
+from store.ids import time_of
 from store.records import Job, Lane, Millis, Phase
 
-MOST_AT_ONCE = 32
 LEASE_SLACK: Millis = 15_000
-"""What a lease outlasts the longest submission by."""
-TAKEN_FOR: Millis = 30_000
-"""How long a queued job is held for this worker before its submission begins."""
+"""How much longer a lease is than the longest submission."""
 DRAIN_SECONDS = 7.0
-"""What submissions in flight get at shutdown (contract 11)."""
+"""Time for submissions in flight at shutdown."""
 SAFETY_SECONDS = 1.0
 STORE_RETRY_SECONDS = 1.0
+LOST_PROBE_PAUSE: Millis = 1_000
+"""How long a submission waits if another one became the probe."""
+LOOK_PAUSE = 0.05
+"""Minimum of seconds between two reads of the store's queue."""
+EXPIRED_AT_ONCE = 100
+"""Jobs past their deadline that are ended at one time."""
 
 log = structlog.get_logger()
 
 
-class CallbackAddresses(Protocol):
-    """Where the provider reaches us for one job."""
-
-    def __call__(self, job: Job) -> str: ...
-
-
 class Submitter:
-    """The worker behind `POST /v1/jobs` and the drop-in routes."""
+    """The worker behind `POST /v1/jobs` and the drop-in routes.
+
+    New jobs are handed over to `queue`. Others are read from the store: when it announces some,
+    when one becomes due, and every second in any case.
+    """
 
     name = "submitter"
 
     def __init__(
         self,
-        core: Core,
+        services: ServiceContext,
         hub: Hub,
-        callback_address: CallbackAddresses,
+        callback_address: CallbackAddress,
         holder: str,
+        *,
         submit_timeout: float,
+        concurrency: int,
     ) -> None:
-        """`submit_timeout` in seconds is the longest time of one submission call."""
-        self._core = core
-        self._bell = hub.lasting_bell(Lane.SUBMIT)
+        """`submit_timeout` is the time limit of one submission call, in seconds; `concurrency` is
+        how many run at once."""
+        self._services = services
         self._callback_address = callback_address
         self._holder = holder
         self._lease: Millis = int(submit_timeout * 1_000) + LEASE_SLACK
-        self._flight = Flight(MOST_AT_ONCE)
+        # Twice as many, since a slot is released when the answer arrives, before it is on disk.
+        self._task_pool = TaskPool(2 * concurrency)
         self._stopping = False
+        self._wake = Subscription()
+        self.queue = SubmissionQueue(holder, concurrency, services.clock, self._wake.notify)
+        self._holds = HoldKeeper(services, self.queue)
+        self._look_at = 0.0
+        """Monotonic time of the next read of the store's queue."""
+        self._looked_at = 0.0
+        hub.subscribe(self._on_commit)
+        hub.add(("due", Lane.SUBMIT), lambda: self._look_in(0.0))
+        self._expire_at = 0.0
+        """Monotonic time of the next check for jobs past their deadline."""
 
     async def run_once(self) -> int:
-        """Begin the submissions that are due and have a free place; how many jobs were taken."""
-        if not self._flight.free:
-            return 0
-        now = self._core.clock.now()
-        jobs = await self._core.store.jobs.lease_due(
-            Lane.SUBMIT, now, now + TAKEN_FOR, self._holder, self._flight.free
-        )
-        for job in jobs:
-            self._flight.begin(self._submit(job), f"submit {job.id}")
-        return len(jobs)
+        """Lease waiting jobs, and start those with a free slot; returns how many."""
+        if self._services.clock.monotonic() >= self._look_at:
+            await self._look()
+        begun = 0
+        while self._task_pool.free and (waiting := self.queue.take()):
+            self._task_pool.begin(self._submit(waiting), f"submit {waiting.job.id}")
+            begun += 1
+        if begun and self.queue.is_short:
+            self._look_at = 0.0
+        return begun
 
     async def idle(self) -> None:
-        if not self._flight.free:
-            await self._flight.landing()
+        if not self._task_pool.free:
+            await self._task_pool.wait_any()
             return
-        due = await self._core.store.jobs.next_due(Lane.SUBMIT)
-        now = self._core.clock.now()
-        seconds = SAFETY_SECONDS if due is None else max(0.01, min(1.0, (due - now) / 1_000))
-        await self._bell.wait(seconds)
+        await self._wake.wait(max(0.001, self._look_at - self._services.clock.monotonic()))
 
     async def stop(self) -> None:
-        """Begin nothing new, and give what is in flight its time; the rest is unconfirmed."""
+        """Start nothing new, release jobs that have not started, and wait for those in flight; what
+        is left then becomes unconfirmed."""
         self._stopping = True
-        await self._flight.drain(DRAIN_SECONDS)
+        await self._release(self.queue.close())
+        await self._task_pool.drain(DRAIN_SECONDS)
+        await self._release(self.queue.close())  # jobs whose write was under way
 
     async def drain(self) -> None:
-        """Wait for every submission that has begun."""
-        await self._flight.drain()
+        """Wait for every submission under way."""
+        await self._task_pool.drain()
 
-    async def _submit(self, job: Job) -> None:
+    # --- the store's queue ------------------------------------------------------------------------
+
+    def _on_commit(self, changes: Changes) -> None:
+        at = changes.due.get(Lane.SUBMIT)
+        if at is not None:
+            self._look_in((at - self._services.clock.now()) / 1_000)
+
+    def _look_in(self, seconds: float) -> None:
+        """Read the store's queue in `seconds`, unless that is due sooner; keeps `LOOK_PAUSE`."""
+        at = max(self._services.clock.monotonic() + seconds, self._looked_at + LOOK_PAUSE)
+        if at < self._look_at:
+            self._look_at = at
+            self._wake.notify()
+
+    async def _look(self) -> None:
+        """Lease jobs from the store that are due, users in turn."""
+        submissions, clock = self._services.store.submissions, self._services.clock
+        self._looked_at = clock.monotonic()
+        look_at, self._look_at = self._looked_at + SAFETY_SECONDS, math.inf
         try:
-            trace = await trace_of(self._core, job.id)
-            begun = await self._begin(job)
-        except asyncio.CancelledError:
-            await self._tell_once(job, SubmitNotSent("the service stopped before it was sent"))
-            raise
-        if not begun:
-            return
+            now = clock.now()
+            due, holds = await asyncio.gather(submissions.due(now), submissions.holds())
+            self._holds.learn(holds)
+            await self._release(self.queue.remove_held(now))
+            if wanted := self.queue.wanted(due.places, now):
+                lease = self.queue.new_lease()
+                jobs = await submissions.lease(wanted, now, lease)
+                await self._release(self.queue.add(jobs, wanted, lease))
+            if due.places and clock.monotonic() >= self._expire_at:
+                await self._expire(now)
+                self._expire_at = clock.monotonic() + SAFETY_SECONDS
+            ends = [end for each in holds.values() if (end := next_end(each, now)) is not None]
+            for at in [due.next_at, *ends]:
+                if at is not None:
+                    look_at = min(look_at, clock.monotonic() + max(at - now, 10) / 1_000)
+        finally:
+            self._look_at = min(self._look_at, look_at)
+
+    async def _expire(self, now: Millis) -> None:
+        """End queued jobs whose deadline has passed: jobs under a hold are not leased otherwise."""
+        for job_id in await self._services.store.jobs.in_phase(Phase.QUEUED, EXPIRED_AT_ONCE):
+            if time_of(job_id) + self._services.rules.job_deadline > now:
+                return  # the others are newer
+            with suppress(NotFound):
+                await observe_job(self._services, job_id, TimePassed())
+
+    async def _release(self, job_ids: Sequence[str]) -> None:
+        """Release jobs, due as before; if that fails, the end of their lease does it."""
+        if job_ids:
+            try:
+                await self._services.store.jobs.release(self._holder, job_ids)
+            except StoreUnavailable as error:
+                log.warning("jobs could not be released", jobs=len(job_ids), why=str(error))
+
+    # --- one submission ---------------------------------------------------------------------------
+
+    async def _submit(self, waiting: Waiting) -> None:
+        job, now = waiting.job, self._services.clock.now()
+        begins = SubmissionBegins(job.attempts + 1, now + self._lease)
         try:
-            answer = await self._answer(job, trace)
-        except asyncio.CancelledError:
-            await self._tell_once(job, SubmissionInterrupted("the service stopped meanwhile"))
-            raise
-        outcome = answer.outcome
-        self._core.metrics.submissions.labels(job.provider, outcome).inc()
-        log.info("submission ended", job=job.id, outcome=outcome)
-        if isinstance(answer, SubmitNotSent) and answer.retry_after is not None:
-            until = self._core.clock.now() + answer.retry_after
-            await self._until_stored(
-                lambda: self._core.store.jobs.hold_submissions(job.provider, until)
+            # This process may have been suspended, and another one may have leased the job.
+            answer = await self._call(waiting, begins) if now < waiting.lease.until else None
+        finally:
+            self.queue.give_back(job)
+        if answer is not None:
+            await self._take_in(job, begins, answer)
+        self._holds.forget(job)
+
+    async def _take_in(self, job: Job, begins: SubmissionBegins, answer: SubmitAnswer) -> None:
+        """Store the consequences of an answer."""
+        self._services.metrics.submissions.labels(job.provider, answer.outcome).inc()
+        log.info("submission ended", job=job.id, outcome=answer.outcome)
+        if isinstance(answer, SubmitNotSent):
+            # The hold first, so that it is stored before the job is due again.
+            now = self._services.clock.now()
+            await self._until_stored(lambda: self._holds.refused(job, answer, now))
+        await self._report(job, begins, answer)
+        if isinstance(answer, SubmitAccepted | SubmitRefused):
+            await self._until_stored(lambda: self._holds.answered(job))
+
+    async def _call(self, waiting: Waiting, begins: SubmissionBegins) -> SubmitAnswer | None:
+        """The provider's answer; None if the job is not sent, now or ever."""
+        job = waiting.job
+        try:
+            trace = (
+                waiting.new.trace_context if waiting.new else await self._services.trace_of(job.id)
             )
-        await self._tell(job, answer)
+            begun = await self._may_go(job) and await self._begin(job, begins)
+        except NotFound:
+            return None  # it was not created, or was removed
+        except asyncio.CancelledError:
+            unsent = SubmitNotSent("the service stopped before it was sent")
+            await self._report_once(job, begins, unsent)
+            raise
+        except StoreUnavailable as error:
+            # It may have been stored nevertheless, and would then wait for an answer in vain.
+            await self._services.clock.sleep(STORE_RETRY_SECONDS)
+            unsent = SubmitNotSent(f"the attempt may not have been stored: {error}")
+            await self._report(job, begins, unsent)
+            await self._release([job.id])
+            return None
+        if not begun:
+            return None
+        try:
+            return await self._answer(waiting, trace)
+        except asyncio.CancelledError:
+            await self._report_once(job, begins, SubmitAmbiguous("the service stopped meanwhile"))
+            raise
 
-    async def _begin(self, job: Job) -> bool:
-        """Commit that it is being sent; False where it is not to be, now or ever."""
+    async def _may_go(self, job: Job) -> bool:
+        """Whether no hold applies to it; otherwise it is postponed."""
+        until = await self._holds.held_until(job)
+        if until:
+            # Not for longer: the other probe may be accepted at any moment.
+            until = min(until, self._services.clock.now() + LOST_PROBE_PAUSE)
+            await observe_job(self._services, job.id, SubmissionHeld(until))
+        return not until
+
+    async def _begin(self, job: Job, begins: SubmissionBegins) -> bool:
+        """Commit that it is being sent; False if it must not be sent, now or ever."""
         if self._stopping:
-            await self._core.store.jobs.release(self._holder, [job.id])
+            await self._release([job.id])
             return False
-        held_until = await self._core.store.jobs.submissions_held_until(job.provider)
-        now = self._core.clock.now()
-        if held_until is not None and held_until > now:
-            await observe_job(self._core, job.id, SubmissionHeld(held_until))
-            return False
-        job, move = await observe_job(self._core, job.id, SubmissionBegins(now + self._lease))
+        job, move = await observe_job(self._services, job.id, begins)
         return move is not None and job.phase is Phase.SUBMITTING
 
-    async def _answer(self, job: Job, trace: str | None) -> SubmitAnswer:
-        provider = self._core.providers.get(job.provider)
+    async def _answer(self, waiting: Waiting, trace: str | None) -> SubmitAnswer:
+        job = waiting.job
+        provider = self._services.providers.get(job.provider)
         if provider is None:
-            return SubmitNotSent(f"no provider {job.provider} runs here")
+            return SubmitNotSent(f"provider {job.provider} is not configured")
         try:
-            body_input = await self._core.store.jobs.input_of(job.id)
+            body_input = waiting.input or await self._services.store.jobs.input_of(job.id)
         except StoreUnavailable as error:
             return SubmitNotSent(f"the job could not be read: {error}")
         with tracing.step("submit job", "client", trace, job.id):
-            tracing.tell("receiver.provider", job.provider)
+            tracing.set_attribute("receiver.provider", job.provider)
             try:
                 answer = await provider.submit(job.kind, body_input, self._callback_address(job))
             except Exception as error:
-                # A provider answers and does not raise; whatever this is, bytes may have left.
+                # Adapters should not raise; whatever this is, bytes may have been sent.
                 log.error("a provider failed", job=job.id, exc_info=error)
                 answer = SubmitAmbiguous(f"the adapter failed: {type(error).__name__}")
-            _tell(answer)
+            _annotate_span(answer)
             return answer
 
-    async def _tell_once(self, job: Job, answer: SubmitAnswer | SubmissionInterrupted) -> None:
-        """At shutdown nobody waits for the store: what is not written, the next start recovers."""
+    async def _report_once(self, job: Job, begun: SubmissionBegins, answer: SubmitAnswer) -> None:
+        """Store an answer without retries, at shutdown: the next start recovers what is missing."""
         try:
-            await observe_job(self._core, job.id, answer)
+            await observe_job(self._services, job.id, SubmissionEnded(begun, answer))
         except StoreUnavailable as error:
-            log.warning("a submission ends without the store", job=job.id, why=str(error))
+            log.warning("a submission's answer could not be stored", job=job.id, why=str(error))
+        await self._release([job.id])
 
-    async def _tell(self, job: Job, answer: SubmitAnswer) -> None:
-        await self._until_stored(lambda: observe_job(self._core, job.id, answer))
+    async def _report(self, job: Job, begun: SubmissionBegins, answer: SubmitAnswer) -> None:
+        ended = SubmissionEnded(begun, answer)
+        await self._until_stored(lambda: observe_job(self._services, job.id, ended))
 
     async def _until_stored(self, write: Callable[[], Awaitable[object]]) -> None:
-        """An answer is worth money: what follows from it is written until it is stored."""
+        """Retry until stored: losing an answer could cost money."""
         while True:
             try:
                 await write()
                 return
             except StoreUnavailable as error:
                 log.warning("a submission's answer waits for the store", why=str(error))
-                await self._core.clock.sleep(STORE_RETRY_SECONDS)
+                await self._services.clock.sleep(STORE_RETRY_SECONDS)
 
 
-def _tell(answer: SubmitAnswer) -> None:
-    """Tell the span of a submission what came of it."""
+def _annotate_span(answer: SubmitAnswer) -> None:
+    """Add a submission's result to its span."""
     outcome = answer.outcome
-    tracing.tell("receiver.outcome", outcome)
+    tracing.set_attribute("receiver.outcome", outcome)
     if isinstance(answer, SubmitRefused):
-        tracing.tell("http.response.status_code", answer.status_code)
+        tracing.set_attribute("http.response.status_code", answer.status_code)
     if not isinstance(answer, SubmitAccepted):
         tracing.failed(outcome)

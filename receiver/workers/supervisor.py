@@ -1,4 +1,4 @@
-"""Keeps the workers running: one that fails is begun again, and the others go on."""
+"""Keeps the workers running: a worker that fails is restarted, and the others go on."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,13 +12,13 @@ from receiver.workers.worker import Worker
 from store.errors import StoreUnavailable
 
 RESTART_SECONDS = (0.5, 30.0)
-"""The pause after a failure: it doubles from the first to the second."""
+"""Shortest and longest pause after a failure; it doubles."""
 
 log = structlog.get_logger()
 
 
 class Supervisor:
-    """Runs each worker's loop in a task of its own."""
+    """Runs each worker's loop in its own task."""
 
     def __init__(self, workers: Sequence[Worker], clock: Clock, metrics: Metrics) -> None:
         self._workers = workers
@@ -27,30 +27,30 @@ class Supervisor:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin."""
+        """Start all workers."""
         for worker in self._workers:
             self.keep_running(worker.name, partial(_loop, worker))
 
     def keep_running(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
-        """Run `loop`, and again whenever it fails, until `stop`."""
+        """Run `loop`, and restart it whenever it fails, until `stop`."""
         self._tasks.append(asyncio.create_task(self._keep_running(name, loop), name=name))
 
     async def stop(self) -> None:
-        """End the loops, then let each worker end what it has under way."""
+        """End the loops, then stop each worker."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*map(self._stop, self._workers))
 
     async def _stop(self, worker: Worker) -> None:
-        """One that cannot end cleanly takes no time from the others: a start recovers from it."""
+        """Stop a worker. A failure is only logged: the next start recovers from it."""
         try:
             await worker.stop()
         except StoreUnavailable as error:
-            log.warning("worker ends without the store", worker=worker.name, reason=str(error))
+            log.warning("worker stopped without the store", worker=worker.name, reason=str(error))
         except Exception as error:
-            # One that cannot end must not keep the others from ending.
-            log.error("worker failed to end", worker=worker.name, exc_info=error)
+            # One that fails to stop must not keep the others from stopping.
+            log.error("worker failed to stop", worker=worker.name, exc_info=error)
 
     async def _keep_running(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         shortest, longest = RESTART_SECONDS
@@ -62,7 +62,7 @@ class Supervisor:
             except StoreUnavailable as error:
                 log.warning("worker waits for the store", worker=name, reason=str(error))
             except Exception as error:
-                # Whatever it was, the worker is begun again and the others go on.
+                # Whatever it was, the worker is restarted and the others go on.
                 log.error("worker failed", worker=name, exc_info=error)
             self._metrics.worker_failures.labels(name).inc()
             if self._clock.monotonic() - began > longest:

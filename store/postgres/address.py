@@ -1,12 +1,12 @@
-"""A PostgreSQL store's address: libpq's own URL, and one parameter of ours.
+"""Parses a PostgreSQL store's address: a libpq URL with one extra parameter, `listen`.
 
     postgresql://user:password@host:5432/database?sslmode=verify-full
-    postgresql://user:password@one,two:5432/database                      the one that takes writes
+    postgresql://user:password@one,two:5432/database              the host that accepts writes
     postgresql://user:password@pooler:6432/database?listen=host:5432
 
-`listen` says that the address is a transaction pooler's: nothing is used there that outlives a
-transaction, and notifications are listened for at the server itself, as `host`, `host:port`, or
-`none` where it cannot be reached (others' changes are then seen within a second).
+`listen` says that the address is a transaction pooler. Nothing is then used that outlives a
+transaction, and notifications are received from the server itself: `host`, `host:port`, or `none`
+if it cannot be reached (changes by other processes are then seen within a second).
 """
 
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ from store.errors import AddressInvalid
 DEFAULTS: dict[str, str] = {
     "application_name": "receiver",
     "connect_timeout": "5",
-    # Of several hosts, and after a failover, the one that takes writes.
+    # With several hosts, and after a failover, use the one that accepts writes.
     "target_session_attrs": "read-write",
-    # A server that vanished without a word is noticed within ten seconds, not two hours.
+    # Notice a silently lost server within ten seconds, not two hours.
     "keepalives_idle": "4",
     "keepalives_interval": "2",
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
 }
-"""What holds where the address does not say otherwise."""
+"""Connection parameters that the address can override."""
 
 
 _NEEDED = "an address like postgresql://user:password@host:port/database is needed"
@@ -36,19 +36,19 @@ _NEEDED = "an address like postgresql://user:password@host:port/database is need
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """How the database is reached."""
+    """How to connect to the database."""
 
     conninfo: str
     listen: str | None
-    """Where notifications are listened for; None where they cannot be."""
+    """Where to listen for notifications; None if that is not possible."""
     pooled: bool
-    """Whether a pooler stands between, which may give each transaction another session."""
+    """Whether there is a pooler, which may run each transaction in another session."""
     shown: str
-    """The host and database, for people; no password."""
+    """The host and database, for messages; no password."""
 
 
 def parse(url: str) -> Address:
-    """Read an address. Raises `AddressInvalid`, without the password in it."""
+    """Parse an address. Raises `AddressInvalid`, which never contains the password."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -59,7 +59,7 @@ def parse(url: str) -> Address:
     try:
         given = conninfo_to_dict(urlunsplit(parts._replace(query=kept)))
     except psycopg.ProgrammingError:
-        # The message may quote all of the address.
+        # libpq's message may quote the whole address.
         raise AddressInvalid(_what_is_wrong(kept)) from None
     if not all(port.isdecimal() for port in str(given.get("port", "0")).split(",")):
         raise AddressInvalid(_NEEDED)
@@ -83,7 +83,7 @@ def _listening(options: dict[str, str], listen: str | None) -> str | None:
 
 
 def _database(options: dict[str, str]) -> str:
-    return options.get("dbname") or options.get("user") or "by the name of the user"
+    return options.get("dbname") or options.get("user") or "named after the user"
 
 
 def _what_is_wrong(query: str) -> str:
@@ -91,5 +91,5 @@ def _what_is_wrong(query: str) -> str:
         try:
             conninfo_to_dict(f"postgresql:///?{urlencode({name: value})}")
         except psycopg.ProgrammingError:
-            return f"the address has a parameter that PostgreSQL does not know: {name}"
+            return f"PostgreSQL does not know the address's parameter {name}"
     return _NEEDED

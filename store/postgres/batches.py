@@ -1,85 +1,96 @@
-"""Group commit on PostgreSQL: many writes, one transaction, one sync of the server's disk.
+"""Group commit on PostgreSQL: many writes, one transaction, one fsync on the server.
 
-There is no savepoint for each member: beyond 64 of them in a transaction, every other session's
-snapshots become slow. A member that fails before it has written anything fails alone; where one has
-written, or two processes have collided, the batch is undone and its members run again, one
-transaction each; where a crowd could not be done by one call, as two batches. Works are made to be
-run again (`store.relational.session.Work`).
+The server could group the commits of several connections by itself, but each transaction costs a
+begin, a lock, an append and a commit, in this process and in the server: one for each write took
+ten times the CPU of a full batch, on both sides (docs/postgresql.md).
 
-Locks are taken in one order by all processes: the jobs of the batch before anything else, sorted;
-last, the users' logs, sorted. In between, `SKIP LOCKED` alone. Where two still wait for each other
-(the same two idempotency keys at once, say), the server ends one, and that one's batch runs apart.
+Members have no savepoints: with more than 64 in a transaction, the snapshots of every other session
+become slow. A member that fails before it has written anything fails alone. Otherwise the batch is
+rolled back and run again in parts: one by one if another process is in the way, in halves if one of
+them is at fault. Works can be repeated (`store.session.Work`).
+
+All processes take locks in one order: first the batch's jobs, sorted; last the users' logs, sorted.
+In between they only use `SKIP LOCKED`. If two still deadlock (on the same two idempotency keys,
+say), the server aborts one, and that one's batch runs one by one.
 """
 
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeAlias
 
 import psycopg
 
 from store.contract import Changes
-from store.errors import StoreUnavailable
-from store.postgres.failures import is_collision, is_of_one, meaning
+from store.errors import OutcomeUnknown, StoreUnavailable
+from store.postgres.failures import is_collision, is_of_one, is_slow, meaning
 from store.postgres.session import PostgresSession
 from store.postgres.sql import STATEMENTS
-from store.relational.session import (
-    Done,
+from store.session import (
+    Batchable,
     Effects,
     Failed,
     NewEvent,
     OnJobs,
     Outcome,
-    Unlike,
     Work,
-    crowds,
+    groups,
 )
-
-T = TypeVar("T")
+from store.writer import Batch
 
 STATEMENT_TIMEOUT = 10_000
 PAUSE_TIMEOUT = 10_000
-"""Milliseconds after which the server ends a transaction whose process stands still."""
+"""Milliseconds after which the server ends a transaction whose process is idle."""
 LOCK_TIMEOUT = 3_000
 """Milliseconds that a batch waits for another process's lock."""
 LOCK_TIMEOUT_ALONE = 500
-"""The same for one write by itself: others wait behind it."""
+"""The same for a single write, because others wait behind it."""
 
 TRIES = 3
-"""Runs of one write by itself that collides."""
+"""Runs of a single write that collides."""
 
-BACKOFF = (0.1, 2.0)
-"""Seconds between attempts to connect: doubled from the first to the second."""
-
-FATE_PATIENCE = 10.0
-"""Seconds in which the fate of a commit whose answer was lost can be found out."""
+FATE_TIMEOUT = 10.0
+"""Seconds to find out the fate of a commit whose answer was lost."""
+FATE_PAUSE = 0.1
+"""Seconds between two attempts to find it out."""
 
 _BEGIN = STATEMENTS.load("database")["begin"]
 _READ_FATE = STATEMENTS.load("database")["read-fate"]
 _LOCK_JOBS = STATEMENTS.load("jobs")["lock-jobs"]
 _EVENTS = STATEMENTS.load("events")
 
-PostgresWork = Work[PostgresSession, object]
+PostgresWork: TypeAlias = Work[PostgresSession, object]
+_Ran: TypeAlias = tuple[list[Outcome[object]], Changes]
+"""The outcomes, in order, and the committed changes."""
 
 
 class _Stale(Exception):
-    """The connection, an old one, was lost before the commit."""
+    """A reused connection was lost before the commit: nothing was executed."""
 
 
-class _Apart(Exception):
-    """The members have to be run one by one."""
+class _Undone(Exception):
+    """The transaction was rolled back because of an error (the cause) of one of its members."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 @dataclass(slots=True)
-class _Batch:
-    """What has been done of one transaction."""
+class _Transaction:
+    """One transaction and what its members did in it."""
 
-    outcomes: list[Outcome[object]] = field(default_factory=list)
+    outcomes: dict[int, Outcome[object]] = field(default_factory=dict)
+    """By the work's position."""
     changes: Changes = field(default_factory=Changes)
     events: list[NewEvent] = field(default_factory=list)
-    transaction: int | None = None
-    committing: bool = False
+    committing: int | None = None
+    """Its id, once the commit is under way."""
+
+    @property
+    def ran(self) -> _Ran:
+        return [self.outcomes[place] for place in range(len(self.outcomes))], self.changes
 
 
 class PostgresBatchRunner:
@@ -88,178 +99,114 @@ class PostgresBatchRunner:
     def __init__(
         self, connect: Callable[[], psycopg.Connection], on_begin: Callable[[int], None]
     ) -> None:
-        """`on_begin` hears the number of each transaction before it commits."""
+        """`on_begin` is called with the id of each transaction before it commits."""
         self._connect = connect
         self._on_begin = on_begin
         self._connection: psycopg.Connection | None = None
-        self._backoff = 0.0
-        self._not_before = 0.0
 
-    def run(self, works: Sequence[PostgresWork]) -> tuple[list[Outcome[object]], Changes]:
-        """Run all of them and commit: an outcome for each, in order, and what changed on disk."""
-        if len(works) == 1:
-            return self._run_apart(works)
-        try:
-            try:
-                return self._run_together(works)
-            except _Stale:
-                # The server was restarted since the last batch: nothing of this one has happened.
-                return self._run_together(works)
-        except _Apart as apart:
-            if isinstance(apart.__cause__, Unlike):
-                return self._run_halves(works)
-            return self._run_apart(works)
-        except Exception as error:  # noqa: BLE001 - whatever it is, every member has to be told
-            self.close()
-            return [Failed(_told(error)) for _ in works], Changes()
+    def run(self, urgent: Sequence[PostgresWork], background: Sequence[PostgresWork] = ()) -> Batch:
+        """Run all of them in one transaction, the urgent ones first, and commit it."""
+        began = time.perf_counter()
+        works = [*urgent, *background]
+        outcomes, changes = self._run(works)
+        # They are sent together and cannot be timed apart: each gets an equal share.
+        each = (time.perf_counter() - began) / len(works)
+        return Batch(outcomes, changes, (each * len(urgent), each * len(background)))
 
     def close(self) -> None:
-        """Close the connection; the server rolls back whatever is open."""
+        """Close the connection; the server rolls back an open transaction."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(psycopg.Error):
                 connection.close()
 
+    # --- several transactions -------------------------------------------------------------------
+
+    def _run(self, works: Sequence[PostgresWork], tries: int = TRIES) -> _Ran:
+        """Run them in one transaction or, if that is undone, in several."""
+        try:
+            return self._run_together(works)
+        except _Stale:
+            return self._run(works, tries)
+        except _Undone as undone:
+            if len(works) > 1:
+                return self._run_parts(works, undone.error)
+            if tries > 1 and is_collision(undone.error):
+                return self._run(works, tries - 1)
+            return [Failed(_translate(undone.error))], Changes()
+        except Exception as error:  # noqa: BLE001 - every member's caller must get an outcome
+            self.close()
+            return [Failed(_translate(error)) for _ in works], Changes()
+
+    def _run_parts(self, works: Sequence[PostgresWork], error: Exception) -> _Ran:
+        # Halves soon find the one at fault. But where each attempt may wait, for another process or
+        # for a statement that takes too long, it is found once.
+        size = 1 if is_slow(error) else (len(works) + 1) // 2
+        outcomes: list[Outcome[object]] = []
+        changes = Changes()
+        for first in range(0, len(works), size):
+            some, changed = self._run(works[first : first + size])
+            outcomes += some
+            changes.add(changed)
+        return outcomes, changes
+
     # --- one transaction ------------------------------------------------------------------------
 
-    def _run_together(self, works: Sequence[PostgresWork]) -> tuple[list[Outcome[object]], Changes]:
-        connection, is_old = self._connected()
-        batch = _Batch()
+    def _run_together(self, works: Sequence[PostgresWork]) -> _Ran:
+        reused = self._connection is not None
+        connection = self._connection = self._connection or self._connect()
+        transaction = _Transaction()
         try:
             with connection.pipeline() as pipeline:
                 try:
-                    self._fill(batch, PostgresSession(connection, pipeline), works)
+                    self._fill(transaction, PostgresSession(connection, pipeline), works)
                     pipeline.sync()
                 except psycopg.Error:
-                    with suppress(psycopg.Error):  # what follows the first error says nothing new
+                    with suppress(psycopg.Error):  # errors after the first add nothing
                         pipeline.sync()
                     raise
         except psycopg.Error as error:
             if connection.broken:
                 self.close()
-                if batch.committing and batch.transaction is not None:
-                    return self._look_up(batch, works, error)
-                if is_old:
+                if transaction.committing is not None:
+                    return self._look_up(transaction, works, error)
+                if reused:
                     raise _Stale from error
                 raise
             self._roll_back(connection)
-            if not is_of_one(error):
-                raise
-            if len(works) > 1:
-                raise _Apart from error
-            return [Failed(error)], Changes()
-        except _Apart:
+            if is_of_one(error):
+                raise _Undone(error) from error
+            raise
+        except _Undone:
             self._roll_back(connection)
             raise
-        return batch.outcomes, batch.changes
+        return transaction.ran
 
-    def _fill(self, batch: _Batch, session: PostgresSession, works: Sequence[PostgresWork]) -> None:
-        alone = len(works) == 1
+    def _fill(
+        self,
+        transaction: _Transaction,
+        session: PostgresSession,
+        works: Sequence[PostgresWork],
+    ) -> None:
+        lock_timeout = LOCK_TIMEOUT_ALONE if len(works) == 1 else LOCK_TIMEOUT
         session.execute("BEGIN")
         begun = session.execute(
             _BEGIN,
             {
                 "statement_timeout": f"{STATEMENT_TIMEOUT}ms",
-                "lock_timeout": f"{LOCK_TIMEOUT_ALONE if alone else LOCK_TIMEOUT}ms",
+                "lock_timeout": f"{lock_timeout}ms",
                 "pause_timeout": f"{PAUSE_TIMEOUT}ms",
             },
         )
         _lock_jobs(session, works)
-        outcomes: dict[int, Outcome[object]] = {}
-        for places, crowd in crowds(works):
-            outcome = self._run_member(batch, session, crowd, alone=alone)
-            if isinstance(outcome, Done):
-                outcomes.update(zip(places, outcome.value, strict=True))
-            elif len(places) == 1:
-                outcomes[places[0]] = outcome
-            else:
-                raise _Apart from outcome.error
-        batch.outcomes = [outcomes[place] for place in range(len(works))]
-        batch.transaction = int(begun.fetchone()[-1])
-        self._on_begin(batch.transaction)
-        if batch.events:
-            _append(session, batch.events)
-        batch.committing = True
+        for places, group in groups(works):
+            _run_group(transaction, session, places, group)
+        number = int(begun.fetchone()[-1])
+        self._on_begin(number)
+        if transaction.events:
+            _append(session, transaction.events)
+        transaction.committing = number
         session.execute("COMMIT")
-
-    def _run_member(
-        self,
-        batch: _Batch,
-        session: PostgresSession,
-        work: Work[PostgresSession, T],
-        *,
-        alone: bool,
-    ) -> Outcome[T]:
-        effects = Effects()
-        session.begin_member()
-        try:
-            value = work(session, effects)
-        except psycopg.Error:
-            raise
-        except Exception as error:
-            # Whatever a member raises is its caller's; what matters is whether it left anything.
-            if session.has_written():
-                if alone:
-                    # Undone with the transaction, in which there is nothing else.
-                    session.execute("ROLLBACK")
-                    session.execute("BEGIN")
-                else:
-                    raise _Apart from error
-            return Failed(error)
-        batch.changes.add(effects)
-        batch.events += effects.events
-        return Done(value)
-
-    def _run_apart(self, works: Sequence[PostgresWork]) -> tuple[list[Outcome[object]], Changes]:
-        outcomes: list[Outcome[object]] = []
-        changes = Changes()
-        for work in works:
-            outcome, changed = self._run_alone(work)
-            outcomes.append(outcome)
-            changes.add(changed)
-        return outcomes, changes
-
-    def _run_halves(self, works: Sequence[PostgresWork]) -> tuple[list[Outcome[object]], Changes]:
-        half = len(works) // 2
-        outcomes, changes = self.run(works[:half])
-        rest, changed = self.run(works[half:])
-        changes.add(changed)
-        return outcomes + rest, changes
-
-    def _run_alone(self, work: PostgresWork) -> tuple[Outcome[object], Changes]:
-        for attempt in range(1, TRIES + 1):
-            try:
-                try:
-                    (outcome,), changes = self._run_together([work])
-                except _Stale:
-                    (outcome,), changes = self._run_together([work])
-            except Exception as error:  # noqa: BLE001 - whoever waits for it has to be told
-                self.close()
-                return Failed(_told(error)), Changes()
-            if isinstance(outcome, Failed):
-                if attempt < TRIES and is_collision(outcome.error):
-                    continue
-                outcome = Failed(_told(outcome.error))
-            return outcome, changes
-        raise AssertionError("the last try returns")
-
-    # --- the connection -------------------------------------------------------------------------
-
-    def _connected(self) -> tuple[psycopg.Connection, bool]:
-        """The connection, and whether it has been used before. Raises `StoreUnavailable`."""
-        if self._connection is not None:
-            return self._connection, True
-        if time.monotonic() < self._not_before:
-            raise StoreUnavailable("PostgreSQL could not be reached a moment ago")
-        try:
-            self._connection = self._connect()
-        except StoreUnavailable:
-            first, longest = BACKOFF
-            self._backoff = min(max(first, self._backoff * 2), longest)
-            self._not_before = time.monotonic() + self._backoff
-            raise
-        self._backoff = 0.0
-        return self._connection, False
 
     def _roll_back(self, connection: psycopg.Connection) -> None:
         try:
@@ -268,35 +215,60 @@ class PostgresBatchRunner:
             self.close()
 
     def _look_up(
-        self, batch: _Batch, works: Sequence[PostgresWork], lost: psycopg.Error
-    ) -> tuple[list[Outcome[object]], Changes]:
-        """Find out what became of a commit whose answer was lost with the connection."""
-        until = time.monotonic() + FATE_PATIENCE
-        while True:
-            try:
-                connection, _ = self._connected()
-                row = connection.execute(
-                    _READ_FATE.encode(), {"transaction": str(batch.transaction)}
-                ).fetchone()
-                fate = None if row is None else row[0]
-            except psycopg.DataError:
-                fate = None  # a server that has not come as far: another one's history
-            except (StoreUnavailable, psycopg.OperationalError):
-                self.close()
-                fate = "unknown"
-            if fate == "committed":
-                return batch.outcomes, batch.changes
-            if fate not in ("unknown", "in progress"):
-                return [Failed(_told(lost)) for _ in works], Changes()
+        self, transaction: _Transaction, works: Sequence[PostgresWork], lost: psycopg.Error
+    ) -> _Ran:
+        """Find out whether a commit happened whose answer was lost with the connection.
+
+        Raises `OutcomeUnknown` if the server does not answer in time.
+        """
+        until = time.monotonic() + FATE_TIMEOUT
+        while (fate := self._read_fate(transaction.committing)) in ("unknown", "in progress"):
             if time.monotonic() > until:
-                raise StoreUnavailable("the connection was lost during a commit") from lost
-            time.sleep(BACKOFF[0])
+                raise OutcomeUnknown("the connection was lost during a commit") from lost
+            time.sleep(FATE_PAUSE)
+        if fate == "committed":
+            return transaction.ran
+        return [Failed(_translate(lost)) for _ in works], Changes()
+
+    def _read_fate(self, number: int | None) -> str | None:
+        try:
+            connection = self._connection = self._connection or self._connect()
+            row = connection.execute(_READ_FATE.encode(), {"transaction": str(number)}).fetchone()
+        except psycopg.DataError:
+            return None  # the server has not reached this transaction id: another history
+        except (StoreUnavailable, psycopg.Error):
+            self.close()
+            return "unknown"
+        return None if row is None else row[0]
+
+
+def _run_group(
+    transaction: _Transaction,
+    session: PostgresSession,
+    places: Sequence[int],
+    group: Work[PostgresSession, Sequence[Outcome[object]]],
+) -> None:
+    effects = Effects()
+    session.begin_member()
+    try:
+        outcomes = group(session, effects)
+    except psycopg.Error:
+        raise
+    except Exception as error:  # a work may raise anything: it is for that work's caller
+        if len(places) > 1 or session.has_written():
+            raise _Undone(error) from error
+        transaction.outcomes[places[0]] = Failed(error)
+        return
+    transaction.outcomes.update(zip(places, outcomes, strict=True))
+    transaction.changes.add(effects)
+    transaction.events += effects.events
 
 
 def _lock_jobs(session: PostgresSession, works: Sequence[PostgresWork]) -> None:
-    on_jobs = [work for work in works if isinstance(work, OnJobs)]
-    jobs = {job for work in on_jobs for job in work.jobs}
-    deliveries = {delivery for work in on_jobs for delivery in work.deliveries}
+    jobs = {job for work in works if isinstance(work, OnJobs | Batchable) for job in work.jobs}
+    deliveries = {
+        delivery for work in works if isinstance(work, OnJobs) for delivery in work.deliveries
+    }
     if jobs or deliveries:
         session.execute(_LOCK_JOBS, {"jobs": list(jobs), "deliveries": list(deliveries)})
 
@@ -310,8 +282,8 @@ def _append(session: PostgresSession, events: Sequence[NewEvent]) -> None:
     )
 
 
-def _told(error: BaseException) -> BaseException:
-    """The error as one member's caller gets it; of trouble that all share, each has a copy."""
+def _translate(error: Exception) -> Exception:
+    """The store's error for one member's caller; a shared one is copied for each."""
     if isinstance(error, StoreUnavailable):
         return type(error)(*error.args)
     trouble = meaning(error) if isinstance(error, psycopg.Error) else None

@@ -1,5 +1,6 @@
-"""Connections to one database, and its schema."""
+"""Connects to a database and migrates its schema."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +19,32 @@ OLDEST = 14
 
 MIGRATIONS = migrate.load(Path(__file__).with_name("migrations"))
 
+BACKOFF = (0.1, 2.0)
+"""Shortest and longest pause after a failure to connect, in seconds; it doubles."""
+
 _LOCK = 0x72637672
-"""The advisory lock ("rcvr") under which replicas that start together bring up the schema."""
+"""The advisory lock ("rcvr") that serialises migrations by replicas that start together."""
 
 _APPLICATION = "receiver"
 _TABLES = ("users", "jobs", "events", "callbacks", "deliveries")
 
 
 class _Text(StrDumperUnknown):
-    """PostgreSQL's text has no NUL; its picture stands in for it. What has to come back byte by
-    byte is JSON, where a NUL is escaped, or bytea."""
+    """Replaces NUL, which PostgreSQL's text cannot store, by U+2400. Values that must survive
+    unchanged are JSON, where NUL is escaped, or bytea."""
 
     def dump(self, obj: str) -> Any:
         return super().dump(obj.replace("\0", "\N{SYMBOL FOR NULL}"))
 
 
 ADAPTERS = AdaptersMap(psycopg.adapters)
-# Else the size of a number would decide its type, and each mixture be a statement of its own.
+# Otherwise an int's type depends on its size, and each combination is prepared separately.
 ADAPTERS.register_dumper(int, Int8Dumper)
 ADAPTERS.register_dumper(str, _Text)
 
 
 def options(address: Address) -> dict[str, Any]:
-    """How every connection is made: each statement a transaction unless one is begun."""
+    """psycopg's options for every connection; autocommit outside explicit transactions."""
     return {
         "autocommit": True,
         "context": ADAPTERS,
@@ -50,7 +54,7 @@ def options(address: Address) -> dict[str, Any]:
 
 
 def connect(address: Address) -> psycopg.Connection:
-    """A connection. Raises `StoreUnavailable`."""
+    """Open a connection. Raises `StoreUnavailable`."""
     try:
         return psycopg.connect(address.conninfo, **options(address))
     except psycopg.OperationalError as error:
@@ -59,17 +63,40 @@ def connect(address: Address) -> psycopg.Connection:
         ) from error
 
 
-def prepare(address: Address) -> None:
-    """Check that the server will do, and bring the schema up to date. Blocks.
+class Connector:
+    """Opens connections, but not again at once after a failure: writes fail without waiting."""
 
-    Raises `StoreUnavailable`, `ServerUnfit`, `StoreCorrupt` (the database is of something else) and
-    `SchemaTooNew`; then the database is as it was.
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._pause = 0.0
+        self._not_before = 0.0
+
+    def __call__(self) -> psycopg.Connection:
+        """Open a connection. Raises `StoreUnavailable`."""
+        if time.monotonic() < self._not_before:
+            raise StoreUnavailable("PostgreSQL could not be reached a moment ago")
+        try:
+            connection = connect(self._address)
+        except StoreUnavailable:
+            first, longest = BACKOFF
+            self._pause = min(max(first, self._pause * 2), longest)
+            self._not_before = time.monotonic() + self._pause
+            raise
+        self._pause = 0.0
+        return connection
+
+
+def prepare(address: Address) -> None:
+    """Check the server and migrate the schema. Blocks.
+
+    Raises `StoreUnavailable`, `ServerUnfit`, `StoreCorrupt` (the database belongs to another
+    application) and `SchemaTooNew`; the database is then unchanged.
     """
     with connect(address) as connection, translated():
         _check_server(connection)
         if _version(connection) != len(MIGRATIONS):
             with connection.transaction():
-                # The version is read again under the lock, which the transaction's end gives back.
+                # The version is read again under the lock, which lasts until the commit.
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
                 _migrate(connection)
 
@@ -77,10 +104,10 @@ def prepare(address: Address) -> None:
 def _check_server(connection: psycopg.Connection) -> None:
     version = connection.info.server_version // 10_000
     if version < OLDEST:
-        raise ServerUnfit(f"the server is PostgreSQL {version}, and {OLDEST} or newer is needed")
+        raise ServerUnfit(f"the server is PostgreSQL {version}, but {OLDEST} or newer is needed")
     encoding = connection.info.parameter_status("server_encoding")
     if encoding != "UTF8":
-        raise ServerUnfit(f"the database's encoding is {encoding}, and UTF8 is needed")
+        raise ServerUnfit(f"the database's encoding is {encoding}, but UTF8 is needed")
 
 
 def _migrate(connection: psycopg.Connection) -> None:
@@ -95,25 +122,31 @@ def _migrate(connection: psycopg.Connection) -> None:
 
 def _version(connection: psycopg.Connection) -> int:
     """The number of the last migration. Raises `StoreCorrupt`, `SchemaTooNew`."""
-    if not _exists(connection, "meta"):
-        if any(_exists(connection, table) for table in _TABLES):
-            raise StoreCorrupt("the database is of something else: it has tables by our names")
+    tables = _tables_there(connection)
+    if "meta" not in tables:
+        if tables:
+            raise StoreCorrupt(
+                "the database belongs to another application: it has tables with our names"
+            )
         return 0
     try:
         known: dict[str, str] = dict(connection.execute("SELECT key, value FROM meta").fetchall())
     except psycopg.errors.UndefinedColumn:
         known = {}
     if known.get("application") != _APPLICATION:
-        raise StoreCorrupt("the database is of something else: its table meta is not ours")
+        raise StoreCorrupt("the database belongs to another application: table meta is not ours")
     version = int(known["schema"])
     migrate.pending(MIGRATIONS, version)
     return version
 
 
-def _exists(connection: psycopg.Connection, table: str) -> bool:
-    # A query, and not to_regclass(): that one may remember, from before the lock, that a table is
-    # not there which another process has made meanwhile.
-    row = connection.execute(
-        "SELECT 1 FROM pg_tables WHERE schemaname = current_schema AND tablename = %s", (table,)
-    ).fetchone()
-    return row is not None
+def _tables_there(connection: psycopg.Connection) -> set[str]:
+    """The existing tables with our names, in one snapshot: another process may be creating them."""
+    # Not to_regclass(): it may have cached, before the lock, that a table does not exist which
+    # another process has created since.
+    rows = connection.execute(
+        "SELECT tablename FROM pg_tables"
+        " WHERE schemaname = current_schema AND tablename = ANY(%s::text[])",
+        (["meta", *_TABLES],),
+    ).fetchall()
+    return {name for (name,) in rows}

@@ -1,4 +1,4 @@
-"""What PostgreSQL's errors mean to a store. The one place that reads SQLSTATEs.
+"""Translates PostgreSQL's errors to the store's. The only place that reads SQLSTATEs.
 
 Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 """
@@ -12,26 +12,30 @@ from psycopg.errors import UniqueViolation
 from store.errors import ProviderIdTaken, StoreError, StoreFull, StoreLocked, StoreUnavailable
 
 _COLLISIONS = {
-    "40001": "it was done at the same time as another write",
-    "40P01": "it and another write waited for each other",
-    "55P03": "another process holds what it needs",
+    "40001": "the write conflicted with another one",
+    "40P01": "the write deadlocked with another one",
+    "55P03": "another process holds a lock that the write needs",
 }
 _UNAVAILABLE = {
-    "57014": "it took too long",
+    "57014": "the statement took too long",
     "57P01": "the server is shutting down",
     "57P02": "the server has crashed",
     "57P03": "the server is not ready",
-    "25006": "the server takes no writes",
-    "25P03": "the transaction stood still for too long",
-    "26000": "the pooler has lost a prepared statement: it needs `listen` in the address",
+    "25006": "the server is read-only",
+    "25P03": "the transaction was idle for too long",
+    "26000": "the pooler has lost a prepared statement: add `listen` to the address",
 }
-_CLASSES = {"08": "the connection failed", "53": "the server is short of", "58": "the server fails"}
+_CLASSES = {
+    "08": "the connection failed",
+    "53": "the server is out of resources",
+    "58": "the server has a system error",
+}
 
 
 def meaning(error: psycopg.Error) -> StoreError | None:
-    """The trouble of the database that an error tells of; None where it is no such trouble.
+    """The store's error for a failure of the database; None if it is not one.
 
-    A broken constraint and a mistake in our own SQL are not: they belong to whoever caused them.
+    A violated constraint or a mistake in our SQL is not a failure of the database.
     """
     state = error.sqlstate
     if state in _COLLISIONS:
@@ -43,26 +47,29 @@ def meaning(error: psycopg.Error) -> StoreError | None:
     if state is not None and state[:2] in _CLASSES:
         return StoreUnavailable(f"{_CLASSES[state[:2]]}: {in_one_line(error)} ({state})")
     if isinstance(error, UniqueViolation) and error.diag.constraint_name == "jobs_by_provider_id":
-        return ProviderIdTaken("by a job that another process has changed just now")
+        return ProviderIdTaken(None)
     if state is None and isinstance(error, psycopg.OperationalError):
         return StoreUnavailable(in_one_line(error) or "the connection failed")
     return None
 
 
 def is_of_one(error: psycopg.Error) -> bool:
-    """Whether an error belongs to one write, so that those beside it can be tried without it."""
-    return error.sqlstate in {*_COLLISIONS, "57014"} or not isinstance(
-        meaning(error), StoreUnavailable
-    )
+    """Whether an error concerns one write only, so that the others can be tried without it."""
+    return is_slow(error) or not isinstance(meaning(error), StoreUnavailable)
+
+
+def is_slow(error: BaseException) -> bool:
+    """Whether the write waited for another process, or for its own statement, for too long."""
+    return isinstance(error, psycopg.Error) and error.sqlstate in {*_COLLISIONS, "57014"}
 
 
 def is_collision(error: BaseException) -> bool:
-    """Whether the same write, tried again, may well succeed."""
+    """Whether repeating the same write may succeed."""
     return isinstance(error, psycopg.Error) and error.sqlstate in {"40001", "40P01"}
 
 
 def in_one_line(error: Exception) -> str:
-    """The last of what libpq says, which is about the last address that it tried."""
+    """The last line of libpq's message, which is about the last address that it tried."""
     lines = [line.strip() for line in str(error).splitlines()]
     said = [line for line in lines if line and not line.startswith("Is the server running")]
     return said[-1] if said else ""
@@ -70,7 +77,7 @@ def in_one_line(error: Exception) -> str:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise the store's own errors for PostgreSQL's."""
+    """Raise the store's errors instead of PostgreSQL's."""
     try:
         yield
     except psycopg.Error as error:

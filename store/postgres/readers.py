@@ -1,6 +1,6 @@
-"""Readers: a pool of connections that see the last commit and never write.
+"""The pool of read connections, which see the last commit and never write.
 
-A read is one statement, and so one snapshot. One that takes too long is cancelled at the server.
+A read is one statement, and so one snapshot. A read that takes too long is cancelled at the server.
 """
 
 import asyncio
@@ -15,41 +15,41 @@ from store.errors import StoreBusy, StoreUnavailable
 from store.postgres.address import Address
 from store.postgres.connection import options
 from store.postgres.failures import translated
-from store.relational.session import Bound, Row
+from store.session import Bound, Row
 
 CONNECTIONS = 4
-"""Connections of one process, beside the writer's and the listener's."""
+"""Read connections per process, in addition to the writer's and the listener's."""
 
 LONGEST_QUEUE = 1_000
-"""Reads that may wait for a connection; the next one is refused at once."""
+"""Reads that may wait for a connection; further ones are refused at once."""
 
-PATIENCE = 1.5
+ACQUIRE_TIMEOUT = 1.5
 """Seconds that a read waits for a connection."""
 
 READ_SECONDS = 10.0
-"""Seconds that a read may take, the wait included."""
+"""Seconds that a read may take, including the wait."""
 
 RECONNECT_SECONDS = 2.0
-"""How long the pool goes on by itself to replace a lost connection. After that, whoever asks for
-one begins a new attempt: so an outage of whatever length ends within a moment of its end."""
+"""How long the pool retries by itself to replace a lost connection. After that, each request for a
+connection starts a new attempt, so reads recover as soon as an outage ends, however long it was."""
 
 
 class PooledReaders:
-    """The readers of a running service; see `store.relational.session.Readers`."""
+    """Implements `store.session.Readers`."""
 
     def __init__(self, pool: AsyncConnectionPool) -> None:
         self._pool = pool
 
     @classmethod
     async def open(cls, address: Address) -> Self:
-        """Open the pool. Whoever has it must close it: it has tasks."""
+        """Open the pool. The caller must close it: it has tasks."""
         pool = AsyncConnectionPool(
             address.conninfo,
             kwargs=options(address),
             min_size=1,
             max_size=CONNECTIONS,
             max_waiting=LONGEST_QUEUE,
-            timeout=PATIENCE,
+            timeout=ACQUIRE_TIMEOUT,
             reconnect_timeout=RECONNECT_SECONDS,
             name="receiver-readers",
             open=False,
@@ -70,8 +70,7 @@ class PooledReaders:
                     except psycopg.OperationalError as error:
                         if error.sqlstate is not None and not error.sqlstate.startswith("57P"):
                             raise
-                        # The connection was lost, and so are perhaps the others: a read can be
-                        # made again.
+                        # The connection was lost, and the others may be too. Reads can be repeated.
                         await self._pool.check()
                         return await self._fetch(sql, parameters)
         except TooManyRequests as error:
@@ -86,7 +85,7 @@ class PooledReaders:
                 await cursor.execute(sql.encode(), parameters)
                 return await cursor.fetchall()
         except PoolTimeout as error:
-            raise StoreUnavailable("PostgreSQL gives no connection") from error
+            raise StoreUnavailable("no connection to PostgreSQL is available") from error
 
     async def close(self) -> None:
         await self._pool.close()
@@ -94,8 +93,8 @@ class PooledReaders:
 
 @contextmanager
 def _cancellation_kept() -> Iterator[None]:
-    """Let a cancellation through that came inside: the pool waits by `asyncio.wait_for`, and before
-    Python 3.12 that loses one which comes together with its result."""
+    """Preserve a cancellation that arrives inside: the pool uses `asyncio.wait_for`, which before
+    Python 3.12 loses a cancellation that coincides with its result."""
     task = asyncio.current_task()
     before = 0 if task is None else task.cancelling()
     yield

@@ -1,8 +1,8 @@
-"""A write transaction on PostgreSQL whose statements travel together.
+"""A write transaction on PostgreSQL with pipelined statements.
 
-A statement waits for its answer only when somebody looks at it, so a batch costs few round trips.
-What goes wrong comes to light at the next look, perhaps another member's: then all are undone, and
-tried apart (batches.py).
+The answer to a statement is awaited only when its result is used, so a batch costs few round trips.
+An error surfaces at the next use of a result, perhaps in another member. Then all are rolled back
+and run in parts (batches.py).
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ import psycopg
 
 
 class Pending:
-    """A statement that was sent; see `store.relational.session.Result`."""
+    """A statement that has been sent; implements `store.session.Result`."""
 
     def __init__(self, cursor: psycopg.Cursor, pipeline: psycopg.Pipeline) -> None:
         self._cursor = cursor
@@ -35,7 +35,7 @@ class Pending:
 
 
 class PostgresSession:
-    """See `store.relational.session.Session`. Used within the pipeline that it is given."""
+    """Implements `store.session.Session`. Used within the given pipeline."""
 
     def __init__(self, connection: psycopg.Connection, pipeline: psycopg.Pipeline) -> None:
         self._connection = connection
@@ -54,9 +54,9 @@ class PostgresSession:
             self.execute(sql, each)
 
     def begin_member(self) -> None:
-        """From here on, what is written is the next member's."""
+        """Count writes for the next member from here on."""
         self._writes.clear()
 
     def has_written(self) -> bool:
-        """Whether the member has written anything, as far as is known."""
+        """Whether the member has written anything, or may have."""
         return any(cursor.rowcount != 0 for cursor in self._writes)

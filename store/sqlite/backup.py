@@ -1,7 +1,7 @@
-"""An online, consistent copy of the database.
+"""Makes an online, consistent copy of the database.
 
-`VACUUM INTO` reads one snapshot and is done; the page-wise backup API starts over whenever somebody
-writes (https://sqlite.org/lang_vacuum.html#vacuuminto).
+`VACUUM INTO` reads one snapshot; the page-wise backup API starts over at every write
+(https://sqlite.org/lang_vacuum.html#vacuuminto).
 """
 
 import os
@@ -18,7 +18,7 @@ from store.sqlite.connection import connect_reader, uri
 from store.sqlite.failures import translated
 
 SYNC_SECONDS = 0.05
-"""How often what was copied so far is written out."""
+"""How often the copy so far is synced."""
 
 _SQL = sql.STATEMENTS.load("database")
 
@@ -26,8 +26,9 @@ _SQL = sql.STATEMENTS.load("database")
 def back_up(source: Path, target: Path) -> None:
     """Write a copy of `source`, marked as one, mode 0600, and verify it. Blocks.
 
-    The name is claimed first and never taken from another file; the copy takes its place when it is
-    whole, verified and on disk. Raises `FileExistsError`, `StoreUnavailable`, `StoreCorrupt`.
+    The target is created empty first, so that no other file is overwritten; the copy replaces it
+    once it is complete, verified and on disk. Raises `FileExistsError`, `StoreUnavailable`,
+    `StoreCorrupt`.
     """
     try:
         _create(target)
@@ -53,7 +54,7 @@ def back_up(source: Path, target: Path) -> None:
 
 def _copy(source: Path, partial: Path) -> None:
     with closing(connect_reader(source)) as connection:
-        # The reader's own rule would forbid it, although only the copy is written to.
+        # query_only would forbid VACUUM INTO, although it writes only to the copy.
         connection.execute("PRAGMA query_only = OFF")
         connection.execute("VACUUM INTO ?", (str(partial),))
     with closing(sqlite3.connect(uri(partial), uri=True, isolation_level=None)) as copy:
@@ -72,8 +73,8 @@ def _create(file: Path) -> None:
 
 @contextmanager
 def _written_as_it_grows(file: Path) -> Iterator[None]:
-    """Have what is written to a file go to the disk bit by bit: all of it at once, in the end,
-    would hold up the syncs of the service that runs beside."""
+    """Sync a growing file regularly: one large sync at the end would delay the syncs of a service
+    on the same disk."""
     over = Event()
 
     def write_out() -> None:
@@ -90,7 +91,7 @@ def _written_as_it_grows(file: Path) -> Iterator[None]:
 
 
 def _sync(path: Path) -> None:
-    """Have a file's content, or a folder's names, on disk."""
+    """Sync a file's content, or a folder's entries."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

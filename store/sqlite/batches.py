@@ -1,35 +1,38 @@
-"""Group commit: many writes, one transaction, one sync of the disk."""
+"""Group commit: many writes, one transaction, one fsync."""
 
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TypeAlias, TypeVar
 
+from store import session
 from store.contract import Changes
-from store.errors import StoreUnavailable
-from store.relational import session
-from store.relational.session import Done, Effects, Failed, NewEvent, Outcome, crowds
-from store.relational.statements import ManyRows
+from store.errors import OutcomeUnknown, StoreUnavailable
+from store.records import Cursor, Event
+from store.session import Done, Effects, Failed, NewEvent, Outcome, groups
 from store.sqlite import sql
-from store.sqlite.failures import meaning
+from store.sqlite.failures import leaves_commit_open, meaning
+from store.statements import MultiRowStatement
+from store.writer import Batch
 
 T = TypeVar("T")
 
 Work: TypeAlias = session.Work[sqlite3.Connection, T]
 
 _EVENTS = sql.STATEMENTS.load("events")
-_EVENT_ROWS = ManyRows(_EVENTS["append-event"])
+_EVENT_ROWS = MultiRowStatement(_EVENTS["append-event"])
 
 
 def _ignore() -> None:
-    """Called where nobody asks."""
+    """The default `on_commit`."""
 
 
 class BatchRunner:
     """Runs batches on a connection of its own. Synchronous, and bound to one thread.
 
-    The connection is made at the first batch, and again after a failure that may have left it in a
-    state that nobody knows: whoever has lost the disk for a while finds it again by itself.
+    The connection is opened at the first batch, and again after a failure that may have left it in
+    an unknown state, so that the store recovers by itself when the disk comes back.
     """
 
     def __init__(
@@ -39,35 +42,38 @@ class BatchRunner:
         self._on_commit = on_commit
         self._connection: sqlite3.Connection | None = None
 
-    def run(self, works: Sequence[Work[object]]) -> tuple[list[Outcome[object]], Changes]:
-        """Run all of them in one transaction and commit it: an outcome for each, in order, and what
-        changed on disk.
+    def run(self, urgent: Sequence[Work[object]], background: Sequence[Work[object]] = ()) -> Batch:
+        """Run all of them in one transaction, the urgent ones first, and commit it.
 
-        A member that raises is rolled back alone. Trouble of the database itself (no room, a lock,
-        a failing disk) is everybody's: all are rolled back, and all fail with it.
+        A member that raises is rolled back alone. When the database itself fails (disk full, a
+        lock, a failing disk), all members are rolled back and fail with that error.
         """
         try:
             if self._connection is None:
                 self._connection = self._connect()
             transaction = _Transaction(self._connection)
-            outcomes = transaction.run(works)
+            began = time.perf_counter()
+            outcomes = transaction.run(urgent)
+            turned = time.perf_counter()
+            outcomes += transaction.run(background)
+            seconds = turned - began, time.perf_counter() - turned
             transaction.commit()
-        except Exception as error:  # noqa: BLE001 - whatever it is, every member has to be told
+        except Exception as error:  # noqa: BLE001 - every member's caller must get an outcome
             self.close()
-            return [Failed(_told(error)) for _ in works], Changes()
+            return Batch([Failed(_translate(error)) for _ in (*urgent, *background)], Changes())
         self._on_commit()
-        return outcomes, transaction.changes
+        return Batch(outcomes, transaction.changes, seconds)
 
     def close(self) -> None:
-        """Roll back whatever is open, and close the connection."""
+        """Roll back an open transaction, and close the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(sqlite3.Error):  # the disk may be gone: then so is what was open
+            with suppress(sqlite3.Error):  # the disk may be gone, and the transaction with it
                 connection.close()
 
 
 class _Transaction:
-    """One batch, on its way to disk."""
+    """The transaction of one batch."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.changes = Changes()
@@ -76,10 +82,10 @@ class _Transaction:
         self._begin()
 
     def run(self, works: Sequence[Work[object]]) -> list[Outcome[object]]:
-        """Run all: an outcome for each, in order. A crowd that fails is run again in halves."""
+        """Run all; returns their outcomes, in order. A group that fails is retried in halves."""
         outcomes: dict[int, Outcome[object]] = {}
-        for places, crowd in crowds(works):
-            outcome = self._run_member(crowd)
+        for places, group in groups(works):
+            outcome = self._run_member(group)
             if isinstance(outcome, Done):
                 outcomes.update(zip(places, outcome.value, strict=True))
             elif len(places) == 1:
@@ -92,29 +98,36 @@ class _Transaction:
         return [outcomes[place] for place in range(len(works))]
 
     def commit(self) -> None:
-        """Append the events, and sync."""
-        # Without a transaction, `commit` does nothing and says nothing.
+        """Append the events and commit. Raises `OutcomeUnknown` if it may have been committed."""
+        # Without a transaction, `commit` silently does nothing.
         if not self._connection.in_transaction:
             raise StoreUnavailable("the transaction was rolled back")
-        _append(self._connection, self._events)
-        self._connection.commit()
+        self.changes.appended = _append(self._connection, self._events)
+        try:
+            self._connection.commit()
+        except sqlite3.Error as error:
+            if leaves_commit_open(error):
+                raise OutcomeUnknown(
+                    f"the disk failed during a commit ({error.sqlite_errorname})"
+                ) from error
+            raise
 
     def _begin(self) -> None:
-        # Not `execute`, which would give the interpreter up six times and not once.
+        # `execute` would release the GIL six times instead of once.
         self._connection.executescript("BEGIN IMMEDIATE")
         self._is_fresh = True
 
     def _run_member(self, work: Work[T]) -> Outcome[T]:
         effects = Effects()
-        # The savepoint of the first is where the transaction begins. In a rush there is no second,
-        # and at each statement the event loop may take the interpreter.
+        # The first member needs no savepoint: rolling back the transaction does the same. Under
+        # load it is often the only one, and each statement saved is a release of the GIL saved.
         alone, self._is_fresh = self._is_fresh, False
         if not alone:
             self._connection.execute("SAVEPOINT member")
         try:
             value = work(self._connection, effects)
         except Exception as error:
-            # Whatever a member raises is its caller's, unless it is trouble that all share.
+            # An error belongs to the member's caller, unless the database itself has failed.
             if isinstance(error, sqlite3.Error) and meaning(error) is not None:
                 raise
             if alone:
@@ -131,32 +144,37 @@ class _Transaction:
         return Done(value)
 
 
-def _append(connection: sqlite3.Connection, events: Sequence[NewEvent]) -> None:
-    """Append the events of a batch, each at the next place of its user's log."""
+def _append(connection: sqlite3.Connection, events: Sequence[NewEvent]) -> dict[int, list[Event]]:
+    """Append the events of a batch to their users' logs; returns them with their cursors."""
     by_user: dict[int, list[NewEvent]] = {}
     for event in events:
         by_user.setdefault(event.user_id, []).append(event)
     rows = []
+    appended: dict[int, list[Event]] = {}
     for user_id, theirs in by_user.items():
         taken = {"user_id": user_id, "count": len(theirs), "nonce": theirs[-1].nonce}
         ((last,),) = connection.execute(_EVENTS["take-places"], taken).fetchall()
-        first = last - len(theirs) + 1
-        rows += [
-            {
-                "user_id": user_id,
-                "seq": seq,
-                "nonce": event.nonce,
-                "job_id": event.job_id,
-                "job_seq": event.job_seq,
-                "at": event.at,
-                "data": event.data,
-            }
-            for seq, event in enumerate(theirs, first)
-        ]
+        for seq, event in enumerate(theirs, last - len(theirs) + 1):
+            rows.append(
+                {
+                    "user_id": user_id,
+                    "seq": seq,
+                    "nonce": event.nonce,
+                    "job_id": event.job_id,
+                    "job_seq": event.job_seq,
+                    "at": event.at,
+                    "data": event.data,
+                }
+            )
+            placed = Event(Cursor(seq, event.nonce), event.job_id, event.at, event.data)
+            appended.setdefault(user_id, []).append(placed)
     _EVENT_ROWS.run(connection, rows)
+    return appended
 
 
-def _told(error: Exception) -> Exception:
-    """The error as one member's caller gets it; of trouble that all share, each has a copy."""
+def _translate(error: Exception) -> Exception:
+    """The store's error for one member's caller; a shared one is copied for each."""
+    if isinstance(error, StoreUnavailable):
+        return type(error)(*error.args)
     trouble = meaning(error) if isinstance(error, sqlite3.Error) else None
     return trouble or error

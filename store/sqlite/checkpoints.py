@@ -1,9 +1,9 @@
-"""Moving the write-ahead log into the database beside the writer, and not within its commits.
+"""Checkpoints the write-ahead log in its own thread, not within the writer's commits.
 
-SQLite moves it within whichever commit has made it long: under load every fortieth batch took ten
-times as long as the others, and whoever was in it waited. Here a thread moves it a few times a
-second. It begins anew once a commit finds all of it moved, or else becomes `LONG_LOG` and is moved
-by the commit that finds it so, when little of it is left to be moved.
+By default SQLite checkpoints within the commit that makes the log long: under load every fortieth
+batch took ten times as long as the others. Here a thread checkpoints about once a second. The log
+restarts when a commit finds it fully checkpointed. If it reaches `LONG_LOG` before that, the commit
+checkpoints it, when little is left to do.
 """
 
 import sqlite3
@@ -11,12 +11,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from threading import Event, Thread
 
-PAUSE = 0.2
-"""Seconds between two moves: a page that many commits have written is moved once."""
+PAUSE = 1.0
+"""Seconds between two checkpoints: a page written by many commits is copied once."""
 
 
 class Checkpointer:
-    """The thread that does it."""
+    """The checkpointing thread."""
 
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
         self._connect = connect
@@ -25,12 +25,12 @@ class Checkpointer:
         self._thread = Thread(target=self._run, name="store-checkpoints", daemon=True)
         self._thread.start()
 
-    def ring(self) -> None:
-        """Something was committed. To be called from any thread."""
+    def notify(self) -> None:
+        """Call after a commit, from any thread."""
         self._has_grown.set()
 
     def close(self) -> None:
-        """End, after the move that is under way."""
+        """Stop after the current checkpoint."""
         self._ending.set()
         self._has_grown.set()
         self._thread.join()
@@ -39,12 +39,14 @@ class Checkpointer:
         connection: sqlite3.Connection | None = None
         while self._has_grown.wait() and not self._ending.wait(PAUSE):
             self._has_grown.clear()
+            if self._ending.is_set():
+                break  # else the end that has just been set would be cleared, and waited for
             try:
                 connection = connection or self._connect()
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
             except sqlite3.Error:
-                # Whatever the disk has, the writer meets it too, and tells. The log stays as it is,
-                # and the connection, which nobody knows the state of, is made anew.
+                # The writer meets the same disk failure and reports it. The log is unchanged, and
+                # the connection is reopened, since its state is unknown.
                 _close(connection)
                 connection = None
         _close(connection)

@@ -1,4 +1,4 @@
-"""Connections to one database file, and the making of that file."""
+"""Creates and migrates a database file, and opens connections to it."""
 
 import os
 import sqlite3
@@ -9,51 +9,50 @@ from urllib.parse import quote
 
 from store import migrate
 from store.errors import StoreCorrupt
-from store.relational.statements import by_place
 from store.sqlite.failures import translated
+from store.statements import positional
 
 BUSY_TIMEOUT = 5_000
 """Milliseconds that a statement waits for another process's lock."""
 
 WAL_LIMIT = 64 * 1024 * 1024
-"""Bytes that the write-ahead log may keep once its content is in the database."""
+"""Bytes to which the write-ahead log file is truncated after a checkpoint."""
 
 LONG_LOG = 8_000
-"""Pages of the write-ahead log (32 MiB) from which on commits move it into the database, and not
-`store.sqlite.checkpoints` alone."""
+"""Pages of the write-ahead log (32 MiB) above which commits checkpoint it too, not only
+`store.sqlite.checkpoints`."""
 
 MIGRATIONS = migrate.load(Path(__file__).with_name("migrations"))
 
 _APPLICATION_ID = 0x72637672
-"""`PRAGMA application_id` of our databases ("rcvr"): tells them from anybody else's."""
+"""`PRAGMA application_id` of our databases ("rcvr")."""
 
 _STATEMENTS = 512
-"""Prepared statements that a connection keeps: more than there are, those for every number of rows
-among them (`store.relational.statements.ManyRows`)."""
+"""Size of a connection's statement cache: larger than the number of statements, including those for
+every number of rows (`store.statements.MultiRowStatement`)."""
 
 
 class Connection(sqlite3.Connection):
-    """Takes parameters by name, and binds them by place.
+    """Takes named parameters and binds them by position.
 
-    The driver gives the interpreter up for every name that it looks up, and the event loop takes
-    it: a statement with seven parameters waited eight times.
+    The driver releases the GIL for every name that it looks up, and the event loop takes it: a
+    statement with seven parameters waited eight times.
     """
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         if isinstance(parameters, dict):
-            sql, names = by_place(sql)
+            sql, names = positional(sql)
             parameters = [parameters[name] for name in names]
         return super().execute(sql, parameters)
 
 
 def uri(path: Path) -> str:
-    """The file as SQLite opens it. `mode=rw`: a database that has vanished is an error, never a new
-    and empty one."""
+    """The file's URI. `mode=rw`: a missing database is an error and is not created empty."""
     return f"file:{quote(str(path))}?mode=rw"
 
 
 def connect_writer(path: Path, busy_timeout: int = BUSY_TIMEOUT) -> sqlite3.Connection:
-    """A connection that may write, every commit synced, transactions begun and ended by hand."""
+    """A connection for writing: every commit is synced, transactions are explicit."""
     connection = sqlite3.connect(
         uri(path),
         uri=True,
@@ -77,7 +76,7 @@ def connect_writer(path: Path, busy_timeout: int = BUSY_TIMEOUT) -> sqlite3.Conn
 
 
 def connect_reader(path: Path, busy_timeout: int = BUSY_TIMEOUT) -> sqlite3.Connection:
-    """A connection that only reads; usable from the thread that is given it."""
+    """A read-only connection, which may be used in another thread."""
     connection = sqlite3.connect(
         uri(path),
         uri=True,
@@ -97,17 +96,17 @@ def connect_reader(path: Path, busy_timeout: int = BUSY_TIMEOUT) -> sqlite3.Conn
 
 
 def prepare(path: Path, busy_timeout: int = BUSY_TIMEOUT) -> None:
-    """Make the database where there is none, mode 0600, and bring its schema up to date.
+    """Create the database if missing, mode 0600, and migrate its schema.
 
-    Raises `StoreUnavailable`, `StoreCorrupt` (no database, or not one of ours) and `SchemaTooNew`;
-    then the file is as it was.
+    Raises `StoreUnavailable`, `StoreCorrupt` (not a database, or not one of ours) and
+    `SchemaTooNew`; the file is then unchanged.
     """
     with translated():
         path.parent.mkdir(parents=True, exist_ok=True)
-        # SQLite gives the mode of the database to its -wal and -shm files.
+        # SQLite's -wal and -shm files get the same mode as the database.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         if path.stat().st_mode & 0o077:
-            with suppress(PermissionError):  # another owner's file: the mode is theirs to choose
+            with suppress(PermissionError):  # another owner's file: the mode is left alone
                 path.chmod(0o600)
         with closing(connect_reader(path, busy_timeout)) as connection:
             _check(connection)
@@ -116,10 +115,10 @@ def prepare(path: Path, busy_timeout: int = BUSY_TIMEOUT) -> None:
 
 
 def _check(connection: sqlite3.Connection) -> None:
-    """Refuse what is not ours to write to, before anything is written."""
+    """Refuse a database that is not ours, before anything is written."""
     fresh = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,)
     if not fresh and _application(connection) != _APPLICATION_ID:
-        raise StoreCorrupt("the file is a database of something else")
+        raise StoreCorrupt("the file is a database of another application")
     migrate.pending(MIGRATIONS, _version(connection))
 
 
@@ -153,7 +152,7 @@ def _application(connection: sqlite3.Connection) -> int:
 
 
 def _statements(script: str) -> list[str]:
-    """A script's statements, one by one: `executescript` would commit before it begins."""
+    """A script's statements, one by one: `executescript` would commit first."""
     found, current = [], ""
     for line in script.splitlines(keepends=True):
         current += line

@@ -1,4 +1,4 @@
-"""A store in one SQLite file."""
+"""The store in one SQLite file."""
 
 import asyncio
 from collections.abc import Mapping
@@ -6,27 +6,28 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+from store.backend import Backend, Randomness
 from store.contract import Durability
+from store.database import Store
 from store.ids import Entropy, Ids
-from store.relational.backend import Backend, Randomness
-from store.relational.database import SqlStore
-from store.relational.session import Effects, Readers, Session
-from store.relational.writer import OnBatch, ThreadedWriter, Writer, ignore
+from store.session import Effects, Readers, Session
 from store.sqlite.backup import back_up
 from store.sqlite.batches import BatchRunner
 from store.sqlite.checkpoints import Checkpointer
 from store.sqlite.connection import BUSY_TIMEOUT, WAL_LIMIT, connect_writer, prepare
 from store.sqlite.failures import translated
 from store.sqlite.lockfile import ServingLock
+from store.sqlite.moved import check_not_moved
 from store.sqlite.readers import AiosqliteReaders
 from store.sqlite.sql import STATEMENTS
+from store.writer import OnBatch, ThreadedWriter, Writer, ignore
 
 CUT_TIMEOUT = 50
-"""Milliseconds that cutting the write-ahead log waits for others, and they for it."""
+"""Milliseconds that truncating the write-ahead log waits for others, and they for it."""
 
 
-class SqliteStore(SqlStore):
-    """`store.contract.Store` on SQLite: what a writer and readers of one file make together."""
+class SqliteStore(Store):
+    """`store.contract.Store` on SQLite."""
 
     def __init__(
         self,
@@ -46,7 +47,7 @@ class SqliteStore(SqlStore):
 
     async def changed_elsewhere(self) -> bool:
         def work(db: Session, _: Effects) -> bool:
-            # Only the writer's own connection can tell its commits from everybody else's.
+            # Only the writer's connection can tell its own commits from those of others.
             ((version,),) = db.execute("PRAGMA data_version").fetchall()
             before, self._seen = self._seen, (db, version)
             return before is not None and before != self._seen
@@ -55,7 +56,7 @@ class SqliteStore(SqlStore):
 
     async def durability(self) -> Durability:
         def work(db: Session, _: Effects) -> Durability:
-            # Of the connection that commits.
+            # These settings belong to the connection that commits.
             journal, synchronous, version = (
                 db.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("journal_mode", "synchronous", "user_version")
@@ -63,7 +64,7 @@ class SqliteStore(SqlStore):
             return Durability(
                 sound=(journal, synchronous) == ("wal", 2),
                 detail=f"journal {journal}, synchronous {synchronous}, schema {version}",
-                advice="Move the database to a disk of this machine.",
+                advice="Move the database to a local disk.",
             )
 
         return await self._writer.background(work)
@@ -95,7 +96,7 @@ async def open_sqlite(
     on_batch: OnBatch = ignore,
     busy_timeout: int = BUSY_TIMEOUT,
 ) -> SqliteStore:
-    """Open the store in the file at `path`, which is made where it is not there.
+    """Open the store in the file at `path`, which is created if missing.
 
     `busy_timeout` is in milliseconds. Raises as `store.open.open_store` does.
     """
@@ -108,16 +109,18 @@ async def open_sqlite(
         raise
     connect = partial(connect_writer, path, busy_timeout)
     checkpointer = Checkpointer(connect)
-    writer = ThreadedWriter(BatchRunner(connect, checkpointer.ring), on_batch)
+    writer = ThreadedWriter(BatchRunner(connect, checkpointer.notify), on_batch)
     return SqliteStore(path, writer, readers, entropy, lock, checkpointer)
 
 
 def _prepare(path: Path, serving: bool, busy_timeout: int) -> tuple[Path, ServingLock | None]:
-    """The file's own path, ready to be opened, and the lock on it where it is to be served from."""
+    """Prepare the file; returns its resolved path and, when serving, the lock on it."""
     path = path.resolve()
     lock = ServingLock.take(path) if serving else None
     try:
         prepare(path, busy_timeout)
+        if serving:
+            check_not_moved(path, busy_timeout)
     except BaseException:
         if lock is not None:
             lock.release()
@@ -133,12 +136,12 @@ def _size(file: Path) -> int:
 
 
 def _truncate_wal(path: Path) -> None:
-    """Move the log into the database and cut it; where a reader still needs the log, another time.
+    """Checkpoint the log and truncate it, unless a reader still needs it.
 
-    Cutting waits for readers with the lock of writers in its hand. So the log is moved before that,
-    which holds nobody up, and a reader that lingers costs writers a moment and not their patience.
+    Truncating waits for readers while holding the write lock. So the log is checkpointed first,
+    which blocks no one, and a slow reader delays writers only briefly.
     """
     with translated(), closing(connect_writer(path, CUT_TIMEOUT)) as connection:
         busy, pages, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        if busy or moved == pages:  # busy: the checkpointer is moving it, and soon done
+        if busy or moved == pages:  # busy: the checkpointer is at work and soon done
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

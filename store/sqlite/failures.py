@@ -1,4 +1,4 @@
-"""What SQLite's error codes mean to a store. The one place that reads them.
+"""Translates SQLite's errors to the store's. The only place that reads its error codes.
 
 Codes: https://sqlite.org/rescode.html
 """
@@ -10,26 +10,26 @@ from contextlib import contextmanager
 from store.errors import StoreCorrupt, StoreError, StoreFull, StoreLocked
 
 _MEANING: dict[int, tuple[type[StoreError], str]] = {
-    sqlite3.SQLITE_BUSY: (StoreLocked, "another process holds the database"),
-    sqlite3.SQLITE_LOCKED: (StoreLocked, "another process holds the database"),
-    sqlite3.SQLITE_PROTOCOL: (StoreLocked, "another process holds the database"),
+    sqlite3.SQLITE_BUSY: (StoreLocked, "another process has locked the database"),
+    sqlite3.SQLITE_LOCKED: (StoreLocked, "another process has locked the database"),
+    sqlite3.SQLITE_PROTOCOL: (StoreLocked, "another process has locked the database"),
     sqlite3.SQLITE_FULL: (StoreFull, "the disk is full"),
     sqlite3.SQLITE_IOERR: (StoreFull, "the disk fails"),
     sqlite3.SQLITE_READONLY: (StoreFull, "the database cannot be written to"),
     sqlite3.SQLITE_CANTOPEN: (StoreFull, "the database cannot be opened"),
     sqlite3.SQLITE_PERM: (StoreFull, "the database cannot be opened"),
-    sqlite3.SQLITE_NOTADB: (StoreCorrupt, "the file is no database"),
+    sqlite3.SQLITE_NOTADB: (StoreCorrupt, "the file is not a database"),
     sqlite3.SQLITE_CORRUPT: (StoreCorrupt, "the database is damaged"),
-    sqlite3.SQLITE_FORMAT: (StoreCorrupt, "the file is no database"),
+    sqlite3.SQLITE_FORMAT: (StoreCorrupt, "the file is not a database"),
 }
 
 
 def meaning(error: sqlite3.Error) -> StoreError | None:
-    """The trouble of the database that an error tells of; None where it is no such trouble.
+    """The store's error for a failure of the database; None if it is not one.
 
-    A broken constraint and a mistake in our own SQL are not: they belong to whoever caused them.
+    A violated constraint or a mistake in our SQL is not a failure of the database.
     """
-    # Errors that the sqlite3 module raises by itself (a misuse of it) carry no code.
+    # Errors that the sqlite3 module itself raises (for misuse) have no code.
     code: int | None = getattr(error, "sqlite_errorcode", None)
     if code is None or (found := _MEANING.get(code & 0xFF)) is None:
         return None
@@ -37,9 +37,25 @@ def meaning(error: sqlite3.Error) -> StoreError | None:
     return kind(f"{words} ({error.sqlite_errorname})")
 
 
+def leaves_commit_open(error: sqlite3.Error) -> bool:
+    """Whether a COMMIT that failed with this error may have been written.
+
+    A failure before the last frame is in the log (a full disk, a lock, a write) is rolled back.
+    When the sync or a later step fails, the whole transaction is in the log: it is not read, and
+    the next commit overwrites it, but a crash before that recovers it. (Observed with a failing
+    fsync; https://sqlite.org/walformat.html#recovery.)
+    """
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return (
+        code is not None
+        and code & 0xFF == sqlite3.SQLITE_IOERR
+        and code != sqlite3.SQLITE_IOERR_WRITE
+    )
+
+
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise the store's own errors for SQLite's, and for the file system's."""
+    """Raise the store's errors instead of SQLite's and the file system's."""
     try:
         yield
     except sqlite3.Error as error:

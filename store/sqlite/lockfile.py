@@ -1,4 +1,4 @@
-"""The lock that one service holds on its database, beside it, for as long as it runs."""
+"""The lock file beside the database, which a service holds while it runs."""
 
 import fcntl
 import os
@@ -10,8 +10,8 @@ from store.sqlite.failures import translated
 
 
 class ServingLock:
-    """An exclusive lock on `DATABASE.lock`. The kernel ends it with the process, however that dies;
-    the file stays, since removing it would let two processes lock two files of one name."""
+    """An exclusive lock on `DATABASE.lock`. The kernel releases it when the process ends, in any
+    way. The file stays: removing it would let two processes lock two files of the same name."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -21,8 +21,8 @@ class ServingLock:
         """Lock the database at this resolved path. Raises `StoreInUse`, `StoreUnavailable`."""
         with translated():
             database.parent.mkdir(parents=True, exist_ok=True)
-            # A hard link has another path and another lock file, and SQLite itself would write two
-            # logs for one database: https://sqlite.org/howtocorrupt.html#_multiple_links_to_the_same_file
+            # A hard link has another path and another lock file, and SQLite would write two logs
+            # for one database: https://sqlite.org/howtocorrupt.html#_multiple_links_to_the_same_file
             if database.is_file() and database.stat().st_nlink > 1:
                 raise StoreInUse(f"{database} has a second name (a hard link)")
             lock = database.with_name(f"{database.name}.lock")

@@ -1,8 +1,9 @@
-"""Readers: aiosqlite connections that see the last commit and never write.
+"""Read connections (aiosqlite), which see the last commit and never write.
 
-A read is one statement, and so one snapshot, run and finished within one hop to a connection's
-thread: no read transaction stays open while its caller awaits, or the write-ahead log could not be
-emptied. The reads of one turn of the event loop share a hop, which costs more than most of them.
+A read is one statement, and so one snapshot. It runs and finishes within one hop to a connection's
+thread: a read transaction left open while its caller awaits would keep the write-ahead log from
+being checkpointed. The reads of one event-loop iteration share a hop, which costs more than most of
+them.
 """
 
 import asyncio
@@ -15,14 +16,14 @@ from typing import Any, Self, TypeAlias
 
 import aiosqlite
 
-from store.relational.session import Bound, Done, Failed, Outcome, Row, tell
+from store.session import Bound, Done, Failed, Outcome, Row, tell
 from store.sqlite.connection import BUSY_TIMEOUT, connect_reader
 from store.sqlite.failures import translated
 
 CONNECTIONS = 2
 
-TOGETHER = 16
-"""Reads that share a hop, at most: all that they find is in memory at once."""
+MAX_STATEMENTS = 16
+"""Maximum number of reads that share a hop: all their results are in memory at once."""
 
 Rows: TypeAlias = list[Row]
 
@@ -36,7 +37,7 @@ class _Read:
 
 class _Connection(aiosqlite.Connection):
     async def fetch_all(self, reads: Sequence[_Read]) -> list[Outcome[Rows]]:
-        # What aiosqlite's own methods are made of; it has none for several statements.
+        # aiosqlite's methods are built on `_execute`; it has none for several statements.
         execute: Callable[..., Awaitable[Any]] = self._execute
         outcomes: list[Outcome[Rows]] = await execute(self._fetch_all, reads)
         return outcomes
@@ -47,12 +48,12 @@ class _Connection(aiosqlite.Connection):
     def _fetch(self, read: _Read) -> Outcome[Rows]:
         try:
             return Done(self._conn.execute(read.sql, read.parameters).fetchall())
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is its caller's
+        except Exception as error:  # noqa: BLE001 - it belongs to this read's caller
             return Failed(error)
 
 
 class AiosqliteReaders:
-    """The readers of a running service."""
+    """Implements `store.session.Readers`."""
 
     def __init__(self, connections: Iterable[_Connection], closing: AsyncExitStack) -> None:
         self._connections = cycle(connections)
@@ -62,7 +63,7 @@ class AiosqliteReaders:
 
     @classmethod
     async def open(cls, path: Path, busy_timeout: int = BUSY_TIMEOUT) -> Self:
-        """Open the connections. Whoever has them must close them: each is a thread."""
+        """Open the connections. The caller must close them: each is a thread."""
         async with AsyncExitStack() as stack:
             with translated():
                 connections = [
@@ -88,8 +89,8 @@ class AiosqliteReaders:
 
     def _begin(self) -> None:
         waiting, self._waiting = self._waiting, []
-        for first in range(0, len(waiting), TOGETHER):
-            some = waiting[first : first + TOGETHER]
+        for first in range(0, len(waiting), MAX_STATEMENTS):
+            some = waiting[first : first + MAX_STATEMENTS]
             task = asyncio.create_task(self._read(next(self._connections), some))
             self._reading.add(task)
             task.add_done_callback(self._reading.discard)
@@ -97,7 +98,7 @@ class AiosqliteReaders:
     async def _read(self, connection: _Connection, reads: Sequence[_Read]) -> None:
         try:
             outcomes = await connection.fetch_all(reads)
-        except Exception as closed:  # noqa: BLE001 - whatever it is, every caller has to be told
+        except Exception as closed:  # noqa: BLE001 - every caller must get an outcome
             outcomes = [Failed(closed) for _ in reads]
         for read, outcome in zip(reads, outcomes, strict=True):
             tell(read.caller, outcome)

@@ -1,7 +1,7 @@
-"""The statements of this backend."""
+"""This backend's SQL statements."""
 
 from pathlib import Path
 
-from store.relational.statements import Statements
+from store.statements import Statements
 
 STATEMENTS = Statements(Path(__file__).with_name("queries"))

@@ -13,7 +13,7 @@ import trustme
 
 from receiver.domain import schedule
 from tests.providers import faulty_server as faulty
-from tests.service import eventually, history_of, job_of, running_service, submit
+from tests.support.service import eventually, history_of, job_of, running_service, submit
 
 DOCUMENT = Path(__file__).parents[2] / "docs/guarantees.md"
 ACCEPTED = b'{"request_id": "up-1"}'

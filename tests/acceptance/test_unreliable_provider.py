@@ -6,7 +6,7 @@ from typing import Any
 from tests.http_api.conftest import Start
 from tests.http_api.event_stream import event_stream
 from tests.http_api.relay_sink import relay_sink
-from tests.service import JOB, MOVIE, eventually, job_of, make_key
+from tests.support.service import JOB, MOVIE, eventually, make_key, told_of
 
 FINAL = ("COMPLETED", "FAILED")
 SECRET = "whsec_" + "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
@@ -54,7 +54,7 @@ async def test_every_job_comes_to_its_end_and_is_told_once_in_order(start: Start
         codes = {job["error"]["code"] for job in finished.values() if job["error"]}
         assert codes <= {"provider_failed", "submit_outcome_unknown"}
         for request_id, told in finished.items():
-            now = await job_of(client, request_id)
+            now = await told_of(client, request_id)
             assert now["done"]
             assert now == told or told["error"]["code"] == "submit_outcome_unknown"
 

@@ -13,13 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
-from store.contract import Receipt, Store
+from store import writer
+from store.contract import Receipt
+from store.database import Store
 from store.open import open_store
 from store.records import Job
-from store.relational import writer
 from tests.benchmarks.table import Line, ratio, show
-from tests.postgres_server import PostgresServer
 from tests.store.world import World
+from tests.support.postgres_server import PostgresServer
 
 CALLERS = 64
 JOBS = 2_000

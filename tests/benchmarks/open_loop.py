@@ -13,7 +13,7 @@ from typing import cast
 
 import uvloop
 
-from receiver.http_connection import allow_many_connections
+from receiver.server.listener import allow_many_connections
 
 TICK = 0.002
 """Seconds between looks at what is due."""

@@ -1,4 +1,4 @@
-"""The relay, with a real store, worker and courier: `python -m tests.benchmarks.relay`.
+"""The relay, with a real store, worker and sender: `python -m tests.benchmarks.relay`.
 
 1. How many messages a second reach healthy sinks: one host, which takes 4 at once, and sixteen.
 2. What 200 dead addresses do to one healthy address: its p99, from the commit of a message to its
@@ -25,13 +25,14 @@ import structlog
 import uvloop
 
 from receiver.actions.cancel_job import cancel_job
-from receiver.actions.core import Core
+from receiver.actions.context import ServiceContext
+from receiver.actions.status_calls import StatusCalls
 from receiver.actions.submit_job import Submission, new_job, submit_job
 from receiver.clock import SystemClock
 from receiver.domain.schedule import Rules
 from receiver.metrics import Metrics
 from receiver.streams.hub import Hub
-from receiver.webhooks.delivery import Courier
+from receiver.webhooks.delivery import WebhookSender
 from receiver.webhooks.resolver import Resolver
 from receiver.workers.relay import Relay
 from receiver.workers.supervisor import Supervisor
@@ -73,20 +74,20 @@ class Sink(asyncio.Protocol):
 class World:
     """A store with users, and a relay that works."""
 
-    def __init__(self, core: Core, users: list[User]) -> None:
-        self.core = core
+    def __init__(self, services: ServiceContext, users: list[User]) -> None:
+        self.services = services
         self.users = users
 
     async def tell(self, url: str, user: User) -> bytes:
         """Make a job whose end is told to `url`; its id once that is on disk."""
         job_id = await self.prepare(url, user)
-        await cancel_job(self.core, job_id)
+        await cancel_job(self.services, job_id)
         return job_id.encode()
 
     async def prepare(self, url: str, user: User) -> str:
         submission = Submission("none", "create_movie", {}, url, ("CANCELLED",), {})
-        new = new_job(self.core, user.id, user.name, submission)
-        await submit_job(self.core, new)
+        new = new_job(self.services, user.id, user.name, submission)
+        await submit_job(self.services, new)
         return new.job.id
 
 
@@ -95,23 +96,25 @@ async def world() -> AsyncIterator[World]:
     with tempfile.TemporaryDirectory() as folder:
         store = await open_store(f"sqlite:///{Path(folder) / 'relay.db'}", entropy=os.urandom)
         clock = SystemClock()
-        core = Core(store, clock, Ids(os.urandom), Rules(), {}, Metrics("benchmark"))
+        metrics = Metrics("benchmark")
+        status_calls = StatusCalls(clock, metrics, rate=1, at_once=1)
+        services = ServiceContext(store, clock, Ids(os.urandom), Rules(), {}, metrics, status_calls)
         hub = Hub()
         store.on_change = hub.announce
         users = []
         for number in range(USERS):
             key = ApiKey(f"{number:064}", f"rk_{number:08}", 0, f"u{number}", False, 0, None)
             users.append(await store.keys.add(key, "whsec_" + "A" * 32))
-        courier = Courier(
+        sender = WebhookSender(
             Resolver().resolve, clock, allow_http=True, allow_nets=[ip_network("127.0.0.0/8")]
         )
         relay = Relay(
-            core, hub, courier, "bench", schedule=SCHEDULE, timeout=TIMEOUT, chance=random.random
+            services, hub, sender, "bench", schedule=SCHEDULE, timeout=TIMEOUT, jitter=random.random
         )
-        supervisor = Supervisor([relay], clock, core.metrics)
+        supervisor = Supervisor([relay], clock, services.metrics)
         supervisor.start()
         try:
-            yield World(core, users)
+            yield World(services, users)
         finally:
             await supervisor.stop()
             await store.close()

@@ -4,27 +4,27 @@ import asyncio
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from receiver.actions.issue_key import hash_key
+from receiver.actions.keys import hash_key
+from receiver.clock import SystemClock
 from receiver.domain.lifecycle import deciding
 from receiver.domain.observations import Polled, Report, StatusReport
 from receiver.domain.schedule import Rules
 from receiver.webhooks.tokens import CallbackTokens
-from store.contract import Store
+from store.database import Store
 from store.ids import Ids
 from store.open import open_store
 from store.records import ApiKey, Cursor, Status
+from tests.benchmarks import costs
 from tests.benchmarks.load import request
 from tests.benchmarks.world import NOW, SECRET, Server, accepted_job, free_port
-from tests.nginx import nginx
+from tests.support.nginx import nginx
 
 NCHAN_MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
-_TICKS = os.sysconf("SC_CLK_TCK")
 _IDLE = """
 import signal, sys, time
 late = []
@@ -56,22 +56,12 @@ server {{
 
 def cpu_seconds(server: Server) -> float:
     """Of the process and its children, since they began."""
-    return sum(_ticks(pid) for pid in _family(server.process.pid)) / _TICKS
+    return costs.cpu_seconds([server.process.pid])
 
 
 def memory(server: Server) -> int:
     """Bytes that the process and its children hold for themselves."""
-    return sum(_private_bytes(pid) for pid in _family(server.process.pid))
-
-
-def _family(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(each for child in children for each in _family(int(child)))]
-
-
-def _ticks(pid: int) -> int:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
+    return sum(_private_bytes(pid) for pid in costs.family(server.process.pid))
 
 
 def _private_bytes(pid: int) -> int:
@@ -156,8 +146,8 @@ async def _reader(store: Store, ids: Ids, index: int, jobs: int, events: int) ->
         for count in range(events):
             report = Report(Status.IN_PROGRESS, "RUNNING", None, None, f"step {count}", name)
             said = Polled(NOW, name, StatusReport(report))
-            at = time.time_ns() // 1_000_000
-            await store.jobs.advance(job_id, deciding(said, at, Rules(poll_min=3_600_000)))
+            decide = deciding(said, SystemClock().now, Rules(poll_min=3_600_000))
+            await store.jobs.advance(job_id, decide)
     return Reader(key, made, cursor)
 
 

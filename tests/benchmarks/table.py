@@ -12,11 +12,13 @@ class Line:
     what: str
     figure: str
     wanted: str
+    """Empty for what only explains."""
     baseline: str = ""
     """What it was measured beside, in the same run."""
 
     def __str__(self) -> str:
-        return f"{self.what:52} {self.figure:>22}  wanted {self.wanted:18} {self.baseline}"
+        wanted = self.wanted and f"wanted {self.wanted}"
+        return f"{self.what:52} {self.figure:>22}  {wanted:25} {self.baseline}".rstrip()
 
 
 def ratio(ratios: Sequence[float]) -> str:

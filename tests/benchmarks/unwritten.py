@@ -4,8 +4,8 @@ the difference to it. Run as a script, as `python -m receiver` is."""
 from typing import Any
 
 from receiver.cli.main import main as command
+from store.callbacks import Callbacks
 from store.contract import Receipt
-from store.relational.callbacks import SqlCallbacks
 
 
 async def _accepted(*_: Any, **__: Any) -> Receipt:
@@ -13,5 +13,5 @@ async def _accepted(*_: Any, **__: Any) -> Receipt:
 
 
 if __name__ == "__main__":
-    SqlCallbacks.receive = _accepted  # type: ignore[method-assign] # the point of this script
+    Callbacks.receive = _accepted  # type: ignore[method-assign] # the point of this script
     command()

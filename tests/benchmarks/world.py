@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from receiver.actions.issue_key import hash_key
-from receiver.domain.announcements import event_data
+from receiver.actions.keys import hash_key
 from receiver.domain.lifecycle import deciding
-from receiver.domain.observations import SubmissionBegins, SubmitAccepted
+from receiver.domain.observations import SubmissionBegins, SubmissionEnded, SubmitAccepted
 from receiver.domain.schedule import Rules
+from receiver.domain.serialization import event_data
 from receiver.webhooks.tokens import CallbackTokens
-from store.contract import Store
+from store.database import Store
 from store.ids import Ids, time_of
 from store.open import open_store
 from store.records import ApiKey, Due, Job, Lane, NewJob, Phase, Status, User
@@ -61,7 +61,7 @@ def free_port() -> int:
 def peer(name: str) -> Iterator[Server]:
     """One of the baselines."""
     port = free_port()
-    with _process([sys.executable, "-m", "tests.benchmarks.peers", name, str(port)], {}) as process:
+    with running([sys.executable, "-m", "tests.benchmarks.peers", name, str(port)], {}) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         yield Server(port, process)
@@ -82,17 +82,20 @@ def service(database: Path, *, module: str = "receiver", **settings: str) -> Ite
         "RECEIVER_LOG_FORMAT": "json",
         **{f"RECEIVER_{name}": value for name, value in settings.items()},
     }
-    with _process([sys.executable, "-m", module, "serve"], environment) as process:
-        _wait_for(port, process)
+    with running([sys.executable, "-m", module, "serve"], environment) as process:
+        wait_for(port, process)
         yield Server(port, process)
 
 
 @contextmanager
-def _process(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+def running(
+    command: list[str], environment: dict[str, str], stdout: int = subprocess.PIPE
+) -> Iterator[subprocess.Popen[str]]:
+    """A process until the block is left."""
     process = subprocess.Popen(
         command,
         env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.DEVNULL,
         text=True,
     )
@@ -105,7 +108,8 @@ def _process(command: list[str], environment: dict[str, str]) -> Iterator[subpro
             process.stdout.close()
 
 
-def _wait_for(port: int, process: subprocess.Popen[str]) -> None:
+def wait_for(port: int, process: subprocess.Popen[str]) -> None:
+    """Wait until the process listens. Raises RuntimeError when it ends instead."""
     while process.poll() is None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -149,8 +153,10 @@ async def accepted_job(store: Store, ids: Ids, user: User, provider_request_id: 
     )
     await store.jobs.create(NewJob(replace(job), {"prompt": "a cat"}, event_data(job)))
     rules = Rules(poll_first=3_600_000)
-    for observation in (SubmissionBegins(at + 60_000), SubmitAccepted(provider_request_id)):
-        await store.jobs.advance(job_id, deciding(observation, at, rules))
+    begins = SubmissionBegins(1, at + 60_000)
+    accepted = SubmissionEnded(begins, SubmitAccepted(provider_request_id))
+    for observation in (begins, accepted):
+        await store.jobs.advance(job_id, deciding(observation, lambda: at, rules))
     return job_id
 
 

@@ -1,4 +1,4 @@
-"""A real Chromium, and somebody who uses the dashboard with it."""
+"""A real Chromium, and visitors who use the dashboard with it."""
 
 import logging
 import os
@@ -14,7 +14,7 @@ import structlog
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from receiver.clock import SystemClock
-from tests.service import RunningService, running_service
+from tests.support.service import RunningService, running_service
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
@@ -25,10 +25,10 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE_MS = 20_000
-expect.set_options(timeout=PATIENCE_MS)
+TIMEOUT_MS = 20_000
+expect.set_options(timeout=TIMEOUT_MS)
 
-# The page's own ears come first: once these have heard, the view is drawn and has the focus.
+# The page's own listeners come first: after this one, the view is drawn and has the focus.
 GO = """view => new Promise(arrived => {
     if (location.hash === view) arrived();
     addEventListener("hashchange", () => arrived(), { once: true });
@@ -37,10 +37,10 @@ GO = """view => new Promise(arrived => {
 
 
 class SkippingClock(SystemClock):
-    """The machine's clock, with time left out where a test says.
+    """The machine's clock, which a test can advance.
 
-    A sandbox's job that lasts an hour is as far as the test lets it be: no state of it is over
-    before somebody has looked.
+    A sandbox's job that lasts an hour then moves only when the test says so, and no state of it
+    passes unseen.
     """
 
     def __init__(self) -> None:
@@ -55,21 +55,32 @@ class SkippingClock(SystemClock):
 
 @dataclass
 class Visitor:
-    """Somebody with a browser window; `complaints` is what the browser's console had to say."""
+    """A browser window; `console` has the errors and warnings of the browser's console."""
 
     page: Page
     url: str
-    complaints: list[str] = field(default_factory=list)
+    console: list[str] = field(default_factory=list)
 
     async def sign_in(self, key: str) -> None:
-        await self.page.goto(self.url)
-        await self.page.get_by_label("API key").fill(key)
-        await self.page.get_by_role("button", name="Sign in").click()
+        await self.try_key(key)
         await self.page.get_by_role("heading", name="Jobs").wait_for()
         await self.page.get_by_text("live", exact=True).wait_for()
 
+    async def try_key(self, key: str) -> None:
+        """Try to sign in with a key, and do not wait for the result."""
+        await self.page.goto(self.url)
+        await self.page.get_by_label("API key").fill(key)
+        await self.page.get_by_role("button", name="Sign in").click()
+
+    async def submit_by_form(self, **fields: str) -> None:
+        """Fill in the form by its labels, from the list, and submit it."""
+        await self.page.get_by_role("link", name="New job").click()
+        for label, value in fields.items():
+            await self.page.get_by_label(label, exact=True).fill(value)
+        await self.page.get_by_role("button", name="Submit").click()
+
     async def open(self, view: str) -> None:
-        """Go to a view, such as `#/new`, without loading the page again, and be there."""
+        """Go to a view, such as `#/new`, without loading the page again, and wait for it."""
         await self.page.evaluate(GO, view)
 
     async def sees(self, text: str) -> None:
@@ -80,7 +91,7 @@ Visit = Callable[..., Awaitable[Visitor]]
 Start = Callable[..., Awaitable[RunningService]]
 
 
-def _chromium() -> str:
+def chromium() -> str:
     found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
         pytest.fail("no Chromium is installed (apt-get install chromium, or set CHROMIUM)")
@@ -90,7 +101,7 @@ def _chromium() -> str:
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=_chromium(), args=ARGUMENTS)
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         yield browser
         await browser.close()
 
@@ -105,16 +116,18 @@ def visit(browser: Browser) -> Visit:
             viewport={"width": width, "height": 800},
             reduced_motion="reduce",
         )
-        context.set_default_timeout(PATIENCE_MS)
+        context.set_default_timeout(TIMEOUT_MS)
         visitor = Visitor(await context.new_page(), url)
 
         visitor.page.on(
             "console",
-            lambda said: (
-                visitor.complaints.append(said.text) if said.type in ("error", "warning") else None
+            lambda message: (
+                visitor.console.append(message.text)
+                if message.type in ("error", "warning")
+                else None
             ),
         )
-        visitor.page.on("pageerror", lambda error: visitor.complaints.append(str(error)))
+        visitor.page.on("pageerror", lambda error: visitor.console.append(str(error)))
         return visitor
 
     return visit
@@ -122,12 +135,12 @@ def visit(browser: Browser) -> Visit:
 
 @pytest.fixture
 async def start(tmp_path: Path) -> AsyncIterator[Start]:
-    """Starts a service by the given settings: every callback is lost, and polls make up for it."""
+    """Starts a service. By default every callback is lost, and polls are fast."""
     async with AsyncExitStack() as stack:
 
         async def start(**given: object) -> RunningService:
-            impatient: dict[str, Any] = {"poll_first": 0.3, "poll_min": 0.3, "poll_max": 0.6}
-            settings = {"sandbox_render": 1.5, "sandbox_drop_callbacks": 1} | impatient | given
+            polls: dict[str, Any] = {"poll_first": 0.3, "poll_min": 0.3, "poll_max": 0.6}
+            settings = {"sandbox_render": 1.5, "sandbox_drop_callbacks": 1} | polls | given
             return await stack.enter_async_context(running_service(tmp_path, **settings))
 
         yield start
@@ -135,7 +148,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
 
 @pytest.fixture(autouse=True)
 def quiet_log() -> Iterator[None]:
-    """A failure is shown with the service's warnings, and not with each of its requests."""
+    """Failures show the service's warnings, and not each of its requests."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     yield
     structlog.reset_defaults()

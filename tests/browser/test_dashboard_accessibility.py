@@ -5,7 +5,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 
 from tests.browser.conftest import SkippingClock, Start, Visit, Visitor
-from tests.service import job_when, submit
+from tests.support.service import job_when, submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -53,8 +53,14 @@ async def test_every_view(start: Start, visit: Visit, theme: str, width: int) ->
     await check(visitor, "the list")
 
     await visitor.open(f"#/jobs/{job['request_id']}")
-    await expect(page.locator(".timeline li").nth(5)).to_be_visible()
+    await expect(page.locator(".timeline .end")).to_be_visible()
+    await page.locator(".timeline summary").first.click()
+    await page.get_by_text("Input", exact=True).click()
     await check(visitor, "a job")
+    await page.get_by_role("button", name="Submit again").click()
+    await expect(page.get_by_role("dialog")).to_be_visible()
+    await check(visitor, "a question")
+    await page.keyboard.press("Escape")
     await visitor.open(f"#/jobs/{other['request_id']}")
     await expect(page.locator(".notice")).to_be_visible()
     await check(visitor, "a cancelled job")
@@ -70,10 +76,23 @@ async def test_every_view(start: Start, visit: Visit, theme: str, width: int) ->
     await visitor.open("#/deliveries")
     await visitor.sees("Given up")
     await check(visitor, "deliveries")
+    await page.locator(".row.delivery").get_by_role("link").first.click()
+    await visitor.sees("Headers of the last attempt")
+    await check(visitor, "a delivery")
+    await visitor.open("#/overview")
+    await expect(page.get_by_role("table")).to_contain_text("127.0.0.1:9")
+    await check(visitor, "the overview")
+    await visitor.open("#/keys")
+    await page.get_by_label("User", exact=True).fill("carol")
+    await page.get_by_role("button", name="Create a key").click()
+    await expect(page.get_by_role("row")).to_have_count(3)
+    await check(visitor, "keys")
     await visitor.open("#/health")
     await expect(page.get_by_role("region", name="Store and workers")).to_be_visible()
     await check(visitor, "health")
 
+    await visitor.open("#/?user=ada")  # followed by a stream, which ends
+    await visitor.sees("live")
     service.inner.begin_stop()
     await visitor.sees("The connection is lost")
     await check(visitor, "disconnected")

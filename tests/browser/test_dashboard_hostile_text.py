@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from tests.browser.conftest import Start, Visit, Visitor
 from tests.http_api.scripted_provider import call_back, scripted_provider
-from tests.service import MOVIE, submit
+from tests.support.service import MOVIE, submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -81,14 +81,14 @@ async def test_in_every_field(start: Start, visit: Visit, text: str) -> None:
         assert (await call_back(provider_url, failed)).status_code == 200
         await visitor.open(f"#/jobs/{second['request_id']}")
         await expect(visitor.page.locator(".title").get_by_text("Failed")).to_be_visible()
-        await expect(visitor.page.locator(".timeline li").last).to_contain_text(text)
+        await expect(visitor.page.locator(".timeline .end")).to_contain_text(text)
 
         await visitor.open(f"#/jobs/{quote(text, safe='')}")
         await visitor.sees("No such job")
         await visitor.open("#/")
         search = visitor.page.get_by_label("Search")
         await search.fill("nothing like it")
-        await visitor.sees("No job fits")
+        await visitor.sees("No matching jobs")
         await search.fill(text)
         await expect(visitor.page.locator(".row.job")).to_have_count(2)
         await nothing_became_markup(visitor)
@@ -96,7 +96,7 @@ async def test_in_every_field(start: Start, visit: Visit, text: str) -> None:
         assert harm == []
         # A link of the provider that leads nowhere is its own line of the browser's, and so is the
         # 404 that was asked for.
-        ours = [said for said in visitor.complaints if "Failed to load resource" not in said]
+        ours = [said for said in visitor.console if "Failed to load resource" not in said]
         assert ours == []
 
 

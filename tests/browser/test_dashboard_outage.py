@@ -15,9 +15,9 @@ import httpx
 import pytest
 from playwright.async_api import expect
 
-from receiver.http_server import listen
+from receiver.server.serve import listen
 from tests.browser.conftest import Visit
-from tests.service import eventually
+from tests.support.service import eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -133,7 +133,7 @@ async def test_a_killed_server_that_comes_back(server: Server, visit: Visit) -> 
     banner = page.get_by_role("alert").filter(has_text="The connection is lost")
     await expect(banner).to_contain_text("Next attempt in")
     await expect(row).to_be_visible()
-    # What is asked for meanwhile says so, and is asked for again once there is somebody to ask.
+    # A view that is opened meanwhile says so, and loads once the service is back.
     await page.get_by_label("Kind").select_option("Movie")
     await visitor.sees("The service does not answer")
 
@@ -147,7 +147,7 @@ async def test_a_killed_server_that_comes_back(server: Server, visit: Visit) -> 
     await page.get_by_role("button", name="Submit").click()
     await expect(page.locator(".title").get_by_text("Completed")).to_be_visible()
 
-    ours = [said for said in visitor.complaints if "net::ERR_" not in said]
+    ours = [said for said in visitor.console if "net::ERR_" not in said]
     assert ours == []  # but for the browser's own lines on connections that failed
 
 

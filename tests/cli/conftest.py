@@ -7,19 +7,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 from typing import Any, Self
 
 import pytest
 
 from receiver.cli.main import main
+from tests.support.forked import ForkedProcess, run
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "receiver")
-PATIENCE = 30
+TIMEOUT = 30
 
 MOVIE: dict[str, Any] = {
     "kind": "create_movie",
@@ -52,7 +56,7 @@ class Place:
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
     others: dict[str, str] = field(default_factory=dict)
-    """Variables that are none of ours."""
+    """Variables without our prefix."""
 
     def environment(self) -> dict[str, str]:
         ours = {f"RECEIVER_{name}": value for name, value in self.settings.items()}
@@ -63,12 +67,11 @@ class Place:
         """Give one command, and wait for its end.
 
         What serves sets up the whole process for that, and gets one of its own; the others run in
-        this one, which is a second quicker and shows what they leave open.
+        this one, which is quicker and shows what they leave open.
         """
         if words and words[0] in ("serve", "sandbox", "demo"):
-            process = self.start(*words)
-            out, err = process.communicate(timeout=PATIENCE)
-            done = Done(process.returncode, out, err)
+            environment = self.environment()
+            done = Done(*run(*words, environment=environment, folder=self.folder, timeout=TIMEOUT))
         else:
             done = self._run_here(words, given)
         assert "Traceback" not in done.err
@@ -92,17 +95,22 @@ class Place:
         assert status is None or isinstance(status, int)
         return Done(status or 0, out.getvalue(), err.getvalue())
 
-    def start(self, *words: str, **pipes: Any) -> subprocess.Popen[str]:
-        """Give a command, and leave it running."""
-        streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | pipes
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Give a command as its users do, and leave it running."""
         return subprocess.Popen(
             [*COMMAND, *words],
             cwd=self.folder,
             env=self.environment(),
             encoding="utf-8",
             stdin=subprocess.DEVNULL,
-            **streams,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
+
+    def fork(self, *words: str, out: Path, err: Path, **variables: str) -> ForkedProcess:
+        """Give a command whose start is of no matter, and leave it running."""
+        environment = self.environment() | variables
+        return ForkedProcess(*words, environment=environment, folder=self.folder, out=out, err=err)
 
     def with_settings(self, **settings: str) -> Self:
         """The same folder, with other settings on top."""
@@ -111,16 +119,16 @@ class Place:
     @contextmanager
     def serving(self, command: str = "serve") -> Iterator["Served"]:
         """A `serve` of this place, from its first log line to its end."""
-        log = (self.folder / f"{command}.log").open("w+", encoding="utf-8")
-        process = self.start(command, "--port", self.settings.get("PORT", "0"), stderr=log)
+        log = self.folder / f"{command}.log"
+        log.write_text("")
+        port = self.settings.get("PORT", "0")
+        process = self.fork(command, "--port", port, out=Path(os.devnull), err=log)
         try:
-            url = _address(process, Path(log.name))
-            yield Served(self.with_settings(URL=url), process, url, Path(log.name))
+            url = _address(process, log)
+            yield Served(self.with_settings(URL=url), process, url, log)
         finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=PATIENCE)
-            log.close()
+            process.send_signal(signal.SIGTERM)
+            process.wait(TIMEOUT)
 
 
 @dataclass
@@ -128,7 +136,7 @@ class Served:
     """A service that runs."""
 
     place: Place
-    process: subprocess.Popen[str]
+    process: ForkedProcess
     url: str
     log: Path
 
@@ -149,20 +157,70 @@ class Served:
         return self.place.with_settings(API_KEY=self.new_key(user))
 
 
-def _address(process: subprocess.Popen[str], log: Path) -> str:
+def _address(process: ForkedProcess, log: Path) -> str:
     """The address in the log line that says so; waits for it by reading on."""
     with log.open(encoding="utf-8") as reading:
         line = ""
         while process.poll() is None:
             line += reading.readline()
             if line.endswith("\n"):
-                told = json.loads(line)
-                if str(told["event"]).startswith("serving"):
-                    return str(told["url"])
+                printed = json.loads(line)
+                if str(printed["event"]).startswith("serving"):
+                    return str(printed["url"])
                 line = ""
             else:
                 time.sleep(0.005)  # the processor is for the one who starts
     raise AssertionError(f"it did not start: {log.read_text('utf-8')}")
+
+
+@dataclass
+class Call:
+    """What a client has sent."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class OtherServer:
+    """A provider, a webhook receiver or a collector that answers every call in the same way."""
+
+    status: int
+    headers: dict[str, str]
+    url: str = ""
+    calls: Queue[Call] = field(default_factory=Queue)
+
+
+@contextmanager
+def other_server(
+    status: int = 204, headers: Mapping[str, str] | None = None
+) -> Iterator[OtherServer]:
+    """A server in a thread, while the block runs; its answers are `{}`."""
+    found = OtherServer(status, dict(headers or {}))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            length = int(self.headers["Content-Length"] or 0)
+            found.calls.put(Call(self.path, dict(self.headers), self.rfile.read(length)))
+            self.send_response_only(found.status)
+            body = b"" if found.status == 204 else b"{}"
+            usual = {"Date": self.date_time_string(), "Content-Length": str(len(body))}
+            for name, value in (usual | found.headers).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        found.url = f"http://127.0.0.1:{server.server_port}"
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield found
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture

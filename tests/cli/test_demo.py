@@ -1,5 +1,6 @@
 """`demo`: what a newcomer sees first."""
 
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -9,9 +10,9 @@ from subprocess import Popen
 import httpx
 import pytest
 
-from receiver.cli.demo import CHANCES, JOBS
-from receiver.sandbox.fates import Fates
-from tests.cli.conftest import PATIENCE, Place
+from receiver.cli.demo import FAULTS, jobs_for
+from receiver.sandbox.faults import FaultPlan
+from tests.cli.conftest import TIMEOUT, Place
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -24,8 +25,8 @@ def ending(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Pop
 
 
 def test_the_seed_loses_some_last_callbacks_and_doubles_one() -> None:
-    fates = [Fates(CHANCES).of_job(ordinal) for ordinal in range(len(JOBS))]
-    assert sorted(fate.callbacks[-1].copies for fate in fates) == [0, 0, 1, 1, 1, 2]
+    plans = [FaultPlan(FAULTS).of_job(ordinal) for ordinal in range(len(jobs_for("samsar")))]
+    assert sorted(plan.callbacks[-1].copies for plan in plans) == [0, 0, 1, 1, 1, 2]
 
 
 def test_it_goes_on_serving_on_another_port_where_the_usual_one_is_taken(place: Place) -> None:
@@ -39,21 +40,39 @@ def test_it_goes_on_serving_on_another_port_where_the_usual_one_is_taken(place: 
             pass  # somebody else has it, which is as good
         demo = place.start("demo")
         assert demo.stdout is not None
-        told = [demo.stdout.readline() for _ in range(3)]
-        assert "Port 8000 is in use" in told[0]
-        url, key = told[1].split()[2], told[2].split()[-1]
+        printed = [demo.stdout.readline() for _ in range(5)]
+        assert "Port 8000 is in use" in printed[0]
+        url, key = printed[1].split()[2], printed[2].split()[-1]
         assert not url.endswith(":8000")
         while "until Ctrl-C" not in demo.stdout.readline():
             pass
     jobs = httpx.get(f"{url}/v1/jobs", headers={"API-KEY": key}).json()["jobs"]
     assert [job["status"] for job in jobs] == ["COMPLETED"] * 6
+    admin, link = printed[3].split()[-1], printed[4].split()[1]
+    assert httpx.get(f"{url}/v1/holds", headers={"API-KEY": admin}).status_code == 200
+    page, _, token = link.partition("#/sign-in/")
+    assert page == f"{url}/"
+    own_page = {"X-Requested-With": "test"}
+    signed_in = [
+        httpx.post(f"{url}/session", json={"token": token}, headers=own_page) for _ in range(2)
+    ]
+    assert [answer.status_code for answer in signed_in] == [200, 401]
+    session = signed_in[0].json()
+    assert (session["user"], session["admin"]) == ("demo", True)
+    attempts = [
+        [attempt["status_code"] for attempt in delivery["attempts"]]
+        for delivery in httpx.get(f"{url}/v1/deliveries", headers={"API-KEY": key}).json()[
+            "deliveries"
+        ]
+    ]
+    assert sorted(attempts) == [[204]] * 11 + [[500, 204]]
     demo.send_signal(signal.SIGINT)
-    _, err = demo.communicate(timeout=PATIENCE)
+    _, err = demo.communicate(timeout=TIMEOUT)
     assert (demo.returncode, err) == (0, "")
     assert (place.folder / "kept.db").exists()
 
 
-def test_a_port_that_was_asked_for_and_is_taken_is_told(place: Place) -> None:
+def test_a_configured_port_that_is_taken_is_an_error(place: Place) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
         socket.create_server(("127.0.0.1", 0)) as another,
@@ -65,7 +84,7 @@ def test_a_port_that_was_asked_for_and_is_taken_is_told(place: Place) -> None:
     for done, wanted in ((by_setting, port), (by_option, other)):
         assert done.status == 1
         warning, fault = done.err.splitlines()
-        assert warning == "RECEIVER_POOL_RATE is no setting; did you mean RECEIVER_POLL_RATE?"
+        assert warning == "RECEIVER_POOL_RATE is not a setting; did you mean RECEIVER_POLL_RATE?"
         assert f"port {wanted}: it is in use" in fault
 
 
@@ -77,7 +96,7 @@ def test_it_listens_where_the_settings_say(place: Place) -> None:
     assert demo.stdout.readline().split()[2] == f"http://127.0.0.1:{port}"
     assert httpx.get(f"http://127.0.0.1:{port}/livez").status_code == 200
     demo.send_signal(signal.SIGINT)  # its jobs take seconds, and are no matter here
-    _, err = demo.communicate(timeout=PATIENCE)
+    _, err = demo.communicate(timeout=TIMEOUT)
     assert (demo.returncode, err) == (130, "")
 
     elsewhere = place.with_settings(HOST="192.0.2.1").run("demo", "--exit")
@@ -85,17 +104,21 @@ def test_it_listens_where_the_settings_say(place: Place) -> None:
     assert "192.0.2.1 port 8000: the address is not this machine's" in elsewhere.err
 
 
-def test_it_ends_by_itself_with_every_job_home(ending: tuple[Path, Popen[str]]) -> None:
+def test_it_ends_by_itself_with_every_job_completed(ending: tuple[Path, Popen[str]]) -> None:
     folder, demo = ending
-    out, err = demo.communicate(timeout=PATIENCE)
+    out, err = demo.communicate(timeout=TIMEOUT)
     assert (demo.returncode, err) == (0, "")
     ends = [line for line in out.splitlines() if " COMPLETED " in line]
-    assert len(ends) == len(JOBS) == 6
+    assert len(ends) == 6
     # On a machine that is slow enough a poll may be quicker than a callback that was not lost.
-    by_poll = [line for line in ends if "known by poll: no callback" in line]
-    by_callback = [line for line in ends if line.endswith("known by callback")]
+    by_poll = [line for line in ends if "via poll (no callback arrived)" in line]
+    by_callback = [line for line in ends if line.endswith("via callback")]
     assert len(by_poll) >= 2
     assert len(by_callback) == 6 - len(by_poll)
-    assert f"6 of 6 completed: {len(by_callback)} known by callback, {len(by_poll)} by poll" in out
+    assert f"6 of 6 completed: {len(by_callback)} via callback, {len(by_poll)} via poll" in out
+    assert "12 webhooks delivered, all with a valid signature." in out
+    retried = re.search(r"refused \(500\) to show a retry, which came (\d+\.\d) s later", out)
+    assert retried is not None
+    assert float(retried[1]) >= 1
     assert "\x1b" not in out
     assert list(folder.iterdir()) == []

@@ -3,55 +3,30 @@
 import json
 import signal
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.cli.conftest import MOVIE, Place, Served
+from tests.cli.conftest import MOVIE, OtherServer, Place, Served, other_server
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
-class Collector(ThreadingHTTPServer):
-    """Takes what is exported by OTLP over HTTP."""
-
-    def __init__(self) -> None:
-        self.received: list[tuple[str, ExportTraceServiceRequest]] = []
-        super().__init__(("127.0.0.1", 0), _Taking)
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class _Taking(BaseHTTPRequestHandler):
-    server: Collector
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.received.append((self.path, ExportTraceServiceRequest.FromString(body)))
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing: what matters is in `received`."""
-
-
 @pytest.fixture
-def collector() -> Iterator[Collector]:
-    with Collector() as collector:
-        thread = threading.Thread(target=collector.serve_forever)
-        thread.start()
-        yield collector
-        collector.shutdown()
-        thread.join()
+def collector() -> Iterator[OtherServer]:
+    with other_server(200) as server:
+        yield server
+
+
+def received(collector: OtherServer) -> list[ExportTraceServiceRequest]:
+    """What was exported to it by OTLP over HTTP."""
+    calls = [collector.calls.get_nowait() for _ in range(collector.calls.qsize())]
+    assert {call.path for call in calls} == {"/v1/traces"}
+    return [ExportTraceServiceRequest.FromString(call.body) for call in calls]
 
 
 def with_variables(place: Place, **variables: str) -> Place:
@@ -66,14 +41,13 @@ def submit_one(service: Served) -> None:
 
 
 def test_spans_reach_the_collector_the_last_ones_at_the_end(
-    place: Place, collector: Collector
+    place: Place, collector: OtherServer
 ) -> None:
-    with with_variables(place, **{ENDPOINT: collector.address}).serving() as service:
+    with with_variables(place, **{ENDPOINT: collector.url}).serving() as service:
         submit_one(service)
 
     assert service.process.returncode == 0
-    assert {path for path, _ in collector.received} == {"/v1/traces"}
-    resources = [each for _, request in collector.received for each in request.resource_spans]
+    resources = [each for request in received(collector) for each in request.resource_spans]
     spans = [span for each in resources for scope in each.scope_spans for span in scope.spans]
     assert {"POST /v1/jobs", "submit job", "process callback"} <= {span.name for span in spans}
     (trace_id,) = {span.trace_id.hex() for span in spans}
@@ -84,11 +58,13 @@ def test_spans_reach_the_collector_the_last_ones_at_the_end(
         assert line["trace_id"] == trace_id
 
 
-def test_what_the_environment_says_of_the_service_wins(place: Place, collector: Collector) -> None:
-    variables = {ENDPOINT: collector.address, "OTEL_SERVICE_NAME": "films"}
+def test_what_the_environment_says_of_the_service_wins(
+    place: Place, collector: OtherServer
+) -> None:
+    variables = {ENDPOINT: collector.url, "OTEL_SERVICE_NAME": "films"}
     with with_variables(place, **variables).serving() as service:
         submit_one(service)
-    (first, *_) = collector.received[0][1].resource_spans
+    (first, *_) = received(collector)[0].resource_spans
     named = {each.key: each.value.string_value for each in first.resource.attributes}
     assert named["service.name"] == "films"
 
@@ -123,7 +99,7 @@ def test_an_exporter_that_cannot_be_had_is_warned_about(
 ) -> None:
     with with_variables(place, **variables).serving() as service:
         submit_one(service)
-    (warning,) = [line for line in service.log_lines() if "asks for traces" in line["event"]]
+    (warning,) = [line for line in service.log_lines() if "tracing is configured" in line["event"]]
     assert warning["level"] == "warning"
     assert words in warning["reason"]
 
@@ -135,6 +111,6 @@ def test_without_the_extra_it_says_so_once_and_serves(place: Place) -> None:
     )
     with with_variables(place, **{ENDPOINT: "http://127.0.0.1:1"}).serving() as service:
         submit_one(service)
-    (warning,) = [line for line in service.log_lines() if "asks for traces" in line["event"]]
+    (warning,) = [line for line in service.log_lines() if "tracing is configured" in line["event"]]
     assert warning["level"] == "warning"
-    assert "pip install 'receiver[otel]'" in warning["event"]
+    assert "pip install '.[otel]'" in warning["event"]

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from tests.cli.conftest import MOVIE, PATIENCE, Place, Served
+from tests.cli.conftest import MOVIE, TIMEOUT, Place, Served
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_a_job_goes_from_a_file_to_its_result(ann: Place) -> None:
     job_id = ann.run("submit", "movie.json").out.strip()
     watched = ann.run("watch", job_id)
     assert watched.status == 0
-    assert watched.out.splitlines()[-1] == f"{job_id} COMPLETED known by callback"
+    assert watched.out.splitlines()[-1] == f"{job_id} COMPLETED via callback"
     assert "\x1b" not in watched.out
 
     shown = ann.run("jobs", "show", job_id, "--history", "--json").json()
@@ -37,7 +37,7 @@ def test_a_job_goes_from_a_file_to_its_result(ann: Place) -> None:
     assert f"result.videoUrl: {shown['result']['videoUrl']}\n" in plain
     assert ann.run("jobs", "list").out.split("\t")[:2] == [job_id, "COMPLETED"]
     assert ann.run("jobs", "list", "--json").json()["jobs"][0] == {
-        name: value for name, value in shown.items() if name != "history"
+        name: value for name, value in shown.items() if name not in ("history", "input")
     }
 
 
@@ -91,6 +91,28 @@ def test_lists_have_filters_and_pages(ann: Place) -> None:
     assert rest.err == ""
     assert ann.run("jobs", "list", "--status", "ODD").status == 1
     assert ann.run("jobs", "list", "--metadata", "n").status == 2
+    assert ann.run("jobs", "list", "--search", "KITE", "--limit", "1").out.startswith(ids[2])
+    assert ann.run("jobs", "list", "--search", "boat").out == "No jobs.\n"
+    assert ann.run("jobs", "list", "--provider", "samsar").out == "No jobs.\n"
+    for since in ("1h", "2d", "2026-01-01", "2026-01-01T00:00:00Z"):
+        assert len(ann.run("jobs", "list", "--since", since).out.splitlines()) == 3
+    assert ann.run("jobs", "list", "--since", "2200-01-01").out == "No jobs.\n"
+    for since in ("soon", "1", "99999999d", "-1h"):
+        assert ann.run("jobs", "list", "--since", since).status == 2
+
+
+def test_an_admin_lists_everybody_s(served: Served, ann: Place) -> None:
+    job_id = submitted(ann)
+    key = served.place.run("keys", "create", "root", "--admin", "--json").json()["key"]
+    root = served.place.with_settings(API_KEY=key)
+    listed = root.run("jobs", "list", "--user", "*", "--json").json()["jobs"]
+    (mine,) = [job for job in listed if job["request_id"] == job_id]
+    assert mine["user"] in root.run("jobs", "list", "--user", "*").out
+    unknown = root.run("jobs", "list", "--user", "nobody")
+    assert (unknown.status, unknown.err.splitlines()[0]) == (
+        1,
+        "There is no user 'nobody'. (404 not_found)",
+    )
 
 
 def test_another_user_s_job_is_not_there(served: Served, ann: Place) -> None:
@@ -114,9 +136,15 @@ def test_deliveries_are_listed_and_sent_again(ann: Place) -> None:
     pending = ann.run("deliveries", "retry", delivery["id"])
     assert pending.status == 1
     assert "409 delivery_pending" in pending.err
+    shown = ann.run("deliveries", "show", delivery["id"])
+    assert f"url: {url}\n" in shown.out
+    assert "job.completed" in shown.out
+    nothing = ann.run("deliveries", "retry", "--state", "exhausted", "--host", "127.0.0.1")
+    assert (nothing.status, nothing.out) == (0, "No matching deliveries.\n")
+    assert ann.run("deliveries", "retry").status == 2
 
 
-def test_without_a_service_or_a_key_the_next_step_is_told(place: Place) -> None:
+def test_without_a_service_or_a_key_it_says_what_to_do_next(place: Place) -> None:
     no_key = place.run("jobs", "list")
     assert no_key.status == 2
     assert "RECEIVER_API_KEY is not set" in no_key.err
@@ -128,7 +156,7 @@ def test_without_a_service_or_a_key_the_next_step_is_told(place: Place) -> None:
         assert "`receiver serve`" in nobody.err
 
 
-def test_an_unknown_key_is_told_and_not_shown(served: Served) -> None:
+def test_an_unknown_key_is_reported_but_not_shown(served: Served) -> None:
     done = served.place.run("jobs", "list", "--api-key", "rk_" + "n" * 43)
     assert done.status == 1
     assert "`receiver keys list`" in done.err
@@ -136,18 +164,18 @@ def test_an_unknown_key_is_told_and_not_shown(served: Served) -> None:
 
 
 def test_watch_goes_on_through_a_kill_and_a_restart(place: Place) -> None:
-    patient = place.with_settings(SANDBOX_RENDER="1000")
-    with patient.serving() as first:
+    slow = place.with_settings(SANDBOX_RENDER="1000")
+    with slow.serving() as first:
         ann = first.as_user("ann")
         job_id = submitted(ann)
         watching = ann.start("watch", job_id)
         assert watching.stdout is not None
         assert job_id in watching.stdout.readline()
         first.process.kill()
-        first.process.wait(timeout=PATIENCE)
-    with patient.with_settings(PORT=first.port).serving():
+        first.process.wait(timeout=TIMEOUT)
+    with slow.with_settings(PORT=first.port).serving():
         assert ann.run("jobs", "cancel", job_id).status == 0
-        out, err = watching.communicate(timeout=PATIENCE)
+        out, err = watching.communicate(timeout=TIMEOUT)
     assert watching.returncode == 1, err
     assert "resuming in" in err
     assert all(line.startswith(job_id) for line in out.splitlines())
@@ -161,6 +189,6 @@ def test_ctrl_c_ends_watching_with_130_and_no_word(endless: Served) -> None:
     assert watching.stdout is not None
     assert job_id in watching.stdout.readline()
     watching.send_signal(signal.SIGINT)
-    _, err = watching.communicate(timeout=PATIENCE)
+    _, err = watching.communicate(timeout=TIMEOUT)
     assert watching.returncode == 130
     assert err == ""

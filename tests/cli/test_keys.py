@@ -15,14 +15,14 @@ def status_with(service: Served, key: str) -> int:
 
 
 def test_a_new_key_works_at_once_and_is_kept_nowhere(served: Served) -> None:
-    told = served.place.run("keys", "create", "ann", "--json").json()
-    assert list(told) == ["user", "key", "secret", "prefix"]
-    assert re.fullmatch(r"rk_[A-Za-z0-9_-]{43}", told["key"])
-    assert told["key"].startswith(told["prefix"])
-    assert told["secret"].startswith("whsec_")
-    assert status_with(served, told["key"]) == 200
+    printed = served.place.run("keys", "create", "ann", "--json").json()
+    assert list(printed) == ["user", "key", "secret", "prefix"]
+    assert re.fullmatch(r"rk_[A-Za-z0-9_-]{43}", printed["key"])
+    assert printed["key"].startswith(printed["prefix"])
+    assert printed["secret"].startswith("whsec_")
+    assert status_with(served, printed["key"]) == 200
     for file in (served.place.folder / "data").iterdir():
-        assert told["key"].encode() not in file.read_bytes()
+        assert printed["key"].encode() not in file.read_bytes()
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
@@ -32,10 +32,10 @@ def test_a_second_key_of_a_user_shares_the_secret(served: Served) -> None:
     assert one["key"] != two["key"]
 
 
-def test_for_people_the_same_is_told_in_lines(served: Served) -> None:
+def test_for_people_the_same_is_printed_in_lines(served: Served) -> None:
     done = served.place.run("keys", "create", "cleo")
-    told = dict(line.split(": ", 1) for line in done.out.splitlines() if ": " in line)
-    assert status_with(served, told["key"]) == 200
+    printed = dict(line.split(": ", 1) for line in done.out.splitlines() if ": " in line)
+    assert status_with(served, printed["key"]) == 200
     assert "\x1b" not in done.out
 
 
@@ -61,7 +61,7 @@ def test_a_revoked_key_stops_working_within_five_seconds(served: Served, charact
         time.sleep(0.1)
     again = served.place.run("keys", "revoke", key[:characters])
     assert again.status == 1
-    assert "none was revoked" in again.err
+    assert "nothing was revoked" in again.err
 
 
 def test_a_prefix_of_several_keys_revokes_none_and_lists_them(place: Place) -> None:
@@ -80,10 +80,10 @@ def test_an_empty_prefix_is_a_mistake(place: Place) -> None:
 
 def test_rotating_gives_another_secret(place: Place) -> None:
     first = place.run("keys", "create", "ann", "--json").json()["secret"]
-    told = place.run("keys", "rotate-secret", "ann", "--json").json()
-    assert told["user"] == "ann"
-    assert told["secret"] != first
-    assert place.run("keys", "create", "ann", "--json").json()["secret"] == told["secret"]
+    printed = place.run("keys", "rotate-secret", "ann", "--json").json()
+    assert printed["user"] == "ann"
+    assert printed["secret"] != first
+    assert place.run("keys", "create", "ann", "--json").json()["secret"] == printed["secret"]
     unknown = place.run("keys", "rotate-secret", "nobody")
     assert unknown.status == 1
     assert "nobody" in unknown.err

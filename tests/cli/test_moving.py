@@ -1,19 +1,15 @@
 """`receiver copy`, as an operator runs it."""
 
 import asyncio
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from store.open import open_store
-from tests.postgres_server import PostgresServer, binaries
+from tests.cli.conftest import Done, Place
 from tests.store.world import World
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.postgres_server import PostgresServer, binaries
 
 
 @pytest.fixture(scope="module")
@@ -24,38 +20,36 @@ def server() -> Iterator[PostgresServer]:
         yield server
 
 
-async def copy(source: str, target: str) -> tuple[int, str, str]:
-    """Run it: the exit status, what it printed, and what it said of faults."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RECEIVER_DATABASE_URL": source}
-    ended = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "receiver", "copy", target],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return ended.returncode, ended.stdout, ended.stderr
-
-
-async def test_a_database_is_copied_once(tmp_path: Path, server: PostgresServer) -> None:
+async def test_a_database_is_copied_once(
+    place: Place, tmp_path: Path, server: PostgresServer
+) -> None:
     source = f"sqlite:///{tmp_path}/receiver.db"
+    place = place.with_settings(DATABASE_URL=source)
+
+    async def copied() -> Done:
+        return await asyncio.to_thread(place.run, "copy", server.url())
+
     store = await open_store(source, serving=True)
     world = await World.begin(store)
     job = await world.create()
-    (tmp_path / "receiver.db.keys").write_text("secret")
+    (tmp_path / "receiver.db.keys").write_text("secret" * 8)
 
-    status, _, fault = await copy(source, server.url())
-    assert (status, "nother service runs" in fault) == (2, True)
+    busy = await copied()
+    assert (busy.status, "nother service runs" in busy.err) == (2, True)
 
     await store.close()
-    status, told, fault = await copy(source, server.url())
-    assert (status, fault) == (0, "")
-    assert "RECEIVER_SECRET_KEYS" in told
+    done = await copied()
+    assert (done.status, done.err) == (0, "")
+    assert "RECEIVER_SECRET_KEYS" in done.out
 
-    status, _, fault = await copy(source, server.url())
-    assert status == 1
-    assert "already" in fault
+    again = await copied()
+    assert again.status == 1
+    assert "already" in again.err
+
+    served = await asyncio.to_thread(place.run, "serve", "--port", "0")
+    assert served.status == 1
+    assert "has moved to" in served.err
+    assert "Set RECEIVER_DATABASE_URL to that database." in served.err
 
     moved = await open_store(server.url())
     assert await moved.jobs.find(job.id) == job
@@ -67,15 +61,15 @@ async def test_a_database_is_copied_once(tmp_path: Path, server: PostgresServer)
     [
         ("sqlite:///{}/none.db", "postgresql://u:hunter2@127.0.0.1:1/d", "no database at"),
         ("sqlite:///{}/none.db", "postgresql://u:hunter2@h/d?sslmod=1", "sslmod"),
-        ("postgresql://u:hunter2@h/d", "postgresql://h/d", "has to name the SQLite database"),
+        ("postgresql://u:hunter2@h/d", "postgresql://h/d", "must be the SQLite database"),
     ],
 )
-async def test_what_cannot_be_copied_is_said_in_words(
-    tmp_path: Path, source: str, target: str, words: str
+def test_what_cannot_be_copied_is_said_in_words(
+    place: Place, tmp_path: Path, source: str, target: str, words: str
 ) -> None:
-    status, _, fault = await copy(source.format(tmp_path), target)
+    done = place.with_settings(DATABASE_URL=source.format(tmp_path)).run("copy", target)
 
-    assert status != 0
-    assert words in fault
-    assert "hunter2" not in fault
-    assert len(fault.splitlines()) == 1
+    assert done.status != 0
+    assert words in done.err
+    assert "hunter2" not in done.err
+    assert len(done.err.splitlines()) == 1

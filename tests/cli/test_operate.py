@@ -2,36 +2,21 @@
 
 import sqlite3
 import stat
-import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tests.cli.conftest import Done, Place, Served
+from tests.cli.conftest import Done, Place, Served, other_server
 
 KEY = "operators-own-key"
 
 
 @contextmanager
-def upstream(status: int, date: str | None = None) -> Iterator[str]:
-    """A provider that answers every call alike; gives its base URL."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response_only(status)
-            self.send_header("Date", date or self.date_time_string())
-            self.send_header("Content-Length", "2")
-            self.end_headers()
-            self.wfile.write(b"{}")
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/v1/video/"
-        server.shutdown()
-        thread.join()
+def upstream(status: int, **headers: str) -> Iterator[str]:
+    """A provider that gives every call the same answer; yields its base URL."""
+    with other_server(status, headers) as server:
+        yield f"{server.url}/v1/video/"
 
 
 def states(done: Done) -> dict[str, str]:
@@ -71,13 +56,22 @@ def test_all_is_well_beside_a_running_service(served: Served) -> None:
     assert KEY not in done.out + done.err
 
 
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_key_that_the_provider_refuses_fails(served: Served, status: int) -> None:
-    with upstream(status) as base_url:
+@pytest.mark.parametrize(
+    ("status", "headers", "check", "advice"),
+    [
+        (401, {}, "provider", "RECEIVER_SAMSAR_API_KEY"),
+        (403, {}, "provider", "RECEIVER_SAMSAR_API_KEY"),
+        (404, {"Date": "Thu, 01 Jan 2026 00:00:00 GMT"}, "clock", "Set this machine's clock"),
+    ],
+)
+def test_a_refused_key_or_a_clock_that_is_far_off_fails(
+    served: Served, status: int, headers: dict[str, str], check: str, advice: str
+) -> None:
+    with upstream(status, **headers) as base_url:
         done = examined(served, base_url)
     assert done.status == 1
-    assert states(done)["provider"] == "failed"
-    assert "RECEIVER_SAMSAR_API_KEY" in done.out
+    assert states(done)[check] == "failed"
+    assert advice in done.out
 
 
 def test_an_address_keeps_its_case_at_the_start_of_a_sentence(place: Place) -> None:
@@ -109,13 +103,6 @@ def test_an_unreachable_public_address_fails_with_a_real_provider_alone(served: 
     assert states(sandbox)["public address"] == "remark"
 
 
-def test_a_clock_far_from_the_provider_s_fails(served: Served) -> None:
-    with upstream(404, "Thu, 01 Jan 2026 00:00:00 GMT") as base_url:
-        done = examined(served, base_url)
-    assert done.status == 1
-    assert states(done)["clock"] == "failed"
-
-
 def test_faults_of_the_settings_are_found_and_end_it_with_2(place: Place) -> None:
     done = place.with_settings(PROVIDER="samsar", POLL_MIN="0").run("doctor")
     assert done.status == 2
@@ -124,9 +111,9 @@ def test_faults_of_the_settings_are_found_and_end_it_with_2(place: Place) -> Non
 
 
 def test_it_makes_nothing_where_nothing_is(place: Place) -> None:
-    told = place.run("doctor", "--json").json()
-    assert told["ok"]
-    assert {each["check"]: each["state"] for each in told["checks"]}["store"] == "remark"
+    printed = place.run("doctor", "--json").json()
+    assert printed["ok"]
+    assert {each["check"]: each["state"] for each in printed["checks"]}["store"] == "remark"
     assert list(place.folder.iterdir()) == []
 
 
@@ -135,6 +122,16 @@ def test_a_database_that_is_none_fails(place: Place) -> None:
     done = place.with_settings(DATABASE_URL="sqlite:///some.db").run("doctor")
     assert done.status == 1
     assert states(done)["store"] == "failed"
+
+
+def test_an_archive_that_cannot_be_written_to_fails(place: Place) -> None:
+    kept = place.folder / "kept"
+    done = place.with_settings(ARCHIVE_URL=f"file://{kept}").run("doctor")
+    assert (done.status, states(done)["archive"]) == (0, "ok")
+    assert [path for path in kept.rglob("*") if path.is_file()] == []
+    (place.folder / "file").touch()
+    done = place.with_settings(ARCHIVE_URL=f"file://{place.folder}/file").run("doctor")
+    assert (done.status, states(done)["archive"]) == (1, "failed")
 
 
 def test_a_backup_is_whole_private_and_never_overwrites(served: Served) -> None:
@@ -165,7 +162,7 @@ def test_a_backup_makes_no_folder(served: Served) -> None:
     done = served.place.run("backup", "nowhere/copy.db")
     assert done.status == 1
     assert "There is no folder" in done.err
-    assert "/nowhere for the copy" in done.err
+    assert "/nowhere. Create it" in done.err
 
 
 def test_where_there_is_no_database_there_is_no_backup(place: Place) -> None:
@@ -175,7 +172,27 @@ def test_where_there_is_no_database_there_is_no_backup(place: Place) -> None:
     assert list(place.folder.iterdir()) == []
 
 
-def test_a_place_that_cannot_be_written_to_is_told_in_words(served: Served) -> None:
-    done = served.place.run("backup", "nowhere/copy.db")
-    assert done.status == 1
-    assert done.err
+def test_every_provider_that_runs_is_asked_without_paying(served: Served) -> None:
+    with upstream(404) as base_url:
+        own = {
+            "PROVIDERS": "fal,replicate,sandbox-fal",
+            "FAL_KEY": KEY,
+            "FAL_BASE_URL": base_url,
+            "REPLICATE_API_TOKEN": KEY,
+            "REPLICATE_BASE_URL": base_url,
+        }
+        done = examined(served, base_url, **own)
+        pinned = examined(served, base_url, FAL_USER_ID="user-1", **own)
+    assert done.status == 0, done.out
+    assert states(done)["signatures"] == "remark"
+    assert "RECEIVER_FAL_USER_ID" in done.out
+    assert done.out.count("accepts the key") == 3
+    assert "sandbox-fal: an embedded sandbox" in done.out
+    assert "signatures" not in states(pinned)
+    with upstream(401) as base_url:
+        own |= {"FAL_BASE_URL": base_url, "REPLICATE_BASE_URL": base_url}
+        refused = examined(served, base_url, **own)
+    assert refused.status == 1
+    for name in ("SAMSAR_API_KEY", "FAL_KEY", "REPLICATE_API_TOKEN"):
+        assert f"RECEIVER_{name}" in refused.out
+    assert KEY not in refused.out + refused.err

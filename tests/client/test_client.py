@@ -5,8 +5,6 @@ import inspect
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,6 +17,7 @@ from receiver.client import (
     Unreachable,
     UnreadableAnswer,
 )
+from tests.client.conftest import SHARED_LOOP, user_of
 from tests.providers.faulty_server import (
     Behaviour,
     Connection,
@@ -28,19 +27,9 @@ from tests.providers.faulty_server import (
     http_answer,
     refused_url,
 )
-from tests.service import MOVIE, PATIENCE, RunningService, eventually, running_service
+from tests.support.service import MOVIE, TIMEOUT, RunningService, eventually
 
-
-@pytest.fixture
-async def service(tmp_path: Path) -> AsyncIterator[RunningService]:
-    async with running_service(tmp_path) as service:
-        yield service
-
-
-@pytest.fixture
-async def client(service: RunningService) -> AsyncIterator[AsyncClient]:
-    async with AsyncClient(service.url, await service.key("ada")) as client:
-        yield client
+pytestmark = SHARED_LOOP
 
 
 @asynccontextmanager
@@ -63,14 +52,20 @@ async def no_sleep(_seconds: float) -> None:
 # --- calls ----------------------------------------------------------------------------------------
 
 
-async def test_a_job_from_its_submission_to_its_result(client: AsyncClient) -> None:
+async def test_a_job_from_its_submission_to_its_result(
+    client: AsyncClient, request: pytest.FixtureRequest
+) -> None:
     made = await client.submit("create_movie", MOVIE, metadata={"film": "1"}, wait=0)
-    assert (made.status, made.user, made.metadata) == ("PENDING", "ada", {"film": "1"})
-    job = await client.wait(made.request_id, timeout=PATIENCE)
+    assert (made.status, made.user, made.metadata) == (
+        "PENDING",
+        user_of(request),
+        {"film": "1"},
+    )
+    job = await client.wait(made.request_id, timeout=TIMEOUT)
     assert (job.status, job.done, job.progress, job.error) == ("COMPLETED", True, 100, None)
     assert job.result is not None
     assert job.result["videoUrl"].startswith("http://127.0.0.1:")
-    assert job == await client.get(job.request_id)
+    assert (await client.get(job.request_id)).model_dump() == job.model_dump() | {"input": MOVIE}
 
     history = await client.history(job.request_id)
     assert {line.type for line in history} >= {"event", "callback"}
@@ -80,8 +75,9 @@ async def test_a_job_from_its_submission_to_its_result(client: AsyncClient) -> N
 async def test_a_job_is_written_again_as_the_service_wrote_it(
     service: RunningService, client: AsyncClient
 ) -> None:
-    job = await client.submit("create_movie", MOVIE, wait=10)
-    raw = await (await service.user("ada")).get(f"/v1/jobs/{job.request_id}")
+    made = await client.submit("create_movie", MOVIE, wait=10)
+    job = await client.get(made.request_id)
+    raw = await (await service.user(job.user)).get(f"/v1/jobs/{job.request_id}")
     assert job.model_dump(mode="json") == raw.json()
 
 
@@ -99,11 +95,8 @@ async def test_pages_and_filters(client: AsyncClient) -> None:
     assert [job.metadata for job in between.jobs] == [{"n": "1"}]
 
 
-async def test_cancelling(tmp_path: Path) -> None:
-    async with (
-        running_service(tmp_path, sandbox_render=1_000) as service,
-        AsyncClient(service.url, await service.key()) as client,
-    ):
+async def test_cancelling(endless: RunningService) -> None:
+    async with AsyncClient(endless.url, await endless.key()) as client:
         job = await client.submit("create_movie", MOVIE)
         cancelled = await client.cancel(job.request_id)
         assert cancelled.error is not None
@@ -113,37 +106,32 @@ async def test_cancelling(tmp_path: Path) -> None:
         assert (refused.value.status, refused.value.code) == (409, "job_finished")
 
 
-async def test_waiting_has_an_end(tmp_path: Path) -> None:
-    async with (
-        running_service(tmp_path, sandbox_render=1_000) as service,
-        AsyncClient(service.url, await service.key()) as client,
-    ):
+async def test_waiting_has_an_end(endless: RunningService) -> None:
+    async with AsyncClient(endless.url, await endless.key()) as client:
         job = await client.submit("create_movie", MOVIE)
         with pytest.raises(TimeoutError):
             await client.wait(job.request_id, timeout=0.05)
 
 
-async def test_deliveries(tmp_path: Path) -> None:
-    given: dict[str, Any] = {
-        "relay_allow_http": True,
-        "relay_allow_nets": "127.0.0.0/8",
-        "relay_schedule": "0",
-    }
-    async with (
-        faulty_server(answer(500)) as hook,
-        running_service(tmp_path, **given) as service,
-        AsyncClient(service.url, await service.key()) as client,
-    ):
+async def test_deliveries(client: AsyncClient) -> None:
+    async with faulty_server(answer(500)) as hook:
         job = await client.submit(
             "create_movie", MOVIE, webhook_url=hook.url, webhook_events=["COMPLETED"]
         )
-        await client.wait(job.request_id, timeout=PATIENCE)
+        await client.wait(job.request_id, timeout=TIMEOUT)
         page = await eventually(
             lambda: client.deliveries(state="exhausted"), lambda page: bool(page.deliveries)
         )
         (delivery,) = page.deliveries
         assert delivery.request_id == job.request_id
         assert [attempt.status_code for attempt in delivery.attempts] == [500]
+        detail = await client.delivery(delivery.id)
+        assert (detail.url, detail.body["request_id"]) == (hook.url, job.request_id)
+        assert await client.retry_all("exhausted", request_id="job_other") == 0
+        assert await client.retry_all("exhausted", host="127.0.0.1") == 1
+        await eventually(
+            lambda: client.delivery(delivery.id), lambda found: found.state == "exhausted"
+        )
         assert (await client.retry(delivery.id)).state == "pending"
         with pytest.raises(ApiError) as unknown:
             await client.retry("msg/../nothing")
@@ -239,7 +227,7 @@ async def test_half_an_answer_is_none() -> None:
 async def test_a_lost_answer_is_asked_for_again_and_makes_no_second_job(
     service: RunningService,
 ) -> None:
-    key = await service.key()
+    key = await service.key("loses answers")
 
     async def lose_the_first(connection: Connection) -> None:
         await connection.receive()
@@ -277,6 +265,18 @@ async def test_a_submission_is_given_up_after_some_tries() -> None:
     assert pauses == [1.0, 1.0]
 
 
+async def test_an_unknown_outcome_is_asked_for_again_with_the_same_key() -> None:
+    async with (
+        faulty_server(answer(503, b'{"code": "outcome_unknown", "detail": "?"}')) as server,
+        AsyncClient(server.url, "key", sleep=no_sleep) as client,
+    ):
+        with pytest.raises(ApiError) as caught:
+            await client.submit("create_movie", MOVIE)
+    assert caught.value.code == "outcome_unknown"
+    assert len(server.bodies) == 3
+    assert len({header(head, "Idempotency-Key") for head in server.heads}) == 1
+
+
 async def test_a_refusal_is_not_asked_for_again() -> None:
     async with (
         faulty_server(answer(503, b"{}", {"Retry-After": "2"})) as server,
@@ -297,10 +297,10 @@ async def test_the_same_idempotency_key_makes_one_job(client: AsyncClient) -> No
     assert caught.value.code == "idempotency_key_reused"
 
 
-# --- the blocking face ----------------------------------------------------------------------------
+# --- the synchronous client -----------------------------------------------------------------------
 
 
-def test_both_faces_have_the_same_methods() -> None:
+async def test_both_clients_have_the_same_methods() -> None:
     for name, method in inspect.getmembers(AsyncClient, inspect.isfunction):
         if not name.startswith("_"):
             same = getattr(Client, name)
@@ -317,7 +317,8 @@ async def test_without_awaiting_the_same_happens(service: RunningService) -> Non
             job = client.submit("create_movie", MOVIE)
             seen = [each for event in client.watch(job.request_id) for each in event.jobs]
             assert [each.seq for each in seen] == sorted({each.seq for each in seen})
-            assert seen[-1] == client.wait(job.request_id) == client.get(job.request_id)
+            assert seen[-1] == client.wait(job.request_id)
+            assert client.get(job.request_id).seq == seen[-1].seq
             assert client.list().jobs == [seen[-1]]
             assert client.history(job.request_id)
             assert client.deliveries().deliveries == []

@@ -59,7 +59,7 @@ BAD: list[Callable[[], tuple[dict[str, str], bytes]]] = [
 
 
 @pytest.mark.parametrize("make", BAD)
-def test_whatever_else_comes_is_bad(make: Callable[[], tuple[dict[str, str], bytes]]) -> None:
+def test_everything_else_is_refused(make: Callable[[], tuple[dict[str, str], bytes]]) -> None:
     headers, body = make()
     with pytest.raises(BadRelay):
         verify_relay(SECRET, headers, body)
@@ -72,10 +72,10 @@ values = st.text() | st.sampled_from([*NAMES, "v1,", "v1,AA=="])
 
 @settings(deadline=None)
 @given(st.dictionaries(names, values), st.binary() | st.just(BODY))
-def test_hostile_input_raises_nothing_else(told: dict[str, str], body: bytes) -> None:
+def test_hostile_input_raises_nothing_else(sent: dict[str, str], body: bytes) -> None:
     good = signed()
     # A header's own name stands for its good value.
-    headers = {name: good.get(value, value) for name, value in told.items()}
+    headers = {name: good.get(value, value) for name, value in sent.items()}
     try:
         relay = verify_relay(SECRET, headers, body)
     except BadRelay:

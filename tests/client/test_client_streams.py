@@ -17,6 +17,7 @@ from receiver.client import (
     UnreadableAnswer,
 )
 from receiver.client.watching import Watching
+from tests.client.conftest import SHARED_LOOP
 from tests.providers.faulty_server import (
     Behaviour,
     Connection,
@@ -27,7 +28,7 @@ from tests.providers.faulty_server import (
     refused_url,
     send_raw,
 )
-from tests.service import MOVIE, PATIENCE, eventually, running_service
+from tests.support.service import MOVIE, TIMEOUT, eventually, running_service
 
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
 DONE = b'event: done\ndata: {"request_id":"job_x","status":"COMPLETED"}\n\n'
@@ -44,7 +45,7 @@ class Pauses:
         self.seconds.append(seconds)
         await asyncio.sleep(0.01)
 
-    def told(self, reason: ClientError | None, _seconds: float) -> None:
+    def note(self, reason: ClientError | None, _seconds: float) -> None:
         self.reasons.append(reason)
 
 
@@ -66,8 +67,8 @@ async def scripted(behaviours: Iterable[Behaviour]) -> AsyncIterator[FaultyServe
 
 
 async def watched(client: AsyncClient, job_id: str, pauses: Pauses) -> list[StreamEvent]:
-    async with asyncio.timeout(PATIENCE):
-        return [event async for event in client.watch(job_id, on_pause=pauses.told)]
+    async with asyncio.timeout(TIMEOUT):
+        return [event async for event in client.watch(job_id, on_pause=pauses.note)]
 
 
 def seqs(events: Iterable[StreamEvent]) -> list[int]:
@@ -98,13 +99,10 @@ async def test_a_job_is_watched_to_its_end_and_resumed_from_any_cursor(
     assert pauses.seconds == []
 
 
-async def test_a_cursor_of_another_history_is_reset(tmp_path: Path) -> None:
-    async with (
-        running_service(tmp_path) as service,
-        AsyncClient(service.url, await service.key()) as client,
-    ):
-        job = await client.submit("create_movie", MOVIE, wait=10)
-        events = [event async for event in client.watch(job.request_id, cursor="7.feedbeef")]
+@SHARED_LOOP
+async def test_a_cursor_of_another_history_is_reset(client: AsyncClient) -> None:
+    job = await client.submit("create_movie", MOVIE, wait=10)
+    events = [event async for event in client.watch(job.request_id, cursor="7.feedbeef")]
     assert [event.type for event in events] == ["reset", "snapshot"]
     assert events[1].jobs[0].status == "COMPLETED"
 
@@ -135,39 +133,31 @@ async def test_a_restart_loses_nothing_and_repeats_nothing(tmp_path: Path, pause
     assert 2 <= pauses.seconds[0] <= 5  # as its `retry` asked for
 
 
-async def test_all_jobs_of_a_user(tmp_path: Path) -> None:
-    async with (
-        running_service(tmp_path) as service,
-        AsyncClient(service.url, await service.key()) as client,
-    ):
-        seen: dict[str, list[int]] = {}
-        done: set[str] = set()
-        made: list[str] = []
-        async with asyncio.timeout(PATIENCE), aclosing(client.watch()) as events:
-            async for event in events:
-                if event.type == "snapshot":
-                    assert event.jobs == ()
-                    made = [
-                        (await client.submit("create_movie", MOVIE)).request_id for _ in range(3)
-                    ]
-                for job in event.jobs:
-                    seen.setdefault(job.request_id, []).append(job.seq)
-                    if job.done:
-                        done.add(job.request_id)
-                if len(done) == 3:
-                    break
+@SHARED_LOOP
+async def test_all_jobs_of_a_user(client: AsyncClient) -> None:
+    seen: dict[str, list[int]] = {}
+    done: set[str] = set()
+    made: list[str] = []
+    async with asyncio.timeout(TIMEOUT), aclosing(client.watch()) as events:
+        async for event in events:
+            if event.type == "snapshot":
+                assert event.jobs == ()
+                made = [(await client.submit("create_movie", MOVIE)).request_id for _ in range(3)]
+            for job in event.jobs:
+                seen.setdefault(job.request_id, []).append(job.seq)
+                if job.done:
+                    done.add(job.request_id)
+            if len(done) == 3:
+                break
     assert set(made) == done
     for numbers in seen.values():
         assert numbers == list(range(1, len(numbers) + 1))
 
 
-async def test_a_job_that_is_not_there_is_no_stream(tmp_path: Path) -> None:
-    async with (
-        running_service(tmp_path) as service,
-        AsyncClient(service.url, await service.key()) as client,
-    ):
-        with pytest.raises(ApiError) as caught:
-            await anext(client.watch("job_00000000000000000000000000"))
+@SHARED_LOOP
+async def test_a_job_that_is_not_there_is_no_stream(client: AsyncClient) -> None:
+    with pytest.raises(ApiError) as caught:
+        await anext(client.watch("job_00000000000000000000000000"))
     assert caught.value.status == 404
 
 

@@ -1,6 +1,6 @@
-"""`receiver serve`, and SIGKILL at a named step: run as a script, with CRASH_AT in its environment.
+"""SIGKILL at a named step of a service, set in its own process before it starts.
 
-CRASH_AT is `STEP/before/N` or `STEP/after/N`: the Nth time that the step comes. Steps of the store
+A place is `STEP/before/N` or `STEP/after/N`: the Nth time that the step comes. Steps of the store
 are transactions: `before` is when all of it is written and COMMIT is next, `after` is when COMMIT
 has returned and nobody has been told. The others are calls to the outside: before the first byte,
 and after the answer. The product knows nothing of this; the steps are wrapped from here.
@@ -17,22 +17,22 @@ from typing import Any
 import receiver.app
 import store.sqlite.connection
 from receiver.actions import observe_job
-from receiver.cli.main import main as command
-from receiver.domain.observations import Observation
+from receiver.domain.observations import Observation, SubmissionEnded
 from receiver.providers.samsar import Samsar
-from receiver.webhooks.delivery import Courier
-from store.contract import Store
+from receiver.webhooks.delivery import WebhookSender
+from store.database import Store
 
 TRANSACTIONS = [
     ("jobs", "create"),
     ("callbacks", "receive"),
+    ("callbacks", "apply"),
     ("deliveries", "lease"),
     ("deliveries", "settle"),
     ("idempotency", "answered"),
 ]
-"""Beside these, each observation of a job is one, by the name of its class."""
+"""Beside these, each other observation of a job is one, by the name of its class."""
 
-CALLS = [(Samsar, "submit"), (Samsar, "status"), (Courier, "deliver")]
+CALLS = [(Samsar, "submit"), (Samsar, "status"), (WebhookSender, "deliver")]
 
 Function = Callable[..., Any]
 AsyncFunction = Callable[..., Awaitable[Any]]
@@ -41,7 +41,12 @@ _step: ContextVar[str] = ContextVar("step", default="")
 """The transaction that the current task is about to ask the writer for."""
 
 
-class Trap:
+def set_trap(place: str) -> None:
+    """Let this process die at that place."""
+    _Trap(place).set()
+
+
+class _Trap:
     """Counts what comes by, and kills at the place that was named."""
 
     def __init__(self, place: str) -> None:
@@ -96,8 +101,8 @@ class Trap:
 
             def watched(*arguments: Any) -> Any:
                 value = work(*arguments)
-                # An empty lease is no step: nothing was taken.
-                if step and value != []:
+                # An empty lease (of deliveries, beside the slots that it left) is no step.
+                if step and value != [] and not (isinstance(value, tuple) and value[0] == []):
                     self._written.append(step)
                 return value
 
@@ -136,12 +141,8 @@ def _naming_the_step(name: str, transaction: AsyncFunction) -> AsyncFunction:
 
 def _naming_the_observation(deciding: Function) -> Function:
     def wrapped(observation: Observation, *rest: Any) -> Any:
-        _step.set(type(observation).__name__)
+        said = observation.answer if isinstance(observation, SubmissionEnded) else observation
+        _step.set(type(said).__name__)
         return deciding(observation, *rest)
 
     return wrapped
-
-
-if __name__ == "__main__":
-    Trap(os.environ["CRASH_AT"]).set()
-    command()

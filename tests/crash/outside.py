@@ -5,19 +5,22 @@ import asyncio
 import contextlib
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 from httpx_sse import EventSource
+from starlette.responses import Response
 
 from receiver.client.relay import Relay, verify_relay
 from receiver.clock import SystemClock
-from receiver.http_server import listen, origin, serving
 from receiver.providers.samsar_input import InputRules
-from receiver.sandbox.app import API_PATH, create_app
+from receiver.sandbox.app import create_app
 from receiver.sandbox.rules import SandboxRules
+from receiver.sandbox.samsar import SamsarApi
+from receiver.server.serve import listen, origin, serving
+from tests.http_api.relay_sink import Message, relay_sink
 
 CALLBACKS = 4
 """The sandbox sends so many of a job, where none is lost or doubled."""
@@ -92,7 +95,7 @@ class Provider:
         """What makes it the service's provider."""
         return {
             "PROVIDER": "samsar",
-            "SAMSAR_BASE_URL": self.url + API_PATH,
+            "SAMSAR_BASE_URL": self.url + SamsarApi.path,
             "SAMSAR_API_KEY": "operator",
         }
 
@@ -107,9 +110,14 @@ class Provider:
     async def callbacks_to_come(self) -> tuple[int, int]:
         """How many callbacks are still to be sent, copies not counted, and how many are under
         way."""
-        stats = await self._page("/sandbox/stats")
+        stats = await self.stats()
         begun = stats["callbacks_sent"] - stats["callbacks_duplicated"] + stats["callbacks_dropped"]
         return CALLBACKS * stats["jobs"] - begun, self.callbacks.under_way
+
+    async def stats(self) -> Mapping[str, int]:
+        """What it has counted since its start."""
+        counts: Mapping[str, int] = await self._page("/sandbox/stats")
+        return counts
 
     async def _page(self, path: str) -> Any:
         async with httpx.AsyncClient(trust_env=False) as client:
@@ -121,7 +129,7 @@ async def provider(rules: SandboxRules) -> AsyncIterator[Provider]:
     """Run the sandbox until the block is left."""
     with listen("127.0.0.1", 0) as listener:
         running = Provider(origin(listener))
-        models = InputRules(frozenset({IMAGE_MODEL}), frozenset({VIDEO_MODEL}))
+        models = SamsarApi(InputRules(frozenset({IMAGE_MODEL}), frozenset({VIDEO_MODEL})))
         app = create_app(
             rules,
             SystemClock(),
@@ -134,7 +142,7 @@ async def provider(rules: SandboxRules) -> AsyncIterator[Provider]:
             yield running
 
 
-# --- whoever the webhooks go to -------------------------------------------------------------------
+# --- the user's webhook endpoint ------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,34 +158,26 @@ class Sink:
     """The address in `webhookUrl`. Every so often it fails, so that there are repeats."""
 
     url: str
-    secret: str
     arrivals: list[Arrival] = field(default_factory=list)
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            return
-        body, more = b"", True
-        while more:
-            message = await receive()
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
-        status = 500 if len(self.arrivals) % 7 == 3 else 200
-        self.arrivals.append(Arrival(verify_relay(self.secret, headers, body), status))
-        await send({"type": "http.response.start", "status": status, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
 
 
 @contextlib.asynccontextmanager
 async def sink(secret: str) -> AsyncIterator[Sink]:
     """Take webhooks that are signed with the secret, until the block is left."""
-    with listen("127.0.0.1", 0) as listener:
-        taking = Sink(origin(listener) + "/hooks", secret)
-        async with serving(taking, listener, grace=0):
-            yield taking
+    async with relay_sink() as endpoint:
+        taking = Sink(endpoint.url)
+
+        async def answer(message: Message) -> Response:
+            status = 500 if len(taking.arrivals) % 7 == 3 else 200
+            relay = verify_relay(secret, message.headers, message.body)
+            taking.arrivals.append(Arrival(relay, status))
+            return Response(status_code=status)
+
+        endpoint.answer = answer
+        yield taking
 
 
-# --- whoever reads a stream -----------------------------------------------------------------------
+# --- a reader of a stream -------------------------------------------------------------------------
 
 
 @dataclass
@@ -192,6 +192,8 @@ class Reader:
     updates: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     """Each update's id and job, as they came."""
     connections: int = 0
+    ended: int = 0
+    """How many jobs it has seen end; one that was corrected counts twice."""
     _connected: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def follow(self) -> None:
@@ -221,7 +223,8 @@ class Reader:
                         assert self.cursor is None, "a resume began anew"
                         self.snapshot = event.json()
                     case "update":
-                        self.updates.append((event.id, event.json()))
+                        self.updates.append((event.id, job := event.json()))
+                        self.ended += job["done"]
                     case "done":
                         return True
                     case "reset":

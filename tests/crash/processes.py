@@ -1,39 +1,28 @@
-"""The service as a process of its own, to be killed, and whatever else has to be one."""
+"""The service as a process of its own, to be killed, and the commands that run beside it."""
 
 import asyncio
 import contextlib
 import json
 import os
-import random
 import signal
-import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import httpx
 
+from tests.crash import kill_at
+from tests.support.forked import ForkedProcess, run
+from tests.support.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
-KILL_AT = Path(__file__).with_name("kill_at.py")
 
-START_PATIENCE = 30.0
-END_PATIENCE = 30.0
-
-# Below the ports that the system gives to clients: while the service is down, a client that tries
-# to reach a port of those can be given that very port, and then talks to itself.
-PORTS = range(20_000, 30_000)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    for port in random.sample(PORTS, 100):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no free port")
+START_TIMEOUT = 30.0
+END_TIMEOUT = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +34,20 @@ class Ended:
     stderr: str
 
 
+class Process(Protocol):
+    """What a service has of `asyncio.subprocess.Process`."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    def kill(self) -> None: ...
+
+    async def wait(self) -> int: ...
+
+
 @dataclass
 class Service:
     """One database and one port, and the process that serves them, when there is one."""
@@ -52,7 +55,7 @@ class Service:
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
-    _process: asyncio.subprocess.Process | None = None
+    _process: Process | None = None
 
     @property
     def url(self) -> str:
@@ -90,29 +93,24 @@ class Service:
             | more
         )
 
-    async def spawn(self, *command: str, crash_at: str | None = None) -> None:
-        """Start the process without waiting for anything; `crash_at` as in `kill_at`."""
+    async def spawn(self, *command: str) -> None:
+        """Start the process without waiting for anything."""
         assert self._process is None, "the service runs already"
-        more = {} if crash_at is None else {"CRASH_AT": crash_at}
-        begun = ("-m", "receiver") if crash_at is None else (str(KILL_AT),)
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *command,
-                sys.executable,
-                *begun,
-                "serve",
+                *(*command, sys.executable, "-m", "receiver", "serve"),
                 cwd=self.folder,
-                env=self.environment(**more),
+                env=self.environment(),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
 
-    async def start(self, *command: str, crash_at: str | None = None) -> float:
+    async def start(self, *command: str) -> float:
         """Start it, behind a `command` where one is given, and wait until it answers; the seconds
         that took."""
         began = time.monotonic()
-        await self.spawn(*command, crash_at=crash_at)
+        await self.spawn(*command)
         assert self._process is not None
         async with httpx.AsyncClient(trust_env=False) as client:
             while True:
@@ -120,7 +118,7 @@ class Service:
                     if (await client.get(f"{self.url}/livez")).status_code == 200:
                         return time.monotonic() - began
                 assert self._process.returncode is None, self.log.read_text()[-2000:]
-                assert time.monotonic() - began < START_PATIENCE, "the service does not answer"
+                assert time.monotonic() - began < START_TIMEOUT, "the service does not answer"
                 await asyncio.sleep(0.02)
 
     async def kill(self) -> None:
@@ -137,33 +135,16 @@ class Service:
     async def ended(self) -> int:
         """Wait until the process has ended by itself; its exit status."""
         assert self._process is not None, "the service does not run"
-        async with asyncio.timeout(END_PATIENCE):
+        async with asyncio.timeout(END_TIMEOUT):
             status = await self._process.wait()
         self._process = None
         return status
 
     async def run(self, *arguments: str, **more: str) -> Ended:
         """Run a `receiver` command with the service's settings until it ends."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "receiver",
-            *arguments,
-            cwd=self.folder,
-            env=self.environment(**more),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            async with asyncio.timeout(END_PATIENCE):
-                stdout, stderr = await process.communicate()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-            raise
-        assert process.returncode is not None
-        return Ended(process.returncode, stdout.decode(), stderr.decode())
+        environment = self.environment(**more)
+        running = partial(run, environment=environment, folder=self.folder, timeout=END_TIMEOUT)
+        return Ended(*await asyncio.to_thread(running, *arguments))
 
     async def make_key(self, user: str = "ada") -> Mapping[str, str]:
         """Make a key with the operator's command: `key`, `secret`, `user`, `prefix`."""
@@ -180,6 +161,36 @@ class Service:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
             await self._process.wait()
+
+
+class _Fork(ForkedProcess):
+    async def wait(self) -> int:  # type: ignore[override] # as asyncio's processes have it
+        return await asyncio.to_thread(super().wait)
+
+
+@dataclass
+class ForkedService(Service):
+    """A service whose processes are forked, which is quicker, and may be killed from within."""
+
+    crash_at: str | None = None
+    """Where the first process dies, as in `kill_at`."""
+
+    def first(self) -> Callable[[], None] | None:
+        """What the next process calls before the command."""
+        return None if self.crash_at is None else partial(kill_at.set_trap, self.crash_at)
+
+    async def spawn(self, *command: str) -> None:
+        assert self._process is None, "the service runs already"
+        assert not command, "there is no command around a fork"
+        first, self.crash_at = self.first(), None
+        self._process = _Fork(
+            "serve",
+            environment=self.environment(),
+            folder=self.folder,
+            out=self.log,
+            err=self.log,
+            first=first,
+        )
 
 
 @contextlib.asynccontextmanager

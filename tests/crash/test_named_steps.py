@@ -3,6 +3,8 @@ provider or a user's address is called and after it has answered."""
 
 import asyncio
 import signal
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 from receiver.sandbox.rules import SandboxRules
 from tests.crash.judge import judge
+from tests.crash.processes import ForkedService
 from tests.crash.world import World, eventually, world
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(90)]
@@ -23,8 +26,8 @@ STEPS = [
     "answered/after/1",
     "receive/before/2",
     "receive/after/2",
-    "CallbackSaid/before/2",
-    "CallbackSaid/after/2",
+    "apply/before/2",
+    "apply/after/2",
     "status/before/2",
     "status/after/2",
     "Polled/before/2",
@@ -42,7 +45,7 @@ STEPS = [
 async def test_death_at_a_step_loses_nothing_and_pays_nothing_twice(
     step: str, tmp_path: Path
 ) -> None:
-    async with world(tmp_path, RULES, crash_at=step, UNCONFIRMED_DEADLINE="2") as around:
+    async with world(tmp_path, RULES, kind=dying(step), UNCONFIRMED_DEADLINE="2") as around:
         asking = [asyncio.create_task(around.submit()) for _ in range(3)]
         await dies_and_starts(around)
         await asyncio.gather(*asking)
@@ -52,7 +55,7 @@ async def test_death_at_a_step_loses_nothing_and_pays_nothing_twice(
 
 @pytest.mark.parametrize("step", ["create/after/1", "SubmissionBegins/before/1"])
 async def test_a_job_whose_submission_had_not_begun_is_sent(step: str, tmp_path: Path) -> None:
-    async with world(tmp_path, RULES, crash_at=step, UNCONFIRMED_DEADLINE="2") as around:
+    async with world(tmp_path, RULES, kind=dying(step), UNCONFIRMED_DEADLINE="2") as around:
         job = await the_job_of_a_death(around)
 
         await judge(around, rounds=1)
@@ -62,7 +65,7 @@ async def test_a_job_whose_submission_had_not_begun_is_sent(step: str, tmp_path:
 
 @pytest.mark.parametrize("step", ["SubmissionBegins/after/1", "submit/before/1"])
 async def test_a_job_that_may_have_been_sent_is_never_sent_again(step: str, tmp_path: Path) -> None:
-    async with world(tmp_path, RULES, crash_at=step, UNCONFIRMED_DEADLINE="2") as around:
+    async with world(tmp_path, RULES, kind=dying(step), UNCONFIRMED_DEADLINE="2") as around:
         job = await the_job_of_a_death(around)
 
         await judge(around, rounds=1)
@@ -81,8 +84,16 @@ async def test_a_job_that_may_have_been_sent_is_never_sent_again(step: str, tmp_
 async def test_an_answer_that_was_lost_is_made_good_by_the_callback(
     step: str, tmp_path: Path
 ) -> None:
-    rules = SandboxRules(render_seconds=3, seed=7)
-    async with world(tmp_path, rules, crash_at=step, UNCONFIRMED_DEADLINE="30") as around:
+    rules = SandboxRules(render_seconds=6, seed=7)
+    async with world(
+        tmp_path,
+        rules,
+        kind=dying(step),
+        POLL_FIRST="60",
+        POLL_MIN="60",
+        POLL_MAX="60",
+        UNCONFIRMED_DEADLINE="60",
+    ) as around:
         job = await the_job_of_a_death(around)
 
         await judge(around, rounds=1)
@@ -94,12 +105,17 @@ async def test_an_answer_that_was_lost_is_made_good_by_the_callback(
 
 async def test_an_answer_that_was_recorded_is_polled_after_death(tmp_path: Path) -> None:
     rules = SandboxRules(render_seconds=1.5, drop_callbacks=1, seed=7)
-    async with world(tmp_path, rules, crash_at="SubmitAccepted/after/1") as around:
+    async with world(tmp_path, rules, kind=dying("SubmitAccepted/after/1")) as around:
         job = await the_job_of_a_death(around)
         assert job["provider_request_id"] is not None
 
         await judge(around, rounds=1)
         assert (await around.job(job["request_id"]))["evidence"] == "poll"
+
+
+def dying(step: str) -> Callable[[Path, dict[str, str]], ForkedService]:
+    """Services whose first process dies there."""
+    return partial(ForkedService, crash_at=step)
 
 
 async def phases(around: World, job: dict[str, Any]) -> list[str]:

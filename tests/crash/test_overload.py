@@ -18,7 +18,7 @@ from tests.benchmarks.load import blast, request
 from tests.benchmarks.open_loop import Exchange, flood
 from tests.benchmarks.world import KEY, Server, callbacks, fill, service
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.long, pytest.mark.alone, pytest.mark.timeout(180)]
 
 JOBS = 2_000
 TIMES = 3

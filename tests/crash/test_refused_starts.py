@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.crash.disks import small_disk
-from tests.crash.processes import Ended, Service, free_port
+from tests.crash.processes import Ended, ForkedService
+from tests.support.ports import free_port
 
 
 def text_file(database: Path) -> None:
@@ -30,25 +31,28 @@ def assert_refused(ended: Ended, status: int, words: str) -> None:
     assert ended.status == status, ended
     assert words in ended.stderr.lower()
     assert "Traceback" not in ended.stderr + ended.stdout
-    assert "fault of ours" not in ended.stderr
+    assert "Internal error" not in ended.stderr
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"), [(text_file, "no database"), (another_database, "something else")]
+    ("spoil", "words"), [(text_file, "not a database"), (another_database, "another application")]
 )
 async def test_a_file_that_is_none_of_ours_is_left_as_it_was(
     spoil: Callable[[Path], None], words: str, tmp_path: Path
 ) -> None:
-    service = Service(tmp_path)
+    service = ForkedService(tmp_path)
     spoil(service.database)
     before = service.database.read_bytes()
 
-    assert_refused(await service.run("serve"), 1, words)
+    ended = await service.run("serve")
+
+    assert_refused(ended, 1, words)
+    assert "RECEIVER_DATABASE_URL" in ended.stderr
     assert service.database.read_bytes() == before
 
 
 async def test_a_database_of_a_newer_release_is_left_as_it_was(tmp_path: Path) -> None:
-    service = Service(tmp_path)
+    service = ForkedService(tmp_path)
     await service.make_key()
     of_a_newer_release(service.database)
     before = service.database.read_bytes()
@@ -58,29 +62,32 @@ async def test_a_database_of_a_newer_release_is_left_as_it_was(tmp_path: Path) -
 
 
 async def test_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:
-    service = Service(tmp_path)
+    service = ForkedService(tmp_path)
     service.database.mkdir()
 
-    assert_refused(await service.run("serve"), 1, str(service.database).lower())
+    ended = await service.run("serve")
+
+    assert_refused(ended, 1, str(service.database).lower())
+    assert "RECEIVER_DATABASE_URL" in ended.stderr
 
 
 async def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    service = Service(tmp_path, {"DATABASE_URL": f"sqlite:///{tmp_path}/file/receiver.db"})
+    service = ForkedService(tmp_path, {"DATABASE_URL": f"sqlite:///{tmp_path}/file/receiver.db"})
 
     assert_refused(await service.run("serve"), 1, f"{tmp_path}/file".lower())
 
 
 async def test_a_folder_that_is_read_only(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "16m", read_only=True) as disk:
-        service = Service(tmp_path, {"DATABASE_URL": f"sqlite:///{disk}/receiver.db"})
+        service = ForkedService(tmp_path, {"DATABASE_URL": f"sqlite:///{disk}/receiver.db"})
 
         assert_refused(await service.run("serve"), 1, "read-only")
 
 
 async def test_a_disk_without_room_for_a_database(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "128k") as disk:
-        service = Service(tmp_path, {"DATABASE_URL": f"sqlite:///{disk}/receiver.db"})
+        service = ForkedService(tmp_path, {"DATABASE_URL": f"sqlite:///{disk}/receiver.db"})
 
         assert_refused(await service.run("serve"), 1, "disk is full")
 
@@ -90,7 +97,7 @@ async def test_a_second_service_on_the_same_database_by_whatever_path(tmp_path: 
     linked = tmp_path / "linked"
     linked.symlink_to(tmp_path)
     alias = tmp_path / "alias.db"
-    async with Service(tmp_path) as service:
+    async with ForkedService(tmp_path) as service:
         await service.start()
         alias.symlink_to(service.database)
         paths = [
@@ -114,11 +121,3 @@ async def test_a_second_service_on_the_same_database_by_whatever_path(tmp_path: 
         for ended in ends:
             assert_refused(ended, 2, "another service runs on")
         assert (await service.terminate())[0] == 0
-
-
-async def test_a_port_that_is_in_use(tmp_path: Path) -> None:
-    async with Service(tmp_path) as first:
-        await first.start()
-        second = Service(tmp_path, {"DATABASE_URL": "sqlite:///second.db"}, first.port)
-
-        assert_refused(await second.run("serve"), 1, f"port {first.port}")

@@ -9,16 +9,16 @@ import pytest
 
 from receiver.sandbox.rules import SandboxRules
 from tests.crash.outside import Provider, movie, provider
-from tests.crash.processes import Service, caller
+from tests.crash.processes import ForkedService, caller
 from tests.crash.world import QUICK, eventually
 
 STREAMS = 5
 
 
-async def test_streams_and_whoever_waits_are_let_go_at_once(tmp_path: Path) -> None:
+async def test_streams_and_waiting_requests_end_at_once(tmp_path: Path) -> None:
     async with (
         provider(SandboxRules(render_seconds=60)) as upstream,
-        Service(tmp_path, upstream.settings) as service,
+        ForkedService(tmp_path, upstream.settings) as service,
     ):
         key = (await service.make_key())["key"]
         await service.start()
@@ -43,7 +43,7 @@ async def test_streams_and_whoever_waits_are_let_go_at_once(tmp_path: Path) -> N
 async def test_a_submission_that_hangs_is_unconfirmed_and_ends_in_time(tmp_path: Path) -> None:
     async with (
         provider(SandboxRules(submit_timeouts=1, drop_callbacks=1)) as upstream,
-        Service(tmp_path, QUICK | upstream.settings | {"SUBMIT_TIMEOUT": "60"}) as service,
+        ForkedService(tmp_path, QUICK | upstream.settings | {"SUBMIT_TIMEOUT": "60"}) as service,
     ):
         key = (await service.make_key())["key"]
         await service.start()

@@ -7,8 +7,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+import pytest_asyncio
 
-from tests.service import RunningService, running_service
+from tests.support.service import RunningService, running_service
+
+SERVICE_LOOP = pytest.mark.asyncio(loop_scope="module")
+"""The event loop that `service` lives in."""
 
 FILES = {
     file.name: file.read_text("utf-8")
@@ -16,9 +20,10 @@ FILES = {
 }
 
 
-@pytest.fixture
-async def service(tmp_path: Path) -> AsyncIterator[RunningService]:
-    async with running_service(tmp_path, public_url="https://jobs.example") as service:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningService]:
+    folder = tmp_path_factory.mktemp("pages")
+    async with running_service(folder, public_url="https://jobs.example") as service:
         yield service
 
 
@@ -32,6 +37,7 @@ def policy_of(answer: httpx.Response) -> dict[str, str]:
     return {name: values for name, _, values in (part.partition(" ") for part in parts)}
 
 
+@SERVICE_LOOP
 async def test_the_page_lets_nothing_in(client: httpx.AsyncClient) -> None:
     answer = await client.get("/")
     assert answer.status_code == 200
@@ -48,6 +54,7 @@ async def test_the_page_lets_nothing_in(client: httpx.AsyncClient) -> None:
     assert "Set-Cookie" not in answer.headers
 
 
+@SERVICE_LOOP
 async def test_results_come_from_anywhere_over_https(client: httpx.AsyncClient) -> None:
     # The provider of these tests is the sandbox, which serves its results on this machine.
     assert policy_of(await client.get("/"))["img-src"] == "'self' https: http://127.0.0.1:*"
@@ -59,6 +66,7 @@ async def test_a_real_providers_results_come_over_https_alone(tmp_path: Path) ->
         assert policy["img-src"] == policy["media-src"] == "'self' https:"
 
 
+@SERVICE_LOOP
 @pytest.mark.parametrize("name", sorted(FILES))
 async def test_each_file_is_served_and_not_twice(client: httpx.AsyncClient, name: str) -> None:
     path = "/" if name == "index.html" else f"/static/{name}"
@@ -73,6 +81,7 @@ async def test_each_file_is_served_and_not_twice(client: httpx.AsyncClient, name
     assert (await client.head(path)).headers["ETag"] == answer.headers["ETag"]
 
 
+@SERVICE_LOOP
 @pytest.mark.parametrize("path", ["/static/", "/static/nothing.js", "/static/..%2fpages.py"])
 async def test_there_are_no_other_files(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
@@ -80,6 +89,7 @@ async def test_there_are_no_other_files(client: httpx.AsyncClient, path: str) ->
     assert answer.json()["code"] == "unknown_path"
 
 
+@SERVICE_LOOP
 @pytest.mark.parametrize(
     "host",
     [
@@ -97,6 +107,7 @@ async def test_the_page_answers_to_its_own_names(client: httpx.AsyncClient, host
     assert (await client.get("/", headers={"Host": host})).status_code == 200
 
 
+@SERVICE_LOOP
 @pytest.mark.parametrize(
     "host", ["evil.example", "jobs.example.evil.example", "", "[", "localhost.evil", "x@jobs"]
 )

@@ -1,4 +1,4 @@
-"""The Markdown pages of the project, and what stands in them."""
+"""The Markdown pages of the project, and their contents."""
 
 import re
 from collections.abc import Iterator
@@ -6,14 +6,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
-PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def blocks(page: Path, language: str) -> list[str]:
-    """The code blocks of one language."""
-    return [code for name, code in _BLOCK.findall(page.read_text()) if name == language]
+def blocks(text: str, language: str) -> list[str]:
+    """The code blocks of one language in a page's text."""
+    return [code for name, code in _BLOCK.findall(text) if name == language]
 
 
 def links(page: Path) -> Iterator[str]:

@@ -8,10 +8,11 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
+from receiver.environment import PREFIX
 from receiver.setting_values import Rate
 from receiver.settings import (
-    PREFIX,
     AddressSettings,
+    ArchiveSettings,
     ClientSettings,
     LogSettings,
     SandboxSettings,
@@ -22,15 +23,16 @@ from receiver.settings import (
 FILE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 HEAD = """# Settings
 
-Made of `receiver/settings.py`; a test fails where this page lags behind it.
+Set NAME as the environment variable `RECEIVER_NAME`, or as a line of `.env` in the working \
+folder; the environment wins. A blank value means "not set", except for `RATE_LIMIT`. Lists are \
+separated by commas; durations are in seconds and can have fractions. All configuration errors are \
+reported together, with exit status 2; an unknown name is warned about.
 
-A setting NAME is the environment variable `RECEIVER_NAME`, or a line of `.env` in the working \
-folder; the environment wins. A blank value means "not set", but for `RATE_LIMIT`. Lists are text \
-with commas; durations are seconds and may have fractions. All faults are told at once, in words, \
-with exit status 2; a name that is no setting is warned about.
+This page is generated from `receiver/settings.py` (`python -m tests.docs.settings_reference`).
 """
 GROUPS: dict[str, type[BaseSettings]] = {
     "The store": StoreSettings,
+    "The archive": ArchiveSettings,
     "The log": LogSettings,
     "The address": AddressSettings,
     "The service": ServeSettings,

@@ -1,28 +1,31 @@
-"""The examples of docs/relay.md check a message that the service really sent."""
+"""The receivers of docs/relay.md take a message that the service really sent."""
 
 import asyncio
 import json
-import re
+import os
 import shutil
-import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
-from tests.service import PATIENCE, make_key, running_service, submit
+from tests.docs.pages import ROOT, blocks
+from tests.docs.test_readme import free_ports
+from tests.support.service import TIMEOUT, eventually, make_key, running_service, submit
 from tests.webhooks.sinks import answering, sink
 
-DOC = (Path(__file__).parents[2] / "docs" / "relay.md").read_text()
+DOC = (ROOT / "docs" / "relay.md").read_text()
 SECRET = "whsec_" + "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
-OTHER = "whsec_" + "b3RoZXJvdGhlcm90aGVyb3RoZXJvdGhl"
 
 
-def example(language: str) -> str:
-    [code] = re.findall(rf"```{language}\n(.*?)```", DOC, re.DOTALL)
-    return str(code)
+def example(language: str, mark: str) -> str:
+    [code] = [code for code in blocks(DOC, language) if mark in code]
+    return code
 
 
 @dataclass
@@ -31,9 +34,6 @@ class Sent:
 
     headers: dict[str, str]
     body: bytes
-
-    def as_json(self, secret: str) -> str:
-        return json.dumps({"headers": self.headers, "body": self.body.decode(), "secret": secret})
 
 
 @pytest.fixture
@@ -45,64 +45,102 @@ async def sent(tmp_path: Path) -> AsyncIterator[Sent]:
         )
         client = service.client(await make_key(service.store, "ada", secret=SECRET))
         await submit(client, webhookUrl=f"http://127.0.0.1:{hook.port}/")
-        await asyncio.wait_for(hook.reached.wait(), PATIENCE)
+        await asyncio.wait_for(hook.reached.wait(), TIMEOUT)
         head, _, body = hook.requests[0].partition(b"\r\n\r\n")
         lines = head.decode().split("\r\n")[1:]
-        yield Sent(dict(line.split(": ", 1) for line in lines), body)
+        headers = dict(line.split(": ", 1) for line in lines)
+        signed = ("webhook-id", "webhook-timestamp", "webhook-signature", "content-type")
+        yield Sent({name: headers[name] for name in signed}, body)
 
 
-async def _run(command: list[str], given: str, folder: Path) -> tuple[int | None, str]:
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=folder,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    out, _ = await process.communicate(given.encode())
-    return process.returncode, out.decode()
+Post = Callable[[Sent], Awaitable[int]]
 
 
-async def _check(command: list[str], sent: Sent, folder: Path) -> None:
-    status, out = await _run(command, sent.as_json(SECRET), folder)
-    assert status == 0, out
-    assert json.loads(out) == json.loads(sent.body)
+async def check(sent: Sent, post: Post, printed: Callable[[], str]) -> None:
+    """A good message is accepted; one whose bytes or timestamp differ is refused."""
+    assert await post(sent) == 204
+    message = json.loads(sent.body)
+    assert f"{sent.headers['webhook-id']} {message['type']} {message['seq']}" in printed()
+    again = json.dumps(message).encode()
+    assert again != sent.body  # the trap: the same JSON, serialized again
+    old = sent.headers | {"webhook-timestamp": "1700000000"}
+    for bad in (Sent(sent.headers, again), Sent(old, sent.body)):
+        assert await post(bad) == 400
 
-    altered = Sent(sent.headers, sent.body.replace(b"create_movie", b"create_mouse"))
-    old = Sent(sent.headers | {"webhook-timestamp": "1700000000"}, sent.body)
-    for bad in (altered.as_json(SECRET), old.as_json(SECRET), sent.as_json(OTHER)):
-        status, out = await _run(command, bad, folder)
-        assert status, out
+
+async def test_fastapi(
+    sent: Sent, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SECRET", SECRET)
+    app = run_block(example("python", "FastAPI"))["app"]
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://hook") as client:
+
+        async def post(message: Sent) -> int:
+            answer = await client.post(
+                "/hooks/video", content=message.body, headers=message.headers
+            )
+            return answer.status_code
+
+        await check(sent, post, lambda: capsys.readouterr().out)
 
 
-async def test_python(sent: Sent, tmp_path: Path) -> None:
-    program = f"""
-import json, sys
+async def test_flask(
+    sent: Sent, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SECRET", SECRET)
+    client = run_block(example("python", "Flask"))["app"].test_client()
 
-{example("python")}
+    async def post(message: Sent) -> int:
+        answer = client.post("/hooks/video", data=message.body, headers=message.headers)
+        return int(answer.status_code)
 
-given = json.load(sys.stdin)
-print(json.dumps(receive(given["body"].encode(), given["headers"], given["secret"])))
-"""
-    (tmp_path / "program.py").write_text(program)
-    await _check([sys.executable, "program.py"], sent, tmp_path)
+    await check(sent, post, lambda: capsys.readouterr().out)
+
+
+def run_block(code: str) -> dict[str, Any]:
+    names: dict[str, Any] = {"__name__": "hook"}
+    exec(compile(code, "docs/relay.md", "exec", dont_inherit=True), names)
+    return names
+
+
+@contextmanager
+def express(folder: Path, port: int) -> Iterator[Path]:
+    """The receiver of the page, at that port; gives its output."""
+    npm, node = shutil.which("npm"), shutil.which("node")
+    if npm is None or node is None:
+        pytest.skip("npm is not installed here")
+    packages = ["express@5", "standardwebhooks@1"]
+    install = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", *packages]
+    done = subprocess.run(install, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"npm could not install: {done.stderr[-300:]}")
+    (folder / "hook.mjs").write_text(example("javascript", "express"))
+    environment = {"PATH": os.environ["PATH"], "SECRET": SECRET, "PORT": str(port)}
+    log = folder / "log"
+    with log.open("w") as out:
+        process = subprocess.Popen([node, "hook.mjs"], cwd=folder, env=environment, stdout=out)
+    try:
+        yield log
+    finally:
+        process.terminate()
+        process.wait(10)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(180)
-async def test_javascript(sent: Sent, tmp_path: Path) -> None:
-    npm, node = shutil.which("npm"), shutil.which("node")
-    if npm is None or node is None:
-        pytest.skip("there is no npm here")
-    install = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "standardwebhooks@1"]
-    status, out = await _run(install, "", tmp_path)
-    if status:
-        pytest.skip(f"npm could not install: {out[-300:]}")
-    program = f"""
-import {{ readFileSync }} from "node:fs";
-{example("javascript").replace("export function", "function")}
-const given = JSON.parse(readFileSync(0, "utf8"));
-console.log(JSON.stringify(receive(given.body, given.headers, given.secret)));
-"""
-    (tmp_path / "program.mjs").write_text(program)
-    await _check([node, "program.mjs"], sent, tmp_path)
+async def test_express(sent: Sent, tmp_path: Path) -> None:
+    [port] = free_ports(1)
+    with express(tmp_path, port) as log:
+        async with httpx.AsyncClient(trust_env=False) as client:
+
+            async def post(message: Sent) -> int:
+                url = f"http://127.0.0.1:{port}/hooks/video"
+                try:
+                    answer = await client.post(url, content=message.body, headers=message.headers)
+                except httpx.ConnectError:
+                    return 0
+                return answer.status_code
+
+            await eventually(lambda: post(sent), lambda status: status == 204, "express")
+            await check(sent, post, log.read_text)

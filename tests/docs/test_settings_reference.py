@@ -28,7 +28,7 @@ def test_the_readme_names_every_setting() -> None:
 
 
 @pytest.mark.parametrize(("name", "field"), ServeSettings.model_fields.items())
-def test_the_readme_tells_its_default(name: str, field: FieldInfo) -> None:
+def test_the_readme_has_its_default(name: str, field: FieldInfo) -> None:
     default: Any = field.default
     if field.default_factory is None and default not in (None, ()):
         words = re.split(r"[`;\s]+|, ", readme_rows()[name.upper()])

@@ -7,6 +7,7 @@ from typing import Any
 from receiver.domain.lifecycle import decide
 from receiver.domain.observations import (
     CallbackSaid,
+    CallbacksSaid,
     CancelRequested,
     Observation,
     Polled,
@@ -15,8 +16,10 @@ from receiver.domain.observations import (
     StatusMissing,
     StatusReport,
     SubmissionBegins,
+    SubmissionEnded,
     SubmitAccepted,
     SubmitAmbiguous,
+    SubmitAnswer,
     SubmitNotSent,
     SubmitRefused,
     TimePassed,
@@ -81,7 +84,14 @@ def failed(message: str | None = "Out of credits.", *, names: str | None = None)
     return report(Status.FAILED, message=message, names=names)
 
 
+def called(callback_id: int, at: Millis, said: Report, *, taken: bool = False) -> CallbacksSaid:
+    """One callback, received at that moment."""
+    return CallbacksSaid((CallbackSaid(callback_id, at, said, taken),))
+
+
 CURRENT_ID = "the id that the job has when it hears this"
+NEXT = 0
+"""The number of the attempt that comes next when the job hears that it begins."""
 
 
 def asking(asked_at: Millis, answer: StatusAnswer) -> Polled:
@@ -99,7 +109,7 @@ class Story:
     moves: list[Move] = field(default_factory=list)
     callbacks: int = 0
 
-    def hear(self, observation: Observation, after: Millis = SECOND) -> Move | None:
+    def hear(self, observation: Observation | SubmitAnswer, after: Millis = SECOND) -> Move | None:
         self.now += after
         move = decide(self.job, self.named(observation), self.now, self.rules)
         if move is not None:
@@ -107,19 +117,29 @@ class Story:
             self.moves.append(move)
         return move
 
-    def named(self, observation: Observation) -> Observation:
-        """The observation, about the id that the job has now."""
-        if isinstance(observation, Polled) and observation.asked_id == CURRENT_ID:
-            return replace(observation, asked_id=self.job.provider_request_id or "none")
-        return observation
+    def named(self, observation: Observation | SubmitAnswer) -> Observation:
+        """The observation, about the id and the attempt that the job has now."""
+        match observation:
+            case Polled(asked_id=id_) if id_ == CURRENT_ID:
+                return replace(observation, asked_id=self.job.provider_request_id or "none")
+            case SubmissionBegins(attempt=number) if number == NEXT:
+                return replace(observation, attempt=self.job.attempts + 1)
+            case SubmitAccepted() | SubmitRefused() | SubmitNotSent() | SubmitAmbiguous():
+                return SubmissionEnded(self.begun(), observation)
+            case _:
+                return observation
+
+    def begun(self) -> SubmissionBegins:
+        """The job's latest attempt."""
+        return SubmissionBegins(self.job.attempts, self.job.due.at if self.job.due else 0)
 
     def begin(self) -> Move | None:
-        return self.hear(SubmissionBegins(self.now + 70 * SECOND))
+        return self.hear(SubmissionBegins(NEXT, self.now + 70 * SECOND))
 
     def called_back(self, said: Report, after: Millis = SECOND) -> Move | None:
         """The provider's callback comes and is applied at once."""
         self.callbacks += 1
-        return self.hear(CallbackSaid(self.callbacks, self.now + after, said), after)
+        return self.hear(called(self.callbacks, self.now + after, said), after)
 
     def poll(self, answer: Report | StatusAnswer, took: Millis = 100) -> Move | None:
         """A status call that begins a second from now."""
@@ -176,7 +196,7 @@ def _begin(story: Story) -> object:
     return story.begin()
 
 
-def _hear(observation: Observation) -> Callable[[Story], object]:
+def _hear(observation: Observation | SubmitAnswer) -> Callable[[Story], object]:
     return lambda story: story.hear(observation)
 
 
@@ -197,6 +217,7 @@ STATES: Mapping[str, Callable[[Job, Rules], Story]] = {
     "queued": _story(),
     "queued again": _story(_try_in_vain),
     "submitting": _story(_begin),
+    "submitting again": _story(_try_in_vain, _begin),
     "submit_unconfirmed": _story(_begin, _hear(SubmitAmbiguous("reset"))),
     "accepted": _story(_begin, _accept),
     "accepted without id": _story(_begin, _accept_unnamed),

@@ -5,9 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from receiver.domain.announcements import is_self_declared
 from receiver.domain.observations import (
-    CallbackSaid,
     CancelRequested,
     Polled,
     Report,
@@ -22,6 +20,7 @@ from receiver.domain.observations import (
     TimePassed,
 )
 from receiver.domain.schedule import DAY, GRACE, HOUR, MINUTE, SECOND, Rules
+from receiver.domain.serialization import is_self_declared
 from store.records import Due, ErrorCode, Evidence, Lane, Millis, Move, Phase, Status, Verdict
 from tests.domain.jobs import (
     ID,
@@ -31,6 +30,7 @@ from tests.domain.jobs import (
     Story,
     asking,
     at_work,
+    called,
     completed,
     failed,
     in_state,
@@ -43,7 +43,7 @@ UNAVAILABLE = StatusUnavailable("timeout")
 
 def verdicts(move: Move | None) -> list[tuple[Verdict, bool | None]]:
     assert move is not None
-    return [(ruling.verdict, ruling.confirmed) for ruling in move.rulings]
+    return [(ruling.verdict, ruling.confirmed) for ruling in move.verdicts]
 
 
 def error_of(story: Story) -> ErrorCode | None:
@@ -204,7 +204,7 @@ def test_an_answer_decides_only_claims_that_were_received_before_it_was_asked_fo
     story = in_state("confirming")
     asked_at = story.now + 1_000
     second_at = asked_at + 500
-    story.hear(CallbackSaid(2, second_at, failed()), 1_500)
+    story.hear(called(2, second_at, failed()), 1_500)
     move = story.hear(asking(asked_at, StatusReport(at_work(50))), 500)
     assert verdicts(move) == [(Verdict.DENIED, None)]
     assert [claim.callback_id for claim in story.job.tracking.claims] == [2]
@@ -278,7 +278,9 @@ def test_confirm_timeout_counts_from_the_first_failed_call(answer: StatusAnswer)
     ],
     ids=["linkless", "404"],
 )
-def test_an_answer_without_an_outcome_can_ask_a_claim_for_patience(answer: StatusAnswer) -> None:
+def test_an_answer_without_an_outcome_can_put_a_claim_off(
+    answer: StatusAnswer,
+) -> None:
     story = in_state("confirming")
     story.poll(answer)
     assert story.due() == Due(Lane.CONFIRM, story.now + 30 * SECOND)
@@ -291,7 +293,7 @@ def test_an_answer_without_an_outcome_can_ask_a_claim_for_patience(answer: Statu
 @pytest.mark.parametrize(
     ("wish", "wait"), [(None, 0), (30 * SECOND, 30 * SECOND), (HOUR, RULES.confirm_timeout)]
 )
-def test_patience_holds_a_claim_that_came_during_the_call_within_confirm_timeout(
+def test_retry_after_holds_a_claim_that_came_during_the_call_within_confirm_timeout(
     state: str, wish: Millis | None, wait: Millis
 ) -> None:
     story = in_state(state)
@@ -344,7 +346,7 @@ def test_a_claim_without_id_is_confirmed_once_a_callback_brings_the_id(brings_id
 
 
 def test_a_linkless_claim_that_is_taken_waits_for_the_link_and_yields_to_one_with_it() -> None:
-    """Rule 4: COMPLETED without a link is no outcome, whoever says so."""
+    """Rule 4: COMPLETED without a link is no outcome."""
     story = in_state("submitting")
     story.called_back(completed(link=None))
     story.wait_until(story.due().at)
@@ -480,7 +482,7 @@ def test_rule_7_an_outage_is_outlived_by_a_day_at_most() -> None:
     story.wait_until(end - 10 * SECOND)
     story.poll(StatusUnavailable("503", retry_after=DAY))
     assert not story.job.done
-    assert story.due().at == end, "whatever patience is asked for"
+    assert story.due().at == end, "whatever Retry-After says"
     story.wait_until(end)
     story.hear(asking(story.now, UNAVAILABLE), 100)
     assert error_of(story) is ErrorCode.DEADLINE_EXCEEDED
@@ -534,12 +536,13 @@ def test_a_failure_that_we_declared_is_asked_about_when_the_answer_wishes(
 def test_a_lost_job_is_asked_about_when_the_answer_wishes() -> None:
     story = in_state("rendering")
     for _ in range(5):
+        story.wait_until(story.due().at)
         story.poll(StatusMissing("Request not found.", 3 * MINUTE), took=3 * MINUTE)
     assert is_self_declared(story.job)
     assert story.due() == Due(Lane.POLL, story.now + 3 * MINUTE)
 
 
-def test_no_patience_takes_the_last_look_at_a_failure_that_we_declared() -> None:
+def test_no_retry_after_takes_the_last_look_at_a_failure_that_we_declared() -> None:
     story = in_state("rendering")
     story.wait_until(story.deadline())
     for _ in range(2):
@@ -600,6 +603,19 @@ def test_rule_8_an_answer_about_an_id_that_was_outranked_meanwhile_is_no_news() 
     assert story.job.due == Due(Lane.POLL, story.now)
 
 
+@pytest.mark.parametrize("answer", [StatusReport(at_work(40)), StatusUnavailable("timeout")])
+def test_a_job_that_came_due_while_it_was_asked_about_is_asked_about_again(
+    answer: StatusAnswer,
+) -> None:
+    story = in_state("rendering")
+    asked_at = story.now
+    for came, again in [(asked_at, False), (asked_at + 1, True), (asked_at + MINUTE, False)]:
+        story.now = asked_at + SECOND
+        story.job = replace(in_state("rendering").job, due=Due(Lane.POLL, came))
+        story.hear(asking(asked_at, answer))
+        assert (story.job.due == Due(Lane.POLL, came)) == again, came
+
+
 def test_rule_4_a_job_is_not_lost_while_its_callback_waits_to_be_applied() -> None:
     story = in_state("rendering")
     story.job = replace(story.job, callbacks_waiting=True)
@@ -617,7 +633,7 @@ def test_a_poll_that_is_owed_is_not_put_off_by_a_callback_that_came_before() -> 
     story = in_state("rendering")
     owed = Due(Lane.POLL, story.now + SECOND)
     story.job = replace(story.job, due=owed)
-    earlier = CallbackSaid(90, story.now, at_work(60))
+    earlier = called(90, story.now, at_work(60))
     story.hear(earlier, 2 * SECOND)
     assert story.job.due == owed
     story.called_back(at_work(70))

@@ -1,12 +1,12 @@
 """The state machine as a table: every state, met by everything that can be said of a job.
 
 `lifecycle_table.txt` holds what contract 6 (rules 2, 3, 4, 6, 7, 8), 7 and 8 ask for, one cell a
-line; cells of a state that end alike share the line. The columns of an outcome:
+line; cells of a state that end the same share the line. The columns of an outcome:
 
-    status phase error-code due-lane event relay rulings
+    status phase error-code due-lane event relay verdicts
 
 `event` is there where the change is told to streams; `relay` where the webhook is owed (`final` for
-a final state, `final?` for a self-declared one that may yet be replaced); `rulings` are verdicts of
+a final state, `final?` for a self-declared one that may yet be replaced); `verdicts` are those of
 callbacks, `old` being the claim that the state holds and `new` the one in the cell, `unconfirmed`
 where it was believed without a status call. `nothing` is a cell in which the machine makes no move.
 """
@@ -18,7 +18,6 @@ import pytest
 
 from receiver.domain.lifecycle import decide
 from receiver.domain.observations import (
-    CallbackSaid,
     CancelRequested,
     LinkRenewed,
     Observation,
@@ -31,23 +30,27 @@ from receiver.domain.observations import (
     SubmissionBegins,
     SubmissionHeld,
     SubmissionInterrupted,
+    SubmissionLookedUp,
     SubmitAccepted,
     SubmitAmbiguous,
+    SubmitAnswer,
     SubmitNotSent,
     SubmitRefused,
     TimePassed,
 )
-from receiver.domain.schedule import GRACE, MINUTE, SECOND
+from receiver.domain.schedule import GRACE, HOUR, MINUTE, SECOND
 from store.records import Millis, Move, Status
 from tests.domain.jobs import (
     ID,
     LINK,
+    NEXT,
     OTHER_ID,
     RULES,
     STATES,
     Story,
     asking,
     at_work,
+    called,
     completed,
     failed,
     in_state,
@@ -55,17 +58,17 @@ from tests.domain.jobs import (
 )
 
 NEW = 99
-Column = Callable[[Story], tuple[Observation, Millis]]
+Column = Callable[[Story], tuple[Observation | SubmitAnswer, Millis]]
 """What is said to the job of a story, and when."""
 
 
-def soon(observation: Observation) -> Column:
+def soon(observation: Observation | SubmitAnswer) -> Column:
     return lambda story: (observation, story.now + SECOND)
 
 
 def called_back(said: Report, *, taken: bool = False) -> Column:
     return lambda story: (
-        CallbackSaid(NEW, story.now + SECOND, said, id_is_taken=taken),
+        called(NEW, story.now + SECOND, said, taken=taken),
         story.now + SECOND,
     )
 
@@ -92,7 +95,7 @@ def polled_late(answer: Report | StatusAnswer, late: Millis = SECOND) -> Column:
     return column
 
 
-def past_deadline(observation: Observation) -> Column:
+def past_deadline(observation: Observation | SubmitAnswer) -> Column:
     return lambda story: (observation, max(story.deadline(), story.now) + SECOND)
 
 
@@ -104,8 +107,8 @@ MISSING = StatusMissing("Request not found.")
 UNAVAILABLE = StatusUnavailable("timeout")
 
 COLUMNS: dict[str, Column] = {
-    "begins": soon(SubmissionBegins(10**15)),
-    "begins late": past_deadline(SubmissionBegins(10**15)),
+    "begins": soon(SubmissionBegins(NEXT, 10**15)),
+    "begins late": past_deadline(SubmissionBegins(NEXT, 10**15)),
     "held": soon(SubmissionHeld(10**15)),
     "held late": past_deadline(SubmissionHeld(10**15)),
     "interrupted": soon(SubmissionInterrupted("killed")),
@@ -118,6 +121,9 @@ COLUMNS: dict[str, Column] = {
     "not sent": soon(SubmitNotSent("connection refused")),
     "not sent late": past_deadline(SubmitNotSent("connection refused")),
     "ambiguous": soon(SubmitAmbiguous("reset")),
+    "found": soon(SubmissionLookedUp(SubmitAccepted(ID))),
+    "not listed": soon(SubmissionLookedUp(MISSING)),
+    "not listed late": lambda story: (SubmissionLookedUp(MISSING), story.now + HOUR),
     "callback 40": called_back(at_work(40, names=ID)),
     "callback pending": called_back(report(Status.PENDING)),
     "callback new word": called_back(report(Status.IN_PROGRESS, word="STITCHING")),
@@ -166,7 +172,7 @@ def outcome_of(story: Story, move: Move | None) -> str:
         *(
             f"{'new' if r.callback_id == NEW else 'old'}:"
             f"{r.verdict}{'(unconfirmed)' if r.confirmed is False else ''}"
-            for r in move.rulings
+            for r in move.verdicts
         ),
     ]
     return " ".join(words)

@@ -82,7 +82,7 @@ def test_retry_after_is_honoured_and_never_shortens_a_gap() -> None:
     ],
     ids=["nothing new", "progress", "linkless", "404"],
 )
-def test_every_answer_that_is_not_final_can_ask_for_patience(answer: StatusAnswer) -> None:
+def test_every_answer_that_is_not_final_can_have_a_retry_after(answer: StatusAnswer) -> None:
     story = in_state("rendering")
     story.poll(answer)
     assert story.due() == Due(Lane.POLL, story.now + 10 * MINUTE)
@@ -176,7 +176,7 @@ def test_a_poll_at_the_very_deadline_is_followed_by_a_later_one() -> None:
         assert schedule.next_look(story.job, moment + SECOND, moment, RULES).at == moment + SECOND
 
 
-def test_past_every_deadline_no_patience_puts_the_deciding_answer_off() -> None:
+def test_past_every_deadline_no_retry_after_puts_the_deciding_answer_off() -> None:
     """The last answer was asked for just before the end of the grace, and asks for a day more."""
     story = in_state("rendering")
     end = story.deadline() + schedule.GRACE

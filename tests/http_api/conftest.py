@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 import structlog
 
 from tests.http_api.scripted_provider import ScriptedProvider, scripted_provider
-from tests.service import RunningService, running_service
+from tests.support.service import RunningService, running_service
 
 Start = Callable[..., Awaitable[RunningService]]
 
@@ -42,6 +43,20 @@ async def provider(start: Start) -> AsyncIterator[ScriptedProvider]:
 async def service(provider: ScriptedProvider, start: Start) -> RunningService:
     """A service in front of the scripted provider."""
     return await start(**provider.settings())
+
+
+SHARED_LOOP = pytest.mark.asyncio(loop_scope="module")
+"""For tests that use `shared`, which lives in the event loop of its file."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningService]:
+    """A service for all tests of a file that only read, are refused, or have a user of their own.
+
+    Its provider is the sandbox. Such tests are marked with `SHARED_LOOP`.
+    """
+    async with running_service(tmp_path_factory.mktemp("shared")) as service:
+        yield service
 
 
 @pytest.fixture(autouse=True)

@@ -9,12 +9,12 @@ from typing import Any
 
 import httpx
 
-from tests.service import PATIENCE
+from tests.support.service import TIMEOUT
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One block of a stream, up to its empty line."""
+    """One event of a stream, up to its empty line; or a line of another kind between two events."""
 
     raw: bytes
 
@@ -48,15 +48,22 @@ class EventStream:
 
     async def next(self) -> Frame | None:
         """The next frame; None at the clean end of the stream."""
-        async with asyncio.timeout(PATIENCE):
-            while b"\n\n" not in self._buffer:
+        async with asyncio.timeout(TIMEOUT):
+            while (end := self._end()) is None:
                 try:
                     self._buffer += await anext(self._chunks)
                 except StopAsyncIteration:
                     assert not self._buffer, f"the stream ended within a frame: {self._buffer!r}"
                     return None
-        raw, _, self._buffer = self._buffer.partition(b"\n\n")
-        return Frame(raw)
+        raw, self._buffer = self._buffer[:end], self._buffer[end:]
+        assert raw.strip(), "an empty line that ends no event: clients may take it for one"
+        return Frame(raw.rstrip())
+
+    def _end(self) -> int | None:
+        """Where the next frame ends, if it has come whole."""
+        event = not self._buffer.startswith((b":", b"retry:", b"\n"))
+        end = self._buffer.find(b"\n\n" if event else b"\n")
+        return None if end < 0 else end + 1 + event
 
     async def until(self, enough: Callable[[Frame], bool]) -> list[Frame]:
         """Frames up to and with the first that is enough; all of them where the stream ends."""

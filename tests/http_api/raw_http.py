@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.service import PATIENCE
+from tests.support.service import TIMEOUT
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class RawConnection:
 
     async def answer(self) -> RawAnswer:
         """Read one answer, of a stated length."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             status_line, *lines = head.strip().split("\r\n")
             headers = {
@@ -52,21 +52,21 @@ class RawConnection:
 
     async def until(self, mark: bytes) -> bytes:
         """What comes, up to and with `mark`."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             return await self._reader.readuntil(mark)
 
     async def rest(self) -> bytes:
         """What still comes before the other side closes; a reset is an end as well."""
         came = b""
         with suppress(ConnectionError):
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 while chunk := await self._reader.read(1 << 20):
                     came += chunk
         return came
 
     async def ended(self) -> bool:
         """Whether the other side closes, with nothing more to say."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             try:
                 return await self._reader.read(1) == b""
             except ConnectionError:

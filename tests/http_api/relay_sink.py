@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from receiver.http_server import listen, origin, serving
-from tests.service import eventually
+from receiver.server.serve import listen, origin, serving
+from tests.support.service import eventually
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from receiver.http_server import listen, origin, serving
-from tests.service import PATIENCE, eventually
+from receiver.server.serve import listen, origin, serving
+from tests.support.service import TIMEOUT, eventually
 
 API_KEY = "operator-key"
 
@@ -162,7 +162,7 @@ async def never(_: object) -> Response:
 
 async def call_back(url: str, body: Any) -> httpx.Response:
     """Send a callback, as the provider would."""
-    async with httpx.AsyncClient(trust_env=False, verify=False, timeout=PATIENCE) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=False, timeout=TIMEOUT) as client:
         if isinstance(body, bytes):
             return await client.post(url, content=body)
         return await client.post(url, json=body)

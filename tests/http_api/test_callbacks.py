@@ -11,6 +11,7 @@ import structlog
 from starlette.responses import JSONResponse, Response
 from structlog.testing import capture_logs
 
+from store.errors import StoreUnavailable
 from tests.http_api.conftest import Start
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.http_api.scripted_provider import (
@@ -21,7 +22,7 @@ from tests.http_api.scripted_provider import (
     never,
     refusing_status,
 )
-from tests.service import (
+from tests.support.service import (
     RunningService,
     ShiftedClock,
     eventually,
@@ -80,6 +81,25 @@ async def trusting(start: Start, provider: ScriptedProvider) -> Accepted:
     """A job of a service that takes callbacks at their word."""
     service = await start(**provider.settings(), confirm_callbacks=False)
     return await accepted(service, provider)
+
+
+async def test_a_callbacks_address_that_is_quoted_is_not_shown(
+    service: RunningService, provider: ScriptedProvider, job: Accepted
+) -> None:
+    """Neither what a callback quotes nor what a status answer does."""
+    token = job.address.rpartition("/")[2]
+    quoting = {"message": f"to {job.address}", "echo": {"webhookUrl": job.address}}
+    await job.send(RUNNING | quoting)
+    running = await job.when(status="IN_PROGRESS")
+    assert running["message"] == f"to {job.address.replace(token, '…')}"
+    outcome = {"status": "COMPLETED", "result": {"videoUrl": LINK, "to": job.address}} | quoting
+    provider.states["up-1"] = outcome
+    await job.send(outcome)
+    done = await job.when(done=True)
+    assert done["result"] == {"videoUrl": LINK, "to": job.address.replace(token, "…")}
+    history = await history_of(job.client, job.request_id)
+    assert token not in str([done, history])
+    provider.states.clear()
 
 
 # --- the table ------------------------------------------------------------------------------------
@@ -293,7 +313,7 @@ SHAPES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ),
     (
         {"status": "COMPLETED", "url": LINK, "result": {"a": "x" * 70_000, "b": 1}},
-        {"result": {"videoUrl": LINK, "b": 1}},
+        {"result": {"videoUrl": LINK, "a": "x" * 65_471, "truncated": True}},
     ),
 ]
 
@@ -524,6 +544,58 @@ async def test_a_late_outcome_corrects_a_failure_that_we_declared(
     assert await job_of(client, request_id) == corrected
 
 
+async def test_a_flood_of_duplicates_costs_the_store_nothing(
+    service: RunningService, job: Accepted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = 0
+    receive = service.store.callbacks.receive
+
+    def counted(*given: Any, **named: Any) -> Any:
+        nonlocal written
+        written += 1
+        return receive(*given, **named)
+
+    monkeypatch.setattr(service.store.callbacks, "receive", counted)
+    other = {"request_id": "somebody-else", **RUNNING}
+    for body, status, word in ((RUNNING, 200, "accepted"), (b"x", 400, ""), (other, 409, "")):
+        await job.send(body, status, word)
+    assert written == 3
+
+    for body, status in ((RUNNING, 200), (b"x", 400), (other, 409)):
+        for _ in range(50):
+            await job.send(body, status, "duplicate")
+
+    assert written == 3
+    label = 'receiver_callbacks_total{provider="samsar",verdict="duplicate",verified="false"}'
+    assert await metric(service, label) == 50
+
+
+async def test_beyond_the_room_of_a_job_every_callback_is_a_reason_to_poll(
+    service: RunningService, job: Accepted, provider: ScriptedProvider
+) -> None:
+    """They are not stored, so no memory answers for them."""
+    for number in range(200):
+        await job.send(RUNNING | {"number": number})
+    # Each that is applied postpones the poll.
+    await eventually(service.store.callbacks.backlog, lambda waiting: waiting == (0, None))
+    for count in (1, 2):
+        await job.send(RUNNING | {"one": "more"}, word="duplicate")
+        await provider.asked(count)
+
+
+async def test_a_callback_that_was_not_stored_is_not_remembered(
+    service: RunningService, job: Accepted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise StoreUnavailable("the disk is away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(service.store.callbacks, "receive", fail)
+        await job.send(RUNNING, 503)
+    await job.send(RUNNING, word="accepted")
+    await job.verdicts("applied")
+
+
 async def test_callbacks_are_counted_by_what_they_were(
     service: RunningService, job: Accepted
 ) -> None:
@@ -534,7 +606,7 @@ async def test_callbacks_are_counted_by_what_they_were(
 
     async def counted() -> list[float]:
         samples = [
-            f'provider="samsar",verdict="{verdict}"'
+            f'provider="samsar",verdict="{verdict}",verified="false"'
             for verdict in ("accepted", "duplicate", "rejected")
         ]
         name = "receiver_callbacks_total"

@@ -11,16 +11,17 @@ from typing import Any
 import httpx
 import pytest
 
-from receiver import http_connection
 from receiver.http_api import body as body_module
+from receiver.server import connection as server_connection
 from store.sqlite.database import open_sqlite
-from tests.http_api.conftest import Start
+from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.http_api.scripted_provider import ScriptedProvider
-from tests.service import (
+from tests.support.service import (
     JOB,
     MOVIE,
     RunningService,
+    eventually,
     history_of,
     job_when,
     running_service,
@@ -48,8 +49,9 @@ def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, 
 UNKNOWN = ("/v1", "/v1/", "/v1/jobs/", "/v1/nothing", "/v2/jobs", "/%2e%2e/etc/passwd", "/v1/video")
 
 
-async def test_an_unknown_path_is_404_with_and_without_a_key(service: RunningService) -> None:
-    for client in (service.client(), await service.user()):
+@SHARED_LOOP
+async def test_an_unknown_path_is_404_with_and_without_a_key(shared: RunningService) -> None:
+    for client in (shared.client(), await shared.user()):
         for method in ("GET", "POST", "DELETE"):
             for path in UNKNOWN:
                 assert_problem(await client.request(method, path), 404, "unknown_path")
@@ -69,9 +71,10 @@ WRONG_METHODS = [
 ]
 
 
-async def test_a_wrong_method_is_405_and_told_the_right_ones(service: RunningService) -> None:
+@SHARED_LOOP
+async def test_a_wrong_method_is_405_and_told_the_right_ones(shared: RunningService) -> None:
     for method, path, allow in WRONG_METHODS:
-        answer = await service.client().request(method, path)
+        answer = await shared.client().request(method, path)
         assert answer.status_code == 405, path
         assert set(answer.headers["Allow"].split(", ")) == allow
         if method != "HEAD":
@@ -109,8 +112,9 @@ BAD_BODIES = {
 }
 
 
-async def test_a_body_that_is_no_json_object_is_400(service: RunningService) -> None:
-    client = await service.user()
+@SHARED_LOOP
+async def test_a_body_that_is_no_json_object_is_400(shared: RunningService) -> None:
+    client = await shared.user("no-json")
     for path in ("/v1/jobs", "/v1/video/create_movie"):
         for name, content in BAD_BODIES.items():
             answer = await client.post(path, content=content)
@@ -119,8 +123,9 @@ async def test_a_body_that_is_no_json_object_is_400(service: RunningService) -> 
     assert (await client.get("/v1/jobs")).json()["jobs"] == []
 
 
-async def test_what_looks_odd_and_is_json_is_taken(service: RunningService) -> None:
-    client = await service.user()
+@SHARED_LOOP
+async def test_what_looks_odd_and_is_json_is_taken(shared: RunningService) -> None:
+    client = await shared.user()
     deep: Any = "bottom"
     for _ in range(62):  # with the body and its input, 64
         deep = [deep]
@@ -130,8 +135,9 @@ async def test_what_looks_odd_and_is_json_is_taken(service: RunningService) -> N
     assert (await client.post("/v1/jobs", content=content)).status_code == 202
 
 
-async def test_a_fault_in_a_body_is_named_by_its_pointer(service: RunningService) -> None:
-    client = await service.user()
+@SHARED_LOOP
+async def test_a_fault_in_a_body_is_named_by_its_pointer(shared: RunningService) -> None:
+    client = await shared.user()
     wrong = {
         "kind": "create_movie",
         "input": {"prompt": "", "image_model": "no", "duration": 121},
@@ -158,8 +164,8 @@ async def test_a_body_over_the_limit_is_413(
     start: Start, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The rest of a body that is refused is waited for: here, for a second and not for five.
-    monkeypatch.setattr(http_connection, "QUIET_SECONDS", 1.0)
-    monkeypatch.setattr(http_connection, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(server_connection, "QUIET_SECONDS", 1.0)
+    monkeypatch.setattr(server_connection, "LOOK_SECONDS", 0.05)
     service = await start(**provider.settings(), max_body_bytes=1_000)
     key = await service.key()
     client = service.client(key)
@@ -177,8 +183,9 @@ async def test_a_body_over_the_limit_is_413(
             assert await connection.ended()
 
 
-async def test_an_encoded_body_is_415(service: RunningService) -> None:
-    client = await service.user()
+@SHARED_LOOP
+async def test_an_encoded_body_is_415(shared: RunningService) -> None:
+    client = await shared.user()
     for encoding in ("gzip", "br", "identity, gzip", "x"):
         answer = await client.post("/v1/jobs", json=JOB, headers={"Content-Encoding": encoding})
         assert_problem(answer, 415, "unsupported_content_encoding")
@@ -186,12 +193,13 @@ async def test_an_encoded_body_is_415(service: RunningService) -> None:
     assert plain.status_code == 202
 
 
+@SHARED_LOOP
 async def test_a_body_that_trickles_is_given_up(
-    service: RunningService, monkeypatch: pytest.MonkeyPatch
+    shared: RunningService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(body_module, "BODY_SECONDS", 0.1)
-    key = await service.key()
-    async with raw_connection(service.url) as connection:
+    key = await shared.key()
+    async with raw_connection(shared.url) as connection:
         await connection.send(
             request_bytes("POST", "/v1/jobs", b'{"kind"', API_KEY=key, Content_Length="500")
         )
@@ -200,22 +208,24 @@ async def test_a_body_that_trickles_is_given_up(
         assert await connection.ended()
 
 
+@SHARED_LOOP
 async def test_a_client_that_goes_in_the_middle_of_its_body_leaves_nothing(
-    service: RunningService,
+    shared: RunningService,
 ) -> None:
-    key = await service.key()
-    async with raw_connection(service.url) as connection:
+    key = await shared.key("gone")
+    async with raw_connection(shared.url) as connection:
         await connection.send(
             request_bytes("POST", "/v1/jobs", b"{", API_KEY=key, Content_Length="500")
         )
-    assert (await service.client(key).get("/v1/jobs")).json()["jobs"] == []
+    assert (await shared.client(key).get("/v1/jobs")).json()["jobs"] == []
 
 
 # --- ids and faults of ours -----------------------------------------------------------------------
 
 
-async def test_every_response_carries_its_id(service: RunningService) -> None:
-    client = await service.user()
+@SHARED_LOOP
+async def test_every_response_carries_its_id(shared: RunningService) -> None:
+    client = await shared.user()
     job = (await client.post("/v1/jobs", json=JOB)).json()["request_id"]
     ids = set()
     for path in (
@@ -230,8 +240,9 @@ async def test_every_response_carries_its_id(service: RunningService) -> None:
     assert len(ids) == 12
 
 
-async def test_a_client_may_choose_the_id_where_a_log_can_hold_it(service: RunningService) -> None:
-    client = service.client()
+@SHARED_LOOP
+async def test_a_client_may_choose_the_id_where_a_log_can_hold_it(shared: RunningService) -> None:
+    client = shared.client()
 
     async def answered(given: str) -> str:
         answer = await client.get("/livez", headers={b"X-Request-ID": given.encode("latin-1")})
@@ -242,15 +253,16 @@ async def test_a_client_may_choose_the_id_where_a_log_can_hold_it(service: Runni
         assert await answered(hostile) != hostile
 
 
+@SHARED_LOOP
 async def test_a_fault_of_ours_is_500_and_says_nothing_of_it(
-    service: RunningService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    shared: RunningService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    client = await service.user()
+    client = await shared.user()
 
     async def broken(*_: object) -> None:
         raise RuntimeError("the secret plan")
 
-    monkeypatch.setattr(service.store.jobs, "list_for_user", broken)
+    monkeypatch.setattr(shared.store.jobs, "list_for_user", broken)
     answer = await client.get("/v1/jobs")
     assert_problem(answer, 500, "internal_error")
     assert "secret" not in answer.text
@@ -284,4 +296,7 @@ async def test_nothing_is_acknowledged_while_the_store_is_locked(
         assert await history_of(client, job["request_id"], "callback") == []
         assert (await client.post("/v1/jobs", json=JOB)).status_code == 202
         assert (await client.post(address, json={"status": "FAILED"})).status_code == 200
-        assert (await client.get("/readyz")).status_code == 200
+        # The answer before holds for a second.
+        await eventually(
+            lambda: client.get("/readyz"), lambda answer: answer.status_code == 200, "ready"
+        )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.http_api.scripted_provider import ScriptedProvider
-from tests.service import RunningService, running_service, submit
+from tests.support.service import RunningService, running_service, submit
 
 
 async def test_a_service_is_alive_and_ready(service: RunningService) -> None:

@@ -7,9 +7,9 @@ import httpx
 import pytest
 from starlette.responses import Response
 
-from tests.http_api.conftest import Start
+from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.http_api.scripted_provider import ScriptedProvider, Submission, answering, never
-from tests.service import (
+from tests.support.service import (
     JOB,
     MOVIE,
     RunningService,
@@ -20,6 +20,9 @@ from tests.service import (
 )
 
 MOVIE_BODY: dict[str, Any] = {"input": MOVIE}
+
+
+EXTRA = MOVIE | {"extra": [1, 2]}
 
 
 async def create(
@@ -71,12 +74,15 @@ async def test_a_held_answer_comes_again_as_it_was(start: Start) -> None:
     assert_replay(first, await create(client, "k"))
 
 
-async def test_equal_json_is_the_same_body(service: RunningService) -> None:
-    client = await service.user()
-    first = await create(client, "k", metadata={"a": "é", "b": ""}, extra=[1, 2.5, {"x": None}])
+@SHARED_LOOP
+async def test_equal_json_is_the_same_body(shared: RunningService) -> None:
+    client = await shared.user("equal")
+    given = MOVIE | {"extra": [1, 2.5, {"x": None}, 1e22, 1e308]}
+    first = await create(client, "k", metadata={"a": "é", "b": ""}, input=given)
     text = (
-        b'{"extra": [1.0, 25e-1, {"x": null}], "metadata": {"b": "", "a": "\\u00e9"},'
-        b' "input": {"duration": 3e1, "video_model": "LUMA", "image_model": "IMAGEN3",'
+        b'{"metadata": {"b": "", "a": "\\u00e9"},'
+        b' "input": {"extra": [1.0, 25e-1, {"x": null}, 10000000000000000000000, 10e307],'
+        b' "duration": 3e1, "video_model": "LUMA", "image_model": "IMAGEN3",'
         b' "prompt": "A lighthouse \\u0061t dawn"}, "kind": "create_movie"}'
     )
     again = await client.post("/v1/jobs", content=text, headers={"Idempotency-Key": "k"})
@@ -85,16 +91,16 @@ async def test_equal_json_is_the_same_body(service: RunningService) -> None:
 
 async def test_another_body_is_422(used: httpx.AsyncClient) -> None:
     others: list[dict[str, Any]] = [
-        {"extra": [2, 1]},
-        {"extra": [1, 2, 3]},
-        {"extra": [True, 2]},
-        {"extra": ["1", 2]},
-        {"extra": None},
+        {"input": MOVIE | {"extra": [2, 1]}},
+        {"input": MOVIE | {"extra": [1, 2, 3]}},
+        {"input": MOVIE | {"extra": [True, 2]}},
+        {"input": MOVIE | {"extra": ["1", 2]}},
+        {"input": MOVIE | {"extra": None}},
         {"input": MOVIE | {"duration": 31}},
         {"input": {}},
     ]
     for members in others:
-        answer = await create(used, "k", **{"extra": [1, 2]} | members)
+        answer = await create(used, "k", **members)
         assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_reused")
     assert await count(used) == 1
 
@@ -103,7 +109,7 @@ async def test_another_body_is_422(used: httpx.AsyncClient) -> None:
 async def used(service: RunningService) -> httpx.AsyncClient:
     """A client that has used the key `k`."""
     client = await service.user()
-    assert (await create(client, "k", extra=[1, 2])).status_code == 202
+    assert (await create(client, "k", input=EXTRA)).status_code == 202
     return client
 
 
@@ -112,16 +118,17 @@ async def test_a_key_is_good_for_one_user_and_path(
 ) -> None:
     assert (await create(used, "k", "/v1/video/create_movie")).status_code == 200
     same_user = await service.user("ada")
-    again = await create(same_user, "k", extra=[1, 2])
+    again = await create(same_user, "k", input=EXTRA)
     assert again.headers["Idempotency-Replayed"] == "true"
     other = await service.user("bob")
-    fresh = await create(other, "k", extra=[1, 2])
+    fresh = await create(other, "k", input=EXTRA)
     assert "Idempotency-Replayed" not in fresh.headers
     assert fresh.json()["user"] == "bob"
 
 
-async def test_quoted_and_bare_are_the_same_key(service: RunningService) -> None:
-    client = await service.user()
+@SHARED_LOOP
+async def test_quoted_and_bare_are_the_same_key(shared: RunningService) -> None:
+    client = await shared.user("quoted")
     first = await create(client, "a key")
     assert_replay(first, await create(client, '"a key"'))
     quoted = await create(client, '"a \\"quoted\\" \\\\ key"')
@@ -133,8 +140,9 @@ async def test_quoted_and_bare_are_the_same_key(service: RunningService) -> None
 NO_KEYS = ("", '""', "x" * 256, f'"{"x" * 256}"', '"open', 'close"', 'a"b', "é", '"a"b"', '"\\a"')
 
 
-async def test_a_key_that_is_none_is_400(service: RunningService) -> None:
-    client = await service.user()
+@SHARED_LOOP
+async def test_a_key_that_is_none_is_400(shared: RunningService) -> None:
+    client = await shared.user("no-key")
     for key in NO_KEYS:
         headers = {b"Idempotency-Key": key.encode("latin-1")}
         answer = await client.post("/v1/jobs", json=JOB, headers=headers)
@@ -143,8 +151,9 @@ async def test_a_key_that_is_none_is_400(service: RunningService) -> None:
     assert await count(client) == 0
 
 
-async def test_two_keys_are_400(service: RunningService) -> None:
-    client = await service.user()
+@SHARED_LOOP
+async def test_two_keys_are_400(shared: RunningService) -> None:
+    client = await shared.user()
     headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
     assert (await client.post("/v1/jobs", json=JOB, headers=headers)).status_code == 400
 

@@ -16,7 +16,7 @@ from tests.http_api.scripted_provider import (
     never,
     refusing_status,
 )
-from tests.service import (
+from tests.support.service import (
     RunningService,
     ShiftedClock,
     eventually,

@@ -2,7 +2,7 @@
 
 from tests.http_api.conftest import Start
 from tests.http_api.scripted_provider import ScriptedProvider, refusing_status
-from tests.service import eventually, job_when, submit
+from tests.support.service import eventually, job_when, submit
 
 COMPLETED = {"status": "COMPLETED", "result": {"videoUrl": "https://cdn.example/v.mp4"}}
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse, Response
 
-from tests.http_api.conftest import Start
+from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.http_api.scripted_provider import (
     API_KEY,
     ScriptedProvider,
@@ -16,7 +16,7 @@ from tests.http_api.scripted_provider import (
     call_back,
     never,
 )
-from tests.service import MOVIE, RunningService, eventually, history_of, job_of, job_when
+from tests.support.service import MOVIE, RunningService, eventually, history_of, job_of, job_when
 
 NARRATIVE: dict[str, Any] = {"prompt_list": ["One line", "Another"], "image_model": "FLUX1.1PRO"}
 WITHOUT = object()
@@ -51,24 +51,21 @@ async def test_a_movie_is_submitted_as_its_user_wrote_it(
     assert (job["metadata"], job["provider_request_id"]) == ({"order": "7"}, "up-1")
 
 
-@pytest.mark.parametrize(
-    ("given", "lines"),
-    [
+async def test_a_narrative_goes_upstream_as_an_array(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    client = await service.user()
+    for given, lines in (
         (["One", "Two"], ["One", "Two"]),
         ("One\nTwo", ["One", "Two"]),
         ("One\r\n\r\n  \rTwo\n", ["One", "Two"]),
         ("One", ["One"]),
-    ],
-)
-async def test_a_narrative_goes_upstream_as_an_array(
-    service: RunningService, provider: ScriptedProvider, given: object, lines: list[str]
-) -> None:
-    client = await service.user()
-    body = {"input": NARRATIVE | {"prompt_list": given}}
-    assert (await client.post("/v1/video/create_narrative", json=body)).status_code == 200
-    (sent,) = provider.submissions
-    assert sent.kind == "create_narrative"
-    assert sent.body["input"] == NARRATIVE | {"prompt_list": lines}
+    ):
+        body = {"input": NARRATIVE | {"prompt_list": given}}
+        assert (await client.post("/v1/video/create_narrative", json=body)).status_code == 200
+        sent = provider.submissions[-1]
+        assert sent.kind == "create_narrative"
+        assert sent.body["input"] == NARRATIVE | {"prompt_list": lines}
 
 
 MOVIE_FAULTS = [
@@ -105,10 +102,9 @@ NARRATIVE_FAULTS = [
 ]
 
 
-async def test_faults_are_told_in_the_providers_words(
-    service: RunningService, provider: ScriptedProvider
-) -> None:
-    client = await service.user()
+@SHARED_LOOP
+async def test_faults_are_told_in_the_providers_words(shared: RunningService) -> None:
+    client = await shared.user("faults")
     for kind, good, faults in (
         ("create_movie", MOVIE, MOVIE_FAULTS),
         ("create_narrative", NARRATIVE, NARRATIVE_FAULTS),
@@ -123,14 +119,12 @@ async def test_faults_are_told_in_the_providers_words(
             assert answer.json()["errors"][0]["pointer"].startswith(f"/input/{at}")
     assert (await client.post("/v1/video/create_movie", json={})).status_code == 400
     assert (await client.post("/v1/video/create_movie", json={"input": []})).status_code == 400
-    assert provider.submissions == []
     assert (await client.get("/v1/jobs")).json()["jobs"] == []
 
 
-async def test_edges_that_the_provider_takes_are_taken(
-    service: RunningService, provider: ScriptedProvider
-) -> None:
-    client = await service.user()
+@SHARED_LOOP
+async def test_edges_that_the_provider_takes_are_taken(shared: RunningService) -> None:
+    client = await shared.user()
     for kind, given in (
         ("create_movie", MOVIE | {"prompt": "é" * 500}),
         ("create_movie", MOVIE | {"duration": 120}),
@@ -366,8 +360,9 @@ async def test_a_status_is_told_from_our_store_by_either_id(
     assert provider.status_calls == []
 
 
-async def test_a_status_without_an_id_or_with_an_unknown_one(service: RunningService) -> None:
-    client = await service.user()
+@SHARED_LOOP
+async def test_a_status_without_an_id_or_with_an_unknown_one(shared: RunningService) -> None:
+    client = await shared.user()
     for path in ("/v1/video/status", "/v1/video/status?request_id=", "/v1/video/status?taskId=1"):
         answer = await client.get(path)
         assert answer.status_code == 400

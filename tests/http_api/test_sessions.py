@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from receiver.http_api.sessions import COOKIE, HEADER, SESSION_SECONDS
-from tests.http_api.conftest import Start
-from tests.service import (
+from tests.http_api.conftest import SHARED_LOOP, Start
+from tests.support.service import (
     JOB,
     RunningService,
     ShiftedClock,
@@ -33,7 +33,11 @@ def with_cookie(service: RunningService, value: str) -> httpx.AsyncClient:
 
 async def test_a_session_stands_for_its_key(service: RunningService) -> None:
     browser = await sign_in(service, await service.key("ada"))
-    assert (await browser.get("/session")).json() == {"user": "ada", "admin": False}
+    assert (await browser.get("/session")).json() == {
+        "user": "ada",
+        "admin": False,
+        "retention_days": 30,
+    }
     made = await browser.post("/v1/jobs", json=JOB, headers=OWN)
     assert made.status_code == 202
     assert made.json()["user"] == "ada"
@@ -49,15 +53,21 @@ async def test_a_session_opens_streams(service: RunningService) -> None:
         assert stream.headers["Content-Type"].startswith("text/event-stream")
 
 
-async def test_an_admins_session_is_an_admins(service: RunningService) -> None:
-    browser = await sign_in(service, await service.key("root", admin=True))
-    assert (await browser.get("/session")).json() == {"user": "root", "admin": True}
+@SHARED_LOOP
+async def test_an_admins_session_is_an_admins(shared: RunningService) -> None:
+    browser = await sign_in(shared, await shared.key("root", admin=True))
+    assert (await browser.get("/session")).json() == {
+        "user": "root",
+        "admin": True,
+        "retention_days": 30,
+    }
     assert (await browser.get("/v1/jobs?user=root")).status_code == 200
 
 
-async def test_the_cookie_is_out_of_reach(service: RunningService) -> None:
-    key = await service.key()
-    answer = await service.client().post("/session", json={"key": key}, headers=OWN)
+@SHARED_LOOP
+async def test_the_cookie_is_out_of_reach(shared: RunningService) -> None:
+    key = await shared.key()
+    answer = await shared.client().post("/session", json={"key": key}, headers=OWN)
     cookie = answer.headers["Set-Cookie"].lower()
     for part in ("httponly", "samesite=strict", "path=/", f"max-age={SESSION_SECONDS}"):
         assert part in cookie
@@ -72,27 +82,35 @@ async def test_behind_https_the_cookie_stays_there(start: Start) -> None:
     assert "; secure" in answer.headers["Set-Cookie"].lower()
 
 
-async def test_nobody_is_signed_in_at_first(service: RunningService) -> None:
-    assert (await service.client().get("/session")).json() == {"user": None, "admin": False}
+@SHARED_LOOP
+async def test_nobody_is_signed_in_at_first(shared: RunningService) -> None:
+    assert (await shared.client().get("/session")).json() == {
+        "user": None,
+        "admin": False,
+        "retention_days": 30,
+    }
 
 
+@SHARED_LOOP
 @pytest.mark.parametrize("key", ["rk_" + "x" * 43, "é", "0" * 2000])
-async def test_a_bad_key_opens_no_session(service: RunningService, key: str) -> None:
-    answer = await service.client().post("/session", json={"key": key}, headers=OWN)
+async def test_a_bad_key_opens_no_session(shared: RunningService, key: str) -> None:
+    answer = await shared.client().post("/session", json={"key": key}, headers=OWN)
     assert answer.status_code == 401
     assert answer.json()["code"] == "unauthorized"
     assert "Set-Cookie" not in answer.headers
 
 
+@SHARED_LOOP
 @pytest.mark.parametrize("body", [{}, {"key": ""}, {"key": " "}, {"key": 1}, {"key": None}])
-async def test_no_key_opens_no_session(service: RunningService, body: object) -> None:
-    answer = await service.client().post("/session", json=body, headers=OWN)
+async def test_no_key_opens_no_session(shared: RunningService, body: object) -> None:
+    answer = await shared.client().post("/session", json=body, headers=OWN)
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["pointer"] == "/key"
 
 
-async def test_signing_out(service: RunningService) -> None:
-    browser = await sign_in(service, await service.key())
+@SHARED_LOOP
+async def test_signing_out(shared: RunningService) -> None:
+    browser = await sign_in(shared, await shared.key())
     answer = await browser.request("DELETE", "/session", headers=OWN)
     assert answer.status_code == 200
     assert COOKIE not in browser.cookies
@@ -102,6 +120,7 @@ async def test_signing_out(service: RunningService) -> None:
 # --- requests that another page makes the browser send --------------------------------------------
 
 
+@SHARED_LOOP
 @pytest.mark.parametrize(
     ("method", "path"),
     [
@@ -113,19 +132,20 @@ async def test_signing_out(service: RunningService) -> None:
     ],
 )
 async def test_a_change_needs_the_header_of_our_page(
-    service: RunningService, method: str, path: str
+    shared: RunningService, method: str, path: str
 ) -> None:
-    browser = await sign_in(service, await service.key())
+    browser = await sign_in(shared, await shared.key())
     answer = await browser.request(method, path, json=JOB)
     assert answer.status_code == 403
     assert answer.json()["code"] == "foreign_request"
     assert (await browser.get("/v1/jobs")).json()["jobs"] == []
 
 
+@SHARED_LOOP
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-async def test_what_a_browser_calls_foreign_is_refused(service: RunningService, site: str) -> None:
+async def test_what_a_browser_calls_foreign_is_refused(shared: RunningService, site: str) -> None:
     """Also where it is `same-site`: SameSite lets a neighbour's page send the cookie."""
-    browser = await sign_in(service, await service.key())
+    browser = await sign_in(shared, await shared.key())
     foreign = OWN | {"Sec-Fetch-Site": site}
     assert (await browser.get("/v1/jobs", headers=foreign)).status_code == 403
     assert (await browser.post("/v1/jobs", json=JOB, headers=foreign)).status_code == 403
@@ -134,8 +154,9 @@ async def test_what_a_browser_calls_foreign_is_refused(service: RunningService, 
         assert (await browser.get("/v1/jobs", headers=headers)).status_code == 200
 
 
-async def test_nobody_is_signed_in_by_another_page(service: RunningService) -> None:
-    answer = await service.client().post("/session", json={"key": await service.key()})
+@SHARED_LOOP
+async def test_nobody_is_signed_in_by_another_page(shared: RunningService) -> None:
+    answer = await shared.client().post("/session", json={"key": await shared.key()})
     assert answer.status_code == 403
     assert "Set-Cookie" not in answer.headers
 
@@ -173,8 +194,9 @@ async def test_a_session_ends_in_time(start: Start) -> None:
     assert (await with_cookie(service, cookie).get("/v1/jobs")).status_code == 400
 
 
-async def test_no_altered_cookie_is_a_session(service: RunningService) -> None:
-    browser = await sign_in(service, await service.key())
+@SHARED_LOOP
+async def test_no_altered_cookie_is_a_session(shared: RunningService) -> None:
+    browser = await sign_in(shared, await shared.key())
     cookie = browser.cookies[COOKIE]
     for other in (
         cookie[:-1] + ("A" if cookie[-1] != "A" else "B"),
@@ -184,14 +206,28 @@ async def test_no_altered_cookie_is_a_session(service: RunningService) -> None:
         "x" * 5000,
         "..",
     ):
-        answer = await with_cookie(service, other).get("/v1/jobs")
+        answer = await with_cookie(shared, other).get("/v1/jobs")
         assert answer.status_code == 400, other
 
 
-async def test_a_stream_ticket_is_no_session(service: RunningService) -> None:
-    client = await service.user()
+@SHARED_LOOP
+async def test_a_session_is_found_among_other_cookies(shared: RunningService) -> None:
+    cookie = (await sign_in(shared, await shared.key())).cookies[COOKIE]
+    for cookies, expected in (
+        (f'a="b\\"c"; {COOKIE}={cookie}; d', 200),
+        (f";;\t{COOKIE}={cookie}", 200),
+        (f"x{COOKIE}={cookie}", 400),
+        (f"a={COOKIE}={cookie}", 400),
+    ):
+        answer = await shared.client(Cookie=cookies).get("/v1/jobs")
+        assert answer.status_code == expected, cookies
+
+
+@SHARED_LOOP
+async def test_a_stream_ticket_is_no_session(shared: RunningService) -> None:
+    client = await shared.user()
     ticket = (await client.post("/v1/stream-tickets")).json()["ticket"]
-    assert (await with_cookie(service, ticket).get("/v1/jobs")).status_code == 400
+    assert (await with_cookie(shared, ticket).get("/v1/jobs")).status_code == 400
 
 
 async def test_sessions_outlive_a_rotation_of_the_signing_keys(

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from starlette.responses import Response
 
-from receiver import http_server
+from receiver.server import serve
 from receiver.workers import submitter
 from tests.http_api.scripted_provider import ScriptedProvider, Submission, call_back, never
-from tests.service import (
+from tests.support.service import (
     JOB,
     MOVIE,
     ShiftedClock,
@@ -127,5 +127,5 @@ async def test_nothing_new_is_taken_once_the_listener_is_closed(
         key = await service.key()
         port = int(service.url.rpartition(":")[2])
         assert (await service.client(key).post("/v1/jobs", json=JOB)).status_code == 202
-    with http_server.listen("127.0.0.1", port):
+    with serve.listen("127.0.0.1", port):
         pass  # it is free again

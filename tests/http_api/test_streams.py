@@ -11,12 +11,12 @@ import httpx
 import pytest
 
 from receiver.clock import SystemClock
-from tests.http_api.conftest import Start
+from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.http_api.event_stream import EventStream, Frame, event_stream
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.http_api.scripted_provider import ScriptedProvider, call_back
-from tests.service import (
-    PATIENCE,
+from tests.support.service import (
+    TIMEOUT,
     RunningService,
     ShiftedClock,
     eventually,
@@ -25,6 +25,7 @@ from tests.service import (
     job_when,
     running_service,
     submit,
+    told_of,
 )
 
 COMPLETED = {"status": "COMPLETED", "result": {"videoUrl": "https://cdn.example/v.mp4"}}
@@ -87,14 +88,14 @@ async def test_a_jobs_stream_from_snapshot_to_done(
         assert 2_000 <= int(retry or 0) <= 5_000
         snapshot = await stream.next()
         assert snapshot is not None
-        assert (snapshot.event, snapshot.data) == ("snapshot", await job_of(client, request_id))
+        assert (snapshot.event, snapshot.data) == ("snapshot", await told_of(client, request_id))
         assert snapshot.id
 
         for progress in (10, 20):
             await call_back(address, running(progress))
             (update,) = await stream.events(1)
             assert (update.event, update.data["progress"]) == ("update", progress)
-            assert update.data == await job_of(client, request_id)
+            assert update.data == await told_of(client, request_id)
             assert update.id
         await call_back(address, COMPLETED)
         final, done = await stream.events(2)
@@ -143,7 +144,7 @@ async def test_a_resume_from_any_place_gives_the_rest_once(
     other_id, _ = await accepted(client, provider)
     for progress in range(1, 6):
         await call_back(address, running(progress))
-    await job_when(client, request_id, progress=5)
+        await job_when(client, request_id, progress=progress)  # else two may become one event
     await call_back(address, COMPLETED)
     await job_when(client, request_id, done=True)
     async with event_stream(client, "/v1/events", start_at) as stream:
@@ -422,6 +423,7 @@ async def test_an_admins_ticket_opens_whichever_job_it_names(
     assert lost.status_code == 404
 
 
+@SHARED_LOOP
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -432,14 +434,15 @@ async def test_an_admins_ticket_opens_whichever_job_it_names(
     ],
 )
 async def test_a_ticket_is_asked_for_by_id(
-    service: RunningService, body: object, status: int
+    shared: RunningService, body: object, status: int
 ) -> None:
-    client = await service.user()
+    client = await shared.user()
     assert (await client.post("/v1/stream-tickets", json=body)).status_code == status
 
 
-async def test_an_altered_ticket_is_401(service: RunningService) -> None:
-    client, nobody = await service.user(), service.client()
+@SHARED_LOOP
+async def test_an_altered_ticket_is_401(shared: RunningService) -> None:
+    client, nobody = await shared.user(), shared.client()
     ticket = (await client.post("/v1/stream-tickets")).json()["ticket"]
     altered = [ticket + "=", ticket + "A", ticket[:-1], "x", "é", "x" * 5_000, "."]
     for place in range(0, len(ticket), 7):
@@ -503,12 +506,14 @@ async def test_a_slow_reader_misses_nothing(
         await connection.send(request_bytes("GET", "/v1/events", API_KEY=key))
         async with httpx.AsyncClient(trust_env=False, verify=False) as sender:
             for n in range(150):
-                body = {"status": "IN_PROGRESS", "message": f"{n}:" + "é" * 8_000}
+                told = {"progress": n / 2, "message": f"{n}:" + "é" * 8_000}
+                body = {"status": "IN_PROGRESS", **told}
                 assert (await sender.post(address, json=body)).status_code == 200
+                await job_when(client, request_id, progress=n / 2)  # else two may become one event
         await call_back(address, COMPLETED)
         await job_when(client, request_id, done=True)
         received = b""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while b'"status":"COMPLETED"' not in received or not received.endswith(b"\n\n\r\n"):
                 received += await connection.read_some()
     assert len(received) > 6_000_000

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from tests.tcp_server import tcp_server
+from tests.support.tcp_server import tcp_server
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from hypothesis import example, given
 
 from receiver.domain.observations import Report
 from receiver.providers.samsar_report import read_report
+from receiver.providers.words import read_plain_text
 from store.records import Status
 from tests.providers.any_json import objects_with
 
@@ -142,7 +143,6 @@ def test_what_is_no_progress(value: Any) -> None:
 def test_a_link_is_found_under_every_name(named: dict[str, Any]) -> None:
     assert read_report(named).result == {"videoUrl": LINK}
     inside = read_report({"result": {**named, "seconds": 30}})
-    assert inside.has_link
     assert inside.result == {**named, "seconds": 30, "videoUrl": LINK}
 
 
@@ -174,8 +174,7 @@ def test_a_link_beside_a_result_joins_it() -> None:
 def test_what_is_no_link(link: Any) -> None:
     for body in ({"result": {"videoUrl": link}}, {"result_url": link}, {"video": {"url": link}}):
         report = read_report(body)
-        assert not report.has_link, body
-        assert report.result is None
+        assert report.result is None, body
 
 
 @pytest.mark.parametrize("link", ["http://cdn.example/v", "HTTPS://cdn.example", f"{LINK}#a b.mp4"])
@@ -228,6 +227,61 @@ def test_the_message(body: dict[str, Any], message: str | None) -> None:
 )
 def test_the_id(body: dict[str, Any], request_id: str | None) -> None:
     assert read_report(body).provider_request_id == request_id
+
+
+# --- texts that are too long, and texts that users must not read ----------------------------------
+
+TOKEN = f"job_{'0123456789ABCDEFGHJKMNPQRS'}.{'aZ09_-' * 7}x"
+ADDRESS = f"https://receiver.example/webhooks/samsar/{TOKEN}"
+KEY = "operator-key-1"
+
+
+def test_nothing_that_is_read_holds_a_callbacks_token_or_the_operators_key() -> None:
+    text = f"{ADDRESS} by {KEY}, and {TOKEN}!"
+    shown = "https://receiver.example/webhooks/samsar/… by …, and …!"
+    body = {
+        "status": f"X {KEY}",
+        "message": text,
+        "result": {"videoUrl": LINK, "given": [{text: text}], "webhookUrl": ADDRESS},
+    }
+    report = read_report(body, KEY)
+    assert report.word == "X …"
+    assert report.message == shown
+    assert report.result == {
+        "videoUrl": LINK,
+        "given": [{shown: shown}],
+        "webhookUrl": "https://receiver.example/webhooks/samsar/…",
+    }
+    assert read_report({"url": ADDRESS}).result == {
+        "videoUrl": "https://receiver.example/webhooks/samsar/…"
+    }
+    assert TOKEN not in (read_plain_text(text) or "")
+
+
+def test_what_is_no_token_is_shown() -> None:
+    text = "job_0123456789ABCDEFGHJKMNPQRS, job_x.y and short are no secrets"
+    assert read_report({"message": text}, "short").message == text
+
+
+def test_texts_are_cut_before_anything_holds_them() -> None:
+    report = read_report({"status": " " * 99 + "failed" + " " * 99, "message": "m" * 10**6})
+    assert report.status is Status.FAILED
+    assert report.word == " " * 64
+    assert report.message == "m" * 8_192
+    assert read_plain_text("p" * 10**6) == "p" * 8_192
+
+
+def test_a_secret_is_taken_out_before_a_text_is_cut() -> None:
+    report = read_report({"message": "m" * 8_150 + TOKEN})
+    assert report.message == "m" * 8_150 + "…"
+
+
+def test_a_link_is_whole_or_none() -> None:
+    longest = f"{LINK}&{'s' * (8_191 - len(LINK))}"
+    assert read_report({"url": longest}).result == {"videoUrl": longest}
+    assert read_report({"url": longest + "s"}).result is None
+    urls = {"result_urls": [longest + "s", LINK]}
+    assert read_report({"result": urls}).result == {"videoUrl": LINK} | urls
 
 
 NAMES = [

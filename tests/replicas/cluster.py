@@ -3,20 +3,59 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from receiver.sandbox.rules import SandboxRules
 from tests.benchmarks.world import SECRET
 from tests.crash.outside import provider, reader, sink
-from tests.crash.processes import Service, caller
-from tests.crash.world import QUICK, World
-from tests.postgres_server import PostgresServer
-from tests.tcp_server import tcp_server
+from tests.crash.processes import ROOT, Ended, ForkedService, Service, caller
+from tests.crash.world import QUICK, World, eventually
+from tests.replicas.wrong_clock import set_clock
+from tests.support.pooler import Pooler
+from tests.support.postgres_server import PostgresServer
+from tests.support.tcp_server import tcp_server
 
-REPLICAS = 3
+CLOCKS = (0, 0, 0)
+"""By how many seconds each replica's clock is wrong."""
+SESSIONS = 6
+"""Of the server, which a pooler shares among the replicas."""
 CHUNK = 65_536
+
+
+@dataclass
+class Replica(ForkedService):
+    """One of the processes, with a clock and, as long as it is an older one, sources of its own."""
+
+    clock: int = 0
+    sources: Path = ROOT
+
+    def environment(self, **more: str) -> dict[str, str]:
+        return super().environment(PYTHONPATH=str(self.sources), **more)
+
+    def first(self) -> Callable[[], None]:
+        return partial(set_clock, self.clock)
+
+    async def spawn(self, *command: str) -> None:
+        # Only what was imported here can be forked.
+        kind = ForkedService if self.sources == ROOT else Service
+        await kind.spawn(self, *command)
+
+    async def run(self, *arguments: str, **more: str) -> Ended:
+        if self.sources == ROOT:
+            return await super().run(*arguments, **more)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "receiver", *arguments),
+            cwd=self.folder,
+            env=self.environment(**more),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+        return Ended(process.returncode or 0, out.decode(), err.decode())
 
 
 @dataclass
@@ -24,12 +63,12 @@ class Balancer:
     """Gives each connection to a replica that takes it, whichever."""
 
     ports: list[int]
-    chance: random.Random
+    rng: random.Random
     given: dict[int, int] = field(default_factory=dict)
     """Connections by port."""
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for port in self.chance.sample(self.ports, len(self.ports)):
+        for port in self.rng.sample(self.ports, len(self.ports)):
             try:
                 from_replica, to_replica = await asyncio.open_connection("127.0.0.1", port)
             except OSError:
@@ -57,40 +96,78 @@ class Cluster:
     """The world, and what can be broken in it."""
 
     world: World
-    replicas: list[Service]
+    replicas: list[Replica]
     balancer: Balancer
     server: PostgresServer
+    pooler: Pooler | None
+
+    @contextlib.asynccontextmanager
+    async def submitting(
+        self, jobs: Iterable[int], clients: int = 40, backlog: int = 400
+    ) -> AsyncIterator[asyncio.Task[None]]:
+        """Have these jobs made by clients at once, each a while later where so many are open. At
+        the end of the block all of them have been acknowledged."""
+        task = asyncio.create_task(self._submit(iter(jobs), clients, backlog))
+        try:
+            yield task
+            await task
+        finally:
+            task.cancel()
+
+    async def _submit(self, left: Iterator[int], clients: int, backlog: int) -> None:
+        async def client() -> None:
+            for _ in left:
+                await eventually(self._open_jobs, lambda count: count <= backlog)
+                await self.world.submit()
+
+        await asyncio.gather(*(client() for _ in range(clients)))
+
+    async def _open_jobs(self) -> int:
+        return len(self.world.acknowledged) - self.world.reader.ended
 
 
 @contextlib.asynccontextmanager
 async def cluster(
-    folder: Path, rules: SandboxRules, chance: random.Random
+    folder: Path,
+    rules: SandboxRules,
+    rng: random.Random,
+    *,
+    pooled: bool = False,
+    clocks: Sequence[int] = CLOCKS,
+    sources: Path = ROOT,
 ) -> AsyncIterator[Cluster]:
     """Replicas that run; each may be killed and started."""
     async with contextlib.AsyncExitStack() as stack:
         # The server outlives kills of its clients, and syncs as one in production does.
         server = stack.enter_context(PostgresServer.running(fsync="on", autovacuum="on"))
+        pooler = stack.enter_context(Pooler.running(server, SESSIONS)) if pooled else None
         upstream = await stack.enter_async_context(provider(rules))
         front = Service(folder)
         settings = {
             **upstream.settings,
             **QUICK,
-            "DATABASE_URL": server.url(),
+            "DATABASE_URL": pooler.url() if pooler else server.url(),
             "SECRET_KEYS": SECRET,
             "PUBLIC_URL": front.url,
         }
         replicas = []
-        for number in range(REPLICAS):
+        for number, clock in enumerate(clocks):
             place = folder / f"replica-{number}"
             place.mkdir()
-            replicas.append(await stack.enter_async_context(Service(place, settings)))
+            replica = Replica(place, settings, clock=clock, sources=sources)
+            replicas.append(await stack.enter_async_context(replica))
         credentials = await replicas[0].make_key()
-        balancer = Balancer([replica.port for replica in replicas], chance)
+        balancer = Balancer([replica.port for replica in replicas], rng)
         await stack.enter_async_context(tcp_server(balancer.connected, port=front.port))
         hooks = await stack.enter_async_context(sink(credentials["secret"]))
         client = await stack.enter_async_context(caller(front, credentials["key"]))
         await asyncio.gather(*(replica.start() for replica in replicas))
         follower = await stack.enter_async_context(reader(client))
         world = World(front, upstream, hooks, client, follower)
-        yield Cluster(world, replicas, balancer, server)
-        await asyncio.gather(*(watching for _, watching in world.watchers))
+        try:
+            yield Cluster(world, replicas, balancer, server, pooler)
+        finally:
+            watching = [task for _, task in world.watchers]
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)

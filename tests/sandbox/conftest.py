@@ -12,20 +12,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from receiver.http_server import listen, origin, serving
 from receiver.providers.samsar_input import InputRules
 from receiver.sandbox.rules import SandboxRules
 from receiver.sandbox.run import sandbox
-from tests.service import PATIENCE
+from receiver.sandbox.samsar import SamsarApi
+from receiver.server.serve import listen, origin, serving
+from tests.support.service import TIMEOUT
 
-INPUT_RULES = InputRules(
-    image_models=frozenset({"IMAGEN3", "FLUX1.1PRO"}),
-    video_models=frozenset({"LUMA", "KLINGIMGTOVIDPRO"}),
+SAMSAR = SamsarApi(
+    InputRules(
+        image_models=frozenset({"IMAGEN3", "FLUX1.1PRO"}),
+        video_models=frozenset({"LUMA", "KLINGIMGTOVIDPRO"}),
+    )
 )
 
 
 class HandClock:
-    """Time that moves when it is told to."""
+    """Time that moves by `advance` alone."""
 
     def __init__(self) -> None:
         self._seconds = 1000.1
@@ -56,7 +59,7 @@ class Sink:
         self._bodies = bodies
 
     async def next(self) -> dict[str, Any]:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             return await self._bodies.get()
 
     def is_empty(self) -> bool:
@@ -79,7 +82,7 @@ async def start(clock: HandClock) -> AsyncIterator[Start]:
         async def start(api_key: str | None = None, **rules: Any) -> httpx.AsyncClient:
             rules = {"render_seconds": 10, "seed": 1} | rules
             base_url = await stack.enter_async_context(
-                sandbox(SandboxRules(**rules), clock, INPUT_RULES, api_key=api_key)
+                sandbox(SandboxRules(**rules), clock, SAMSAR, api_key=api_key)
             )
             client = httpx.AsyncClient(
                 base_url=base_url, headers={"API-KEY": "secret"}, trust_env=False

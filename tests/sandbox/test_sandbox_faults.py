@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.sandbox.conftest import HandClock, Sink, Start
-from tests.service import PATIENCE
+from tests.support.service import TIMEOUT
 
 MOVIE_PATH = "/v1/video/create_movie"
 
@@ -20,7 +20,7 @@ async def submit(
 
 async def until_stats(client: httpx.AsyncClient, **expected: int) -> None:
     """Returns once the sandbox's counts are as expected."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while not (await client.get("/sandbox/stats")).json().items() >= expected.items():
             continue
 
@@ -42,9 +42,9 @@ async def test_duplicated_callbacks(
     client = await start(duplicate_callbacks=1)
     await submit(client, movie, sink.url)
     clock.advance(10)
-    told = [await sink.next() for _ in range(8)]
-    assert told[0::2] == told[1::2]
-    assert told[-1]["status"] == "COMPLETED"
+    received = [await sink.next() for _ in range(8)]
+    assert received[0::2] == received[1::2]
+    assert received[-1]["status"] == "COMPLETED"
     await until_stats(client, callbacks_sent=8, callbacks_duplicated=4)
 
 
@@ -67,8 +67,8 @@ async def test_a_progress_callback_after_the_final_one(
     client = await start(reorder_callbacks=1)
     await submit(client, movie, sink.url)
     clock.advance(11)
-    told = [(await sink.next())["progress"] for _ in range(4)]
-    assert told == [25, 50, 100, 75]
+    received = [(await sink.next())["progress"] for _ in range(4)]
+    assert received == [25, 50, 100, 75]
 
 
 async def test_failed_jobs(
@@ -79,12 +79,12 @@ async def test_failed_jobs(
     clock.advance(10)
     for _ in range(3):
         await sink.next()
-    told = await sink.next()
-    assert told["status"] == "FAILED"
-    assert told["message"]
-    assert "result" not in told
+    received = await sink.next()
+    assert received["status"] == "FAILED"
+    assert received["message"]
+    assert "result" not in received
     status = await client.get("/v1/video/status", params={"request_id": request_id})
-    assert told == {"request_id": request_id, **status.json()}
+    assert received == {"request_id": request_id, **status.json()}
 
 
 async def test_a_submission_that_is_never_answered_makes_its_job(
@@ -145,7 +145,7 @@ async def test_an_unreachable_webhook_is_tried_once_and_ends_nothing(
     assert status.json()["status"] == "COMPLETED"
 
 
-async def test_a_seed_gives_the_same_fates_whatever_the_order_of_other_calls(
+async def test_a_seed_gives_the_same_plans_whatever_the_order_of_other_calls(
     start: Start, clock: HandClock, movie: dict[str, Any]
 ) -> None:
     rules = {"fail_jobs": 0.5, "server_errors_after": 0.3, "server_errors_before": 0.2, "seed": 7}

@@ -11,14 +11,14 @@ from starlette.routing import Route
 
 from receiver.sandbox.app import create_app
 from receiver.sandbox.rules import SandboxRules
-from tests.sandbox.conftest import INPUT_RULES, HandClock
+from tests.sandbox.conftest import SAMSAR, HandClock
 
 
 async def test_hours_of_rendering_pass_at_once(clock: HandClock, movie: dict[str, Any]) -> None:
-    told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    received: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
     async def take(request: Request) -> Response:
-        told.put_nowait(await request.json())
+        received.put_nowait(await request.json())
         return Response()
 
     receiver = Starlette(routes=[Route("/hook", take, methods=["POST"])])
@@ -27,7 +27,7 @@ async def test_hours_of_rendering_pass_at_once(clock: HandClock, movie: dict[str
         clock,
         "http://sandbox",
         None,
-        INPUT_RULES,
+        SAMSAR,
         callback_transport=httpx.ASGITransport(receiver),
     )
     async with (
@@ -42,7 +42,7 @@ async def test_hours_of_rendering_pass_at_once(clock: HandClock, movie: dict[str
         made = await client.post("create_movie", json=body)
         for expected in (25, 50, 75, 100):
             clock.advance(1800)
-            callback = await told.get()
+            callback = await received.get()
             assert callback["progress"] == expected
             status = await client.get("status", params=made.json())
             assert callback == {**made.json(), **status.json()}

@@ -9,10 +9,11 @@ from receiver.providers.samsar_input import InputRules
 from receiver.sandbox.memory import open_memory
 from receiver.sandbox.rules import SandboxRules
 from receiver.sandbox.run import sandbox
+from receiver.sandbox.samsar import SamsarApi
 
 INPUT = {"prompt": "a cat", "image_model": "IMAGEN3", "video_model": "LUMA", "duration": 10}
 RULES = SandboxRules(render_seconds=0.2)
-INPUT_RULES = InputRules(frozenset({"IMAGEN3"}), frozenset({"LUMA"}))
+SAMSAR = SamsarApi(InputRules(frozenset({"IMAGEN3"}), frozenset({"LUMA"})))
 KEY = {"API-KEY": "any"}
 
 
@@ -20,12 +21,12 @@ async def test_jobs_links_and_port_outlive_the_process(tmp_path: Path) -> None:
     path = tmp_path / "sandbox.jsonl"
 
     async with httpx.AsyncClient(headers=KEY, trust_env=False) as http:
-        async with sandbox(RULES, SystemClock(), INPUT_RULES, remember_in=path) as first:
+        async with sandbox(RULES, SystemClock(), SAMSAR, remember_in=path) as first:
             made = await http.post(f"{first}/v1/video/create_movie", json={"input": INPUT})
             request_id = made.json()["request_id"]
         with path.open("a") as file:
             file.write('[1, "create_mo')  # killed while it wrote
-        async with sandbox(RULES, SystemClock(), INPUT_RULES, remember_in=path) as second:
+        async with sandbox(RULES, SystemClock(), SAMSAR, remember_in=path) as second:
             assert second == first
             while True:
                 asked = await http.get(
@@ -34,7 +35,7 @@ async def test_jobs_links_and_port_outlive_the_process(tmp_path: Path) -> None:
                 if asked.json()["status"] == "COMPLETED":
                     break
             opened = await http.get(asked.json()["result"]["videoUrl"])
-            assert "a cat" in opened.text
+            assert opened.headers["content-type"] == "video/webm"
             another = await http.post(f"{second}/v1/video/create_movie", json={"input": INPUT})
             assert another.json()["request_id"] != request_id
 

@@ -23,7 +23,7 @@ import httpx
 from starlette.responses import JSONResponse, Response
 
 from tests.http_api.scripted_provider import ScriptedProvider, Submission, scripted_provider
-from tests.service import JOB, eventually
+from tests.support.service import JOB, eventually
 from tests.webhooks.sinks import answering, resetting, sink
 
 SIGNING = "canary-signing-secret-of-at-least-32-characters"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from receiver.http_api.table import TABLE
 from tests.providers.any_json import any_json
-from tests.service import JOB, MOVIE, RunningService, submit
+from tests.support.service import JOB, MOVIE, RunningService, submit
 
 FUZZ = settings(
     max_examples=400,

@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from receiver.http_api.parts import Credential
+from receiver.http_api.credentials import ADMIN_KEY, KEY_OR_TICKET
 from receiver.http_api.row import Row
 from receiver.http_api.table import TABLE
-from tests.service import (
+from tests.support.service import (
     JOB,
     RunningService,
     eventually,
@@ -24,16 +24,21 @@ from tests.service import (
 from tests.webhooks.sinks import answering, sink
 
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"
-ASKING = [row for row in TABLE if row.credential in (Credential.KEY, Credential.STREAM)]
-BY_PATH = [row for row in ASKING if "{" in row.path]
+ASKING = [row for row in TABLE if row.credential.schemes]
 BY_QUERY_OR_BODY = {"/v1/video/status", "/v1/stream-tickets"}
 """They name a job elsewhere than in their path; each has a test of its own below."""
+FOR_ADMINS = {row.path for row in TABLE if row.credential is ADMIN_KEY}
+"""Of no user; see also tests/http_api: test_holds, test_admins, test_keys."""
+BY_PATH = [row for row in ASKING if "{" in row.path and row.path not in FOR_ADMINS]
 OF_THE_CALLER = {
     "/v1/video/create_movie",
     "/v1/video/create_narrative",
     "/v1/jobs",
     "/v1/events",
     "/v1/deliveries",
+    "/v1/deliveries/retry",
+    "/v1/webhook-tests",
+    "/v1/statistics",
 }
 """They name nothing: lists and streams show the caller's own, what is made is the caller's."""
 
@@ -43,6 +48,7 @@ ADMIN = {
     ("GET", "/v1/jobs/{job_id}/result"): 302,
     ("GET", "/v1/jobs/{job_id}/events"): 200,
     ("POST", "/v1/jobs/{job_id}/cancel"): 403,
+    ("GET", "/v1/deliveries/{delivery_id}"): 200,
     ("POST", "/v1/deliveries/{delivery_id}/retry"): 202,
 }
 """What an admin may do with another user's (contract 3)."""
@@ -50,7 +56,7 @@ ADMIN = {
 
 def test_every_route_that_asks_for_a_key_is_in_the_matrix() -> None:
     named = {row.path for row in BY_PATH}
-    assert {row.path for row in ASKING} == named | BY_QUERY_OR_BODY | OF_THE_CALLER
+    assert {row.path for row in ASKING} == named | FOR_ADMINS | BY_QUERY_OR_BODY | OF_THE_CALLER
     assert {(row.method, row.path) for row in BY_PATH} == set(ADMIN)
 
 
@@ -64,7 +70,7 @@ class World:
     admin: httpx.AsyncClient
     names: dict[str, str]
 
-    def path(self, row: Row) -> str:
+    def path(self, row: Row[Any]) -> str:
         return row.path.format_map(self.names)
 
 
@@ -87,7 +93,12 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
             return list((await ada.get("/v1/deliveries?state=delivered")).json()["deliveries"])
 
         delivered = await eventually(deliveries, bool, "a delivery")
-        names = {"job_id": job["request_id"], "delivery_id": delivered[0]["id"]}
+        names = {
+            "job_id": job["request_id"],
+            "delivery_id": delivered[0]["id"],
+            "provider": "sandbox",
+            "prefix": "rk_none",
+        }
         yield World(service, ada, bob, admin, names)
 
 
@@ -109,6 +120,14 @@ async def test_by_path(world: World) -> None:
         assert status == ADMIN[row.method, row.path], row
     for row in BY_PATH:
         assert await _status(world.ada, row.method, world.path(row)) < 410, row
+
+
+async def test_what_is_for_admins(world: World) -> None:
+    rows = [row for row in TABLE if row.credential is ADMIN_KEY]
+    assert len(rows) >= 6
+    for row in rows:
+        status, refusal = await _body(world.bob, row.method, world.path(row))
+        assert (status, refusal["code"]) == (403, "admin_only"), row
 
 
 async def _body(client: httpx.AsyncClient, method: str, path: str) -> tuple[int, Any]:
@@ -170,7 +189,7 @@ async def test_a_ticket_opens_its_users_streams_and_nothing_else(world: World) -
     ):
         assert await _status(nobody, "GET", path, params={"ticket": ticket}) == status
     for row in ASKING:
-        if row.credential is not Credential.STREAM:
+        if row.credential is not KEY_OR_TICKET:
             path = world.path(row)
             assert await _status(nobody, row.method, path, params={"ticket": for_all}) == 400, row
     # An admin's ticket is no admin.

@@ -11,13 +11,15 @@ from typing import Any
 
 import pytest
 
-from receiver import http_connection
 from receiver.http_api import body
 from receiver.http_api.auth import _network_of
+from receiver.server import connection as server_connection
+from receiver.server import listener
 from receiver.setting_values import Rate
-from tests import documented
+from tests.http_api.conftest import SHARED_LOOP
 from tests.http_api.raw_http import RawAnswer, RawConnection, raw_connection, request_bytes
-from tests.service import PATIENCE, RunningService, running_service
+from tests.support import documented
+from tests.support.service import TIMEOUT, RunningService, running_service
 
 SHORT = 1.0
 """Seconds, in place of those that are patient."""
@@ -26,10 +28,10 @@ SHORT = 1.0
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Makes one of the bounds in time short."""
-    monkeypatch.setattr(http_connection, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(server_connection, "LOOK_SECONDS", 0.05)
 
     def hurry(name: str) -> None:
-        monkeypatch.setattr(http_connection, name, SHORT)
+        monkeypatch.setattr(server_connection, name, SHORT)
 
     return hurry
 
@@ -44,6 +46,7 @@ def assert_refused(answer: RawAnswer, status: int, code: str) -> None:
 # --- size of heads --------------------------------------------------------------------------------
 
 
+@SHARED_LOOP
 @pytest.mark.parametrize(
     ("head", "status", "code"),
     [
@@ -54,22 +57,24 @@ def assert_refused(answer: RawAnswer, status: int, code: str) -> None:
     ],
 )
 async def test_a_head_that_is_too_large_is_refused(
-    service: RunningService, head: str, status: int, code: str
+    shared: RunningService, head: str, status: int, code: str
 ) -> None:
-    async with raw_connection(service.url) as connection:
+    async with raw_connection(shared.url) as connection:
         await connection.send(head.encode() + b"\r\n")
         answer = await connection.answer()
     assert_refused(answer, status, code)
     assert "x-request-id" in answer.headers
 
 
-async def test_a_head_within_the_limits_is_not(service: RunningService) -> None:
-    async with raw_connection(service.url) as connection:
+@SHARED_LOOP
+async def test_a_head_within_the_limits_is_not(shared: RunningService) -> None:
+    async with raw_connection(shared.url) as connection:
         head = "GET /livez?" + "a" * 8_000 + " HTTP/1.1\r\n" + "A: b\r\n" * 98
         await connection.send(head.encode() + b"B: " + b"c" * 31_000 + b"\r\n\r\n")
         assert (await connection.answer()).status_code == 200
 
 
+@SHARED_LOOP
 @pytest.mark.parametrize(
     ("start", "more"),
     [
@@ -79,9 +84,9 @@ async def test_a_head_within_the_limits_is_not(service: RunningService) -> None:
     ],
 )
 async def test_a_head_without_an_end_is_cut_off(
-    service: RunningService, start: bytes, more: bytes
+    shared: RunningService, start: bytes, more: bytes
 ) -> None:
-    async with raw_connection(service.url) as connection:
+    async with raw_connection(shared.url) as connection:
         await connection.send(start + more * 11)
         assert_refused(await connection.answer(), 431, "head_too_large")
         assert await connection.ended()
@@ -90,7 +95,7 @@ async def test_a_head_without_an_end_is_cut_off(
 async def test_trailers_without_an_end_are_cut_off(
     service: RunningService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_connection, "FRAMING_BYTES", 200_000)
+    monkeypatch.setattr(server_connection, "FRAMING_BYTES", 200_000)
     key = await service.key()
     async with raw_connection(service.url) as connection:
         await connection.send(
@@ -102,6 +107,7 @@ async def test_trailers_without_an_end_are_cut_off(
         sending.cancel()
 
 
+@SHARED_LOOP
 @pytest.mark.parametrize(
     "request_",
     [
@@ -114,17 +120,18 @@ async def test_trailers_without_an_end_are_cut_off(
     ],
 )
 async def test_what_is_no_http_is_refused_in_the_one_shape(
-    service: RunningService, request_: bytes
+    shared: RunningService, request_: bytes
 ) -> None:
-    async with raw_connection(service.url) as connection:
+    async with raw_connection(shared.url) as connection:
         await connection.send(request_)
         assert_refused(await connection.answer(), 400, "malformed_request")
         assert await connection.ended()
 
 
-async def test_nonsense_does_not_get_into_an_open_stream(service: RunningService) -> None:
-    key = await service.key()
-    async with raw_connection(service.url) as connection:
+@SHARED_LOOP
+async def test_nonsense_does_not_get_into_an_open_stream(shared: RunningService) -> None:
+    key = await shared.key()
+    async with raw_connection(shared.url) as connection:
         await connection.send(request_bytes("GET", "/v1/events", API_KEY=key))
         await connection.until(b"event: snapshot")
         await connection.send(b"nonsense\r\n\r\n")
@@ -186,9 +193,12 @@ async def test_the_rest_of_such_a_body_that_never_comes_is_not_waited_for(
         assert await connection.ended()
 
 
-async def test_who_sends_too_much_is_told_so_and_may_go_on(service: RunningService) -> None:
+@SHARED_LOOP
+async def test_a_request_that_is_too_large_is_refused_and_the_connection_goes_on(
+    shared: RunningService,
+) -> None:
     """No reset while the body still comes, so that the client sees the answer."""
-    client = await service.user()
+    client = await shared.user()
     for content in (b" " * 8_000_000, _pieces()):
         answer = await client.post("/v1/jobs", content=content)
         assert answer.status_code == 413
@@ -213,13 +223,13 @@ async def test_a_client_that_takes_no_answer_is_cut_off(
 ) -> None:
     hurried("STALLED_SECONDS")
     cut = asyncio.Event()
-    end = http_connection.GuardedConnection.connection_lost
+    end = server_connection.GuardedConnection.connection_lost
 
-    def ended(connection: http_connection.GuardedConnection, exc: Exception | None) -> None:
+    def ended(connection: server_connection.GuardedConnection, exc: Exception | None) -> None:
         end(connection, exc)
         cut.set()
 
-    monkeypatch.setattr(http_connection.GuardedConnection, "connection_lost", ended)
+    monkeypatch.setattr(server_connection.GuardedConnection, "connection_lost", ended)
     # More answers than the buffers of both kernels hold, whatever the server's pace: it is cut off
     # long before the last, and a server that does not cut it off serves them all.
     many = 2_000
@@ -228,7 +238,7 @@ async def test_a_client_that_takes_no_answer_is_cut_off(
             for _ in range(many):
                 await connection.send(request_bytes("GET", "/docs"))
                 await asyncio.sleep(0)
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 await cut.wait()
         assert (await connection.rest()).count(b"HTTP/1.1 200") < many
 
@@ -258,7 +268,7 @@ async def test_a_client_that_is_patient_is_not_cut_off(
 async def test_one_connection_too_many_is_closed_and_the_others_live(
     service: RunningService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_connection, "most_connections", lambda: 1)
+    monkeypatch.setattr(server_connection, "most_connections", lambda: 1)
     async with raw_connection(service.url) as first:
         await first.send(request_bytes("GET", "/livez"))
         assert (await first.answer()).status_code == 200
@@ -273,15 +283,15 @@ def test_connections_leave_files_to_the_rest(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, hard))
 
     limits_of(1_024, 4_096)
-    assert http_connection.most_connections() == 768
+    assert listener.most_connections() == 768
     limits_of(256, 256)
-    assert http_connection.most_connections() == 128
+    assert listener.most_connections() == 128
 
     asked: list[Any] = []
     monkeypatch.setattr(resource, "setrlimit", lambda _, pair: asked.append(pair))
     for soft, hard in ((1_024, 4_096), (4_096, 4_096), (1_024, -1), (1_024, 10**6)):
         limits_of(soft, hard)
-        http_connection.allow_many_connections()
+        listener.allow_many_connections()
     assert asked == [(4_096, 4_096), (65_536, -1), (65_536, 10**6)]
 
 

@@ -1,36 +1,66 @@
-"""`python -m tests.simulation --seeds N [--first S]`: as many seeds as wished.
+"""`python -m tests.simulation --seeds N [--first S] [--campaign FILE]`: as many seeds as wished.
 
-A seed that fails is shrunk and printed, and the exit status is 1.
+A seed that fails is shrunk and printed, and the exit status is 1. A campaign adds up what was run
+on the core as it is, and goes on with the first seed that it has not had.
 """
 
 import argparse
 import sys
 import time
+from collections import Counter
+from pathlib import Path
 
 from tests.simulation.schedule import schedule
 from tests.simulation.shrink import report, shrunk
-from tests.simulation.simulate import simulate
+from tests.simulation.simulate import Result, simulate
+from tests.support.campaign import Campaign
+
+AT_ONCE = 50
+"""Seeds between two notes in the campaign's file."""
+TRAFFIC = {"submit", "cancel", "follow", "crash"}
+"""Actions that are no faults; of a crash the death counts, if it came to it."""
 
 
 def main() -> int:
-    """Run the seeds that the command line asks for; the number of those that failed, at most 1."""
+    """Run the seeds that the command line asks for; 1 where one of them failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=100, help="how many (default 100)")
-    parser.add_argument("--first", type=int, default=0, help="the first of them (default 0)")
+    parser.add_argument("--first", type=int, help="the first (default: the campaign's next, or 0)")
+    parser.add_argument("--campaign", type=Path, help="the file to add the sums to")
     parser.add_argument("--whole", action="store_true", help="print the whole journal of each")
     given = parser.parse_args()
+    campaign = Campaign(given.campaign)
+    first = campaign.done if given.first is None else given.first
     began, failures, hours = time.monotonic(), 0, 0.0
-    for seed in range(given.first, given.first + given.seeds):
-        result = simulate(schedule(seed))
-        hours += result.seconds / 3_600
-        if given.whole:
-            print("\n".join(result.journal))
-        if result.failure is not None:
-            failures += 1
-            print(report(result, shrunk(result, simulate)), end="\n\n")
+    for start in range(first, first + given.seeds, AT_ONCE):
+        failed, faults = 0, Counter[str]()
+        some = range(start, min(start + AT_ONCE, first + given.seeds))
+        for seed in some:
+            result = simulate(schedule(seed))
+            hours += result.seconds / 3_600
+            faults += injected(result)
+            if given.whole:
+                print("\n".join(result.journal))
+            if result.failure is not None:
+                failed += 1
+                print(report(result, shrunk(result, simulate)), end="\n\n", flush=True)
+        campaign.add(len(some), failed, faults)
+        failures += failed
     took = time.monotonic() - began
     print(f"{given.seeds} seeds, {failures} failed, {hours:,.0f} virtual hours in {took:.0f} s")
     return 1 if failures else 0
+
+
+def injected(result: Result) -> Counter[str]:
+    """What went wrong in the world of a run, by kind."""
+    faults = Counter[str]()
+    for line in result.journal:
+        _, _, what, *details = line.split(maxsplit=4)
+        if what == "death":
+            faults["deaths"] += 1
+        elif what == "action" and details[0] not in TRAFFIC:
+            faults[details[0].replace("_", " ")] += 1
+    return faults
 
 
 if __name__ == "__main__":

@@ -3,16 +3,21 @@ and forgeries among them."""
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from store.callbacks import MAX_STORED_CALLBACKS
 from tests.simulation.client import NoAnswer, Response
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
 PUBLIC_URL = "https://receiver.example"
-PATIENCE = 30.0
+TIMEOUT = 30.0
+BURST = 12
+"""Callbacks of a flood that arrive together, and the seconds between two such bursts."""
+BURST_GAP = 0.04
 
 
 class CallbackLine:
@@ -43,12 +48,29 @@ class CallbackLine:
                 before)  # fmt: skip
 
     def call_back(self, address: str, body: bytes) -> None:
-        self._world.spawn(self._deliver_callback(address, body))
+        self._world.spawn(self._deliver_callback(address, body, self._world.call))
 
-    async def _deliver_callback(self, address: str, body: bytes) -> None:
+    def flood(self, calls: int) -> None:
+        """So many callbacks of the provider's jobs, in bursts that arrive at once; each fourth is
+        the one before it again."""
+        upstreams = [each for each in self._world.provider.jobs.values() if each.ended_at is None]
+        for number in range(calls if upstreams else 0):
+            news = number - (number % 4 == 3)
+            upstream = upstreams[news % len(upstreams)]
+            body = {"request_id": upstream.id, "status": "IN_PROGRESS", "message": f"flood {news}"}
+            deliver = partial(self._arrive, upstream.address, json.dumps(body).encode())
+            loop = self._world.loop
+            loop.call_later(number // BURST * BURST_GAP, deliver, context=loop.world)
+
+    def _arrive(self, address: str, body: bytes) -> None:
+        self._world.spawn(self._deliver_callback(address, body, self._world.call_at_once))
+
+    async def _deliver_callback(
+        self, address: str, body: bytes, call: Callable[..., Awaitable[Response]]
+    ) -> None:
         target = address.removeprefix(PUBLIC_URL)
         try:
-            response = await self._world.call(None, "POST", target, {}, body, PATIENCE)
+            response = await call(None, "POST", target, {}, body, TIMEOUT)
         except NoAnswer:
             return
         job_id = self.job_of(address)
@@ -63,9 +85,15 @@ class CallbackLine:
             stored = self._world.truth.one(
                 "SELECT 1 FROM callbacks WHERE job_id = ? AND digest = ?", job_id, digest
             )
+            stored = stored or self._is_full(job_id)
             self._world.judge.require(stored, "an acknowledged callback is on disk", job_id, body)
             if json.loads(response.body)["status"] == "accepted":
                 self.acknowledged.setdefault(job_id, []).append(body)
+
+    def _is_full(self, job_id: str) -> bool:
+        """Whether no more callbacks of the job are kept (contract 7)."""
+        kept = self._world.truth.one("SELECT count(*) FROM callbacks WHERE job_id = ?", job_id)
+        return bool(kept >= MAX_STORED_CALLBACKS)
 
     def forge(self, how: Mapping[str, Any]) -> None:
         account = self._world.users.accounts.get(how["label"])
@@ -89,7 +117,7 @@ class CallbackLine:
             case _:
                 said: dict[str, Any] = {"request_id": upstream.id, "status": how["status"]}
                 if how["status"] == "COMPLETED":
-                    said["result"] = {"videoUrl": "https://evil.example/x.mp4"}
+                    said["result"] = {"videoUrl": "http://evil.example/x.mp4"}
                 body = json.dumps(said).encode()
         self._world.spawn(self._deliver_forgery(upstream.job_id, address, body, answers))
 
@@ -98,9 +126,9 @@ class CallbackLine:
     ) -> None:
         target = address.removeprefix(PUBLIC_URL)
         try:
-            response = await self._world.call(None, "POST", target, {}, body, PATIENCE)
+            response = await self._world.call(None, "POST", target, {}, body, TIMEOUT)
         except NoAnswer:
             return
         self._world.judge.note("forgery", job_id[-6:], response.status, body.decode())
-        answered = response.status in (*answers, 503)
+        answered = response.status in (*answers, 503) or self._is_full(job_id)
         self._world.judge.require(answered, "a forgery is answered", response)

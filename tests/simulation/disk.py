@@ -2,7 +2,8 @@
 
 The thread hops of the real ones become pauses of random length, so whatever can happen between two
 hops of a thread can happen here. A process may die at a commit: just before it (the transaction is
-gone) or just after (it is there, and nobody was told).
+gone) or just after (it is there, and nobody was told). And a commit's answer may be lost alone, as
+with a connection to a database server: it is there, and its callers hear that the store failed.
 """
 
 import sqlite3
@@ -13,11 +14,13 @@ from typing import Any, TypeVar, cast
 
 from store.contract import Changes
 from store.errors import StoreBusy, StoreUnavailable
-from store.relational.session import Bound, Outcome, Row, tell
+from store.session import Bound, Failed, Row, tell
 from store.sqlite.batches import BatchRunner, Work
 from store.sqlite.connection import uri
 from store.sqlite.failures import translated
+from store.writer import Batch
 from tests.simulation.loop import Killed, loop_of_world, settle
+from tests.simulation.queues import COMMIT_SECONDS, Kind, Members, Queues
 
 T = TypeVar("T")
 
@@ -25,6 +28,10 @@ PAUSES = (0.0, 0.0, 0.0005, 0.002, 0.004)
 """Seconds that a hop takes, one of them at random."""
 SLOW_PAUSES = (0.05, 0.3)
 SLOW_SHARE = 0.01
+LOST_SHARE = 0.5
+"""Of the commits that change a job in a spell of lost answers, those whose callers hear that the
+store failed."""
+LOST_SHARE_OF_OTHERS = 0.05
 STALE_SHARE = 0.3
 """Of the reads, those whose caller goes on a while after the reading."""
 
@@ -36,6 +43,10 @@ class Disk:
         self.path = path
         self.full_until = 0.0
         """Loop time until which no commit succeeds."""
+        self.answers_lost_until = 0.0
+        """Loop time until which the answers of some commits are lost."""
+        self.starves: Callable[[Kind, float], None] = lambda _kind, _seconds: None
+        """Told of work that waits for too long while other work is served."""
         self.watch: Callable[[Changes | None], None] = lambda _: None
         """Looks at the database after each commit, before anybody is told of it; None where what
         changed is not known, since the process that knew is dead."""
@@ -54,7 +65,7 @@ class Doom:
 
 
 class InlineWriter:
-    """`store.relational.writer.Writer`, one batch after the other on virtual time."""
+    """`store.writer.Writer`, one batch after the other on virtual time."""
 
     def __init__(self, disk: Disk, doom: Doom, random: Random) -> None:
         self.on_change: Callable[[Changes], None] = lambda _: None
@@ -62,69 +73,94 @@ class InlineWriter:
         self._doom = doom
         self._random = random
         self._runner = BatchRunner(self._connect)
-        self._urgent: list[tuple[Work[Any], Any]] = []
-        self._background: list[tuple[Work[Any], Any]] = []
+        self._queues = Queues(self._starves)
+        self._free_at = 0.0
+        """Loop time at which the batch before is through."""
         self._scheduled = False
         self._closed = False
 
     @property
     def full(self) -> bool:
-        return len(self._urgent) >= 500
+        return self._queues.is_full("urgent")
 
     def urgent(self, work: Work[T]) -> Awaitable[T]:
-        return self._enqueue(self._urgent, work)
+        return self._enqueue("urgent", work)
 
     def background(self, work: Work[T]) -> Awaitable[T]:
-        return self._enqueue(self._background, work)
+        return self._enqueue("background", work)
 
-    def _enqueue(self, queue: list[tuple[Work[Any], Any]], work: Work[T]) -> Awaitable[T]:
+    def bulk(self, work: Work[T]) -> Awaitable[T]:
+        return self._enqueue("bulk", work)
+
+    def _enqueue(self, kind: Kind, work: Work[T]) -> Awaitable[T]:
         if self._closed:
             raise StoreUnavailable("the store is closed")
-        if len(queue) >= 500:
+        if self._queues.is_full(kind):
             raise StoreBusy("too many writes wait")
-        future = loop_of_world().create_future()
-        queue.append((work, future))
+        loop = loop_of_world()
+        future = loop.create_future()
+        self._queues.add(kind, work, future, loop.time())
         self._schedule()
         return cast(Awaitable[T], future)
+
+    def _starves(self, kind: Kind, seconds: float) -> None:
+        self._disk.starves(kind, seconds)
 
     def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
-            loop_of_world().hop(pause(self._random), self._run_batch)
+            loop = loop_of_world()
+            busy = max(0.0, self._free_at - loop.time())
+            loop.hop(busy + pause(self._random), self._run_batch)
 
     def _run_batch(self) -> None:
         self._scheduled = False
-        most = self._random.choice((1, 2, 8, 256))
-        batch = [*_take(self._urgent, most), *_take(self._background, max(1, most // 2))]
-        if not batch:
+        members = self._queues.take(
+            loop_of_world().time(), most=self._random.choice((1, 2, 8, 256))
+        )
+        self._run(members)
+        if self._queues:
+            self._schedule()
+
+    def _run(self, members: Members) -> None:
+        loop = loop_of_world()
+        took = COMMIT_SECONDS + sum(members.seconds)
+        self._free_at = loop.time() + took
+        if not [*members]:
             return
         try:
-            outcomes, changes = self._runner.run([work for work, _ in batch])
+            batch = self._runner.run(
+                [member.work for member in members.urgent],
+                [member.work for member in members.background],
+            )
         except Killed:
             self._doom.strike()
             self._disk.watch(None)
             raise
-        self._disk.watch(changes)
-        if self._urgent or self._background:
-            self._schedule()
-        # The thread has committed; its callers hear of it a little later.
-        loop_of_world().hop(pause(self._random), self._answer, batch, outcomes, changes)
+        self._disk.watch(batch.changes)
+        if self._loses_the_answer(batch.changes):
+            lost = [Failed(StoreUnavailable("the commit's answer was lost")) for _ in members]
+            batch = batch._replace(outcomes=list(lost))
+        # Committed; its callers hear of it when that has taken its time, and a little later.
+        loop.hop(took + pause(self._random), self._answer, members, batch)
 
-    def _answer(
-        self,
-        batch: list[tuple[Work[Any], Any]],
-        outcomes: list[Outcome[object]],
-        changes: Changes,
-    ) -> None:
-        changes.jobs, changes.due = _Sorted(changes.jobs), _Sorted(changes.due)
+    def _loses_the_answer(self, changes: Changes) -> bool:
+        if self._disk.answers_lost_until <= loop_of_world().time():
+            return False
+        share = LOST_SHARE if changes.jobs else LOST_SHARE_OF_OTHERS
+        return self._random.random() < share
+
+    def _answer(self, members: Members, batch: Batch) -> None:
+        changes = batch.changes
+        changes.jobs, changes.users = _Sorted(changes.jobs), _Sorted(changes.users)
         self.on_change(changes)
-        for (_, caller), outcome in zip(batch, outcomes, strict=True):
-            tell(caller, outcome)
+        for member, outcome in zip(members, batch.outcomes, strict=True):
+            tell(member.caller, outcome)
 
     async def close(self) -> None:
         self._closed = True
-        while self._urgent or self._background:
-            self._run_batch()
+        while self._queues:
+            self._run(self._queues.take_all())
         self._runner.close()
 
     def abandon(self) -> None:
@@ -213,8 +249,3 @@ def connect(
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA temp_store = MEMORY")
     return connection
-
-
-def _take(queue: list[tuple[Work[Any], Any]], places: int) -> list[tuple[Work[Any], Any]]:
-    taken, queue[:] = queue[:places], queue[places:]
-    return taken

@@ -11,14 +11,19 @@ network and the users take as long as their seeded randomness says.
 
 import asyncio
 import heapq
+import sys
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
-from typing import Any, TypeVar, TypeVarTuple, Unpack, cast
+from typing import IO, Any, TypeVar, TypeVarTuple, Unpack, cast
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+
+
+Connect = Callable[[Callable[[], asyncio.BaseProtocol]], Coroutine[Any, Any, asyncio.Transport]]
+"""Takes a connection for a protocol. Raises `OSError`."""
 
 
 class Life:
@@ -30,6 +35,10 @@ class Life:
         self.stalled_until = 0.0
         """Loop time until which nothing of it runs: a suspended machine, a long pause."""
         self.tasks: list[asyncio.Task[Any]] = []
+        self.pause: Callable[[], float] = lambda: 0.0
+        """How long a hop to a thread takes, in seconds."""
+        self.after_thread: Callable[[], None] = lambda: None
+        """Called when a thread has done something."""
 
 
 class Killed(BaseException):
@@ -56,6 +65,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Set to end the run with it, whatever is going on."""
         self.world = copy_context()
         """The context of what belongs to no process."""
+        self.hosts: dict[str, Connect] = {}
+        """Who listens, by address."""
         self._now = 0.0
         self._count = 0
         self._handles: deque[tuple[Life | None, asyncio.Handle]] = deque()
@@ -64,6 +75,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Moments that no skip goes over: the world's, and the store's hops."""
         self._everyone: list[Life] = []
         self._world_tasks: list[asyncio.Task[Any]] = []
+        self._closing: list[asyncio.Task[None]] = []
+        self._opened: list[Callable[[], None]] = []
+        """Closes files and connections, as the system does when their process dies."""
 
     # --- running ----------------------------------------------------------------------------------
 
@@ -71,6 +85,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Run `main` in the world until it ends."""
         asyncio.set_event_loop(None)
         asyncio._set_running_loop(self)
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(finalizer=self._finalize)
         self._running = True
         try:
             task = self.create_task(main)
@@ -82,6 +98,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             return result
         finally:
             self._running = False
+            sys.set_asyncgen_hooks(*hooks)
             asyncio._set_running_loop(None)
 
     def _run_one(self) -> None:
@@ -149,8 +166,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if error is not None and not isinstance(error, Killed):
             self.stopped_by = self.stopped_by or error
 
+    def _finalize(self, generator: AsyncGenerator[Any, Any]) -> None:
+        """As asyncio does it with a generator that nobody reads to its end."""
+        if self._running:
+            self._closing.append(self.create_task(generator.aclose()))
+
     def bury(self) -> None:
         """At the end: close every coroutine that was left standing, quietly."""
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(finalizer=self._finalize)
+        asyncio._set_running_loop(self)
         for life in self._everyone:
             life.dead = True
         self._handles.clear()
@@ -158,9 +183,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
         for task in [*self._world_tasks, *(task for life in self._everyone for task in life.tasks)]:
             if not task.done():
                 work = cast(Coroutine[Any, Any, Any], task.get_coro())
-                # One that awaits while it is being closed cannot: its process is dead.
-                with suppress(RuntimeError):
+                # Its process is dead: whatever its `finally` would await or begin fails.
+                with suppress(Exception, Killed):
                     work.close()
+        for close in self._opened:
+            close()
+        asyncio._set_running_loop(None)
+        sys.set_asyncgen_hooks(*hooks)
 
     # --- what asyncio asks of a loop --------------------------------------------------------------
 
@@ -235,6 +264,40 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.call_at(moment, settle, arrived, context=self.world)
         await arrived
 
+    async def create_connection(
+        self, protocol_factory: Callable[[], Any], host: Any = None, port: Any = None, **_: Any
+    ) -> Any:
+        """Connect to one of the simulated hosts."""
+        protocol = protocol_factory()
+        transport = await self.hosts[str(host)](lambda: protocol)
+        self._opened.append(transport.abort)
+        return transport, protocol
+
+    def run_in_executor(
+        self, executor: Any, func: Callable[[Unpack[Ts]], T], *args: *Ts
+    ) -> asyncio.Future[T]:
+        """A thread's work is one step, at a moment of its own."""
+        future: asyncio.Future[T] = self.create_future()
+        life = current_life()
+        if life is None:
+            raise AssertionError("only processes have threads")
+
+        def work() -> None:
+            try:
+                outcome = func(*args)
+            except Exception as error:  # noqa: BLE001 - it is of whoever awaits the thread
+                if not future.done():
+                    future.set_exception(error)
+            else:
+                if hasattr(outcome, "fileno"):
+                    self._opened.append(cast(IO[bytes], outcome).close)
+                if not future.done():
+                    future.set_result(outcome)
+            life.after_thread()
+
+        self.hop(life.pause(), work)
+        return future
+
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         """Cancelled timers stay in the heap until their moment."""
 
@@ -244,6 +307,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def create_task(
         self, coro: Any, *, name: object = None, context: Context | None = None
     ) -> asyncio.Task[Any]:
+        if not self._running:
+            coro.close()
+            raise Killed
         task = asyncio.Task(coro, loop=self, context=context)
         if name is not None:
             task.set_name(name)

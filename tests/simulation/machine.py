@@ -8,20 +8,24 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from receiver.actions.core import Core
+from receiver.actions.context import ServiceContext
 from receiver.actions.recover import recover
-from receiver.app import Service, assemble, rules
+from receiver.actions.status_calls import StatusCalls
+from receiver.archive.contract import Archive
+from receiver.archive.download import Downloader
+from receiver.assembly import Service, assemble, rules
 from receiver.metrics import Metrics
 from receiver.settings import ServeSettings
-from receiver.webhooks.delivery import Courier
+from receiver.webhooks.delivery import WebhookSender
 from store.errors import StoreUnavailable
 from store.ids import Ids
 from store.records import Millis
 from store.sqlite.database import SqliteStore
 from tests.simulation.client import Exchange, NoAnswer, Response, scope
 from tests.simulation.disk import Disk, Doom, InlineReaders, InlineWriter
+from tests.simulation.file_disk import FileDisk
 from tests.simulation.judge import Judge
-from tests.simulation.loop import Life, VirtualLoop, loop_of_world
+from tests.simulation.loop import Life, VirtualLoop, loop_of_world, settle
 from tests.simulation.provider import SimulatedProvider
 
 EPOCH: Millis = 1_767_225_600_000
@@ -48,9 +52,24 @@ class WallClock:
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
+    @property
+    def seconds(self) -> float:
+        """What the wall shows, as files are dated."""
+        return self.now() / 1_000
+
     def at(self, moment: Millis) -> float:
         """The loop time at which the wall shows a moment."""
         return (moment - EPOCH - self.ahead) / 1_000
+
+
+class FirmClock(WallClock):
+    """The same, of downloads: nothing is skipped over their pauses."""
+
+    async def sleep(self, seconds: float) -> None:
+        loop = loop_of_world()
+        over = loop.create_future()
+        loop.hop(seconds, settle, over)
+        await over
 
 
 class Machine:
@@ -64,10 +83,12 @@ class Machine:
         disk: Disk,
         clock: WallClock,
         provider: SimulatedProvider,
-        courier: Courier,
+        sender: WebhookSender,
         keys: list[str],
         judge: Judge,
         random: Random,
+        archiving: tuple[Archive, Downloader],
+        file_disk: FileDisk,
         alone: bool,
     ) -> None:
         """`alone` where no other process runs jobs on the database."""
@@ -80,10 +101,12 @@ class Machine:
         self._disk = disk
         self._clock = clock
         self._provider = provider
-        self._courier = courier
+        self._sender = sender
         self._keys = keys
         self._judge = judge
         self._random = random
+        self._archiving = archiving
+        self._file_disk = file_disk
         self._alone = alone
         self._life: Life | None = None
         self._boots = 0
@@ -100,6 +123,7 @@ class Machine:
         self._boots += 1
         loop = loop_of_world()
         self._life = life = loop.new_life(f"{self.name}.{self._boots}")
+        life.pause, life.after_thread = self._file_disk.pause, self._file_disk.date_files
         self._judge.note("boot", life.name)
         self._doom = Doom()
         loop.begin(life, self._start(life))
@@ -110,22 +134,32 @@ class Machine:
         self._abandon = [writer.abandon, readers.abandon]
         store = SqliteStore(self._disk.path, writer, readers, self._random.randbytes)
         store.exclusive = self._alone
-        core = Core(
+        metrics = Metrics(version("job-receiver"))
+        services = ServiceContext(
             store=store,
             clock=self._clock,
             ids=Ids(self._random.randbytes),
             rules=rules(self._settings),
             providers={self._provider.name: self._provider},
-            metrics=Metrics(version("receiver")),
+            metrics=metrics,
+            status_calls=StatusCalls(
+                self._clock, metrics, self._settings.poll_rate, self._settings.poll_concurrency
+            ),
         )
-        service = assemble(self._settings, core, self._keys, self._courier, self._random)
+        service = assemble(
+            self._settings, services, self._keys, self._sender, self._random, self._archiving
+        )
         try:
-            await recover(core)
+            await recover(services)
         except StoreUnavailable:
-            self._die(down=5.0)  # it exits, in words, and whoever keeps it running tries again
+            self.die(down=5.0)  # it exits, in words, and whoever keeps it running tries again
             return
         service.supervisor.start()
         self.service = service
+
+    def runs(self, name: str) -> bool:
+        """Whether the life with this name is its own, now or before."""
+        return name.startswith(f"{self.name}.")
 
     def crash_at(self, where: str, count: int, down: float) -> None:
         """Kill it so many callbacks from now, or at its commit after so many more."""
@@ -136,7 +170,7 @@ class Machine:
 
         def die() -> None:
             if life is self._life:
-                self._die(down)
+                self.die(down)
 
         if where == "step":
             step = loop.steps + 1 + count
@@ -148,7 +182,8 @@ class Machine:
             self._doom.before = where == "before_commit"
             self._doom.at_commit = count
 
-    def _die(self, down: float) -> None:
+    def die(self, down: float) -> None:
+        """End its process; another one starts after `down` seconds."""
         loop = loop_of_world()
         life, self._life = self._life, None
         if life is None:
@@ -200,11 +235,11 @@ class Machine:
             await service.stopped()
         except Exception as error:  # noqa: BLE001 - whatever it is, it would be the exit status
             self._judge.fail("SIGTERM ends it cleanly", repr(error))
-        await service.parts.core.store.close()
+        await service.context.services.store.close()
         stalled = life is not None and life.stalled_until > began
         self._judge.require(stalled or loop.time() - began <= STOP_SECONDS,
                             "SIGTERM ends it within ten seconds", loop.time() - began)  # fmt: skip
-        self._die(down)
+        self.die(down)
 
     # --- its callers ------------------------------------------------------------------------------
 

@@ -114,6 +114,7 @@ def _check_self_declared(
     if not identified:
         heard = world.callbacks.acknowledged.get(job_id, [])
         require(not heard, "an acknowledged callback heals an unconfirmed job", job_id, heard)
+        require(job_id not in world.provider.found, "a find heals an unconfirmed job", job_id)
         return
     fate = upstream.fate
     declared_at = world.clock.at(world.truth.one("SELECT done_at FROM jobs WHERE id = ?", job_id))
@@ -137,7 +138,7 @@ def _check_relays(world: World, job_id: str, known: Known) -> None:
     ).fetchone()
     arrived = world.relays.arrivals.get(job_id, [])
     require = world.judge.require
-    require(seq == known.now["seq"], "the last message is of the last event", job_id)
+    require(seq == known.outcome.document["seq"], "the last message is of the last event", job_id)
     if state == "delivered":
         require(any(each.seq == seq and each.status == 200 for each in arrived),
                 "what is called delivered has arrived", job_id)  # fmt: skip

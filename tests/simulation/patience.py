@@ -67,7 +67,7 @@ def _check_belief(world: World, job_id: str, known: Known, calls: list[Call]) ->
     )
     if not believed:
         return
-    ended = next(told.heard_at for told in reversed(known.events) if told.document["done"])
+    ended = known.outcome.heard_at
     since = ended - CONFIRM_TIMEOUT + SLACK
     answered = [call for call in calls if call.usable and since < call.ended < ended - SLACK]
     world.judge.require(not answered, "a claim is believed only where nobody answers", job_id,

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any, Literal
 
 from receiver.domain.observations import (
-    Report,
+    LookUpAnswer,
     StatusAnswer,
     StatusMissing,
     StatusReport,
@@ -23,10 +23,12 @@ from receiver.domain.observations import (
     SubmitNotSent,
     SubmitRefused,
 )
-from receiver.providers.contract import InputFault
-from receiver.providers.samsar_report import read_report, read_request_id
+from receiver.providers.contract import UpstreamJob
+from receiver.providers.samsar_report import read_report
 from tests.simulation.faults import Spells
+from tests.simulation.file_fate import FileFate, file_fates
 from tests.simulation.loop import loop_of_world
+from tests.support.samsar_double import SamsarDouble
 
 SUBMIT_TIMEOUT = 60.0
 STATUS_TIMEOUT = 15.0
@@ -52,6 +54,8 @@ class Fate:
     """Shares of the render time, and what is said then."""
     callbacks: tuple[tuple[bool, int, float, str], ...]
     """Of each callback: whether it is lost, how many copies come, how late, and its shape."""
+    files: tuple[FileFate, ...]
+    """Of its result; the first is behind the main link."""
 
 
 def fate(seed: int) -> Fate:
@@ -93,6 +97,7 @@ def fate(seed: int) -> Fate:
         missing_for=random.choice([0.0] * 20 + [20.0, 20.0, 300.0, 30 * 3600.0]),
         updates=tuple(updates),
         callbacks=callbacks,
+        files=file_fates(seed),
     )
 
 
@@ -117,12 +122,16 @@ class Upstream:
             if self.fate.outcome == "COMPLETED":
                 document["progress"] = 100
                 if now >= self.ended_at + self.fate.link_after:
-                    document["result"] = {"videoUrl": self.link}
+                    more = [self._link(number) for number in range(1, len(self.fate.files))]
+                    document["result"] = {"videoUrl": self.link} | ({"more": more} if more else {})
         return document
 
     @property
     def link(self) -> str:
-        return f"https://cdn.example/{self.id}.mp4"
+        return self._link(0)
+
+    def _link(self, number: int) -> str:
+        return f"http://cdn.example/{self.id}/{number}"
 
 
 @dataclass
@@ -139,10 +148,10 @@ class Call:
         return self.answer == "report"
 
 
-class SimulatedProvider:
-    """`receiver.providers.contract.Provider`, and the world behind it."""
+class SimulatedProvider(SamsarDouble):
+    """The provider, and the world behind it."""
 
-    name = "samsar"
+    can_look_up = True
 
     def __init__(
         self,
@@ -165,22 +174,12 @@ class SimulatedProvider:
         """Of each job: every submission that arrived, as what it was: sure (surely not taken),
         refused or taken, the last also where only the provider knows."""
         self.calls: dict[str, list[Call]] = {}
+        self.found: set[str] = set()
+        """Our ids of the jobs that a look-up has found."""
         self.busy_until = 0.0
         """When the last thing happens that is bound to: an end, a late callback."""
 
     # --- what the service calls -------------------------------------------------------------------
-
-    def check(self, kind: str, body_input: Mapping[str, Any]) -> list[InputFault]:
-        return []
-
-    def read(self, body: Mapping[str, Any]) -> Report:
-        return read_report(body)
-
-    def read_id(self, body: Mapping[str, Any]) -> str | None:
-        return read_request_id(body)
-
-    async def close(self) -> None:
-        pass
 
     async def submit(
         self, kind: str, body_input: Mapping[str, Any], callback_url: str
@@ -210,7 +209,8 @@ class SimulatedProvider:
                 before.append("sure")
                 self._heard(job_id, "sure")
                 await self._wait(fated.latency)
-                return SubmitNotSent("429", retry_after=self._random.choice([None, 3_000, 40_000]))
+                wish = self._random.choice([None, 3_000, 40_000])
+                return SubmitNotSent("429", retry_after=wish, status_code=429)
             case "refuse" | "refuse_key":
                 before.append("refused")
                 self._heard(job_id, "refused")
@@ -233,10 +233,21 @@ class SimulatedProvider:
                 await self._wait(30.0 if how == "accept_slowly" else fated.latency)
                 return SubmitAccepted(upstream.id)
 
-    async def status(self, provider_request_id: str) -> StatusAnswer:
+    async def look_up(self, callback_url: str, since: int, until: int) -> LookUpAnswer:
+        """Search all that was taken. No list is asked for but after a lost answer."""
+        job_id = self._job_of(callback_url)
+        await self._wait(self._random.choice([0.02, 0.3, 2.0]))
+        if outage := self.outages.at(loop_of_world().time()):
+            return StatusUnavailable(outage, by_credentials=outage == "key")
+        if job_id not in self.jobs:
+            return StatusMissing("not listed")
+        self.found.add(job_id)
+        return SubmitAccepted(self.jobs[job_id].id)
+
+    async def status(self, job: UpstreamJob) -> StatusAnswer:
         loop = loop_of_world()
         began = loop.time()
-        upstream = self.by_id.get(provider_request_id)
+        upstream = self.by_id.get(job.id)
         await self._wait(self._random.choice([0.02, 0.3, 2.0]))
         outage = self.outages.at(loop.time())
         said: Literal["none", "missing", "no_link", "report"] = "none"
@@ -251,7 +262,7 @@ class SimulatedProvider:
             answer = StatusMissing("Request not found.")
         else:
             report = read_report(upstream.document(loop.time()))
-            said = "report" if report.status != "COMPLETED" or report.has_link else "no_link"
+            said = "report" if report.status != "COMPLETED" or report.result else "no_link"
             answer = StatusReport(report)
         await self._wait(self._random.choice([0.01, 0.5]))
         if upstream is not None:

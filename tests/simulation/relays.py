@@ -33,12 +33,15 @@ class RelayEnds:
         self._world = world
         self.secrets: list[list[str]] = []
         """Of each user: the signing secrets, newest first."""
+        self._replaced: dict[str, int] = {}
+        """By secret that was rotated: the last second in which an attempt could begin with it."""
         self.arrivals: dict[str, list[Relayed]] = {}
         """By job."""
 
     def rotate(self, user: int) -> None:
         """As `receiver keys rotate-secret` does it, beside the running service."""
         fresh = new_secret(self._world.random.randbytes(32))
+        self._replaced[self.secrets[user][0]] = self._world.clock.now() // 1_000
         self.secrets[user].insert(0, fresh)
         self._world.truth.db.execute(
             "UPDATE users SET previous_secret = secret, secret = ?, previous_secret_until = ?"
@@ -62,14 +65,21 @@ class RelayEnds:
         )
         require(row == body, "a relay is sent as it was written", job_id, seq)
         user = self._world.user_ids.index(known.user_id)
-        require(_verified(self.secrets[user][0], headers, body), "a relay is signed", job_id)
+        require(self._verified(user, headers, body), "a relay is signed", job_id)
         before = self.arrivals.setdefault(job_id, [])
         require(all(each.seq <= seq for each in before), "relays come in their job's order", job_id,
                 seq, [each.seq for each in before])  # fmt: skip
         before.append(Relayed(seq, document, status))
 
+    def _verified(self, user: int, headers: Mapping[str, str], body: bytes) -> bool:
+        """Signed by the newest secret, or by the one that was the newest when the attempt began."""
+        newest, *older = self.secrets[user]
+        began = int(headers["webhook-timestamp"])
+        fitting = [newest, *(secret for secret in older if began <= self._replaced[secret])]
+        return any(_signed_by(secret, headers, body) for secret in fitting)
 
-def _verified(secret: str, headers: Mapping[str, str], body: bytes) -> bool:
+
+def _signed_by(secret: str, headers: Mapping[str, str], body: bytes) -> bool:
     """Whether the signature is the secret's; the library's own check would read the real clock."""
     webhook = Webhook(secret)
     moment = datetime.fromtimestamp(int(headers["webhook-timestamp"]), UTC)

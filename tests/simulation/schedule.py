@@ -37,6 +37,8 @@ class Schedule:
     machines: int
     confirm: bool
     actions: tuple[Action, ...]
+    looks_up: bool = False
+    """Whether lost submissions are looked up."""
 
     def without(self, first: int, count: int) -> "Schedule":
         """The same without some of its actions."""
@@ -45,6 +47,7 @@ class Schedule:
 
     def __str__(self) -> str:
         head = f"seed {self.seed}, {self.machines} machine(s), confirm={self.confirm}"
+        head += ", looks up" if self.looks_up else ""
         return "\n".join([head, *map(str, self.actions)])
 
 
@@ -55,7 +58,11 @@ def schedule(seed: int) -> Schedule:
     confirm = random.random() < 0.8
     length = random.choice([20.0, 60.0, 300.0])
     submissions = random.choice([1, 3, 6, 10])
-    actions = [*_traffic(random, submissions, length, confirm), *_trouble(random, machines, length)]
+    actions = [
+        *_traffic(random, submissions, length, confirm),
+        *_trouble(random, machines, length),
+        *_files(Random(f"files {seed}"), submissions, length),
+    ]
     return Schedule(seed, machines, confirm, tuple(sorted(actions, key=lambda action: action.at)))
 
 
@@ -155,4 +162,54 @@ def _trouble(random: Random, machines: int, length: float) -> list[Action]:
         act("clock_step", by=random.choice([-600.0, -30.0, -1.0, 1.0, 45.0, 600.0]))
     if random.random() < 0.15:
         act("rotate_secret", user=random.randrange(USERS))
+    if random.random() < 0.25:
+        act("answers_lost", lasts=random.choice([2.0, 10.0, 40.0]))
+    if random.random() < 0.1:
+        act("stop_at_submission", stalls_after=random.choice([0.004, 0.02]), lasts=45.0)
+    if random.random() < 0.08:
+        act("flood", calls=random.choice([50, 150]))
+    return actions
+
+
+def _files(random: Random, submissions: int, length: float) -> list[Action]:
+    """Readers of archived files, and what happens to the host, the disk and who writes to it."""
+    actions = []
+
+    def act(do: str, within: float, **how: Any) -> None:
+        actions.append(Action(round(random.uniform(0, within), 3), do, how))
+
+    for _ in range(random.choice([2, 5, 10])):
+        act(
+            "fetch",
+            length * 2,
+            label=random.randrange(submissions),
+            number=random.choice([1, 1, 2, 3]),
+            start=random.choice([None, None, 0, 700]),
+        )
+    down = (0.05, 1.0, 20.0, 400.0)
+    for _ in range(random.choice([0, 0, 1])):
+        act(
+            "file_outage",
+            length * 1.5,
+            kind=random.choice(["refused", "silent", "broken"]),
+            lasts=random.choice([5.0, 200.0, 1_800.0]),
+        )
+    for _ in range(random.choice([0, 0, 1, 2])):
+        act(
+            "dies_at_sync",
+            length,
+            power=random.random() < 0.5,
+            syncs=random.randrange(6),
+            down=random.choice(down),
+        )
+    for _ in range(random.choice([0, 0, 0, 1])):
+        act("power_cut", length * 1.5, power=True, syncs=None, down=random.choice(down))
+    if random.random() < 0.4:
+        act(
+            "dies_at_retention",
+            0.0,
+            power=random.random() < 0.5,
+            syncs=random.randrange(4),
+            down=random.choice(down),
+        )
     return actions

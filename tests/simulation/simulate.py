@@ -1,18 +1,25 @@
 """One schedule, run to its end: the whole service and its world on virtual time."""
 
 import gc
+import os
 import tempfile
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
+from unittest.mock import patch
 
+import anyio.to_thread
 import structlog
 
+from receiver.archive import download, folder
+from receiver.domain import archive as domain
 from store.errors import StoreUnavailable
 from store.sqlite.connection import prepare
+from tests.simulation.file_fate import LINK_LIFE
 from tests.simulation.judge import Judge
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.oracle import check_end
@@ -40,21 +47,32 @@ class Result:
 def simulate(plan: Schedule) -> Result:
     """Run a schedule. Nothing is raised: a broken promise is the result's `failure`."""
     loop = VirtualLoop()
+    failure: BaseException | None = None
+    with worlds_of(loop, [plan]) as (world,):
+        try:
+            loop.run(_live(world, plan))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is what the seed found
+            failure = error
+        seconds, steps = loop.time(), loop.steps
+    return Result(plan, failure, tuple(world.judge.lines), world.judge.digest, seconds, steps)
+
+
+@contextmanager
+def worlds_of(loop: VirtualLoop, plans: Sequence[Schedule]) -> Iterator[list[World]]:
+    """A world for each schedule, on one loop. They share nothing."""
     folder = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(dir=folder) as name, _collected():
-        database = Path(name, "receiver.db")
-        database.write_bytes(_empty_database())
-        failure: BaseException | None = None
-        world = World(loop, plan, database)
-        with _watched_logs(world.judge):
-            try:
-                loop.run(_live(world, plan))
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is what the seed found
-                failure = error
-            seconds, steps = loop.time(), loop.steps
+        worlds = []
+        for cell, plan in enumerate(plans):
+            database = Path(name, str(cell), "receiver.db")
+            database.parent.mkdir()
+            database.write_bytes(_empty_database())
+            worlds.append(World(loop, plan, database, cell))
+        with _watched_logs(worlds[0].judge), _virtual_files(loop, worlds):
+            yield worlds
             loop.bury()
-        world.truth.close()
-    return Result(plan, failure, tuple(world.judge.lines), world.judge.digest, seconds, steps)
+        for world in worlds:
+            world.truth.close()
 
 
 async def _live(world: World, plan: Schedule) -> None:
@@ -67,6 +85,7 @@ async def _live(world: World, plan: Schedule) -> None:
         await loop.arrival_at(max(loop.time(), action.at))
         world.act(action)
     await world.sleep(60.0)
+    world.file_disk.at_sync = None
     for machine in world.machines:
         machine.spare()
     for follower in world.users.followers:
@@ -74,6 +93,8 @@ async def _live(world: World, plan: Schedule) -> None:
     await _rest(world)
     world.judge.note("end")
     check_end(world)
+    world.files.check_end()
+    await world.files.retire()
 
 
 async def _rest(world: World) -> None:
@@ -112,6 +133,29 @@ def _collected() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+@contextmanager
+def _virtual_files(loop: VirtualLoop, worlds: Sequence[World]) -> Iterator[None]:
+    """What files take from the system, from the simulation."""
+
+    async def run_sync(func: Callable[..., Any], *args: Any, **_: Any) -> Any:
+        return await loop.run_in_executor(None, func, *args)
+
+    def fsync(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").resolve()
+        next(disk for disk in disks if path.is_relative_to(disk.volume)).fsync(descriptor)
+
+    disks = [world.file_disk for world in worlds]
+    clock = worlds[0].clock
+    with (
+        patch.object(download, "PIECE", 1_000),
+        patch.object(domain, "LINK_LIFE", round(LINK_LIFE * 1_000)),
+        patch.object(folder, "time", SimpleNamespace(time=lambda: clock.seconds)),
+        patch.object(os, "fsync", fsync),
+        patch.object(anyio.to_thread, "run_sync", run_sync),
+    ):
+        yield
 
 
 @contextmanager

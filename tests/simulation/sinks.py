@@ -1,11 +1,11 @@
-"""The users' ends of the relay: a courier without a network, and what answers behind it."""
+"""The users' ends of the relay: a sender without a network, and what answers behind it."""
 
 import json
 from collections.abc import Callable, Mapping
 from random import Random
 from urllib.parse import urlsplit
 
-from receiver.webhooks.delivery import Attempt, Courier
+from receiver.webhooks.delivery import Attempt, WebhookSender
 from tests.simulation.faults import Spells
 from tests.simulation.judge import Judge
 from tests.simulation.loop import Life, current_life, loop_of_world
@@ -18,11 +18,11 @@ answers to it."""
 _STATUS: Mapping[str | None, int] = {"silent": 0, "broken": 500, "busy": 503, "gone": 410}
 
 
-class SimulatedCourier(Courier):
-    """`receiver.webhooks.delivery.Courier`, with the network replaced by spells of trouble.
+class SimulatedCourier(WebhookSender):
+    """`receiver.webhooks.delivery.WebhookSender`, with the network replaced by spells of trouble.
 
     Kinds of trouble: refused (no connection), silent (taken, never answered), broken (500),
-    busy (503 and Retry-After), gone (410).
+    busy (503 and Retry-After), gone (410), uneven (well, and some messages overtake others).
     """
 
     def __init__(self, arrived: Arrived, judge: Judge, random: Random) -> None:
@@ -33,6 +33,8 @@ class SimulatedCourier(Courier):
         self._flying: dict[str, Life] = {}
         """Jobs with an attempt under way, and the process that makes it."""
         self._random = random
+        self.at_sending: Callable[[Life], None] | None = None
+        """What happens, once, to the next that sends a message, just before that."""
         self.troubles: dict[str, Spells] = {}
         """By host."""
 
@@ -61,12 +63,17 @@ class SimulatedCourier(Courier):
             """Once sent, bytes arrive whether their sender stands still meanwhile or not."""
             if life is None or life.dead:
                 return
-            kind = self.troubles.setdefault(urlsplit(url).hostname or "", Spells()).at(loop.time())
+            kind = spells.at(loop.time())
             met.append(kind)
             if kind != "refused":
                 self._arrived(url, headers, body, _STATUS.get(kind, 200))
 
-        way = self._random.choice([0.005, 0.05, 0.4])
+        spells = self.troubles.setdefault(urlsplit(url).hostname or "", Spells())
+        uneven = spells.at(began) == "uneven"
+        way = self._random.choice([0.005, 0.4] if uneven else [0.005, 0.05, 0.4])
+        if self.at_sending is not None and life is not None:
+            then, self.at_sending = self.at_sending, None
+            then(life)
         loop.call_later(way, arrive, context=loop.world)
         await self._wait(way)
         (kind,) = met
@@ -76,7 +83,7 @@ class SimulatedCourier(Courier):
             await self._wait(max(0.0, timeout - way))
             return self._attempt(began, None, "timeout")
         status = _STATUS.get(kind, 200)
-        await self._wait(self._random.choice([0.005, 0.05, 3.0]))
+        await self._wait(0.05 if uneven else self._random.choice([0.005, 0.05, 3.0]))
         return self._attempt(began, status, None, 30_000 if status == 503 else None)
 
     def _attempt(

@@ -1,18 +1,23 @@
 """The whole service on virtual time, from seeds: whatever happens, its promises hold."""
 
 import asyncio
+from dataclasses import replace
+from unittest.mock import patch
 
 import pytest
 
+from store.shares import Shares
 from tests.simulation.judge import Judge, Violation
+from tests.simulation.known_bad.plans import fates, submission
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.provider import fate
+from tests.simulation.provider import Fate, fate
+from tests.simulation.queues import Queues
 from tests.simulation.schedule import HOUR, SINKS, Action, Schedule, schedule
 from tests.simulation.shrink import report, shrunk
 from tests.simulation.simulate import Result, simulate
 
 QUICK = range(25)
-MANY = range(25, 325)
+MANY = [range(first, first + 50) for first in range(25, 325, 50)]
 
 
 def check(plan: Schedule) -> Result:
@@ -28,10 +33,32 @@ def test_a_seed(seed: int) -> None:
     check(schedule(seed))
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_seed_in_which_lost_submissions_are_looked_up(seed: int) -> None:
+    check(replace(schedule(seed), looks_up=True))
+
+
+def test_a_lost_answer_is_healed_by_a_look_up() -> None:
+    """Its callbacks are lost too: without the look-up, its outcome would remain unknown."""
+
+    def is_lost(fated: Fate) -> bool:
+        lost = all(how[0] for how in fated.callbacks)
+        return fated.submission == "lose_answer" and lost and not fated.missing_for
+
+    lost = submission(0, next(fates(is_lost)))
+    plan = Schedule(1, machines=1, confirm=True, actions=(Action(1.0, "submit", lost),))
+    codes = [
+        ("submit_outcome_unknown" in "\n".join(check(each).journal))
+        for each in (plan, replace(plan, looks_up=True))
+    ]
+    assert codes == [True, False]
+
+
 @pytest.mark.long
 @pytest.mark.timeout(600)
-def test_many_seeds() -> None:
-    for seed in MANY:
+@pytest.mark.parametrize("seeds", MANY, ids=str)
+def test_many_seeds(seeds: range) -> None:
+    for seed in seeds:
         check(schedule(seed))
 
 
@@ -168,3 +195,30 @@ def test_a_failing_schedule_is_shrunk_to_what_matters() -> None:
     actions = tuple(Action(n, "cancel", {"label": n, "user": 0}) for n in range(9))
     small = shrunk(run(Schedule(1, 1, True, actions)), run)
     assert [action.how["label"] for action in small.plan.actions] == [3]
+
+
+def _nothing(_session: object, _effects: object) -> None:
+    """A work that is only counted."""
+
+
+@pytest.mark.parametrize(
+    ("gap", "served", "starves"),
+    [
+        (0.1, True, [("background", 1.1)]),
+        (0.1, False, []),  # nobody is served: there is no injustice in that
+        (30.0, True, []),  # and where the process stood still, nobody has waited for it
+    ],
+)
+def test_work_that_waits_while_other_work_is_served_is_noticed(
+    gap: float, served: bool, starves: list[tuple[str, float]]
+) -> None:
+    told: list[tuple[str, float]] = []
+    queues = Queues(lambda kind, seconds: told.append((kind, round(seconds, 6))))
+    queues.add("background", _nothing, None, 0.0)
+    with patch.object(Shares, "background_places", lambda *_: 0):
+        for number in range(12 if gap < 1 else 2):
+            if served:
+                queues.add("urgent", _nothing, None, number * gap)
+            queues.take(number * gap, most=8)
+
+    assert told[:1] == starves

@@ -4,7 +4,7 @@ Everything that users see is compared with it, and it is held to the rules itsel
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,10 @@ SELF_DECLARED = (
 )
 BY_PROVIDER = (None, "provider_failed", "canceled_by_provider")
 UNSENT = ("queued", "submitting")
+LEASED = {
+    "relay": "SELECT 1 FROM deliveries WHERE holder IS NOT NULL",
+    "submission": "SELECT 1 FROM due WHERE lane = 'submit' AND holder IS NOT NULL",
+}
 TOLD = ("request_id", "status", "progress", "result", "message")
 
 
@@ -46,12 +50,19 @@ class Known:
     user_id: int
     events: list[Told] = field(default_factory=list)
     corrections: int = 0
+    of_files: int = 0
+    """How many of the newest events tell of the result's files alone."""
     webhook: bool = False
     webhook_events: tuple[str, ...] = ()
 
     @property
     def now(self) -> dict[str, Any]:
         return self.events[-1].document
+
+    @property
+    def outcome(self) -> Told:
+        """The newest event that does not tell of files alone."""
+        return self.events[-1 - self.of_files]
 
 
 class Truth:
@@ -67,8 +78,12 @@ class Truth:
         """Of callbacks that are no longer waiting or claimed."""
         self._ended: dict[str, str] = {}
         """Relay messages that are through, and how."""
-        self.at_relay_lease: Callable[[], None] | None = None
-        """What happens, once, right after a commit that leases a relay message."""
+        self.at_lease: dict[str, Callable[[], None]] = {}
+        """What happens, once, right after a commit that leases a relay message or a submission."""
+        self.of_files: Callable[[str, Mapping[str, Any], Mapping[str, Any]], bool] = _never
+        """Whether an event of a finished job tells of its files alone; checks it then."""
+        self.retiring = False
+        """Retention removes everything, and there is nothing to follow any more."""
         self._checks = 0
         disk.watch = self.look
         self.told_at = 0.0
@@ -79,6 +94,8 @@ class Truth:
 
     def look(self, changes: Changes | None) -> None:
         """Read what a commit has changed; None: whatever it was."""
+        if self.retiring:
+            return
         if changes is None or changes.users:
             self.told_at = loop_of_world().time()
         users = [id_ for (id_,) in self.db.execute("SELECT id FROM users")]
@@ -140,7 +157,8 @@ class Truth:
             known.webhook_events = tuple(events.split(",")) if events else ()
         else:
             self._follows(job_id, known, job_seq, document, code)
-            self._relayed(job_id, known, job_seq, document)
+            if not known.of_files:
+                self._relayed(job_id, known, job_seq, document)
         known.events.append(told)
 
     def _follows(
@@ -158,7 +176,9 @@ class Truth:
         if before["phase"] not in UNSENT:
             require(after["phase"] not in UNSENT, "what may have been sent is never queued again",
                     job_id, before["phase"], after["phase"])  # fmt: skip
-        if before["done"]:
+        if before["done"] and self.of_files(job_id, before, after):
+            known.of_files += 1
+        elif before["done"]:
             known.corrections += 1
             require(
                 before["error"] is not None
@@ -233,11 +253,9 @@ class Truth:
                 self._verdicts[callback_id] = verdict
 
     def _meet_lease(self) -> None:
-        if self.at_relay_lease is None:
-            return
-        if self.one("SELECT 1 FROM deliveries WHERE holder IS NOT NULL"):
-            happening, self.at_relay_lease = self.at_relay_lease, None
-            happening()
+        for what in list(self.at_lease):
+            if self.one(LEASED[what]):
+                self.at_lease.pop(what)()
 
     def _conserve(self) -> None:
         counts = dict(self.db.execute("SELECT status, count(*) FROM jobs GROUP BY status"))
@@ -258,3 +276,7 @@ class Truth:
         """The first value of the first row."""
         row = self.db.execute(sql, parameters).fetchone()
         return None if row is None else row[0]
+
+
+def _never(_job_id: str, _before: Mapping[str, Any], _after: Mapping[str, Any]) -> bool:
+    return False

@@ -269,6 +269,12 @@ class Follower:
             return truth.logs.get(self._user_id, [])[self.position :]
         return [told for told in truth.jobs[self._job_id].events if told.seq > self.position]
 
+    def leave(self) -> None:
+        """Follow no more."""
+        self.over = True
+        if self._exchange is not None:
+            self._exchange.hang_up()
+
     def catch_up(self) -> None:
         """Take everything from now on."""
         self._lags = None

@@ -4,14 +4,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
+import psycopg
 import pytest
 
-from store.contract import Store
+from store.database import Store
 from store.open import open_store
 from store.postgres.address import parse
 from store.postgres.connection import connect, prepare
-from tests.postgres_server import PostgresServer, binaries
 from tests.store.world import World
+from tests.support.postgres_server import PostgresServer, binaries
 
 OpenAgain: TypeAlias = Callable[[], Awaitable[Store]]
 """Opens one database, every time the same."""
@@ -28,12 +29,20 @@ def postgres(request: pytest.FixtureRequest) -> OpenAgain:
 
 
 EMPTY = b"""
-DO $$ BEGIN
-    EXECUTE (SELECT 'TRUNCATE ' || string_agg(format('%I', tablename), ', ') || ' RESTART IDENTITY'
-               FROM pg_tables WHERE schemaname = current_schema AND tablename <> 'meta');
+DO $$ DECLARE
+    name text;
+BEGIN
+    SET LOCAL session_replication_role = replica; -- rows go in any order
+    FOR name IN SELECT tablename FROM pg_tables
+                 WHERE schemaname = current_schema AND tablename <> 'meta' LOOP
+        EXECUTE format('DELETE FROM %I', name);
+    END LOOP;
+    PERFORM setval(format('%I.%I', schemaname, sequencename)::regclass, 1, false)
+       FROM pg_sequences WHERE schemaname = current_schema;
     DELETE FROM meta WHERE key NOT IN ('application', 'schema');
 END $$
 """
+"""Deleting costs a third of TRUNCATE, which makes new files for 15 tables and 45 indexes."""
 
 BACKENDS = {"sqlite": sqlite, "postgres": postgres}
 
@@ -55,11 +64,19 @@ def ready_postgres_url(postgres_server: PostgresServer) -> str:
     return url
 
 
-@pytest.fixture
-def postgres_url(ready_postgres_url: str) -> str:
-    """The same with nothing in it: emptied sooner than one is made."""
+@pytest.fixture(scope="session")
+def emptying(ready_postgres_url: str) -> Iterator[psycopg.Connection]:
+    """A connection that knows the shared schema: a new one reads the catalogue each time."""
     with connect(parse(ready_postgres_url)) as connection:
-        connection.execute(EMPTY)
+        # Not one of the service's sessions, which tests end.
+        connection.execute("SET application_name = 'tests'")
+        yield connection
+
+
+@pytest.fixture
+def postgres_url(ready_postgres_url: str, emptying: psycopg.Connection) -> str:
+    """The same with nothing in it: emptied sooner than one is made."""
+    emptying.execute(EMPTY)
     return ready_postgres_url
 
 

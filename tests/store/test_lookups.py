@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import pytest
 
 from store.errors import StoreUnavailable
-from store.relational.lookups import Lookups
-from store.relational.session import Bound, Row
-from store.relational.statements import TOGETHER
+from store.lookups import Lookups
+from store.session import Bound, Row
+from store.statements import MAX_ROWS
 
 
 class Rows:
@@ -58,10 +58,10 @@ async def test_the_next_turn_asks_again(rows: Rows, lookups: Lookups) -> None:
 
 
 async def test_a_statement_has_its_bound(rows: Rows, lookups: Lookups) -> None:
-    found = await asyncio.gather(*(lookups.find(f"key {n}") for n in range(TOGETHER + 1)))
+    found = await asyncio.gather(*(lookups.find(f"key {n}") for n in range(MAX_ROWS + 1)))
 
-    assert found == ROWS[: TOGETHER + 1]
-    assert [len(keys) for keys in rows.asked] == [TOGETHER, 1]
+    assert found == ROWS[: MAX_ROWS + 1]
+    assert [len(keys) for keys in rows.asked] == [MAX_ROWS, 1]
 
 
 async def test_a_failure_is_told_to_all_and_is_over_with_them(rows: Rows, lookups: Lookups) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from store import named_sql
 from store.postgres.sql import STATEMENTS as POSTGRES
-from store.relational.statements import SHARED, Statements
 from store.sqlite.sql import STATEMENTS as SQLITE
+from store.statements import SHARED, Statements
 
 
 def load(folder: Path, text: str) -> dict[str, str]:
@@ -47,14 +47,16 @@ def test_every_query_is_used_and_every_use_has_a_query(statements: Statements) -
     known: set[str] = set()
     for subject in statements.subjects():
         names = set(statements.load(subject))
-        assert any(f'load("{subject}")' in text for text in code)
+        assert any(re.search(rf'(load\(|subject = )"{subject}"', text) for text in code)
         assert names - quoted == set(), subject
         known |= names
     used = {
         match[1]
         for text in code
         for match in re.finditer(
-            r'(?:_[A-Z]+|_sql|sql|_jobs|_keys|_deliveries)\["([a-z-]+)"\]', text
+            r"(?:(?:_[A-Z]+|_sql|sql|_jobs|_keys|_deliveries)\[|_(?:fetch|fetch_one|run)\(\s*)"
+            r'"([a-z-]+)"',
+            text,
         )
     }
     assert used - known == set()
@@ -63,7 +65,7 @@ def test_every_query_is_used_and_every_use_has_a_query(statements: Statements) -
 def test_what_is_shared_is_not_said_again(tmp_path: Path) -> None:
     (tmp_path / "keys.sql").write_text("-- name: read-key\n-- Why.\nSELECT 1;\n")
 
-    with pytest.raises(ValueError, match="read-key is there twice"):
+    with pytest.raises(ValueError, match="read-key is defined twice"):
         Statements(tmp_path).load("keys")
 
 

@@ -1,15 +1,19 @@
 """Users, jobs and changes to put into a store, without the machine that decides them."""
 
 import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Self
 
-from store.contract import Changes, Decide, Store
+from store.contract import Changes, Decide, DeliveryFilter
+from store.database import Store
 from store.ids import Ids
 from store.records import (
     ApiKey,
     Attempt,
+    Callback,
     Delivery,
     DeliveryState,
     Due,
@@ -30,12 +34,6 @@ NOW: Millis = 1_767_323_045_678
 SECOND: Millis = 1_000
 HOOK = "https://hooks.example/in"
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 vendor=value"
-
-JOB_AS_BEFORE_TRACES = f"""
-    INSERT INTO jobs (id, user_id, provider, kind, status, phase, seq, created_at, updated_at)
-    VALUES (:id, 1, 'samsar', 'create_movie', 'PENDING', 'queued', 1, {NOW}, {NOW})
-"""
-"""A job of user 1 as the first schema's release writes it."""
 
 
 def event_data(job: Job) -> bytes:
@@ -124,16 +122,16 @@ class World:
     ann: User
     bob: User
     ids: Ids
-    rung: list[Changes]
+    notified: list[Changes]
 
     @classmethod
     async def begin(cls, store: Store) -> Self:
-        rung: list[Changes] = []
-        store.on_change = rung.append
+        notified: list[Changes] = []
+        store.on_change = notified.append
         ann = await add_key(store, "ann")
         bob = await add_key(store, "bob")
-        rung.clear()
-        return cls(store, ann, bob, Ids(Random(7).randbytes), rung)
+        notified.clear()
+        return cls(store, ann, bob, Ids(Random(7).randbytes), notified)
 
     def job(self, user: User | None = None, at: Millis = NOW, **fields: Any) -> Job:
         owner = user or self.ann
@@ -173,32 +171,82 @@ class World:
         *,
         at: Millis = NOW,
         readable: bool = True,
+        final: bool = False,
     ) -> str:
         return await self.store.callbacks.receive(
-            job.provider, job.id, body, "{}", at, names, readable=readable
+            job.provider, job.id, body, "{}", at, names, readable=readable, final=final
         )
 
     async def lease(
         self, holder: str = "me", at: Millis = NOW, until: Millis | None = None, **limits: Any
     ) -> list[Delivery]:
-        return await self.store.deliveries.lease(
-            at,
-            at + 60 * SECOND if until is None else until,
-            holder,
-            **{
-                "limit": 64,
-                "per_host": 4,
-                "per_user": 16,
-                "busy_hosts": {},
-                "busy_users": {},
-                **limits,
-            },
+        until = at + 60 * SECOND if until is None else until
+        leased, _ = await self.store.deliveries.lease(at, until, holder, lambda: Limits(**limits))
+        return leased
+
+    async def find(self, job: Job) -> Job:
+        """The job as it is kept."""
+        found = await self.store.jobs.find(job.id)
+        assert found is not None
+        return found
+
+    async def settle(
+        self,
+        delivery: Delivery,
+        state: DeliveryState = DeliveryState.DELIVERED,
+        next_attempt_at: Millis | None = None,
+        *,
+        made: Attempt | None = None,
+        holder: str = "me",
+        host_off: bool = False,
+    ) -> bool:
+        return await self.store.deliveries.settle(
+            delivery.id, holder, made or attempt(), state, next_attempt_at, host_off=host_off
         )
 
     async def deliveries(self, job: Job) -> dict[int, DeliveryState]:
         """The state of each of a job's messages, by the seq of its event."""
-        found = await self.store.deliveries.list_for_user(job.user_id, None, None, 200)
-        return {each.seq: each.state for each in reversed(found) if each.job_id == job.id}
+        found = await self.store.deliveries.list_page(DeliveryFilter(job_id=job.id), None, 200)
+        return {each.seq: each.state for each in reversed(found)}
+
+
+class Limits:
+    """Slots for messages; see `store.contract.Slots`."""
+
+    def __init__(
+        self,
+        limit: int = 64,
+        per_host: int = 4,
+        per_user: int = 16,
+        busy_hosts: Mapping[str, int] | None = None,
+        busy_users: Mapping[int, int] | None = None,
+    ) -> None:
+        self._free, self._per_host, self._per_user = limit, per_host, per_user
+        self._hosts, self._users = Counter(busy_hosts), Counter(busy_users)
+        self.asked: list[str] = []
+        """Hosts that were looked at."""
+
+    def room(self, user_id: int, host: str) -> int:
+        self.asked.append(host)
+        busy_host, busy_user = self._hosts[host], self._users[user_id]
+        return min(self._free, self._per_host - busy_host, self._per_user - busy_user)
+
+    def take(self, user_id: int, host: str) -> None:
+        self._free -= 1
+        self._hosts[host] += 1
+        self._users[user_id] += 1
+
+
+async def waiting(store: Store, limit: int = 200) -> list[Callback]:
+    """What the inbox holds, oldest first; it goes on waiting."""
+    seen: list[Callback] = []
+
+    def look(_: Job, callbacks: Sequence[Callback]) -> None:
+        seen.extend(callbacks)
+
+    for job_id in await store.callbacks.jobs_waiting(limit):
+        await store.callbacks.apply(job_id, look, most=limit)
+    return sorted(seen, key=lambda callback: callback.id)
 
 
 def new(job: Job) -> NewJob:

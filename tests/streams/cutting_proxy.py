@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
-from tests.tcp_server import tcp_server
+from tests.support.tcp_server import tcp_server
 
 
 class CuttingProxy:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from store.records import Event
-from tests.service import running_service, submit
+from tests.support.service import running_service, submit
 
 
 async def test_an_event_that_comes_as_the_reader_has_looked_is_still_told(

@@ -8,7 +8,7 @@ import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from tests.tcp_server import Handler, tcp_server
+from tests.support.tcp_server import Handler, tcp_server
 
 Behaviour = Handler
 """Answers one request whose head has been read; the connection is closed afterwards."""

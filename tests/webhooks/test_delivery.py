@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from receiver.clock import SystemClock
-from receiver.webhooks.delivery import LONGEST_EXCERPT, Attempt, Courier
-from receiver.webhooks.network import LONGEST_ANSWER
+from receiver.webhooks.delivery import LONGEST_ANSWER, LONGEST_EXCERPT, Attempt, WebhookSender
 from receiver.webhooks.resolver import NoAddress
 from receiver.webhooks.signing import new_secret, sign
 from receiver.webhooks.targets import IPAddress
@@ -52,31 +51,31 @@ class Names:
         return [ip_address(address) for address in addresses]
 
 
-def courier_with(names: Names) -> Courier:
-    return Courier(names.resolve, SystemClock(), allow_http=True, allow_nets=ALLOWED)
+def courier_with(names: Names) -> WebhookSender:
+    return WebhookSender(names.resolve, SystemClock(), allow_http=True, allow_nets=ALLOWED)
 
 
 @pytest.fixture
-def courier() -> Courier:
+def sender() -> WebhookSender:
     return courier_with(Names(hooks=[["127.0.0.1"]]))
 
 
 async def deliver(
-    courier: Courier, server: Sink, *, host: str | None = None, timeout: float = 30
+    sender: WebhookSender, server: Sink, *, host: str | None = None, timeout: float = 30
 ) -> Attempt:
     url = f"http://{host or server.host}:{server.port}/hook?x=1"
-    return await courier.deliver(url, {"Content-Type": "application/json"}, BODY, timeout)
+    return await sender.deliver(url, {"Content-Type": "application/json"}, BODY, timeout)
 
 
 # --- what is sent, and what is kept of the answer -------------------------------------------------
 
 
-async def test_a_signed_message_arrives_as_it_was_signed(courier: Courier) -> None:
+async def test_a_signed_message_arrives_as_it_was_signed(sender: WebhookSender) -> None:
     secret = new_secret(bytes(32))
     headers = sign([secret], "msg_1", time.time_ns() // 1_000_000, BODY)
     async with sink(answering(OK)) as server:
         url = f"http://Hooks.example:{server.port}/hook?x=1"
-        attempt = await courier.deliver(url, headers, BODY, 5)
+        attempt = await sender.deliver(url, headers, BODY, 5)
     assert (attempt.status_code, attempt.error, attempt.response_excerpt) == (200, None, b"ok")
     assert not attempt.connect_failure
     assert 0 <= attempt.duration_ms < 30_000
@@ -88,29 +87,31 @@ async def test_a_signed_message_arrives_as_it_was_signed(courier: Courier) -> No
     Webhook(secret).verify(body, sent)
 
 
-async def test_host_of_an_ipv6_literal_has_brackets(courier: Courier) -> None:
+async def test_host_of_an_ipv6_literal_has_brackets(sender: WebhookSender) -> None:
     async with sink(answering(OK), host="::1") as server:
-        attempt = await deliver(courier, server, host="[::1]")
+        attempt = await deliver(sender, server, host="[::1]")
     assert attempt.status_code == 200
     assert f"Host: [::1]:{server.port}\r\n".encode() in server.requests[0]
 
 
 @pytest.mark.parametrize("code", [200, 204, 299, 300, 400, 404, 410, 429, 500, 503, 599, 999])
-async def test_the_status_is_told_as_it_is(courier: Courier, code: int) -> None:
+async def test_the_status_is_told_as_it_is(sender: WebhookSender, code: int) -> None:
     async with sink(
         answering(f"HTTP/1.1 {code} X\r\nContent-Length: 0\r\n\r\n".encode())
     ) as server:
-        attempt = await deliver(courier, server)
+        attempt = await deliver(sender, server)
     assert (attempt.status_code, attempt.error) == (code, None)
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-async def test_a_redirect_is_an_answer_and_is_not_followed(courier: Courier, code: int) -> None:
+async def test_a_redirect_is_an_answer_and_is_not_followed(
+    sender: WebhookSender, code: int
+) -> None:
     async with sink(answering(OK)) as elsewhere:
         location = f"Location: http://127.0.0.1:{elsewhere.port}/\r\nContent-Length: 0\r\n\r\n"
         answer = f"HTTP/1.1 {code} Moved\r\n{location}".encode()
         async with sink(answering(answer)) as server:
-            attempt = await deliver(courier, server)
+            attempt = await deliver(sender, server)
     assert (attempt.status_code, attempt.error) == (code, None)
     assert (server.connections, elsewhere.connections) == (1, 0)
 
@@ -119,45 +120,47 @@ async def test_a_redirect_is_an_answer_and_is_not_followed(courier: Courier, cod
     ("value", "wait"),
     [("7", 7000), ("0", 0), ("999999999", 86_400_000), ("soon", None), ("9" * 5000, 86_400_000)],
 )
-async def test_retry_after(courier: Courier, value: str, wait: int | None) -> None:
+async def test_retry_after(sender: WebhookSender, value: str, wait: int | None) -> None:
     answer = f"HTTP/1.1 503 X\r\nretry-AFTER: {value}\r\nContent-Length: 0\r\n\r\n".encode()
     async with sink(answering(answer)) as server:
-        attempt = await deliver(courier, server)
+        attempt = await deliver(sender, server)
     assert attempt.retry_after_ms == wait
 
 
 async def test_proxies_of_the_environment_are_ignored(
-    courier: Courier, monkeypatch: pytest.MonkeyPatch
+    sender: WebhookSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with sink(answering(OK)) as proxy, sink(answering(OK)) as server:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
-        await deliver(courier, server)
+        await deliver(sender, server)
     assert (proxy.connections, server.connections) == (0, 1)
 
 
 # --- connections ----------------------------------------------------------------------------------
 
 
-async def test_each_attempt_has_a_connection_of_its_own_and_closes_it(courier: Courier) -> None:
+async def test_each_attempt_has_a_connection_of_its_own_and_closes_it(
+    sender: WebhookSender,
+) -> None:
     async with sink(answering(OK, keep=True)) as server:
         for _ in range(3):
-            assert (await deliver(courier, server)).status_code == 200
+            assert (await deliver(sender, server)).status_code == 200
         await server.empty.wait()
     assert server.connections == 3
     assert b"\r\nConnection: close\r\n" in server.requests[0]
 
 
-async def test_nobody_listens(courier: Courier) -> None:
+async def test_nobody_listens(sender: WebhookSender) -> None:
     async with sink(answering(OK)) as server:
         pass
-    attempt = await deliver(courier, server)
+    attempt = await deliver(sender, server)
     assert (attempt.status_code, attempt.error) == (None, "connect_failed")
     assert attempt.connect_failure
 
 
-async def test_a_name_without_an_address(courier: Courier) -> None:
-    attempt = await courier.deliver("https://nowhere.example/", {}, BODY, 5)
+async def test_a_name_without_an_address(sender: WebhookSender) -> None:
+    attempt = await sender.deliver("https://nowhere.example/", {}, BODY, 5)
     assert (attempt.error, attempt.connect_failure) == ("no_address", True)
 
 
@@ -165,16 +168,18 @@ async def test_a_name_without_an_address(courier: Courier) -> None:
 async def test_the_next_address_is_tried_and_a_name_with_many_is_not_a_port_scan() -> None:
     dead = [f"127.0.1.{n}" for n in range(1, 9)]
     names = Names(two=[[dead[0], "127.0.0.1"]], many=[[*dead, "127.0.0.1"]])
-    courier = courier_with(names)
+    sender = courier_with(names)
     async with sink(answering(OK)) as server:
-        assert (await deliver(courier, server, host="two.example")).status_code == 200
-        assert (await deliver(courier, server, host="many.example")).error == "connect_failed"
+        assert (await deliver(sender, server, host="two.example")).status_code == 200
+        assert (await deliver(sender, server, host="many.example")).error == "connect_failed"
     assert server.connections == 1
 
 
-async def test_cancelling_an_attempt_cancels_it_and_leaves_no_connection(courier: Courier) -> None:
+async def test_cancelling_an_attempt_cancels_it_and_leaves_no_connection(
+    sender: WebhookSender,
+) -> None:
     async with sink(hanging(b"")) as server:
-        task = asyncio.create_task(deliver(courier, server))
+        task = asyncio.create_task(deliver(sender, server))
         await server.reached.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -183,25 +188,24 @@ async def test_cancelling_an_attempt_cancels_it_and_leaves_no_connection(courier
 
 
 async def test_attempts_that_run_out_of_time_at_any_moment_leave_nothing_behind() -> None:
-    """Played against a pool of httpcore's, this costs it slots for good (httpcore 1.0.9)."""
-    chance = random.Random(1)
+    rng = random.Random(1)
 
     async def slow(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for piece in (OK[:20], OK[20:]):
-            await asyncio.sleep(chance.random() * 0.01)
+            await asyncio.sleep(rng.random() * 0.01)
             writer.write(piece)
 
-    courier = courier_with(Names(hooks=[["127.0.0.1"]]))
+    sender = courier_with(Names(hooks=[["127.0.0.1"]]))
     async with sink(slow) as server:
         for _ in range(10):
             attempts = await asyncio.gather(
                 *(
-                    deliver(courier, server, host="hooks.example", timeout=chance.random() * 0.03)
+                    deliver(sender, server, host="hooks.example", timeout=rng.random() * 0.03)
                     for _ in range(20)
                 )
             )
             assert {attempt.error for attempt in attempts} <= {None, "timeout"}
-        assert (await deliver(courier, server)).status_code == 200
+        assert (await deliver(sender, server)).status_code == 200
         await server.empty.wait()
 
 
@@ -218,7 +222,6 @@ FAILURES: dict[str, tuple[Behaviour, str]] = {
     "TLS on a plain port": (answering(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n"), "bad_answer"),
     "a status of letters": (answering(b"HTTP/1.1 abc OK\r\n\r\n"), "bad_answer"),
     "a status of five digits": (answering(b"HTTP/1.1 20000 OK\r\n\r\n"), "bad_answer"),
-    "a head with NUL": (answering(HEAD + b"X: \x00\r\n\r\n"), "bad_answer"),
     "a length of letters": (answering(HEAD + b"Content-Length: x\r\n\r\n"), "bad_answer"),
     "a length too long to read": (
         answering(HEAD + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n"),
@@ -238,7 +241,7 @@ FAILURES: dict[str, tuple[Behaviour, str]] = {
     "one endless header": (flooding(HEAD + b"X-A: ", b"b" * 8192), "answer_too_long"),
     "endless folding": (flooding(HEAD + b"X-A: b\r\n", b" c\r\n"), "answer_too_long"),
     "endless interim answers": (flooding(b"", b"HTTP/1.1 100 \r\n\r\n"), "answer_too_long"),
-    "endless blank lines": (flooding(b"", b"\r\n" * 100), "bad_answer"),
+    "endless blank lines": (flooding(b"", b"\r\n" * 100), "answer_too_long"),
     "endless rubbish": (flooding(b"", b"\x00" * 65536), "bad_answer"),
     "nothing": (hanging(b""), "timeout"),
     "half a head": (hanging(HEAD), "timeout"),
@@ -248,6 +251,9 @@ FAILURES: dict[str, tuple[Behaviour, str]] = {
 DECIDED: dict[str, tuple[Behaviour, bytes]] = {
     "no body": (answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), b""),
     "a body without a length": (answering(HEAD + b"\r\nok"), b"ok"),
+    "a head with NUL": (answering(HEAD + b"X: \x00\r\n\r\n"), b""),
+    "a folded line": (answering(HEAD + b"X: a\r\n b\r\n\r\nok"), b"ok"),
+    "bare line feeds": (answering(b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok"), b"ok"),
     "HTTP/1.0": (answering(b"HTTP/1.0 200 OK\r\n\r\nok"), b"ok"),
     "no reason phrase": (answering(b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok"), b"ok"),
     "interim answers first": (answering(b"HTTP/1.1 103 X\r\n\r\n" * 9 + OK), b"ok"),
@@ -276,20 +282,22 @@ DECIDED: dict[str, tuple[Behaviour, bytes]] = {
 
 
 @pytest.mark.parametrize("name", FAILURES)
-async def test_an_answer_without_a_status_is_a_failed_attempt(courier: Courier, name: str) -> None:
+async def test_an_answer_without_a_status_is_a_failed_attempt(
+    sender: WebhookSender, name: str
+) -> None:
     behaviour, error = FAILURES[name]
     async with sink(behaviour) as server:
-        attempt = await deliver(courier, server, timeout=SHORT if error == "timeout" else 30)
+        attempt = await deliver(sender, server, timeout=SHORT if error == "timeout" else 30)
     assert (attempt.status_code, attempt.error) == (None, error)
     assert not attempt.connect_failure
     assert attempt.response_excerpt == b""
 
 
 @pytest.mark.parametrize("name", DECIDED)
-async def test_the_status_decides_whatever_the_body_does(courier: Courier, name: str) -> None:
+async def test_the_status_decides_whatever_the_body_does(sender: WebhookSender, name: str) -> None:
     behaviour, excerpt = DECIDED[name]
     async with sink(behaviour) as server:
-        attempt = await deliver(courier, server, timeout=SHORT if name == "a drip" else 30)
+        attempt = await deliver(sender, server, timeout=SHORT if name == "a drip" else 30)
     assert (attempt.status_code, attempt.error) == (200, None)
     assert attempt.response_excerpt == excerpt
 
@@ -298,7 +306,7 @@ async def test_the_status_decides_whatever_the_body_does(courier: Courier, name:
     "name", ["gigabytes", "endless tiny chunks", "endless headers", "endless interim answers"]
 )
 async def test_floods_grow_no_memory_and_leave_the_loop_its_time(
-    courier: Courier, name: str
+    sender: WebhookSender, name: str
 ) -> None:
     behaviour = (DECIDED | FAILURES)[name][0]
     longest = 0.0
@@ -312,13 +320,13 @@ async def test_floods_grow_no_memory_and_leave_the_loop_its_time(
 
     async with sink(behaviour) as server:
         watching = asyncio.create_task(watch())
-        await asyncio.gather(*(deliver(courier, server) for _ in range(8)))
+        await asyncio.gather(*(deliver(sender, server) for _ in range(8)))
         watching.cancel()
         assert longest < 1  # of our own time: a busy machine is no failure
 
         tracemalloc.start()
         try:
-            await asyncio.gather(*(deliver(courier, server) for _ in range(8)))
+            await asyncio.gather(*(deliver(sender, server) for _ in range(8)))
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()

@@ -8,7 +8,7 @@ from ipaddress import ip_network
 import pytest
 
 from receiver.clock import SystemClock
-from receiver.webhooks.delivery import Courier
+from receiver.webhooks.delivery import WebhookSender
 from tests.webhooks import corpus
 from tests.webhooks.sinks import THIS_MACHINE, Sink, answering, sink
 from tests.webhooks.test_delivery import BODY, OK, Names, courier_with, deliver
@@ -30,11 +30,11 @@ async def watched() -> AsyncIterator[list[Sink]]:
 
 async def test_what_is_watched_can_be_reached() -> None:
     everywhere = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
-    courier = Courier(Names().resolve, SystemClock(), allow_http=True, allow_nets=everywhere)
+    sender = WebhookSender(Names().resolve, SystemClock(), allow_http=True, allow_nets=everywhere)
     async with watched() as sinks:
         for server in sinks:
             host = f"[{server.host}]" if ":" in server.host else server.host
-            assert (await deliver(courier, server, host=host)).status_code == 200
+            assert (await deliver(sender, server, host=host)).status_code == 200
         assert [server.connections for server in sinks] == [1] * len(sinks)
 
 
@@ -48,12 +48,12 @@ async def test_no_special_address_is_connected_to_whether_written_or_resolved() 
     )
     hosts += [f"n{n}.example" for n in range(len(corpus.SPECIAL_ADDRESSES))]
     assert len(hosts) > 300
-    courier = Courier(names.resolve, SystemClock(), allow_http=True)
+    sender = WebhookSender(names.resolve, SystemClock(), allow_http=True)
     async with watched() as sinks:
         port = sinks[0].port
         for host in hosts:
             for scheme in ("http", "https"):
-                attempt = await courier.deliver(f"{scheme}://{host}:{port}/", {}, BODY, 5)
+                attempt = await sender.deliver(f"{scheme}://{host}:{port}/", {}, BODY, 5)
                 assert (attempt.error or "").startswith("refused_target: "), (host, attempt)
                 assert not attempt.connect_failure
         assert [server.connections for server in sinks] == [0] * len(sinks)
@@ -67,11 +67,11 @@ async def test_a_malformed_url_that_was_stored_is_a_refused_target(url: str) -> 
 
 async def test_an_address_is_checked_as_it_is_used_so_rebinding_gains_nothing() -> None:
     names = Names(rebind=[["127.0.0.1"], ["127.0.0.2"]])
-    courier = courier_with(names)
+    sender = courier_with(names)
     async with watched() as (good, bad, *_):
-        first = await deliver(courier, good, host="rebind.example")
+        first = await deliver(sender, good, host="rebind.example")
         assert names.asked == ["rebind.example"]  # what was checked is what was called
-        second = await deliver(courier, good, host="rebind.example")
+        second = await deliver(sender, good, host="rebind.example")
         assert (first.status_code, good.connections) == (200, 1)
         assert (second.error or "").startswith("refused_target: ")
         assert bad.connections == 0
@@ -90,19 +90,19 @@ async def test_an_address_is_checked_as_it_is_used_so_rebinding_gains_nothing() 
     ],
 )
 async def test_one_refused_address_among_good_ones_fails_the_attempt(addresses: list[str]) -> None:
-    courier = courier_with(Names(mixed=[addresses]))
+    sender = courier_with(Names(mixed=[addresses]))
     async with watched() as sinks:
-        attempt = await deliver(courier, sinks[0], host="mixed.example")
+        attempt = await deliver(sender, sinks[0], host="mixed.example")
         assert (attempt.error or "").startswith("refused_target: ")
         assert [server.connections for server in sinks] == [0] * len(sinks)
 
 
 async def test_literals_ask_no_name_service() -> None:
     names = Names()
-    courier = courier_with(names)
+    sender = courier_with(names)
     async with watched() as sinks:
         await asyncio.gather(
-            deliver(courier, sinks[0]), deliver(courier, sinks[0], host="[::ffff:127.0.0.1]")
+            deliver(sender, sinks[0]), deliver(sender, sinks[0], host="[::ffff:127.0.0.1]")
         )  # the second reaches the same socket by its mapped form
         assert sinks[0].connections == 2
     assert names.asked == []

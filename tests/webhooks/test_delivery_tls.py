@@ -9,9 +9,9 @@ import pytest
 import trustme
 
 from receiver.clock import SystemClock
-from receiver.webhooks.delivery import Attempt, Courier
+from receiver.webhooks.delivery import Attempt, WebhookSender
 from receiver.webhooks.targets import IPAddress
-from tests.tcp_server import tcp_server
+from tests.support.tcp_server import tcp_server
 from tests.webhooks.sinks import Sink, answering, flooding, hanging, sink
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -43,32 +43,32 @@ async def loopback(_host: str) -> list[IPAddress]:
 
 
 @pytest.fixture
-def courier() -> Courier:
+def sender() -> WebhookSender:
     trusting = ssl.create_default_context()
     AUTHORITY.configure_trust(trusting)
-    return Courier(loopback, SystemClock(), allow_nets=ALLOWED, ssl_context=trusting)
+    return WebhookSender(loopback, SystemClock(), allow_nets=ALLOWED, ssl_context=trusting)
 
 
 async def deliver(
-    courier: Courier, server: Sink, host: str = "hooks.example", timeout: float = 30
+    sender: WebhookSender, server: Sink, host: str = "hooks.example", timeout: float = 30
 ) -> Attempt:
-    return await courier.deliver(f"https://{host}:{server.port}/hook", {}, b"{}", timeout)
+    return await sender.deliver(f"https://{host}:{server.port}/hook", {}, b"{}", timeout)
 
 
-async def test_the_name_stays_the_name_for_sni_certificate_and_host(courier: Courier) -> None:
+async def test_the_name_stays_the_name_for_sni_certificate_and_host(sender: WebhookSender) -> None:
     side = certified("hooks.example")
     async with sink(answering(OK), tls=side.context) as server:
-        attempt = await deliver(courier, server)
+        attempt = await deliver(sender, server)
     assert (attempt.status_code, attempt.error) == (200, None)
     assert side.asked_for == ["hooks.example"]
     assert f"Host: hooks.example:{server.port}\r\n".encode() in server.requests[0]
 
 
-async def test_an_address_as_host_is_certified_as_address(courier: Courier) -> None:
+async def test_an_address_as_host_is_certified_as_address(sender: WebhookSender) -> None:
     async with sink(answering(OK), tls=certified("127.0.0.1").context) as server:
-        assert (await deliver(courier, server, "127.0.0.1")).status_code == 200
+        assert (await deliver(sender, server, "127.0.0.1")).status_code == 200
     async with sink(answering(OK), tls=certified("hooks.example").context) as server:
-        assert (await deliver(courier, server, "127.0.0.1")).error == "tls_failed"
+        assert (await deliver(sender, server, "127.0.0.1")).error == "tls_failed"
 
 
 @pytest.mark.parametrize(
@@ -81,32 +81,32 @@ async def test_an_address_as_host_is_certified_as_address(courier: Courier) -> N
     ids=["another name", "the address", "another authority"],
 )
 async def test_a_bad_certificate_gets_no_byte_of_the_message(
-    courier: Courier, side: Certified
+    sender: WebhookSender, side: Certified
 ) -> None:
     async with sink(answering(OK), tls=side.context) as server:
-        attempt = await deliver(courier, server)
+        attempt = await deliver(sender, server)
     assert (attempt.status_code, attempt.error) == (None, "tls_failed")
     assert attempt.connect_failure
     assert server.requests == []
 
 
 async def test_the_default_courier_trusts_no_stranger() -> None:
-    courier = Courier(loopback, SystemClock(), allow_nets=ALLOWED)
+    sender = WebhookSender(loopback, SystemClock(), allow_nets=ALLOWED)
     async with sink(answering(OK), tls=certified("hooks.example").context) as server:
-        assert (await deliver(courier, server)).error == "tls_failed"
+        assert (await deliver(sender, server)).error == "tls_failed"
 
 
-async def test_a_handshake_that_fails(courier: Courier) -> None:
+async def test_a_handshake_that_fails(sender: WebhookSender) -> None:
     async def rude(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 this is no TLS\r\n\r\n")
 
     async with tcp_server(rude) as server:
-        attempt = await deliver(courier, Sink("", server.port))
+        attempt = await deliver(sender, Sink("", server.port))
     assert (attempt.error, attempt.connect_failure) == ("tls_failed", True)
 
 
 async def test_a_handshake_that_hangs_is_given_up_in_time_and_leaves_no_socket(
-    courier: Courier,
+    sender: WebhookSender,
 ) -> None:
     greeted = asyncio.Event()
 
@@ -116,19 +116,19 @@ async def test_a_handshake_that_hangs_is_given_up_in_time_and_leaves_no_socket(
         await reader.read()
 
     async with tcp_server(silent) as server:
-        attempt = await deliver(courier, Sink("", server.port), timeout=1)
+        attempt = await deliver(sender, Sink("", server.port), timeout=1)
         assert (attempt.error, attempt.connect_failure) == ("timeout", True)
         assert greeted.is_set()
         await server.empty.wait()
 
 
-async def test_floods_and_drips_over_tls(courier: Courier) -> None:
+async def test_floods_and_drips_over_tls(sender: WebhookSender) -> None:
     side = certified("hooks.example")
     head = b"HTTP/1.1 202 OK\r\n"
     async with sink(flooding(head + b"\r\n", b"x" * 4096), tls=side.context) as server:
-        assert (await deliver(courier, server)).status_code == 202
+        assert (await deliver(sender, server)).status_code == 202
     async with sink(flooding(head, b"X-A: b\r\n"), tls=side.context) as server:
-        assert (await deliver(courier, server)).error == "answer_too_long"
+        assert (await deliver(sender, server)).error == "answer_too_long"
     async with sink(hanging(head + b"\r\nx"), tls=side.context) as server:
-        attempt = await deliver(courier, server, timeout=1)
+        attempt = await deliver(sender, server, timeout=1)
     assert (attempt.status_code, attempt.response_excerpt) == (202, b"x")

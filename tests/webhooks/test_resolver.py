@@ -69,7 +69,7 @@ async def test_no_answer_is_no_address() -> None:
 
 
 async def test_a_dead_name_is_given_up_and_has_one_thread(names: SlowNames) -> None:
-    resolver = Resolver(names.lookup, patience=0.2)
+    resolver = Resolver(names.lookup, timeout=0.2)
     await fail_to_resolve(resolver, *["dead.example"] * 20)
     await fail_to_resolve(resolver, *["dead.example"] * 20)
     assert names.asked == {"dead.example": 1}
@@ -77,7 +77,7 @@ async def test_a_dead_name_is_given_up_and_has_one_thread(names: SlowNames) -> N
 
 
 async def test_dead_names_are_bounded_and_do_not_touch_names_that_work(names: SlowNames) -> None:
-    resolver = Resolver(names.lookup, patience=SHORT, slots=3)
+    resolver = Resolver(names.lookup, timeout=SHORT, slots=3)
     assert await resolver.resolve("good.example") == HERE
     await fail_to_resolve(resolver, *(f"dead{n}.example" for n in range(10)))
     assert lookups_under_way() == 3
@@ -111,7 +111,7 @@ async def test_a_name_that_stops_answering_is_a_stranger_again(names: SlowNames)
     answers = iter([HERE, (), HERE])
     stranger = Resolver(
         lambda host: next(answers) if host == "odd.example" else names.lookup(host),
-        patience=SHORT,
+        timeout=SHORT,
         slots=1,
     )
     assert await stranger.resolve("odd.example") == HERE
@@ -138,7 +138,7 @@ async def test_one_who_leaves_takes_no_answer_from_the_others(names: SlowNames) 
 
 def test_a_lookup_that_outlives_its_loop_is_harmless(names: SlowNames) -> None:
     async def play() -> None:
-        await fail_to_resolve(Resolver(names.lookup, patience=0.05), "dead.example")
+        await fail_to_resolve(Resolver(names.lookup, timeout=0.05), "dead.example")
 
     asyncio.run(play())
     names.released.set()

@@ -56,6 +56,8 @@ def test_the_example_of_the_specification() -> None:
         b'{"test": 2432232314}',
     )
     assert headers == {
+        "content-type": "application/json",
+        "user-agent": "receiver",
         "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
         "webhook-timestamp": "1614265330",
         "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service import RunningService, eventually, running_service, submit
+from tests.support.service import RunningService, eventually, running_service, submit
 from tests.webhooks.sinks import THIS_MACHINE, Sink, answering, hanging, sink
 
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"

@@ -1,9 +1,11 @@
-// The service's API, by the session's cookie.
+// The service's API, authenticated by the session cookie.
 
-/** Tells `signed-out` when a session has ended. */
+import { parseExactly } from "./exact-json.js";
+
+/** Dispatches `signed-out` when the session has ended. */
 export const session = new EventTarget();
 
-/** A refusal, or no answer at all (`status` 0). */
+/** An error response, or no response at all (`status` 0). */
 export class ApiError extends Error {
   constructor(status, problem, requestId) {
     super(problem.detail ?? problem.message ?? `The service answered ${status}.`);
@@ -15,13 +17,13 @@ export class ApiError extends Error {
   }
 }
 
-/** Ask the service; gives the JSON that it answers. Throws ApiError. */
+/** Send a request; returns the JSON response. Throws ApiError. */
 export async function ask(method, path, body, headers = {}) {
   let answer;
   try {
     answer = await fetch(path, {
       method,
-      // No page of another origin can send this header: it is what tells that this page asks.
+      // Against CSRF: pages of other origins cannot send this header.
       headers: { "X-Requested-With": "dashboard", "Content-Type": "application/json", ...headers },
       body: body === undefined ? undefined : JSON.stringify(body),
       cache: "no-store",
@@ -32,7 +34,7 @@ export async function ask(method, path, body, headers = {}) {
       detail: "It may be restarting, or this machine is offline.",
     });
   }
-  const document = await answer.json().catch(() => ({}));
+  const document = await answer.text().then(parseExactly).catch(() => ({}));
   if (answer.ok) return document;
   const over = path !== "/session" && (answer.status === 401 || document.code === "api_key_missing");
   if (over) session.dispatchEvent(new Event("signed-out"));
@@ -46,4 +48,10 @@ export const post = (path, body, headers) => ask("POST", path, body, headers);
 export function withQuery(path, parameters) {
   const given = Object.entries(parameters).filter(([, value]) => value != null && value !== "");
   return given.length > 0 ? `${path}?${new URLSearchParams(given)}` : path;
+}
+
+/** A random Idempotency-Key. (`crypto.randomUUID` is missing on plain HTTP.) */
+export function randomKey() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) =>
+    byte.toString(16).padStart(2, "0")).join("");
 }

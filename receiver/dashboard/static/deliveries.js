@@ -1,49 +1,59 @@
-// The webhooks that were sent to the user, or are to be.
+// The list of deliveries: filters, and sending again one or all.
 
-import { get, withQuery } from "./api.js";
-import { age, chip, face, failure, h, main, statusWord } from "./dom.js";
-import { sendAgain } from "./job.js";
+import { change, here, keepRows, link, place } from "./address.js";
+import { sendAgain, testWebhook } from "./actions.js";
+import { get, post, withQuery } from "./api.js";
+import { askFirst } from "./dialog.js";
+import { face, failure, h, main } from "./dom.js";
+import { jobs, put } from "./live.js";
+import { isEverybodys, scopeChoice, scopeOf } from "./scope.js";
+import { age, duration, until } from "./times.js";
+import { DELIVERY_STATES, deliveryChip, deliveryWord, statusWord, titleOf } from "./words.js";
 
-const STATES = {
-  pending: ["○", "Pending"],
-  delivered: ["✓", "Delivered"],
-  skipped: ["⤼", "Skipped"],
-  exhausted: ["✕", "Given up"],
-  disabled: ["⊘", "Turned off"],
-};
 const REFRESH = 5000;
+const PAGE = 50;
+const LARGEST_PAGE = 200;
+const NAMED_AT_ONCE = 50;
+const GIVEN_UP = ["exhausted", "disabled"];
 
-/** Show the deliveries until `signal`. */
+/** Show the deliveries until `signal`; resolves when the first rows are shown. */
 export function showDeliveries(user, signal) {
   const list = h("ul", { class: "rows", "aria-label": "Deliveries" });
   const note = h("div", { "aria-live": "polite" }, face("Loading…"));
   const more = h("button", { type: "button", hidden: true, click: () => load(true) }, "Show older");
-  let state = "";
+  const together = h("button", { type: "button", hidden: true, click: () => sendAll(user, signal, soon) });
   let cursor = null;
   let older = false;
   let pause = 0;
   let loading = null;
 
-  const choose = (event) => {
-    state = event.target.value;
-    load(false);
-  };
   main.replaceChildren(
-    h("div", { class: "title" }, h("h1", {}, "Deliveries")),
-    h("p", { class: "hint" }, "Webhooks to the addresses that jobs were submitted with."),
-    h("div", { class: "toolbar" }, h("label", {}, h("span", {}, "State"),
-      h("select", { change: choose }, h("option", { value: "" }, "All"),
-        Object.entries(STATES).map(([value, [, word]]) => h("option", { value }, word))))),
+    h("div", { class: "title" }, h("h1", {}, "Deliveries"), h("span", { class: "tools" }, together,
+      h("button", { type: "button", click: () => testWebhook(signal) }, "Send a test"))),
+    h("p", { class: "hint" }, "Webhooks to the URLs that jobs were submitted with."),
+    toolbar(user, () => {
+      list.replaceChildren();
+      load(false);
+    }),
     list, note, h("p", {}, more),
   );
 
-  async function load(next, unasked = false) {
+  const asked = () => {
+    const { query } = here();
+    const text = (name) => query.get(name);
+    return { state: text("state"), host: text("host"), request_id: text("request_id") };
+  };
+
+  async function load(next, unasked = false, limit = PAGE) {
     clearTimeout(pause);
     const mine = (loading = {});
-    older = next;
+    const filter = asked();
+    older = next || limit > PAGE;
+    together.hidden = !GIVEN_UP.includes(filter.state);
+    together.textContent = "Send all of these again";
     try {
       const page = await get(withQuery("/v1/deliveries",
-        { state, user: user.viewed, cursor: next ? cursor : null }));
+        { ...filter, user: scopeOf(user), limit, cursor: next ? cursor : null }));
       if (signal.aborted || mine !== loading) return;
       if (unasked && busy()) {
         pause = setTimeout(refresh, REFRESH);
@@ -51,11 +61,14 @@ export function showDeliveries(user, signal) {
       }
       cursor = page.next_cursor;
       more.hidden = cursor === null;
-      const items = page.deliveries.map((each) => row(each, () => setTimeout(load, 500, false)));
+      const items = page.deliveries.map((each) => row(each, isEverybodys(user), signal, soon));
       if (next) list.append(...items);
       else list.replaceChildren(...items);
+      keepRows(list.childElementCount);
+      nameJobs(list);
+      const some = Object.values(filter).some(Boolean);
       note.replaceChildren(list.childElementCount > 0 ? "" : face("No deliveries",
-        state ? "None is in this state." : "A job that is submitted with a webhook address has some."));
+        some ? "None match these filters." : "The webhooks of jobs with a webhook URL appear here."));
     } catch (error) {
       if (signal.aborted || mine !== loading) return;
       note.replaceChildren(failure(error, () => load(next)));
@@ -63,31 +76,93 @@ export function showDeliveries(user, signal) {
     pause = setTimeout(refresh, REFRESH);
   }
 
-  // Older pages that somebody has asked for, or a button that is in use, are not pulled away.
-  const busy = () => older || list.contains(document.activeElement) || document.hidden;
+  const soon = () => setTimeout(load, 500, false);
 
-  // It may be taken into use while the answer is on its way, so this is asked twice.
+  // Do not replace older pages that were loaded, or a button that is in use.
+  const busy = () => older || list.contains(document.activeElement) || document.hidden
+    || document.querySelector("dialog[open]") !== null;
+
+  // Checked again after the response, since the list may be in use by then.
   function refresh() {
     if (busy()) pause = setTimeout(refresh, REFRESH);
     else load(false, true);
   }
 
   signal.addEventListener("abort", () => clearTimeout(pause));
-  load(false);
+  return load(false, false, Math.min(LARGEST_PAGE, Math.max(PAGE, place().rows)));
 }
 
-function row(delivery, done) {
+function row(delivery, withUser, signal, done) {
   const { attempts } = delivery;
   const last = attempts.at(-1);
-  const [shape, word] = STATES[delivery.state] ?? [null, delivery.state];
-  const tries = attempts.length === 0 ? "no attempt yet"
-    : `${attempts.length} ${attempts.length === 1 ? "attempt" : "attempts"}, last: ${last.error ?? last.status_code}`;
+  const job = jobs.get(delivery.request_id);
+  const tries = last === undefined ? "no attempt yet"
+    : `${attempts.length} ${attempts.length === 1 ? "attempt" : "attempts"}, last: ${last.error ?? last.status_code}`
+      + ` in ${duration(last.duration_ms, true)}`;
+  const next = delivery.state === "pending" && delivery.next_attempt_at
+    && [" · next attempt ", until(delivery.next_attempt_at)];
   return h("li", {}, h("div", { class: "row delivery" },
-    h("span", { class: "where" }, chip(delivery.state, word, shape)),
+    h("span", { class: "where" }, deliveryChip(delivery.state)),
     h("span", { class: "what" },
-      h("a", { href: `#/jobs/${encodeURIComponent(delivery.request_id)}` },
-        `${statusWord(delivery.status)} of ${delivery.request_id}`),
-      h("small", {}, tries)),
+      h("a", { href: link(`/deliveries/${encodeURIComponent(delivery.id)}`) },
+        h("span", { "data-job": job ? null : delivery.request_id }, job ? titleOf(job) : delivery.request_id),
+        ` · ${statusWord(delivery.status)}`),
+      h("small", {}, withUser && `${delivery.user} · `, tries, next)),
     h("small", { class: "age" }, age(delivery.created_at)),
-    h("span", { class: "act" }, delivery.state !== "pending" && sendAgain(delivery.id, done))));
+    h("span", { class: "act" }, delivery.state !== "pending" && sendAgain(delivery.id, signal, done))));
+}
+
+/** Replace the ids of unknown jobs by their titles. */
+async function nameJobs(list) {
+  const unnamed = [...list.querySelectorAll("[data-job]")];
+  const ids = [...new Set(unnamed.map((span) => span.dataset.job))].slice(0, NAMED_AT_ONCE);
+  await Promise.all(ids.map(async (id) => put(await get(`/v1/jobs/${encodeURIComponent(id)}`)))).catch(() => {});
+  for (const span of unnamed) {
+    const job = jobs.get(span.dataset.job);
+    if (job) span.replaceChildren(titleOf(job));
+  }
+}
+
+/** Send all deliveries again that were given up and match the filters, after confirmation. */
+function sendAll(user, signal, done) {
+  const { query } = here();
+  const body = { state: query.get("state") };
+  for (const name of ["host", "request_id"]) if (query.get(name)) body[name] = query.get(name);
+  const which = [body.host && ` to ${body.host}`, body.request_id && ` of ${body.request_id}`,
+    isEverybodys(user) && " of every user"].filter(Boolean).join(",");
+  askFirst({
+    title: "Send all of these again?",
+    text: `This sends every delivery${which} in the state “${deliveryWord(body.state)}” now, within the sending`
+      + " limits; if that fails, retries follow the schedule. Receivers may get a message twice.",
+    action: "Send all again", signal,
+    async act() {
+      await post(withQuery("/v1/deliveries/retry", { user: scopeOf(user) }), body);
+      done();
+    },
+  });
+}
+
+function toolbar(user, changed) {
+  const { query } = here();
+  let pause = 0;
+  const set = (parameters) => {
+    change(parameters);
+    changed();
+  };
+  const text = (name, label, placeholder) => h("label", { class: "wide" }, h("span", {}, label),
+    h("input", {
+      type: "search", name, value: query.get(name) ?? "", placeholder, autocomplete: "off",
+      input(event) {
+        clearTimeout(pause);
+        pause = setTimeout(set, 300, { [name]: event.target.value.trim() });
+      },
+    }));
+  return h("div", { class: "toolbar", role: "search" },
+    text("host", "Host", "hooks.example.com"), text("request_id", "Job", "job_…"),
+    h("label", {}, h("span", {}, "State"),
+      h("select", { change: (event) => set({ state: event.target.value }) },
+        h("option", { value: "" }, "All"),
+        DELIVERY_STATES.map((value) =>
+          h("option", { value, selected: query.get("state") === value }, deliveryWord(value))))),
+    user.admin && scopeChoice(user, (name) => set({ user: name })));
 }

@@ -1,7 +1,11 @@
-// The health of the service, for an admin.
+// The health of the service, for admins.
 
-import { chip, duration, face, h, main, phaseWord, statusWord } from "./dom.js";
+import { bars } from "./charts.js";
+import { face, h, main } from "./dom.js";
+import { holdsCard } from "./holds.js";
 import { growth, quantile, samples, sampling } from "./metrics.js";
+import { duration } from "./times.js";
+import { chip, phaseWord, statusWord } from "./words.js";
 
 const PHASES = ["queued", "submitting", "submit_unconfirmed", "accepted", "rendering", "confirming"];
 const ENDS = ["COMPLETED", "FAILED", "CANCELLED"];
@@ -14,9 +18,9 @@ export function showHealth(_user, signal) {
 
   main.replaceChildren(
     h("div", { class: "title" }, h("h1", {}, "Health")),
-    h("p", { class: "hint" }, "From /metrics, every 5 s while this page is open; what the store holds is ",
-      "measured every 30 s. Counts begin with the process."),
-    note, cards,
+    h("p", { class: "hint" }, "From /metrics, every 5 s while this page is open. The store is measured every ",
+      "30 s. Counters start at zero with the process."),
+    note, holdsCard(signal), cards,
   );
 
   function show() {
@@ -29,7 +33,7 @@ export function showHealth(_user, signal) {
 
   sampling.addEventListener("sample", show, { signal });
   sampling.addEventListener("failed", () => {
-    note.replaceChildren(h("p", { class: "notice bad" }, "/metrics cannot be read; what you see is old."));
+    note.replaceChildren(h("p", { class: "notice bad" }, "/metrics cannot be read; these figures are out of date."));
   }, { signal });
   show();
 }
@@ -47,7 +51,7 @@ function openJobs(now) {
   const counts = PHASES.map((phase) => [phaseWord(phase), now.sum("jobs", { phase })]);
   const total = counts.reduce((sum, [, count]) => sum + count, 0);
   const history = samples.map((each) => PHASES.map((phase) => each.sum("jobs", { phase })));
-  return card("Open jobs by phase", stacked(history, PHASES, `${total} open now`),
+  return card("Open jobs by phase", stacked(history, PHASES, PHASES.map(phaseWord), `${total} open now`),
     figures([...counts, ["oldest", age(now.sum("oldest_unfinished_job_age_seconds"))]]));
 }
 
@@ -55,19 +59,19 @@ function finishedJobs(now) {
   const history = samples.map((each, index) =>
     ENDS.map((status) => index === 0 ? 0 : growth(samples[index - 1], each, "jobs_finished_total", { status })));
   const counts = ENDS.map((status) => [statusWord(status), now.sum("jobs_finished_total", { status })]);
-  return card("Jobs finished, every 5 s", stacked(history, ENDS, "the newest on the right"), figures(counts));
+  return card("Jobs finished per 5 s", stacked(history, ENDS, ENDS.map(statusWord), "newest on the right"), figures(counts));
 }
 
 function news(now) {
-  const told = now.by("jobs_finished_total", "evidence");
-  const all = told.reduce((sum, [, count]) => sum + count, 0);
+  const ended = now.by("jobs_finished_total", "evidence");
+  const all = ended.reduce((sum, [, count]) => sum + count, 0);
   const share = (name) => {
-    const count = new Map(told).get(name) ?? 0;
-    return h("div", { class: "share" }, h("span", {}, `by ${name}`),
-      h("meter", { min: 0, max: 1, value: all ? count / all : 0, "aria-label": `Known by ${name}` }),
+    const count = new Map(ended).get(name) ?? 0;
+    return h("div", { class: "share" }, h("span", {}, `via ${name}`),
+      h("meter", { min: 0, max: 1, value: all ? count / all : 0, "aria-label": `Outcomes via ${name}` }),
       h("span", { class: "number" }, `${count} of ${all}`));
   };
-  return card("How ends became known", share("callback"), share("poll"),
+  return card("Source of outcomes", share("callback"), share("poll"),
     figures([
       ["callbacks received", now.sum("callbacks_total")],
       ...now.by("callbacks_total", "verdict").map(([verdict, count]) => [`… ${verdict}`, count]),
@@ -77,13 +81,13 @@ function news(now) {
 
 function provider(now) {
   const states = (now.series.get("receiver_provider_breaker") ?? []).filter(({ value }) => value === 1);
-  const word = { closed: "Closed: calls go through", half_open: "Half open: probing", open: "Open: no calls" };
+  const word = { closed: "Closed: calls are made", half_open: "Half open: probing", open: "Open: no calls" };
   const look = { closed: "completed", half_open: "in_progress", open: "failed" };
   const chips = states.map(({ labels: { provider: name, state } }) =>
     h("p", {}, `${name} `, chip(look[state] ?? state, word[state] ?? state)));
   const refused = now.sum("provider_credentials_refused") > 0;
-  return card("Provider and breaker", chips.length > 0 ? chips : h("p", {}, "No call yet."),
-    refused && h("p", { class: "notice bad" }, "The provider refuses our key."),
+  return card("Provider and breaker", chips.length > 0 ? chips : h("p", {}, "No calls yet."),
+    refused && h("p", { class: "notice bad" }, "The provider rejects our key."),
     figures([
       ...now.by("submissions_total", "outcome").map(([outcome, count]) => [`submission: ${outcome}`, count]),
       ...now.by("status_polls_total", "outcome").map(([outcome, count]) => [`poll: ${outcome}`, count]),
@@ -94,15 +98,15 @@ function provider(now) {
 function lag(now) {
   const within = (name) => {
     const seconds = quantile(now, name, 0.95);
-    return seconds === null ? "–" : seconds === Infinity ? "over all bounds" : `≤ ${fine(seconds)}`;
+    return seconds === null ? "–" : seconds === Infinity ? "off the scale" : `≤ ${fine(seconds)}`;
   };
-  return card("Lag (95 of 100)",
+  return card("Latency (95th percentile)",
     figures([
       ["callback answered", within("callback_acknowledgement_seconds")],
       ["event to stream", within("stream_lag_seconds")],
       ["commit", within("store_commit_seconds")],
       ["callbacks to apply", now.sum("inbox_rows")],
-      ["oldest of them", age(now.sum("inbox_oldest_age_seconds"))],
+      ["oldest callback", age(now.sum("inbox_oldest_age_seconds"))],
       ["streams open", now.sum("streams_open")],
     ]));
 }
@@ -110,9 +114,9 @@ function lag(now) {
 function relay(now) {
   const before = samples.at(-1 - WINDOW / 5) ?? samples[0];
   const backlog = samples.map((each) => [each.sum("relay_backlog")]);
-  return card("Webhooks to users", stacked(backlog, ["backlog"], `${now.sum("relay_backlog")} wait`),
+  return card("Webhooks to users", stacked(backlog, ["backlog"], ["waiting"], `${now.sum("relay_backlog")} waiting`),
     figures([
-      ["oldest waits", age(now.sum("relay_oldest_age_seconds"))],
+      ["oldest waiting", age(now.sum("relay_oldest_age_seconds"))],
       ...now.by("relay_attempts_total", "outcome").map(([outcome, count]) => [outcome, count]),
       ["attempts in the last minute", growth(before, now, "relay_attempts_total")],
       ["hosts held back", now.sum("relay_host_breakers_open"), now.sum("relay_host_breakers_open") > 0],
@@ -135,39 +139,20 @@ const age = (seconds) => (seconds > 0 ? duration(seconds * 1000) : "–");
 const fine = (seconds) => duration(Math.max(1, Math.round(seconds * 1000)), true);
 const bytes = (count) => `${(count / 1_048_576).toFixed(1)} MiB`;
 
-// --- a picture of what changed -------------------------------------------------------------------
+// --- history since the page was opened -----------------------------------------------------------
 
-const SVG = "http://www.w3.org/2000/svg";
-const [WIDTH, HEIGHT, BARS] = [240, 48, 60];
+const BARS = 60;
 
-function svg(tag, attributes) {
-  const element = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  return element;
-}
-
-/** A bar for each of the latest samples, made of its parts, on one scale. */
-function stacked(history, names, caption) {
+/** A stacked bar for each of the latest samples. */
+function stacked(history, names, words, caption) {
   const shown = history.slice(-BARS);
-  const highest = Math.max(1, ...shown.map((parts) => parts.reduce((sum, part) => sum + part, 0)));
-  const label = `${caption}; at most ${highest} in the time shown`;
-  const picture = svg("svg", {
-    viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label, class: "chart",
-    preserveAspectRatio: "none",
+  const empty = Array.from({ length: BARS - shown.length }, () => names.map(() => 0));
+  const all = [...empty, ...shown];
+  return bars({
+    labels: all.map((_, index) => (index === BARS - 1 ? "now" : `${(BARS - 1 - index) * 5} s ago`)),
+    series: names.map((name, place) => ({
+      name: words[place], look: name.toLowerCase(), values: all.map((parts) => parts[place]),
+    })),
+    summary: caption,
   });
-  const step = WIDTH / BARS;
-  shown.forEach((parts, index) => {
-    let top = HEIGHT;
-    parts.forEach((part, number) => {
-      const height = (part / highest) * (HEIGHT - 2);
-      top -= height;
-      if (part > 0) {
-        picture.append(svg("rect", {
-          x: (BARS - shown.length + index) * step, y: top, width: step - 1, height,
-          class: `part ${names[number].toLowerCase()}`,
-        }));
-      }
-    });
-  });
-  return h("figure", {}, picture, h("figcaption", {}, caption, h("span", {}, `scale: ${highest}`)));
 }

@@ -1,65 +1,73 @@
-// One job: how it stands, its result, and everything that happened to it.
+// One job: its state, its result, and everything that happened to it.
 
-import { get, post } from "./api.js";
-import {
-  age, announce, chip, clockTime, duration, evidenceWord, face, failure, h, main, phaseWord,
-  progressBar, statusWord, titleOf,
-} from "./dom.js";
+import { goUp, link, up } from "./address.js";
+import { cancelJob, sendAgain, submitAgain } from "./actions.js";
+import { get } from "./api.js";
+import { announce, copied, face, factList, failure, h, main } from "./dom.js";
+import { jsonView } from "./json.js";
 import { connection, follow, jobs, live, put } from "./live.js";
+import { filesOf, mediaOf, player } from "./media.js";
+import { timeline } from "./timeline.js";
+import { age, between, DAY, duration, exactTime } from "./times.js";
+import { chip, evidenceWord, kindWord, phaseWord, progressBar, statusWord, titleOf } from "./words.js";
 
 const REFRESH = 5000;
 
-/** Show the job `id` until `signal`. */
+/** Show the job `id` until `signal`; resolves when it is shown. */
 export function showJob(user, signal, id) {
   const path = `/v1/jobs/${encodeURIComponent(id)}`;
   const head = h("div", {}, h("h1", {}, "Job"), face("Loading…"));
   const result = h("div", {});
   const facts = h("div", {});
-  const timeline = h("div", {});
-  const raw = h("pre", { tabindex: 0 });
-  const details = h("details", {}, h("summary", {}, "As JSON"), raw);
+  const given = h("div", {});
+  const raw = h("div", {});
+  const line = timeline((delivery) => sendAgain(delivery, signal, soon));
+  const trouble = h("div", {});
   const body = h("div", { class: "split", hidden: true },
-    h("section", { "aria-label": "Result and facts" }, result, facts, details),
-    h("section", { "aria-label": "Time line" }, h("h2", {}, "Time line"), timeline));
+    h("section", { "aria-label": "Result and facts" }, result, facts, given,
+      h("details", {}, h("summary", {}, "As JSON"), raw)),
+    h("section", { "aria-label": "Timeline" }, h("h2", {}, "Timeline"), line.element, trouble));
   const update = heading(user, signal);
-  let shownLink = null;
-  let shownHistory = "";
+  let input;
+  let shownResult = null;
   let pause = 0;
   let failed = false;
 
-  main.replaceChildren(h("p", {}, h("a", { href: "#/" }, "← Jobs")), head, body);
+  main.replaceChildren(h("p", {}, h("a", { href: up("/"), click: goUp }, "← Jobs")), head, body);
 
   function show(job) {
     body.hidden = false;
-    update(job, head);
-    facts.replaceChildren(factsOf(job));
-    raw.textContent = JSON.stringify(job, null, 2);
-    // Shown once a link, so that what plays goes on playing.
-    const link = job.result?.videoUrl ?? null;
-    if (link !== shownLink) result.replaceChildren(link === null ? "" : player(link, `${path}/result`));
-    shownLink = link;
+    const whole = { ...job, input };
+    update(whole, head);
+    facts.replaceChildren(...factsOf(whole, user));
+    raw.replaceChildren(jsonView(job, "the job as JSON"));
+    // Replaced only if it changed, so that a playing video continues.
+    const links = JSON.stringify([job.result, job.archive]);
+    if (links !== shownResult) result.replaceChildren(mediaOf(job).length > 0 ? player(job) : "");
+    shownResult = links;
   }
 
   async function load() {
     try {
       const job = await get(path);
       if (signal.aborted) return;
-      const viewed = job.user === user.name ? null : job.user;
-      if (viewed !== user.viewed) {
-        // An admin opens somebody else's job: theirs are followed from here on.
-        user.viewed = viewed;
-        follow(viewed);
-      }
+      // An admin may open another user's job; follow that user's stream.
+      if (user.admin) follow(job.user);
+      else follow(null);
       failed = false;
+      if (input === undefined && job.input) {
+        given.replaceChildren(h("details", {}, h("summary", {}, "Input"), jsonView(job.input, "the input")));
+      }
+      ({ input } = job);
       put(job);
       show(jobs.get(id) ?? job);
-      loadHistory();
+      await loadHistory();
     } catch (error) {
       if (signal.aborted) return;
       failed = true;
       body.hidden = true;
       head.replaceChildren(h("h1", {}, "Job"), error.status === 404
-        ? face("No such job", "It may have been removed, or be another user's.")
+        ? face("No such job", "It may have been removed, or it belongs to another user.")
         : failure(error, load));
     }
   }
@@ -68,51 +76,58 @@ export function showJob(user, signal, id) {
     clearTimeout(pause);
     try {
       const { history } = await get(`${path}/history`);
-      const text = JSON.stringify(history);
-      if (!signal.aborted && text !== shownHistory) timeline.replaceChildren(timelineOf(history));
-      shownHistory = text;
+      if (signal.aborted) return;
+      line.update(history);
+      trouble.replaceChildren();
     } catch (error) {
-      // What is shown already stays: it is old, and not wrong.
-      const empty = timeline.childElementCount === 0;
-      if (!signal.aborted && empty) timeline.replaceChildren(failure(error, loadHistory));
+      if (signal.aborted) return;
+      // Keep what is already shown: it is out of date, but not wrong.
+      if (line.element.childElementCount === 0) trouble.replaceChildren(failure(error, loadHistory));
     }
-    // Some lines come without an event: attempts to deliver, callbacks that change nothing.
-    if (!signal.aborted) pause = setTimeout(loadHistory, REFRESH);
+    // Polled, since delivery attempts and callbacks without effect make no event.
+    pause = setTimeout(loadHistory, REFRESH);
+  }
+
+  function soon() {
+    clearTimeout(pause);
+    pause = setTimeout(loadHistory, 150);
   }
 
   live.addEventListener("job", ({ detail: { job, known } }) => {
-    if (job.request_id !== id) return;
+    if (job.request_id !== id || failed) return;
     show(job);
     if (known && known.status !== job.status) announce(`Now ${statusWord(job.status)}`);
-    clearTimeout(pause);
-    pause = setTimeout(loadHistory, 150);
+    soon();
   }, { signal });
   live.addEventListener("snapshot", load, { signal });
   live.addEventListener("connection", () => {
     if (failed && connection.state === "live") load();
   }, { signal });
   signal.addEventListener("abort", () => clearTimeout(pause));
-  load();
+  return load();
 }
 
-/** The upper part; its elements stay when the job changes, and so does the focus. */
+/** The heading. Its elements are reused when the job changes, to keep the focus. */
 function heading(user, signal) {
   let job = null;
   const title = h("h1");
   const state = h("span");
-  const button = h("button", { type: "button", click: () => cancel(job, signal) }, "Cancel");
-  const id = h("code");
+  const cancel = h("button", { type: "button", click: () => cancelJob(job, signal) }, "Cancel");
+  const again = h("button", { type: "button", click: () => submitAgain(job, signal) }, "Submit again");
+  const id = h("p", { class: "hint" });
   const progress = h("div");
-  const parts = [h("div", { class: "title" }, title, state, button),
-    h("p", { class: "hint" }, id), progress];
+  const parts = [h("div", { class: "title" }, title, state, h("span", { class: "tools" }, again, cancel)),
+    id, progress];
   return (newer, head) => {
+    if (job === null) id.replaceChildren(copied(newer.request_id, "the job's id"));
     job = newer;
     if (parts[0].parentNode !== head) head.replaceChildren(...parts);
+    const own = job.user === user.name;
     title.textContent = titleOf(job);
     state.replaceChildren(chip(job.status));
-    button.hidden = job.done || job.user !== user.name;
-    id.textContent = job.request_id;
-    progress.replaceChildren(progressBar(job), job.error ? reason(job.error) : "");
+    cancel.hidden = job.done || !own;
+    again.hidden = !job.done || !own || !job.input;
+    progress.replaceChildren(job.done ? "" : progressBar(job), job.error ? reason(job.error) : "");
   };
 }
 
@@ -122,152 +137,31 @@ function reason(error) {
     error.retryable && " It can be submitted again without paying twice.");
 }
 
-function factsOf(job) {
-  const facts = [
-    ["Phase", phaseWord(job.phase)],
-    ["Known", evidenceWord(job.evidence)],
-    ["Message", job.message],
-    ["Provider says", job.provider_status],
-    ["Kind", job.kind],
-    ["User", job.user],
-    ["Provider", job.provider],
-    ["Provider's id", job.provider_request_id],
-    ["Created", age(job.created_at)],
-    ["Updated", age(job.updated_at)],
-    ["Took", job.done_at && duration(Date.parse(job.done_at) - Date.parse(job.created_at), true)],
-    ...Object.entries(job.metadata).map(([name, value]) => [`metadata: ${name}`, value]),
-  ];
-  return h("dl", {}, facts.filter(([, value]) => value).map(([name, value]) =>
-    h("div", {}, h("dt", {}, name), h("dd", {}, value))));
-}
-
-/** The result, through our own address for it, which renews links that have grown old. */
-function player(link, address) {
-  const open = h("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, "Open the result");
-  const sorry = () => media.replaceWith(h("p", { class: "notice" }, "It cannot be shown here."));
-  const picture = /\.(svg|png|jpe?g|gif|webp|avif)([?#]|$)/i.test(link);
-  const media = picture
-    ? h("img", { src: address, alt: "The result", class: "result", error: sorry })
-    : h("video", { src: address, controls: true, playsinline: true, class: "result", error: sorry });
-  return h("figure", {}, media, h("figcaption", {}, open));
-}
-
-function cancel(job, signal) {
-  const problem = h("div", {});
-  const dialog = h("dialog", { "aria-labelledby": "cancel-title", close: () => dialog.remove() },
-    h("h2", { id: "cancel-title" }, "Cancel this job?"),
-    h("p", {}, "It ends for you at once. If it was sent already, the provider goes on and may bill it."),
-    problem,
-    h("p", { class: "actions" },
-      h("button", { type: "button", class: "danger", click: confirm }, "Cancel the job"),
-      h("button", { type: "button", click: () => dialog.close() }, "Keep it")));
-
-  async function confirm() {
-    try {
-      put(await post(job.links.cancel));
-      dialog.close();
-    } catch (error) {
-      problem.replaceChildren(failure(error));
-    }
-  }
-
-  signal.addEventListener("abort", () => dialog.close());
-  document.body.append(dialog);
-  dialog.showModal();
-}
-
-// --- the time line -------------------------------------------------------------------------------
-
-function timelineOf(history) {
-  const start = Date.parse(history[0]?.at);
-  const lastAttempt = new Map(history.filter((line) => line.type === "relay")
-    .map((line) => [line.delivery, line]));
-  let before = start;
-  let job = null;
-  const entries = history.map((line) => {
-    const at = Date.parse(line.at);
-    const [kind, title, more] = tell(line, job);
-    const gap = h("span", { class: "gap", title: `${duration(at - start, true)} after it was created` },
-      `+${duration(at - before, true)}`);
-    before = at;
-    if (line.type === "event") job = line.job;
-    const again = lastAttempt.get(line.delivery) === line && sendAgain(line.delivery);
-    return h("li", { class: kind }, clockTime(line.at), gap,
-      h("div", {}, h("strong", {}, title), more && h("small", {}, more), again));
-  });
-  return h("ol", { class: "timeline" }, entries);
-}
-
-const VERDICT = {
-  waiting: "stored, not applied yet",
-  applied: "",
-  claimed: "claims an end; a status call has to confirm it",
-  confirmed: "its claim was confirmed by a status call",
-  denied: "its claim was denied by a status call",
-  late: "late: the job was finished",
-  conflict: "names another job of the provider",
-  rejected: "rejected: no JSON object",
-  failed: "could not be applied",
-};
-
-/** A line of the history as [class, title, more]. */
-function tell(line, before) {
-  switch (line.type) {
-    case "event":
-      return ["event", ...changes(before, line.job)];
-    case "callback": {
-      const believed = line.confirmed === false && line.verdict === "applied";
-      return ["callback", `Callback: ${line.verdict}`,
-        believed ? "believed without a status call's word" : VERDICT[line.verdict]];
-    }
-    case "poll":
-      return ["poll", `Poll: ${line.status ?? line.outcome ?? "answered"}`, rest(line, "status", "outcome")];
-    case "submission":
-      return ["submission", `Submission: ${line.outcome}`, rest(line, "outcome")];
-    case "relay": {
-      const answer = line.error ?? line.status_code;
-      const good = line.status_code >= 200 && line.status_code < 300;
-      return [good ? "relay" : "relay bad", `Webhook: ${good ? "delivered" : "not delivered"}`,
-        `${answer}, took ${duration(line.duration_ms, true)}`];
-    }
-    default:
-      return ["note", line.type, rest(line)];
-  }
-}
-
-function changes(before, job) {
-  if (!before) return ["Submitted", "on disk; the provider has not heard of it"];
-  if (job.done) {
-    return [statusWord(job.status), job.error?.message ?? `known ${evidenceWord(job.evidence)}`];
-  }
-  const moved = before.phase !== job.phase && phaseWord(job.phase);
-  const progress = before.progress !== job.progress && `${job.progress} %`;
-  const title = [moved, progress].filter(Boolean).join(", ") || "changed";
-  return [title[0].toUpperCase() + title.slice(1),
-    job.evidence && `known ${evidenceWord(job.evidence)}`];
-}
-
-function rest(line, ...told) {
-  const names = Object.keys(line).filter((name) => !["at", "type", ...told].includes(name));
-  return names.filter((name) => line[name] != null)
-    .map((name) => `${name}: ${typeof line[name] === "object" ? JSON.stringify(line[name]) : line[name]}`)
-    .join(", ");
-}
-
-/** A button that sends a delivery once more. */
-export function sendAgain(delivery, done = () => {}) {
-  const button = h("button", { type: "button", class: "small", click: send }, "Send again");
-  const words = h("small", { role: "status" });
-  async function send() {
-    button.disabled = true;
-    try {
-      await post(`/v1/deliveries/${encodeURIComponent(delivery)}/retry`);
-      words.textContent = " It is on its way.";
-      done();
-    } catch (error) {
-      words.textContent = ` ${error.message}`;
-      button.disabled = false;
-    }
-  }
-  return h("span", { class: "again" }, button, words);
+function factsOf(job, user) {
+  const took = job.done_at && duration(between(job.created_at, job.done_at), true);
+  const isKept = job.archive?.some(({ state: fileState }) => fileState === "stored");
+  const groups = {
+    State: [
+      ["Phase", phaseWord(job.phase)],
+      ["Source", evidenceWord(job.evidence)],
+      ["Message", job.message],
+      ["Provider's status", job.provider_status],
+    ],
+    Times: [
+      ["Created", age(job.created_at)],
+      ["Updated", age(job.updated_at)],
+      ["Finished", job.done_at && exactTime(job.done_at)],
+      ["Took", took],
+      ["Archived files", filesOf(job.archive)],
+      ["Kept until", isKept && exactTime(new Date(Date.parse(job.done_at) + user.retentionDays * DAY).toISOString())],
+    ],
+    Provider: [
+      ["Name", h("a", { href: link("/", { provider: job.provider }) }, job.provider)],
+      ["Kind", h("a", { href: link("/", { kind: job.kind }) }, kindWord(job.kind))],
+      ["Job id", job.provider_request_id && copied(job.provider_request_id, "the provider's id")],
+    ],
+    Metadata: [["User", job.user], ...Object.entries(job.metadata)],
+  };
+  return Object.entries(groups).map(([name, pairs]) =>
+    h("section", { class: "facts" }, h("h2", {}, name), factList(pairs)));
 }

@@ -1,11 +1,11 @@
-// The service's metrics (Prometheus' text), sampled while this page is open.
+// The service's metrics (Prometheus text format), sampled while this page is open.
 
 const PERIOD = 5000;
 const KEPT = 240;
 const LINE = /^(\w+)(?:\{(.*)\})? (\S+)$/;
 const LABEL = /(\w+)="((?:[^"\\]|\\.)*)"/g;
 
-/** One look at the metrics: when, and every sample by name. */
+/** The metrics at one moment, by name. */
 export class Sample {
   constructor(text) {
     this.at = Date.now();
@@ -67,13 +67,13 @@ async function sample() {
   }
 }
 
-/** What a counter grew by from one sample to another; a restart counts from zero. */
+/** The growth of a counter between two samples; after a restart it starts at zero. */
 export function growth(before, after, name, labels) {
   const [from, to] = [before?.sum(name, labels) ?? 0, after.sum(name, labels)];
   return to >= from ? to - from : to;
 }
 
-/** The value under which a share of a histogram's observations are, since the service started. */
+/** A quantile of a histogram since the service started, as the upper bound of its bucket. */
 export function quantile(sample, name, share) {
   const buckets = sample.by(`${name}_bucket`, "le")
     .map(([le, count]) => [le === "+Inf" ? Infinity : Number(le), count])

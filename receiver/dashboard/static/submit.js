@@ -1,10 +1,18 @@
 // The form that submits a job.
 
-import { post } from "./api.js";
-import { chip, failure, h, main } from "./dom.js";
+import { goUp, link, up } from "./address.js";
+import { get, post, randomKey } from "./api.js";
+import { failure, h, main } from "./dom.js";
+import { parseExactly } from "./exact-json.js";
 import { put } from "./live.js";
+import { chip } from "./words.js";
 
-const MODELS = { image_model: ["IMAGEN3", "FLUX1.1PRO"], video_model: ["LUMA", "KLINGIMGTOVIDPRO"] };
+const MODELS = ["image_model", "video_model"];
+const OTHER = "other";
+/** Fields whose names differ from their JSON pointers. */
+const PLACES = { "/kind": "other_kind", "/input": "input_json" };
+/** Providers with fields of their own in the form. */
+const KNOWN = ["samsar", "sandbox"];
 
 /** Show the form until `signal`. */
 export function showForm(_user, signal) {
@@ -13,40 +21,49 @@ export function showForm(_user, signal) {
   const form = h("form", { class: "form", novalidate: true },
     h("fieldset", { class: "choice" }, h("legend", {}, "Kind"),
       radio("create_movie", "Movie", "from one prompt", true),
-      radio("create_narrative", "Narrative", "a scene for each line")),
+      radio("create_narrative", "Narrative", "a scene for each line"),
+      radio(OTHER, "Another provider", "its own kind and input")),
     movie(field("prompt", "Prompt", h("textarea", { rows: 3 }), "A lighthouse at dawn")),
-    narrative(field("prompt_list", "Scenes, one a line", h("textarea", { rows: 4 }),
+    narrative(field("prompt_list", "Scenes, one per line", h("textarea", { rows: 4 }),
       "The fox finds a map.\nThe map leads to the sea.")),
-    h("div", { class: "columns" },
+    other(h("div", { class: "columns" },
+      field("provider", "Provider", h("select", {})),
+      field("other_kind", "Kind", h("input", { placeholder: "owner/name, or an endpoint" }), ""))),
+    other(field("input_json", "Input, as JSON", h("textarea", { rows: 5, spellcheck: false }),
+      '{"prompt": "a lighthouse at dawn"}')),
+    samsar(h("div", { class: "columns" },
       field("image_model", "Image model", h("input", { list: "image_model-models" }), "IMAGEN3"),
       movie(field("video_model", "Video model", h("input", { list: "video_model-models" }), "LUMA")),
       movie(field("duration", "Seconds", h("input", { inputmode: "numeric" }), "10")),
-      field("aspect_ratio", "Aspect ratio", h("input", { placeholder: "16:9" }), "")),
+      field("aspect_ratio", "Aspect ratio", h("input", { placeholder: "16:9" }), ""))),
     field("label", "Label", h("input", { maxlength: 512 }), "", "Shown in lists; kept as metadata."),
     field("webhookUrl", "Webhook", h("input", { type: "url", inputmode: "url" }), "",
-      "An https address of yours that is told what becomes of it."),
-    Object.entries(MODELS).map(([name, models]) =>
-      h("datalist", { id: `${name}-models` }, models.map((value) => h("option", { value })))),
+      "An https URL of yours that receives status changes."),
+    MODELS.map((name) => h("datalist", { id: `${name}-models` })),
     problem,
-    h("p", { class: "actions" }, send, h("a", { class: "button", href: "#/" }, "Back")),
+    h("p", { class: "actions" }, send, h("a", { class: "button", href: up("/"), click: goUp }, "Back")),
   );
 
-  // The same body under the same key: a second attempt after a lost answer makes no second job.
+  // The same body has the same key: a second attempt after a lost answer creates no second job.
   let attempt = { text: "", key: "" };
 
   async function submit(event) {
     event.preventDefault();
+    clearFaults(form);
     const body = read(new FormData(form));
+    if (body.input === undefined) {
+      showFaults(form, [{ pointer: "/input", detail: "The input must be a JSON object." }]);
+      return;
+    }
     const text = JSON.stringify(body);
     if (text !== attempt.text) attempt = { text, key: randomKey() };
-    clearFaults(form);
     problem.replaceChildren();
     send.disabled = true;
     try {
       const job = await post("/v1/jobs", body, { "Idempotency-Key": attempt.key });
       attempt = { text: "", key: "" };
       put(job);
-      if (!signal.aborted) location.hash = `#/jobs/${job.request_id}`;
+      if (!signal.aborted) location.hash = link(`/jobs/${job.request_id}`);
     } catch (error) {
       if (!signal.aborted && !showFaults(form, error.faults)) problem.replaceChildren(failure(error));
     } finally {
@@ -55,14 +72,27 @@ export function showForm(_user, signal) {
   }
 
   form.addEventListener("submit", submit);
+  offerChoices(form);
   form.addEventListener("change", () => choose(form));
   choose(form);
   main.replaceChildren(
     h("div", { class: "title" }, h("h1", {}, "New job")),
-    h("p", { class: "hint" }, "It is on disk before the provider hears of it, and is submitted once. ",
+    h("p", { class: "hint" }, "It is stored before it is sent to the provider, and sent only once. ",
       "Then watch it: ", chip("PENDING"), " → ", chip("IN_PROGRESS"), " → ", chip("COMPLETED")),
     form,
   );
+}
+
+/** Offer the models and providers of the service. If they cannot be read, any model can be typed. */
+async function offerChoices(form) {
+  const { components } = await get("/openapi.json").catch(() => ({}));
+  const providers = (components?.schemas.Provider?.enum ?? []).filter((name) => !KNOWN.includes(name));
+  form.elements.provider.replaceChildren(...providers.map((value) => h("option", { value }, value)));
+  form.querySelector(`[value=${OTHER}]`).closest("label").hidden = providers.length === 0;
+  for (const name of MODELS) {
+    const models = components?.schemas.MovieInput?.properties[name]?.enum ?? [];
+    form.querySelector(`#${name}-models`).replaceChildren(...models.map((value) => h("option", { value })));
+  }
 }
 
 function radio(value, label, hint, checked = false) {
@@ -72,11 +102,13 @@ function radio(value, label, hint, checked = false) {
 
 const movie = (element) => (element.setAttribute("data-kind", "create_movie"), element);
 const narrative = (element) => (element.setAttribute("data-kind", "create_narrative"), element);
+const samsar = (element) => (element.setAttribute("data-kind", "create_movie create_narrative"), element);
+const other = (element) => (element.setAttribute("data-kind", OTHER), element);
 
 function field(name, label, control, value, hint = "") {
   control.id = name;
   control.name = name;
-  control.value = value;
+  if (value !== undefined) control.value = value;
   control.setAttribute("aria-describedby", `${name}-hint`);
   control.autocomplete = "off";
   return h("div", { class: "field" }, h("label", { for: name }, label), control,
@@ -85,39 +117,59 @@ function field(name, label, control, value, hint = "") {
 
 function choose(form) {
   const kind = form.elements.kind.value;
-  for (const part of form.querySelectorAll("[data-kind]")) part.hidden = part.dataset.kind !== kind;
+  for (const part of form.querySelectorAll("[data-kind]")) {
+    part.hidden = !part.dataset.kind.split(" ").includes(kind);
+  }
 }
 
 function read(data) {
   const text = (name) => data.get(name).trim();
   const kind = data.get("kind");
-  const duration = text("duration");
-  const input = kind === "create_movie"
-    ? {
-        prompt: text("prompt"),
-        video_model: text("video_model"),
-        // What is no number goes as it is, and the service says what is wrong with it.
-        duration: duration === "" || Number.isNaN(Number(duration)) ? duration : Number(duration),
-      }
-    : { prompt_list: text("prompt_list").split("\n").map((line) => line.trim()).filter(Boolean) };
-  input.image_model = text("image_model");
-  if (text("aspect_ratio")) input.aspect_ratio = text("aspect_ratio");
-  const body = { kind, input };
+  const body = kind === OTHER
+    ? { provider: text("provider"), kind: text("other_kind"), input: objectIn(text("input_json")) }
+    : { kind, input: samsarInput(kind, text) };
   if (text("label")) body.metadata = { label: text("label") };
   if (text("webhookUrl")) body.webhookUrl = text("webhookUrl");
   return body;
 }
 
-/** Say at each field what is wrong with it; false where a fault is of no field shown here. */
+/** Parse a JSON object; undefined if the text is not one. */
+function objectIn(text) {
+  try {
+    const value = parseExactly(text);
+    return value && typeof value === "object" && !Array.isArray(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function samsarInput(kind, text) {
+  const duration = text("duration");
+  const input = kind === "create_movie"
+    ? {
+        prompt: text("prompt"),
+        video_model: text("video_model"),
+        // Anything else than a number is sent unchanged, and the service reports the error.
+        duration: duration === "" || Number.isNaN(Number(duration)) ? duration : Number(duration),
+      }
+    : { prompt_list: text("prompt_list").split("\n").map((line) => line.trim()).filter(Boolean) };
+  input.image_model = text("image_model");
+  if (text("aspect_ratio")) input.aspect_ratio = text("aspect_ratio");
+  return input;
+}
+
+/** Show each error at its field, which can have several. False if one belongs to no field here. */
 function showFaults(form, faults) {
   const places = faults.map(({ pointer, detail }) => {
     const name = pointer.split("/").find((part) => form.elements[part]);
-    return { control: form.elements[pointer.startsWith("/metadata") ? "label" : name], detail };
+    const shown = PLACES[pointer] ?? (pointer.startsWith("/metadata") ? "label" : name);
+    return { control: form.elements[shown], detail };
   });
   if (places.length === 0 || places.some(({ control }) => !control?.id)) return false;
   for (const { control, detail } of places) {
+    const hint = document.getElementById(`${control.id}-hint`);
+    hint.textContent = control.hasAttribute("aria-invalid") ? `${hint.textContent} ${detail}` : detail;
     control.setAttribute("aria-invalid", "true");
-    document.getElementById(`${control.id}-hint`).textContent = detail;
   }
   places[0].control.focus();
   return true;
@@ -129,10 +181,4 @@ function clearFaults(form) {
     const hint = document.getElementById(`${control.id}-hint`);
     hint.textContent = hint.dataset.hint;
   }
-}
-
-// `crypto.randomUUID` is missing on plain HTTP.
-function randomKey() {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) =>
-    byte.toString(16).padStart(2, "0")).join("");
 }

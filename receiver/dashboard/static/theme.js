@@ -1,7 +1,7 @@
-// Before anything is painted, so that nothing flashes: the theme that was chosen here, if one was.
+// Applies the stored theme before the first paint, so that nothing flashes.
 try {
   const theme = localStorage.getItem("theme");
   if (theme) document.documentElement.dataset.theme = theme;
 } catch {
-  // Storage is off: the system's theme it is.
+  // No storage: use the system's theme.
 }

@@ -1,6 +1,6 @@
--- The first schema, in step with SQLite's. Times are whole milliseconds since the Unix epoch. What
--- the CHECKs refuse is what the state machine never makes: the database does not take its word for
--- it. Ids are paged through in the order of their bytes; the collation of a language has another.
+-- The first schema, in step with SQLite's. Times are whole milliseconds since the Unix epoch. The
+-- CHECKs enforce invariants of the state machine again. Ids are ordered by bytes for paging; a
+-- language's collation would order them differently.
 
 CREATE TABLE meta (
     key   text PRIMARY KEY,
@@ -13,8 +13,8 @@ CREATE TABLE users (
     secret                text NOT NULL,
     previous_secret       text,
     previous_secret_until bigint,
-    -- The user's own event log: how many events there were, the nonce of the latest (before the
-    -- first: the origin's), the nonce of place 0, and how far retention has removed events.
+    -- The user's event log: the number of events so far, the nonce of the latest (initially that of
+    -- the origin), the nonce of position 0, and how far retention has removed events.
     event_seq             bigint NOT NULL DEFAULT 0,
     event_nonce           text NOT NULL,
     origin_nonce          text NOT NULL,
@@ -83,7 +83,7 @@ CREATE TABLE jobs (
 
 CREATE UNIQUE INDEX jobs_by_provider_id ON jobs (provider_request_id, provider)
     WHERE provider_request_id IS NOT NULL;
--- created_at stands in the lists' indexes so that a filter on it is answered there, without the row.
+-- created_at is in the lists' indexes so that a filter on it needs no access to the row.
 CREATE INDEX jobs_by_user ON jobs (user_id, id, created_at);
 CREATE INDEX jobs_by_status ON jobs (user_id, status, id, created_at);
 CREATE INDEX jobs_by_kind ON jobs (user_id, kind, id, created_at);
@@ -91,7 +91,7 @@ CREATE INDEX jobs_unfinished ON jobs (phase, created_at) WHERE phase <> 'finishe
 CREATE INDEX jobs_unfinished_by_user ON jobs (user_id, id) WHERE phase <> 'finished';
 CREATE INDEX jobs_by_end ON jobs (done_at) WHERE done_at IS NOT NULL;
 
--- What a job was asked for: large, written once, read at its submission.
+-- A job's input: large, written once, read at its submission.
 CREATE TABLE job_inputs (
     job_id text COLLATE "C" PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
     input  text NOT NULL
@@ -106,7 +106,7 @@ CREATE TABLE job_metadata (
 );
 CREATE INDEX job_metadata_by_job ON job_metadata (job_id);
 
--- One row a job that waits for something: small, so that the query for what is due stays flat.
+-- One row per waiting job, kept small so that queries for due jobs stay fast.
 CREATE TABLE due (
     job_id     text COLLATE "C" PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
     lane       text NOT NULL CHECK (lane IN ('submit', 'submitting', 'wait', 'confirm', 'poll')),
@@ -135,8 +135,8 @@ CREATE TABLE events (
 );
 CREATE INDEX events_by_job ON events (job_id, seq);
 
--- Places of removed events that lie among kept ones: a job's own stream may be resumed from the
--- place of another job's event, which retention may have taken meanwhile.
+-- Positions of removed events among kept ones: a job's own stream may be resumed from the position
+-- of another job's event, which retention may have removed meanwhile.
 CREATE TABLE removed_events (
     user_id bigint NOT NULL,
     seq     bigint NOT NULL,
@@ -144,7 +144,7 @@ CREATE TABLE removed_events (
     PRIMARY KEY (user_id, seq)
 );
 
--- The inbox. A good callback's insert touches this table alone.
+-- The inbox. Inserting a good callback touches only this table.
 CREATE TABLE callbacks (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     job_id      text COLLATE "C" NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
@@ -164,7 +164,7 @@ CREATE UNIQUE INDEX callbacks_by_content ON callbacks (job_id, digest);
 CREATE INDEX callbacks_waiting ON callbacks (id) WHERE verdict = 'waiting';
 CREATE INDEX callbacks_waiting_by_job ON callbacks (job_id) WHERE verdict = 'waiting';
 
--- A job as everything reads it: its row, its owner's name, and what it waits for.
+-- Jobs as read by all queries: the row, its owner's name, and what it waits for.
 CREATE VIEW job_rows AS
 SELECT j.id, j.user_id, u.name AS user, j.provider, j.kind, j.created_at, j.metadata, j.webhook_url,
        j.webhook_events, j.webhook_off,
@@ -179,7 +179,7 @@ SELECT j.id, j.user_id, u.name AS user, j.provider, j.kind, j.created_at, j.meta
   JOIN users u ON u.id = j.user_id
   LEFT JOIN due d ON d.job_id = j.id;
 
--- The journal: what happened to a job beside its events.
+-- History entries that are not events.
 CREATE TABLE notes (
     id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     job_id text COLLATE "C" NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
@@ -203,7 +203,7 @@ CREATE TABLE deliveries (
     state           text NOT NULL
         CHECK (state IN ('pending', 'delivered', 'skipped', 'exhausted', 'disabled')),
     step            bigint NOT NULL DEFAULT 0,
-    -- Sent out of the job's order: an operator or the user asked for it again.
+    -- Sent out of the job's order: an operator or the user requested a retry.
     retried         boolean NOT NULL DEFAULT FALSE,
     created_at      bigint NOT NULL,
     next_attempt_at bigint,
@@ -217,8 +217,8 @@ CREATE TABLE deliveries (
     CHECK (holder IS NULL OR state = 'pending'),
     UNIQUE (job_id, seq)
 );
--- Read by skipping from one host and user to the next: a long backlog of one costs the others
--- nothing.
+-- Read by skipping from one host and user to the next, so that a long backlog of one does not
+-- affect the others.
 CREATE INDEX deliveries_due ON deliveries (host, user_id, next_attempt_at) WHERE state = 'pending';
 CREATE INDEX deliveries_pending ON deliveries (next_attempt_at, created_at)
     WHERE state = 'pending';
@@ -238,7 +238,7 @@ CREATE TABLE attempts (
     PRIMARY KEY (delivery_id, n)
 );
 
--- A delivery as everything reads it, its attempts as one JSON array of arrays.
+-- Deliveries as read by all queries, with the attempts as one JSON array of arrays.
 CREATE VIEW delivery_rows AS
 SELECT id, job_id, user_id, status, seq, state, url, host, body, step, created_at, next_attempt_at,
        delivered_at,
@@ -248,7 +248,7 @@ SELECT id, job_id, user_id, status, seq, state, url, host, body, step, created_a
          WHERE delivery_id = deliveries.id) AS attempts
   FROM deliveries;
 
--- Keys outlive their jobs: no reference to them.
+-- No reference to jobs, because keys outlive them.
 CREATE TABLE idempotency_keys (
     user_id     bigint NOT NULL REFERENCES users (id),
     path        text NOT NULL,

@@ -1,7 +1,7 @@
 -- name: begin
--- What holds for one transaction, since a session may be shared with others by a pooler: no
--- statement, no lock and no pause of ours lasts for ever, a commit is on disk, and the transaction
--- has a number by which its fate can be looked up.
+-- Settings for one transaction, since a pooler may share the session: timeouts for statements,
+-- locks and idling, commits on disk, and a transaction id with which the commit's fate can be
+-- looked up.
 SELECT set_config('statement_timeout', :statement_timeout, TRUE),
        set_config('lock_timeout', :lock_timeout, TRUE),
        set_config('idle_in_transaction_session_timeout', :pause_timeout, TRUE),
@@ -10,16 +10,16 @@ SELECT set_config('statement_timeout', :statement_timeout, TRUE),
        CAST(pg_current_xact_id() AS text);
 
 -- name: read-fate
--- What became of a transaction: committed, aborted, in progress; NULL where it is long gone.
+-- A transaction's fate: committed, aborted, in progress; NULL if it is too long ago.
 SELECT pg_xact_status(CAST(CAST(:transaction AS text) AS xid8));
 
 -- name: snapshot
--- Which transactions have ended, as everybody sees it now.
+-- Which transactions have ended by now.
 SELECT CAST(pg_current_snapshot() AS text);
 
--- name: ring
--- Tell the other processes. A transaction of its own: at its commit a NOTIFY takes a lock that the
--- whole database server shares.
+-- name: notify
+-- Notify the other processes. In its own transaction, because NOTIFY takes a server-wide lock at
+-- commit.
 SELECT pg_notify(:channel, :payload), CAST(pg_current_xact_id() AS text);
 
 -- name: size
@@ -27,7 +27,7 @@ SELECT pg_notify(:channel, :payload), CAST(pg_current_xact_id() AS text);
 SELECT pg_database_size(current_database());
 
 -- name: durability
--- What decides whether a commit survives a crash of the server's machine, and the schema.
+-- The settings that decide whether a commit survives a crash of the server, and the schema version.
 SELECT current_setting('fsync'), current_setting('full_page_writes'), value
   FROM meta
  WHERE key = 'schema';

@@ -1,33 +1,38 @@
 -- name: due-places
--- Each host and user with something due, the longest due first, but for hosts that are full. It
--- skips from one pair to the next in the index, whatever the length of their backlogs.
-WITH RECURSIVE place (host, user_id, next_attempt_at) AS (
-    (SELECT host, user_id, next_attempt_at FROM deliveries
+-- Pairs of user and host with messages due, from a given pair to the last user, `most` hosts per
+-- user: the row that reaches the limit is returned too, due or not. It skips from pair to pair in
+-- the index, whatever the length of their backlogs.
+WITH RECURSIVE place (next_attempt_at, user_id, host, n) AS (
+    (SELECT next_attempt_at, user_id, host, CAST(1 AS bigint) FROM deliveries
       WHERE state = 'pending'
-      ORDER BY host, user_id, next_attempt_at
+        AND (user_id, host) > (CAST(:user_id AS bigint), CAST(:host AS text))
+      ORDER BY user_id, host, next_attempt_at
       LIMIT 1)
      UNION ALL
-    SELECT there.host, there.user_id, there.next_attempt_at
+    SELECT there.next_attempt_at, there.user_id, there.host,
+           CASE WHEN there.user_id = here.user_id THEN here.n + 1 ELSE 1 END
       FROM place here CROSS JOIN LATERAL (
-           SELECT d.host, d.user_id, d.next_attempt_at FROM deliveries d
-            WHERE d.state = 'pending' AND (d.host, d.user_id) > (here.host, here.user_id)
-            ORDER BY d.host, d.user_id, d.next_attempt_at
-            LIMIT 1) AS there)
-SELECT host, user_id FROM place
- WHERE next_attempt_at <= :now
-   AND host NOT IN (SELECT jsonb_array_elements_text(CAST(:full AS jsonb)))
- ORDER BY next_attempt_at;
+           SELECT d.next_attempt_at, d.user_id, d.host FROM deliveries d
+            WHERE d.state = 'pending'
+              AND (d.user_id, d.host)
+                  > (here.user_id + CASE WHEN here.n >= :most THEN 1 ELSE 0 END,
+                     CASE WHEN here.n >= :most THEN '' ELSE here.host END)
+            ORDER BY d.user_id, d.host, d.next_attempt_at
+            LIMIT 1) AS there
+     WHERE here.user_id <= :last)
+SELECT next_attempt_at, user_id, host, n >= :most AS cut FROM place
+ WHERE user_id <= :last AND (next_attempt_at <= :now OR n >= :most);
 
 -- name: due-at-place
--- What may be sent to a host for a user: one in flight a job, the job's oldest first, and what
--- somebody asked for again out of that order. The job is locked, so that no other process takes a
--- message of it meanwhile, and one that is locked is passed over.
+-- Messages of a user that may be sent to a host: one in flight per job, the job's oldest first,
+-- with requested retries out of that order. The job is locked, so that no other process leases one
+-- of its messages at the same time; locked jobs are skipped.
 SELECT d.id, d.job_id FROM deliveries d JOIN jobs j ON j.id = d.job_id
  WHERE d.state = 'pending' AND d.host = :host AND d.user_id = :user_id
    AND d.next_attempt_at <= :now
    AND NOT EXISTS (SELECT 1 FROM deliveries flying
                     WHERE flying.job_id = d.job_id AND flying.state = 'pending'
-                      AND flying.held_until > :now)
+                      AND flying.held_until > :now AND flying.held_until <= :longest)
    AND (d.retried
         OR NOT EXISTS (SELECT 1 FROM deliveries older
                         WHERE older.job_id = d.job_id AND older.state = 'pending'

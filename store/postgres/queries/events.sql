@@ -1,10 +1,10 @@
 -- name: lock-logs
--- Lock the logs that a batch is about to append to, in one order for all processes.
+-- Lock the logs that a batch appends to, in the same order in all processes.
 SELECT id FROM users WHERE id = ANY (CAST(:users AS bigint[])) ORDER BY id FOR NO KEY UPDATE;
 
 -- name: append-events
--- A batch's events, each at the next place of its user's log. The places are taken under the user's
--- row, which is locked until the commit: whoever sees an event sees all that stand before it.
+-- Append a batch's events to their users' logs. The user's row is locked from numbering to commit:
+-- a reader that sees an event sees all earlier ones.
 WITH fresh AS (
     SELECT * FROM unnest(
            CAST(:user_id AS bigint[]), CAST(:nonce AS text[]), CAST(:job_id AS text[]),

@@ -1,15 +1,16 @@
 -- name: list-by-metadata
--- A user's jobs with some metadata, newest first. One member finds the candidates, all of them are
--- compared.
-SELECT j.* FROM job_metadata m JOIN job_rows j ON j.id = m.job_id
+-- A user's jobs with the given metadata, newest first. One member selects the candidates, then all
+-- are compared.
+SELECT j.* FROM job_metadata m JOIN archived_job_rows j ON j.id = m.job_id
  WHERE m.user_id = :user_id AND m.name = :name AND m.value = :value
    AND m.job_id < :before AND m.job_id >= :first
    AND j.created_at > :created_after AND j.created_at < :created_before
    AND (CAST(:status AS text) IS NULL OR j.status = :status)
    AND (CAST(:kind AS text) IS NULL OR j.kind = :kind)
+   AND (CAST(:provider AS text) IS NULL OR j.provider = :provider)
    AND NOT EXISTS (
        SELECT 1 FROM jsonb_each_text(
-              -- As texts are stored (see session.py).
+              -- Texts are stored this way (see connection.py).
               CAST(replace(:metadata, '\u0000', '\u2400') AS jsonb)) AS wanted
         WHERE NOT EXISTS (SELECT 1 FROM job_metadata other
                            WHERE other.user_id = :user_id AND other.name = wanted.key
@@ -17,35 +18,87 @@ SELECT j.* FROM job_metadata m JOIN job_rows j ON j.id = m.job_id
  ORDER BY m.job_id DESC
  LIMIT :limit;
 
+-- name: look-through
+-- Of the newest `most` jobs of a user, or of everybody, those that fit; and the last one that was
+-- looked at, where that many are there. `n` counts them.
+SELECT id, n, fits FROM (
+    SELECT id, row_number() OVER (ORDER BY id DESC) AS n,
+           created_at > :created_after AND created_at < :created_before
+           AND (CAST(:status AS text) IS NULL OR status = :status)
+           AND (CAST(:kind AS text) IS NULL OR kind = :kind)
+           AND (CAST(:provider AS text) IS NULL OR provider = :provider)
+           AND (CAST(:label AS text) IS NULL OR lower(label) LIKE :label ESCAPE '\')
+           AND NOT EXISTS (
+               SELECT 1 FROM jsonb_each_text(
+                    CAST(replace(:metadata, '\u0000', '\u2400') AS jsonb)) AS wanted
+                WHERE NOT EXISTS (SELECT 1 FROM job_metadata m
+                                   WHERE m.job_id = looked.id AND m.name = wanted.key
+                                     AND m.value = wanted.value)) AS fits
+      FROM (SELECT id, created_at, status, kind, provider, label FROM jobs
+             WHERE {whose} AND id < :before AND id >= :first
+             ORDER BY id DESC
+             LIMIT :most) AS looked) AS numbered
+ WHERE fits OR n = :most
+ ORDER BY n
+ LIMIT :limit;
+
 -- name: lease-due
--- Hold what is due in a lane and held by nobody, earliest first. What another process takes at this
--- moment is passed over.
+-- Lease jobs that are due in a lane and not leased, earliest first. A lease beyond `longest` was
+-- taken before the clock was set back. Rows locked by another process are skipped.
 UPDATE due SET holder = :holder, held_until = :until
  WHERE job_id IN (SELECT job_id FROM due
                    WHERE lane = :lane AND at <= :now
-                     AND (holder IS NULL OR held_until <= :now)
+                     AND (holder IS NULL OR held_until <= :now OR held_until > :longest)
                    ORDER BY at
                    LIMIT :limit
                      FOR UPDATE SKIP LOCKED)
 RETURNING job_id, at;
 
 -- name: list-removable
--- Jobs that ended long ago and that nothing is pending about, but those that somebody changes now.
+-- Jobs that ended long ago and have nothing pending, except those that are being changed now.
 SELECT j.id FROM jobs j
  WHERE j.done_at < :done_before AND j.done_at IS NOT NULL
    AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.job_id = j.id AND d.state = 'pending')
    AND NOT EXISTS (SELECT 1 FROM callbacks c
                     WHERE c.job_id = j.id AND c.verdict IN ('waiting', 'claimed'))
+   AND NOT EXISTS (SELECT 1 FROM due f WHERE f.job_id = j.id AND f.lane = 'archive')
  ORDER BY j.done_at
  LIMIT :limit
    FOR UPDATE OF j SKIP LOCKED;
 
 -- name: lock-jobs
--- Lock what a batch is going to change, in one order for all processes. What refers to a job (its
--- callbacks as they arrive) does not wait for this lock.
+-- Lock the jobs that a batch is going to change, in the same order in all processes. Inserts that
+-- refer to a job (incoming callbacks) do not wait for this lock.
 SELECT id FROM jobs
  WHERE id IN (SELECT unnest(CAST(:jobs AS text[]))
                UNION
               SELECT job_id FROM deliveries WHERE id = ANY (CAST(:deliveries AS text[])))
  ORDER BY id
    FOR NO KEY UPDATE;
+
+-- name: list-by-status
+-- As `list-by-user`, with one status, and optionally one kind and one provider.
+SELECT * FROM archived_job_rows
+ WHERE user_id = :user_id AND status = :status AND id < :before AND id >= :first
+   AND created_at > :created_after AND created_at < :created_before
+   AND (CAST(:kind AS text) IS NULL OR kind = :kind)
+   AND (CAST(:provider AS text) IS NULL OR provider = :provider)
+ ORDER BY id DESC
+ LIMIT :limit;
+
+-- name: list-by-kind
+-- As `list-by-user`, of one kind.
+SELECT * FROM archived_job_rows
+ WHERE user_id = :user_id AND kind = :kind AND id < :before AND id >= :first
+   AND created_at > :created_after AND created_at < :created_before
+ ORDER BY id DESC
+ LIMIT :limit;
+
+-- name: list-by-provider
+-- As `list-by-user`, with one provider, and optionally one kind.
+SELECT * FROM archived_job_rows
+ WHERE user_id = :user_id AND provider = :provider AND id < :before AND id >= :first
+   AND created_at > :created_after AND created_at < :created_before
+   AND (CAST(:kind AS text) IS NULL OR kind = :kind)
+ ORDER BY id DESC
+ LIMIT :limit;

@@ -1,5 +1,5 @@
--- The first schema. Times are whole milliseconds since the Unix epoch. What the CHECKs refuse is what
--- the state machine never makes: the database does not take its word for it.
+-- The first schema. Times are whole milliseconds since the Unix epoch. The CHECKs enforce
+-- invariants of the state machine again.
 
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
@@ -12,8 +12,8 @@ CREATE TABLE users (
     secret                TEXT NOT NULL,
     previous_secret       TEXT,
     previous_secret_until INTEGER,
-    -- The user's own event log: how many events there were, the nonce of the latest (before the
-    -- first: the origin's), the nonce of place 0, and how far retention has removed events.
+    -- The user's event log: the number of events so far, the nonce of the latest (initially that of
+    -- the origin), the nonce of position 0, and how far retention has removed events.
     event_seq             INTEGER NOT NULL DEFAULT 0,
     event_nonce           TEXT NOT NULL,
     origin_nonce          TEXT NOT NULL,
@@ -82,7 +82,7 @@ CREATE TABLE jobs (
 
 CREATE UNIQUE INDEX jobs_by_provider_id ON jobs (provider_request_id, provider)
     WHERE provider_request_id IS NOT NULL;
--- created_at stands in the lists' indexes so that a filter on it is answered there, without the row.
+-- created_at is in the lists' indexes so that a filter on it needs no access to the row.
 CREATE INDEX jobs_by_user ON jobs (user_id, id, created_at);
 CREATE INDEX jobs_by_status ON jobs (user_id, status, id, created_at);
 CREATE INDEX jobs_by_kind ON jobs (user_id, kind, id, created_at);
@@ -90,7 +90,7 @@ CREATE INDEX jobs_unfinished ON jobs (phase, created_at) WHERE phase <> 'finishe
 CREATE INDEX jobs_unfinished_by_user ON jobs (user_id, id) WHERE phase <> 'finished';
 CREATE INDEX jobs_by_end ON jobs (done_at) WHERE done_at IS NOT NULL;
 
--- What a job was asked for: large, written once, read at its submission.
+-- A job's input: large, written once, read at its submission.
 CREATE TABLE job_inputs (
     job_id TEXT PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
     input  TEXT NOT NULL
@@ -105,7 +105,7 @@ CREATE TABLE job_metadata (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX job_metadata_by_job ON job_metadata (job_id);
 
--- One row a job that waits for something: small, so that the query for what is due stays flat.
+-- One row per waiting job, kept small so that queries for due jobs stay fast.
 CREATE TABLE due (
     job_id     TEXT PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
     lane       TEXT NOT NULL CHECK (lane IN ('submit', 'submitting', 'wait', 'confirm', 'poll')),
@@ -117,7 +117,7 @@ CREATE TABLE due (
 CREATE INDEX due_by_lane ON due (lane, at);
 CREATE INDEX due_held ON due (lane, held_until) WHERE holder IS NOT NULL;
 
--- A job as everything reads it: its row, its owner's name, and what it waits for.
+-- Jobs as read by all queries: the row, its owner's name, and what it waits for.
 CREATE VIEW job_rows AS
 SELECT j.id, j.user_id, u.name AS user, j.provider, j.kind, j.created_at, j.metadata, j.webhook_url,
        j.webhook_events, j.webhook_off,
@@ -149,8 +149,8 @@ CREATE TABLE events (
 ) STRICT;
 CREATE INDEX events_by_job ON events (job_id, seq);
 
--- Places of removed events that lie among kept ones: a job's own stream may be resumed from the
--- place of another job's event, which retention may have taken meanwhile.
+-- Positions of removed events among kept ones: a job's own stream may be resumed from the position
+-- of another job's event, which retention may have removed meanwhile.
 CREATE TABLE removed_events (
     user_id INTEGER NOT NULL,
     seq     INTEGER NOT NULL,
@@ -158,9 +158,9 @@ CREATE TABLE removed_events (
     PRIMARY KEY (user_id, seq)
 ) STRICT, WITHOUT ROWID;
 
--- The inbox. A good callback's insert touches this table alone. What may be large stands last, so
--- that the rest is read without it. No AUTOINCREMENT: it writes one more table for each row, and a
--- job with a callback that is still wanted is never removed.
+-- The inbox. Inserting a good callback touches only this table. Large columns are last, so that the
+-- others are read without them. No AUTOINCREMENT: it writes to one more table for each row, and is
+-- not needed, since a job with a waiting callback is never removed.
 CREATE TABLE callbacks (
     id          INTEGER PRIMARY KEY,
     job_id      TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
@@ -180,7 +180,7 @@ CREATE UNIQUE INDEX callbacks_by_content ON callbacks (job_id, digest);
 CREATE INDEX callbacks_waiting ON callbacks (id) WHERE verdict = 'waiting';
 CREATE INDEX callbacks_waiting_by_job ON callbacks (job_id) WHERE verdict = 'waiting';
 
--- The journal: what happened to a job beside its events.
+-- History entries that are not events.
 CREATE TABLE notes (
     id     INTEGER PRIMARY KEY,
     job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
@@ -204,7 +204,7 @@ CREATE TABLE deliveries (
     state           TEXT NOT NULL
         CHECK (state IN ('pending', 'delivered', 'skipped', 'exhausted', 'disabled')),
     step            INTEGER NOT NULL DEFAULT 0,
-    -- Sent out of the job's order: an operator or the user asked for it again.
+    -- Sent out of the job's order: an operator or the user requested a retry.
     retried         INTEGER NOT NULL DEFAULT 0 CHECK (retried IN (0, 1)),
     created_at      INTEGER NOT NULL,
     next_attempt_at INTEGER,
@@ -218,8 +218,8 @@ CREATE TABLE deliveries (
     CHECK (holder IS NULL OR state = 'pending'),
     UNIQUE (job_id, seq)
 ) STRICT;
--- Read by skipping from one host and user to the next: a long backlog of one costs the others
--- nothing.
+-- Read by skipping from one host and user to the next, so that a long backlog of one does not
+-- affect the others.
 CREATE INDEX deliveries_due ON deliveries (host, user_id, next_attempt_at) WHERE state = 'pending';
 CREATE INDEX deliveries_pending ON deliveries (next_attempt_at, created_at)
     WHERE state = 'pending';
@@ -239,7 +239,7 @@ CREATE TABLE attempts (
     PRIMARY KEY (delivery_id, n)
 ) STRICT, WITHOUT ROWID;
 
--- A delivery as everything reads it, its attempts as one JSON array of arrays.
+-- Deliveries as read by all queries, with the attempts as one JSON array of arrays.
 CREATE VIEW delivery_rows AS
 SELECT id, job_id, user_id, status, seq, state, url, host, body, step, created_at, next_attempt_at,
        delivered_at,
@@ -247,7 +247,7 @@ SELECT id, job_id, user_id, status, seq, state, url, host, body, step, created_a
           FROM (SELECT * FROM attempts WHERE delivery_id = deliveries.id ORDER BY n)) AS attempts
   FROM deliveries;
 
--- Keys outlive their jobs: no reference to them.
+-- No reference to jobs, because keys outlive them.
 CREATE TABLE idempotency_keys (
     user_id     INTEGER NOT NULL REFERENCES users (id),
     path        TEXT NOT NULL,

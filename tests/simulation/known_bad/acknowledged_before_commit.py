@@ -4,20 +4,20 @@ import asyncio
 from typing import Any
 from unittest.mock import patch
 
+from store.callbacks import Callbacks
 from store.contract import Receipt
-from store.relational.callbacks import SqlCallbacks
 from tests.simulation.known_bad.variant import Variant
 
-_receive = SqlCallbacks.receive
+_receive = Callbacks.receive
 _begun: list[asyncio.Future[Receipt]] = []
 
 
-async def _answer_first(self: SqlCallbacks, *given: Any, **named: Any) -> Receipt:
+async def _answer_first(self: Callbacks, *given: Any, **named: Any) -> Receipt:
     _begun.append(asyncio.ensure_future(_receive(self, *given, **named)))
     return Receipt.ACCEPTED
 
 
 VARIANT = Variant(
-    lambda: patch.object(SqlCallbacks, "receive", _answer_first),
+    lambda: patch.object(Callbacks, "receive", _answer_first),
     caught_by=("an acknowledged callback is on disk", "a forgery is answered"),
 )

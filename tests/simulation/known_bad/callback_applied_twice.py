@@ -1,22 +1,37 @@
 """Two workers that have read the same callback both apply it."""
 
+from collections.abc import Sequence
 from typing import Any
 from unittest.mock import patch
 
-from store.relational.jobs import SqlJobs
+from store.advance import Change
+from store.callbacks import Callbacks
+from store.contract import Applied
+from store.records import Callback, Job
+from store.session import Batchable
 from tests.simulation.known_bad.plans import stalled_while_it_applies
 from tests.simulation.known_bad.variant import Variant
 
-_advance = SqlJobs.advance
+_apply = Callbacks.apply
 
 
-async def _blindly(self: SqlJobs, job_id: str, decide: Any, **_: Any) -> tuple[Any, Any]:
-    return await _advance(self, job_id, decide)
+async def _as_it_was_read(self: Callbacks, job_id: str, decide: Any, **named: Any) -> Applied:
+    seen: list[Callback] = []
+
+    def look(_: Job, callbacks: Sequence[Callback]) -> None:
+        seen.extend(callbacks)
+
+    looked = await _apply(self, job_id, look, **named)
+    if not seen:
+        return looked
+    change = Change(job_id, lambda job, _: decide(job, seen), lease=named["lease"])
+    return await self._writer.background(Batchable(self._job_writer.change, change, jobs=(job_id,)))
 
 
 VARIANT = Variant(
-    lambda: patch.object(SqlJobs, "advance", _blindly),
+    lambda: patch.object(Callbacks, "apply", _as_it_was_read),
     caught_by=("a verdict is given once",),
     seeds=100,
     plan=stalled_while_it_applies,
+    first=4,
 )

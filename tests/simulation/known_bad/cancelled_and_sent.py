@@ -10,8 +10,8 @@ from tests.simulation.known_bad.variant import Variant
 _begin = Submitter._begin
 
 
-async def _never_mind(self: Submitter, job: Any) -> bool:
-    return await _begin(self, job) or job.attempts == 0
+async def _never_mind(self: Submitter, job: Any, begins: Any) -> bool:
+    return await _begin(self, job, begins) or job.attempts == 0
 
 
 VARIANT = Variant(

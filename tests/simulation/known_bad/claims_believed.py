@@ -3,7 +3,7 @@
 from dataclasses import replace
 from unittest.mock import patch
 
-from receiver.app import rules
+from receiver.assembly import rules
 from receiver.domain.schedule import Rules
 from receiver.settings import ServeSettings
 from tests.simulation import machine

@@ -14,5 +14,8 @@ def _with_id(job: Job) -> bytes:
 
 
 VARIANT = Variant(
-    lambda: patch.object(frames, "done", _with_id), caught_by=("done has no cursor",), seeds=60
+    lambda: patch.object(frames, "done", _with_id),
+    caught_by=("done has no cursor",),
+    seeds=60,
+    first=10,
 )

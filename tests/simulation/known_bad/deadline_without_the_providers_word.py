@@ -9,4 +9,5 @@ VARIANT = Variant(
     lambda: patch.object(schedule, "GRACE", 0),
     caught_by=("an outcome that can be had corrects our word",),
     seeds=200,
+    first=55,
 )

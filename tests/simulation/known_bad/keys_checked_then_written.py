@@ -4,9 +4,10 @@ from contextlib import suppress
 from typing import Any
 from unittest.mock import patch
 
+from store import creation
 from store.errors import KeyHeld
-from store.relational import jobs
-from store.relational.idempotency import take_key
+from store.idempotency import take_key
+from tests.simulation.known_bad.plans import tried_again_beside_a_stall
 from tests.simulation.known_bad.variant import Variant
 
 
@@ -16,6 +17,8 @@ def _never_mind(*given: Any) -> None:
 
 
 VARIANT = Variant(
-    lambda: patch.object(jobs, "take_key", _never_mind),
+    lambda: patch.object(creation, "take_key", _never_mind),
     caught_by=("a key makes one job", "a key leads to one id"),
+    plan=tried_again_beside_a_stall,
+    first=12,
 )

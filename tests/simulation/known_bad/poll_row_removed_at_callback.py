@@ -14,4 +14,5 @@ def _no_more_polls(draft: Any, *_: Any) -> None:
 VARIANT = Variant(
     lambda: patch.object(claims, "_postpone_poll", _no_more_polls),
     caught_by=("every job ends",),
+    first=2,
 )

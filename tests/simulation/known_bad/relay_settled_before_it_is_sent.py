@@ -11,8 +11,8 @@ _send = Relay._send
 
 
 async def _settle_first(self: Relay, delivery: Any, *given: Any) -> Any:
-    attempt = Attempt(self._core.clock.now(), 200, None, 0, None)
-    await self._core.store.deliveries.settle(
+    attempt = Attempt(self._services.clock.now(), 200, None, 0, None)
+    await self._services.store.deliveries.settle(
         delivery.id, self._holder, attempt, DeliveryState.DELIVERED, None, host_off=False
     )
     return await _send(self, delivery, *given)
@@ -21,4 +21,5 @@ async def _settle_first(self: Relay, delivery: Any, *given: Any) -> Any:
 VARIANT = Variant(
     lambda: patch.object(Relay, "_send", _settle_first),
     caught_by=("what is called delivered has arrived", "one attempt at a time for a job"),
+    first=7,
 )

@@ -4,12 +4,13 @@ from typing import Any
 from unittest.mock import patch
 
 from receiver.domain import submission
-from receiver.domain.observations import SubmitNotSent
+from receiver.domain.observations import SubmissionBegins, SubmitNotSent
 from tests.simulation.known_bad.variant import Variant
 
 
-def _again(draft: Any, reason: str) -> None:
-    submission.requeue(draft, SubmitNotSent(reason))
+def _again(draft: Any, reason: str, _attempt: int | None = None) -> None:
+    begun = SubmissionBegins(draft.job.attempts, draft.job.due.at)
+    submission.requeue(draft, begun, SubmitNotSent(reason))
 
 
 VARIANT = Variant(

@@ -19,4 +19,5 @@ VARIANT = Variant(
     caught_by=("relays come in their job's order",),
     plan=paused_between_lease_and_sending,
     seeds=200,
+    first=3,
 )

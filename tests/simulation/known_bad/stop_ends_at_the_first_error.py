@@ -16,4 +16,5 @@ VARIANT = Variant(
     lambda: patch.object(Supervisor, "_stop", _stop),
     caught_by=("SIGTERM ends it cleanly",),
     plan=stopped_with_a_full_disk,
+    first=1,
 )

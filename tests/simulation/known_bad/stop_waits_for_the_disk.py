@@ -8,12 +8,13 @@ from tests.simulation.known_bad.plans import stopped_with_a_full_disk
 from tests.simulation.known_bad.variant import Variant
 
 
-async def _until_stored(self: Submitter, job: Any, answer: Any) -> None:
-    await self._tell(job, answer)
+async def _until_stored(self: Submitter, job: Any, begun: Any, answer: Any) -> None:
+    await self._report(job, begun, answer)
 
 
 VARIANT = Variant(
-    lambda: patch.object(Submitter, "_tell_once", _until_stored),
+    lambda: patch.object(Submitter, "_report_once", _until_stored),
     caught_by=("SIGTERM ends it within ten seconds",),
     plan=stopped_with_a_full_disk,
+    first=1,
 )

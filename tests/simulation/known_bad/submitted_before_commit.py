@@ -2,6 +2,7 @@
 
 from unittest.mock import patch
 
+from receiver.domain.observations import SubmissionBegins
 from receiver.workers.submitter import Submitter
 from store.records import Job
 from tests.simulation.known_bad.variant import Variant
@@ -9,13 +10,13 @@ from tests.simulation.known_bad.variant import Variant
 _begin = Submitter._begin
 
 
-async def _do_not_wait(self: Submitter, job: Job) -> bool:
-    self._flight.begin(_discard(self, job), "begin")
+async def _do_not_wait(self: Submitter, job: Job, begins: SubmissionBegins) -> bool:
+    self._task_pool.begin(_discard(self, job, begins), "begin")
     return True
 
 
-async def _discard(self: Submitter, job: Job) -> None:
-    await _begin(self, job)
+async def _discard(self: Submitter, job: Job, begins: SubmissionBegins) -> None:
+    await _begin(self, job, begins)
 
 
 VARIANT = Variant(
@@ -24,4 +25,5 @@ VARIANT = Variant(
         "submitting is committed before the first byte",
         "each attempt is committed before it is made",
     ),
+    first=19,
 )

@@ -4,7 +4,7 @@ from typing import Any
 from unittest.mock import patch
 
 from receiver.streams.broadcast import Broadcast
-from store.records import Cursor, Event
+from store.records import Event
 from store.sqlite import batches
 from tests.simulation.known_bad.variant import Patch, Variant, together
 
@@ -17,14 +17,15 @@ def _remember(self: Broadcast, *given: Any, **named: Any) -> None:
     _broadcasts[:] = [self]
 
 
-def _append_and_push(db: Any, events: Any) -> None:
-    _append(db, events)
-    for event in events:
-        ((seq,),) = db.execute("SELECT seq FROM events WHERE nonce = ?", (event.nonce,)).fetchall()
+def _append_and_push(db: Any, events: Any) -> dict[int, list[Event]]:
+    appended = _append(db, events)
+    for user_id, theirs in appended.items():
         for broadcast in _broadcasts:
-            channel = broadcast._channels.get(event.user_id)
-            if channel is not None:
-                channel.push(Event(Cursor(seq, event.nonce), event.job_id, event.at, event.data))
+            channel = broadcast._channels.get(user_id)
+            for event in theirs:
+                if channel is not None:
+                    channel.push(event)
+    return appended
 
 
 def _applied() -> Patch:

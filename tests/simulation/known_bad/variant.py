@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
-from store.relational.statements import Statements
+from store.statements import Statements
 from tests.simulation.schedule import Schedule, schedule
 
 Patch = AbstractContextManager[Any]
@@ -22,6 +22,8 @@ class Variant:
     """The promises of which one has to break, as the simulation words them."""
     seeds: int = 40
     """The simulation has to find it within so many."""
+    first: int = 0
+    """Which of them is tried first: one that found it quickly before. The others follow."""
     plan: Callable[[int], Schedule] = schedule
     """From a seed to a schedule; one of its own where chance would take too long."""
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from store.contract import Receipt
+from store.contract import Changes, Receipt
 from store.errors import NotFound
-from store.records import Due, Evidence, Job, Lane, Move, Ruling, Verdict
-from tests.store.world import NOW, SECOND, World, accepted, bodies
+from store.records import CallbackVerdict, Due, Evidence, Job, Lane, Move, Verdict
+from tests.store.applying import verdicts
+from tests.store.world import NOW, SECOND, World, accepted, bodies, waiting
 
 POLL_AT = NOW + 30 * SECOND
 
@@ -21,28 +22,22 @@ async def job(world: World) -> Job:
 
 
 async def poll_due(world: World, job: Job) -> int:
-    found = await world.store.jobs.find(job.id)
-    assert found is not None
+    found = await world.find(job)
     assert found.due is not None
     assert found.due.lane is Lane.POLL
     return found.due.at
 
 
-async def verdicts(world: World, job: Job) -> list[str]:
-    history = await world.store.jobs.history_of(job.id)
-    return [line.detail["verdict"] for line in history if line.type == "callback"]
-
-
 async def test_a_good_callback_waits_in_the_inbox(world: World, job: Job) -> None:
-    world.rung.clear()
+    world.notified.clear()
 
     assert await world.receive(job, b'{"a":1}', "up-1", at=NOW + 3) == Receipt.ACCEPTED
 
-    (callback,) = await world.store.callbacks.waiting(10)
+    assert [changes.inbox for changes in world.notified] == [{job.id: False}]
+    (callback,) = await waiting(world.store)
     assert (callback.job_id, callback.provider) == (job.id, "samsar")
     assert (callback.received_at, callback.body, callback.tries) == (NOW + 3, b'{"a":1}', 0)
     assert await poll_due(world, job) == POLL_AT
-    assert [changes.inbox for changes in world.rung] == [True]
 
 
 async def test_the_same_bytes_are_a_duplicate(world: World, job: Job) -> None:
@@ -53,7 +48,7 @@ async def test_the_same_bytes_are_a_duplicate(world: World, job: Job) -> None:
     other = await world.create()
     assert await world.receive(other, b'{"a":1}') == Receipt.ACCEPTED
 
-    assert len(await world.store.callbacks.waiting(10)) == 3
+    assert len(await waiting(world.store)) == 3
     assert await poll_due(world, job) == POLL_AT
 
 
@@ -68,7 +63,7 @@ async def test_in_a_crowd_each_is_judged_by_itself(world: World, job: Job) -> No
     await world.receive(job, b'{"old":1}')
     await world.receive(job, b"no", readable=False)
     await asyncio.gather(*(world.receive(others[0], body) for body in bodies(199)))
-    crowd: list[tuple[Receipt | type[Exception], Awaitable[str]]] = [
+    group: list[tuple[Receipt | type[Exception], Awaitable[str]]] = [
         (Receipt.ACCEPTED, world.receive(job, b'{"new":1}', "up-1")),
         (Receipt.DUPLICATE, world.receive(job, b'{"new":1}', "up-1")),
         (Receipt.DUPLICATE, world.receive(job, b'{"old":1}')),
@@ -77,14 +72,14 @@ async def test_in_a_crowd_each_is_judged_by_itself(world: World, job: Job) -> No
         (NotFound, world.receive(world.job())),
         # The last place of its room, and one more.
         (Receipt.ACCEPTED, world.receive(others[0], b'{"last":1}')),
-        (Receipt.DUPLICATE, world.receive(others[0], b'{"more":1}')),
+        (Receipt.SURPLUS, world.receive(others[0], b'{"more":1}')),
         *((Receipt.ACCEPTED, world.receive(other, b'{"a":1}')) for other in others[1:]),
     ]
-    receipts = await asyncio.gather(*(receipt for _, receipt in crowd), return_exceptions=True)
+    receipts = await asyncio.gather(*(receipt for _, receipt in group), return_exceptions=True)
 
     assert [
         type(receipt) if isinstance(receipt, Exception) else receipt for receipt in receipts
-    ] == [expected for expected, _ in crowd]
+    ] == [expected for expected, _ in group]
     assert await verdicts(world, job) == ["waiting", "rejected", "waiting", "conflict"]
     assert len(await verdicts(world, others[0])) == 200
     assert [len(await verdicts(world, other)) for other in others[1:]] == [1] * 69
@@ -95,7 +90,7 @@ async def test_what_is_no_object_is_rejected_and_polls(world: World, job: Job) -
 
     assert await poll_due(world, job) == NOW + 1
     assert await verdicts(world, job) == ["rejected"]
-    assert await world.store.callbacks.waiting(10) == []
+    assert await waiting(world.store) == []
 
 
 async def test_another_id_is_a_conflict_and_polls(world: World, job: Job) -> None:
@@ -138,10 +133,11 @@ async def test_a_job_has_room_for_two_hundred(world: World, job: Job) -> None:
     for body in bodies(200):
         assert await world.receive(job, body) == Receipt.ACCEPTED
 
-    assert await world.receive(job, b'{"one":"more"}', at=NOW + 1) == Receipt.DUPLICATE
+    assert await world.receive(job, b'{"one":"more"}', at=NOW + 1) == Receipt.SURPLUS
     assert await poll_due(world, job) == NOW + 1
-    assert await world.receive(job, b'{"id":2}', "up-2") == Receipt.DUPLICATE
-    assert await world.receive(job, b"no", readable=False) == Receipt.REJECTED
+    assert await world.receive(job, b'{"id":2}', "up-2") == Receipt.SURPLUS
+    assert await world.receive(job, b"no", readable=False) == Receipt.SURPLUS
+    assert await world.receive(job, bodies(1)[0]) == Receipt.DUPLICATE
     assert len(await verdicts(world, job)) == 200
 
 
@@ -163,52 +159,67 @@ async def test_a_job_is_known_under_its_own_provider(world: World, job: Job) -> 
         await world.receive(replace(job, provider="other"))
 
 
-async def test_the_inbox_is_read_oldest_first_in_bounded_pages(world: World) -> None:
+async def test_what_was_stored_is_told_with_whether_it_is_an_outcome(world: World) -> None:
+    job, other = await world.create(), await world.create()
+    world.notified.clear()
+
+    await asyncio.gather(
+        world.receive(job, b'{"n":1}'),
+        world.receive(job, b'{"n":2}', final=True),
+        world.receive(job, b'{"n":3}'),
+        world.receive(other, b'{"n":1}'),
+        world.receive(other, b'{"n":1}', final=True),  # a duplicate
+        world.receive(other, b"no", readable=False, final=True),
+    )
+
+    told = Changes()
+    for changes in world.notified:
+        told.add(changes)
+    assert told.inbox == {job.id: True, other.id: False}
+
+
+async def test_jobs_wait_in_the_order_of_their_oldest_callbacks(world: World) -> None:
     made = [await world.create() for _ in range(3)]
     for number, body in enumerate(bodies(6)):
-        await world.receive(made[number % 3], body)
+        await world.receive(made[number % 3 - 1], body)
 
-    everything = await world.store.callbacks.waiting(10)
-    assert [callback.body for callback in everything] == bodies(6)
-    assert await world.store.callbacks.waiting(4) == everything[:4]
-
-
-async def test_a_page_of_large_callbacks_ends_early(world: World, job: Job) -> None:
-    for number in range(4):
-        await world.receive(job, b"%d" % number * 400_000)
-
-    assert len(await world.store.callbacks.waiting(10)) == 3
+    assert [callback.body for callback in await waiting(world.store)] == bodies(6)
+    in_order = [made[2].id, made[0].id, made[1].id]
+    assert await world.store.callbacks.jobs_waiting(10) == in_order
+    assert await world.store.callbacks.jobs_waiting(5) == in_order
+    assert await world.store.callbacks.jobs_waiting(2) == in_order[:2]
 
 
-async def test_a_callback_of_any_size_is_read(world: World, job: Job) -> None:
-    await world.receive(job, b"x" * 3_000_000)
+async def test_what_does_not_wait_any_more_is_no_job_waiting(world: World, job: Job) -> None:
+    await world.receive(job, b"no", readable=False)
+    await world.receive(job, b'{"id":2}', "up-2")
 
-    assert len(await world.store.callbacks.waiting(10)) == 1
+    assert await world.store.callbacks.jobs_waiting(10) == []
 
 
 async def test_an_applied_callback_leaves_the_inbox(world: World, job: Job) -> None:
     await world.receive(job)
-    (callback,) = await world.store.callbacks.waiting(10)
-    ruling = Ruling(callback.id, Verdict.CLAIMED, None, Evidence.CALLBACK)
+    (callback,) = await waiting(world.store)
+    ruling = CallbackVerdict(callback.id, Verdict.CLAIMED, None, Evidence.CALLBACK)
 
-    await world.store.jobs.advance(job.id, lambda now: Move(now, rulings=(ruling,)))
+    await world.store.jobs.advance(job.id, lambda now: Move(now, verdicts=(ruling,)))
 
-    assert await world.store.callbacks.waiting(10) == []
+    assert await waiting(world.store) == []
     assert await verdicts(world, job) == ["claimed"]
     assert await world.receive(job) == Receipt.DUPLICATE
 
 
 async def test_the_third_failure_is_the_last(world: World, job: Job) -> None:
     await world.receive(job)
-    (callback,) = await world.store.callbacks.waiting(10)
+    (callback,) = await waiting(world.store)
 
     assert await world.store.callbacks.failed(callback.id, NOW + 1) == 1
     assert await world.store.callbacks.failed(callback.id, NOW + 2) == 2
     assert await poll_due(world, job) == POLL_AT
-    assert [waiting.tries for waiting in await world.store.callbacks.waiting(10)] == [2]
+    assert [waits.tries for waits in await waiting(world.store)] == [2]
     assert await world.store.callbacks.failed(callback.id, NOW + 3) == 3
 
-    assert await world.store.callbacks.waiting(10) == []
+    assert await waiting(world.store) == []
     assert await verdicts(world, job) == ["failed"]
     assert await poll_due(world, job) == NOW + 3
 

@@ -1,15 +1,20 @@
 """`Deliveries`: the outbox."""
 
 import asyncio
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from store import deliveries
+from store.contract import DeliveryFilter
 from store.errors import DeliveryPending, NotFound
-from store.records import Delivery, DeliveryState, ErrorCode, Job, Millis
+from store.records import Delivery, DeliveryState, ErrorCode, Job
 from tests.store.world import (
     HOOK,
     NOW,
     SECOND,
+    Limits,
     World,
     attempt,
     completed,
@@ -23,20 +28,6 @@ PENDING, DELIVERED, SKIPPED = (
     DeliveryState.SKIPPED,
 )
 EXHAUSTED, DISABLED = DeliveryState.EXHAUSTED, DeliveryState.DISABLED
-
-
-async def settle(
-    world: World,
-    delivery: Delivery,
-    state: DeliveryState = DELIVERED,
-    next_attempt_at: Millis | None = None,
-    *,
-    holder: str = "me",
-    host_off: bool = False,
-) -> bool:
-    return await world.store.deliveries.settle(
-        delivery.id, holder, attempt(), state, next_attempt_at, host_off=host_off
-    )
 
 
 async def relayed(world: World, **fields: object) -> Job:
@@ -88,25 +79,25 @@ async def test_a_host_is_its_name_and_port(world: World, url: str, host: str) ->
 async def test_a_delivered_message_is_over(world: World) -> None:
     await relayed(world)
     delivery = await one(world)
-    world.rung.clear()
+    world.notified.clear()
 
-    assert await settle(world, delivery)
+    assert await world.settle(delivery)
 
     settled = await again(world, delivery)
     assert (settled.state, settled.step, settled.attempts) == (DELIVERED, 1, (attempt(),))
     assert (settled.next_attempt_at, settled.delivered_at) == (None, NOW + 12)
     assert await world.lease(at=NOW + 999 * SECOND) == []
-    assert [changes.relay for changes in world.rung][:1] == [True]
+    assert [changes.relay for changes in world.notified][:1] == [True]
 
 
 async def test_a_failed_attempt_is_followed_by_the_next(world: World) -> None:
     await relayed(world)
-    await settle(world, await one(world), PENDING, NOW + 5 * SECOND)
+    await world.settle(await one(world), PENDING, NOW + 5 * SECOND)
 
     assert await world.lease(at=NOW + 5 * SECOND - 1) == []
     delivery = await one(world, at=NOW + 5 * SECOND)
     assert (delivery.step, len(delivery.attempts)) == (1, 1)
-    await settle(world, delivery, EXHAUSTED)
+    await world.settle(delivery, EXHAUSTED)
 
     settled = await again(world, delivery)
     assert (settled.state, settled.step, len(settled.attempts)) == (EXHAUSTED, 2, 2)
@@ -120,16 +111,38 @@ async def test_what_is_held_is_not_leased_again_until_the_hold_ends(world: World
     assert (await one(world, holder="you", at=NOW + SECOND)).id == delivery.id
 
 
+async def test_the_last_fifty_attempts_are_kept(world: World) -> None:
+    await relayed(world)
+    delivery = await one(world)
+    for number in range(52):
+        made = replace(attempt(), duration_ms=number)
+        await world.settle(delivery, EXHAUSTED, made=made)
+        await world.store.deliveries.retry(delivery.id, NOW)
+        delivery = await one(world)
+
+    settled = await again(world, delivery)
+    assert [made.duration_ms for made in settled.attempts] == list(range(2, 52))
+
+
+async def test_a_hold_of_before_the_clock_was_set_back_has_ended(world: World) -> None:
+    """Nobody's hold ends more than ten minutes later than one that is taken now."""
+    await relayed(world)
+    delivery = await one(world, until=NOW + 660 * SECOND)
+
+    assert await world.lease("you", until=NOW + 60 * SECOND) == []
+    assert (await one(world, holder="you", until=NOW + 59 * SECOND)).id == delivery.id
+
+
 async def test_who_lost_the_hold_cannot_write_the_state(world: World) -> None:
     await relayed(world)
     delivery = await one(world, until=NOW + SECOND)
     await one(world, holder="you", at=NOW + SECOND)
 
-    assert not await settle(world, delivery, DELIVERED)
+    assert not await world.settle(delivery, DELIVERED)
 
     assert (await again(world, delivery)).state is PENDING
     assert len((await again(world, delivery)).attempts) == 1
-    assert await settle(world, delivery, DELIVERED, holder="you")
+    assert await world.settle(delivery, DELIVERED, holder="you")
     assert len((await again(world, delivery)).attempts) == 2
 
 
@@ -170,9 +183,9 @@ async def test_a_final_message_is_never_skipped(world: World) -> None:
     assert await world.deliveries(job) == {2: PENDING, 3: PENDING}
     first = await one(world)
     assert first.seq == 2
-    await settle(world, first, PENDING, NOW + 5 * SECOND)
+    await world.settle(first, PENDING, NOW + 5 * SECOND)
     assert await world.lease() == []  # the newer one waits for it
-    await settle(world, await one(world, at=NOW + 5 * SECOND))
+    await world.settle(await one(world, at=NOW + 5 * SECOND))
     assert (await one(world, at=NOW + 5 * SECOND)).seq == 3
 
 
@@ -194,7 +207,7 @@ async def test_one_is_in_flight_for_a_job(world: World) -> None:
     assert await world.lease("you") == []
     assert await world.deliveries(job) == {2: PENDING, 3: PENDING}
     assert await world.store.deliveries.next_due() == NOW + 60 * SECOND
-    await settle(world, update, DELIVERED)
+    await world.settle(update, DELIVERED)
 
     assert await world.deliveries(job) == {2: DELIVERED, 3: PENDING}
     assert (await one(world)).seq == 3
@@ -205,17 +218,17 @@ async def test_a_failed_update_that_was_overtaken_in_flight_is_skipped(world: Wo
     update = await one(world)
     await world.advance(job, completed(relay=True))
 
-    assert await settle(world, update, PENDING, NOW + 5 * SECOND)
+    assert await world.settle(update, PENDING, NOW + 5 * SECOND)
 
     assert await world.deliveries(job) == {2: SKIPPED, 3: PENDING}
 
 
-@pytest.mark.parametrize("how", ["released", "postponed", "ended", "orphaned"])
+@pytest.mark.parametrize("how", ["released", "ended", "orphaned"])
 async def test_an_update_given_back_after_it_was_overtaken_is_skipped(
     world: World, how: str
 ) -> None:
     job = await relayed(world)
-    update = await one(world)
+    await one(world)
     await world.advance(job, completed(relay=True))
     later = NOW + 60 * SECOND
 
@@ -224,8 +237,6 @@ async def test_an_update_given_back_after_it_was_overtaken_is_skipped(
     if how == "orphaned":
         await world.store.deliveries.end_holds()
         later = NOW
-    if how == "postponed":
-        await world.store.deliveries.postpone("me", [update.id], later)
 
     assert (await one(world, at=later)).seq == 3
     assert await world.deliveries(job) == {2: SKIPPED, 3: PENDING}
@@ -292,6 +303,55 @@ async def test_a_full_user_keeps_nobody_waiting_at_a_shared_host(world: World) -
     assert [delivery.job_id for delivery in leased] == [other.id]
 
 
+async def test_of_a_user_with_many_hosts_some_are_looked_at_and_each_in_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "HOSTS_AT_ONCE", 3)
+    for number in range(11):
+        await relayed(world, webhook_url=f"https://h{number:02}.example/")
+    await relayed(world, user=world.bob, webhook_url="https://zoo.example/")
+
+    looked_at = [await asked(world) for _ in range(4)]
+
+    names = [{host[:3] for host in hosts} for hosts in looked_at]
+    first = {"h00", "h01", "h02", "zoo"}
+    assert names == [
+        first | {"h03", "h04", "h05"},
+        first | {"h06", "h07", "h08"},
+        first | {"h09", "h10"},
+        first | {"h03", "h04", "h05"},
+    ]
+    assert all(len(hosts) <= 7 for hosts in looked_at)
+
+
+async def asked(world: World) -> list[str]:
+    """The hosts that are looked at where no slot is free."""
+    limits = Limits(limit=0)
+    leased, _ = await world.store.deliveries.lease(NOW, NOW + SECOND, "me", lambda: limits)
+    assert leased == []
+    return limits.asked
+
+
+async def test_users_take_turns(world: World) -> None:
+    for number in range(5):
+        await relayed(world, webhook_url=f"https://h{number}.example/")
+    other = await relayed(world, user=world.bob, webhook_url="https://other.example/")
+
+    leased = await world.lease(limit=2)
+
+    assert other.id in {delivery.job_id for delivery in leased}
+
+
+async def test_whose_message_was_taken_last_waits_for_the_others(world: World) -> None:
+    for number in range(3):
+        await relayed(world, webhook_url=f"https://h{number}.example/")
+    await relayed(world, user=world.bob, webhook_url="https://other.example/")
+
+    users = [(await one(world, limit=1)).user for _ in range(4)]
+
+    assert users == ["ann", "bob", "ann", "ann"], "bob's is the youngest"
+
+
 # --- giving back, turning off, sending again ------------------------------------------------------
 
 
@@ -315,30 +375,16 @@ async def test_a_new_process_ends_every_hold(world: World) -> None:
     assert [leased.id for leased in await world.lease()] == [delivery.id]
 
 
-async def test_a_postponed_message_uses_up_no_attempt(world: World) -> None:
-    await relayed(world)
-    delivery = await one(world)
-
-    await world.store.deliveries.postpone("you", [delivery.id], NOW)
-    assert await world.lease("you") == []
-    await world.store.deliveries.postpone("me", [delivery.id], NOW + 60 * SECOND)
-
-    assert await world.lease(at=NOW + 60 * SECOND - 1) == []
-    postponed = await one(world, at=NOW + 60 * SECOND)
-    assert (postponed.step, postponed.attempts) == (0, ())
-
-
 async def test_gone_turns_the_address_off_for_its_job(world: World) -> None:
     job, other = await relayed(world), await relayed(world)
     update = next(each for each in await world.lease() if each.job_id == job.id)
     await world.advance(job, rendering(relay=True))
 
-    assert await settle(world, update, DISABLED, host_off=True)
+    assert await world.settle(update, DISABLED, host_off=True)
 
     assert await world.deliveries(job) == {2: DISABLED, 3: DISABLED}
     assert await world.deliveries(other) == {2: PENDING}
-    found = await world.store.jobs.find(job.id)
-    assert found is not None
+    found = await world.find(job)
     assert found.webhook_off
     await world.advance(job, completed(relay=True))
     assert await world.deliveries(job) == {2: DISABLED, 3: DISABLED, 4: DISABLED}
@@ -348,8 +394,8 @@ async def test_gone_turns_the_address_off_for_its_job(world: World) -> None:
 async def test_a_delivery_can_be_sent_again(world: World, state: DeliveryState) -> None:
     await relayed(world)
     delivery = await one(world)
-    await settle(world, delivery, state)
-    world.rung.clear()
+    await world.settle(delivery, state)
+    world.notified.clear()
 
     retried = await world.store.deliveries.retry(delivery.id, NOW + 7)
 
@@ -357,7 +403,7 @@ async def test_a_delivery_can_be_sent_again(world: World, state: DeliveryState) 
     assert (retried.state, retried.step, retried.next_attempt_at) == (PENDING, 0, NOW + 7)
     assert (retried.delivered_at, len(retried.attempts)) == (None, 1)
     assert (await one(world, at=NOW + 7)).id == delivery.id
-    assert world.rung[0].relay
+    assert world.notified[0].relay
 
 
 async def test_a_delivery_sent_again_goes_out_of_the_order_and_is_not_skipped(
@@ -365,14 +411,14 @@ async def test_a_delivery_sent_again_goes_out_of_the_order_and_is_not_skipped(
 ) -> None:
     job = await relayed(world)
     first = await one(world)
-    await settle(world, first, EXHAUSTED)
+    await world.settle(first, EXHAUSTED)
     await world.advance(job, rendering(relay=True))
     await world.store.deliveries.retry(first.id, NOW)
     await world.advance(job, rendering(relay=True))
     assert await world.deliveries(job) == {2: PENDING, 3: SKIPPED, 4: PENDING}
 
     leased = [await one(world)]
-    await settle(world, leased[0])
+    await world.settle(leased[0])
     leased.append(await one(world))
 
     assert {delivery.seq for delivery in leased} == {2, 4}
@@ -381,23 +427,23 @@ async def test_a_delivery_sent_again_goes_out_of_the_order_and_is_not_skipped(
 async def test_a_delivery_sent_again_waits_for_the_one_in_flight(world: World) -> None:
     job = await relayed(world)
     first = await one(world)
-    await settle(world, first, EXHAUSTED)
+    await world.settle(first, EXHAUSTED)
     await world.advance(job, rendering(relay=True))
     flying = await one(world)
 
     await world.store.deliveries.retry(first.id, NOW)
 
     assert await world.lease() == []
-    await settle(world, flying)
+    await world.settle(flying)
     assert (await one(world)).id == first.id
 
 
 async def test_a_delivery_sent_again_is_in_order_after_its_attempt(world: World) -> None:
     job = await relayed(world)
     first = await one(world)
-    await settle(world, first, EXHAUSTED)
+    await world.settle(first, EXHAUSTED)
     await world.store.deliveries.retry(first.id, NOW)
-    await settle(world, await one(world), PENDING, NOW + 5 * SECOND)
+    await world.settle(await one(world), PENDING, NOW + 5 * SECOND)
 
     await world.advance(job, rendering(relay=True))
 
@@ -407,12 +453,11 @@ async def test_a_delivery_sent_again_is_in_order_after_its_attempt(world: World)
 async def test_sending_again_turns_the_address_on(world: World) -> None:
     job = await relayed(world)
     delivery = await one(world)
-    await settle(world, delivery, DISABLED, host_off=True)
+    await world.settle(delivery, DISABLED, host_off=True)
 
     await world.store.deliveries.retry(delivery.id, NOW)
 
-    found = await world.store.jobs.find(job.id)
-    assert found is not None
+    found = await world.find(job)
     assert not found.webhook_off
 
 
@@ -436,23 +481,84 @@ async def test_a_user_sees_only_their_own_deliveries(world: World) -> None:
 
     assert await deliveries.find_for_user(world.ann.id, delivery.id) == delivery
     assert await deliveries.find_for_user(world.bob.id, delivery.id) is None
-    assert await deliveries.list_for_user(world.ann.id, None, None, 9) == [delivery]
-    assert await deliveries.list_for_user(world.bob.id, None, None, 9) == []
-    assert await deliveries.list_for_user(world.bob.id, PENDING, None, 9) == []
+    for state in (None, PENDING):
+        mine, his = (DeliveryFilter(user.id, state) for user in (world.ann, world.bob))
+        assert await deliveries.list_page(mine, None, 9) == [delivery]
+        assert await deliveries.list_page(his, None, 9) == []
     assert await deliveries.find("msg_unknown") is None
 
 
 async def test_lists_are_newest_first_and_paged(world: World) -> None:
     jobs = [await relayed(world) for _ in range(5)]
-    list_for_user = world.store.deliveries.list_for_user
+    list_page = world.store.deliveries.list_page
+    everything = DeliveryFilter(world.ann.id)
 
-    first = await list_for_user(world.ann.id, None, None, 3)
-    second = await list_for_user(world.ann.id, None, first[-1].id, 3)
+    first = await list_page(everything, None, 3)
+    second = await list_page(everything, first[-1].id, 3)
     assert [delivery.job_id for delivery in first + second] == [job.id for job in reversed(jobs)]
 
-    await settle(world, (await world.lease())[0], DELIVERED)
-    assert len(await list_for_user(world.ann.id, DELIVERED, None, 9)) == 1
-    assert len(await list_for_user(world.ann.id, PENDING, None, 9)) == 4
+    await world.settle((await world.lease())[0], DELIVERED)
+    assert len(await list_page(DeliveryFilter(world.ann.id, DELIVERED), None, 9)) == 1
+    assert len(await list_page(DeliveryFilter(world.ann.id, PENDING), None, 9)) == 4
+
+
+@pytest.mark.parametrize("everybody", [False, True])
+@pytest.mark.parametrize("state", [None, PENDING, DELIVERED])
+async def test_filters_work_together(
+    world: World, state: DeliveryState | None, everybody: bool
+) -> None:
+    for user, url in (
+        (world.ann, "https://a.example/"),
+        (world.ann, "https://a.example:8443/"),
+        (world.ann, "https://b.example/"),
+        (world.ann, "https://[2001:db8::1]/"),
+        (world.bob, "https://a.example/"),
+    ):
+        for _ in range(2):
+            await relayed(world, user=user, webhook_url=url)
+    for delivery in (await world.lease())[::2]:
+        await world.settle(delivery)
+    user_id = None if everybody else world.ann.id
+    list_page = world.store.deliveries.list_page
+    kept = [
+        each
+        for each in await list_page(DeliveryFilter(), None, 99)
+        if (everybody or each.user == "ann") and state in (None, each.state)
+    ]
+    assert kept
+
+    async def found(**narrower: Any) -> list[Delivery]:
+        return await list_page(DeliveryFilter(user_id, state, **narrower), None, 99)
+
+    assert await found() == kept
+    for host, port in (("a.example", None), ("a.example", 8443), ("2001:db8::1", None)):
+        beginning = f"{host}:{port or ''}"
+        assert await found(host=host, port=port) == [
+            each for each in kept if each.host.startswith(beginning)
+        ]
+    for each in kept:
+        assert await found(job_id=each.job_id) == [each]
+        assert await found(job_id=each.job_id, host="c.example") == []
+
+
+async def test_many_are_sent_again_by_their_state(world: World) -> None:
+    jobs = [await relayed(world, webhook_url=f"https://h{n}.example/") for n in range(3)]
+    off, exhausted, pending = await world.lease()
+    await world.settle(off, DISABLED, host_off=True)
+    await world.settle(exhausted, EXHAUSTED)
+    world.notified.clear()
+    every = [delivery.id for delivery in (off, exhausted, pending)] + ["msg_unknown"]
+
+    assert await world.store.deliveries.retry_those(every, DISABLED, NOW + 7) == 1
+
+    again_due = await again(world, off)
+    assert (again_due.state, again_due.next_attempt_at) == (PENDING, NOW + 7)
+    assert (await again(world, exhausted)).state is EXHAUSTED
+    job = await world.store.jobs.find(off.job_id)
+    assert job is not None
+    assert not job.webhook_off
+    assert world.notified[0].relay
+    assert {job.id for job in jobs} == {each.job_id for each in (off, exhausted, pending)}
 
 
 async def test_next_due_and_backlog(world: World) -> None:
@@ -464,8 +570,8 @@ async def test_next_due_and_backlog(world: World) -> None:
 
     first, second = await world.lease(until=NOW + 9 * SECOND)
     assert await deliveries.next_due() == NOW + 9 * SECOND
-    await settle(world, first)
-    await settle(world, second, PENDING, NOW + 3 * SECOND)
+    await world.settle(first)
+    await world.settle(second, PENDING, NOW + 3 * SECOND)
 
     assert await deliveries.next_due() == NOW + 3 * SECOND
     assert await deliveries.backlog() == (1, NOW)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from store.records import Due, Job, Lane
+from store.records import Due, Job, Lane, Move, Note
 from tests.store.world import NOW, SECOND, World, accepted, quietly
 
 
@@ -49,16 +49,25 @@ async def test_a_hold_ends_by_itself(world: World) -> None:
     assert await lease(world, at=NOW + 10 * SECOND) == [job]
 
 
+async def test_a_hold_of_before_the_clock_was_set_back_has_ended(world: World) -> None:
+    """The hold is of ten seconds, and clocks of two processes may be ten minutes apart."""
+    job = await world.create(at=NOW - 3_600 * SECOND)
+    assert await lease(world, "me") == [job]
+
+    assert await lease(world, "you", at=NOW - 600 * SECOND) == []
+    assert await lease(world, "you", at=NOW - 601 * SECOND) == [job]
+
+
 async def test_a_released_job_is_due_as_it_was(world: World) -> None:
     job, kept = await world.create(), await world.create()
     assert await lease(world, "me") == [job, kept]
-    world.rung.clear()
+    world.notified.clear()
 
     await world.store.jobs.release("another", [job.id])
     assert await lease(world, "you") == []
 
     await world.store.jobs.release("me", [job.id])
-    assert {lane for changes in world.rung for lane in changes.due} == {Lane.SUBMIT}
+    assert {lane for changes in world.notified for lane in changes.due} == {Lane.SUBMIT}
     assert await lease(world, "you") == [job]
 
 
@@ -75,9 +84,20 @@ async def test_a_change_ends_the_hold(world: World) -> None:
     job = await world.create()
     await lease(world, "me")
 
-    later = await world.advance(job, quietly(due=Due(Lane.SUBMIT, NOW)))
+    later = await world.advance(job, quietly(due=Due(Lane.SUBMIT, NOW - 1)))
 
     assert await lease(world, "you") == [later]
+
+
+async def test_a_line_of_the_journal_leaves_the_hold(world: World) -> None:
+    """What is noted of an earlier attempt takes the job from nobody."""
+    job = await world.create()
+    await lease(world)
+
+    noted = Note("submission", {"outcome": "not_sent"}, NOW)
+    await world.advance(job, lambda held: Move(held, notes=(noted,)))
+
+    assert await lease(world, "another") == []
 
 
 async def test_no_change_leaves_the_hold(world: World) -> None:
@@ -125,25 +145,24 @@ async def test_poll_at_once_brings_a_poll_forward(
     world: World, lane: Lane, before: int, after: int
 ) -> None:
     job = await world.create(due=Due(lane, before))
-    world.rung.clear()
+    world.notified.clear()
 
     await world.store.jobs.poll_at_once(job.id, NOW)
 
-    found = await world.store.jobs.find(job.id)
-    assert found is not None
+    found = await world.find(job)
     assert found.due == Due(lane, after)
-    rung = {lane for changes in world.rung for lane in changes.due}
-    assert rung == ({Lane.POLL} if before != after else set())
+    notified = {lane for changes in world.notified for lane in changes.due}
+    assert notified == ({Lane.POLL} if before != after else set())
 
 
-async def test_the_longer_hold_on_submissions_stays(world: World) -> None:
+async def test_poll_at_once_makes_a_job_due_again_whose_poll_is_under_way(world: World) -> None:
+    job = await world.create(due=Due(Lane.POLL, NOW))
     jobs = world.store.jobs
-    assert await jobs.submissions_held_until("samsar") is None
+    assert await jobs.lease_due(Lane.POLL, NOW, NOW + 10 * SECOND, "me", 1) == [job]
 
-    await jobs.hold_submissions("samsar", NOW + 5)
-    await jobs.hold_submissions("samsar", NOW + 3)
-    assert await jobs.submissions_held_until("samsar") == NOW + 5
-    await jobs.hold_submissions("samsar", NOW + 9)
+    await jobs.poll_at_once(job.id, NOW + SECOND)
 
-    assert await jobs.submissions_held_until("samsar") == NOW + 9
-    assert await jobs.submissions_held_until("other") is None
+    # The call goes on; its end finds that the job is due, and since when.
+    assert await jobs.lease_due(Lane.POLL, NOW + SECOND, NOW + 9 * SECOND, "you", 1) == []
+    found = await world.find(job)
+    assert found.due == Due(Lane.POLL, NOW + SECOND)

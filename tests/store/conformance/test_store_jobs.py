@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from store.contract import JobFilter
+from store.contract import DeliveryFilter, JobFilter
+from store.database import Store
 from store.errors import NotFound, ProviderIdTaken
 from store.records import (
+    CallbackVerdict,
     Claim,
     Due,
     ErrorCode,
@@ -19,11 +21,11 @@ from store.records import (
     Move,
     Note,
     Phase,
-    Ruling,
     Status,
     Tracking,
     Verdict,
 )
+from tests.store.gate import held
 from tests.store.world import (
     HOOK,
     NOW,
@@ -40,6 +42,7 @@ from tests.store.world import (
     new,
     quietly,
     rendering,
+    waiting,
 )
 
 EVERYTHING = Tracking(
@@ -74,8 +77,9 @@ async def test_a_created_job_is_there_with_its_input_event_and_intent(world: Wor
     (event,) = await world.store.events.after_for_job(job.id, 0, 10)
     assert (event.job_id, event.at, event.data) == (job.id, NOW, event_data(job))
     assert await world.store.jobs.lease_due(Lane.SUBMIT, NOW, NOW + 1, "me", 10) == [job]
-    (changes,) = world.rung[:1]
-    assert (changes.jobs, changes.users, changes.due) == ({job.id}, {world.ann.id}, {Lane.SUBMIT})
+    (changes,) = world.notified[:1]
+    assert (changes.jobs, changes.users) == ({job.id}, {world.ann.id})
+    assert changes.due == {Lane.SUBMIT: NOW}
 
 
 async def test_every_field_of_a_job_survives(world: World) -> None:
@@ -119,8 +123,8 @@ async def test_a_completed_job_keeps_its_result(world: World) -> None:
 async def test_a_change_writes_its_whole_move(world: World) -> None:
     job = await world.create(webhook_url=HOOK)
     await world.receive(job)
-    (callback,) = await world.store.callbacks.waiting(10)
-    world.rung.clear()
+    (callback,) = await waiting(world.store)
+    world.notified.clear()
 
     def decide(before: Job) -> Move:
         after = replace(
@@ -137,7 +141,7 @@ async def test_a_change_writes_its_whole_move(world: World) -> None:
             after,
             event_data(after),
             message(after),
-            (Ruling(callback.id, Verdict.APPLIED, None, Evidence.CALLBACK),),
+            (CallbackVerdict(callback.id, Verdict.APPLIED, None, Evidence.CALLBACK),),
             (Note("poll", {"answer": "IN_PROGRESS"}, NOW + 2),),
         )
 
@@ -147,10 +151,10 @@ async def test_a_change_writes_its_whole_move(world: World) -> None:
     assert [event.data for event in await world.store.events.after_for_job(job.id, 1, 9)] == [
         event_data(told)
     ]
-    (delivery,) = await world.store.deliveries.list_for_user(job.user_id, None, None, 9)
+    (delivery,) = await world.store.deliveries.list_page(DeliveryFilter(), None, 9)
     assert (delivery.job_id, delivery.seq, delivery.status) == (job.id, 2, Status.IN_PROGRESS)
     assert (delivery.url, delivery.body) == (HOOK, event_data(told))
-    assert await world.store.callbacks.waiting(10) == []
+    assert await waiting(world.store) == []
     history = await world.store.jobs.history_of(job.id)
     assert [(line.at, line.type) for line in history] == [
         (NOW, "event"),
@@ -158,20 +162,20 @@ async def test_a_change_writes_its_whole_move(world: World) -> None:
         (NOW + 1, "event"),
         (NOW + 2, "poll"),
     ]
-    (changes,) = world.rung
+    (changes,) = world.notified
     assert (changes.jobs, changes.users) == ({job.id}, {job.user_id})
-    assert (changes.due, changes.relay) == ({Lane.POLL}, True)
+    assert (changes.due, changes.relay) == ({Lane.POLL: NOW + 9}, True)
 
 
 async def test_no_move_writes_nothing(world: World) -> None:
     job = await world.create()
-    world.rung.clear()
+    world.notified.clear()
 
     assert await world.store.jobs.advance(job.id, lambda _: None) == (job, None)
 
     assert await world.store.jobs.find(job.id) == job
     assert await world.store.events.latest_seq(job.user_id) == 1
-    assert all(not changes.jobs and not changes.due for changes in world.rung)
+    assert all(not changes.jobs and not changes.due for changes in world.notified)
 
 
 async def test_a_decision_that_raises_writes_nothing(world: World) -> None:
@@ -242,13 +246,13 @@ async def test_an_id_of_the_provider_belongs_to_one_job(world: World) -> None:
     second = await world.create()
     await world.advance(first, accepted(provider_request_id="up-1"))
 
-    with pytest.raises(ProviderIdTaken):
+    with pytest.raises(ProviderIdTaken) as conflict:
         await world.advance(second, accepted(provider_request_id="up-1"))
 
+    assert conflict.value.provider_request_id == "up-1"
     assert await world.store.jobs.find(second.id) == second
-    assert await world.store.jobs.provider_id_holder("samsar", "up-1") == first.id
-    assert await world.store.jobs.provider_id_holder("samsar", "up-2") is None
-    assert await world.store.jobs.provider_id_holder("other", "up-1") is None
+    assert (await world.advance(first, change())).provider_request_id == "up-1"
+    await world.advance(second, accepted(provider_request_id="up-2"))
 
 
 async def test_providers_may_give_the_same_id(world: World) -> None:
@@ -258,7 +262,9 @@ async def test_providers_may_give_the_same_id(world: World) -> None:
     await world.advance(first, accepted(provider_request_id="up-1"))
     await world.advance(second, accepted(provider_request_id="up-1"))
 
-    assert await world.store.jobs.provider_id_holder("other", "up-1") == second.id
+    for job in (first, second):
+        found = await world.find(job)
+        assert found.provider_request_id == "up-1"
 
 
 async def test_a_user_sees_only_their_own_jobs(world: World) -> None:
@@ -308,6 +314,12 @@ async def test_lists_are_newest_first_and_paged(world: World) -> None:
         (JobFilter(metadata={"shop": "a"}, kind="create_narrative"), []),
         (JobFilter(metadata={"shop": ""}), []),
         (JobFilter(metadata={"nothing": "a"}), []),
+        (JobFilter(provider="fal"), [3, 2, 0]),
+        (JobFilter(provider="fal", kind="create_movie"), [2, 0]),
+        (JobFilter(provider="fal", kind="another"), []),
+        (JobFilter(provider="fal", status=Status.PENDING), [2]),
+        (JobFilter(provider="fal", metadata={"shop": "a"}), [2, 0]),
+        (JobFilter(provider="nobody"), []),
     ],
 )
 async def test_lists_filter(world: World, where: JobFilter, expected: list[int]) -> None:
@@ -321,13 +333,68 @@ async def test_lists_filter(world: World, where: JobFilter, expected: list[int])
     made = []
     for number, given in enumerate(metadata):
         kind = "create_narrative" if number in (1, 3) else "create_movie"
-        job = await world.create(at=NOW + number, kind=kind, metadata=given)
+        provider = "fal" if number in (0, 2, 3) else "samsar"
+        job = await world.create(at=NOW + number, kind=kind, provider=provider, metadata=given)
         made.append(await world.advance(job, rendering()) if number in (0, 3) else job)
     await world.create(world.bob, at=NOW + 9, metadata={"shop": "a", "lane": "x"})
 
     found = await world.store.jobs.list_for_user(world.ann.id, where, None, 10)
 
     assert [made.index(job) for job in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        (JobFilter(), ["Bob's cat", "100% CAT", "a_cat", "Ümläut", None]),
+        (JobFilter(label="cAt"), ["Bob's cat", "100% CAT", "a_cat"]),
+        (JobFilter(label="0% c"), ["100% CAT"]),
+        (JobFilter(label="_"), ["a_cat"]),
+        (JobFilter(label="\\"), []),
+        (JobFilter(label="ÜMLÄUT"), []),
+        (JobFilter(label="üml"), []),
+        (JobFilter(label="Üml"), ["Ümläut"]),
+        (JobFilter(provider="fal"), ["a_cat"]),
+        (JobFilter(provider="fal", label="dog"), []),
+        (JobFilter(label="cat", metadata={"shop": "a"}), ["100% CAT"]),
+        (JobFilter(label="cat", status=Status.IN_PROGRESS), []),
+        (JobFilter(created_after=NOW + 1, created_before=NOW + 4), ["100% CAT", "a_cat"]),
+    ],
+)
+async def test_everybodys_jobs_are_looked_through(
+    world: World, where: JobFilter, expected: list[str | None]
+) -> None:
+    await world.create(at=NOW)
+    await world.create(at=NOW + 1, label="Ümläut")
+    await world.create(at=NOW + 2, label="a_cat", provider="fal")
+    await world.create(at=NOW + 3, label="100% CAT", metadata={"shop": "a"})
+    await world.create(world.bob, at=NOW + 4, label="Bob's cat")
+
+    found, more = await world.store.jobs.look_through(None, where, None, 10)
+    of_ann, _ = await world.store.jobs.look_through(world.ann.id, where, None, 10)
+
+    assert ([job.label for job in found], more) == (expected, None)
+    assert [job.label for job in of_ann] == [label for label in expected if label != "Bob's cat"]
+
+
+@pytest.mark.parametrize("label", [None, "cat"])
+async def test_a_page_ends_where_enough_was_looked_at(
+    world: World, monkeypatch: pytest.MonkeyPatch, label: str | None
+) -> None:
+    monkeypatch.setattr("store.job_reads.LOOKED_THROUGH", 4)
+    jobs = [
+        await world.create(at=NOW + n, label="cat" if n in (1, 2, 8) else "dog") for n in range(9)
+    ]
+    pages, before = [], None
+    while True:
+        found, before = await world.store.jobs.look_through(
+            world.ann.id, JobFilter(label=label), before, 2
+        )
+        pages.append([jobs.index(job) for job in found])
+        if before is None:
+            break
+
+    assert pages == ([[8], [2, 1], []] if label else [[8, 7], [6, 5], [4, 3], [2, 1], [0]])
 
 
 async def test_a_clock_that_stepped_back_hides_no_job_from_a_filter(world: World) -> None:
@@ -348,6 +415,13 @@ async def test_jobs_in_a_phase_are_listed_oldest_first(world: World) -> None:
     assert await world.store.jobs.in_phase(Phase.SUBMITTING, 10) == [second.id]
 
 
+async def test_the_newest_job_tells_when_it_was_created(world: World) -> None:
+    assert await world.store.jobs.newest() is None
+    await world.create(at=NOW + 5)
+    await world.create(world.bob, at=NOW + 9)
+    assert await world.store.jobs.newest() == NOW + 9
+
+
 async def test_the_census_counts_unfinished_jobs(world: World) -> None:
     assert await world.store.jobs.census() == {}
     await world.create(at=NOW + 5)
@@ -361,13 +435,11 @@ async def test_the_census_counts_unfinished_jobs(world: World) -> None:
 async def test_the_history_tells_everything_oldest_first(world: World) -> None:
     job = await world.create(webhook_url=HOOK)
     await world.receive(job, b'{"status":"COMPLETED"}', at=NOW + 2)
-    (callback,) = await world.store.callbacks.waiting(1)
+    (callback,) = await waiting(world.store)
     await world.advance(job, rendering(NOW + 2, relay=True))
     (delivery,) = await world.lease(at=NOW + 3)
-    await world.store.deliveries.settle(
-        delivery.id, "me", attempt(NOW + 3), delivery.state, NOW + 9, host_off=False
-    )
-    ruling = Ruling(callback.id, Verdict.CONFIRMED, False, Evidence.DEADLINE)
+    await world.settle(delivery, delivery.state, NOW + 9, made=attempt(NOW + 3))
+    ruling = CallbackVerdict(callback.id, Verdict.CONFIRMED, False, Evidence.DEADLINE)
     note = Note("poll", {"failed": "timeout"}, NOW + 5)
     await world.store.jobs.advance(job.id, lambda now: Move(now, None, None, (ruling,), (note,)))
     other = await world.create(world.bob)
@@ -389,7 +461,9 @@ async def test_the_history_tells_everything_oldest_first(world: World) -> None:
         "verdict": "confirmed",
         "evidence": "deadline",
         "confirmed": False,
+        "verified": False,
         "bytes": 22,
+        "body": '{"status":"COMPLETED"}',
     }
     assert relayed == {
         "delivery": delivery.id,
@@ -430,8 +504,7 @@ async def test_impossible_rows_are_refused(world: World, impossible: dict[str, A
 async def test_a_failure_keeps_its_error(world: World) -> None:
     job = await world.advance(await world.create(), failed(NOW, ErrorCode.RESULT_MISSING))
 
-    found = await world.store.jobs.find(job.id)
-    assert found is not None
+    found = await world.find(job)
     assert found.error == JobError(ErrorCode.RESULT_MISSING, "It failed.", True)
 
 
@@ -464,3 +537,24 @@ async def test_jobs_that_are_looked_up_together_are_each_somebodys(world: World)
         *(mine.id, None, theirs.id, None),
         *(theirs.id, also_mine.id),
     ]
+
+
+async def test_a_change_that_a_client_waits_for_goes_first(world: World) -> None:
+    assert isinstance(world.store, Store)
+    behind, first = await world.create(), await world.create()
+    order: list[str] = []
+
+    def noting(job: Job) -> Move | None:
+        order.append(job.id)
+        return change()(job)
+
+    gate, holding = await held(world.store._writer)
+    changing = [
+        asyncio.ensure_future(world.store.jobs.advance(behind.id, noting)),
+        asyncio.ensure_future(world.store.jobs.advance(first.id, noting, client_waits=True)),
+    ]
+    await asyncio.sleep(0)
+    gate.open()
+    await asyncio.gather(holding, *changing)
+
+    assert order == [first.id, behind.id]

@@ -3,8 +3,16 @@
 import pytest
 
 from store.errors import NotFound
-from store.records import DeliveryState, Evidence, Job, Move, Ruling, Verdict
-from tests.store.world import HOOK, NOW, SECOND, World, attempt, completed, rendering
+from store.records import CallbackVerdict, DeliveryState, Evidence, Job, Move, Verdict
+from tests.store.world import (
+    HOOK,
+    NOW,
+    SECOND,
+    World,
+    completed,
+    rendering,
+    waiting,
+)
 
 
 async def remove(world: World, limit: int = 100, done_before: int = NOW + 1) -> int:
@@ -15,9 +23,7 @@ async def test_a_job_goes_with_all_that_hangs_on_it(world: World) -> None:
     job = await world.create(webhook_url=HOOK, metadata={"a": "b"})
     await world.advance(job, completed(relay=True))
     (delivery,) = await world.lease()
-    await world.store.deliveries.settle(
-        delivery.id, "me", attempt(), DeliveryState.DELIVERED, None, host_off=False
-    )
+    await world.settle(delivery)
 
     assert await remove(world) == 1
 
@@ -50,9 +56,7 @@ async def test_a_pending_delivery_keeps_its_job(world: World) -> None:
     assert await remove(world) == 0
 
     (delivery,) = await world.lease()
-    await world.store.deliveries.settle(
-        delivery.id, "me", attempt(), DeliveryState.EXHAUSTED, None, host_off=False
-    )
+    await world.settle(delivery, DeliveryState.EXHAUSTED)
 
     assert await remove(world) == 1
 
@@ -66,10 +70,10 @@ async def test_an_undecided_callback_keeps_its_job(
 ) -> None:
     job = await world.advance(await world.create(), completed())
     await world.receive(job)
-    (callback,) = await world.store.callbacks.waiting(9)
+    (callback,) = await waiting(world.store)
     if verdict is not None:
-        ruling = Ruling(callback.id, verdict, None, Evidence.CALLBACK)
-        await world.store.jobs.advance(job.id, lambda now: Move(now, rulings=(ruling,)))
+        ruling = CallbackVerdict(callback.id, verdict, None, Evidence.CALLBACK)
+        await world.store.jobs.advance(job.id, lambda now: Move(now, verdicts=(ruling,)))
 
     assert await remove(world) == gone
 

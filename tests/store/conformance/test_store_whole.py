@@ -4,11 +4,18 @@ import asyncio
 
 import pytest
 
-from store.contract import Changes, Receipt, Store
+from store.contract import Changes, Receipt
+from store.database import Store
 from store.errors import NotFound
 from store.records import Job, Move
 from tests.store.conftest import OpenAgain
-from tests.store.world import World, change, new, rendering
+from tests.store.world import (
+    World,
+    change,
+    new,
+    rendering,
+    waiting,
+)
 
 
 async def test_what_was_written_is_there_after_reopening(open_again: OpenAgain) -> None:
@@ -46,9 +53,8 @@ async def test_a_failing_write_beside_good_ones_fails_alone(world: World) -> Non
     assert outcomes[0] == outcomes[3] == Receipt.ACCEPTED
     assert isinstance(outcomes[1], NotFound)
     assert isinstance(outcomes[2], ZeroDivisionError)
-    assert len(await world.store.callbacks.waiting(9)) == 2
-    found = await world.store.jobs.find(job.id)
-    assert found is not None
+    assert len(await waiting(world.store)) == 2
+    found = await world.find(job)
     assert found.seq == 2
 
 
@@ -73,16 +79,16 @@ async def test_the_bell_rings_after_the_commit_and_before_the_caller_goes_on(
     order: list[str] = []
     reads: list[asyncio.Task[Job | None]] = []
 
-    def ring(changes: Changes) -> None:
+    def notify(changes: Changes) -> None:
         if changes.jobs:
-            order.append("bell")
+            order.append("notified")
             reads.append(asyncio.create_task(world.store.jobs.find(job.id)))
 
-    world.store.on_change = ring
+    world.store.on_change = notify
     await world.store.jobs.create(new(job))
     order.append("caller")
 
-    assert order == ["bell", "caller"]
+    assert order == ["notified", "caller"]
     assert await reads[0] == job
 
 

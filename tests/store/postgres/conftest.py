@@ -42,9 +42,9 @@ async def here(postgres_url: str) -> AsyncIterator[World]:
 async def there(here: World, postgres_url: str) -> AsyncIterator[World]:
     """The same world, seen by another process."""
     store = await opened(postgres_url)
-    rung: list[Changes] = []
-    store.on_change = rung.append
-    yield World(store, here.ann, here.bob, here.ids, rung)
+    notified: list[Changes] = []
+    store.on_change = notified.append
+    yield World(store, here.ann, here.bob, here.ids, notified)
     await store.close()
 
 

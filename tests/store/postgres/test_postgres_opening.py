@@ -17,19 +17,19 @@ from store.errors import (
 from store.open import open_store
 from store.postgres import connection
 from store.postgres.address import parse
-from store.postgres.connection import MIGRATIONS, connect, prepare
-from tests.postgres_server import PostgresServer
-from tests.store.postgres.conftest import eventually, opened
-from tests.store.world import JOB_AS_BEFORE_TRACES, World, rendering
+from store.postgres.connection import MIGRATIONS, Connector, connect, prepare
+from tests.store.postgres.conftest import eventually
+from tests.store.world import World
+from tests.support.postgres_server import PostgresServer
 
 
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("postgresql://u:hunter2@h/d?sslmod=require", "does not know: sslmod"),
+        ("postgresql://u:hunter2@h/d?sslmod=require", "the address's parameter sslmod"),
         ("postgresql://u:hunter2@h:port/d", "user:password@host:port/database is needed"),
         ("postgresql://u:hunter2@[::1/d", "user:password@host:port/database is needed"),
-        ("postgres://u:hunter2@h/d", "begins with sqlite:/// or postgresql://"),
+        ("postgres://u:hunter2@h/d", "begin with sqlite:/// or postgresql://"),
     ],
 )
 async def test_an_address_with_a_typo_is_said_in_words_without_its_password(
@@ -53,6 +53,16 @@ async def test_a_server_that_is_not_there_a_database_or_a_user(
             await open_store(url)
         assert "hunter2" not in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_a_server_that_is_away_is_not_asked_at_each_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "BACKOFF", (60.0, 60.0))
+    reach = Connector(parse("postgresql://u@127.0.0.1:1/d"))
+
+    with pytest.raises(StoreUnavailable, match="refused"):
+        reach()
+    with pytest.raises(StoreUnavailable, match="a moment ago"):
+        reach()
 
 
 async def test_a_wrong_password(postgres_server: PostgresServer) -> None:
@@ -110,7 +120,7 @@ async def test_a_database_of_something_else_is_left_alone(
     with connect(parse(url)) as session:
         session.execute(f"CREATE TABLE {table}".encode())
 
-        with pytest.raises(StoreCorrupt, match="of something else"):
+        with pytest.raises(StoreCorrupt, match="belongs to another application"):
             await open_store(url)
 
         tables = "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema"
@@ -143,29 +153,6 @@ async def test_a_migration_that_fails_leaves_nothing(
     with connect(parse(url)) as session:
         row = session.execute("SELECT to_regclass('meta'), to_regclass('more')").fetchone()
     assert row == (None, None)
-
-
-async def test_jobs_from_before_traces_go_on_and_so_does_the_release_that_made_them(
-    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url = postgres_server.new_schema_url()
-    with monkeypatch.context() as before:
-        before.setattr(connection, "MIGRATIONS", MIGRATIONS[:1])
-        prepare(parse(url))
-    insert = JOB_AS_BEFORE_TRACES.replace(":id", "%(id)s").encode()
-    with connect(parse(url)) as session:
-        session.execute("INSERT INTO users (id, name, secret, event_nonce, origin_nonce)"
-                        " OVERRIDING SYSTEM VALUE VALUES (1, 'ann', 's', 'n', 'n')")  # fmt: skip
-        session.execute(insert, {"id": "job_1"})
-
-        store = await opened(url)
-        session.execute(insert, {"id": "job_2"})
-
-    for job_id in ("job_1", "job_2"):
-        job, _ = await store.jobs.advance(job_id, rendering())
-        assert job.status == "IN_PROGRESS"
-        assert await store.jobs.trace_context_of(job_id) is None
-    await store.close()
 
 
 async def test_a_copy_is_for_postgresqls_own_tools(here: World, tmp_path: Path) -> None:

@@ -8,16 +8,16 @@ import psycopg
 import pytest
 
 from store.contract import Receipt
-from store.errors import NotFound, StoreLocked, StoreUnavailable
+from store.errors import NotFound, OutcomeUnknown, StoreLocked, StoreUnavailable
 from store.postgres import batches, readers
 from store.postgres.address import parse
 from store.postgres.batches import PostgresBatchRunner
 from store.postgres.connection import connect
 from store.postgres.session import PostgresSession
-from store.relational.session import Done, Effects, Failed, Work
-from tests.postgres_server import PostgresServer
+from store.session import Done, Effects, Failed, Work
 from tests.store.postgres.conftest import eventually, opened
 from tests.store.world import World, change
+from tests.support.postgres_server import PostgresServer
 
 
 def put(key: str) -> Work[PostgresSession, str]:
@@ -65,23 +65,14 @@ def kept(other: psycopg.Connection) -> list[str]:
 # --- one batch ------------------------------------------------------------------------------------
 
 
-def test_a_batch_is_one_transaction(
-    runner: PostgresBatchRunner, other: psycopg.Connection, begun: list[int]
-) -> None:
-    outcomes, changes = runner.run([put("a"), put("b")])
-
-    assert outcomes == [Done("a"), Done("b")]
-    assert changes.jobs == {"a", "b"}
-    assert kept(other) == ["a", "b"]
-    assert len(begun) == 1
-
-
 def test_who_fails_before_writing_fails_alone(
     runner: PostgresBatchRunner, other: psycopg.Connection, begun: list[int]
 ) -> None:
     error = NotFound("x")
 
-    outcomes, changes = runner.run([put("a"), fail(error), fail(error, say("SELECT 1")), put("b")])
+    outcomes, changes, _ = runner.run(
+        [put("a"), fail(error), fail(error, say("SELECT 1")), put("b")]
+    )
 
     assert outcomes == [Done("a"), Failed(error), Failed(error), Done("b")]
     assert changes.jobs == {"a", "b"}
@@ -89,20 +80,13 @@ def test_who_fails_before_writing_fails_alone(
     assert len(begun) == 1
 
 
-def test_who_fails_after_writing_is_undone_alone(
-    runner: PostgresBatchRunner, other: psycopg.Connection
-) -> None:
-    error = NotFound("x")
+def test_who_is_at_fault_is_found_by_halves(runner: PostgresBatchRunner, begun: list[int]) -> None:
+    works = [*map(put, "abcd"), fail(NotFound("x"), put("half")), *map(put, "efg")]
 
-    outcomes, changes = runner.run([put("a"), fail(error, put("half")), put("a"), put("b")])
+    outcomes, *_ = runner.run(works)
 
-    assert outcomes[:2] == [Done("a"), Failed(error)]
-    duplicate = outcomes[2]
-    assert isinstance(duplicate, Failed)
-    assert isinstance(duplicate.error, psycopg.errors.UniqueViolation)
-    assert outcomes[3] == Done("b")
-    assert changes.jobs == {"a", "b"}
-    assert kept(other) == ["a", "b"]
+    assert [place for place, outcome in enumerate(outcomes) if isinstance(outcome, Failed)] == [4]
+    assert len(begun) == 3  # a to d, e, f and g
 
 
 def test_one_by_itself_that_fails_after_writing_is_undone(
@@ -121,7 +105,7 @@ def test_a_fault_that_comes_to_light_at_another_member_is_found(
     def look(db: PostgresSession, _: Effects) -> object:
         return db.execute("SELECT 1").fetchone()
 
-    outcomes, _ = runner.run([put("a"), say("SELECT 1/0"), look])
+    outcomes, *_ = runner.run([put("a"), say("SELECT 1/0"), look])
 
     assert outcomes[0] == Done("a")
     assert isinstance(outcomes[1], Failed)
@@ -135,7 +119,7 @@ def test_a_statement_that_takes_too_long_is_ended_and_fails_alone(
 ) -> None:
     monkeypatch.setattr(batches, "STATEMENT_TIMEOUT", 100)
 
-    outcomes, _ = runner.run([put("a"), say("SELECT pg_sleep(9)")])
+    outcomes, *_ = runner.run([put("a"), say("SELECT pg_sleep(9)")])
 
     assert outcomes[0] == Done("a")
     assert isinstance(outcomes[1], Failed)
@@ -174,7 +158,7 @@ def test_two_that_wait_for_each_other_both_end_well(
 
     def run(who: int, first: str, second: str) -> None:
         runner = PostgresBatchRunner(lambda: connect(parse(postgres_url)), lambda _: None)
-        ended[who], _ = runner.run([touch(first), meet(who), touch(second)])
+        ended[who], *_ = runner.run([touch(first), meet(who), touch(second)])
         runner.close()
 
     threads = [
@@ -191,19 +175,24 @@ def test_two_that_wait_for_each_other_both_end_well(
     assert values == [("2",), ("2",)]
 
 
-def test_a_lock_kept_by_another_ends_in_words(
-    runner: PostgresBatchRunner, other: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+def test_a_lock_kept_by_another_ends_in_words_and_is_waited_for_once_more(
+    runner: PostgresBatchRunner,
+    other: psycopg.Connection,
+    begun: list[int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(batches, "LOCK_TIMEOUT", 50)
     monkeypatch.setattr(batches, "LOCK_TIMEOUT_ALONE", 50)
     runner.run([put("a")])
     with other.transaction():
         other.execute("SELECT 1 FROM meta FOR UPDATE")
-        outcomes, _ = runner.run([say("UPDATE meta SET value = 'y' WHERE key = 'a'"), put("b")])
+        blocked = say("UPDATE meta SET value = 'y' WHERE key = 'a'")
+        outcomes, *_ = runner.run([blocked, *map(put, "bcd")])
 
     assert isinstance(outcomes[0], Failed)
     assert isinstance(outcomes[0].error, StoreLocked)
-    assert outcomes[1] == Done("b")
+    assert outcomes[1:] == [Done("b"), Done("c"), Done("d")]
+    assert len(begun) == 1 + 3  # one by one
 
 
 # --- lost connections -----------------------------------------------------------------------------
@@ -240,7 +229,7 @@ def test_a_commit_whose_answer_was_lost_is_looked_up(
         end_sessions(other)
 
     runner._fill = fill_and_lose  # type: ignore[method-assign,assignment] # the fault
-    outcomes, changes = runner.run([put("a")])
+    outcomes, changes, _ = runner.run([put("a")])
     runner.close()
 
     if committed:
@@ -249,6 +238,37 @@ def test_a_commit_whose_answer_was_lost_is_looked_up(
         assert kept(other) == ["a", "first"]
     else:
         assert (outcomes == [Done("a")]) == ("a" in kept(other))
+
+
+def test_a_commit_whose_fate_cannot_be_found_out_in_time_is_unknown(
+    postgres_url: str, other: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "FATE_TIMEOUT", 0.0)
+    away = False
+
+    def reach() -> psycopg.Connection:
+        if away:
+            raise StoreUnavailable("nothing listens")
+        return connect(parse(postgres_url))
+
+    runner = PostgresBatchRunner(reach, lambda _: None)
+    runner.run([put("first")])
+    fill = runner._fill
+
+    def fill_and_lose(*arguments: Any) -> None:
+        nonlocal away
+        fill(*arguments)
+        end_sessions(other)
+        away = True
+
+    runner._fill = fill_and_lose  # type: ignore[method-assign,assignment] # the fault
+    outcomes, changes, _ = runner.run([put("a"), put("b")])
+    runner.close()
+
+    for outcome in outcomes:
+        assert isinstance(outcome, Failed)
+        assert type(outcome.error) is OutcomeUnknown
+    assert not changes.jobs
 
 
 # --- the server -----------------------------------------------------------------------------------
@@ -270,7 +290,7 @@ async def world(own_server: PostgresServer) -> AsyncIterator[World]:
 @pytest.fixture
 def impatient_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """For a pool that is opened after this: each read without a server waits for so long."""
-    monkeypatch.setattr(readers, "PATIENCE", 0.3)
+    monkeypatch.setattr(readers, "ACQUIRE_TIMEOUT", 0.3)
 
 
 @pytest.mark.usefixtures("impatient_reads")
@@ -294,8 +314,7 @@ async def test_a_server_that_goes_is_unavailable_and_comes_back_by_itself(
         while True:
             try:
                 assert await world.receive(job) in (Receipt.ACCEPTED, Receipt.DUPLICATE)
-                found = await world.store.jobs.find(job.id)
-                assert found is not None
+                found = await world.find(job)
                 assert found.callbacks_waiting
                 break
             except StoreUnavailable:

@@ -7,8 +7,8 @@ import pytest
 
 from store.contract import Changes
 from store.errors import KeyHeld, KeyReused, ProviderIdTaken, StoreLocked
-from store.postgres.doorbell import IDS, _payloads, _read
-from store.postgres.elsewhere import MANY, Elsewhere, Snapshot
+from store.postgres.foreign_commits import MANY, ForeignCommits, Snapshot
+from store.postgres.notifications import IDS, _payloads, _read
 from store.records import IdempotencyKey, Lane, Replay
 from tests.store.postgres.conftest import eventually
 from tests.store.world import HOOK, NOW, SECOND, World, accepted, change, new, rendering
@@ -69,18 +69,14 @@ async def test_one_message_of_a_job_is_in_flight_whoever_sends_it(
 
 
 async def test_a_lost_hold_settles_nothing(here: World, there: World) -> None:
-    from store.records import DeliveryState
-    from tests.store.world import attempt
-
     job = await here.create(webhook_url=HOOK, webhook_events=("IN_PROGRESS",))
     await here.advance(job, rendering(relay=True))
     (mine,) = await here.lease("slow", until=NOW + SECOND)
     (again,) = await there.lease("quick", at=NOW + 2 * SECOND)
     assert again.id == mine.id
 
-    args = (attempt(status_code=200), DeliveryState.DELIVERED, None)
-    assert not await here.store.deliveries.settle(mine.id, "slow", *args, host_off=False)
-    assert await there.store.deliveries.settle(mine.id, "quick", *args, host_off=False)
+    assert not await here.settle(mine, holder="slow")
+    assert await there.settle(mine, holder="quick")
 
 
 # --- writes at the same time ----------------------------------------------------------------------
@@ -115,8 +111,7 @@ async def test_events_are_numbered_without_gaps_and_seen_in_order(
     for user_id, places in seen.items():
         assert places == [*range(1, 1 + 5 + 5 * 20)], user_id
     for job in jobs:
-        found = await there.store.jobs.find(job.id)
-        assert found is not None
+        found = await there.find(job)
         assert found.seq == 21
 
 
@@ -194,14 +189,15 @@ async def test_what_one_commits_the_other_hears(here: World, there: World) -> No
     made: set[str] = set()
 
     async def heard() -> bool:
-        # Who does not listen yet misses a ring, and nobody can tell when they do: ring again.
+        # A process that does not listen yet misses a notification: send another until it does.
         job = await here.create()
         made.add(job.id)
         await here.receive(job)
         said = Changes()
-        for each in there.rung:
+        for each in there.notified:
             said.add(each)
-        said_rightly = said == Changes(said.jobs, {here.ann.id}, True, {Lane.SUBMIT}, False)
+        # Callbacks and events are for the process that stored them.
+        said_rightly = said == Changes(said.jobs, {here.ann.id}, due={Lane.SUBMIT: NOW})
         return said_rightly and bool(said.jobs) and said.jobs <= made
 
     await eventually(heard)
@@ -212,7 +208,7 @@ async def test_the_safety_poll_sees_what_others_commit_and_not_ones_own(
 ) -> None:
     for store in (here.store, there.store):
         await store.changed_elsewhere()
-    # The bells of opening, and of these looks, ring out.
+    # The notifications of opening, and of these reads, end.
     await eventually(lambda: _quiet(here))
     await eventually(lambda: _quiet(there))
 
@@ -228,7 +224,7 @@ async def _quiet(world: World) -> bool:
 
 
 def test_a_snapshot_tells_whose_transactions_have_ended() -> None:
-    elsewhere = Elsewhere()
+    elsewhere = ForeignCommits()
     elsewhere.own(12)
     assert not elsewhere.changed(Snapshot.parse("10:12:10"))
     # 12 is ours, 10 still runs, 13 has not ended.
@@ -241,7 +237,12 @@ def test_a_snapshot_tells_whose_transactions_have_ended() -> None:
 
 
 def test_a_notification_has_room_for_all_of_its_ids() -> None:
-    changes = Changes({f"job_{n:026d}" for n in range(3 * IDS - 1)}, {*range(9)}, True, {Lane.POLL})
+    changes = Changes(
+        {f"job_{n:026d}" for n in range(3 * IDS - 1)},
+        {*range(9)},
+        due={Lane.POLL: 1, Lane.WAIT: 2},
+        relay=True,
+    )
     payloads = list(_payloads("node", changes))
 
     assert len(payloads) == 3
@@ -255,6 +256,6 @@ def test_a_notification_has_room_for_all_of_its_ids() -> None:
     assert heard == changes
 
 
-@pytest.mark.parametrize("payload", ["", "{", "[]", "{}", '{"from":"x","due":["what"]}'])
+@pytest.mark.parametrize("payload", ["", "{", "[]", "{}", '{"from":"x","due":{"what":1}}'])
 def test_a_stranger_on_the_channel_rings_for_nothing(payload: str) -> None:
     assert _read("node", payload) == Changes()

@@ -12,7 +12,7 @@ import pytest
 from store.sqlite import checkpoints
 from store.sqlite.checkpoints import Checkpointer
 from store.sqlite.connection import connect_writer, uri
-from tests.service import PATIENCE
+from tests.support.service import TIMEOUT
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def moved(path: Path) -> set[str]:
 
 
 def wait_for(path: Path, key: str) -> None:
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + TIMEOUT
     while key not in moved(path):
         assert time.monotonic() < until
         time.sleep(0.01)
@@ -50,14 +50,14 @@ def test_what_was_committed_is_moved(path: Path, writer: sqlite3.Connection) -> 
         for key in ("a", "b"):
             put(writer, key)
             assert key not in moved(path)
-            checkpointer.ring()
+            checkpointer.notify()
             wait_for(path, key)
 
 
 def ring_until_moved(checkpointer: Checkpointer, path: Path, key: str) -> None:
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + TIMEOUT
     while key not in moved(path):
-        checkpointer.ring()
+        checkpointer.notify()
         assert time.monotonic() < until
         time.sleep(0.01)
 
@@ -96,3 +96,19 @@ def test_one_that_was_never_rung_ends() -> None:
         raise AssertionError("nothing was committed")
 
     Checkpointer(connect).close()
+
+
+def test_an_end_that_comes_as_a_pause_is_over_is_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "PAUSE", 0)
+    checkpointer = Checkpointer(lambda: sqlite3.connect(":memory:"))
+    clear = checkpointer._has_grown.clear
+
+    def clear_after_the_end() -> None:
+        checkpointer._ending.set()  # as `close` does, on another thread
+        checkpointer._has_grown.set()
+        clear()
+
+    monkeypatch.setattr(checkpointer._has_grown, "clear", clear_after_the_end)
+    checkpointer.notify()
+    checkpointer._thread.join(TIMEOUT)
+    assert not checkpointer._thread.is_alive()

@@ -8,10 +8,8 @@ import pytest
 
 from store import migrate
 from store.migrate import Migration
-from store.open import open_store
 from store.sqlite import connection
 from store.sqlite.connection import MIGRATIONS, prepare
-from tests.store.world import JOB_AS_BEFORE_TRACES, rendering
 
 
 def schema(path: Path) -> list[tuple[str, ...]]:
@@ -62,31 +60,6 @@ def test_a_migration_keeps_what_is_there(path: Path, monkeypatch: pytest.MonkeyP
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("SELECT count(*) FROM meta").fetchone() == (2,)
         assert database.execute("PRAGMA user_version").fetchone() == (NUMBER,)
-
-
-async def test_jobs_from_before_traces_go_on_and_so_does_the_release_that_made_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "receiver.db"
-    with monkeypatch.context() as before:
-        before.setattr(connection, "MIGRATIONS", MIGRATIONS[:1])
-        prepare(path)
-    with closing(sqlite3.connect(path)) as database:
-        database.execute("INSERT INTO users (id, name, secret, event_nonce, origin_nonce)"
-                         " VALUES (1, 'ann', 's', 'n', 'n')")  # fmt: skip
-        database.execute(JOB_AS_BEFORE_TRACES, {"id": "job_1"})
-        database.commit()
-
-    store = await open_store(f"sqlite:///{path}")
-    with closing(sqlite3.connect(path)) as database:
-        database.execute(JOB_AS_BEFORE_TRACES, {"id": "job_2"})
-        database.commit()
-
-    for job_id in ("job_1", "job_2"):
-        job, _ = await store.jobs.advance(job_id, rendering())
-        assert job.status == "IN_PROGRESS"
-        assert await store.jobs.trace_context_of(job_id) is None
-    await store.close()
 
 
 def test_a_migration_that_fails_leaves_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

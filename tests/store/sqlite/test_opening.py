@@ -145,7 +145,7 @@ async def test_a_database_of_something_else_is_left_as_it_is(tmp_path: Path) -> 
         shop.execute("CREATE TABLE orders (id INTEGER)")
     content = file.read_bytes()
 
-    with pytest.raises(StoreCorrupt, match="something else"):
+    with pytest.raises(StoreCorrupt, match="another application"):
         await open_store(address(file))
 
     assert file.read_bytes() == content
@@ -194,7 +194,7 @@ async def test_a_store_that_was_never_closed_lets_its_process_end(tmp_path: Path
         "from pathlib import Path\n"
         "from store.sqlite.batches import BatchRunner\n"
         "from store.sqlite.connection import connect_writer, prepare\n"
-        "from store.relational.writer import ThreadedWriter\n"
+        "from store.writer import ThreadedWriter\n"
         "path = Path(sys.argv[1])\n"
         "prepare(path)\n"
         "async def main():\n"

@@ -1,16 +1,18 @@
 """No query reads a whole table, or sorts, where its cost would grow with what is kept."""
 
+import re
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from store.relational.rows import MUTABLE_COLUMNS
 from store.sqlite.connection import connect_writer, prepare
 from store.sqlite.sql import STATEMENTS
+from tests.store.statements import MANY, for_many, sql_of
 
 ALLOWED: dict[str, set[str]] = {
     # Counts of what is unfinished or waits: their own index, and no more of it than that.
@@ -23,21 +25,23 @@ ALLOWED: dict[str, set[str]] = {
     # What has just arrived.
     "callbacks.receive": {"SCAN a"},
     # In the order of the index and ended by a LIMIT. What is sorted are the sizes of one page.
-    "callbacks.waiting": {
-        "SCAN callbacks USING INDEX callbacks_waiting",
-        "USE TEMP B-TREE FOR ORDER BY",
-    },
+    "callbacks.jobs-waiting": {"SCAN callbacks USING INDEX callbacks_waiting"},
     "events.events-of-job": {"USE TEMP B-TREE FOR ORDER BY"},
     "events.events-of-user": {"USE TEMP B-TREE FOR ORDER BY"},
     "deliveries.next-due": {
         "SCAN d USING INDEX deliveries_pending",
         "SCAN deliveries USING INDEX deliveries_held",
     },
-    # The first place is the first row of the index; places are one row each, and so are full hosts.
-    "deliveries.due-places": {
-        "SCAN place",
-        "SCAN json_each VIRTUAL TABLE INDEX 1:",
-        "SCAN deliveries USING COVERING INDEX deliveries_due",
+    # Places are one row each.
+    "deliveries.due-places": {"SCAN place"},
+    # Everything of one job.
+    "deliveries.list-by-job": {"USE TEMP B-TREE FOR ORDER BY"},
+    # One row a provider.
+    "submissions.list-holds": {"SCAN submission_holds"},
+    # The first user's first is the first row of the index; of each user there is one row.
+    "submissions.list-waiting-users": {
+        "SCAN first_of_user",
+        "SCAN due USING INDEX due_submissions",
         "USE TEMP B-TREE FOR ORDER BY",
     },
     # What is held, which is what is in flight.
@@ -45,36 +49,63 @@ ALLOWED: dict[str, set[str]] = {
     "jobs.end-holds": {"SCAN due USING INDEX due_held"},
     # One snapshot's jobs, in the order in which the inner query gave them.
     "events.snapshot-of-user": {"SCAN j LEFT-JOIN"},
+    # What the batch is about, a row for each of its jobs.
+    "jobs.change-jobs": {"SCAN fresh"},
+    "jobs.read-provider-id-holders": {"SCAN w"},
+    # The callbacks of a batch's jobs, each of which has room for 200.
+    "jobs.read-waiting": {"USE TEMP B-TREE FOR ORDER BY"},
     # Everything of one job, and of one id.
     "jobs.read-history": {"USE TEMP B-TREE FOR ORDER BY"},
     "jobs.read-job-by-provider-id": {"USE TEMP B-TREE FOR ORDER BY"},
     "jobs.read-job-of-anybody-by-provider-id": {"USE TEMP B-TREE FOR ORDER BY"},
+    # Removed jobs whose files are still there: in the order of the key, and ended by a LIMIT.
+    "archive.list-removals": {"SCAN archive_removals"},
     # At most sixteen members of metadata are wanted.
     "jobs.list-by-metadata": {"SCAN wanted VIRTUAL TABLE INDEX 1:"},
+    # A bounded number of jobs, in the order of the index.
+    "jobs.look-through": {"SCAN wanted VIRTUAL TABLE INDEX 1:", "USE TEMP B-TREE FOR ORDER BY"},
     # Asked for by a person at a command line.
-    "keys.list-keys": {"SCAN k", "USE TEMP B-TREE FOR ORDER BY"},
+    "keys.list-keys": {"SCAN k USING INDEX api_keys_by_user", "USE TEMP B-TREE FOR ORDER BY"},
     "keys.list-fitting-keys": {"SCAN k", "USE TEMP B-TREE FOR ORDER BY"},
 }
 
 CHOSEN = {
     "callbacks.receive": "callbacks_by_content (job_id=?)",
-    "callbacks.waiting": "callbacks_waiting (id<?)",
-    "deliveries.due-at-place": "deliveries_due (host=? AND user_id=? AND next_attempt_at<?)",
-    "deliveries.due-places": "deliveries_due ((host,user_id,next_attempt_at)>(?,?,?))",
+    "deliveries.due-at-place": "deliveries_places (user_id=? AND host=? AND next_attempt_at<?)",
+    "deliveries.due-places": "deliveries_places ((user_id,host,next_attempt_at)>(?,?,?))",
+    "deliveries.list-all": "sqlite_autoindex_deliveries_1 (id<?)",
+    "deliveries.list-by-host": "deliveries_by_host (<expr>=? AND id<?)",
+    "deliveries.list-by-job": "sqlite_autoindex_deliveries_2 (job_id=?)",
     "deliveries.list-by-state": "deliveries_by_state (user_id=? AND state=? AND id<?)",
     "deliveries.list-by-user": "deliveries_by_user (user_id=? AND id<?)",
+    "deliveries.list-unfinished": "deliveries_unfinished (state=? AND id<?)",
     "events.events-of-job": "events_by_job (job_id=? AND seq>? AND seq<?)",
     "events.snapshot-of-user": "jobs_unfinished_by_user (user_id=?)",
+    "jobs.change-jobs": "sqlite_autoindex_jobs_1 (id=?)",
+    "jobs.clear-due": "due USING PRIMARY KEY (job_id=?)",
     "jobs.lease-due": "due_by_lane (lane=? AND at<?)",
     "jobs.list-by-kind": "jobs_by_kind (user_id=? AND kind=? AND id>? AND id<?)",
     "jobs.list-by-metadata": "user_id=? AND name=? AND value=? AND job_id>? AND job_id<?",
+    "jobs.list-by-provider": "jobs_by_provider (user_id=? AND provider=? AND id>? AND id<?)",
     "jobs.list-by-status": "jobs_by_status (user_id=? AND status=? AND id>? AND id<?)",
     "jobs.list-by-user": "jobs_by_user (user_id=? AND id>? AND id<?)",
     "jobs.list-in-phase": "jobs_unfinished (phase=?)",
     "jobs.list-removable": "jobs_by_end",
     "jobs.look-jobs-up": "sqlite_autoindex_jobs_1 (id=?)",
+    "jobs.look-through": "jobs_by_user (user_id=? AND id>? AND id<?)",
     "jobs.next-due": "due_by_lane (lane=?)",
+    "jobs.read-bodies": "callbacks USING INTEGER PRIMARY KEY (rowid=?)",
+    "submissions.end-leases": "due_held (lane=? AND held_until<?)",
+    "submissions.lease-of-user": "due_submissions (provider=? AND user_id=? AND at<?)",
+    "submissions.list-ended-leases": "due_held (lane=? AND held_until<?)",
+    "submissions.list-waiting-users": "due_submissions ((provider,user_id,at)>(?,?,?))",
+    "submissions.next-submission": "due_by_lane (lane=? AND at>?)",
     "jobs.read-job-by-provider-id": "jobs_by_provider_id (provider_request_id=?)",
+    "statistics.recent-attempts": "deliveries_by_user (user_id=? AND id>?)",
+    "statistics.recent-jobs": "jobs_by_user (user_id=? AND id>?)",
+    "jobs.read-provider-id-holders": "jobs_by_provider_id (provider_request_id=? AND provider=?)",
+    "jobs.read-waiting": "callbacks_waiting_by_job (job_id=?)",
+    "jobs.set-verdict": "callbacks USING INTEGER PRIMARY KEY (rowid=?)",
 }
 """Which index a query must go by: a search by the wrong one can be as dear as a scan."""
 
@@ -91,37 +122,62 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Conne
         yield connection
 
 
-def plan(database: sqlite3.Connection, statement: str) -> list[str]:
-    statement = statement.format(changes=", ".join(f"{name} = :{name}" for name in MUTABLE_COLUMNS))
+def plan(database: sqlite3.Connection, file: str, name: str) -> list[str]:
     # A plan needs no values: every parameter is NULL.
     parameters = defaultdict[str, None](lambda: None)
+    return _explained(database, sql_of(STATEMENTS, file, name), parameters)
+
+
+def _explained(database: sqlite3.Connection, statement: str, parameters: Any) -> list[str]:
     rows = database.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
     return [detail for _, _, _, detail in rows]
 
 
-@pytest.mark.parametrize(("file", "name"), QUERIES)
-def test_no_query_scans_or_sorts(database: sqlite3.Connection, file: str, name: str) -> None:
-    steps = plan(database, STATEMENTS.load(file)[name])
-
+def dear_steps(steps: list[str]) -> set[str]:
     inner = {step.split()[1] for step in steps if step.startswith(("CO-ROUTINE", "MATERIALIZE"))}
-    dear = {
+    return {
         step
         for step in steps
         # The rows of an inner query are no table's: what they cost, the inner query says.
         if (step.startswith("SCAN") and step.split()[1] not in inner) or "TEMP B-TREE" in step
-    } - {"SCAN CONSTANT ROW"}
-    assert dear <= ALLOWED.get(f"{file}.{name}", set()), "\n".join(steps)
+        if not re.fullmatch(r"SCAN (CONSTANT ROW|\d+ CONSTANT ROWS|\d+-ROW VALUES CLAUSE)", step)
+    }
+
+
+@pytest.mark.parametrize(("file", "name"), QUERIES)
+def test_no_query_scans_or_sorts(database: sqlite3.Connection, file: str, name: str) -> None:
+    steps = plan(database, file, name)
+
+    assert dear_steps(steps) <= ALLOWED.get(f"{file}.{name}", set()), "\n".join(steps)
+
+
+@pytest.mark.parametrize("query", MANY)
+def test_for_many_rows_neither(database: sqlite3.Connection, query: str) -> None:
+    steps = _explained(database, *for_many(STATEMENTS, query, {}))
+
+    assert dear_steps(steps) <= ALLOWED.get(query, set()), "\n".join(steps)
+    assert any(CHOSEN.get(query, "") in step for step in steps), "\n".join(steps)
 
 
 @pytest.mark.parametrize("query", CHOSEN)
 def test_a_query_goes_by_its_index(database: sqlite3.Connection, query: str) -> None:
     file, name = query.split(".")
-    steps = plan(database, STATEMENTS.load(file)[name])
+    steps = plan(database, file, name)
 
     assert any(CHOSEN[query] in step for step in steps), "\n".join(steps)
 
 
+def test_jobs_of_everybody_are_looked_through_in_the_order_of_their_ids(
+    database: sqlite3.Connection,
+) -> None:
+    sql = STATEMENTS.load("jobs")["look-through"].format(whose="TRUE")
+    steps = _explained(database, sql, defaultdict[str, None](lambda: None))
+
+    assert "SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (id>? AND id<?)" in steps
+
+
+@pytest.mark.skipif(sqlite3.sqlite_version_info >= (3, 47), reason="a newer SQLite sorts less")
 def test_every_exception_is_needed(database: sqlite3.Connection) -> None:
     for query, allowed in ALLOWED.items():
         file, name = query.split(".")
-        assert allowed <= set(plan(database, STATEMENTS.load(file)[name])), query
+        assert allowed <= set(plan(database, file, name)), query

@@ -10,12 +10,17 @@ from typing import Any
 
 import pytest
 
-from store.errors import StoreCorrupt, StoreFull, StoreLocked, StoreUnavailable
-from store.relational.session import Effects, Session, Work
-from store.relational.writer import BatchReport, ThreadedWriter
+from store.errors import OutcomeUnknown, StoreCorrupt, StoreFull, StoreLocked, StoreUnavailable
+from store.session import Effects, Failed, Session, Work
+from store.sqlite.batches import BatchRunner
+from store.sqlite.connection import connect_writer
 from store.sqlite.database import SqliteStore
 from store.sqlite.failures import meaning
-from tests.store.world import World
+from store.writer import BatchReport, ThreadedWriter
+from tests.store.world import (
+    World,
+    waiting,
+)
 
 
 def limit_pages(pages: int) -> Work[Session, None]:
@@ -36,12 +41,12 @@ async def test_nothing_is_acknowledged_while_the_disk_is_full(impatient: SqliteS
 
     with pytest.raises(StoreFull):
         await receive_without_end()
-    stored = len(await impatient.callbacks.waiting(200))
+    stored = len(await waiting(impatient))
 
     # A failed batch reopens the connection, and with it the limit is gone, as a full disk's may be.
     await impatient.check_writable()
     await world.receive(job, b"{}")
-    assert len(await impatient.callbacks.waiting(200)) == stored + 1
+    assert len(await waiting(impatient)) == stored + 1
 
 
 async def test_a_lock_held_too_long_is_unavailable_and_passes(
@@ -77,9 +82,9 @@ async def test_who_comes_while_a_batch_waits_for_the_lock_does_not_wait_for_it_a
     writer._on_batch = batches.append
     loop, begun, run = asyncio.get_running_loop(), asyncio.Event(), writer._runner.run
 
-    def tell_and_run(works: Any) -> Any:
+    def tell_and_run(*works: Any) -> Any:
         loop.call_soon_threadsafe(begun.set)
-        return run(works)
+        return run(*works)
 
     monkeypatch.setattr(writer._runner, "run", tell_and_run)
     other.execute("BEGIN IMMEDIATE")
@@ -153,7 +158,7 @@ async def test_no_read_stays_open(impatient: SqliteStore, other: sqlite3.Connect
         impatient.jobs.find(job.id),
         impatient.events.after_for_user(world.ann.id, 0, 10),
         impatient.events.snapshot_for_user(world.ann.id, 10),
-        impatient.callbacks.waiting(10),
+        waiting(impatient),
     )
 
     busy, _, _ = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -191,3 +196,48 @@ def test_a_broken_constraint_is_no_trouble_of_the_database() -> None:
 
     assert meaning(error) is None
     assert meaning(sqlite3.ProgrammingError("closed")) is None
+
+
+class _FailingCommit:
+    """A connection whose COMMIT fails with a code."""
+
+    def __init__(self, inner: sqlite3.Connection, code: int, name: str) -> None:
+        self._inner = inner
+        self._code = code
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def commit(self) -> None:
+        error = sqlite3.OperationalError("words that nobody reads")
+        error.sqlite_errorcode = self._code
+        error.sqlite_errorname = self._name
+        raise error
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("SQLITE_IOERR_FSYNC", OutcomeUnknown),
+        ("SQLITE_IOERR_SHMMAP", OutcomeUnknown),
+        ("SQLITE_IOERR_WRITE", StoreFull),
+        ("SQLITE_FULL", StoreFull),
+        ("SQLITE_BUSY", StoreLocked),
+    ],
+)
+def test_a_commit_that_fails_says_whether_it_may_have_been_written(
+    path: Path, name: str, kind: type[Exception]
+) -> None:
+    runner = BatchRunner(
+        lambda: _FailingCommit(connect_writer(path, 50), getattr(sqlite3, name), name)  # type: ignore[arg-type,return-value]
+    )
+
+    outcomes, changes, _ = runner.run([lambda *_: None, lambda *_: None])
+
+    first, second = outcomes
+    assert isinstance(first, Failed)
+    assert isinstance(second, Failed)
+    assert type(first.error) is type(second.error) is kind
+    assert first.error is not second.error
+    assert not changes.jobs

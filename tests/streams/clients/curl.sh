@@ -6,6 +6,6 @@ curl --no-buffer --silent --show-error --fail --noproxy '*' --header "API-KEY: $
             "event: "*) event=${line#event: } ;;
             "id: "*) id=${line#id: } ;;
             "data: "*) data=${line#data: } ;;
-            "") [ -z "$event" ] || printf '%s %s %s\n' "$event" "${id:--}" "$data"; event='' id='' ;;
+            "") printf '%s %s %s\n' "$event" "${id:--}" "$data"; event='' id='' data='' ;;
         esac
     done

@@ -11,5 +11,4 @@ with (
     connect_sse(client, "GET", url) as stream,
 ):
     for event in stream.iter_sse():
-        if event.data:  # a `retry` alone is no event to an EventSource
-            print(event.event, event.id or "-", event.data, flush=True)
+        print(event.event, event.id or "-", event.data, flush=True)

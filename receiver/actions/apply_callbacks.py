@@ -1,0 +1,59 @@
+"""Applies a job's stored callbacks as one change."""
+
+from collections.abc import Collection, Sequence
+
+import structlog
+
+from receiver.actions.accept_callback import read_object
+from receiver.actions.context import ServiceContext
+from receiver.actions.observe_job import note_end
+from receiver.domain.lifecycle import decide
+from receiver.domain.observations import CallbackSaid, CallbacksSaid
+from store.contract import Applied, DecideCallbacks
+from store.errors import ProviderIdTaken
+from store.records import Callback, Job, Lease, Move
+
+log = structlog.get_logger()
+
+
+async def apply_callbacks(
+    services: ServiceContext, job_id: str, most: int, lease: Lease, *, final: bool
+) -> Applied:
+    """Apply at most `most` of the job's waiting callbacks, oldest first, in one transaction.
+
+    `final` says that one of them is known to report an outcome, which goes before progress. `lease`
+    is written if the job is then due for confirmation. A callback with an id that another job of
+    the provider holds is a conflict: it is recorded and not applied.
+
+    Raises:
+        NotFound: the job has been removed.
+        NotApplied: applying them failed, but not because of the store; they are still waiting.
+        StoreUnavailable: nothing was written.
+    """
+    taken: set[str | None] = set()
+    while True:
+        try:
+            applied = await services.store.callbacks.apply(
+                job_id, _deciding(services, taken), most=most, final=final, lease=lease
+            )
+        except ProviderIdTaken as conflict:
+            log.warning("provider id is another job's", request_id=job_id)
+            taken.add(conflict.provider_request_id)
+            continue
+        note_end(services, applied.job, applied.move)
+        return applied
+
+
+def _deciding(services: ServiceContext, taken: Collection[str | None]) -> DecideCallbacks:
+    def deciding(job: Job, callbacks: Sequence[Callback]) -> Move | None:
+        said = []
+        for callback in callbacks:
+            report = services.providers[callback.provider].read(read_object(callback.body) or {})
+            named = report.provider_request_id
+            is_taken = named is not None and named in taken
+            said.append(
+                CallbackSaid(callback.id, callback.received_at, report, is_taken, callback.verified)
+            )
+        return decide(job, CallbacksSaid(tuple(said)), services.clock.now(), services.rules)
+
+    return deciding

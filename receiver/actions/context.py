@@ -1,0 +1,58 @@
+"""The services that the use cases share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from receiver import tracing
+from receiver.actions.status_calls import StatusCalls
+from receiver.clock import Clock
+from receiver.domain.schedule import Rules
+from receiver.metrics import Metrics
+from receiver.providers.contract import Provider
+from store.database import Store
+from store.errors import StoreUnavailable
+from store.ids import Ids
+from store.records import Job, Lease, NewJob
+
+
+class JobSink(Protocol):
+    """Takes over new jobs directly from the request, without a query for due work."""
+
+    def lease(self, job: Job) -> Lease | None:
+        """The lease to write with the job; None if it cannot be taken over now. Each lease is
+        followed by `offer` or `decline`."""
+        ...
+
+    def offer(self, new: NewJob, lease: Lease) -> None:
+        """Take over the job with its lease; it is on disk, or may be."""
+        ...
+
+    def decline(self, job: Job) -> None:
+        """The job was not created: forget its lease."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceContext:
+    """What the use cases depend on; built by the composition root."""
+
+    store: Store
+    clock: Clock
+    ids: Ids
+    rules: Rules
+    providers: Mapping[str, Provider]
+    metrics: Metrics
+    status_calls: StatusCalls
+    sink: JobSink | None = None
+    """Takes over new jobs for submission; without one they are found in the store."""
+
+    async def trace_of(self, job_id: str) -> str | None:
+        """The trace that the job was submitted in, for `tracing.step`; None if there is none or it
+        cannot be read now. Nothing is read while tracing is off."""
+        if not tracing.is_on():
+            return None
+        try:
+            return await self.store.jobs.trace_context_of(job_id)
+        except StoreUnavailable:
+            return None  # the step handles an unavailable store itself; its trace must not fail it

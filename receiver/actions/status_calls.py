@@ -1,0 +1,96 @@
+"""Limits all status calls to providers."""
+
+from collections import defaultdict
+from typing import Final
+
+import structlog
+
+from receiver.clock import Clock
+from receiver.domain.call_limits import Breaker, Pace
+from receiver.domain.observations import LookUpAnswer, StatusAnswer, StatusUnavailable
+from receiver.metrics import Metrics
+from receiver.providers.contract import Provider, UpstreamJob
+
+MOMENT: Final = 1.0
+"""Seconds that a call made for a client may wait for its turn."""
+FULL_SECONDS: Final = 0.1
+"""Seconds until a free slot is looked for again."""
+
+log = structlog.get_logger()
+
+
+class StatusCalls:
+    """One rate limit and one concurrency limit for all calls, and a breaker per provider.
+
+    The poller works through a queue and starts its calls itself (`free`, `begin`, `note`, `end`).
+    `ask_soon` is for requests that can be answered without the call.
+    """
+
+    def __init__(self, clock: Clock, metrics: Metrics, rate: float, at_once: int) -> None:
+        """`rate` is in calls per second."""
+        self.at_once = at_once
+        self.breakers: defaultdict[str, Breaker] = defaultdict(Breaker)
+        self._clock = clock
+        self._metrics = metrics
+        self._pace = Pace(rate)
+        self._under_way = 0
+        self._asked_soon = 0
+
+    def free(self) -> int:
+        """How many calls may start now."""
+        return min(self.at_once - self._under_way, self._pace.free(self._clock.monotonic()))
+
+    def wait(self) -> float:
+        """Seconds after which a call may be free."""
+        if self._under_way >= self.at_once:
+            return FULL_SECONDS
+        return self._pace.wait(self._clock.monotonic())
+
+    def begin(self) -> None:
+        """Count a call before it is made."""
+        self._pace.take(self._clock.monotonic())
+        self._under_way += 1
+
+    def end(self) -> None:
+        """A counted call has ended, or was not made after all."""
+        self._under_way -= 1
+
+    def note(self, provider: str, answer: StatusAnswer | LookUpAnswer) -> None:
+        """Record the result of a call that the provider's breaker allowed."""
+        breaker = self.breakers[provider]
+        by_credentials = False
+        if isinstance(answer, StatusUnavailable):
+            by_credentials = answer.by_credentials
+            breaker.failed(self._clock.monotonic(), by_credentials=by_credentials)
+        else:
+            breaker.succeeded()
+        self._metrics.credentials_refused.labels(provider).set(by_credentials)
+        self._metrics.set_breaker(provider, breaker.state)
+        self._metrics.polls.labels(provider, answer.outcome).inc()
+
+    async def ask_soon(self, provider: Provider, job: UpstreamJob) -> StatusAnswer | None:
+        """Make a status call if it can start within `MOMENT`, else return None.
+
+        Such calls use at most half of the slots: a few that hang must not stop the polls.
+        """
+        breaker = self.breakers[provider.name]
+        pause = self.wait()
+        if pause > MOMENT or self._asked_soon >= max(1, self.at_once // 2):
+            return None
+        if self._under_way >= self.at_once or not breaker.allows(self._clock.monotonic()):
+            return None
+        self.begin()
+        self._asked_soon += 1
+        try:
+            await self._clock.sleep(pause)
+            answer = await provider.status(job)
+        except BaseException:
+            breaker.abandoned()
+            raise
+        finally:
+            self._asked_soon -= 1
+            self.end()
+        self.note(provider.name, answer)
+        if isinstance(answer, StatusUnavailable):
+            log.warning("a status call failed", provider=provider.name, reason=answer.reason)
+        return answer

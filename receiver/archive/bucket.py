@@ -1,0 +1,65 @@
+"""An archive in S3 or a compatible service, with obstore (extra `s3`).
+
+An upload becomes visible only when it is completed, so a partial file is never visible. The parts
+uploaded by a killed process stay invisible until a lifecycle rule of the bucket
+(AbortIncompleteMultipartUpload) removes them.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
+
+from receiver.archive.contract import ArchiveUnavailable
+
+PART_BYTES = 8 * 1024 * 1024
+"""S3 accepts parts of at least 5 MiB, at most 10,000 of them."""
+PARTS_AT_ONCE = 2
+LINK_LIFE = timedelta(minutes=15)
+
+
+class BucketArchive:
+    """`receiver.archive.contract.Archive`."""
+
+    def __init__(self, url: str) -> None:
+        """`url` is `s3://bucket/prefix`; `AWS_…` environment variables configure the rest."""
+        self._store = S3Store.from_url(url, client_options={"allow_http": True})
+
+    async def put(self, key: str, content_type: str, content: AsyncIterator[bytes]) -> None:
+        name = key.replace("/", "-")
+        with _translated():
+            await obstore.put_async(
+                self._store,
+                key,
+                content,
+                attributes={
+                    "Content-Type": content_type,
+                    "Content-Disposition": f'inline; filename="{name}"',
+                },
+                use_multipart=True,
+                chunk_size=PART_BYTES,
+                max_concurrency=PARTS_AT_ONCE,
+            )
+
+    async def find(self, key: str) -> str | None:
+        with _translated():
+            return await obstore.sign_async(self._store, "GET", key, LINK_LIFE)
+
+    async def remove(self, folder: str) -> None:
+        with _translated():
+            async for page in obstore.list(self._store, prefix=folder):
+                await obstore.delete_async(self._store, [found["path"] for found in page])
+
+    async def sweep(self, seconds: float) -> int:
+        return 0
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (BaseError, OSError) as error:
+        raise ArchiveUnavailable(" ".join(str(error).split())[:300]) from error

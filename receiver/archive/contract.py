@@ -1,0 +1,66 @@
+"""The interface of an archive, which stores result files under names of our own."""
+
+import mimetypes
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+Kept: TypeAlias = Path | str
+"""Where a file can be read: a local file, or a signed link."""
+
+
+class ArchiveUnavailable(Exception):
+    """The archive cannot be used now; the message explains why to operators."""
+
+
+class Archive(Protocol):
+    """A folder, or a bucket."""
+
+    async def put(self, key: str, content_type: str, content: AsyncIterator[bytes]) -> None:
+        """Store `content` as `key`, replacing what was there. When this returns, the file is
+        complete and durable. If it raises or is cancelled, `key` is unchanged.
+
+        Raises `ArchiveUnavailable`, and whatever `content` raises.
+        """
+        ...
+
+    async def find(self, key: str) -> Kept | None:
+        """Where the file can be read; None if it is missing. Raises `ArchiveUnavailable`."""
+        ...
+
+    async def remove(self, folder: str) -> None:
+        """Remove a folder with its files, if it exists. Raises `ArchiveUnavailable`."""
+        ...
+
+    async def sweep(self, seconds: float) -> int:
+        """Remove partial files that were not written to for `seconds`. Returns the number removed.
+        Raises `ArchiveUnavailable`."""
+        ...
+
+
+def folder_of(user: str, job_id: str) -> str:
+    """The folder of a job. Neither part contains a slash or begins with a dot."""
+    return f"{user}/{job_id}"
+
+
+def key_of(user: str, job_id: str, number: int, content_type: str) -> str:
+    """The key of a file; numbers start at 1. No part of it comes from the provider: the media type
+    determines the extension."""
+    ending = _TYPES.guess_extension(content_type, strict=False) or ""
+    return f"{folder_of(user, job_id)}/{number}{ending}"
+
+
+def type_of(content_type: str | None, path: str) -> str:
+    """The media type in a Content-Type header, without parameters; else guessed from the path."""
+    given = (content_type or "").partition(";")[0].strip().lower()
+    if given.isascii() and given.isprintable() and "/" in given and given not in _SAYS_NOTHING:
+        return given
+    return _TYPES.guess_type(path, strict=False)[0] or _ANYTHING
+
+
+_ANYTHING = "application/octet-stream"
+_SAYS_NOTHING = (_ANYTHING, "binary/octet-stream")
+# Not the module's functions, which also read the machine's own tables.
+_TYPES = mimetypes.MimeTypes()
+for _type, _ending in (("image/webp", ".webp"), ("image/avif", ".avif"), ("audio/flac", ".flac")):
+    _TYPES.add_type(_type, _ending)

@@ -1,0 +1,246 @@
+"""One attempt to download a file from an untrusted link.
+
+The link comes from a provider, and its host may redirect. So each hop is checked like a webhook
+address (`receiver.webhooks.targets`), and redirects, bytes and idle time are limited. The caller
+limits the total time. A lost connection is resumed with a range request if the host sent a
+validator; otherwise the attempt fails, and the next one starts from the beginning.
+"""
+
+import asyncio
+import hashlib
+import re
+import ssl
+from base64 import b64decode
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from urllib.parse import quote, urldefrag, urljoin, urlsplit
+
+from receiver.archive.contract import type_of
+from receiver.clock import Clock
+from receiver.domain.archive import LONGEST_LINK
+from receiver.domain.observations import FileFailed
+from receiver.http_client import LONGEST_HEAD, AnswerTooLong, BadAnswer, Response, default_tls
+from receiver.webhooks.network import connect_checked
+from receiver.webhooks.resolver import NoAddress
+from receiver.webhooks.targets import IPAddress, IPNetwork, Target, TargetRefused, check_url
+
+PIECE = 1024 * 1024
+"""Approximate number of bytes hashed and written at a time."""
+MOST_REDIRECTS = 5
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+GONE = frozenset({404, 410})
+CONNECT_SECONDS = 10.0
+IDLE_SECONDS = 60.0
+RESUME_AFTER = 0.5
+
+_HEADERS = (
+    ("Connection", "close"),
+    ("Accept", "*/*"),
+    ("Accept-Encoding", "identity"),
+    ("User-Agent", "job-receiver"),
+)
+_SHA256 = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):")
+_LOST = (OSError, BadAnswer)
+LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1"))
+_RESERVED = "%/:=&?~#+!$,;'@()*[]"
+"""Not percent-encoded in a link; non-ASCII characters are."""
+
+
+class DownloadFailed(Exception):
+    """The attempt failed; `outcome` says why, and whether to retry."""
+
+    def __init__(self, error: str, *, final: bool = False) -> None:
+        super().__init__(error)
+        self.outcome = FileFailed(error, final)
+
+
+@dataclass(frozen=True, slots=True)
+class Downloader:
+    """Settings of downloads. The caller limits how many run at once."""
+
+    resolve: Callable[[str], Awaitable[Sequence[IPAddress]]]
+    clock: Clock
+    most_bytes: int
+    allow_http: bool = False
+    """Like `allow_nets`, an argument of `check_url`."""
+    allow_nets: Sequence[IPNetwork] = ()
+    sandboxes: Sequence[str] = ()
+    """Origins of embedded providers; their links lead to this machine."""
+    ssl_context: ssl.SSLContext = field(default_factory=default_tls)
+
+    def check(self, url: str) -> tuple[Target, Sequence[IPNetwork]]:
+        """The target of a link, and the special networks allowed for it. Raises `TargetRefused`."""
+        http, nets = self.allow_http, self.allow_nets
+        if any(url.startswith(f"{origin}/") for origin in self.sandboxes):
+            http, nets = True, LOOPBACK
+        return check_url(url, allow_http=http, allow_nets=nets, longest=LONGEST_LINK), nets
+
+
+class Download:
+    """An async context manager: `content_type` is known once it is entered, then read `content`."""
+
+    def __init__(self, downloader: Downloader, link: str) -> None:
+        self.size = 0
+        self.content_type = ""
+        self._from = downloader
+        self._link = quote(urldefrag(link).url, safe=_RESERVED)
+        self._sha256 = hashlib.sha256()
+        self._closing = ExitStack()
+        self._whole: int | None = None
+        """The announced size, if any."""
+        self._digest = ""
+        self._version: str | None = None
+        """The validator for resuming: a strong ETag, or Last-Modified."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the bytes received, hexadecimal."""
+        return self._sha256.hexdigest()
+
+    async def __aenter__(self) -> "Download":
+        """Send the request and read the response head. Raises `DownloadFailed`."""
+        try:
+            self._response = await self._get(())
+            self._read_head()
+        except Exception as error:  # a hostile host may make the HTTP stack raise anything
+            self._closing.close()
+            raise _failure(error) from error
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._closing.close()
+
+    async def content(self) -> AsyncIterator[bytes]:
+        """The content in pieces of about 1 MiB. Raises `DownloadFailed`, also at the end if the
+        length or digest differs from the announced one."""
+        piece = bytearray()
+        try:
+            async for data in self._received():
+                piece += data
+                if len(piece) >= PIECE:
+                    yield await self._hashed(piece)
+            yield await self._hashed(piece)
+            self._check_whole()
+        except Exception as error:  # likewise
+            raise _failure(error) from error
+
+    # --- HTTP -----------------------------------------------------------------------------------
+
+    async def _get(self, headers: Sequence[tuple[str, str]]) -> Response:
+        """The response after redirects."""
+        url = self._link
+        for _ in range(MOST_REDIRECTS + 1):
+            self._closing.close()  # the previous connection
+            response = await self._ask(url, headers)
+            location = response.header("location")
+            if response.status not in REDIRECTS or location is None:
+                return response
+            url = urldefrag(urljoin(url, quote(location, safe=_RESERVED))).url
+        raise DownloadFailed("too_many_redirects")
+
+    async def _ask(self, url: str, headers: Sequence[tuple[str, str]]) -> Response:
+        try:
+            target, nets = self._from.check(url)
+        except TargetRefused as refusal:
+            raise DownloadFailed(f"refused_target: {refusal}", final=True) from None
+        # Chunked encoding needs more bytes than the file has.
+        longest = 2 * self._from.most_bytes + LONGEST_HEAD
+        try:
+            connection = await connect_checked(
+                target, self._from.resolve, nets, CONNECT_SECONDS, longest
+            )
+            self._closing.callback(connection.close)
+            if target.scheme == "https":
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    await connection.start_tls(self._from.ssl_context, target.host)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise DownloadFailed("connect_failed") from error
+        async with asyncio.timeout(IDLE_SECONDS):
+            own = [("Host", target.authority), *_HEADERS, *headers]
+            return await connection.request("GET", target.path, own)
+
+    def _read_head(self) -> None:
+        header, status = self._response.header, self._response.status
+        if status != 200:
+            raise DownloadFailed(f"bad_status: {status}", final=status in GONE)
+        if header("content-encoding") not in (None, "identity"):
+            raise DownloadFailed("bad_answer: it has a Content-Encoding, which was not requested")
+        path = urlsplit(self._link).path
+        self.content_type = type_of(header("content-type"), path)
+        length = header("content-length")
+        self._whole = None if length is None else int(length)
+        self._check_size(self._whole or 0)
+        self._digest = header("repr-digest") or ""
+        tag = header("etag") or ""
+        self._version = tag if tag.startswith('"') else header("last-modified")
+
+    async def _received(self) -> AsyncIterator[bytes]:
+        """The bytes of the file, over as many connections as needed."""
+        while True:
+            before = self.size
+            try:
+                chunks = self._response.chunks()
+                while data := await self._next(chunks):
+                    self.size += len(data)
+                    self._check_size(self.size)
+                    yield data
+                return
+            except _LOST:
+                if self._version is None or self.size == before:
+                    raise
+            await self._resume(self._version)
+
+    async def _next(self, chunks: AsyncIterator[bytes]) -> bytes:
+        async with asyncio.timeout(IDLE_SECONDS):
+            return await anext(chunks, b"")
+
+    async def _resume(self, version: str) -> None:
+        await self._from.clock.sleep(RESUME_AFTER)
+        rest = ("Range", f"bytes={self.size}-"), ("If-Range", version)
+        self._response = await self._get(rest)
+        begins = f"bytes {self.size}-"
+        came = self._response.header("content-range") or ""
+        if self._response.status != 206 or not came.startswith(begins):
+            raise DownloadFailed("cannot_resume")
+
+    async def _hashed(self, piece: bytearray) -> bytes:
+        data = bytes(piece)
+        piece.clear()
+        await asyncio.to_thread(self._sha256.update, data)
+        return data
+
+    def _check_size(self, size: int) -> None:
+        if size > self._from.most_bytes:
+            most = f"it has more than {self._from.most_bytes:,} bytes"
+            raise DownloadFailed(f"too_large: {most}", final=True)
+
+    def _check_whole(self) -> None:
+        if self._whole not in (None, self.size):
+            raise DownloadFailed(f"bad_answer: received {self.size:,} of {self._whole:,} bytes")
+        announced = _SHA256.search(self._digest)
+        if announced and b64decode(announced[1]) != self._sha256.digest():
+            raise DownloadFailed("bad_digest: it does not match its Repr-Digest")
+
+
+def _failure(error: Exception) -> DownloadFailed:
+    match error:
+        case DownloadFailed():
+            return error
+        case TargetRefused():
+            return DownloadFailed(f"refused_target: {error}")
+        case AnswerTooLong():
+            return DownloadFailed("too_large", final=True)
+        case NoAddress():
+            return DownloadFailed("no_address")
+        case TimeoutError():
+            return DownloadFailed("timeout")
+        case BadAnswer():
+            return DownloadFailed("bad_answer")
+        case OSError():
+            return DownloadFailed("reset")
+        case _:
+            return DownloadFailed(f"unexpected: {type(error).__name__}")

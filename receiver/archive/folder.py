@@ -1,0 +1,116 @@
+"""An archive in a local folder. Files are written aside, synced, and renamed when complete."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import IO, ParamSpec, TypeVar
+
+from receiver.archive.contract import ArchiveUnavailable
+
+PARTIAL = ".partial"
+"""The folder of partial files. User names never begin with a dot."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class FolderArchive:
+    """`receiver.archive.contract.Archive`. All disk access runs in threads."""
+
+    def __init__(self, root: Path) -> None:
+        """`root` is created by the first write."""
+        self._root = root
+        self._partial = root / PARTIAL
+
+    async def put(self, key: str, content_type: str, content: AsyncIterator[bytes]) -> None:
+        closing = ExitStack()
+        try:
+            file = await _in_thread(self._create, closing)
+            async for piece in content:
+                await _in_thread(file.write, piece)
+            await _in_thread(_finish, file, self._root / key)
+        finally:
+            await _in_thread(closing.close)
+
+    async def find(self, key: str) -> Path | None:
+        path = self._root / key
+        return path if await _in_thread(path.is_file) else None
+
+    async def remove(self, folder: str) -> None:
+        await _in_thread(_remove, self._root / folder)
+
+    async def sweep(self, seconds: float) -> int:
+        return await _in_thread(self._sweep, time.time() - seconds)
+
+    # --- in a thread ----------------------------------------------------------------------------
+
+    def _create(self, closing: ExitStack) -> IO[bytes]:
+        """A partial file, which `closing` closes and removes if it still exists then."""
+        self._partial.mkdir(parents=True, exist_ok=True)
+        file = tempfile.NamedTemporaryFile(dir=self._partial, delete=False)  # noqa: SIM115 - see above
+        closing.callback(Path(file.name).unlink, missing_ok=True)
+        closing.enter_context(suppress(OSError))  # closing fails too if the disk is full
+        return closing.enter_context(file)
+
+    def _sweep(self, written_before: float) -> int:
+        removed = 0
+        with suppress(FileNotFoundError):
+            for file in self._partial.iterdir():
+                if file.stat().st_mtime < written_before:
+                    file.unlink(missing_ok=True)
+                    removed += 1
+        return removed
+
+
+def _finish(file: IO[bytes], target: Path) -> None:
+    """Give a file its name; both are durable then."""
+    file.flush()
+    os.fsync(file.fileno())
+    _make(target.parent)
+    Path(file.name).replace(target)
+    _sync(target.parent)
+
+
+def _make(folder: Path) -> None:
+    """Create a folder durably. Whatever is in it was written after that, so if it exists, only its
+    own entry may still be unsynced."""
+    if not folder.is_dir():
+        _make(folder.parent)
+        folder.mkdir(exist_ok=True)
+    with suppress(PermissionError):  # above the archive: it is the operator's
+        _sync(folder.parent)
+
+
+def _remove(folder: Path) -> None:
+    with suppress(FileNotFoundError):
+        shutil.rmtree(folder)
+    with suppress(FileNotFoundError):
+        _sync(folder.parent)
+    with suppress(OSError):  # not empty: the user has other jobs
+        folder.parent.rmdir()
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+async def _in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run `work` in a thread. If the caller is cancelled, wait for the thread first, so that two
+    steps never overlap."""
+    task = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
+    except OSError as error:
+        raise ArchiveUnavailable(f"{error.strerror}: {error.filename}") from error

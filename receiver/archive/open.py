@@ -1,0 +1,17 @@
+"""Opens the archive of a URL."""
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from receiver.archive.contract import Archive
+from receiver.archive.folder import FolderArchive
+
+
+def open_archive(url: str) -> Archive:
+    """The archive at `file:///folder` or `s3://bucket/prefix`. Does no I/O."""
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        return FolderArchive(Path(unquote(parts.path)))
+    from receiver.archive.bucket import BucketArchive
+
+    return BucketArchive(url)

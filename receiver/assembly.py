@@ -1,0 +1,203 @@
+"""The parts of a service, connected: what each is given, and which loops run."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from starlette.requests import Request
+from starlette.types import ASGIApp
+
+from receiver.actions.context import ServiceContext
+from receiver.actions.recent_callbacks import RecentCallbacks
+from receiver.actions.renew_link import LinkRenewals
+from receiver.archive.contract import Archive
+from receiver.archive.download import Downloader
+from receiver.clock import Clock
+from receiver.dashboard.pages import pages
+from receiver.domain.schedule import Rules
+from receiver.http_api.application import Application
+from receiver.http_api.auth import Authenticator
+from receiver.http_api.context import ApiContext
+from receiver.http_api.credentials import NOTHING, OpenHandler
+from receiver.http_api.cursors import Cursors
+from receiver.http_api.limits import RateLimit
+from receiver.http_api.readiness import Readiness
+from receiver.http_api.row import Row
+from receiver.http_api.sessions import Sessions
+from receiver.http_api.table import TABLE
+from receiver.settings import ServeSettings, is_this_machine
+from receiver.streams.broadcast import Broadcast
+from receiver.streams.hub import Hub
+from receiver.streams.tickets import Tickets
+from receiver.webhooks.delivery import WebhookSender
+from receiver.webhooks.tokens import CallbackTokens
+from receiver.workers.archiver import Archiver
+from receiver.workers.deadlines import Deadlines
+from receiver.workers.inbox import Inbox
+from receiver.workers.janitor import Janitor
+from receiver.workers.poller import LEASE, Poller
+from receiver.workers.relay import Relay
+from receiver.workers.submitter import Submitter
+from receiver.workers.supervisor import Supervisor
+from receiver.workers.worker import CallbackAddress, Worker
+from store.database import Store
+from store.records import Job, Millis
+
+SAFETY_SECONDS = 1.0
+"""How often to check whether another process has written to the store."""
+DAY: Millis = 24 * 3600 * 1000
+
+
+@dataclass(slots=True)
+class Service:
+    """A running service: its application, and how to stop it."""
+
+    app: ASGIApp
+    context: ApiContext
+    supervisor: Supervisor
+    _ending: asyncio.Future[None] | None = None
+
+    def begin_stop(self) -> None:
+        """Answer waiting requests, end the streams, and let the workers finish what they began."""
+        if not self.context.stopping:
+            self.context.stopping = True
+            self.context.hub.notify_stop()
+            self.context.broadcast.close()
+            self._ending = asyncio.ensure_future(self.supervisor.stop())
+
+    async def stopped(self) -> None:
+        """Wait until the workers have stopped."""
+        self.begin_stop()
+        if self._ending is not None:
+            await self._ending
+
+
+def rules(settings: ServeSettings) -> Rules:
+    """The state machine's settings, in milliseconds."""
+    return Rules(
+        job_deadline=_ms(settings.job_deadline),
+        unconfirmed_deadline=_ms(settings.unconfirmed_deadline),
+        look_up_submissions=settings.look_up_submissions,
+        confirm_callbacks=settings.confirm_callbacks,
+        confirm_timeout=_ms(settings.confirm_timeout),
+        poll_first=_ms(settings.poll_first),
+        poll_min=_ms(settings.poll_min),
+        poll_max=_ms(settings.poll_max),
+        relay_first=_ms(settings.relay_schedule[0]),
+        archive=settings.archive_url is not None,
+    )
+
+
+def assemble(
+    settings: ServeSettings,
+    services: ServiceContext,
+    keys: Sequence[str],
+    sender: WebhookSender,
+    rng: random.Random,
+    archiving: tuple[Archive, Downloader] | None = None,
+) -> Service:
+    """Assemble a service from the parts that do I/O; nothing runs yet."""
+    hub = Hub()
+    services.store.on_change = hub.announce
+    broadcast = Broadcast(
+        services.store, hub, services.metrics, services.clock, settings.stream_heartbeat
+    )
+    tokens = CallbackTokens(keys)
+    sessions = Sessions(keys, services.clock, secure=settings.public_url.startswith("https:"))
+    holder = f"{rng.getrandbits(64):016x}"
+    callback_address = _callback_address(settings.public_url, tokens)
+    poller = Poller(services, hub, holder, callback_address)
+    inbox = Inbox(services, hub, holder, LEASE, poller.confirm)
+    submitter = Submitter(
+        services,
+        hub,
+        callback_address,
+        holder,
+        submit_timeout=settings.submit_timeout,
+        concurrency=settings.submit_concurrency,
+    )
+    services = replace(services, sink=submitter.queue)
+    relay = Relay(
+        services,
+        hub,
+        sender,
+        holder,
+        schedule=[_ms(gap) for gap in settings.relay_schedule],
+        timeout=settings.relay_timeout,
+        jitter=rng.random,
+    )
+    context = ApiContext(
+        services=services,
+        settings=settings,
+        hub=hub,
+        broadcast=broadcast,
+        auth=Authenticator(services.store, services.clock, services.metrics, sessions),
+        sessions=sessions,
+        rate_limit=RateLimit(settings.rate_limit, services.clock),
+        tokens=tokens,
+        recent_callbacks=RecentCallbacks(services.clock),
+        apply_soon=inbox.apply_soon,
+        readiness=Readiness(services.store, services.clock),
+        renewals=LinkRenewals(services),
+        tickets=Tickets(keys),
+        cursors=Cursors(keys),
+        sender=sender,
+        is_held=relay.is_held,
+        entropy=rng.randbytes,
+        randint=rng.randint,
+        archive=archiving and archiving[0],
+    )
+    workers: list[Worker] = [
+        inbox,
+        submitter,
+        poller,
+        Deadlines(services, hub, holder),
+        relay,
+        Janitor(services, round(settings.retention_days * DAY)),
+    ]
+    if archiving is not None:
+        concurrency = settings.archive_concurrency
+        workers.append(Archiver(services, hub, *archiving, holder, concurrency))
+    supervisor = Supervisor(workers, services.clock, services.metrics)
+    supervisor.keep_running("broadcast", broadcast.pump)
+    supervisor.keep_running("heartbeat", broadcast.beat)
+    supervisor.keep_running("safety", _safety(services.store, services.clock, hub.notify_all))
+    return Service(Application(context, (*TABLE, *_dashboard(settings))), context, supervisor)
+
+
+def _dashboard(settings: ServeSettings) -> Iterator[Row[OpenHandler]]:
+    urls = map(settings.base_url_of, settings.running)
+    nearby = any(url is None or is_this_machine(url) for url in urls)
+    for path, page in pages(settings.public_url, settings.host, results_nearby=nearby).items():
+        yield Row("GET", path, NOTHING, _always(page))
+
+
+def _always(page: ASGIApp) -> OpenHandler:
+    async def handler(_context: ApiContext, _request: Request) -> ASGIApp:
+        return page
+
+    return handler
+
+
+def _callback_address(public_url: str, tokens: CallbackTokens) -> CallbackAddress:
+    def address(job: Job) -> str:
+        return f"{public_url}/webhooks/{job.provider}/{tokens.sign(job.provider, job.id)}"
+
+    return address
+
+
+def _safety(
+    store: Store, clock: Clock, notify_all: Callable[[], None]
+) -> Callable[[], Awaitable[None]]:
+    async def loop() -> None:
+        while True:
+            await clock.sleep(SAFETY_SECONDS)
+            if await store.changed_elsewhere():
+                notify_all()
+
+    return loop
+
+
+def _ms(seconds: float) -> Millis:
+    return round(seconds * 1_000)

@@ -1,0 +1,125 @@
+"""What commands share: how they run, their common options, and how they reach the settings, the
+store and the service."""
+
+import asyncio
+import functools
+import inspect
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from receiver.cli.errors import warn
+from receiver.cli.output import Output
+from receiver.client import AsyncClient
+from receiver.environment import Settings, SettingsError, load
+from receiver.settings import ClientSettings, StoreSettings
+from store.database import Store
+from store.open import open_store
+
+Url = Annotated[
+    str | None, typer.Option("--url", help="The service's address (RECEIVER_URL).", metavar="URL")
+]
+ApiKey = Annotated[
+    str | None, typer.Option("--api-key", help="Your API key (RECEIVER_API_KEY).", metavar="KEY")
+]
+User = Annotated[
+    str | None, typer.Option("--user", help="Another user's. Needs an admin key.", metavar="NAME")
+]
+Limit = Annotated[int, typer.Option("--limit", help="Maximum number of rows.", min=1, max=200)]
+Cursor = Annotated[
+    str | None, typer.Option("--cursor", help="The cursor printed after the previous page.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+S = TypeVar("S", bound=Settings)
+T = TypeVar("T")
+
+
+def command(function: Callable[..., Coroutine[Any, Any, Output | None]]) -> Callable[..., None]:
+    """Make a coroutine function a command that typer can call.
+
+    If it has a parameter `client`, it gets a client of the service, and the command gets the
+    options --url and --api-key. If it returns an `Output`, that is printed, and the command gets
+    the option --json.
+    """
+    signature = inspect.signature(function)
+    takes_client = "client" in signature.parameters
+    prints = signature.return_annotation is Output
+    options: dict[str, tuple[Any, Any]] = {}
+    if takes_client:
+        options |= {"url": (Url, None), "api_key": (ApiKey, None)}
+    if prints:
+        options["json"] = (Json, False)
+
+    @functools.wraps(function)
+    def call(**given: Any) -> None:
+        json = prints and given.pop("json")
+
+        async def work() -> Output | None:
+            if not takes_client:
+                return await function(**given)
+            async with the_service(given.pop("url"), given.pop("api_key")) as client:
+                return await function(client=client, **given)
+
+        output = run(work())
+        if output is not None:
+            output.print(json=json)
+
+    own = [each for each in signature.parameters.values() if each.name != "client"]
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, (kind, default) in options.items()
+    ]
+    # typer reads the options from the signature.
+    call.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
+    return call
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in a new event loop, uvloop's if it is installed.
+
+    Ctrl-C cancels it; KeyboardInterrupt is raised when it ends.
+    """
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    # Not available on Windows.
+    with suppress(ImportError):
+        from uvloop import new_event_loop as loop_factory
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        return runner.run(main)
+
+
+def configured(kind: type[S], **given: object) -> S:
+    """Load a command's settings; `given` are its options, None if omitted. Prints warnings to
+    stderr; `serve`, `sandbox` and `doctor` report them in their own way instead.
+
+    Raises SettingsError.
+    """
+    settings = load(kind, **given)
+    for warning in settings.warnings():
+        warn(warning)
+    return settings
+
+
+@asynccontextmanager
+async def the_store(settings: StoreSettings | None = None) -> AsyncIterator[Store]:
+    """The configured store; loads the settings by default. Raises SettingsError, StoreError."""
+    settings = settings or configured(StoreSettings)
+    try:
+        store = await open_store(settings.database_url, entropy=os.urandom)
+    except ValueError as error:
+        raise SettingsError((f"RECEIVER_DATABASE_URL: {error}",)) from error
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def the_service(url: str | None, api_key: str | None) -> AsyncIterator[AsyncClient]:
+    """A client of the service given by the options or the settings. Raises SettingsError."""
+    settings = configured(ClientSettings, url=url, api_key=api_key)
+    async with AsyncClient(settings.url, settings.api_key.get_secret_value()) as client:
+        yield client

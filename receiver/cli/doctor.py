@@ -1,0 +1,256 @@
+"""The checks of `doctor`. Each reports what it found, and what to do about it."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import httpx
+
+from receiver.archive.contract import ArchiveUnavailable
+from receiver.archive.open import open_archive
+from receiver.cli.output import Output, Table
+from receiver.clock import Clock
+from receiver.domain.observations import StatusMissing, StatusReport, StatusUnavailable
+from receiver.providers.registry import ProviderContext, open_provider
+from receiver.settings import KEY_OF, ServeSettings, is_this_machine
+from store.database import Store
+from store.errors import StoreError
+from store.open import open_store
+
+TIMEOUT = 10.0
+CLOCK_TOLERANCE = 120.0
+SANE_YEARS = range(2025, 2100)
+DISK_LOW = 1024**3
+DISK_FULL = 100 * 1024**2
+
+State = Literal["ok", "remark", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check."""
+
+    check: str
+    state: State
+    detail: str
+    advice: str | None = None
+    """What to do about it."""
+
+
+async def check_all(settings: ServeSettings, clock: Clock) -> AsyncIterator[Finding]:
+    """Run all checks in turn; none raises."""
+    for warning in settings.warnings():
+        yield Finding("settings", "remark", warning)
+    running = ", ".join(settings.running)
+    yield Finding("settings", "ok", f"provider {running}, {settings.public_url}")
+    async for finding in _check_store(settings):
+        yield finding
+    if settings.archive_url is not None:
+        yield await _check_archive(settings.archive_url)
+    for name in settings.running:
+        yield await _check_provider(name, settings, clock)
+    for finding in _check_signatures(settings):
+        yield finding
+    yield await _check_public_address(settings)
+    yield await _check_clock(settings, clock)
+
+
+def output_of(findings: Sequence[Finding]) -> Output:
+    """What the command prints."""
+    return Output(
+        {
+            "ok": all(finding.state != "failed" for finding in findings),
+            "checks": [asdict(finding) for finding in findings],
+        },
+        Table(
+            ("", "check", "found", "what to do"),
+            [(each.state, each.check, each.detail, each.advice or "") for each in findings],
+            empty="Nothing was checked.",
+            texts=("found", "what to do"),
+        ),
+    )
+
+
+# --- the store ------------------------------------------------------------------------------------
+
+
+async def _check_store(settings: ServeSettings) -> AsyncIterator[Finding]:
+    path = settings.sqlite_path
+    if path is not None and not path.exists():
+        yield _check_future_place(path)
+        return
+    try:
+        store = await open_store(settings.database_url, entropy=os.urandom)
+    except (StoreError, ValueError) as error:
+        advice = "Set RECEIVER_DATABASE_URL, or repair the database."
+        yield Finding("store", "failed", str(error), advice)
+        return
+    try:
+        yield await _check_writing(store)
+        yield await _check_durability(store)
+    finally:
+        await store.close()
+    if path is not None:
+        yield _check_disk(path.parent)
+
+
+def _check_future_place(path: Path) -> Finding:
+    folder = next(each for each in path.absolute().parents if each.exists())
+    if os.access(folder, os.W_OK | os.X_OK):
+        return Finding("store", "remark", f"{path} does not exist yet; `receiver serve` creates it")
+    return Finding(
+        "store",
+        "failed",
+        f"{path} does not exist, and {folder} is not writable",
+        "Make the folder writable for this user, or set RECEIVER_DATABASE_URL.",
+    )
+
+
+async def _check_writing(store: Store) -> Finding:
+    try:
+        await store.check_writable()
+    except StoreError as error:
+        return Finding("store", "failed", f"not writable: {error}", "Free disk space.")
+    return Finding("store", "ok", "writable")
+
+
+async def _check_durability(store: Store) -> Finding:
+    try:
+        found = await store.durability()
+    except StoreError as error:
+        return Finding(
+            "durability", "failed", str(error), "Stop the other programs that use the database."
+        )
+    if not found.sound:
+        return Finding("durability", "failed", found.detail, found.advice)
+    return Finding("durability", "ok", found.detail)
+
+
+def _check_disk(folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free
+    detail = f"{free / 1024**3:.1f} GiB free"
+    if free < DISK_FULL:
+        return Finding("disk", "failed", detail, f"Free space on the disk of {folder}.")
+    if free < DISK_LOW:
+        return Finding("disk", "remark", detail, f"The disk of {folder} will soon be full.")
+    return Finding("disk", "ok", detail)
+
+
+async def _check_archive(url: str) -> Finding:
+    """Whether a file can be stored and removed."""
+
+    async def content() -> AsyncIterator[bytes]:
+        yield b"doctor"
+
+    archive, folder = open_archive(url), ".doctor"
+    try:
+        await archive.put(f"{folder}/check", "text/plain", content())
+        await archive.remove(folder)
+    except ArchiveUnavailable as error:
+        detail = f"{url} is not writable: {error}"
+        return Finding("archive", "failed", detail, "Set RECEIVER_ARCHIVE_URL.")
+    return Finding("archive", "ok", f"{url} is writable")
+
+
+# --- the providers --------------------------------------------------------------------------------
+
+
+async def _check_provider(name: str, settings: ServeSettings, clock: Clock) -> Finding:
+    """Whether it answers and accepts the key. A status call is free."""
+    if settings.base_url_of(name) is None:
+        return Finding("provider", "ok", f"{name}: an embedded sandbox")
+    failed = partial(Finding, "provider", "failed")
+    provider = open_provider(name, ProviderContext(settings, clock))
+    try:
+        answer = await provider.status(provider.nobody)
+    finally:
+        await provider.close()
+    match answer:
+        case StatusMissing() | StatusReport():
+            return Finding("provider", "ok", f"{provider.base_url} accepts the key")
+        case StatusUnavailable(by_credentials=True):
+            advice = f"Set RECEIVER_{KEY_OF[name].upper()} to a valid key"
+            if name == "samsar":
+                advice += " (it is sent in the header RECEIVER_SAMSAR_AUTH_HEADER)"
+            return failed(f"{provider.base_url} rejects the key: {answer.reason}", f"{advice}.")
+        case StatusUnavailable():
+            return failed(
+                f"{provider.base_url}: {answer.reason}",
+                f"Check RECEIVER_{name.upper()}_BASE_URL and the network connection to it.",
+            )
+
+
+def _check_signatures(settings: ServeSettings) -> Iterator[Finding]:
+    if "fal" in settings.running and settings.fal_user_id is None:
+        yield Finding(
+            "signatures",
+            "remark",
+            "fal signs with the same keys for all customers, so any customer's signature is"
+            " accepted, and only the secret token in the callback URL protects a job",
+            "Set RECEIVER_FAL_USER_ID to your user id.",
+        )
+
+
+# --- addresses and time ---------------------------------------------------------------------------
+
+
+async def _check_public_address(settings: ServeSettings) -> Finding:
+    """Whether callbacks would arrive, as far as can be checked from here."""
+    url, real = settings.public_url, _real_providers(settings)
+    bad = partial(Finding, "public address", "failed" if real else "remark")
+    if is_this_machine(url) and not all(map(is_this_machine, real)):
+        return bad(
+            f"{url} is this machine, which the provider cannot reach",
+            "Set RECEIVER_PUBLIC_URL to the URL at which the provider reaches this service.",
+        )
+    try:
+        response = await _get(f"{url}/livez")
+    except httpx.HTTPError as error:
+        return bad(
+            f"{url} does not answer: {str(error) or type(error).__name__}",
+            "Start `receiver serve`, and point RECEIVER_PUBLIC_URL to it.",
+        )
+    if response.status_code != 200 or "X-Request-ID" not in response.headers:
+        return bad(
+            f"{url}/livez answers {response.status_code} and is not this service",
+            "Point RECEIVER_PUBLIC_URL to `receiver serve`, without a redirect.",
+        )
+    return Finding("public address", "ok", f"{url} reaches a running service")
+
+
+async def _check_clock(settings: ServeSettings, clock: Clock) -> Finding:
+    """Signed webhooks and deadlines depend on the clock. It is compared with the provider's."""
+    now = datetime.fromtimestamp(clock.now() / 1_000, UTC)
+    advice = "Set this machine's clock, for example with NTP."
+    if now.year not in SANE_YEARS:
+        return Finding("clock", "failed", f"it says {now:%Y-%m-%d}", advice)
+    real = _real_providers(settings)
+    if not real:
+        return Finding("clock", "ok", f"{now:%Y-%m-%d %H:%M:%S}Z")
+    try:
+        response = await _get(real[0])
+        theirs = parsedate_to_datetime(response.headers["Date"])
+    except (httpx.HTTPError, KeyError, ValueError):
+        return Finding("clock", "remark", "it cannot be compared with the provider's clock")
+    if theirs.tzinfo is None:
+        theirs = theirs.replace(tzinfo=UTC)
+    apart = abs((now - theirs).total_seconds())
+    if apart > CLOCK_TOLERANCE:
+        return Finding("clock", "failed", f"{apart:.0f} s off the provider's clock", advice)
+    return Finding("clock", "ok", f"within {max(apart, 1):.0f} s of the provider's clock")
+
+
+def _real_providers(settings: ServeSettings) -> list[str]:
+    """The base URLs of the providers that are not embedded sandboxes."""
+    return [url for url in map(settings.base_url_of, settings.running) if url is not None]
+
+
+async def _get(url: str) -> httpx.Response:
+    async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as client:
+        return await client.get(url)

@@ -1,0 +1,147 @@
+"""How a command fails: a message on stderr that says what to do next, and an exit status.
+
+0: success, 1: failure, 2: wrong usage or settings, 130: Ctrl-C.
+"""
+
+import errno
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import structlog
+
+from receiver.actions.keys import UserNameRefused
+from receiver.cli.output import on_one_line
+from receiver.client import ApiError, ClientError, Unreachable
+from receiver.environment import SettingsError
+from receiver.logs import redact
+from receiver.secret_file import SecretFileError, SecretsUnfit
+from store.errors import (
+    AmbiguousPrefix,
+    SchemaTooNew,
+    StoreError,
+    StoreInUse,
+    StoreLocked,
+    StoreMoved,
+)
+
+FAILED = 1
+USAGE = 2
+
+_KNOWN: Mapping[type[Exception], tuple[int, str]] = {
+    UserNameRefused: (USAGE, ""),
+    SecretsUnfit: (USAGE, ""),
+    SecretFileError: (FAILED, ""),
+    OSError: (FAILED, ""),
+    StoreInUse: (USAGE, "Stop the other service, or set RECEIVER_DATABASE_URL."),
+    StoreLocked: (FAILED, "Try again."),
+    SchemaTooNew: (FAILED, "Install that release."),
+    StoreMoved: (FAILED, "Set RECEIVER_DATABASE_URL to that database."),
+    StoreError: (FAILED, "RECEIVER_DATABASE_URL sets where the database is."),
+    Unreachable: (
+        FAILED,
+        "Start the service with `receiver serve`, or set its URL with RECEIVER_URL or --url.",
+    ),
+    ClientError: (FAILED, "Check RECEIVER_URL or --url."),
+}
+"""The exit status of an error and what to do about it. An error's own class comes before its base
+classes."""
+
+_AFTER_STATUS = {
+    401: "Set RECEIVER_API_KEY or --api-key to an active key; `receiver keys list` shows them.",
+    404: "See `receiver jobs list` and `receiver deliveries list`.",
+}
+
+_CANNOT_LISTEN = {
+    errno.EADDRINUSE: "it is in use",
+    errno.EADDRNOTAVAIL: "the address is not this machine's",
+    errno.EACCES: "permission denied",
+}
+
+
+class Failure(Exception):
+    """Ends a command with a message and an exit status."""
+
+    def __init__(self, *lines: str, status: int = FAILED) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+        self.status = status
+
+
+def report(error: Exception) -> int:
+    """Print the error to stderr. Returns the exit status."""
+    failure = _as_failure(error)
+    if failure is None:
+        if structlog.is_configured():
+            structlog.get_logger().critical("unexpected error", exc_info=error)
+        failure = Failure(f"Internal error (a bug): {type(error).__name__}: {error}")
+    for line in failure.lines:
+        warn(line)
+    return failure.status
+
+
+def warn(line: str) -> None:
+    """Print one line to stderr, without secrets and control characters."""
+    print(on_one_line(redact(line)), file=sys.stderr)
+
+
+@contextmanager
+def naming_the_port(host: str, port: int) -> Iterator[None]:
+    """Turn an OSError from listening on an address into a Failure."""
+    try:
+        yield
+    except OSError as error:
+        reason = _CANNOT_LISTEN.get(error.errno or 0)
+        if isinstance(error, socket.gaierror):
+            reason = "the host name cannot be resolved"
+        if reason is None:
+            raise
+        raise Failure(
+            f"Cannot listen on {host} port {port}: {reason}."
+            " Choose another with RECEIVER_PORT or --port, RECEIVER_HOST or --host."
+        ) from error
+
+
+def _as_failure(error: Exception) -> Failure | None:
+    """None if the error is not a known one."""
+    match error:
+        case Failure():
+            return error
+        case SettingsError():
+            return Failure(*error.faults, *error.warnings, status=USAGE)
+        case ApiError():
+            return Failure(*_answer_lines(error))
+        case AmbiguousPrefix():
+            return Failure(
+                f"The prefix matches {len(error.prefixes)} keys; nothing was revoked. Use a longer"
+                " prefix of one of these:",
+                *error.prefixes,
+            )
+        case _:
+            known = next((_KNOWN[kind] for kind in type(error).__mro__ if kind in _KNOWN), None)
+            if known is None:
+                return None
+            status, advice = known
+            return Failure(f"{_sentence(error)} {advice}".rstrip(), status=status)
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    # A path or URL at the beginning must not be capitalized.
+    if text.partition(" ")[0].isalpha():
+        text = text[:1].upper() + text[1:]
+    return f"{text}."
+
+
+def _answer_lines(error: ApiError) -> Iterator[str]:
+    yield f"{error.detail} ({error.status} {error.code})"
+    # `detail` repeats the first fault, but without its pointer.
+    for fault in error.faults:
+        yield f"{fault.pointer}: {fault.detail}"
+    if error.retry_after is not None:
+        yield f"Try again in {error.retry_after:g} s."
+    elif error.status >= 500 and error.request_id is not None:
+        yield f"See request_id {error.request_id} in the service's log."
+    elif error.status in _AFTER_STATUS:
+        yield _AFTER_STATUS[error.status]

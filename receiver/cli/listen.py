@@ -1,0 +1,109 @@
+"""`listen`: forwards the webhooks of one's own jobs to a local URL, for development."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import aclosing
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import httpx
+import typer
+
+from receiver.cli import output
+from receiver.cli.command import command
+from receiver.cli.errors import warn
+from receiver.client import AsyncClient, ClientError, Job, StreamEvent
+from receiver.clock import SystemClock
+from receiver.domain.serialization import DEFAULT_WEBHOOK_EVENTS, compact_json, relay_body
+from receiver.settings import is_this_machine
+from receiver.webhooks.signing import new_secret, sign
+from store.ids import Ids
+
+TIMEOUT = 15.0
+"""Seconds for one POST, as in RELAY_TIMEOUT's default."""
+
+
+def _local_url(url: str) -> str:
+    if urlsplit(url).scheme not in ("http", "https") or not is_this_machine(url):
+        raise typer.BadParameter(
+            f"must be a URL on this machine, such as http://127.0.0.1:3000/hooks, not {url!r}"
+        )
+    return url
+
+
+@command
+async def listen(
+    client: AsyncClient,
+    forward_to: Annotated[
+        str,
+        typer.Option(
+            help="Where to post to: a URL on this machine.", metavar="URL", callback=_local_url
+        ),
+    ],
+) -> None:
+    """Post the webhooks of your jobs to a URL on this machine, until Ctrl-C.
+
+    They are posted in order, and signed with a secret that is printed first. A failed post is
+    reported but not retried. Jobs need no webhookUrl for this.
+    """
+    secret = new_secret(os.urandom(32))
+    output.say(f"Signing secret: {secret}")
+    changes = Changes()
+    async with (
+        # The connection stays on this machine, so its certificate need not be verified.
+        httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, verify=False) as http,
+        aclosing(client.watch(on_pause=_warn_of_pause)) as events,
+    ):
+        async for event in events:
+            if event.type == "snapshot":
+                output.say(f"Following the jobs of this key, posting to {forward_to}.")
+            for job in changes.take(event):
+                await _post(http, forward_to, secret, job)
+
+
+class Changes:
+    """Selects the events of a stream that the service would send by default."""
+
+    def __init__(self) -> None:
+        self._unfinished: dict[str, str] = {}
+        """Status by job id."""
+
+    def take(self, event: StreamEvent) -> Iterator[Job]:
+        """The jobs to send a message about."""
+        for job in event.jobs:
+            before = self._unfinished.pop(job.request_id, None)
+            if not job.done:
+                self._unfinished[job.request_id] = job.status
+            is_sent = event.type == "update" and job.status in DEFAULT_WEBHOOK_EVENTS
+            if is_sent and _is_news(job, before):
+                yield job
+
+
+def _is_news(job: Job, before: str | None) -> bool:
+    if job.done and before is None:
+        # A correction. Not a change of the archive, for which no message is sent.
+        return job.updated_at == job.done_at
+    return job.status != before
+
+
+async def _post(http: httpx.AsyncClient, url: str, secret: str, job: Job) -> None:
+    now = SystemClock().now()
+    body = compact_json(relay_body(job.status, job.model_dump(mode="json")))
+    headers = sign([secret], Ids(os.urandom).new("msg", now), now, body)
+    started = time.monotonic()
+    name = f"job.{job.status.lower()} {job.request_id}"
+    try:
+        answer = await http.post(url, content=body, headers=headers)
+    except httpx.HTTPError as error:
+        warn(f"{name} failed and is not retried: {str(error) or type(error).__name__}")
+        return
+    milliseconds = round((time.monotonic() - started) * 1_000)
+    if answer.is_success:
+        output.say(f"{name} {answer.status_code} {milliseconds} ms")
+    else:
+        warn(f"{name} failed and is not retried: answered {answer.status_code}")
+
+
+def _warn_of_pause(error: ClientError | None, seconds: float) -> None:
+    warn(f"{error or 'the stream has ended'}; resuming in {seconds:.0f} s")

@@ -1,0 +1,107 @@
+"""Live progress of jobs: a bar for each on a terminal, a line for each change elsewhere."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from receiver.cli import output
+from receiver.client import Job
+
+_SOURCES = {
+    "callback": "via callback",
+    "poll": "via poll (no callback arrived)",
+    "submit": "via the submission's answer",
+    "deadline": "at its deadline",
+    "user": "by its user",
+}
+
+
+class Lines:
+    """Shows jobs as lines, one for each visible change."""
+
+    def __init__(self) -> None:
+        self._shown: dict[str, str] = {}
+
+    def show(self, job: Job) -> None:
+        """Show the current state of a job."""
+        line = _line(job)
+        if self._shown.get(job.request_id) != line:
+            self._shown[job.request_id] = line
+            self._print(line, job.status)
+
+    def say(self, text: str) -> None:
+        """Print one line beside the jobs: on stderr, since standard output has only jobs."""
+        print(text, file=sys.stderr, flush=True)
+
+    def _print(self, line: str, _status: str) -> None:
+        output.say(line)
+
+
+class Documents(Lines):
+    """Shows jobs as JSON documents, one line for each change."""
+
+    def show(self, job: Job) -> None:
+        output.say(job.model_dump_json())
+
+
+class Bars(Lines):
+    """Shows a bar for each unfinished job; finished ones become a line above."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def show(self, job: Job) -> None:
+        task = self._tasks.pop(job.request_id, None)
+        if job.done:
+            if task is not None:
+                self._progress.remove_task(task)
+            super().show(job)
+            return
+        if task is None:
+            task = self._progress.add_task(job.request_id, total=100, phase=job.phase)
+        self._progress.update(task, completed=round(job.progress or 0), phase=job.phase)
+        self._tasks[job.request_id] = task
+
+    def say(self, text: str) -> None:
+        self._print(text, "")
+
+    def _print(self, line: str, status: str) -> None:
+        text = Text(line, style=output.STYLES.get(status, ""))
+        self._progress.console.print(text, soft_wrap=True)
+
+
+@contextmanager
+def board(*, json: bool = False) -> Iterator[Lines]:
+    """Shows jobs while the block runs, in the way that fits the output."""
+    if json:
+        yield Documents()
+    elif not output.is_terminal():
+        yield Lines()
+    else:
+        with Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=None),
+            TextColumn("{task.percentage:>3.0f}%", markup=False),
+            TextColumn("{task.fields[phase]}", markup=False),
+            TimeElapsedColumn(),
+            console=Console(highlight=False),
+            expand=True,
+        ) as progress:
+            yield Bars(progress)
+
+
+def _line(job: Job) -> str:
+    """One line about a job; if it is finished, with its outcome and how that became known."""
+    if not job.done:
+        progress = "-" if job.progress is None else f"{job.progress:g}%"
+        return f"{job.request_id} {job.status} {job.phase} {progress}"
+    words = [job.request_id, job.status, _SOURCES.get(job.evidence or "", "")]
+    if job.error is not None:
+        words.append(f"({job.error.code}: {job.error.message})")
+    return output.on_one_line(" ".join(word for word in words if word))

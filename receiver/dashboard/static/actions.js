@@ -1,0 +1,97 @@
+// Actions on jobs and deliveries. Each asks for confirmation.
+
+import { link } from "./address.js";
+import { get, post, randomKey } from "./api.js";
+import { askFirst } from "./dialog.js";
+import { announce, h } from "./dom.js";
+import { jsonView } from "./json.js";
+import { put } from "./live.js";
+import { duration } from "./times.js";
+import { titleOf } from "./words.js";
+
+/** Cancel a job, after confirmation. */
+export function cancelJob(job, signal) {
+  askFirst({
+    title: "Cancel this job?",
+    text: "It is cancelled at once. If it was already sent, the provider may continue and bill it.",
+    action: "Cancel the job", keep: "Keep it", danger: true, signal,
+    act: async () => put(await post(job.links.cancel)),
+  });
+}
+
+/** Submit a new job with an old one's input, after confirmation, and open it. */
+export async function submitAgain(job, signal) {
+  const webhook = h("input", { type: "url", id: "again-webhook", autocomplete: "off",
+    placeholder: "none", value: await webhookOf(job) });
+  if (signal.aborted) return;
+  const key = randomKey();
+  const billed = job.error?.may_have_been_billed || job.status === "COMPLETED"
+    ? " The first job stays: it was billed or may have been." : "";
+  askFirst({
+    title: `Submit “${titleOf(job)}” again?`,
+    text: `This creates a new job with the same input. The provider (${job.provider}) is paid again.${billed}`,
+    content: [
+      h("div", { class: "field" }, h("label", { for: "again-webhook" }, "Webhook"), webhook),
+      h("details", {}, h("summary", {}, "Input"), jsonView(job.input, "the input")),
+    ],
+    action: "Submit and pay again", signal,
+    async act() {
+      const { provider, kind, input, metadata } = job;
+      const body = { provider, kind, input, metadata };
+      if (webhook.value.trim()) body.webhookUrl = webhook.value.trim();
+      // With the same key, pressing again after a lost answer creates no second job.
+      const made = await post("/v1/jobs", body, { "Idempotency-Key": key });
+      put(made);
+      location.hash = link(`/jobs/${made.request_id}`);
+    },
+  });
+}
+
+/** The URL of the job's last webhook; empty if there is none. */
+async function webhookOf(job) {
+  try {
+    const path = `/v1/deliveries?limit=1&request_id=${encodeURIComponent(job.request_id)}`;
+    const { deliveries: [last] } = await get(path);
+    return last ? (await get(`/v1/deliveries/${encodeURIComponent(last.id)}`)).url : "";
+  } catch {
+    return "";
+  }
+}
+
+/** Ask for a URL, send it a signed test message, and show the answer. */
+export function testWebhook(signal) {
+  const url = h("input", { type: "url", id: "test-url", autocomplete: "off", placeholder: "https://" });
+  askFirst({
+    title: "Send a test message",
+    text: "This sends a signed message of type “test” to a URL. The rules for webhook URLs apply.",
+    content: h("div", { class: "field" }, h("label", { for: "test-url" }, "URL"), url),
+    action: "Send it", keep: "Close", signal,
+    async act() {
+      const { status_code: status, error, duration_ms: took, excerpt } =
+        await post("/v1/webhook-tests", { url: url.value.trim() });
+      const good = status >= 200 && status < 300;
+      return h("div", { class: good ? "notice good" : "notice bad", role: "status" },
+        h("strong", {}, error ?? `HTTP ${status}`), ` after ${duration(took, true)}`,
+        excerpt && h("pre", { tabindex: 0, "aria-label": "Response body" }, excerpt));
+    },
+  });
+}
+
+/** A button that sends a delivery again, after confirmation. */
+export function sendAgain(delivery, signal, done = () => {}) {
+  const words = h("small", { role: "status" });
+  const ask = () => askFirst({
+    title: "Send this webhook again?",
+    text: "It is sent now with the same webhook-id; if that fails, retries follow the schedule. A receiver"
+      + " that already has it gets it twice.",
+    action: "Send it again", signal,
+    async act() {
+      await post(`/v1/deliveries/${encodeURIComponent(delivery)}/retry`);
+      words.textContent = " Queued.";
+      announce("Queued.");
+      done();
+    },
+  });
+  return h("span", { class: "again" },
+    h("button", { type: "button", class: "small", click: ask }, "Send again"), words);
+}

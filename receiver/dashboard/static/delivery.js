@@ -1,0 +1,97 @@
+// One delivery: its message, its headers, and the response to each attempt.
+
+import { goUp, link, up } from "./address.js";
+import { sendAgain } from "./actions.js";
+import { get } from "./api.js";
+import { copied, copyButton, face, factList, failure, h, main } from "./dom.js";
+import { jsonView } from "./json.js";
+import { age, clockTime, duration, until } from "./times.js";
+import { deliveryChip, titleOf } from "./words.js";
+
+const REFRESH = 5000;
+
+/** Show the delivery `id` until `signal`; resolves when it is shown. */
+export function showDelivery(user, signal, id) {
+  const path = `/v1/deliveries/${encodeURIComponent(id)}`;
+  const head = h("div", {}, h("h1", {}, "Delivery"), face("Loading…"));
+  const attempts = h("section", { "aria-label": "Attempts" });
+  const message = h("section", { "aria-label": "Message" });
+  const again = sendAgain(id, signal, () => setTimeout(load, 500));
+  let label = null;
+  let shown = "";
+  let pause = 0;
+
+  main.replaceChildren(h("p", {}, h("a", { href: up("/deliveries"), click: goUp }, "← Deliveries")), head,
+    h("div", { class: "split" }, attempts, message));
+
+  async function load() {
+    clearTimeout(pause);
+    try {
+      const delivery = await get(path);
+      label ??= await get(`/v1/jobs/${encodeURIComponent(delivery.request_id)}`).then(titleOf, () => null);
+      if (signal.aborted) return;
+      const text = JSON.stringify(delivery);
+      // Without changes, keep what is opened or selected.
+      if (text !== shown) show(delivery);
+      shown = text;
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!shown) {
+        head.replaceChildren(h("h1", {}, "Delivery"), error.status === 404
+          ? face("No such delivery", "It may have been removed with its job, or it belongs to another user.")
+          : failure(error, load));
+      }
+    }
+    pause = setTimeout(load, REFRESH);
+  }
+
+  function show(delivery) {
+    again.hidden = delivery.state === "pending";
+    head.replaceChildren(
+      h("div", { class: "title" }, h("h1", {}, delivery.body.type ?? "Webhook"), deliveryChip(delivery.state),
+        again),
+      h("div", { class: "facts" }, factList([
+        ["To", copied(delivery.url, "the URL")],
+        ["Id", copied(delivery.id, "the webhook-id")],
+        ["Job", h("a", { href: link(`/jobs/${encodeURIComponent(delivery.request_id)}`) },
+          label ? `${label} (${delivery.request_id})` : delivery.request_id)],
+        ["User", user.admin && delivery.user],
+        ["Created", age(delivery.created_at)],
+        ["Delivered", delivery.delivered_at && age(delivery.delivered_at)],
+        ["Next attempt", delivery.next_attempt_at && until(delivery.next_attempt_at)],
+      ])));
+    attempts.replaceChildren(h("h2", {}, "Attempts"), attemptList(delivery.attempts));
+    message.replaceChildren(
+      h("h2", {}, "Body"), jsonView(delivery.body, "the body"),
+      h("h2", {}, "Headers of the last attempt"), ...headerList(delivery.headers));
+  }
+
+  signal.addEventListener("abort", () => clearTimeout(pause));
+  return load();
+}
+
+/** Newest first: the last attempt matters most. */
+function attemptList(attempts) {
+  if (attempts.length === 0) return h("p", { class: "hint" }, "None yet.");
+  const items = attempts.map((attempt, index) => {
+    const good = attempt.status_code >= 200 && attempt.status_code < 300;
+    return h("li", { class: good ? "good" : "bad" },
+      h("div", { class: "line" }, h("strong", {}, attempt.error ?? `HTTP ${attempt.status_code}`),
+        h("small", {}, `attempt ${index + 1} · took ${duration(attempt.duration_ms, true)}`),
+        h("small", { class: "age" }, clockTime(attempt.at), " · ", age(attempt.at))),
+      attempt.excerpt
+        ? h("pre", { tabindex: 0, "aria-label": `Answer to attempt ${index + 1}` }, attempt.excerpt)
+        : h("small", {}, attempt.error ? "No response." : "The response had no body."));
+  });
+  return h("ol", { class: "attempts", reversed: true }, items.reverse());
+}
+
+function headerList(headers) {
+  const names = Object.entries(headers);
+  if (names.length === 0) return [h("p", { class: "hint" }, "Not sent yet.")];
+  return [
+    factList(names.map(([name, value]) => [name, h("code", {}, value)])),
+    h("p", { class: "hint" }, "The signature (webhook-signature) is not stored. ",
+      copyButton(names.map((pair) => pair.join(": ")).join("\n"), "the headers")),
+  ];
+}

@@ -1,0 +1,96 @@
+// API keys, for admins: create, list, revoke.
+
+import { ask, get, post } from "./api.js";
+import { askFirst } from "./dialog.js";
+import { copied, face, factList, failure, h, main } from "./dom.js";
+import { age } from "./times.js";
+import { chip } from "./words.js";
+
+/** Show the keys until `signal`; resolves when they are shown. */
+export function showKeys(user, signal) {
+  const note = h("div", { "aria-live": "polite" }, face("Loading…"));
+  const made = h("div", { "aria-live": "polite" });
+  const list = h("div", {});
+
+  main.replaceChildren(
+    h("div", { class: "title" }, h("h1", {}, "Keys")),
+    h("p", { class: "hint" }, "A user owns jobs and can hold several keys. A key is shown once, here or by ",
+      h("code", {}, "receiver keys create"), "; only its hash is stored."),
+    creation(made, load), made, list, note);
+
+  async function load() {
+    try {
+      const { keys } = await get("/session/keys");
+      if (signal.aborted) return;
+      note.replaceChildren();
+      list.replaceChildren(table([...keys].reverse(), (key) => revoke(key, signal, load)));
+    } catch (error) {
+      if (!signal.aborted) note.replaceChildren(failure(error, load));
+    }
+  }
+
+  return load();
+}
+
+function creation(made, changed) {
+  const name = h("input", {
+    id: "key-user", name: "user", required: true, autocomplete: "off", spellcheck: "false", maxlength: 64,
+    "aria-describedby": "key-user-hint",
+  });
+  const admin = h("input", { type: "checkbox", name: "admin" });
+  const hint = h("small", { id: "key-user-hint" }, "A new name creates a new user.");
+  async function submit(event) {
+    event.preventDefault();
+    name.removeAttribute("aria-invalid");
+    hint.textContent = "A new name creates a new user.";
+    try {
+      const key = await post("/session/keys", { user: name.value.trim(), admin: admin.checked });
+      event.target.reset();
+      made.replaceChildren(newKey(key));
+      changed();
+    } catch (error) {
+      name.setAttribute("aria-invalid", "true");
+      hint.textContent = error.faults[0]?.detail ?? error.message;
+      name.focus();
+    }
+  }
+  return h("form", { class: "inline", submit },
+    h("div", { class: "field" }, h("label", { for: "key-user" }, "User"), name, hint),
+    h("label", { class: "check" }, admin, " Admin: sees every user's jobs, creates keys"),
+    h("button", { class: "primary" }, "Create a key"));
+}
+
+function newKey({ user, key, secret }) {
+  return h("section", { class: "card new", "aria-label": "The new key" },
+    h("h2", {}, `New key of ${user}`),
+    factList([["Key", copied(key, "the key")], ["Signing secret", copied(secret, "the signing secret")]]),
+    h("p", { class: "notice" }, "Copy the key now: it is not shown again. The user verifies webhooks ",
+      "with the secret."));
+}
+
+function table(keys, revoke) {
+  return h("div", { class: "scrolled", tabindex: 0, role: "region", "aria-label": "Keys, table" },
+    h("table", {},
+      h("thead", {}, h("tr", {}, ["Key", "User", "Rights", "Created", "State"].map((each) => h("th", { scope: "col" }, each)))),
+      h("tbody", {}, keys.map((key) => h("tr", { class: key.revoked_at ? "over" : null },
+        h("th", { scope: "row" }, h("code", {}, `${key.prefix}…`)),
+        h("td", {}, key.user, key.current && h("small", {}, " (this session)")),
+        h("td", {}, key.admin ? "admin" : "user"),
+        h("td", {}, age(key.created_at)),
+        h("td", {}, key.revoked_at ? [chip("cancelled", "Revoked", "⊘"), " ", age(key.revoked_at)]
+          : h("button", { type: "button", class: "small", click: () => revoke(key),
+            "aria-label": `Revoke ${key.prefix} of ${key.user}` }, "Revoke")))))));
+}
+
+function revoke(key, signal, changed) {
+  askFirst({
+    title: `Revoke ${key.prefix}… of ${key.user}?`,
+    text: "Within five seconds it stops working, and its streams and sessions end."
+      + ` ${key.current ? "It is the key of this session: you will be signed out." : "Jobs continue."}`,
+    action: "Revoke the key", keep: "Keep it", danger: true, signal,
+    async act() {
+      await ask("DELETE", `/session/keys/${encodeURIComponent(key.prefix)}`);
+      changed();
+    },
+  });
+}

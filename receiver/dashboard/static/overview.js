@@ -1,0 +1,169 @@
+// Statistics of the last 24 hours: jobs, the source of outcomes, time to completion, and the health
+// of webhook endpoints.
+
+import { change, link } from "./address.js";
+import { get, withQuery } from "./api.js";
+import { bars, lines } from "./charts.js";
+import { face, failure, h, main } from "./dom.js";
+import { follow } from "./live.js";
+import { scopeChoice, scopeOf } from "./scope.js";
+import { age, duration, exactTime } from "./times.js";
+import { chip } from "./words.js";
+
+const REFRESH = 30_000;
+const hour = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", hour12: false });
+const took = (ms) => (ms === null ? "–" : duration(ms, true));
+const share = (part, whole) => (whole === 0 ? "–" : `${Math.floor((part / whole) * 1000) / 10} %`);
+
+/** Show the overview until `signal`; resolves when it is shown. */
+export function showOverview(user, signal) {
+  const note = h("div", { "aria-live": "polite" }, face("Loading…"));
+  const content = h("div", {});
+  let pause = 0;
+
+  main.replaceChildren(
+    h("div", { class: "title" }, h("h1", {}, "Overview"), user.admin && choice()),
+    h("p", { class: "hint" }, "The last 24 hours: jobs by hour of creation, webhooks by hour of the attempt."),
+    note, content);
+
+  function choice() {
+    return h("div", { class: "toolbar" }, scopeChoice(user, (name) => {
+      change({ user: name });
+      follow(scopeOf(user));
+      load();
+    }));
+  }
+
+  async function load() {
+    clearTimeout(pause);
+    try {
+      const statistics = await get(withQuery("/v1/statistics", { user: scopeOf(user) }));
+      if (signal.aborted) return;
+      note.replaceChildren(partly(statistics));
+      const hours = statistics.hours.map(flat);
+      content.replaceChildren(headline({ ...statistics, hours }), charts({ hours }), hosts(statistics));
+    } catch (error) {
+      if (signal.aborted) return;
+      note.replaceChildren(failure(error, load));
+    }
+    pause = setTimeout(load, REFRESH);
+  }
+
+  signal.addEventListener("abort", () => clearTimeout(pause));
+  return load();
+}
+
+function partly({ since, jobs_since: jobsSince, attempts_complete: complete }) {
+  const words = [
+    jobsSince !== since && `Too many jobs to count them all: only those since ${exactTime(jobsSince)} are included.`,
+    !complete && "Too many webhooks to count them all: only the newest are included.",
+  ].filter(Boolean);
+  return words.length > 0 ? h("p", { class: "notice" }, words.join(" ")) : "";
+}
+
+const sum = (hours, name) => hours.reduce((total, each) => total + each[name], 0);
+
+const total = (counts) => Object.values(counts).reduce((all, count) => all + count, 0);
+
+/** An hour with all counts as members; missing counts are 0. */
+function flat(hour) {
+  const zeros = { COMPLETED: 0, FAILED: 0, CANCELLED: 0, callback: 0, poll: 0 };
+  const [all, known] = [total(hour.jobs), total(hour.known)];
+  const counts = { ...zeros, ...hour.jobs, ...hour.known };
+  return {
+    ...hour, ...counts, all, open: all - known, otherwise: known - counts.callback - counts.poll,
+    lost: hour.attempts - hour.delivered,
+  };
+}
+
+function headline({ hours, median_ms: median, p95_ms: p95 }) {
+  const [completed, failed] = [sum(hours, "COMPLETED"), sum(hours, "FAILED")];
+  const [attempts, delivered] = [sum(hours, "attempts"), sum(hours, "delivered")];
+  const known = [sum(hours, "callback"), sum(hours, "poll")];
+  const tiles = [
+    ["Jobs", sum(hours, "all"), failed > 0 ? `${failed} failed` : "none failed"],
+    ["Completed", share(completed, completed + failed), "of those that completed or failed"],
+    ["Median time to completion", took(median), `p95 ${took(p95)}`],
+    ["Outcomes via callback", share(known[0], known[0] + known[1]), "the others via poll"],
+    ["Webhooks delivered", share(delivered, attempts), `of ${attempts} attempts`],
+  ];
+  return h("dl", { class: "tiles" }, tiles.map(([name, value, more]) =>
+    h("div", {}, h("dt", {}, name), h("dd", {}, h("strong", {}, String(value)), h("small", {}, more)))));
+}
+
+function charts({ hours }) {
+  const labels = hours.map(({ at }) => hour.format(new Date(at)));
+  const of = (name) => hours.map((each) => each[name]);
+  const total = (name) => sum(hours, name);
+  return h("div", { class: "charts" },
+    card("Jobs", bars({
+      labels, summary: `${total("all")} jobs: ${total("COMPLETED")} completed, ${total("FAILED")} failed,`
+        + ` ${total("CANCELLED")} cancelled`,
+      series: [
+        { name: "completed", look: "completed", values: of("COMPLETED") },
+        { name: "failed", look: "failed", values: of("FAILED") },
+        { name: "cancelled", look: "cancelled", values: of("CANCELLED") },
+        { name: "not finished", look: "open", values: of("open") },
+      ],
+    })),
+    card("Source of outcomes", bars({
+      labels, summary: `${total("callback")} via callback, ${total("poll")} via poll`,
+      series: [
+        { name: "via callback", look: "callback", values: of("callback") },
+        { name: "via poll", look: "poll", values: of("poll") },
+        { name: "other", look: "cancelled", values: of("otherwise") },
+      ],
+    })),
+    card("Time to completion", lines({
+      labels, unit: took, summary: "Median and 95th percentile of each hour",
+      series: [
+        { name: "p95", look: "slow", values: of("p95_ms") },
+        { name: "median", look: "callback", values: of("median_ms") },
+      ],
+    })),
+    card("Webhook attempts", bars({
+      labels, summary: `${total("delivered")} of ${total("attempts")} delivered`,
+      series: [
+        { name: "delivered", look: "completed", values: of("delivered") },
+        { name: "not delivered", look: "failed", values: of("lost") },
+      ],
+    })));
+}
+
+const card = (title, ...content) =>
+  h("section", { class: "card", "aria-label": title }, h("h2", {}, title), content);
+
+// --- endpoints -----------------------------------------------------------------------------------
+
+function hosts({ hosts: found }) {
+  const empty = h("p", { class: "hint" }, "No webhooks in the last 24 hours.");
+  return h("section", { class: "card wide", "aria-label": "Endpoints" }, h("h2", {}, "Endpoints"),
+    found.length === 0 ? empty : h("div", { class: "scrolled", tabindex: 0, role: "region", "aria-label": "Endpoints, table" },
+      h("table", {},
+        h("thead", {}, h("tr", {}, ["Host", "Health", "Delivered", "p95", "Waiting", "Given up", "Last error"]
+          .map((name) => h("th", { scope: "col" }, name)))),
+        h("tbody", {}, found.map(hostRow)))));
+}
+
+function hostRow(host) {
+  const { pending = 0, exhausted = 0, disabled = 0 } = host.deliveries;
+  const givenUp = String(exhausted + disabled);
+  const name = host.host.replace(/:443$/, "");
+  const lastError = host.last_error && [h("code", {}, host.last_error), " ", age(host.last_error_at)];
+  return h("tr", {},
+    h("th", { scope: "row" }, h("a", { href: link("/deliveries", { host: host.host }) }, name)),
+    h("td", {}, health(host)),
+    h("td", { class: "number" }, `${share(host.delivered, host.attempts)} of ${host.attempts}`),
+    h("td", { class: "number" }, took(host.p95_ms)),
+    h("td", { class: "number" }, String(pending)),
+    h("td", { class: "number" }, givenUp === "0" ? givenUp
+      : h("a", { href: link("/deliveries", { host: host.host, state: exhausted ? "exhausted" : "disabled" }) }, givenUp)),
+    h("td", {}, lastError ?? "–"));
+}
+
+function health({ held, attempts, delivered }) {
+  if (held) return chip("failed", "Held back", "⊘");
+  if (attempts === 0) return chip("pending", "Not tried", "○");
+  if (delivered === attempts) return chip("completed", "Healthy", "✓");
+  return delivered === 0 ? chip("failed", "Failing", "✕") : chip("warning", "Some fail", "!");
+}

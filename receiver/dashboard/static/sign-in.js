@@ -1,0 +1,33 @@
+// The form that exchanges a key for a session.
+
+import { post } from "./api.js";
+import { h, main } from "./dom.js";
+
+/** Show the form; `entered` is called with the new session. */
+export function showSignIn(entered, notice) {
+  document.title = "Sign in · receiver";
+  const problem = h("div", { role: "alert" }, notice && h("p", { class: "notice" }, notice));
+  const key = h("input", {
+    id: "key", type: "password", autocomplete: "off", required: true, spellcheck: "false",
+    "aria-describedby": "key-hint",
+  });
+  async function submit(event) {
+    event.preventDefault();
+    const given = key.value;
+    key.value = "";
+    try {
+      entered(await post("/session", { key: given }));
+    } catch (error) {
+      const words = error.status === 401 ? "No such key, or it has been revoked." : error.message;
+      problem.replaceChildren(h("p", { class: "notice bad" }, words));
+      key.focus();
+    }
+  }
+  main.replaceChildren(h("form", { class: "form narrow", submit },
+    h("h1", {}, "Sign in"), problem,
+    h("div", { class: "field" }, h("label", { for: "key" }, "API key"), key,
+      h("small", { id: "key-hint" }, "It is exchanged for a session and not kept in this page. ",
+        h("code", {}, "receiver keys create NAME"), " prints one.")),
+    h("p", { class: "actions" }, h("button", { class: "primary" }, "Sign in"))));
+  key.focus();
+}

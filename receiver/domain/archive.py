@@ -1,0 +1,77 @@
+"""The files of a result: which there are, and when each is downloaded (contract 14)."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from receiver.domain.draft import Draft
+from receiver.domain.observations import DownloadEnded, FileFailed, FileStored
+from receiver.domain.results import links_of
+from receiver.domain.schedule import DAY, HOUR, SECOND
+from store.records import ArchivedFile, Due, FileState, Job, Lane, Millis
+
+MOST_FILES = 100
+"""Maximum number of links kept per result: every change writes all of them."""
+LONGEST_LINK = 8_192
+"""Maximum number of characters of a link."""
+LINK_LIVES = {"replicate": HOUR, "sandbox-replicate": HOUR}
+"""By provider: how long a link is valid after completion."""
+LINK_LIFE = 7 * DAY
+"""For all other providers."""
+GAP_MIN = 5 * SECOND
+GAP_MAX = HOUR
+
+
+def begin(draft: Draft, result: Mapping[str, Any]) -> None:
+    """Schedule the downloads of a job that has just completed with this result, uncut."""
+    if draft.rules.archive:
+        links = [link for link in links_of(result) if len(link) <= LONGEST_LINK][:MOST_FILES]
+        _set(draft, tuple(ArchivedFile(link, next_try_at=draft.now) for link in links))
+
+
+def next_file(job: Job) -> int | None:
+    """Index of the file to download next; None if none is pending."""
+    pending = [
+        (file.next_try_at, place)
+        for place, file in enumerate(job.archive)
+        if file.next_try_at is not None
+    ]
+    return min(pending)[1] if pending else None
+
+
+def apply_download(draft: Draft, ended: DownloadEnded) -> None:
+    """Apply the outcome of an attempt; a stale one changes nothing."""
+    files = draft.job.archive
+    before = files[ended.place] if ended.place < len(files) else None
+    if before is None or before.state is not FileState.PENDING or before.tries != ended.tries:
+        return
+    after = replace(before, tries=before.tries + 1, next_try_at=None)
+    match ended.outcome:
+        case FileStored(size, content_type, sha256, key):
+            after = replace(
+                after,
+                state=FileState.STORED,
+                bytes=size,
+                content_type=content_type,
+                sha256=sha256,
+                key=key,
+                error=None,
+            )
+        case FileFailed(error, final):
+            at = None if final else _next_try(draft, after.tries)
+            state = FileState.FAILED if at is None else FileState.PENDING
+            after = replace(after, state=state, next_try_at=at, error=error)
+    _set(draft, (*files[: ended.place], after, *files[ended.place + 1 :]))
+
+
+def _next_try(draft: Draft, tries: int) -> Millis | None:
+    """5 s after the first attempt, doubling to an hour; the last one when the link expires."""
+    job = draft.job
+    end = (job.done_at or draft.now) + LINK_LIVES.get(job.provider, LINK_LIFE)
+    gap = min(GAP_MIN << min(tries - 1, 20), GAP_MAX)
+    return min(draft.now + gap, end) if draft.now < end else None
+
+
+def _set(draft: Draft, files: tuple[ArchivedFile, ...]) -> None:
+    at = min((file.next_try_at for file in files if file.next_try_at is not None), default=None)
+    draft.set(archive=files, due=None if at is None else Due(Lane.ARCHIVE, at))

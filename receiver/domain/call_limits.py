@@ -1,0 +1,86 @@
+"""A rate limiter and a circuit breaker for calls to providers. Pure: monotonic times in seconds are
+passed in."""
+
+from typing import Literal
+
+State = Literal["closed", "half_open", "open"]
+
+FAILURES_TO_OPEN = 5
+FIRST_PROBE = 1.0
+LONGEST_PROBE = 60.0
+
+
+class Breaker:
+    """Opens after five consecutive failures, or one refusal of our key. Then single calls are
+    allowed as probes: after 1 s, doubling to 60 s. The first success closes it."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+        self._probe_at: float | None = None
+        self._pause = FIRST_PROBE
+        self._probing = False
+
+    @property
+    def state(self) -> State:
+        if self._probe_at is None:
+            return "closed"
+        return "half_open" if self._probing else "open"
+
+    @property
+    def probe_at(self) -> float | None:
+        """When the next probe is allowed; None while closed."""
+        return None if self._probing else self._probe_at
+
+    def allows(self, now: float) -> bool:
+        """Whether a call is allowed. If it is a probe, no other is allowed until it has ended."""
+        if self._probe_at is None:
+            return True
+        if self._probing or now < self._probe_at:
+            return False
+        self._probing = True
+        return True
+
+    def succeeded(self) -> None:
+        """A call was answered."""
+        self._failures = 0
+        self._probe_at = None
+        self._pause = FIRST_PROBE
+        self._probing = False
+
+    def failed(self, now: float, *, by_credentials: bool) -> None:
+        """A call got no answer, or our key was refused."""
+        self._failures += 1
+        if self._probe_at is not None:
+            if self._probing:
+                self._pause = min(self._pause * 2, LONGEST_PROBE)
+                self._probe_at = now + self._pause
+            self._probing = False
+        elif by_credentials or self._failures >= FAILURES_TO_OPEN:
+            self._probe_at = now + self._pause
+
+    def abandoned(self) -> None:
+        """A call was cancelled: it does not count as a success, a failure or a probe."""
+        self._probing = False
+
+
+class Pace:
+    """At most `rate` calls per second, evenly spaced: unused calls are saved for only a tenth of a
+    second, so that overdue work is spread out."""
+
+    def __init__(self, rate: float) -> None:
+        self._gap = 1.0 / rate
+        self._burst = max(self._gap, 0.1)
+        self._next = 0.0
+
+    def free(self, now: float) -> int:
+        """How many calls may be made now."""
+        earliest = max(self._next, now - self._burst + self._gap)
+        return max(0, int((now - earliest) / self._gap + 1e-9) + 1) if earliest <= now else 0
+
+    def take(self, now: float) -> None:
+        """Count a call."""
+        self._next = max(self._next, now - self._burst + self._gap) + self._gap
+
+    def wait(self, now: float) -> float:
+        """Seconds until a call is free."""
+        return max(0.0, self._next - now)

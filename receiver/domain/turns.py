@@ -1,0 +1,66 @@
+"""Fair scheduling: users share a number of slots, and the one with the fewest goes first. Pure."""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Turns(Generic[T]):
+    """Items that wait for a slot, by user.
+
+    While two users wait, neither gets more than half of the slots: the one with fewer slots is
+    next, or with equally many, the one whose last turn is longest ago.
+    """
+
+    def __init__(self, slots: int) -> None:
+        self._free = slots
+        self._waiting: dict[int, deque[T]] = {}
+        """By user, in order of their last turn, longest ago first; no empty queues."""
+        self._taken: Counter[int] = Counter()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def __iter__(self) -> Iterator[T]:
+        for things in self._waiting.values():
+            yield from things
+
+    def waiting(self, user_id: int) -> int:
+        """How many items of the user wait."""
+        return len(self._waiting.get(user_id, ()))
+
+    def add(self, user_id: int, thing: T) -> None:
+        """Queue an item."""
+        self._waiting.setdefault(user_id, deque()).append(thing)
+
+    def take(self) -> tuple[int, T] | None:
+        """Give a slot to the next item and return it with its user; None if no slot is free or
+        nothing waits."""
+        if not self._free or not self._waiting:
+            return None
+        user_id = min(self._waiting, key=self._taken.__getitem__)
+        things = self._waiting.pop(user_id)
+        thing = things.popleft()
+        if things:
+            self._waiting[user_id] = things  # re-inserted at the end
+        self._free -= 1
+        self._taken[user_id] += 1
+        return user_id, thing
+
+    def give_back(self, user_id: int) -> None:
+        """Release a slot of the user."""
+        self._free += 1
+        self._taken[user_id] -= 1
+        self._taken += Counter()  # drops zero counts
+
+    def remove(self, is_wanted: Callable[[T], bool]) -> list[T]:
+        """Remove and return the wanted items; they get no slot."""
+        wanted = [thing for thing in self if is_wanted(thing)]
+        left = {
+            user_id: deque(thing for thing in things if not is_wanted(thing))
+            for user_id, things in self._waiting.items()
+        }
+        self._waiting = {user_id: things for user_id, things in left.items() if things}
+        return wanted

@@ -1,0 +1,131 @@
+"""Reads settings from the environment: no other module does.
+
+A setting NAME is the environment variable `RECEIVER_NAME`, or a line of `.env` in the working
+directory; the environment takes precedence. A blank value means "not set", except for RATE_LIMIT.
+Each command loads the class with the settings that it uses, through `load`, which reports all
+errors together.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from pydantic import SecretStr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    SettingsConfigDict,
+)
+
+PREFIX = "RECEIVER_"
+
+
+class SettingsError(Exception):
+    """The settings are invalid; `faults` says for each what is wrong and what is expected.
+
+    `warnings` lists unknown names: a missing setting may be misspelt.
+    """
+
+    def __init__(self, faults: tuple[str, ...], warnings: tuple[str, ...] = ()) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+        self.warnings = warnings
+
+
+class Settings(BaseSettings):
+    """Base class of the settings."""
+
+    model_config = SettingsConfigDict(
+        defer_build=True,
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        str_strip_whitespace=True,
+        use_attribute_docstrings=True,
+        validate_default=True,
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _blank_is_not_set(cls, values: dict[str, object]) -> dict[str, object]:
+        return {
+            name: value
+            for name, value in values.items()
+            if name == "rate_limit" or not (isinstance(value, str) and not value.strip())
+        }
+
+    def secrets(self) -> Iterator[str]:
+        """The values of all settings that are secrets."""
+        for _, value in self:
+            for each in value if isinstance(value, tuple) else (value,):
+                if isinstance(each, SecretStr):
+                    yield each.get_secret_value()
+
+    def warnings(self) -> list[str]:
+        """Valid settings that are probably mistakes, one sentence each; unknown names first."""
+        return list(_unknown_names())
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def load(kind: type[S], **given: Any) -> S:
+    """Read the settings of one command; `given` (its options, None if omitted) take precedence.
+
+    Raises SettingsError with all errors together. Showing `warnings()` is up to the caller.
+    """
+    try:
+        return kind(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        # Such a default depends on a setting with an error of its own.
+        own = [each for each in details if each["type"] != "default_factory_not_called"]
+        faults = dict.fromkeys(_in_words(each, kind) for each in own)
+        raise SettingsError(tuple(faults), tuple(_unknown_names())) from None
+    except (OSError, UnicodeError) as error:
+        raise SettingsError((f".env cannot be read: {error}",)) from None
+
+
+def _in_words(detail: ErrorDetails, kind: type[Settings]) -> str:
+    field_name = str(detail["loc"][0])
+    name = PREFIX + field_name.upper()
+    field = kind.model_fields[field_name]
+    if detail["type"] == "missing":
+        return f"{name} is not set: {field.description}"
+    reason = detail["msg"]
+    if detail["type"] == "value_error":  # our own message
+        reason = reason.removeprefix("Value error, ")
+    else:
+        reason = reason[:1].lower() + reason[1:]
+    if not field.repr:
+        # Not "API_KEY: reason": the log would take the reason for the key and redact it.
+        return f"{name} cannot be used: {reason}"
+    shown = re.sub(r"//[^/\s]*@", "//…@", str(detail["input"]))
+    return f"{name} is {shown[:200]!r}: {reason}"
+
+
+def _unknown_names() -> Iterator[str]:
+    known = {name.upper() for kind in _kinds(Settings) for name in kind.model_fields}
+    found = {
+        name.upper().removeprefix(PREFIX)
+        for source in (EnvSettingsSource(Settings), DotEnvSettingsSource(Settings))
+        for name in source.env_vars
+        if name.upper().startswith(PREFIX)
+    }
+    for name in sorted(found - known):
+        near = difflib.get_close_matches(name, known, n=1)
+        meant = f"; did you mean {PREFIX}{near[0]}?" if near else ""
+        yield f"{PREFIX}{name} is not a setting{meant}"
+
+
+def _kinds(base: type[Settings]) -> Iterator[type[Settings]]:
+    """The classes with settings."""
+    for kind in base.__subclasses__():
+        yield kind
+        yield from _kinds(kind)

@@ -1,0 +1,159 @@
+"""The ASGI application: routing, request ids, errors, metrics and the access log."""
+
+import itertools
+import re
+from collections.abc import Awaitable, Iterable, Iterator
+from typing import Any, Final
+
+import structlog
+from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from receiver import logs
+from receiver.http_api.body import ClientGone
+from receiver.http_api.context import ApiContext
+from receiver.http_api.cors import Cors
+from receiver.http_api.credentials import KEY_OR_TICKET
+from receiver.http_api.errors import Problem, as_problem, unexpected
+from receiver.http_api.limits import check_head
+from receiver.http_api.row import Row
+from receiver.http_api.table import CALLBACK_PATH
+from receiver.logs import HIDDEN
+
+log = structlog.get_logger()
+
+_SANE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_NO_ROUTE: Final = "none"
+
+
+class Application:
+    """Serves the route table."""
+
+    def __init__(self, context: ApiContext, table: Iterable[Row[Any]]) -> None:
+        self._context = context
+        self._cors = Cors(context.settings.cors_origins)
+        routes = dict(_by_path(context, table))
+        self._callbacks = routes[CALLBACK_PATH]
+        self._fixed = {path: endpoint for path, endpoint in routes.items() if "{" not in path}
+        self._routes = [
+            Route(path, endpoint, methods=None) for path, endpoint in routes.items() if "{" in path
+        ]
+        # A prefix for the process and a counter: unique and cheap.
+        self._ids = map(
+            (context.services.ids.new("req", context.services.clock.now())[-12:] + "-%x").__mod__,
+            itertools.count(1),
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            # The composition root handles the lifespan, and there are no WebSockets.
+            return
+        monotonic = self._context.services.clock.monotonic
+        began = monotonic()
+        request_id = _given_id(scope) or next(self._ids)
+        added = [(b"x-request-id", request_id.encode("ascii")), *self._cors.headers(scope)]
+        status, answered = 0, began
+
+        async def answer(message: Message) -> None:
+            nonlocal status, answered
+            if message["type"] == "http.response.start":
+                status, answered = message["status"], monotonic()
+                headers = message.get("headers", ())
+                # A stream sets `Vary` itself.
+                message["headers"] = [*headers, *(one for one in added if one not in headers)]
+            await send(message)
+
+        # Each request has its own task, and so its own context: no need to unbind.
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            check_head(scope)
+            await self._route(scope)(scope, receive, answer)
+        except ClientGone:
+            status = status or 499  # nginx's code for a client that disconnected; nothing is sent
+        except Exception as error:  # noqa: BLE001 - logged, and answered 500 unless it is known
+            problem = _logged(error)
+            if not status:
+                await problem.response()(scope, receive, answer)
+        self._context.services.metrics.count_request(
+            scope.get("route_template", _NO_ROUTE), scope["method"], status, answered - began
+        )
+        path = self._path_without_secrets(scope)
+        logs.access(scope["method"], path, status, monotonic() - began, request_id)
+
+    def _path_without_secrets(self, scope: Scope) -> str:
+        if scope.get("route_template") != CALLBACK_PATH:
+            return logs.redact(scope["path"])
+        provider = scope["path_params"]["provider"]
+        # If a caller swaps the two, the token is in the place of the provider.
+        known = provider in self._context.services.providers
+        return f"/webhooks/{provider if known else HIDDEN}/{HIDDEN}"
+
+    def _route(self, scope: Scope) -> ASGIApp:
+        """The endpoint of the path. Callbacks, the hot route, are found without a search."""
+        if (allowed := self._cors.preflight(scope)) is not None:
+            return allowed
+        segments = scope["path"].split("/")
+        if len(segments) == 4 and segments[1] == "webhooks" and segments[2] and segments[3]:
+            scope["path_params"] = {"provider": segments[2], "token": segments[3]}
+            return self._callbacks
+        if (endpoint := self._fixed.get(scope["path"])) is not None:
+            return endpoint
+        # Not Starlette's Router: it adds two coroutines, which an open stream would keep in memory.
+        for route in self._routes:
+            found, matched = route.matches(scope)
+            if found is Match.FULL:
+                scope.update(matched)
+                return route.app
+        raise Problem(404, "unknown_path", "There is no such path.")
+
+
+def _logged(error: Exception) -> Problem:
+    """The problem to answer for an error. A bug of ours is logged, and so is what the store could
+    not do."""
+    problem = as_problem(error)
+    if problem is None:
+        log.error("request failed", exc_info=error)
+        return unexpected()
+    if problem.status >= 500:
+        log.warning("request refused", code=problem.code, reason=str(error))
+    return problem
+
+
+def _given_id(scope: Scope) -> str | None:
+    """The client's own request id, if it is safe to log."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _SANE_ID.fullmatch(value):
+            return str(value.decode("ascii"))
+    return None
+
+
+def _by_path(context: ApiContext, table: Iterable[Row[Any]]) -> Iterator[tuple[str, ASGIApp]]:
+    by_path: dict[str, dict[str, ASGIApp]] = {}
+    for row in table:
+        methods = by_path.setdefault(row.path, {})
+        methods[row.method] = row.endpoint(context)
+        if row.method == "GET" and row.credential is not KEY_OR_TICKET:
+            methods["HEAD"] = methods["GET"]
+    for path, methods in by_path.items():
+        yield path, _ByMethod(path, methods)
+
+
+class _ByMethod:
+    """The operations of one path; other methods are answered 405."""
+
+    def __init__(self, path: str, endpoints: dict[str, ASGIApp]) -> None:
+        self._path = path
+        self._endpoints = endpoints
+        self._allow = ", ".join(sorted(endpoints))
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        scope["route_template"] = self._path
+        endpoint = self._endpoints.get(scope["method"])
+        if endpoint is None:
+            raise Problem(
+                405,
+                "method_not_allowed",
+                f"This path allows only {self._allow}.",
+                headers={"Allow": self._allow},
+            )
+        return endpoint(scope, receive, send)

@@ -1,0 +1,112 @@
+"""Serves result files from the archive."""
+
+import asyncio
+import os
+import re
+from pathlib import Path
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import FileResponse, RedirectResponse, Response
+
+from receiver.archive.contract import ArchiveUnavailable, Kept
+from receiver.domain.results import links_of
+from receiver.http_api.context import ApiContext
+from receiver.http_api.errors import Problem, bad_query
+from receiver.http_api.responses import none_match
+from store.records import ArchivedFile, Job
+
+HEADERS = {
+    # HTML or SVG in a result must not run scripts on our origin.
+    "Content-Security-Policy": "sandbox",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "private, no-cache",
+}
+
+_RANGE = re.compile(r"bytes=(?:([0-9]{1,15})-([0-9]{0,15})|-([0-9]{1,15}))")
+
+log = structlog.get_logger()
+
+
+async def archived_file(context: ApiContext, request: Request, job: Job) -> Response | None:
+    """The file selected by `?n=`, the first one by default, if it is stored.
+
+    Otherwise a redirect to its link, or None for the main file.
+    Raises Problem 400, 404, and 416 for a range outside the file.
+    """
+    number = _read_number(request)
+    links = [file.link for file in job.archive] or links_of(job.result or {})
+    if number is not None and job.result is not None and number > len(links):
+        raise Problem(404, "no_such_file", f"The result has {len(links)} files.")
+    place = (number or 1) - 1
+    if place < len(job.archive):
+        found = await _find(context, job.archive[place])
+        if isinstance(found, Path):
+            return await _serve(request, job.archive[place], found)
+        if found is not None:
+            return redirect(found)
+    return redirect(links[place]) if 0 < place < len(links) else None
+
+
+def redirect(link: str) -> Response:
+    """A redirect to the percent-encoded link: storage links may contain characters that are invalid
+    in headers."""
+    return RedirectResponse(link, status_code=302, headers={"Cache-Control": "no-store"})
+
+
+def _read_number(request: Request) -> int | None:
+    text = request.query_params.get("n")
+    if text is not None and not re.fullmatch(r"[1-9][0-9]{0,3}", text):
+        raise bad_query("n", "must be a whole number from 1 (the main file) to 9999")
+    return None if text is None else int(text)
+
+
+async def _find(context: ApiContext, file: ArchivedFile) -> Kept | None:
+    if context.archive is None or file.key is None:
+        return None
+    try:
+        return await context.archive.find(file.key)
+    except ArchiveUnavailable as error:
+        log.warning("the archive cannot be read", key=file.key, reason=str(error))
+        return None
+
+
+async def _serve(request: Request, file: ArchivedFile, path: Path) -> Response:
+    tag = f'"{file.sha256}"'
+    headers = HEADERS | {"ETag": tag}
+    if none_match(request.headers.get("if-none-match"), tag):
+        return Response(status_code=304, headers=headers)
+    stat = await asyncio.to_thread(os.stat, path)
+    if not _takes_range(request, tag, stat.st_size):
+        # RFC 9110, 14.2: ranges that are malformed or do not apply are ignored.
+        rest = [pair for pair in request.scope["headers"] if pair[0] != b"range"]
+        request.scope["headers"] = rest
+    name = "-".join(path.parts[-2:])
+    return FileResponse(
+        path,
+        headers=headers,
+        media_type=file.content_type,
+        filename=name,
+        stat_result=stat,
+        content_disposition_type="inline",
+    )
+
+
+def _takes_range(request: Request, tag: str, size: int) -> bool:
+    """Whether to answer with a single range; several ranges are answered with the whole file."""
+    match = _RANGE.fullmatch(request.headers.get("range", ""))
+    if request.method != "GET" or match is None:
+        return False
+    if request.headers.get("if-range", tag) != tag:
+        return False
+    first, last, suffix = match.groups()
+    if first and last and int(last) < int(first):
+        return False
+    if int(first or 0) >= size or (suffix and int(suffix) == 0):
+        raise Problem(
+            416,
+            "range_not_satisfiable",
+            f"The file has {size:,} bytes.",
+            headers={"Content-Range": f"bytes */{size}"},
+        )
+    return True

@@ -1,0 +1,60 @@
+"""The context of request handlers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from starlette.responses import Response
+
+from receiver.actions.context import ServiceContext
+from receiver.actions.recent_callbacks import RecentCallbacks
+from receiver.actions.renew_link import LinkRenewals
+from receiver.archive.contract import Archive
+from receiver.http_api.auth import Authenticator
+from receiver.http_api.cursors import Cursors
+from receiver.http_api.limits import RateLimit
+from receiver.http_api.readiness import Readiness
+from receiver.http_api.sessions import Sessions
+from receiver.settings import ServeSettings
+from receiver.streams.broadcast import Broadcast
+from receiver.streams.hub import Hub
+from receiver.streams.tickets import Tickets
+from receiver.webhooks.delivery import WebhookSender
+from receiver.webhooks.tokens import CallbackTokens
+from store.ids import Entropy
+
+
+@dataclass(slots=True)
+class ApiContext:
+    """What request handlers use of a running service."""
+
+    services: ServiceContext
+    settings: ServeSettings
+    hub: Hub
+    broadcast: Broadcast
+    auth: Authenticator
+    sessions: Sessions
+    rate_limit: RateLimit
+    tokens: CallbackTokens
+    recent_callbacks: RecentCallbacks
+    apply_soon: Callable[[str], None]
+    """Called with the job id while a callback is being stored (see `Inbox.apply_soon`)."""
+    readiness: Readiness
+    renewals: LinkRenewals
+    tickets: Tickets
+    cursors: Cursors
+    sender: WebhookSender
+    is_held: Callable[[str], bool]
+    """Whether a webhook host (name and port) is held back after connect failures."""
+    entropy: Entropy
+    randint: Callable[[int, int], int]
+    """A random integer between two, both included."""
+    archive: Archive | None = None
+    """None if result files are not archived."""
+    stopping: bool = False
+    """Shutting down: requests that wait are answered now."""
+    open_streams: dict[str, int] = field(default_factory=dict)
+    """Number of open streams by key hash."""
+    made_once: dict[str, Response] = field(default_factory=dict)
+    """Responses that never change, by path."""
+    webhook_tests: set[int] = field(default_factory=set)
+    """Ids of users whose test message is being sent."""

@@ -1,0 +1,147 @@
+"""What a route may require of a request. The requirement itself makes the route's handler an
+endpoint, so no route can name one and go without it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Final, Generic, TypeAlias, TypeVar
+from urllib.parse import parse_qs
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from receiver.http_api.auth import Caller, unauthorized
+from receiver.http_api.context import ApiContext
+from receiver.http_api.errors import Problem
+from receiver.streams.tickets import BadTicket, Ticket
+from receiver.webhooks.tokens import BadToken
+
+NO_TICKET: Final = "The ticket is not valid for this stream, has expired, or its key was revoked."
+
+Handler = TypeVar("Handler")
+Who = TypeVar("Who")
+
+
+@dataclass(frozen=True, slots=True)
+class StreamCaller:
+    """Who opens a stream: a caller, and the ticket used in place of a key."""
+
+    caller: Caller
+    ticket: Ticket | None = None
+
+    def require(self, job_id: str | None) -> None:
+        """Raises Problem 401 if the ticket is for another stream than that of this job (None: of
+        all the user's jobs)."""
+        if self.ticket is not None and self.ticket.request_id not in (None, job_id):
+            raise unauthorized(NO_TICKET)
+
+
+OpenHandler: TypeAlias = Callable[[ApiContext, Request], Awaitable[ASGIApp]]
+KeyHandler: TypeAlias = Callable[[ApiContext, Request, Caller], Awaitable[ASGIApp]]
+StreamHandler: TypeAlias = Callable[[ApiContext, Request, StreamCaller], Awaitable[ASGIApp]]
+CallbackHandler: TypeAlias = Callable[[ApiContext, str, Scope, Receive, Send], Awaitable[None]]
+"""Sends its own response; the text is the id of the job that the token names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential(Generic[Handler]):
+    """What a route requires, and how a handler that relies on it becomes an endpoint."""
+
+    schemes: tuple[str, ...]
+    """Its security schemes in the OpenAPI document; any one is enough."""
+    bind: Callable[[ApiContext, Handler], ASGIApp]
+
+
+def _bind_open(context: ApiContext, handler: OpenHandler) -> ASGIApp:
+    async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:
+        response = await handler(context, Request(scope, receive))
+        await response(scope, receive, send)
+
+    return endpoint
+
+
+def _bind_by(
+    identify: Callable[[ApiContext, Scope], Awaitable[Who]],
+) -> Callable[[ApiContext, Callable[[ApiContext, Request, Who], Awaitable[ASGIApp]]], ASGIApp]:
+    """A binding that passes on whom `identify` finds. It refuses others by raising Problem."""
+
+    def bind(
+        context: ApiContext, handler: Callable[[ApiContext, Request, Who], Awaitable[ASGIApp]]
+    ) -> ASGIApp:
+        async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:
+            who = await identify(context, scope)
+            response = await handler(context, Request(scope, receive), who)
+            await response(scope, receive, send)
+
+        return endpoint
+
+    return bind
+
+
+async def _caller(context: ApiContext, scope: Scope) -> Caller:
+    return await context.auth.caller(scope)
+
+
+async def _metered_caller(context: ApiContext, scope: Scope) -> Caller:
+    caller = await context.auth.caller(scope)
+    context.rate_limit.take(caller.key_hash)
+    return caller
+
+
+async def _admin(context: ApiContext, scope: Scope) -> Caller:
+    caller = await _metered_caller(context, scope)
+    if not caller.admin:
+        raise Problem(403, "admin_only", "This needs an admin key.")
+    return caller
+
+
+async def _reader(context: ApiContext, scope: Scope) -> StreamCaller:
+    given = last_in_query(scope, "ticket")
+    if given is None:
+        return StreamCaller(await _metered_caller(context, scope))
+    try:
+        ticket = context.tickets.read(given, context.services.clock.now())
+    except BadTicket:
+        context.auth.refuse(scope, NO_TICKET)
+    holder = await context.auth.known(ticket.key_hash)
+    if holder is None or holder.user_id != ticket.user_id:
+        context.auth.refuse(scope, NO_TICKET)
+    context.rate_limit.take(holder.key_hash)
+    if ticket.request_id is None:
+        holder = replace(holder, admin=False)  # an admin's ticket also reads only their own jobs
+    return StreamCaller(holder, ticket)
+
+
+def last_in_query(scope: Scope, name: str) -> str | None:
+    """The last value of a query parameter; None without one."""
+    values = parse_qs(scope["query_string"].decode("latin-1")).get(name)
+    return values[-1] if values else None
+
+
+def _bind_by_token(context: ApiContext, handler: CallbackHandler) -> ASGIApp:
+    # Not a coroutine, since this is the hot route: what it raises is answered all the same.
+    def endpoint(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        provider, token = scope["path_params"]["provider"], scope["path_params"]["token"]
+        try:
+            if provider not in context.services.providers:
+                raise BadToken
+            job_id = context.tokens.verify(provider, token)
+        except BadToken:
+            context.services.metrics.count_callback("unknown", "unauthorized")
+            raise Problem(401, "bad_token", "This is not a valid callback URL.") from None
+        return handler(context, job_id, scope, receive, send)
+
+    return endpoint
+
+
+_KEY_SCHEMES: Final = ("key", "bearer")
+NOTHING: Final = Credential((), _bind_open)
+KEY: Final = Credential(_KEY_SCHEMES, _bind_by(_metered_caller))
+"""An API key or a session; the request counts against its rate limit."""
+KEY_UNMETERED: Final = Credential(_KEY_SCHEMES, _bind_by(_caller))
+"""Likewise, but for a cheap read, which does not count."""
+ADMIN_KEY: Final = Credential(_KEY_SCHEMES, _bind_by(_admin))
+"""Like `KEY`, of an admin."""
+KEY_OR_TICKET: Final = Credential((*_KEY_SCHEMES, "ticket"), _bind_by(_reader))
+"""For event streams."""
+CALLBACK_TOKEN: Final = Credential((), _bind_by_token)
+"""The token in a callback's path, which names its job."""

@@ -1,0 +1,59 @@
+"""Holds on submissions because a provider said "later"; for admins."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from receiver.domain.holds import OPEN, current
+from receiver.domain.serialization import timestamp
+from receiver.http_api import documents
+from receiver.http_api.auth import Caller
+from receiver.http_api.context import ApiContext
+from receiver.http_api.errors import not_found
+from receiver.http_api.queries import read_names
+from receiver.http_api.responses import json_response
+from store.holds import Hold
+
+
+async def list_holds(context: ApiContext, request: Request, _caller: Caller) -> Response:
+    """List submissions that are held because a provider said "later".
+
+    Responses:
+        200: The current holds.
+        400: There are no parameters.
+    """
+    read_names(request, ())
+    now = context.services.clock.now()
+    found = await context.services.store.submissions.holds()
+    holds = [
+        _document(provider, hold, is_of_all=is_of_all)
+        for provider, known in sorted(found.items())
+        for is_of_all, hold in current(known, now)
+    ]
+    return json_response(documents.Holds(holds=holds))
+
+
+async def end_holds(context: ApiContext, request: Request, _caller: Caller) -> Response:
+    """End a provider's holds.
+
+    Responses:
+        204: There are no holds now: submissions continue.
+        404: There is no such provider.
+    """
+    provider = request.path_params["provider"]
+    submissions = context.services.store.submissions
+    if provider in await submissions.holds():
+        await submissions.change_holds(provider, lambda _: OPEN)
+    elif provider not in context.services.providers:
+        raise not_found()
+    return Response(status_code=204)
+
+
+def _document(provider: str, hold: Hold, *, is_of_all: bool) -> documents.Hold:
+    last = hold.refusals[-1]
+    return {
+        "provider": provider,
+        "user": None if is_of_all else last.user,
+        "until": timestamp(hold.until),
+        "request_id": last.request_id,
+        "status_code": last.status_code,
+    }

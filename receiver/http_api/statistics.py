@@ -1,0 +1,163 @@
+"""Statistics of the last 24 hours (`GET /v1/statistics`)."""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated
+
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response
+from typing_extensions import TypedDict
+
+from receiver.domain.documents import Count, Time
+from receiver.domain.serialization import timestamp
+from receiver.http_api.auth import Caller
+from receiver.http_api.context import ApiContext
+from receiver.http_api.queries import read_names, scope_of_everything
+from receiver.http_api.responses import json_response
+from store.records import Millis
+from store.statistics import RecentAttempt, RecentJob
+
+HOUR: Millis = 3_600_000
+HOURS = 24
+NEWEST = 5_000
+"""Maximum number of jobs, and of deliveries, that are counted, so that the cost is bounded."""
+MOST_HOSTS = 100
+
+
+Counts = Mapping[str, Count]
+
+
+class _Times(TypedDict):
+    median_ms: Annotated[int, Field(examples=[41_000])] | None
+    p95_ms: Annotated[int, Field(examples=[97_000])] | None
+
+
+class StatisticsHour(_Times):
+    """The jobs that were created in an hour, and the attempts that were made in it."""
+
+    at: Time
+    jobs: Counts
+    """By status, of the jobs created in this hour."""
+    known: Counts
+    """By `evidence`, of those jobs that are done."""
+    attempts: Count
+    delivered: Count
+
+
+class StatisticsHost(TypedDict):
+    """A host that webhooks are sent to."""
+
+    host: Annotated[str, Field(examples=["example.com:443"])]
+    """Name and port."""
+    attempts: Count
+    delivered: Count
+    deliveries: Counts
+    """By state."""
+    p95_ms: int | None
+    last_error: str | None
+    last_error_at: Time | None
+    held: bool
+    """Limited to one attempt a minute after connect failures."""
+
+
+class Statistics(_Times):
+    """What happened in the last 24 hours."""
+
+    since: Time
+    jobs_since: Time
+    """Older jobs are not counted."""
+    attempts_complete: bool
+    hours: list[StatisticsHour]
+    hosts: list[StatisticsHost]
+
+
+async def statistics(context: ApiContext, request: Request, caller: Caller) -> Response:
+    """Jobs and webhook attempts of the last 24 hours by hour, and webhook endpoints.
+
+    Responses:
+        200: Counts the newest 5,000 jobs and 5,000 deliveries.
+        400: A parameter is unknown or repeated.
+    """
+    read_names(request, ("user",))
+    user_id = await scope_of_everything(context, request, caller)
+    now = context.services.clock.now()
+    since = now - now % HOUR - (HOURS - 1) * HOUR
+    stored = context.services.store.statistics
+    jobs = await stored.jobs(user_id, since, NEWEST)
+    attempts = await stored.attempts(user_id, since, NEWEST)
+    # In a thread: it can take 20 ms.
+    document = await asyncio.to_thread(summary, since, jobs, attempts, context.is_held)
+    return json_response(document)
+
+
+def summary(
+    since: Millis,
+    jobs: Sequence[RecentJob],
+    attempts: Sequence[RecentAttempt],
+    is_held: Callable[[str], bool],
+) -> Statistics:
+    """Jobs by hour of creation, attempts by hour and by host. The rows are newest first."""
+    jobs_of: defaultdict[Millis, list[RecentJob]] = defaultdict(list)
+    attempts_of: defaultdict[Millis, list[RecentAttempt]] = defaultdict(list)
+    hosts: defaultdict[str, list[RecentAttempt]] = defaultdict(list)
+    last = since + (HOURS - 1) * HOUR
+    for job in jobs:
+        # If the clock was set back, jobs may lie in the future.
+        jobs_of[min(job.created_at - job.created_at % HOUR, last)].append(job)
+    for attempt in attempts:
+        hosts[attempt.host].append(attempt)
+        if attempt.at is not None:
+            attempts_of[min(attempt.at - attempt.at % HOUR, last)].append(attempt)
+    busiest = sorted(hosts, key=lambda host: (-len(hosts[host]), host))[:MOST_HOSTS]
+    return {
+        "since": timestamp(since),
+        "jobs_since": timestamp(jobs[-1].created_at if len(jobs) >= NEWEST else since),
+        "attempts_complete": len(attempts) < NEWEST,
+        **_times(jobs),
+        "hours": [_hour(at, jobs_of[at], attempts_of[at]) for at in range(since, last + 1, HOUR)],
+        "hosts": [_host(host, hosts[host], held=is_held(host)) for host in busiest],
+    }
+
+
+def _hour(at: Millis, jobs: list[RecentJob], attempts: list[RecentAttempt]) -> StatisticsHour:
+    return {
+        "at": timestamp(at),
+        "jobs": Counter(job.status for job in jobs),
+        "known": Counter(job.evidence for job in jobs if job.done_at and job.evidence),
+        **_times(jobs),
+        "attempts": len(attempts),
+        "delivered": sum(map(_good, attempts)),
+    }
+
+
+def _host(host: str, attempts: list[RecentAttempt], *, held: bool) -> StatisticsHost:
+    made = [attempt for attempt in attempts if attempt.at is not None]
+    failed = [attempt for attempt in made if not _good(attempt)]
+    last = max(failed, key=lambda attempt: attempt.at or 0, default=None)
+    return {
+        "host": host,
+        "attempts": len(made),
+        "delivered": len(made) - len(failed),
+        "deliveries": Counter({each.delivery_id: each.state for each in attempts}.values()),
+        "p95_ms": _quantile([attempt.duration_ms or 0 for attempt in made], 95),
+        "last_error": last and (last.error or str(last.status_code)),
+        "last_error_at": timestamp(last and last.at),
+        "held": held,
+    }
+
+
+def _good(attempt: RecentAttempt) -> bool:
+    return 200 <= (attempt.status_code or 0) < 300
+
+
+def _times(jobs: Sequence[RecentJob]) -> _Times:
+    done = [(job.created_at, job.done_at) for job in jobs if job.status == "COMPLETED"]
+    took = [max((end or begin) - begin, 0) for begin, end in done]
+    return {"median_ms": _quantile(took, 50), "p95_ms": _quantile(took, 95)}
+
+
+def _quantile(values: Sequence[Millis], percent: int) -> Millis | None:
+    """The nearest-rank percentile."""
+    return sorted(values)[-(-len(values) * percent // 100) - 1] if values else None

@@ -1,0 +1,290 @@
+"""HTTP/1.1 requests over connections that the caller opens: httptools parses, asyncio carries.
+
+Why not httpx or httpcore: a job's life has two or three calls, and they took a third of its time in
+the event loop. And a failed submission must be known to have stayed here or not, which is plain if
+connecting and sending are two calls.
+
+There is no pool, no redirect, no proxy and no time limit of its own: use `asyncio.timeout`.
+"""
+
+import asyncio
+import ssl
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
+from functools import cache
+from typing import cast
+
+import certifi
+import httptools
+
+LONGEST_HEAD = 64 * 1024
+"""Maximum number of bytes before an answer's body, interim answers included."""
+
+MOST_UNREAD = 128 * 1024
+"""Approximate number of body bytes that may wait for their reader. Then the server is not read from
+until half of them are taken."""
+
+
+class BadAnswer(Exception):
+    """What came is not an HTTP answer, or it ended before it was complete."""
+
+
+class AnswerTooLong(Exception):
+    """The answer has more bytes than the limit."""
+
+
+class Response:
+    """An answer whose head has arrived. Its body follows."""
+
+    status: int = 0
+    """Three digits, never 1xx."""
+
+    def __init__(self, connection: "Connection") -> None:
+        self.is_complete = False
+        self.keeps_alive = False
+        """Whether the connection may be used again, once the answer is complete."""
+        self._connection = connection
+        self._parser = httptools.HttpResponseParser(self)
+        # RFC 9112, sections 2.2 and 5.2: a client reads bare line feeds and folded lines. What it
+        # does not understand may have been paid for.
+        self._parser.set_dangerous_leniencies(
+            lenient_headers=True, lenient_optional_cr_before_lf=True
+        )
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._head_bytes = 0
+        self._body: deque[bytes] = deque()
+        self._unread = 0
+        self._ends_with_connection = False
+        self._failure: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def header(self, name: str) -> str | None:
+        """The first header with this name, which is given in lower case."""
+        wanted = name.encode()
+        found = (value for key, value in self._fields if key.lower() == wanted)
+        value = next(found, None)
+        return None if value is None else value.decode("latin-1")
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body in pieces of any size, until it is complete.
+
+        Raises:
+            BadAnswer, AnswerTooLong: it is not complete.
+            OSError: the connection was lost.
+        """
+        while True:
+            while self._body:
+                data = self._body.popleft()
+                self._unread -= len(data)
+                if self._unread <= MOST_UNREAD // 2:
+                    self._connection.resume_reading()
+                yield data
+            if self.is_complete:
+                return
+            await self._more()
+
+    # --- for the connection -----------------------------------------------------------------------
+
+    async def head(self) -> None:
+        """Wait for the head. Raises as `chunks` does."""
+        while not self.status:
+            await self._more()
+
+    def feed(self, data: bytes) -> None:
+        """Parse what has arrived."""
+        if not self.status:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self.keeps_alive = False
+            self.fail(BadAnswer("it is not HTTP"))
+        if not self.status and self._head_bytes > LONGEST_HEAD:
+            self.fail(AnswerTooLong(f"its head has more than {LONGEST_HEAD:,} bytes"))
+        if self._unread > MOST_UNREAD:
+            self._connection.pause_reading()
+        self._wake()
+
+    def end(self) -> None:
+        """The server has sent all that it has to send."""
+        if self._ends_with_connection and self._failure is None:
+            self.is_complete = True
+            self._wake()
+        else:
+            self.fail(BadAnswer("it ended before it was complete"))
+
+    def fail(self, error: Exception) -> None:
+        """No more will come. The first call counts, and only if the answer is not complete."""
+        if not self.is_complete and self._failure is None:
+            self._failure = error
+            self._wake()
+
+    async def _more(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        self._waiter = asyncio.get_running_loop().create_future()
+        await self._waiter
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    # --- for the parser; what follows a complete answer is ignored --------------------------------
+
+    def on_message_begin(self) -> None:
+        self.keeps_alive = False
+        if not self.status:
+            self._fields.clear()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.status:
+            self._fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if self.status or status < 200:
+            return  # an interim answer: the real one follows
+        coding = self.header("transfer-encoding")
+        if coding is not None and coding.lower() != "chunked":
+            self.fail(BadAnswer("it has an unknown transfer coding"))
+            return
+        self.status = status
+        self._ends_with_connection = coding is None and self.header("content-length") is None
+
+    def on_body(self, data: bytes) -> None:
+        if not self.is_complete and self._failure is None:
+            self._body.append(data)
+            self._unread += len(data)
+
+    def on_message_complete(self) -> None:
+        if self.status and not self.is_complete and self._failure is None:
+            self.is_complete = True
+            self.keeps_alive = self._parser.should_keep_alive()
+
+
+class Connection(asyncio.Protocol):
+    """A connection for requests one after another. Close it with `close`."""
+
+    _transport: asyncio.Transport
+
+    def __init__(self, longest: int = sys.maxsize) -> None:
+        """`longest` is the number of bytes that are read in all."""
+        self._left = longest
+        self._response: Response | None = None
+        self._is_paused = False
+
+    async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
+        """Encrypt the connection, and check that the certificate is `host`'s. Raises `OSError`, of
+        which `ssl.SSLError` is one; the connection is then closed."""
+        loop = asyncio.get_running_loop()
+        context.set_alpn_protocols(["http/1.1"])
+        try:
+            upgraded = await loop.start_tls(self._transport, self, context, server_hostname=host)
+        except BaseException:
+            self.close()
+            raise
+        self._transport = cast(asyncio.Transport, upgraded)
+
+    async def request(
+        self,
+        method: str,
+        target: str,
+        headers: Iterable[tuple[str, str]],
+        content: bytes = b"",
+    ) -> Response:
+        """Send a request, and wait for the head of the answer. From its call on, any byte may have
+        arrived.
+
+        Args:
+            target: path and query, ASCII without spaces.
+            headers: `Host` among them; `Content-Length` is added if the method is not GET.
+
+        Raises:
+            ValueError: something has characters that are invalid there; nothing was sent.
+            BadAnswer, AnswerTooLong: what came is not the head of an answer.
+            OSError: the connection was lost.
+        """
+        lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
+        if method != "GET":
+            lines.append(f"Content-Length: {len(content)}")
+        head = "\n".join(lines)
+        if head.count("\n") >= len(lines) or "\r" in head or "\0" in head or " " in target:
+            raise ValueError("the request has characters that are invalid in its head")
+        encoded = head.replace("\n", "\r\n").encode("ascii")
+        if self._transport.is_closing():
+            raise ConnectionResetError("the connection was closed")
+        response = self._response = Response(self)
+        self._transport.write(encoded + b"\r\n\r\n" + content)
+        await response.head()
+        return response
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether the answer is complete and the server keeps the connection open."""
+        return (
+            self._response is not None
+            and self._response.keeps_alive
+            and not self._transport.is_closing()
+        )
+
+    def close(self) -> None:
+        """Close it at once: the caller has what it wanted, and a TLS shutdown could hang."""
+        self._transport.abort()
+
+    # --- for the answer ---------------------------------------------------------------------------
+
+    def pause_reading(self) -> None:
+        """Take nothing more from the server for now."""
+        if not self._is_paused and not self._transport.is_closing():
+            self._is_paused = True
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Undo `pause_reading`."""
+        if self._is_paused and not self._transport.is_closing():
+            self._is_paused = False
+            self._transport.resume_reading()
+
+    # --- for asyncio ------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._response is None or self._response.is_complete:
+            self.close()  # it would be taken for the next answer
+            return
+        self._response.feed(data[: self._left])
+        self._left -= len(data)
+        if self._left < 0:
+            self._response.fail(AnswerTooLong("it has more bytes than the limit"))
+            self.close()
+
+    def eof_received(self) -> None:
+        if self._response is not None:
+            self._response.end()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._response is None:
+            return
+        if exc is None:
+            self._response.end()
+        else:
+            self._response.fail(exc)
+
+
+async def connect(host: str, port: int, *, longest: int = sys.maxsize) -> Connection:
+    """Open a connection to a name or address; `longest` as for `Connection`. Raises `OSError`."""
+    loop = asyncio.get_running_loop()
+    _, connection = await loop.create_connection(lambda: Connection(longest), host, port)
+    return connection
+
+
+@cache
+def default_tls() -> ssl.SSLContext:
+    """Trusts the certificate authorities of the system and of certifi. Reading them takes 20 ms."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context

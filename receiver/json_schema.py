@@ -1,0 +1,156 @@
+"""JSON Schema (2020-12) of types: what documents consist of is written as a TypedDict once, for the
+type checker and for the OpenAPI document. A docstring below a member is its description."""
+
+import ast
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from itertools import pairwise
+from typing import Any, Final, TypeAlias, TypeVar
+
+from pydantic import ConfigDict, GetPydanticSchema, TypeAdapter, with_config
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import core_schema
+from typing_extensions import TypedDict, get_original_bases
+
+Schema: TypeAlias = dict[str, Any]
+Document = TypeVar("Document")
+
+_NONE: Final[Mapping[str, Any]] = {}
+
+_PREFIX: Final = "#/components/schemas/"
+
+
+def has_schema(schema: Mapping[str, Any]) -> GetPydanticSchema:
+    """Annotates a type whose schema is this one."""
+    return GetPydanticSchema(
+        lambda _source, _handler: core_schema.any_schema(),
+        lambda core, handler: {**schema, **handler(core)},  # what `handler` adds is a description
+    )
+
+
+def one_of(values: Iterable[str], description: str = "") -> GetPydanticSchema:
+    """Annotates an enum of strings."""
+    return has_schema(enum_schema(values, description))
+
+
+def enum_schema(values: Iterable[str], description: str = "") -> Schema:
+    """The schema of an enum of strings. Name it, because client generators make a type of it."""
+    schema: Schema = {"type": "string", "enum": [str(value) for value in values]}
+    return schema | ({"description": description} if description else {})
+
+
+def document(
+    *, example: Any = None, extra: bool = False, keywords: Mapping[str, Any] = _NONE
+) -> Callable[[type[Document]], type[Document]]:
+    """Decorates a TypedDict.
+
+    Args:
+        example: one that a reader learns more from than from `example_of`.
+        extra: whether other members are allowed.
+        keywords: of JSON Schema, beside those that the members make.
+    """
+    if example is not None:
+        keywords = {**keywords, "examples": [example]}
+    return with_config(
+        ConfigDict(extra="allow" if extra else "forbid", json_schema_extra=dict(keywords))
+    )
+
+
+class _Generator(GenerateJsonSchema):
+    """Without titles; objects are closed; `null` is one of two types where that is enough."""
+
+    def sort(self, value: Schema, parent_key: str | None = None) -> Schema:
+        return value  # members in the order in which they are written
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+    def typed_dict_schema(self, schema: core_schema.TypedDictSchema) -> Schema:
+        made = super().typed_dict_schema(schema)
+        made.pop("title", None)
+        # Not what pydantic says: it takes the configuration of the type that this one is part of.
+        own: Any = getattr(schema.get("cls"), "__pydantic_config__", {})
+        made["additionalProperties"] = own.get("extra") == "allow"
+        for name, text in _docstrings_of(schema.get("cls")).items():
+            made["properties"][name]["description"] = text
+        return made
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> Schema:
+        inner = self.generate_inner(schema["schema"])
+        if isinstance(inner.get("type"), str):
+            return inner | {"type": [inner["type"], "null"]}
+        return super().nullable_schema(schema)
+
+
+def _docstrings_of(document: Any) -> dict[str, str]:
+    """The docstrings below the members of a TypedDict, and those of what it extends."""
+    if document is None or document is TypedDict:
+        return {}
+    found: dict[str, str] = {}
+    for base in get_original_bases(document):
+        found |= _docstrings_of(base)
+    return found | _docstrings_in(document.__module__).get(document.__name__, {})
+
+
+@cache
+def _docstrings_in(module: str) -> dict[str, dict[str, str]]:
+    """By class and member. They do not exist at run time, so the module's source is read."""
+    classes = ast.parse(inspect.getsource(sys.modules[module])).body
+    return {
+        each.name: {
+            ast.unparse(member.target): inspect.cleandoc(text)
+            for member, below in pairwise(each.body)
+            if isinstance(member, ast.AnnAssign) and (text := _text(below))
+        }
+        for each in classes
+        if isinstance(each, ast.ClassDef)
+    }
+
+
+def _text(statement: ast.stmt) -> str | None:
+    match statement:
+        case ast.Expr(ast.Constant(str(text))):
+            return text
+        case _:
+            return None
+
+
+def schemas_of(types: Iterable[Any]) -> dict[str, Schema]:
+    """The named schemas that the types consist of, by name."""
+    _, made = TypeAdapter.json_schemas(
+        [(each, "serialization", TypeAdapter(each)) for each in types],
+        schema_generator=_Generator,
+        ref_template=_PREFIX + "{model}",
+    )
+    schemas: dict[str, Schema] = made["$defs"]
+    return schemas
+
+
+def ref(name: str) -> Schema:
+    """A reference to a named schema."""
+    return {"$ref": _PREFIX + name}
+
+
+def example_of(schema: Schema, schemas: Mapping[str, Schema]) -> Any:
+    """The schema's first example, or one that is made of those of its members."""
+    match schema:
+        case {"examples": [example, *_]} | {"const": example} | {"enum": [example, *_]}:
+            return example
+        case {"$ref": str(target)}:
+            return example_of(schemas[target.removeprefix(_PREFIX)], schemas)
+        case {"anyOf": [*_, {"type": "null"}]} | {"type": [_, "null"]}:
+            return None
+        case {"oneOf": [first, *_]} | {"anyOf": [first, *_]}:
+            return example_of(first, schemas)
+        case {"properties": properties}:
+            needed = schema.get("required", ())
+            return {name: example_of(properties[name], schemas) for name in needed}
+        case {"items": items}:
+            return [example_of(items, schemas)]
+        case {"type": kind}:
+            made = {"integer": 1, "number": 1, "boolean": True, "object": {}, "string": "…"}
+            return made[kind]
+        case _:
+            raise ValueError(f"there is no example of {schema}")

@@ -1,0 +1,306 @@
+"""HTTP calls to a provider that know, when a submission fails, whether any byte of it may have been
+sent.
+
+A submission that was surely not sent is retried; if that is wrong, the user pays twice. So it is
+decided by what the HTTP client has done, not by the class of an exception.
+"""
+
+import asyncio
+import json
+import ssl
+import zlib
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple, Self
+from urllib.parse import urlencode
+
+import httpx
+
+from receiver import tracing
+from receiver.http_client import BadAnswer, Connection, Response, connect, default_tls
+from receiver.json_text import UnreadableJson, decode, parse
+
+MAX_ANSWER_BYTES = 1024 * 1024
+LARGE_ANSWER = 16 * 1024 * 1024
+"""For a provider whose answers contain inputs, logs and whole results."""
+KEPT_CONNECTIONS = 16
+"""Maximum number of idle connections kept for status calls."""
+MIN_SECRET = 8
+"""Secrets with fewer characters are not redacted in answers: they would match by chance."""
+
+
+class NoAnswer(Exception):
+    """No status line was received. The message says why, and quotes nothing of the request."""
+
+    def __init__(self, reason: str, *, may_have_arrived: bool) -> None:
+        super().__init__(reason)
+        self.may_have_arrived = may_have_arrived
+        """Whether any byte of the request may have been sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """The time limit of a whole call, and its deadline in loop time."""
+
+    seconds: float
+    until: float
+
+    @classmethod
+    def of(cls, seconds: float) -> Self:
+        return cls(seconds, asyncio.get_running_loop().time() + seconds)
+
+
+class _Request(NamedTuple):
+    """The arguments of `Connection.request`."""
+
+    method: str
+    target: str
+    headers: Sequence[tuple[str, str]]
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status line, and as much of the rest as could be read."""
+
+    status_code: int
+    retry_after: str | None
+    body: Mapping[str, Any] | None
+    """As received, not cleaned. None if it is not a JSON object; `flaw` says why."""
+    flaw: str
+    text: str | None
+    """The whole body if it is not JSON."""
+    value: Any = None
+    """The JSON value, whether an object or not."""
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the body is JSON, so that `value` is valid."""
+        return self.flaw in ("", _NO_OBJECT)
+
+
+class Calls:
+    """An HTTP client for one provider. It keeps idle connections: close it."""
+
+    def __init__(
+        self,
+        base_url: str,
+        headers: Mapping[str, str],
+        *,
+        connect_timeout: float = 10.0,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Does no I/O.
+
+        Args:
+            base_url: ends in `/`; paths are appended to it, unless they begin with `/`. No call
+                goes to another scheme, host or port.
+            headers: sent with every call; ASCII.
+            connect_timeout: seconds for connecting, including TLS.
+            max_answer_bytes: the body of a longer answer is ignored.
+            tls: by default, see `default_tls`.
+        """
+        base = httpx.URL(base_url)
+        self._host = base.raw_host.decode("ascii")
+        self._port = base.port or (443 if base.scheme == "https" else 80)
+        self._path = base.raw_path.decode("ascii")
+        named = {
+            "Host": base.netloc.decode("ascii"),
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": "receiver",
+            **headers,
+        }
+        self._headers = list(named.items())
+        self._connect_timeout = connect_timeout
+        self._max_answer_bytes = max_answer_bytes
+        self._tls = None
+        if base.scheme == "https":
+            self._tls = tls or default_tls()
+        self._idle: list[Connection] = []
+
+    async def send_once(
+        self,
+        path: str,
+        body: Mapping[str, Any] | None,
+        timeout: float,
+        *secrets: str,
+        method: str = "POST",
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> Answer:
+        """Send a request once, with a JSON body or none, and redact `secrets` in the answer.
+
+        It uses a new connection: if the server closed a kept one just as it is reused, the request
+        would look as if it may have arrived. Raises NoAnswer.
+        """
+        # Escaped, so that no text can fail to encode.
+        content = b""
+        if body is not None:
+            content = json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
+        request = self._request(method, path, content, headers)
+        limit = _Limit.of(timeout)
+        may_have_arrived = False
+        try:
+            with closing(await self._connect(limit)) as connection:
+                may_have_arrived = True
+                return await self._exchange(connection, request, limit, secrets)
+        except Exception as error:  # in any case, the caller must know if it may have arrived
+            reason = _in_words(error, timeout)
+            raise NoAnswer(reason, may_have_arrived=may_have_arrived) from error
+
+    async def ask(
+        self, path: str, query: Mapping[str, str], timeout: float, *secrets: str
+    ) -> Answer:
+        """GET, on a kept connection if there is one; redacts `secrets`. Raises NoAnswer."""
+        target = f"{path}?{urlencode(query)}" if query else path
+        request = self._request("GET", target, b"")
+        limit = _Limit.of(timeout)
+        try:
+            while self._idle:
+                try:
+                    return await self._ask_on(self._idle.pop(), request, limit, secrets)
+                except (ConnectionError, BadAnswer):
+                    continue  # the server has closed it; a GET can safely be repeated
+            return await self._ask_on(await self._connect(limit), request, limit, secrets)
+        except Exception as error:  # in any case, there is no answer
+            raise NoAnswer(_in_words(error, timeout), may_have_arrived=True) from error
+
+    async def close(self) -> None:
+        """Close the idle connections."""
+        while self._idle:
+            self._idle.pop().close()
+
+    async def _ask_on(
+        self,
+        connection: Connection,
+        request: _Request,
+        limit: _Limit,
+        secrets: Sequence[str],
+    ) -> Answer:
+        try:
+            return await self._exchange(connection, request, limit, secrets)
+        finally:
+            if connection.is_reusable and len(self._idle) < KEPT_CONNECTIONS:
+                self._idle.append(connection)
+            else:
+                connection.close()
+
+    async def _exchange(
+        self,
+        connection: Connection,
+        request: _Request,
+        limit: _Limit,
+        secrets: Sequence[str],
+    ) -> Answer:
+        """Send the request and read the answer within the limit.
+
+        Once the status line has been received there is an answer, even if its body breaks off.
+
+        Raises:
+            Exception: no status line was received: as `Connection.request`, or TimeoutError.
+        """
+        response: Response | None = None
+        raw, flaw = bytearray(), ""
+        try:
+            async with asyncio.timeout_at(limit.until):
+                response = await connection.request(*request)
+                async for chunk in response.chunks():
+                    raw += chunk
+                    if len(raw) > self._max_answer_bytes:
+                        flaw = _TOO_LONG
+                        break
+        except Exception as error:  # once there is a status, any failure is a broken answer
+            if response is None:
+                raise
+            flaw = f"broke off: {_in_words(error, limit.seconds)}"
+        if not flaw and response.header("content-encoding") not in (None, "identity"):
+            raw, flaw = _decompressed(raw, self._max_answer_bytes)
+        for secret in secrets:
+            if len(secret) >= MIN_SECRET:
+                raw = raw.replace(secret.encode(), "…".encode())
+        retry_after = response.header("retry-after") or None
+        return _answer(response.status, retry_after, raw, flaw)
+
+    async def _connect(self, limit: _Limit) -> Connection:
+        """A new connection. Raises `_NotConnected`."""
+        now = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout_at(min(limit.until, now + self._connect_timeout)):
+                connection = await connect(self._host, self._port)
+                if self._tls is not None:
+                    await connection.start_tls(self._tls, self._host)
+                return connection
+        except TimeoutError as error:
+            raise _NotConnected("connecting took too long") from error
+        except OSError as error:
+            raise _NotConnected(f"could not connect: {error}") from error
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        content: bytes,
+        more_headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> _Request:
+        headers = [*self._headers, *_trace(), *more_headers.items()]
+        if content:
+            headers.append(("Content-Type", "application/json"))
+        target = path if path.startswith("/") else self._path + path
+        return _Request(method, target, headers, content)
+
+
+class _NotConnected(Exception):
+    """No connection was made. The message says why."""
+
+
+def _trace() -> list[tuple[str, str]]:
+    """The header that lets the provider's trace join ours. It contains only two random numbers;
+    `tracestate` is not sent, because it is meant for the user's own tracing vendors."""
+    carried = tracing.outgoing_headers().get("traceparent")
+    return [] if carried is None else [("traceparent", carried)]
+
+
+_TOO_LONG = "is too long"
+_NO_OBJECT = "is not a JSON object"
+
+
+def _decompressed(raw: bytearray, most: int) -> tuple[bytearray, str]:
+    """Decompress an answer that is compressed although we did not ask for it. Returns the content
+    and the flaw."""
+    try:
+        content = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(raw, most + 1)
+    except zlib.error:
+        return bytearray(), "has a content encoding that cannot be read"
+    return bytearray(content), _TOO_LONG if len(content) > most else ""
+
+
+def _answer(status_code: int, retry_after: str | None, raw: bytearray, flaw: str) -> Answer:
+    body: Mapping[str, Any] | None = None
+    text: str | None = None
+    value: Any = None
+    if not flaw:
+        decoded = decode(raw)
+        try:
+            value = parse(decoded)
+        except UnreadableJson:
+            flaw, text = "is not JSON", decoded
+        else:
+            if isinstance(value, dict):
+                body = value
+            else:
+                flaw = _NO_OBJECT
+    return Answer(status_code, retry_after, body, flaw, text, value)
+
+
+def _in_words(error: Exception, timeout: float) -> str:
+    match error:
+        case _NotConnected():
+            return str(error)
+        case TimeoutError():
+            return f"no answer within {timeout:g} s"
+        case _:
+            # The text of other errors may quote the request.
+            return f"the connection broke ({type(error).__name__})"

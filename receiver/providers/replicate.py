@@ -1,0 +1,220 @@
+"""Replicate's predictions API. Its webhooks are signed by the Standard Webhooks rules."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from receiver.domain.observations import (
+    CancelPassedOn,
+    LookUpAnswer,
+    Report,
+    StatusAnswer,
+    StatusMissing,
+    StatusUnavailable,
+    SubmitAccepted,
+    SubmitAnswer,
+)
+from receiver.providers import words
+from receiver.providers.addresses import own_target
+from receiver.providers.answers import GOOD, Account, Api
+from receiver.providers.calls import NoAnswer
+from receiver.providers.contract import Headers, Provider, UpstreamJob, Verify
+from receiver.providers.signatures import VerificationKeys, signed_header
+from store.records import FINAL_STATUSES, Millis, Status
+
+_PART: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_VERSION: Final = re.compile(rf"[0-9a-f]{{64}}|{_PART}/{_PART}:[0-9a-f]{{1,64}}")
+_MODEL: Final = re.compile(rf"{_PART}/{_PART}")
+_DEPLOYMENT: Final = re.compile(rf"deployments/{_PART}/{_PART}")
+_WORDS: Final = {
+    "starting": Status.PENDING,
+    "processing": Status.IN_PROGRESS,
+    "succeeded": Status.COMPLETED,
+    "failed": Status.FAILED,
+    "aborted": Status.FAILED,
+    "canceled": Status.CANCELLED,
+}
+_SECRET_TIMEOUT: Final = 5.0
+_PAGES: Final = 5
+"""Maximum number of pages, of a hundred predictions each, that a look-up reads."""
+_SLACK: Final = 300_000
+"""Milliseconds by which the provider's clock may differ from ours in a look-up."""
+
+
+class Replicate(Provider):
+    """The provider `replicate`, or under another name, any service with the same API."""
+
+    nobody = UpstreamJob("0" * 26, "", {})
+    can_cancel = True
+    can_look_up = True
+
+    def __init__(self, account: Account, webhook_secrets: Sequence[str] = ()) -> None:
+        """Does no I/O. `webhook_secrets` are `whsec_…`; if empty, the secret is fetched from the
+        provider."""
+        self.name = account.name
+        self.base_url = account.base_url
+        self._account = account
+        self._api = Api(account, {"Authorization": f"Bearer {account.key}"}, _read_refusal)
+        known = [key for secret in webhook_secrets if (key := read_secret(secret)) is not None]
+        self._keys = VerificationKeys(account.clock, None if known else self._ask_for_secret, known)
+
+    async def start(self) -> None:
+        """Fetch the account's webhook secret, unless one is set."""
+        await self._keys.start()
+
+    def check_kind(self, kind: str) -> str | None:
+        """Valid kinds are models, versions and deployments."""
+        if any(form.fullmatch(kind) for form in (_VERSION, _MODEL, _DEPLOYMENT)):
+            return None
+        return (
+            "kind must be owner/name, owner/name:version, a version of 64 hex digits, or"
+            " deployments/owner/name."
+        )
+
+    async def submit(
+        self, kind: str, body_input: Mapping[str, Any], callback_url: str
+    ) -> SubmitAnswer:
+        """Create a prediction, once."""
+        body: dict[str, Any] = {
+            "input": body_input,
+            "webhook": callback_url,
+            "webhook_events_filter": ["start", "completed"],
+        }
+        if _VERSION.fullmatch(kind):
+            path, body["version"] = "predictions", kind
+        else:
+            path = f"{'' if _DEPLOYMENT.fullmatch(kind) else 'models/'}{kind}/predictions"
+        return await self._api.submit(path, body, callback_url, self.read_id)
+
+    async def status(self, job: UpstreamJob) -> StatusAnswer:
+        """Read a prediction."""
+        return await self._api.status(
+            _path(job), lambda body: None if _read_status(body) is None else self.read(body)
+        )
+
+    async def cancel(self, job: UpstreamJob) -> CancelPassedOn:
+        """Cancel a prediction."""
+        return await self._api.cancel(f"{_path(job)}/cancel")
+
+    async def look_up(self, callback_url: str, since: Millis, until: Millis) -> LookUpAnswer:
+        """Search the list of predictions, newest first, for the one with this webhook."""
+        query = {"created_after": _iso(since - _SLACK), "created_before": _iso(until + _SLACK)}
+        target: str | None = f"predictions?{urlencode(query)}"
+        now = self._account.clock.monotonic
+        ends_at = now() + self._account.status_timeout
+        for _ in range(_PAGES):
+            if target is None:
+                break
+            try:
+                answer = await self._api.get(target, timeout=max(0.0, ends_at - now()))
+            except NoAnswer as error:
+                return StatusUnavailable(str(error))
+            if answer.status_code not in GOOD:
+                return self._api.unavailable(answer)
+            listed = (answer.body or {}).get("results")
+            if not isinstance(listed, list):
+                # Not asked again soon: it may be a list that is too long.
+                return StatusMissing("The provider's list cannot be read.")
+            mine = filter(lambda each: _is_called_back_at(each, callback_url), listed)
+            if (found := next(filter(None, map(self.read_id, mine)), None)) is not None:
+                return SubmitAccepted(found)
+            target = own_target((answer.body or {}).get("next"), self.base_url)
+        return StatusMissing("The provider does not list it.")
+
+    # --- callbacks --------------------------------------------------------------------------------
+
+    def verifier(self, headers: Headers) -> Verify:
+        """Standard Webhooks: an HMAC over id, timestamp and body."""
+        message_id = signed_header(headers, b"webhook-id")
+        sent_at = signed_header(headers, b"webhook-timestamp")
+        given = signed_header(headers, b"webhook-signature").split(b" ")
+
+        def fits(key: bytes, body: bytes) -> bool:
+            digest = hmac.digest(key, b"%s.%s.%s" % (message_id, sent_at, body), hashlib.sha256)
+            expected = b"v1," + base64.b64encode(digest)
+            return any(hmac.compare_digest(expected, each) for each in given)
+
+        return self._keys.verifier(sent_at, fits)
+
+    def read(self, body: Mapping[str, Any]) -> Report:
+        """Read a prediction, from a webhook or a status answer."""
+        status = _read_status(body)
+        said = [body.get("output"), body.get("error")]
+        output, error = words.clean_for_people(said, self._account.key)
+        completed = status is Status.COMPLETED
+        gone = completed and output is None and body.get("data_removed") is True
+        return Report(
+            status=status,
+            word=words.read_word(body.get("status")),
+            result={"output": output} if completed and not gone else None,
+            message=words.read_message(error),
+            provider_request_id=self.read_id(body),
+            result_is_gone=gone,
+        )
+
+    def read_id(self, body: Mapping[str, Any]) -> str | None:
+        """The prediction's id."""
+        return words.read_id(body.get("id"))
+
+    def is_final(self, body: Mapping[str, Any]) -> bool:
+        """Whether the prediction has ended."""
+        return _read_status(body) in FINAL_STATUSES
+
+    async def close(self) -> None:
+        """Close the connections that are kept for status calls."""
+        await self._keys.close()
+        await self._api.close()
+
+    async def _ask_for_secret(self) -> Sequence[bytes]:
+        try:
+            answer = await self._api.get("webhooks/default/secret", timeout=_SECRET_TIMEOUT)
+        except NoAnswer:
+            return ()
+        secret = (answer.body or {}).get("key") if answer.status_code == 200 else None
+        key = read_secret(secret) if isinstance(secret, str) else None
+        return () if key is None else (key,)
+
+
+def read_secret(secret: str) -> bytes | None:
+    """The key in a `whsec_…` secret; None if it is malformed."""
+    encoded = secret.removeprefix("whsec_")
+    if encoded == secret or not encoded:
+        return None
+    try:
+        return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True) or None
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _path(job: UpstreamJob) -> str:
+    return f"predictions/{quote(job.id, safe='')}"
+
+
+def _read_status(body: Mapping[str, Any]) -> Status | None:
+    word = body.get("status")
+    if not isinstance(word, str) or not word.strip():
+        return None
+    return _WORDS.get(word.strip().lower(), Status.IN_PROGRESS)
+
+
+def _iso(at: Millis) -> str:
+    return datetime.fromtimestamp(at / 1_000, UTC).isoformat()
+
+
+def _is_called_back_at(prediction: Any, url: str) -> bool:
+    webhook = prediction.get("webhook") if isinstance(prediction, dict) else None
+    # In constant time, since the URL has the job's secret in it.
+    return isinstance(webhook, str) and hmac.compare_digest(
+        webhook.encode(errors="replace"), url.encode()
+    )
+
+
+def _read_refusal(body: Mapping[str, Any]) -> str | None:
+    texts = (words.read_message(body.get(name)) for name in ("title", "detail"))
+    return words.read_message(": ".join(filter(None, texts)))

@@ -1,0 +1,118 @@
+"""Verification of signed callbacks: what all providers' schemes have in common."""
+
+import asyncio
+import math
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Generic, TypeVar
+
+import structlog
+
+from receiver.clock import Clock
+from receiver.providers.contract import BadSignature, Headers, Verify
+
+TOLERANCE: Final = 300
+"""Seconds by which a valid signature's timestamp may differ from our clock."""
+ASK_PAUSE: Final = 60.0
+"""Minimum seconds between key requests caused by signatures that no key matches."""
+LONGEST_WAIT: Final = 2.0
+"""Maximum seconds that a callback waits for keys; its sender expects an answer in a few seconds."""
+
+K = TypeVar("K")
+Ask = Callable[[], Awaitable[Sequence[K]]]
+
+log = structlog.get_logger()
+
+
+def signed_header(headers: Headers, name: bytes) -> bytes:
+    """A required header of a signed callback. Raises `BadSignature` if it is missing or empty."""
+    value = next((value for each, value in headers if each == name), b"")
+    if not value:
+        raise BadSignature(f"no {name.decode()}")
+    return value
+
+
+def is_fresh(timestamp: bytes, clock: Clock) -> bool:
+    """Whether the Unix timestamp in a header differs from our clock by at most `TOLERANCE`. Raises
+    `BadSignature` if it is not an integer."""
+    if not re.fullmatch(rb"[+-]?[0-9]{1,50}", timestamp):
+        raise BadSignature("the timestamp is not an integer")
+    return abs(clock.now() / 1_000 - int(timestamp)) <= TOLERANCE
+
+
+class VerificationKeys(Generic[K]):
+    """A provider's keys: fetched at start, and again, at most once a minute, if none matches."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        ask: Ask[K] | None,
+        known: Sequence[K] = (),
+        *,
+        lifetime: float = math.inf,
+    ) -> None:
+        """`ask` fetches the current keys, and returns none if that fails; without it, only the
+        `known` keys are used. Fetched keys expire after `lifetime` seconds."""
+        self._clock = clock
+        self._ask = ask
+        self._known = known
+        self._lifetime = lifetime
+        self._given_at = math.inf
+        self._ask_at = 0.0
+        """Monotonic time before which no further request is made."""
+        self._asking: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Fetch the keys. Does not count towards the limit of once a minute."""
+        await self._ask_now()
+
+    def verifier(self, timestamp: bytes, fits: Callable[[K, bytes], bool]) -> Verify:
+        """Verifies a callback that was signed at `timestamp`; `fits` says whether its signature of
+        this body is by this key. Raises `BadSignature` as `is_fresh` does."""
+        fresh = is_fresh(timestamp, self._clock)
+
+        async def verify(body: bytes) -> bool:
+            known = await self._has(lambda key: fits(key, body))
+            if known is False:
+                raise BadSignature("no key matches")
+            return bool(known) and fresh
+
+        return verify
+
+    async def _has(self, fits: Callable[[K], bool]) -> bool | None:
+        """Whether a key matches; None if there are no keys."""
+        if self._clock.monotonic() - self._given_at >= self._lifetime:
+            self._known, self._given_at = (), math.inf
+        if any(map(fits, self._known)):
+            return True
+        if self._asking is None and self._clock.monotonic() < self._ask_at:
+            return False if self._known else None
+        if self._asking is None:
+            self._ask_at = self._clock.monotonic() + ASK_PAUSE
+        await self._ask_now(LONGEST_WAIT)
+        return any(map(fits, self._known)) if self._known else None
+
+    async def _ask_now(self, longest: float | None = None) -> None:
+        """Fetch the keys, or join a request in progress. Waits at most `longest` seconds; the
+        request continues after that."""
+        if self._ask is None:
+            return
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._learn(self._ask))
+        await asyncio.wait({self._asking}, timeout=longest)
+
+    async def _learn(self, ask: Ask[K]) -> None:
+        try:
+            given = await ask()
+        finally:
+            self._asking = None
+        if given:
+            self._known, self._given_at = given, self._clock.monotonic()
+        else:
+            log.warning("could not fetch the keys that verify callbacks")
+
+    async def close(self) -> None:
+        """Cancel a request in progress."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.gather(self._asking, return_exceptions=True)

@@ -1,0 +1,155 @@
+"""The part of Replicate's API that a service in front of it uses, with signed webhooks."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from receiver.clock import Clock
+from receiver.sandbox.api import Body, Engine, read_object, read_webhook_url
+from receiver.sandbox.faults import FaultPlan
+from receiver.sandbox.jobs import Callback, JobState, SandboxJob
+from receiver.webhooks.signing import new_secret, sign
+
+_MEMBERS = frozenset({"version", "input", "webhook", "webhook_events_filter", "stream"})
+_STATUSES = {
+    "PENDING": "starting",
+    "IN_PROGRESS": "processing",
+    "COMPLETED": "succeeded",
+    "FAILED": "failed",
+    "CANCELLED": "canceled",
+}
+_NOT_FOUND = "Prediction not found."
+_PAGE = 100
+_STARTED = 25
+"""The progress at which the `start` webhook is sent."""
+
+
+class ReplicateApi:
+    """`receiver.sandbox.api.SandboxApi` for Replicate."""
+
+    path = "/v1/"
+
+    def routes(self, engine: Engine) -> Sequence[Route]:
+        calls = _Calls(engine)
+        models = "/v1/{kind:path}/predictions"
+        return [
+            Route("/v1/predictions", calls.create, methods=["POST"]),
+            Route("/v1/predictions", calls.list, methods=["GET"]),
+            Route("/v1/predictions/{id}", calls.read),
+            Route("/v1/predictions/{id}/cancel", calls.cancel, methods=["POST"]),
+            Route("/v1/webhooks/default/secret", calls.secret),
+            Route(models, calls.create, methods=["POST"]),
+        ]
+
+    def callback(
+        self, job: SandboxJob, state: JobState, faults: FaultPlan, clock: Clock
+    ) -> Callback | None:
+        if not state.is_over and state.progress != _STARTED:
+            return None
+        body = json.dumps(_prediction(job, state), separators=(",", ":")).encode()
+        message_id = f"msg_{job.request_id}_{'completed' if state.is_over else 'start'}"
+        return Callback(body, sign([_secret(faults)], message_id, clock.now(), body))
+
+    def refusal(self, status_code: int, detail: str) -> Body:
+        title = {401: "Unauthenticated", 422: "Input validation failed"}.get(status_code)
+        return ({"title": title} if title else {}) | {"detail": detail, "status": status_code}
+
+
+class _Calls:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def create(self, request: Request) -> Response:
+        self._authenticate(request)
+        self._engine.begin_submission()
+        body = await read_object(request)
+        if unknown := [name for name in body if name not in _MEMBERS]:
+            raise HTTPException(422, f"Additional property {unknown[0]} is not allowed")
+        if not isinstance(job_input := body.get("input"), dict):
+            raise HTTPException(422, "input is required")
+        kind = request.path_params.get("kind", "").removeprefix("models/") or body.get("version")
+        if not isinstance(kind, str):
+            raise HTTPException(422, "version is required")
+        webhook_url = read_webhook_url(body.get("webhook"))
+        job = self._engine.jobs.make(kind, job_input, webhook_url)
+        prediction = _prediction(job, self._engine.jobs.state(job))
+        return await self._engine.end_submission(job, request, prediction, 201)
+
+    async def read(self, request: Request) -> Response:
+        self._authenticate(request)
+        job = self._engine.begin_status(request.path_params["id"], _NOT_FOUND)
+        return JSONResponse(_prediction(job, self._engine.jobs.state(job)))
+
+    async def list(self, request: Request) -> Response:
+        """The newest predictions first, with their webhooks; `cursor` counts those before."""
+        self._authenticate(request)
+        query = dict(request.query_params)
+        try:
+            skipped = int(query.get("cursor", 0))
+            after, before = (
+                datetime.fromisoformat(query[name]) if name in query else None
+                for name in ("created_after", "created_before")
+            )
+        except ValueError:
+            raise HTTPException(400, "Bad request") from None
+        found = [
+            {**_prediction(job, self._engine.jobs.state(job)), "webhook": job.record.webhook_url}
+            for job in self._engine.jobs.newest_first()
+            if (after is None or after <= _created_at(job))
+            and (before is None or _created_at(job) < before)
+        ]
+        more = len(found) > skipped + _PAGE
+        following = request.url.include_query_params(cursor=skipped + _PAGE)
+        return JSONResponse(
+            {
+                "previous": None,
+                "next": str(following) if more else None,
+                "results": found[skipped : skipped + _PAGE],
+            }
+        )
+
+    async def cancel(self, request: Request) -> Response:
+        self._authenticate(request)
+        job = self._engine.find(request.path_params["id"], _NOT_FOUND)
+        self._engine.jobs.cancel(job)
+        return JSONResponse(_prediction(job, self._engine.jobs.state(job)))
+
+    async def secret(self, request: Request) -> Response:
+        self._authenticate(request)
+        return JSONResponse({"key": _secret(self._engine.faults)})
+
+    def _authenticate(self, request: Request) -> None:
+        if not self._engine.takes_authorization(request, "bearer", "token"):
+            raise HTTPException(401, "You did not pass a valid authentication token")
+
+
+def _secret(faults: FaultPlan) -> str:
+    return new_secret(faults.signing_seed()[:24])
+
+
+def _created_at(job: SandboxJob) -> datetime:
+    return datetime.fromtimestamp(job.record.created_at / 1_000, UTC)
+
+
+def _prediction(job: SandboxJob, state: JobState) -> dict[str, Any]:
+    return {
+        "id": job.request_id,
+        "created_at": _created_at(job).isoformat(),
+        "model": job.record.kind,
+        "version": "hidden",
+        "status": _STATUSES[state.status],
+        "input": job.record.input,
+        "output": None if state.link is None else [state.link],
+        "error": state.failure,
+        "logs": "",
+        "metrics": {},
+        "data_removed": False,
+        "source": "api",
+        "urls": dict.fromkeys(("get", "cancel", "web"), f"/v1/predictions/{job.request_id}"),
+    }

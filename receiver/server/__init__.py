@@ -1,0 +1,1 @@
+"""The HTTP server, built on uvicorn: listener, connections, load shedding."""

@@ -1,0 +1,89 @@
+"""Responses on a connection: the application's, and the server's own errors in the same shape."""
+
+import asyncio
+import json
+from secrets import token_hex
+from typing import Final
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+_CONTINUE: Final = b"HTTP/1.1 100 "
+"""An interim response, which is written at once."""
+
+
+class AnswerWriter:
+    """Writes the responses of a connection.
+
+    The head is held until the first part of the body and written together with it: each write is a
+    system call and wakes the client.
+    """
+
+    __slots__ = ("_begun", "_head", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._begun = False
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        if not self._begun and not data.startswith(_CONTINUE):
+            self._begun = True
+            self._head = data
+            return
+        if self._head:
+            data = self._head + data
+            self._head = b""
+        self._transport.write(data)
+
+    def end(self) -> None:
+        """End the response; without a body, the head is written now."""
+        if self._head:
+            self._transport.write(self._head)
+            self._head = b""
+        self._begun = False
+
+    def close(self) -> None:
+        self.end()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+
+def refusal(status: int, code: str, detail: str) -> bytes:
+    """The body of an error response, in the application's shape."""
+    title = STATUS_LINE[status].partition(b" ")[2].partition(b" ")[2].strip().decode()
+    document = {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "message": detail,
+        "code": code,
+    }
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def answer(status: int, code: str, detail: str, headers: bytes) -> bytes:
+    content = refusal(status, code, detail)
+    return (
+        STATUS_LINE[status]
+        + b"content-type: application/problem+json\r\n"
+        + headers
+        + b"content-length: %d\r\n\r\n" % len(content)
+        + content
+    )
+
+
+def with_id(whole: bytes) -> bytes:
+    """The response with an `X-Request-ID`, which every response carries."""
+    status, _, rest = whole.partition(b"\r\n")
+    return b"%s\r\nx-request-id: %s\r\n%s" % (status, token_hex(8).encode(), rest)
+
+
+OVERLOADED: Final = answer(
+    503,
+    "overloaded",
+    "The service is overloaded. Nothing was done; please retry.",
+    b"retry-after: 2\r\n",
+)

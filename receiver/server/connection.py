@@ -1,0 +1,295 @@
+"""A client connection with limits that uvicorn lacks: on the size of heads and on slow clients.
+
+uvicorn collects a request's head, and the trailers of a chunked body, without a limit on their size
+or time. What is refused here is not a complete request, so the application does not see it; the
+response has the application's shape nevertheless.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import httptools
+from uvicorn import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from receiver.server.answers import OVERLOADED, AnswerWriter, answer, with_id
+from receiver.server.listener import most_connections
+from receiver.server.load_shedding import LoadShedder
+
+HEAD_BYTES: Final = 64 * 1024
+"""Largest head that is read. (The application has a lower limit of its own.)"""
+FRAMING_BYTES: Final = 8 * 1024 * 1024
+"""Limit on the total size of a body's chunk sizes, extensions and trailers."""
+HEAD_SECONDS: Final = 15.0
+"""Time limit for a head, from its first byte; for the first one, from the connection's start."""
+UNREAD_SECONDS: Final = 60.0
+"""Time limit for a whole request. It is longer than the application's limit for a body, so the
+application answers first; then it only concerns bodies of requests that were already answered."""
+QUIET_SECONDS: Final = 5.0
+"""Time limit between two parts of such a body. It is read and dropped, since closing a connection
+with unread bytes resets it, and the client would lose the response."""
+STALLED_SECONDS: Final = 60.0
+"""How long a client may read nothing of a buffered response."""
+LOOK_SECONDS: Final = 1.0
+"""How often connections are checked, and so the precision of these limits."""
+TARGET_BYTES: Final = 16 * 1024
+"""Longest request target that is kept. (The application refuses those half as long.)"""
+CONNECTION: Final = "receiver.connection"
+"""The scope extension that holds the connection itself (see `GuardedConnection`)."""
+
+
+class GuardedConnection(HttpToolsProtocol):
+    """uvicorn's connection; `watch_connections` ends it when it is too slow.
+
+    Long responses can bypass ASGI with `push` and `when_lost`. ASGI's `send` needs two coroutines
+    and a message for each chunk, and its `receive` needs a task to notice that the client has gone.
+    """
+
+    # Slots, because instances with more than thirty attributes do not share dictionary keys, which
+    # costs more than 1 KiB per connection.
+    __slots__ = (
+        "_answer_writer",
+        "_awaited_since",
+        "_begun",
+        "_framing",
+        "_in_head",
+        "_load_shedder",
+        "_lost",
+        "_on_lost",
+        "_replaying",
+        "_rest_at",
+        "_shed",
+        "_unsent",
+    )
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        *,
+        load_shedder: LoadShedder | None = None,
+    ) -> None:
+        """`load_shedder` decides whether a request is admitted; None admits all."""
+        super().__init__(config, server_state, app_state)
+        self._load_shedder = load_shedder
+        self._lost = False
+        self._on_lost: Callable[[], None] | None = None
+        self._awaited_since: float | None = None
+        """Loop time at which the current incomplete request began; None if there is none."""
+        self._in_head = True
+        self._replaying = False
+        """Whether the parser reads a replayed head: see `_ignore_upgrade`."""
+        self._framing = 0
+        """Bytes of the request so far, without its body's content."""
+        self._begun = False
+        """Whether any request has reached the application."""
+        self._shed = False
+        """Whether the current request was shed; the rest of it is dropped."""
+        self._rest_at: float | None = None
+        """When the rest of an answered request's body last arrived; None if none is expected."""
+        self._unsent = (0, 0.0)
+        """Bytes buffered for the client, and the loop time at which they last decreased."""
+
+    # uvicorn narrows the type too: a server's transport reads and writes.
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._answer_writer = AnswerWriter(transport)
+        self._await_request()
+        if len(self.connections) > most_connections():
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._lost = True
+        if self._on_lost is not None:
+            self._on_lost()
+
+    def when_lost(self, call: Callable[[], None]) -> None:
+        """Call `call` once the connection is lost; at once if it already is."""
+        if self._lost:
+            call()
+        self._on_lost = call
+
+    def push(self, chunk: bytes) -> bool:
+        """Write a chunk of the current response, which must be chunked. Returns False, and writes
+        nothing, while the client has not read what was sent before."""
+        if self.flow.write_paused:
+            return False
+        if not self.transport.is_closing():
+            self.transport.write(chunk)
+        return True
+
+    def data_received(self, data: bytes) -> None:
+        self._framing += len(data)
+        if self._rest_at is not None:
+            self._rest_at = self.loop.time()
+        self._unset_keepalive_if_required()
+        try:
+            self._parse(data)
+        except httptools.HttpParserError:
+            self.logger.warning("Invalid HTTP request received.")
+            self.send_400_response("Invalid HTTP request received.")
+            return
+        if self._framing > (HEAD_BYTES if self._in_head else FRAMING_BYTES):
+            self._refuse(431, "head_too_large", "The head of the request is too large.")
+        elif self._awaited_since is None and self.cycle.response_complete:
+            # uvicorn has stopped its keep-alive timer, but the data does not begin a request: it is
+            # the rest of an abandoned body, or blank lines.
+            self._framing = 0
+            self._await_request()
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+            return
+        except httptools.HttpParserUpgrade as upgrade:
+            rest = memoryview(data)[upgrade.args[0] :]
+        # A client may pipeline several such requests.
+        while not self.transport.is_closing():
+            self._ignore_upgrade()
+            try:
+                self.parser.feed_data(rest)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = rest[upgrade.args[0] :]
+
+    def _ignore_upgrade(self) -> None:
+        """Continue with a request as if it had no `Upgrade` header (RFC 9110, 7.8).
+
+        The parser treats the body as the other protocol: it ends the message after the head, and
+        would read a new request there. So a new parser takes over. It is fed the head again,
+        without the upgrade, and its callbacks for that head are ignored.
+        """
+        head = [b"POST / HTTP/%s" % self.parser.get_http_version().encode("ascii")]
+        head += [b"%s: %s" % header for header in self.scope["headers"] if header[0] in _FRAMING]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's is
+        self._replaying = True
+        try:
+            self.parser.feed_data(b"\r\n".join([*head, b"", b""]))
+        finally:
+            self._replaying = False
+
+    def on_message_begin(self) -> None:
+        if self._replaying:
+            return
+        super().on_message_begin()
+        # The type says that extensions are dictionaries; ASGI leaves that to the server.
+        self.scope["extensions"] = {CONNECTION: self}  # type: ignore[dict-item]
+        self._await_request()
+
+    def on_url(self, url: bytes) -> None:
+        # A target that is too long is still too long after truncation.
+        super().on_url(url[: TARGET_BYTES - len(self.url)])
+
+    def on_headers_complete(self) -> None:
+        if self._replaying:
+            return
+        self._in_head = False
+        if self.parser.get_method() == b"CONNECT":
+            self._refuse(400, "malformed_request", "CONNECT is not supported.")
+            return
+        # Further headers are a chunked body's trailers, which are not headers of the request.
+        self.headers = []
+        if self._is_shed():
+            self._shed = True
+            self._rest_at = self.loop.time()
+            self.transport.write(with_id(OVERLOADED))
+            return
+        self._begun = True
+        super().on_headers_complete()
+        # A cycle only calls its transport's `write`, `close` and `is_closing`.
+        self.cycle.transport = self._answer_writer  # type: ignore[assignment]
+
+    def on_body(self, body: bytes) -> None:
+        self._framing -= len(body)
+        if not self._shed:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return  # the message is not complete: see `_ignore_upgrade`
+        self._awaited_since = self._rest_at = None
+        self._framing = 0
+        if not self._shed:
+            super().on_message_complete()
+            return
+        self._shed = False
+        self._await_request()
+        if not self.parser.should_keep_alive():
+            self.transport.close()
+
+    def on_response_complete(self) -> None:
+        self._answer_writer.end()
+        if self._awaited_since is not None and not self._in_head:
+            self._rest_at = self.loop.time()
+        super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(400, "malformed_request", msg)
+
+    def end_if_slow(self, now: float) -> None:
+        """Close the connection if its client is too slow; `now` is loop time."""
+        if self.flow.write_paused:
+            waiting = self.transport.get_write_buffer_size()
+            last, since = self._unsent
+            if not last or waiting < last:
+                self._unsent = (waiting, now)
+            elif now - since > STALLED_SECONDS:
+                self.transport.abort()
+        else:
+            self._unsent = (0, now)
+        if self._awaited_since is None:
+            return
+        waited = now - self._awaited_since
+        if self._in_head and waited > HEAD_SECONDS:
+            if self._framing:
+                self._refuse(408, "head_too_slow", "The head of the request took too long.")
+            else:
+                self.transport.close()
+        elif waited > UNREAD_SECONDS or self._is_quiet(now):
+            self.transport.abort()
+
+    def _is_shed(self) -> bool:
+        if self._load_shedder is None or self._is_answering():
+            return False
+        method = self.parser.get_method().decode("ascii")
+        return not self._load_shedder.admits(method, self.url)
+
+    def _is_answering(self) -> bool:
+        """Whether a response is under way, during which no other may be written."""
+        return self._begun and not self.cycle.response_complete
+
+    def _is_quiet(self, now: float) -> bool:
+        return self._rest_at is not None and now - self._rest_at > QUIET_SECONDS
+
+    def _await_request(self) -> None:
+        self._in_head = True
+        self._awaited_since = self.loop.time()
+
+    def _refuse(self, status: int, code: str, detail: str) -> None:
+        if self.transport.is_closing():
+            return
+        if self._is_answering():
+            self.transport.abort()
+            return
+        self.transport.write(with_id(answer(status, code, detail, b"connection: close\r\n")))
+        self.transport.close()
+
+
+_FRAMING: Final = frozenset({b"connection", b"content-length", b"transfer-encoding"})
+"""The headers that frame the request's body and the connection."""
+
+
+async def watch_connections(connections: Iterable[Any]) -> None:
+    """Close slow connections; runs for ever. Checking them all periodically is cheaper than a timer
+    for each request."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        now = loop.time()
+        for connection in list(connections):
+            connection.end_if_slow(now)

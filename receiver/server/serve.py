@@ -1,0 +1,138 @@
+"""An HTTP server inside a running event loop, for the service, the sandbox and the tests."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+import uvicorn
+
+from receiver.server.connection import GuardedConnection, watch_connections
+from receiver.server.listener import Acceptor
+from receiver.server.load_shedding import LoadShedder
+
+ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
+
+_BACKLOG: Final = 4096
+"""The listen backlog: Linux's maximum (`net.core.somaxconn`)."""
+_KEEP_ALIVE_SECONDS: Final = 75
+"""Longer than clients and proxies keep an idle connection, so that they close it first."""
+_AFTER_THE_CUT: Final = 1.0
+"""Seconds until a request is cancelled that does not notice that its connection was cut."""
+_LOOKS: Final = (0.001, 0.1)
+"""Shortest and longest pause, in seconds, between checks for open connections; it doubles."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one.
+
+    Raises:
+        OSError: the port is in use, or the address is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # With an explicit IPPROTO_TCP, which `socket.create_server` leaves out: asyncio disables
+    # Nagle's algorithm only then, and each response on a kept connection would take 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def origin(listener: socket.socket) -> str:
+    """A listening socket's URL on this machine, such as `http://127.0.0.1:41234`."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@asynccontextmanager
+async def serving(
+    app: ASGIApp,
+    listener: socket.socket,
+    *,
+    grace: float = 0.5,
+    load_shedder: LoadShedder | None = None,
+) -> AsyncIterator[None]:
+    """Serve `app`, lifespan included, on `listener` until the block ends; then close it.
+
+    `load_shedder`, if given, decides which requests are admitted. Signals are left to the caller:
+    uvicorn's phases run one by one, without its `serve`, which would install handlers. At the end,
+    requests under way get `grace` seconds; then their connections are cut, which the application
+    sees as a client disconnect.
+
+    Raises:
+        RuntimeError: the application's lifespan did not start; uvicorn has logged why.
+    """
+    config = uvicorn.Config(
+        app,
+        http=GuardedConnection,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+    )
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    try:
+        await server.startup(sockets=[])
+    except SystemExit as stop:
+        raise RuntimeError("the application did not start") from stop
+    acceptor = Acceptor(
+        listener,
+        partial(
+            GuardedConnection,
+            config,
+            server.server_state,
+            server.lifespan.state,
+            load_shedder=load_shedder,
+        ),
+    )
+    ticking = asyncio.gather(server.main_loop(), watch_connections(server.server_state.connections))
+    try:
+        yield
+    finally:
+        ticking.cancel()
+        with suppress(asyncio.CancelledError):
+            await ticking
+        await acceptor.stop()
+        cutting = asyncio.get_running_loop().call_later(grace, _cut_connections, server)
+        try:
+            await _shut_down(server, listener, grace + _AFTER_THE_CUT)
+        finally:
+            cutting.cancel()
+            # In case the shutdown was interrupted: the remaining clients would wait for ever.
+            _cut_connections(server)
+        await asyncio.sleep(0)  # cut connections close in the next event-loop iteration
+
+
+async def _shut_down(server: uvicorn.Server, listener: socket.socket, timeout: float) -> None:
+    """Like uvicorn's shutdown, whose first check for open connections comes only after 0.1 s."""
+    listener.close()
+    state = server.server_state
+    for connection in list(state.connections):
+        connection.shutdown()
+    pause, longest = _LOOKS
+    try:
+        async with asyncio.timeout(timeout):
+            while state.connections or state.tasks:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, longest)
+    except TimeoutError:
+        for task in list(state.tasks):
+            task.cancel()
+    await server.lifespan.shutdown()
+
+
+def _cut_connections(server: uvicorn.Server) -> None:
+    for connection in list(server.server_state.connections):
+        connection.transport.abort()

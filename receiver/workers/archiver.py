@@ -1,0 +1,175 @@
+"""Downloads result files, and removes the files of removed jobs."""
+
+import asyncio
+
+import structlog
+
+from receiver.actions.context import ServiceContext
+from receiver.archive.contract import Archive, ArchiveUnavailable, folder_of, key_of
+from receiver.archive.download import Download, Downloader, DownloadFailed
+from receiver.domain.archive import next_file
+from receiver.domain.lifecycle import deciding
+from receiver.domain.observations import DownloadEnded, FileFailed, FileStored
+from receiver.streams.hub import Hub
+from receiver.workers.worker import DueTimer, TaskPool
+from store.errors import NotFound, StoreUnavailable
+from store.records import Job, Lane, Millis
+
+TOTAL_SECONDS = 1800.0
+"""Maximum duration of an attempt, until the file is durable."""
+LEASE: Millis = 1_860_000
+"""Longer than an attempt."""
+MAINTENANCE_SECONDS = 30.0
+SWEEP_SECONDS = 3600.0
+SAFETY_SECONDS = 1.0
+STORE_SECONDS = 2.0
+DRAIN_SECONDS = 1.0
+REMOVALS_AT_ONCE = 64
+
+log = structlog.get_logger()
+
+
+class Archiver:
+    """The worker behind ARCHIVE_URL."""
+
+    name = "archive"
+
+    def __init__(
+        self,
+        services: ServiceContext,
+        hub: Hub,
+        archive: Archive,
+        downloader: Downloader,
+        holder: str,
+        concurrency: int,
+    ) -> None:
+        """`concurrency`: maximum number of simultaneous downloads, one per job."""
+        self._services = services
+        self._store = services.store
+        self._archive = archive
+        self._downloader = downloader
+        self._holder = holder
+        self._timer = DueTimer(hub, Lane.ARCHIVE)
+        self._task_pool = TaskPool(concurrency)
+        self._saving: set[str] = set()
+        self._maintain_at = self._sweep_at = services.clock.monotonic()
+
+    async def run_once(self) -> int:
+        """Start due downloads within the limit; returns their number."""
+        monotonic = self._services.clock.monotonic()
+        if monotonic >= self._maintain_at:
+            self._maintain_at = monotonic + MAINTENANCE_SECONDS
+            await self._maintain(monotonic)
+        now, room = self._services.clock.now(), self._task_pool.free
+        if not room or not self._timer.is_due(Lane.ARCHIVE, now):
+            return 0
+        with self._timer.passing(Lane.ARCHIVE):
+            jobs = await self._store.jobs.lease_due(
+                Lane.ARCHIVE, now, now + LEASE, self._holder, room
+            )
+            # A process that was suspended for longer than its lease may lease its own jobs again.
+            fresh = [job for job in jobs if job.id not in self._saving]
+            for job in fresh:
+                self._saving.add(job.id)
+                self._task_pool.begin(self._save(job), f"archive {job.id}")
+            self._timer.look_at(Lane.ARCHIVE, await self._store.jobs.next_due(Lane.ARCHIVE))
+        return len(fresh)
+
+    async def idle(self) -> None:
+        if self._task_pool.free:
+            await self._timer.wait(self._services.clock.now(), SAFETY_SECONDS)
+        else:
+            await self._task_pool.wait_any()
+
+    async def stop(self) -> None:
+        """Interrupted downloads start again with the next process."""
+        await self._task_pool.drain(DRAIN_SECONDS)
+
+    # --- downloads ------------------------------------------------------------------------------
+
+    async def _save(self, job: Job) -> None:
+        """Attempt to download the next file of a job."""
+        try:
+            place = next_file(job)
+            if place is None:
+                raise AssertionError(f"{job.id} is due, and has no file to download")
+            outcome = await self._download(job, place)
+            await self._write(job, DownloadEnded(place, job.archive[place].tries, outcome))
+            self._tell(job, place, outcome)
+        except NotFound:
+            return
+        except asyncio.CancelledError:
+            await self._store.jobs.release(self._holder, [job.id])
+            raise
+        finally:
+            self._saving.discard(job.id)
+
+    async def _download(self, job: Job, place: int) -> FileStored | FileFailed:
+        try:
+            async with (
+                asyncio.timeout(TOTAL_SECONDS),
+                Download(self._downloader, job.archive[place].link) as file,
+            ):
+                key = key_of(job.user, job.id, place + 1, file.content_type)
+                await self._archive.put(key, file.content_type, file.content())
+                return FileStored(file.size, file.content_type, file.sha256, key)
+        except DownloadFailed as failure:
+            return failure.outcome
+        except TimeoutError:
+            return FileFailed("timeout")
+        except ArchiveUnavailable as error:
+            log.warning("the archive cannot be written to", job=job.id, reason=str(error))
+            return FileFailed("archive_unavailable")
+
+    async def _write(self, job: Job, ended: DownloadEnded) -> None:
+        """Store the outcome of an attempt; retried until the store is available."""
+        decide = deciding(ended, self._services.clock.now, self._services.rules)
+        while True:
+            try:
+                await self._store.jobs.advance(job.id, decide)
+                return
+            except StoreUnavailable as error:
+                log.warning("a download waits for the store", job=job.id, reason=str(error))
+                await self._services.clock.sleep(STORE_SECONDS)
+
+    def _tell(self, job: Job, place: int, outcome: FileStored | FileFailed) -> None:
+        metrics = self._services.metrics
+        match outcome:
+            case FileStored(size):
+                metrics.archive_downloads.labels("stored").inc()
+                metrics.archive_bytes.inc(size)
+            case FileFailed(error):
+                metrics.archive_downloads.labels("failed").inc()
+                log.warning("a download failed", job=job.id, file=place + 1, reason=error)
+
+    # --- maintenance ----------------------------------------------------------------------------
+
+    async def _maintain(self, monotonic: float) -> None:
+        waiting, since = await self._store.archive.backlog()
+        age = 0 if since is None else max(0, self._services.clock.now() - since)
+        self._services.metrics.archive_backlog.set(waiting)
+        self._services.metrics.archive_age.set(age / 1_000)
+        try:
+            if monotonic >= self._sweep_at:
+                self._sweep_at = monotonic + SWEEP_SECONDS
+                await self._sweep()
+            await self._remove()
+        except ArchiveUnavailable as error:
+            log.warning("files cannot be removed from the archive", reason=str(error))
+
+    async def _sweep(self) -> None:
+        # If nobody else can be writing, every partial file is from a dead process.
+        alone = self._store.exclusive and not self._saving
+        left = await self._archive.sweep(0 if alone else 2 * TOTAL_SECONDS)
+        if left:
+            log.info("removed partial files", files=left)
+
+    async def _remove(self) -> None:
+        removals = await self._store.archive.removals(REMOVALS_AT_ONCE)
+        if not removals:
+            return
+        folders = [folder_of(removal.user, removal.job_id) for removal in removals]
+        await asyncio.gather(*map(self._archive.remove, folders))
+        await self._store.archive.forget(removals)
+        if len(removals) == REMOVALS_AT_ONCE:
+            self._maintain_at = 0.0  # there may be more; downloads get a turn in between

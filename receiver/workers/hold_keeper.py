@@ -1,0 +1,69 @@
+"""Keeps the providers' holds in the store, with a copy in memory."""
+
+from collections.abc import Mapping
+
+from receiver.actions.context import ServiceContext
+from receiver.domain import holds as rules
+from receiver.domain.observations import SubmitNotSent
+from receiver.workers.submission_queue import SubmissionQueue
+from store.holds import ProviderHolds, Refusal
+from store.records import Job, Millis
+
+
+class HoldKeeper:
+    """Checks whether a submission may be sent, and records its result. Writes raise
+    `StoreUnavailable` and may be repeated."""
+
+    def __init__(self, services: ServiceContext, queue: SubmissionQueue) -> None:
+        self._services = services
+        self._queue = queue
+        self._probes: set[str] = set()
+        """Jobs that this process has sent as probes and that have no answer yet."""
+
+    def learn(self, found: Mapping[str, ProviderHolds]) -> None:
+        """Take over the store's current holds, and export them as metrics."""
+        self._queue.holds = found
+        now = self._services.clock.now()
+        for provider in self._services.providers:
+            hold = found.get(provider, rules.OPEN).everybody
+            until = hold.until / 1_000 if hold is not None and hold.until > now else 0
+            self._services.metrics.held_until.labels(provider).set(until)
+
+    async def held_until(self, job: Job) -> Millis:
+        """0 if the job may be sent (as a probe if a hold has ended), else when to check again."""
+        known = self._queue.holds.get(job.provider, rules.OPEN)
+        if not rules.needs_probe(known, job.user_id):
+            return 0
+        now = self._services.clock.now()
+        holds = await self._change(
+            job, lambda holds: rules.send_probe(holds, job.user_id, job.id, now)
+        )
+        if rules.is_probe(holds, job.user_id, job.id):
+            self._probes.add(job.id)
+            return 0
+        return rules.held_until(holds, job.user_id)
+
+    async def refused(self, job: Job, answer: SubmitNotSent, at: Millis) -> None:
+        """Record a refusal at time `at`; no effect if the answer is not a rate-limit refusal."""
+        if answer.status_code is not None:
+            refusal = Refusal(job.id, job.user_id, job.user, answer.status_code)
+            await self._change(
+                job, lambda holds: rules.refused(holds, refusal, answer.retry_after, at)
+            )
+        self._probes.discard(job.id)
+
+    async def answered(self, job: Job) -> None:
+        """The provider accepted the job, or refused it for its content."""
+        if job.id in self._probes:
+            now = self._services.clock.now()
+            await self._change(job, lambda holds: rules.answered(holds, job.user_id, job.id, now))
+            self._probes.discard(job.id)
+
+    def forget(self, job: Job) -> None:
+        """The result of the job's submission is unknown."""
+        self._probes.discard(job.id)
+
+    async def _change(self, job: Job, change: rules.Change) -> ProviderHolds:
+        holds = await self._services.store.submissions.change_holds(job.provider, change)
+        self.learn({**self._queue.holds, job.provider: holds})
+        return holds

@@ -1,0 +1,86 @@
+"""Decides which relay attempts may start: slots per host and user, slow start for unproven hosts.
+
+A hanging host keeps its slot for the whole timeout. A host is proven if its last attempt got an
+answer. An unproven host gets one attempt at a time. While fewer than sixteen such attempts are
+under way any user may start one; beyond that each user gets one.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from receiver.domain.relay import KnownHosts
+
+AT_ONCE = 64
+PER_USER = 16
+PER_HOST = 4
+UNPROVEN_AT_ONCE = 56
+UNPROVEN_FREELY = 16
+
+
+@dataclass(slots=True)
+class InFlight:
+    """Attempts under way or about to start."""
+
+    hosts: Counter[str] = field(default_factory=Counter)
+    users: Counter[int] = field(default_factory=Counter)
+    unproven: Counter[int] = field(default_factory=Counter)
+    """By user: attempts at hosts that were unproven when they started."""
+
+    def begin(self, user_id: int, host: str, *, proven: bool) -> None:
+        self.hosts[host] += 1
+        self.users[user_id] += 1
+        self.unproven[user_id] += not proven
+
+    def end(self, user_id: int, host: str, *, proven: bool) -> None:
+        self.hosts[host] -= 1
+        self.users[user_id] -= 1
+        self.unproven[user_id] -= not proven
+        for counts in (self.hosts, self.users, self.unproven):
+            counts += Counter()  # drops zero counts
+
+    def copy(self) -> "InFlight":
+        return InFlight(self.hosts.copy(), self.users.copy(), self.unproven.copy())
+
+
+class Slots:
+    """The free slots of one pass; implements `store.contract.Slots`. Used in the store's thread,
+    where it only reads the state of hosts."""
+
+    def __init__(
+        self, in_flight: InFlight, known: KnownHosts, now: float, free: int, unproven: int
+    ) -> None:
+        """`free` attempts may start, of which `unproven` at unproven hosts."""
+        self._in_flight = in_flight.copy()
+        self._known = known
+        self._now = now
+        self._free = free
+        self._unproven = unproven
+        self.passed_over = False
+        """Whether a message got no slot only because `unproven` is used up."""
+
+    def room(self, user_id: int, host: str) -> int:
+        if not self._free:
+            return 0
+        busy = self._in_flight.hosts[host]
+        most = PER_HOST - busy
+        if not self._known.answers(host):
+            if busy or not self._may_try(user_id, host):
+                return 0
+            if not self._unproven:
+                self.passed_over = True
+                return 0
+            most = 1
+        return min(most, PER_USER - self._in_flight.users[user_id], self._free)
+
+    def take(self, user_id: int, host: str) -> None:
+        proven = self._known.answers(host)
+        self._in_flight.begin(user_id, host, proven=proven)
+        self._free -= 1
+        self._unproven -= not proven
+
+    def _may_try(self, user_id: int, host: str) -> bool:
+        begun = self._in_flight.unproven.total()
+        return self._known.may_try(host, self._now) and (
+            begun < UNPROVEN_FREELY
+            or (begun < UNPROVEN_AT_ONCE and not self._in_flight.unproven[user_id])
+        )

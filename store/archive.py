@@ -1,0 +1,31 @@
+"""The database's part of the archive."""
+
+from collections.abc import Sequence
+
+from store.records import Millis, Removal
+from store.session import Effects, Session
+from store.table import Table
+
+
+class Archive(Table):
+    """The archive's queries beyond `Jobs`. Pending files are scheduled in `Lane.ARCHIVE`."""
+
+    subject = "archive"
+
+    async def backlog(self) -> tuple[int, Millis | None]:
+        """Number of jobs with pending files, and when the oldest of them ended."""
+        ((count, oldest),) = await self._fetch("backlog")
+        return count, oldest
+
+    async def removals(self, limit: int) -> list[Removal]:
+        """Removed jobs whose files may still exist."""
+        return [Removal(*row) for row in await self._fetch("list-removals", limit=limit)]
+
+    async def forget(self, removals: Sequence[Removal]) -> None:
+        """Delete these removals, once their files are gone."""
+
+        def work(db: Session, _: Effects) -> None:
+            gone = [{"job_id": removal.job_id} for removal in removals]
+            db.executemany(self._sql["forget-removal"], gone)
+
+        await self._writer.background(work)

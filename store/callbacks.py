@@ -1,0 +1,211 @@
+"""The inbox: the provider's callbacks, stored raw before they are applied."""
+
+import hashlib
+from collections.abc import Awaitable, Sequence
+from typing import TypedDict
+
+from store.advance import Change, JobWriter, rounds
+from store.backend import Backend
+from store.contract import Applied, DecideCallbacks, Receipt
+from store.errors import NotFound
+from store.moves import MoveWriter
+from store.records import Lease, Millis, Verdict
+from store.session import (
+    Batchable,
+    Done,
+    Effects,
+    Failed,
+    NotBatchable,
+    Outcome,
+    Session,
+)
+from store.statements import MultiRowStatement
+from store.table import Table
+
+MAX_STORED_CALLBACKS = 200
+"""Callbacks stored per job."""
+
+TRIES = 3
+"""Failed applications after which a callback is abandoned."""
+
+_ACCEPTED = Done(Receipt.ACCEPTED)
+_RECEIPT_AGAIN = {Verdict.REJECTED: Receipt.REJECTED, Verdict.CONFLICT: Receipt.CONFLICT}
+
+
+class _Arrival(TypedDict):
+    """A callback to be stored in the inbox."""
+
+    provider: str
+    job_id: str
+    at: Millis
+    digest: bytes
+    headers: str
+    body: bytes
+    names: str | None
+    readable: bool
+    final: bool
+    verified: bool
+
+
+class Callbacks(Table):
+    """The inbox: the provider's callbacks, stored raw before they are applied."""
+
+    subject = "callbacks"
+
+    def __init__(self, backend: Backend, job_writer: JobWriter, moves: MoveWriter) -> None:
+        super().__init__(backend)
+        self._inbox = MultiRowStatement(self._sql["receive"])
+        self._job_writer = job_writer
+        self._moves = moves
+
+    def receive(
+        self,
+        provider: str,
+        job_id: str,
+        body: bytes,
+        headers: str,
+        at: Millis,
+        names: str | None,
+        *,
+        readable: bool,
+        final: bool = False,
+        verified: bool = False,
+    ) -> Awaitable[Receipt]:
+        """Store one callback and classify it, in one transaction.
+
+        `names` is the provider_request_id in the body; `readable` says whether the body is a JSON
+        object; `final` whether it reports an outcome, which is applied before progress
+        (`Changes.inbox`); `verified` whether its signature was the provider's. The checks run in
+        this order: rejected (not readable), conflict (`names` is not the job's id, or is another
+        job's), duplicate (same bytes as before), accepted. A verified duplicate makes the stored
+        callback verified, and it is applied again if it was claimed, denied or late. A
+        rejected or conflicting callback makes the job's poll due at `at`, and so does one beyond
+        the 200 stored per job. A repeated rejected or conflicting callback is not stored again and
+        gets the same receipt. Beyond 200 nothing is stored, and a new callback's receipt is
+        SURPLUS. Raises `NotFound` if there is no such job.
+        """
+        arrival: _Arrival = {
+            "provider": provider,
+            "job_id": job_id,
+            "at": at,
+            "digest": hashlib.sha256(body).digest(),
+            "headers": headers,
+            "body": body,
+            "names": names,
+            "readable": readable,
+            "final": final,
+            "verified": verified,
+        }
+        return self._writer.urgent(Batchable(self._receive, arrival))
+
+    async def exists(self, provider: str, job_id: str) -> bool:
+        """Whether the provider's job is still stored."""
+        return bool(await self._fetch("exists", provider=provider, job_id=job_id))
+
+    async def apply(
+        self,
+        job_id: str,
+        decide: DecideCallbacks,
+        *,
+        most: int,
+        final: bool = True,
+        lease: Lease | None = None,
+    ) -> Applied:
+        """Apply a job's oldest waiting callbacks in one change: reads them inside the transaction,
+        and writes the move as `Jobs.advance` does.
+
+        `final` says that one of them reports an outcome, which goes before progress. Takes at most
+        `most` callbacks and at most 256 KiB of bodies, but always at least one. If the job is due
+        for confirmation afterwards, `lease` is written with its due row, for the caller that makes
+        the status call. Raises `NotFound`, `ProviderIdTaken`, and `NotApplied` for anything that
+        `decide` raises.
+        """
+        enqueue = self._writer.background if final else self._writer.bulk
+        change = Change(job_id, decide, most, lease)
+        return await enqueue(Batchable(self._job_writer.change, change, jobs=(job_id,)))
+
+    async def jobs_waiting(self, limit: int) -> list[str]:
+        """Ids of the jobs that the `limit` longest-waiting callbacks belong to."""
+        rows = await self._fetch("jobs-waiting", limit=limit)
+        return list(dict.fromkeys(job_id for (job_id,) in rows))
+
+    async def failed(self, callback_id: int, now: Millis) -> int:
+        """Count a failed application. After the third, the callback is `FAILED` and its job's poll
+        is due at `now`. Returns the count. Raises `NotFound` if it is no longer waiting."""
+
+        def work(db: Session, effects: Effects) -> int:
+            rows = db.execute(
+                self._sql["count-failure"], {"callback_id": callback_id, "tries": TRIES}
+            ).fetchall()
+            if not rows:
+                raise NotFound(f"callback {callback_id}")
+            ((job_id, tries),) = rows
+            if tries >= TRIES:
+                self._moves.poll_at_once(db, effects, job_id, now)
+            return int(tries)
+
+        return await self._writer.background(work)
+
+    async def backlog(self) -> tuple[int, Millis | None]:
+        """The number of waiting callbacks, and when the oldest was received."""
+        ((count, oldest),) = await self._fetch("backlog")
+        return count, oldest
+
+    def _receive(
+        self, db: Session, effects: Effects, arrivals: Sequence[_Arrival]
+    ) -> Sequence[Outcome[Receipt]]:
+        went_in: set[int] = set()
+        readable = [place for place, arrival in enumerate(arrivals) if arrival["readable"]]
+        for some in rounds([arrivals[place]["job_id"] for place in readable]):
+            places = [readable[each] for each in some]
+            inserted = self._insert(db, [arrivals[place] for place in places])
+            if inserted == len(places):
+                went_in.update(places)
+            elif len(places) > 1:
+                raise NotBatchable
+        for place in sorted(went_in):
+            job_id, final = arrivals[place]["job_id"], arrivals[place]["final"]
+            effects.inbox[job_id] = final or effects.inbox.get(job_id, False)
+        return [
+            _ACCEPTED if place in went_in else self._judge(db, effects, arrival)
+            for place, arrival in enumerate(arrivals)
+        ]
+
+    def _insert(self, db: Session, arrivals: Sequence[_Arrival]) -> int:
+        """Insert the good ones; returns how many. Rows are counted, not returned, because SQLite's
+        driver releases the GIL at each row and then waits for the event loop to get it back."""
+        return sum(
+            inserted.rowcount
+            for inserted in self._inbox.run(db, arrivals, room=MAX_STORED_CALLBACKS)
+        )
+
+    def _judge(self, db: Session, effects: Effects, arrival: _Arrival) -> Outcome[Receipt]:
+        """Classify a callback that was not inserted. A new one that is rejected or conflicts is
+        recorded; anything new makes a poll due."""
+        parameters = {**arrival, "room": MAX_STORED_CALLBACKS}
+        row = db.execute(self._sql["judge"], parameters).fetchone()
+        if row is None:
+            return Failed(NotFound(arrival["job_id"]))
+        contested, seen, stored = row
+        if not arrival["readable"]:
+            verdict, receipt = Verdict.REJECTED, Receipt.REJECTED
+        elif contested:
+            verdict, receipt = Verdict.CONFLICT, Receipt.CONFLICT
+        else:
+            verdict, receipt = Verdict.WAITING, Receipt.DUPLICATE
+        if seen is not None:
+            if arrival["verified"]:
+                self._verify(db, effects, arrival)
+            return Done(_RECEIPT_AGAIN.get(Verdict(seen), receipt))
+        if stored < MAX_STORED_CALLBACKS:
+            db.execute(self._sql["keep"], {**parameters, "verdict": verdict.value})
+        else:
+            receipt = Receipt.SURPLUS
+        self._moves.poll_at_once(db, effects, arrival["job_id"], arrival["at"])
+        return Done(receipt)
+
+    def _verify(self, db: Session, effects: Effects, arrival: _Arrival) -> None:
+        """The same bytes as before, now with a good signature."""
+        row = db.execute(self._sql["verify"], arrival).fetchone()
+        if row is not None and row[0] == Verdict.WAITING:
+            effects.inbox[arrival["job_id"]] = arrival["final"]

@@ -1,0 +1,102 @@
+"""The store: one part per table, on one database, with what each backend does in its own way.
+
+Every method that writes is one transaction: when it returns, the write is on disk; when it raises,
+nothing was written, except after `OutcomeUnknown`, when it may have been. Every method may raise
+`StoreUnavailable`. A method named `…_for_user` sees only that user's rows. The store calls
+`on_change` after each commit, never before.
+
+Cancelling a caller does not cancel a write under way: it is committed or rolled back as a whole.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from store.advance import JobWriter
+from store.archive import Archive
+from store.backend import Backend
+from store.callbacks import Callbacks
+from store.contract import Changes, Durability
+from store.deliveries import Deliveries
+from store.events import Events
+from store.idempotency import Idempotency
+from store.jobs import Jobs
+from store.keys import Keys
+from store.moves import MoveWriter
+from store.statistics import Statistics
+from store.submissions import Submissions
+from store.table import Table
+from store.writer import ignore
+
+
+class Store(Table, ABC):
+    """The whole store. Open one with `store.open.open_store`."""
+
+    subject = "database"
+
+    exclusive: bool
+    """Whether this store, while open for serving, excludes every other serving process."""
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend)
+        self.on_change: Callable[[Changes], None] = ignore
+        """Called in the event loop after each commit, once per batch. Set it before the first
+        write."""
+        backend.writer.on_change = self._committed
+        moves = MoveWriter(backend.statements, backend.random)
+        job_writer = JobWriter(backend.statements, moves)
+        self.jobs = Jobs(backend, job_writer, moves)
+        self.submissions = Submissions(backend, job_writer)
+        self.callbacks = Callbacks(backend, job_writer, moves)
+        self.events = Events(backend)
+        self.idempotency = Idempotency(backend)
+        self.deliveries = Deliveries(backend)
+        self.archive = Archive(backend)
+        self.keys = Keys(backend)
+        self.statistics = Statistics(backend)
+
+    def _committed(self, changes: Changes) -> None:
+        self.on_change(changes)
+
+    @property
+    def busy(self) -> bool:
+        """Whether the write queue is so long that another write for a client would be refused."""
+        return self._writer.full
+
+    async def check_writable(self) -> None:
+        """Make a small durable write. Raises `StoreUnavailable` if a callback could not be stored
+        now."""
+        await self._writer.urgent(self._run("touch"))
+
+    async def restored(self) -> bool:
+        """Whether this is a copy made by `backup` that has not been served from yet."""
+        return bool(await self._fetch("read-copy-mark"))
+
+    async def accept_restore(self) -> None:
+        """Mark the copy as served from."""
+        await self._writer.background(self._run("remove-copy-mark"))
+
+    async def close(self) -> None:
+        """Finish the queued work and stop."""
+        try:
+            await self._writer.close()
+        finally:
+            await self._readers.close()
+
+    @abstractmethod
+    async def durability(self) -> Durability:
+        """Ask the database whether its settings make commits crash-safe."""
+
+    @abstractmethod
+    async def changed_elsewhere(self) -> bool:
+        """Whether another process has committed since the last call."""
+
+    @abstractmethod
+    async def backup(self, target: Path) -> None:
+        """Write an online, consistent copy, mode 0600, and verify it. Raises `FileExistsError` if
+        the target exists."""
+
+    @abstractmethod
+    async def upkeep(self) -> Mapping[str, int]:
+        """Run the backend's periodic maintenance; returns sizes in bytes by name (`database`, and
+        `wal` if there is one)."""

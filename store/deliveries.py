@@ -1,0 +1,223 @@
+"""The outbox of relay messages."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+
+from store.backend import Backend, longest_hold
+from store.contract import S
+from store.delivery_reads import DeliveryReads, delivery_from_row
+from store.errors import DeliveryPending, NotFound
+from store.records import Attempt, Delivery, DeliveryState, Millis
+from store.session import Effects, OnJobs, Result, Session
+
+_LAST_USER = 2**62
+
+ATTEMPTS_KEPT = 50
+"""Attempts kept per delivery, the latest; the number of manual retries is not limited."""
+
+HOSTS_AT_ONCE = 128
+"""Hosts of one user that are looked at first; then as many others."""
+
+
+class Deliveries(DeliveryReads):
+    """The outbox of relay messages."""
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend)
+        self._looked_at: dict[int, str] = {}
+        """By user with many hosts: the last host looked at."""
+        self._last_user = 0
+        """The user whose message was leased last; the next lease starts after this user."""
+
+    # --- sending --------------------------------------------------------------------------------
+
+    async def lease(
+        self, now: Millis, until: Millis, holder: str, slots: Callable[[], S]
+    ) -> tuple[list[Delivery], S]:
+        """Lease due messages while there are slots: one in flight per job, the job's oldest first,
+        and users take turns. The cost must not grow with the backlog of hosts without slots, nor
+        with the number of a user's hosts: of many hosts, each call looks at some, and the next call
+        at others. A message can be leased again when its lease has ended, or ends more than ten
+        minutes after `until`: that one was taken before the clock was set back.
+
+        `slots` creates the slots. It is called in the store's thread, and again if the transaction
+        is repeated; the slots of the committed transaction are returned."""
+
+        def work(db: Session, _: Effects) -> tuple[list[Delivery], S]:
+            times = {"now": now, "longest": longest_hold(until)}
+            ended = db.execute(self._sql["list-ended-holds"], times).fetchall()
+            self._skip_overtaken(db, (delivery_id for (delivery_id,) in ended))
+            free = slots()
+            taken: dict[str, str] = {}
+            last_user = self._last_user
+            for user_id, host in self._due_places(db, now):
+                room = free.room(user_id, host)
+                if room <= 0:
+                    continue
+                parameters = {**times, "host": host, "user_id": user_id, "limit": room}
+                for delivery_id, job_id in db.execute(
+                    self._sql["due-at-place"], parameters
+                ).fetchall():
+                    if job_id not in taken:
+                        taken[job_id] = delivery_id
+                        free.take(user_id, host)
+                        last_user = user_id
+            self._last_user = last_user
+            hold = {**times, "holder": holder, "until": until}
+            return self._hold(db, taken.values(), hold), free
+
+        return await self._writer.background(work)
+
+    async def settle(
+        self,
+        delivery_id: str,
+        holder: str,
+        attempt: Attempt,
+        state: DeliveryState,
+        next_attempt_at: Millis | None,
+        *,
+        host_off: bool,
+    ) -> bool:
+        """Record an attempt and the resulting state. Returns False if the lease was lost: then the
+        attempt is recorded in the history and the state is not changed. A pending update with a
+        newer message behind it becomes SKIPPED (a final one only if it is self-declared).
+        `host_off` (410) turns off the job's address and makes its other pending messages
+        DISABLED."""
+        delivered = state is DeliveryState.DELIVERED
+        parameters = {
+            **asdict(attempt),
+            "delivery_id": delivery_id,
+            "holder": holder,
+            "state": state.value,
+            "next_attempt_at": next_attempt_at,
+            "delivered_at": attempt.at + attempt.duration_ms if delivered else None,
+        }
+
+        def work(db: Session, effects: Effects) -> bool:
+            counted = db.execute(self._sql["count-attempt"], parameters)
+            rows = db.execute(self._sql["settle"], parameters).fetchall()
+            for (n,) in counted.fetchall():
+                if n > ATTEMPTS_KEPT:
+                    old = {"delivery_id": delivery_id, "n": n - ATTEMPTS_KEPT}
+                    db.execute(self._sql["forget-attempts"], old)
+            if not rows:
+                return False
+            job = {"job_id": rows[0][0]}
+            if host_off:
+                db.execute(self._sql["turn-off"], job)
+                db.execute(self._sql["disable-waiting"], job)
+            self._skip_overtaken(db, [delivery_id])
+            effects.relay = True
+            return True
+
+        return await self._writer.background(OnJobs(work, deliveries=(delivery_id,)))
+
+    async def release(self, holder: str) -> None:
+        """Release all leases of the holder; the messages are due as before."""
+
+        def work(db: Session, effects: Effects) -> None:
+            held = db.execute(self._sql["list-held"], {"holder": holder}).fetchall()
+            for (delivery_id,) in held:
+                db.execute(self._sql["let-go"], {"delivery_id": delivery_id, "holder": holder})
+            self._skip_overtaken(db, (delivery_id for (delivery_id,) in held))
+            effects.relay = True
+
+        await self._writer.background(work)
+
+    async def end_holds(self) -> None:
+        """End every lease: the process that held them is gone."""
+
+        def work(db: Session, effects: Effects) -> None:
+            db.execute(self._sql["end-holds"])
+            effects.relay = True
+
+        await self._writer.background(work)
+
+    async def retry(self, delivery_id: str, now: Millis) -> Delivery:
+        """Make a delivery due now, out of the job's order, with the schedule started over. For a
+        DISABLED one the job's address is turned on again.
+        Raises `NotFound`, and `DeliveryPending` if it is pending."""
+
+        def work(db: Session, effects: Effects) -> Delivery:
+            found = self._read(db, delivery_id)
+            if not self._retry(db, effects, delivery_id, found.state, now).rowcount:
+                raise DeliveryPending(delivery_id)
+            return self._read(db, delivery_id)
+
+        return await self._writer.urgent(OnJobs(work, deliveries=(delivery_id,)))
+
+    async def retry_those(
+        self, delivery_ids: Sequence[str], state: DeliveryState, now: Millis
+    ) -> int:
+        """The same for those of them that are in `state`; returns how many."""
+
+        def work(db: Session, effects: Effects) -> int:
+            # All statements are sent before the first result is read: they may be pipelined.
+            retried = [self._retry(db, effects, each, state, now) for each in delivery_ids]
+            return sum(result.rowcount for result in retried)
+
+        return await self._writer.background(OnJobs(work, deliveries=tuple(delivery_ids)))
+
+    # --- within a transaction -------------------------------------------------------------------
+
+    def _due_places(self, db: Session, now: Millis) -> Iterator[tuple[int, str]]:
+        """Pairs of user and host with messages due: each user's longest due first, users in turn.
+
+        Of a user with many hosts these are the first ones, and some of the others: at each call
+        those that come after the last call's.
+        """
+        everywhere = {
+            "now": now,
+            "most": HOSTS_AT_ONCE,
+            "user_id": 0,
+            "host": "",
+            "last": _LAST_USER,
+        }
+        found = db.execute(self._sql["due-places"], everywhere).fetchall()
+        looked_at: dict[int, str] = {}
+        for _, user_id, last_host, cut in found.copy():
+            if cut:
+                after = self._looked_at.get(user_id, last_host)
+                more = everywhere | {"user_id": user_id, "host": after, "last": user_id}
+                others = db.execute(self._sql["due-places"], more).fetchall()
+                found += others
+                for _, _, host, cut_again in others:
+                    if cut_again:
+                        looked_at[user_id] = host
+        self._looked_at = looked_at
+        turns = Counter[int]()
+        in_turn = []
+        for _, user_id, host, _ in sorted(row for row in found if row[0] <= now):
+            in_turn.append((turns[user_id], user_id <= self._last_user, user_id, host))
+            turns[user_id] += 1
+        return ((user_id, host) for _, _, user_id, host in sorted(in_turn))
+
+    def _hold(
+        self, db: Session, delivery_ids: Iterable[str], hold: Mapping[str, object]
+    ) -> list[Delivery]:
+        holds = [{**hold, "delivery_id": delivery_id} for delivery_id in delivery_ids]
+        db.executemany(self._sql["hold"], holds)
+        # All statements are sent before the first result is read: they may be pipelined.
+        held = [db.execute(self._sql["read-held"], hold) for hold in holds]
+        return [delivery_from_row(row) for result in held for row in result]
+
+    def _skip_overtaken(self, db: Session, delivery_ids: Iterable[str]) -> None:
+        """Skip the messages that were overtaken by a newer one while they were being sent."""
+        for delivery_id in delivery_ids:
+            db.execute(self._sql["skip-overtaken"], {"delivery_id": delivery_id})
+
+    def _retry(
+        self, db: Session, effects: Effects, delivery_id: str, state: DeliveryState, now: Millis
+    ) -> Result:
+        parameters = {"delivery_id": delivery_id, "state": state.value, "now": now}
+        if state is DeliveryState.DISABLED:
+            db.execute(self._sql["turn-on"], parameters)
+        effects.relay = True
+        return db.execute(self._sql["retry"], parameters)
+
+    def _read(self, db: Session, delivery_id: str) -> Delivery:
+        row = db.execute(self._sql["read-delivery"], {"delivery_id": delivery_id}).fetchone()
+        if row is None:
+            raise NotFound(delivery_id)
+        return delivery_from_row(row)

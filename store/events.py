@@ -1,0 +1,76 @@
+"""The event log, numbered per user."""
+
+from store.records import Cursor, Event, Job
+from store.rows import job_from_row
+from store.table import Table
+
+PAGE_BYTES = 1024 * 1024
+"""Bytes of event data after which a page ends."""
+
+
+class Events(Table):
+    """The event log, numbered per user; streams read it from a cursor."""
+
+    subject = "events"
+
+    async def snapshot_for_job(self, job_id: str) -> tuple[Cursor, Job] | None:
+        """The cursor of the job's user, and the job, in one snapshot; None if there is no such
+        job."""
+        found = await self._fetch_one("snapshot-of-job", job_id=job_id)
+        return None if found is None else (Cursor(*found[:2]), job_from_row(found[2:]))
+
+    async def snapshot_for_user(self, user_id: int, limit: int) -> tuple[Cursor, list[Job], bool]:
+        """The user's cursor, the unfinished jobs, newest first, and whether there are more than
+        `limit`; all in one snapshot."""
+        rows = await self._fetch("snapshot-of-user", user_id=user_id, limit=limit + 1)
+        if not rows:  # no such user: an empty log, which cannot be resumed
+            return Cursor(0, ""), [], False
+        jobs = [job_from_row(row[2:]) for row in rows if row[2] is not None]
+        jobs.sort(key=lambda job: job.id, reverse=True)
+        return Cursor(*rows[0][:2]), jobs[:limit], len(jobs) > limit
+
+    async def knows(self, user_id: int, cursor: Cursor) -> bool:
+        """Whether the cursor belongs to this user's log, and nothing after it has been removed.
+
+        For a job's own stream, removed events of other jobs do not matter: see `knows_for_job`.
+        """
+        removed = await self._removed_behind(user_id, cursor)
+        return removed is not None and removed <= cursor.seq
+
+    async def knows_for_job(self, job: Job, cursor: Cursor) -> bool:
+        """Whether this job's stream can resume from the cursor without a gap: the cursor belongs to
+        the user's log, whatever retention has since removed of other jobs."""
+        return await self._removed_behind(job.user_id, cursor) is not None
+
+    async def _removed_behind(self, user_id: int, cursor: Cursor) -> int | None:
+        """How far the user's log has been removed; None if the cursor is not of that log."""
+        found = await self._fetch_one("read-log-place", user_id=user_id, seq=cursor.seq)
+        if found is None:
+            return None
+        end, end_nonce, origin_nonce, removed, kept, gone = found
+        nonces = {kept, gone}
+        if cursor.seq == end:
+            nonces.add(end_nonce)
+        if cursor.seq == 0:
+            nonces.add(origin_nonce)
+        return removed if cursor.nonce in nonces else None
+
+    async def after_for_job(self, job_id: str, seq: int, limit: int) -> list[Event]:
+        """The job's events after `seq` in its user's log, oldest first. A page ends early at 1 MiB
+        of data, but has at least one event if there is one."""
+        return await self._page("events-of-job", job_id=job_id, seq=seq, limit=limit)
+
+    async def after_for_user(self, user_id: int, seq: int, limit: int) -> list[Event]:
+        """The user's events after `seq` in the log; pages as above."""
+        return await self._page("events-of-user", user_id=user_id, seq=seq, limit=limit)
+
+    async def _page(self, query: str, **parameters: object) -> list[Event]:
+        rows = await self._fetch(query, **parameters, bytes=PAGE_BYTES)
+        return [
+            Event(Cursor(at_seq, nonce), job, at, data) for at_seq, nonce, job, at, data in rows
+        ]
+
+    async def latest_seq(self, user_id: int) -> int:
+        """The `seq` of the user's latest event; 0 if there is none."""
+        found = await self._fetch_one("read-latest-place", user_id=user_id)
+        return found[0] if found else 0

@@ -1,0 +1,92 @@
+"""Idempotency keys."""
+
+import json
+from collections.abc import Mapping
+
+from store.errors import KeyHeld, KeyReused
+from store.records import Answer, IdempotencyKey, Job, Millis, Replay
+from store.rows import to_json
+from store.session import Row, Session
+from store.table import Table
+
+
+def take_key(
+    session: Session,
+    sql: Mapping[str, str],
+    job: Job,
+    key: IdempotencyKey,
+    answer: Answer | None,
+) -> Replay | None:
+    """Take a key for a new job, or return the replay of its first request.
+
+    Raises `KeyReused` and `KeyHeld`.
+    """
+    parameters = {
+        "user_id": job.user_id,
+        "path": key.path,
+        "key": key.key,
+        "now": job.created_at,
+    }
+    values = {
+        **parameters,
+        "fingerprint": key.fingerprint,
+        "job_id": job.id,
+        "held_until": key.held_until if answer is None else None,
+        "expires_at": key.expires_at,
+        **_answer_values(answer),
+    }
+    if session.execute(sql["write-key"], values).fetchone() is not None:
+        return None
+    row = session.execute(sql["read-key"], parameters).fetchone()
+    return _replay(row, key.fingerprint, job.created_at)
+
+
+class Idempotency(Table):
+    """Idempotency keys, sent by clients with requests that create a job."""
+
+    subject = "idempotency"
+
+    async def find(
+        self, user_id: int, path: str, key: str, fingerprint: str, now: Millis
+    ) -> Replay | None:
+        """The key's first request; None if the key is unused or expired. Raises as `Jobs.create`
+        does."""
+        row = await self._fetch_one("read-key", user_id=user_id, path=path, key=key, now=now)
+        return _replay(row, fingerprint, now) if row else None
+
+    async def answered(self, job_id: str, answer: Answer | None) -> None:
+        """Store the first answer of the key that created the job, and end the hold. None: the
+        client went away, and a replay is built from the job."""
+        await self._writer.urgent(self._run("answer", job_id=job_id, **_answer_values(answer)))
+
+    async def end_holds(self) -> None:
+        """End every hold: the process that held them is gone."""
+        await self._writer.background(self._run("end-holds"))
+
+    async def remove_expired(self, now: Millis, limit: int) -> int:
+        return await self._writer.bulk(
+            lambda db, _: (
+                db.execute(self._sql["remove-expired"], {"now": now, "limit": limit}).rowcount
+            )
+        )
+
+
+def _replay(row: Row, fingerprint: str, now: Millis) -> Replay:
+    kept, job_id, held_until, status_code, headers, body = row
+    if kept != fingerprint:
+        raise KeyReused
+    if held_until is not None and held_until > now:
+        raise KeyHeld
+    if status_code is None:
+        return Replay(job_id, None)
+    return Replay(job_id, Answer(status_code, json.loads(headers), body))
+
+
+def _answer_values(answer: Answer | None) -> dict[str, object]:
+    if answer is None:
+        return {"status_code": None, "headers": None, "body": None}
+    return {
+        "status_code": answer.status_code,
+        "headers": to_json(dict(answer.headers)),
+        "body": answer.body,
+    }

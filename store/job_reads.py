@@ -1,0 +1,165 @@
+"""Finds and lists jobs."""
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping
+from string import ascii_uppercase
+from typing import Any
+
+from store.backend import Backend
+from store.contract import JobFilter
+from store.errors import NotFound
+from store.history import history_line
+from store.ids import first_id
+from store.lookups import Lookups
+from store.records import HistoryLine, Job, Millis, Phase
+from store.rows import job_from_row, to_json
+from store.table import Table
+
+_LAST_ID = "~"
+"""Sorts after every id."""
+
+_END_OF_TIME: Millis = 2**62
+
+LOOKED_THROUGH = 5_000
+"""Maximum number of jobs examined for one page when no index covers the filter."""
+
+_SMALL = {ord(letter): letter.lower() for letter in ascii_uppercase}
+_WILD = re.compile(r"[%_\\]")
+
+
+class JobReads(Table):
+    """The part of `Jobs` that reads."""
+
+    subject = "jobs"
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend)
+        self._lookups = Lookups(backend.readers, self._sql["look-jobs-up"])
+        self._inputs = Lookups(backend.readers, self._sql["look-inputs-up"])
+        self._of_user = backend.statements.translate("user_id = :user_id")
+
+    async def find(self, job_id: str) -> Job | None:
+        """Any user's job; for workers, and for admin keys."""
+        row = await self._lookups.find(job_id)
+        return job_from_row(row) if row else None
+
+    async def find_for_user(self, user_id: int, job_id: str) -> Job | None:
+        job = await self.find(job_id)
+        return job if job is not None and job.user_id == user_id else None
+
+    async def find_by_provider_id(self, provider_request_id: str) -> Job | None:
+        """Any user's newest job with the id; for admin keys."""
+        row = await self._fetch_one(
+            "read-job-of-anybody-by-provider-id", provider_request_id=provider_request_id
+        )
+        return job_from_row(row) if row else None
+
+    async def find_by_provider_id_for_user(
+        self, user_id: int, provider_request_id: str
+    ) -> Job | None:
+        row = await self._fetch_one(
+            "read-job-by-provider-id", user_id=user_id, provider_request_id=provider_request_id
+        )
+        return job_from_row(row) if row else None
+
+    async def list_for_user(
+        self, user_id: int, where: JobFilter, before: str | None, limit: int
+    ) -> list[Job]:
+        """Jobs with an id lower than `before`, newest first (by id)."""
+        parameters = _bounds(where, before) | {"user_id": user_id, "limit": limit}
+        if where.metadata:
+            name, value = next(iter(where.metadata.items()))
+            parameters |= {"name": name, "value": value, "metadata": to_json(where.metadata)}
+            query = "list-by-metadata"
+        elif where.status is not None:
+            query = "list-by-status"
+        elif where.provider is not None:
+            query = "list-by-provider"
+        elif where.kind is not None:
+            query = "list-by-kind"
+        else:
+            query = "list-by-user"
+        return [job_from_row(row) for row in await self._fetch(query, **parameters)]
+
+    async def look_through(
+        self, user_id: int | None, where: JobFilter, before: str | None, limit: int
+    ) -> tuple[list[Job], str | None]:
+        """Like `list_for_user`, with any filter, and for all users if `user_id` is None. It
+        examines a bounded number of jobs, so a page may be short although more follow. Also
+        returns the `before` of the next page, None on the last page."""
+        everything = JobFilter(created_after=where.created_after) == where
+        # One extra row shows whether there are more.
+        most = limit + 1 if everything else LOOKED_THROUGH
+        parameters = _bounds(where, before) | {
+            "user_id": user_id,
+            "label": where.label and _containing(where.label),
+            "metadata": to_json(where.metadata),
+            "most": most,
+            "limit": limit + 1,
+        }
+        whose = "TRUE" if user_id is None else self._of_user
+        rows = await self._readers.fetch(self._sql["look-through"].format(whose=whose), parameters)
+        ended = len(rows) <= limit and (not rows or rows[-1][1] < most)
+        page = rows[:limit]
+        found = await asyncio.gather(*(self.find(job_id) for job_id, _, fits in page if fits))
+        return [job for job in found if job is not None], None if ended else page[-1][0]
+
+    async def input_of(self, job_id: str) -> Mapping[str, object]:
+        """The job's `input`, as sent upstream. Raises `NotFound`."""
+        row = await self._inputs.find(job_id)
+        if row is None:
+            raise NotFound(job_id)
+        found: Mapping[str, object] = json.loads(row[1])
+        return found
+
+    async def whole_result_of(self, job_id: str) -> Any:
+        """The whole result if the job's own is truncated (`Move.whole_result`), else None."""
+        row = await self._fetch_one("read-whole-result", job_id=job_id)
+        return json.loads(row[0]) if row else None
+
+    async def trace_context_of(self, job_id: str) -> str | None:
+        """The trace context that the job was created with; None if there is none or no such job."""
+        row = await self._fetch_one("read-trace-context", job_id=job_id)
+        return row[0] if row else None
+
+    async def history_of(self, job_id: str) -> list[HistoryLine]:
+        """The job's events, callbacks (with the first 3,072 bytes of the body), notes and relay
+        attempts, oldest first."""
+        return [history_line(row) for row in await self._fetch("read-history", job_id=job_id)]
+
+    async def in_phase(self, phase: Phase, limit: int) -> list[str]:
+        """Ids of jobs in a phase, for recovery at startup; only `submitting` and `queued`."""
+        rows = await self._fetch("list-in-phase", phase=phase.value, limit=limit)
+        return [job_id for (job_id,) in rows]
+
+    async def newest(self) -> Millis | None:
+        """When the newest stored job was created."""
+        row = await self._fetch_one("read-newest")
+        return row[0] if row else None
+
+    async def census(self) -> Mapping[str, tuple[int, Millis]]:
+        """By unfinished phase: the number of jobs, and when the oldest of them was created."""
+        rows = await self._fetch("census")
+        return {phase: (count, oldest) for phase, count, oldest in rows}
+
+
+def _bounds(where: JobFilter, before: str | None) -> dict[str, object]:
+    """The parameters that all list statements share."""
+    return {
+        "before": before or _LAST_ID,
+        # Only an optimization: an id's time is never before its job's. There is no upper bound,
+        # because ids keep growing when the clock steps back.
+        "first": first_id("job", max(where.created_after or 0, 0)),
+        "created_after": -1 if where.created_after is None else where.created_after,
+        "created_before": _END_OF_TIME if where.created_before is None else where.created_before,
+        "status": where.status,
+        "kind": where.kind,
+        "provider": where.provider,
+    }
+
+
+def _containing(text: str) -> str:
+    """A LIKE pattern for lower-case labels that contain the text."""
+    return "%" + _WILD.sub(r"\\\g<0>", text.translate(_SMALL)) + "%"

@@ -1,0 +1,130 @@
+"""Jobs and their schedule."""
+
+from collections.abc import Sequence
+
+from store.advance import Change, JobWriter
+from store.backend import Backend, longest_hold
+from store.contract import Decide
+from store.creation import JobCreator
+from store.job_reads import JobReads
+from store.moves import MoveWriter
+from store.records import Answer, IdempotencyKey, Job, Lane, Lease, Millis, Move, NewJob, Replay
+from store.retention import remove_finished
+from store.session import Batchable, Effects, OnJobs, Session
+
+
+class Jobs(JobReads):
+    """Jobs and their schedule."""
+
+    def __init__(self, backend: Backend, job_writer: JobWriter, moves: MoveWriter) -> None:
+        super().__init__(backend)
+        self._statements = backend.statements
+        self._creator = JobCreator(backend.statements, moves)
+        self._job_writer = job_writer
+        self._moves = moves
+
+    async def create(
+        self,
+        new: NewJob,
+        idempotency: IdempotencyKey | None = None,
+        answer: Answer | None = None,
+        lease: Lease | None = None,
+    ) -> Job | Replay:
+        """Write the job, its input, its first event, its submission intent and its trace context in
+        one transaction. With a `lease`, its holder has already taken the submission, and no
+        notification is sent for it.
+
+        With an idempotency key, the key is written in the same transaction, with `answer` if the
+        first answer is already known (the key is then not held). If the key exists, `Replay` is
+        returned and nothing is written. Raises `KeyReused` if its fingerprint differs, and
+        `KeyHeld` while its first request is still waiting. A key whose `expires_at` is before the
+        job's `created_at` counts as absent.
+        """
+        return await self._writer.urgent(
+            Batchable(self._creator.create, (new, idempotency, answer, lease))
+        )
+
+    async def advance(
+        self, job_id: str, decide: Decide, *, client_waits: bool = False
+    ) -> tuple[Job, Move | None]:
+        """Change a job. Together with `Callbacks.apply`, this is the only way to do so.
+
+        Opens the transaction, reads the job, calls `decide`, and writes the whole move: job, due
+        row, event (numbered in the user's log), relay message, verdicts, notes, and the release of
+        its idempotency key. Returns the job afterwards, and the move. A new relay message marks the
+        job's pending ones as skipped: updates always, final ones only if self-declared, but never
+        one that is in flight (see `settle`) or a requested retry that has not been attempted yet.
+        The new message is due at once, or created `disabled` if `webhook_off`. `client_waits` gives
+        the write priority.
+        Raises `NotFound`, and `ProviderIdTaken` if the move gives the job an id that another job
+        of the provider holds.
+        """
+        change = Change(job_id, lambda job, _: decide(job))
+        enqueue = self._writer.urgent if client_waits else self._writer.background
+        applied = await enqueue(Batchable(self._job_writer.change, change, jobs=(job_id,)))
+        return applied.job, applied.move
+
+    # --- the schedule ---------------------------------------------------------------------------
+
+    async def lease_due(
+        self, lane: Lane, now: Millis, until: Millis, holder: str, limit: int
+    ) -> list[Job]:
+        """Lease jobs that are due in the lane and not leased, earliest first.
+
+        A lease lasts until `until`, or until the job is changed or released; a note is not a
+        change. Two callers never lease the same job at once. A lease that ends more than ten
+        minutes after `until` was taken before the clock was set back, and is ignored.
+        """
+        parameters = {
+            "lane": lane.value,
+            "now": now,
+            "until": until,
+            "longest": longest_hold(until),
+            "holder": holder,
+            "limit": limit,
+        }
+
+        def work(db: Session, _: Effects) -> list[Job]:
+            leased = db.execute(self._sql["lease-due"], parameters).fetchall()
+            leased.sort(key=lambda row: (row[1], row[0]))
+            return self._job_writer.read(db, (job_id for job_id, _ in leased))
+
+        return await self._writer.background(work)
+
+    async def release(self, holder: str, job_ids: Sequence[str]) -> None:
+        """Release unused leases of `holder` from `lease_due`; the jobs are due as before."""
+
+        def work(db: Session, effects: Effects) -> None:
+            for job_id in job_ids:
+                parameters = {"job_id": job_id, "holder": holder}
+                for lane, at in db.execute(self._sql["release-due"], parameters).fetchall():
+                    effects.will_be_due(Lane(lane), at)
+
+        await self._writer.background(OnJobs(work, jobs=tuple(job_ids)))
+
+    async def end_holds(self) -> None:
+        """End every lease from `lease_due`: the process that held them is gone."""
+        await self._writer.background(self._run("end-holds"))
+
+    async def next_due(self, lane: Lane) -> Millis | None:
+        """When the lane next has a job to lease: an unleased job becomes due, or a lease ends."""
+        row = await self._fetch_one("next-due", lane=lane.value)
+        return row[0] if row else None
+
+    async def poll_at_once(self, job_id: str, now: Millis) -> None:
+        """Move the job's next poll forward to `now`, if it is scheduled for later. During a status
+        call, the new due time takes effect when that call ends."""
+
+        def work(db: Session, effects: Effects) -> None:
+            self._moves.poll_at_once(db, effects, job_id, now)
+
+        await self._writer.background(OnJobs(work, jobs=(job_id,)))
+
+    async def remove_finished(self, done_before: Millis, limit: int) -> int:
+        """Remove at most `limit` jobs that ended before `done_before`, with all their dependent
+        rows, unless something is still pending (a delivery, a claim, an unapplied callback, a
+        result file). Returns the number removed. `Archive.removals` then lists those with archived
+        files."""
+        return await self._writer.bulk(
+            lambda db, _: remove_finished(db, self._statements, done_before, limit)
+        )

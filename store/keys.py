@@ -1,0 +1,90 @@
+"""Users and their API keys."""
+
+from dataclasses import asdict
+
+from store.backend import Backend
+from store.errors import AmbiguousPrefix, NotFound
+from store.records import ApiKey, Millis, User, UserSummary
+from store.session import Effects, Row, Session
+from store.table import Table
+
+
+class Keys(Table):
+    """Users and their API keys."""
+
+    subject = "keys"
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend)
+        self._random = backend.random
+
+    async def add(self, key: ApiKey, new_secret: str) -> User:
+        """Add a key (`user_id` is filled in here) and, if the name is new, its user with
+        `new_secret`. Returns the user."""
+
+        def work(db: Session, _: Effects) -> User:
+            owner = {"name": key.user, "secret": new_secret, "nonce": self._random.nonce()}
+            db.execute(self._sql["add-user"], owner)
+            user = self._read_user(db, key.user)
+            db.execute(self._sql["add-key"], asdict(key) | {"user_id": user.id})
+            return user
+
+        return await self._writer.urgent(work)
+
+    async def find(self, key_hash: str) -> ApiKey | None:
+        row = await self._fetch_one("read-key", hash=key_hash)
+        return _key(row) if row else None
+
+    async def list_all(self) -> list[ApiKey]:
+        return [_key(row) for row in await self._fetch("list-keys")]
+
+    async def revoke(self, prefix: str, now: Millis) -> ApiKey:
+        """Revoke the one active key with this prefix. Raises `NotFound`, `AmbiguousPrefix`."""
+
+        def work(db: Session, _: Effects) -> ApiKey:
+            rows = db.execute(self._sql["list-fitting-keys"], {"prefix": prefix}).fetchall()
+            match [_key(row) for row in rows]:
+                case []:
+                    raise NotFound(prefix)
+                case [key]:
+                    db.execute(self._sql["revoke-key"], {"hash": key.hash, "now": now})
+                    return _key(db.execute(self._sql["read-key"], {"hash": key.hash}).fetchone())
+                case keys:
+                    raise AmbiguousPrefix([key.prefix for key in keys])
+
+        return await self._writer.urgent(work)
+
+    async def rotate_secret(self, user: str, secret: str, old_until: Millis) -> User:
+        """Give the user a new signing secret; the previous one also signs until `old_until`.
+        Raises `NotFound`."""
+
+        def work(db: Session, _: Effects) -> User:
+            renewed = {"name": user, "secret": secret, "old_until": old_until}
+            db.execute(self._sql["rotate-secret"], renewed)
+            return self._read_user(db, user)
+
+        return await self._writer.urgent(work)
+
+    async def user(self, user_id: int) -> User | None:
+        row = await self._fetch_one("read-user", user_id=user_id)
+        return User(*row) if row else None
+
+    async def user_named(self, name: str) -> User | None:
+        row = await self._fetch_one("read-user-by-name", name=name)
+        return User(*row) if row else None
+
+    async def list_users(self, after: str, limit: int) -> list[UserSummary]:
+        """By name, those whose names come after `after`."""
+        rows = await self._fetch("list-users", after=after, limit=limit)
+        return [UserSummary(*row) for row in rows]
+
+    def _read_user(self, db: Session, name: str) -> User:
+        row = db.execute(self._sql["read-user-by-name"], {"name": name}).fetchone()
+        if row is None:
+            raise NotFound(name)
+        return User(*row)
+
+
+def _key(row: Row) -> ApiKey:
+    hash_, prefix, user_id, user, admin, created_at, revoked_at = row
+    return ApiKey(hash_, prefix, user_id, user, bool(admin), created_at, revoked_at)

@@ -1,0 +1,208 @@
+"""Writes moves of jobs: job rows, due rows, events, relay messages, verdicts and notes.
+
+The moves of several jobs share one statement per table. SQLite's driver releases the GIL several
+times in each statement, and under load waits for the event loop each time; PostgreSQL needs a round
+trip. Everything runs inside the caller's transaction.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from store.backend import Randomness
+from store.records import CallbackVerdict, DeliveryState, Job, Lane, Lease, Move, RelayMessage
+from store.rows import MUTABLE, changed_values, to_json
+from store.session import Effects, NewEvent, Parameters, Session
+from store.statements import MultiRowStatement, Statements
+
+_TYPES = {column.name: column.type for column in MUTABLE}
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A move to be written."""
+
+    before: Job
+    move: Move
+    holder: str | None
+    """Of the lease in the job's due row, until the move."""
+    lease: Lease | None = None
+    """The lease to write if the job is due for confirmation."""
+
+    @property
+    def new_provider_id(self) -> str | None:
+        """The job's provider_request_id, if the move changes it."""
+        after = self.move.job.provider_request_id
+        return after if after != self.before.provider_request_id else None
+
+
+def due_values(job: Job, lease: Lease | None = None) -> Parameters:
+    """A job's due row, as the parameters of `set-due`."""
+    assert job.due is not None
+    return {
+        "job_id": job.id,
+        "lane": job.due.lane.value,
+        "at": job.due.at,
+        "provider": job.provider,
+        "user_id": job.user_id,
+        "holder": lease and lease.holder,
+        "held_until": lease and lease.until,
+    }
+
+
+class MoveWriter:
+    """Writes decided moves."""
+
+    def __init__(self, statements: Statements, random: Randomness) -> None:
+        self._statements = statements
+        self._jobs = statements.load("jobs")
+        self._deliveries = statements.load("deliveries")
+        self._keys = statements.load("idempotency")
+        self._random = random
+        self._set_due = MultiRowStatement(self._jobs["set-due"])
+        self._clear_due = MultiRowStatement(self._jobs["clear-due"])
+        self._set_verdict = MultiRowStatement(self._jobs["set-verdict"])
+        self._note = MultiRowStatement(self._jobs["note"])
+        self._change_one: dict[tuple[str, ...], str] = {}
+        self._change_many: dict[tuple[str, ...], MultiRowStatement] = {}
+
+    def write(self, session: Session, effects: Effects, decided: Sequence[Decided]) -> None:
+        """Write moves, each of another job."""
+        self._change_rows(session, decided)
+        self._write_due(session, effects, decided)
+        self._write_verdicts(session, [each for one in decided for each in one.move.verdicts])
+        self._note.run(session, [line for one in decided for line in _notes(one.move)])
+        for each in decided:
+            job, move = each.move.job, each.move
+            if move.event is not None:
+                self.append_event(effects, job, move.event)
+            if move.relay is not None:
+                self._enqueue(session, effects, job, move.relay)
+            if move.whole_result is not None:
+                whole = {"job_id": job.id, "result": to_json(move.whole_result)}
+                session.execute(self._jobs["keep-whole-result"], whole)
+            if move.frees_key:
+                session.execute(self._keys["free-by-job"], {"job_id": job.id})
+            effects.jobs.add(job.id)
+
+    def append_event(self, effects: Effects, job: Job, data: bytes) -> None:
+        """Append an event of the job to its user's log."""
+        effects.events.append(
+            NewEvent(job.user_id, self._random.nonce(), job.id, job.seq, job.updated_at, data)
+        )
+        effects.jobs.add(job.id)
+        effects.users.add(job.user_id)
+
+    def poll_at_once(self, session: Session, effects: Effects, job_id: str, now: int) -> None:
+        """Move the job's next poll forward to `now`, if it is scheduled for later."""
+        parameters = {"job_id": job_id, "now": now}
+        if session.execute(self._jobs["poll-at-once"], parameters).rowcount:
+            effects.will_be_due(Lane.POLL, now)
+
+    def _change_rows(self, session: Session, decided: Sequence[Decided]) -> None:
+        by_columns: dict[tuple[str, ...], list[Parameters]] = {}
+        for each in decided:
+            if changed := changed_values(each.before, each.move.job):
+                rows = by_columns.setdefault(tuple(changed), [])
+                rows.append({**changed, "id": each.before.id})
+        for columns, rows in by_columns.items():
+            if len(rows) == 1:
+                session.execute(self._one(columns), rows[0])
+            else:
+                self._many(columns).run(session, rows)
+
+    def _one(self, columns: tuple[str, ...]) -> str:
+        if columns not in self._change_one:
+            changes = ", ".join(f"{column} = :{column}" for column in columns)
+            self._change_one[columns] = self._jobs["change-job"].format(
+                changes=self._statements.translate(changes)
+            )
+        return self._change_one[columns]
+
+    def _many(self, columns: tuple[str, ...]) -> MultiRowStatement:
+        if columns not in self._change_many:
+            changes = ", ".join(
+                f"{column} = fresh.column{place}" for place, column in enumerate(columns, 2)
+            )
+            values = ", ".join(f"CAST(:{column} AS {_TYPES[column]})" for column in columns)
+            statement = self._jobs["change-jobs"].format(
+                changes=changes, values=self._statements.translate(values)
+            )
+            self._change_many[columns] = MultiRowStatement(statement)
+        return self._change_many[columns]
+
+    def _write_due(self, session: Session, effects: Effects, decided: Sequence[Decided]) -> None:
+        fresh, cleared = [], []
+        for each in decided:
+            before, after = each.before.due, each.move.job.due
+            if after is None:
+                if before is not None:
+                    cleared.append({"job_id": each.before.id})
+                continue
+            lease = each.lease if after.lane is Lane.CONFIRM else None
+            # A note is not a change: the lease holder keeps its lease.
+            let_go = each.holder is not None and each.move.job != each.before
+            if after != before or let_go or lease is not None:
+                fresh.append(due_values(each.move.job, lease))
+            # The holder may die or never learn of the commit, so the lease's end is announced too.
+            effects.will_be_due(after.lane, after.at if lease is None else lease.until)
+        self._set_due.run(session, fresh)
+        self._clear_due.run(session, cleared)
+
+    def _write_verdicts(self, session: Session, verdicts: Sequence[CallbackVerdict]) -> None:
+        by_verdict: dict[CallbackVerdict, list[Parameters]] = {}
+        for each in verdicts:
+            key = replace(each, callback_id=0)
+            by_verdict.setdefault(key, []).append({"callback_id": each.callback_id})
+        for key, rows in by_verdict.items():
+            self._set_verdict.run(
+                session,
+                rows,
+                verdict=key.verdict.value,
+                confirmed=key.confirmed,
+                evidence=key.evidence.value,
+            )
+
+    def _enqueue(self, session: Session, effects: Effects, job: Job, relay: RelayMessage) -> None:
+        if job.webhook_url is None:
+            raise ValueError(f"a relay message for {job.id}, which has no address")
+        now = job.updated_at if relay.at is None else relay.at
+        session.execute(self._deliveries["skip-waiting"], {"job_id": job.id, "now": now})
+        state = DeliveryState.DISABLED if job.webhook_off else DeliveryState.PENDING
+        session.execute(
+            self._deliveries["enqueue"],
+            {
+                "id": self._random.ids.new("msg", now),
+                "job_id": job.id,
+                "user_id": job.user_id,
+                "seq": job.seq,
+                "status": relay.status.value,
+                "final": relay.final,
+                "self_declared": relay.self_declared,
+                "url": job.webhook_url,
+                "host": _host(job.webhook_url),
+                "state": state.value,
+                "created_at": now,
+                "next_attempt_at": None if job.webhook_off else now + relay.delay,
+                "body": relay.body,
+            },
+        )
+        effects.relay = True
+
+
+def _notes(move: Move) -> Iterator[Parameters]:
+    for note in move.notes:
+        yield {
+            "job_id": move.job.id,
+            "at": move.job.updated_at if note.at is None else note.at,
+            "type": note.type,
+            "detail": to_json(note.detail),
+        }
+
+
+def _host(url: str) -> str:
+    """`name:port` in normal form, for the per-host limits."""
+    parts = urlsplit(url)
+    name = (parts.hostname or "").rstrip(".")
+    port = parts.port or (80 if parts.scheme == "http" else 443)
+    return f"{name}:{port}"

@@ -1,0 +1,152 @@
+"""Notifications between processes, by NOTIFY: ids only, no data.
+
+A NOTIFY takes a server-wide lock at commit, which would cut the write rate to a third if it were
+part of the writes' transactions. So it is sent afterwards in its own transaction, at most every 20
+ms, for everything that has changed since the last one. A lost notification costs one second
+(`Store.changed_elsewhere`).
+"""
+
+import asyncio
+import json
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import psycopg
+
+from store.contract import Changes
+from store.errors import StoreUnavailable
+from store.postgres.failures import in_one_line
+from store.records import Lane
+
+CHANNEL = "receiver"
+
+PAUSE = 0.02
+"""Seconds between two notifications."""
+
+IDS = 200
+"""Ids in one notification, whose limit is 8000 bytes."""
+
+BACKOFF = (0.5, 10.0)
+"""Shortest and longest delay between attempts to listen, in seconds; it doubles, with jitter."""
+
+T = TypeVar("T", str, int)
+
+log = logging.getLogger(__name__)
+
+
+class Notifications:
+    """Sends notifications to the other processes and receives theirs."""
+
+    def __init__(
+        self,
+        node: str,
+        listen: Callable[[], Awaitable[psycopg.AsyncConnection]] | None,
+        send: Callable[[str], Awaitable[None]],
+        received: Callable[[Changes], None],
+    ) -> None:
+        """`node` identifies our own notifications. `listen` opens the connection to receive on;
+        None if there is none (behind a pooler)."""
+        self._node = node
+        self._listen = listen
+        self._send = send
+        self._received = received
+        self._unsent = Changes()
+        self._changed = asyncio.Event()
+        self._missed = True
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def open(self) -> None:
+        """Start the tasks."""
+        self._tasks.append(asyncio.create_task(self._send_soon(), name="store-notifications"))
+        if self._listen is not None:
+            self._tasks.append(asyncio.create_task(self._receive(), name="store-listener"))
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def announce(self, changes: Changes) -> None:
+        """Notify the others soon of the changes of our commit. Callbacks and events stay within
+        this process."""
+        changes = replace(changes, inbox={}, appended={})
+        if changes != Changes():
+            self._unsent.add(changes)
+            self._changed.set()
+
+    def may_have_missed(self) -> bool:
+        """Whether a notification may have been missed since the last call."""
+        missed, self._missed = self._missed, False
+        return missed
+
+    async def _send_soon(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            changes, self._unsent = self._unsent, Changes()
+            try:
+                for payload in _payloads(self._node, changes):
+                    await self._send(payload)
+            except StoreUnavailable:
+                pass  # the others find the changes by polling
+            await asyncio.sleep(PAUSE)
+
+    async def _receive(self) -> None:
+        assert self._listen is not None
+        first, longest = BACKOFF
+        pause = first
+        while True:
+            try:
+                async with await self._listen() as connection:
+                    await connection.execute(f"LISTEN {CHANNEL}")
+                    self._missed = True
+                    pause = first
+                    async for notification in connection.notifies():
+                        changes = _read(self._node, notification.payload)
+                        if changes is not None:
+                            self._received(changes)
+            except (psycopg.Error, OSError) as error:
+                log.warning("cannot listen for other processes: %s", in_one_line(error))
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(pause * 2, longest)
+
+
+def _payloads(node: str, changes: Changes) -> Iterator[str]:
+    """The notifications for changes, split by size."""
+    rest: dict[str, object] = {
+        "relay": changes.relay,
+        "due": dict(sorted(changes.due.items())),
+    }
+    jobs, users = _pages(sorted(changes.jobs)), _pages(sorted(changes.users))
+    for number in range(max(len(jobs), len(users), 1)):
+        said = {
+            "from": node,
+            "jobs": jobs[number] if number < len(jobs) else [],
+            "users": users[number] if number < len(users) else [],
+            **(rest if number == 0 else {}),
+        }
+        yield json.dumps({name: what for name, what in said.items() if what}, separators=(",", ":"))
+
+
+def _pages(ids: Sequence[T]) -> list[Sequence[T]]:
+    return [ids[at : at + IDS] for at in range(0, len(ids), IDS)]
+
+
+def _read(node: str, payload: str) -> Changes | None:
+    """The changes in a notification; None if it is our own, empty if it is unreadable."""
+    try:
+        said = json.loads(payload)
+        if said["from"] == node:
+            return None
+        return Changes(
+            jobs=set(said.get("jobs", ())),
+            users=set(said.get("users", ())),
+            due={Lane(lane): int(at) for lane, at in said.get("due", {}).items()},
+            relay=bool(said.get("relay")),
+        )
+    except (AttributeError, ValueError, KeyError, TypeError):
+        log.warning("unreadable notification on the channel %s", CHANNEL)
+        return Changes()

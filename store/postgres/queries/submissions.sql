@@ -1,0 +1,33 @@
+-- name: list-waiting-users
+-- Pairs of provider and user with an unleased due submission, longest due first. It skips from pair
+-- to pair in the index, whatever the length of their backlogs.
+WITH RECURSIVE first_of_user (provider, user_id, at) AS (
+    (SELECT provider, user_id, at FROM due
+      WHERE lane = 'submit' AND holder IS NULL
+      ORDER BY provider, user_id, at
+      LIMIT 1)
+     UNION ALL
+    SELECT there.provider, there.user_id, there.at
+      FROM first_of_user here CROSS JOIN LATERAL (
+           SELECT d.provider, d.user_id, d.at FROM due d
+            WHERE d.lane = 'submit' AND d.holder IS NULL
+              AND (d.provider, d.user_id) > (here.provider, here.user_id)
+            ORDER BY d.provider, d.user_id, d.at
+            LIMIT 1) AS there)
+SELECT provider, user_id FROM first_of_user
+ WHERE at <= :now
+ ORDER BY at;
+
+-- name: lease-of-user
+-- Lease a user's due submissions at a provider, earliest first. This also fills in provider and
+-- user of rows written by an older release. Rows locked by another process are skipped.
+UPDATE due
+   SET holder = :holder, held_until = :until,
+       (provider, user_id) = (SELECT j.provider, j.user_id FROM jobs j WHERE j.id = due.job_id)
+ WHERE job_id IN (SELECT job_id FROM due
+                   WHERE lane = 'submit' AND holder IS NULL
+                     AND provider = :provider AND user_id = :user_id AND at <= :now
+                   ORDER BY at
+                   LIMIT :limit
+                     FOR UPDATE SKIP LOCKED)
+RETURNING job_id, at;

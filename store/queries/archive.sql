@@ -1,0 +1,17 @@
+-- name: backlog
+-- Number of jobs with pending files, and when the oldest of them ended.
+SELECT count(*), min(j.done_at) FROM due d JOIN jobs j ON j.id = d.job_id WHERE d.lane = 'archive';
+
+-- name: remember-files
+-- Remember a job that is removed, if it has archived files.
+INSERT INTO archive_removals (job_id, user_name)
+SELECT j.id, u.name FROM jobs j JOIN users u ON u.id = j.user_id
+ WHERE j.id = :job_id AND j.archive IS NOT NULL;
+
+-- name: list-removals
+-- Removed jobs whose files may still exist.
+SELECT job_id, user_name FROM archive_removals ORDER BY job_id LIMIT :limit;
+
+-- name: forget-removal
+-- Forget a removed job: its files are gone.
+DELETE FROM archive_removals WHERE job_id = :job_id;

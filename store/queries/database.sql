@@ -1,0 +1,12 @@
+-- name: touch
+-- A small durable write: proves that a callback could be stored now.
+INSERT INTO meta (key, value) VALUES ('writable', '1')
+    ON CONFLICT (key) DO UPDATE SET value = CAST(CAST(meta.value AS bigint) + 1 AS text);
+
+-- name: read-copy-mark
+-- Whether this is a copy that has not been served from yet.
+SELECT 1 FROM meta WHERE key = 'copy';
+
+-- name: remove-copy-mark
+-- Mark the copy as served from.
+DELETE FROM meta WHERE key = 'copy';

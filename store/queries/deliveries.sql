@@ -1,0 +1,195 @@
+-- name: skip-waiting
+-- Skip the job's messages that a new one replaces: updates and self-declared failures, except one
+-- that is being sent now, or a requested retry that has not been attempted yet.
+UPDATE deliveries
+   SET state = 'skipped', next_attempt_at = NULL, holder = NULL, held_until = NULL
+ WHERE job_id = :job_id AND state = 'pending' AND (NOT final OR self_declared) AND NOT retried
+   AND (holder IS NULL OR held_until <= :now);
+
+-- name: enqueue
+-- A new message.
+INSERT INTO deliveries (id, job_id, user_id, seq, status, final, self_declared, url, host, state,
+                        created_at, next_attempt_at, body)
+VALUES (:id, :job_id, :user_id, :seq, :status, :final, :self_declared, :url, :host, :state,
+        :created_at, :next_attempt_at, :body);
+
+-- name: hold
+-- Lease one message, unless another process has leased it or another message of its job.
+UPDATE deliveries SET holder = :holder, held_until = :until
+ WHERE id = :delivery_id AND state = 'pending'
+   AND NOT EXISTS (SELECT 1 FROM deliveries flying
+                    WHERE flying.job_id = deliveries.job_id AND flying.state = 'pending'
+                      AND flying.held_until > :now AND flying.held_until <= :longest);
+
+-- name: read-held
+-- A message that has just been leased; no row if another process was faster.
+SELECT d.*, (SELECT name FROM users WHERE users.id = d.user_id) FROM delivery_rows d
+ WHERE d.id = :delivery_id
+   AND EXISTS (SELECT 1 FROM deliveries h
+                WHERE h.id = :delivery_id AND h.holder = :holder AND h.held_until = :until);
+
+-- name: list-ended-holds
+-- Messages whose lease has expired, or was taken before the clock was set back.
+SELECT id FROM deliveries WHERE holder IS NOT NULL AND held_until <= :now
+UNION ALL
+SELECT id FROM deliveries WHERE holder IS NOT NULL AND held_until > :longest;
+
+-- name: end-holds
+-- End the leases of a process that is gone; the next lease handles them like expired ones, and
+-- skips messages that were overtaken meanwhile.
+UPDATE deliveries SET held_until = 0 WHERE holder IS NOT NULL AND held_until <> 0;
+
+-- name: list-held
+-- The messages leased by a holder.
+SELECT id FROM deliveries WHERE holder IS NOT NULL AND held_until IS NOT NULL AND holder = :holder;
+
+-- name: let-go
+-- Release a message unchanged.
+UPDATE deliveries SET holder = NULL, held_until = NULL
+ WHERE id = :delivery_id AND holder = :holder;
+
+-- name: skip-overtaken
+-- Skip a message that was overtaken by a newer one of its job while it was being sent.
+UPDATE deliveries
+   SET state = 'skipped', next_attempt_at = NULL, holder = NULL, held_until = NULL
+ WHERE id = :delivery_id AND state = 'pending' AND (NOT final OR self_declared) AND NOT retried
+   AND EXISTS (SELECT 1 FROM deliveries newer
+                WHERE newer.job_id = deliveries.job_id AND newer.state = 'pending'
+                  AND newer.seq > deliveries.seq);
+
+-- name: count-attempt
+-- Record an attempt, numbered within its delivery; nothing if the delivery is gone.
+INSERT INTO attempts (delivery_id, n, at, status_code, error, duration_ms, excerpt)
+SELECT id, (SELECT coalesce(max(n), 0) + 1 FROM attempts WHERE delivery_id = :delivery_id),
+       :at, CAST(:status_code AS bigint), CAST(:error AS text), :duration_ms,
+       CAST(:excerpt AS text)
+  FROM deliveries
+ WHERE id = :delivery_id
+RETURNING n;
+
+-- name: forget-attempts
+-- Remove the attempts up to number `n`.
+DELETE FROM attempts WHERE delivery_id = :delivery_id AND n <= :n;
+
+-- name: settle
+-- Set the state after an attempt, if its lease still holds.
+UPDATE deliveries
+   SET state = :state, next_attempt_at = :next_attempt_at, delivered_at = :delivered_at,
+       step = step + 1, retried = FALSE, holder = NULL, held_until = NULL
+ WHERE id = :delivery_id AND holder = :holder
+RETURNING job_id;
+
+-- name: turn-off
+-- Send nothing more to a job's webhook URL.
+UPDATE jobs SET webhook_off = TRUE WHERE id = :job_id;
+
+-- name: disable-waiting
+-- Disable pending messages to a URL that was turned off.
+UPDATE deliveries
+   SET state = 'disabled', next_attempt_at = NULL, holder = NULL, held_until = NULL
+ WHERE job_id = :job_id AND state = 'pending';
+
+-- name: turn-on
+-- Send to the webhook URL of a delivery's job again.
+UPDATE jobs SET webhook_off = FALSE
+ WHERE webhook_off AND id = (SELECT job_id FROM deliveries
+                              WHERE deliveries.id = :delivery_id AND state = 'disabled');
+
+-- name: retry
+-- Restart a delivery in the given state, out of its job's order.
+UPDATE deliveries
+   SET state = 'pending', next_attempt_at = :now, delivered_at = NULL, step = 0, retried = TRUE
+ WHERE id = :delivery_id AND state = :state AND state <> 'pending';
+
+-- name: next-due
+-- When there is next a message to lease. Messages behind one in flight do not count.
+SELECT min(at) FROM (
+    SELECT * FROM (SELECT d.next_attempt_at AS at FROM deliveries d
+                    WHERE d.state = 'pending' AND NOT EXISTS (
+                          SELECT 1 FROM deliveries flying
+                           WHERE flying.job_id = d.job_id AND flying.state = 'pending'
+                             AND flying.holder IS NOT NULL)
+                    ORDER BY d.next_attempt_at LIMIT 1) AS free
+    UNION ALL
+    SELECT * FROM (SELECT held_until FROM deliveries
+                    WHERE holder IS NOT NULL
+                    ORDER BY held_until LIMIT 1) AS held) AS next;
+
+-- name: read-delivery
+-- One delivery of any user, with its attempts.
+SELECT d.*, (SELECT name FROM users WHERE users.id = d.user_id) FROM delivery_rows d
+ WHERE d.id = :delivery_id;
+
+-- name: read-delivery-of-user
+-- One delivery of one user.
+SELECT d.*, (SELECT name FROM users WHERE users.id = d.user_id) FROM delivery_rows d
+ WHERE d.id = :delivery_id AND d.user_id = :user_id;
+
+-- name: list-by-user
+-- A user's deliveries, newest first. The lists differ in the index that they use; each accepts all
+-- filters.
+SELECT d.*, (SELECT name FROM users WHERE users.id = d.user_id) FROM delivery_rows d
+ WHERE d.user_id = :user_id AND d.id < :before
+   AND (CAST(:state AS text) IS NULL OR d.state = :state)
+   AND (CAST(:job_id AS text) IS NULL OR d.job_id = :job_id)
+   AND (CAST(:host AS text) IS NULL OR d.host = :host)
+   AND (CAST(:name AS text) IS NULL OR rtrim(d.host, '0123456789') = :name)
+ ORDER BY d.id DESC
+ LIMIT :limit;
+
+-- name: list-by-state
+-- The same in one state.
+SELECT d.*, (SELECT name FROM users WHERE users.id = d.user_id) FROM delivery_rows d
+ WHERE d.user_id = :user_id AND d.state = :state AND d.id < :before
+   AND (CAST(:job_id AS text) IS NULL OR d.job_id = :job_id)
+   AND (CAST(:host AS text) IS NULL OR d.host = :host)
+   AND (CAST(:name AS text) IS NULL OR rtrim(d.host, '0123456789') = :name)
+ ORDER BY d.id DESC
+ LIMIT :limit;
+
+-- name: list-by-job
+-- The same of one job, which are few.
+SELECT d.*, (SELECT name FROM users WHERE users.id = d.user_id) FROM delivery_rows d
+ WHERE d.job_id = :job_id AND d.id < :before
+   AND (CAST(:user_id AS bigint) IS NULL OR d.user_id = :user_id)
+   AND (CAST(:state AS text) IS NULL OR d.state = :state)
+   AND (CAST(:host AS text) IS NULL OR d.host = :host)
+   AND (CAST(:name AS text) IS NULL OR rtrim(d.host, '0123456789') = :name)
+ ORDER BY d.id DESC
+ LIMIT :limit;
+
+-- name: list-by-host
+-- The same to one host.
+SELECT d.*, (SELECT name FROM users WHERE users.id = d.user_id) FROM delivery_rows d
+ WHERE rtrim(d.host, '0123456789') = :name AND d.id < :before
+   AND (CAST(:user_id AS bigint) IS NULL OR d.user_id = :user_id)
+   AND (CAST(:state AS text) IS NULL OR d.state = :state)
+   AND (CAST(:job_id AS text) IS NULL OR d.job_id = :job_id)
+   AND (CAST(:host AS text) IS NULL OR d.host = :host)
+ ORDER BY d.id DESC
+ LIMIT :limit;
+
+-- name: list-unfinished
+-- All users' deliveries in a state that few are in.
+SELECT d.*, (SELECT name FROM users WHERE users.id = d.user_id) FROM delivery_rows d
+ WHERE d.state NOT IN ('delivered', 'skipped') AND d.state = :state AND d.id < :before
+   AND (CAST(:job_id AS text) IS NULL OR d.job_id = :job_id)
+   AND (CAST(:host AS text) IS NULL OR d.host = :host)
+   AND (CAST(:name AS text) IS NULL OR rtrim(d.host, '0123456789') = :name)
+ ORDER BY d.id DESC
+ LIMIT :limit;
+
+-- name: list-all
+-- All users' deliveries.
+SELECT d.*, (SELECT name FROM users WHERE users.id = d.user_id) FROM delivery_rows d
+ WHERE d.id < :before
+   AND (CAST(:state AS text) IS NULL OR d.state = :state)
+   AND (CAST(:job_id AS text) IS NULL OR d.job_id = :job_id)
+   AND (CAST(:host AS text) IS NULL OR d.host = :host)
+   AND (CAST(:name AS text) IS NULL OR rtrim(d.host, '0123456789') = :name)
+ ORDER BY d.id DESC
+ LIMIT :limit;
+
+-- name: backlog
+-- The number of pending deliveries, and when the oldest was written.
+SELECT count(*), min(created_at) FROM deliveries WHERE state = 'pending';

@@ -1,0 +1,73 @@
+-- name: snapshot-of-job
+-- A job, and the position of its user's latest event, in one snapshot.
+SELECT u.event_seq, u.event_nonce, j.*
+  FROM archived_job_rows j JOIN users u ON u.id = j.user_id
+ WHERE j.id = :job_id;
+
+-- name: snapshot-of-user
+-- A user's newest unfinished jobs, unordered, and the position of the latest event, in one
+-- snapshot. For a user without such jobs, one row with NULLs.
+SELECT u.event_seq, u.event_nonce, j.*
+  FROM users u
+  LEFT JOIN (SELECT * FROM archived_job_rows
+              WHERE user_id = :user_id AND phase <> 'finished'
+              ORDER BY id DESC
+              LIMIT :limit) j ON TRUE
+ WHERE u.id = :user_id;
+
+-- name: read-log-place
+-- What is known of a position in a user's log: how far the log goes and has been removed, the
+-- nonces of its origin and end, and the nonce at the position, even of a removed event among kept
+-- ones.
+SELECT u.event_seq, u.event_nonce, u.origin_nonce, u.events_removed, e.nonce, r.nonce
+  FROM users u
+  LEFT JOIN events e ON e.user_id = u.id AND e.seq = :seq
+  LEFT JOIN removed_events r ON r.user_id = u.id AND r.seq = :seq
+ WHERE u.id = :user_id;
+
+-- name: events-of-job
+-- A job's events after a position: at most 1 MiB, but at least one.
+SELECT seq, nonce, job_id, at, data FROM events
+ WHERE job_id = :job_id AND seq > :seq AND seq <= (
+       SELECT max(seq) FROM (
+              SELECT seq, sum(size) OVER (ORDER BY seq) - size AS before FROM (
+                     SELECT seq, length(data) AS size FROM events
+                      WHERE job_id = :job_id AND seq > :seq
+                      ORDER BY seq
+                      LIMIT :limit) AS page) AS sums
+        WHERE before < :bytes)
+ ORDER BY seq;
+
+-- name: events-of-user
+-- A user's events after a position; pages as above.
+SELECT seq, nonce, job_id, at, data FROM events
+ WHERE user_id = :user_id AND seq > :seq AND seq <= (
+       SELECT max(seq) FROM (
+              SELECT seq, sum(size) OVER (ORDER BY seq) - size AS before FROM (
+                     SELECT seq, length(data) AS size FROM events
+                      WHERE user_id = :user_id AND seq > :seq
+                      ORDER BY seq
+                      LIMIT :limit) AS page) AS sums
+        WHERE before < :bytes)
+ ORDER BY seq;
+
+-- name: read-latest-place
+-- The end of a user's log.
+SELECT event_seq FROM users WHERE id = :user_id;
+
+-- name: mark-removed
+-- Record how far retention has removed a user's events.
+UPDATE users SET events_removed = :seq WHERE id = :user_id AND events_removed < :seq;
+
+-- name: keep-removed-place
+-- Remember the position of a removed event that is later than a kept one; these are few.
+INSERT INTO removed_events (user_id, seq, nonce)
+SELECT :user_id, :seq, :nonce
+ WHERE :seq > (SELECT min(seq) FROM events WHERE user_id = :user_id);
+
+-- name: forget-removed-places
+-- Forget removed positions that have no kept event before them: no job's stream can resume there.
+DELETE FROM removed_events
+ WHERE user_id = :user_id
+   AND seq < coalesce((SELECT min(seq) FROM events WHERE user_id = :user_id),
+                      9223372036854775807);

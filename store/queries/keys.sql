@@ -1,0 +1,58 @@
+-- name: add-user
+-- Add a user, unless the name exists.
+INSERT INTO users (name, secret, event_nonce, origin_nonce)
+VALUES (:name, :secret, :nonce, :nonce)
+    ON CONFLICT (name) DO NOTHING;
+
+-- name: add-key
+-- Add a key.
+INSERT INTO api_keys (hash, prefix, user_id, admin, created_at, revoked_at)
+VALUES (:hash, :prefix, :user_id, :admin, :created_at, :revoked_at);
+
+-- name: read-key
+-- A key by its hash, with its user's name.
+SELECT k.hash, k.prefix, k.user_id, u.name, k.admin, k.created_at, k.revoked_at
+  FROM api_keys k JOIN users u ON u.id = k.user_id
+ WHERE k.hash = :hash;
+
+-- name: list-keys
+-- Every key, oldest first.
+SELECT k.hash, k.prefix, k.user_id, u.name, k.admin, k.created_at, k.revoked_at
+  FROM api_keys k JOIN users u ON u.id = k.user_id
+ ORDER BY k.created_at, k.hash;
+
+-- name: list-fitting-keys
+-- Active keys with a prefix.
+SELECT k.hash, k.prefix, k.user_id, u.name, k.admin, k.created_at, k.revoked_at
+  FROM api_keys k JOIN users u ON u.id = k.user_id
+ WHERE substr(k.prefix, 1, length(CAST(:prefix AS text))) = :prefix AND k.revoked_at IS NULL
+ ORDER BY k.created_at, k.hash;
+
+-- name: revoke-key
+-- Revoke a key.
+UPDATE api_keys SET revoked_at = :now WHERE hash = :hash;
+
+-- name: rotate-secret
+-- Set a new secret; the previous one also signs for a while.
+UPDATE users
+   SET previous_secret = secret, previous_secret_until = :old_until, secret = :secret
+ WHERE name = :name;
+
+-- name: read-user
+-- A user by id.
+SELECT id, name, secret, previous_secret, previous_secret_until FROM users WHERE id = :user_id;
+
+-- name: read-user-by-name
+-- A user by name.
+SELECT id, name, secret, previous_secret, previous_secret_until FROM users WHERE name = :name;
+
+-- name: list-users
+-- Users by name, with what is counted of each: all of it is read by indexes of the user.
+SELECT u.name,
+       (SELECT min(k.created_at) FROM api_keys k WHERE k.user_id = u.id),
+       (SELECT count(*) FROM api_keys k WHERE k.user_id = u.id AND k.revoked_at IS NULL),
+       (SELECT count(*) FROM jobs j WHERE j.user_id = u.id AND j.phase <> 'finished')
+  FROM users u
+ WHERE u.name > :after
+ ORDER BY u.name
+ LIMIT :limit;

@@ -1,0 +1,160 @@
+"""A SQL backend's interface to the shared code: a write transaction and one-statement reads."""
+
+import asyncio
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+
+from store.contract import Changes
+from store.records import Millis
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+S = TypeVar("S")
+S_contra = TypeVar("S_contra", contravariant=True)
+Item = TypeVar("Item")
+
+Row: TypeAlias = tuple[Any, ...]
+Parameters: TypeAlias = Mapping[str, object]
+Bound: TypeAlias = Parameters | Sequence[object]
+"""Parameters by name or by position."""
+
+
+class Result(Protocol):
+    """A statement's result. The statement may not run until the result is used."""
+
+    @property
+    def rowcount(self) -> int: ...
+
+    def fetchone(self) -> Any: ...
+
+    def fetchall(self) -> list[Any]: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Session(Protocol):
+    """The open write transaction. `sqlite3.Connection` implements it."""
+
+    def execute(self, sql: str, parameters: Any = ..., /) -> Result: ...
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event that is numbered in its user's log at the end of the transaction."""
+
+    user_id: int
+    nonce: str
+    job_id: str
+    job_seq: int
+    at: Millis
+    data: bytes
+
+
+@dataclass(slots=True)
+class Effects(Changes):
+    """The effects of one work: what it changed, and the events to write."""
+
+    events: list[NewEvent] = field(default_factory=list)
+
+
+Work: TypeAlias = Callable[[S, Effects], T]
+"""One member of a batch. It writes within the open transaction, records what it did in the given
+`Effects`, and returns the value for its caller. It must neither commit nor block. After a rollback
+it may run again. When it raises, its writes are rolled back."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnJobs(Generic[S_contra, T_co]):
+    """A work that names the jobs it changes, directly or by their deliveries. PostgreSQL locks them
+    beforehand, so that no two batches take locks in opposite orders."""
+
+    work: Callable[[S_contra, Effects], T_co]
+    jobs: tuple[str, ...] = ()
+    deliveries: tuple[str, ...] = ()
+
+    def __call__(self, session: S_contra, effects: Effects) -> T_co:
+        return self.work(session, effects)
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[T]):
+    """A member's value; it is on disk."""
+
+    value: T
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Nothing of this member was written."""
+
+    error: BaseException
+
+
+Outcome: TypeAlias = Done[T] | Failed
+
+
+def tell(caller: asyncio.Future[T], outcome: Outcome[T]) -> None:
+    """Set the outcome of a waiting caller, unless it was cancelled."""
+    if caller.done():
+        return
+    match outcome:
+        case Done(value):
+            caller.set_result(value)
+        case Failed(error):
+            caller.set_exception(error)
+
+
+class NotBatchable(Exception):
+    """Raised by a group's call: its items cannot be done by one call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batchable(Generic[S_contra, Item, T]):
+    """A work that can be grouped: one call runs all of its kind in a batch."""
+
+    run: Callable[[S_contra, Effects, Sequence[Item]], Sequence[Outcome[T]]]
+    """Does the work for several items and returns an outcome for each, in order. It must write
+    nothing for an item that failed. When it raises, it is run again with fewer items."""
+    item: Item
+    jobs: tuple[str, ...] = ()
+    """The jobs that it changes (see `OnJobs`)."""
+
+    def __call__(self, session: S_contra, effects: Effects) -> T:
+        (outcome,) = self.run(session, effects, [self.item])
+        if isinstance(outcome, Failed):
+            raise outcome.error
+        return outcome.value
+
+
+Group: TypeAlias = tuple[list[int], Work[S, Sequence[Outcome[object]]]]
+"""Positions of works in a batch, and one work that returns the outcomes of all of them."""
+
+
+def groups(works: Sequence[Work[S, object]]) -> list[Group[S]]:
+    """Group a batch: batchable works of a kind together, every other work by itself."""
+    places: dict[Hashable, list[int]] = {}
+    for place, work in enumerate(works):
+        kind = work.run if isinstance(work, Batchable) else place
+        places.setdefault(kind, []).append(place)
+    return [(some, _grouped([works[place] for place in some])) for some in places.values()]
+
+
+def _grouped(works: Sequence[Work[S, object]]) -> Work[S, Sequence[Outcome[object]]]:
+    first = works[0]
+    if isinstance(first, Batchable):
+        items = [work.item for work in works if isinstance(work, Batchable)]
+        return lambda session, effects: first.run(session, effects, items)
+    return lambda session, effects: [Done(first(session, effects))]
+
+
+class Readers(Protocol):
+    """Reads from the database; each read is one snapshot."""
+
+    async def fetch(self, sql: str, parameters: Bound) -> list[Row]:
+        """All rows of one statement. Raises `StoreUnavailable`."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,53 @@
+"""Shares the writer's time between clients' writes and background work. Pure.
+
+Background work (applying callbacks, submitting, polling, delivering) gets at least a third of the
+time that the urgent part of a batch takes, and twice that once its oldest member has waited for
+0.2 s. Shares are by time, not by count: applying a callback takes ten times as long as accepting
+one. So a flood of callbacks or submissions cannot delay the outcome of a job.
+"""
+
+SHARE = 1 / 3
+"""Background time as a fraction of the batch's urgent time."""
+LATE_SHARE = 2 / 3
+LATE = 0.2
+"""Seconds of waiting after which the larger share applies."""
+
+LEAST_PLACES = 16
+"""Minimum of background members in a batch: so few hardly make its commit slower."""
+MOST_PLACES = 64
+"""Maximum, even while no client waits: one that arrives then waits for milliseconds."""
+
+BULK_SHARE = 1 / 4
+"""Bulk work's fraction of the background places while steps of jobs are waiting too."""
+
+_WEIGHT = 0.2
+"""Weight of the newest batch in the moving average."""
+
+
+class Shares:
+    """Averages how long a member of each kind takes, and sizes the next batch."""
+
+    def __init__(self) -> None:
+        self._urgent = 0.0
+        self._background = 0.0
+
+    def learn(self, urgent: int, background: int, seconds: tuple[float, float]) -> None:
+        """Record a batch: its members, and the seconds of its urgent and its background part."""
+        if urgent:
+            self._urgent += _WEIGHT * (seconds[0] / urgent - self._urgent)
+        if background:
+            self._background += _WEIGHT * (seconds[1] / background - self._background)
+
+    def background_places(self, urgent: int, waited: float) -> int:
+        """How many background members to add to a batch with `urgent` urgent ones; the oldest
+        background member has waited for `waited` seconds."""
+        if not urgent or not self._background:
+            return MOST_PLACES
+        share = SHARE if waited <= LATE else LATE_SHARE
+        places = int(share * urgent * self._urgent / self._background)
+        return max(LEAST_PLACES, min(places, MOST_PLACES))
+
+
+def bulk_places(places: int, waiting: int) -> int:
+    """How many of the background places are reserved for the `waiting` bulk works."""
+    return min(waiting, max(1, int(places * BULK_SHARE)))

@@ -1,0 +1,33 @@
+-- name: list-waiting-users
+-- Pairs of provider and user with an unleased due submission, longest due first. It skips from pair
+-- to pair in the index, whatever the length of their backlogs: the largest possible time sorts
+-- after all of a user's rows, and the `+` removes the user id's affinity, which would keep the
+-- comparison from using the index. Left to itself, SQLite's planner would use the index of lanes.
+WITH RECURSIVE first_of_user (job_id) AS (
+    SELECT (SELECT job_id FROM due INDEXED BY due_submissions
+             WHERE lane = 'submit' AND holder IS NULL
+             ORDER BY provider, user_id, at
+             LIMIT 1)
+     UNION ALL
+    SELECT (SELECT job_id FROM due INDEXED BY due_submissions
+             WHERE lane = 'submit' AND holder IS NULL
+               AND (provider, user_id, at) > (here.provider, +here.user_id, 9223372036854775807)
+             ORDER BY provider, user_id, at
+             LIMIT 1)
+      FROM first_of_user CROSS JOIN due here ON here.job_id = first_of_user.job_id)
+SELECT d.provider, d.user_id FROM first_of_user CROSS JOIN due d ON d.job_id = first_of_user.job_id
+ WHERE d.at <= :now
+ ORDER BY d.at;
+
+-- name: lease-of-user
+-- Lease a user's due submissions at a provider, earliest first. This also fills in provider and
+-- user of rows written by an older release.
+UPDATE due
+   SET holder = :holder, held_until = :until,
+       (provider, user_id) = (SELECT j.provider, j.user_id FROM jobs j WHERE j.id = due.job_id)
+ WHERE job_id IN (SELECT job_id FROM due INDEXED BY due_submissions
+                   WHERE lane = 'submit' AND holder IS NULL
+                     AND provider = :provider AND user_id = :user_id AND at <= :now
+                   ORDER BY at
+                   LIMIT :limit)
+RETURNING job_id, at;

@@ -1,0 +1,54 @@
+"""Recent jobs and deliveries, for statistics: one narrow row each."""
+
+from typing import NamedTuple
+
+from store.ids import first_id
+from store.records import Millis
+from store.table import Table
+
+
+class RecentJob(NamedTuple):
+    """How a job stands; statuses and evidence are words of `records`."""
+
+    created_at: Millis
+    status: str
+    evidence: str | None
+    done_at: Millis | None
+
+
+class RecentAttempt(NamedTuple):
+    """An attempt of a delivery, or a delivery without one: then the last four are None."""
+
+    delivery_id: str
+    host: str
+    """Name and port."""
+    state: str
+    created_at: Millis
+    """The delivery's."""
+    at: Millis | None
+    status_code: int | None
+    error: str | None
+    duration_ms: Millis | None
+
+
+class Statistics(Table):
+    """Reads recent rows. `limit` bounds the cost, however much is stored."""
+
+    subject = "statistics"
+
+    async def jobs(self, user_id: int | None, since: Millis, limit: int) -> list[RecentJob]:
+        """The newest `limit` jobs created since `since`, of one user or (None) of all."""
+        first = first_id("job", since)
+        rows = await self._fetch(
+            "recent-jobs", user_id=user_id, since=since, first=first, limit=limit
+        )
+        return [RecentJob(*row) for row in rows]
+
+    async def attempts(self, user_id: int | None, since: Millis, limit: int) -> list[RecentAttempt]:
+        """The attempts of the newest `limit` deliveries created since `since`, at most `2 * limit`
+        rows. A delivery without attempts is one row."""
+        first = first_id("msg", since)
+        rows = await self._fetch(
+            "recent-attempts", user_id=user_id, first=first, limit=limit, attempts=2 * limit
+        )
+        return [RecentAttempt(*row) for row in rows]

@@ -1,0 +1,114 @@
+"""The submission queue, and the holds that providers asked for."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from store.advance import JobWriter
+from store.backend import Backend, longest_hold
+from store.contract import SubmissionsDue
+from store.holds import Hold, LoneUser, ProviderHolds, Refusal
+from store.records import Job, Lane, Lease, Millis
+from store.rows import to_json
+from store.session import Effects, Session
+from store.table import Table
+
+
+class Submissions(Table):
+    """The submission queue, and the holds that providers asked for."""
+
+    subject = "submissions"
+
+    def __init__(self, backend: Backend, job_writer: JobWriter) -> None:
+        super().__init__(backend)
+        self._job_writer = job_writer
+
+    async def due(self, now: Millis) -> SubmissionsDue:
+        """Who has submissions due. The cost grows with the number of users, not with their
+        backlogs."""
+        queries = ("list-waiting-users", "list-ended-leases", "next-submission")
+        free, ended, ((next_at,),) = await asyncio.gather(
+            *(self._fetch(query, **_times(now)) for query in queries)
+        )
+        # A user may be in both; the first occurrence decides the order.
+        places = dict.fromkeys((provider, user_id) for provider, user_id in (*free, *ended))
+        return SubmissionsDue(tuple(places), next_at)
+
+    async def lease(
+        self, most: Mapping[tuple[str, int], int], now: Millis, lease: Lease
+    ) -> list[Job]:
+        """Lease due submissions, earliest first; `most` maps (provider, user id) to the maximum.
+        Expired leases are free. A lease lasts until `lease.until`, or until the job is advanced or
+        released."""
+
+        def work(db: Session, _: Effects) -> list[Job]:
+            db.execute(self._sql["end-leases"], _times(now))
+            taken = []
+            for (provider, user_id), limit in most.items():
+                parameters = {
+                    "provider": provider,
+                    "user_id": user_id,
+                    "now": now,
+                    "holder": lease.holder,
+                    "until": lease.until,
+                    "limit": limit,
+                }
+                taken += db.execute(self._sql["lease-of-user"], parameters).fetchall()
+            taken.sort(key=lambda row: (row[1], row[0]))
+            return self._job_writer.read(db, (job_id for job_id, _ in taken))
+
+        return await self._writer.background(work)
+
+    async def holds(self) -> Mapping[str, ProviderHolds]:
+        """By provider: its recorded refusals."""
+        return {provider: _from_json(state) for provider, state in await self._fetch("list-holds")}
+
+    async def change_holds(
+        self, provider: str, change: Callable[[ProviderHolds], ProviderHolds]
+    ) -> ProviderHolds:
+        """Replace a provider's recorded refusals in one transaction; returns the new value.
+        `change` must be pure and fast, like a `Decide`. Notifies the submission queue."""
+
+        def work(db: Session, effects: Effects) -> ProviderHolds:
+            ((state,),) = db.execute(self._sql["lock-hold"], {"provider": provider}).fetchall()
+            before = _from_json(state)
+            after = change(before)
+            if after != before:
+                until = 0 if after.everybody is None else after.everybody.until
+                values = {"provider": provider, "until": until, "state": to_json(asdict(after))}
+                db.execute(self._sql["change-hold"], values)
+                effects.will_be_due(Lane.SUBMIT, 0)
+            return after
+
+        return await self._writer.background(work)
+
+
+def _times(now: Millis) -> Mapping[str, Millis]:
+    return {"now": now, "longest": longest_hold(now)}
+
+
+def _from_json(text: str | None) -> ProviderHolds:
+    if text is None:
+        return ProviderHolds()
+    state = json.loads(text)
+    return ProviderHolds(
+        everybody=_hold(state["everybody"]),
+        users={
+            int(user_id): LoneUser(lone["seen_at"], _hold(lone["hold"]))
+            for user_id, lone in state["users"].items()
+        },
+        jobs=state["jobs"],
+    )
+
+
+def _hold(state: Mapping[str, Any] | None) -> Hold | None:
+    if state is None:
+        return None
+    return Hold(
+        until=state["until"],
+        length=state["length"],
+        refusals=tuple(Refusal(**refusal) for refusal in state["refusals"]),
+        probes=tuple(state["probes"]),
+    )

@@ -1,0 +1,267 @@
+"""The single writer of a process: a thread that runs the queued writes as one transaction.
+
+A client's write begins a batch at once, and takes the background work along that waits. Background
+work alone waits for company first, for `LINGER`: each commit is a sync. While one commits, members
+of the next arrive, so a batch has hundreds under heavy load. Clients' writes go first; background
+work gets a share of the time (shares.py).
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from threading import Condition, Thread
+from typing import Generic, NamedTuple, Protocol, TypeAlias, TypeVar, cast
+
+from store.contract import Changes
+from store.errors import StoreBusy, StoreLocked, StoreUnavailable
+from store.session import Failed, Outcome, Session, Work, tell
+from store.shares import Shares, bulk_places
+
+T = TypeVar("T")
+S = TypeVar("S")
+S_co = TypeVar("S_co", covariant=True)
+
+URGENT_PLACES = 64
+"""Maximum number of urgent members in a batch."""
+
+LONGEST_QUEUE = 2_000
+"""Members that may wait in each queue; further ones are refused at once."""
+
+LONGEST_WAIT = 1.0
+"""Seconds that the last in a queue may have to wait, estimated from the previous batch: a slow disk
+shortens the queue. The member's own batch is not counted."""
+
+LINGER = 0.004
+"""Seconds that background work waits for other work to share its commit."""
+
+CLOSING_TIME = 30.0
+"""Seconds that closing waits for the queued writes."""
+
+
+class Writer(Protocol):
+    """Runs works on the database, grouped into transactions."""
+
+    on_change: Callable[[Changes], None]
+    """Called after each commit, before the callers continue."""
+
+    @property
+    def full(self) -> bool:
+        """Whether the next urgent work would be refused."""
+        ...
+
+    def urgent(self, work: Work[Session, T]) -> Awaitable[T]:
+        """Run work that a client waits for. Raises `StoreUnavailable` and what the work raises."""
+        ...
+
+    def background(self, work: Work[Session, T]) -> Awaitable[T]:
+        """Run a step of a job, after urgent work. Raises as `urgent` does."""
+        ...
+
+    def bulk(self, work: Work[Session, T]) -> Awaitable[T]:
+        """Run bulk work that changes no outcome: progress, and removing old data. It has a share of
+        the background places. Raises as `urgent` does."""
+        ...
+
+    async def close(self) -> None:
+        """Finish the queued work and stop."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """One batch, for the metrics."""
+
+    members: int
+    seconds: float
+    """From the transaction's begin to the end of its commit."""
+    waiting: int
+    """Members queued when it ended."""
+
+
+OnBatch: TypeAlias = Callable[[BatchReport], None]
+
+
+def ignore(_: object) -> None:
+    """The callback when there is no subscriber."""
+
+
+class Batch(NamedTuple):
+    """The result of one transaction."""
+
+    outcomes: list[Outcome[object]]
+    """One for each work, in order."""
+    changes: Changes
+    """The committed changes."""
+    seconds: tuple[float, float] = (0.0, 0.0)
+    """Time of the urgent and of the background works, without begin and commit."""
+
+
+class Runner(Protocol[S_co]):
+    """Runs batches, in the writer's thread."""
+
+    def run(
+        self, urgent: Sequence[Work[S_co, object]], background: Sequence[Work[S_co, object]] = ()
+    ) -> "Batch":
+        """Run all of them in one transaction, the urgent ones first, and commit it."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Member(Generic[S]):
+    work: Work[S, object]
+    caller: asyncio.Future[object]
+    since: float
+    """When it was enqueued, by `time.monotonic`."""
+
+
+class ThreadedWriter(Generic[S]):
+    """The writer of a running service. Create and use it in one event loop."""
+
+    def __init__(self, runner: Runner[S], on_batch: OnBatch = ignore) -> None:
+        self.on_change: Callable[[Changes], None] = ignore
+        self._runner = runner
+        self._on_batch = on_batch
+        self._loop = asyncio.get_running_loop()
+        self._urgent: deque[_Member[S]] = deque()
+        self._background: deque[_Member[S]] = deque()
+        self._bulk: deque[_Member[S]] = deque()
+        self._arrival = Condition()
+        self._is_due = False
+        """Whether the thread may begin a batch with what is queued."""
+        self._waking: asyncio.Handle | None = None
+        self._waking_late: asyncio.TimerHandle | None = None
+        self._batch_seconds = 0.0
+        self._shares = Shares()
+        self._closing = False
+        self._ended = asyncio.Event()
+        # A daemon, so that the process can exit even if the store was not closed. A transaction
+        # under way is then rolled back, as after a kill.
+        self._thread = Thread(target=self._serve, name="store-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def full(self) -> bool:
+        return self._is_full(self._urgent)
+
+    def urgent(self, work: Work[S, T]) -> Awaitable[T]:
+        return self._enqueue(self._urgent, work)
+
+    def background(self, work: Work[S, T]) -> Awaitable[T]:
+        return self._enqueue(self._background, work)
+
+    def bulk(self, work: Work[S, T]) -> Awaitable[T]:
+        return self._enqueue(self._bulk, work)
+
+    def _enqueue(self, queue: deque[_Member[S]], work: Work[S, T]) -> Awaitable[T]:
+        if self._closing:
+            raise StoreUnavailable("the store is closed")
+        if self._is_full(queue):
+            raise StoreBusy(f"{len(queue)} writes are waiting")
+        # Only the caller has this future: cancelling it leaves the member in its batch.
+        caller: asyncio.Future[object] = self._loop.create_future()
+        queue.append(_Member(work, caller, time.monotonic()))
+        # One wake-up for all works of this event-loop iteration: they share a batch, and the lock
+        # is taken once.
+        if queue is self._urgent:
+            self._waking = self._waking or self._loop.call_soon(self._wake)
+        elif self._waking_late is None:
+            self._waking_late = self._loop.call_later(LINGER, self._wake)
+        return cast(Awaitable[T], caller)
+
+    def _is_full(self, queue: deque[_Member[S]]) -> bool:
+        batches_before = len(queue) // URGENT_PLACES
+        return len(queue) >= LONGEST_QUEUE or batches_before * self._batch_seconds > LONGEST_WAIT
+
+    def _wake(self) -> None:
+        for handle in (self._waking, self._waking_late):
+            if handle is not None:
+                handle.cancel()
+        self._waking = self._waking_late = None
+        with self._arrival:
+            self._is_due = True
+            self._arrival.notify()
+
+    async def close(self) -> None:
+        with self._arrival:
+            self._closing = True
+            self._arrival.notify()
+        try:
+            async with asyncio.timeout(CLOSING_TIME):
+                await self._ended.wait()
+        except TimeoutError as error:
+            raise StoreUnavailable("the last writes did not end in time") from error
+        self._thread.join()
+
+    # --- in the thread ------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        try:
+            while any(members := self._next_batch()) or not self._closing:
+                if any(members):
+                    self._run(*members)
+            self._runner.close()
+        finally:
+            self._in_loop(self._ended.set)
+
+    def _run(self, urgent: list[_Member[S]], background: list[_Member[S]]) -> None:
+        began = time.perf_counter()
+        batch = self._runner.run(
+            [member.work for member in urgent], [member.work for member in background]
+        )
+        seconds = self._batch_seconds = time.perf_counter() - began
+        self._shares.learn(len(urgent), len(background), batch.seconds)
+        members, outcomes = urgent + background, batch.outcomes
+        if isinstance(outcomes[0], Failed) and isinstance(outcomes[0].error, StoreLocked):
+            # Work queued meanwhile would wait just as long for the same lock.
+            queues = self._urgent, self._background, self._bulk
+            late = [member for queue in queues for member in _take(queue, LONGEST_QUEUE)]
+            members += late
+            outcomes += [Failed(StoreLocked(str(outcomes[0].error))) for _ in late]
+        waiting = len(self._urgent) + len(self._background) + len(self._bulk)
+        report = BatchReport(len(members), seconds, waiting)
+        self._in_loop(self._answer, members, outcomes, batch.changes, report)
+
+    def _next_batch(self) -> tuple[list[_Member[S]], list[_Member[S]]]:
+        """The next urgent and background members, up to their limits; empty when closing."""
+        with self._arrival:
+            while not (self._is_due or self._closing):
+                self._arrival.wait()
+            urgent = _take(self._urgent, URGENT_PLACES)
+            oldest = [queue[0].since for queue in (self._background, self._bulk) if queue]
+            waited = time.monotonic() - min(oldest) if oldest else 0.0
+            places = self._shares.background_places(len(urgent), waited)
+            steps = min(len(self._background), places - bulk_places(places, len(self._bulk)))
+            background = _take(self._background, steps) + _take(self._bulk, places - steps)
+            self._is_due = bool(self._urgent or self._background or self._bulk)
+            return urgent, background
+
+    def _in_loop(self, function: Callable[..., None], *arguments: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, *arguments)
+        except RuntimeError:
+            # The loop is closed: no caller is waiting any more.
+            self._closing = True
+
+    # --- in the event loop --------------------------------------------------------------------
+
+    def _answer(
+        self,
+        batch: list[_Member[S]],
+        outcomes: list[Outcome[object]],
+        changes: Changes,
+        report: BatchReport,
+    ) -> None:
+        try:
+            self._on_batch(report)
+            self.on_change(changes)
+        finally:
+            for member, outcome in zip(batch, outcomes, strict=True):
+                tell(member.caller, outcome)
+
+
+def _take(queue: deque[T], places: int) -> list[T]:
+    return [queue.popleft() for _ in range(min(places, len(queue)))]

@@ -1,0 +1,185 @@
+"""One gate for all status calls: pace, slots, and a breaker for each provider."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from receiver.actions.status_calls import FULL_SECONDS, StatusCalls
+from receiver.clock import SystemClock
+from receiver.domain.observations import StatusAnswer, StatusMissing, StatusUnavailable
+from receiver.metrics import Metrics
+from receiver.providers.contract import Provider, UpstreamJob
+
+MISSING = StatusMissing("Request not found.")
+FAILED = StatusUnavailable("it is away")
+REFUSED = StatusUnavailable("the key", by_credentials=True)
+
+
+class SetClock(SystemClock):
+    """A clock that stands where a test puts it; a sleep moves it."""
+
+    def __init__(self) -> None:
+        self.at = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        self.at += seconds
+
+
+class ToldProvider:
+    """Answers as it is told to, once it is let."""
+
+    name = "samsar"
+
+    def __init__(self) -> None:
+        self.answer: StatusAnswer | Exception = MISSING
+        self.asked: list[str] = []
+        self.free = asyncio.Event()
+        self.free.set()
+
+    async def status(self, job: UpstreamJob) -> StatusAnswer:
+        self.asked.append(job.id)
+        await self.free.wait()
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+class Gate:
+    """A gate, and what is on both sides of it."""
+
+    def __init__(self, rate: float = 10.0, at_once: int = 4) -> None:
+        self.clock = SetClock()
+        self.provider = ToldProvider()
+        self.metrics = Metrics("test")
+        self.calls = StatusCalls(self.clock, self.metrics, rate, at_once)
+
+    async def ask(self, what: str = "up-1") -> StatusAnswer | None:
+        return await self.calls.ask_soon(
+            cast(Provider, self.provider), UpstreamJob(what, "create_movie", {})
+        )
+
+    def counted(self, outcome: str) -> float:
+        sample: Any = self.metrics.polls.labels("samsar", outcome)
+        return float(sample._value.get())
+
+
+async def test_a_call_that_is_let_through_is_made_and_counted() -> None:
+    gate = Gate()
+    assert await gate.ask() == MISSING
+    assert gate.provider.asked == ["up-1"]
+    assert gate.counted(StatusMissing.outcome) == 1
+
+
+async def test_all_share_one_pace() -> None:
+    gate = Gate(rate=2, at_once=8)
+    assert gate.calls.free() == 1
+    gate.calls.begin()
+    assert (gate.calls.free(), gate.calls.wait()) == (0, 0.5)
+
+    began = gate.clock.at
+    assert await gate.ask() is not None
+    assert gate.clock.at - began == 0.5  # its turn comes within a moment
+
+    assert gate.calls.free() == 0
+    gate.clock.at += 0.5
+    assert gate.calls.free() == 1
+
+
+async def test_a_call_that_would_wait_for_longer_than_a_moment_is_refused() -> None:
+    gate = Gate(rate=0.5)
+    assert await gate.ask() is not None
+    began = gate.clock.at
+
+    assert await gate.ask() is None
+
+    assert gate.provider.asked == ["up-1"]
+    assert gate.clock.at == began
+    gate.clock.at += 1.0
+    assert await gate.ask() is not None
+
+
+async def test_an_open_breaker_lets_nobody_through_but_its_probe() -> None:
+    gate = Gate(rate=1_000)
+    gate.provider.answer = REFUSED
+    assert await gate.ask() == REFUSED
+    assert gate.calls.breakers["samsar"].state == "open"
+    assert await gate.ask() is None
+    assert len(gate.provider.asked) == 1
+
+    gate.clock.at += 1.0
+    gate.provider.answer = MISSING
+    assert await gate.ask() == MISSING
+    assert gate.calls.breakers["samsar"].probe_at is None
+
+
+async def test_failures_of_all_open_the_breaker() -> None:
+    gate = Gate(rate=1_000)
+    gate.provider.answer = FAILED
+    for _ in range(3):
+        gate.calls.note("samsar", FAILED)  # the poller's
+    for _ in range(2):
+        assert await gate.ask() == FAILED
+    assert await gate.ask() is None
+    assert gate.calls.breakers["another"].state == "closed"
+
+
+async def test_calls_that_hang_leave_half_of_the_slots() -> None:
+    gate = Gate(rate=1_000, at_once=4)
+    gate.provider.free.clear()
+    hanging = [asyncio.create_task(gate.ask(f"up-{number}")) for number in range(3)]
+    await _until(lambda: len(gate.provider.asked) == 2 and hanging[2].done())
+    assert hanging[2].result() is None
+    gate.clock.at += 1
+    assert gate.calls.free() == 2
+
+    gate.provider.free.set()
+    await asyncio.gather(*hanging)
+    gate.clock.at += 1
+    assert gate.calls.free() == 4
+
+
+async def test_no_slot_is_free_while_the_poller_has_them_all() -> None:
+    gate = Gate(rate=1_000, at_once=2)
+    gate.calls.begin()
+    gate.calls.begin()
+    assert (gate.calls.free(), gate.calls.wait()) == (0, FULL_SECONDS)
+    assert await gate.ask() is None
+    gate.calls.end()
+    assert await gate.ask() is not None
+
+
+@pytest.mark.parametrize("how", ["cancelled", "failed"])
+async def test_a_call_that_is_cut_off_gives_its_place_back(how: str) -> None:
+    gate = Gate(rate=1_000, at_once=2)
+    gate.calls.note("samsar", REFUSED)
+    gate.clock.at += 1.0  # it is the probe
+    if how == "failed":
+        gate.provider.answer = ValueError("a mistake of the adapter")
+        with pytest.raises(ValueError, match="mistake"):
+            await gate.ask()
+    else:
+        gate.provider.free.clear()
+        task = asyncio.create_task(gate.ask())
+        await _until(lambda: bool(gate.provider.asked))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    gate.provider.answer = MISSING
+    gate.provider.free.set()
+    gate.clock.at += 1.0
+
+    assert gate.calls.free() == 2
+    assert await gate.ask() == MISSING
+
+
+async def _until(enough: Callable[[], bool]) -> None:
+    for _ in range(100):
+        if enough():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never came")

@@ -1,0 +1,90 @@
+"""A host of files that does what a test says: ranges or none, cuts, delays, redirects, refusals."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from tests.support.tcp_server import tcp_server
+
+WRITE = 64 * 1024
+NUMBER = re.compile(rb"[Rr]ange: bytes=(\d+)-")
+
+
+def file_of(size: int, seed: int = 0) -> bytes:
+    """So many bytes, the same each time, in which no two places look alike."""
+    lines = (b"%020d %042d\n" % (seed, place) for place in range(0, size, 64))
+    return b"".join(lines)[:size]
+
+
+@dataclass
+class Answer:
+    """How a path is answered."""
+
+    body: bytes = b""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    length: bool = True
+    """Whether Content-Length is said; else the end of the connection is the end."""
+    cuts: list[int] = field(default_factory=list)
+    """After how many bytes of the body each of the first requests is cut off."""
+    ranges: bool = True
+    pause: float = 0.0
+    """Seconds before each further 64 KiB."""
+
+
+@dataclass
+class FileHost:
+    """What it was asked, by path, and what it answers."""
+
+    port: int = 0
+    answers: dict[str, Answer] = field(default_factory=dict)
+    asked: list[tuple[str, int]] = field(default_factory=list)
+    """Paths, and where the range began that was asked for."""
+
+    def link(self, path: str, answer: Answer) -> str:
+        """The link of a path that is answered so."""
+        self.answers[path] = answer
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    async def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        path = head.split(b" ", 2)[1].decode()
+        wanted = NUMBER.search(head)
+        start = int(wanted[1]) if wanted else 0
+        self.asked.append((path, start))
+        answer = self.answers[path]
+        status, headers = answer.status, {"Connection": "close", **answer.headers}
+        if wanted and answer.ranges:
+            status = 206
+            whole = len(answer.body)
+            headers["Content-Range"] = f"bytes {start}-{whole - 1}/{whole}"
+        else:
+            start = 0
+        body = answer.body[start:]
+        if answer.length:
+            headers.setdefault("Content-Length", str(len(body)))
+        lines = [f"HTTP/1.1 {status} X", *(f"{name}: {value}" for name, value in headers.items())]
+        writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+        if answer.cuts:
+            await self._write(writer, body[: answer.cuts.pop(0)], answer.pause)
+            writer.transport.abort()
+        else:
+            await self._write(writer, body, answer.pause)
+
+    async def _write(self, writer: asyncio.StreamWriter, body: bytes, pause: float) -> None:
+        for place in range(0, len(body), WRITE):
+            writer.write(body[place : place + WRITE])
+            await writer.drain()
+            if pause:
+                await asyncio.sleep(pause)
+
+
+@asynccontextmanager
+async def file_host() -> AsyncIterator[FileHost]:
+    """Serve until the block is left."""
+    host = FileHost()
+    async with tcp_server(host.meet) as server:
+        host.port = server.port
+        yield host

@@ -1,0 +1,307 @@
+"""Results that outlive their links, from the outcome to the file that is served."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from receiver.archive.folder import PARTIAL
+from receiver.domain import archive
+from receiver.workers import archiver
+from tests.archive.file_host import Answer, FileHost, file_host, file_of
+from tests.http_api.scripted_provider import ScriptedProvider, call_back, scripted_provider
+from tests.support.service import (
+    RunningService,
+    eventually,
+    history_of,
+    job_of,
+    job_when,
+    metric,
+    running_service,
+    submit,
+)
+
+FILE = file_of(300_000)
+SHA256 = hashlib.sha256(FILE).hexdigest()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def provider() -> AsyncIterator[ScriptedProvider]:
+    async with scripted_provider() as provider:
+        yield provider
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def host() -> AsyncIterator[FileHost]:
+    async with file_host() as host:
+        yield host
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("archive")
+
+
+def settings(provider: ScriptedProvider, folder: Path) -> dict[str, Any]:
+    return provider.settings() | {
+        "archive_url": f"file://{folder}/kept",
+        "archive_max_bytes": 1_000_000,
+        "relay_allow_http": True,
+        "relay_allow_nets": "127.0.0.0/8",
+        "confirm_callbacks": False,
+    }
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def service(
+    provider: ScriptedProvider, host: FileHost, folder: Path
+) -> AsyncIterator[RunningService]:
+    async with running_service(folder, **settings(provider, folder)) as service:
+        yield service
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(service: RunningService) -> httpx.AsyncClient:
+    return await service.user()
+
+
+async def complete(
+    client: httpx.AsyncClient, provider: ScriptedProvider, result: dict[str, Any], **members: Any
+) -> str:
+    """A job that ends with this result; its id."""
+    number = len(provider.submissions) + 1
+    request_id = str((await submit(client, **members))["request_id"])
+    submission = await provider.submitted(number)
+    await job_when(client, request_id, phase="accepted")
+    await call_back(submission.webhook_url, {"status": "COMPLETED", "result": result})
+    await job_when(client, request_id, done=True)
+    return request_id
+
+
+async def settled(client: httpx.AsyncClient, request_id: str) -> dict[str, Any]:
+    """The job when nothing of its archive is pending."""
+    return await eventually(
+        lambda: job_of(client, request_id),
+        lambda job: all(file["state"] != "pending" for file in job["archive"]),
+        "an archive in which nothing is pending",
+    )
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_a_file_is_kept_and_served(
+    client: httpx.AsyncClient, provider: ScriptedProvider, host: FileHost, folder: Path
+) -> None:
+    link = host.link("/a.mp4", Answer(FILE, headers={"Content-Type": "video/mp4"}))
+    request_id = await complete(client, provider, {"videoUrl": link})
+    job = await settled(client, request_id)
+    assert job["archive"] == [
+        {
+            "link": link,
+            "state": "stored",
+            "bytes": len(FILE),
+            "content_type": "video/mp4",
+            "sha256": SHA256,
+            "error": None,
+        }
+    ]
+    assert (folder / "kept" / "ada" / request_id / "1.mp4").read_bytes() == FILE
+    del host.answers["/a.mp4"]  # the link dies
+
+    path = f"/v1/jobs/{request_id}/result"
+    answer = await client.get(path)
+    assert answer.content == FILE
+    assert answer.headers["Content-Type"] == "video/mp4"
+    assert answer.headers["ETag"] == f'"{SHA256}"'
+    assert answer.headers["Accept-Ranges"] == "bytes"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Content-Security-Policy"] == "sandbox"
+    assert answer.headers["Content-Disposition"] == f'inline; filename="{request_id}-1.mp4"'
+
+    head = await client.head(path, headers={"Range": "bytes=0-0"})
+    assert (head.status_code, head.headers["Content-Length"]) == (200, str(len(FILE)))
+    assert head.content == b""
+    known = await client.get(path, headers={"If-None-Match": f'W/"{SHA256}"'})
+    assert (known.status_code, known.content) == (304, b"")
+    assert (await client.get(path, params={"n": 1})).content == FILE
+    other = await client.get(path, headers={"If-Range": '"x"', "Range": "bytes=1-2"})
+    assert (other.status_code, other.content) == (200, FILE)
+
+
+async def test_ranges(
+    client: httpx.AsyncClient, provider: ScriptedProvider, host: FileHost
+) -> None:
+    request_id = await complete(client, provider, {"videoUrl": host.link("/r", Answer(FILE))})
+    await settled(client, request_id)
+
+    async def part(wanted: str) -> httpx.Response:
+        headers = {"Range": wanted, "If-Range": f'"{SHA256}"'}
+        return await client.get(f"/v1/jobs/{request_id}/result", headers=headers)
+
+    for wanted, start, end in (
+        ("bytes=0-0", 0, 0),
+        ("bytes=299999-", 299_999, 299_999),
+        ("bytes=100-300000", 100, 299_999),
+        ("bytes=-7", 299_993, 299_999),
+        ("bytes=-400000", 0, 299_999),
+    ):
+        answer = await part(wanted)
+        assert (answer.status_code, answer.content) == (206, FILE[start : end + 1]), wanted
+        assert answer.headers["Content-Range"] == f"bytes {start}-{end}/{len(FILE)}"
+    for wanted in ("bytes=300000-", "bytes=-0", "bytes=999999999999999-"):
+        answer = await part(wanted)
+        assert (answer.status_code, answer.json()["code"]) == (416, "range_not_satisfiable")
+        assert answer.headers["Content-Range"] == f"bytes */{len(FILE)}"
+    for wanted in ("bytes=5-4", "lines=1-2", "bytes=", "bytes=0-1,5-9", "bytes=x-", "bytes=-", ""):
+        answer = await part(wanted)
+        assert (answer.status_code, answer.content) == (200, FILE), wanted
+
+
+async def test_every_link_of_a_result_is_kept_the_main_one_first(
+    client: httpx.AsyncClient, provider: ScriptedProvider, host: FileHost
+) -> None:
+    names = ("/first", "/main", "/deep", "/last")
+    first, main, deep, last = (host.link(name, Answer(name.encode())) for name in names)
+    result = {
+        "first": first,
+        "videoUrl": main,
+        "more": [{"deep": [deep, "no link", 7]}, main],
+        "text": "see https://example.com for more",
+        "other": "ftp://example.com/x",
+        "last": last.replace("http:", "HTTP:"),
+    }
+    request_id = await complete(client, provider, result)
+    job = await settled(client, request_id)
+    assert [file["link"] for file in job["archive"]] == [main, first, deep, result["last"]]
+    assert {file["state"] for file in job["archive"]} == {"stored"}
+    path = f"/v1/jobs/{request_id}/result"
+    for n, name in ((1, "/main"), (2, "/first"), (3, "/deep"), (4, "/last")):
+        assert (await client.get(path, params={"n": n})).text == name
+    for wrong, status in (("5", 404), ("0", 400), ("x", 400), ("", 400), ("99999", 400)):
+        assert (await client.get(path, params={"n": wrong})).status_code == status, wrong
+
+
+async def test_storing_makes_an_event_and_no_webhook(
+    client: httpx.AsyncClient, provider: ScriptedProvider, host: FileHost, service: RunningService
+) -> None:
+    hook = host.link("/hook", Answer())
+    webhook = {"webhookUrl": hook, "webhookEvents": ["COMPLETED", "progress"]}
+    link = host.link("/e", Answer(FILE))
+    stored_before = await metric(service, "receiver_archive_stored_bytes_total")
+    finished = 'receiver_jobs_finished_total{evidence="callback",status="COMPLETED"}'
+    finished_before = await metric(service, finished)
+    request_id = await complete(client, provider, {"videoUrl": link}, **webhook)
+    await settled(client, request_id)
+    events = [line["job"] for line in await history_of(client, request_id, "event")]
+    assert [job["archive"] and job["archive"][0]["state"] for job in events[-2:]] == [
+        "pending",
+        "stored",
+    ]
+    told, after = events[-2:]
+    changed = {name for name in after if told[name] != after[name]}
+    assert changed == {"archive", "seq", "updated_at"}
+    deliveries = (await client.get("/v1/deliveries", params={"request_id": request_id})).json()
+    assert [each["status"] for each in deliveries["deliveries"]] == ["COMPLETED"]
+    assert await metric(service, "receiver_archive_stored_bytes_total") - stored_before == len(FILE)
+    assert await metric(service, finished) - finished_before == 1
+
+
+async def test_what_fails_is_told_and_the_link_is_handed_out(
+    client: httpx.AsyncClient, provider: ScriptedProvider, host: FileHost
+) -> None:
+    main = host.link("/large", Answer(file_of(1_000_001)))
+    gone = host.link("/gone", Answer(status=410))
+    refused = "http://10.0.0.1/x.mp4"
+    later = host.link("/later", Answer(status=500))
+    result = {"videoUrl": main, "gone": gone, "refused": refused, "later": later}
+    request_id = await complete(client, provider, result)
+
+    def tried(job: dict[str, Any]) -> bool:
+        return all(file["error"] for file in job["archive"])
+
+    job = await eventually(lambda: job_of(client, request_id), tried)
+    states = [(file["state"], file["error"].partition(":")[0]) for file in job["archive"]]
+    assert states == [
+        ("failed", "too_large"),
+        ("failed", "bad_status"),
+        ("failed", "refused_target"),
+        ("pending", "bad_status"),
+    ]
+    path = f"/v1/jobs/{request_id}/result"
+    for n, link in ((1, main), (2, gone), (3, refused), (4, later)):
+        answer = await client.get(path, params={"n": n})
+        assert (answer.status_code, answer.headers["Location"]) == (302, link)
+    events = await history_of(client, request_id, "event")
+    seqs = [line["job"]["seq"] for line in events]
+    assert len(seqs) == len(set(seqs)) == job["seq"], "a try that is repeated is no event"
+
+
+async def test_a_try_takes_no_longer_than_its_time(
+    client: httpx.AsyncClient,
+    provider: ScriptedProvider,
+    host: FileHost,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(archiver, "TOTAL_SECONDS", 0.1)
+    link = host.link("/slow", Answer(FILE, pause=0.2))
+    request_id = await complete(client, provider, {"videoUrl": link})
+    job = await eventually(
+        lambda: job_of(client, request_id), lambda job: bool(job["archive"][0]["error"])
+    )
+    assert job["archive"][0]["error"] == "timeout"
+    assert list((folder / "kept" / PARTIAL).iterdir()) == []
+
+
+async def test_a_file_that_somebody_removed_is_a_redirect_again(
+    client: httpx.AsyncClient, provider: ScriptedProvider, host: FileHost, folder: Path
+) -> None:
+    link = host.link("/m", Answer(FILE))
+    request_id = await complete(client, provider, {"videoUrl": link})
+    await settled(client, request_id)
+    next((folder / "kept" / "ada" / request_id).iterdir()).unlink()
+    answer = await client.get(f"/v1/jobs/{request_id}/result")
+    assert (answer.status_code, answer.headers["Location"]) == (302, link)
+
+
+async def test_another_users_file_is_404(
+    client: httpx.AsyncClient, provider: ScriptedProvider, host: FileHost, service: RunningService
+) -> None:
+    request_id = await complete(client, provider, {"videoUrl": host.link("/o", Answer(FILE))})
+    await settled(client, request_id)
+    stranger = await service.user("bob")
+    assert (await stranger.get(f"/v1/jobs/{request_id}/result")).status_code == 404
+
+
+async def test_a_try_that_failed_is_repeated_and_nothing_is_left_behind(
+    provider: ScriptedProvider, host: FileHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Retention removes files with their jobs, and what a dead process had begun goes at start."""
+    monkeypatch.setattr(archive, "GAP_MIN", 100)
+    monkeypatch.setattr(archiver, "MAINTENANCE_SECONDS", 0.1)
+    kept = tmp_path / "kept"
+    (kept / PARTIAL).mkdir(parents=True)
+    (kept / PARTIAL / "left").write_bytes(b"part")
+    link = host.link("/again", Answer(FILE, status=503))
+    given = settings(provider, tmp_path)
+
+    async def files() -> list[str]:
+        return [path.name for path in kept.rglob("*") if path.is_file()]
+
+    async with running_service(tmp_path, **given) as service:
+        client = await service.user()
+        request_id = await complete(client, provider, {"videoUrl": link})
+        waiting = await eventually(
+            lambda: job_of(client, request_id), lambda job: bool(job["archive"][0]["error"])
+        )
+        assert waiting["archive"][0]["state"] == "pending"
+        host.answers["/again"] = Answer(FILE)
+        await settled(client, request_id)
+        assert await files() == ["1.bin"]
+    async with running_service(tmp_path, **given, retention_days=1e-6):
+        await eventually(files, lambda names: not names, "an empty archive")

@@ -1,0 +1,187 @@
+"""One try to download a file, from hosts that are slow, broken, lying, or not to be called."""
+
+import base64
+import hashlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from receiver.archive import download
+from receiver.archive.download import LOOPBACK, Download, Downloader, DownloadFailed
+from receiver.clock import SystemClock
+from receiver.webhooks.resolver import Resolver
+from tests.archive.file_host import Answer, FileHost, file_host, file_of
+
+FILE = file_of(3_000_000)
+
+
+@pytest.fixture
+async def host() -> AsyncIterator[FileHost]:
+    async with file_host() as host:
+        yield host
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "RESUME_AFTER", 0.0)
+    monkeypatch.setattr(download, "IDLE_SECONDS", 0.5)
+
+
+def downloader(**given: Any) -> Downloader:
+    allowed: dict[str, Any] = {"allow_http": True, "allow_nets": LOOPBACK, "most_bytes": 10**7}
+    return Downloader(Resolver().resolve, SystemClock(), **allowed | given)
+
+
+async def load(link: str, **given: Any) -> tuple[bytes, str]:
+    """What came, and its type."""
+    async with Download(downloader(**given), link) as file:
+        came = b"".join([piece async for piece in file.content()])
+        assert file.size == len(came)
+        assert file.sha256 == hashlib.sha256(came).hexdigest()
+        return came, file.content_type
+
+
+async def failure(link: str, **given: Any) -> tuple[str, bool]:
+    with pytest.raises(DownloadFailed) as failed:
+        await load(link, **given)
+    return failed.value.outcome.error, failed.value.outcome.final
+
+
+@pytest.mark.parametrize(
+    ("written", "asked"),
+    [("/a b.mp4", "/a%20b.mp4"), ("/ä.mp4#part", "/%C3%A4.mp4"), ("/a%20b?c=/d", "/a%20b?c=/d")],
+)
+async def test_a_file_comes_whole_with_its_type(host: FileHost, written: str, asked: str) -> None:
+    link = host.link(asked, Answer(FILE, headers={"Content-Type": "video/mp4; x=y"}))
+    assert await load(link.replace(asked, written)) == (FILE, "video/mp4")
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "expected"),
+    [
+        ("image/PNG", "/x", "image/png"),
+        (None, "/x.webp", "image/webp"),
+        ("application/octet-stream", "/x.mp4?y=z", "video/mp4"),
+        ("binary/octet-stream", "/x", "application/octet-stream"),
+        ("nonsense", "/x.html", "text/html"),
+    ],
+)
+async def test_the_type_is_as_told_or_by_the_path(
+    host: FileHost, given: str | None, path: str, expected: str
+) -> None:
+    answer = Answer(b"x", headers={} if given is None else {"Content-Type": given})
+    assert await load(host.link(path, answer)) == (b"x", expected)
+
+
+@pytest.mark.parametrize("version", [{"ETag": '"v1"'}, {"Last-Modified": "yesterday"}])
+async def test_a_lost_connection_is_resumed(host: FileHost, version: dict[str, str]) -> None:
+    link = host.link("/f", Answer(FILE, headers=version, cuts=[1_000_000, 700_000]))
+    assert (await load(link))[0] == FILE
+    assert [path for path, _ in host.asked] == ["/f"] * 3
+    starts = [start for _, start in host.asked]
+    assert starts == sorted(set(starts)), "each goes on where the last one ended"
+
+
+async def test_what_cannot_be_resumed_is_begun_anew_by_the_next_try(host: FileHost) -> None:
+    tag = {"ETag": '"v1"'}
+    assert await failure(host.link("/a", Answer(FILE, cuts=[500_000]))) == ("bad_answer", False)
+    link = host.link("/b", Answer(FILE, headers=tag, cuts=[500_000], ranges=False))
+    assert await failure(link) == ("cannot_resume", False)
+    weak = Answer(FILE, headers={"ETag": 'W/"v1"'}, cuts=[500_000])
+    assert await failure(host.link("/c", weak)) == ("bad_answer", False)
+    assert (await load(link))[0] == FILE
+
+
+async def test_redirects_are_followed_five_times(host: FileHost) -> None:
+    for n in range(6):
+        host.link(f"/{n}", Answer(status=307, headers={"Location": f"/{n + 1}"}))
+    link = host.link("/6", Answer(FILE))
+    assert (await load(link.replace("/6", "/1")))[0] == FILE
+    assert await failure(link.replace("/6", "/0")) == ("too_many_redirects", False)
+
+
+@pytest.mark.parametrize(
+    "target", ["http://10.0.0.1/x", "http://[::ffff:169.254.169.254]/", "file:///etc/passwd"]
+)
+async def test_each_hop_is_checked(host: FileHost, target: str) -> None:
+    link = host.link("/r", Answer(status=302, headers={"Location": target}))
+    error, final = await failure(link)
+    assert error.startswith("refused_target: ")
+    assert final
+    assert len(host.asked) == 1
+
+
+async def test_an_address_that_is_not_to_be_called_is_not_called(host: FileHost) -> None:
+    link = host.link("/f", Answer(FILE))
+    for given in ({"allow_nets": ()}, {"allow_http": False}):
+        error, final = await failure(link, **given)
+        assert error.startswith("refused_target: ")
+        assert final
+    named = link.replace("127.0.0.1", "localhost.example")
+
+    async def resolve(_: str) -> Any:
+        return await Resolver().resolve("localhost")
+
+    strict = Downloader(resolve, SystemClock(), most_bytes=10, allow_http=True)
+    with pytest.raises(DownloadFailed) as failed:
+        async with Download(strict, named):
+            pass
+    assert failed.value.outcome.error.startswith("refused_target: ")
+    assert not failed.value.outcome.final, "a name may lead elsewhere the next time"
+    assert not host.asked
+
+
+async def test_the_embedded_sandbox_may_be_called(host: FileHost) -> None:
+    link = host.link("/f", Answer(FILE))
+    strict = {"allow_nets": (), "allow_http": False}
+    origin = f"http://127.0.0.1:{host.port}"
+    assert (await load(link, sandboxes=["http://127.0.0.1:1", origin], **strict))[0] == FILE
+    for other in (origin[:-1], origin + "0"):
+        assert (await failure(link, sandboxes=[other], **strict))[1]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (Answer(status=404), ("bad_status: 404", True)),
+        (Answer(status=410), ("bad_status: 410", True)),
+        (Answer(status=403), ("bad_status: 403", False)),
+        (Answer(status=503), ("bad_status: 503", False)),
+        (Answer(status=302), ("bad_status: 302", False)),
+        (Answer(FILE, headers={"Content-Length": "3000001"}), ("bad_answer", False)),
+        (Answer(FILE, headers={"Content-Length": "x"}), ("bad_answer", False)),
+        (
+            Answer(FILE, headers={"Content-Encoding": "gzip"}),
+            ("bad_answer: it has a Content-Encoding, which was not requested", False),
+        ),
+        (Answer(FILE, pause=1.0), ("timeout", False)),
+    ],
+)
+async def test_what_goes_wrong_is_told_in_a_word(
+    host: FileHost, answer: Answer, expected: tuple[str, bool]
+) -> None:
+    assert await failure(host.link("/f", answer)) == expected
+
+
+@pytest.mark.parametrize("length", [True, False])
+async def test_a_file_that_is_too_large_is_left_alone(host: FileHost, length: bool) -> None:
+    error, final = await failure(host.link("/f", Answer(FILE, length=length)), most_bytes=2_999_999)
+    assert error.startswith("too_large")
+    assert final
+    assert (await load(host.link("/f", Answer(FILE, length=length)), most_bytes=3_000_000))[0]
+
+
+async def test_a_digest_that_is_given_is_checked(host: FileHost) -> None:
+    digest = base64.b64encode(hashlib.sha256(FILE).digest()).decode()
+    right = Answer(FILE, headers={"Repr-Digest": f"md5=:x:, sha-256=:{digest}:"})
+    assert (await load(host.link("/a", right)))[0] == FILE
+    wrong = Answer(FILE[1:] + b"x", headers=right.headers)
+    error, final = await failure(host.link("/b", wrong))
+    assert error.startswith("bad_digest")
+    assert not final
+
+
+async def test_nobody_there(host: FileHost) -> None:
+    assert await failure("http://127.0.0.1:1/x") == ("connect_failed", False)
+    assert await failure("http://nowhere.invalid/x") == ("no_address", False)

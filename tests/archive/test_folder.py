@@ -1,0 +1,104 @@
+"""The archive in a folder: what is shown is whole, and what goes leaves nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from receiver.archive.contract import ArchiveUnavailable, key_of, type_of
+from receiver.archive.folder import PARTIAL, FolderArchive
+
+JOB = "job_01KE4XH9T5M0R8QW2V3Y6Z7ABC"
+
+
+async def pieces(*content: bytes, then: Exception | None = None) -> AsyncIterator[bytes]:
+    for piece in content:
+        yield piece
+    if then is not None:
+        raise then
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> FolderArchive:
+    return FolderArchive(tmp_path / "kept")
+
+
+async def test_a_file_is_kept_and_found(archive: FolderArchive) -> None:
+    await archive.put("ada/job/1.mp4", "video/mp4", pieces(b"one ", b"two"))
+    found = await archive.find("ada/job/1.mp4")
+    assert found is not None
+    assert found.read_bytes() == b"one two"
+    assert await archive.find("ada/job/2.mp4") is None
+    await archive.put("ada/job/1.mp4", "video/mp4", pieces(b"again"))
+    assert found.read_bytes() == b"again"
+
+
+async def test_what_fails_leaves_nothing(archive: FolderArchive, tmp_path: Path) -> None:
+    with pytest.raises(LookupError):
+        await archive.put("ada/job/1", "video/mp4", pieces(b"part", then=LookupError()))
+    assert await archive.find("ada/job/1") is None
+    assert list((tmp_path / "kept" / PARTIAL).iterdir()) == []
+
+
+async def test_what_a_dead_process_left_is_swept(archive: FolderArchive, tmp_path: Path) -> None:
+    assert await archive.sweep(0) == 0, "nothing is there yet"
+    await archive.put("ada/job/1", "video/mp4", pieces(b"whole"))
+    (tmp_path / "kept" / PARTIAL / "left").write_bytes(b"part")
+    assert await archive.sweep(60) == 0
+    assert await archive.sweep(0) == 1
+    assert await archive.find("ada/job/1") is not None
+
+
+async def test_the_folder_of_a_job_goes_with_all_that_is_in_it(
+    archive: FolderArchive, tmp_path: Path
+) -> None:
+    for key in ("ada/a/1.mp4", "ada/a/2", "ada/b/1.mp4"):
+        await archive.put(key, "video/mp4", pieces(b"x"))
+    await archive.remove("ada/a")
+    await archive.remove("ada/a")
+    assert await archive.find("ada/a/1.mp4") is None
+    assert await archive.find("ada/b/1.mp4") is not None
+    await archive.remove("ada/b")
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == [PARTIAL]
+
+
+async def test_a_place_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    archive = FolderArchive(tmp_path / "file")
+    with pytest.raises(ArchiveUnavailable):
+        await archive.put("ada/job/1", "video/mp4", pieces(b"x"))
+
+
+@pytest.mark.parametrize(
+    ("content_type", "ending"),
+    [
+        ("video/mp4", ".mp4"),
+        ("video/webm", ".webm"),
+        ("image/webp", ".webp"),
+        ("image/svg+xml", ".svg"),
+        ("application/json", ".json"),
+        ("x/../../etc", ""),
+        ("", ""),
+    ],
+)
+def test_nothing_of_a_name_comes_from_the_provider(content_type: str, ending: str) -> None:
+    assert key_of("ada", JOB, 2, content_type) == f"ada/{JOB}/2{ending}"
+
+
+def test_a_type_is_safe_in_a_header() -> None:
+    assert type_of("video/mp4\r\nX: y", "/x") == "application/octet-stream"
+    assert type_of("vidéo/mp4", "/x.png") == "image/png"
+
+
+async def test_what_is_cut_off_leaves_nothing_whenever_that_is(
+    archive: FolderArchive, tmp_path: Path
+) -> None:
+    for n in range(60):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(n / 20_000):
+                await archive.put("ada/job/1", "video/mp4", pieces(*[b"x" * 100_000] * 5))
+        assert [path.name for path in (tmp_path / "kept").glob(f"{PARTIAL}/*")] == []
+        found = await archive.find("ada/job/1")
+        assert found is None or found.stat().st_size == 500_000

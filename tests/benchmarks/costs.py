@@ -1,0 +1,47 @@
+"""What processes and the machine have used, as Linux tells it (proc(5))."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+def family(pid: int) -> list[int]:
+    """The process, its children, and theirs."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(each for child in children for each in family(int(child)))]
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """Of these processes and their children, all threads together, since they began."""
+    return sum(sum(_ticks(each)) for pid in pids for each in family(pid)) / _TICKS_A_SECOND
+
+
+def kernel_seconds(pids: Iterable[int]) -> float:
+    """What of their CPU the kernel used for them: system calls, such as `fsync`."""
+    return sum(_ticks(each)[1] for pid in pids for each in family(pid)) / _TICKS_A_SECOND
+
+
+def machine_cpu_seconds() -> float:
+    """Of everything on this machine, since it began."""
+    user, nice, system, _idle, _iowait, irq, softirq, *_ = (
+        int(field) for field in Path("/proc/stat").read_text().split(maxsplit=9)[1:9]
+    )
+    return (user + nice + system + irq + softirq) / _TICKS_A_SECOND
+
+
+def resident(pids: Iterable[int]) -> int:
+    """Bytes of these processes and their children that are in memory."""
+    return sum(_resident(each) for pid in pids for each in family(pid))
+
+
+def _ticks(pid: int) -> tuple[int, int]:
+    """Ticks in the program and in the kernel."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]), int(fields[12])
+
+
+def _resident(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))

@@ -1,0 +1,268 @@
+"""A load of whole lives: jobs are posted when they are due, a provider completes them, and their
+user's stream is read to the end. Beside it, where asked for, a flood of progress of other jobs."""
+
+import asyncio
+import json
+import math
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from tests.benchmarks import costs
+from tests.benchmarks.life_figures import Load, Measured, quantile
+from tests.benchmarks.load import request
+from tests.benchmarks.sender import Exchange, Sender
+from tests.benchmarks.upstreams import SAMSAR, UPSTREAMS, Upstream
+from tests.benchmarks.world import KEY
+
+OTHER_KEY = "rk_" + "o" * 43
+"""Of the user whose jobs get the flood; nobody reads that stream."""
+CONNECTIONS = 1_024
+SECONDS_TO_END = 30.0
+"""How long lives may go on after the load, before they count as never ended."""
+CALLBACKS_A_JOB = 150
+"""A service stores at most 200 of one job."""
+MEMORY_LOOKS = 5
+
+
+@dataclass(frozen=True)
+class Target:
+    """A service under load: one process, or some that share a store."""
+
+    ports: list[int]
+    pids: list[int]
+    waiting_callbacks: Callable[[], int]
+    """How many callbacks are stored and not applied."""
+
+
+async def run(load: Load, target: Target, provider_port: int, provider_pid: int) -> Measured:
+    return await _Run(load, target, provider_port, provider_pid).measured()
+
+
+class _Run:
+    def __init__(self, load: Load, target: Target, provider_port: int, provider_pid: int) -> None:
+        self._load = load
+        self._target = target
+        self._provider = Sender([provider_port], 4)
+        self._provider_pid = provider_pid
+        self._reader = _StreamReader()
+        self._due: dict[str, float] = {}
+        self._posts: dict[str, Exchange] = {}
+        self._late: list[float] = []
+
+    async def measured(self) -> Measured:
+        load, target = self._load, self._target
+        await self._ask(
+            "/begin",
+            ports=target.ports,
+            answer_after=load.answer_after,
+            calls_back=load.calls_back,
+        )
+        if load.flood:
+            await self._post_flooded()
+        await self._reader.open(target.ports[0])
+        sender = Sender(target.ports, CONNECTIONS)
+        self._began = time.perf_counter() + load.warm
+        self._ended = self._began + load.seconds
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._post(sender))
+            await _until(self._began)
+            watched = tasks.create_task(self._watched())
+            flooded = tasks.create_task(self._flooded())
+        flood, applied_after = flooded.result()
+        report, acknowledged, lost = await self._end()
+        for each in (sender, self._provider, self._reader):
+            each.close()
+        return self._measured(watched.result(), flood, applied_after, report, acknowledged, lost)
+
+    def _measured(
+        self,
+        watched: "_Watched",
+        flood: dict[str, Any],
+        applied_after: float,
+        report: dict[str, Any],
+        acknowledged: int,
+        lost: int,
+    ) -> Measured:
+        load = self._load
+        known = self._reader.known
+        called: dict[str, float] = report.pop("called")
+        submitted: dict[str, float] = report.pop("submitted")
+        posts = {name: each for name, each in self._posts.items() if self._within(self._due[name])}
+        return Measured(
+            load=load,
+            outcomes=[
+                known.get(name, math.inf) - at for name, at in called.items() if self._within(at)
+            ],
+            to_provider=[
+                max(submitted.get(name, math.inf) - each.answered_at, 0)
+                for name, each in posts.items()
+                if each.status == 202
+            ],
+            answers=[
+                each.answered_at - self._due[name] for name, each in posts.items() if each.status
+            ],
+            statuses=Counter(each.status for each in posts.values()),
+            carried=sum(map(self._within, known.values())) / load.seconds,
+            submitted=sum(map(self._within, submitted.values())) / load.seconds,
+            acknowledged=acknowledged,
+            lost=lost,
+            cores=watched.cores,
+            kernel_cores=watched.kernel_cores,
+            load_cores=watched.load_cores,
+            other_cores=watched.other_cores,
+            memory=watched.memory,
+            late=quantile(self._late, 0.99),
+            report=report,
+            flood=flood,
+            applied_after=applied_after,
+        )
+
+    def _within(self, at: float) -> bool:
+        """Whether it was in the time that is measured."""
+        return self._began <= at < self._ended
+
+    async def _ask(self, path: str, **body: Any) -> dict[str, Any]:
+        exchange = await self._provider.ask(request("POST", path, json.dumps(body).encode()))
+        return cast(dict[str, Any], json.loads(exchange.body))
+
+    async def _post_flooded(self) -> None:
+        """Have the provider accept the jobs that the flood is about."""
+        jobs = math.ceil(self._load.flood * self._load.seconds / CALLBACKS_A_JOB)
+        sender = Sender(self._target.ports, 16)
+        for number in range(jobs):
+            sender.send(submission(f"flood {number}", OTHER_KEY, SAMSAR))
+        until = time.perf_counter() + 120
+        while len((await self._ask("/report"))["submitted"]) < jobs:
+            assert time.perf_counter() < until, "the flood's jobs are not submitted"
+            await asyncio.sleep(0.2)
+        await asyncio.sleep(1)  # whoever submits has yet to write down the provider's id
+        sender.close()
+
+    async def _post(self, sender: Sender) -> None:
+        """Post each job when it is due: evenly spread, each by chance within its place."""
+        load = self._load
+        upstream = UPSTREAMS[load.provider]
+        rng = random.Random(1)  # the same arrivals for everybody
+        for number in range(int(load.rate * (load.warm + load.seconds))):
+            due = self._began - load.warm + (number + rng.random()) / load.rate
+            if (pause := due - time.perf_counter()) > 0:
+                await asyncio.sleep(pause)
+            elif number % 16 == 0:
+                await asyncio.sleep(0)
+            name = f"life-{number}"
+            self._due[name] = due
+            self._late.append(time.perf_counter() - due)
+            self._posts[name] = sender.send(submission(f"life {number}", KEY, upstream))
+        await _until(self._ended)
+        sender.drop_waiting()
+
+    async def _watched(self) -> "_Watched":
+        """Look at what is used from begin to end."""
+        before = self._cpu()
+        memory = []
+        for part in range(MEMORY_LOOKS):
+            await _until(self._began + self._load.seconds * part / (MEMORY_LOOKS - 1))
+            memory.append(costs.resident(self._target.pids))
+        service, kernel, load, machine = (
+            (later - earlier) / self._load.seconds
+            for earlier, later in zip(before, self._cpu(), strict=True)
+        )
+        return _Watched(service, kernel, load, machine - service - load, memory)
+
+    def _cpu(self) -> tuple[float, ...]:
+        """Seconds of the service, of it in the kernel, of load and provider, and of everybody."""
+        pids = self._target.pids
+        return (
+            costs.cpu_seconds(pids),
+            costs.kernel_seconds(pids),
+            costs.cpu_seconds([self._provider_pid]) + time.process_time(),
+            costs.machine_cpu_seconds(),
+        )
+
+    async def _flooded(self) -> tuple[dict[str, Any], float]:
+        """The provider's word on its flood, and the seconds that the last of it had to wait."""
+        if not self._load.flood:
+            return {}, 0.0
+        flood = await self._ask("/flood", rate=self._load.flood, seconds=self._load.seconds)
+        last: float = flood.pop("last_sent")
+        while time.perf_counter() < last + SECONDS_TO_END:
+            if not await asyncio.to_thread(self._target.waiting_callbacks):
+                return flood, time.perf_counter() - last
+            await asyncio.sleep(0.1)
+        return flood, math.inf
+
+    async def _end(self) -> tuple[dict[str, Any], int, int]:
+        """Wait until every job that was taken has ended: the provider's word on all, how many were
+        taken, and how many of them had not ended."""
+        until = time.perf_counter() + SECONDS_TO_END
+        while True:
+            posts = self._posts.values()
+            open_ = sum(each.sent_at > 0 and each.answered_at == 0 for each in posts)
+            taken = [name for name, each in self._posts.items() if each.status == 202]
+            lost = sum(name not in self._reader.known for name in taken)
+            if not (self._load.calls_back and open_ + lost) or time.perf_counter() > until:
+                return await self._ask("/report"), len(taken), lost
+            await asyncio.sleep(0.1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    cores: float
+    kernel_cores: float
+    load_cores: float
+    other_cores: float
+    memory: list[int]
+
+
+class _StreamReader(asyncio.Protocol):
+    """Reads a user's stream, and notes when it shows that a life is completed."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, float] = {}
+        self._rest = b""
+
+    async def open(self, port: int) -> None:
+        """Begin, and wait for the first bytes."""
+        loop = asyncio.get_running_loop()
+        self._begun: asyncio.Future[None] = loop.create_future()
+        await loop.create_connection(lambda: self, "127.0.0.1", port)
+        await self._begun
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's own is a transport in all but its base class.
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.write(request("GET", "/v1/events", headers=f"API-KEY: {KEY}\r\n"))
+
+    def data_received(self, data: bytes) -> None:
+        now = time.perf_counter()
+        if not self._begun.done():
+            assert data.startswith(b"HTTP/1.1 200"), data[:500]
+            self._begun.set_result(None)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            if b'"COMPLETED"' in line:
+                name = line.partition(b"https://cdn.test/")[2].partition(b".mp4")[0]
+                self.known.setdefault(name.decode(), now)
+
+    def close(self) -> None:
+        self._transport.abort()
+
+
+def submission(prompt: str, key: str, upstream: Upstream) -> bytes:
+    """A request for a job."""
+    body = (
+        b'{"provider":"%s","kind":"%s","input":{"prompt":"%s","image_model":"IMAGEN3",'
+        b'"video_model":"LUMA","duration":10}}'
+        % (upstream.name.encode(), upstream.kind.encode(), prompt.encode())
+    )
+    return request(
+        "POST", "/v1/jobs", body, f"Content-Type: application/json\r\nAPI-KEY: {key}\r\n"
+    )
+
+
+async def _until(at: float) -> None:
+    await asyncio.sleep(at - time.perf_counter())

@@ -1,0 +1,161 @@
+"""Requests that are sent when they are due, over connections that are kept: cheap enough for a load
+and for a provider's callbacks. Answers have to carry a Content-Length."""
+
+import asyncio
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request and what became of it; times are of `time.perf_counter`, which on Linux is the
+    same clock in every process."""
+
+    request: bytes
+    answered: "Callable[[Exchange], None] | None" = None
+    sent_at: float = 0.0
+    """0: it still waits for a connection."""
+    answered_at: float = 0.0
+    """When its answer was whole, or its connection lost."""
+    status: int = 0
+    """0: there was no whole answer."""
+    body: bytes = b""
+
+
+class Sender:
+    """Sends to some ports in turn, each over at most so many connections: what finds none free
+    waits for one, in order."""
+
+    def __init__(self, ports: Sequence[int], connections: int) -> None:
+        self._pools = [_Pool(port, connections) for port in ports]
+        self._turn = itertools.cycle(self._pools)
+
+    def send(self, request: bytes, answered: Callable[[Exchange], None] | None = None) -> Exchange:
+        exchange = Exchange(request, answered)
+        next(self._turn).send(exchange)
+        return exchange
+
+    async def ask(self, request: bytes) -> Exchange:
+        """Send one and wait for its answer."""
+        done: asyncio.Future[Exchange] = asyncio.get_running_loop().create_future()
+        self.send(request, done.set_result)
+        return await done
+
+    def drop_waiting(self) -> None:
+        """Never send what waits for a connection."""
+        for pool in self._pools:
+            pool.waiting.clear()
+
+    def close(self) -> None:
+        for pool in self._pools:
+            pool.close()
+
+
+class _Pool:
+    def __init__(self, port: int, connections: int) -> None:
+        self._port = port
+        self._room = connections
+        self._idle: list[_Connection] = []
+        self._opening: set[asyncio.Task[None]] = set()
+        self.busy: set[_Connection] = set()
+        self.waiting: deque[Exchange] = deque()
+        self.closed = False
+
+    def send(self, exchange: Exchange) -> None:
+        if self._idle:
+            self._give(self._idle.pop(), exchange)
+            return
+        self.waiting.append(exchange)
+        if self._room:
+            self._room -= 1
+            task = asyncio.ensure_future(self._open())
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+
+    async def _open(self) -> None:
+        try:
+            await asyncio.get_running_loop().create_connection(
+                lambda: _Connection(self), "127.0.0.1", self._port
+            )
+        except OSError:
+            self._room += 1
+
+    def free(self, connection: "_Connection") -> None:
+        """A connection can take a request."""
+        self.busy.discard(connection)
+        if self.waiting:
+            self._give(connection, self.waiting.popleft())
+        else:
+            self._idle.append(connection)
+
+    def lost(self, connection: "_Connection") -> None:
+        self.busy.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        self._room += 1
+        if self.waiting and not self.closed:
+            self.send(self.waiting.popleft())
+
+    def close(self) -> None:
+        self.closed = True
+        self.waiting.clear()
+        for task in self._opening:
+            task.cancel()
+        for connection in [*self._idle, *self.busy]:
+            connection.transport.abort()
+
+    def _give(self, connection: "_Connection", exchange: Exchange) -> None:
+        self.busy.add(connection)
+        connection.send(exchange)
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, pool: _Pool) -> None:
+        self._pool = pool
+        self._buffer = b""
+        self._exchange: Exchange | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's own is a transport in all but its base class.
+        self.transport = cast(asyncio.Transport, transport)
+        self._pool.free(self)
+
+    def send(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        exchange.sent_at = time.perf_counter()
+        self.transport.write(exchange.request)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, end, body = self._buffer.partition(b"\r\n\r\n")
+        exchange = self._exchange
+        if not end or exchange is None or len(body) < content_length(head):
+            return
+        self._buffer = b""
+        self._exchange = None
+        exchange.status, exchange.body = int(head[9:12]), body
+        exchange.answered_at = time.perf_counter()
+        if b"connection: close" in head.lower():
+            self.transport.close()
+        else:
+            self._pool.free(self)
+        if exchange.answered is not None:
+            exchange.answered(exchange)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._pool.lost(self)
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.answered_at = time.perf_counter()
+            if exchange.answered is not None:
+                exchange.answered(exchange)
+
+
+def content_length(head: bytes) -> int:
+    """What the head says of its body's length; 0 where it says nothing."""
+    _, found, rest = head.lower().partition(b"content-length:")
+    return int(rest.partition(b"\r\n")[0]) if found else 0

@@ -1,0 +1,126 @@
+"""The page of an administrator: everybody's jobs, one user's, keys, holds and health."""
+
+import asyncio
+
+import pytest
+from playwright.async_api import expect
+from starlette.responses import JSONResponse, Response
+
+from tests.browser.conftest import Start, Visit
+from tests.http_api.scripted_provider import scripted_provider
+from tests.support.service import eventually, submit
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+
+
+async def test_an_admin_sees_everybody_and_one_user(start: Start, visit: Visit) -> None:
+    service = await start()
+    ada, bob = await service.user("ada"), await service.user("bob")
+    job = await submit(bob, metadata={"label": "Bob's"})
+    await submit(ada, metadata={"label": "Ada's"})
+    visitor = await visit(service.url)
+    page = visitor.page
+    await visitor.sign_in(await service.key("root", admin=True))
+    titles = page.locator(".row.job strong")
+    await expect(titles).to_have_text(["Ada's", "Bob's"])
+    await expect(page.locator(".row.job", has_text="Bob's")).to_contain_text("bob · ")
+    # What comes later appears by itself.
+    await submit(bob, metadata={"label": "Bob's second"})
+    await expect(titles).to_have_text(["Bob's second", "Ada's", "Bob's"])
+
+    await page.get_by_label("User").select_option("bob")
+    await expect(titles).to_have_text(["Bob's second", "Bob's"])
+    await expect(page).to_have_url(f"{visitor.url}/#/?user=bob")
+    await page.get_by_role("link", name="Deliveries").click()
+    await expect(page).to_have_url(f"{visitor.url}/#/deliveries?user=bob")
+    await page.get_by_role("link", name="Overview").click()
+    await expect(page.locator(".tiles")).to_contain_text("2none failed")
+
+    await page.go_back()
+    await page.go_back()
+    await page.locator(".row.job", has_text="Bob's").last.click()
+    await expect(page.get_by_role("heading", name="Bob's")).to_be_visible()
+    await expect(page.locator(".title").get_by_text("Completed")).to_be_visible()
+    for name in ("Cancel", "Submit again"):
+        await expect(page.get_by_role("button", name=name)).to_be_hidden()
+    assert visitor.console == []
+
+    # A link to another user's job needs no name of its user.
+    stranger = await visit(f"{service.url}/#/jobs/{job['request_id']}")
+    await stranger.try_key(await service.key("root", admin=True))
+    await expect(stranger.page.get_by_role("heading", name="Bob's")).to_be_visible()
+
+
+async def test_health_and_holds(start: Start, visit: Visit) -> None:
+    async with scripted_provider() as provider:
+
+        async def later(_: object) -> Response:
+            return JSONResponse({}, status_code=429, headers={"Retry-After": "60"})
+
+        provider.submit = later
+        service = await start(**provider.settings())
+        bob = await service.user("bob")
+        await submit(bob)
+        await provider.submitted()
+        visitor = await visit(service.url)
+        page = visitor.page
+        await visitor.sign_in(await service.key("root", admin=True))
+        await page.get_by_role("link", name="Health").click()
+        breaker = page.get_by_role("region", name="Provider and breaker")
+        await expect(breaker).to_contain_text("submission: ")
+        holds = page.get_by_role("region", name="Holds")
+        await expect(holds).to_contain_text("samsar: all users got 429; next attempt in")
+        await holds.get_by_role("button", name="End the holds of samsar").click()
+        await page.get_by_role("dialog").get_by_role("button", name="End the holds").click()
+        await expect(holds).to_contain_text("None: submissions are sent.")
+        assert visitor.console == []
+
+
+async def test_keys_are_made_and_revoked(start: Start, visit: Visit) -> None:
+    service = await start()
+    visitor = await visit(service.url)
+    page = visitor.page
+    await visitor.sign_in(await service.key("root", admin=True))
+    await page.get_by_role("link", name="Keys").click()
+    await page.get_by_label("User", exact=True).fill("no such name!")
+    await page.get_by_role("button", name="Create a key").click()
+    await expect(page.get_by_label("User", exact=True)).to_have_accessible_description(
+        "A user name is 1 to 64 letters, digits and . _ @ -, and starts with a letter or digit."
+    )
+    visitor.console.clear()  # the browser's own line on the 400
+    await page.get_by_label("User", exact=True).fill("carol")
+    await page.get_by_role("button", name="Create a key").click()
+    told = page.get_by_role("region", name="The new key")
+    key = await told.locator("code").first.inner_text()
+    carol = service.client(key)
+    assert (await carol.get("/v1/jobs")).status_code == 200
+
+    row = page.get_by_role("row").filter(has_text="carol")
+    await row.get_by_role("button", name="Revoke").click()
+    await page.get_by_role("button", name="Keep it").click()
+    await row.get_by_role("button", name="Revoke").click()
+    await page.get_by_role("button", name="Revoke the key").click()
+    await expect(row).to_contain_text("Revoked")
+
+    async def look() -> int:
+        await asyncio.sleep(0)
+        return (await carol.get("/v1/jobs")).status_code
+
+    await eventually(look, lambda status: status == 401, "a key that is revoked")
+    assert visitor.console == []
+
+    await page.reload()
+    await expect(page.get_by_role("row").filter(has_text="carol")).to_be_visible()
+    assert key not in await page.content()
+
+
+async def test_others_see_neither(start: Start, visit: Visit) -> None:
+    service = await start()
+    visitor = await visit(service.url)
+    await visitor.sign_in(await service.key())
+    for name in ("Health", "Keys"):
+        await expect(visitor.page.get_by_role("link", name=name)).to_be_hidden()
+    for view in ("#/health", "#/keys"):
+        await visitor.open("#/new")  # from elsewhere, so that the list has to appear
+        await visitor.open(view)
+        await visitor.sees("No jobs yet")

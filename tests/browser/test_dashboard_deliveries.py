@@ -1,0 +1,139 @@
+"""Deliveries on the page: examined, filtered, and sent again."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from playwright.async_api import Route, expect
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route as Address
+
+from receiver.server.serve import listen, origin, serving
+from tests.browser.conftest import Start, Visit, Visitor
+from tests.support.service import job_when, submit
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+
+# One attempt and no more: their number changes only when the test asks for another.
+RELAYS = {"relay_allow_http": True, "relay_allow_nets": "127.0.0.0/8", "relay_schedule": "0"}
+UNREACHABLE = "http://127.0.0.1:9/hook"
+
+
+@asynccontextmanager
+async def grumbling_endpoint() -> AsyncIterator[str]:
+    """The address of a receiver that refuses each message, and says why."""
+
+    async def hook(_: Request) -> PlainTextResponse:
+        return PlainTextResponse("the database is <locked>", status_code=500)
+
+    with listen("127.0.0.1", 0) as listener:
+        application = Starlette(routes=[Address("/in", hook, methods=["POST"])])
+        async with serving(application, listener, grace=1):
+            yield origin(listener) + "/in"
+
+
+async def with_a_dead_webhook(start: Start, visit: Visit) -> Visitor:
+    """A visitor at a job whose last webhook was not delivered."""
+    service = await start(**RELAYS)
+    visitor = await visit(service.url)
+    await visitor.sign_in(await service.key())
+    await visitor.submit_by_form(Label="Untold", Webhook=UNREACHABLE)
+    await expect(visitor.page.locator(".title").get_by_text("Completed")).to_be_visible()
+    return visitor
+
+
+async def test_a_delivery_is_sent_again_once_it_is_confirmed(start: Start, visit: Visit) -> None:
+    visitor = await with_a_dead_webhook(start, visit)
+    page = visitor.page
+    await page.get_by_role("link", name="Deliveries").click()
+    row = page.locator(".row.delivery", has_text="Untold · Completed")
+    await expect(row).to_contain_text("Given up")
+    await expect(row).to_contain_text("1 attempt, last: connect_failed")
+    await row.get_by_role("button", name="Send again").click()
+    dialog = page.get_by_role("dialog", name="Send this webhook again?")
+    await dialog.get_by_role("button", name="Cancel").click()
+    await expect(dialog).to_have_count(0)
+    await expect(row).to_contain_text("1 attempt,")
+    await row.get_by_role("button", name="Send again").click()
+    await dialog.get_by_role("button", name="Send it again").click()
+    await expect(row).to_contain_text("2 attempts")
+
+    # All that match a filter, which is in the address.
+    await page.get_by_label("State").select_option("Given up")
+    await expect(page).to_have_url(f"{visitor.url}/#/deliveries?state=exhausted")
+    await page.get_by_role("button", name="Send all of these again").click()
+    await page.get_by_role("button", name="Send all again").click()
+    await expect(row).to_contain_text("3 attempts")
+
+    await row.get_by_role("link").click()
+    await expect(page.get_by_role("heading", name="job.completed")).to_be_visible()
+    await page.get_by_role("link", name="job_").click()
+    failed = page.locator(".timeline li", has_text="Webhook: not delivered")
+    await expect(failed.last.get_by_role("button", name="Send again")).to_be_visible()
+    assert visitor.console == []
+
+
+async def test_a_delivery_can_be_examined(start: Start, visit: Visit) -> None:
+    async with grumbling_endpoint() as url:
+        service = await start(**RELAYS)
+        key = await service.key()
+        job = await submit(service.client(key), webhookUrl=url)
+        await job_when(service.client(key), job["request_id"], status="COMPLETED")
+        visitor = await visit(service.url)
+        page = visitor.page
+        await visitor.sign_in(key)
+        await visitor.open(f"#/deliveries?host={url.split('/')[2]}&request_id={job['request_id']}")
+        await page.locator(".row.delivery", has_text="Completed").get_by_role("link").click()
+        attempt = page.get_by_role("region", name="Attempts").get_by_role("listitem")
+        await expect(attempt).to_contain_text("HTTP 500")
+        await expect(attempt).to_contain_text("the database is <locked>")
+        message = page.get_by_role("region", name="Message")
+        await expect(message).to_contain_text('"type": "job.completed"')
+        await expect(message).to_contain_text("webhook-timestamp")
+        await expect(page.locator("dd", has_text=url)).to_be_visible()
+        assert visitor.console == []
+
+        await visitor.open("#/deliveries")
+        await page.get_by_role("button", name="Send a test").click()
+        dialog = page.get_by_role("dialog", name="Send a test message")
+        await dialog.get_by_label("URL").fill(url)
+        await dialog.get_by_role("button", name="Send it").click()
+        await expect(dialog.get_by_role("status")).to_contain_text("HTTP 500")
+        await dialog.get_by_role("button", name="Close").click()
+
+        # The endpoint is in the overview, with a link to its deliveries.
+        await visitor.open("#/overview")
+        endpoint = page.get_by_role("row").filter(has_text=url.split("/")[2])
+        await expect(endpoint).to_contain_text("Failing")
+        await expect(endpoint).to_contain_text("0 % of 2")
+        await endpoint.get_by_role("link").first.click()
+        await expect(page.locator(".row.delivery")).to_have_count(2)
+
+
+async def test_a_button_in_use_is_not_pulled_away(start: Start, visit: Visit) -> None:
+    """The list of deliveries is read again by itself, and its answer comes too late."""
+    visitor = await with_a_dead_webhook(start, visit)
+    page = visitor.page
+    await visitor.open("#/deliveries")
+    row = page.locator(".row.delivery", has_text="Untold · Completed")
+    button = row.get_by_role("button", name="Send again")
+    await expect(button).to_be_visible()
+    asked, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        asked.set()
+        await may_answer.wait()
+        await route.continue_()
+
+    await page.route("**/v1/deliveries?*", hold)
+    await asked.wait()
+    await button.hover()
+    await page.mouse.down()
+    async with page.expect_response("**/v1/deliveries?*") as answer:
+        may_answer.set()
+    await (await answer.value).finished()
+    await page.mouse.up()
+    await expect(page.get_by_role("dialog", name="Send this webhook again?")).to_be_visible()

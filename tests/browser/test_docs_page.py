@@ -1,0 +1,108 @@
+"""What the docs show, in a real browser: /docs, the link to sign in, and the page that follows a
+job."""
+
+import re
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Route, expect
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route as StarletteRoute
+
+from receiver.actions.keys import hash_key
+from receiver.server.serve import listen, origin, serving
+from tests.browser.conftest import Start, Visit
+from tests.docs.pages import ROOT, blocks
+from tests.support.service import submit
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+MODULE = re.compile(r"https?://[^/]+/static/")
+"""Where a guide's page imports the module from."""
+
+
+async def test_try_it_sends_what_the_form_says(start: Start, visit: Visit) -> None:
+    service = await start(sandbox_render=3600)
+    key = await service.key("ada")
+    job = (await submit(service.client(key)))["request_id"]
+    visitor = await visit(service.url)
+    page = visitor.page
+    await page.goto(f"{service.url}/docs")
+
+    shown = page.locator("details#showJob")
+    await shown.locator("summary").click()
+    await shown.get_by_label("job_id (path)").fill(job)
+    await shown.get_by_role("button", name="Send").click()
+    await expect(shown.locator("form pre")).to_contain_text("api_key_missing")
+    await page.get_by_label("API key").fill(key)
+    await shown.get_by_role("button", name="Send").click()
+    await expect(shown.locator("form pre")).to_contain_text(f'"request_id": "{job}"')
+
+    made = page.locator("details#createJob")
+    await made.locator("summary").click()
+    await made.get_by_label("Idempotency-Key (header)").fill("one")
+    for _ in range(2):
+        await made.get_by_role("button", name="Send").click()
+        await expect(made.locator("form pre")).to_contain_text("202 Accepted")
+    listed = await service.client(key).get("/v1/jobs")
+    assert len(listed.json()["jobs"]) == 2
+
+    stream = page.locator("details#followJob")
+    await stream.locator("summary").click()
+    await stream.get_by_label("job_id (path)").fill(job)
+    await stream.get_by_role("button", name="Send").click()
+    await expect(stream.locator("form pre")).to_contain_text("event: snapshot")
+    await stream.get_by_role("button", name="Stop").click()
+    await expect(stream.locator("form pre")).to_contain_text("(stopped)")
+
+    results = await Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+    assert [said for said in visitor.console if "400 (Bad Request)" not in said] == []
+
+
+async def test_a_sign_in_link_works_once(start: Start, visit: Visit) -> None:
+    service = await start()
+    key_hash = hash_key(await service.key("ada"))
+    token = service.inner.context.sessions.allow_once(key_hash, "f00d")
+    for expected in ("No jobs yet", "This sign-in link has already been used"):
+        visitor = await visit(service.url)
+        await visitor.page.goto(f"{service.url}/#/sign-in/{token}")
+        await visitor.sees(expected)
+        assert "sign-in" not in visitor.page.url
+
+
+@pytest.mark.parametrize("guide", ["README.md", "docs/integration.md"])
+async def test_the_page_of_a_guide_goes_on_after_a_502(
+    start: Start, visit: Visit, guide: str
+) -> None:
+    """As it stands there; an EventSource by itself would give up."""
+    [html] = blocks((ROOT / guide).read_text(), "html")
+    tickets: list[str] = []
+    with listen("127.0.0.1", 0) as listener:
+        shop = origin(listener)
+        service = await start(sandbox_render=3, sandbox_drop_callbacks=0, cors_origins=shop)
+        client = await service.user("ada")
+        job = (await submit(client))["request_id"]
+
+        async def page(request: Request) -> Response:
+            return HTMLResponse(MODULE.sub(f"{service.url}/static/", html))
+
+        async def ticket(request: Request) -> Response:
+            answer = await client.post("/v1/stream-tickets", json={"request_id": job})
+            tickets.append(answer.json()["ticket"])
+            return Response(answer.content, media_type="application/json")
+
+        async def events(route: Route) -> None:
+            if len(tickets) == 1:
+                await route.fulfill(status=502, headers={"Access-Control-Allow-Origin": shop})
+            else:
+                await route.continue_()
+
+        routes = [StarletteRoute("/", page), StarletteRoute("/my-backend/{path}", ticket)]
+        async with serving(Starlette(routes=routes), listener):
+            visitor = await visit(service.url)
+            await visitor.page.route(re.compile(r"/events\?"), events)
+            await visitor.page.goto(shop)
+            await visitor.page.wait_for_function("document.getElementById('bar').value === 100")
+    assert len(tickets) == 2, visitor.console

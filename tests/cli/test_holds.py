@@ -1,0 +1,46 @@
+"""`holds list` and `holds end`, against a service whose provider says "later"."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cli.conftest import MOVIE, TIMEOUT, Place, Served, other_server
+
+
+@pytest.fixture
+def busy(place: Place) -> Iterator[Served]:
+    """A service whose provider takes nothing for now."""
+    with other_server(429, {"Retry-After": "50"}) as provider:
+        settings = {"PROVIDER": "samsar", "SAMSAR_API_KEY": "key", "SAMSAR_BASE_URL": provider.url}
+        with place.with_settings(**settings).serving() as served:
+            yield served
+
+
+def test_holds_are_listed_and_ended(busy: Served) -> None:
+    key = busy.place.run("keys", "create", "root", "--admin", "--json").json()["key"]
+    root, ann = busy.place.with_settings(API_KEY=key), busy.as_user("ann")
+    none = root.run("holds", "list")
+    assert (none.status, none.out) == (0, "No submissions are held.\n")
+    assert root.run("holds", "list", "--json").json() == {"holds": []}
+
+    job_id = ann.run("submit", "-", "--json", given=json.dumps(MOVIE)).json()["request_id"]
+    until = time.monotonic() + TIMEOUT
+    while not (found := root.run("holds", "list", "--json").json()["holds"]):
+        assert time.monotonic() < until
+
+    assert (found[0]["user"], found[0]["request_id"]) == (None, job_id)
+    shown = root.run("holds", "list").out
+    assert shown.startswith("samsar\t(all)\t")
+    assert shown.endswith(f"Z\t429\t{job_id}\n")
+    assert root.run("holds", "end", "samsar").out == "Submissions to samsar continue.\n"
+    assert root.run("holds", "end", "samsar").status == 0
+    unknown = root.run("holds", "end", "nobody")
+    assert (unknown.status, "404" in unknown.err) == (1, True)
+
+
+def test_a_key_that_is_no_admin_s_is_refused(served: Served) -> None:
+    refused = served.as_user("ann").run("holds", "list")
+    assert refused.status == 1
+    assert "403 admin_only" in refused.err

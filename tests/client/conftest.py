@@ -1,0 +1,47 @@
+"""Services that the tests of a file share, and a client with a user of the test's own."""
+
+import zlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from receiver.client import AsyncClient
+from tests.support.service import RunningService, running_service
+
+WEBHOOKS: dict[str, Any] = {
+    "relay_allow_http": True,
+    "relay_allow_nets": "127.0.0.0/8",
+    "relay_schedule": "0",
+}
+
+SHARED_LOOP = pytest.mark.asyncio(loop_scope="module")
+"""The event loop that the services of a file live in."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningService]:
+    """A service that the tests share, each with a user of its own. Its jobs are quick."""
+    async with running_service(tmp_path_factory.mktemp("service"), **WEBHOOKS) as service:
+        yield service
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def endless(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningService]:
+    """A service whose jobs go on for longer than any test."""
+    async with running_service(tmp_path_factory.mktemp("endless"), sandbox_render=1_000) as service:
+        yield service
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def client(
+    service: RunningService, request: pytest.FixtureRequest
+) -> AsyncIterator[AsyncClient]:
+    async with AsyncClient(service.url, await service.key(user_of(request))) as client:
+        yield client
+
+
+def user_of(request: pytest.FixtureRequest) -> str:
+    """A user of the test's own."""
+    return f"u{zlib.crc32(request.node.name.encode())}"

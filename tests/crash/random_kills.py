@@ -1,0 +1,75 @@
+"""Rounds of SIGKILL at moments that nobody has chosen, under load, with a provider at its worst."""
+
+import asyncio
+import contextlib
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from receiver.sandbox.rules import SandboxRules
+from tests.crash.judge import Tally, judge
+from tests.crash.processes import Service
+from tests.crash.world import World, world
+
+CLIENTS = 3
+TWICE_EVERY = 5
+"""After so many rounds it is killed once more while it starts."""
+
+WORST = SandboxRules(
+    render_seconds=1.5,
+    drop_callbacks=0.1,
+    duplicate_callbacks=0.2,
+    late_callbacks=0.1,
+    reorder_callbacks=0.2,
+    fail_jobs=0.2,
+    submit_timeouts=0.03,
+    server_errors_before=0.03,
+    server_errors_after=0.03,
+    busy_bursts=0.02,
+)
+
+
+async def killed_under_load(
+    folder: Path, rounds: int, seed: int, kind: type[Service] = Service
+) -> tuple[Tally, Counter[str]]:
+    """What a world came to whose service was killed so often, and what went wrong in it by kind;
+    raises AssertionError where it lost or doubled anything."""
+    rng = random.Random(seed)
+    faults = Counter[str]()
+    async with world(folder, WORST, kind=kind) as around:
+        async with _under_load(around, rng):
+            for number in range(rounds):
+                await asyncio.sleep(rng.uniform(0.05, 1.0))
+                await around.service.kill()
+                faults["kills"] += 1
+                if number % TWICE_EVERY == TWICE_EVERY - 1:
+                    # Once more while it starts: recovery has to survive its own death.
+                    await around.service.spawn()
+                    await asyncio.sleep(rng.uniform(0.02, 0.6))
+                    await around.service.kill()
+                    faults["kills at the start"] += 1
+                assert await around.service.start() < 5
+        tally = await judge(around, rounds)
+        stats = await around.provider.stats()
+    faults["callbacks lost"] = stats["callbacks_dropped"]
+    faults["callbacks twice"] = stats["callbacks_duplicated"]
+    return tally, faults
+
+
+@contextlib.asynccontextmanager
+async def _under_load(around: World, rng: random.Random) -> AsyncIterator[None]:
+    """Clients that submit job after job; at the end each waits for its last answer."""
+    over = False
+
+    async def client() -> None:
+        while not over:
+            await around.submit()
+            await asyncio.sleep(rng.uniform(0.2, 1.2))
+
+    clients = [asyncio.create_task(client()) for _ in range(CLIENTS)]
+    try:
+        yield
+    finally:
+        over = True
+        await asyncio.gather(*clients)

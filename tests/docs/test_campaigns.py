@@ -1,0 +1,26 @@
+"""What docs/guarantees.md shows of the long runs is what their files hold."""
+
+from pathlib import Path
+
+from tests.docs.pages import ROOT
+from tests.support.campaign import FOLDER, UNITS, Campaign, core_hash, table
+
+
+def test_the_table_is_made_of_the_files() -> None:
+    """`python -m tests.support.campaign` writes it."""
+    assert {file.stem for file in FOLDER.glob("*.json")} == set(UNITS)
+    assert table() + "\n" in (ROOT / "docs" / "guarantees.md").read_text()
+
+
+def test_runs_add_up_on_the_same_sources_and_stand_apart_on_others(tmp_path: Path) -> None:
+    file = tmp_path / "sums.json"
+    Campaign(file).add(3, 0, {"deaths": 2})
+    Campaign(file).add(4, 1, {"deaths": 1, "stall": 5})
+    file.write_text(file.read_text().replace(core_hash(), "before"))
+    Campaign(file).add(1, 0, {})
+
+    before, now = Campaign(file).sums
+
+    assert (before.tree, before.done, before.violations) == ("before", 7, 1)
+    assert before.faults == {"deaths": 3, "stall": 5}
+    assert (now.tree, now.done, Campaign(file).done) == (core_hash(), 1, 1)

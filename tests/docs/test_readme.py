@@ -1,0 +1,100 @@
+"""The README's integration is one script. It runs here as it stands, in a folder of its own."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import README, ROOT, blocks
+
+INSTALL = "python3 -m venv .venv && .venv/bin/pip install . && . .venv/bin/activate"
+TEST_LINE = "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pytest\n"
+DEMO_LINE = "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/receiver demo\n"
+
+
+def script() -> str:
+    section = README.read_text().partition("\n## Integrate in five minutes\n")[2]
+    commands = blocks(section.partition("\n## ")[0], "sh")
+    assert len(commands) == 8
+    return "".join(commands)
+
+
+def free_ports(count: int) -> list[int]:
+    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(each.getsockname()[1]) for each in taken]
+    for each in taken:
+        each.close()
+    return ports
+
+
+def run(text: str, folder: Path, **environment: str) -> str:
+    """The script's output. It ends with an error at its first command that fails."""
+    for tool in ("bash", "curl", "node"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed here")
+    service, hook = free_ports(2)
+    text = text.replace("127.0.0.1:8000", f"127.0.0.1:{service}")
+    text = text.replace("127.0.0.1:9000", f"127.0.0.1:{hook}").replace("9000)", f"{hook})")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RECEIVER_")}
+    done = subprocess.run(
+        # However it ends, it leaves no program behind.
+        ["bash", "-euo", "pipefail", "-c", f"trap 'kill $(jobs -p) 2>/dev/null' EXIT\n{text}"],
+        cwd=folder,
+        env=kept | {"RECEIVER_PORT": str(service), "no_proxy": "*"} | environment,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def check(output: str) -> None:
+    lines = output.splitlines()
+    lines = lines[lines.index('{"status":"ok"}') :]  # pip has its say before
+    assert lines[1].startswith('{"request_id":"job_')
+    events = [line for line in lines if line.startswith("event: ")]
+    assert events[0] == "event: snapshot"
+    assert "event: update" in events
+    assert events[-1] == "event: done"
+    assert any(
+        line.startswith('{"webhook_id":"msg_') and '"status_code":204' in line for line in lines
+    )
+    assert any(line.startswith("verified job.completed job_") for line in lines)
+    assert any(line.startswith("COMPLETED {'videoUrl': ") for line in lines)
+    assert any(line.startswith("snapshot ") for line in lines)
+    assert any(line.startswith("update COMPLETED 100 http") for line in lines)
+    assert lines[-1].startswith("done COMPLETED")
+
+
+@pytest.mark.timeout(300)  # longer than the script's own limit, which shows how far it came
+def test_the_readme_from_top_to_bottom(tmp_path: Path) -> None:
+    """All but the installation: what is installed is this folder already."""
+    text = script()
+    assert INSTALL in text
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    text = text.replace(INSTALL, ":").replace("SANDBOX_RENDER=3", "SANDBOX_RENDER=0.5")
+    check(run(text, tmp_path, PATH=path))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_the_readme_in_a_fresh_copy(tmp_path: Path) -> None:
+    """With its installation, in a copy of what is under version control."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
+    for name in filter(None, listed):
+        target = tmp_path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, target)
+    check(run(script(), tmp_path))
+
+
+def test_the_first_commands_are_these() -> None:
+    assert blocks(README.read_text(), "sh")[:2] == [TEST_LINE, DEMO_LINE]

@@ -1,0 +1,177 @@
+"""The proxies of docs/deploy.md, run with the files in deploy/ in front of a real service."""
+
+import asyncio
+import os
+import shutil
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import trustme
+
+from tests.docs.pages import ROOT
+from tests.docs.test_readme import free_ports
+from tests.support.nginx import needs_nginx, nginx
+from tests.support.service import RunningService, eventually, running_service, submit
+
+DEPLOY = ROOT / "deploy"
+NAME = "jobs.example.com"
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[RunningService]:
+    async with running_service(tmp_path, sandbox_render=3600, stream_heartbeat=0.2) as service:
+        yield service
+
+
+@contextmanager
+def tls_nginx(folder: Path, upstream: str, port: int) -> Iterator[Path]:
+    """The file of deploy/ with a certificate of this test; gives its authority's file."""
+    authority = certify(folder)
+    text = (DEPLOY / "nginx-tls.conf").read_text()
+    text = text.replace(f"/etc/letsencrypt/live/{NAME}", str(folder)).replace(NAME, "localhost")
+    text = text.replace("127.0.0.1:8000", upstream).replace("listen [::]", "#")
+    [plain] = free_ports(1)
+    text = text.replace("listen 443", f"listen 127.0.0.1:{port}")
+    text = text.replace("listen 80;", f"listen 127.0.0.1:{plain};")
+    with nginx(folder, text):
+        yield authority
+
+
+def certify(folder: Path) -> Path:
+    """Put a certificate of this machine and its key into the folder; gives its authority's file."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "authority.pem")
+    certificate = authority.issue_cert("localhost")
+    certificate.private_key_pem.write_to_path(folder / "privkey.pem")
+    for pem in certificate.cert_chain_pems:
+        pem.write_to_path(folder / "fullchain.pem", append=True)
+    return folder / "authority.pem"
+
+
+@contextmanager
+def tls_caddy(folder: Path, upstream: str, port: int) -> Iterator[Path]:
+    """The file of deploy/ with a certificate of this test: for a name of this machine Caddy would
+    install an authority of its own. Gives the file of the test's authority; caddy.log is its log.
+    """
+    if shutil.which("caddy") is None:
+        pytest.skip("caddy is not installed here")
+    authority = certify(folder)
+    text = (DEPLOY / "Caddyfile").read_text()
+    text = text.replace("{\n\tlog", "{\n\tauto_https disable_redirects\n\tlog", 1)
+    site = "{$RECEIVER_HOSTNAME} {\n"
+    assert site in text
+    text = text.replace(site, f"{site}\ttls {folder}/fullchain.pem {folder}/privkey.pem\n")
+    (folder / "Caddyfile").write_text(text)
+    here = {
+        "RECEIVER_HOSTNAME": f"https://localhost:{port}",
+        "RECEIVER_UPSTREAM": upstream,
+        "CADDY_ADMIN": "off",
+        "HOME": str(folder),
+    }
+    with (folder / "caddy.log").open("w") as written:
+        process = subprocess.Popen(
+            ["caddy", "run", "--config", folder / "Caddyfile", "--adapter", "caddyfile"],
+            env={"PATH": os.environ["PATH"]} | here,
+            stderr=written,
+        )
+    try:
+        yield authority
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def https(authority: Path, port: int) -> httpx.AsyncClient:
+    context = ssl.create_default_context(cafile=str(authority))
+    return httpx.AsyncClient(base_url=f"https://localhost:{port}", verify=context, trust_env=False)
+
+
+async def check_proxy(client: httpx.AsyncClient, service: RunningService) -> None:
+    """Probes, refusals, and a stream whose events are not held back."""
+    alive = await eventually(lambda: probe(client), lambda status: status == 200, "the proxy")
+    assert alive == 200
+    assert (await client.get("/metrics")).status_code == 404
+    answer = await client.post("/webhooks/sandbox/no-token", json={})
+    assert answer.json()["code"] == "bad_token"
+    assert (await client.get("/v1/jobs", headers={"API-KEY": "rk_none"})).status_code == 401
+    key = await service.key()
+    async with client.stream("GET", "/v1/events", headers={"API-KEY": key}) as stream:
+        lines = stream.aiter_lines()
+        async with asyncio.timeout(20):
+            while (await anext(lines)) != "event: snapshot":
+                pass
+            await submit(service.client(key))
+            while (await anext(lines)) != "event: update":
+                pass
+
+
+async def check_http2(url: str, authority: Path, service: RunningService) -> None:
+    """A stream over HTTP/2, as browsers read it."""
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed here")
+    key = await service.key()
+    client = service.client(key)
+    links = (await submit(client))["links"]
+    command = ["curl", "--http2", "--no-buffer", "--silent", "--write-out", "%{http_version}"]
+    reading = await asyncio.create_subprocess_exec(
+        *command,
+        *("--noproxy", "*", "--cacert", authority, "--header", f"API-KEY: {key}"),
+        url + links["events"],
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert reading.stdout is not None
+    async with asyncio.timeout(20):
+        while await reading.stdout.readline() != b"event: snapshot\n":
+            pass
+        await client.post(links["cancel"])
+        rest = (await reading.stdout.read()).decode()
+        await reading.wait()
+    assert "event: update\n" in rest
+    assert "event: done\n" in rest
+    assert rest.endswith("\n\n2")
+
+
+async def probe(client: httpx.AsyncClient) -> int:
+    try:
+        return (await client.get("/livez")).status_code
+    except httpx.ConnectError:
+        return 0
+
+
+async def test_nginx(service: RunningService, tmp_path: Path) -> None:
+    needs_nginx()
+    [port] = free_ports(1)
+    with tls_nginx(tmp_path, service.url.removeprefix("http://"), port) as authority:
+        async with https(authority, port) as client:
+            await check_proxy(client, service)
+            await check_http2(str(client.base_url), authority, service)
+
+
+async def test_caddy(service: RunningService, tmp_path: Path) -> None:
+    [port] = free_ports(1)
+    with tls_caddy(tmp_path, service.url.removeprefix("http://"), port) as authority:
+        async with https(authority, port) as client:
+            await check_proxy(client, service)
+            await check_http2(str(client.base_url), authority, service)
+
+
+async def test_caddy_logs_no_callback_token_and_no_ticket(tmp_path: Path) -> None:
+    """Nobody is upstream, so each of these is an error that it logs."""
+    port, nobody = free_ports(2)
+    with tls_caddy(tmp_path, f"127.0.0.1:{nobody}", port) as authority:
+        async with https(authority, port) as client:
+            await eventually(lambda: probe(client), lambda status: status == 502, "the proxy")
+            await client.post("/webhooks/samsar/hush-token", json={})
+            for path in ("/v1/events", "/v1/jobs/job_1/events"):
+                await client.get(
+                    path, params={"ticket": "hush-ticket"}, headers={"API-KEY": "hush"}
+                )
+    written = (tmp_path / "caddy.log").read_text()
+    assert '"/webhooks/..."' in written
+    assert '"/v1/events?ticket=..."' in written
+    assert "hush" not in written

@@ -1,0 +1,188 @@
+"""Whatever can happen to a job, as Hypothesis makes it up: observations, pauses, beginnings."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple, TypeAlias
+
+from hypothesis import strategies as st
+
+from receiver.domain.observations import (
+    CallbackSaid,
+    CallbacksSaid,
+    CancelPassedOn,
+    CancelRequested,
+    DownloadEnded,
+    FileFailed,
+    FileStored,
+    LinkRenewed,
+    Observation,
+    Report,
+    RestoredFromBackup,
+    StatusAnswer,
+    StatusMissing,
+    StatusReport,
+    StatusUnavailable,
+    SubmissionBegins,
+    SubmissionEnded,
+    SubmissionHeld,
+    SubmissionInterrupted,
+    SubmissionLookedUp,
+    SubmitAccepted,
+    SubmitAmbiguous,
+    SubmitAnswer,
+    SubmitNotSent,
+    SubmitRefused,
+    TimePassed,
+)
+from receiver.domain.schedule import DAY, HOUR, MINUTE, SECOND, Rules
+from store.records import Job, Millis, Move, Status
+from tests.domain.jobs import (
+    ID,
+    LINK,
+    NEXT,
+    OTHER_ID,
+    STATES,
+    Story,
+    asking,
+    called,
+    completed,
+    in_state,
+    report,
+)
+
+Act: TypeAlias = Callable[[Millis, int], Observation | SubmitAnswer]
+"""An observation of a moment; the number is the callback's."""
+
+
+def said(words: Report) -> Act:
+    return lambda now, n: called(n, now, words)
+
+
+def told(callbacks: Sequence[tuple[Report, bool, bool]]) -> Act:
+    """Callbacks that are applied together, each received a while after the one before it; and
+    whether another job is known to hold the id that it names, and whether it is verified."""
+
+    def act(now: Millis, n: int) -> Observation:
+        return CallbacksSaid(
+            tuple(
+                CallbackSaid(
+                    100 * n + place, now - 10 * (len(callbacks) - place), words, taken, verified
+                )
+                for place, (words, taken, verified) in enumerate(callbacks, start=1)
+            )
+        )
+
+    return act
+
+
+def asked(answer: StatusAnswer, ago: Millis) -> Act:
+    return lambda now, _: asking(now - ago, answer)
+
+
+def plain(observation: Observation | SubmitAnswer) -> Act:
+    return lambda _now, _n: observation
+
+
+names = st.sampled_from([None, ID, ID, OTHER_ID])
+reports = st.builds(
+    report,
+    st.sampled_from([None, *Status]),
+    word=st.sampled_from([None, "STITCHING", "A" * 100]),
+    progress=st.sampled_from([None, 0.0, 20, 55.5, 99.9, 100]),
+    result=st.sampled_from([None, {"videoUrl": LINK}]),
+    message=st.sampled_from([None, "", "Line one\u2028line two", "m" * 9_000]),
+    names=names,
+) | st.just(replace(completed(link=None), result_is_gone=True))
+retry_after = st.sampled_from([None, 0, 90 * SECOND, DAY])
+answers: st.SearchStrategy[StatusAnswer] = st.one_of(
+    st.builds(StatusReport, reports, retry_after),
+    st.builds(StatusMissing, st.just("Request not found."), retry_after),
+    st.builds(StatusUnavailable, st.just("timeout"), retry_after),
+)
+callbacks = st.lists(
+    st.tuples(
+        reports,
+        st.sampled_from([False, False, False, True]),
+        st.sampled_from([False, False, True]),
+    ),
+    min_size=1,
+    max_size=4,
+).map(told)
+polls = st.builds(asked, answers, st.sampled_from([0, 100, 14 * SECOND]))
+others: st.SearchStrategy[Act] = st.sampled_from(
+    [
+        lambda now, _: SubmissionBegins(NEXT, now + 70 * SECOND),
+        lambda now, _: SubmissionBegins(1, now + 70 * SECOND),
+        lambda now, _: SubmissionHeld(now + 40 * SECOND),
+        *(
+            plain(observation)
+            for observation in (
+                SubmissionInterrupted("killed"),
+                RestoredFromBackup(),
+                SubmitAccepted(ID),
+                SubmitAccepted(OTHER_ID),
+                SubmitAccepted(None),
+                SubmitRefused(422, "No."),
+                SubmitRefused(403, "Forbidden"),
+                SubmitNotSent("refused", 5 * SECOND),
+                SubmitAmbiguous("reset"),
+                SubmissionLookedUp(SubmitAccepted(ID)),
+                SubmissionLookedUp(SubmitAccepted(None)),
+                SubmissionLookedUp(StatusMissing("not listed")),
+                SubmissionLookedUp(StatusUnavailable("timeout", 90 * SECOND)),
+                SubmissionEnded(SubmissionBegins(1, 0), SubmitNotSent("refused")),
+                SubmissionEnded(SubmissionBegins(1, 0), SubmitRefused(400, "No.")),
+                SubmissionEnded(SubmissionBegins(1, 0), SubmitAmbiguous("reset")),
+                TimePassed(),
+                CancelRequested(),
+                CancelRequested(frozenset({"samsar"})),
+                CancelPassedOn("accepted", 200),
+                LinkRenewed({"videoUrl": LINK + "?again"}),
+                DownloadEnded(0, 0, FileStored(9, "video/mp4", "0" * 64, "ada/1.mp4")),
+                DownloadEnded(0, 0, FileFailed("timeout")),
+                DownloadEnded(0, 1, FileFailed("gone", final=True)),
+                DownloadEnded(1, 0, FileFailed("timeout")),
+            )
+        ),
+    ]
+)
+pauses = st.sampled_from(
+    [0, 1, 900, 5 * SECOND, 45 * SECOND, 11 * MINUTE, 61 * MINUTE, 25 * HOUR, -1, -2 * HOUR]
+)
+acts = st.one_of(callbacks, polls, others)
+starts = st.sampled_from([name for name in STATES if name != "queued"] + ["queued"] * 8)
+rules = st.builds(
+    Rules,
+    look_up_submissions=st.booleans(),
+    confirm_callbacks=st.sampled_from([True, True, False]),
+    unconfirmed_deadline=st.sampled_from([MINUTE, HOUR]),
+    poll_max=st.sampled_from([MINUTE, 20 * MINUTE]),
+    archive=st.booleans(),
+)
+
+
+class Step(NamedTuple):
+    """One observation, and what became of the job."""
+
+    before: Job
+    observation: Observation
+    move: Move | None
+    after: Job
+    now: Millis
+    rules: Rules
+
+
+Script: TypeAlias = list[tuple[Millis, Act, bool]]
+"""Pauses, what is heard after them, and whether callbacks wait in the inbox meanwhile."""
+scripts = st.lists(st.tuples(pauses, acts, st.sampled_from([False] * 4 + [True])), max_size=25)
+
+
+def play(start: str, script: Script, by: Rules) -> tuple[Story, list[Step]]:
+    story, steps = in_state(start, rules=by), []
+    for n, (pause, act, waiting) in enumerate(script, start=100):
+        before = story.job = replace(story.job, callbacks_waiting=waiting)
+        observation = story.named(act(story.now + pause, n))
+        move = story.hear(observation, pause)
+        steps.append(Step(before, observation, move, story.job, story.now, by))
+    story.job = replace(story.job, callbacks_waiting=False)
+    return story, steps

@@ -1,0 +1,168 @@
+"""Callbacks that are applied together come to what they come to one after the other."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from receiver.domain.lifecycle import decide
+from receiver.domain.observations import CallbackSaid, CallbacksSaid, Report
+from receiver.domain.schedule import SECOND, Rules
+from store.records import Job, Lane, Millis, Move, Status, Verdict
+from tests.domain.jobs import (
+    ID,
+    OTHER_ID,
+    RULES,
+    START,
+    STATES,
+    Story,
+    at_work,
+    completed,
+    failed,
+    in_state,
+)
+from tests.domain.playing import Script, play, reports, rules, scripts
+
+said = st.lists(
+    st.tuples(reports, st.sampled_from([False, False, True]), st.integers(0, 30 * SECOND)),
+    min_size=2,
+    max_size=6,
+)
+"""What each says, whether another job holds the id that it names, and how long ago it came."""
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.sampled_from(sorted(STATES)), scripts, rules, said)
+def test_the_job_and_the_verdicts_are_the_same(
+    start: str, script: Script, by: Rules, said: Sequence[tuple[Report, bool, Millis]]
+) -> None:
+    story, _ = play(start, script, by)
+    before, now = story.job, story.now + SECOND
+    callbacks = [
+        CallbackSaid(10_000 + place, now - ago, words, taken)
+        for place, (words, taken, ago) in enumerate(said)
+    ]
+    job, moves = one_by_one(before, callbacks, now, by)
+
+    move = decide(before, CallbacksSaid(tuple(callbacks)), now, by)
+
+    assert move is not None
+    assert untold(move.job) == untold(job)
+    assert list(move.verdicts) == [ruling for each in moves for ruling in each.verdicts]
+    assert list(move.notes) == [note for each in moves for note in each.notes]
+    # There may be fewer events, and never one more.
+    assert (move.event is not None) <= any(each.event is not None for each in moves)
+    assert move.job.seq - before.seq == (move.event is not None)
+    assert finals([move]) == finals(moves)
+
+
+def one_by_one(
+    job: Job, callbacks: Sequence[CallbackSaid], now: Millis, by: Rules
+) -> tuple[Job, list[Move]]:
+    moves = []
+    for callback in callbacks:
+        move = decide(job, CallbacksSaid((callback,)), now, by)
+        assert move is not None
+        job = move.job
+        moves.append(move)
+    return job, moves
+
+
+def untold(job: Job) -> Job:
+    """The job without what only says how often its user was told of it, and without the pace of its
+    polls, which begins anew where any of them brought news."""
+    return replace(job, seq=0, updated_at=START, tracking=replace(job.tracking, poll_gap=None))
+
+
+def finals(moves: Sequence[Move]) -> list[tuple[Status, bool]]:
+    return [
+        (move.relay.status, move.relay.self_declared)
+        for move in moves
+        if move.relay is not None and move.relay.final
+    ]
+
+
+def hear_together(story: Story, *said: Report, taken: Sequence[int] = ()) -> Move:
+    """They came one right after the other, and are applied a second later."""
+    callbacks = tuple(
+        CallbackSaid(place, story.now + place, words, place in taken)
+        for place, words in enumerate(said, start=1)
+    )
+    move = story.hear(CallbacksSaid(callbacks))
+    assert move is not None
+    return move
+
+
+def verdicts(move: Move) -> list[Verdict]:
+    return [ruling.verdict for ruling in move.verdicts]
+
+
+def test_a_flood_of_progress_is_one_event_and_one_message() -> None:
+    story = in_state("accepted")
+    seq = story.job.seq
+    move = hear_together(story, *(at_work(progress) for progress in range(1, 99)))
+    assert (move.job.seq, move.job.progress, move.job.status) == (
+        seq + 1,
+        98,
+        Status.IN_PROGRESS,
+    )
+    assert verdicts(move) == [Verdict.APPLIED] * 98
+    assert move.relay is not None
+    assert move.relay.status is Status.IN_PROGRESS
+
+
+def test_progress_and_a_claim_together_ask_for_confirmation_at_once() -> None:
+    story = in_state("accepted")
+    move = hear_together(story, at_work(20), completed(), at_work(30), failed())
+    assert verdicts(move) == [Verdict.APPLIED, Verdict.CLAIMED, Verdict.APPLIED, Verdict.CLAIMED]
+    assert move.job.progress == 30
+    assert story.due() == story.job.due
+    assert (story.due().lane, story.due().at) == (Lane.CONFIRM, story.now)
+
+
+def test_where_claims_are_believed_the_first_outcome_counts_and_the_rest_is_late() -> None:
+    story = in_state("accepted", rules=replace(RULES, confirm_callbacks=False))
+    move = hear_together(story, at_work(20), completed(), failed(), at_work(30))
+    assert verdicts(move) == [Verdict.APPLIED, Verdict.APPLIED, Verdict.LATE, Verdict.LATE]
+    assert (move.job.status, move.job.progress) == (Status.COMPLETED, 100)
+    assert finals([move]) == [(Status.COMPLETED, False)]
+
+
+def test_the_first_id_is_the_job_s_and_another_beside_it_is_a_conflict() -> None:
+    story = in_state("accepted without id")
+    move = hear_together(
+        story, at_work(1), at_work(2, names=ID), at_work(3, names=OTHER_ID), at_work(4, names=ID)
+    )
+    assert verdicts(move) == [
+        Verdict.APPLIED,
+        Verdict.APPLIED,
+        Verdict.CONFLICT,
+        Verdict.APPLIED,
+    ]
+    assert (move.job.provider_request_id, move.job.progress) == (ID, 4)
+
+
+def test_an_id_that_is_another_job_s_takes_nothing_from_its_neighbours() -> None:
+    story = in_state("accepted without id")
+    move = hear_together(
+        story, at_work(1), at_work(2, names=OTHER_ID), at_work(3, names=ID), taken=(2,)
+    )
+    assert verdicts(move) == [Verdict.APPLIED, Verdict.CONFLICT, Verdict.APPLIED]
+    assert (move.job.provider_request_id, move.job.progress) == (ID, 3)
+
+
+def test_on_a_finished_job_all_are_late_and_nobody_is_told() -> None:
+    story = in_state("COMPLETED")
+    move = hear_together(story, at_work(1), failed(), completed())
+    assert verdicts(move) == [Verdict.LATE] * 3
+    assert (move.event, move.relay) == (None, None)
+
+
+def test_a_failure_that_we_declared_is_asked_about_when_a_claim_is_among_them() -> None:
+    story = in_state("deadline_exceeded")
+    move = hear_together(story, at_work(50), completed())
+    assert verdicts(move) == [Verdict.LATE, Verdict.CLAIMED]
+    assert (story.due().lane, story.due().at) == (Lane.CONFIRM, story.now)
+    story.poll(completed())
+    assert story.job.status is Status.COMPLETED

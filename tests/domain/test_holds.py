@@ -1,0 +1,234 @@
+"""Holds: who waits once a provider said "later", how long, and who tries first (contract 8)."""
+
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from receiver.domain import holds as rules
+from receiver.domain.holds import OPEN
+from store.holds import ProviderHolds, Refusal
+from store.records import Millis
+
+SECOND = rules.SECOND
+ANN, BOB, CAT = 1, 2, 3
+
+
+@dataclass
+class Story:
+    """What happens at one provider, second by second."""
+
+    holds: ProviderHolds = OPEN
+    now: Millis = 1_000_000
+    sent: list[str] = field(default_factory=list)
+
+    def later(
+        self, user: int, job: str, retry_after: Millis | None = None, code: int = 429
+    ) -> None:
+        refusal = Refusal(job, user, f"user{user}", code)
+        self.holds = rules.refused(self.holds, refusal, retry_after, self.now)
+
+    def taken(self, user: int, job: str) -> None:
+        self.holds = rules.answered(self.holds, user, job, self.now)
+
+    def probe(self, user: int, job: str) -> bool:
+        self.holds = rules.send_probe(self.holds, user, job, self.now)
+        return rules.is_probe(self.holds, user, job)
+
+    def waits(self, user: int) -> Millis:
+        """How long the user is held from now."""
+        return max(0, rules.held_until(self.holds, user) - self.now)
+
+    def wait(self, user: int) -> None:
+        """Until the user's hold ends."""
+        self.now += self.waits(user)
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"),
+    [(None, 5), (0, 0), (1_000, 1), (60_000, 60), (61_000, 60), (86_400_000, 60)],
+)
+def test_a_refusal_holds_everybody_for_a_minute_at_most(
+    retry_after: Millis | None, seconds: int
+) -> None:
+    story = Story()
+    story.later(ANN, "a1", retry_after)
+    assert story.waits(ANN) == story.waits(BOB) == seconds * SECOND
+
+
+def test_what_was_under_way_before_a_hold_makes_it_no_longer() -> None:
+    story = Story()
+    story.later(ANN, "a1", 10 * SECOND)
+    story.now += 9 * SECOND
+    story.later(ANN, "a2", 60 * SECOND)
+    story.later(BOB, "b1", 60 * SECOND)
+    assert story.waits(CAT) == SECOND
+
+
+def test_one_probe_goes_when_a_hold_ends() -> None:
+    story = Story()
+    story.later(ANN, "a1")
+    assert not story.probe(BOB, "b1")
+    story.wait(BOB)
+    assert not rules.is_held(story.holds, BOB, story.now)
+    assert story.probe(BOB, "b1")
+    assert not story.probe(CAT, "c1")
+    # One that gets no answer is followed by another.
+    story.now += rules.PROBE_TIME
+    assert story.probe(CAT, "c1")
+    story.taken(BOB, "b1")
+    assert not rules.needs_probe(story.holds, CAT)
+
+
+def test_each_probe_that_is_refused_doubles_the_hold() -> None:
+    story = Story()
+    story.later(ANN, "j0")
+    lengths = [story.waits(ANN)]
+    for number in range(1, 9):
+        story.wait(ANN)
+        assert story.probe(ANN, f"j{number}")
+        story.later(ANN, f"j{number}", None)
+        lengths.append(story.waits(BOB))
+    assert lengths == [seconds * SECOND for seconds in (5, 10, 20, 40, 80, 160, 300, 300, 300)]
+
+
+def test_a_longer_wish_of_a_refused_probe_counts() -> None:
+    story = Story()
+    story.later(ANN, "a1", SECOND)
+    story.wait(BOB)
+    story.probe(BOB, "b1")
+    story.later(BOB, "b1", 90 * SECOND)
+    assert story.waits(CAT) == 60 * SECOND
+
+
+def test_a_user_refused_while_another_is_accepted_is_refused_alone() -> None:
+    story = Story()
+    story.later(ANN, "a1")
+    story.wait(BOB)
+    story.probe(BOB, "b1")
+    story.taken(BOB, "b1")
+    assert story.waits(ANN) == story.waits(BOB) == 0
+
+    story.later(ANN, "a2", 30 * SECOND, 503)
+
+    assert (story.waits(ANN), story.waits(BOB)) == (30 * SECOND, 0)
+    assert not rules.needs_probe(story.holds, BOB)
+    ((is_of_all, hold),) = rules.current(story.holds, story.now)
+    assert (is_of_all, hold.refusals[-1].user, hold.refusals[-1].status_code) == (
+        False,
+        "user1",
+        503,
+    )
+
+    # Another user's refusal holds everybody again, and ann is known all the same.
+    story.later(BOB, "b2")
+    assert story.waits(CAT) == 5 * SECOND
+    story.wait(CAT)
+    story.probe(CAT, "c1")
+    story.taken(CAT, "c1")
+    story.later(BOB, "b3")
+    assert story.waits(CAT) == 0
+
+
+def test_a_job_that_is_refused_alone_holds_no_other_of_its_user() -> None:
+    story = Story()
+    story.later(ANN, "bad")
+    story.wait(ANN)
+    story.probe(ANN, "good")
+    story.taken(ANN, "good")
+    for _ in range(3):
+        story.later(ANN, "bad", 60 * SECOND)
+        assert story.waits(ANN) == story.waits(BOB) == 0
+    # So it is for a user who is refused alone.
+    story.later(BOB, "worse")
+    story.wait(ANN)
+    story.probe(ANN, "fine")
+    story.taken(ANN, "fine")
+    story.later(BOB, "worse")
+    story.wait(BOB)
+    story.probe(BOB, "other")
+    story.taken(BOB, "other")
+    story.later(BOB, "worse")
+    assert story.waits(BOB) == 0
+
+
+def test_somebody_who_was_not_refused_is_the_probe() -> None:
+    story = Story()
+    story.later(ANN, "a1")
+    assert rules.best_probe_user(story.holds, [ANN, BOB, CAT]) == BOB
+    assert rules.best_probe_user(story.holds, [ANN]) == ANN
+    assert rules.refused_jobs(story.holds, ANN) == {"a1"}
+
+
+def test_a_lone_user_s_refused_probe_leaves_the_others_to_try_at_once() -> None:
+    story = Story()
+    story.later(ANN, "a1")
+    story.wait(BOB)
+    story.probe(BOB, "b1")
+    story.taken(BOB, "b1")
+    story.later(BOB, "b2")
+    story.wait(ANN)
+    assert story.probe(ANN, "a2")
+    story.later(ANN, "a2")
+    assert story.waits(ANN) == 5 * SECOND
+    assert story.probe(CAT, "c1")
+
+
+def test_what_is_remembered_has_an_end() -> None:
+    story = Story()
+    story.later(ANN, "a1")
+    story.wait(BOB)
+    story.probe(BOB, "b1")
+    story.taken(BOB, "b1")
+    story.now += rules.REMEMBERED
+    story.later(CAT, "c1")
+    story.wait(BOB)
+    story.probe(BOB, "b2")
+    story.taken(BOB, "b2")
+    assert set(story.holds.users) == {CAT}
+
+    for user in range(10, 10 + 2 * rules.MOST_REMEMBERED):
+        story.later(user, f"j{user}")
+        story.wait(BOB)
+        story.probe(BOB, f"b{user}")
+        story.taken(BOB, f"b{user}")
+    assert len(story.holds.users) == rules.MOST_REMEMBERED
+
+
+@given(
+    hostile=st.lists(st.booleans(), min_size=2, max_size=5).filter(lambda each: not all(each)),
+    wishes=st.lists(st.one_of(st.none(), st.integers(0, 90_000)), min_size=1, max_size=9),
+    gaps=st.lists(st.integers(1, 20_000), min_size=20, max_size=120),
+)
+def test_no_user_waits_for_more_than_one_hold_of_another(
+    hostile: list[bool], wishes: list[Millis | None], gaps: list[Millis]
+) -> None:
+    """Some users are always told "later", the others always accepted. Everybody always has a job
+    that waits; those who may go go, a probe of the best user first. Each hostile user can hold the
+    others once. The first hold is at most a minute, and each further hostile user whose first job
+    is the probe doubles it."""
+    story = Story()
+    users = range(len(hostile))
+    holders: list[int] = []
+    for number, gap in enumerate(gaps):
+        story.now += gap
+        free = [user for user in users if not rules.is_held(story.holds, user, story.now)]
+        probing = [user for user in free if story.holds.everybody is not None]
+        going = [rules.best_probe_user(story.holds, probing)] if probing else free
+        for user in going:
+            job = f"{user}.{number}"
+            if rules.is_held(story.holds, user, story.now):
+                continue
+            story.probe(user, job)
+            if hostile[user]:
+                before = story.holds.everybody
+                story.later(user, job, wishes[number % len(wishes)])
+                after = story.holds.everybody
+                if after is not None and after != before and after.length:
+                    longest = rules.LONGEST_WISH * 2 ** len(holders)
+                    assert after.length <= min(longest, rules.LONGEST_HOLD)
+                    holders.append(user)
+            else:
+                story.taken(user, job)
+    assert len(holders) == len(set(holders))

@@ -1,0 +1,73 @@
+"""`KnownHosts`: who answers, who is held back, and what it costs to know."""
+
+import pytest
+
+from receiver.domain import relay
+from receiver.domain.relay import FORGET_AFTER, PROBE_EVERY, KnownHosts
+
+HOST = "hooks.example:443"
+ANN, BOB = 1, 2
+
+
+def fail(known: KnownHosts, user: int, host: str, now: float, times: int = 1) -> None:
+    for _ in range(times):
+        known.judge(user, host, now, answered=False, connected=False)
+
+
+def test_after_five_connect_failures_a_host_gets_one_attempt_a_minute() -> None:
+    known = KnownHosts()
+    fail(known, ANN, HOST, 100.0, times=4)
+    assert known.may_try(HOST, 100.0)
+
+    fail(known, ANN, HOST, 100.0)
+
+    assert known.held == 1
+    assert not known.may_try(HOST, 100.0 + PROBE_EVERY - 1)
+    assert known.may_try(HOST, 100.0 + PROBE_EVERY)
+    known.judge(BOB, HOST, 170.0, answered=False, connected=True)
+    assert known.held == 0
+    assert known.may_try(HOST, 170.0)
+    assert not known.answers(HOST)
+
+
+def test_the_last_attempt_decides_whether_a_host_answers() -> None:
+    known = KnownHosts()
+    assert not known.answers(HOST)
+
+    known.judge(ANN, HOST, 1.0, answered=True, connected=True)
+    assert known.answers(HOST)
+
+    known.judge(ANN, HOST, 2.0, answered=False, connected=True)
+    assert not known.answers(HOST)
+
+
+def test_many_hosts_of_one_user_push_out_only_that_user_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relay, "HOSTS_PER_USER", 3)
+    known = KnownHosts()
+    fail(known, BOB, "dead", 0.0, times=5)
+    known.judge(BOB, "alive", 0.0, answered=True, connected=True)
+
+    for number in range(1_000):
+        fail(known, ANN, f"h{number}", 1.0, times=5)
+
+    assert known.held == 1 + 3
+    assert not known.may_try("dead", 1.0)
+    assert known.answers("alive")
+    assert known.may_try("h996", 1.0)
+    assert not known.may_try("h997", 1.0)
+
+
+def test_what_nobody_tries_for_an_hour_is_forgotten() -> None:
+    known = KnownHosts()
+    fail(known, ANN, HOST, 0.0, times=5)
+    fail(known, ANN, "other", 60.0, times=5)
+
+    known.forget_stale(FORGET_AFTER - 1)
+    assert known.held == 2
+    known.forget_stale(FORGET_AFTER)  # looked for less than a minute ago
+    assert known.held == 2
+    known.forget_stale(FORGET_AFTER + PROBE_EVERY - 1)
+
+    assert known.held == 1

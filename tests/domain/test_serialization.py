@@ -1,0 +1,338 @@
+"""How a job is told: its document, events and relay messages (contract 5, 6, 9 and 10)."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from receiver.domain import serialization
+from receiver.domain.observations import CancelRequested, LinkRenewed
+from receiver.domain.results import fitting_result, links_of
+from store.records import ErrorCode, Job, JobError, Move, Status
+from tests.domain.jobs import (
+    EVERY_EVENT,
+    LINK,
+    START,
+    STATES,
+    Story,
+    at_work,
+    completed,
+    failed,
+    in_state,
+    new_job,
+    report,
+)
+
+CORRECTABLE = ["deadline_exceeded", "result_missing", "provider_job_lost"]
+
+
+def body_of(move: Move | None) -> dict[str, Any] | None:
+    if move is None or move.relay is None:
+        return None
+    document: dict[str, Any] = json.loads(move.relay.body)
+    return document
+
+
+def rendering(*events: str, webhook_url: str | None = "https://user.example/hook") -> Story:
+    return in_state("rendering", new_job(webhook_url=webhook_url, events=events))
+
+
+# --- the document ---------------------------------------------------------------------------------
+
+
+def test_the_job_as_contract_6_shows_it() -> None:
+    document = serialization.job_document(in_state("COMPLETED").job)
+    assert list(document) == [
+        "request_id", "user", "provider", "provider_request_id", "kind", "label", "status",
+        "phase", "done", "progress", "seq", "result", "message", "error", "provider_status",
+        "evidence", "metadata", "archive", "created_at", "updated_at", "done_at", "links",
+    ]  # fmt: skip
+    path = f"/v1/jobs/{document['request_id']}"
+    assert document["links"] == {
+        "self": path,
+        "events": f"{path}/events",
+        "history": f"{path}/history",
+        "cancel": f"{path}/cancel",
+    }
+    assert document["created_at"] == "2026-01-02T03:04:05.678Z"
+    assert document["progress"] == 100
+    assert document["done"] is True
+
+
+def test_a_new_job_has_no_news() -> None:
+    document = serialization.job_document(replace(new_job(), metadata=None))
+    for name in ("provider_request_id", "progress", "result", "message", "error", "done_at"):
+        assert document[name] is None
+    assert document["metadata"] == {}
+    assert (document["status"], document["phase"]) == ("PENDING", "queued")
+
+
+@pytest.mark.parametrize("code", ErrorCode)
+def test_retryable_is_what_cannot_be_paid_twice(code: ErrorCode) -> None:
+    document = serialization.error_document(JobError(code, "Why.", True))
+    assert document is not None
+    assert document["retryable"] == (code in ("not_submitted", "provider_credentials"))
+    assert list(document) == ["code", "message", "retryable", "may_have_been_billed"]
+
+
+def test_the_status_call_leaves_out_what_there_is_not() -> None:
+    """Contract 5."""
+    assert serialization.status_document(new_job()) == {
+        "request_id": new_job().id,
+        "status": "PENDING",
+    }
+    assert serialization.status_document(in_state("COMPLETED").job)["result"] == {"videoUrl": LINK}
+
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [
+        (START, "2026-01-02T03:04:05.678Z"),
+        (0, "1970-01-01T00:00:00.000Z"),
+        (999, "1970-01-01T00:00:00.999Z"),
+        (1_709_164_800_001, "2024-02-29T00:00:00.001Z"),
+        (None, None),
+    ],
+)
+def test_timestamps_are_utc_with_milliseconds(at: int | None, text: str | None) -> None:
+    assert serialization.timestamp(at) == text
+
+
+@pytest.mark.parametrize(
+    ("progress", "told"), [(None, "null"), (45.0, "45"), (0.0, "0"), (45.5, "45.5"), (99, "99")]
+)
+def test_whole_numbers_are_told_whole(progress: float | None, told: str) -> None:
+    assert json.dumps(serialization.number(progress)) == told
+
+
+@given(st.text(max_size=200), st.dictionaries(st.text(max_size=9), st.text(max_size=9), max_size=3))
+def test_an_event_is_one_line_of_ascii_whatever_the_texts_hold(
+    text: str, metadata: dict[str, str]
+) -> None:
+    """Contract 9; U+2028 and U+0085 end a line for some readers."""
+    job = replace(new_job(), message=text + "\u2028\u0085\n", metadata=metadata)
+    data = serialization.event_data(job)
+    assert data.isascii()
+    assert len(data.splitlines()) == 1
+    assert json.loads(data) == serialization.job_document(job)
+
+
+# --- the relay (contract 10) ----------------------------------------------------------------------
+
+
+def test_in_progress_is_told_once_and_progress_at_each_later_change() -> None:
+    story = in_state("accepted", new_job(events=EVERY_EVENT))
+    told = [
+        body_of(story.called_back(said))
+        for said in (
+            report(Status.PENDING, progress=5),
+            at_work(10),
+            at_work(10),
+            at_work(30),
+            at_work(20),
+            report(Status.IN_PROGRESS, message="Nearly."),
+        )
+    ]
+    assert [body and (body["status"], body["progress"], body.get("message")) for body in told] == [
+        None,  # PENDING is no change to be told
+        ("IN_PROGRESS", 10, None),
+        None,
+        ("IN_PROGRESS", 30, None),
+        None,
+        ("IN_PROGRESS", 30, "Nearly."),
+    ]
+
+
+def test_progress_is_not_told_by_default() -> None:
+    story = in_state("accepted", new_job(events=serialization.DEFAULT_WEBHOOK_EVENTS))
+    assert body_of(story.called_back(at_work(10))) is not None
+    assert body_of(story.called_back(at_work(30))) is None
+    assert body_of(story.poll(completed())) is not None
+
+
+def test_progress_alone_does_not_tell_the_change_to_in_progress() -> None:
+    story = in_state("accepted", new_job(events=("progress",)))
+    assert body_of(story.called_back(at_work(10))) is None
+    assert body_of(story.called_back(at_work(30))) is not None
+
+
+@pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "CANCELLED"])
+@pytest.mark.parametrize("asked_for", [("COMPLETED",), ("FAILED",), ("CANCELLED",)])
+def test_a_final_state_is_told_to_whom_asked_for_it(
+    status: str, asked_for: tuple[str, ...]
+) -> None:
+    story = rendering(*asked_for)
+    match status:
+        case "COMPLETED":
+            move = story.poll(completed())
+        case "FAILED":
+            move = story.poll(failed())
+        case _:
+            move = story.hear(CancelRequested())
+    assert (body_of(move) is not None) == (status in asked_for)
+
+
+@pytest.mark.parametrize(
+    ("events", "url"),
+    [((), "https://user.example/hook"), (EVERY_EVENT, None)],
+    ids=["[]", "no url"],
+)
+@pytest.mark.parametrize("state", STATES)
+def test_nothing_is_told_to_whom_asked_for_nothing(
+    state: str, events: tuple[str, ...], url: str | None
+) -> None:
+    story = in_state(state, new_job(webhook_url=url, events=events))
+    story.hear(CancelRequested())
+    assert [move.relay for move in story.moves if move.relay] == []
+
+
+def test_the_body_is_the_providers_and_beside_it_ours() -> None:
+    move = rendering(*EVERY_EVENT).poll(failed("Out of credits."))
+    body = body_of(move)
+    assert move is not None
+    assert body == {
+        "request_id": move.job.id,
+        "status": "FAILED",
+        "progress": 30,
+        "message": "Out of credits.",
+        "type": "job.failed",
+        "timestamp": serialization.timestamp(move.job.updated_at),
+        "seq": move.job.seq,
+        "kind": "create_movie",
+        "metadata": {"order": "7"},
+        "error": serialization.error_document(move.job.error),
+    }
+    assert move.relay is not None
+    assert (move.relay.final, move.relay.self_declared) == (True, False)
+
+
+@pytest.mark.parametrize("state", CORRECTABLE)
+def test_a_correction_reaches_the_webhook(state: str) -> None:
+    """Contract 9 and 6 rule 3: a self-declared failure may be replaced, its correction never."""
+    story = in_state(state)
+    declared = story.moves[-1].relay or next(m.relay for m in reversed(story.moves) if m.relay)
+    assert (declared.final, declared.self_declared, declared.status) == (True, True, "FAILED")
+    corrected = story.poll(completed())
+    assert corrected is not None
+    assert corrected.relay is not None
+    assert (corrected.relay.final, corrected.relay.self_declared) == (True, False)
+    body = body_of(corrected)
+    assert body is not None
+    assert (body["status"], body["error"], body["result"]) == (
+        "COMPLETED", None, {"videoUrl": LINK},
+    )  # fmt: skip
+
+
+def test_a_renewed_link_changes_the_result_alone_and_is_told_to_nobody() -> None:
+    """Contract 6, `GET /v1/jobs/{id}/result`."""
+    story = in_state("COMPLETED")
+    before = story.job
+    move = story.hear(LinkRenewed({"videoUrl": LINK + "?again"}))
+    assert move is not None
+    assert (move.event, move.relay) == (None, None)
+    assert story.job == replace(before, result={"videoUrl": LINK + "?again"}, result_at=story.now)
+
+
+# --- long texts (contract 6) ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [8_191, 8_192, 8_193, 100_000])
+def test_message_is_cut_at_8192_characters(length: int) -> None:
+    text = "\N{SNOWMAN}" * length
+    jobs: list[Job] = []
+    for said in (report(Status.IN_PROGRESS, message=text), failed(text)):
+        story = rendering()
+        story.poll(said)
+        jobs.append(story.job)
+    assert {job.message for job in jobs} == {text[:8_192]}
+    assert jobs[1].error is not None
+    assert jobs[1].error.message == text[:8_192]
+
+
+@pytest.mark.parametrize("status", Status)
+def test_provider_status_is_cut_at_64_characters(status: Status) -> None:
+    story = rendering()
+    result = {"videoUrl": LINK}
+    story.poll(report(status, word="W" * 65, result=result))
+    assert story.job.provider_status == "W" * 64
+
+
+def test_rule_4_an_unknown_word_is_shown_raw() -> None:
+    story = in_state("accepted")
+    story.poll(report(Status.IN_PROGRESS, word="stitching \N{SNOWMAN}"))
+    assert (story.job.status, story.job.provider_status) == ("IN_PROGRESS", "stitching \N{SNOWMAN}")
+
+
+members = st.dictionaries(
+    st.sampled_from("abcdef"),
+    st.sampled_from([1, "x" * 100, "y" * 30_000, "z" * 70_000]),
+    max_size=6,
+)
+
+
+@given(members, st.integers(0, 6), st.sampled_from([LINK, LINK + "?" + "s" * 40_000]))
+def test_a_result_over_64_kib_keeps_its_link_and_what_fits(
+    others: dict[str, Any], place: int, link: str
+) -> None:
+    items = list(others.items())
+    items.insert(place, ("videoUrl", link))
+    given_result = dict(items)
+    fitted = fitting_result(given_result)
+    assert fitted["videoUrl"] == link
+    assert len(serialization.compact_json(fitted)) <= 64 * 1024
+    if fitted is given_result:
+        return
+    assert fitted["truncated"] is True
+    kept = [name for name in fitted if name not in ("videoUrl", "truncated")]
+    assert kept == [name for name in given_result if name != "videoUrl"][: len(kept)]
+    assert all(fitted[name] == given_result[name] for name in kept[:-1])
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"text": "t" * 100_000},
+        {"text": "\U0001f600" * 100_000},
+        {"list": ["x" * 100] * 1_000},
+        {"a": 1, "deep": {"b": [{"c": "d" * 100_000}]}, "after": 2},
+        {"number": 10**3_000, "more": [10**3_000] * 100},
+    ],
+    ids=lambda members: next(iter(members)),
+)
+def test_what_does_not_fit_is_cut_at_its_end(members: dict[str, Any]) -> None:
+    fitted = fitting_result(members)
+    size = len(serialization.compact_json(fitted))
+    assert 60 * 1024 < size <= 64 * 1024
+    assert list(fitted) == [name for name in (*members, "truncated") if name != "after"]
+
+
+def test_links_are_found_wherever_they_stand() -> None:
+    result = {
+        "images": [{"url": "https://a.example/1.png"}, {"url": "HTTP://a.example/2.png"}],
+        "again": "https://a.example/1.png",
+        "words": "see https://a.example/",
+    }
+    assert links_of(result) == ["https://a.example/1.png", "HTTP://a.example/2.png"]
+    assert links_of(result | {"videoUrl": LINK})[0] == LINK
+
+
+def test_a_claims_result_is_cut_before_it_waits() -> None:
+    """The row of a job stays narrow, also while a callback that anybody could send is undecided."""
+    story = in_state("accepted")
+    result = {"videoUrl": LINK, "frames": "f" * 100_000}
+    story.called_back(report(Status.COMPLETED, result=result))
+    (claim,) = story.job.tracking.claims
+    assert claim.result is not None
+    assert len(serialization.compact_json(claim.result)) <= 64 * 1024
+
+
+def test_a_result_of_64_kib_is_kept_whole() -> None:
+    result = {"videoUrl": LINK, "frames": ""}
+    room = 64 * 1024 - len(serialization.compact_json(result))
+    whole = result | {"frames": "f" * room}
+    assert fitting_result(whole) == whole
+    too_long = result | {"frames": "f" * (room + 1)}
+    assert fitting_result(too_long)["truncated"] is True

@@ -1,0 +1,62 @@
+"""Turns: users share the slots, whatever the length of their queues (contract 2)."""
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from receiver.domain.turns import Turns
+
+
+def test_one_alone_has_every_slot_and_things_keep_their_order() -> None:
+    turns = Turns[int](3)
+    for thing in range(5):
+        turns.add(1, thing)
+    assert [turns.take() for _ in range(4)] == [(1, 0), (1, 1), (1, 2), None]
+    turns.give_back(1)
+    assert turns.take() == (1, 3)
+    assert len(turns) == turns.waiting(1) == 1
+
+
+def test_the_user_with_the_fewest_slots_is_next_and_then_the_one_that_waited_longest() -> None:
+    turns = Turns[str](4)
+    for user in (1, 2, 3):
+        for thing in "xyz":
+            turns.add(user, thing)
+    taken = [turns.take() for _ in range(4)]
+    assert taken == [(1, "x"), (2, "x"), (3, "x"), (1, "y")]
+    turns.give_back(1)
+    # One each: two and three have waited for longer than one, who had the last turn.
+    assert turns.take() == (2, "y")
+
+
+def test_what_is_removed_has_no_slot() -> None:
+    turns = Turns[int](1)
+    for thing in range(4):
+        turns.add(thing % 2, thing)
+    assert sorted(turns.remove(lambda thing: thing < 3)) == [0, 1, 2]
+    assert [turns.take(), turns.take()] == [(1, 3), None]
+
+
+@given(
+    slots=st.integers(1, 9),
+    steps=st.lists(st.one_of(st.tuples(st.just("add"), st.integers(0, 4)),
+                             st.tuples(st.just("end"), st.integers(0, 8))), max_size=200),
+)  # fmt: skip
+def test_nobody_takes_more_than_half_while_another_waits(
+    slots: int, steps: list[tuple[str, int]]
+) -> None:
+    turns = Turns[int](slots)
+    running: list[int] = []
+    for what, number in steps:
+        if what == "add":
+            turns.add(number, number)
+        elif running:
+            turns.give_back(running.pop(number % len(running)))
+        while (taken := turns.take()) is not None:
+            user, _ = taken
+            running.append(user)
+            if any(turns.waiting(other) for other in range(5) if other != user):
+                assert Counter(running)[user] <= (slots + 1) // 2
+        # No slot is free while somebody waits.
+        assert len(running) == slots or not len(turns)

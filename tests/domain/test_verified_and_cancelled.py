@@ -1,0 +1,167 @@
+"""The provider's own word in a signed callback, and a cancel that is passed on."""
+
+from dataclasses import replace
+
+import pytest
+
+from receiver.domain.observations import (
+    CallbackSaid,
+    CallbacksSaid,
+    CancelPassedOn,
+    CancelRequested,
+    Report,
+    SubmissionEnded,
+    SubmitAccepted,
+    SubmitAmbiguous,
+    SubmitRefused,
+)
+from store.records import ErrorCode, Evidence, Lane, Move, Phase, Status, Verdict
+from tests.domain.jobs import (
+    ID,
+    OTHER_ID,
+    Story,
+    at_work,
+    completed,
+    failed,
+    in_state,
+    report,
+)
+
+PASSED_ON = CancelRequested(frozenset({"samsar"}))
+URLS = {"status": "https://queue.example/1"}
+
+
+def verified(story: Story, said: Report, callback_id: int = 7) -> Move | None:
+    return story.hear(CallbacksSaid((CallbackSaid(callback_id, story.now, said, verified=True),)))
+
+
+@pytest.mark.parametrize(
+    "state",
+    ["submitting", "submit_unconfirmed", "accepted", "rendering", "confirming", "link missing"],
+)
+@pytest.mark.parametrize("said", [completed(), failed(), report(Status.CANCELLED)])
+def test_a_verified_outcome_counts_at_once(state: str, said: Report) -> None:
+    story = in_state(state)
+    move = verified(story, said)
+    assert move is not None
+    assert (story.job.status, story.job.evidence) == (said.status, Evidence.CALLBACK)
+    assert story.job.due is None
+    (mine,) = [each for each in move.verdicts if each.callback_id == 7]
+    assert (mine.verdict, mine.confirmed) == (Verdict.APPLIED, None)
+    others = {each.verdict for each in move.verdicts if each.callback_id != 7}
+    assert others <= {Verdict.LATE}
+
+
+@pytest.mark.parametrize("state", ["deadline_exceeded", "submit_outcome_unknown"])
+def test_a_verified_outcome_corrects_a_failure_that_we_declared(state: str) -> None:
+    story = in_state(state)
+    verified(story, completed())
+    assert story.job.status is Status.COMPLETED
+
+
+def test_a_verified_end_without_a_result_has_it_asked_for_at_once() -> None:
+    story = in_state("rendering")
+    move = verified(story, completed(link=None))
+    assert move is not None
+    assert [each.verdict for each in move.verdicts] == [Verdict.CLAIMED]
+    assert (story.due().lane, story.due().at) == (Lane.CONFIRM, story.now)
+    story.poll(completed())
+    assert (story.job.status, story.job.evidence) == (Status.COMPLETED, Evidence.CALLBACK)
+
+
+def test_a_claim_that_comes_again_verified_is_decided_by_itself() -> None:
+    story = in_state("rendering")
+    story.called_back(completed())
+    (claim,) = story.job.tracking.claims
+    move = verified(story, completed(), claim.callback_id)
+    assert move is not None
+    (verdict,) = move.verdicts
+    assert (verdict.callback_id, verdict.verdict) == (claim.callback_id, Verdict.APPLIED)
+
+
+def test_a_verified_callback_of_another_job_is_a_conflict() -> None:
+    story = in_state("rendering")
+    move = verified(story, completed(names=OTHER_ID))
+    assert move is not None
+    assert [each.verdict for each in move.verdicts] == [Verdict.CONFLICT]
+    assert not story.job.done
+
+
+def test_a_result_that_is_gone_fails_the_job_at_once_and_is_not_asked_for_again() -> None:
+    story = in_state("rendering")
+    story.poll(replace(completed(link=None), result_is_gone=True))
+    assert story.job.error is not None
+    assert (story.job.error.code, story.job.evidence) == (
+        ErrorCode.RESULT_MISSING,
+        Evidence.POLL,
+    )
+    assert story.job.due is None
+    verified(story, completed())
+    assert story.job.status is Status.COMPLETED, "its late callback still brings the result"
+
+
+# --- cancelling -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", ["accepted", "rendering", "confirming"])
+def test_a_cancel_is_passed_on_once(state: str) -> None:
+    story = in_state(state)
+    story.hear(PASSED_ON)
+    assert (story.job.status, story.job.cancel_wanted) == (Status.CANCELLED, True)
+    assert (story.due().lane, story.due().at) == (Lane.POLL, story.now)
+    move = story.hear(CancelPassedOn("refused", 400, "Too late."))
+    assert move is not None
+    (note,) = move.notes
+    assert (note.type, note.detail) == (
+        "provider_cancel",
+        {"outcome": "refused", "status_code": 400, "message": "Too late."},
+    )
+    assert (move.event, story.job.due, story.job.cancel_wanted) == (None, None, False)
+    assert story.hear(CancelPassedOn("accepted", 200)) is None
+
+
+def test_what_was_never_sent_and_who_cannot_cancel_are_not_asked() -> None:
+    for state, request in (("queued", PASSED_ON), ("accepted", CancelRequested())):
+        story = in_state(state)
+        story.hear(request)
+        assert (story.job.status, story.job.cancel_wanted) == (Status.CANCELLED, False)
+        assert story.job.due is None
+
+
+def test_it_waits_for_the_answer_of_the_submission() -> None:
+    story = in_state("submitting")
+    begun = story.begun()
+    story.hear(PASSED_ON)
+    assert (story.job.cancel_wanted, story.job.due) == (True, None)
+    move = story.hear(SubmissionEnded(begun, SubmitAccepted(ID, URLS)))
+    assert move is not None
+    assert move.event is None
+    assert (story.job.provider_request_id, story.job.provider_urls) == (ID, URLS)
+    assert (story.due().lane, story.due().at) == (Lane.POLL, story.now)
+
+
+def test_it_waits_for_a_callback_where_no_answer_comes() -> None:
+    story = in_state("submit_unconfirmed")
+    story.hear(PASSED_ON)
+    assert (story.job.cancel_wanted, story.job.due) == (True, None)
+    move = story.called_back(at_work(10, names=ID))
+    assert move is not None
+    assert [each.verdict for each in move.verdicts] == [Verdict.LATE]
+    assert (story.job.status, story.job.provider_request_id) == (Status.CANCELLED, ID)
+    assert story.due().lane is Lane.POLL
+
+
+def test_a_refused_submission_needs_no_cancel() -> None:
+    story = in_state("submitting")
+    story.hear(PASSED_ON)
+    story.hear(SubmitRefused(422, "No."))
+    assert (story.job.status, story.job.due) == (Status.CANCELLED, None)
+
+
+def test_addresses_belong_to_the_id_that_was_answered() -> None:
+    story = in_state("submitting")
+    story.hear(SubmitAccepted(ID, URLS))
+    assert (story.job.phase, story.job.provider_urls) == (Phase.ACCEPTED, URLS)
+    story = in_state("submitting")
+    story.hear(SubmitAmbiguous("reset"))
+    assert story.job.provider_urls is None

@@ -1,0 +1,77 @@
+"""What an admin's key shows: users, and everybody's jobs (contract 3 and 11)."""
+
+import httpx
+import pytest
+
+from tests.http_api.conftest import SHARED_LOOP, Start
+from tests.support.service import RunningService, submit
+
+
+@pytest.fixture
+async def service(start: Start) -> RunningService:
+    return await start(sandbox_render=60)
+
+
+async def jobs(client: httpx.AsyncClient, **query: str) -> list[tuple[str, str]]:
+    answer = await client.get("/v1/jobs", params=query)
+    assert answer.status_code == 200, answer.text
+    return [(job["user"], job["request_id"]) for job in answer.json()["jobs"]]
+
+
+async def test_users_are_listed_with_their_keys_and_open_jobs(service: RunningService) -> None:
+    root = await service.user("root", admin=True)
+    ada = await service.user("ada")
+    await service.key("ada")
+    prefix = (await service.key("ada"))[:11]
+    await service.store.keys.revoke(prefix, 1)
+    await submit(ada)
+    cancelled = await submit(ada)
+    await ada.post(f"/v1/jobs/{cancelled['request_id']}/cancel")
+
+    page = (await root.get("/v1/users")).json()
+    assert [(each["user"], each["keys"], each["unfinished"]) for each in page["users"]] == [
+        ("ada", 2, 1),
+        ("root", 1, 0),
+    ]
+    assert page["next_cursor"] is None
+    first = (await root.get("/v1/users?limit=1")).json()
+    rest = (await root.get("/v1/users", params={"cursor": first["next_cursor"]})).json()
+    assert first["users"] + rest["users"] == page["users"]
+
+    refused = await ada.get("/v1/users")
+    assert (refused.status_code, refused.json()["code"]) == (403, "admin_only")
+    assert (await root.get("/v1/users?user=ada")).status_code == 400
+    assert (await root.get("/v1/users?cursor=ada")).status_code == 400
+
+
+async def test_everybodys_jobs_are_listed(service: RunningService) -> None:
+    root = await service.user("root", admin=True)
+    ada, bob = await service.user("ada"), await service.user("bob")
+    made = [
+        (name, (await submit(client))["request_id"])
+        for name, client in (("ada", ada), ("bob", bob), ("ada", ada))
+    ][::-1]
+
+    assert await jobs(root, user="*") == made
+    assert await jobs(root, user="ada") == [made[0], made[2]]
+    assert await jobs(root) == []
+    assert await jobs(root, user="*", q="LIGHTHOUSE", status="FAILED") == []
+
+    first = (await root.get("/v1/jobs?user=*&limit=2")).json()
+    cursor = first["next_cursor"]
+    assert await jobs(root, user="*", cursor=cursor) == made[2:]
+    assert (await root.get("/v1/jobs", params={"cursor": cursor})).status_code == 400
+
+
+@SHARED_LOOP
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/deliveries", "/v1/events"])
+async def test_only_an_admin_names_a_user_and_hears_that_there_is_none(
+    shared: RunningService, path: str
+) -> None:
+    root, ada = await shared.user("root", admin=True), await shared.user("ada")
+    unknown = await root.get(path, params={"user": "nobody"})
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
+    assert unknown.json()["detail"] == "There is no user 'nobody'."
+    for name in ("*", "root", "ada", "nobody"):
+        refused = await ada.get(path, params={"user": name})
+        assert (refused.status_code, refused.json()["code"]) == (403, "admin_only")

@@ -1,0 +1,252 @@
+"""Finding a webhook that failed, looking at it, sending many again, and trying an address out
+(contract 10)."""
+
+import json
+from ipaddress import ip_address
+from typing import Any
+
+import httpx
+import pytest
+from starlette.responses import Response
+
+from receiver.webhooks import resolver
+from tests.http_api.conftest import SHARED_LOOP, Start
+from tests.http_api.relay_sink import Message, Sink, always
+from tests.http_api.scripted_provider import ScriptedProvider
+from tests.http_api.test_deliveries import (
+    COMPLETED,
+    FAILED,
+    RELAY,
+    SECRET,
+    Followed,
+    follow,
+    service,
+    sink,
+)
+from tests.support.service import RunningService
+
+__all__ = ["service", "sink"]
+
+
+async def listed(client: httpx.AsyncClient, **query: str) -> list[dict[str, Any]]:
+    answer = await client.get("/v1/deliveries", params=query)
+    assert answer.status_code == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()["deliveries"]
+    return found
+
+
+async def exhausted(service: RunningService, provider: ScriptedProvider, url: str) -> Followed:
+    job = await follow(service, provider, url)
+    await job.hears(FAILED)
+    await job.states("exhausted")
+    return job
+
+
+async def test_a_list_is_narrowed_by_job_and_host(
+    service: RunningService, provider: ScriptedProvider, sink: Sink
+) -> None:
+    first = await follow(service, provider, sink.url)
+    await first.hears(COMPLETED)
+    await first.states("delivered")
+    second = await exhausted(service, provider, "http://127.0.0.1:9/")
+    port = str(httpx.URL(sink.url).port)
+    client = first.client
+
+    async def jobs(**query: str) -> list[str]:
+        return [each["request_id"] for each in await listed(client, **query)]
+
+    assert await jobs(request_id=first.request_id) == [first.request_id]
+    assert await jobs(request_id="job_other") == []
+    assert await jobs(host="127.0.0.1") == [second.request_id, first.request_id]
+    assert await jobs(host=f"127.0.0.1:{port}") == [first.request_id]
+    assert await jobs(host="127.0.0.1:9", state="exhausted") == [second.request_id]
+    assert await jobs(host="127.0.0.1:9", state="delivered") == []
+    assert await jobs(host="[::1]:9") == []
+    for query in ({"host": ""}, {"host": "a\0b"}, {"request_id": "\N{SNOWMAN}"}):
+        answer = await client.get("/v1/deliveries", params=query)
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_query")
+
+
+async def test_a_delivery_shows_its_message_and_what_was_answered(
+    service: RunningService, provider: ScriptedProvider, sink: Sink
+) -> None:
+    async def refuse(_: Message) -> Response:
+        return Response("No such h\N{LATIN SMALL LETTER O WITH DIAERESIS}ok. " * 40, 404)
+
+    sink.answer = refuse
+    job = await exhausted(service, provider, sink.url)
+    (delivery,) = await listed(job.client)
+    assert delivery["user"] == "ada"
+    excerpt = ("No such h\N{LATIN SMALL LETTER O WITH DIAERESIS}ok. " * 40)[:200]
+    assert [each["excerpt"] for each in delivery["attempts"]] == [excerpt] * 3
+
+    shown = (await job.client.get(f"/v1/deliveries/{delivery['id']}")).json()
+
+    message = sink.messages[-1]
+    assert shown == delivery | {
+        "url": sink.url,
+        "body": json.loads(message.body),
+        "headers": {
+            name: message.headers[name]
+            for name in ("content-type", "user-agent", "webhook-id", "webhook-timestamp")
+        },
+    }
+    assert shown["body"]["type"] == "job.failed"
+    assert (await job.client.get("/v1/deliveries/msg_x")).status_code == 404
+
+
+async def test_all_that_match_are_sent_again(
+    service: RunningService, provider: ScriptedProvider, sink: Sink
+) -> None:
+    sink.answer = always(500)
+    jobs = [await exhausted(service, provider, sink.url) for _ in range(2)]
+    other = await exhausted(service, provider, "http://127.0.0.1:9/")
+    sink.answer = None
+    client = jobs[0].client
+
+    async def retried(**body: str) -> int:
+        answer = await client.post("/v1/deliveries/retry", json=body)
+        assert answer.status_code == 202, answer.text
+        count: int = answer.json()["retried"]
+        return count
+
+    assert await retried(state="disabled") == 0
+    assert await retried(state="exhausted", host="elsewhere.example") == 0
+    port = httpx.URL(sink.url).port
+    assert await retried(state="exhausted", request_id=jobs[0].request_id) == 1
+    await jobs[0].states("delivered")
+    assert await retried(state="exhausted", host=f"127.0.0.1:{port}") == 1
+    await jobs[1].states("delivered")
+    (left,) = await other.deliveries()
+    assert left["state"] == "exhausted"
+
+
+@SHARED_LOOP
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({}, "/state"),
+        ({"state": "delivered"}, "/state"),
+        ({"state": "pending"}, "/state"),
+        ({"state": ["exhausted"]}, "/state"),
+        ({"state": "exhausted", "hots": "a.example"}, "/hots"),
+        ({"state": "exhausted", "host": None}, "/host"),
+        ({"state": "exhausted", "request_id": 7}, "/request_id"),
+    ],
+)
+async def test_a_retry_of_many_with_a_typo_is_refused(
+    shared: RunningService, body: dict[str, Any], pointer: str
+) -> None:
+    answer = await (await shared.user()).post("/v1/deliveries/retry", json=body)
+
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, pointer)
+
+
+async def test_an_admin_sees_and_retries_everybody_s(
+    service: RunningService, provider: ScriptedProvider, sink: Sink
+) -> None:
+    sink.answer = always(500)
+    job = await exhausted(service, provider, sink.url)
+    admin, bob = await service.user("root", admin=True), await service.user("bob")
+    again = {"state": "exhausted"}
+
+    assert await listed(admin) == []
+    (seen,) = await listed(admin, user="*")
+    assert (seen["user"], seen["request_id"]) == ("ada", job.request_id)
+    assert await listed(admin, user="*", state="exhausted") == [seen]
+    for method, path in (("GET", "/v1/deliveries"), ("POST", "/v1/deliveries/retry")):
+        body = again if method == "POST" else None
+        answer = await bob.request(method, path, params={"user": "*"}, json=body)
+        assert answer.status_code == 403
+    assert (await bob.post("/v1/deliveries/retry", json=again)).json() == {"retried": 0}
+    assert (await admin.post("/v1/deliveries/retry?user=ada", json=again)).json() == {"retried": 1}
+    await job.states("exhausted")
+    assert (await admin.post("/v1/deliveries/retry?user=*", json=again)).json() == {"retried": 1}
+
+
+async def test_pages_of_everybody_s_have_cursors_of_their_own(
+    service: RunningService, provider: ScriptedProvider, sink: Sink
+) -> None:
+    jobs = [await follow(service, provider, sink.url) for _ in range(2)]
+    for job in jobs:
+        await job.hears(FAILED)
+    admin = await service.user("root", admin=True)
+    query = {"user": "*", "limit": "1"}
+
+    page = (await admin.get("/v1/deliveries", params=query)).json()
+    rest = await listed(admin, **query, cursor=page["next_cursor"])
+
+    found = [each["request_id"] for each in page["deliveries"] + rest]
+    assert found == [job.request_id for job in reversed(jobs)]
+    answer = await admin.get("/v1/deliveries", params={"cursor": page["next_cursor"]})
+    assert answer.status_code == 400
+
+
+# --- a test message -------------------------------------------------------------------------------
+
+
+async def test_an_address_is_tried_with_a_signed_message(
+    service: RunningService, provider: ScriptedProvider, sink: Sink
+) -> None:
+    async def greet(_: Message) -> Response:
+        return Response("welcome", 201)
+
+    sink.answer = greet
+    client = (await follow(service, provider, sink.url)).client
+
+    answer = await client.post("/v1/webhook-tests", json={"url": sink.url})
+
+    (message,) = sink.messages
+    assert message.verified(SECRET)["type"] == "test"
+    told = answer.json()
+    assert told.pop("duration_ms") >= 0
+    assert (answer.status_code, told) == (
+        200,
+        {"webhook_id": message.id, "status_code": 201, "error": None, "excerpt": "welcome"},
+    )
+    assert await listed(client) == [], "it is no delivery"
+
+
+async def test_one_test_at_a_time_for_each_user(service: RunningService, sink: Sink) -> None:
+    client, bob = await service.user("ada"), await service.user("bob")
+    inner: list[int] = []
+
+    async def meanwhile(_: Message) -> Response:
+        sink.answer = None
+        for each in (client, bob):
+            answer = await each.post("/v1/webhook-tests", json={"url": sink.url})
+            inner.append(answer.status_code)
+        return Response()
+
+    sink.answer = meanwhile
+    assert (await client.post("/v1/webhook-tests", json={"url": sink.url})).status_code == 200
+    assert inner == [429, 200]
+    assert (await client.post("/v1/webhook-tests", json={"url": sink.url})).status_code == 200
+
+
+@SHARED_LOOP
+@pytest.mark.parametrize("url", ["http://10.0.0.1/", "https://[fe80::1]/", "ftp://a.example/", 7])
+async def test_a_literal_address_that_is_refused_is_a_fault(
+    shared: RunningService, url: object
+) -> None:
+    client = await shared.user()
+    for body in ({"url": url}, {}):
+        answer = await client.post("/v1/webhook-tests", json=body)
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, "/url")
+
+
+async def test_a_name_that_is_refused_or_not_found_is_an_answer(
+    start: Start, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        resolver,
+        "_system_lookup",
+        lambda name: [ip_address("127.0.0.1")] if name == "hooks.example" else [],
+    )
+    service = await start(**provider.settings(), **RELAY | {"relay_allow_nets": ""})
+    client = await service.user()
+    for name, error in (("hooks.example", "refused_target"), ("gone.example", "no_address")):
+        answer = await client.post("/v1/webhook-tests", json={"url": f"https://{name}/"})
+        assert answer.status_code == 200
+        assert answer.json()["status_code"] is None
+        assert answer.json()["error"].startswith(error)

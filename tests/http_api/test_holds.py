@@ -1,0 +1,84 @@
+"""`/v1/holds`: what waits since the provider said "later", seen and ended by admins."""
+
+from typing import Any
+
+import httpx
+
+from receiver.domain.serialization import timestamp
+from tests.http_api.conftest import Start
+from tests.http_api.scripted_provider import ScriptedProvider, answering
+from tests.support.service import RunningService, eventually, job_when, metric, submit
+
+METRIC = 'receiver_submissions_held_until_timestamp_seconds{provider="samsar"}'
+
+
+async def holds(client: httpx.AsyncClient) -> list[dict[str, Any]]:
+    answer = await client.get("/v1/holds")
+    assert answer.status_code == 200, answer.text
+    return list(answer.json()["holds"])
+
+
+async def held(service: RunningService, provider: ScriptedProvider) -> tuple[str, dict[str, Any]]:
+    """A job that was told "later", and the hold that it led to."""
+    provider.submit = answering(429, {"message": "Slow down."}, **{"Retry-After": "40"})
+    job = await submit(await service.user("bob"))
+    root = await service.user("root", admin=True)
+    (hold,) = await eventually(lambda: holds(root), bool, "a hold")
+    return str(job["request_id"]), hold
+
+
+async def test_a_hold_is_shown_ended_and_measured(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    root = await service.user("root", admin=True)
+    assert await holds(root) == []
+
+    job_id, hold = await held(service, provider)
+
+    now = service.inner.context.services.clock.now()
+    assert hold == {
+        "provider": "samsar",
+        "user": None,
+        "until": hold["until"],
+        "request_id": job_id,
+        "status_code": 429,
+    }
+    assert str(timestamp(now + 20_000)) < hold["until"] <= str(timestamp(now + 40_000))
+    assert await metric(service, METRIC) > now / 1_000
+
+    provider.submit = None
+    bob = await service.user("bob")
+    waiting = await submit(bob)
+    for _ in range(2):
+        assert (await root.delete("/v1/holds/samsar")).status_code == 204
+    await job_when(bob, waiting["request_id"], phase="accepted")
+    assert await holds(root) == []
+
+    async def measured() -> float:
+        return await metric(service, METRIC)
+
+    await eventually(measured, lambda value: value == 0, "the metric")
+
+
+async def test_holds_are_for_admins(service: RunningService) -> None:
+    bob, root = await service.user("bob"), await service.user("root", admin=True)
+    for answer in (await bob.get("/v1/holds"), await bob.delete("/v1/holds/samsar")):
+        assert answer.status_code == 403
+        assert answer.json()["code"] == "admin_only"
+    assert (await root.delete("/v1/holds/samsar")).status_code == 204
+    assert (await root.delete("/v1/holds/nobody")).status_code == 404
+    assert (await root.get("/v1/holds?user=bob")).status_code == 400
+
+
+async def test_a_connection_that_fails_holds_nobody(start: Start) -> None:
+    service = await start(
+        provider="samsar", samsar_api_key="key", samsar_base_url="http://127.0.0.1:9/"
+    )
+    bob, root = await service.user("bob"), await service.user("root", admin=True)
+    job = await submit(bob)
+
+    async def told() -> str:
+        return (await bob.get(f"/v1/jobs/{job['request_id']}/history")).text
+
+    await eventually(told, lambda text: "not_sent" in text, "an attempt")
+    assert await holds(root) == []

@@ -1,0 +1,204 @@
+"""Bodies and queries that are made to cost much: short answers, and little of the event loop."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from receiver.http_api.errors import MAX_FAULTS
+from tests.http_api.conftest import SHARED_LOOP
+from tests.simulation.client import Exchange, scope
+from tests.support.service import JOB, MOVIE, RunningService
+
+pytestmark = SHARED_LOOP
+
+SIZE = 64 * 1024
+LONGEST_ANSWER = 8 * 1024
+LOOP_SECONDS = 0.05
+"""What a request of 64 KiB may take of the event loop (contract 4)."""
+
+NARRATIVE: dict[str, Any] = {"kind": "create_narrative"}
+
+
+def filled(make: Callable[[int], Any], item: int) -> bytes:
+    """A body of nearly `SIZE` bytes, of items that take so many each."""
+    body = json.dumps(make((SIZE - 400) // item), separators=(",", ":")).encode()
+    assert SIZE // 2 < len(body) <= SIZE
+    return body
+
+
+def numbers(text: str) -> bytes:
+    """A body with one number again and again, where nobody looks at it."""
+    count = (SIZE - 400) // (len(text) + 1)
+    return b'{"kind":"create_movie","input":{"x":[%s]}}' % ",".join([text] * count).encode()
+
+
+BODIES: dict[str, bytes] = {
+    "events": filled(lambda n: JOB | {"webhookEvents": [0] * n}, 2),
+    "metadata": filled(lambda n: JOB | {"metadata": {f"{i:x}": 0 for i in range(n)}}, 9),
+    "metadata names": filled(
+        lambda n: JOB | {"metadata": {f"{i}" + "~" * 3_000: 0 for i in range(n)}}, 4_000
+    ),
+    "lines": filled(lambda n: NARRATIVE | {"input": {"prompt_list": [0] * n}}, 2),
+    "blank lines": filled(lambda n: NARRATIVE | {"input": {"prompt_list": "\n" * n}}, 2),
+    "a blank prompt": filled(lambda n: JOB | {"input": MOVIE | {"prompt": " " * n}}, 1),
+    "unknown members": filled(lambda n: JOB | {f"{i:x}": 0 for i in range(n)}, 9),
+    "near misses": filled(lambda n: JOB | {"webhookUr" * 340 + f"{i}": 0 for i in range(n)}, 3_200),
+    "a long address": filled(lambda n: JOB | {"webhookUrl": "https://" + "a." * n}, 2),
+    "provider": filled(lambda n: JOB | {"provider": "p" * n}, 1),
+    "kind": filled(lambda n: JOB | {"kind": ["k"] * n}, 4),
+    "short long numbers": numbers("1e308"),
+    "whole numbers": numbers("1.0"),
+    "long numbers": numbers("9" * 3_999),
+    "nested": b"[" * SIZE,
+    "nested in bounds": b'{"input":' + b"[" * 60 + b"[]," * 15_000 + b"[]" + b"]" * 60 + b"}",
+    "surrogates": filled(lambda n: JOB | {"metadata": {"a": ["\ud83d\ude00"] * n}}, 15),
+}
+
+
+async def answered(
+    service: RunningService, method: str, target: str, key: str, body: bytes = b""
+) -> tuple[int, bytes, float]:
+    """Status, body, and the seconds of this thread that it took: the best of three."""
+    seen: list[tuple[int, bytes, float]] = []
+    for number in range(3):
+        exchange = Exchange(body)
+        asked = scope(method, target, {"API-KEY": key, "Idempotency-Key": f"key-{number}"})
+        began = time.thread_time()
+        await service.inner.app(asked, exchange.receive, exchange.send)
+        seen.append((exchange.status, bytes(exchange.body), time.thread_time() - began))
+    return min(seen, key=lambda each: each[2])
+
+
+@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/video/create_movie"])
+async def test_a_hostile_body_gets_a_short_answer_soon(
+    shared: RunningService, path: str, name: str
+) -> None:
+    body = BODIES[name]
+    if path != "/v1/jobs":  # what these drop is no fault: let there be one
+        body = body.replace(b'"prompt":', b'"brompt":')
+
+    status, answer, seconds = await answered(shared, "POST", path, await shared.key(), body)
+
+    assert status == 400, answer
+    assert len(answer) <= LONGEST_ANSWER
+    assert len(json.loads(answer).get("errors", [])) <= MAX_FAULTS
+    assert seconds < LOOP_SECONDS
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/v1/jobs?" + "a&" * 4_000,
+        "/v1/jobs?" + "a=1&" * 2_000,
+        "/v1/jobs?" + "&".join(f"{i:x}=" for i in range(1_600)),
+        "/v1/jobs?" + "x" * 8_000 + "=1",
+        "/v1/jobs?" + quote("\u00e9") * 1_300 + "=1",
+        "/v1/jobs?metadata." + "x" * 8_000,
+        "/v1/jobs?limit=" + "9" * 8_000,
+        "/v1/jobs?cursor=" + "~" * 8_000,
+        "/v1/jobs?created_after=" + "1" * 8_000,
+        "/v1/deliveries?state=" + "x" * 8_000,
+        "/v1/video/status?request_id=" + "x" * 8_000,
+        "/v1/jobs/" + "x" * 8_000,
+    ],
+    ids=lambda target: target[:32],
+)
+async def test_a_hostile_query_gets_a_short_answer_soon(
+    shared: RunningService, target: str
+) -> None:
+    status, answer, seconds = await answered(shared, "GET", target, await shared.key())
+
+    assert status in (200, 400, 404), answer
+    assert len(answer) <= LONGEST_ANSWER
+    assert seconds < LOOP_SECONDS
+
+
+# --- how many faults are told ---------------------------------------------------------------------
+
+
+async def test_twenty_faults_are_listed_and_the_rest_is_counted(shared: RunningService) -> None:
+    client = await shared.user()
+    body = {
+        "kind": "create_narrative",
+        "input": {"prompt_list": [""] * 20},  # 20, and the missing model
+        "webhookUrl": 1,
+        "webhookEvents": [0] * 5,
+        "metadata": {str(number): 0 for number in range(16)},
+    }
+
+    problem = (await client.post("/v1/jobs", json=body)).json()
+
+    assert problem["detail"] == "Prompt is required"
+    assert len(problem["errors"]) == 20
+    assert problem["errors"][18]["pointer"] == "/input/prompt_list/18"
+    assert problem["errors"][19] == {
+        "pointer": "",
+        "detail": "There are 24 more errors, which are not listed.",
+    }
+
+
+async def test_exactly_twenty_faults_are_all_listed(shared: RunningService) -> None:
+    client = await shared.user()
+    lines = {"prompt_list": [""] * 20, "image_model": "IMAGEN3"}
+
+    problem = (
+        await client.post("/v1/jobs", json={"kind": "create_narrative", "input": lines})
+    ).json()
+
+    assert [each["pointer"] for each in problem["errors"]] == [
+        f"/input/prompt_list/{number}" for number in range(20)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("members", "pointer"),
+    [
+        ({"webhookEvents": ["COMPLETED"] * 6}, "/webhookEvents"),
+        ({"metadata": {str(number): 0 for number in range(17)}}, "/metadata"),
+        ({"kind": "create_narrative", "input": {"prompt_list": [0] * 21}}, "/input/prompt_list"),
+        ({str(number): 0 for number in range(21)}, ""),
+    ],
+)
+async def test_what_is_too_long_is_one_fault(
+    shared: RunningService, members: dict[str, Any], pointer: str
+) -> None:
+    client = await shared.user()
+
+    problem = (await client.post("/v1/jobs", json=JOB | members)).json()
+
+    found = [each["pointer"] for each in problem["errors"] if each["pointer"].startswith(pointer)]
+    assert found.count(pointer) == 1
+    assert all(each == pointer or not pointer for each in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("webhook_url", "webhookUrl"),
+        ("webhookURL", "webhookUrl"),
+        ("webhookEvent", "webhookEvents"),
+        ("meta", "metadata"),
+        ("Input", "input"),
+        ("~/x" + "y" * 100, None),
+    ],
+)
+async def test_an_unknown_member_is_refused_with_the_one_that_was_meant(
+    shared: RunningService, name: str, meant: str | None
+) -> None:
+    client = await shared.user()
+
+    answer = await client.post("/v1/jobs", json=JOB | {name: 1})
+
+    (fault,) = answer.json()["errors"]
+    assert answer.status_code == 400
+    assert fault["pointer"] == ("/~0~1x" + "y" * 61 if meant is None else f"/{name}")
+    if meant is None:
+        assert "known are provider, kind, input," in fault["detail"]
+    else:
+        assert fault["detail"].endswith(f"did you mean {meant}?")
+    assert (await client.get("/v1/jobs")).json()["jobs"] == []

@@ -1,0 +1,121 @@
+"""One check of the store for everybody who asks within a second."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from receiver.clock import SystemClock
+from receiver.http_api.readiness import Readiness
+from store.errors import OutcomeUnknown, StoreBusy, StoreCorrupt, StoreFull, StoreUnavailable
+from tests.support.service import RunningService
+
+
+class SetClock(SystemClock):
+    """A clock that stands where a test puts it."""
+
+    def __init__(self) -> None:
+        self.at = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.at
+
+
+class Store:
+    """Counts how often it is asked, and answers when it is let."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.error: Exception | None = None
+        self.free = asyncio.Event()
+        self.free.set()
+
+    async def check_writable(self) -> None:
+        self.asked += 1
+        await self.free.wait()
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
+
+
+@pytest.fixture
+def readiness(store: Any, clock: SetClock) -> Readiness:
+    return Readiness(store, clock)
+
+
+async def test_an_answer_holds_for_a_second(
+    readiness: Readiness, store: Store, clock: SetClock
+) -> None:
+    for error, word in ((None, None), (StoreFull("no room"), "full"), (None, None)):
+        store.error, before = error, store.asked
+        assert [await readiness.trouble() for _ in range(50)] == [word] * 50
+        clock.at += 0.9
+        store.error = StoreUnavailable("asked too early")
+        assert await readiness.trouble() == word
+        assert store.asked == before + 1
+        clock.at += 0.1
+
+
+async def test_who_asks_meanwhile_shares_the_check(
+    readiness: Readiness, store: Store, clock: SetClock
+) -> None:
+    store.free.clear()
+    asking = [asyncio.create_task(readiness.trouble()) for _ in range(20)]
+    await asyncio.sleep(0)
+    asking[0].cancel()  # one hangs up, and takes nobody along
+    clock.at += 5  # a slow check is one check
+    asking.append(asyncio.create_task(readiness.trouble()))
+    await asyncio.sleep(0)
+    store.free.set()
+
+    assert await asyncio.gather(*asking[1:]) == [None] * 20
+    assert await readiness.trouble() is None  # a second from its end
+    assert store.asked == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "word"),
+    [
+        (StoreBusy("b"), "busy"),
+        (StoreCorrupt("c"), "corrupt"),
+        (StoreUnavailable("u"), "unavailable"),
+        (OutcomeUnknown("o"), "unavailable"),
+    ],
+)
+async def test_the_reason_is_one_word(
+    readiness: Readiness, store: Store, error: Exception, word: str
+) -> None:
+    store.error = error
+    assert await readiness.trouble() == word
+
+
+async def test_a_flood_of_probes_is_one_write(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+    check = service.store.check_writable
+
+    async def counted() -> None:
+        nonlocal asked
+        asked += 1
+        await check()
+
+    monkeypatch.setattr(service.store, "check_writable", counted)
+    clock = SetClock()
+    service.inner.context.readiness._clock = clock
+    client = service.client()
+
+    for _ in range(4):
+        answers = await asyncio.gather(*(client.get("/readyz") for _ in range(50)))
+        assert {answer.status_code for answer in answers} == {200}
+
+    assert asked == 1

@@ -1,0 +1,500 @@
+"""Jobs at providers that sign: verified words count at once, everything else is a claim."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from receiver.clock import SystemClock
+from receiver.providers.signatures import LONGEST_WAIT
+from tests.http_api.scripted_provider import scripted_provider
+from tests.providers.conformance.subjects import (
+    KEY,
+    PRIVATE_KEY,
+    WHSEC,
+    jwks,
+    sign_fal,
+    sign_replicate,
+)
+from tests.providers.path_server import PathServer, path_server
+from tests.support.service import (
+    RunningService,
+    eventually,
+    history_of,
+    job_of,
+    job_when,
+    metric,
+    running_service,
+    verdicts_when,
+)
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+REPLICATE = {"provider": "replicate", "kind": "owner/name", "input": {"prompt": "A heron"}}
+FAL = {"provider": "fal", "kind": "fal-ai/flux/dev", "input": {"prompt": "A heron"}}
+CREATE = "POST /v1/models/owner/name/predictions"
+QUEUE = "POST /fal-ai/flux/dev"
+SEED = 17454220438242315174
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def upstream() -> AsyncIterator[PathServer]:
+    keys = {
+        "GET /v1/webhooks/default/secret": (200, {"key": WHSEC}),
+        "GET /.well-known/jwks.json": (200, jwks(PRIVATE_KEY)),
+    }
+    async with path_server(keys) as server:
+        yield server
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def service(
+    upstream: PathServer, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[RunningService]:
+    async with running_service(
+        tmp_path_factory.mktemp("service"), **settings_of(upstream)
+    ) as running:
+        # The keys are asked for beside the start.
+        await eventually(lambda: _count(upstream), lambda seen: seen >= 2)
+        yield running
+
+
+async def _count(upstream: PathServer) -> int:
+    return len(upstream.calls)
+
+
+def settings_of(upstream: PathServer) -> dict[str, Any]:
+    return {
+        "provider": "replicate",
+        "providers": "fal",
+        "replicate_api_token": KEY,
+        "replicate_base_url": f"{upstream.origin}/v1/",
+        "fal_key": KEY,
+        "fal_base_url": upstream.origin,
+        "fal_jwks_url": f"{upstream.origin}/.well-known/jwks.json",
+        "poll_first": 60,
+        "poll_min": 60,
+        "poll_max": 120,
+    }
+
+
+class Taken:
+    """A job that its provider has accepted."""
+
+    _ids = iter(range(10**6))
+
+    def __init__(
+        self, client: httpx.AsyncClient, upstream: PathServer, job: dict[str, Any]
+    ) -> None:
+        self.client = client
+        self.upstream = upstream
+        self.id = str(job["request_id"])
+        self.name = str(job["provider_request_id"])
+        self.provider = str(job["provider"])
+        call = upstream.call(CREATE if self.provider == "replicate" else QUEUE)
+        url = call.query["fal_webhook"] if self.provider == "fal" else call.json["webhook"]
+        self.path = httpx.URL(url).path
+
+    @property
+    def status_path(self) -> str:
+        if self.provider == "replicate":
+            return f"GET /v1/predictions/{self.name}"
+        return f"GET /fal-ai/flux/requests/{self.name}/status"
+
+    async def send(
+        self, body: Any, *, signed: bool = True, ago: int = 0, **headers: str
+    ) -> httpx.Response:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        if signed:
+            sign = sign_fal if self.provider == "fal" else sign_replicate
+            headers = sign(content, int(asyncio_time()) - ago) | headers
+        return await self.client.post(self.path, content=content, headers=headers)
+
+    async def job(self, **members: Any) -> dict[str, Any]:
+        return await job_when(self.client, self.id, **members)
+
+    async def verdicts(self, *expected: str) -> list[dict[str, Any]]:
+        return await verdicts_when(self.client, self.id, *expected)
+
+    def status_calls(self) -> int:
+        return len(self.upstream.asked(self.status_path))
+
+
+def asyncio_time() -> float:
+    import time
+
+    return time.time()
+
+
+async def take(service: RunningService, upstream: PathServer, order: dict[str, Any]) -> Taken:
+    name = f"up-{next(Taken._ids)}"
+    upstream.answers[CREATE] = (201, {"id": name, "status": "starting"})
+    upstream.answers[QUEUE] = (200, {"request_id": name})
+    client = await service.user()
+    answer = await client.post("/v1/jobs", json=order)
+    assert answer.status_code == 202, answer.text
+    job = await job_when(client, answer.json()["request_id"], phase="accepted")
+    return Taken(client, upstream, job)
+
+
+def succeeded(taken: Taken, output: Any = "https://a.example/1.png") -> dict[str, Any]:
+    if taken.provider == "fal":
+        payload = {"images": [{"url": output}], "seed": SEED}
+        return {"request_id": taken.name, "status": "OK", "payload": payload}
+    return {"id": taken.name, "status": "succeeded", "output": output}
+
+
+@pytest.mark.parametrize("order", [REPLICATE, FAL], ids=["replicate", "fal"])
+async def test_a_verified_outcome_needs_no_status_call(
+    service: RunningService, upstream: PathServer, order: dict[str, Any]
+) -> None:
+    taken = await take(service, upstream, order)
+    before = await metric(service, _counted(taken, "accepted", "true"))
+    assert (await taken.send(succeeded(taken))).status_code == 200
+    job = await taken.job(status="COMPLETED", evidence="callback")
+    (line,) = await taken.verdicts("applied")
+    assert (line["verified"], line["confirmed"]) == (True, None)
+    assert taken.status_calls() == 0
+    assert await metric(service, _counted(taken, "accepted", "true")) == before + 1
+    assert job["result"] == (
+        {"output": "https://a.example/1.png"}
+        if taken.provider == "replicate"
+        else {"images": [{"url": "https://a.example/1.png"}], "seed": SEED}
+    )
+    answer = await taken.client.get(f"/v1/jobs/{taken.id}/result")
+    assert (answer.status_code, answer.headers["location"]) == (302, "https://a.example/1.png")
+
+
+def _counted(taken: Taken, verdict: str, verified: str) -> str:
+    labels = f'provider="{taken.provider}",verdict="{verdict}",verified="{verified}"'
+    return f"receiver_callbacks_total{{{labels}}}"
+
+
+@pytest.mark.parametrize("order", [REPLICATE, FAL], ids=["replicate", "fal"])
+async def test_the_order_of_the_checks(
+    service: RunningService, upstream: PathServer, order: dict[str, Any]
+) -> None:
+    taken = await take(service, upstream, order)
+    huge = b" " * (service.inner.context.settings.max_body_bytes + 1)
+    bad = "bad_signature"
+    signature = "x-fal-webhook-signature" if taken.provider == "fal" else "webhook-signature"
+    stamp = signature.replace("signature", "timestamp")
+    cases: list[tuple[Any, int, str, dict[str, Any]]] = [
+        (b"{}", 401, bad, {"signed": False}),
+        (b"{}", 401, bad, {signature: "garbage"}),
+        (b"{}", 401, bad, {stamp: "soon"}),
+        (huge, 401, bad, {"signed": False}),
+        (huge, 401, bad, {stamp: "soon"}),
+        (huge, 413, "body_too_large", {}),
+        (b"[", 400, "invalid_json", {}),
+        (b"[", 401, bad, {"signed": False}),
+        ({"id": "another", "request_id": "another", "status": "OK"}, 409, "id_conflict", {}),
+    ]
+    for body, status, code, named in cases:
+        answer = await taken.send(body, **named)
+        assert (answer.status_code, answer.json()["code"]) == (status, code), named
+    stored = await history_of(taken.client, taken.id, "callback")
+    assert [line["verdict"] for line in stored] == ["rejected", "conflict"]
+    taken.path = taken.path[:-1] + ("A" if taken.path[-1] != "A" else "B")
+    assert (await taken.send(b"{}", signed=False)).json()["code"] == "bad_token"
+
+
+async def test_a_job_that_is_gone_is_gone_before_its_signature_is_bad(
+    service: RunningService, upstream: PathServer
+) -> None:
+    taken = await take(service, upstream, REPLICATE)
+    await taken.send(succeeded(taken))
+    await taken.job(done=True)
+    await service.store.jobs.remove_finished(2**60, 1_000)
+    assert (await taken.send(b"{}", signed=False)).status_code == 410
+
+
+@pytest.mark.parametrize("order", [REPLICATE, FAL], ids=["replicate", "fal"])
+async def test_a_stale_signature_makes_a_claim(
+    service: RunningService, upstream: PathServer, order: dict[str, Any]
+) -> None:
+    taken = await take(service, upstream, order)
+    state = (
+        {"status": "COMPLETED"}
+        if taken.provider == "fal"
+        else succeeded(taken, "https://b.example")
+    )
+    upstream.answers[taken.status_path] = (200, state)
+    upstream.answers[taken.status_path.removesuffix("/status")] = (
+        (200, {"images": []}) if taken.provider == "fal" else (200, state)
+    )
+    assert (await taken.send(succeeded(taken), ago=400)).status_code == 200
+    job = await taken.job(status="COMPLETED")
+    (line,) = await taken.verdicts("confirmed")
+    assert (line["verified"], line["confirmed"]) == (False, True)
+    assert taken.status_calls() == 1
+    assert job["result"] in ({"images": []}, {"output": "https://b.example"}), "the call counts"
+
+
+async def test_a_claim_that_comes_again_with_its_signature_counts(
+    service: RunningService, upstream: PathServer
+) -> None:
+    taken = await take(service, upstream, REPLICATE)
+    upstream.answers[taken.status_path] = (500, {})
+    body = succeeded(taken)
+    await taken.send(body, ago=400)
+    await taken.job(phase="confirming")
+    await taken.verdicts("claimed")
+    assert (await taken.send(body)).json() == {"status": "duplicate"}
+    await taken.job(status="COMPLETED")
+    (line,) = await taken.verdicts("applied")
+    assert line["verified"] is True
+    assert (await taken.send(body, ago=400)).json() == {"status": "duplicate"}
+
+
+async def test_ok_without_a_payload_has_its_result_asked_for_at_once(
+    service: RunningService, upstream: PathServer
+) -> None:
+    taken = await take(service, upstream, FAL)
+    upstream.answers[taken.status_path] = (200, {"status": "COMPLETED"})
+    upstream.answers[taken.status_path.removesuffix("/status")] = (200, {"seed": SEED})
+    body = {"request_id": taken.name, "status": "OK", "payload": None, "payload_error": "large"}
+    await taken.send(body)
+    job = await taken.job(status="COMPLETED")
+    assert job["result"] == {"seed": SEED}
+    assert f'"seed":{SEED}' in (await taken.client.get(f"/v1/jobs/{taken.id}")).text
+
+
+async def test_a_result_that_is_gone(service: RunningService, upstream: PathServer) -> None:
+    taken = await take(service, upstream, REPLICATE)
+    gone = {"id": taken.name, "status": "succeeded", "output": None, "data_removed": True}
+    upstream.answers[taken.status_path] = (200, gone)
+    await taken.send(succeeded(taken), ago=400)
+    job = await taken.job(status="FAILED")
+    assert (job["error"]["code"], job["result"]) == ("result_missing", None)
+    assert (await taken.client.get(f"/v1/jobs/{taken.id}/result")).status_code == 409
+
+
+async def test_a_large_result_is_kept_whole_beside_the_job(
+    service: RunningService, upstream: PathServer
+) -> None:
+    taken = await take(service, upstream, REPLICATE)
+    whole = [{"seed": SEED, "text": "x" * 1_000}] * 200
+    await taken.send(succeeded(taken, whole))
+    job = await taken.job(status="COMPLETED")
+    shown = job["result"]["output"]
+    assert job["result"]["truncated"] is True
+    assert 50 < len(shown) < 200
+    assert whole[: len(shown) - 1] == shown[:-1]
+    answer = await taken.client.get(f"/v1/jobs/{taken.id}/result")
+    assert (answer.status_code, answer.json()) == (200, {"output": whole})
+
+
+async def test_several_links_are_answered_as_they_are(
+    service: RunningService, upstream: PathServer
+) -> None:
+    taken = await take(service, upstream, REPLICATE)
+    links = ["https://a.example/1", "https://a.example/2"]
+    await taken.send(succeeded(taken, links))
+    await taken.job(done=True)
+    answer = await taken.client.get(f"/v1/jobs/{taken.id}/result")
+    assert (answer.status_code, answer.json()) == (200, {"output": links})
+
+
+# --- cancelling -----------------------------------------------------------------------------------
+
+
+async def passed_on(taken: Taken) -> list[dict[str, Any]]:
+    return await eventually(
+        lambda: history_of(taken.client, taken.id, "provider_cancel"), bool, "a cancel passed on"
+    )
+
+
+@pytest.mark.parametrize(
+    ("order", "status", "outcome"),
+    [(REPLICATE, 200, "accepted"), (FAL, 202, "accepted"), (FAL, 400, "refused")],
+)
+async def test_a_cancel_is_passed_on_once(
+    service: RunningService,
+    upstream: PathServer,
+    order: dict[str, Any],
+    status: int,
+    outcome: str,
+) -> None:
+    taken = await take(service, upstream, order)
+    path = taken.status_path.removeprefix("GET ").removesuffix("/status") + "/cancel"
+    call = f"PUT {path}" if taken.provider == "fal" else f"POST {path}"
+    upstream.answers[call] = (status, {})
+    answer = await taken.client.post(f"/v1/jobs/{taken.id}/cancel")
+    assert (answer.status_code, answer.json()["status"]) == (202, "CANCELLED")
+    (line,) = await passed_on(taken)
+    assert (line["outcome"], line["status_code"]) == (outcome, status)
+    ended = {"id": taken.name, "request_id": taken.name, "status": "canceled"}
+    await taken.send(ended if taken.provider == "replicate" else ended | {"status": "ERROR"})
+    await taken.verdicts("late")
+    assert upstream.asked(call) == [call]
+    assert (await job_of(taken.client, taken.id))["error"]["code"] == "canceled_by_user"
+
+
+async def cancelled_while_submitting(
+    service: RunningService, upstream: PathServer, name: str
+) -> tuple[httpx.AsyncClient, str]:
+    upstream.answers[CREATE] = (201, {"id": name})
+    upstream.answers[f"POST /v1/predictions/{name}/cancel"] = (200, {})
+    client = await service.user()
+    before = len(upstream.asked(CREATE))
+    request_id = (await client.post("/v1/jobs", json=REPLICATE)).json()["request_id"]
+    await eventually(lambda: _submissions(upstream), lambda seen: seen > before)
+    assert (await client.post(f"/v1/jobs/{request_id}/cancel")).status_code == 202
+    assert await history_of(client, request_id, "provider_cancel") == []
+    return client, request_id
+
+
+async def _submissions(upstream: PathServer) -> int:
+    return len(upstream.asked(CREATE))
+
+
+@pytest.mark.parametrize("by", ["answer", "callback"])
+async def test_a_cancel_is_passed_on_when_the_id_is_known(
+    service: RunningService, upstream: PathServer, by: str
+) -> None:
+    upstream.held[CREATE] = asyncio.Event()
+    name = f"cancelled-{by}"
+    try:
+        client, request_id = await cancelled_while_submitting(service, upstream, name)
+        path = httpx.URL(upstream.call(CREATE).json["webhook"]).path
+        if by == "callback":
+            body = json.dumps({"id": name, "status": "starting"}).encode()
+            headers = sign_replicate(body, int(asyncio_time()))
+            assert (await client.post(path, content=body, headers=headers)).status_code == 200
+            await verdicts_when(client, request_id, "late")
+        else:
+            upstream.held[CREATE].set()
+        (line,) = await eventually(
+            lambda: history_of(client, request_id, "provider_cancel"), bool, "a cancel"
+        )
+        assert line["outcome"] == "accepted"
+    finally:
+        upstream.held.pop(CREATE).set()
+    job = await job_of(client, request_id)
+    assert (job["status"], job["provider_request_id"]) == ("CANCELLED", name)
+    assert upstream.asked(f"POST /v1/predictions/{name}/cancel") == [
+        f"POST /v1/predictions/{name}/cancel"
+    ]
+
+
+async def test_the_wish_to_cancel_outlives_the_process(
+    upstream: PathServer, tmp_path: Path
+) -> None:
+    upstream.held[CREATE] = asyncio.Event()
+    name = "cancelled-before-a-restart"
+    try:
+        async with running_service(tmp_path, **settings_of(upstream)) as service:
+            _, request_id = await cancelled_while_submitting(service, upstream, name)
+            path = httpx.URL(upstream.call(CREATE).json["webhook"]).path
+    finally:
+        upstream.held.pop(CREATE).set()
+    async with running_service(tmp_path, **settings_of(upstream)) as service:
+        client = await service.user()
+        assert await history_of(client, request_id, "provider_cancel") == []
+        body = json.dumps({"id": name, "status": "starting"}).encode()
+        headers = sign_replicate(body, int(asyncio_time()))
+        assert (await client.post(path, content=body, headers=headers)).status_code == 200
+        await eventually(
+            lambda: history_of(client, request_id, "provider_cancel"), bool, "a cancel"
+        )
+
+
+# --- what runs ------------------------------------------------------------------------------------
+
+
+async def test_the_drop_in_routes_are_samsars(service: RunningService) -> None:
+    client = await service.user()
+    for answer in (
+        await client.post("/v1/video/create_movie", json={"input": {}}),
+        await client.post("/v1/video/create_narrative", json={"input": {}}),
+        await client.get("/v1/video/status?request_id=x"),
+    ):
+        assert answer.status_code == 404
+
+
+async def test_jobs_are_checked_by_their_provider(service: RunningService) -> None:
+    client = await service.user()
+    for order, pointers in (
+        (REPLICATE | {"kind": "create_movie"}, ["/kind"]),
+        (FAL | {"kind": "flux"}, ["/kind"]),
+        (REPLICATE | {"kind": "o/" + "n" * 200}, ["/kind"]),
+        (REPLICATE | {"kind": 7}, ["/kind"]),
+        (REPLICATE | {"provider": "samsar"}, ["/provider"]),
+        (FAL | {"input": [1]}, ["/input"]),
+        ({"kind": "owner/name"}, ["/input"]),
+    ):
+        answer = await client.post("/v1/jobs", json=order)
+        assert answer.status_code == 400, order
+        assert [fault["pointer"] for fault in answer.json()["errors"]] == pointers, order
+
+
+async def test_lists_of_one_provider(service: RunningService, upstream: PathServer) -> None:
+    taken = [await take(service, upstream, order) for order in (REPLICATE, FAL, FAL)]
+    client = await service.user()
+    for provider, expected in (("replicate", 1), ("fal", 2)):
+        query = {"provider": provider, "limit": "3", "status": "PENDING"}
+        jobs = (await client.get("/v1/jobs", params=query)).json()["jobs"]
+        assert [job["provider"] for job in jobs].count(provider) == len(jobs) >= expected
+        listed = (await client.get("/v1/jobs", params={"provider": provider})).json()["jobs"]
+        mine = {each.id for each in taken if each.provider == provider}
+        assert mine <= {job["request_id"] for job in listed}
+    assert (await client.get("/v1/jobs?provider=nobody")).status_code == 400
+
+
+async def test_samsar_beside_another_default_keeps_its_routes(
+    upstream: PathServer, tmp_path: Path
+) -> None:
+    async with scripted_provider() as samsar:
+        given = settings_of(upstream) | {
+            "providers": "samsar",
+            "samsar_base_url": samsar.base_url,
+            "samsar_api_key": KEY,
+        }
+        async with running_service(tmp_path, **given) as service:
+            client = await service.user()
+            movie = {"prompt": "x", "image_model": "IMAGEN3", "video_model": "LUMA", "duration": 5}
+            answer = await client.post("/v1/video/create_movie", json={"input": movie})
+            assert answer.status_code == 200
+            job = await job_of(client, answer.json()["request_id"])
+            assert job["provider"] == "samsar"
+
+
+async def test_without_keys_callbacks_are_claims(tmp_path: Path) -> None:
+    async with path_server() as away:
+        given = settings_of(away) | {"poll_min": 0.05, "poll_max": 0.1}
+        async with running_service(tmp_path, **given) as service:
+            taken = await take(service, away, FAL)
+            away.answers[taken.status_path] = (200, {"status": "COMPLETED", "error": "It broke."})
+            assert (await taken.send(succeeded(taken))).status_code == 200
+            job = await taken.job(status="FAILED")
+            assert job["message"] == "It broke."
+            (line,) = await taken.verdicts("denied")
+            assert line["verified"] is False
+            assert await metric(service, _counted(taken, "accepted", "false")) == 1
+            assert (await taken.send(b"{}", signed=False)).status_code == 401
+
+
+async def test_a_provider_that_hangs_delays_neither_start_nor_end_nor_a_callback_for_long(
+    tmp_path: Path,
+) -> None:
+    async with path_server() as away:
+        for path in ("/v1/webhooks/default/secret", "/.well-known/jwks.json"):
+            away.held[f"GET {path}"] = asyncio.Event()
+        clock = SystemClock()
+        began = clock.monotonic()
+        async with running_service(tmp_path, **settings_of(away)) as service:
+            assert clock.monotonic() - began < LONGEST_WAIT
+            taken = await take(service, away, FAL)
+            began = clock.monotonic()
+            assert (await taken.send(succeeded(taken))).status_code == 200
+            assert clock.monotonic() - began < LONGEST_WAIT + 2
+            began = clock.monotonic()
+        assert clock.monotonic() - began < LONGEST_WAIT
+        for held in away.held.values():
+            held.set()

@@ -1,0 +1,103 @@
+"""What tells jobs apart: the label, the input, and the lists that look for them (contract 6)."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.http_api.conftest import SHARED_LOOP, Start
+from tests.http_api.event_stream import event_stream
+from tests.support.service import MOVIE, RunningService, job_of, submit
+
+NARRATIVE = {"prompt_list": ["The fox finds a map."], "image_model": "IMAGEN3"}
+
+
+@pytest.fixture
+async def client(start: Start) -> httpx.AsyncClient:
+    service = await start(sandbox_render=60)
+    return await service.user()
+
+
+async def submitted(client: httpx.AsyncClient, prompt: str) -> dict[str, Any]:
+    return await submit(client, input=MOVIE | {"prompt": prompt})
+
+
+async def labels(client: httpx.AsyncClient, **query: str) -> list[str | None]:
+    answer = await client.get("/v1/jobs", params=query)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["next_cursor"] is None
+    return [job["label"] for job in answer.json()["jobs"]]
+
+
+@SHARED_LOOP
+@pytest.mark.parametrize(
+    ("user", "prompt", "label"),
+    [
+        ("plain", "A lighthouse", "A lighthouse"),
+        ("long", "x" * 300, "x" * 120),
+        ("accents", "é" * 121, "é" * 120),
+        ("spaces", " two\r\n\n lines\tand\u2028more ", "two lines and more"),
+        ("words", "w " * 200, "w " * 60),
+        ("nul", "a\0b", "a\ufffdb"),
+    ],
+)
+async def test_a_label_is_the_beginning_of_the_prompt_on_one_line(
+    shared: RunningService, user: str, prompt: str, label: str
+) -> None:
+    client = await shared.user(user)
+    job = await submitted(client, prompt)
+    assert job["label"] == label
+    assert await labels(client) == [label]
+
+
+async def test_without_a_prompt_there_is_no_label(client: httpx.AsyncClient) -> None:
+    job = await submit(client, kind="create_narrative", input=NARRATIVE)
+    assert job["label"] is None
+    assert (await job_of(client, job["request_id"]))["input"] == NARRATIVE
+
+
+async def test_the_input_is_told_of_one_job_alone(client: httpx.AsyncClient) -> None:
+    body_input = MOVIE | {"prompt": "Paper boats", "more": {"of": ["mine", 1, None]}}
+    made = await submit(client, input=body_input)
+    path = f"/v1/jobs/{made['request_id']}"
+    answer = await client.get(path)
+    assert answer.json()["input"] == body_input
+    unchanged = await client.get(path, headers={"If-None-Match": answer.headers["ETag"]})
+    assert unchanged.status_code in (200, 304)
+    assert "input" not in made
+    assert "input" not in (await client.get("/v1/jobs")).json()["jobs"][0]
+    async with event_stream(client, path + "/events") as stream:
+        (snapshot,) = await stream.events(1)
+    assert "input" not in snapshot.data
+    assert snapshot.data["label"] == "Paper boats"
+    assert "input" not in (await client.post(path + "/cancel")).json()
+
+
+async def test_jobs_are_found_by_label_and_provider(client: httpx.AsyncClient) -> None:
+    for prompt in ("A Lighthouse", "100% wool", "A light_house"):
+        await submitted(client, prompt)
+    await submit(client, kind="create_narrative", input=NARRATIVE)
+
+    assert await labels(client, q="LIGHT") == ["A light_house", "A Lighthouse"]
+    assert await labels(client, q="t_h") == ["A light_house"]
+    assert await labels(client, q="%") == ["100% wool"]
+    assert await labels(client, q="light", kind="create_narrative") == []
+    assert len(await labels(client, q="")) == 4
+    assert len(await labels(client, provider="sandbox")) == 4
+    assert await labels(client, provider="samsar", q="light") == []
+    for query in ({"q": "x" * 121}, {"provider": "another"}):
+        refused = await client.get("/v1/jobs", params=query)
+        assert (refused.status_code, refused.json()["code"]) == (400, "invalid_query")
+
+
+async def test_pages_of_what_is_found_go_on(client: httpx.AsyncClient) -> None:
+    made = [(await submitted(client, f"boat {n}"))["request_id"] for n in range(5)]
+    found: list[str] = []
+    query = {"q": "boat", "limit": "2"}
+    while True:
+        page = (await client.get("/v1/jobs", params=query)).json()
+        found += [job["request_id"] for job in page["jobs"]]
+        if page["next_cursor"] is None:
+            break
+        query["cursor"] = page["next_cursor"]
+    assert found == made[::-1]

@@ -1,0 +1,59 @@
+"""The metrics, as Prometheus reads them."""
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from receiver.metrics import CONTENT_TYPE, Metrics
+
+
+def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(metrics.render().decode())
+        for sample in family.samples
+    }
+
+
+def test_each_service_has_its_own() -> None:
+    one, other = Metrics("1"), Metrics("2")
+    one.callbacks.labels("samsar", "accepted", "false").inc()
+    labels = (("provider", "samsar"), ("verdict", "accepted"), ("verified", "false"))
+    assert samples(one)["receiver_callbacks_total", labels] == 1
+    assert ("receiver_callbacks_total", labels) not in samples(other)
+    assert samples(other)["receiver_build_info", (("version", "2"),)] == 1
+
+
+def test_names_and_help_keep_the_conventions() -> None:
+    assert CONTENT_TYPE.startswith("text/plain")
+    for family in Metrics("1").registry.collect():
+        assert family.name.startswith(("receiver_", "process_"))
+        assert family.documentation.endswith(".")
+        assert not family.name.endswith(("_ms", "_millis", "_count", "_total"))
+
+
+def test_phases_are_there_before_the_first_job() -> None:
+    assert samples(Metrics("1"))["receiver_jobs", (("phase", "submit_unconfirmed"),)] == 0
+
+
+def test_a_request_is_counted_by_its_template() -> None:
+    metrics = Metrics("1")
+    metrics.count_request("/v1/jobs/{id}", "GET", 200, 0.02)
+    metrics.count_request("unmatched", "INVENTED", 405, 0.02)
+    found = samples(metrics)
+    counted = (("method", "GET"), ("route", "/v1/jobs/{id}"), ("status", "200"))
+    assert found["receiver_http_requests_total", counted] == 1
+    odd = (("method", "other"), ("route", "unmatched"), ("status", "405"))
+    assert found["receiver_http_requests_total", odd] == 1
+    timed = (("le", "0.025"), ("method", "GET"), ("route", "/v1/jobs/{id}"))
+    assert found["receiver_http_request_duration_seconds_bucket", timed] == 1
+
+
+def test_a_breaker_is_in_one_state() -> None:
+    metrics = Metrics("1")
+    metrics.set_breaker("samsar", "open")
+    metrics.set_breaker("samsar", "half_open")
+    states = {
+        dict(labels)["state"]: value
+        for (name, labels), value in samples(metrics).items()
+        if name == "receiver_provider_breaker"
+    }
+    assert states == {"closed": 0, "half_open": 1, "open": 0}

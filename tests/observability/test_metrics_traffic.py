@@ -1,0 +1,195 @@
+"""Every metric of the table is fed: each moves when what it tells of happens."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+from starlette.responses import JSONResponse, Response
+
+from receiver.clock import SystemClock
+from receiver.workers import archiver
+from receiver.workers.janitor import Janitor
+from store.contract import Changes
+from store.errors import StoreUnavailable
+from store.records import Millis
+from tests.archive.file_host import Answer, FileHost, file_host
+from tests.http_api.event_stream import event_stream
+from tests.http_api.scripted_provider import (
+    ScriptedProvider,
+    Submission,
+    call_back,
+    scripted_provider,
+)
+from tests.support.service import (
+    RunningService,
+    eventually,
+    job_when,
+    metric,
+    running_service,
+    submit,
+)
+
+NOWHERE = "http://127.0.0.1:9/hooks"
+
+
+def moved(registry: CollectorRegistry) -> set[str]:
+    """The metrics that are not at zero."""
+    return {
+        family.name
+        for family in registry.collect()
+        for sample in family.samples
+        if not sample.name.endswith(("_created", "_bucket")) and sample.value
+    }
+
+
+async def test_every_metric_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archiver, "MAINTENANCE_SECONDS", 0.1)
+    async with (
+        scripted_provider() as provider,
+        file_host() as files,
+        running_service(
+            tmp_path,
+            **provider.settings() | {"poll_first": 0.01, "poll_min": 0.05},
+            confirm_callbacks=False,
+            archive_url=f"file://{tmp_path}/archive",
+            relay_allow_http=True,
+            relay_allow_nets="127.0.0.0/8",
+            relay_schedule="0,0.01,0.01,0.01,0.01,0.01,0.01,600",
+        ) as service,
+    ):
+        registry = service.inner.context.services.metrics.registry
+        seen = _watch(service, registry)
+        await _requests(service)
+        await _an_unconfirmed_submission(service, provider)
+        await _a_finished_job(service, provider, files)
+        await _a_refused_key(service, provider)
+        await _an_inbox_that_fails(service, provider, monkeypatch)
+        await _a_hold(service, provider)
+        await Janitor(service.inner.context.services, 10**12).run_once()
+        await _a_clock_that_is_set(service)
+
+        seen |= moved(registry)
+        assert seen >= {family.name for family in registry.collect()}
+
+
+def _watch(service: RunningService, registry: CollectorRegistry) -> set[str]:
+    """What moves, seen after each commit: some of it stands at zero again a moment later."""
+    seen: set[str] = set()
+    notify = service.store.on_change
+
+    def look(changes: Changes) -> None:
+        seen.update(moved(registry))
+        notify(changes)
+
+    service.store.on_change = look
+    return seen
+
+
+async def _requests(service: RunningService) -> None:
+    assert (await service.client().get("/v1/jobs")).status_code == 400
+    assert (await service.client().post("/webhooks/samsar/bad", json={})).status_code == 401
+    await asyncio.gather(*(service.store.check_writable() for _ in range(600)))
+
+
+async def _an_unconfirmed_submission(service: RunningService, provider: ScriptedProvider) -> None:
+    async def broken(_: Submission) -> Response:
+        return JSONResponse({}, 500)
+
+    client = await service.user()
+    provider.submit = broken
+    request_id = (await submit(client))["request_id"]
+    await job_when(client, request_id, phase="submit_unconfirmed")
+    provider.submit = None
+
+
+async def _a_finished_job(
+    service: RunningService, provider: ScriptedProvider, files: FileHost
+) -> None:
+    client = await service.user()
+    # One file is kept, and the other stays pending.
+    result = {
+        "videoUrl": files.link("/a.mp4", Answer(b"a film")),
+        "poster": files.link("/a.png", Answer(status=503)),
+    }
+    job = await submit(client, webhookUrl=NOWHERE, webhookEvents=["COMPLETED", "progress"])
+    address = (await provider.submitted(2)).webhook_url
+    async with event_stream(client, job["links"]["events"]) as stream:
+        await stream.events(1)
+        progress = 0
+        while not await metric(service, "receiver_stream_lag_seconds_count"):
+            # An event that finds the reader catching up is read, and not pushed.
+            progress += 1
+            await call_back(address, {"status": "IN_PROGRESS", "progress": progress})
+            await stream.events(1)
+        await call_back(address, {"status": "COMPLETED", "result": result})
+        assert (await stream.rest())[-1].event == "done"
+
+    async def pending() -> float:
+        return await metric(service, "receiver_archive_backlog")
+
+    await eventually(pending, lambda jobs: jobs == 1, "a job with a pending file")
+
+    async def held() -> float:
+        return await metric(service, "receiver_relay_host_breakers_open")
+
+    await eventually(held, lambda hosts: hosts == 1, "a host that is held back")
+
+
+async def _a_refused_key(service: RunningService, provider: ScriptedProvider) -> None:
+    async def refused(_: str) -> Response:
+        return JSONResponse({}, 401)
+
+    provider.status = refused
+    await submit(await service.user())
+    calls = len(provider.status_calls)
+    await provider.asked(calls + 1)
+
+
+async def _an_inbox_that_fails(
+    service: RunningService, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker fails and begins again, and what was received waits."""
+
+    async def fail(*_: object, **__: object) -> None:
+        raise StoreUnavailable("the disk is away")
+
+    monkeypatch.setattr(service.store.callbacks, "apply", fail)
+    client = await service.user()
+    await submit(client)
+    address = (await provider.submitted(4)).webhook_url
+    answer = await call_back(address, {"status": "IN_PROGRESS"})
+    assert answer.status_code == 200
+    await asyncio.sleep(0.05)  # an age of zero is no age
+
+
+async def _a_hold(service: RunningService, provider: ScriptedProvider) -> None:
+    async def later(_: Submission) -> Response:
+        return JSONResponse({}, 429, {"Retry-After": "60"})
+
+    provider.submit = later
+    await submit(await service.user())
+
+    async def held() -> float:
+        name = "receiver_submissions_held_until_timestamp_seconds"
+        return await metric(service, f'{name}{{provider="samsar"}}')
+
+    await eventually(held, lambda until: until > 0, "submissions that are held")
+
+
+class _SetClock(SystemClock):
+    """A clock that somebody sets a day ahead."""
+
+    ahead = 0
+
+    def now(self) -> Millis:
+        return super().now() + self.ahead
+
+
+async def _a_clock_that_is_set(service: RunningService) -> None:
+    clock = _SetClock()
+    janitor = Janitor(replace(service.inner.context.services, clock=clock), 10**12)
+    await janitor.run_once()
+    clock.ahead = 24 * 3_600_000
+    await janitor.run_once()

@@ -1,0 +1,97 @@
+"""Clients that openapi-python-client and openapi-typescript generate from the document: without a
+warning, and in use against a real service."""
+
+import asyncio
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import documented
+from tests.support.service import running_service
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+
+PROGRAM = """
+import sys
+
+from receiver_client import AuthenticatedClient
+from receiver_client.api.jobs import create_job, job_history, list_jobs, show_job
+from receiver_client.models import CreateJob, HistoryCallback, HistorySubmission, Job, Kind
+from receiver_client.models import ImageModel, MovieInput, Problem, VideoModel, WebhookEvent
+
+url, key = sys.argv[1:]
+client = AuthenticatedClient(base_url=url, token=key, prefix="", auth_header_name="API-KEY")
+movie = MovieInput("a kite", ImageModel.IMAGEN3, VideoModel.LUMA, duration=10)
+body = CreateJob(kind=Kind.CREATE_MOVIE, input_=movie, webhook_events=[WebhookEvent.COMPLETED])
+made = create_job.sync(client=client, body=body, prefer="wait=30")
+assert isinstance(made, Job) and made.done, made
+history = job_history.sync(made.request_id, client=client).history
+kinds = {type(line) for line in history}
+assert {HistoryCallback, HistorySubmission} < kinds, kinds
+assert [job.request_id for job in list_jobs.sync(client=client).jobs] == [made.request_id]
+missing = show_job.sync("job_00000000000000000000000000", client=client)
+assert isinstance(missing, Problem) and missing.code == "not_found", missing
+print("generated client:", made.status.value, made.result.video_url)
+"""
+TYPESCRIPT = """
+import type { components, paths } from "./api.js";
+
+type Job = components["schemas"]["Job"];
+const input: components["schemas"]["MovieInput"] = {
+  prompt: "a kite", image_model: "IMAGEN3", video_model: "LUMA", duration: 10,
+};
+// What has a default on the server is optional here.
+const body: paths["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"] =
+  { kind: "create_movie", input };
+export function lines(history: components["schemas"]["History"], job: Job): string[] {
+  return history.history.map((line) =>
+    line.type === "callback" ? line.verdict : line.type === "poll" ? String(line.provider_status)
+      : line.type === "event" ? line.job.status : job.status);
+}
+export { body };
+"""
+
+
+def run(command: list[str], folder: Path, *, skip: str = "") -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode and skip:
+        pytest.skip(f"{skip}: {done.stderr[-300:]}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+async def test_openapi_python_client(tmp_path: Path) -> None:
+    run([sys.executable, "-m", "venv", "venv"], tmp_path)
+    bin_ = tmp_path / "venv" / "bin"
+    install = [str(bin_ / "pip"), "install", "-q", "openapi-python-client", "ruff"]
+    run(install, tmp_path, skip="pip could not install")
+    generate = (
+        f"PATH={bin_}:$PATH openapi-python-client generate --path openapi.json --output-path out"
+    )
+    async with running_service(tmp_path) as service:
+        document = (await service.client().get("/openapi.json")).text
+        (tmp_path / "openapi.json").write_text(document)
+        said = await asyncio.to_thread(run, ["sh", "-c", generate], tmp_path)
+        assert "arning" not in said, said
+        (tmp_path / "out" / "program.py").write_text(PROGRAM)
+        key = await service.key()
+        command = [str(bin_ / "python"), "program.py", service.url, key]
+        told = await asyncio.to_thread(run, command, tmp_path / "out")
+    assert told.startswith("generated client: COMPLETED http")
+
+
+def test_openapi_typescript(tmp_path: Path) -> None:
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed here")
+    (tmp_path / "openapi.json").write_text(json.dumps(documented.document()))
+    (tmp_path / "use.ts").write_text(TYPESCRIPT)
+    packages = ["openapi-typescript@7", "typescript@5"]
+    install = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", *packages]
+    run(install, tmp_path, skip="npm could not install")
+    run(["npx", "openapi-typescript", "openapi.json", "-o", "api.d.ts"], tmp_path)
+    strict = ["--strict", "--noEmit", "--module", "nodenext", "--target", "es2022"]
+    run(["npx", "tsc", *strict, "use.ts"], tmp_path)

@@ -1,0 +1,87 @@
+"""The least that a provider is: docs/providers.md walks through this file."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Any
+
+from receiver.domain.observations import (
+    Report,
+    StatusAnswer,
+    SubmitAnswer,
+)
+from receiver.providers import words
+from receiver.providers.answers import Account, Api
+from receiver.providers.contract import (
+    BadSignature,
+    Headers,
+    InputFault,
+    Provider,
+    UpstreamJob,
+    Verify,
+)
+from receiver.providers.signatures import is_fresh, signed_header
+from store.records import Status
+
+WORDS = {"queued": Status.PENDING, "done": Status.COMPLETED, "broken": Status.FAILED}
+
+
+class Minimal(Provider):
+    """One kind of job, a signature of its own, no cancel."""
+
+    name = "minimal"
+    nobody = UpstreamJob("nobody", "draw", {})
+
+    def __init__(self, account: Account) -> None:
+        self.base_url = account.base_url
+        self._account = account
+        self._api = Api(account, {"Authorization": f"Bearer {account.key}"}, _read_why)
+
+    def check_kind(self, kind: str) -> str | None:
+        return None if kind == "draw" else "kind must be draw."
+
+    def check(self, kind: str, body_input: Mapping[str, Any]) -> list[InputFault]:
+        return [] if "what" in body_input else [InputFault("/input/what", "what is missing.")]
+
+    async def submit(
+        self, kind: str, body_input: Mapping[str, Any], callback_url: str
+    ) -> SubmitAnswer:
+        body = {**body_input, "tell": callback_url}
+        return await self._api.submit("drawings", body, callback_url, self.read_id)
+
+    async def status(self, job: UpstreamJob) -> StatusAnswer:
+        return await self._api.status(
+            "drawing", lambda body: self.read(body) if "state" in body else None, {"id": job.id}
+        )
+
+    def verifier(self, headers: Headers) -> Verify:
+        sent_at = signed_header(headers, b"x-sent-at")
+        given = signed_header(headers, b"x-signature")
+        fresh = is_fresh(sent_at, self._account.clock)
+
+        async def verify(body: bytes) -> bool:
+            digest = hmac.digest(self._account.key.encode(), sent_at + body, hashlib.sha256)
+            if not hmac.compare_digest(digest.hex().encode(), given):
+                raise BadSignature("the signature does not fit")
+            return fresh
+
+        return verify
+
+    def read(self, body: Mapping[str, Any]) -> Report:
+        word = words.read_word(body.get("state"))
+        status = None if word is None else WORDS.get(word, Status.IN_PROGRESS)
+        drawing = words.clean_for_people(body.get("drawing"), self._account.key)
+        return Report(
+            status=status,
+            word=word,
+            result={"drawing": drawing} if status is Status.COMPLETED else None,
+            message=words.read_message(body.get("why")),
+            provider_request_id=words.read_id(body.get("id")),
+        )
+
+    async def close(self) -> None:
+        await self._api.close()
+
+
+def _read_why(body: Mapping[str, Any]) -> str | None:
+    return words.read_message(body.get("why"))

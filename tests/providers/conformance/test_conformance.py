@@ -1,0 +1,391 @@
+"""What every provider has to do, whoever it is. A new one joins `subjects.SUBJECTS`."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from receiver.clock import SystemClock
+from receiver.domain.observations import (
+    LookUpAnswer,
+    StatusAnswer,
+    StatusMissing,
+    StatusReport,
+    StatusUnavailable,
+    SubmitAccepted,
+    SubmitAmbiguous,
+    SubmitAnswer,
+    SubmitNotSent,
+    SubmitRefused,
+)
+from receiver.providers.contract import BadSignature, Provider, UpstreamJob
+from store.records import FINAL_STATUSES, Status
+from tests.providers.any_json import objects_with
+from tests.providers.conformance.subjects import (
+    KEY,
+    SUBJECTS,
+    Subject,
+    account,
+    as_body,
+    as_headers,
+)
+from tests.providers.faulty_server import (
+    Behaviour,
+    FaultyServer,
+    answer,
+    close_after_request,
+    close_at_once,
+    faulty_server,
+    refused_url,
+    reset_after_request,
+    send_raw,
+)
+
+TOKEN = "job_01KE4XH9T5M0R8QW2V3Y6Z7ABC." + "t" * 43
+CALLBACK = f"https://receiver.example/webhooks/x/{TOKEN}"
+
+NOW = SystemClock().now()
+
+pytestmark = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda each: str(each.name))
+
+
+@asynccontextmanager
+async def opened(subject: Subject, url: str) -> AsyncIterator[Provider]:
+    provider = subject.make(account(url))
+    try:
+        yield provider
+    finally:
+        await provider.close()
+
+
+async def submitted(subject: Subject, behaviour: Behaviour) -> tuple[SubmitAnswer, FaultyServer]:
+    async with faulty_server(behaviour) as server, opened(subject, server.url) as provider:
+        said = await provider.submit(subject.good_kinds[0], subject.good_input, CALLBACK)
+    return said, server
+
+
+async def asked(subject: Subject, behaviour: Behaviour) -> tuple[StatusAnswer, FaultyServer]:
+    async with faulty_server(behaviour) as server, opened(subject, server.url) as provider:
+        said = await provider.status(UpstreamJob("up-1", subject.good_kinds[-1], {}))
+    return said, server
+
+
+# --- submissions ----------------------------------------------------------------------------------
+
+
+async def test_kinds(subject: Subject) -> None:
+    async with opened(subject, "http://127.0.0.1:1/") as provider:
+        for kind in subject.good_kinds:
+            assert provider.check_kind(kind) is None, kind
+        assert provider.check(subject.good_kinds[0], subject.good_input) == []
+        for kind in subject.bad_kinds:
+            assert "kind must be" in (provider.check_kind(kind) or ""), kind
+
+
+async def test_a_submission_is_one_call_and_names_its_callback(subject: Subject) -> None:
+    said, server = await submitted(subject, answer(201, as_body(subject.accepted)))
+    assert isinstance(said, SubmitAccepted)
+    assert said.provider_request_id == "up-1"
+    (head,), (body,) = server.heads, server.bodies
+    assert head.startswith("POST ")
+    assert TOKEN in head + body.decode()
+    assert KEY in head
+    sent = json.loads(body)
+    assert subject.good_input.items() <= {**sent, **sent.get("input", {})}.items()
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "expected"),
+    [
+        *((code, {}, SubmitRefused) for code in (400, 401, 402, 403, 404, 408, 409, 422)),
+        (429, {"Retry-After": "7"}, SubmitNotSent),
+        (429, {}, SubmitNotSent),
+        (503, {"Retry-After": "7"}, SubmitNotSent),
+        *((code, {}, SubmitAmbiguous) for code in (500, 502, 503, 504)),
+        (302, {"Location": "/elsewhere"}, SubmitAmbiguous),
+    ],
+)
+async def test_what_is_no_acceptance(
+    subject: Subject, status: int, headers: dict[str, str], expected: type
+) -> None:
+    said, server = await submitted(
+        subject, answer(status, as_body(subject.words("No such luck.")), headers)
+    )
+    assert type(said) is expected
+    assert len(server.bodies) == 1
+    if isinstance(said, SubmitRefused):
+        assert said.status_code == status
+        assert "No such luck." in said.message
+        assert said.by_credentials == (status in (401, 403))
+    if isinstance(said, SubmitNotSent):
+        assert said.retry_after == (7_000 if headers else None)
+        assert said.status_code == status
+
+
+@pytest.mark.parametrize("status", [302, 500, 502, 504, 599])
+async def test_an_id_in_an_error_is_no_acceptance(subject: Subject, status: int) -> None:
+    said, server = await submitted(
+        subject, answer(status, as_body(subject.accepted), {"Retry-After": "7"})
+    )
+    assert isinstance(said, SubmitAmbiguous)
+    assert len(server.bodies) == 1
+
+
+async def test_a_wish_in_the_body_of_a_429_counts(subject: Subject) -> None:
+    said, _ = await submitted(subject, answer(429, b'{"retry_after": 9}'))
+    assert isinstance(said, SubmitNotSent)
+    assert said.retry_after == 9_000
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"id": [], "request_id": true}'])
+async def test_an_acceptance_that_cannot_be_read_is_ambiguous(
+    subject: Subject, body: bytes
+) -> None:
+    said, _ = await submitted(subject, answer(200, body))
+    assert isinstance(said, SubmitAmbiguous)
+
+
+@pytest.mark.parametrize("behaviour", [close_after_request, reset_after_request])
+async def test_what_may_have_arrived_is_ambiguous(subject: Subject, behaviour: Behaviour) -> None:
+    said, server = await submitted(subject, behaviour)
+    assert isinstance(said, SubmitAmbiguous)
+    assert len(server.bodies) == 1
+
+
+async def test_what_was_surely_not_sent(subject: Subject) -> None:
+    async with opened(subject, refused_url()) as provider:
+        said = await provider.submit(subject.good_kinds[0], subject.good_input, CALLBACK)
+        assert isinstance(await provider.status(provider.nobody), StatusUnavailable)
+    assert isinstance(said, SubmitNotSent)
+    assert said.status_code is None
+    assert said.reason.startswith("could not connect")
+
+
+async def test_neither_key_nor_token_is_quoted(subject: Subject) -> None:
+    text = f"{KEY} and {CALLBACK} are wrong"
+    said, _ = await submitted(subject, answer(400, as_body(subject.words(text))))
+    assert isinstance(said, SubmitRefused)
+    assert "are wrong" in said.message
+    assert KEY not in said.message
+    assert TOKEN not in said.message
+
+
+# --- status calls ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (404, StatusMissing),
+        *((code, StatusUnavailable) for code in (302, 400, 401, 402, 403, 429, 500, 502, 503, 504)),
+    ],
+)
+async def test_status_calls_that_tell_of_no_state(
+    subject: Subject, status: int, expected: type
+) -> None:
+    later = {"Retry-After": "7", "Location": "/elsewhere"}
+    said, server = await asked(subject, answer(status, as_body(subject.words("No.")), later))
+    assert type(said) is expected
+    assert not isinstance(said, StatusReport)
+    assert said.retry_after == 7_000
+    assert "No." in (said.message if isinstance(said, StatusMissing) else said.reason)
+    assert len(server.heads) == 1
+    if isinstance(said, StatusUnavailable):
+        assert said.by_credentials == (status in (401, 403))
+
+
+READ_NOTHING = (
+    *(b"", b"<html>", b"[]", b"{}", b"null", b"NaN"),
+    *(b'{"status": 7}', b'{"message": "ok"}'),
+)
+
+
+@pytest.mark.parametrize("body", READ_NOTHING)
+async def test_a_state_that_cannot_be_read(subject: Subject, body: bytes) -> None:
+    said, _ = await asked(subject, answer(200, body))
+    assert isinstance(said, StatusUnavailable)
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        close_at_once,
+        close_after_request,
+        reset_after_request,
+        send_raw(b"no HTTP\r\n"),
+        answer(200, b'{"status": "COMPLETED"}', length=500),
+    ],
+)
+async def test_a_broken_status_call(subject: Subject, behaviour: Behaviour) -> None:
+    said, _ = await asked(subject, behaviour)
+    assert isinstance(said, StatusUnavailable)
+
+
+async def test_the_job_that_nobody_knows_can_be_asked_about(subject: Subject) -> None:
+    async with (
+        faulty_server(answer(404, b"{}")) as server,
+        opened(subject, server.url) as provider,
+    ):
+        assert isinstance(await provider.status(provider.nobody), StatusMissing)
+
+
+# --- cancelling -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (200, "accepted"),
+        (202, "accepted"),
+        (400, "refused"),
+        (404, "refused"),
+        (500, "unavailable"),
+    ],
+)
+async def test_cancelling(subject: Subject, status: int, outcome: str) -> None:
+    async with (
+        faulty_server(answer(status, b"{}")) as server,
+        opened(subject, server.url) as provider,
+    ):
+        if not provider.can_cancel:
+            return
+        said = await provider.cancel(UpstreamJob("up/1", subject.good_kinds[0], {}))
+    assert (said.outcome, said.status_code) == (outcome, status)
+    (head,) = server.heads
+    assert head.split(" ")[0] in ("POST", "PUT", "DELETE")
+    assert "up%2F1" in head
+
+
+# --- looking up a submission whose answer was lost ------------------------------------------------
+
+
+async def looked_up(subject: Subject, behaviour: Behaviour) -> tuple[LookUpAnswer, FaultyServer]:
+    async with faulty_server(behaviour) as server, opened(subject, server.url) as provider:
+        assert provider.can_look_up == (subject.listed is not None)
+        said = await provider.look_up(CALLBACK, NOW - 60_000, NOW)
+    return said, server
+
+
+async def test_a_submission_is_looked_up_by_exactly_its_callback_url(subject: Subject) -> None:
+    listed = subject.listed or (lambda _: {})
+    said, server = await looked_up(subject, answer(200, as_body(listed(CALLBACK))))
+    if subject.listed is None:
+        assert isinstance(said, StatusMissing)
+        assert server.heads == []
+        return
+    assert said == SubmitAccepted("up-1")
+    (head,) = server.heads
+    assert head.startswith("GET ")
+    assert KEY in head
+    assert TOKEN not in head
+    for other in (CALLBACK[:-1], CALLBACK + "t", CALLBACK.upper(), "", "\ud800"):
+        said, _ = await looked_up(subject, answer(200, as_body(listed(other))))
+        assert isinstance(said, StatusMissing), other
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        *(answer(code, b"{}", {"Retry-After": "7"}) for code in (401, 403, 404, 429, 500, 302)),
+        close_at_once,
+        close_after_request,
+    ],
+)
+async def test_a_search_without_an_answer(subject: Subject, behaviour: Behaviour) -> None:
+    if subject.listed is not None:
+        said, _ = await looked_up(subject, behaviour)
+        assert isinstance(said, StatusUnavailable)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"results": 7}'])
+async def test_a_list_that_cannot_be_read(subject: Subject, body: bytes) -> None:
+    if subject.listed is not None:
+        said, _ = await looked_up(subject, answer(200, body))
+        assert isinstance(said, StatusMissing)
+
+
+# --- callbacks ------------------------------------------------------------------------------------
+
+
+async def test_callbacks_are_read(subject: Subject) -> None:
+    async with opened(subject, "http://127.0.0.1:1/") as provider:
+        for status, body in subject.callbacks.items():
+            report = provider.read(body)
+            assert report.status is status
+            assert report.provider_request_id == provider.read_id(body) == "up-1"
+            assert provider.is_final(body) == (status in FINAL_STATUSES)
+            assert (report.result is not None) == (status is Status.COMPLETED)
+            if status is Status.FAILED:
+                assert report.message
+        nothing = provider.read({})
+        assert (nothing.status, nothing.result, nothing.provider_request_id) == (None, None, None)
+
+
+NAMES = ("id", "request_id", "status", "state", "error", "payload", "output", "detail", "result")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(body=objects_with(NAMES))
+def test_any_callback_is_read(subject: Subject, body: dict[str, Any]) -> None:
+    provider = subject.make(account("http://127.0.0.1:1/"))
+    report = provider.read(body)
+    json.dumps(report.result, allow_nan=False).encode()
+    assert provider.read_id(body) == report.provider_request_id
+    assert provider.is_final(body) == (report.status in FINAL_STATUSES)
+
+
+# --- signatures -----------------------------------------------------------------------------------
+
+
+def keys_of(subject: Subject) -> Behaviour:
+    return answer(200, as_body(subject.keys or {}))
+
+
+async def test_signatures(subject: Subject) -> None:
+    body = as_body(next(iter(subject.callbacks.values())))
+    now = SystemClock().now() // 1_000
+    async with faulty_server(keys_of(subject)) as server, opened(subject, server.url) as provider:
+        await provider.start()
+        if subject.sign is None:
+            assert provider.verifier([]) is None
+            return
+        good = subject.sign(body, now)
+        verify = provider.verifier(as_headers(good))
+        assert verify is not None
+        assert await verify(body) is True
+        with pytest.raises(BadSignature):
+            await verify(body + b" ")
+        for name, value in good.items():
+            with pytest.raises(BadSignature):
+                provider.verifier(as_headers({k: v for k, v in good.items() if k != name}))
+            if value.isdigit():
+                for bad in ("soon", "1e9", "\uff11", "", "17.5"):
+                    with pytest.raises(BadSignature):
+                        provider.verifier(as_headers(good | {name: bad}))
+            changed = provider.verifier(as_headers(good | {name: value[:-2] + "00"}))
+            assert changed is not None
+            if value[-2:] != "00":
+                with pytest.raises(BadSignature):
+                    await changed(body)
+        for apart in (-3_000, 3_000):
+            stale = provider.verifier(as_headers(subject.sign(body, now + apart)))
+            assert stale is not None
+            assert await stale(body) is False
+
+
+async def test_without_keys_nothing_is_verified_and_nothing_refused(subject: Subject) -> None:
+    body = b"{}"
+    for behaviour in (answer(500, b"{}"), answer(200, b"<html>"), answer(200, b'{"keys": 7}')):
+        async with faulty_server(behaviour) as server, opened(subject, server.url) as provider:
+            if subject.keys is None or subject.sign is None:
+                return
+            await provider.start()
+            verify = provider.verifier(as_headers(subject.sign(body, SystemClock().now() // 1_000)))
+            assert verify is not None
+            assert await verify(body) is False
+            with pytest.raises(BadSignature):
+                provider.verifier([])
+        assert 1 <= len(server.heads) <= 2

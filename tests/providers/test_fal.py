@@ -1,0 +1,267 @@
+"""What is fal's alone: its addresses, its two status calls, its keys."""
+
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from receiver.clock import SystemClock
+from receiver.domain.observations import (
+    StatusAnswer,
+    StatusReport,
+    StatusUnavailable,
+    SubmitAccepted,
+)
+from receiver.providers.contract import BadSignature, UpstreamJob
+from receiver.providers.fal import Fal
+from store.records import Status
+from tests.providers.conformance.subjects import (
+    KEY,
+    PRIVATE_KEY,
+    account,
+    as_headers,
+    jwks,
+    sign_fal,
+)
+from tests.providers.path_server import PathServer, path_server
+from tests.providers.test_replicate import SetClock
+
+JWKS = "GET /.well-known/jwks.json"
+STATUS, RESPONSE = "GET /fal-ai/flux/requests/up-1/status", "GET /fal-ai/flux/requests/up-1"
+UP_1 = UpstreamJob("up-1", "fal-ai/flux/dev", {})
+
+
+def fal(server: PathServer, clock: SystemClock | None = None, user_id: str | None = None) -> Fal:
+    jwks_url = f"{server.origin}/.well-known/jwks.json"
+    return Fal(account(f"{server.origin}/", clock), jwks_url, user_id)
+
+
+async def test_a_submission_and_the_addresses_that_its_answer_gives() -> None:
+    async with path_server() as server:
+        own = f"{server.origin}/fal-ai/flux/dev/requests/up-1"
+        answer = {
+            "request_id": "up-1",
+            "gateway_request_id": "up-2",
+            "status_url": f"{own}/status?logs=1",
+            "response_url": "https://evil.example/fal-ai/flux/requests/up-1",
+            "cancel_url": f"{own}/cancel",
+        }
+        server.answers["POST /fal-ai/flux/dev"] = (200, answer)
+        provider = fal(server)
+        webhook = "https://receiver.example/webhooks/fal/a b&c=d"
+        said = await provider.submit("fal-ai/flux/dev", {"prompt": "A heron"}, webhook)
+        call = server.calls[0]
+        assert call.query == {"fal_webhook": webhook}
+        assert call.json == {"prompt": "A heron"}
+        assert call.headers["authorization"] == f"Key {KEY}"
+        assert call.headers["x-fal-no-retry"] == "1"
+        assert isinstance(said, SubmitAccepted)
+        assert said.provider_request_id == "up-1"
+        assert said.urls == {"status": answer["status_url"], "cancel": answer["cancel_url"]}
+
+        job = UpstreamJob("up-1", "fal-ai/flux/dev", said.urls)
+        path = "/fal-ai/flux/dev/requests/up-1"
+        server.answers[f"GET {path}/status"] = (202, {"status": "COMPLETED"})
+        await provider.status(job)
+        await provider.cancel(job)
+        await provider.close()
+    assert server.asked() == [
+        "POST /fal-ai/flux/dev",
+        f"GET {path}/status",
+        "GET /fal-ai/flux/requests/up-1",
+        f"PUT {path}/cancel",
+    ]
+    assert server.call(f"GET {path}/status").query == {"logs": "1"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evil.example/x",
+        "//evil.example/x",
+        "http://127.0.0.1:1/x",
+        "http://user@127.0.0.1/x",
+        "/x",
+        "http://[::1/x",
+        "http://127.0.0.1/a b",
+        "http://127.0.0.1/" + "x" * 2048,
+        7,
+        None,
+    ],
+)
+async def test_an_address_of_another_host_is_not_asked(url: Any) -> None:
+    async with path_server() as server:
+        provider = fal(server)
+        await provider.status(UpstreamJob("up-1", "fal-ai/flux/dev", {"status": url}))
+        await provider.close()
+    assert server.asked() == [STATUS]
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ("fal-ai/flux", "fal-ai/flux"),
+        ("fal-ai/flux/dev/image-to-image", "fal-ai/flux"),
+        ("workflows/owner/alias/x", "workflows/owner/alias"),
+        ("comfy/owner/alias", "comfy/owner/alias"),
+    ],
+)
+async def test_addresses_that_nobody_gave(kind: str, path: str) -> None:
+    async with path_server() as server:
+        provider = fal(server)
+        await provider.status(UpstreamJob("up-1", kind, {}))
+        await provider.close()
+    assert server.asked() == [f"GET /{path}/requests/up-1/status"]
+
+
+async def status(state: Any, response: tuple[int, Any] = (404, {})) -> StatusAnswer:
+    async with path_server({STATUS: (200, state), RESPONSE: response}) as server:
+        provider = fal(server)
+        try:
+            return await provider.status(UP_1)
+        finally:
+            await provider.close()
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("IN_QUEUE", Status.PENDING),
+        ("IN_PROGRESS", Status.IN_PROGRESS),
+        ("RESTING", Status.IN_PROGRESS),
+    ],
+)
+async def test_what_has_not_ended(word: str, expected: Status) -> None:
+    said = await status({"status": word})
+    assert isinstance(said, StatusReport)
+    assert (said.report.status, said.report.word) == (expected, word)
+
+
+@pytest.mark.parametrize(
+    ("value", "result"),
+    [
+        ({"seed": 17454220438242315174}, {"seed": 17454220438242315174}),
+        (["a"], {"output": ["a"]}),
+        (None, {"output": None}),
+        ("text", {"output": "text"}),
+    ],
+)
+async def test_a_good_answer_at_the_response_address_is_the_result(
+    value: Any, result: dict[str, Any]
+) -> None:
+    said = await status({"status": "COMPLETED"}, (200, value))
+    assert isinstance(said, StatusReport)
+    assert said.report.status is Status.COMPLETED
+    assert said.report.result == result
+
+
+FAULTS = {"detail": [{"loc": ["body", "prompt"], "msg": "field required", "type": "missing"}]}
+
+
+@pytest.mark.parametrize(
+    ("code", "body", "ended", "message"),
+    [
+        (422, FAULTS, Status.FAILED, "body.prompt: field required"),
+        (400, {"detail": "bad picture"}, Status.FAILED, "bad picture"),
+        (410, {}, Status.FAILED, "The provider answered 410."),
+        (500, FAULTS, Status.FAILED, "body.prompt: field required"),
+        (504, {"detail": "late", "error_type": "request_timeout"}, Status.FAILED, "late"),
+        (499, {"detail": "x", "error_type": "client_cancelled"}, Status.CANCELLED, "x"),
+    ],
+)
+async def test_how_the_response_address_tells_of_a_failure(
+    code: int, body: Any, ended: Status, message: str
+) -> None:
+    said = await status({"status": "COMPLETED"}, (code, body))
+    assert isinstance(said, StatusReport)
+    assert (said.report.status, said.report.message) == (ended, message)
+
+
+@pytest.mark.parametrize(
+    ("code", "body"),
+    [
+        (400, {"detail": "Request is still in progress"}),
+        *((code, FAULTS) for code in (401, 403, 404, 408, 429)),
+        (500, {"detail": "oops"}),
+        (503, b"<html>"),
+        (200, b"<html>"),
+        (302, {}),
+    ],
+)
+async def test_how_it_tells_nothing(code: int, body: Any) -> None:
+    said = await status({"status": "COMPLETED"}, (code, body))
+    assert isinstance(said, StatusUnavailable)
+    assert said.by_credentials == (code in (401, 403))
+
+
+@pytest.mark.parametrize("error", [{"error": "boom"}, {"error_type": "internal_error"}])
+async def test_completed_with_an_error_has_failed(error: dict[str, str]) -> None:
+    said = await status({"status": "COMPLETED", **error}, (200, {}))
+    assert isinstance(said, StatusReport)
+    assert said.report.status is Status.FAILED
+
+
+@pytest.mark.parametrize(
+    ("body", "ended", "has_result", "message"),
+    [
+        ({"status": "OK", "payload": {}}, Status.COMPLETED, True, None),
+        ({"status": "OK", "payload": 0}, Status.COMPLETED, True, None),
+        ({"status": "OK", "payload": None, "payload_error": "x"}, Status.COMPLETED, False, None),
+        ({"status": "OK"}, Status.COMPLETED, False, None),
+        ({"status": "ERROR", "error": "a", "payload_error": "b"}, Status.FAILED, False, "a"),
+        (
+            {"status": "ERROR", "error": "Invalid status code: 422", "payload": FAULTS},
+            Status.FAILED,
+            False,
+            "Invalid status code: 422: body.prompt: field required",
+        ),
+        ({"status": "LATER"}, Status.IN_PROGRESS, False, None),
+    ],
+)
+async def test_webhooks(
+    body: dict[str, Any], ended: Status, has_result: bool, message: str | None
+) -> None:
+    async with path_server() as server:
+        report = fal(server).read(body)
+    assert (report.status, report.result is not None, report.message) == (
+        ended,
+        has_result,
+        message,
+    )
+
+
+async def verified(provider: Fal, clock: SystemClock, key: Ed25519PrivateKey) -> bool | None:
+    headers = as_headers(sign_fal(b"{}", clock.now() // 1_000, key))
+    try:
+        return await provider.verifier(headers)(b"{}")
+    except BadSignature:
+        return None
+
+
+async def test_keys_are_kept_for_a_day_and_asked_for_again_when_none_fits() -> None:
+    clock, other = SetClock(), Ed25519PrivateKey.generate()
+    async with path_server({JWKS: (200, jwks(PRIVATE_KEY))}) as server:
+        provider = fal(server, clock)
+        await provider.start()
+        assert "authorization" not in server.calls[0].headers
+        assert await verified(provider, clock, PRIVATE_KEY) is True
+        assert await verified(provider, clock, other) is None
+        assert len(server.calls) == 2
+        server.answers[JWKS] = (200, jwks(other, PRIVATE_KEY))
+        clock.ahead += 61
+        assert await verified(provider, clock, other) is True
+        assert await verified(provider, clock, PRIVATE_KEY) is True
+        assert len(server.calls) == 3
+        server.answers[JWKS] = (500, {})
+        clock.ahead += 24 * 3600
+        assert await verified(provider, clock, PRIVATE_KEY) is False
+        await provider.close()
+
+
+async def test_a_callback_that_is_signed_for_another_user() -> None:
+    async with path_server({JWKS: (200, jwks(PRIVATE_KEY))}) as server:
+        clock = SystemClock()
+        for user_id, expected in (("user-1", True), ("user-2", None), (None, True)):
+            provider = fal(server, clock, user_id)
+            assert await verified(provider, clock, PRIVATE_KEY) is expected
+            await provider.close()

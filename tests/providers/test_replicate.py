@@ -1,0 +1,268 @@
+"""What is Replicate's alone: its kinds, its statuses, its secret."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from receiver.clock import SystemClock
+from receiver.domain.observations import (
+    LookUpAnswer,
+    Report,
+    StatusMissing,
+    StatusReport,
+    StatusUnavailable,
+    SubmitAccepted,
+)
+from receiver.providers.contract import BadSignature, UpstreamJob
+from receiver.providers.replicate import Replicate, read_secret
+from store.records import Status
+from tests.providers.conformance.subjects import (
+    KEY,
+    SECRET,
+    VERSION,
+    WHSEC,
+    account,
+    as_headers,
+    sign_replicate,
+)
+from tests.providers.path_server import PathServer, path_server
+
+UP_1 = UpstreamJob("up-1", "owner/name", {})
+SECRET_PATH = "/webhooks/default/secret"
+
+
+class SetClock(SystemClock):
+    """A clock that a test moves."""
+
+    ahead = 0.0
+
+    def now(self) -> int:
+        return super().now() + round(self.ahead * 1_000)
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead
+
+
+def replicate(server: PathServer, clock: SystemClock, *secrets: str) -> Replicate:
+    return Replicate(account(f"{server.origin}/", clock), secrets)
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "version"),
+    [
+        ("owner/name", "/models/owner/name/predictions", None),
+        (f"owner/name:{VERSION}", "/predictions", f"owner/name:{VERSION}"),
+        (VERSION, "/predictions", VERSION),
+        ("deployments/owner/name", "/deployments/owner/name/predictions", None),
+    ],
+)
+async def test_where_a_kind_is_submitted(kind: str, path: str, version: str | None) -> None:
+    async with path_server({f"POST {path}": (201, {"id": "up-1"})}) as server:
+        provider = replicate(server, SystemClock())
+        said = await provider.submit(kind, {"prompt": "A heron"}, "https://a.example/x")
+        await provider.close()
+    assert said == SubmitAccepted("up-1")
+    (call,) = server.calls
+    assert call.json == {
+        "input": {"prompt": "A heron"},
+        "webhook": "https://a.example/x",
+        "webhook_events_filter": ["start", "completed"],
+        **({} if version is None else {"version": version}),
+    }
+    assert call.headers["authorization"] == f"Bearer {KEY}"
+    assert "prefer" not in call.headers
+
+
+@pytest.mark.parametrize(
+    ("prediction", "report"),
+    [
+        ({"status": "starting"}, Report(Status.PENDING, "starting", None, None, None, None)),
+        ({"status": "odd"}, Report(Status.IN_PROGRESS, "odd", None, None, None, None)),
+        (
+            {"status": "succeeded", "output": None},
+            Report(Status.COMPLETED, "succeeded", None, {"output": None}, None, None),
+        ),
+        (
+            {"status": "succeeded", "output": 17454220438242315174},
+            Report(
+                Status.COMPLETED, "succeeded", None, {"output": 17454220438242315174}, None, None
+            ),
+        ),
+        (
+            {"status": "succeeded", "output": None, "data_removed": True},
+            Report(Status.COMPLETED, "succeeded", None, None, None, None, result_is_gone=True),
+        ),
+        (
+            {"status": "succeeded", "output": [], "data_removed": True},
+            Report(Status.COMPLETED, "succeeded", None, {"output": []}, None, None),
+        ),
+        ({"status": "aborted"}, Report(Status.FAILED, "aborted", None, None, None, None)),
+        (
+            {"id": "x", "status": "failed", "error": f"E1001 {KEY}", "output": ["part"]},
+            Report(Status.FAILED, "failed", None, None, "E1001 …", "x"),
+        ),
+    ],
+)
+async def test_predictions(prediction: dict[str, Any], report: Report) -> None:
+    async with path_server({"GET /predictions/up-1": (200, prediction)}) as server:
+        provider = replicate(server, SystemClock())
+        assert provider.read(prediction) == report
+        said = await provider.status(UP_1)
+        await provider.close()
+    assert isinstance(said, StatusReport)
+    assert said.report.status is report.status
+
+
+async def test_the_published_example_is_verified() -> None:
+    clock = SetClock()
+    clock.ahead = 1614265330 - SystemClock().now() / 1_000
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    provider = Replicate(account("http://127.0.0.1:1/", clock), [secret])
+    headers = {
+        "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        "webhook-timestamp": "1614265330",
+        "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+    }
+    assert await provider.verifier(as_headers(headers))(b'{"test": 2432232314}') is True
+
+
+async def verified(provider: Replicate, clock: SystemClock, secret: bytes) -> bool | None:
+    """What a callback is that is signed now: None where it is refused."""
+    headers = as_headers(sign_replicate(b"{}", clock.now() // 1_000, secret))
+    try:
+        return await provider.verifier(headers)(b"{}")
+    except BadSignature:
+        return None
+
+
+async def test_the_secret_is_asked_for_again_once_a_minute_when_it_does_not_fit() -> None:
+    clock = SetClock()
+    fresh = b"another secret of the account"
+    async with path_server({f"GET {SECRET_PATH}": (200, {"key": WHSEC})}) as server:
+        provider = replicate(server, clock)
+        await provider.start()
+        assert await verified(provider, clock, SECRET) is True
+        assert len(server.calls) == 1
+        # The question at the start does not count: the first that does not fit asks at once.
+        assert await verified(provider, clock, b"garbage") is None
+        assert len(server.calls) == 2
+        server.answers[f"GET {SECRET_PATH}"] = (200, {"key": "whsec_" + _encoded(fresh)})
+        clock.ahead += 59
+        assert await verified(provider, clock, fresh) is None
+        assert len(server.calls) == 2
+        clock.ahead += 2
+        assert await verified(provider, clock, fresh) is True
+        assert await verified(provider, clock, SECRET) is None
+        assert len(server.calls) == 3
+        await provider.close()
+
+
+def _encoded(secret: bytes) -> str:
+    import base64
+
+    return base64.b64encode(secret).decode()
+
+
+async def test_callbacks_share_the_question_that_is_under_way() -> None:
+    async with path_server({f"GET {SECRET_PATH}": (200, {"key": WHSEC})}) as server:
+        clock = SystemClock()
+        server.held[f"GET {SECRET_PATH}"] = asyncio.Event()
+        provider = replicate(server, clock)
+        starting = asyncio.ensure_future(provider.start())
+        asking = [asyncio.ensure_future(verified(provider, clock, SECRET)) for _ in range(9)]
+        await asyncio.sleep(0)
+        asking[0].cancel()
+        server.held[f"GET {SECRET_PATH}"].set()
+        await starting
+        assert await asyncio.gather(*asking[1:]) == [True] * 8
+        assert len(server.calls) == 1
+        await provider.close()
+
+
+async def test_where_secrets_are_set_nobody_is_asked() -> None:
+    async with path_server({f"GET {SECRET_PATH}": (200, {"key": WHSEC})}) as server:
+        clock = SystemClock()
+        provider = replicate(
+            server, clock, "whsec_" + _encoded(b"old"), "whsec_" + _encoded(b"new")
+        )
+        await provider.start()
+        assert await verified(provider, clock, b"old") is True
+        assert await verified(provider, clock, b"new") is True
+        assert await verified(provider, clock, SECRET) is None
+        await provider.close()
+    assert server.calls == []
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_!", "c2VjcmV0", "whsec_\ud800"])
+def test_what_is_no_secret(secret: str) -> None:
+    assert read_secret(secret) is None
+
+
+# --- looking up a submission whose answer was lost ------------------------------------------------
+
+LISTED = "GET /predictions"
+WEBHOOK = "https://here.example/webhooks/replicate/token"
+SINCE, UNTIL = 1_767_323_045_678, 1_767_323_105_678
+
+
+async def look_up(server: PathServer) -> LookUpAnswer:
+    provider = replicate(server, SystemClock())
+    try:
+        return await provider.look_up(WEBHOOK, SINCE, UNTIL)
+    finally:
+        await provider.close()
+
+
+def page(*predictions: Any, following: Any = None) -> tuple[int, Any]:
+    return 200, {"next": following, "previous": None, "results": predictions}
+
+
+async def test_a_look_up_asks_for_the_time_of_the_submission() -> None:
+    async with path_server({LISTED: page()}) as server:
+        assert isinstance(await look_up(server), StatusMissing)
+    (call,) = server.calls
+    assert call.query == {
+        "created_after": "2026-01-02T02:59:05.678000+00:00",
+        "created_before": "2026-01-02T03:10:05.678000+00:00",
+    }
+
+
+async def test_a_look_up_follows_pages_but_not_many_and_never_to_another_host() -> None:
+    junk: tuple[Any, ...] = (
+        None,
+        7,
+        {},
+        {"webhook": None},
+        {"webhook": {"url": WEBHOOK}},
+        {"id": [], "webhook": WEBHOOK},
+    )
+    async with path_server() as server:
+        server.answers[LISTED] = page(*junk, following=f"{server.origin}/next?cursor=a%2Fb")
+        server.answers["GET /next"] = page({"id": "up-1", "webhook": WEBHOOK})
+        assert await look_up(server) == SubmitAccepted("up-1")
+        assert server.calls[-1].query == {"cursor": "a/b"}
+        assert server.calls[-1].headers["authorization"] == f"Bearer {KEY}"
+
+        server.answers[LISTED] = page(following=f"{server.origin}/predictions")
+        server.calls.clear()
+        assert isinstance(await look_up(server), StatusMissing)
+        assert len(server.calls) == 5
+
+        for elsewhere in (server.origin.replace("127.0.0.1", "localhost") + "/next", "/next", 7):
+            server.answers[LISTED] = page(following=elsewhere)
+            server.calls.clear()
+            assert isinstance(await look_up(server), StatusMissing)
+            assert server.asked() == [LISTED]
+
+
+async def test_all_pages_of_a_look_up_take_no_longer_than_a_status_call() -> None:
+    async with path_server() as server:
+        server.answers[LISTED] = page(following=f"{server.origin}/next")
+        server.held["GET /next"] = asyncio.Event()
+        provider = Replicate(replace(account(f"{server.origin}/"), status_timeout=1.0))
+        said = await provider.look_up(WEBHOOK, SINCE, UNTIL)
+        server.held["GET /next"].set()
+        await provider.close()
+    assert isinstance(said, StatusUnavailable)

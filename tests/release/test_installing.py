@@ -1,0 +1,124 @@
+"""What is published, built and put into an environment that has nothing else."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from packaging.markers import Marker
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("receiver", "store")
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with everything that a release publishes."""
+    folder = tmp_path_factory.mktemp("dist")
+    run(ROOT / ".ci" / "dist", folder)
+    return folder
+
+
+def run(*command: str | Path, cwd: Path | None = None) -> str:
+    """What a command prints; fails with all of it where the command does."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env=inherited,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def sources() -> set[str]:
+    """Every file that the packages are made of, by its path from the root."""
+    return {
+        str(file.relative_to(ROOT))
+        for package in PACKAGES
+        for file in (ROOT / package).rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+
+
+def test_the_wheel_holds_the_packages_and_nothing_else(built: Path) -> None:
+    [wheel] = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert held == sources()
+
+
+def test_the_sdist_holds_what_the_wheel_is_built_from(built: Path) -> None:
+    [sdist] = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    held = {name for name in held if (ROOT / name).is_file() and ".egg-info" not in name}
+    assert held == sources() | {"LICENSE", "MANIFEST.in", "README.md", "pyproject.toml"}
+
+
+def test_the_bill_of_materials_names_what_is_locked(built: Path) -> None:
+    bill = json.loads((built / "sbom.cdx.json").read_text())
+    lines = re.findall(
+        r"^([\w.-]+==[\w.]+)(?: ; (.*))? \\$",
+        (ROOT / "requirements.lock").read_text(),
+        re.MULTILINE,
+    )
+    locked = [name for name, marker in lines if not marker or Marker(marker).evaluate()]
+    named = {f"{each['name']}=={each['version']}" for each in bill["components"]}
+    assert len(locked) > 20
+    assert {_plain(name) for name in named} == {_plain(name) for name in locked}
+    assert bill["metadata"]["component"]["name"] == "job-receiver"
+    assert str(Path.home()) not in json.dumps(bill)
+
+
+def _plain(requirement: str) -> str:
+    """Names are equal without regard to case and to how their words are joined."""
+    return re.sub(r"[-_.]+(?=.*==)", "-", requirement).lower()
+
+
+def test_the_hashes_are_those_of_the_files(built: Path) -> None:
+    told = run("sha256sum", "--check", "SHA256SUMS", cwd=built)
+    assert told.count(": OK\n") == len([*built.iterdir()]) - 1 == 3
+
+
+def python(version: str) -> str:
+    """The interpreter of a version; skips where this machine has none."""
+    command = shutil.which(f"python{version}")
+    if command is not None:
+        # A version manager's command needs to hear which one is meant; others take no notice.
+        environment = os.environ | {"PYENV_VERSION": version}
+        asked = [command, "-c", "import sys; print(sys.executable)"]
+        done = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return done.stdout.strip()
+    pytest.skip(f"there is no Python {version} here")
+
+
+@pytest.mark.parametrize(
+    ("kind", "version"), [("*.tar.gz", PYTHONS[0]), *(("*.whl", version) for version in PYTHONS)]
+)
+def test_the_demo_runs_from_an_empty_environment(
+    built: Path, kind: str, version: str, tmp_path: Path
+) -> None:
+    [package] = built.glob(kind)
+    run(python(version), "-m", "venv", tmp_path / "venv")
+    binaries = tmp_path / "venv" / "bin"
+    run(binaries / "pip", "install", "--quiet", package)
+    run(binaries / "pip", "check")
+
+    told = run(binaries / "receiver", "demo", "--exit", "--port", "0", cwd=tmp_path)
+
+    assert "COMPLETED" in told
+    assert run(binaries / "receiver", "--version", cwd=tmp_path)

@@ -1,0 +1,75 @@
+"""What goes wrong among replicas, one thing at a time, at moments that nobody has chosen."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from receiver.sandbox.rules import SandboxRules
+from tests.crash.judge import Tally, judge
+from tests.replicas.cluster import Cluster, cluster
+from tests.support.pooler import is_installed
+
+RULES = SandboxRules(
+    render_seconds=1.5,
+    drop_callbacks=0.05,
+    duplicate_callbacks=0.2,
+    fail_jobs=0.1,
+    submit_timeouts=0.005,
+)
+CLOCKS = (0, -120, 180)
+"""Minutes apart: farther than what leases last, and than docs/operating.md asks for."""
+
+
+async def broken_under_load(folder: Path, jobs: int, seed: int) -> tuple[Tally, Counter[str]]:
+    """What so many jobs came to, over replicas whose clocks differ and, where there is one, behind
+    a pooler; and what went wrong by kind. Raises AssertionError where anything was lost or
+    doubled."""
+    rng = random.Random(seed)
+    faults = Counter[str]()
+    kinds = _shuffled(rng)
+    async with cluster(folder, RULES, rng, pooled=is_installed(), clocks=CLOCKS) as around:
+        async with around.submitting(range(jobs)) as submitting:
+            while not submitting.done():
+                await asyncio.sleep(rng.uniform(0.5, 2))
+                faults[await one_fault(around, rng, next(kinds))] += 1
+        tally = await judge(around.world, faults.total())
+        stats = await around.world.provider.stats()
+    faults["callbacks lost"] = stats["callbacks_dropped"]
+    faults["callbacks twice"] = stats["callbacks_duplicated"]
+    return tally, faults
+
+
+def _shuffled(rng: random.Random) -> Iterator[str]:
+    """All kinds again and again, each time in another order."""
+    kinds = [*3 * ["replicas killed"], "replicas restarted", "fast", "immediate"]
+    kinds += ["poolers killed"] if is_installed() else []
+    while True:
+        yield from rng.sample(kinds, len(kinds))
+
+
+async def one_fault(around: Cluster, rng: random.Random, kind: str) -> str:
+    """Break something, and mend it a moment later; its name."""
+    seconds = rng.uniform(0.1, 1.5)
+    replica = rng.choice(around.replicas)
+    match kind:
+        case "replicas killed":
+            await replica.kill()
+            await asyncio.sleep(seconds)
+            await replica.start()
+        case "replicas restarted":
+            status, _ = await replica.terminate()
+            assert status == 0
+            await replica.start()
+        case "poolers killed":
+            assert around.pooler is not None
+            await asyncio.to_thread(around.pooler.kill)
+            await asyncio.sleep(seconds)
+            await asyncio.to_thread(around.pooler.start)
+        case how:
+            kind = f"databases stopped ({how})"
+            await asyncio.to_thread(around.server.stop, how)
+            await asyncio.sleep(seconds)
+            await asyncio.to_thread(around.server.start)
+    return kind

@@ -1,0 +1,77 @@
+"""Replicas of the version before are replaced one by one, under load, as docs/deploy.md says."""
+
+import asyncio
+import random
+import re
+from itertools import count, takewhile
+from pathlib import Path
+
+import pytest
+
+from receiver.http_api.jobs import _SINCE_ADDED
+from receiver.sandbox.rules import SandboxRules
+from tests.crash.judge import judge
+from tests.crash.processes import ROOT
+from tests.replicas.cluster import Cluster, cluster
+from tests.replicas.older import older_sources
+from tests.support.postgres_server import binaries
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.alone,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(binaries() is None, reason="no PostgreSQL: see the test extra"),
+]
+
+RULES = SandboxRules(
+    render_seconds=1.5, drop_callbacks=0.05, duplicate_callbacks=0.2, fail_jobs=0.1
+)
+BESIDE = 2.0
+"""Seconds that both versions run beside each other after each step."""
+
+
+async def test_an_upgrade_one_by_one_loses_nothing_and_pays_nothing_twice(tmp_path: Path) -> None:
+    older = tmp_path / "older"
+    older.mkdir()
+    if older_sources(older) is None:
+        pytest.skip("the history of the repository is not here")
+    async with cluster(tmp_path, RULES, random.Random(7), sources=older) as around:
+        migrations = await _migrations(around)
+        over = asyncio.Event()
+        jobs = takewhile(lambda _: not over.is_set(), count())
+        async with around.submitting(jobs, clients=8, backlog=60):
+            for replica in around.replicas:
+                await asyncio.sleep(BESIDE)
+                assert (await replica.terminate())[0] == 0
+                replica.sources = ROOT
+                await replica.start()
+            await asyncio.sleep(BESIDE)
+            over.set()
+        assert await _migrations(around) == migrations + 1
+
+        tally = await judge(around.world, added=_SINCE_ADDED)
+
+        assert tally.jobs > 100
+        assert tally.unknown == 0
+        logs = "".join(replica.log.read_text() for replica in around.replicas)
+        assert not re.search("Undefined|cached plan|violates", logs), "a query met another schema"
+        await _refuses_the_newer_schema(around, older)
+
+
+async def _migrations(around: Cluster) -> int:
+    """How many the database has had."""
+    query = "SELECT value FROM meta WHERE key = 'schema'"
+    [(count,)] = await asyncio.to_thread(around.server.run, query)
+    return int(count)
+
+
+async def _refuses_the_newer_schema(around: Cluster, older: Path) -> None:
+    """A replica of the version before, that starts once more, ends and changes nothing."""
+    replica = around.replicas[0]
+    await replica.terminate()
+    replica.sources = older
+    await replica.spawn()
+    assert await replica.ended() == 1
+    assert "newer" in replica.log.read_text().splitlines()[-1]
+    replica.sources = ROOT
+    await replica.start()

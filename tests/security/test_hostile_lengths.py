@@ -1,0 +1,302 @@
+"""Nobody stops the service with a long text: the time to read one grows as its length does, and no
+request of 64 KiB holds the event loop for long (contract 4).
+
+What reads bytes from outside is fed with repetitions that once took the square of their length, or
+could. Time is measured, so the bounds are wide: a reader that takes the square of the length takes
+16 times as long for four times the text, and seconds where these bounds are milliseconds.
+"""
+
+import json
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import copy_context
+from io import StringIO
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from starlette.requests import Request
+
+from receiver import logs
+from receiver.clock import SystemClock
+from receiver.dashboard import pages
+from receiver.domain.retry_after import read_retry_after
+from receiver.http_api import (
+    auth,
+    body,
+    credentials,
+    cursors,
+    idempotency,
+    jobs,
+    queries,
+    responses,
+    sessions,
+)
+from receiver.http_api.cors import Cors
+from receiver.open_telemetry import OpenTelemetry
+from receiver.providers import lenient_json, samsar_report, words
+from receiver.providers.samsar_input import InputRules, upstream_input
+from receiver.signed_text import SignedText
+from receiver.streams import frames
+from receiver.webhooks import targets, tokens
+from store.ids import time_of
+from tests.http_api.raw_http import raw_connection, request_bytes
+from tests.support.service import JOB, RunningService
+
+SHORT, LONG = 16 * 1024, 64 * 1024
+GROWTH = 12.0
+"""Four times the text may take four times as long; the square would be sixteen."""
+UNNOTICED = 0.05
+"""Seconds: what the contract allows a request. What takes less for the long text, which is as long
+as a whole request, needs no second look."""
+MOST = 0.25
+"""Seconds that a reader may take for the long text, on a busy machine."""
+
+KEYS = ["k" * 32]
+_WITHOUT_SPACES = r"""
+    / \ %2f % %0 a@ :// ' " [ { ( 1 a é , ; = & : . - 0. 1: a. a=b, &a= \u \" \0 ${ < http://
+    postgres:// postgres://a: http://a: https://a.b/ cookie: authorization password=' 'password=
+    ticket= /webhooks/ //webhooks// /webhooks/a/ webhooks%2f job_ rk_ whsec_ wait= 1e308, W/"1",
+"""
+REPEATED = [
+    *_WITHOUT_SPACES.split(),
+    *(" ", "\t", "\n", "\r\n", "\x00", "\ud800", "\ufffd", "\u2028", " \\", "a ", " ,"),
+    *("cookie : ", "api-key' ,", "bearer ", "bearer\t", "Mon, "),
+]
+
+
+def scope_of(**headers: str) -> dict[str, Any]:
+    return {
+        "type": "http",
+        "method": "GET",
+        "path": "/v1/jobs",
+        "query_string": b"",
+        "client": ("127.0.0.1", 1),
+        "headers": [
+            (name.replace("_", "-").encode(), value.encode("utf-8", "surrogatepass"))
+            for name, value in headers.items()
+        ],
+    }
+
+
+def request_with(query: str = "", **headers: str) -> Request:
+    query_string = query.encode("utf-8", "surrogatepass")
+    return Request(scope_of(**headers) | {"query_string": query_string})
+
+
+SESSIONS = sessions.Sessions(KEYS, SystemClock(), secure=False)
+PARTS: Any = SimpleNamespace(services=SimpleNamespace(clock=SystemClock()))
+PAGE = pages._Page(b"", "text/html", {}, frozenset({"localhost"}))
+RULES = InputRules(frozenset(), frozenset())
+TELEMETRY = OpenTelemetry([SimpleSpanProcessor(InMemorySpanExporter())])
+
+
+def report(text: str) -> None:
+    names = ("status", "message", "videoUrl", "url", "request_id", "error")
+    result = {"videoUrl": f"http://{text}", "result_urls": [text]}
+    samsar_report.read_report(dict.fromkeys(names, text) | {"result": result})
+
+
+def narrative(text: str) -> None:
+    RULES.faults("create_narrative", {"prompt_list": text})
+    upstream_input("create_narrative", {"prompt_list": text})
+
+
+def log_line(text: str) -> None:
+    """A whole line, as a terminal's, which has one look at the text more."""
+    for line_format in ("json", "console"):
+        event: Any = logs._without_secrets(None, "", {"event": text, "at": [{text: text}]})
+        if line_format == "console":
+            logs._without_controls(None, "", event | {"exception": text})
+
+
+def traced_span(text: str) -> None:
+    headers = {"traceparent": [f"00-{'a' * 32}-{'b' * 16}-01"], "tracestate": [text]}
+
+    def span() -> None:
+        with TELEMETRY.span("a", "server", headers, {}):
+            pass
+
+    # In a context of its own, as a request is: the trace's id stays in it.
+    copy_context().run(span)
+
+
+READERS: dict[str, Callable[[str], object]] = {
+    "redaction": logs.redact,
+    "redaction of a text that is not cut": logs._hide,
+    "a log line": log_line,
+    "json": lambda text: body.parse_object(text.encode("utf-8", "surrogatepass")),
+    "json, a text": lambda text: body.parse_object(json.dumps({"a": text}).encode()),
+    "json, a raw text": lambda text: body.parse_object(
+        f'{{"a": "{text}"}}'.encode("utf-8", "surrogatepass")
+    ),
+    "json, a list": lambda text: body.parse_object(
+        f'{{"a": [{text.rstrip(",")}]}}'.encode("utf-8", "surrogatepass")
+    ),
+    "a provider's json": lambda text: lenient_json.read_json(json.dumps([text]).encode()),
+    "a provider's bytes": lambda text: lenient_json.read_json(text.encode("utf-16", "replace")),
+    "a provider's report": report,
+    "a provider's plain words": words.read_plain_text,
+    "Retry-After": lambda text: read_retry_after(text, 0),
+    "Retry-After, a date": lambda text: read_retry_after(f"Mon, 01 Jan 2024 {text}", 0),
+    "input": narrative,
+    "a webhook address": lambda text: targets.check_url(
+        f"https://{text}", allow_http=False, allow_nets=()
+    ),
+    "a callback token": lambda text: tokens.CallbackTokens(KEYS).verify("samsar", text),
+    "a signed text": lambda text: SignedText(KEYS, b"salt").read(text),
+    "a list's cursor": lambda text: cursors.Cursors(KEYS).read("jobs", 1, text),
+    "a stream's cursor": frames.read_cursor,
+    "an id": time_of,
+    "a key": lambda text: auth._given_key(scope_of(authorization=text)),
+    "a client's address": lambda text: auth._network_of({"client": (text, 1)}),
+    "a cookie": lambda text: SESSIONS.key_hash(scope_of(cookie=text)),
+    "our cookie": lambda text: SESSIONS.key_hash(scope_of(cookie=f'{sessions.COOKIE}="{text}"')),
+    "Idempotency-Key": lambda text: idempotency.read_key(
+        PARTS, request_with(idempotency_key=f'"{text}'), {}, 0
+    ),
+    "a body's fingerprint": lambda text: idempotency.fingerprint(
+        {"texts": [text], "numbers": [1e308] * (len(text) // 6)}
+    ),
+    "Prefer": lambda text: jobs._preferred_wait(request_with(prefer=text)),
+    "Prefer: wait": lambda text: jobs._preferred_wait(request_with(prefer=f"wait{text}")),
+    "If-None-Match": lambda text: responses.none_match(text, "x"),
+    "a query's names": lambda text: queries.read_names(request_with(text), ("limit",)),
+    "a query's limit": lambda text: queries.read_limit(request_with(f"limit={text}")),
+    "a query's filter": lambda text: jobs._read_filter(request_with(f"created_after={text}"), {}),
+    "a stream's query": lambda text: credentials.last_in_query(request_with(text).scope, "ticket"),
+    "Host": PAGE._answers_to,
+    "Origin": lambda text: Cors(["https://a.example"]).headers(scope_of(origin=text)),
+    "tracestate": traced_span,
+}
+
+
+def seconds(read: Callable[[str], object], text: str) -> float:
+    """What a reader takes for a text, whatever it makes of it: the least of three times, where the
+    first one is not short anyway. Others that run on this machine do not count."""
+    least = float("inf")
+    for _ in range(3):
+        if least < UNNOTICED:
+            break
+        began = time.thread_time()
+        with suppress(Exception):
+            read(text)
+        least = min(least, time.thread_time() - began)
+    return least
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_reader_takes_as_long_as_its_text_is(name: str) -> None:
+    read = READERS[name]
+    for part in REPEATED:
+        text = part * (LONG // len(part))
+        long = seconds(read, text)
+        assert long < MOST, f"{name}: {long:.3f} s for {part!r}"
+        if long > UNNOTICED:
+            short = seconds(read, text[:SHORT])
+            assert long < GROWTH * short, f"{name}: {part!r}, {short:.4f} s and then {long:.4f} s"
+
+
+# --- whole requests, of a running service ---------------------------------------------------------
+
+ROOM = 512
+"""Bytes of a request of 64 KiB beside its long text."""
+_HEADERS = """
+    API-KEY Accept Authorization Connection Content-Encoding Content-Length Content-Type Cookie
+    Expect Host If-None-Match Last-Event-ID Origin Sec-Fetch-Site Transfer-Encoding Upgrade
+    X-Request-ID
+"""
+_HEADERS_OF_SUBMISSIONS = "Idempotency-Key Prefer traceparent tracestate"
+HEADER_BYTES = 32_000
+"""As much as one header may have; a longer one is refused unread."""
+
+
+def in_path(part: bytes, key: str) -> Iterator[bytes]:
+    for begin in (b"", b"v1/jobs/", b"webhooks/samsar/", b"static/"):
+        for size in (8_000, LONG - ROOM):
+            yield b"GET /%s HTTP/1.1\r\n\r\n" % (begin + part * (size // len(part)))
+
+
+def in_query(part: bytes, key: str) -> Iterator[bytes]:
+    for begin in (b"/v1/jobs?", b"/v1/jobs?metadata.a=", b"/v1/events?ticket=", b"/?"):
+        for size in (8_000, LONG - ROOM):
+            target = begin + part * (size // len(part))
+            yield b"GET %s HTTP/1.1\r\nAPI-KEY: %s\r\n\r\n" % (target, key.encode())
+
+
+def in_header(part: bytes, key: str) -> Iterator[bytes]:
+    text = part * (HEADER_BYTES // len(part))
+    for name in _HEADERS.split():
+        yield b"GET / HTTP/1.1\r\n%s: %s\r\n\r\n" % (name.encode(), text)
+    yield b"GET / HTTP/1.1\r\nA: %s\r\n\r\n" % (part * ((LONG - ROOM) // len(part)))
+    yield b'GET /v1/jobs HTTP/1.1\r\nCookie: a="%s"\r\n\r\n' % text
+    for name in _HEADERS_OF_SUBMISSIONS.split():
+        head = {name: text.decode("latin-1"), "API-KEY": key}
+        yield request_bytes("POST", "/v1/jobs", json.dumps(JOB).encode(), **head)
+
+
+def in_body(part: bytes, key: str) -> Iterator[bytes]:
+    text = part * ((LONG - 2 * ROOM) // len(part))
+    as_json = json.dumps(text.decode("latin-1"))[: LONG - 2 * ROOM].rstrip("\\").rstrip('"') + '"'
+    movie = json.dumps(JOB)
+    for content in (
+        text,
+        b"[%s]" % text,
+        movie.replace('"A lighthouse at dawn"', as_json).encode("latin-1"),
+        movie.replace('"create_movie"', as_json).encode("latin-1"),
+        b'{"numbers": [%s1], ' % (b"1e308," * 10_000) + movie[1:].encode(),
+        b'{"webhookUrl": %s, ' % as_json.encode() + movie[1:].encode(),
+    ):
+        yield request_bytes(
+            "POST", "/v1/jobs", content, API_KEY=key, Idempotency_Key="k" + str(zlib.crc32(content))
+        )
+    yield request_bytes("POST", "/session", text, X_Requested_With="a")
+
+
+def in_pieces(part: bytes, key: str) -> Iterator[bytes]:
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in (part * LONG)[: LONG // 6 - 100])
+    head = b"POST /v1/jobs HTTP/1.1\r\nAPI-KEY: %s\r\n" % key.encode()
+    yield b"%sTransfer-Encoding: chunked\r\n\r\n%s0\r\n\r\n" % (head, chunks)
+    line = b"a:%s\r\n" % part
+    yield b"%s%s\r\n" % (head, line * ((LONG - ROOM) // len(line)))
+
+
+@pytest.mark.parametrize("place", [in_path, in_query, in_header, in_body, in_pieces])
+async def test_no_request_of_64_kib_holds_the_event_loop(
+    service: RunningService, place: Callable[[bytes, str], Iterator[bytes]]
+) -> None:
+    key = await service.key()
+    parts = [part.encode("utf-8", "replace") for part in REPEATED]
+    log = StringIO()
+    with logging_to(log):
+        for part in parts if place is not in_pieces else parts[:3]:
+            for request in place(part, key):
+                spent = await loop_seconds(service, request)
+                for _ in range(3):  # as above: the least of some
+                    if spent > UNNOTICED:
+                        spent = min(spent, await loop_seconds(service, request))
+                assert spent < 2 * UNNOTICED, f"{spent:.3f} s: {request[:200]!r}"
+    assert max(map(len, log.getvalue().splitlines()), default=0) < 5 * logs.LONGEST
+
+
+async def loop_seconds(service: RunningService, request: bytes) -> float:
+    """What the event loop does until a request is answered or cut off, our sending included."""
+    async with raw_connection(service.url) as connection:
+        began = time.thread_time()
+        await connection.send(request)
+        await connection.read_some()
+        return time.thread_time() - began
+
+
+@contextmanager
+def logging_to(stream: StringIO) -> Iterator[None]:
+    """Log what the service logs, as it does, for as long as the block runs."""
+    logs.configure("json", "info", stream)
+    try:
+        yield
+    finally:
+        logs.configure("json", "critical", stream)

@@ -1,0 +1,194 @@
+"""Which requests are refused under load, and what happens to their connections."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from receiver.http_api.shedding import exempt_from_shedding
+from receiver.server import load_shedding
+from receiver.server.load_shedding import MOST_STARTED, LoadShedder
+from receiver.server.serve import listen, serving
+from tests.http_api.raw_http import RawConnection
+from tests.support.service import TIMEOUT
+
+POST = b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"
+
+
+@dataclass
+class Place:
+    """A server, whose store is full when a test says so."""
+
+    port: int
+    full: bool = False
+    served: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    slow: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        self.served.append(scope["path"])
+        if scope["path"] == "/slow":
+            self.begun.set()
+            await self.slow.wait()
+        headers = [(b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[RawConnection]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            yield RawConnection(reader, writer)
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+
+@pytest.fixture
+async def place() -> AsyncIterator[Place]:
+    with listen("127.0.0.1", 0) as listener:
+        place = Place(listener.getsockname()[1])
+        load_shedder = LoadShedder(
+            exempt_from_shedding=exempt_from_shedding,
+            cannot_write=lambda: place.full,
+            on_refusal=place.refused.append,
+        )
+        async with serving(place, listener, load_shedder=load_shedder):
+            yield place
+
+
+async def test_of_a_refused_request_that_offers_an_upgrade_the_body_is_dropped(
+    place: Place,
+) -> None:
+    offering = POST.replace(b"Host", b"Connection: Upgrade\r\nUpgrade: h2c\r\nHost")
+    async with place.connect() as client:
+        place.full = True
+        await client.send(offering.replace(b"body", b"GET ") + offering)
+        assert (await client.answer()).status_code == 503
+        assert (await client.answer()).status_code == 503
+        place.full = False
+        await client.send(POST)
+        assert (await client.answer()).status_code == 200
+    assert place.refused == ["POST", "POST"]
+    assert place.served == ["/v1/jobs"]
+
+
+async def test_a_refusal_is_a_problem_and_the_connection_goes_on(place: Place) -> None:
+    async with place.connect() as client:
+        place.full = True
+        for _ in range(2):
+            await client.send(POST)
+            refused = await client.answer()
+            assert refused.status_code == 503
+            assert refused.headers["retry-after"] == "2"
+            assert refused.headers["content-type"] == "application/problem+json"
+            assert refused.json()["code"] == "overloaded"
+            assert refused.headers["x-request-id"]
+        place.full = False
+        await client.send(POST)
+        assert (await client.answer()).status_code == 200
+
+    assert place.served == ["/v1/jobs"]
+    assert place.refused == ["POST", "POST"]
+
+
+async def test_reads_are_served_while_the_store_is_full(place: Place) -> None:
+    place.full = True
+    async with place.connect() as client:
+        await client.send(b"GET /v1/jobs HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await client.answer()).status_code == 200
+
+
+async def test_beyond_its_limit_an_iteration_takes_only_probes_and_streams(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load_shedding, "MOST_STARTED", 0)
+    async with place.connect() as client:
+        for target, status in (
+            (b"/v1/jobs", 503),
+            (b"/livez", 200),
+            (b"/v1/events?ticket=x", 200),
+            (b"/v1/jobs/job_1/events", 200),
+        ):
+            await client.send(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await client.answer()).status_code == status, target
+
+
+@pytest.mark.parametrize(
+    ("target", "exempt"),
+    [
+        (b"/livez", True),
+        (b"/readyz?x", True),
+        (b"/metrics", True),
+        (b"/v1/events", True),
+        (b"/v1/events?ticket=a/b?c", True),
+        (b"/v1/jobs/job_1/events", True),
+        (b"/v1/jobs/job_1/events?last_event_id=1.a", True),
+        (b"/events", False),
+        (b"/v1/anything/events", False),
+        (b"/v1/jobs/events", False),
+        (b"/v1/jobs//events", False),
+        (b"/v1/jobs/a/b/events", False),
+        (b"/v1/jobs/job_1/events/", False),
+        (b"/v1/jobs/job_1?/events", False),
+        (b"/v1/jobs?x=/v1/events", False),
+        (b"/webhooks/samsar/events", False),
+        (b"/x/livez", False),
+        (b"/livez/", False),
+        (b"", False),
+    ],
+)
+def test_only_probes_and_the_two_streams_are_exempt(target: bytes, exempt: bool) -> None:
+    assert exempt_from_shedding(target) is exempt
+
+
+async def test_the_next_iteration_takes_as_many_again() -> None:
+    admitted: list[bool] = []
+    load_shedder = LoadShedder(
+        exempt_from_shedding=exempt_from_shedding,
+        cannot_write=lambda: False,
+        on_refusal=lambda _: None,
+    )
+    for _ in range(2):
+        admitted += [load_shedder.admits("GET", b"/") for _ in range(MOST_STARTED + 1)]
+        await asyncio.sleep(0)
+
+    assert admitted == [*[True] * MOST_STARTED, False] * 2
+
+
+async def test_a_body_that_comes_after_the_refusal_is_dropped(place: Place) -> None:
+    place.full = True
+    async with place.connect() as client:
+        await client.send(POST[:-4])
+        assert (await client.answer()).status_code == 503
+        place.full = False
+        await client.send(b"body" + POST)
+        assert (await client.answer()).status_code == 200
+
+
+async def test_a_client_that_asked_to_close_is_closed(place: Place) -> None:
+    place.full = True
+    async with place.connect() as client:
+        await client.send(POST.replace(b"Host: x", b"Host: x\r\nConnection: close"))
+        assert (await client.answer()).status_code == 503
+        async with asyncio.timeout(TIMEOUT):
+            assert await client.rest() == b""
+
+
+async def test_no_refusal_stands_in_the_middle_of_an_answer(place: Place) -> None:
+    async with place.connect() as client:
+        await client.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.wait_for(place.begun.wait(), TIMEOUT)
+        place.full = True
+        await client.send(POST)
+        async with place.connect() as other:  # by its answer, the one before has been read
+            await other.send(POST)
+            assert (await other.answer()).status_code == 503
+        place.slow.set()
+        assert [(await client.answer()).status_code for _ in range(2)] == [200, 200]

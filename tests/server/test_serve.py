@@ -1,0 +1,106 @@
+"""The server ends in order: no client that has reached it is left waiting."""
+
+import asyncio
+import socket
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from receiver.server import serve
+from receiver.server.serve import listen, serving
+from tests.support.service import TIMEOUT
+
+
+async def _nothing(scope: Any, receive: Any, send: Any) -> None:
+    """An application that never gets a request."""
+
+
+@pytest.mark.parametrize("iterations", range(8))
+async def test_a_connection_that_comes_at_the_end_is_closed(iterations: int) -> None:
+    """So many iterations of the event loop after the server is told to stop."""
+
+    async def come() -> socket.socket:
+        for _ in range(iterations):
+            await asyncio.sleep(0)
+        return socket.create_connection(address)
+
+    with listen("127.0.0.1", 0) as listener:
+        address = listener.getsockname()
+        async with serving(_nothing, listener, grace=0):
+            coming = asyncio.create_task(come())
+    with suppress(ConnectionError), await coming as client:
+        client.settimeout(TIMEOUT)
+        assert client.recv(1) == b""
+
+
+async def test_an_answer_is_one_write() -> None:
+    """Its head and its body reach the client together; an answer that is all head is whole too."""
+
+    async def greet(scope: Any, receive: Any, send: Any) -> None:
+        length = [(b"content-length", b"5")]
+        await send({"type": "http.response.start", "status": 200, "headers": length})
+        await asyncio.sleep(0.01)  # a head that went alone would be there by then
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    with listen("127.0.0.1", 0) as listener:
+        async with serving(greet, listener, grace=0):
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            for method, body in (("GET", b"hello"), ("HEAD", b""), ("GET", b"hello")):
+                writer.write(f"{method} / HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+                async with asyncio.timeout(TIMEOUT):
+                    answer = await reader.read(65_536)
+                assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+                assert answer.endswith(b"\r\n\r\n" + body)
+            writer.close()
+            await writer.wait_closed()
+
+
+async def test_a_client_that_waits_for_100_continue_gets_it_first() -> None:
+    async def echo(scope: Any, receive: Any, send: Any) -> None:
+        message = await receive()
+        while message["more_body"] and not message["body"]:
+            message = await receive()
+        length = [(b"content-length", b"%d" % len(message["body"]))]
+        await send({"type": "http.response.start", "status": 200, "headers": length})
+        await send({"type": "http.response.body", "body": message["body"]})
+
+    with listen("127.0.0.1", 0) as listener:
+        async with serving(echo, listener, grace=0):
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            writer.write(
+                b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n"
+                b"Expect: 100-continue\r\n\r\n"
+            )
+            async with asyncio.timeout(TIMEOUT):
+                assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+                writer.write(b"hi")
+                assert (await reader.readuntil(b"hi")).startswith(b"HTTP/1.1 200 OK\r\n")
+            writer.close()
+            await writer.wait_closed()
+
+
+async def test_a_request_that_does_not_look_is_cancelled_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(serve, "_AFTER_THE_CUT", 0.05)
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def deaf(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    with listen("127.0.0.1", 0) as listener:
+        async with serving(deaf, listener, grace=0):
+            _, writer = await asyncio.open_connection(*listener.getsockname())
+            writer.write(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+            await begun.wait()
+    assert ended.is_set()
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()

@@ -1,0 +1,115 @@
+"""What is used of uvicorn and aiosqlite beyond their public interfaces is still there.
+
+Their minor versions are pinned for its sake. When an upgrade fails here, read what took the name's
+place before anything else (docs/architecture.md, "When you upgrade").
+"""
+
+import inspect
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiosqlite
+import pytest
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from receiver.server.answers import AnswerWriter
+from receiver.server.connection import GuardedConnection
+from receiver.server.serve import listen, serving
+from tests.http_api.raw_http import raw_connection, request_bytes
+
+OVERRIDDEN = [
+    "connection_lost",
+    "connection_made",
+    "data_received",
+    "on_body",
+    "on_headers_complete",
+    "on_message_begin",
+    "on_message_complete",
+    "on_response_complete",
+    "on_url",
+    "send_400_response",
+]
+CALLED = ["_unset_keepalive_if_required", "shutdown"]
+OF_A_CONNECTION = {
+    "connections",
+    "cycle",
+    "flow",
+    "headers",
+    "logger",
+    "loop",
+    "parser",
+    "scope",
+    "transport",
+    "url",
+}
+
+
+def attributes_set_by(*methods: Callable[..., object]) -> set[str]:
+    """The attributes that these methods of a class give its instance."""
+    source = "".join(inspect.getsource(method) for method in methods)
+    return set(re.findall(r"self\.(\w+)(?:: [^=\n]+)? = ", source))
+
+
+@pytest.mark.parametrize("name", OVERRIDDEN)
+def test_uvicorn_calls_what_is_overridden(name: str) -> None:
+    assert callable(getattr(HttpToolsProtocol, name))
+    assert name in vars(GuardedConnection)
+
+
+@pytest.mark.parametrize("name", CALLED)
+def test_uvicorn_has_what_is_called(name: str) -> None:
+    assert callable(getattr(HttpToolsProtocol, name))
+
+
+def test_a_connection_has_the_attributes_that_are_used() -> None:
+    given = attributes_set_by(HttpToolsProtocol.__init__, HttpToolsProtocol.on_message_begin)
+    assert given >= OF_A_CONNECTION
+
+
+def test_a_request_has_the_attributes_that_are_used() -> None:
+    assert attributes_set_by(RequestResponseCycle.__init__) >= {"response_complete", "transport"}
+
+
+def test_a_server_has_the_attributes_that_are_used() -> None:
+    server = uvicorn.Server(uvicorn.Config("none", log_config=None))
+    assert callable(server.startup)
+    assert callable(server.main_loop)
+    assert {"connections", "tasks"} <= vars(ServerState()).keys()
+
+
+async def test_aiosqlite_runs_a_function_on_its_thread() -> None:
+    async with aiosqlite.connect(":memory:") as connection:
+        execute: Callable[..., Awaitable[int]] = connection._execute
+        assert await execute(lambda: 1) == 1
+        assert connection._conn.in_transaction is False
+
+
+async def test_a_head_and_its_body_come_as_two_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`AnswerWriter` makes one of them: it takes the first for the head."""
+    writes: list[bytes] = []
+
+    class Recording(AnswerWriter):
+        __slots__ = ()
+
+        def write(self, data: bytes) -> None:
+            writes.append(data)
+            super().write(data)
+
+    async def greet(scope: Any, receive: Any, send: Any) -> None:
+        length = [(b"content-length", b"5")]
+        await send({"type": "http.response.start", "status": 200, "headers": length})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    monkeypatch.setattr("receiver.server.connection.AnswerWriter", Recording)
+    with listen("127.0.0.1", 0) as listener:
+        host, port = listener.getsockname()
+        async with serving(greet, listener), raw_connection(f"http://{host}:{port}") as client:
+            await client.send(request_bytes("GET", "/"))
+            assert (await client.answer()).body == b"hello"
+    head, body = writes
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert head.endswith(b"\r\n\r\n")
+    assert body == b"hello"

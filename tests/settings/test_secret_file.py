@@ -1,0 +1,86 @@
+"""The file that keeps signing secrets."""
+
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+
+from receiver.secret_file import SecretFileError, SecretsUnfit, load_or_create
+
+
+def test_a_fresh_secret_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "made" / "receiver.db.keys"
+    [secret] = load_or_create(path)
+    assert len(secret) == 64
+    assert load_or_create(path) == [secret]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(path.parent.iterdir()) == [path]
+    assert load_or_create(tmp_path / "other") != [secret]
+
+
+def test_a_file_that_others_can_read_is_closed_to_them(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    [secret] = load_or_create(path)
+    path.chmod(0o644)
+    assert load_or_create(path) == [secret]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.chmod(0o400)
+    assert load_or_create(path) == [secret]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o400
+
+
+def test_newest_first_one_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text(f"{'n' * 32}\n\n  {'o' * 40}\n")
+    assert load_or_create(path) == ["n" * 32, "o" * 40]
+
+
+def test_all_who_start_at_once_get_the_same(tmp_path: Path) -> None:
+    starters = 8
+    for round_number in range(20):
+        path = tmp_path / str(round_number)
+        barrier = Barrier(starters)
+
+        def start(path: Path = path, barrier: Barrier = barrier) -> tuple[str, ...]:
+            barrier.wait()
+            return tuple(load_or_create(path))
+
+        with ThreadPoolExecutor(starters) as pool:
+            found = {each.result() for each in [pool.submit(start) for _ in range(starters)]}
+        assert len(found) == 1
+    assert len(list(tmp_path.iterdir())) == 20
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "is empty"),
+        (b"\n \n", "is empty"),
+        (b"hush-hush\n", "fewer than 32"),
+        (b"n" * 32 + b"\nhush-hush\n", "fewer than 32"),
+        (b"hush-hush\xff" * 9, "not ASCII"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_words(
+    tmp_path: Path, content: bytes, expected: str
+) -> None:
+    path = tmp_path / "keys"
+    path.write_bytes(content)
+    with pytest.raises(SecretsUnfit, match=expected) as caught:
+        load_or_create(path)
+    assert str(path) in str(caught.value)
+    assert "hush" not in str(caught.value)
+    assert path.read_bytes() == content
+
+
+def test_what_cannot_be_read_or_made_is_refused_in_words(tmp_path: Path) -> None:
+    with pytest.raises(SecretFileError, match="cannot be read from or written to"):
+        load_or_create(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(SecretFileError, match="cannot be read from or written to"):
+        load_or_create(tmp_path / "file" / "keys")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(SecretFileError, match="cannot be read from or written to"):
+        load_or_create(tmp_path / "dangling")

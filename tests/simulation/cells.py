@@ -1,0 +1,91 @@
+"""Several cells (docs/scaling.md), one of them lost for a while: a world for each, on one loop."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from tests.simulation.known_bad.plans import fates, submission
+from tests.simulation.loop import VirtualLoop
+from tests.simulation.oracle import check_end
+from tests.simulation.provider import Fate
+from tests.simulation.schedule import Action, Schedule
+from tests.simulation.simulate import worlds_of
+from tests.simulation.world import World
+
+CELLS = 3
+JOBS = 10
+LOST_AT = 31.0
+LOST_FOR = 120.0
+END = 260.0
+"""Seconds of virtual time. Ticks are not skipped: then no cell's timing depends on another's."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What came of a cell."""
+
+    journal: tuple[str, ...]
+    answered: int
+    """Submissions that ended with a job's id."""
+    lives: Sequence[tuple[float, float]]
+    """When each job was made, and when it had its final state."""
+    submissions: Sequence[int]
+    """How many arrived at the provider, of each job."""
+
+
+def cells(lost: int | None) -> list[Cell]:
+    """Run all cells; `lost` loses its power, and what was not synced. Raises `Violation`."""
+    loop = VirtualLoop()
+    with worlds_of(loop, [_plan(seed) for seed in range(CELLS)]) as worlds:
+        loop.run(_live(worlds, lost))
+        return [_cell(world) for world in worlds]
+
+
+def _plan(seed: int) -> Schedule:
+    """Jobs of a user who asks again until there is an answer, whose files have no trouble."""
+    random = Random(seed)
+
+    def is_plain(fated: Fate) -> bool:
+        plain = not (fated.missing_for or fated.link_after)
+        files = all(not (file.troubles or file.hopeless) for file in fated.files)
+        taken = fated.submission == "accept" and fated.latency < 1
+        return taken and plain and files and 20 <= fated.renders <= 60
+
+    found = fates(is_plain)
+    actions = [
+        Action(random.uniform(1.0, 60.0), "submit", submission(label, next(found)))
+        for label in range(JOBS)
+    ]
+    return Schedule(seed, 1, True, tuple(sorted(actions, key=lambda action: action.at)))
+
+
+async def _live(worlds: Sequence[World], lost: int | None) -> None:
+    loop = worlds[0].loop
+    for world in worlds:
+        await world.set_up()
+        for machine in world.machines:
+            machine.boot()
+        world.spawn(_act(world))
+    await loop.arrival_at(LOST_AT)
+    if lost is not None:
+        worlds[lost].doom({"power": True, "syncs": None, "down": LOST_FOR})
+    await loop.arrival_at(END)
+    for world in worlds:
+        check_end(world)
+        world.files.check_end()
+
+
+async def _act(world: World) -> None:
+    for action in world.plan.actions:
+        await world.loop.arrival_at(action.at)
+        world.act(action)
+
+
+def _cell(world: World) -> Cell:
+    accounts = world.users.accounts.values()
+    return Cell(
+        tuple(world.judge.lines),
+        sum(bool(account.request_ids) for account in accounts),
+        [(job.events[0].heard_at, job.outcome.heard_at) for job in world.truth.jobs.values()],
+        [len(arrived) for arrived in world.provider.submissions.values()],
+    )

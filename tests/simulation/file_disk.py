@@ -1,0 +1,150 @@
+"""A folder on a disk that a power cut may rob of what was not synced.
+
+The archive's own code works on a real folder. What is durable is known by its calls of `fsync`: of
+a file its bytes, of a directory its entries. A power cut leaves at least that, and of the rest what
+chance wants. A process that is killed loses nothing: the system still has it.
+"""
+
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from random import Random
+
+from receiver.archive.folder import PARTIAL
+from tests.simulation.disk import pause
+from tests.simulation.loop import Killed
+
+Tree = Mapping[str, "Tree | bytes"]
+"""What a directory has: by name, the bytes of a file or another directory."""
+
+
+class FileDisk:
+    """The disk of one world's archive."""
+
+    def __init__(self, volume: Path, random: Random) -> None:
+        """`volume` is an empty directory that is durable itself."""
+        self.volume = volume
+        self.root = volume / "kept"
+        """Made by the first write."""
+        self.is_full: Callable[[], bool] = lambda: False
+        self.now: Callable[[], float] = lambda: 0.0
+        """The time of what is written, in seconds."""
+        self.strike: Callable[[], None] = lambda: None
+        """Ends a process, or the whole machine."""
+        self.at_sync: int | None = None
+        """When to strike: after so many more syncs."""
+        self.cuts = 0
+        self._random = random
+        self._content: dict[int, bytes] = {}
+        """Of files, by inode: what is durable."""
+        self._entries: dict[int, dict[str, int]] = {}
+        """Of directories, by inode: the durable names, and their inodes."""
+        self._dated: dict[int, int] = {}
+        """By inode of a partial file: its time in nanoseconds."""
+        volume.mkdir()
+
+    # --- what the service calls -------------------------------------------------------------------
+
+    def fsync(self, descriptor: int) -> None:
+        """In the place of `os.fsync`. Raises `OSError`, `Killed`."""
+        if self.at_sync is not None:
+            self.at_sync -= 1
+            if self.at_sync < 0:
+                self.at_sync = None
+                self.strike()
+                raise Killed
+        if self.is_full():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "the archive")
+        self._keep(Path(f"/proc/self/fd/{descriptor}"))
+
+    def pause(self) -> float:
+        """How long a hop to a thread takes that works on it, in seconds."""
+        return pause(self._random)
+
+    def date_files(self) -> None:
+        """Give partial files that were just written to the simulated time."""
+        partial = self.root / PARTIAL
+        for file in os.scandir(partial) if partial.is_dir() else ():
+            if file.stat().st_mtime_ns != self._dated.get(file.inode()):
+                moment = self._dated[file.inode()] = int(self.now() * 1e9)
+                os.utime(file.path, ns=(moment, moment))
+
+    # --- what the oracle asks ---------------------------------------------------------------------
+
+    def durable(self, key: str) -> bytes | None:
+        """What a power cut leaves of a file at the worst; None if it may be gone."""
+        inode = self.volume.stat().st_ino
+        for name in (self.root.name, *key.split("/")):
+            found = self._entries.get(inode, {}).get(name)
+            if found is None:
+                return None
+            inode = found
+        return self._content.get(inode)
+
+    def files(self) -> dict[str, bytes]:
+        """All files under their own names, as they are now."""
+        return {
+            path.relative_to(self.root).as_posix(): path.read_bytes()
+            for path in sorted(self.root.glob("*/*/*"))
+        }
+
+    # --- the power --------------------------------------------------------------------------------
+
+    def power_cut(self) -> None:
+        """Lose what was not synced, or not all of it. Every process has to die with this."""
+        self.cuts += 1
+        left = self._left_of(self.volume.stat().st_ino, self.volume)
+        for path in self.volume.iterdir():
+            shutil.rmtree(path)
+        self._entries.clear()
+        self._content.clear()
+        self._dated.clear()
+        self._restore(self.volume, left)
+
+    def _left_of(self, inode: int, path: Path) -> Tree:
+        """What is left of a directory; `path` is where it is now, or where nothing is."""
+        now = {each.name: each for each in os.scandir(path)} if path.is_dir() else {}
+        durable = self._entries.get(inode, {})
+        left: dict[str, Tree | bytes] = {}
+        for name in sorted({*now, *durable}):
+            present = now[name].inode() if name in now else None
+            # The names of partial files are no part of the story: all of them stay.
+            kept = present if path.name == PARTIAL else self._either(durable.get(name), present)
+            if kept is None:
+                continue
+            here = path / name if kept == present else path / PARTIAL / name
+            if kept in self._entries or here.is_dir():
+                left[name] = self._left_of(kept, here)
+            else:
+                left[name] = self._content_left(kept, here)
+        return left
+
+    def _either(self, durable: int | None, present: int | None) -> int | None:
+        return durable if durable == present or self._random.random() < 0.5 else present
+
+    def _content_left(self, inode: int, path: Path) -> bytes:
+        if inode in self._content or not path.is_file():
+            return self._content.get(inode, b"")
+        content = path.read_bytes()
+        return content if path.parent.name == PARTIAL else content[: len(content) // 2]
+
+    def _restore(self, folder: Path, tree: Tree) -> None:
+        for name, content in tree.items():
+            if isinstance(content, bytes):
+                (folder / name).write_bytes(content)
+                self._keep(folder / name)
+            else:
+                (folder / name).mkdir()
+                self._restore(folder / name, content)
+        self._keep(folder)
+
+    def _keep(self, path: Path) -> None:
+        """What is there now is durable."""
+        found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
+            self._entries[found.st_ino] = {each.name: each.inode() for each in os.scandir(path)}
+        else:
+            self._content[found.st_ino] = path.read_bytes()

@@ -1,0 +1,235 @@
+"""The host of the provider's files: real HTTP, in bytes, over connections that are only simulated.
+
+What is real is the service's whole client: redirects, checks of addresses, resuming, the parser.
+"""
+
+import asyncio
+import hashlib
+import re
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from receiver.archive.download import IDLE_SECONDS
+from receiver.webhooks.targets import IPAddress
+from tests.simulation.faults import Spells
+from tests.simulation.file_fate import MOST_BYTES, FileFate
+from tests.simulation.loop import Life, current_life, loop_of_world
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+CONCURRENCY = 4
+"""ARCHIVE_CONCURRENCY."""
+HOST = re.compile(rb"\r\nhost: ([^\r]+)\r\n", re.IGNORECASE)
+RANGE = re.compile(rb"\r\nrange: bytes=(\d+)-\r\n", re.IGNORECASE)
+IF_RANGE = re.compile(rb"\r\nif-range: ([^\r]+)\r\n", re.IGNORECASE)
+
+Step = tuple[float, bytes | Exception | None]
+"""Seconds to wait, and what happens then: bytes, a lost connection, or its end."""
+
+
+class FileHost:
+    """One host, under one address."""
+
+    def __init__(self, world: "World", address: str) -> None:
+        self._world = world
+        self._address = address
+        self.outages = Spells()
+        """Kinds: refused, silent, broken (503)."""
+        self.gone: set[str] = set()
+        """Links that were called dead."""
+        self._asked: Counter[str] = Counter()
+        self._wires: dict[Wire, Life | None] = {}
+        world.loop.hosts[address] = self._connect
+
+    async def resolve(self, _host: str) -> Sequence[IPAddress]:
+        """In the place of DNS."""
+        return [ip_address(self._address)]
+
+    @property
+    def busy_until(self) -> float | None:
+        """When something happens next on a connection whose client is alive; None: on none."""
+        alive = [wire.next_at for wire, life in self._wires.items() if life and not life.dead]
+        return min(alive, default=None)
+
+    async def _connect(self, factory: Callable[[], asyncio.BaseProtocol]) -> asyncio.Transport:
+        loop, life = loop_of_world(), current_life()
+        await loop.arrival(self._pause())
+        if self.outages.at(loop.time()) == "refused":
+            raise ConnectionRefusedError("connection refused")
+        wire = Wire(factory(), self)
+        self._wires[wire] = life
+        open_now = sum(each is life for each in self._wires.values())
+        self._world.judge.require(open_now <= CONCURRENCY, "downloads are limited", open_now)
+        return wire
+
+    def closed(self, wire: "Wire") -> None:
+        self._wires.pop(wire, None)
+
+    def _pause(self) -> float:
+        return self._world.file_random.choice([0.001, 0.02, 0.3])
+
+    # --- its answers ------------------------------------------------------------------------------
+
+    def answer(self, head: bytes) -> Iterator[Step]:
+        """What happens on a connection after a request."""
+        path = head.split(b" ", 2)[1].decode()
+        name = HOST.search(head)
+        assert name is not None
+        link = f"http://{name[1].decode()}{path.removesuffix('?moved')}"
+        fate, after = self._world.files.asked(link)
+        outage = self.outages.at(loop_of_world().time())
+        trouble = {"silent": "silent", "broken": "busy"}.get(outage or "")
+        if fate is None or after >= fate.lives:
+            trouble = trouble or "gone"
+        elif trouble is None and not path.endswith("?moved"):
+            number = self._asked[link]
+            self._asked[link] += 1
+            rest = fate.troubles[number : number + 1]
+            trouble = rest[0] if rest else fate.hopeless
+        self._world.judge.note("file", path, trouble or "", head.count(b"bytes=") and "range")
+        yield self._pause(), b""
+        match trouble:
+            case "silent":
+                return
+            case "gone":
+                self.gone.add(link)
+                yield from self._say(404 if fate is None else fate.gone)
+            case "busy" | "forbidden":
+                yield from self._say(503 if trouble == "busy" else 403)
+            case "moved" | "lost" | "private":
+                place = {"moved": f"{path}?moved", "lost": path, "private": "http://10.0.0.1/"}
+                yield from self._say(302, ("Location", place[trouble]))
+            case _:
+                assert fate is not None
+                yield from self._give(fate, fate.content(after), head, trouble)
+
+    def _say(self, status: int, *headers: tuple[str, str], body: bytes = b"") -> Iterator[Step]:
+        yield 0.0, _head(status, [*headers, ("Content-Length", str(len(body)))]) + body
+        yield self._pause(), None
+
+    def _give(
+        self, fate: FileFate, content: bytes, head: bytes, trouble: str | None
+    ) -> Iterator[Step]:
+        if trouble == "large":
+            content = content.ljust(MOST_BYTES + 1, b"x")
+        headers = [] if fate.content_type is None else [("Content-Type", fate.content_type)]
+        version = f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
+        match fate.version:
+            case "etag":
+                headers.append(("ETag", version))
+            case "weak":
+                headers.append(("ETag", f"W/{version}"))
+            case "date":
+                headers.append(("Last-Modified", version))
+            case None:
+                pass
+        if fate.digest or trouble == "lies":
+            digest = b64encode(hashlib.sha256(content).digest()).decode()
+            headers.append(("Repr-Digest", f"sha-256=:{digest}:"))
+        if trouble == "lies" and content:
+            content = content[:-1] + bytes([content[-1] ^ 1])
+        status, start = 200, 0
+        wanted, condition = RANGE.search(head), IF_RANGE.search(head)
+        fits = condition is None or condition[1].decode() == version
+        if wanted and fits and trouble != "whole" and int(wanted[1]) < len(content):
+            status, start = 206, int(wanted[1]) // (2 if trouble == "elsewhere" else 1)
+            headers.append(("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}"))
+        body = content[start:]
+        if fate.length or trouble == "short":
+            headers.append(("Content-Length", str(len(body) + (trouble == "short"))))
+        yield 0.0, _head(status, headers)
+        yield from self._send(body, trouble, told=fate.length)
+
+    def _send(self, body: bytes, trouble: str | None, *, told: bool) -> Iterator[Step]:
+        half = self._world.file_random.randint(0, len(body))
+        yield self._pause(), body[:half]
+        match trouble:
+            case "cut":
+                yield self._pause(), ConnectionResetError("connection reset")
+            case "ended" if told and half < len(body):
+                yield self._pause(), None
+            case "stops":
+                return
+            case "trickles":
+                for place in range(half, len(body)):
+                    yield IDLE_SECONDS - 2.0, body[place : place + 1]
+                    if place > half + 40:
+                        return
+                yield self._pause(), None
+            case _:
+                yield self._pause(), body[half:]
+                yield self._pause(), None
+
+
+class Wire(asyncio.Transport):
+    """One connection, seen from the client."""
+
+    def __init__(self, protocol: asyncio.BaseProtocol, host: FileHost) -> None:
+        super().__init__()
+        self._protocol = protocol
+        self._host = host
+        self._head = b""
+        self._closing = False
+        self.next_at = loop_of_world().time()
+        """When something happens next: what the host does, or its client's patience is over."""
+        protocol.connection_made(self)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._head += bytes(data)
+        if self._head.endswith(b"\r\n\r\n"):
+            self._go_on(self._host.answer(self._head))
+
+    def _go_on(self, steps: Iterator[Step]) -> None:
+        loop = loop_of_world()
+        step = next(steps, None)
+        self.next_at = loop.time() + (IDLE_SECONDS if step is None else step[0])
+        if step is not None:
+            loop.hop(step[0], self._happen, step[1], steps)
+
+    def _happen(self, what: bytes | Exception | None, steps: Iterator[Step]) -> None:
+        if self._closing:
+            return
+        protocol = self._protocol
+        assert isinstance(protocol, asyncio.Protocol)
+        match what:
+            case bytes():
+                if what:
+                    protocol.data_received(what)
+                self._go_on(steps)
+            case None:
+                protocol.eof_received()
+                self._close(None)
+            case error:
+                self._close(error)
+
+    def _close(self, error: Exception | None) -> None:
+        if not self._closing:
+            self._closing = True
+            self._host.closed(self)
+            loop_of_world().call_soon(self._protocol.connection_lost, error)
+
+    # --- what asyncio asks of a transport ---------------------------------------------------------
+
+    def close(self) -> None:
+        self._close(None)
+
+    def abort(self) -> None:
+        self._close(None)
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def pause_reading(self) -> None:
+        """What comes is small."""
+
+    def resume_reading(self) -> None:
+        """See `pause_reading`."""
+
+
+def _head(status: int, headers: Sequence[tuple[str, str]]) -> bytes:
+    lines = [f"HTTP/1.1 {status} X", *(f"{name}: {value}" for name, value in headers)]
+    return "\r\n".join([*lines, "", ""]).encode()

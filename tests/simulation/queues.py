@@ -1,0 +1,119 @@
+"""What waits for the simulated writer: whose turn it is, by the real rule
+(store/shares.py), and what it takes in virtual time."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from store.shares import Shares, bulk_places
+from store.sqlite.batches import Work
+from store.writer import URGENT_PLACES
+
+Kind = Literal["urgent", "background", "bulk"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+COMMIT_SECONDS = 0.001
+URGENT_SECONDS = 15e-6
+BACKGROUND_SECONDS = 150e-6
+RUSH = 8
+"""So many works that clients wait for are in the next batch, whatever else chance says."""
+LONGEST_QUEUE = 500
+LONGEST_WAIT = 1.0
+"""Seconds that work waits at most while other work is served."""
+LONGEST_GAP = 0.35
+"""Seconds between two batches that count as work; in what is longer the process stood still."""
+
+
+@dataclass(slots=True)
+class Member:
+    """One work that waits."""
+
+    work: Work[Any]
+    caller: Any
+    at: float
+    """Loop time at which it was enqueued."""
+    since: float
+    """The same in seconds of work."""
+
+
+@dataclass(slots=True)
+class Members:
+    """Those of one batch."""
+
+    urgent: list[Member]
+    background: list[Member]
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter((*self.urgent, *self.background))
+
+    @property
+    def seconds(self) -> tuple[float, float]:
+        """What they take, without the commit."""
+        return len(self.urgent) * URGENT_SECONDS, len(self.background) * BACKGROUND_SECONDS
+
+
+class Queues:
+    """The three queues of a process."""
+
+    def __init__(self, starves: Callable[[Kind, float], None]) -> None:
+        """`starves` is told of work that waits for too long, and for how long."""
+        self._starves = starves
+        self._queues: dict[Kind, list[Member]] = {kind: [] for kind in KINDS}
+        self._served: dict[Kind, float] = dict.fromkeys(KINDS, -1.0)
+        """When, in seconds of work, one of the kind was last taken."""
+        self._shares = Shares()
+        self._worked = 0.0
+        """Seconds of work up to the batch before."""
+        self._before = 0.0
+        """Loop time of that batch."""
+
+    def __bool__(self) -> bool:
+        return any(self._queues.values())
+
+    def is_full(self, kind: Kind) -> bool:
+        return len(self._queues[kind]) >= LONGEST_QUEUE
+
+    def add(self, kind: Kind, work: Work[Any], caller: Any, now: float) -> None:
+        self._queues[kind].append(Member(work, caller, now, self._working_time(now)))
+
+    def take(self, now: float, most: int) -> Members:
+        """The next batch, of at most so many urgent ones and half as many others; in a rush, of
+        whatever waits."""
+        self._worked, self._before = self._working_time(now), now
+        if len(self._queues["urgent"]) >= RUSH:
+            most = URGENT_PLACES
+        urgent = self._take("urgent", most)
+        oldest = [self._queues[kind][0].at for kind in KINDS[1:] if self._queues[kind]]
+        waited = now - min(oldest) if oldest else 0.0
+        places = min(self._shares.background_places(len(urgent), waited), max(2, most // 2))
+        steps = places - bulk_places(places, len(self._queues["bulk"]))
+        background = self._take("background", steps)
+        background += self._take("bulk", places - len(background))
+        members = Members(urgent, background)
+        self._shares.learn(len(urgent), len(background), members.seconds)
+        self._look_who_starves()
+        return members
+
+    def take_all(self) -> Members:
+        """Whatever is left, when the writer closes."""
+        urgent, *others = (self._take(kind, LONGEST_QUEUE) for kind in KINDS)
+        return Members(urgent, [member for queue in others for member in queue])
+
+    def _take(self, kind: Kind, places: int) -> list[Member]:
+        queue = self._queues[kind]
+        taken, queue[:] = queue[: max(0, places)], queue[max(0, places) :]
+        if taken:
+            self._served[kind] = self._worked
+        return taken
+
+    def _working_time(self, now: float) -> float:
+        return self._worked + min(now - self._before, LONGEST_GAP)
+
+    def _look_who_starves(self) -> None:
+        for kind, queue in self._queues.items():
+            if not queue:
+                continue
+            waited = self._worked - queue[0].since
+            others = [at for other, at in self._served.items() if other != kind]
+            if waited > LONGEST_WAIT and max(others) > queue[0].since:
+                self._starves(kind, waited)

@@ -1,0 +1,56 @@
+"""Callbacks that are applied to jobs of a store, without the machine that reads them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from store.contract import Applied, DecideCallbacks
+from store.database import Store
+from store.records import Callback, CallbackVerdict, Evidence, Job, Move, Verdict
+from tests.store.gate import held
+from tests.store.world import NOW, World, event_data
+
+
+def applying(seen: list[list[bytes]] | None = None, **fields: Any) -> DecideCallbacks:
+    """Apply all of them in one visible change; `seen` gets the bodies of each time."""
+
+    def decide(job: Job, callbacks: Sequence[Callback]) -> Move:
+        if seen is not None:
+            seen.append([callback.body for callback in callbacks])
+        after = replace(job, **{"seq": job.seq + 1, "updated_at": NOW + 1, **fields})
+        verdicts = [
+            CallbackVerdict(callback.id, Verdict.APPLIED, None, Evidence.CALLBACK)
+            for callback in callbacks
+        ]
+        return Move(after, event_data(after), verdicts=tuple(verdicts))
+
+    return decide
+
+
+def stumbling(job: Job, callbacks: Sequence[Callback]) -> Move | None:
+    raise ZeroDivisionError(f"{len(callbacks)} of {job.id}")
+
+
+async def apply(world: World, job: Job, decide: DecideCallbacks, most: int = 100) -> Applied:
+    return await world.store.callbacks.apply(job.id, decide, most=most)
+
+
+async def together(world: World, *calls: Callable[[], Awaitable[Any]]) -> list[Any]:
+    """What came of calls whose writes share a batch, in order."""
+    assert isinstance(world.store, Store)
+    gate, holding = await held(world.store._writer)
+    tasks = [asyncio.ensure_future(call()) for call in calls]
+    await asyncio.sleep(0)  # each is in the queue
+    gate.open()
+    await holding
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def in_a_batch(world: World, job: Job, decide: DecideCallbacks) -> Callable[[], Awaitable[Applied]]:
+    return lambda: apply(world, job, decide)
+
+
+async def verdicts(world: World, job: Job) -> list[str]:
+    history = await world.store.jobs.history_of(job.id)
+    return [line.detail["verdict"] for line in history if line.type == "callback"]

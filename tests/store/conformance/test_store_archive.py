@@ -1,0 +1,68 @@
+"""`Archive`: files of results that wait, are stored, and go with their jobs."""
+
+from store.contract import Decide
+from store.records import ArchivedFile, Due, FileState, Job, Lane, Removal
+from tests.store.world import NOW, SECOND, World, completed, quietly
+
+PENDING = ArchivedFile("https://cdn.example/1.mp4", next_try_at=NOW)
+STORED = ArchivedFile(
+    "https://cdn.example/2.mp4",
+    FileState.STORED,
+    tries=3,
+    bytes=2**40,
+    content_type="video/mp4",
+    sha256="0" * 64,
+    key="ada/job/2.mp4",
+)
+FAILED = ArchivedFile("https://cdn.example/3.mp4", FileState.FAILED, tries=1, error="timeout")
+
+
+def waiting(at: int = NOW) -> Decide:
+    return quietly(archive=(PENDING, STORED, FAILED), due=Due(Lane.ARCHIVE, at))
+
+
+async def archived(world: World, at: int = NOW) -> Job:
+    """A job that ended then, with a file that waits."""
+    return await world.advance(await world.create(), completed(at), waiting(at))
+
+
+async def lease(world: World, holder: str = "me", at: int = NOW) -> list[Job]:
+    return await world.store.jobs.lease_due(Lane.ARCHIVE, at, at + 10 * SECOND, holder, 9)
+
+
+async def test_what_is_known_of_files_is_read_as_it_was_written(world: World) -> None:
+    job = await archived(world)
+    assert await world.store.jobs.find(job.id) == job
+    assert job.archive == (PENDING, STORED, FAILED)
+
+
+async def test_a_file_that_waits_is_leased(world: World) -> None:
+    job = await archived(world)
+    assert await world.store.jobs.next_due(Lane.ARCHIVE) == NOW
+    assert await lease(world) == [job]
+    assert await lease(world, "another") == []
+    assert await lease(world, "another", NOW + 10 * SECOND) == [job]
+
+
+async def test_how_many_wait_and_since_when(world: World) -> None:
+    assert await world.store.archive.backlog() == (0, None)
+    for at in (NOW + 2, NOW + 1):
+        await archived(world, at)
+    assert await world.store.archive.backlog() == (2, NOW + 1)
+
+
+async def test_files_outlive_their_job_until_they_are_removed(world: World) -> None:
+    job = await archived(world)
+    await world.advance(await world.create(), completed())
+
+    async def remove() -> int:
+        return await world.store.jobs.remove_finished(NOW + 1, 9)
+
+    assert await remove() == 1, "not the one with a file that waits"
+    await world.advance(job, quietly(archive=(STORED,), due=None))
+    assert await remove() == 1
+    gone = Removal(job.id, job.user)
+    assert await world.store.archive.removals(9) == [gone]
+    assert await world.store.archive.removals(0) == []
+    await world.store.archive.forget([gone])
+    assert await world.store.archive.removals(9) == []

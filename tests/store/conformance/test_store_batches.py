@@ -1,0 +1,191 @@
+"""Changes of several jobs that share a batch: each is what it would be by itself."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from store.advance import GROUP_BYTES, JOB_BYTES
+from store.contract import Applied
+from store.errors import NotApplied, NotFound, ProviderIdTaken
+from store.records import Callback, Due, Job, Lane, Move, Phase, Status
+from tests.store.applying import apply, applying, in_a_batch, stumbling, together, verdicts
+from tests.store.world import NOW, World, change, message, waiting
+
+
+async def test_one_that_fails_in_a_batch_fails_alone(world: World) -> None:
+    made = [await world.create() for _ in range(3)]
+    for job in made:
+        await world.receive(job)
+    first, failing, last = made
+
+    batch = await together(
+        world,
+        in_a_batch(world, first, applying(progress=10.0)),
+        in_a_batch(world, failing, stumbling),
+        in_a_batch(world, world.job(), applying()),
+        in_a_batch(world, last, applying(progress=30.0)),
+    )
+
+    assert isinstance(batch[1], NotApplied)
+    assert isinstance(batch[2], NotFound)
+    assert [batch[place].job.progress for place in (0, 3)] == [10.0, 30.0]
+    assert [(await verdicts(world, job))[0] for job in made] == ["applied", "waiting", "applied"]
+    for job, seq in zip(made, (2, 1, 2), strict=True):
+        found = await world.find(job)
+        assert found.seq == seq
+
+
+async def test_a_move_that_cannot_be_written_takes_no_other_with_it(world: World) -> None:
+    made = [await world.create() for _ in range(5)]
+    for job in made:
+        await world.receive(job)
+
+    def with_relay(job: Job, callbacks: Sequence[Callback]) -> Move:
+        move = applying()(job, callbacks)
+        assert move is not None
+        return replace(move, relay=message(move.job))  # and it has no address
+
+    decisions = [applying(), applying(), with_relay, applying(), applying()]
+    batch = await together(
+        world,
+        *(in_a_batch(world, job, decide) for job, decide in zip(made, decisions, strict=True)),
+    )
+
+    assert [isinstance(each, Applied) for each in batch] == [True, True, False, True, True]
+    assert isinstance(batch[2], ValueError)
+    assert [(await verdicts(world, job))[0] for job in made] == [
+        "applied",
+        "applied",
+        "waiting",
+        "applied",
+        "applied",
+    ]
+    assert len(await world.store.events.after_for_user(world.ann.id, 0, 99)) == 5 + 4
+
+
+async def test_of_two_applications_of_one_job_the_second_finds_nothing(world: World) -> None:
+    job = await world.create()
+    await world.receive(job)
+    seen: list[list[bytes]] = []
+
+    first, second = await together(
+        world, in_a_batch(world, job, applying(seen)), in_a_batch(world, job, applying(seen))
+    )
+
+    assert len(seen) == 1
+    assert first.move is not None
+    assert (second.move, second.job.seq, second.left) == (None, 2, False)
+
+
+async def test_changes_of_one_job_in_a_batch_see_one_another(world: World) -> None:
+    job = await world.create()
+    await world.receive(job)
+
+    await together(
+        world,
+        lambda: world.store.jobs.advance(job.id, change(progress=5.0)),
+        in_a_batch(world, job, applying(message="called back")),
+        lambda: world.store.jobs.advance(job.id, change(attempts=3)),
+    )
+
+    found = await world.find(job)
+    assert (found.seq, found.progress, found.message, found.attempts) == (4, 5.0, "called back", 3)
+    events = await world.store.events.after_for_job(job.id, 0, 9)
+    assert len(events) == 4
+
+
+async def test_many_jobs_of_which_the_same_changes_are_written_rightly(world: World) -> None:
+    made = [await world.create() for _ in range(70)]
+    for job in made:
+        await world.receive(job)
+
+    def fields(number: int) -> dict[str, Any]:
+        return {
+            "status": Status.IN_PROGRESS,
+            "phase": Phase.RENDERING,
+            "progress": number / 2,
+            "message": None if number % 3 else f"at {number}\u2028'\"",
+            "provider_request_id": f"up-{number}",
+            "id_from_answer": bool(number % 2),
+            "accepted_at": NOW + number,
+            "attempts": number,
+            "maybe_sent": number % 5 == 0,
+            "refused_with": number if number % 2 else None,
+            "due": Due(Lane.POLL, NOW + number) if number % 4 else None,
+        }
+
+    batch = await together(
+        world,
+        *(
+            in_a_batch(world, job, applying(**fields(number)))
+            for number, job in enumerate(made, start=1)
+        ),
+    )
+
+    for number, (job, applied) in enumerate(zip(made, batch, strict=True), start=1):
+        expected = replace(job, seq=2, updated_at=NOW + 1, **fields(number))
+        assert applied.job == replace(expected, callbacks_waiting=True)
+        assert await world.store.jobs.find(job.id) == expected
+    assert await waiting(world.store) == []
+
+
+# --- ids of the provider --------------------------------------------------------------------------
+
+
+async def test_an_id_that_another_job_holds_is_named_and_nothing_is_written(world: World) -> None:
+    holder, job = await world.create(), await world.create()
+    await world.advance(holder, change(provider_request_id="up-1"))
+    await world.receive(job)
+
+    with pytest.raises(ProviderIdTaken) as conflict:
+        await apply(world, job, applying(provider_request_id="up-1"))
+
+    assert conflict.value.provider_request_id == "up-1"
+    assert await verdicts(world, job) == ["waiting"]
+    found = await world.store.jobs.find(job.id)
+    assert found == replace(job, callbacks_waiting=True)
+
+
+async def test_of_two_that_name_one_id_in_a_batch_one_gets_it(world: World) -> None:
+    first, second, elsewhere, third = [
+        await world.create(),
+        await world.create(),
+        await world.create(provider="other"),
+        await world.create(),
+    ]
+    for job in (first, second, elsewhere, third):
+        await world.receive(job)
+
+    batch = await together(
+        world,
+        in_a_batch(world, first, applying(provider_request_id="up-1")),
+        in_a_batch(world, second, applying(provider_request_id="up-1")),
+        in_a_batch(world, elsewhere, applying(provider_request_id="up-1")),
+        in_a_batch(world, third, applying(provider_request_id="up-2")),
+    )
+
+    assert isinstance(batch[1], ProviderIdTaken)
+    assert batch[1].provider_request_id == "up-1"
+    assert [batch[place].job.provider_request_id for place in (0, 2, 3)] == ["up-1", "up-1", "up-2"]
+    assert await verdicts(world, second) == ["waiting"]
+
+
+async def test_jobs_of_a_batch_share_its_room_and_the_last_have_their_turn_later(
+    world: World,
+) -> None:
+    fitting = GROUP_BYTES // JOB_BYTES
+    made = [await world.create() for _ in range(fitting + 2)]
+    for job in made:
+        await world.receive(job, b"x" * JOB_BYTES)
+        await world.receive(job, b"{}")
+    seen: list[list[bytes]] = []
+
+    batch = await together(world, *(in_a_batch(world, job, applying(seen)) for job in made))
+
+    assert [each.move is not None for each in batch] == [True] * fitting + [False] * 2
+    assert [each.left for each in batch] == [True] * (fitting + 2)
+    assert len(seen) == fitting
+    rest = await together(world, *(in_a_batch(world, job, applying()) for job in made))
+    assert [each.left for each in rest] == [False] * fitting + [True] * 2

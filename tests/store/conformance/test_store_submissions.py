@@ -1,0 +1,113 @@
+"""`Submissions`: whose turn it can be, what is taken, and the holds."""
+
+import asyncio
+from dataclasses import replace
+
+from store.holds import Hold, LoneUser, ProviderHolds, Refusal
+from store.records import Due, Job, Lane, Lease
+from tests.store.world import NOW, SECOND, World, accepted, new, quietly
+
+LEASE = Lease("me", NOW + 10 * SECOND)
+
+
+async def places(world: World, at: int = NOW) -> list[tuple[str, int]]:
+    return list((await world.store.submissions.due(at)).places)
+
+
+async def lease(
+    world: World, *most: tuple[int, int], at: int = NOW, holder: str = "me"
+) -> list[Job]:
+    wanted = {("samsar", user_id): limit for user_id, limit in most}
+    return await world.store.submissions.lease(wanted, at, Lease(holder, at + 10 * SECOND))
+
+
+async def test_each_user_who_waits_is_named_once_the_longest_due_first(world: World) -> None:
+    ann, bob = world.ann.id, world.bob.id
+    assert await world.store.submissions.due(NOW) == replace(
+        await world.store.submissions.due(NOW), places=(), next_at=None
+    )
+    for _ in range(3):
+        await world.create(at=NOW)
+    await world.create(world.bob, at=NOW - SECOND)
+    await world.create(world.bob, provider="other")
+    await world.create(provider="later", due=Due(Lane.SUBMIT, NOW + SECOND))
+    polled = await world.create(provider="polled")
+    await world.advance(polled, accepted(poll_at=NOW - SECOND))
+
+    found = await world.store.submissions.due(NOW)
+
+    assert found.places[0] == ("samsar", bob)
+    assert set(found.places) == {("samsar", bob), ("samsar", ann), ("other", bob)}
+    assert found.next_at == NOW + SECOND
+
+
+async def test_what_is_taken_is_the_user_s_own_earliest_first(world: World) -> None:
+    ann = [await world.create(due=Due(Lane.SUBMIT, NOW - at)) for at in (1, 3, 2)]
+    bob = await world.create(world.bob)
+    await world.create(provider="other")
+
+    assert await lease(world, (world.ann.id, 2)) == [ann[1], ann[2]]
+    assert await lease(world, (world.ann.id, 9), (world.bob.id, 9)) == [ann[0], bob]
+    assert await lease(world, (world.ann.id, 9), (world.bob.id, 9)) == []
+
+
+async def test_a_lease_that_has_ended_is_free(world: World) -> None:
+    job = await world.create()
+    assert await lease(world, (world.ann.id, 1)) == [job]
+    assert await places(world) == []
+    assert (await world.store.submissions.due(NOW)).next_at == NOW + 10 * SECOND
+
+    assert await places(world, NOW + 10 * SECOND) == [("samsar", world.ann.id)]
+    assert await lease(world, (world.ann.id, 1), at=NOW + 10 * SECOND, holder="you") == [job]
+
+
+async def test_two_holders_never_share_a_submission(world: World) -> None:
+    made = {(await world.create()).id for _ in range(20)}
+
+    leases = await asyncio.gather(*(lease(world, (world.ann.id, 3), holder=f"h{n}")
+                                    for n in range(9)))  # fmt: skip
+
+    taken = [job.id for each in leases for job in each]
+    assert len(taken) == 20
+    assert set(taken) == made
+
+
+async def test_a_job_that_is_handed_over_is_leased_and_the_lease_s_end_announced(
+    world: World,
+) -> None:
+    job = world.job()
+    await world.store.jobs.create(new(job), lease=LEASE)
+
+    # Nobody else needs to look before that.
+    assert [changes.due for changes in world.notified] == [{Lane.SUBMIT: LEASE.until}]
+    assert await places(world) == []
+    assert await places(world, LEASE.until) == [("samsar", world.ann.id)]
+    await world.store.jobs.release("me", [job.id])
+    assert await lease(world, (world.ann.id, 1)) == [job]
+
+
+async def test_a_change_ends_the_lease_and_keeps_the_place(world: World) -> None:
+    job = world.job()
+    await world.store.jobs.create(new(job), lease=LEASE)
+
+    later = await world.advance(job, quietly(due=Due(Lane.SUBMIT, NOW + SECOND)))
+
+    assert await places(world) == []
+    assert await lease(world, (world.ann.id, 1), at=NOW + SECOND) == [later]
+
+
+async def test_holds_are_kept_whole_and_whoever_submits_is_notified(world: World) -> None:
+    submissions = world.store.submissions
+    assert await submissions.holds() == {}
+    refusal = Refusal("job_1", world.ann.id, "ann", 503)
+    hold = Hold(NOW + 5 * SECOND, 5 * SECOND, (refusal,), ("job_2",))
+    holds = ProviderHolds(hold, {world.ann.id: LoneUser(NOW, hold), 7: LoneUser(NOW)}, {"j": NOW})
+
+    assert await submissions.change_holds("samsar", lambda before: holds) == holds
+    assert [changes.due for changes in world.notified] == [{Lane.SUBMIT: 0}]
+    assert await submissions.change_holds("samsar", lambda before: before) == holds
+    assert len(world.notified) < 2 or not world.notified[-1].due
+
+    assert await submissions.holds() == {"samsar": holds}
+    await submissions.change_holds("samsar", lambda _: ProviderHolds())
+    assert await submissions.holds() == {"samsar": ProviderHolds()}

@@ -1,0 +1,137 @@
+"""Beside the release before, which still writes while replicas are replaced one by one."""
+
+import sqlite3
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from store.database import Store
+from store.holds import Hold, ProviderHolds, Refusal
+from store.open import open_store
+from store.postgres import connection as postgres_connection
+from store.postgres.address import parse
+from store.records import Lease
+from store.session import Row
+from store.sqlite import connection as sqlite_connection
+from tests.store.world import NOW, SECOND, rendering
+
+USER = """
+    INSERT INTO users (id, name, secret, event_nonce, origin_nonce) OVERRIDING SYSTEM VALUE
+    VALUES (1, 'ann', 's', 'n', 'n')
+"""
+HOLD = f"""
+    INSERT INTO submission_holds (provider, until) VALUES ('samsar', {NOW + 9 * SECOND})
+        ON CONFLICT (provider) DO UPDATE SET until = excluded.until
+           WHERE excluded.until > submission_holds.until
+"""
+"""A hold as the releases before the third schema write it."""
+
+
+def job(job_id: str) -> str:
+    """A job of user 1 as the first schema's release writes it."""
+    return f"""
+        INSERT INTO jobs (id, user_id, provider, kind, status, phase, seq, created_at, updated_at)
+        VALUES ('{job_id}', 1, 'samsar', 'create_movie', 'PENDING', 'queued', 1, {NOW}, {NOW})
+    """
+
+
+def waits(job_id: str) -> str:
+    """That it is due, as the releases before the third schema write it."""
+    return f"INSERT INTO due (job_id, lane, at) VALUES ('{job_id}', 'submit', {NOW})"
+
+
+@dataclass
+class OldDatabase:
+    """A database whose schema is not up to date."""
+
+    backend: ModuleType
+    prepare: Callable[[], None]
+    execute: Callable[[str], list[Row]]
+    open: Callable[[], Awaitable[Store]]
+
+    def begin(self, monkeypatch: pytest.MonkeyPatch, schema: int) -> None:
+        """Give it this schema, and user 1."""
+        with monkeypatch.context() as before:
+            before.setattr(self.backend, "MIGRATIONS", self.backend.MIGRATIONS[:schema])
+            self.prepare()
+        self.execute(USER)
+
+
+def sqlite(request: pytest.FixtureRequest) -> OldDatabase:
+    path: Path = request.getfixturevalue("tmp_path") / "receiver.db"
+
+    def execute(sql: str) -> list[Row]:
+        with closing(sqlite3.connect(path, isolation_level=None)) as database:
+            return database.execute(sql.replace("OVERRIDING SYSTEM VALUE", "")).fetchall()
+
+    prepare = partial(sqlite_connection.prepare, path)
+    return OldDatabase(
+        sqlite_connection, prepare, execute, partial(open_store, f"sqlite:///{path}")
+    )
+
+
+def postgres(request: pytest.FixtureRequest) -> OldDatabase:
+    url: str = request.getfixturevalue("postgres_server").new_schema_url()
+
+    def execute(sql: str) -> list[Row]:
+        with postgres_connection.connect(parse(url)) as session:
+            cursor = session.execute(sql.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    prepare = partial(postgres_connection.prepare, parse(url))
+    return OldDatabase(postgres_connection, prepare, execute, partial(open_store, url))
+
+
+@pytest.fixture(params=[sqlite, postgres])
+def old(request: pytest.FixtureRequest) -> OldDatabase:
+    make: Callable[[pytest.FixtureRequest], OldDatabase] = request.param
+    return make(request)
+
+
+async def test_jobs_from_before_traces_go_on_and_so_does_the_release_that_made_them(
+    old: OldDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old.begin(monkeypatch, schema=1)
+    old.execute(job("job_1"))
+    store = await old.open()
+    old.execute(job("job_2"))
+
+    for job_id in ("job_1", "job_2"):
+        advanced, _ = await store.jobs.advance(job_id, rendering())
+        assert advanced.status == "IN_PROGRESS"
+        assert await store.jobs.trace_context_of(job_id) is None
+    await store.close()
+
+
+async def test_submissions_from_before_turns_go_on_and_so_does_the_release_before(
+    old: OldDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What older releases have written, of job_1 before the third schema and of job_2 after it, is
+    submitted, and the hold that they know is theirs alone."""
+    old.begin(monkeypatch, schema=2)
+    for statement in (job("job_1"), waits("job_1"), HOLD):
+        old.execute(statement)
+    store = await old.open()
+    for statement in (job("job_2"), waits("job_2"), HOLD):
+        old.execute(statement)
+
+    submissions = store.submissions
+    assert await submissions.holds() == {}
+    due = await submissions.due(NOW)
+    assert set(due.places) == {("samsar", 1), ("", 0)}
+    taken = await submissions.lease(dict.fromkeys(due.places, 9), NOW, Lease("me", NOW + SECOND))
+    assert {each.id for each in taken} == {"job_1", "job_2"}
+    await store.jobs.release("me", ["job_1", "job_2"])
+    assert (await submissions.due(NOW)).places == (("samsar", 1),)
+    refusal = Refusal("job_2", 1, "ann", 429)
+    hold = Hold(NOW + SECOND, SECOND, (refusal,))
+    await submissions.change_holds("samsar", lambda _: ProviderHolds(hold))
+
+    until = "SELECT until FROM submission_holds WHERE provider = 'samsar'"
+    assert old.execute(until) == [(NOW + SECOND,)]
+    await store.close()

@@ -1,0 +1,30 @@
+"""A work that holds a store's writer, so that others gather behind it."""
+
+import asyncio
+from threading import Event
+from typing import Any
+
+from store.writer import ThreadedWriter, Writer
+
+
+class Gate:
+    """Holds the writer from when it is entered until it is opened."""
+
+    def __init__(self) -> None:
+        self.entered = Event()
+        self._opened = Event()
+
+    def open(self) -> None:
+        self._opened.set()
+
+    def __call__(self, _session: Any, _effects: Any) -> None:
+        self.entered.set()
+        self._opened.wait(10)
+
+
+async def held(writer: Writer | ThreadedWriter[Any]) -> tuple[Gate, asyncio.Future[None]]:
+    """The gate, and the future of its work: the writer is in it."""
+    gate = Gate()
+    holding = asyncio.ensure_future(writer.urgent(gate))
+    await asyncio.to_thread(gate.entered.wait, 10)
+    return gate, holding

@@ -1,0 +1,111 @@
+"""A database that an earlier release left behind, with work of every kind under way in it, goes on
+under this one. `schema_4.sql` is such a file as text: what release 0.1.0 had written when it was
+killed. It stays as it is; what a later release writes is kept beside it, under its own number.
+"""
+
+import re
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from store.sqlite.connection import prepare
+from tests.http_api.event_stream import event_stream
+from tests.store.sqlite.test_migrations import schema
+from tests.support.service import JOB, ShiftedClock, history_of, job_of, job_when, running_service
+
+KEPT = Path(__file__).with_name("schema_4.sql")
+KEY = "rk_" + 8 * "kept0" + "key"
+COMPLETED, CANCELED = "job_01M8C5X41QP3E2509F7MG0XVHE", "job_01M8C5X5380DT2HVQDYH72VWHE"
+RENDERING, ACCEPTED = "job_01M8C5X6C7BK485TQWTJS394SY", "job_01M8C5XG6CHTJJRWH5Y9YR07HV"
+UNCONFIRMED, SUBMITTING = "job_01M8C5X58VZD90VTBX7JX02HZ9", "job_01M8C5XG932CS1V0NZQPQD0E6Y"
+QUEUED = "job_01M8C5XG9HJ6SQEHTME7NDA414"
+PHASES = {
+    COMPLETED: "finished",
+    CANCELED: "finished",
+    RENDERING: "rendering",
+    ACCEPTED: "accepted",
+    UNCONFIRMED: "submit_unconfirmed",
+    SUBMITTING: "submit_unconfirmed",  # nobody knows whether it was sent
+}
+ORDER = JOB | {"metadata": {"order": "1"}, "webhookUrl": "https://hooks.example/in"}
+CURSOR = "4.3609e7c37b88"
+LEFT_AT = 1_795_705_200_000
+"""Soon after the last moment in the file: nothing is old yet, and no deadline has passed."""
+DAY = 24 * 3_600_000
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """The file as it was left."""
+    path = tmp_path / "receiver.db"
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(KEPT.read_text("utf-8"))
+    return path
+
+
+@asynccontextmanager
+async def client_at(kept: Path, moment: int) -> AsyncIterator[httpx.AsyncClient]:
+    """The user of the jobs with the key of then, and the service, started at a moment."""
+    clock = ShiftedClock()
+    clock.ahead_ms = moment - clock.now()
+    async with running_service(kept.parent, clock=clock, poll_first=0.1, poll_min=0.1) as service:
+        yield service.client(KEY)
+
+
+def test_its_schema_becomes_that_of_a_new_database(kept: Path, tmp_path: Path) -> None:
+    """So no migration that was ever applied has been changed since."""
+    prepare(tmp_path / "fresh.db")
+
+    prepare(kept)
+
+    assert without_comments(kept) == without_comments(tmp_path / "fresh.db")
+    with closing(sqlite3.connect(kept)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert database.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def without_comments(path: Path) -> list[tuple[str, ...]]:
+    """The schema; the words of its comments may be changed at any time."""
+    return [
+        tuple(" ".join(re.sub("--.*", "", str(column)).split()) for column in row)
+        for row in schema(path)
+    ]
+
+
+async def test_what_was_under_way_goes_on_and_what_had_ended_is_told_as_it_was(kept: Path) -> None:
+    async with client_at(kept, LEFT_AT) as client:
+        phases = {job["request_id"]: job["phase"] for job in await jobs_of(client)}
+        assert phases == PHASES | {QUEUED: phases[QUEUED]}
+        await job_when(client, QUEUED, status="COMPLETED")
+
+        # A first answer is repeated as it was written: without the members that the OpenAPI
+        # document of today calls required.
+        client.event_hooks, hooks = {}, client.event_hooks
+        again = await client.post("/v1/jobs", json=ORDER, headers={"Idempotency-Key": "order-1"})
+        client.event_hooks = hooks
+        assert again.json()["request_id"] == COMPLETED
+        completed = await job_of(client, COMPLETED)
+        async with event_stream(client, f"/v1/jobs/{COMPLETED}/events", CURSOR) as stream:
+            updates = [frame.data for frame in await stream.rest() if frame.event == "update"]
+        assert [job["seq"] for job in updates] == [5, 6, 7, 8]
+        assert updates[-1].items() <= completed.items()
+        callbacks = await history_of(client, COMPLETED, "callback")
+        assert [line["verdict"] for line in callbacks] == [*3 * ["applied"], "confirmed"]
+        pending = (await client.get("/v1/deliveries", params={"state": "pending"})).json()
+        assert {each["request_id"] for each in pending["deliveries"]} == {COMPLETED, RENDERING}
+
+    async with client_at(kept, LEFT_AT + DAY) as client:
+        for request_id in (RENDERING, ACCEPTED):
+            await job_when(client, request_id, status="FAILED")
+        for request_id in (SUBMITTING, UNCONFIRMED):
+            job = await job_when(client, request_id, status="FAILED")
+            assert job["error"]["code"] == "submit_outcome_unknown"
+
+
+async def jobs_of(client: httpx.AsyncClient) -> list[dict[str, Any]]:
+    return list((await client.get("/v1/jobs")).json()["jobs"])

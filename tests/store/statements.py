@@ -1,0 +1,50 @@
+"""Statements as they are run: what they leave open filled in, and for many rows at once."""
+
+from collections.abc import Mapping
+
+from store.rows import MUTABLE
+from store.statements import MultiRowStatement, Statements, positional
+
+MANY = (
+    "callbacks.receive",
+    "jobs.change-jobs",
+    "jobs.clear-due",
+    "jobs.look-inputs-up",
+    "jobs.look-jobs-up",
+    "jobs.note",
+    "jobs.read-bodies",
+    "jobs.read-provider-id-holders",
+    "jobs.read-waiting",
+    "jobs.set-verdict",
+    "jobs.set-due",
+)
+"""Those that are run for many rows at once."""
+
+
+def sql_of(statements: Statements, subject: str, name: str) -> str:
+    """The statement; one that writes the columns that changed writes all that may."""
+    sql = statements.load(subject)[name]
+    if name == "change-job":
+        changes = ", ".join(f"{column.name} = :{column.name}" for column in MUTABLE)
+        return sql.format(changes=statements.translate(changes))
+    if name == "change-jobs":
+        changes = ", ".join(
+            f"{column.name} = fresh.column{place}" for place, column in enumerate(MUTABLE, 2)
+        )
+        values = ", ".join(f"CAST(:{column.name} AS {column.type})" for column in MUTABLE)
+        return sql.format(changes=changes, values=statements.translate(values))
+    if name == "look-through":
+        return sql.format(whose=statements.translate("user_id = :user_id"))
+    return sql
+
+
+def for_many(
+    statements: Statements, query: str, values: Mapping[str, object], rows: int = 64
+) -> tuple[str, list[object]]:
+    """The statement for so many rows of the same values, and its parameters by place; what is not
+    among the values is NULL."""
+    sql = sql_of(statements, *query.split("."))
+    _, names = positional(sql)
+    bound = {name: values.get(name) for name in names}
+    ((sql_for_many, parameters),) = MultiRowStatement(sql).bound([bound] * rows, **bound)
+    return sql_for_many, parameters

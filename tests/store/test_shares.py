@@ -1,0 +1,171 @@
+"""How the writer's time is shared: by what works take, and not by how many they are."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from types import SimpleNamespace
+
+import pytest
+
+from store import writer as writer_module
+from store.contract import Changes
+from store.session import Done, Effects, Work
+from store.shares import LATE, LEAST_PLACES, MOST_PLACES, Shares
+from store.writer import URGENT_PLACES, Batch, ThreadedWriter
+from tests.store.gate import held
+
+URGENT_SECONDS = 0.001
+BACKGROUND_SECONDS = 0.001
+
+
+def shares_after(urgent: float, background: float, batches: int = 60) -> Shares:
+    """What is known after batches of which each member took so many seconds."""
+    shares = Shares()
+    for _ in range(batches):
+        shares.learn(10, 4, (10 * urgent, 4 * background))
+    return shares
+
+
+@pytest.mark.parametrize(
+    ("urgent", "background", "members", "waited", "places"),
+    [
+        # A third of the time of 256 callbacks at 15 µs is 1.28 ms.
+        (15e-6, 50e-6, 256, 0.0, 25),
+        (15e-6, 50e-6, 256, LATE, 25),
+        # Twice that once the oldest has waited for longer than 0.2 s.
+        (15e-6, 50e-6, 256, LATE + 0.001, 51),
+        # However dear it is, some have a place, since they hardly make the commit dearer.
+        (15e-6, 150e-6, 256, 0.0, LEAST_PLACES),
+        (15e-6, 1.0, 256, 9.0, LEAST_PLACES),
+        (15e-6, 150e-6, 1, 0.0, LEAST_PLACES),
+        # However cheap it is, who comes next does not wait for more than that.
+        (15e-6, 1e-6, 256, 0.0, MOST_PLACES),
+        # Nobody waits beside it.
+        (15e-6, 1.0, 0, 0.0, MOST_PLACES),
+    ],
+)
+def test_background_work_gets_its_share_of_the_time(
+    urgent: float, background: float, members: int, waited: float, places: int
+) -> None:
+    shares = shares_after(urgent, background)
+
+    assert shares.background_places(members, waited) == places
+
+
+def test_as_long_as_nothing_is_known_there_is_room() -> None:
+    assert Shares().background_places(256, 0.0) == MOST_PLACES
+
+
+def test_what_members_take_is_learned_within_some_batches() -> None:
+    shares = shares_after(15e-6, 1e-3)
+    for _ in range(20):
+        shares.learn(256, 8, (256 * 15e-6, 8 * 50e-6))
+
+    assert LEAST_PLACES < shares.background_places(256, 0.0) <= 25
+
+
+def test_a_batch_of_one_kind_tells_nothing_of_the_other() -> None:
+    shares = shares_after(15e-6, 50e-6)
+    for _ in range(60):
+        shares.learn(256, 0, (256 * 15e-6, 0.0))
+    assert shares.background_places(256, 0.0) == 25
+    for _ in range(60):
+        shares.learn(0, 64, (0.0, 64 * 50e-6))
+    assert shares.background_places(256, 0.0) == 25
+
+
+# --- the writer, in a rush ------------------------------------------------------------------------
+
+
+class PricedRunner:
+    """Runs works in memory, and reports that each took what it costs."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[int, int]] = []
+
+    def run(
+        self, urgent: Sequence[Work[None, object]], background: Sequence[Work[None, object]] = ()
+    ) -> Batch:
+        self.batches.append((len(urgent), len(background)))
+        outcomes = [Done(work(None, Effects())) for work in (*urgent, *background)]
+        seconds = len(urgent) * URGENT_SECONDS, len(background) * BACKGROUND_SECONDS
+        return Batch([*outcomes], Changes(), seconds)
+
+    def close(self) -> None:
+        pass
+
+
+class FakeTime:
+    """The module `time`, as the writer sees it."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    perf_counter = monotonic
+
+
+def nothing(_session: None, _effects: Effects) -> None:
+    """A work that is only counted."""
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
+    fake = FakeTime()
+    module = SimpleNamespace(monotonic=fake.monotonic, perf_counter=fake.perf_counter)
+    monkeypatch.setattr(writer_module, "time", module)
+    return fake
+
+
+@pytest.fixture
+def runner() -> PricedRunner:
+    return PricedRunner()
+
+
+@pytest.fixture
+async def writer(runner: PricedRunner, time: FakeTime) -> AsyncIterator[ThreadedWriter[None]]:
+    """A writer that has learned what works cost."""
+    writer = ThreadedWriter(runner)
+    for _ in range(60):
+        await writer.urgent(nothing)
+        await writer.background(nothing)
+    runner.batches.clear()
+    yield writer
+    await writer.close()
+
+
+@pytest.mark.parametrize(
+    ("waited", "background"),
+    # A third of 64 ms, at 1 ms each; and two thirds.
+    [(0.0, 21), (LATE + 0.1, 42)],
+)
+async def test_in_a_rush_background_work_gets_its_share_of_each_batch(
+    writer: ThreadedWriter[None],
+    runner: PricedRunner,
+    time: FakeTime,
+    waited: float,
+    background: int,
+) -> None:
+    gate, holding = await held(writer)
+    waiting = [writer.background(nothing) for _ in range(500)]
+    waiting += [writer.urgent(nothing) for _ in range(4 * URGENT_PLACES)]
+    time.now += waited
+    gate.open()
+    await asyncio.gather(holding, *waiting)
+
+    assert runner.batches[:5] == [(1, 0), *[(URGENT_PLACES, background)] * 4]
+    # And as many as there is room for when nobody waits any more.
+    assert runner.batches[5] == (0, MOST_PLACES)
+
+
+async def test_background_work_that_is_cheap_beside_few_is_not_held_up(
+    writer: ThreadedWriter[None], runner: PricedRunner
+) -> None:
+    gate, holding = await held(writer)
+    waiting = [writer.background(nothing) for _ in range(20)]
+    waiting += [writer.urgent(nothing) for _ in range(3)]
+    gate.open()
+    await asyncio.gather(holding, *waiting)
+
+    assert runner.batches == [(1, 0), (3, LEAST_PLACES), (0, 20 - LEAST_PLACES)]

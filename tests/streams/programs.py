@@ -1,0 +1,152 @@
+"""Programs that read a stream with other people's clients (tests/streams/clients).
+
+Each takes a URL and a key, and prints the events that it has seen as `event id data`.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.service import TIMEOUT
+
+CLIENTS = Path(__file__).with_name("clients")
+Seen = tuple[str, str, dict[str, Any]]
+"""An event: its name, its id (or `-`), its data."""
+
+
+@dataclass
+class Client:
+    """A client's process, and what it prints."""
+
+    process: asyncio.subprocess.Process
+
+    async def next(self) -> Seen:
+        seen = await self.next_or_end()
+        assert seen, "the client has ended"
+        return seen
+
+    async def next_or_end(self) -> Seen | None:
+        assert self.process.stdout is not None
+        async with asyncio.timeout(TIMEOUT):
+            line = (await self.process.stdout.readline()).decode()
+        if not line:
+            return None
+        name, cursor, data = line.split(" ", 2)
+        return name, cursor, json.loads(data)
+
+    async def ended(self) -> int:
+        async with asyncio.timeout(TIMEOUT):
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def client(command: list[str], url: str, key: str) -> AsyncIterator[Client]:
+    process = await asyncio.create_subprocess_exec(
+        *command, url, key, stdout=asyncio.subprocess.PIPE, limit=1 << 20, start_new_session=True
+    )
+    try:
+        yield Client(process)
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):  # it has ended, and nobody has waited for it yet
+                os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+class Follower:
+    """A client that is started again, after its last event, whenever it ends before `done`.
+
+    Some reconnect by themselves and are started once.
+    """
+
+    def __init__(self, command: list[str], url: str, key: str) -> None:
+        self._command = command
+        self._url = url
+        self._key = key
+        self._seen: asyncio.Queue[Seen] = asyncio.Queue()
+        self.starts = 0
+
+    async def next(self) -> Seen:
+        async with asyncio.timeout(TIMEOUT):
+            return await self._seen.get()
+
+    async def follow(self) -> None:
+        """Run until `done`."""
+        cursor = name = ""
+        while name != "done":
+            self.starts += 1
+            url = f"{self._url}?last_event_id={cursor}" if cursor else self._url
+            async with client(self._command, url, self._key) as reading:
+                while name != "done" and (seen := await reading.next_or_end()):
+                    name, id_, _ = seen
+                    cursor = cursor if id_ == "-" else id_
+                    self._seen.put_nowait(seen)
+
+
+@asynccontextmanager
+async def follower(command: list[str], url: str, key: str) -> AsyncIterator[Follower]:
+    following = Follower(command, url, key)
+    task = asyncio.create_task(following.follow())
+    try:
+        yield following
+        await asyncio.wait_for(task, TIMEOUT)
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def curl(_: Path) -> list[str]:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed here")
+    return ["sh", str(CLIENTS / "curl.sh")]
+
+
+def httpx_sse(_: Path) -> list[str]:
+    return [sys.executable, str(CLIENTS / "httpx_sse_client.py")]
+
+
+def sseclient(_: Path) -> list[str]:
+    return [sys.executable, str(CLIENTS / "sseclient_client.py")]
+
+
+def aiohttp_sse(_: Path) -> list[str]:
+    if find_spec("aiohttp_sse_client") is None:
+        pytest.skip("aiohttp-sse-client is in the extra dev")
+    return [sys.executable, str(CLIENTS / "aiohttp_client.py")]
+
+
+def eventsource(folder: Path) -> list[str]:
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip("node and npm are not installed here")
+    shutil.copytree(CLIENTS, folder / "clients")
+    install = ["npm", "install", "--no-audit", "--no-fund", "--silent"]
+    if subprocess.run(install, check=False, cwd=folder / "clients", timeout=120).returncode:
+        pytest.skip("npm could not install eventsource")
+    return ["node", str(folder / "clients" / "eventsource.cjs")]
+
+
+Command = Callable[[Path], list[str]]
+long = pytest.mark.long
+CLIENT = pytest.mark.parametrize(
+    "command",
+    [
+        curl,
+        httpx_sse,
+        sseclient,
+        pytest.param(aiohttp_sse, marks=long),
+        pytest.param(eventsource, marks=long),
+    ],
+)

@@ -1,0 +1,248 @@
+"""Fan-out: what this process has appended is pushed as it is, anything else is read."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
+
+import pytest
+
+from receiver.clock import SystemClock
+from receiver.metrics import Metrics
+from receiver.streams import broadcast as broadcast_module
+from receiver.streams import frames
+from receiver.streams.broadcast import Broadcast
+from receiver.streams.hub import Hub
+from receiver.streams.reader import Reader
+from store.contract import Changes
+from store.database import Store
+from store.records import Cursor, Event
+
+ANN, BOB = 1, 2
+FIRST = 4
+"""The latest event of everybody before the streams open."""
+
+
+def event(seq: int, user: int = ANN) -> Event:
+    return Event(Cursor(seq, "x"), f"job_{user}", seq, b'{"seq":%d}' % seq)
+
+
+class Log:
+    """`store.contract.Events`, in memory, as far as streams read it."""
+
+    def __init__(self) -> None:
+        self.events = {
+            user: [event(seq, user) for seq in range(1, FIRST + 1)] for user in (ANN, BOB)
+        }
+        self.reads: list[tuple[int, int]] = []
+        """Of whom, and after which place."""
+        self.answers = asyncio.Event()
+        """Whether reads are answered."""
+        self.answers.set()
+
+    async def latest_seq(self, user_id: int) -> int:
+        return self.events[user_id][-1].cursor.seq
+
+    async def after_for_user(self, user_id: int, seq: int, limit: int) -> list[Event]:
+        self.reads.append((user_id, seq))
+        await self.answers.wait()
+        return [each for each in self.events[user_id] if each.cursor.seq > seq][:limit]
+
+    def append(self, *seqs: int, user: int = ANN) -> list[Event]:
+        new = [event(seq, user) for seq in seqs]
+        self.events[user] += new
+        return new
+
+
+class Taking:
+    """A connection that takes everything."""
+
+    def __init__(self) -> None:
+        self.chunks: list[bytes] = []
+
+    def push(self, chunk: bytes) -> bool:
+        self.chunks.append(chunk)
+        return True
+
+    def when_lost(self, call: Callable[[], None]) -> None:
+        pass
+
+
+class Streams:
+    """A broadcast, its log, and readers of it."""
+
+    def __init__(self) -> None:
+        self.log, self.hub = Log(), Hub()
+        store = cast(Store, _Parts(self.log))
+        self.broadcast = Broadcast(store, self.hub, Metrics("test"), SystemClock(), heartbeat=60.0)
+        self.tasks = [asyncio.create_task(self.broadcast.pump())]
+
+    async def open(self, user: int = ANN) -> Taking:
+        """A reader that keeps up with the user's events."""
+        connection = Taking()
+        reader = Reader(_send, connection, key_hash="k", user_id=user, job_id=None, position=FIRST)
+        self.tasks.append(asyncio.create_task(self.broadcast.follow(reader, _never_over)))
+        await settled()
+        self.log.reads.clear()
+        return connection
+
+    def commit(self, *seqs: int, user: int = ANN, known: bool = True) -> None:
+        """Append events and say so; whether with the events themselves."""
+        new = self.log.append(*seqs, user=user)
+        self.hub.announce(Changes(users={user}, appended={user: new} if known else {}))
+
+    async def close(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        ends = await asyncio.gather(*self.tasks, return_exceptions=True)
+        assert all(isinstance(end, asyncio.CancelledError) for end in ends), ends
+
+
+class _Parts:
+    def __init__(self, events: Log) -> None:
+        self.events = events
+
+
+async def _send(message: Any) -> None:
+    """An empty write, before anything is looked for."""
+
+
+async def _never_over() -> None:
+    return None
+
+
+async def settled() -> None:
+    """Let everything run that can."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def told(*seqs: int, user: int = ANN) -> list[bytes]:
+    return [frames.update(event(seq, user)).chunk for seq in seqs]
+
+
+@pytest.fixture
+async def streams() -> AsyncIterator[Streams]:
+    streams = Streams()
+    yield streams
+    await streams.close()
+
+
+async def test_what_was_appended_here_is_pushed_without_a_read(streams: Streams) -> None:
+    first, second, bobs = [await streams.open(user) for user in (ANN, ANN, BOB)]
+
+    streams.commit(5)
+    await settled()
+    streams.commit(6, 7)
+    streams.commit(8)
+    streams.commit(5, user=BOB)
+    await settled()
+
+    assert first.chunks == second.chunks == told(5, 6, 7, 8)
+    assert bobs.chunks == told(5, user=BOB)
+    assert streams.log.reads == []
+
+
+async def test_nothing_is_kept_for_whom_nobody_reads(streams: Streams) -> None:
+    bobs = await streams.open(BOB)
+
+    streams.commit(5)
+    await settled()
+
+    assert bobs.chunks == []
+    assert streams.log.reads == []
+
+
+async def test_what_another_process_appended_is_read(streams: Streams) -> None:
+    reader = await streams.open()
+
+    streams.commit(5, 6, known=False)
+    await settled()
+
+    assert reader.chunks == told(5, 6)
+    assert streams.log.reads[0] == (ANN, 4)
+
+
+@pytest.mark.parametrize("order", [(6, 5), (5, 7, 6, 8), (7, 6, 5)])
+async def test_events_are_pushed_in_order_whatever_the_order_of_their_announcements(
+    streams: Streams, order: tuple[int, ...]
+) -> None:
+    reader = await streams.open()
+
+    by_seq = {new.cursor.seq: new for new in streams.log.append(*sorted(order), user=ANN)}
+    for seq in order:
+        streams.hub.announce(Changes(users={ANN}, appended={ANN: [by_seq[seq]]}))
+    await settled()
+
+    assert reader.chunks == told(*sorted(order))
+
+
+@pytest.mark.parametrize("missing", [5, 6])
+async def test_a_gap_is_read(streams: Streams, missing: int) -> None:
+    """Before what was appended here, or in the middle of it."""
+    reader = await streams.open()
+
+    for seq in (5, 6, 7):
+        if seq == missing:
+            streams.log.append(seq)  # and nobody says so
+        else:
+            streams.commit(seq)
+    await settled()
+
+    assert reader.chunks == told(5, 6, 7)
+    assert streams.log.reads[0] == (ANN, 4)
+    # And from there on it goes without reading.
+    streams.log.reads.clear()
+    streams.commit(8)
+    await settled()
+    assert reader.chunks == told(5, 6, 7, 8)
+    assert streams.log.reads == []
+
+
+async def test_what_was_read_meanwhile_is_not_pushed_again(streams: Streams) -> None:
+    reader = await streams.open()
+    streams.log.answers.clear()
+    streams.commit(5, known=False)
+    await settled()
+    assert streams.log.reads == [(ANN, 4)]
+
+    streams.commit(6)
+    streams.log.answers.set()
+    await settled()
+    streams.commit(7)
+    await settled()
+
+    assert reader.chunks == told(5, 6, 7)
+
+
+async def test_what_waits_to_be_pushed_has_a_bound(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broadcast_module, "MOST_OFFERED", 10)
+    reader, bobs = await streams.open(), await streams.open(BOB)
+    streams.log.answers.clear()
+    streams.commit(5, user=BOB, known=False)  # the pump waits for this read
+    await settled()
+
+    for seq in range(5, 30):
+        streams.commit(seq)
+        assert len(streams.broadcast._offered[ANN]) <= 11
+    streams.log.answers.set()
+    await settled()
+
+    assert reader.chunks == told(*range(5, 30))
+    assert bobs.chunks == told(5, user=BOB)
+    assert (ANN, 4) in streams.log.reads
+
+
+async def test_what_was_appended_for_a_reader_that_left_is_forgotten(streams: Streams) -> None:
+    await streams.open()
+    streams.commit(5)
+    leaving = streams.tasks.pop()
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+
+    assert streams.broadcast._offered == {}
+    again = await streams.open()
+    streams.commit(6)
+    await settled()
+    assert again.chunks == told(5, 6)

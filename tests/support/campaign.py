@@ -1,0 +1,100 @@
+"""Runs that add up: a small JSON file a kind of run, summed for each state of the core's sources.
+
+What was run on other sources stands beside, under their hash, and proves nothing of these.
+`python -m tests.support.campaign` writes the table at the end of docs/guarantees.md.
+"""
+
+import datetime
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Self
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "docs" / "campaigns"
+EDGES = ("cli", "client", "dashboard")
+"""What `receiver` has beside its core: a change of it changes no promise."""
+HEAD = "| run | sources | when | done | injected | guarantees broken |"
+UNITS = {
+    "simulation": "seeds",
+    "crash": "rounds of kills",
+    "replicas": "jobs over three replicas",
+    "fuzz": "cases",
+}
+
+
+@dataclass
+class Sum:
+    """All runs on one state of the sources."""
+
+    tree: str
+    first: str
+    """Days, as ISO dates."""
+    last: str
+    done: int = 0
+    violations: int = 0
+    faults: dict[str, int] = field(default_factory=dict)
+    """How often each kind was injected."""
+
+
+class Campaign:
+    """One file; without one nothing is kept."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        told = json.loads(file.read_text()) if file is not None and file.exists() else []
+        self.sums = [Sum(**each) for each in told]
+        self._tree = core_hash()
+
+    @property
+    def done(self) -> int:
+        """How much was done on these sources so far."""
+        return sum(each.done for each in self.sums if each.tree == self._tree)
+
+    def add(self, done: int, violations: int, faults: Mapping[str, int]) -> Self:
+        """Count a run on these sources, and write it down."""
+        today = datetime.datetime.now(datetime.UTC).date().isoformat()
+        mine = next((each for each in self.sums if each.tree == self._tree), None)
+        if mine is None:
+            mine = Sum(self._tree, today, today)
+            self.sums.append(mine)
+        mine.last = today
+        mine.done += done
+        mine.violations += violations
+        mine.faults = dict(sorted((Counter(mine.faults) + Counter(faults)).items()))
+        if self._file is not None:
+            self._file.write_text(json.dumps([asdict(each) for each in self.sums], indent=1) + "\n")
+        return self
+
+
+def core_hash() -> str:
+    """The state of the core: the names and bytes of all its sources."""
+    digest = hashlib.sha256()
+    for package in ("receiver", "store"):
+        for file in sorted((ROOT / package).rglob("*")):
+            within = file.relative_to(ROOT)
+            if file.suffix in (".py", ".sql") and within.parts[1] not in EDGES:
+                digest.update(f"{within.as_posix()}\0".encode() + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def table() -> str:
+    """All sums as Markdown, the newest first of each kind."""
+    lines = [HEAD, "|---|---|---|---|---|---|"]
+    for kind, unit in UNITS.items():
+        for each in reversed(Campaign(FOLDER / f"{kind}.json").sums):
+            days = each.first if each.first == each.last else f"{each.first} to {each.last}"
+            injected = ", ".join(f"{count:,} {name}" for name, count in each.faults.items())
+            lines.append(
+                f"| {kind} | `{each.tree}` | {days} | {each.done:,} {unit} | {injected} |"
+                f" {each.violations} |"
+            )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    page = ROOT / "docs" / "guarantees.md"
+    page.write_text(page.read_text().partition(HEAD)[0] + table() + "\n")

@@ -1,0 +1,99 @@
+"""Is an answer what the OpenAPI document says of it? Asked of every answer that the tests see."""
+
+import functools
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+from jsonschema import Draft202012Validator
+
+from receiver.environment import load
+from receiver.http_api.openapi import openapi_document
+from receiver.http_api.table import API
+from receiver.settings import ServeSettings
+
+PROBLEM = "application/problem+json"
+EVERYTHING: Any = {"provider": "sandbox", "providers": "sandbox-replicate,sandbox-fal"}
+
+
+@functools.cache
+def document() -> dict[str, Any]:
+    """The document of a service with the default models, and every provider."""
+    return openapi_document(API, load(ServeSettings, **EVERYTHING))
+
+
+async def check(response: httpx.Response) -> None:
+    """Fail where the document does not say that this can be answered. A hook of httpx."""
+    media_type = response.headers.get("content-type", "").partition(";")[0]
+    if media_type != "text/event-stream":
+        await response.aread()
+    for fault in faults(response, media_type):
+        raise AssertionError(
+            f"{response.request.method} {response.request.url.path} answered"
+            f" {response.status_code}: {fault}"
+        )
+
+
+def faults(response: httpx.Response, media_type: str) -> Iterator[str]:
+    """What is not as documented; addresses outside of the document answer as they please."""
+    path, method = response.request.url.path, response.request.method
+    told = _answers(path, method)
+    if told is None or response.status_code == 405:
+        if path.startswith(("/v1/", "/webhooks/")) and media_type != PROBLEM:
+            yield "an address that is not documented does not refuse"
+        return
+    status = str(response.status_code)
+    answer = told.get(status) or (told.get("4XX") if status.startswith("4") else None)
+    if answer is None:
+        yield "this status is not documented"
+        return
+    if "x-request-id" not in response.headers:
+        yield "there is no X-Request-ID"
+    content = answer.get("content", {})
+    if method == "HEAD" or not response.is_closed:
+        return
+    if not content and response.content:
+        yield "there is a body, and none is documented"
+    elif "application/octet-stream" in content:
+        # A provider's file, whatever it is; it has a tag. Otherwise the result itself.
+        if "etag" in response.headers:
+            if response.headers.get("x-content-type-options") != "nosniff":
+                yield "a file could be taken for another type"
+        elif media_type != "application/json" or not isinstance(response.json(), dict):
+            yield "this is neither a file nor a result"
+    elif content and media_type not in content:
+        yield f"the media type {media_type} is not documented"
+    elif media_type.endswith("json"):
+        name = content[media_type]["schema"]["$ref"].rpartition("/")[2]
+        for error in validator(name).iter_errors(response.json()):
+            yield f"{error.json_path}: {error.message[:200]}"
+
+
+@functools.cache
+def validator(schema_name: str) -> Draft202012Validator:
+    """Checks a document against one of the named schemas."""
+    return Draft202012Validator(
+        {
+            "$ref": f"#/components/schemas/{schema_name}",
+            "components": document()["components"],
+        }
+    )
+
+
+@functools.cache
+def _patterns() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
+    return [
+        (re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), item)
+        for path, item in document()["paths"].items()
+    ]
+
+
+def _answers(path: str, method: str) -> dict[str, Any] | None:
+    """The documented answers of an operation; None where there is no such operation."""
+    method = "get" if method == "HEAD" else method.lower()
+    for pattern, item in _patterns():
+        if pattern.fullmatch(path) and method in item:
+            answers: dict[str, Any] = item[method]["responses"]
+            return answers
+    return None

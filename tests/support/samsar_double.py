@@ -1,0 +1,32 @@
+"""What the providers of tests have in common that are called directly, without HTTP."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from receiver.domain.observations import Report
+from receiver.providers.contract import Provider, UpstreamJob
+from receiver.providers.samsar_report import read_report, read_request_id, read_status
+from store.records import FINAL_STATUSES
+
+
+class SamsarDouble(Provider):
+    """Reads callbacks as Samsar's are read. How it answers is for each double to say."""
+
+    name = "samsar"
+    base_url = "http://provider.example/"
+    nobody = UpstreamJob("0", "create_movie", {})
+
+    def check_kind(self, kind: str) -> str | None:
+        return None
+
+    def read(self, body: Mapping[str, Any]) -> Report:
+        return read_report(body)
+
+    def read_id(self, body: Mapping[str, Any]) -> str | None:
+        return read_request_id(body)
+
+    def is_final(self, body: Mapping[str, Any]) -> bool:
+        return read_status(body) in FINAL_STATUSES
+
+    async def close(self) -> None:
+        pass

@@ -1,0 +1,211 @@
+"""A whole service on a port of its own, for tests that use it as its users do: over HTTP."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from receiver import app
+from receiver.actions.keys import hash_key
+from receiver.assembly import Service
+from receiver.clock import Clock, SystemClock
+from receiver.environment import load
+from receiver.server.serve import listen, origin, serving
+from receiver.settings import ServeSettings
+from receiver.webhooks.signing import new_secret
+from store.database import Store
+from store.records import ApiKey
+from tests.support import documented
+
+T = TypeVar("T")
+
+TIMEOUT = 30.0
+"""Seconds after which what a test waits for counts as never coming."""
+
+MOVIE: dict[str, Any] = {
+    "prompt": "A lighthouse at dawn",
+    "image_model": "IMAGEN3",
+    "video_model": "LUMA",
+    "duration": 30,
+}
+JOB: dict[str, Any] = {"kind": "create_movie", "input": MOVIE}
+
+
+class ShiftedClock(SystemClock):
+    """The machine's clock, and as much later as a test says."""
+
+    def __init__(self) -> None:
+        self.ahead_ms = 0
+
+    def now(self) -> int:
+        return super().now() + self.ahead_ms
+
+
+@dataclass
+class RunningService:
+    """A service that can be called at `url`."""
+
+    url: str
+    inner: Service
+    _clients: list[httpx.AsyncClient] = field(default_factory=list)
+
+    @property
+    def store(self) -> Store:
+        return self.inner.context.services.store
+
+    def client(self, key: str | None = None, **headers: str) -> httpx.AsyncClient:
+        """A client of the service, with a key where one is given; closed with the service."""
+        if key is not None:
+            headers["API-KEY"] = key
+        client = httpx.AsyncClient(
+            base_url=self.url,
+            headers=headers,
+            trust_env=False,
+            timeout=TIMEOUT,
+            event_hooks={"response": [documented.check]},
+            verify=False,  # nothing here speaks TLS, and loading the authorities takes its time
+        )
+        self._clients.append(client)
+        return client
+
+    async def key(self, user: str = "ada", *, admin: bool = False) -> str:
+        """A new key of `user`, who is made where the name is new."""
+        return await make_key(self.store, user, admin=admin)
+
+    async def user(self, name: str = "ada", *, admin: bool = False) -> httpx.AsyncClient:
+        """A client with a new key of that user."""
+        return self.client(await self.key(name, admin=admin))
+
+    async def close_clients(self) -> None:
+        for client in self._clients:
+            await client.aclose()
+
+
+async def make_key(store: Store, user: str, *, admin: bool = False, secret: str = "") -> str:
+    """Add a key as `receiver keys create` does; gives the key."""
+    key = "rk_" + secrets.token_urlsafe(32)
+    row = ApiKey(
+        hash=hash_key(key),
+        prefix=key[:11],
+        user_id=0,
+        user=user,
+        admin=admin,
+        created_at=SystemClock().now(),
+        revoked_at=None,
+    )
+    await store.keys.add(row, secret or new_secret(secrets.token_bytes(32)))
+    return key
+
+
+def settings_for(folder: Path, **given: Any) -> ServeSettings:
+    """Settings of a service that keeps its database in `folder` and listens on a free port."""
+    defaults: dict[str, Any] = {
+        "database_url": f"sqlite:///{folder / 'receiver.db'}",
+        "port": 0,
+        "provider": "sandbox",
+        "sandbox_render": 0.3,
+        "rate_limit": "",
+    }
+    return load(ServeSettings, **defaults | given)
+
+
+@asynccontextmanager
+async def running_service(
+    folder: Path, *, clock: Clock | None = None, port: int = 0, **given: Any
+) -> AsyncIterator[RunningService]:
+    """Run a service with these settings until the block is left, shutdown included."""
+    with listen("127.0.0.1", port) as listener:
+        settings = settings_for(folder, **given).with_port(listener.getsockname()[1])
+        async with app.running(settings, clock=clock) as inner:
+            service = RunningService(origin(listener), inner)
+            async with serving(inner.app, listener, grace=2):
+                try:
+                    yield service
+                finally:
+                    inner.begin_stop()
+                    await service.close_clients()
+
+
+# --- waiting for what comes -----------------------------------------------------------------------
+
+
+async def eventually(
+    look: Callable[[], Awaitable[T]], enough: Callable[[T], bool], what: str = ""
+) -> T:
+    """Look again and again until it is enough; fails with the last sight after `TIMEOUT`.
+
+    Soon at first: most things come within milliseconds.
+    """
+    until = time.monotonic() + TIMEOUT
+    pause = 0.002
+    while True:
+        seen = await look()
+        if enough(seen):
+            return seen
+        assert time.monotonic() < until, f"{what or 'it'} never came; last seen: {seen!r}"
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, 0.02)
+
+
+async def submit(client: httpx.AsyncClient, **members: Any) -> dict[str, Any]:
+    """Create a job, and give it as it was answered."""
+    answer = await client.post("/v1/jobs", json=JOB | members)
+    assert answer.status_code == 202, answer.text
+    return dict(answer.json())
+
+
+async def job_of(client: httpx.AsyncClient, request_id: str) -> dict[str, Any]:
+    answer = await client.get(f"/v1/jobs/{request_id}")
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+async def told_of(client: httpx.AsyncClient, request_id: str) -> dict[str, Any]:
+    """The job as lists, streams and answers show it: without its input."""
+    return {
+        name: value for name, value in (await job_of(client, request_id)).items() if name != "input"
+    }
+
+
+async def job_when(client: httpx.AsyncClient, request_id: str, **members: Any) -> dict[str, Any]:
+    """The job once these members have these values."""
+    return await eventually(
+        lambda: job_of(client, request_id),
+        lambda job: all(job[name] == value for name, value in members.items()),
+        f"a job with {members}",
+    )
+
+
+async def history_of(
+    client: httpx.AsyncClient, request_id: str, type_: str = ""
+) -> list[dict[str, Any]]:
+    """The lines of a job's history, or those of one type."""
+    answer = await client.get(f"/v1/jobs/{request_id}/history")
+    assert answer.status_code == 200, answer.text
+    return [line for line in answer.json()["history"] if type_ in ("", line["type"])]
+
+
+async def verdicts_when(
+    client: httpx.AsyncClient, request_id: str, *expected: str
+) -> list[dict[str, Any]]:
+    """The history's callbacks, once they have these verdicts in this order."""
+    return await eventually(
+        lambda: history_of(client, request_id, "callback"),
+        lambda lines: [line["verdict"] for line in lines] == list(expected),
+        f"callbacks {expected}",
+    )
+
+
+async def metric(service: RunningService, line: str) -> float:
+    """The value of one sample in /metrics, such as `name{label="value"}`; 0 where it is absent."""
+    text = (await service.client().get("/metrics")).text
+    for sample in text.splitlines():
+        if sample.startswith(line + " "):
+            return float(sample.removeprefix(line))
+    return 0.0

@@ -1,0 +1,53 @@
+"""The command that lets one world after another be broken, and adds up what came of it."""
+
+import argparse
+import asyncio
+import random
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from tests.support.campaign import Campaign
+
+Broken = Callable[[Path, int, int], Coroutine[Any, Any, tuple[object, Counter[str]]]]
+"""Breaks a world in a folder, of so many of its unit and from a seed. Gives what it came to, and
+what went wrong in it by kind; raises AssertionError where it lost or doubled anything."""
+
+
+def run(prog: str, told: str, unit: str, world: int, broken: Broken) -> int:
+    """Run what the command line asks for, at most `world` of the unit in one world; 1 where a
+    promise was broken."""
+    parser = argparse.ArgumentParser(prog=f"python -m {prog}", description=told)
+    parser.add_argument(f"--{unit}", type=int, default=world, help=f"how many (default {world:,})")
+    parser.add_argument("--campaign", type=Path, help="the file to add the sums to")
+    given = parser.parse_args()
+    campaign = Campaign(given.campaign)
+    wanted = left = vars(given)[unit]
+    began, failures = time.monotonic(), 0
+    while left > 0:
+        size = min(left, world)
+        failed, faults = _one(unit, size, broken)
+        campaign.add(size, failed, faults)
+        failures += failed
+        left -= size
+    took = time.monotonic() - began
+    print(f"{wanted:,} {unit}, {failures} worlds failed, in {took:.0f} s")
+    return 1 if failures else 0
+
+
+def _one(unit: str, size: int, broken: Broken) -> tuple[int, Counter[str]]:
+    """Whether a world failed, as 0 or 1, and what went wrong in it by kind."""
+    seed = random.SystemRandom().getrandbits(32)
+    with tempfile.TemporaryDirectory() as name:
+        try:
+            _, faults = asyncio.run(broken(Path(name), size, seed))
+        except AssertionError:
+            print(f"seed {seed}, {size} {unit}:")
+            traceback.print_exc(file=sys.stdout)
+            return 1, Counter()
+        return 0, faults

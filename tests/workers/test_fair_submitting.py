@@ -1,0 +1,168 @@
+"""One user's jobs, however many and however unlucky, hold up nobody else's (contract 2 and 8)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from starlette.responses import JSONResponse, Response
+
+from tests.http_api.scripted_provider import (
+    ScriptedProvider,
+    Submission,
+    answering,
+    scripted_provider,
+)
+from tests.support.service import (
+    MOVIE,
+    RunningService,
+    ShiftedClock,
+    eventually,
+    history_of,
+    job_of,
+    job_when,
+    running_service,
+    submit,
+)
+
+LATER = answering(503, {"message": "Busy."}, **{"Retry-After": "86400"})
+
+
+@asynccontextmanager
+async def world(
+    folder: Path, **given: Any
+) -> AsyncIterator[tuple[RunningService, ScriptedProvider, ShiftedClock]]:
+    """The provider ends first, and with it the calls that wait for its answer."""
+    clock = ShiftedClock()
+    async with scripted_provider() as provider:
+        settings = provider.settings() | given
+        async with running_service(folder, clock=clock, **settings) as service:
+            yield service, provider, clock
+
+
+async def submit_of(client: httpx.AsyncClient, prompt: str) -> str:
+    job = await submit(client, input=MOVIE | {"prompt": prompt})
+    return str(job["request_id"])
+
+
+def prompts(provider: ScriptedProvider) -> list[str]:
+    """Whose submissions the provider has seen, in order."""
+    return [each.body["input"]["prompt"] for each in provider.submissions]
+
+
+async def seen(provider: ScriptedProvider, count: int) -> list[str]:
+    await provider.submitted(count)
+    return prompts(provider)
+
+
+async def refusals(client: httpx.AsyncClient, job_id: str, count: int) -> None:
+    """Wait until the job was told "later" so many times."""
+    await eventually(
+        lambda: history_of(client, job_id, "submission"),
+        lambda lines: len(lines) >= count,
+        f"refusal {count}",
+    )
+
+
+class Hostile:
+    """Tells mallory "later", and takes everybody else's."""
+
+    async def __call__(self, submission: Submission) -> Response:
+        if submission.body["input"]["prompt"] == "mallory":
+            return await LATER(submission)
+        return JSONResponse({"request_id": f"up-{id(submission)}"})
+
+
+async def test_six_hundred_slow_jobs_cost_another_user_one_slot_s_time(tmp_path: Path) -> None:
+    slots = asyncio.Semaphore(0)
+
+    async def answer(_: Submission) -> Response:
+        await slots.acquire()
+        return provider.accept()
+
+    async with world(tmp_path) as (service, provider, _):
+        provider.submit = answer
+        mallory, bob = await service.user("mallory"), await service.user("bob")
+        for _ in range(30):
+            await asyncio.gather(*(submit_of(mallory, "mallory") for _ in range(20)))
+        assert await seen(provider, 32) == ["mallory"] * 32
+
+        for _ in range(3):
+            await submit_of(bob, "bob")
+        for number in range(3):
+            slots.release()
+            assert (await seen(provider, 33 + number))[32:] == ["bob"] * (number + 1)
+
+
+async def test_a_user_has_half_of_the_slots_while_another_one_waits(tmp_path: Path) -> None:
+    slots = asyncio.Semaphore(0)
+
+    async def answer(_: Submission) -> Response:
+        await slots.acquire()
+        return provider.accept()
+
+    async with world(tmp_path, submit_concurrency=4) as (service, provider, _):
+        provider.submit = answer
+        mallory, bob = await service.user("mallory"), await service.user("bob")
+        for _ in range(8):
+            await submit_of(mallory, "mallory")
+            await submit_of(bob, "bob")
+        first = await seen(provider, 4)
+        assert sorted(first) == ["bob", "bob", "mallory", "mallory"]
+        for _ in range(20):
+            slots.release()
+        await seen(provider, 16)
+
+
+async def test_who_is_always_told_later_holds_the_others_once(tmp_path: Path) -> None:
+    async with world(tmp_path) as (service, provider, clock):
+        provider.submit = Hostile()
+        mallory, bob = await service.user("mallory"), await service.user("bob")
+        refused = [await submit_of(mallory, "mallory")]
+        await refusals(mallory, refused[0], 1)
+        waiting = await submit_of(bob, "bob")
+        held = await job_of(bob, waiting)
+        assert held["phase"] == "queued"
+
+        # The hold is a minute's, although the provider asks for a day.
+        clock.ahead_ms += 61_000
+        await job_when(bob, waiting, phase="accepted")
+
+        # From now on mallory's refusals hold nobody else.
+        for _ in range(3):
+            refused.append(await submit_of(mallory, "mallory"))
+            await refusals(mallory, refused[-1], 1)
+            await job_when(bob, await submit_of(bob, "bob"), phase="accepted")
+            clock.ahead_ms += 301_000
+        # What was told to wait for a day waits until its deadline, and tries no more.
+        for job_id in refused:
+            assert len(await history_of(mallory, job_id, "submission")) == 1
+
+
+async def test_a_held_job_fails_at_its_deadline_and_not_later(tmp_path: Path) -> None:
+    async with world(tmp_path, job_deadline=20) as (service, provider, clock):
+        provider.submit = LATER
+        bob = await service.user("bob")
+        await refusals(bob, await submit_of(bob, "bob"), 1)
+        waiting = await submit_of(bob, "bob")
+
+        clock.ahead_ms += 21_000
+
+        job = await job_when(bob, waiting, done=True)
+        assert job["error"]["code"] == "not_submitted"
+        assert len(provider.submissions) == 1
+
+
+async def test_holds_survive_a_restart(tmp_path: Path) -> None:
+    async with world(tmp_path) as (service, provider, _):
+        provider.submit = LATER
+        bob = await service.user("bob")
+        await refusals(bob, await submit_of(bob, "bob"), 1)
+    async with world(tmp_path) as (service, provider, clock):
+        bob = await service.user("bob")
+        waiting = await submit_of(bob, "bob")
+        assert (await job_of(bob, waiting))["phase"] == "queued"
+        clock.ahead_ms += 61_000
+        await job_when(bob, waiting, phase="accepted")

@@ -1,0 +1,243 @@
+"""Who makes a job hands it to the submitter: the store is looked into for what was left behind."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from receiver.actions.submit_job import Submission, new_job, submit_job
+from receiver.clock import SystemClock
+from receiver.workers import submission_queue, submitter
+from receiver.workers.submission_queue import SubmissionQueue
+from store.database import Store
+from store.holds import Hold, ProviderHolds, Refusal
+from store.ids import Ids
+from store.open import open_store
+from store.records import Due, Job, Lane, NewJob
+from tests.domain.jobs import new_job as any_job
+from tests.http_api.scripted_provider import ScriptedProvider, never, scripted_provider
+from tests.store.world import NOW, SECOND, add_key, event_data
+from tests.support.service import JOB, MOVIE, eventually, job_when, running_service, submit
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[ScriptedProvider]:
+    async with scripted_provider() as provider:
+        yield provider
+
+
+def counted(store: Store, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Counts what the submitter could ask the store for a job."""
+    calls: Counter[str] = Counter()
+
+    def count(part: Any, name: str) -> None:
+        method = getattr(part, name)
+
+        def counting(*given: Any, **named: Any) -> Any:
+            if given[:1] != (Lane.POLL,) and given[:1] != (Lane.CONFIRM,):
+                calls[name] += 1
+            return method(*given, **named)
+
+        monkeypatch.setattr(part, name, counting)
+
+    for name in ("due", "lease", "holds", "change_holds"):
+        count(store.submissions, name)
+    for name in ("create", "advance", "input_of", "trace_context_of", "release"):
+        count(store.jobs, name)
+    return calls
+
+
+async def test_a_life_asks_the_store_for_three_writes_and_nothing_else(
+    tmp_path: Path, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submitter, "SAFETY_SECONDS", 3600.0)
+    async with running_service(tmp_path, **provider.settings()) as service:
+        client = await service.user()
+        await job_when(client, (await submit(client))["request_id"], phase="accepted")
+        calls = counted(service.store, monkeypatch)
+
+        for _ in range(5):
+            job = await submit(client)
+            await job_when(client, job["request_id"], phase="accepted")
+
+        del calls["input_of"]  # the client's, who looks how the job stands
+        assert calls == {"create": 5, "advance": 10}
+
+
+async def test_what_finds_no_room_is_found_in_the_store(
+    tmp_path: Path, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submission_queue, "MOST_OF_ONE", 0)
+    async with running_service(tmp_path, **provider.settings()) as service:
+        client = await service.user()
+        jobs = [await submit(client) for _ in range(50)]
+        for job in jobs:
+            await job_when(client, job["request_id"], phase="accepted")
+    assert len(provider.submissions) == 50
+
+
+async def test_a_stop_gives_back_what_has_not_begun(
+    tmp_path: Path, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submitter, "DRAIN_SECONDS", 0.1)
+    provider.submit = never
+    settings = provider.settings() | {"submit_concurrency": 1}
+    async with running_service(tmp_path, **settings) as service:
+        client = await service.user()
+        for _ in range(5):
+            await submit(client)
+        await provider.submitted(1)
+        store, now = service.store, service.inner.context.services.clock.now()
+        assert not (await store.submissions.due(now)).places
+
+        await service.inner.stopped()
+
+        assert [place for place, _ in (await store.submissions.due(now)).places] == ["samsar"]
+    assert len(provider.submissions) == 1
+
+
+async def test_a_client_that_goes_while_its_job_is_written_leaves_it_with_the_submitter(
+    tmp_path: Path, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_service(tmp_path, **provider.settings()) as service:
+        client = await service.user()
+        services = service.inner.context.services
+        user = await service.store.keys.user_named("ada")
+        assert user is not None
+        submission = Submission("samsar", JOB["kind"], MOVIE, None, (), {})
+        new = new_job(services, user.id, user.name, submission)
+        writing = asyncio.create_task(submit_job(services, new))
+        await asyncio.sleep(0)  # it has asked for the write
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        await provider.submitted(1)
+        await job_when(client, new.job.id, phase="accepted")
+
+
+async def test_a_job_that_is_canceled_while_it_waits_is_not_sent(
+    tmp_path: Path, provider: ScriptedProvider
+) -> None:
+    gate = asyncio.Event()
+
+    async def answer(_: object) -> Any:
+        await gate.wait()
+        return provider.accept()
+
+    provider.submit = answer
+    settings = provider.settings() | {"submit_concurrency": 1}
+    async with running_service(tmp_path, **settings) as service:
+        client = await service.user()
+        await submit(client)
+        canceled, kept = await submit(client), await submit(client)
+        await provider.submitted(1)
+        assert (await client.post(canceled["links"]["cancel"])).status_code == 202
+        gate.set()
+        await job_when(client, kept["request_id"], phase="accepted")
+    assert len(provider.submissions) == 2
+
+
+# --- the queue itself -----------------------------------------------------------------------------
+
+
+def queue(slots: int = 4) -> SubmissionQueue:
+    return SubmissionQueue("me", slots, SystemClock(), lambda: None)
+
+
+def job_of(user_id: int, number: int = 0) -> Job:
+    return replace(any_job(), id=f"job_{user_id}_{number}", user_id=user_id)
+
+
+def hand_over(to: SubmissionQueue, job: Job) -> bool:
+    lease = to.lease(job)
+    if lease is None:
+        return False
+    to.offer(NewJob(job, {}, b""), lease)
+    return True
+
+
+def test_what_is_handed_over_is_bounded_for_one_user_and_for_all() -> None:
+    waiting = queue()
+    taken = [hand_over(waiting, job_of(1, number)) for number in range(100)]
+    assert taken.count(True) == submission_queue.MOST_OF_ONE
+    taken += [hand_over(waiting, job_of(user, n)) for user in range(2, 12) for n in range(50)]
+    assert taken.count(True) == submission_queue.MOST_OFFERED
+    # A lease whose job is still being written counts too, until it is given up.
+    fresh = queue()
+    leases = [fresh.lease(job_of(1)) for _ in range(submission_queue.MOST_OF_ONE + 1)]
+    assert leases[-1] is None
+    fresh.decline(job_of(1))
+    assert fresh.lease(job_of(1)) is not None
+
+
+def test_a_held_user_s_jobs_are_not_taken_over_and_those_here_are_given_back() -> None:
+    waiting = queue()
+    assert hand_over(waiting, job_of(1))
+    refusal = Refusal("job_x", 1, "u1", 429)
+    waiting.holds = {"samsar": ProviderHolds(Hold(NOW + SECOND, SECOND, (refusal,)))}
+    assert not hand_over(waiting, job_of(2))
+    assert waiting.remove_held(NOW) == ["job_1_0"]
+    assert waiting.wanted([("samsar", 1), ("other", 1)], NOW) == {("other", 1): 8}
+
+
+def test_when_a_hold_ends_one_job_goes_and_not_the_refused_one() -> None:
+    waiting = queue()
+    refusal = Refusal("job_1_0", 1, "u1", 429)
+    waiting.holds = {"samsar": ProviderHolds(Hold(NOW, SECOND, (refusal,)))}
+    assert waiting.wanted([("samsar", 1)], NOW) == {("samsar", 1): 2}
+    assert waiting.add([job_of(1, 0), job_of(1, 1)], {("samsar", 1): 2}, waiting.new_lease()) == [
+        "job_1_0"
+    ]
+    # It is here, and no second one goes beside it.
+    assert waiting.wanted([("samsar", 1), ("samsar", 2)], NOW) == {}
+    assert queue().wanted([("samsar", 1), ("samsar", 2)], NOW) != {}
+
+
+def test_what_is_taken_of_the_store_is_bounded_and_every_user_has_some() -> None:
+    waiting = queue(32)
+    wanted = waiting.wanted([("samsar", user) for user in range(100)], NOW)
+    assert len(wanted) == 100
+    assert set(wanted.values()) <= set(range(1, 17))
+    assert sum(wanted.values()) <= submission_queue.MOST_TAKEN
+    many = waiting.wanted([("samsar", user) for user in range(1_000)], NOW)
+    assert sum(many.values()) == submission_queue.MOST_TAKEN
+    assert ("samsar", 0) in many
+
+
+async def _leave_behind(folder: Path, jobs: dict[str, int]) -> None:
+    """Queued jobs of these users, which nobody has taken."""
+    store = await open_store(f"sqlite:///{folder / 'receiver.db'}")
+    ids = Ids(Random(7).randbytes)
+    writes = []
+    for name, count in jobs.items():
+        user = await add_key(store, name)
+        for _ in range(count):
+            now = SystemClock().now()
+            due = Due(Lane.SUBMIT, now)
+            job_id = ids.new("job", now)
+            job = replace(any_job(), id=job_id, user_id=user.id, user=name, created_at=now, due=due)
+            writes.append(store.jobs.create(NewJob(job, MOVIE | {"prompt": name}, event_data(job))))
+    try:
+        await asyncio.gather(*writes)
+    finally:
+        await store.close()
+
+
+async def test_a_backlog_of_thousands_is_worked_off_in_turns(
+    tmp_path: Path, provider: ScriptedProvider
+) -> None:
+    """Left behind by a process that is gone: a long queue of one user, and a job of another."""
+    await _leave_behind(tmp_path, {"mallory": 1_500, "bob": 1})
+
+    async with running_service(tmp_path, **provider.settings()):
+
+        async def whose() -> list[str]:
+            return [each.body["input"]["prompt"] for each in provider.submissions]
+
+        seen = await eventually(whose, lambda seen: "bob" in seen, "bob's job")
+        assert seen.index("bob") < 64

@@ -1,0 +1,80 @@
+"""`Slots`: what one pass of the relay may begin."""
+
+from receiver.domain.relay import KnownHosts
+from receiver.workers.relay_slots import (
+    PER_HOST,
+    PER_USER,
+    UNPROVEN_AT_ONCE,
+    UNPROVEN_FREELY,
+    InFlight,
+    Slots,
+)
+
+ANN, BOB = 1, 2
+NOW = 1_000.0
+
+
+def known(*answering: str) -> KnownHosts:
+    hosts = KnownHosts()
+    for host in answering:
+        hosts.judge(ANN, host, NOW, answered=True, connected=True)
+    return hosts
+
+
+def in_flight(*attempts: tuple[int, str], proven: bool) -> InFlight:
+    flying = InFlight()
+    for user, host in attempts:
+        flying.begin(user, host, proven=proven)
+    return flying
+
+
+def test_a_host_a_user_and_a_pass_have_their_limits() -> None:
+    flying = in_flight((ANN, "a"), *[(BOB, "b")] * 15, proven=True)
+    slots = Slots(flying, known("a", "b", "c"), NOW, free=9, unproven=0)
+
+    assert slots.room(ANN, "a") == PER_HOST - 1
+    assert slots.room(BOB, "c") == PER_USER - 15
+    for _ in range(7):
+        slots.take(ANN, "c")
+    assert slots.room(ANN, "a") == 2
+    assert flying.users[ANN] == 1, "nothing has begun yet"
+
+
+def test_a_host_that_is_not_proven_has_one_attempt_and_waits_for_its_time() -> None:
+    slots = Slots(InFlight(), known(), NOW, free=64, unproven=0)
+    assert slots.room(ANN, "new") == 0
+    assert slots.passed_over
+
+    slots = Slots(InFlight(), known(), NOW, free=64, unproven=1)
+    assert slots.room(ANN, "new") == 1
+    slots.take(ANN, "new")
+    assert slots.room(ANN, "new") == 0
+    assert not slots.passed_over
+    assert slots.room(ANN, "newer") == 0
+    assert slots.passed_over
+
+
+def test_beyond_a_few_each_user_has_one_attempt_at_unproven_hosts() -> None:
+    flying = in_flight(*((ANN, f"h{n}") for n in range(UNPROVEN_FREELY)), proven=False)
+    slots = Slots(flying, known(), NOW, free=48, unproven=8)
+    assert slots.room(ANN, "one more") == 0
+    assert slots.room(BOB, "his") == 1
+    slots.take(BOB, "his")
+    assert slots.room(BOB, "his second") == 0
+
+    full = in_flight(*((n, f"h{n}") for n in range(UNPROVEN_AT_ONCE)), proven=False)
+    slots = Slots(full, known(), NOW, free=8, unproven=8)
+    assert slots.room(99, "one more") == 0
+    assert not slots.passed_over, "an attempt that ends makes room, and notifies"
+
+
+def test_a_host_that_is_held_back_waits_for_its_probe() -> None:
+    hosts = known()
+    for _ in range(5):
+        hosts.judge(ANN, "dead", NOW, answered=False, connected=False)
+
+    held = Slots(InFlight(), hosts, NOW + 59, free=64, unproven=8)
+    assert held.room(BOB, "dead") == 0
+    assert not held.passed_over
+
+    assert Slots(InFlight(), hosts, NOW + 60, free=64, unproven=8).room(BOB, "dead") == 1
