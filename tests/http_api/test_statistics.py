@@ -79,14 +79,11 @@ async def test_the_last_day_of_a_user_and_of_everybody(tmp_path: Path) -> None:
         other = await submit(bob)
         await bob.post(other["links"]["cancel"])
 
-        seen = await eventually(
-            lambda: read(ada), lambda told: told["hosts"] and told["hosts"][0]["held"], "held"
-        )
+        seen = await eventually(lambda: read(ada), failed_five_times, "five attempts and a hold")
         assert len(seen["hours"]) == 24
         hours = seen["hours"]  # another one may have begun meanwhile
         (ended,) = [hour for hour in hours if hour["jobs"]]
         assert (ended["jobs"], ended["known"]) == ({"COMPLETED": 1}, {"callback": 1})
-        assert sum(hour["attempts"] for hour in hours) >= 5
         assert sum(hour["delivered"] for hour in hours) == 0
         assert seen["p95_ms"] == seen["median_ms"] == ended["p95_ms"] >= 300
         (host,) = seen["hosts"]
@@ -101,6 +98,12 @@ async def test_the_last_day_of_a_user_and_of_everybody(tmp_path: Path) -> None:
         assert (refused.status_code, refused.json()["code"]) == (403, "admin_only")
         unknown = await ada.get("/v1/statistics", params={"since": "1"})
         assert unknown.status_code == 400
+
+
+def failed_five_times(seen: dict[str, Any]) -> bool:
+    """The hold is known in memory before the attempt that caused it is stored."""
+    attempts = sum(hour["attempts"] for hour in seen["hours"])
+    return attempts >= 5 and any(host["held"] for host in seen["hosts"])
 
 
 async def statuses(client: httpx.AsyncClient, **query: str) -> dict[str, int]:
