@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import README, ROOT, blocks
+from tests.support.ports import free_port
 
 INSTALL = "python3 -m venv .venv && .venv/bin/pip install . && . .venv/bin/activate"
 TEST_LINE = "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pytest\n"
@@ -23,20 +23,12 @@ def script() -> str:
     return "".join(commands)
 
 
-def free_ports(count: int) -> list[int]:
-    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(each.getsockname()[1]) for each in taken]
-    for each in taken:
-        each.close()
-    return ports
-
-
 def run(text: str, folder: Path, **environment: str) -> str:
     """The script's output. It ends with an error at its first command that fails."""
     for tool in ("bash", "curl", "node"):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed here")
-    service, hook = free_ports(2)
+    service, hook = free_port(), free_port()
     text = text.replace("127.0.0.1:8000", f"127.0.0.1:{service}")
     text = text.replace("127.0.0.1:9000", f"127.0.0.1:{hook}").replace("9000)", f"{hook})")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RECEIVER_")}
@@ -56,7 +48,7 @@ def run(text: str, folder: Path, **environment: str) -> str:
 
 def check(output: str) -> None:
     lines = output.splitlines()
-    lines = lines[lines.index('{"status":"ok"}') :]  # pip has its say before
+    lines = lines[lines.index('{"status":"ok"}') :]  # after what pip prints
     assert lines[1].startswith('{"request_id":"job_')
     events = [line for line in lines if line.startswith("event: ")]
     assert events[0] == "event: snapshot"

@@ -1,6 +1,9 @@
 """The receivers of docs/relay.md take a message that the service really sent."""
 
 import asyncio
+import base64
+import hashlib
+import hmac
 import json
 import os
 import shutil
@@ -13,9 +16,10 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from tests.docs.pages import ROOT, blocks
-from tests.docs.test_readme import free_ports
+from tests.support.ports import free_port
 from tests.support.service import TIMEOUT, eventually, make_key, running_service, submit
 from tests.webhooks.sinks import answering, sink
 
@@ -36,12 +40,16 @@ class Sent:
     body: bytes
 
 
-@pytest.fixture
-async def sent(tmp_path: Path) -> AsyncIterator[Sent]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def sent(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sent]:
     async with AsyncExitStack() as stack:
         hook = await stack.enter_async_context(sink(answering(b"HTTP/1.1 204 No Content\r\n\r\n")))
         service = await stack.enter_async_context(
-            running_service(tmp_path, relay_allow_http=True, relay_allow_nets="127.0.0.1/32")
+            running_service(
+                tmp_path_factory.mktemp("service"),
+                relay_allow_http=True,
+                relay_allow_nets="127.0.0.1/32",
+            )
         )
         client = service.client(await make_key(service.store, "ada", secret=SECRET))
         await submit(client, webhookUrl=f"http://127.0.0.1:{hook.port}/")
@@ -66,6 +74,13 @@ async def check(sent: Sent, post: Post, printed: Callable[[], str]) -> None:
     old = sent.headers | {"webhook-timestamp": "1700000000"}
     for bad in (Sent(sent.headers, again), Sent(old, sent.body)):
         assert await post(bad) == 400
+
+
+def test_the_steps_without_a_library(sent: Sent) -> None:
+    key = base64.b64decode(SECRET.removeprefix("whsec_"))
+    signed = f"{sent.headers['webhook-id']}.{sent.headers['webhook-timestamp']}.".encode()
+    digest = hmac.digest(key, signed + sent.body, hashlib.sha256)
+    assert f"v1,{base64.b64encode(digest).decode()}" in sent.headers["webhook-signature"].split()
 
 
 async def test_fastapi(
@@ -130,7 +145,7 @@ def express(folder: Path, port: int) -> Iterator[Path]:
 @pytest.mark.long
 @pytest.mark.timeout(180)
 async def test_express(sent: Sent, tmp_path: Path) -> None:
-    [port] = free_ports(1)
+    port = free_port()
     with express(tmp_path, port) as log:
         async with httpx.AsyncClient(trust_env=False) as client:
 

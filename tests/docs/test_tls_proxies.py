@@ -5,45 +5,50 @@ import os
 import shutil
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+import pytest_asyncio
 import trustme
 
 from tests.docs.pages import ROOT
-from tests.docs.test_readme import free_ports
 from tests.support.nginx import needs_nginx, nginx
+from tests.support.ports import free_port
 from tests.support.service import RunningService, eventually, running_service, submit
 
 DEPLOY = ROOT / "deploy"
 NAME = "jobs.example.com"
+Proxy = Callable[[Path, str, int], AbstractContextManager[Path]]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest.fixture
-async def service(tmp_path: Path) -> AsyncIterator[RunningService]:
-    async with running_service(tmp_path, sandbox_render=3600, stream_heartbeat=0.2) as service:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningService]:
+    async with running_service(
+        tmp_path_factory.mktemp("service"), sandbox_render=3600, stream_heartbeat=0.2
+    ) as service:
         yield service
 
 
 @contextmanager
 def tls_nginx(folder: Path, upstream: str, port: int) -> Iterator[Path]:
-    """The file of deploy/ with a certificate of this test; gives its authority's file."""
+    """Run nginx with the file in deploy/ and a test certificate; yield its authority's file."""
+    needs_nginx()
     authority = certify(folder)
     text = (DEPLOY / "nginx-tls.conf").read_text()
     text = text.replace(f"/etc/letsencrypt/live/{NAME}", str(folder)).replace(NAME, "localhost")
     text = text.replace("127.0.0.1:8000", upstream).replace("listen [::]", "#")
-    [plain] = free_ports(1)
     text = text.replace("listen 443", f"listen 127.0.0.1:{port}")
-    text = text.replace("listen 80;", f"listen 127.0.0.1:{plain};")
+    text = text.replace("listen 80;", f"listen 127.0.0.1:{free_port()};")
     with nginx(folder, text):
         yield authority
 
 
 def certify(folder: Path) -> Path:
-    """Put a certificate of this machine and its key into the folder; gives its authority's file."""
+    """Write a certificate for localhost and its key to the folder; return its authority's file."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "authority.pem")
     certificate = authority.issue_cert("localhost")
@@ -55,8 +60,9 @@ def certify(folder: Path) -> Path:
 
 @contextmanager
 def tls_caddy(folder: Path, upstream: str, port: int) -> Iterator[Path]:
-    """The file of deploy/ with a certificate of this test: for a name of this machine Caddy would
-    install an authority of its own. Gives the file of the test's authority; caddy.log is its log.
+    """Run Caddy with the file in deploy/ and a test certificate; yield its authority's file.
+
+    For localhost Caddy would otherwise install an authority of its own. Its log is caddy.log.
     """
     if shutil.which("caddy") is None:
         pytest.skip("caddy is not installed here")
@@ -143,26 +149,18 @@ async def probe(client: httpx.AsyncClient) -> int:
         return 0
 
 
-async def test_nginx(service: RunningService, tmp_path: Path) -> None:
-    needs_nginx()
-    [port] = free_ports(1)
-    with tls_nginx(tmp_path, service.url.removeprefix("http://"), port) as authority:
-        async with https(authority, port) as client:
-            await check_proxy(client, service)
-            await check_http2(str(client.base_url), authority, service)
-
-
-async def test_caddy(service: RunningService, tmp_path: Path) -> None:
-    [port] = free_ports(1)
-    with tls_caddy(tmp_path, service.url.removeprefix("http://"), port) as authority:
+@pytest.mark.parametrize("proxy", [tls_nginx, tls_caddy])
+async def test_a_proxy(proxy: Proxy, service: RunningService, tmp_path: Path) -> None:
+    port = free_port()
+    with proxy(tmp_path, service.url.removeprefix("http://"), port) as authority:
         async with https(authority, port) as client:
             await check_proxy(client, service)
             await check_http2(str(client.base_url), authority, service)
 
 
 async def test_caddy_logs_no_callback_token_and_no_ticket(tmp_path: Path) -> None:
-    """Nobody is upstream, so each of these is an error that it logs."""
-    port, nobody = free_ports(2)
+    """Nothing listens upstream, so each request is an error that Caddy logs."""
+    port, nobody = free_port(), free_port()
     with tls_caddy(tmp_path, f"127.0.0.1:{nobody}", port) as authority:
         async with https(authority, port) as client:
             await eventually(lambda: probe(client), lambda status: status == 502, "the proxy")
