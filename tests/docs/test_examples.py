@@ -2,14 +2,17 @@
 
 import asyncio
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from tests.docs.pages import ROOT, blocks
 from tests.support.service import job_when, running_service, submit
@@ -18,6 +21,15 @@ INTEGRATION = (ROOT / "docs" / "integration.md").read_text()
 PYTHON = blocks(INTEGRATION, "python")
 JAVASCRIPT = [block for block in blocks(INTEGRATION, "js") if "import" not in block]
 GO = blocks(INTEGRATION, "go")
+OUTCOMES = re.findall(r"^\| (.+) \| `(SANDBOX_.+)` \|$", INTEGRATION, re.MULTILINE)
+"""The table of outcomes, and the settings for each."""
+QUICKLY = {
+    "poll_first": 0.2,
+    "job_deadline": 0.5,
+    "submit_timeout": 0.3,
+    "unconfirmed_deadline": 0.5,
+}
+"""In the place of the table's seconds."""
 
 
 @dataclass
@@ -46,10 +58,14 @@ class Reader:
         )
 
 
-@pytest.fixture
-async def reader(tmp_path: Path) -> AsyncIterator[Reader]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def reader(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Reader]:
     async with running_service(
-        tmp_path, relay_allow_nets="127.0.0.0/8", sandbox_render=0.1, poll_first=0.2, poll_min=0.1
+        tmp_path_factory.mktemp("service"),
+        relay_allow_nets="127.0.0.0/8",
+        sandbox_render=0.1,
+        poll_first=0.2,
+        poll_min=0.1,
     ) as service:
         key = await service.key("acme")
         client = service.client(key)
@@ -61,22 +77,25 @@ async def reader(tmp_path: Path) -> AsyncIterator[Reader]:
 def test_there_are_examples() -> None:
     assert len(PYTHON) >= 2
     assert len(JAVASCRIPT) == len(GO) == 1
+    assert len(OUTCOMES) == 4
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("block", PYTHON)
 async def test_python(reader: Reader, block: str) -> None:
-    told = await reader.run(sys.executable, "-W", "error", "-c", reader.here(block))
-    assert told.splitlines()[-1].startswith("COMPLETED ")
+    output = await reader.run(sys.executable, "-W", "error", "-c", reader.here(block))
+    assert output.splitlines()[-1].startswith("COMPLETED ")
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("block", JAVASCRIPT)
 async def test_javascript(reader: Reader, tmp_path: Path, block: str) -> None:
     if shutil.which("node") is None:
         pytest.skip("node is not installed here")
     program = tmp_path / "example.mjs"
     program.write_text(reader.here(block))
-    told = await reader.run("node", str(program))
-    assert told.startswith("COMPLETED http")
+    output = await reader.run("node", str(program))
+    assert output.startswith("COMPLETED http")
 
 
 @pytest.mark.parametrize("block", GO)
@@ -86,3 +105,16 @@ def test_go_passes_vet(tmp_path: Path, block: str) -> None:
     program = tmp_path / "example.go"
     program.write_text(block)
     subprocess.run(["go", "vet", program], check=True)
+
+
+@pytest.mark.parametrize(("outcome", "settings"), OUTCOMES)
+async def test_settings_of_the_sandbox(tmp_path: Path, outcome: str, settings: str) -> None:
+    given: dict[str, Any] = dict(each.lower().split("=") for each in settings.split())
+    given |= {name: seconds for name, seconds in QUICKLY.items() if name in given}
+    async with running_service(tmp_path, poll_min=0.1, **given) as service:
+        client = service.client(await service.key())
+        job = await job_when(client, (await submit(client))["request_id"], done=True)
+    if job["error"] is None:
+        assert outcome == f"{job['status']}, found by a {job['evidence']}"
+    else:
+        assert outcome == f"{job['status']} `{job['error']['code']}`"
