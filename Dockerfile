@@ -1,15 +1,15 @@
-# receiver in a container. Try it with the embedded provider, which needs no account and no key:
+# receiver in a container. Try it with the simulated provider, which needs no account and no key:
 #
 #     docker build -t receiver .
 #     docker run --rm -e RECEIVER_PROVIDER=sandbox -p 8000:8000 -v receiver-data:/data receiver
 #
-# With the real provider it needs its key and the address at which the provider can reach it:
+# The real provider needs its key and the address at which it can reach the service:
 #
 #     docker run --read-only -e RECEIVER_SAMSAR_API_KEY -e RECEIVER_PUBLIC_URL=https://jobs.example.com \
 #         -p 8000:8000 -v receiver-data:/data receiver
 #
-# Every other setting is an environment variable too (docs/settings.md). Everything that is written
-# lies in /data: the database, its lock and the signing secret made at the first start.
+# Other settings are environment variables too (docs/settings.md). All data is in /data: the
+# database, its lock, and the signing keys made at the first start.
 
 FROM python:3.13-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
@@ -17,10 +17,10 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_PYTHON=/opt/venv/bin/python
 WORKDIR /src
 RUN apt-get update && apt-get install -y --no-install-recommends binutils
-# Without pip, which nothing needs once it runs: a third of the environment.
+# Without pip, a third of the environment, which nothing needs at run time.
 RUN python -m venv --without-pip /opt/venv
-# `--build-arg POSTGRES=yes` takes the driver for postgresql:// in, `--build-arg OTEL=yes` what
-# exports traces, `--build-arg S3=yes` the archive in a bucket.
+# `--build-arg POSTGRES=yes` adds the driver for postgresql://, `--build-arg OTEL=yes` the export of
+# traces, `--build-arg S3=yes` the archive in a bucket.
 ARG POSTGRES=
 ARG OTEL=
 ARG S3=
@@ -32,9 +32,9 @@ COPY LICENSE README.md pyproject.toml ./
 COPY receiver receiver
 COPY store store
 RUN pip install --no-compile --no-deps .
-# What nobody needs stays out: a debugger's symbols (14 of uvloop's 16 MB), tests, and the bytecode of
-# the hundreds of languages that Pygments can colour. All other bytecode is here once: on a read-only
-# file system every start would compile it anew.
+# Remove debug symbols (14 of uvloop's 16 MB), tests, and the bytecode of Pygments' hundreds of
+# lexers. Compile everything else once: on a read-only file system every start would compile it
+# anew.
 RUN find /opt/venv \( -path '*/uvloop/*.so' -o -path '*/httptools/*.so' \) \
         -exec strip --strip-unneeded {} + \
     && find /opt/venv -type d -name tests -prune -exec rm -r {} + \
@@ -48,7 +48,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     RECEIVER_HOST=0.0.0.0 \
     SQLITE_TMPDIR=/data
 COPY --from=build /opt/venv /opt/venv
-# A new volume takes over owner and mode of the folder that it covers.
+# A new volume takes the owner and mode of the folder that it is mounted over.
 RUN install -d -o 10001 -g 10001 -m 0700 /data /backups
 USER 10001:10001
 WORKDIR /data
