@@ -1,4 +1,4 @@
-"""The files in deploy/ fit the service: metrics and settings exist."""
+"""The files in deploy/: the metrics and settings they use exist, and nginx logs no secret."""
 
 import json
 import os
@@ -20,11 +20,12 @@ from tests.support.ports import free_port
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 ALERTS = DEPLOY / "prometheus" / "alerts.yml"
+DASHBOARD = DEPLOY / "grafana" / "receiver.json"
 SETTINGS = {
     PREFIX + name.upper() for kind in (ServeSettings, ClientSettings) for name in kind.model_fields
 }
-OF_THE_FILES = {"RECEIVER_LISTEN", "RECEIVER_HOSTNAME", "RECEIVER_UPSTREAM"}
-"""Variables of the compose files and the Caddyfile themselves."""
+FOR_COMPOSE_AND_CADDY = {"RECEIVER_LISTEN", "RECEIVER_HOSTNAME", "RECEIVER_UPSTREAM"}
+"""Not settings: variables of the Compose files and the Caddyfile."""
 
 
 def sample_names() -> set[str]:
@@ -35,21 +36,23 @@ def sample_names() -> set[str]:
     }
 
 
-@pytest.mark.parametrize("file", [ALERTS, DEPLOY / "grafana" / "receiver.json"])
+@pytest.mark.parametrize("file", [ALERTS, DASHBOARD])
 def test_every_metric_in_use_exists(file: Path) -> None:
-    asked = set(re.findall(r"\b(?:receiver|process)_[a-z_]+\b", file.read_text()))
-    assert asked
-    assert asked <= sample_names()
+    used = set(re.findall(r"\b(?:receiver|process)_[a-z_]+\b", file.read_text()))
+    assert used
+    assert used <= sample_names()
 
 
 def test_every_metric_is_on_the_dashboard_or_is_a_detail() -> None:
-    shown = (DEPLOY / "grafana" / "receiver.json").read_text()
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    shown = DASHBOARD.read_text()
     names = {family.name for family in Metrics("1").registry.collect()}
     details = {"receiver_build"} | {name for name in names if name.startswith("process_")}
     assert {name for name in names - details if name not in shown} == set()
 
 
-def test_every_alert_says_what_to_do() -> None:
+def test_every_alert_is_explained() -> None:
     manual = (ROOT / "docs" / "operating.md").read_text()
     alerts = re.findall(r"- alert: (\w+)", ALERTS.read_text())
     assert len(alerts) == len(set(alerts)) > 10
@@ -61,14 +64,13 @@ def test_every_alert_says_what_to_do() -> None:
     [*DEPLOY.glob("*.yaml"), DEPLOY / "Caddyfile", ROOT / "Dockerfile"],
     ids=lambda file: file.name,
 )
-def test_every_setting_that_is_set_is_one(file: Path) -> None:
+def test_every_setting_exists(file: Path) -> None:
     named = set(re.findall(r"\bRECEIVER_[A-Z_]+\b", file.read_text()))
     assert named
-    assert named - OF_THE_FILES <= SETTINGS
+    assert named - FOR_COMPOSE_AND_CADDY <= SETTINGS
 
 
-def test_what_the_image_is_made_of_reaches_its_build() -> None:
-    """.dockerignore lets through each file that the Dockerfile copies from this folder."""
+def test_dockerignore_lets_through_what_the_image_copies() -> None:
     copies = re.findall(
         r"^COPY ((?!--from).+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE
     )
@@ -78,18 +80,13 @@ def test_what_the_image_is_made_of_reaches_its_build() -> None:
     assert needed == set(let_through)
 
 
-def test_the_dashboard_is_whole() -> None:
-    panels = json.loads((DEPLOY / "grafana" / "receiver.json").read_text())["panels"]
-    assert len({panel["id"] for panel in panels}) == len(panels)
-
-
 ON_TOP_OF = {"compose.caddy.yaml": "compose.sqlite.yaml"}
 COMPOSE = sorted(DEPLOY.glob("compose.*.yaml"))
 
 
 @pytest.mark.parametrize("file", COMPOSE, ids=lambda file: file.name)
-def test_a_compose_file_names_only_what_it_has(file: Path) -> None:
-    """Its services, volumes and files; `docker compose` says the same where it is installed."""
+def test_a_compose_file_is_consistent(file: Path) -> None:
+    """Its services, volumes and files exist; `docker-compose config` agrees if it is installed."""
     composed = yaml.safe_load(file.read_text())
     services = composed["services"]
     for service in services.values():
@@ -107,12 +104,12 @@ def test_a_compose_file_names_only_what_it_has(file: Path) -> None:
     )
 
 
-def test_kubernetes_gets_documents_that_are_whole() -> None:
+def test_kubernetes_documents_are_complete() -> None:
     documents = [*yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text())]
     assert [each for each in documents if not {"apiVersion", "kind", "metadata"} <= set(each)] == []
 
 
-def test_promtool_takes_the_rules() -> None:
+def test_promtool_accepts_the_rules() -> None:
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not installed here")
     subprocess.run(["promtool", "check", "rules", ALERTS], check=True)

@@ -1,4 +1,4 @@
-"""The units in deploy/systemd, and the backup that their timer makes: tried to the restore."""
+"""The units in deploy/systemd, and the backup that their timer makes, restored."""
 
 import json
 import os
@@ -17,7 +17,7 @@ UNITS = ROOT / "deploy" / "systemd"
 BIN = Path(sys.executable).parent
 
 
-def test_systemd_takes_the_units(tmp_path: Path) -> None:
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed here")
     shutil.copy(UNITS / "receiver-backup", tmp_path)
