@@ -1,4 +1,8 @@
-"""Sheds load beyond capacity, before any work is done for a request.
+"""Starts requests a few at a time, and sheds load beyond capacity before any work is done for it.
+
+Everything that has arrived is read in one event-loop iteration. If it were also started in one, a
+rush of requests would make iterations long, and a step that needs several of them, such as a call
+to the provider, would take several times as long. So the rest waits here.
 
 A refusal by the application costs a third of a served request, so at three times the capacity there
 would be no time left for serving. Here it costs a tenth: the head is parsed, the response is
@@ -6,14 +10,17 @@ precomputed, and there is no task.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-MOST_STARTED: Final = 500
-"""Requests admitted in one event-loop iteration: a tenth of a second of work, and twice what one
-batch of the writer answers. Everything that has arrived is read in one iteration and started in the
-next, so this limits the loop's queue. Requests under way do not count: most of them may be waiting
-for something else."""
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+STARTED_AT_ONCE: Final = 16
+"""Requests started in one event-loop iteration: some milliseconds of work."""
+MOST_WAITING: Final = 500
+"""Requests that wait for their start, after which others are refused: a tenth of a second of work.
+Requests under way do not count: most of them may be waiting for something else."""
 
 
 class LoadShedder:
@@ -32,18 +39,53 @@ class LoadShedder:
         self._exempt_from_shedding = exempt_from_shedding
         self._cannot_write = cannot_write
         self._on_refusal = on_refusal
-        self._taken = 0
+        self._admitted = 0
+        """Requests admitted in this iteration, which are started or wait from the next one on."""
+        self._started = 0
+        """Requests started in this iteration."""
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._is_scheduled = False
 
     def admits(self, method: str, target: bytes) -> bool:
         """Whether the request is admitted."""
-        if not self._taken:
-            asyncio.get_running_loop().call_soon(self._next_iteration)
-        busy = self._taken >= MOST_STARTED or (method == "POST" and self._cannot_write())
+        busy = self._admitted + len(self._waiting) >= MOST_WAITING or (
+            method == "POST" and self._cannot_write()
+        )
         if busy and not self._exempt_from_shedding(target):
             self._on_refusal(method)
             return False
-        self._taken += 1
+        self._admitted += 1
+        self._schedule()
         return True
 
+    def paced(self, app: ASGIApp) -> ASGIApp:
+        """`app`, whose requests start in order of arrival, `STARTED_AT_ONCE` in an iteration."""
+
+        async def start_in_turn(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http":
+                if self._started >= STARTED_AT_ONCE or self._waiting:
+                    turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                    self._waiting.append(turn)
+                    await turn
+                else:
+                    self._started += 1
+                self._schedule()
+            await app(scope, receive, send)
+
+        return start_in_turn
+
+    def _schedule(self) -> None:
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._next_iteration)
+
     def _next_iteration(self) -> None:
-        self._taken = 0
+        self._is_scheduled = False
+        self._admitted = self._started = 0
+        while self._waiting and self._started < STARTED_AT_ONCE:
+            turn = self._waiting.popleft()
+            if not turn.done():  # cancelled at shutdown
+                turn.set_result(None)
+                self._started += 1
+        if self._started:
+            self._schedule()

@@ -2,18 +2,17 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from receiver.server.connection import GuardedConnection, watch_connections
 from receiver.server.listener import Acceptor
 from receiver.server.load_shedding import LoadShedder
-
-ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
 _BACKLOG: Final = 4096
 """The listen backlog: Linux's maximum (`net.core.somaxconn`)."""
@@ -62,16 +61,16 @@ async def serving(
 ) -> AsyncIterator[None]:
     """Serve `app`, lifespan included, on `listener` until the block ends; then close it.
 
-    `load_shedder`, if given, decides which requests are admitted. Signals are left to the caller:
-    uvicorn's phases run one by one, without its `serve`, which would install handlers. At the end,
-    requests under way get `grace` seconds; then their connections are cut, which the application
-    sees as a client disconnect.
+    `load_shedder`, if given, decides which requests are admitted, and when they start. Signals are
+    left to the caller: uvicorn's phases run one by one, without its `serve`, which would install
+    handlers. At the end, requests under way get `grace` seconds; then their connections are cut,
+    which the application sees as a client disconnect.
 
     Raises:
         RuntimeError: the application's lifespan did not start; uvicorn has logged why.
     """
     config = uvicorn.Config(
-        app,
+        app if load_shedder is None else load_shedder.paced(app),
         http=GuardedConnection,
         ws="none",
         log_config=None,

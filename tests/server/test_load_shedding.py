@@ -10,7 +10,7 @@ import pytest
 
 from receiver.http_api.shedding import exempt_from_shedding
 from receiver.server import load_shedding
-from receiver.server.load_shedding import MOST_STARTED, LoadShedder
+from receiver.server.load_shedding import MOST_WAITING, STARTED_AT_ONCE, LoadShedder
 from receiver.server.serve import listen, serving
 from tests.http_api.raw_http import RawConnection
 from tests.support.service import TIMEOUT
@@ -108,7 +108,7 @@ async def test_reads_are_served_while_the_store_is_full(place: Place) -> None:
 async def test_beyond_its_limit_an_iteration_takes_only_probes_and_streams(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(load_shedding, "MOST_STARTED", 0)
+    monkeypatch.setattr(load_shedding, "MOST_WAITING", 0)
     async with place.connect() as client:
         for target, status in (
             (b"/v1/jobs", 503),
@@ -150,16 +150,69 @@ def test_only_probes_and_the_two_streams_are_exempt(target: bytes, exempt: bool)
 
 async def test_the_next_iteration_takes_as_many_again() -> None:
     admitted: list[bool] = []
-    load_shedder = LoadShedder(
+    load_shedder = admitting()
+    for _ in range(2):
+        admitted += [load_shedder.admits("GET", b"/") for _ in range(MOST_WAITING + 1)]
+        await asyncio.sleep(0)
+
+    assert admitted == [*[True] * MOST_WAITING, False] * 2
+
+
+async def test_requests_start_in_order_a_few_in_each_iteration() -> None:
+    started: list[int] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        started.append(scope["number"])
+
+    load_shedder = admitting()
+    paced = load_shedder.paced(app)
+    tasks = [
+        asyncio.ensure_future(paced({"type": "http", "number": number}, receive, send))
+        for number in range(3 * STARTED_AT_ONCE)
+    ]
+    in_iteration = []
+    cancelled = STARTED_AT_ONCE + 2
+    while len(started) < len(tasks) - 1:
+        before = len(started)
+        await asyncio.sleep(0)
+        in_iteration.append(len(started) - before)
+        tasks[cancelled].cancel()
+
+    assert max(in_iteration) == STARTED_AT_ONCE
+    assert started == [number for number in range(len(tasks)) if number != cancelled]
+
+
+async def test_those_that_wait_for_their_start_are_counted() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None: ...
+
+    load_shedder = admitting()
+    paced = load_shedder.paced(app)
+    tasks = []
+    for _ in range(MOST_WAITING):
+        assert load_shedder.admits("GET", b"/")
+        tasks.append(asyncio.ensure_future(paced({"type": "http"}, receive, send)))
+    admitted = []
+    for _ in range(2):
+        await asyncio.sleep(0)
+        admitted += [load_shedder.admits("GET", b"/") for _ in range(MOST_WAITING)]
+    await asyncio.gather(*tasks)
+
+    assert admitted.count(True) < 5 * STARTED_AT_ONCE
+    assert load_shedder.admits("GET", b"/")
+
+
+async def receive() -> Any: ...
+
+
+async def send(_: Any) -> None: ...
+
+
+def admitting() -> LoadShedder:
+    return LoadShedder(
         exempt_from_shedding=exempt_from_shedding,
         cannot_write=lambda: False,
         on_refusal=lambda _: None,
     )
-    for _ in range(2):
-        admitted += [load_shedder.admits("GET", b"/") for _ in range(MOST_STARTED + 1)]
-        await asyncio.sleep(0)
-
-    assert admitted == [*[True] * MOST_STARTED, False] * 2
 
 
 async def test_a_body_that_comes_after_the_refusal_is_dropped(place: Place) -> None:
