@@ -16,8 +16,9 @@ import pytest
 from playwright.async_api import expect
 
 from receiver.server.serve import listen
-from tests.browser.conftest import Visit
-from tests.support.service import eventually
+from tests.archive.file_host import Answer, file_host
+from tests.browser.conftest import Start, Visit
+from tests.support.service import eventually, submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -172,3 +173,22 @@ async def test_what_happened_meanwhile_is_there_at_once(server: Server, visit: V
     async with page.expect_request(re.compile(r"/v1/events\?last_event_id=")):
         await page.context.set_offline(False)
     await expect(page.get_by_role("link", name="Meanwhile")).to_be_visible()
+
+
+async def test_a_response_that_was_cut_off_can_be_read_again(start: Start, visit: Visit) -> None:
+    service = await start()
+    key = await service.key()
+    await submit(service.client(key), metadata={"label": "Whole"})
+    visitor = await visit(service.url)
+    page = visitor.page
+    path = "/v1/jobs?limit=50"
+    async with file_host() as host:
+        # Cut each time: the list is read at its start, and again when the stream begins.
+        cut = host.link(path, Answer(b'{"jobs": [], "next_cursor": null}', cuts=[9] * 5))
+        await page.route(f"**{path}", lambda route: route.continue_(url=cut))
+        await visitor.try_key(key)
+        await visitor.sees("live")
+        await visitor.sees("The service does not answer")
+        await page.unroute(f"**{path}")
+        await page.get_by_role("button", name="Try again").click()
+        await expect(page.get_by_role("link", name="Whole")).to_be_visible()

@@ -19,7 +19,7 @@ export class ApiError extends Error {
 
 /** Send a request; returns the JSON response. Throws ApiError. */
 export async function ask(method, path, body, headers = {}) {
-  let answer;
+  let answer, text;
   try {
     answer = await fetch(path, {
       method,
@@ -28,17 +28,27 @@ export async function ask(method, path, body, headers = {}) {
       body: body === undefined ? undefined : JSON.stringify(body),
       cache: "no-store",
     });
+    text = await answer.text();
   } catch {
     throw new ApiError(0, {
       title: "The service does not answer",
       detail: "It may be restarting, or this machine is offline.",
     });
   }
-  const document = await answer.text().then(parseExactly).catch(() => ({}));
+  const document = parsedOrEmpty(text);
   if (answer.ok) return document;
   const over = path !== "/session" && (answer.status === 401 || document.code === "api_key_missing");
   if (over) session.dispatchEvent(new Event("signed-out"));
   throw new ApiError(answer.status, document, answer.headers.get("X-Request-ID"));
+}
+
+// A 204 has no body, and a proxy's error page is no JSON.
+function parsedOrEmpty(text) {
+  try {
+    return parseExactly(text);
+  } catch {
+    return {};
+  }
 }
 
 export const get = (path) => ask("GET", path);
