@@ -34,7 +34,12 @@ async def test_back_restores_the_list(start: Start, visit: Visit) -> None:
         await expect(page.get_by_role("heading", name="Number 5")).to_be_visible()
         assert await page.evaluate("scrollY") == 0
 
-        await page.get_by_role("link", name="← Jobs").click()
+        up = page.get_by_role("link", name="← Jobs")
+        async with page.context.expect_page() as tab:
+            await up.click(modifiers=["ControlOrMeta"])
+        await (await tab.value).close()
+        await expect(page.get_by_role("heading", name="Number 5")).to_be_visible()
+        await up.click()
         await expect(rows).to_have_count(70)
         await eventually(lambda: page.evaluate("scrollY"), lambda y: abs(y - seen) < 5, "the place")
         await expect(page.get_by_label("Created")).to_have_value("24h")

@@ -90,7 +90,8 @@ export function up(path) {
 
 /** Follow a link up. Goes back if the list is the previous view, to restore its scroll position. */
 export function goUp(event) {
-  if (event.currentTarget.getAttribute("href") !== trail.at(-2)) return;
+  const opensElsewhere = event.ctrlKey || event.metaKey || event.shiftKey;
+  if (opensElsewhere || event.currentTarget.getAttribute("href") !== trail.at(-2)) return;
   event.preventDefault();
   history.back();
 }
