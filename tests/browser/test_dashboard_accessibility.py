@@ -114,7 +114,10 @@ async def test_by_keyboard_alone(start: Start, visit: Visit) -> None:
     await page.keyboard.press("Tab")
     await expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     await page.keyboard.press("Enter")
-    for _ in range(10):
+    await expect(page.locator("main")).to_be_focused()
+    await page.reload()  # the address is still that of the view
+    await expect(page.get_by_role("link", name="Reached")).to_be_visible()
+    for _ in range(20):
         await page.keyboard.press("Tab")
         if await page.get_by_role("link", name="Reached").evaluate(
             "link => link === document.activeElement"

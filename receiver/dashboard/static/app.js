@@ -36,8 +36,7 @@ const VIEWS = [
 ];
 
 async function route() {
-  // An anchor within the page (the skip link) is not a view.
-  if (!user || (location.hash && !location.hash.startsWith("#/"))) return;
+  if (!user) return;
   leaving.abort();
   leaving = new AbortController();
   leavePlace();
@@ -140,6 +139,10 @@ document.getElementById("sign-out").addEventListener("click", async () => {
 });
 session.addEventListener("signed-out", () => user && exit("Your session has ended. Sign in again."));
 addressChanges.addEventListener("change", addressNavigation);
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the part after # is the view
+  main.focus();
+});
 addEventListener("hashchange", () => {
   route();
   // For screen readers: continue at the beginning of the new view.
