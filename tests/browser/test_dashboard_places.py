@@ -124,3 +124,15 @@ async def test_a_callback_and_its_effect_are_one_entry(start: Start, visit: Visi
         await expect(end).to_contain_text("Callback: applied")
         await expect(entry.locator("pre")).to_be_visible()  # what is opened stays open
         assert visitor.console == []
+
+
+async def test_what_is_typed_as_the_view_is_left_stays_there(start: Start, visit: Visit) -> None:
+    service = await start()
+    visitor = await visit(service.url)
+    page = visitor.page
+    await page.clock.install()
+    await visitor.sign_in(await service.key())
+    await page.get_by_label("Search").fill("boat")
+    await visitor.open("#/overview")
+    await page.clock.run_for(1000)
+    await expect(page).to_have_url(f"{visitor.url}/#/overview")

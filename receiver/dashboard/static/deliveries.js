@@ -34,7 +34,7 @@ export function showDeliveries(user, signal) {
     toolbar(user, () => {
       list.replaceChildren();
       load(false);
-    }),
+    }, signal),
     list, note, h("p", {}, more),
   );
 
@@ -142,9 +142,10 @@ function sendAll(user, signal, done) {
   });
 }
 
-function toolbar(user, changed) {
+function toolbar(user, changed, signal) {
   const { query } = here();
   let pause = 0;
+  signal.addEventListener("abort", () => clearTimeout(pause));
   const set = (parameters) => {
     change(parameters);
     changed();

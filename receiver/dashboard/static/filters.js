@@ -63,10 +63,11 @@ export function matches(job, { status, kind, provider, since, search }) {
   return texts.some((text) => text?.toLowerCase().includes(wanted));
 }
 
-/** The controls of the filters; `changed` is called after each change of the URL. */
-export function toolbar(user, changed) {
+/** The controls of the filters; `changed` is called after each change of the URL, until `signal`. */
+export function toolbar(user, changed, signal) {
   const now = filters();
   let pause = 0;
+  signal.addEventListener("abort", () => clearTimeout(pause));
   const set = (parameters) => {
     change(parameters);
     changed();

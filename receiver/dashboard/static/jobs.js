@@ -32,7 +32,7 @@ export function showJobs(user, signal) {
   main.replaceChildren(
     h("div", { class: "title" }, h("h1", {}, "Jobs"),
       h("a", { class: "button primary", href: link("/new") }, "New job")),
-    toolbar(user, restart),
+    toolbar(user, restart, signal),
     list, note, h("p", {}, more),
   );
 
