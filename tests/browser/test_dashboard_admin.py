@@ -35,7 +35,12 @@ async def test_an_admin_sees_everybody_and_one_user(start: Start, visit: Visit) 
     await expect(page).to_have_url(f"{visitor.url}/#/deliveries?user=bob")
     await page.get_by_role("link", name="Overview").click()
     await expect(page.locator(".tiles")).to_contain_text("2none failed")
+    jobs_chart = page.get_by_role("region", name="Jobs", exact=True)
+    await jobs_chart.locator(".moment.link:has(.part)").last.click()
+    await expect(page.get_by_label("Created")).to_have_value("between")
+    await expect(titles.first).to_have_text("Bob's second")
 
+    await page.go_back()
     await page.go_back()
     await page.go_back()
     await page.locator(".row.job", has_text="Bob's").last.click()
@@ -45,7 +50,7 @@ async def test_an_admin_sees_everybody_and_one_user(start: Start, visit: Visit) 
         await expect(page.get_by_role("button", name=name)).to_be_hidden()
     assert visitor.console == []
 
-    # A link to another user's job needs no name of its user.
+    # A link to another user's job works without the user's name.
     stranger = await visit(f"{service.url}/#/jobs/{job['request_id']}")
     await stranger.try_key(await service.key("root", admin=True))
     await expect(stranger.page.get_by_role("heading", name="Bob's")).to_be_visible()
@@ -76,7 +81,7 @@ async def test_health_and_holds(start: Start, visit: Visit) -> None:
         assert visitor.console == []
 
 
-async def test_keys_are_made_and_revoked(start: Start, visit: Visit) -> None:
+async def test_keys_are_created_and_revoked(start: Start, visit: Visit) -> None:
     service = await start()
     visitor = await visit(service.url)
     page = visitor.page
@@ -87,11 +92,11 @@ async def test_keys_are_made_and_revoked(start: Start, visit: Visit) -> None:
     await expect(page.get_by_label("User", exact=True)).to_have_accessible_description(
         "A user name is 1 to 64 letters, digits and . _ @ -, and starts with a letter or digit."
     )
-    visitor.console.clear()  # the browser's own line on the 400
+    visitor.console.clear()  # the browser logs each refusal
     await page.get_by_label("User", exact=True).fill("carol")
     await page.get_by_role("button", name="Create a key").click()
-    told = page.get_by_role("region", name="The new key")
-    key = await told.locator("code").first.inner_text()
+    shown = page.get_by_role("region", name="New key of carol")
+    key = await shown.locator("code").first.inner_text()
     carol = service.client(key)
     assert (await carol.get("/v1/jobs")).status_code == 200
 
@@ -114,13 +119,13 @@ async def test_keys_are_made_and_revoked(start: Start, visit: Visit) -> None:
     assert key not in await page.content()
 
 
-async def test_others_see_neither(start: Start, visit: Visit) -> None:
+async def test_others_see_neither_health_nor_keys(start: Start, visit: Visit) -> None:
     service = await start()
     visitor = await visit(service.url)
     await visitor.sign_in(await service.key())
     for name in ("Health", "Keys"):
         await expect(visitor.page.get_by_role("link", name=name)).to_be_hidden()
     for view in ("#/health", "#/keys"):
-        await visitor.open("#/new")  # from elsewhere, so that the list has to appear
+        await visitor.open("#/new")  # so that the list has to appear anew
         await visitor.open(view)
         await visitor.sees("No jobs yet")

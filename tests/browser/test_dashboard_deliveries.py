@@ -1,55 +1,41 @@
 """Deliveries on the page: examined, filtered, and sent again."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 from playwright.async_api import Route, expect
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse
-from starlette.routing import Route as Address
 
-from receiver.server.serve import listen, origin, serving
 from tests.browser.conftest import Start, Visit, Visitor
-from tests.support.service import job_when, submit
+from tests.http_api.scripted_provider import call_back, scripted_provider
+from tests.support.service import eventually, job_when, submit
+from tests.webhooks.sinks import answering, sink
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 # One attempt and no more: their number changes only when the test asks for another.
 RELAYS = {"relay_allow_http": True, "relay_allow_nets": "127.0.0.0/8", "relay_schedule": "0"}
 UNREACHABLE = "http://127.0.0.1:9/hook"
+REFUSAL = b"""HTTP/1.1 500 Oops\r
+Content-Length: 24\r
+\r
+the database is <locked>"""
 
 
-@asynccontextmanager
-async def grumbling_endpoint() -> AsyncIterator[str]:
-    """The address of a receiver that refuses each message, and says why."""
-
-    async def hook(_: Request) -> PlainTextResponse:
-        return PlainTextResponse("the database is <locked>", status_code=500)
-
-    with listen("127.0.0.1", 0) as listener:
-        application = Starlette(routes=[Address("/in", hook, methods=["POST"])])
-        async with serving(application, listener, grace=1):
-            yield origin(listener) + "/in"
-
-
-async def with_a_dead_webhook(start: Start, visit: Visit) -> Visitor:
+async def visitor_of_a_job_with_a_dead_webhook(start: Start, visit: Visit) -> Visitor:
     """A visitor at a job whose last webhook was not delivered."""
     service = await start(**RELAYS)
     visitor = await visit(service.url)
     await visitor.sign_in(await service.key())
-    await visitor.submit_by_form(Label="Untold", Webhook=UNREACHABLE)
+    await visitor.submit_by_form(Label="Undelivered", Webhook=UNREACHABLE)
     await expect(visitor.page.locator(".title").get_by_text("Completed")).to_be_visible()
     return visitor
 
 
 async def test_a_delivery_is_sent_again_once_it_is_confirmed(start: Start, visit: Visit) -> None:
-    visitor = await with_a_dead_webhook(start, visit)
+    visitor = await visitor_of_a_job_with_a_dead_webhook(start, visit)
     page = visitor.page
     await page.get_by_role("link", name="Deliveries").click()
-    row = page.locator(".row.delivery", has_text="Untold · Completed")
+    row = page.locator(".row.delivery", has_text="Undelivered · Completed")
     await expect(row).to_contain_text("Given up")
     await expect(row).to_contain_text("1 attempt, last: connect_failed")
     await row.get_by_role("button", name="Send again").click()
@@ -77,7 +63,9 @@ async def test_a_delivery_is_sent_again_once_it_is_confirmed(start: Start, visit
 
 
 async def test_a_delivery_can_be_examined(start: Start, visit: Visit) -> None:
-    async with grumbling_endpoint() as url:
+    async with sink(answering(REFUSAL)) as hook:
+        host = f"127.0.0.1:{hook.port}"
+        url = f"http://{host}/in"
         service = await start(**RELAYS)
         key = await service.key()
         job = await submit(service.client(key), webhookUrl=url)
@@ -85,7 +73,7 @@ async def test_a_delivery_can_be_examined(start: Start, visit: Visit) -> None:
         visitor = await visit(service.url)
         page = visitor.page
         await visitor.sign_in(key)
-        await visitor.open(f"#/deliveries?host={url.split('/')[2]}&request_id={job['request_id']}")
+        await visitor.open(f"#/deliveries?host={host}&request_id={job['request_id']}")
         await page.locator(".row.delivery", has_text="Completed").get_by_role("link").click()
         attempt = page.get_by_role("region", name="Attempts").get_by_role("listitem")
         await expect(attempt).to_contain_text("HTTP 500")
@@ -106,7 +94,7 @@ async def test_a_delivery_can_be_examined(start: Start, visit: Visit) -> None:
 
         # The endpoint is in the overview, with a link to its deliveries.
         await visitor.open("#/overview")
-        endpoint = page.get_by_role("row").filter(has_text=url.split("/")[2])
+        endpoint = page.get_by_role("row").filter(has_text=host)
         await expect(endpoint).to_contain_text("Failing")
         await expect(endpoint).to_contain_text("0 % of 2")
         await endpoint.get_by_role("link").first.click()
@@ -115,10 +103,10 @@ async def test_a_delivery_can_be_examined(start: Start, visit: Visit) -> None:
 
 async def test_a_button_in_use_is_not_pulled_away(start: Start, visit: Visit) -> None:
     """The list of deliveries is read again by itself, and its answer comes too late."""
-    visitor = await with_a_dead_webhook(start, visit)
+    visitor = await visitor_of_a_job_with_a_dead_webhook(start, visit)
     page = visitor.page
     await visitor.open("#/deliveries")
-    row = page.locator(".row.delivery", has_text="Untold · Completed")
+    row = page.locator(".row.delivery", has_text="Undelivered · Completed")
     button = row.get_by_role("button", name="Send again")
     await expect(button).to_be_visible()
     asked, may_answer = asyncio.Event(), asyncio.Event()
@@ -137,3 +125,32 @@ async def test_a_button_in_use_is_not_pulled_away(start: Start, visit: Visit) ->
     await (await answer.value).finished()
     await page.mouse.up()
     await expect(page.get_by_role("dialog", name="Send this webhook again?")).to_be_visible()
+
+
+async def test_a_row_far_down_is_sent_again_in_its_place(start: Start, visit: Visit) -> None:
+    async with scripted_provider() as provider, sink(answering(REFUSAL)) as hook:
+        service = await start(**provider.settings(), **RELAYS, confirm_callbacks=False)
+        key = await service.key()
+        client = service.client(key)
+        for number in range(51):
+            label = {"label": f"Number {number}"}
+            await submit(client, metadata=label, webhookUrl=f"http://127.0.0.1:{hook.port}/")
+            job = await provider.submitted(number + 1)
+            await call_back(job.webhook_url, {"status": "FAILED"})
+        path = "/v1/deliveries?state=exhausted&limit=200"
+        await eventually(
+            lambda: client.get(path), lambda page: len(page.json()["deliveries"]) == 51, "refusals"
+        )
+        visitor = await visit(service.url)
+        page = visitor.page
+        await visitor.sign_in(key)
+        await visitor.open("#/deliveries")
+        rows = page.locator(".row.delivery")
+        await expect(rows).to_have_count(50)
+        await page.get_by_role("button", name="Show older").click()
+        await expect(rows).to_have_count(51)
+        await rows.last.get_by_role("button", name="Send again").click()
+        await page.get_by_role("button", name="Send it again").click()
+        await expect(rows.last).to_contain_text("2 attempts")
+        await expect(rows).to_have_count(51)
+        assert visitor.console == []

@@ -1,4 +1,4 @@
-"""The address has the filters, Back keeps its place, and a job can be submitted again."""
+"""Filters in the URL, Back and the scroll position, "Submit again", and the timeline."""
 
 import pytest
 from playwright.async_api import expect
@@ -39,14 +39,19 @@ async def test_back_restores_the_list(start: Start, visit: Visit) -> None:
             await up.click(modifiers=["ControlOrMeta"])
         await (await tab.value).close()
         await expect(page.get_by_role("heading", name="Number 5")).to_be_visible()
+        await page.reload()  # the way back is kept too
         await up.click()
         await expect(rows).to_have_count(70)
-        await eventually(lambda: page.evaluate("scrollY"), lambda y: abs(y - seen) < 5, "the place")
+        await eventually(
+            lambda: page.evaluate("scrollY"), lambda y: abs(y - seen) < 5, "the scroll position"
+        )
         await expect(page.get_by_label("Created")).to_have_value("24h")
         await page.go_forward()
         await expect(page.get_by_role("heading", name="Number 5")).to_be_visible()
         await page.go_back()
-        await eventually(lambda: page.evaluate("scrollY"), lambda y: abs(y - seen) < 5, "the place")
+        await eventually(
+            lambda: page.evaluate("scrollY"), lambda y: abs(y - seen) < 5, "the scroll position"
+        )
 
         # A link opens a view from its beginning, and an address can be shared.
         await visitor.open("#/deliveries")
@@ -74,7 +79,7 @@ async def test_search_finds_the_prompt_of_what_is_not_loaded(start: Start, visit
         await visitor.sees("No matching jobs")
 
 
-async def test_a_job_is_submitted_again_and_the_cost_is_named(start: Start, visit: Visit) -> None:
+async def test_submit_again_names_the_cost(start: Start, visit: Visit) -> None:
     service = await start()
     key = await service.key()
     client = service.client(key)

@@ -3,7 +3,7 @@
 import { link } from "./address.js";
 import { get, post, randomKey } from "./api.js";
 import { askFirst } from "./dialog.js";
-import { announce, h } from "./dom.js";
+import { h } from "./dom.js";
 import { jsonView } from "./json.js";
 import { put } from "./live.js";
 import { duration } from "./times.js";
@@ -26,7 +26,7 @@ export async function submitAgain(job, signal) {
   if (signal.aborted) return;
   const key = randomKey();
   const billed = job.error?.may_have_been_billed || job.status === "COMPLETED"
-    ? " The first job stays: it was billed or may have been." : "";
+    ? " The first job was billed, or may have been." : "";
   askFirst({
     title: `Submit “${titleOf(job)}” again?`,
     text: `This creates a new job with the same input. The provider (${job.provider}) is paid again.${billed}`,
@@ -78,7 +78,7 @@ export function testWebhook(signal) {
 }
 
 /** A button that sends a delivery again, after confirmation. */
-export function sendAgain(delivery, signal, done = () => {}) {
+export function sendAgain(delivery, signal, done) {
   const words = h("small", { role: "status" });
   const ask = () => askFirst({
     title: "Send this webhook again?",
@@ -87,8 +87,8 @@ export function sendAgain(delivery, signal, done = () => {}) {
     action: "Send it again", signal,
     async act() {
       await post(`/v1/deliveries/${encodeURIComponent(delivery)}/retry`);
-      words.textContent = " Queued.";
-      announce("Queued.");
+      words.textContent = "Queued.";
+      setTimeout(() => words.replaceChildren(), 3000);
       done();
     },
   });

@@ -1,9 +1,8 @@
-// The view and its filters in the page's URL, such as `#/deliveries?state=exhausted`.
+// The view and its filters in the page's URL, such as `#/deliveries?state=exhausted`, and what each
+// history entry remembers: the scroll position, the number of rows, and the view before it.
 
 import { withQuery } from "./api.js";
-
-/** The views visited so far, latest last. */
-let trail = [];
+import { h } from "./dom.js";
 
 /** The view's path and its parameters. */
 export function here() {
@@ -24,74 +23,70 @@ export function change(parameters) {
   const { path, query } = here();
   const next = { ...Object.fromEntries(query), ...parameters };
   history.replaceState(history.state, "", `#${withQuery(path, next)}`);
-  if (trail.length > 0) trail[trail.length - 1] = location.hash;
+  previous = location.hash;
   addressChanges.dispatchEvent(new Event("change"));
 }
 
-// --- the scroll position -------------------------------------------------------------------------
-//
-// Each history entry stores its scroll position and the number of loaded rows, so that Back
-// restores what was shown.
+// --- history entries -----------------------------------------------------------------------------
+
+const SCROLL_PAUSE = 120;
 
 history.scrollRestoration = "manual";
-let pause = 0;
-let arriving = true;
+/** The hash of the view that was shown last. */
+let previous = null;
+let isShown = false;
+let timer = 0;
 
-/** What this history entry stores: `{y, rows}`. */
-export const place = () => ({ y: 0, rows: 0, ...history.state });
+/** What this entry remembers: `{y, rows, from}`. */
+export const remembered = () => ({ y: 0, rows: 0, from: null, ...history.state });
 
-function keep(part) {
-  if (!arriving) history.replaceState({ ...place(), ...part }, "");
+function remember(part) {
+  history.replaceState({ ...remembered(), ...part }, "");
 }
 
-/** Store the number of rows of a list. */
-export const keepRows = (rows) => keep({ rows });
-
-/** A view starts to load: nothing is stored until it is shown. */
-export function leavePlace() {
-  clearTimeout(pause);
-  pause = 0;
-  arriving = true;
+/** A view starts to load. Until it is shown, its entry keeps what it remembers. */
+export function beginView() {
+  clearTimeout(timer);
+  timer = 0;
+  isShown = false;
+  if (history.state === null) remember({ from: previous });
+  previous = location.hash;
 }
 
-/** The view is shown: restore the scroll position of this entry. */
-export function restorePlace() {
-  scrollTo(0, place().y);
-  arriving = false;
+/** The view is shown: scroll to where it was. */
+export function restoreScroll() {
+  scrollTo(0, remembered().y);
+  isShown = true;
 }
 
-function keepScroll() {
-  clearTimeout(pause);
-  pause = 0;
-  keep({ y: Math.round(scrollY) });
+/** Remember the number of rows of a list. */
+export function rememberRows(rows) {
+  if (isShown) remember({ rows });
+}
+
+function rememberScroll() {
+  clearTimeout(timer);
+  timer = 0;
+  remember({ y: Math.round(scrollY) });
 }
 
 addEventListener("scroll", () => {
-  if (!arriving) pause ||= setTimeout(keepScroll, 120);
+  if (isShown) timer ||= setTimeout(rememberScroll, SCROLL_PAUSE);
 });
 // A click may leave the page before the timer fires.
-addEventListener("click", () => pause && keepScroll(), { capture: true });
+addEventListener("click", () => timer && rememberScroll(), { capture: true });
 
-// --- the previous view ---------------------------------------------------------------------------
-
-/** Record the current view; called once for each view. */
-export function noteView() {
-  const now = location.hash || "#/";
-  if (trail.at(-2) === now) trail.pop();
-  else if (trail.at(-1) !== now) trail.push(now);
-  trail = trail.slice(-50);
-}
-
-/** The target of a link up to a list: the list with its last filters if it is the previous view. */
-export function up(path) {
-  const before = trail.at(-2);
-  return before !== undefined && before.slice(1).split("?")[0] === path ? before : link(path);
-}
-
-/** Follow a link up. Goes back if the list is the previous view, to restore its scroll position. */
-export function goUp(event) {
-  const opensElsewhere = event.ctrlKey || event.metaKey || event.shiftKey;
-  if (opensElsewhere || event.currentTarget.getAttribute("href") !== trail.at(-2)) return;
-  event.preventDefault();
-  history.back();
+/**
+ * A link to the list that a view belongs to. If that is where the visitor came from, it has the
+ * filters of then, and goes back in the history, which restores the scroll position.
+ */
+export function backLink(path, text, look) {
+  const { from } = remembered();
+  const isBack = from !== null && (from.slice(1) || "/").split("?")[0] === path;
+  function click(event) {
+    if (!isBack || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    history.back();
+  }
+  return h("a", { href: isBack ? from : link(path), class: look, click }, text);
 }

@@ -1,46 +1,49 @@
 // The service's API, authenticated by the session cookie.
 
-import { parseExactly } from "./exact-json.js";
-
 /** Dispatches `signed-out` when the session has ended. */
 export const session = new EventTarget();
 
 /** An error response, or no response at all (`status` 0). */
-export class ApiError extends Error {
+class ApiError extends Error {
   constructor(status, problem, requestId) {
     super(problem.detail ?? problem.message ?? `The service answered ${status}.`);
     this.status = status;
     this.title = problem.title ?? "Something went wrong";
-    this.code = problem.code ?? "";
-    this.faults = problem.errors ?? [];
+    this.fieldErrors = problem.errors ?? [];
     this.requestId = requestId;
   }
 }
 
-/** Send a request; returns the JSON response. Throws ApiError. */
-export async function ask(method, path, body, headers = {}) {
-  let answer, text;
+const NO_RESPONSE = {
+  title: "The service does not answer",
+  detail: "It may be restarting, or this machine is offline.",
+};
+
+/** Send a request; returns the JSON response. Throws ApiError, also if `signal` aborts it. */
+export async function ask(method, path, { body, headers, signal } = {}) {
+  let response, text;
   try {
-    answer = await fetch(path, {
+    response = await fetch(path, {
       method,
       // Against CSRF: pages of other origins cannot send this header.
       headers: { "X-Requested-With": "dashboard", "Content-Type": "application/json", ...headers },
       body: body === undefined ? undefined : JSON.stringify(body),
       cache: "no-store",
+      signal,
     });
-    text = await answer.text();
+    text = await response.text();
   } catch {
-    throw new ApiError(0, {
-      title: "The service does not answer",
-      detail: "It may be restarting, or this machine is offline.",
-    });
+    throw new ApiError(0, NO_RESPONSE);
   }
   const document = parsedOrEmpty(text);
-  if (answer.ok) return document;
-  const over = path !== "/session" && (answer.status === 401 || document.code === "api_key_missing");
-  if (over) session.dispatchEvent(new Event("signed-out"));
-  throw new ApiError(answer.status, document, answer.headers.get("X-Request-ID"));
+  if (response.ok) return document;
+  const ended = path !== "/session" && (response.status === 401 || document.code === "api_key_missing");
+  if (ended) session.dispatchEvent(new Event("signed-out"));
+  throw new ApiError(response.status, document, response.headers.get("X-Request-ID"));
 }
+
+export const get = (path, signal) => ask("GET", path, { signal });
+export const post = (path, body, headers) => ask("POST", path, { body, headers });
 
 // A 204 has no body, and a proxy's error page is no JSON.
 function parsedOrEmpty(text) {
@@ -51,8 +54,16 @@ function parsedOrEmpty(text) {
   }
 }
 
-export const get = (path) => ask("GET", path);
-export const post = (path, body, headers) => ask("POST", path, body, headers);
+/**
+ * Like `JSON.parse`, but `JSON.stringify` of the value reproduces every integer exactly. (JavaScript
+ * numbers are exact only up to 2^53.)
+ */
+export function parseExactly(text) {
+  return JSON.parse(text, JSON.rawJSON && ((_, value, { source }) =>
+    typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(source)
+      ? JSON.rawJSON(source)
+      : value));
+}
 
 /** A path with the parameters that have a value. */
 export function withQuery(path, parameters) {

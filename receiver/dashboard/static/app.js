@@ -1,6 +1,6 @@
 // The page: who is signed in, and which view is shown.
 
-import { addressChanges, here, leavePlace, link, noteView, restorePlace } from "./address.js";
+import { addressChanges, beginView, here, link, restoreScroll } from "./address.js";
 import { ask, get, post, session } from "./api.js";
 import { showConnection } from "./connection.js";
 import { showDeliveries } from "./deliveries.js";
@@ -16,7 +16,6 @@ import { showOverview } from "./overview.js";
 import { scopeOf } from "./scope.js";
 import { showSignIn } from "./sign-in.js";
 import { showForm } from "./submit.js";
-import { startThemeButton } from "./theme-button.js";
 
 /** `{name, admin}`. */
 let user = null;
@@ -39,7 +38,6 @@ async function route() {
   if (!user) return;
   leaving.abort();
   leaving = new AbortController();
-  leavePlace();
   const { signal } = leaving;
   const { path } = here();
   const view = VIEWS.find((each) => each.path.test(path) && (user.admin || !each.admin));
@@ -47,7 +45,7 @@ async function route() {
     location.replace("#/");
     return;
   }
-  noteView();
+  beginView();
   document.title = `${view.title} · receiver`;
   for (const each of document.querySelectorAll("nav a")) {
     if (each.dataset.path === (view.under ?? path)) each.setAttribute("aria-current", "page");
@@ -58,7 +56,7 @@ async function route() {
   // The view of one job or delivery follows its owner instead.
   if (!view.under) follow(scopeOf(user));
   await view.show(user, signal, ...view.path.exec(path).slice(1).map(decode));
-  if (!signal.aborted) restorePlace();
+  if (!signal.aborted) restoreScroll();
 }
 
 /** Navigation links keep the selected user. */
@@ -149,5 +147,4 @@ addEventListener("hashchange", () => {
   main.focus({ preventScroll: true });
 });
 showConnection();
-startThemeButton();
 begin();

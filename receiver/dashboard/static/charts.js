@@ -13,16 +13,16 @@ function svg(tag, attributes, ...children) {
 }
 
 /** The lowest 1, 2 or 5 times a power of ten that is at least `value`. */
-export function roundUp(value) {
+function roundUp(value) {
   const power = 10 ** Math.floor(Math.log10(Math.max(value, 1)));
   return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value);
 }
 
 /**
  * A stacked bar for each moment. `series` are `{name, look, values}`, from the bottom up; `labels`
- * name the moments; `summary` is the text alternative.
+ * name the moments; `summary` is the text alternative; `open(index)` is called for a click on a bar.
  */
-export function bars({ series, labels, summary, unit = String }) {
+export function bars({ series, labels, summary, open }) {
   const totals = labels.map((_, index) => series.reduce((sum, { values }) => sum + values[index], 0));
   const most = roundUp(Math.max(1, ...totals));
   const step = WIDTH / labels.length;
@@ -34,14 +34,19 @@ export function bars({ series, labels, summary, unit = String }) {
       top -= height;
       return svg("rect", { x: index * step + 1, y: top, width: step - 2, height, class: `part ${look}` });
     });
-    const words = series.map(({ name, values }) => `${name}: ${unit(values[index])}`).join("\n");
-    picture.append(moment(index, step, `${label}\n${words}`, parts));
+    const words = series.map(({ name, values }) => `${name}: ${values[index]}`).join("\n");
+    const bar = moment(index, step, `${label}\n${words}`, parts);
+    if (open) {
+      bar.classList.add("link");
+      bar.addEventListener("click", () => open(index));
+    }
+    picture.append(bar);
   });
-  return figure(picture, series, labels, unit(most));
+  return figure(picture, series, labels, String(most));
 }
 
-/** A line for each series; null values are gaps. */
-export function lines({ series, labels, summary, unit = String }) {
+/** A line for each series; null values are gaps. `unit` formats a value. */
+export function lines({ series, labels, summary, unit }) {
   const most = roundUp(Math.max(1, ...series.flatMap(({ values }) => values.map((value) => value ?? 0))));
   const step = WIDTH / labels.length;
   const picture = frame(summary);

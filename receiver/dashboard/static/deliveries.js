@@ -1,14 +1,16 @@
 // The list of deliveries: filters, and sending again one or all.
 
-import { change, here, keepRows, link, place } from "./address.js";
+import { here, link, remembered, rememberRows } from "./address.js";
 import { sendAgain, testWebhook } from "./actions.js";
 import { get, post, withQuery } from "./api.js";
 import { askFirst } from "./dialog.js";
-import { face, failure, h, main } from "./dom.js";
+import { arrange, failure, h, main, placeholder } from "./dom.js";
 import { jobs, put } from "./live.js";
-import { isEverybodys, scopeChoice, scopeOf } from "./scope.js";
+import { repeat } from "./repeat.js";
+import { isEverybodys, scopeControl, scopeOf } from "./scope.js";
 import { age, duration, until } from "./times.js";
-import { DELIVERY_STATES, deliveryChip, deliveryWord, statusWord, titleOf } from "./words.js";
+import { filterControls, toolbar } from "./toolbar.js";
+import { chip, DELIVERY_OPTIONS, stateWord, titleOf } from "./words.js";
 
 const REFRESH = 5000;
 const PAGE = 50;
@@ -19,151 +21,138 @@ const GIVEN_UP = ["exhausted", "disabled"];
 /** Show the deliveries until `signal`; resolves when the first rows are shown. */
 export function showDeliveries(user, signal) {
   const list = h("ul", { class: "rows", "aria-label": "Deliveries" });
-  const note = h("div", { "aria-live": "polite" }, face("Loading…"));
-  const more = h("button", { type: "button", hidden: true, click: () => load(true) }, "Show older");
-  const together = h("button", { type: "button", hidden: true, click: () => sendAll(user, signal, soon) });
-  let cursor = null;
-  let older = false;
-  let pause = 0;
-  let loading = null;
+  const note = h("div", { "aria-live": "polite" }, placeholder("Loading…"));
+  const more = h("button", { type: "button", hidden: true, click: showOlder }, "Show older");
+  const all = h("button", { type: "button", hidden: true, click: () => sendAll(user, signal, soon) },
+    "Send all of these again");
+  const refresh = repeat({ signal, period: REFRESH, read, failed });
+  const soon = () => refresh.soon(500);
+  let rows = new Map();
+  let wanted = Math.max(PAGE, remembered().rows);
 
   main.replaceChildren(
-    h("div", { class: "title" }, h("h1", {}, "Deliveries"), h("span", { class: "tools" }, together,
+    h("div", { class: "title" }, h("h1", {}, "Deliveries"), h("span", { class: "tools" }, all,
       h("button", { type: "button", click: () => testWebhook(signal) }, "Send a test"))),
     h("p", { class: "hint" }, "Webhooks to the URLs that jobs were submitted with."),
-    toolbar(user, () => {
-      list.replaceChildren();
-      load(false);
-    }, signal),
+    deliveriesToolbar(user, filtered, signal),
     list, note, h("p", {}, more),
   );
 
-  const asked = () => {
-    const { query } = here();
-    const text = (name) => query.get(name);
-    return { state: text("state"), host: text("host"), request_id: text("request_id") };
-  };
+  function filtered() {
+    wanted = PAGE;
+    show([]);
+    note.replaceChildren(placeholder("Loading…"));
+    refresh.now();
+  }
 
-  async function load(next, unasked = false, limit = PAGE) {
-    clearTimeout(pause);
-    const mine = (loading = {});
-    const filter = asked();
-    older = next || limit > PAGE;
-    together.hidden = !GIVEN_UP.includes(filter.state);
-    together.textContent = "Send all of these again";
-    try {
-      const page = await get(withQuery("/v1/deliveries",
-        { ...filter, user: scopeOf(user), limit, cursor: next ? cursor : null }));
-      if (signal.aborted || mine !== loading) return;
-      if (unasked && busy()) {
-        pause = setTimeout(refresh, REFRESH);
-        return;
-      }
+  async function showOlder() {
+    wanted = rows.size + PAGE;
+    more.disabled = true;
+    await refresh.now();
+    more.disabled = false;
+  }
+
+  async function read(current) {
+    all.hidden = !GIVEN_UP.includes(filters().state);
+    const deliveries = [];
+    let cursor = null;
+    do {
+      const limit = Math.min(LARGEST_PAGE, wanted - deliveries.length);
+      const query = { ...filters(), user: scopeOf(user), limit, cursor };
+      const page = await get(withQuery("/v1/deliveries", query), current);
+      deliveries.push(...page.deliveries);
       cursor = page.next_cursor;
-      more.hidden = cursor === null;
-      const items = page.deliveries.map((each) => row(each, isEverybodys(user), signal, soon));
-      if (next) list.append(...items);
-      else list.replaceChildren(...items);
-      keepRows(list.childElementCount);
-      nameJobs(list);
-      const some = Object.values(filter).some(Boolean);
-      note.replaceChildren(list.childElementCount > 0 ? "" : face("No deliveries",
-        some ? "None match these filters." : "The webhooks of jobs with a webhook URL appear here."));
-    } catch (error) {
-      if (signal.aborted || mine !== loading) return;
-      note.replaceChildren(failure(error, () => load(next)));
-    }
-    pause = setTimeout(refresh, REFRESH);
+    } while (cursor !== null && deliveries.length < wanted);
+    more.hidden = cursor === null;
+    show(deliveries);
+    rememberRows(rows.size);
+    note.replaceChildren(rows.size > 0 ? "" : placeholder("No deliveries",
+      Object.values(filters()).some(Boolean) ? "None match these filters."
+        : "The webhooks of jobs with a webhook URL appear here."));
+    await readTitles(deliveries, current);
+    if (!current.aborted) show(deliveries);
   }
 
-  const soon = () => setTimeout(load, 500, false);
-
-  // Do not replace older pages that were loaded, or a button that is in use.
-  const busy = () => older || list.contains(document.activeElement) || document.hidden
-    || document.querySelector("dialog[open]") !== null;
-
-  // Checked again after the response, since the list may be in use by then.
-  function refresh() {
-    if (busy()) pause = setTimeout(refresh, REFRESH);
-    else load(false, true);
+  function failed(error) {
+    note.replaceChildren(failure(error, refresh.now));
   }
 
-  signal.addEventListener("abort", () => clearTimeout(pause));
-  return load(false, false, Math.min(LARGEST_PAGE, Math.max(PAGE, place().rows)));
+  function show(deliveries) {
+    rows = new Map(deliveries.map((each) =>
+      [each.id, rows.get(each.id) ?? deliveryRow(each, user, signal, soon)]));
+    for (const each of deliveries) rows.get(each.id).update(each);
+    arrange(list, [...rows.values()].map(({ element }) => element));
+  }
+
+  return refresh.now();
 }
 
-function row(delivery, withUser, signal, done) {
-  const { attempts } = delivery;
+function filters() {
+  const { query } = here();
+  return { state: query.get("state"), host: query.get("host"), request_id: query.get("request_id") };
+}
+
+function deliveriesToolbar(user, changed, signal) {
+  const { text, select } = filterControls(changed, signal);
+  return toolbar(
+    text("host", "Host", "hooks.example.com"), text("request_id", "Job", "job_…"),
+    select("state", "State", DELIVERY_OPTIONS),
+    user.admin && scopeControl(user, changed));
+}
+
+function deliveryRow({ id, user: owner, created_at: created }, user, signal, done) {
+  const state = h("span", { class: "where" });
+  const title = h("a", { href: link(`/deliveries/${encodeURIComponent(id)}`) });
+  const attempts = h("small");
+  const again = sendAgain(id, signal, done);
+  const by = isEverybodys(user) && `${owner} · `;
+  function update(delivery) {
+    const job = jobs.get(delivery.request_id);
+    state.replaceChildren(chip(delivery.state));
+    title.textContent = `${job ? titleOf(job) : delivery.request_id} · ${stateWord(delivery.status)}`;
+    attempts.replaceChildren(h("span", {}, by, summary(delivery.attempts)), nextAttempt(delivery) ?? "");
+    again.hidden = delivery.state === "pending";
+  }
+  const element = h("li", {}, h("div", { class: "row delivery" }, state,
+    h("span", { class: "what" }, title, attempts),
+    h("small", { class: "age" }, age(created)), h("span", { class: "act" }, again)));
+  return { element, update };
+}
+
+function summary(attempts) {
   const last = attempts.at(-1);
-  const job = jobs.get(delivery.request_id);
-  const tries = last === undefined ? "no attempt yet"
-    : `${attempts.length} ${attempts.length === 1 ? "attempt" : "attempts"}, last: ${last.error ?? last.status_code}`
-      + ` in ${duration(last.duration_ms, true)}`;
-  const next = delivery.state === "pending" && delivery.next_attempt_at
-    && [" · next attempt ", until(delivery.next_attempt_at)];
-  return h("li", {}, h("div", { class: "row delivery" },
-    h("span", { class: "where" }, deliveryChip(delivery.state)),
-    h("span", { class: "what" },
-      h("a", { href: link(`/deliveries/${encodeURIComponent(delivery.id)}`) },
-        h("span", { "data-job": job ? null : delivery.request_id }, job ? titleOf(job) : delivery.request_id),
-        ` · ${statusWord(delivery.status)}`),
-      h("small", {}, withUser && `${delivery.user} · `, tries, next)),
-    h("small", { class: "age" }, age(delivery.created_at)),
-    h("span", { class: "act" }, delivery.state !== "pending" && sendAgain(delivery.id, signal, done))));
+  if (last === undefined) return "no attempt yet";
+  const count = `${attempts.length} ${attempts.length === 1 ? "attempt" : "attempts"}`;
+  return `${count}, last: ${last.error ?? last.status_code} in ${duration(last.duration_ms, true)}`;
 }
 
-/** Replace the ids of unknown jobs by their titles. */
-async function nameJobs(list) {
-  const unnamed = [...list.querySelectorAll("[data-job]")];
-  const ids = [...new Set(unnamed.map((span) => span.dataset.job))].slice(0, NAMED_AT_ONCE);
-  await Promise.all(ids.map(async (id) => put(await get(`/v1/jobs/${encodeURIComponent(id)}`)))).catch(() => {});
-  for (const span of unnamed) {
-    const job = jobs.get(span.dataset.job);
-    if (job) span.replaceChildren(titleOf(job));
-  }
+function nextAttempt({ state, next_attempt_at: at }) {
+  return state === "pending" && at ? h("span", {}, " · next attempt ", until(at)) : null;
+}
+
+/** Read the jobs of these deliveries that are not known yet, some at a time. */
+async function readTitles(deliveries, signal) {
+  const unknown = deliveries.map((each) => each.request_id).filter((id) => !jobs.has(id));
+  const ids = [...new Set(unknown)].slice(0, NAMED_AT_ONCE);
+  // A job that cannot be read is shown by its id.
+  await Promise.allSettled(
+    ids.map(async (id) => put(await get(`/v1/jobs/${encodeURIComponent(id)}`, signal))));
 }
 
 /** Send all deliveries again that were given up and match the filters, after confirmation. */
 function sendAll(user, signal, done) {
-  const { query } = here();
-  const body = { state: query.get("state") };
-  for (const name of ["host", "request_id"]) if (query.get(name)) body[name] = query.get(name);
-  const which = [body.host && ` to ${body.host}`, body.request_id && ` of ${body.request_id}`,
-    isEverybodys(user) && " of every user"].filter(Boolean).join(",");
+  const { state, host, request_id: job } = filters();
+  const which = [host && ` to ${host}`, job && ` of ${job}`, isEverybodys(user) && " of every user"]
+    .filter(Boolean).join(",");
   askFirst({
     title: "Send all of these again?",
-    text: `This sends every delivery${which} in the state “${deliveryWord(body.state)}” now, within the sending`
+    text: `This sends every delivery${which} in the state “${stateWord(state)}” now, within the sending`
       + " limits; if that fails, retries follow the schedule. Receivers may get a message twice.",
     action: "Send all again", signal,
     async act() {
+      const body = { state, host: host ?? undefined, request_id: job ?? undefined };
       await post(withQuery("/v1/deliveries/retry", { user: scopeOf(user) }), body);
       done();
     },
   });
-}
-
-function toolbar(user, changed, signal) {
-  const { query } = here();
-  let pause = 0;
-  signal.addEventListener("abort", () => clearTimeout(pause));
-  const set = (parameters) => {
-    change(parameters);
-    changed();
-  };
-  const text = (name, label, placeholder) => h("label", { class: "wide" }, h("span", {}, label),
-    h("input", {
-      type: "search", name, value: query.get(name) ?? "", placeholder, autocomplete: "off",
-      input(event) {
-        clearTimeout(pause);
-        pause = setTimeout(set, 300, { [name]: event.target.value.trim() });
-      },
-    }));
-  return h("div", { class: "toolbar", role: "search" },
-    text("host", "Host", "hooks.example.com"), text("request_id", "Job", "job_…"),
-    h("label", {}, h("span", {}, "State"),
-      h("select", { change: (event) => set({ state: event.target.value }) },
-        h("option", { value: "" }, "All"),
-        DELIVERY_STATES.map((value) =>
-          h("option", { value, selected: query.get("state") === value }, deliveryWord(value))))),
-    user.admin && scopeChoice(user, (name) => set({ user: name })));
 }

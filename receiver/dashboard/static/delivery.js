@@ -1,58 +1,56 @@
 // One delivery: its message, its headers, and the response to each attempt.
 
-import { goUp, link, up } from "./address.js";
+import { backLink, link } from "./address.js";
 import { sendAgain } from "./actions.js";
 import { get } from "./api.js";
-import { copied, copyButton, face, factList, failure, h, main } from "./dom.js";
+import { copyable, copyButton, factList, failure, h, main, placeholder } from "./dom.js";
 import { jsonView } from "./json.js";
+import { repeat } from "./repeat.js";
 import { age, clockTime, duration, until } from "./times.js";
-import { deliveryChip, titleOf } from "./words.js";
+import { chip, titleOf } from "./words.js";
 
 const REFRESH = 5000;
 
 /** Show the delivery `id` until `signal`; resolves when it is shown. */
 export function showDelivery(user, signal, id) {
   const path = `/v1/deliveries/${encodeURIComponent(id)}`;
-  const head = h("div", {}, h("h1", {}, "Delivery"), face("Loading…"));
+  const head = h("div", {}, h("h1", {}, "Delivery"), placeholder("Loading…"));
   const attempts = h("section", { "aria-label": "Attempts" });
   const message = h("section", { "aria-label": "Message" });
-  const again = sendAgain(id, signal, () => setTimeout(load, 500));
+  const refresh = repeat({ signal, period: REFRESH, read, failed });
+  const again = sendAgain(id, signal, () => refresh.soon(500));
   let label = null;
   let shown = "";
-  let pause = 0;
 
-  main.replaceChildren(h("p", {}, h("a", { href: up("/deliveries"), click: goUp }, "← Deliveries")), head,
+  main.replaceChildren(h("p", {}, backLink("/deliveries", "← Deliveries")), head,
     h("div", { class: "split" }, attempts, message));
 
-  async function load() {
-    clearTimeout(pause);
-    try {
-      const delivery = await get(path);
-      label ??= await get(`/v1/jobs/${encodeURIComponent(delivery.request_id)}`).then(titleOf, () => null);
-      if (signal.aborted) return;
-      const text = JSON.stringify(delivery);
-      // Without changes, keep what is opened or selected.
-      if (text !== shown) show(delivery);
-      shown = text;
-    } catch (error) {
-      if (signal.aborted) return;
-      if (!shown) {
-        head.replaceChildren(h("h1", {}, "Delivery"), error.status === 404
-          ? face("No such delivery", "It may have been removed with its job, or it belongs to another user.")
-          : failure(error, load));
-      }
-    }
-    pause = setTimeout(load, REFRESH);
+  async function read(current) {
+    const delivery = await get(path, current);
+    const jobPath = `/v1/jobs/${encodeURIComponent(delivery.request_id)}`;
+    label ??= await get(jobPath, current).then(titleOf, () => null);
+    const text = JSON.stringify(delivery);
+    // Without changes, keep what is opened or selected.
+    if (current.aborted || text === shown) return;
+    shown = text;
+    show(delivery);
+  }
+
+  function failed(error) {
+    if (shown) return; // out of date, but not wrong
+    head.replaceChildren(h("h1", {}, "Delivery"), error.status === 404
+      ? placeholder("No such delivery", "It may have been removed with its job, or it belongs to another user.")
+      : failure(error, refresh.now));
   }
 
   function show(delivery) {
     again.hidden = delivery.state === "pending";
+    document.title = `${delivery.body.type ?? "Webhook"} · receiver`;
     head.replaceChildren(
-      h("div", { class: "title" }, h("h1", {}, delivery.body.type ?? "Webhook"), deliveryChip(delivery.state),
-        again),
+      h("div", { class: "title" }, h("h1", {}, delivery.body.type ?? "Webhook"), chip(delivery.state), again),
       h("div", { class: "facts" }, factList([
-        ["To", copied(delivery.url, "the URL")],
-        ["Id", copied(delivery.id, "the webhook-id")],
+        ["To", copyable(delivery.url, "the URL")],
+        ["Id", copyable(delivery.id, "the webhook-id")],
         ["Job", h("a", { href: link(`/jobs/${encodeURIComponent(delivery.request_id)}`) },
           label ? `${label} (${delivery.request_id})` : delivery.request_id)],
         ["User", user.admin && delivery.user],
@@ -66,8 +64,7 @@ export function showDelivery(user, signal, id) {
       h("h2", {}, "Headers of the last attempt"), ...headerList(delivery.headers));
   }
 
-  signal.addEventListener("abort", () => clearTimeout(pause));
-  return load();
+  return refresh.now();
 }
 
 /** Newest first: the last attempt matters most. */

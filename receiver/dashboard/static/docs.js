@@ -1,15 +1,11 @@
 // "Try it" on /docs: a form for each operation, made from /openapi.json. Requests go only to this
 // service. The key stays in this page; without one, the dashboard's session is used.
 
+import { h } from "./dom.js";
+
 const SHOWN = 65_536; // maximum characters shown of a response
 
-function h(tag, attributes, ...children) {
-  const element = Object.assign(document.createElement(tag), attributes);
-  element.append(...children);
-  return element;
-}
-
-const key = h("input", { type: "password", autocomplete: "off", spellcheck: false });
+const key = h("input", { type: "password", autocomplete: "off", spellcheck: "false" });
 document.getElementById("try-key").append(h("label", {},
   "API key for “Try it” (kept in this page only; empty: the dashboard's session)", key));
 
@@ -23,18 +19,19 @@ for (const [path, item] of Object.entries(paths)) {
 
 function form(method, path, operation) {
   const inputs = (operation.parameters ?? []).map((parameter) => {
-    const input = h("input", { name: parameter.name, required: parameter.required, spellcheck: false,
-      placeholder: String(parameter.example ?? parameter.schema.examples?.[0] ?? "") });
-    return { parameter, input, label: h("label", {}, `${parameter.name} (${parameter.in})`, input) };
+    const { name, required, schema, example = schema.examples?.[0] } = parameter;
+    const input = h("input", { name, required, spellcheck: "false", placeholder: example });
+    return { parameter, input, label: h("label", {}, `${name} (${parameter.in})`, input) };
   });
   const example = operation.requestBody?.content["application/json"].example;
-  const body = example && h("textarea", { rows: 8, spellcheck: false, value: JSON.stringify(example, null, 2) });
+  const body = example
+    && h("textarea", { rows: 8, spellcheck: "false" }, JSON.stringify(example, null, 2));
   const button = h("button", {}, "Send");
-  const output = h("pre", { hidden: true, tabIndex: 0, ariaLive: "polite" });
+  const output = h("pre", { hidden: true, tabindex: 0, "aria-live": "polite" });
   let running = null;
   const result = h("form", {}, h("h3", {}, "Try it"),
-    ...(method === "GET" ? [] : [h("p", { className: "soft" }, "This sends a real request, which may cost money.")]),
-    ...inputs.map(({ label }) => label), ...(body ? [h("label", {}, "Body", body)] : []), button, output);
+    method !== "GET" && h("p", { class: "soft" }, "This sends a real request, which may cost money."),
+    inputs.map(({ label }) => label), body && h("label", {}, "Body", body), button, output);
   result.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (running) return running.abort();

@@ -12,6 +12,23 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** Make `elements` the children of `parent`. Those that are in place already keep their focus. */
+export function arrange(parent, elements) {
+  const kept = new Set(elements);
+  for (const child of [...parent.children]) if (!kept.has(child)) child.remove();
+  let next = parent.firstElementChild;
+  for (const element of elements) {
+    if (element === next) next = next.nextElementSibling;
+    else parent.insertBefore(element, next);
+  }
+}
+
+/** Like `arrange`, but a child that looks the same stays: it may have the focus, or be pressed. */
+export function refill(parent, elements) {
+  const old = [...parent.children];
+  arrange(parent, elements.map((each, index) => (old[index]?.isEqualNode(each) ? old[index] : each)));
+}
+
 export const main = document.getElementById("main");
 
 /** Announce a text to screen readers. */
@@ -19,8 +36,8 @@ export function announce(text) {
   document.getElementById("news").textContent = text;
 }
 
-/** A placeholder for a view without content: loading or empty, with optional actions. */
-export function face(title, text, ...actions) {
+/** What a view shows while it loads or is empty, with optional actions. */
+export function placeholder(title, text, ...actions) {
   const words = [h("strong", {}, title), text && h("span", {}, text)];
   return h("div", { class: "state" }, words, actions.length > 0 && h("p", {}, actions));
 }
@@ -53,11 +70,21 @@ export function copyButton(text, what) {
 }
 
 /** A machine-readable text with a copy button. */
-export const copied = (text, what) =>
-  h("span", { class: "copied" }, h("code", {}, text), copyButton(text, what));
+export const copyable = (text, what) =>
+  h("span", { class: "copyable" }, h("code", {}, text), copyButton(text, what));
 
 /** A list of names and values; empty values are left out. */
 export function factList(pairs) {
   return h("dl", {}, pairs.filter(([, value]) => value != null && value !== "" && value !== false)
     .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 }
+
+/** A box with a title. */
+export const card = (title, ...content) =>
+  h("section", { class: "card", "aria-label": title }, h("h2", {}, title), content);
+
+/** A table that scrolls in its box; `rows` are elements. */
+export const table = (name, columns, rows) =>
+  h("div", { class: "scrolled", tabindex: 0, role: "region", "aria-label": `${name}, table` }, h("table", {},
+    h("thead", {}, h("tr", {}, columns.map((column) => h("th", { scope: "col" }, column)))),
+    h("tbody", {}, rows)));

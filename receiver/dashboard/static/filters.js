@@ -1,10 +1,10 @@
-// The filters of the list of jobs. They are kept in the URL.
+// The filters of the list of jobs: in the URL, in the API's query, and applied to live updates.
 
-import { change, here } from "./address.js";
-import { h } from "./dom.js";
-import { scopeChoice, scopeOf } from "./scope.js";
+import { here } from "./address.js";
+import { scopeControl, scopeOf } from "./scope.js";
 import { DAY, HOUR } from "./times.js";
-import { STATUSES, statusWord, titleOf } from "./words.js";
+import { filterControls, toolbar } from "./toolbar.js";
+import { KIND_OPTIONS, STATUS_OPTIONS, titleOf } from "./words.js";
 
 const RANGES = {
   "1h": ["Last hour", HOUR],
@@ -12,7 +12,10 @@ const RANGES = {
   "7d": ["Last 7 days", 7 * DAY],
   "30d": ["Last 30 days", 30 * DAY],
 };
-const KINDS = [["create_movie", "Movie"], ["create_narrative", "Narrative"]];
+const BETWEEN = "between";
+const RANGE_OPTIONS = [
+  ...Object.entries(RANGES).map(([value, [text]]) => [value, text]), [BETWEEN, "Between…"],
+];
 
 /** The filters in the URL. */
 export function filters() {
@@ -20,39 +23,48 @@ export function filters() {
   const text = (name) => query.get(name) ?? "";
   return {
     status: text("status"), kind: text("kind"), provider: text("provider"), since: text("since"),
-    search: text("q").trim(),
+    after: text("after"), before: text("before"), search: text("q").trim(),
   };
 }
+
+/** The creation times that match, as milliseconds; both exclusive. */
+function bounds({ since, after, before }) {
+  if (since === BETWEEN) return [Date.parse(after) || -Infinity, Date.parse(before) || Infinity];
+  return [RANGES[since] ? Date.now() - RANGES[since][1] : -Infinity, Infinity];
+}
+
+const isoTime = (ms) => (Number.isFinite(ms) ? new Date(ms).toISOString() : null);
 
 /** The query for `GET /v1/jobs`. */
-export function queryOf({ status, kind, provider, since, search }, user) {
-  const wanted = member(search);
+export function queryOf({ status, kind, provider, search, ...times }, user) {
+  const member = metadataMember(search);
+  const [after, before] = bounds(times);
   return {
     user: scopeOf(user), status, kind, provider,
-    created_after: RANGES[since] && new Date(begin(since)).toISOString(),
-    ...(wanted ? { [`metadata.${wanted.name}`]: wanted.value } : { q: isId(search) ? "" : search }),
+    created_after: isoTime(after), created_before: isoTime(before),
+    ...(member ? { [`metadata.${member.name}`]: member.value } : { q: isId(search) ? "" : search }),
   };
 }
-
-const begin = (since) => Date.now() - RANGES[since][1];
 
 /** Whether the search is a job id. */
 export const isId = (search) => /^job_\w{26}$/.test(search);
 
 /** Parse `name=value` as a member of the metadata; null if it is not one. */
-function member(search) {
+function metadataMember(search) {
   const [, name, value] = /^([^=]{1,64})=(.*)$/s.exec(search) ?? [];
   return name?.trim() ? { name: name.trim(), value: value.trim() } : null;
 }
 
 /** Whether a job matches the filters. */
-export function matches(job, { status, kind, provider, since, search }) {
+export function matches(job, { status, kind, provider, search, ...times }) {
   if (status && job.status !== status) return false;
   if (kind && job.kind !== kind) return false;
   if (provider && job.provider !== provider) return false;
-  if (RANGES[since] && Date.parse(job.created_at) <= begin(since)) return false;
-  const asked = member(search);
-  if (asked && Object.hasOwn(job.metadata, asked.name) && job.metadata[asked.name] === asked.value) {
+  const created = Date.parse(job.created_at);
+  const [after, before] = bounds(times);
+  if (created <= after || created >= before) return false;
+  const member = metadataMember(search);
+  if (member && Object.hasOwn(job.metadata, member.name) && job.metadata[member.name] === member.value) {
     return true;
   }
   const texts = [
@@ -63,35 +75,21 @@ export function matches(job, { status, kind, provider, since, search }) {
   return texts.some((text) => text?.toLowerCase().includes(wanted));
 }
 
-/** The controls of the filters; `changed` is called after each change of the URL, until `signal`. */
-export function toolbar(user, changed, signal) {
-  const now = filters();
-  let pause = 0;
-  signal.addEventListener("abort", () => clearTimeout(pause));
-  const set = (parameters) => {
-    change(parameters);
+/** The controls; `changed` is called after each change of the URL. */
+export function jobsToolbar(user, changed, signal) {
+  const { text, select, time } = filterControls(update, signal);
+  const between = [time("after", "From"), time("before", "To")];
+  const offerTimes = () => between.forEach((each) => (each.hidden = filters().since !== BETWEEN));
+  function update() {
+    offerTimes();
     changed();
-  };
-  const select = (name, label, options) => {
-    const known = options.some(([value]) => value === now[name]);
-    const all = [["", "All"], ...options, ...(known || !now[name] ? [] : [[now[name], now[name]]])];
-    return h("label", {}, h("span", {}, label),
-      h("select", { name, change: (event) => set({ [name]: event.target.value }) },
-        all.map(([value, text]) => h("option", { value, selected: now[name] === value }, text))));
-  };
-  const search = (event) => {
-    clearTimeout(pause);
-    pause = setTimeout(set, 200, { q: event.target.value.trim() });
-  };
-  return h("div", { class: "toolbar", role: "search" },
-    h("label", { class: "wide" }, h("span", {}, "Search"),
-      h("input", {
-        type: "search", value: now.search, input: search, autocomplete: "off",
-        placeholder: "label, id, or name=value in metadata",
-      })),
-    select("status", "State", STATUSES.map((each) => [each, statusWord(each)])),
-    select("kind", "Kind", KINDS),
-    now.provider && select("provider", "Provider", []),
-    select("since", "Created", Object.entries(RANGES).map(([value, [text]]) => [value, text])),
-    user.admin && scopeChoice(user, (name) => set({ user: name })));
+  }
+  offerTimes();
+  return toolbar(
+    text("q", "Search", "label, id, or name=value in metadata"),
+    select("status", "State", STATUS_OPTIONS),
+    select("kind", "Kind", KIND_OPTIONS),
+    filters().provider && select("provider", "Provider", []),
+    select("since", "Created", RANGE_OPTIONS), between,
+    user.admin && scopeControl(user, changed));
 }

@@ -1,20 +1,20 @@
 // The health of the service, for admins.
 
 import { bars } from "./charts.js";
-import { face, h, main } from "./dom.js";
+import { card, h, main, placeholder } from "./dom.js";
 import { holdsCard } from "./holds.js";
-import { growth, quantile, samples, sampling } from "./metrics.js";
+import { growth, KEPT, quantile, samples, sampling } from "./metrics.js";
 import { duration } from "./times.js";
-import { chip, phaseWord, statusWord } from "./words.js";
+import { chip, phaseWord, stateWord } from "./words.js";
 
 const PHASES = ["queued", "submitting", "submit_unconfirmed", "accepted", "rendering", "confirming"];
 const ENDS = ["COMPLETED", "FAILED", "CANCELLED"];
-const WINDOW = 60;
+const SAMPLES_A_MINUTE = 12;
 
 /** Show the health until `signal`. */
 export function showHealth(_user, signal) {
   const note = h("div", { role: "status" });
-  const cards = h("div", { class: "cards" }, face("Loading…"));
+  const cards = h("div", { class: "cards" }, placeholder("Loading…"));
 
   main.replaceChildren(
     h("div", { class: "title" }, h("h1", {}, "Health")),
@@ -27,19 +27,16 @@ export function showHealth(_user, signal) {
     if (samples.length === 0) return;
     note.replaceChildren();
     const now = samples.at(-1);
-    cards.replaceChildren(
-      openJobs(now), finishedJobs(now), news(now), provider(now), lag(now), relay(now), store(now));
+    cards.replaceChildren(...[openJobs, finishedJobs, outcomeSources, provider, latency, webhooks, store]
+      .map((draw) => draw(now)));
   }
 
   sampling.addEventListener("sample", show, { signal });
   sampling.addEventListener("failed", () => {
-    note.replaceChildren(h("p", { class: "notice bad" }, "/metrics cannot be read; these figures are out of date."));
+    const text = "/metrics cannot be read; these figures are out of date.";
+    note.replaceChildren(h("p", { class: "notice bad" }, text));
   }, { signal });
   show();
-}
-
-function card(title, ...content) {
-  return h("section", { class: "card", "aria-label": title }, h("h2", {}, title), content);
 }
 
 function figures(pairs) {
@@ -51,18 +48,20 @@ function openJobs(now) {
   const counts = PHASES.map((phase) => [phaseWord(phase), now.sum("jobs", { phase })]);
   const total = counts.reduce((sum, [, count]) => sum + count, 0);
   const history = samples.map((each) => PHASES.map((phase) => each.sum("jobs", { phase })));
-  return card("Open jobs by phase", stacked(history, PHASES, PHASES.map(phaseWord), `${total} open now`),
+  return card("Open jobs by phase",
+    stacked(history, PHASES, PHASES.map(phaseWord), `${total} open now`),
     figures([...counts, ["oldest", age(now.sum("oldest_unfinished_job_age_seconds"))]]));
 }
 
 function finishedJobs(now) {
   const history = samples.map((each, index) =>
     ENDS.map((status) => index === 0 ? 0 : growth(samples[index - 1], each, "jobs_finished_total", { status })));
-  const counts = ENDS.map((status) => [statusWord(status), now.sum("jobs_finished_total", { status })]);
-  return card("Jobs finished per 5 s", stacked(history, ENDS, ENDS.map(statusWord), "newest on the right"), figures(counts));
+  const counts = ENDS.map((status) => [stateWord(status), now.sum("jobs_finished_total", { status })]);
+  return card("Jobs finished per 5 s",
+    stacked(history, ENDS, ENDS.map(stateWord), "Newest on the right"), figures(counts));
 }
 
-function news(now) {
+function outcomeSources(now) {
   const ended = now.by("jobs_finished_total", "evidence");
   const all = ended.reduce((sum, [, count]) => sum + count, 0);
   const share = (name) => {
@@ -95,7 +94,7 @@ function provider(now) {
     ]));
 }
 
-function lag(now) {
+function latency(now) {
   const within = (name) => {
     const seconds = quantile(now, name, 0.95);
     return seconds === null ? "–" : seconds === Infinity ? "off the scale" : `≤ ${fine(seconds)}`;
@@ -111,10 +110,11 @@ function lag(now) {
     ]));
 }
 
-function relay(now) {
-  const before = samples.at(-1 - WINDOW / 5) ?? samples[0];
+function webhooks(now) {
+  const before = samples.at(-1 - SAMPLES_A_MINUTE) ?? samples[0];
   const backlog = samples.map((each) => [each.sum("relay_backlog")]);
-  return card("Webhooks to users", stacked(backlog, ["backlog"], ["waiting"], `${now.sum("relay_backlog")} waiting`),
+  return card("Webhooks to users",
+    stacked(backlog, ["backlog"], ["waiting"], `${now.sum("relay_backlog")} waiting`),
     figures([
       ["oldest waiting", age(now.sum("relay_oldest_age_seconds"))],
       ...now.by("relay_attempts_total", "outcome").map(([outcome, count]) => [outcome, count]),
@@ -139,20 +139,15 @@ const age = (seconds) => (seconds > 0 ? duration(seconds * 1000) : "–");
 const fine = (seconds) => duration(Math.max(1, Math.round(seconds * 1000)), true);
 const bytes = (count) => `${(count / 1_048_576).toFixed(1)} MiB`;
 
-// --- history since the page was opened -----------------------------------------------------------
-
-const BARS = 60;
-
-/** A stacked bar for each of the latest samples. */
-function stacked(history, names, words, caption) {
-  const shown = history.slice(-BARS);
-  const empty = Array.from({ length: BARS - shown.length }, () => names.map(() => 0));
-  const all = [...empty, ...shown];
+/** A stacked bar for each sample since the page was opened. `history` has the counts of each. */
+function stacked(history, names, words, summary) {
+  const empty = Array.from({ length: KEPT - history.length }, () => names.map(() => 0));
+  const all = [...empty, ...history];
   return bars({
-    labels: all.map((_, index) => (index === BARS - 1 ? "now" : `${(BARS - 1 - index) * 5} s ago`)),
+    labels: all.map((_, index) => (index === KEPT - 1 ? "now" : `${(KEPT - 1 - index) * 5} s ago`)),
     series: names.map((name, place) => ({
-      name: words[place], look: name.toLowerCase(), values: all.map((parts) => parts[place]),
+      name: words[place], look: name.toLowerCase(), values: all.map((counts) => counts[place]),
     })),
-    summary: caption,
+    summary,
   });
 }

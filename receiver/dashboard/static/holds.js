@@ -3,7 +3,8 @@
 import { link } from "./address.js";
 import { ask, get } from "./api.js";
 import { askFirst } from "./dialog.js";
-import { h } from "./dom.js";
+import { card, h, refill } from "./dom.js";
+import { repeat } from "./repeat.js";
 import { until } from "./times.js";
 
 const REFRESH = 10_000;
@@ -11,27 +12,24 @@ const REFRESH = 10_000;
 /** The current holds, updated until `signal`. */
 export function holdsCard(signal) {
   const content = h("div", {}, h("p", { class: "hint" }, "Loading…"));
-  let pause = 0;
+  const refresh = repeat({ signal, period: REFRESH, read, failed });
 
-  async function load() {
-    clearTimeout(pause);
-    try {
-      const { holds } = await get("/v1/holds");
-      if (signal.aborted) return;
-      content.replaceChildren(...shown(holds));
-    } catch (error) {
-      if (!signal.aborted) content.replaceChildren(h("p", { class: "notice bad" }, error.message));
-    }
-    pause = setTimeout(load, REFRESH);
+  async function read(current) {
+    const { holds } = await get("/v1/holds", current);
+    refill(content, shown(holds));
+  }
+
+  function failed(error) {
+    refill(content, [h("p", { class: "notice bad" }, error.message)]);
   }
 
   function shown(holds) {
     if (holds.length === 0) return [h("p", {}, "None: submissions are sent.")];
     const providers = [...new Set(holds.map(({ provider }) => provider))];
     return [
-      h("ul", {}, holds.map((hold) => h("li", {},
-        h("strong", {}, `${hold.provider}: ${hold.user ?? "all users"}`), ` got ${hold.status_code}; next attempt `,
-        until(hold.until), ". ", h("a", { href: link(`/jobs/${hold.request_id}`) }, "Refused job")))),
+      h("ul", {}, holds.map(({ provider, user, status_code: status, until: end, request_id: id }) => h("li", {},
+        h("strong", {}, `${provider}: ${user ?? "all users"}`), ` got ${status}; next attempt `,
+        until(end), ". ", h("a", { href: link(`/jobs/${id}`) }, "Refused job")))),
       ...providers.map((provider) => h("button", {
         type: "button", class: "small", click: () => end(provider),
       }, `End the holds of ${provider}`)),
@@ -45,12 +43,11 @@ export function holdsCard(signal) {
       action: "End the holds", signal,
       async act() {
         await ask("DELETE", `/v1/holds/${encodeURIComponent(provider)}`);
-        load();
+        refresh.now();
       },
     });
   }
 
-  signal.addEventListener("abort", () => clearTimeout(pause));
-  load();
-  return h("section", { class: "card", "aria-label": "Holds" }, h("h2", {}, "Holds"), content);
+  refresh.now();
+  return card("Holds", content);
 }

@@ -1,45 +1,80 @@
 // One job: its state, its result, and everything that happened to it.
 
-import { goUp, link, up } from "./address.js";
+import { backLink, link } from "./address.js";
 import { cancelJob, sendAgain, submitAgain } from "./actions.js";
 import { get } from "./api.js";
-import { announce, copied, face, factList, failure, h, main } from "./dom.js";
+import { announce, copyable, factList, failure, h, main, placeholder, refill } from "./dom.js";
 import { jsonView } from "./json.js";
-import { connection, follow, jobs, live, put } from "./live.js";
+import { follow, live, put } from "./live.js";
 import { filesOf, mediaOf, player } from "./media.js";
+import { repeat } from "./repeat.js";
 import { timeline } from "./timeline.js";
 import { age, between, DAY, duration, exactTime } from "./times.js";
-import { chip, evidenceWord, kindWord, phaseWord, progressBar, statusWord, titleOf } from "./words.js";
+import { chip, evidenceWord, kindWord, phaseWord, progressBar, stateWord, titleOf } from "./words.js";
 
 const REFRESH = 5000;
 
 /** Show the job `id` until `signal`; resolves when it is shown. */
 export function showJob(user, signal, id) {
   const path = `/v1/jobs/${encodeURIComponent(id)}`;
-  const head = h("div", {}, h("h1", {}, "Job"), face("Loading…"));
-  const result = h("div", {});
-  const facts = h("div", {});
-  const given = h("div", {});
-  const raw = h("div", {});
-  const line = timeline((delivery) => sendAgain(delivery, signal, soon));
-  const trouble = h("div", {});
+  const head = h("div", {}, h("h1", {}, "Job"), placeholder("Loading…"));
+  const result = h("div");
+  const facts = h("div");
+  const given = h("div");
+  const raw = h("div");
+  const refresh = repeat({ signal, period: REFRESH, read, failed });
+  const line = timeline((delivery) => sendAgain(delivery, signal, () => refresh.soon(150)));
+  const trouble = h("div");
   const body = h("div", { class: "split", hidden: true },
     h("section", { "aria-label": "Result and facts" }, result, facts, given,
       h("details", {}, h("summary", {}, "As JSON"), raw)),
-    h("section", { "aria-label": "Timeline" }, h("h2", {}, "Timeline"), line.element, trouble));
+    h("section", { "aria-label": "Timeline" },
+      h("div", { class: "title" }, h("h2", {}, "Timeline"),
+        h("a", { href: link("/deliveries", { request_id: id }) }, "Webhooks of this job")),
+      line.element, trouble));
   const update = heading(user, signal);
-  let input;
+  let shown = null;
   let shownResult = null;
-  let pause = 0;
-  let failed = false;
+  let input;
 
-  main.replaceChildren(h("p", {}, h("a", { href: up("/"), click: goUp }, "← Jobs")), head, body);
+  main.replaceChildren(h("p", {}, backLink("/", "← Jobs")), head, body);
+
+  async function read(current) {
+    if (shown === null) {
+      const job = await get(path, current);
+      ({ input } = job);
+      if (input) given.append(h("details", {}, h("summary", {}, "Input"), jsonView(input, "the input")));
+      // An admin may open another user's job: follow that user's stream.
+      follow(user.admin ? job.user : null);
+      put(job);
+      show(job);
+    }
+    // Repeated, since attempts of webhooks and callbacks without effect make no event.
+    const { history } = await get(`${path}/history`, current);
+    line.update(history);
+    trouble.replaceChildren();
+    // A change that the stream missed while it was disconnected.
+    const newest = history.findLast(({ type }) => type === "event")?.job;
+    if (newest?.seq > shown.seq) put(newest);
+  }
+
+  function failed(error) {
+    // Keep a timeline that is already shown: it is out of date, but not wrong.
+    if (line.element.hasChildNodes()) return;
+    const reason = error.status === 404
+      ? placeholder("No such job", "It may have been removed, or it belongs to another user.")
+      : failure(error, refresh.now);
+    if (shown) trouble.replaceChildren(reason);
+    else head.replaceChildren(h("h1", {}, "Job"), reason);
+  }
 
   function show(job) {
+    shown = job;
     body.hidden = false;
+    document.title = `${titleOf(job)} · receiver`;
     const whole = { ...job, input };
     update(whole, head);
-    facts.replaceChildren(...factsOf(whole, user));
+    refill(facts, factsOf(whole, user));
     raw.replaceChildren(jsonView(job, "the job as JSON"));
     // Replaced only if it changed, so that a playing video continues.
     const links = JSON.stringify([job.result, job.archive]);
@@ -47,64 +82,13 @@ export function showJob(user, signal, id) {
     shownResult = links;
   }
 
-  async function load() {
-    try {
-      const job = await get(path);
-      if (signal.aborted) return;
-      // An admin may open another user's job; follow that user's stream.
-      if (user.admin) follow(job.user);
-      else follow(null);
-      failed = false;
-      if (input === undefined && job.input) {
-        given.replaceChildren(h("details", {}, h("summary", {}, "Input"), jsonView(job.input, "the input")));
-      }
-      ({ input } = job);
-      put(job);
-      show(jobs.get(id) ?? job);
-      await loadHistory();
-    } catch (error) {
-      if (signal.aborted) return;
-      failed = true;
-      body.hidden = true;
-      head.replaceChildren(h("h1", {}, "Job"), error.status === 404
-        ? face("No such job", "It may have been removed, or it belongs to another user.")
-        : failure(error, load));
-    }
-  }
-
-  async function loadHistory() {
-    clearTimeout(pause);
-    try {
-      const { history } = await get(`${path}/history`);
-      if (signal.aborted) return;
-      line.update(history);
-      trouble.replaceChildren();
-    } catch (error) {
-      if (signal.aborted) return;
-      // Keep what is already shown: it is out of date, but not wrong.
-      if (line.element.childElementCount === 0) trouble.replaceChildren(failure(error, loadHistory));
-    }
-    // Polled, since delivery attempts and callbacks without effect make no event.
-    pause = setTimeout(loadHistory, REFRESH);
-  }
-
-  function soon() {
-    clearTimeout(pause);
-    pause = setTimeout(loadHistory, 150);
-  }
-
   live.addEventListener("job", ({ detail: { job, known } }) => {
-    if (job.request_id !== id || failed) return;
+    if (job.request_id !== id || shown === null) return;
     show(job);
-    if (known && known.status !== job.status) announce(`Now ${statusWord(job.status)}`);
-    soon();
+    if (known && known.status !== job.status) announce(`Now ${stateWord(job.status)}`);
+    refresh.soon(150);
   }, { signal });
-  live.addEventListener("snapshot", load, { signal });
-  live.addEventListener("connection", () => {
-    if (failed && connection.state === "live") load();
-  }, { signal });
-  signal.addEventListener("abort", () => clearTimeout(pause));
-  return load();
+  return refresh.now();
 }
 
 /** The heading. Its elements are reused when the job changes, to keep the focus. */
@@ -119,7 +103,7 @@ function heading(user, signal) {
   const parts = [h("div", { class: "title" }, title, state, h("span", { class: "tools" }, again, cancel)),
     id, progress];
   return (newer, head) => {
-    if (job === null) id.replaceChildren(copied(newer.request_id, "the job's id"));
+    if (job === null) id.replaceChildren(copyable(newer.request_id, "the job's id"));
     job = newer;
     if (parts[0].parentNode !== head) head.replaceChildren(...parts);
     const own = job.user === user.name;
@@ -143,7 +127,7 @@ function factsOf(job, user) {
   const groups = {
     State: [
       ["Phase", phaseWord(job.phase)],
-      ["Source", evidenceWord(job.evidence)],
+      ["Reported", evidenceWord(job.evidence)],
       ["Message", job.message],
       ["Provider's status", job.provider_status],
     ],
@@ -153,12 +137,12 @@ function factsOf(job, user) {
       ["Finished", job.done_at && exactTime(job.done_at)],
       ["Took", took],
       ["Archived files", filesOf(job.archive)],
-      ["Kept until", isKept && exactTime(new Date(Date.parse(job.done_at) + user.retentionDays * DAY).toISOString())],
+      ["Kept until", isKept && exactTime(Date.parse(job.done_at) + user.retentionDays * DAY)],
     ],
     Provider: [
       ["Name", h("a", { href: link("/", { provider: job.provider }) }, job.provider)],
       ["Kind", h("a", { href: link("/", { kind: job.kind }) }, kindWord(job.kind))],
-      ["Job id", job.provider_request_id && copied(job.provider_request_id, "the provider's id")],
+      ["Job id", job.provider_request_id && copyable(job.provider_request_id, "the provider's id")],
     ],
     Metadata: [["User", job.user], ...Object.entries(job.metadata)],
   };

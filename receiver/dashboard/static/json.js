@@ -1,7 +1,7 @@
 // A JSON viewer: indented and coloured, with a copy button.
 
+import { parseExactly } from "./api.js";
 import { copyButton, h } from "./dom.js";
-import { parseExactly } from "./exact-json.js";
 
 const TOKEN = /("(?:[^"\\]|\\.)*")(\s*:)?|\b(?:true|false|null)\b|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 

@@ -2,15 +2,17 @@
 
 import { ask, get, post } from "./api.js";
 import { askFirst } from "./dialog.js";
-import { copied, face, factList, failure, h, main } from "./dom.js";
+import { card, copyable, factList, failure, h, main, placeholder, table } from "./dom.js";
 import { age } from "./times.js";
 import { chip } from "./words.js";
 
+const COLUMNS = ["Key", "User", "Rights", "Created", "State"];
+
 /** Show the keys until `signal`; resolves when they are shown. */
 export function showKeys(user, signal) {
-  const note = h("div", { "aria-live": "polite" }, face("Loading…"));
+  const note = h("div", { "aria-live": "polite" }, placeholder("Loading…"));
   const made = h("div", { "aria-live": "polite" });
-  const list = h("div", {});
+  const list = h("div");
 
   main.replaceChildren(
     h("div", { class: "title" }, h("h1", {}, "Keys")),
@@ -20,10 +22,9 @@ export function showKeys(user, signal) {
 
   async function load() {
     try {
-      const { keys } = await get("/session/keys");
-      if (signal.aborted) return;
+      const { keys } = await get("/session/keys", signal);
       note.replaceChildren();
-      list.replaceChildren(table([...keys].reverse(), (key) => revoke(key, signal, load)));
+      list.replaceChildren(table("Keys", COLUMNS, keys.reverse().map((key) => keyRow(key, signal, load))));
     } catch (error) {
       if (!signal.aborted) note.replaceChildren(failure(error, load));
     }
@@ -50,7 +51,7 @@ function creation(made, changed) {
       changed();
     } catch (error) {
       name.setAttribute("aria-invalid", "true");
-      hint.textContent = error.faults[0]?.detail ?? error.message;
+      hint.textContent = error.fieldErrors[0]?.detail ?? error.message;
       name.focus();
     }
   }
@@ -61,25 +62,21 @@ function creation(made, changed) {
 }
 
 function newKey({ user, key, secret }) {
-  return h("section", { class: "card new", "aria-label": "The new key" },
-    h("h2", {}, `New key of ${user}`),
-    factList([["Key", copied(key, "the key")], ["Signing secret", copied(secret, "the signing secret")]]),
+  return card(`New key of ${user}`,
+    factList([["Key", copyable(key, "the key")], ["Signing secret", copyable(secret, "the signing secret")]]),
     h("p", { class: "notice" }, "Copy the key now: it is not shown again. The user verifies webhooks ",
       "with the secret."));
 }
 
-function table(keys, revoke) {
-  return h("div", { class: "scrolled", tabindex: 0, role: "region", "aria-label": "Keys, table" },
-    h("table", {},
-      h("thead", {}, h("tr", {}, ["Key", "User", "Rights", "Created", "State"].map((each) => h("th", { scope: "col" }, each)))),
-      h("tbody", {}, keys.map((key) => h("tr", { class: key.revoked_at ? "over" : null },
-        h("th", { scope: "row" }, h("code", {}, `${key.prefix}…`)),
-        h("td", {}, key.user, key.current && h("small", {}, " (this session)")),
-        h("td", {}, key.admin ? "admin" : "user"),
-        h("td", {}, age(key.created_at)),
-        h("td", {}, key.revoked_at ? [chip("cancelled", "Revoked", "⊘"), " ", age(key.revoked_at)]
-          : h("button", { type: "button", class: "small", click: () => revoke(key),
-            "aria-label": `Revoke ${key.prefix} of ${key.user}` }, "Revoke")))))));
+function keyRow(key, signal, changed) {
+  return h("tr", { class: key.revoked_at ? "over" : null },
+    h("th", { scope: "row" }, h("code", {}, `${key.prefix}…`)),
+    h("td", {}, key.user, key.current && h("small", {}, " (this session)")),
+    h("td", {}, key.admin ? "admin" : "user"),
+    h("td", {}, age(key.created_at)),
+    h("td", {}, key.revoked_at ? [chip("cancelled", "Revoked", "⊘"), " ", age(key.revoked_at)]
+      : h("button", { type: "button", class: "small", click: () => revoke(key, signal, changed),
+        "aria-label": `Revoke ${key.prefix} of ${key.user}` }, "Revoke")));
 }
 
 function revoke(key, signal, changed) {

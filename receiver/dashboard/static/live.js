@@ -3,9 +3,9 @@
 import { get, session, withQuery } from "./api.js";
 
 const MOST_JOBS = 5000;
-const FIRST_WAIT = 1000;
-const LONGEST_WAIT = 15_000;
-const ASK_EVERY = 5000;
+const FIRST_DELAY = 1000;
+const LONGEST_DELAY = 15_000;
+const POLL_EVERY = 5000;
 const NEWEST = 100;
 const UNFINISHED = 20;
 
@@ -27,10 +27,12 @@ export const connection = { state: "off", retryAt: 0 };
 export const EVERYBODY = "*";
 
 let source = null;
-let asking = null;
+/** The poll under way; a new object for each. */
+let poll = null;
 let cursor = "";
-let whose;
-let waiting = 0;
+/** The followed user; undefined if nobody is followed. */
+let followed;
+let delay = 0;
 let timer = 0;
 
 /** Store a version of a job. Versions older than the known one are ignored. */
@@ -44,9 +46,9 @@ export function put(job) {
 
 /** Follow the jobs of a user; null means the signed-in user. */
 export function follow(user) {
-  if (whose === user) return;
+  if (followed === user) return;
   stop();
-  whose = user;
+  followed = user;
   connect();
 }
 
@@ -55,8 +57,8 @@ export function stop() {
   close();
   jobs.clear();
   cursor = "";
-  waiting = 0;
-  whose = undefined;
+  delay = 0;
+  followed = undefined;
   report("off");
 }
 
@@ -68,12 +70,12 @@ export function reconnect() {
 function connect() {
   close();
   if (connection.state !== "lost") report("connecting");
-  if (whose === EVERYBODY) ask();
-  else stream();
+  if (followed === EVERYBODY) pollJobs();
+  else openStream();
 }
 
-function stream() {
-  source = new EventSource(withQuery("/v1/events", { user: whose, last_event_id: cursor }));
+function openStream() {
+  source = new EventSource(withQuery("/v1/events", { user: followed, last_event_id: cursor }));
   source.addEventListener("open", connected);
   source.addEventListener("snapshot", (event) => {
     cursor = event.lastEventId;
@@ -89,26 +91,27 @@ function stream() {
 }
 
 /** Poll the newest jobs, and older ones that are unfinished. */
-async function ask() {
-  const mine = (asking = {});
+async function pollJobs() {
+  const mine = (poll = {});
   const unfinished = [...jobs.values()].filter((job) => !job.done);
   try {
-    const { jobs: newest } = await get(withQuery("/v1/jobs", { user: whose, limit: NEWEST }));
+    const { jobs: newest } = await get(withQuery("/v1/jobs", { user: followed, limit: NEWEST }));
     const read = new Set(newest.map((job) => job.request_id));
     const older = unfinished.filter((job) => !read.has(job.request_id)).slice(-UNFINISHED);
-    const news = await Promise.all(older.map((job) => get(job.links.self)));
-    if (mine !== asking) return;
-    [...newest, ...news].forEach(put);
+    // A job that cannot be read may have been removed: keep it as it is.
+    const updated = await Promise.all(older.map((job) => get(job.links.self).catch(() => job)));
+    if (mine !== poll) return;
+    [...newest, ...updated].forEach(put);
   } catch {
-    if (mine === asking) lose();
+    if (mine === poll) lose();
     return;
   }
   connected();
-  timer = setTimeout(ask, ASK_EVERY);
+  timer = setTimeout(pollJobs, POLL_EVERY);
 }
 
 function connected() {
-  waiting = 0;
+  delay = 0;
   report("live");
 }
 
@@ -116,8 +119,8 @@ function connected() {
 // failures are handled the same way, and the page shows when the next attempt is.
 function lose() {
   close();
-  waiting = Math.min(LONGEST_WAIT, waiting === 0 ? FIRST_WAIT : waiting * 1.6);
-  const wait = waiting * (1 + Math.random());
+  delay = Math.min(LONGEST_DELAY, delay === 0 ? FIRST_DELAY : delay * 1.6);
+  const wait = delay * (1 + Math.random());
   connection.retryAt = Date.now() + wait;
   report("lost");
   timer = setTimeout(async () => {
@@ -134,15 +137,15 @@ function lose() {
   }, wait);
 }
 
-// Whether no attempt is running. While one checks the session, the user or an `online` event may
-// have started another, which must not be closed.
-const idle = () => connection.state === "lost" && source === null && asking === null;
+// Whether no attempt to connect is running. While the session is checked, the user or an `online`
+// event may have started one, which must not be closed.
+const idle = () => connection.state === "lost" && source === null && poll === null;
 
 function close() {
   clearTimeout(timer);
   source?.close();
   source = null;
-  asking = null;
+  poll = null;
 }
 
 function report(state) {

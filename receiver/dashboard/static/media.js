@@ -49,16 +49,24 @@ const addressOf = (job, { kept, url }) =>
 /** A thumbnail of a job's result; `glyph` if there is none. */
 export function thumbnail(job, glyph) {
   const [media] = mediaOf(job);
-  const box = (...content) => h("span", { class: "thumb", "aria-hidden": "true" }, content);
-  if (!media || !["picture", "video"].includes(media.kind)) return box(media?.kind === "sound" ? "♪" : glyph);
-  const sorry = () => element.replaceWith("▶");
-  // Else the direct link: our own URL would make a status call for each old one.
-  const address = media.kept ?? media.url;
-  const element = media.kind === "picture"
-    ? h("img", { src: address, alt: "", loading: "lazy", error: sorry })
-    : h("video", { muted: true, playsinline: true, preload: "none", error: sorry, tabindex: -1 });
-  if (media.kind === "video") whenSeen.observe(Object.assign(element, { wanted: `${address}#t=0.1` }));
-  return box(element);
+  const box = (content) => h("span", { class: "thumb", "aria-hidden": "true" }, content);
+  // The direct link: our own URL would make a status call for each old one.
+  const src = media?.kept ?? media?.url;
+  const error = (event) => event.target.replaceWith("▶");
+  switch (media?.kind) {
+    case "picture":
+      return box(h("img", { src, alt: "", loading: "lazy", error }));
+    case "video": {
+      const video = h("video", { muted: true, playsinline: true, preload: "none", tabindex: -1, error });
+      video.wanted = `${src}#t=0.1`;
+      whenSeen.observe(video);
+      return box(video);
+    }
+    case "sound":
+      return box("♪");
+    default:
+      return box(glyph);
+  }
 }
 
 // A video's first frame is loaded when its row becomes visible.
@@ -73,30 +81,36 @@ const whenSeen = new IntersectionObserver((entries) => {
 
 /** The state of a result's archived files, in one line. */
 export function filesOf(files = []) {
-  const told = files.map(({ state, bytes, error }) =>
-    state === "stored" ? `stored, ${(bytes / 1e6).toFixed(1)} MB` : error ? `${state} (${error})` : state);
-  return told.map((words, n) => (told.length > 1 ? `${n + 1}: ${words}` : words)).join("; ");
+  const states = files.map(({ state, bytes, error }) =>
+    state === "stored" ? `stored, ${size(bytes)}` : error ? `${state} (${error})` : state);
+  return states.map((state, index) => (states.length > 1 ? `${index + 1}: ${state}` : state)).join("; ");
 }
+
+const size = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
 
 /** The result, as shown on the job's page. */
 export function player(job) {
   const all = mediaOf(job);
   return h("div", { class: all.length > 1 ? "gallery" : "" }, all.map((media, index) => {
-    const address = addressOf(job, media);
-    const many = all.length > 1 ? ` ${index + 1}` : "";
-    return h("figure", {}, shown(media.kind, address, many),
-      h("figcaption", {}, h("a", { href: address, target: "_blank", rel: "noopener noreferrer" },
-        `Open the result${many}`)));
+    const src = addressOf(job, media);
+    const number = all.length > 1 ? ` ${index + 1}` : "";
+    return h("figure", {}, shown(media.kind, src, `The result${number}`),
+      h("figcaption", {}, h("a", { href: src, target: "_blank", rel: "noopener noreferrer" },
+        `Open the result${number}`)));
   }));
 }
 
-function shown(kind, address, many) {
-  const sorry = () => element.replaceWith(h("p", { class: "notice" }, "It cannot be shown here."));
-  const attributes = { src: address, class: "result", error: sorry };
-  const element = {
-    picture: () => h("img", { ...attributes, alt: `The result${many}` }),
-    video: () => h("video", { ...attributes, controls: true, playsinline: true }),
-    sound: () => h("audio", { ...attributes, controls: true }),
-  }[kind]?.() ?? "";
-  return element;
+function shown(kind, src, alt) {
+  const error = (event) => event.target.replaceWith(h("p", { class: "notice" }, "It cannot be shown here."));
+  const attributes = { src, class: "result", error };
+  switch (kind) {
+    case "picture":
+      return h("img", { ...attributes, alt });
+    case "video":
+      return h("video", { ...attributes, controls: true, playsinline: true });
+    case "sound":
+      return h("audio", { ...attributes, controls: true });
+    default:
+      return null;
+  }
 }

@@ -1,14 +1,16 @@
 // The service's metrics (Prometheus text format), sampled while this page is open.
 
+import { repeat } from "./repeat.js";
+
 const PERIOD = 5000;
-const KEPT = 240;
+/** The largest number of samples kept. */
+export const KEPT = 60;
 const LINE = /^(\w+)(?:\{(.*)\})? (\S+)$/;
 const LABEL = /(\w+)="((?:[^"\\]|\\.)*)"/g;
 
 /** The metrics at one moment, by name. */
-export class Sample {
+class Sample {
   constructor(text) {
-    this.at = Date.now();
     this.series = new Map();
     for (const line of text.split("\n")) {
       const match = LINE.exec(line);
@@ -40,31 +42,31 @@ export class Sample {
 
 /** The latest samples, oldest first. */
 export const samples = [];
+/** Dispatches `sample` and `failed`. */
 export const sampling = new EventTarget();
 
-let timer = 0;
+let running = new AbortController();
 
 export function startSampling() {
-  stopSampling();
-  sample();
+  running = new AbortController();
+  repeat({ signal: running.signal, period: PERIOD, read: sample, failed }).now();
 }
 
 export function stopSampling() {
-  clearTimeout(timer);
+  running.abort();
   samples.length = 0;
 }
 
-async function sample() {
-  timer = setTimeout(sample, PERIOD);
-  try {
-    const answer = await fetch("/metrics", { cache: "no-store" });
-    if (!answer.ok) throw new Error(`/metrics answered ${answer.status}`);
-    samples.push(new Sample(await answer.text()));
-    if (samples.length > KEPT) samples.shift();
-    sampling.dispatchEvent(new Event("sample"));
-  } catch (error) {
-    sampling.dispatchEvent(new CustomEvent("failed", { detail: error }));
-  }
+async function sample(signal) {
+  const response = await fetch("/metrics", { cache: "no-store", signal });
+  if (!response.ok) throw new Error(`/metrics answered ${response.status}`);
+  samples.push(new Sample(await response.text()));
+  if (samples.length > KEPT) samples.shift();
+  sampling.dispatchEvent(new Event("sample"));
+}
+
+function failed() {
+  sampling.dispatchEvent(new Event("failed"));
 }
 
 /** The growth of a counter between two samples; after a restart it starts at zero. */

@@ -1,13 +1,14 @@
 // Statistics of the last 24 hours: jobs, the source of outcomes, time to completion, and the health
 // of webhook endpoints.
 
-import { change, link } from "./address.js";
+import { link } from "./address.js";
 import { get, withQuery } from "./api.js";
 import { bars, lines } from "./charts.js";
-import { face, failure, h, main } from "./dom.js";
+import { card, failure, h, main, placeholder, refill, table } from "./dom.js";
 import { follow } from "./live.js";
-import { scopeChoice, scopeOf } from "./scope.js";
-import { age, duration, exactTime } from "./times.js";
+import { repeat } from "./repeat.js";
+import { scopeControl, scopeOf } from "./scope.js";
+import { age, duration, exactTime, HOUR } from "./times.js";
 import { chip } from "./words.js";
 
 const REFRESH = 30_000;
@@ -17,46 +18,39 @@ const share = (part, whole) => (whole === 0 ? "–" : `${Math.floor((part / whol
 
 /** Show the overview until `signal`; resolves when it is shown. */
 export function showOverview(user, signal) {
-  const note = h("div", { "aria-live": "polite" }, face("Loading…"));
-  const content = h("div", {});
-  let pause = 0;
+  const note = h("div", { "aria-live": "polite" }, placeholder("Loading…"));
+  const content = h("div");
+  const refresh = repeat({ signal, period: REFRESH, read, failed });
 
   main.replaceChildren(
-    h("div", { class: "title" }, h("h1", {}, "Overview"), user.admin && choice()),
-    h("p", { class: "hint" }, "The last 24 hours: jobs by hour of creation, webhooks by hour of the attempt."),
+    h("div", { class: "title" }, h("h1", {}, "Overview"),
+      user.admin && h("div", { class: "toolbar" }, scopeControl(user, chosen))),
+    h("p", { class: "hint" }, "The last 24 hours: jobs by hour of creation, webhooks by hour of the attempt. Click an hour to see its jobs."),
     note, content);
 
-  function choice() {
-    return h("div", { class: "toolbar" }, scopeChoice(user, (name) => {
-      change({ user: name });
-      follow(scopeOf(user));
-      load();
-    }));
+  function chosen() {
+    follow(scopeOf(user));
+    refresh.now();
   }
 
-  async function load() {
-    clearTimeout(pause);
-    try {
-      const statistics = await get(withQuery("/v1/statistics", { user: scopeOf(user) }));
-      if (signal.aborted) return;
-      note.replaceChildren(partly(statistics));
-      const hours = statistics.hours.map(flat);
-      content.replaceChildren(headline({ ...statistics, hours }), charts({ hours }), hosts(statistics));
-    } catch (error) {
-      if (signal.aborted) return;
-      note.replaceChildren(failure(error, load));
-    }
-    pause = setTimeout(load, REFRESH);
+  async function read(current) {
+    const statistics = await get(withQuery("/v1/statistics", { user: scopeOf(user) }), current);
+    const hours = statistics.hours.map(flat);
+    note.replaceChildren(partly(statistics));
+    refill(content, [headline({ ...statistics, hours }), charts(hours), endpoints(statistics.hosts)]);
   }
 
-  signal.addEventListener("abort", () => clearTimeout(pause));
-  return load();
+  function failed(error) {
+    note.replaceChildren(failure(error, refresh.now));
+  }
+
+  return refresh.now();
 }
 
 function partly({ since, jobs_since: jobsSince, attempts_complete: complete }) {
   const words = [
-    jobsSince !== since && `Too many jobs to count them all: only those since ${exactTime(jobsSince)} are included.`,
-    !complete && "Too many webhooks to count them all: only the newest are included.",
+    jobsSince !== since && `Too many jobs to count: only those since ${exactTime(jobsSince)} are included.`,
+    !complete && "Too many webhooks to count: only the newest are included.",
   ].filter(Boolean);
   return words.length > 0 ? h("p", { class: "notice" }, words.join(" ")) : "";
 }
@@ -72,7 +66,7 @@ function flat(hour) {
   const counts = { ...zeros, ...hour.jobs, ...hour.known };
   return {
     ...hour, ...counts, all, open: all - known, otherwise: known - counts.callback - counts.poll,
-    lost: hour.attempts - hour.delivered,
+    undelivered: hour.attempts - hour.delivered,
   };
 }
 
@@ -80,8 +74,9 @@ function headline({ hours, median_ms: median, p95_ms: p95 }) {
   const [completed, failed] = [sum(hours, "COMPLETED"), sum(hours, "FAILED")];
   const [attempts, delivered] = [sum(hours, "attempts"), sum(hours, "delivered")];
   const known = [sum(hours, "callback"), sum(hours, "poll")];
+  const failures = h("a", { href: link("/", { status: "FAILED", since: "24h" }) }, `${failed} failed`);
   const tiles = [
-    ["Jobs", sum(hours, "all"), failed > 0 ? `${failed} failed` : "none failed"],
+    ["Jobs", sum(hours, "all"), failed > 0 ? failures : "none failed"],
     ["Completed", share(completed, completed + failed), "of those that completed or failed"],
     ["Median time to completion", took(median), `p95 ${took(p95)}`],
     ["Outcomes via callback", share(known[0], known[0] + known[1]), "the others via poll"],
@@ -91,13 +86,19 @@ function headline({ hours, median_ms: median, p95_ms: p95 }) {
     h("div", {}, h("dt", {}, name), h("dd", {}, h("strong", {}, String(value)), h("small", {}, more)))));
 }
 
-function charts({ hours }) {
+function charts(hours) {
+  // For the mouse; by keyboard, the list's own filters lead there.
+  const openHour = (index) => {
+    const { at } = hours[index];
+    const before = new Date(Date.parse(at) + HOUR).toISOString();
+    location.hash = link("/", { since: "between", after: at, before });
+  };
   const labels = hours.map(({ at }) => hour.format(new Date(at)));
   const of = (name) => hours.map((each) => each[name]);
   const total = (name) => sum(hours, name);
   return h("div", { class: "charts" },
     card("Jobs", bars({
-      labels, summary: `${total("all")} jobs: ${total("COMPLETED")} completed, ${total("FAILED")} failed,`
+      labels, open: openHour, summary: `${total("all")} jobs: ${total("COMPLETED")} completed, ${total("FAILED")} failed,`
         + ` ${total("CANCELLED")} cancelled`,
       series: [
         { name: "completed", look: "completed", values: of("COMPLETED") },
@@ -107,7 +108,7 @@ function charts({ hours }) {
       ],
     })),
     card("Source of outcomes", bars({
-      labels, summary: `${total("callback")} via callback, ${total("poll")} via poll`,
+      labels, open: openHour, summary: `${total("callback")} via callback, ${total("poll")} via poll`,
       series: [
         { name: "via callback", look: "callback", values: of("callback") },
         { name: "via poll", look: "poll", values: of("poll") },
@@ -125,24 +126,18 @@ function charts({ hours }) {
       labels, summary: `${total("delivered")} of ${total("attempts")} delivered`,
       series: [
         { name: "delivered", look: "completed", values: of("delivered") },
-        { name: "not delivered", look: "failed", values: of("lost") },
+        { name: "not delivered", look: "failed", values: of("undelivered") },
       ],
     })));
 }
 
-const card = (title, ...content) =>
-  h("section", { class: "card", "aria-label": title }, h("h2", {}, title), content);
-
 // --- endpoints -----------------------------------------------------------------------------------
 
-function hosts({ hosts: found }) {
-  const empty = h("p", { class: "hint" }, "No webhooks in the last 24 hours.");
-  return h("section", { class: "card wide", "aria-label": "Endpoints" }, h("h2", {}, "Endpoints"),
-    found.length === 0 ? empty : h("div", { class: "scrolled", tabindex: 0, role: "region", "aria-label": "Endpoints, table" },
-      h("table", {},
-        h("thead", {}, h("tr", {}, ["Host", "Health", "Delivered", "p95", "Waiting", "Given up", "Last error"]
-          .map((name) => h("th", { scope: "col" }, name)))),
-        h("tbody", {}, found.map(hostRow)))));
+const COLUMNS = ["Host", "Health", "Delivered", "p95", "Waiting", "Given up", "Last error"];
+
+function endpoints(hosts) {
+  const none = h("p", { class: "hint" }, "No webhooks in the last 24 hours.");
+  return card("Endpoints", hosts.length > 0 ? table("Endpoints", COLUMNS, hosts.map(hostRow)) : none);
 }
 
 function hostRow(host) {
@@ -150,6 +145,7 @@ function hostRow(host) {
   const givenUp = String(exhausted + disabled);
   const name = host.host.replace(/:443$/, "");
   const lastError = host.last_error && [h("code", {}, host.last_error), " ", age(host.last_error_at)];
+  const state = exhausted ? "exhausted" : "disabled";
   return h("tr", {},
     h("th", { scope: "row" }, h("a", { href: link("/deliveries", { host: host.host }) }, name)),
     h("td", {}, health(host)),
@@ -157,7 +153,7 @@ function hostRow(host) {
     h("td", { class: "number" }, took(host.p95_ms)),
     h("td", { class: "number" }, String(pending)),
     h("td", { class: "number" }, givenUp === "0" ? givenUp
-      : h("a", { href: link("/deliveries", { host: host.host, state: exhausted ? "exhausted" : "disabled" }) }, givenUp)),
+      : h("a", { href: link("/deliveries", { host: host.host, state }) }, givenUp)),
     h("td", {}, lastError ?? "–"));
 }
 

@@ -91,5 +91,5 @@ export function follow({ ticket, base = new URL(import.meta.url).origin, cursor,
   }
 
   open();
-  return { close, get cursor() { return cursor; } }; // prettier-ignore
+  return { close, get cursor() { return cursor; } };
 }

@@ -1,7 +1,7 @@
 // Whose jobs an admin sees: all users', or one user's (`?user=NAME` in the URL).
 
+import { change, here } from "./address.js";
 import { get } from "./api.js";
-import { here } from "./address.js";
 import { h } from "./dom.js";
 import { EVERYBODY } from "./live.js";
 
@@ -13,21 +13,24 @@ export function scopeOf(user) {
 /** Whether all users' rows are shown, so that each row must name its user. */
 export const isEverybodys = (user) => scopeOf(user) === EVERYBODY;
 
-/** A user selector for admins; `chosen` is called with the name, or null for all users. */
-export function scopeChoice(user, chosen) {
+/** A user selector for admins; `changed` is called after each change of the URL. */
+export function scopeControl(user, changed) {
   const now = scopeOf(user);
-  const select = h("select", {
-    name: "user", change: () => chosen(select.value === EVERYBODY ? null : select.value),
-  });
-  fill([now === EVERYBODY ? user.name : now]);
-  get("/v1/users?limit=200").then(({ users }) => fill(users.map(({ user: name }) => name)), () => {});
+  const select = h("select", { name: "user", change: choose });
+  offer([now === EVERYBODY ? user.name : now]);
+  get("/v1/users?limit=200").then(({ users }) => offer(users.map(({ user: name }) => name)), () => {});
 
-  function fill(names) {
+  function choose() {
+    change({ user: select.value === EVERYBODY ? null : select.value });
+    changed();
+  }
+
+  function offer(names) {
     const known = [...new Set([...names, ...(now === EVERYBODY ? [] : [now])])].sort();
     select.replaceChildren(h("option", { value: EVERYBODY }, "All users"),
       ...known.map((name) => h("option", { value: name }, name === user.name ? `${name} (you)` : name)));
     select.value = now;
   }
 
-  return h("label", { class: "scope" }, h("span", {}, "User"), select);
+  return h("label", {}, h("span", {}, "User"), select);
 }

@@ -26,8 +26,8 @@ export function showSignIn(entered, notice) {
   main.replaceChildren(h("form", { class: "form narrow", submit },
     h("h1", {}, "Sign in"), problem,
     h("div", { class: "field" }, h("label", { for: "key" }, "API key"), key,
-      h("small", { id: "key-hint" }, "It is exchanged for a session and not kept in this page. ",
-        h("code", {}, "receiver keys create NAME"), " prints one.")),
+      h("small", { id: "key-hint" }, "This page exchanges it for a session and does not keep it. ",
+        h("code", {}, "receiver keys create NAME"), " creates one.")),
     h("p", { class: "actions" }, h("button", { class: "primary" }, "Sign in"))));
   key.focus();
 }

@@ -1,47 +1,47 @@
 // The form that submits a job.
 
-import { goUp, link, up } from "./address.js";
-import { get, post, randomKey } from "./api.js";
+import { backLink, link } from "./address.js";
+import { get, parseExactly, post, randomKey } from "./api.js";
 import { failure, h, main } from "./dom.js";
-import { parseExactly } from "./exact-json.js";
 import { put } from "./live.js";
 import { chip } from "./words.js";
 
 const MODELS = ["image_model", "video_model"];
-const OTHER = "other";
-/** Fields whose names differ from their JSON pointers. */
-const PLACES = { "/kind": "other_kind", "/input": "input_json" };
-/** Providers with fields of their own in the form. */
+const [MOVIE, NARRATIVE, OTHER] = ["create_movie", "create_narrative", "other"];
+/** Providers that take the fields of a movie and a narrative. */
 const KNOWN = ["samsar", "sandbox"];
+/** The fields of JSON pointers that do not name one. */
+const FIELDS = { "/kind": "other_kind", "/input": "input_json" };
 
 /** Show the form until `signal`. */
 export function showForm(_user, signal) {
-  const problem = h("div", {});
+  const problem = h("div");
   const send = h("button", { class: "primary" }, "Submit");
   const form = h("form", { class: "form", novalidate: true },
     h("fieldset", { class: "choice" }, h("legend", {}, "Kind"),
-      radio("create_movie", "Movie", "from one prompt", true),
-      radio("create_narrative", "Narrative", "a scene for each line"),
+      radio(MOVIE, "Movie", "from one prompt", true),
+      radio(NARRATIVE, "Narrative", "a scene for each line"),
       radio(OTHER, "Another provider", "its own kind and input")),
-    movie(field("prompt", "Prompt", h("textarea", { rows: 3 }), "A lighthouse at dawn")),
-    narrative(field("prompt_list", "Scenes, one per line", h("textarea", { rows: 4 }),
+    part([MOVIE], field("prompt", "Prompt", h("textarea", { rows: 3 }), "A lighthouse at dawn")),
+    part([NARRATIVE], field("prompt_list", "Scenes, one per line", h("textarea", { rows: 4 }),
       "The fox finds a map.\nThe map leads to the sea.")),
-    other(h("div", { class: "columns" },
-      field("provider", "Provider", h("select", {})),
-      field("other_kind", "Kind", h("input", { placeholder: "owner/name, or an endpoint" }), ""))),
-    other(field("input_json", "Input, as JSON", h("textarea", { rows: 5, spellcheck: false }),
-      '{"prompt": "a lighthouse at dawn"}')),
-    samsar(h("div", { class: "columns" },
+    part([OTHER],
+      h("div", { class: "columns" },
+        field("provider", "Provider", h("select")),
+        field("other_kind", "Kind", h("input", { placeholder: "owner/name, or an endpoint" }))),
+      field("input_json", "Input, as JSON", h("textarea", { rows: 5, spellcheck: "false" }),
+        '{"prompt": "a lighthouse at dawn"}')),
+    part([MOVIE, NARRATIVE], h("div", { class: "columns" },
       field("image_model", "Image model", h("input", { list: "image_model-models" }), "IMAGEN3"),
-      movie(field("video_model", "Video model", h("input", { list: "video_model-models" }), "LUMA")),
-      movie(field("duration", "Seconds", h("input", { inputmode: "numeric" }), "10")),
-      field("aspect_ratio", "Aspect ratio", h("input", { placeholder: "16:9" }), ""))),
+      part([MOVIE], field("video_model", "Video model", h("input", { list: "video_model-models" }), "LUMA")),
+      part([MOVIE], field("duration", "Seconds", h("input", { inputmode: "numeric" }), "10")),
+      field("aspect_ratio", "Aspect ratio", h("input", { placeholder: "16:9" })))),
     field("label", "Label", h("input", { maxlength: 512 }), "", "Shown in lists; kept as metadata."),
     field("webhookUrl", "Webhook", h("input", { type: "url", inputmode: "url" }), "",
       "An https URL of yours that receives status changes."),
     MODELS.map((name) => h("datalist", { id: `${name}-models` })),
     problem,
-    h("p", { class: "actions" }, send, h("a", { class: "button", href: up("/"), click: goUp }, "Back")),
+    h("p", { class: "actions" }, send, backLink("/", "Back", "button")),
   );
 
   // The same body has the same key: a second attempt after a lost answer creates no second job.
@@ -49,10 +49,10 @@ export function showForm(_user, signal) {
 
   async function submit(event) {
     event.preventDefault();
-    clearFaults(form);
+    clearErrors(form);
     const body = read(new FormData(form));
     if (body.input === undefined) {
-      showFaults(form, [{ pointer: "/input", detail: "The input must be a JSON object." }]);
+      showErrors(form, [{ pointer: "/input", detail: "The input must be a JSON object." }]);
       return;
     }
     const text = JSON.stringify(body);
@@ -65,7 +65,7 @@ export function showForm(_user, signal) {
       put(job);
       if (!signal.aborted) location.hash = link(`/jobs/${job.request_id}`);
     } catch (error) {
-      if (!signal.aborted && !showFaults(form, error.faults)) problem.replaceChildren(failure(error));
+      if (!signal.aborted && !showErrors(form, error.fieldErrors)) problem.replaceChildren(failure(error));
     } finally {
       send.disabled = false;
     }
@@ -85,10 +85,12 @@ export function showForm(_user, signal) {
 
 /** Offer the models and providers of the service. If they cannot be read, any model can be typed. */
 async function offerChoices(form) {
+  const other = form.querySelector(`[value=${OTHER}]`).closest("label");
+  other.hidden = true;
   const { components } = await get("/openapi.json").catch(() => ({}));
   const providers = (components?.schemas.Provider?.enum ?? []).filter((name) => !KNOWN.includes(name));
   form.elements.provider.replaceChildren(...providers.map((value) => h("option", { value }, value)));
-  form.querySelector(`[value=${OTHER}]`).closest("label").hidden = providers.length === 0;
+  other.hidden = providers.length === 0;
   for (const name of MODELS) {
     const models = components?.schemas.MovieInput?.properties[name]?.enum ?? [];
     form.querySelector(`#${name}-models`).replaceChildren(...models.map((value) => h("option", { value })));
@@ -100,25 +102,20 @@ function radio(value, label, hint, checked = false) {
     h("small", {}, hint));
 }
 
-const movie = (element) => (element.setAttribute("data-kind", "create_movie"), element);
-const narrative = (element) => (element.setAttribute("data-kind", "create_narrative"), element);
-const samsar = (element) => (element.setAttribute("data-kind", "create_movie create_narrative"), element);
-const other = (element) => (element.setAttribute("data-kind", OTHER), element);
+/** A part of the form that is shown for these kinds. */
+const part = (kinds, ...content) => h("div", { class: "part", "data-kinds": kinds.join(" ") }, content);
 
-function field(name, label, control, value, hint = "") {
-  control.id = name;
-  control.name = name;
-  if (value !== undefined) control.value = value;
+function field(name, label, control, value = "", hint = "") {
+  Object.assign(control, { id: name, name, value, autocomplete: "off" });
   control.setAttribute("aria-describedby", `${name}-hint`);
-  control.autocomplete = "off";
   return h("div", { class: "field" }, h("label", { for: name }, label), control,
     h("small", { id: `${name}-hint`, "data-hint": hint }, hint));
 }
 
 function choose(form) {
   const kind = form.elements.kind.value;
-  for (const part of form.querySelectorAll("[data-kind]")) {
-    part.hidden = !part.dataset.kind.split(" ").includes(kind);
+  for (const each of form.querySelectorAll("[data-kinds]")) {
+    each.hidden = !each.dataset.kinds.split(" ").includes(kind);
   }
 }
 
@@ -145,7 +142,7 @@ function objectIn(text) {
 
 function samsarInput(kind, text) {
   const duration = text("duration");
-  const input = kind === "create_movie"
+  const input = kind === MOVIE
     ? {
         prompt: text("prompt"),
         video_model: text("video_model"),
@@ -159,23 +156,24 @@ function samsarInput(kind, text) {
 }
 
 /** Show each error at its field, which can have several. False if one belongs to no field here. */
-function showFaults(form, faults) {
-  const places = faults.map(({ pointer, detail }) => {
-    const name = pointer.split("/").find((part) => form.elements[part]);
-    const shown = PLACES[pointer] ?? (pointer.startsWith("/metadata") ? "label" : name);
-    return { control: form.elements[shown], detail };
-  });
-  if (places.length === 0 || places.some(({ control }) => !control?.id)) return false;
-  for (const { control, detail } of places) {
+function showErrors(form, errors) {
+  const shown = errors.map(({ pointer, detail }) => ({ control: form.elements[fieldOf(form, pointer)], detail }));
+  if (shown.length === 0 || shown.some(({ control }) => !control?.id)) return false;
+  for (const { control, detail } of shown) {
     const hint = document.getElementById(`${control.id}-hint`);
     hint.textContent = control.hasAttribute("aria-invalid") ? `${hint.textContent} ${detail}` : detail;
     control.setAttribute("aria-invalid", "true");
   }
-  places[0].control.focus();
+  shown[0].control.focus();
   return true;
 }
 
-function clearFaults(form) {
+function fieldOf(form, pointer) {
+  if (pointer.startsWith("/metadata")) return "label";
+  return FIELDS[pointer] ?? pointer.split("/").find((each) => form.elements[each]);
+}
+
+function clearErrors(form) {
   for (const control of form.querySelectorAll("[aria-invalid]")) {
     control.removeAttribute("aria-invalid");
     const hint = document.getElementById(`${control.id}-hint`);

@@ -1,7 +1,34 @@
-// Applies the stored theme before the first paint, so that nothing flashes.
-try {
-  const theme = localStorage.getItem("theme");
-  if (theme) document.documentElement.dataset.theme = theme;
-} catch {
-  // No storage: use the system's theme.
+// The theme: the system's, or the one that the button selects. This runs before the first paint, so
+// that nothing flashes.
+{
+  const THEMES = { "": "Auto", light: "Light", dark: "Dark" };
+  const { dataset } = document.documentElement;
+  let storage = {};
+  try {
+    storage = localStorage;
+  } catch {
+    // Not allowed: the choice lasts until the page is closed.
+  }
+
+  const apply = (theme) => {
+    if (theme) dataset.theme = theme;
+    else delete dataset.theme;
+  };
+
+  apply(storage.theme);
+  document.addEventListener("DOMContentLoaded", () => {
+    const button = document.getElementById("theme");
+    const describe = () => {
+      const name = THEMES[dataset.theme ?? ""];
+      button.textContent = `◐ ${name}`;
+      button.setAttribute("aria-label", `Theme: ${name}`);
+    };
+    button.addEventListener("click", () => {
+      const names = Object.keys(THEMES);
+      storage.theme = names[(names.indexOf(dataset.theme ?? "") + 1) % names.length];
+      apply(storage.theme);
+      describe();
+    });
+    describe();
+  });
 }

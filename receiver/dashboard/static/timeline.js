@@ -5,13 +5,13 @@ import { link } from "./address.js";
 import { h } from "./dom.js";
 import { jsonView } from "./json.js";
 import { filesOf } from "./media.js";
-import { clockTime, duration } from "./times.js";
-import { chip, evidenceWord, phaseWord, statusWord } from "./words.js";
+import { between, clockTime, duration } from "./times.js";
+import { chip, evidenceWord, phaseWord, stateWord } from "./words.js";
 
 const CAUSES = new Set(["callback", "poll", "submission"]);
 const VERDICT = {
   waiting: "stored, not applied yet",
-  applied: "applied",
+  applied: "",
   claimed: "reports an outcome; a status call must confirm it",
   confirmed: "confirmed by a status call",
   denied: "denied by a status call",
@@ -21,7 +21,10 @@ const VERDICT = {
   failed: "could not be applied",
 };
 
-/** The timeline as an element, and a function that updates it to a newer history. */
+/**
+ * The timeline as an element, and a function that updates it to a newer history. `again(delivery)`
+ * makes the button that sends a webhook again.
+ */
 export function timeline(again) {
   const list = h("ol", { class: "timeline" });
   let shown = [];
@@ -38,34 +41,30 @@ export function timeline(again) {
   return { element: list, update };
 }
 
-/** Turn the lines of a history into entries: `{at, sinceStart, gap, cause, before, event, last}`. */
+/** Turn the lines of a history into entries: `{at, sinceStart, gap, cause, before, event, isLast}`. */
 function folded(history) {
-  const start = Date.parse(history[0]?.at);
-  const lastAttempt = new Map(history.filter((line) => line.type === "relay")
-    .map((line, index) => [line.delivery, index]));
   const entries = [];
+  const lastAttempts = new Map();
   let job = null;
-  let attempt = 0;
   for (const line of history) {
     const open = entries.at(-1);
-    if (line.type === "event") {
-      if (open && CAUSES.has(open.cause?.type) && !open.event && causes(open.cause, line.job)) {
-        Object.assign(open, { event: line.job, before: job });
-      } else {
-        entries.push({ at: line.at, event: line.job, before: job });
-      }
-      job = line.job;
-    } else {
+    if (line.type !== "event") {
       entries.push({ at: line.at, cause: line });
-      if (line.type === "relay") entries.at(-1).last = lastAttempt.get(line.delivery) === attempt++;
+      if (line.type === "relay") lastAttempts.set(line.delivery, entries.at(-1));
+      continue;
     }
+    if (open && CAUSES.has(open.cause?.type) && !open.event && causes(open.cause, line.job)) {
+      Object.assign(open, { event: line.job, before: job });
+    } else {
+      entries.push({ at: line.at, event: line.job, before: job });
+    }
+    job = line.job;
   }
-  let before = start;
-  for (const entry of entries) {
-    const at = Date.parse(entry.at);
-    Object.assign(entry, { sinceStart: at - start, gap: at - before });
-    before = at;
-  }
+  for (const entry of lastAttempts.values()) entry.isLast = true;
+  entries.forEach((entry, index) => {
+    entry.sinceStart = between(entries[0].at, entry.at);
+    entry.gap = between(entries[Math.max(0, index - 1)].at, entry.at);
+  });
   return entries;
 }
 
@@ -78,35 +77,37 @@ function causes(cause, job) {
 
 function item(entry, again) {
   const { cause, event, before } = entry;
-  const change = event ? changes(before, event) : null;
+  const change = event && changed(before, event);
   const source = cause && described(cause);
-  const done = event?.done && !isFiles(before, event);
-  const kind = [source?.kind ?? "event", done && `end ${event.status.toLowerCase()}`].filter(Boolean);
-  const gap = h("span", { class: "gap", title: `${duration(entry.sinceStart, true)} after it was created` },
-    `+${duration(entry.gap, true)}`);
-  const title = change ? change.title : source.title;
-  const small = [change?.more, change && source ? [source.title, source.more].filter(Boolean).join(" · ") : source?.more];
-  return h("li", { class: kind.join(" ") }, clockTime(entry.at), gap,
+  const isEnd = event?.done && !isAboutFiles(before, event);
+  const look = [source?.kind ?? "event", isEnd && `end ${event.status.toLowerCase()}`];
+  const [title, ...more] = change
+    ? [change.title, change.more, source && joined(source.title, source.more)] : [source.title, source.more];
+  return h("li", { class: look.filter(Boolean).join(" ") },
+    clockTime(entry.at),
+    h("span", { class: "gap", title: `${duration(entry.sinceStart, true)} after it was created` },
+      `+${duration(entry.gap, true)}`),
     h("div", {},
-      done ? chip(event.status) : h("strong", {}, title),
-      small.filter(Boolean).map((each) => h("small", {}, each)),
-      cause?.type === "relay" && entry.last && h("span", { class: "again" },
+      isEnd ? chip(event.status) : h("strong", {}, title),
+      more.filter(Boolean).map((each) => h("small", {}, each)),
+      cause?.type === "relay" && entry.isLast && h("span", { class: "again" },
         h("a", { href: link(`/deliveries/${encodeURIComponent(cause.delivery)}`) }, "Open the delivery"),
         again(cause.delivery)),
-      cause && cause.type !== "relay" && opened(cause)));
+      cause && cause.type !== "relay" && rawData(cause)));
 }
 
-function opened(cause) {
-  const { body, ...rest } = cause;
-  const isCallback = cause.type === "callback";
-  const cut = isCallback && body != null && body.length < cause.bytes && body.length >= 2048;
-  const summary = isCallback ? `Body, ${cause.bytes} bytes${cut ? ", truncated" : ""}` : "Details";
+const joined = (...texts) => texts.filter(Boolean).join(" · ");
+
+/** What was received, to expand. It is rendered then, because a history can be long. */
+function rawData({ body, ...line }) {
+  const isCallback = line.type === "callback";
   if (isCallback && body == null) return null;
-  // Rendered when it is expanded, because a history can be long.
+  const isCut = isCallback && body.length < line.bytes && body.length >= 2048;
+  const summary = isCallback ? `Body, ${line.bytes} bytes${isCut ? ", truncated" : ""}` : "Details";
   const details = h("details", { toggle: fill }, h("summary", {}, summary));
   function fill() {
     if (details.open && details.childElementCount === 1) {
-      details.append(jsonView(isCallback ? body : rest, summary));
+      details.append(jsonView(isCallback ? body : line, summary));
     }
   }
   return details;
@@ -116,44 +117,46 @@ function opened(cause) {
 function described(line) {
   switch (line.type) {
     case "callback": {
-      const believed = line.confirmed === false && line.verdict === "applied";
-      const verified = line.verified ? "signed by the provider; " : "";
+      const unconfirmed = line.confirmed === false && line.verdict === "applied";
+      const meaning = unconfirmed ? "accepted without confirmation by a status call" : VERDICT[line.verdict];
       return { kind: "callback", title: `Callback: ${line.verdict}`,
-        more: line.verdict === "applied" && !believed ? verified
-          : verified + (believed ? "accepted without confirmation by a status call" : VERDICT[line.verdict]) };
+        more: joined(line.verified && "signed by the provider", meaning) };
     }
     case "poll":
       return { kind: "poll", title: `Poll: ${line.status ?? line.outcome ?? "answered"}`,
-        more: rest(line, "status", "outcome", line.provider_status === line.status && "provider_status") };
+        more: others(line, "status", "outcome", line.provider_status === line.status && "provider_status") };
     case "submission":
-      return { kind: "submission", title: `Submission: ${line.outcome}`, more: rest(line, "outcome") };
+      return { kind: "submission", title: `Submission: ${line.outcome}`, more: others(line, "outcome") };
     case "relay": {
       const good = line.status_code >= 200 && line.status_code < 300;
       return { kind: good ? "relay" : "relay bad", title: `Webhook: ${good ? "delivered" : "not delivered"}`,
         more: `${line.error ?? line.status_code}, took ${duration(line.duration_ms, true)}` };
     }
     default:
-      return { kind: "note", title: line.type.replaceAll("_", " "), more: rest(line) };
+      return { kind: "note", title: line.type.replaceAll("_", " "), more: others(line) };
   }
 }
 
-// After the end, an event with the same status is about the result's archived files.
-const isFiles = (before, job) => Boolean(before?.done && before.status === job.status);
+// After the end, an event with the same status is about the archived files.
+const isAboutFiles = (before, job) => Boolean(before?.done && before.status === job.status);
 
-function changes(before, job) {
+function changed(before, job) {
   if (!before) return { title: "Submitted", more: "stored; not sent to the provider yet" };
-  const known = job.evidence && evidenceWord(job.evidence);
-  if (isFiles(before, job)) return { title: "Files", more: filesOf(job.archive) };
-  if (job.done) return { title: statusWord(job.status), more: job.error?.message ?? known };
-  const moved = before.phase !== job.phase && phaseWord(job.phase);
+  if (isAboutFiles(before, job)) return { title: "Files", more: filesOf(job.archive) };
+  if (job.done) {
+    const reported = job.evidence && evidenceWord(job.evidence);
+    return { title: stateWord(job.status), more: job.error?.message ?? reported };
+  }
+  const phase = before.phase !== job.phase && phaseWord(job.phase);
   const progress = before.progress !== job.progress && `${job.progress} %`;
-  const title = [moved, progress].filter(Boolean).join(", ") || "changed";
-  return { title: title[0].toUpperCase() + title.slice(1), more: null };
+  const title = [phase, progress].filter(Boolean).join(", ") || "changed";
+  return { title: title[0].toUpperCase() + title.slice(1) };
 }
 
-function rest(line, ...shown) {
-  const names = Object.keys(line).filter((name) => !["at", "type", ...shown].includes(name));
-  return names.filter((name) => line[name] != null)
-    .map((name) => `${name}: ${typeof line[name] === "object" ? JSON.stringify(line[name]) : line[name]}`)
-    .join(", ");
+/** The members of a line that are not `shown` elsewhere, as text. */
+function others(line, ...shown) {
+  const text = (value) => (typeof value === "object" ? JSON.stringify(value) : value);
+  const isShown = (name) => ["at", "type", ...shown].includes(name);
+  return Object.entries(line).filter(([name, value]) => value != null && !isShown(name))
+    .map(([name, value]) => `${name}: ${text(value)}`).join(", ");
 }

@@ -1,11 +1,13 @@
 // Formatting of durations and times.
 
+import { h } from "./dom.js";
+
 const exact = new Intl.DateTimeFormat([], { dateStyle: "medium", timeStyle: "long", hour12: false });
 const clock = new Intl.DateTimeFormat([], {
   hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hour12: false,
 });
 
-export const MINUTE = 60_000;
+const MINUTE = 60_000;
 export const HOUR = 3_600_000;
 export const DAY = 86_400_000;
 
@@ -23,46 +25,34 @@ export function duration(ms, fine = false) {
 /** Milliseconds from one time to another, at least 0. */
 export const between = (from, to) => Math.max(0, Date.parse(to) - Date.parse(from));
 
-// The service's clock may be ahead of this machine's: do not show recent times as future ones.
-function relative(iso) {
-  const ms = Date.now() - Date.parse(iso);
-  return ms < -1000 ? `in ${duration(-ms)}` : "due";
-}
-
-const pastOnly = (iso) => `${duration(Math.max(0, Date.now() - Date.parse(iso)))} ago`;
-
-/** How long ago, updated live; the exact time is in its title. */
-export function age(iso) {
-  const title = exact.format(new Date(iso));
-  return timeElement(iso, title, pastOnly(iso), "ago");
-}
-
-/** How long until then, or "due"; updated live. */
-export function until(iso) {
-  return timeElement(iso, exact.format(new Date(iso)), relative(iso), "until");
-}
-
-export function clockTime(iso) {
-  const moment = new Date(iso);
-  return timeElement(iso, exact.format(moment), clock.format(moment), null);
-}
-
 /** The exact time as text. */
-export const exactTime = (iso) => exact.format(new Date(iso));
+export const exactTime = (time) => exact.format(new Date(time));
 
-function timeElement(iso, title, text, kind) {
-  const element = document.createElement("time");
-  element.dateTime = iso;
-  element.title = title;
-  element.textContent = text;
-  if (kind) element.dataset.kept = kind;
-  return element;
+const FORMATS = {
+  // The service's clock may be ahead of this machine's: do not show recent times as future ones.
+  ago: (time) => `${duration(Math.max(0, Date.now() - time))} ago`,
+  until: (time) => (time > Date.now() + 1000 ? `in ${duration(time - Date.now())}` : "due"),
+  clock: (time) => clock.format(time),
+};
+
+/** How long ago. */
+export const age = (iso) => timeElement(iso, "ago");
+
+/** How long until then, or "due". */
+export const until = (iso) => timeElement(iso, "until");
+
+/** The time of day. */
+export const clockTime = (iso) => timeElement(iso, "clock");
+
+/** A time whose text is updated live; its tooltip is the exact time. */
+function timeElement(iso, format) {
+  return h("time", { datetime: iso, title: exactTime(iso), "data-format": format },
+    FORMATS[format](Date.parse(iso)));
 }
 
 setInterval(() => {
-  for (const element of document.querySelectorAll("time[data-kept]")) {
-    const format = element.dataset.kept === "ago" ? pastOnly : relative;
-    const text = format(element.dateTime);
+  for (const element of document.querySelectorAll("time[data-format]:not([data-format=clock])")) {
+    const text = FORMATS[element.dataset.format](Date.parse(element.dateTime));
     if (element.textContent !== text) element.textContent = text;
   }
 }, 1000);

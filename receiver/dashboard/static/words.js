@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 
-const STATUS = {
+const JOB = {
   PENDING: ["○", "Pending"],
   IN_PROGRESS: ["◐", "In progress"],
   COMPLETED: ["✓", "Completed"],
@@ -16,6 +16,7 @@ const DELIVERY = {
   exhausted: ["✕", "Given up"],
   disabled: ["⊘", "Turned off"],
 };
+const STATES = { ...JOB, ...DELIVERY };
 const PHASE = {
   queued: "waiting to be sent",
   submitting: "being sent",
@@ -29,28 +30,27 @@ const EVIDENCE = {
   callback: "via callback",
   poll: "via poll",
   submit: "via submission",
-  deadline: "at its deadline",
+  deadline: "at the deadline",
   user: "by its user",
 };
-
-export const statusWord = (status) => STATUS[status]?.[1] ?? status;
-export const deliveryWord = (state) => DELIVERY[state]?.[1] ?? state;
-export const phaseWord = (phase) => PHASE[phase] ?? phase;
-export const evidenceWord = (evidence) => EVIDENCE[evidence] ?? evidence ?? "not yet";
-export const STATUSES = Object.keys(STATUS);
-export const DELIVERY_STATES = Object.keys(DELIVERY);
-
-/** A state shown as a shape, a colour and a word. */
-export function chip(kind, word = statusWord(kind), shape = STATUS[kind]?.[0]) {
-  return h("span", { class: `chip ${kind.toLowerCase()}` },
-    shape && h("span", { "aria-hidden": "true" }, shape), word);
-}
-
-export const deliveryChip = (state) => chip(state, deliveryWord(state), DELIVERY[state]?.[0]);
-
 const KIND = { create_movie: "Movie", create_narrative: "Narrative" };
 
+/** A job's status or a delivery's state, as text. */
+export const stateWord = (state) => STATES[state]?.[1] ?? state;
+export const phaseWord = (phase) => PHASE[phase] ?? phase;
+export const evidenceWord = (evidence) => EVIDENCE[evidence] ?? evidence ?? "not yet";
 export const kindWord = (kind) => KIND[kind] ?? kind;
+
+/** Pairs of value and text, for filters. */
+export const STATUS_OPTIONS = Object.keys(JOB).map((status) => [status, stateWord(status)]);
+export const DELIVERY_OPTIONS = Object.keys(DELIVERY).map((state) => [state, stateWord(state)]);
+export const KIND_OPTIONS = Object.entries(KIND);
+
+/** A state shown as a shape, a colour and a word. */
+export function chip(state, word = stateWord(state), shape = STATES[state]?.[0]) {
+  return h("span", { class: `chip ${state.toLowerCase()}` },
+    shape && h("span", { "aria-hidden": "true" }, shape), word);
+}
 
 /** A job's title: its metadata label, its prompt, or its kind and id. */
 export const titleOf = (job) => job.metadata.label || job.label

@@ -1,0 +1,50 @@
+// Requests that a view repeats, or replaces by newer ones.
+
+/** A function that returns a new signal; the one before it ends, and all end with `signal`. */
+export function newest(signal) {
+  let current = new AbortController();
+  return () => {
+    current.abort();
+    current = new AbortController();
+    return AbortSignal.any([signal, current.signal]);
+  };
+}
+
+/**
+ * Call `read(signal)` again and again until `signal` ends: `period` ms after the last call is done.
+ * If it throws, `failed(error)` is called.
+ *
+ * Returns `now()`, which starts a call, ends the one that is running, and resolves when its own is
+ * done; and `soon(ms)`, which shortens the wait before the next one.
+ */
+export function repeat({ signal, period, read, failed }) {
+  const next = newest(signal);
+  let timer = 0;
+  let wait = period;
+  let isReading = false;
+
+  async function now() {
+    clearTimeout(timer);
+    wait = period;
+    isReading = true;
+    const current = next();
+    try {
+      await read(current);
+    } catch (error) {
+      if (!current.aborted) failed(error);
+    }
+    if (current.aborted) return;
+    isReading = false;
+    soon(period);
+  }
+
+  function soon(ms) {
+    wait = Math.min(wait, ms);
+    if (isReading) return;
+    clearTimeout(timer);
+    timer = setTimeout(now, wait);
+  }
+
+  signal.addEventListener("abort", () => clearTimeout(timer));
+  return { now, soon };
+}

@@ -1,0 +1,88 @@
+"""Results on the page: played from the provider or the archive, and links that lead nowhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.async_api import expect
+
+from tests.archive.file_host import Answer, file_host
+from tests.browser.conftest import Start, Visit
+from tests.http_api.scripted_provider import call_back, scripted_provider
+from tests.support.service import submit
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+
+
+async def test_an_archived_result_plays_from_the_archive(
+    start: Start, visit: Visit, tmp_path: Path
+) -> None:
+    service = await start(archive_url=f"file://{tmp_path}/kept")
+    visitor = await visit(service.url)
+    page = visitor.page
+    await visitor.sign_in(await service.key("ada"))
+    await visitor.submit_by_form(Prompt="A lighthouse", Label="Kept")
+    await expect(page.locator("dd", has_text="stored, ")).to_be_visible()
+    await expect(page.locator("dt", has_text="Kept until")).to_be_visible()
+    await expect(page.locator(".timeline li").last).to_contain_text("Files")
+    await page.reload()
+    video = page.locator("video.result")
+    assert await video.evaluate("video => video.play().then(() => video.videoWidth)") > 0
+    kept = "video => fetch(video.src).then((answer) => answer.headers.get('etag'))"
+    assert re.fullmatch('"[0-9a-f]{64}"', await video.evaluate(kept))
+    assert visitor.console == []
+
+
+async def test_each_archived_file_is_shown(start: Start, visit: Visit, tmp_path: Path) -> None:
+    """The links end without a type, come in another order, and are dead by now."""
+
+    def picture(width: int) -> Answer:
+        body = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="30"/>'
+        return Answer(body.encode(), headers={"Content-Type": "image/svg+xml"})
+
+    async with scripted_provider() as provider, file_host() as host:
+        service = await start(
+            **provider.settings(),
+            confirm_callbacks=False,
+            archive_url=f"file://{tmp_path}/kept",
+            relay_allow_http=True,
+            relay_allow_nets="127.0.0.0/8",
+        )
+        key = await service.key()
+        job = await submit(service.client(key), metadata={"label": "Pictures"})
+        result = {
+            "thumbs": [host.link("/second", picture(20))],
+            "videoUrl": host.link("/first", picture(10)),
+            "lost": host.link("/lost.png", Answer(status=404)),
+        }
+        url = (await provider.submitted()).webhook_url
+        await call_back(url, {"status": "COMPLETED", "result": result})
+        visitor = await visit(service.url)
+        await visitor.sign_in(key)
+        thumbnail = visitor.page.get_by_role("link", name="Pictures").locator(".thumb img")
+        archived = f"/v1/jobs/{job['request_id']}/result?n="
+        await expect(thumbnail).to_have_attribute("src", f"{archived}2")
+        host.answers |= dict.fromkeys(("/first", "/second"), Answer(status=404))
+        await visitor.open(f"#/jobs/{job['request_id']}")
+        shown = visitor.page.locator("img.result")
+        await expect(shown).to_have_count(2)
+        wide = "pictures => pictures.map((each) => [each.getAttribute('src'), each.naturalWidth])"
+        await visitor.sees("It cannot be shown here.")
+        assert await shown.evaluate_all(wide) == [[f"{archived}2", 20], [f"{archived}1", 10]]
+
+
+async def test_a_link_that_leads_nowhere(start: Start, visit: Visit) -> None:
+    """The page says so, and the link stays."""
+    async with scripted_provider() as provider:
+        service = await start(**provider.settings(), confirm_callbacks=False)
+        key = await service.key()
+        job = await submit(service.client(key))
+        url = (await provider.submitted()).webhook_url
+        link = "http://127.0.0.1:9/film.mp4"
+        await call_back(url, {"status": "COMPLETED", "result": {"videoUrl": link}})
+        visitor = await visit(service.url)
+        await visitor.sign_in(key)
+        await visitor.open(f"#/jobs/{job['request_id']}")
+        await visitor.sees("It cannot be shown here.")
+        open_it = visitor.page.get_by_role("link", name="Open the result")
+        await expect(open_it).to_have_attribute("href", f"/v1/jobs/{job['request_id']}/result")
