@@ -2,23 +2,19 @@
 
 import asyncio
 import json
-import os
 import re
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
-from receiver.server.serve import listen
 from tests.archive.file_host import Answer, file_host
 from tests.browser.conftest import Start, Visit
-from tests.support.service import eventually, submit
+from tests.support.forked import ForkedProcess, run
+from tests.support.ports import free_port
+from tests.support.service import eventually, job_when, submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -26,7 +22,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 # begun after it soon ends.
 RENDER_BEFORE, RENDER_AFTER = 40, 1
 
-ROOT = Path(__file__).parents[2]
 SETTINGS = {
     "PROVIDER": "sandbox",
     "SANDBOX_DROP_CALLBACKS": "1",
@@ -37,91 +32,71 @@ SETTINGS = {
 }
 
 
-@dataclass
 class Server:
     """`receiver serve` as a process of its own, always on the same port and database."""
 
-    folder: Path
-    port: int
-    _process: Process | None = field(default=None, init=False)
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = free_port()
+        self._process: ForkedProcess | None = None
+        self.url = f"http://127.0.0.1:{self._port}"
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+    def _environment(self, **settings: str) -> dict[str, str]:
+        ours = SETTINGS | {"PORT": str(self._port)} | settings
+        return {f"RECEIVER_{name}": value for name, value in ours.items()}
 
-    async def command(self, *words: str, **settings: str) -> Process:
-        ours = SETTINGS | {"PORT": str(self.port), "DATABASE_URL": "sqlite:///receiver.db"}
-        ours |= settings
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "receiver",
-            *words,
-            cwd=self.folder,
-            env={
-                "PATH": os.environ["PATH"],
-                "PYTHONPATH": str(ROOT),
-                **{f"RECEIVER_{name}": value for name, value in ours.items()},
-            },
-            stdout=PIPE,
-            stderr=DEVNULL,
-        )
-
-    async def key(self, user: str) -> str:
-        made = await self.command("keys", "create", user, "--json")
-        out, _ = await made.communicate()
+    def key(self, user: str) -> str:
+        words = ("keys", "create", user, "--json")
+        _, out, _ = run(*words, environment=self._environment(), folder=self._folder, timeout=30)
         return str(json.loads(out)["key"])
 
-    async def submit(self, key: str, label: str, **headers: str) -> dict[str, Any]:
-        """Create a job elsewhere than on the page."""
-        body = {
-            "kind": "create_movie",
-            "input": {
-                "prompt": "x",
-                "image_model": "IMAGEN3",
-                "video_model": "LUMA",
-                "duration": 1,
-            },
-            "metadata": {"label": label},
-        }
-        headers["API-KEY"] = key
-        async with httpx.AsyncClient(trust_env=False, verify=False, timeout=40) as client:
-            answer = await client.post(f"{self.url}/v1/jobs", json=body, headers=headers)
-        return dict(answer.json())
+    def client(self, **headers: str) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            base_url=self.url, headers=headers, trust_env=False, verify=False, timeout=30
+        )
 
-    async def start(self, render: int) -> None:
-        self._process = await self.command("serve", SANDBOX_RENDER=str(render))
-        async with httpx.AsyncClient(trust_env=False, verify=False) as client:
+    async def submit(self, key: str, label: str, **until: object) -> None:
+        """Create a job elsewhere than on the page, and wait until its members are these."""
+        async with self.client(**{"API-KEY": key}) as client:
+            job = await submit(client, metadata={"label": label})
+            await job_when(client, job["request_id"], **until)
 
-            async def look() -> bool:
+    async def start(self, render: float) -> None:
+        self._process = ForkedProcess(
+            "serve",
+            environment=self._environment(SANDBOX_RENDER=str(render)),
+            folder=self._folder,
+            out=self._folder / "out",
+            err=self._folder / "err",
+        )
+        async with self.client() as client:
+
+            async def is_ready() -> bool:
                 try:
-                    return (await client.get(f"{self.url}/readyz")).status_code == 200
+                    return (await client.get("/readyz")).status_code == 200
                 except httpx.TransportError:
                     return False
 
-            await eventually(look, bool, "a service that answers")
+            await eventually(is_ready, bool, "a service that answers")
 
-    async def kill(self) -> None:
+    def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
-            await self._process.communicate()
-            self._process = None
+            self._process.wait(10)
 
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
-    with listen("127.0.0.1", 0) as free:
-        port = free.getsockname()[1]
-    server = Server(tmp_path, port)
+    server = Server(tmp_path)
     await server.start(RENDER_BEFORE)
     yield server
-    await server.kill()
+    server.kill()
 
 
 async def test_a_killed_server_that_comes_back(server: Server, visit: Visit) -> None:
     visitor = await visit(server.url)
     page = visitor.page
-    await visitor.sign_in(await server.key("ada"))
+    await visitor.sign_in(server.key("ada"))
     await visitor.open("#/new")
     await page.get_by_label("Label").fill("Through the outage")
     await page.get_by_role("button", name="Submit").click()
@@ -130,7 +105,7 @@ async def test_a_killed_server_that_comes_back(server: Server, visit: Visit) -> 
     row = page.get_by_role("link", name="Through the outage")
     await expect(row).to_contain_text("In progress")
 
-    await server.kill()
+    server.kill()
     banner = page.get_by_role("alert").filter(has_text="The connection is lost")
     await expect(banner).to_contain_text("Next attempt in")
     await expect(row).to_be_visible()
@@ -148,13 +123,13 @@ async def test_a_killed_server_that_comes_back(server: Server, visit: Visit) -> 
     await page.get_by_role("button", name="Submit").click()
     await expect(page.locator(".title").get_by_text("Completed")).to_be_visible()
 
-    ours = [said for said in visitor.console if "net::ERR_" not in said]
-    assert ours == []  # but for the browser's own lines on connections that failed
+    # The browser itself reports connections that failed.
+    assert [line for line in visitor.console if "net::ERR_" not in line] == []
 
 
 async def test_what_happened_meanwhile_is_there_at_once(server: Server, visit: Visit) -> None:
     """The page was cut off and the service went on: it resumes where it was."""
-    key = await server.key("ada")
+    key = server.key("ada")
     visitor = await visit(server.url)
     page = visitor.page
     await visitor.sign_in(key)
@@ -164,15 +139,46 @@ async def test_what_happened_meanwhile_is_there_at_once(server: Server, visit: V
     await expect(page.get_by_role("link", name="Beforehand")).to_be_visible()
     await page.context.set_offline(True)
     # An open stream outlives what Chromium calls offline; what ends it here is the server.
-    await server.kill()
+    server.kill()
     await visitor.sees("The connection is lost")
     await server.start(RENDER_AFTER)
     # Done before the page is back: no snapshot holds it, so it comes by resuming alone.
-    job = await server.submit(key, "Meanwhile", Prefer="wait=30")
-    assert job["status"] == "COMPLETED"
+    await server.submit(key, "Meanwhile", status="COMPLETED")
     async with page.expect_request(re.compile(r"/v1/events\?last_event_id=")):
         await page.context.set_offline(False)
     await expect(page.get_by_role("link", name="Meanwhile")).to_be_visible()
+
+
+async def test_trying_now_outlives_the_attempt_before_it(start: Start, visit: Visit) -> None:
+    """The page's own attempt hangs, the visitor presses “Try now”, and then the first one fails."""
+    service = await start()
+    visitor = await visit(service.url)
+    page = visitor.page
+    await visitor.sign_in(await service.key())
+    asked, may_fail = asyncio.Event(), asyncio.Event()
+    begun, may_begin = asyncio.Event(), asyncio.Event()
+
+    async def hang(route: Route) -> None:
+        asked.set()
+        await may_fail.wait()
+        await route.abort()
+
+    async def hold(route: Route) -> None:
+        begun.set()
+        await may_begin.wait()
+        await route.continue_()
+
+    await page.route("**/session", hang)
+    await page.route("**/v1/events*", hold)
+    service.inner.context.broadcast.close()
+    service.inner.context.broadcast.closing = False  # only the streams of until now
+    await asked.wait()
+    await page.get_by_role("button", name="Try now").click()
+    await begun.wait()
+    async with page.expect_event("requestfailed"):
+        may_fail.set()
+    may_begin.set()
+    await page.get_by_text("live", exact=True).wait_for()
 
 
 async def test_a_response_that_was_cut_off_can_be_read_again(start: Start, visit: Visit) -> None:

@@ -32,8 +32,11 @@ FOLLOW = """async service => {
 
 
 @asynccontextmanager
-async def page_of_our_own() -> AsyncIterator[tuple[str, dict[str, Any]]]:
-    """A page of another origin, whose server asks for tickets; `asked` says of whom, and how."""
+async def other_origin() -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """A page of another origin, whose server fetches tickets.
+
+    `asked` has the `client` and the `body` for that, and counts the `tickets`.
+    """
     asked: dict[str, Any] = {"tickets": 0}
 
     async def ticket(_: Request) -> JSONResponse:
@@ -68,10 +71,10 @@ async def a_job(service: RunningService, asked: dict[str, Any]) -> str:
     return job_id
 
 
-async def test_a_job_is_followed_through_refusals_until_it_is_done(
+async def test_refused_streams_are_opened_again_until_the_job_is_done(
     visit: Visit, start: Start
 ) -> None:
-    async with page_of_our_own() as (url, asked):
+    async with other_origin() as (url, asked):
         service = await start(sandbox_render=8, cors_origins=url)
         job_id = await a_job(service, asked)
         page = (await visit(url)).page
@@ -88,22 +91,20 @@ async def test_a_job_is_followed_through_refusals_until_it_is_done(
 
         await page.route(f"**/v1/jobs/{job_id}/events*", refuse)
         await page.evaluate(FOLLOW, service.url)
-        told = await seen_when(page, "done")
+        events = await seen_when(page, "done")
 
-    assert told[:3] == [["trouble", "the stream was refused"]] * 3
+    assert events[:3] == [["trouble", "the stream was refused"]] * 3
     assert asked["tickets"] == 4
     assert cursors == [""] * 4
-    kind, first = told[3]
+    kind, first = events[3]
     assert kind == "snapshot"
-    *updates, done = told[4:]
+    *updates, done = events[4:]
     assert updates == [["update", seq] for seq in range(first + 1, first + 1 + len(updates))]
     assert done == ["done", "COMPLETED"]
 
 
-async def test_a_stream_goes_on_after_the_last_event_with_another_ticket(
-    visit: Visit, start: Start
-) -> None:
-    async with page_of_our_own() as (url, asked):
+async def test_a_new_ticket_continues_after_the_last_event(visit: Visit, start: Start) -> None:
+    async with other_origin() as (url, asked):
         service = await start(sandbox_render=60, cors_origins=url)
         asked |= {"client": await service.user(), "body": {}}
         page = (await visit(url)).page
@@ -115,24 +116,24 @@ async def test_a_stream_goes_on_after_the_last_event_with_another_ticket(
 
         await service.store.keys.revoke(asked["client"].headers["API-KEY"][:11], 1)
         asked["client"] = await service.user()
-        service.inner.context.broadcast.close()  # cut, as by a restart; then it is 401
+        service.inner.context.broadcast.close()  # cut, as by a restart; the old ticket is 401 then
         service.inner.context.broadcast.closing = False
         await seen_when(page, "trouble")
         (job,) = (await asked["client"].get("/v1/jobs")).json()["jobs"]
         cancelled = (await asked["client"].post(job["links"]["cancel"])).json()
-        told = await eventually(
+        events = await eventually(
             lambda: seen(page), lambda all_: ["update", cancelled["seq"]] in all_, "the cancel"
         )
 
     assert asked["tickets"] >= 2
-    assert [each for each in told if each[0] != "trouble"] == [
+    assert [each for each in events if each[0] != "trouble"] == [
         ["snapshot", 0],
         *(["update", seq] for seq in range(1, cancelled["seq"] + 1)),
     ]
 
 
 async def test_the_end_is_reported_if_only_done_was_lost(visit: Visit, start: Start) -> None:
-    async with page_of_our_own() as (url, asked):
+    async with other_origin() as (url, asked):
         service = await start(sandbox_render=0.3, cors_origins=url)
         job_id = await a_job(service, asked)
         page = (await visit(url)).page
@@ -152,6 +153,6 @@ async def test_the_end_is_reported_if_only_done_was_lost(visit: Visit, start: St
 
         await page.route(f"**/v1/jobs/{job_id}/events*", without_done)
         await page.evaluate(FOLLOW, service.url)
-        told = await seen_when(page, "done")
+        events = await seen_when(page, "done")
 
-    assert told == [["update", last["job"]["seq"]], ["done", "COMPLETED"]]
+    assert events == [["update", last["job"]["seq"]], ["done", "COMPLETED"]]

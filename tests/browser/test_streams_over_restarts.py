@@ -1,15 +1,14 @@
-"""A service that is away under a page's stream: Chromium's own EventSource, and our module."""
+"""A service that restarts: Chromium's own EventSource, and the module on top of it."""
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.async_api import Page, Request
+from playwright.async_api import Request
 
 from tests.browser.conftest import Visit
-from tests.browser.test_receiver_events import FOLLOW, page_of_our_own, seen, seen_when
-from tests.streams.scripted_job import COMPLETED, HEARTBEAT, Job, accepted_job
+from tests.browser.test_receiver_events import FOLLOW, other_origin, seen_when
+from tests.streams.scripted_job import COMPLETED, HEARTBEAT, accepted_job
 
 pytestmark = pytest.mark.browser
 
@@ -30,39 +29,40 @@ def refused(request: Request) -> bool:
     return "ERR_CONNECTION_REFUSED" in (request.failure or "")
 
 
-async def be_away_until_asked_for(job: Job, page: Page, asked: dict[str, Any]) -> None:
-    async with page.expect_event("requestfailed", refused):
-        await job.where.stop()
-    await job.where.start()
-    asked["client"] = job.service.client(job.key)
+async def test_a_stream_continues_after_the_last_event(tmp_path: Path, visit: Visit) -> None:
+    """Both are cut twice: once without a new event, and once with one that they missed."""
+    async with other_origin() as (url, asked), accepted_job(tmp_path, cors_origins=url) as job:
+        asked |= {"client": job.service.client(job.key), "body": {"request_id": job.request_id}}
+        native, module = [(await visit(url)).page for _ in range(2)]
+        for page, program in ((native, EVENT_SOURCE), (module, FOLLOW)):
+            await page.goto(url)
+            await page.evaluate(program, job.service.url)
+        [[_, first]] = await seen_when(native, "snapshot")
+        assert await seen_when(module, "snapshot") == [["snapshot", first]]
 
+        async def restart() -> None:
+            async with (
+                native.expect_event("requestfailed", refused),
+                module.expect_event("requestfailed", refused),
+            ):
+                await job.where.stop()
+            await job.where.start()
+            asked["client"] = job.service.client(job.key)
 
-@pytest.mark.parametrize("program", [EVENT_SOURCE, FOLLOW], ids=["EventSource", "receiver-events"])
-async def test_a_stream_goes_on_where_it_was(tmp_path: Path, visit: Visit, program: str) -> None:
-    async with page_of_our_own() as (url, asked), accepted_job(tmp_path, cors_origins=url) as job:
-        asked |= {
-            "client": job.service.client(job.key),
-            "body": {"request_id": job.request_id},
-        }
-        page = (await visit(url)).page
-        await page.goto(url)
-        await page.evaluate(program, job.service.url)
-        [[_, first]] = await seen_when(page, "snapshot")
-
-        await be_away_until_asked_for(job, page, asked)  # and nothing is new
-        await job.read_by(1)
+        await restart()
+        await job.read_by(2)
         await asyncio.sleep(2 * HEARTBEAT)
         await job.callback(status="IN_PROGRESS", progress=10)
-        await seen_when(page, "update")
+        await seen_when(native, "update")
+        await seen_when(module, "update")
 
-        await be_away_until_asked_for(job, page, asked)
-        await job.callback(**COMPLETED)  # before the page is back
-        await seen_when(page, "done")
-
-        assert await seen(page) == [
-            ["snapshot", first],
-            ["update", first + 1],
-            ["update", first + 2],
-            ["done", "COMPLETED"],
-        ]
-        assert asked["tickets"] == 1
+        await restart()
+        await job.callback(**COMPLETED)  # before the pages are back
+        for page in (native, module):
+            assert await seen_when(page, "done") == [
+                ["snapshot", first],
+                ["update", first + 1],
+                ["update", first + 2],
+                ["done", "COMPLETED"],
+            ]
+        assert asked["tickets"] == 2
