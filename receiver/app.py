@@ -1,4 +1,4 @@
-"""The composition root: opens what does I/O, has a service assembled of it, and runs it.
+"""The composition root: opens everything that does I/O, assembles a service from it, and runs it.
 
 No other module knows which store, provider or server is used.
 """
@@ -22,7 +22,7 @@ from receiver.archive.download import Downloader
 from receiver.archive.open import open_archive
 from receiver.assembly import Service, assemble, rules
 from receiver.clock import Clock, SystemClock
-from receiver.http_api.shedding import REFUSED, exempt_from_shedding
+from receiver.http_api.limits import REFUSED, exempt_from_shedding
 from receiver.metrics import Metrics
 from receiver.providers.contract import Provider
 from receiver.providers.registry import ProviderContext, open_provider

@@ -19,14 +19,13 @@ from receiver.domain.schedule import Rules
 from receiver.http_api.application import Application
 from receiver.http_api.auth import Authenticator
 from receiver.http_api.context import ApiContext
-from receiver.http_api.credentials import NOTHING, OpenHandler
-from receiver.http_api.cursors import Cursors
+from receiver.http_api.credentials import NOTHING, OpenHandler, Row
 from receiver.http_api.limits import RateLimit
 from receiver.http_api.readiness import Readiness
-from receiver.http_api.row import Row
 from receiver.http_api.sessions import Sessions
 from receiver.http_api.table import TABLE
 from receiver.settings import ServeSettings, is_this_machine
+from receiver.signed_text import SignedText
 from receiver.streams.broadcast import Broadcast
 from receiver.streams.hub import Hub
 from receiver.streams.tickets import Tickets
@@ -141,7 +140,7 @@ def assemble(
         readiness=Readiness(services.store, services.clock),
         renewals=LinkRenewals(services),
         tickets=Tickets(keys),
-        cursors=Cursors(keys),
+        cursors=SignedText(keys, b"receiver.cursor"),
         sender=sender,
         is_held=relay.is_held,
         entropy=rng.randbytes,

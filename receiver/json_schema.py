@@ -1,5 +1,8 @@
-"""JSON Schema (2020-12) of types: what documents consist of is written as a TypedDict once, for the
-type checker and for the OpenAPI document. A docstring below a member is its description."""
+"""Generates JSON Schema (2020-12) from types.
+
+Documents are written once, as TypedDicts: the type checker uses them, and the OpenAPI document is
+generated from them. A docstring below a member becomes its description.
+"""
 
 import ast
 import inspect
@@ -23,7 +26,7 @@ _PREFIX: Final = "#/components/schemas/"
 
 
 def has_schema(schema: Mapping[str, Any]) -> GetPydanticSchema:
-    """Annotates a type whose schema is this one."""
+    """An annotation that gives a type this schema."""
     return GetPydanticSchema(
         lambda _source, _handler: core_schema.any_schema(),
         lambda core, handler: {**schema, **handler(core)},  # what `handler` adds is a description
@@ -31,12 +34,13 @@ def has_schema(schema: Mapping[str, Any]) -> GetPydanticSchema:
 
 
 def one_of(values: Iterable[str], description: str = "") -> GetPydanticSchema:
-    """Annotates an enum of strings."""
+    """An annotation for an enum of strings."""
     return has_schema(enum_schema(values, description))
 
 
 def enum_schema(values: Iterable[str], description: str = "") -> Schema:
-    """The schema of an enum of strings. Name it, because client generators make a type of it."""
+    """The schema of an enum of strings. Use it for named types: client generators make a class of
+    each name."""
     schema: Schema = {"type": "string", "enum": [str(value) for value in values]}
     return schema | ({"description": description} if description else {})
 
@@ -47,9 +51,9 @@ def document(
     """Decorates a TypedDict.
 
     Args:
-        example: one that a reader learns more from than from `example_of`.
+        example: replaces the one that `example_of` would generate.
         extra: whether other members are allowed.
-        keywords: of JSON Schema, beside those that the members make.
+        keywords: additional keywords of its JSON Schema.
     """
     if example is not None:
         keywords = {**keywords, "examples": [example]}
@@ -59,10 +63,11 @@ def document(
 
 
 class _Generator(GenerateJsonSchema):
-    """Without titles; objects are closed; `null` is one of two types where that is enough."""
+    """Generates schemas without titles. Objects are closed by default, and an optional simple type
+    is written as a pair of types with `null`."""
 
     def sort(self, value: Schema, parent_key: str | None = None) -> Schema:
-        return value  # members in the order in which they are written
+        return value  # keep members in their order in the source
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
@@ -70,7 +75,7 @@ class _Generator(GenerateJsonSchema):
     def typed_dict_schema(self, schema: core_schema.TypedDictSchema) -> Schema:
         made = super().typed_dict_schema(schema)
         made.pop("title", None)
-        # Not what pydantic says: it takes the configuration of the type that this one is part of.
+        # pydantic's own value comes from the type that contains this one.
         own: Any = getattr(schema.get("cls"), "__pydantic_config__", {})
         made["additionalProperties"] = own.get("extra") == "allow"
         for name, text in _docstrings_of(schema.get("cls")).items():
@@ -85,7 +90,8 @@ class _Generator(GenerateJsonSchema):
 
 
 def _docstrings_of(document: Any) -> dict[str, str]:
-    """The docstrings below the members of a TypedDict, and those of what it extends."""
+    """The docstrings below the members of a TypedDict and of its bases. (pydantic's
+    `use_attribute_docstrings` leaves out the bases.)"""
     if document is None or document is TypedDict:
         return {}
     found: dict[str, str] = {}
@@ -96,7 +102,7 @@ def _docstrings_of(document: Any) -> dict[str, str]:
 
 @cache
 def _docstrings_in(module: str) -> dict[str, dict[str, str]]:
-    """By class and member. They do not exist at run time, so the module's source is read."""
+    """By class and member. They are not kept at run time, so they are read from the source."""
     classes = ast.parse(inspect.getsource(sys.modules[module])).body
     return {
         each.name: {
@@ -118,7 +124,7 @@ def _text(statement: ast.stmt) -> str | None:
 
 
 def schemas_of(types: Iterable[Any]) -> dict[str, Schema]:
-    """The named schemas that the types consist of, by name."""
+    """The named schemas of these types and of the types that they contain, by name."""
     _, made = TypeAdapter.json_schemas(
         [(each, "serialization", TypeAdapter(each)) for each in types],
         schema_generator=_Generator,
@@ -134,7 +140,7 @@ def ref(name: str) -> Schema:
 
 
 def example_of(schema: Schema, schemas: Mapping[str, Schema]) -> Any:
-    """The schema's first example, or one that is made of those of its members."""
+    """The schema's first example, or one made from the examples of its members."""
     match schema:
         case {"examples": [example, *_]} | {"const": example} | {"enum": [example, *_]}:
             return example

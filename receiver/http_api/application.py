@@ -13,10 +13,9 @@ from receiver import logs
 from receiver.http_api.body import ClientGone
 from receiver.http_api.context import ApiContext
 from receiver.http_api.cors import Cors
-from receiver.http_api.credentials import KEY_OR_TICKET
+from receiver.http_api.credentials import KEY_OR_TICKET, Row
 from receiver.http_api.errors import Problem, as_problem, unexpected
 from receiver.http_api.limits import check_head
-from receiver.http_api.row import Row
 from receiver.http_api.table import CALLBACK_PATH
 from receiver.logs import HIDDEN
 
@@ -33,16 +32,13 @@ class Application:
         self._context = context
         self._cors = Cors(context.settings.cors_origins)
         routes = dict(_by_path(context, table))
-        self._callbacks = routes[CALLBACK_PATH]
         self._fixed = {path: endpoint for path, endpoint in routes.items() if "{" not in path}
         self._routes = [
             Route(path, endpoint, methods=None) for path, endpoint in routes.items() if "{" in path
         ]
-        # A prefix for the process and a counter: unique and cheap.
-        self._ids = map(
-            (context.services.ids.new("req", context.services.clock.now())[-12:] + "-%x").__mod__,
-            itertools.count(1),
-        )
+        # Ids are a prefix for the process and a counter: unique and cheap.
+        self._id_prefix = context.services.ids.new("req", context.services.clock.now())[-12:]
+        self._count = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -50,7 +46,7 @@ class Application:
             return
         monotonic = self._context.services.clock.monotonic
         began = monotonic()
-        request_id = _given_id(scope) or next(self._ids)
+        request_id = _given_id(scope) or f"{self._id_prefix}-{next(self._count):x}"
         added = [(b"x-request-id", request_id.encode("ascii")), *self._cors.headers(scope)]
         status, answered = 0, began
 
@@ -89,16 +85,13 @@ class Application:
         return f"/webhooks/{provider if known else HIDDEN}/{HIDDEN}"
 
     def _route(self, scope: Scope) -> ASGIApp:
-        """The endpoint of the path. Callbacks, the hot route, are found without a search."""
+        """The endpoint of the path."""
         if (allowed := self._cors.preflight(scope)) is not None:
             return allowed
-        segments = scope["path"].split("/")
-        if len(segments) == 4 and segments[1] == "webhooks" and segments[2] and segments[3]:
-            scope["path_params"] = {"provider": segments[2], "token": segments[3]}
-            return self._callbacks
         if (endpoint := self._fixed.get(scope["path"])) is not None:
             return endpoint
         # Not Starlette's Router: it adds two coroutines, which an open stream would keep in memory.
+        # Callbacks, the hot route, are the first.
         for route in self._routes:
             found, matched = route.matches(scope)
             if found is Match.FULL:

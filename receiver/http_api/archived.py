@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 from pathlib import Path
+from typing import Final
 
 import structlog
 from starlette.requests import Request
@@ -13,6 +14,7 @@ from receiver.archive.contract import ArchiveUnavailable, Kept
 from receiver.domain.results import links_of
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem, bad_query
+from receiver.http_api.operation import Parameter
 from receiver.http_api.responses import none_match
 from store.records import ArchivedFile, Job
 
@@ -22,6 +24,13 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "private, no-cache",
 }
+
+FILE_NUMBER: Final = Parameter(
+    "n",
+    "Number of the file. The default, 1, is the main file.",
+    {"type": "integer", "minimum": 1, "maximum": 9999},
+)
+RANGE: Final = Parameter("Range", "A part of the file, in bytes.", place="header")
 
 _RANGE = re.compile(r"bytes=(?:([0-9]{1,15})-([0-9]{0,15})|-([0-9]{1,15}))")
 

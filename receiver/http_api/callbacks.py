@@ -6,9 +6,12 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from receiver.actions.accept_callback import accept_callback
+from receiver.http_api import requests
 from receiver.http_api.body import read_body
 from receiver.http_api.context import ApiContext
+from receiver.http_api.documents import CallbackReceipt
 from receiver.http_api.errors import Problem
+from receiver.http_api.operation import Group, Operation
 from receiver.providers.contract import BadSignature
 from store.contract import Receipt
 from store.errors import NotFound
@@ -22,6 +25,7 @@ _BODIES: Final = {
 }
 
 
+@Operation(Group.CALLBACKS, CallbackReceipt, body=requests.Callback)
 async def callback(
     context: ApiContext, job_id: str, scope: Scope, receive: Receive, send: Send
 ) -> None:

@@ -10,11 +10,11 @@ from receiver.actions.recent_callbacks import RecentCallbacks
 from receiver.actions.renew_link import LinkRenewals
 from receiver.archive.contract import Archive
 from receiver.http_api.auth import Authenticator
-from receiver.http_api.cursors import Cursors
 from receiver.http_api.limits import RateLimit
 from receiver.http_api.readiness import Readiness
 from receiver.http_api.sessions import Sessions
 from receiver.settings import ServeSettings
+from receiver.signed_text import SignedText
 from receiver.streams.broadcast import Broadcast
 from receiver.streams.hub import Hub
 from receiver.streams.tickets import Tickets
@@ -41,7 +41,8 @@ class ApiContext:
     readiness: Readiness
     renewals: LinkRenewals
     tickets: Tickets
-    cursors: Cursors
+    cursors: SignedText
+    """Signs the cursors of lists."""
     sender: WebhookSender
     is_held: Callable[[str], bool]
     """Whether a webhook host (name and port) is held back after connect failures."""

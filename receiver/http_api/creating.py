@@ -1,21 +1,28 @@
 """What all routes that create a job have in common: a repeated Idempotency-Key creates no second
-job, and gets the first answer again."""
+job, and gets the first answer again. Each request is a span of its job's trace."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive
 
+from receiver import tracing
 from receiver.actions.submit_job import Submission, new_job, submit_job
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import ClientGone, read_object
 from receiver.http_api.context import ApiContext
+from receiver.http_api.errors import as_problem, unexpected
 from receiver.http_api.idempotency import read_key
-from receiver.http_api.waiting import wait_for
+from receiver.streams import hub
 from store.records import Answer, IdempotencyKey, Job, NewJob, Replay
+
+READ_AGAIN_SECONDS: Final = 0.5
+"""Pause after a failed read, unless the job changes earlier."""
 
 log = structlog.get_logger()
 
@@ -48,6 +55,33 @@ async def create_once(
         KeyReused, KeyHeld: by the store.
         ClientGone: the client disconnected while it waited.
     """
+    # W3C allows repeated headers, of which a mapping would have only the first. Headers longer than
+    # what is kept are ignored.
+    headers = {
+        name: [text for text in request.headers.getlist(name) if len(text) <= tracing.LONGEST_STATE]
+        for name in ("traceparent", "tracestate")
+    }
+    with tracing.answering(request.method, request.scope["route_template"], headers):
+        try:
+            response = await _create_once(context, request, caller, how)
+        except ClientGone:
+            raise
+        except Exception as error:  # recorded in the span, and raised again
+            _record_status((as_problem(error) or unexpected()).status)
+            raise
+        _record_status(response.status_code)
+        return response
+
+
+def _record_status(status: int) -> None:
+    tracing.set_attribute("http.response.status_code", status)
+    if status >= 500:
+        tracing.failed(str(status))
+
+
+async def _create_once(
+    context: ApiContext, request: Request, caller: Caller, how: Creation
+) -> Response:
     services = context.services
     until = services.clock.monotonic() + how.wait
     body = await read_object(request, context.settings.max_body_bytes)
@@ -63,14 +97,18 @@ async def create_once(
         made = await submit_job(services, new, key, at_once)
         if isinstance(made, Job):
             return _response(
-                at_once or await _wait_for_answer(context, request, made, key, how, until)
+                at_once or await _answer_later(context, request, made, key, how, until)
             )
         replay = made
     answer = replay.answer or await how.answer_again(replay)
     return _response(answer, {"Idempotency-Replayed": "true"})
 
 
-async def _wait_for_answer(
+def _response(answer: Answer, further: Mapping[str, str] | None = None) -> Response:
+    return Response(answer.body, answer.status_code, {**answer.headers, **(further or {})})
+
+
+async def _answer_later(
     context: ApiContext,
     request: Request,
     job: Job,
@@ -79,16 +117,16 @@ async def _wait_for_answer(
     until: float,
 ) -> Answer:
     try:
-        job = await wait_for(context, request.receive, job, how.is_enough, until)
+        job = await _wait_for(context, request.receive, job, how.is_enough, until)
     except ClientGone:
-        await _keep(context, job, key, None)
+        await _store_answer(context, job, key, None)
         raise
     answer = how.answer(job)
-    await _keep(context, job, key, answer)
+    await _store_answer(context, job, key, answer)
     return answer
 
 
-async def _keep(
+async def _store_answer(
     context: ApiContext, job: Job, key: IdempotencyKey | None, answer: Answer | None
 ) -> None:
     """Store the first answer with its key; None if the client disconnected.
@@ -104,5 +142,38 @@ async def _keep(
         log.warning("could not store the answer of an idempotency key", job=job.id, why=str(error))
 
 
-def _response(answer: Answer, further: Mapping[str, str] | None = None) -> Response:
-    return Response(answer.body, answer.status_code, {**answer.headers, **(further or {})})
+async def _wait_for(
+    context: ApiContext, receive: Receive, job: Job, is_enough: Callable[[Job], bool], until: float
+) -> Job:
+    """Wait until `is_enough`, `until` (monotonic seconds) or shutdown, and return the job.
+
+    The job is stored, so a failed read must not become an error response: the client would submit
+    it again. The job is then returned as last seen.
+
+    Raises:
+        ClientGone: the client disconnected.
+    """
+    gone = asyncio.ensure_future(_disconnected(receive))
+    try:
+        with context.hub.subscribed(hub.of_job(job.id), hub.Queue.STOP) as subscription:
+            gone.add_done_callback(lambda _: subscription.notify())
+            while True:
+                pause = float("inf")
+                try:
+                    job = await context.services.store.jobs.find(job.id) or job
+                except Exception as error:  # noqa: BLE001 - the job is stored in any case
+                    log.warning("a waiting request cannot read its job", job=job.id, why=str(error))
+                    pause = READ_AGAIN_SECONDS
+                left = until - context.services.clock.monotonic()
+                if gone.done():
+                    raise ClientGone
+                if is_enough(job) or left <= 0 or context.stopping:
+                    return job
+                await subscription.wait(min(left, pause))
+    finally:
+        gone.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

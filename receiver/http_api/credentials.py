@@ -1,10 +1,9 @@
-"""What a route may require of a request. The requirement itself makes the route's handler an
-endpoint, so no route can name one and go without it."""
+"""What a route requires of a request, and how that is bound to its handler. A row of the route
+table becomes an endpoint only through its credential, so no route can name one and go without."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeAlias, TypeVar
-from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -12,32 +11,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from receiver.http_api.auth import Caller, unauthorized
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem
-from receiver.streams.tickets import BadTicket, Ticket
+from receiver.streams.tickets import BadTicket
 from receiver.webhooks.tokens import BadToken
 
 NO_TICKET: Final = "The ticket is not valid for this stream, has expired, or its key was revoked."
 
 Handler = TypeVar("Handler")
-Who = TypeVar("Who")
-
-
-@dataclass(frozen=True, slots=True)
-class StreamCaller:
-    """Who opens a stream: a caller, and the ticket used in place of a key."""
-
-    caller: Caller
-    ticket: Ticket | None = None
-
-    def require(self, job_id: str | None) -> None:
-        """Raises Problem 401 if the ticket is for another stream than that of this job (None: of
-        all the user's jobs)."""
-        if self.ticket is not None and self.ticket.request_id not in (None, job_id):
-            raise unauthorized(NO_TICKET)
-
 
 OpenHandler: TypeAlias = Callable[[ApiContext, Request], Awaitable[ASGIApp]]
 KeyHandler: TypeAlias = Callable[[ApiContext, Request, Caller], Awaitable[ASGIApp]]
-StreamHandler: TypeAlias = Callable[[ApiContext, Request, StreamCaller], Awaitable[ASGIApp]]
 CallbackHandler: TypeAlias = Callable[[ApiContext, str, Scope, Receive, Send], Awaitable[None]]
 """Sends its own response; the text is the id of the job that the token names."""
 
@@ -51,6 +33,20 @@ class Credential(Generic[Handler]):
     bind: Callable[[ApiContext, Handler], ASGIApp]
 
 
+@dataclass(frozen=True, slots=True)
+class Row(Generic[Handler]):
+    """One route: its path, the credential that it requires, and the handler behind that."""
+
+    method: str
+    path: str
+    credential: Credential[Handler]
+    handler: Handler
+
+    def endpoint(self, context: ApiContext) -> ASGIApp:
+        """The handler, behind the check of the credential."""
+        return self.credential.bind(context, self.handler)
+
+
 def _bind_open(context: ApiContext, handler: OpenHandler) -> ASGIApp:
     async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:
         response = await handler(context, Request(scope, receive))
@@ -60,16 +56,15 @@ def _bind_open(context: ApiContext, handler: OpenHandler) -> ASGIApp:
 
 
 def _bind_by(
-    identify: Callable[[ApiContext, Scope], Awaitable[Who]],
-) -> Callable[[ApiContext, Callable[[ApiContext, Request, Who], Awaitable[ASGIApp]]], ASGIApp]:
-    """A binding that passes on whom `identify` finds. It refuses others by raising Problem."""
+    identify: Callable[[ApiContext, Scope], Awaitable[Caller]],
+) -> Callable[[ApiContext, KeyHandler], ASGIApp]:
+    """A binding that passes on the caller found by `identify`, which raises Problem if there is
+    none."""
 
-    def bind(
-        context: ApiContext, handler: Callable[[ApiContext, Request, Who], Awaitable[ASGIApp]]
-    ) -> ASGIApp:
+    def bind(context: ApiContext, handler: KeyHandler) -> ASGIApp:
         async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:
-            who = await identify(context, scope)
-            response = await handler(context, Request(scope, receive), who)
+            caller = await identify(context, scope)
+            response = await handler(context, Request(scope, receive), caller)
             await response(scope, receive, send)
 
         return endpoint
@@ -94,12 +89,12 @@ async def _admin(context: ApiContext, scope: Scope) -> Caller:
     return caller
 
 
-async def _reader(context: ApiContext, scope: Scope) -> StreamCaller:
-    given = last_in_query(scope, "ticket")
-    if given is None:
-        return StreamCaller(await _metered_caller(context, scope))
+async def _reader(context: ApiContext, scope: Scope) -> Caller:
+    text = Request(scope).query_params.get("ticket")
+    if not text:
+        return await _metered_caller(context, scope)
     try:
-        ticket = context.tickets.read(given, context.services.clock.now())
+        ticket = context.tickets.read(text, context.services.clock.now())
     except BadTicket:
         context.auth.refuse(scope, NO_TICKET)
     holder = await context.auth.known(ticket.key_hash)
@@ -107,14 +102,10 @@ async def _reader(context: ApiContext, scope: Scope) -> StreamCaller:
         context.auth.refuse(scope, NO_TICKET)
     context.rate_limit.take(holder.key_hash)
     if ticket.request_id is None:
-        holder = replace(holder, admin=False)  # an admin's ticket also reads only their own jobs
-    return StreamCaller(holder, ticket)
-
-
-def last_in_query(scope: Scope, name: str) -> str | None:
-    """The last value of a query parameter; None without one."""
-    values = parse_qs(scope["query_string"].decode("latin-1")).get(name)
-    return values[-1] if values else None
+        return replace(holder, admin=False)  # an admin's ticket also reads only their own jobs
+    if ticket.request_id != scope.get("path_params", {}).get("job_id"):
+        raise unauthorized(NO_TICKET)
+    return holder
 
 
 def _bind_by_token(context: ApiContext, handler: CallbackHandler) -> ASGIApp:

@@ -1,4 +1,4 @@
-"""Webhook deliveries: list, show and retry."""
+"""Webhook deliveries: list, show and retry them, and send a test message."""
 
 import json
 import re
@@ -8,15 +8,26 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.domain.serialization import timestamp
+from receiver.domain.serialization import compact_json, timestamp
+from receiver.http_api import requests
 from receiver.http_api import webhook_documents as documents
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import read_object
 from receiver.http_api.context import ApiContext
-from receiver.http_api.errors import Fault, Problem, bad_query, invalid, not_found, pointer
-from receiver.http_api.queries import read_names, read_page, scope_of_everything
+from receiver.http_api.errors import Problem, bad_query, invalid, not_found, pointer
+from receiver.http_api.operation import Group, Operation, Parameter
+from receiver.http_api.queries import (
+    PAGE,
+    USER_OR_ALL,
+    check_parameters,
+    read_page,
+    selected_user_or_all,
+)
 from receiver.http_api.responses import json_response
-from receiver.webhooks.signing import plain_headers
+from receiver.http_api.submissions import url_faults
+from receiver.json_schema import ref
+from receiver.providers.contract import InputFault
+from receiver.webhooks.signing import plain_headers, secrets_of, sign
 from store.contract import DeliveryFilter
 from store.errors import DeliveryPending
 from store.records import Delivery, DeliveryState
@@ -27,6 +38,13 @@ RETRIED_AT_ONCE = 200
 _GIVEN_UP = (DeliveryState.EXHAUSTED, DeliveryState.DISABLED)
 _TEXT = re.compile(r"[!-~]{1,300}")
 _HOST = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<name>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?")
+_LIST_PARAMETERS = (
+    Parameter("state", "Only this state.", ref("DeliveryState")),
+    Parameter("request_id", "Only this job."),
+    Parameter("host", "Only this host: its name, or name:port."),
+    *PAGE,
+    USER_OR_ALL,
+)
 
 
 def delivery_document(delivery: Delivery) -> documents.Delivery:
@@ -54,13 +72,14 @@ def delivery_document(delivery: Delivery) -> documents.Delivery:
     }
 
 
+@Operation(Group.WEBHOOKS, documents.Deliveries, _LIST_PARAMETERS)
 async def list_deliveries(context: ApiContext, request: Request, caller: Caller) -> Response:
     """List webhook messages with their attempts, newest first.
 
     Responses:
         200: A page of them.
     """
-    read_names(request, ("state", "request_id", "host", "limit", "cursor", "user"))
+    check_parameters(request, *_LIST_PARAMETERS)
     query = request.query_params
     state = query.get("state")
     if state is not None and state not in list(DeliveryState):
@@ -68,7 +87,7 @@ async def list_deliveries(context: ApiContext, request: Request, caller: Caller)
     for name in ("request_id", "host"):
         if name in query and not _TEXT.fullmatch(query[name]):
             raise bad_query(name, "must be 1 to 300 visible ASCII characters")
-    user_id = await scope_of_everything(context, request, caller)
+    user_id = await selected_user_or_all(context, request, caller)
     page = read_page(context, request, "deliveries", user_id)
     deliveries = context.services.store.deliveries
     select = _filter(user_id, state, query)
@@ -77,6 +96,7 @@ async def list_deliveries(context: ApiContext, request: Request, caller: Caller)
     return page.response(map(delivery_document, kept), last)
 
 
+@Operation(Group.WEBHOOKS, documents.DeliveryDetail)
 async def show_delivery(context: ApiContext, request: Request, caller: Caller) -> Response:
     """One webhook message, with its body and the headers last sent.
 
@@ -94,6 +114,7 @@ async def show_delivery(context: ApiContext, request: Request, caller: Caller) -
     return json_response(document)
 
 
+@Operation(Group.WEBHOOKS, documents.Delivery)
 async def retry_delivery(context: ApiContext, request: Request, caller: Caller) -> Response:
     """Send a webhook message again.
 
@@ -113,18 +134,19 @@ async def retry_delivery(context: ApiContext, request: Request, caller: Caller) 
     return json_response(delivery_document(found), 202)
 
 
+@Operation(Group.WEBHOOKS, documents.Retried, (USER_OR_ALL,), body=requests.RetryDeliveries)
 async def retry_deliveries(context: ApiContext, request: Request, caller: Caller) -> Response:
     """Resend all matching webhook messages that were given up.
 
     Responses:
         202: They are due now, within the sending limits.
     """
-    read_names(request, ("user",))
+    check_parameters(request, USER_OR_ALL)
     body = await read_object(request, context.settings.max_body_bytes)
     if faults := _retry_faults(body):
         raise invalid(faults)
     state = DeliveryState(body["state"])
-    select = _filter(await scope_of_everything(context, request, caller), state, body)
+    select = _filter(await selected_user_or_all(context, request, caller), state, body)
     deliveries = context.services.store.deliveries
     retried, before = 0, None
     # Newest to oldest, so that a delivery that fails again meanwhile is not found twice.
@@ -135,17 +157,62 @@ async def retry_deliveries(context: ApiContext, request: Request, caller: Caller
     return json_response(documents.Retried(retried=retried), 202)
 
 
-def _retry_faults(body: Mapping[str, Any]) -> list[Fault]:
+@Operation(Group.WEBHOOKS, documents.WebhookTest, body=requests.TestWebhook)
+async def test_webhook(context: ApiContext, request: Request, caller: Caller) -> Response:
+    """Send a signed message of `type: "test"` to a URL, and wait for its answer.
+
+    Responses:
+        200: The result of the attempt; `error` if there was no answer.
+        400: The URL is not allowed.
+        429: Another test of this user is running.
+    """
+    url = (await read_object(request, context.settings.max_body_bytes)).get("url")
+    if faults := list(url_faults(context, "url", url)):
+        raise invalid(faults)
+    user = await context.services.store.keys.user(caller.user_id)
+    if user is None:
+        raise not_found()
+    # The endpoint decides how long this takes, so each user has only one at a time.
+    if caller.user_id in context.webhook_tests:
+        raise Problem(
+            429, "test_under_way", "Another test is still running.", headers={"Retry-After": "1"}
+        )
+    now = context.services.clock.now()
+    webhook_id = context.services.ids.new("msg", now)
+    body = compact_json({"type": "test", "timestamp": timestamp(now)})
+    context.webhook_tests.add(caller.user_id)
+    try:
+        made = await context.sender.deliver(
+            str(url),
+            sign(secrets_of(user, now), webhook_id, now, body),
+            body,
+            context.settings.relay_timeout,
+        )
+    finally:
+        context.webhook_tests.discard(caller.user_id)
+    document: documents.WebhookTest = {
+        "webhook_id": webhook_id,
+        "status_code": made.status_code,
+        "error": made.error,
+        "duration_ms": made.duration_ms,
+        "excerpt": made.excerpt,
+    }
+    return json_response(document)
+
+
+def _retry_faults(body: Mapping[str, Any]) -> list[InputFault]:
     known = ("state", "host", "request_id")
     # A filter with a typo would select everything.
     unknown = [name for name in body if name not in known][:20]
-    faults = [Fault(pointer(name), f"Known are {', '.join(known)}.") for name in unknown]
+    faults = [InputFault(pointer(name), f"Known are {', '.join(known)}.") for name in unknown]
     if body.get("state") not in _GIVEN_UP:
-        faults.append(Fault("/state", f"state must be {' or '.join(_GIVEN_UP)}."))
+        faults.append(InputFault("/state", f"state must be {' or '.join(_GIVEN_UP)}."))
     for name in ("host", "request_id"):
         value = body.get(name, "any")
         if not isinstance(value, str) or not _TEXT.fullmatch(value):
-            faults.append(Fault(f"/{name}", f"{name} must be 1 to 300 visible ASCII characters."))
+            faults.append(
+                InputFault(f"/{name}", f"{name} must be 1 to 300 visible ASCII characters.")
+            )
     return faults
 
 

@@ -1,20 +1,67 @@
-"""An OpenAPI document as one page of HTML, readable without JavaScript. `/static/docs.js` adds
-forms that send requests."""
+"""Serves the API's description: `/openapi.json` for programs, and the same for people at `/docs`.
 
+The page is readable without JavaScript; `/static/docs.js` adds forms that send requests. Each
+response is made at its first request, in a thread: most processes are never asked.
+"""
+
+import asyncio
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from html import escape
 from typing import Any, Final
 
-POLICY: Final = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none';"
-    " form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script';"
-    " trusted-types 'none'"
-)
-"""The Content-Security-Policy to serve the page with."""
+from starlette.requests import Request
+from starlette.responses import Response
+
+from receiver.http_api.context import ApiContext
+from receiver.http_api.credentials import OpenHandler, Row
+from receiver.http_api.openapi import openapi_document
+from receiver.http_api.responses import json_response
+
+_HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self';"
+        " base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
+        " require-trusted-types-for 'script'; trusted-types 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
 _BOUNDS: Final = ("format", "minimum", "exclusiveMinimum", "maximum", "maxLength", "default")
+
+
+def openapi_json(rows: Iterable[Row[Any]]) -> OpenHandler:
+    """The handler of `GET /openapi.json`."""
+    return _made_once(lambda context: json_response(openapi_document(rows, context.settings)))
+
+
+def docs(rows: Iterable[Row[Any]]) -> OpenHandler:
+    """The handler of `GET /docs`: the same document as a page."""
+
+    def page(context: ApiContext) -> Response:
+        document = openapi_document(rows, context.settings)
+        return Response(
+            render(document, context.settings.public_url),
+            media_type="text/html",
+            headers=_HEADERS,
+        )
+
+    return _made_once(page)
+
+
+def _made_once(make: Callable[[ApiContext], Response]) -> OpenHandler:
+    async def handler(context: ApiContext, request: Request) -> Response:
+        path = request.url.path
+        if path not in context.made_once:
+            context.made_once[path] = await asyncio.to_thread(make, context)
+        return context.made_once[path]
+
+    return handler
+
+
+# --- the page -------------------------------------------------------------------------------------
 
 
 def render(document: Mapping[str, Any], origin: str) -> str:

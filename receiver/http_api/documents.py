@@ -15,6 +15,7 @@ from receiver.domain.documents import (
     AN_ID,
     MESSAGE_CHARACTERS,
     Count,
+    Evidence,
     Job,
     JobId,
     JobStatus,
@@ -25,6 +26,7 @@ from receiver.domain.documents import (
 )
 from receiver.json_schema import document, has_schema, one_of
 from receiver.providers.registry import API_OF
+from store import records
 
 KnownProvider = TypeAliasType(
     "KnownProvider",
@@ -128,6 +130,106 @@ class Status(TypedDict):
     message: NotRequired[Annotated[str, Field(max_length=MESSAGE_CHARACTERS)]]
 
 
+# --- a job's history: one type for each kind of line ----------------------------------------------
+
+Verdict = TypeAliasType(
+    "Verdict", Annotated[records.Verdict, one_of(records.Verdict, "What was done with a callback.")]
+)
+
+
+class _Line(TypedDict):
+    at: Time
+
+
+class HistoryEvent(_Line):
+    """The job changed."""
+
+    type: Literal["event"]
+    id: str
+    job: Job
+
+
+class HistoryCallback(_Line):
+    """A callback was received."""
+
+    type: Literal["callback"]
+    verdict: Verdict
+    evidence: Evidence | None
+    confirmed: bool | None
+    bytes: Count
+    body: str | None
+    verified: NotRequired[bool]
+
+
+class HistorySubmission(_Line):
+    """The job was submitted to the provider."""
+
+    type: Literal["submission"]
+    outcome: str
+    attempt: NotRequired[Count]
+    reason: NotRequired[str]
+    status_code: NotRequired[Count | None]
+    provider_request_id: NotRequired[str | None]
+
+
+class HistoryPoll(_Line):
+    """A status call changed something."""
+
+    type: Literal["poll"]
+    provider_status: str | None
+    status: NotRequired[JobStatus]
+    denied_claims: NotRequired[bool]
+    link_missing: NotRequired[bool]
+
+
+class HistoryProviderCancel(_Line):
+    """The provider was asked to cancel the job."""
+
+    type: Literal["provider_cancel"]
+    outcome: str
+    status_code: NotRequired[Count | None]
+    message: NotRequired[str | None]
+
+
+class HistoryRelay(_Line):
+    """A webhook was sent, or could not be."""
+
+    type: Literal["relay"]
+    delivery: str
+    seq: Count
+    status_code: Count | None
+    error: str | None
+    duration_ms: Count
+
+
+HistoryLine = TypeAliasType(
+    "HistoryLine",
+    Annotated[
+        HistoryEvent
+        | HistoryCallback
+        | HistorySubmission
+        | HistoryPoll
+        | HistoryProviderCancel
+        | HistoryRelay,
+        Field(discriminator="type"),
+    ],
+)
+
+
+@document(
+    example={
+        "history": [
+            {"at": A_TIME, "type": "submission", "outcome": "accepted", "attempt": 1},
+            {"at": A_TIME, "type": "poll", "provider_status": "RENDERING", "status": "IN_PROGRESS"},
+        ]
+    }
+)
+class History(TypedDict):
+    """Everything that happened to a job, oldest first."""
+
+    history: list[HistoryLine]
+
+
 # --- users, holds and tickets ---------------------------------------------------------------------
 
 
@@ -149,24 +251,15 @@ class Users(TypedDict):
     next_cursor: NextCursor
 
 
-@document(
-    example={
-        "provider": "samsar",
-        "user": None,
-        "until": A_TIME,
-        "request_id": AN_ID,
-        "status_code": 429,
-    }
-)
 class Hold(TypedDict):
     """Submissions that wait because a provider said "later"."""
 
-    provider: str
+    provider: Annotated[str, Field(examples=["samsar"])]
     user: str | None
     """Whose submissions are held; null: all users'."""
     until: Time
     request_id: JobId
-    status_code: int
+    status_code: Annotated[int, Field(examples=[429])]
     """What the provider answered, 429 or 503."""
 
 
@@ -176,16 +269,9 @@ class Holds(TypedDict):
     holds: list[Hold]
 
 
-@document(
-    example={
-        "ticket": "eyJ1IjoxfQ.abc",
-        "url": f"/v1/jobs/{AN_ID}/events?ticket=eyJ1IjoxfQ.abc",
-        "expires_at": A_TIME,
-    }
-)
 class Ticket(TypedDict):
     """A link to a stream."""
 
-    ticket: str
-    url: str
+    ticket: Annotated[str, Field(examples=["eyJ1IjoxfQ.abc"])]
+    url: Annotated[str, Field(examples=[f"/v1/jobs/{AN_ID}/events?ticket=eyJ1IjoxfQ.abc"])]
     expires_at: Time

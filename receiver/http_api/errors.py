@@ -2,7 +2,6 @@
 mapping from exceptions to problems."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import islice
 from typing import Any, Final
@@ -10,6 +9,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from receiver.domain.serialization import compact_json
+from receiver.providers.contract import InputFault
 from store.errors import KeyHeld, KeyReused, NotFound, OutcomeUnknown, StoreUnavailable
 
 CONTENT_TYPE = "application/problem+json"
@@ -17,18 +17,6 @@ CONTENT_TYPE = "application/problem+json"
 MAX_FAULTS: Final = 20
 """Maximum length of `errors`, so that a response is not much longer than its request."""
 _POINTER_PART: Final = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One error in a request."""
-
-    pointer: str
-    """JSON pointer into the body, such as `/input/prompt`."""
-    detail: str
-    hint: str | None = None
-    """What would be right. Shown only in `errors`, since clients of the provider's API may compare
-    `message`."""
 
 
 class Problem(Exception):
@@ -40,7 +28,7 @@ class Problem(Exception):
         code: str,
         detail: str,
         *,
-        faults: Sequence[Fault] = (),
+        faults: Sequence[InputFault] = (),
         headers: Mapping[str, str] | None = None,
         members: Mapping[str, Any] | None = None,
     ) -> None:
@@ -67,6 +55,7 @@ class Problem(Exception):
             document["errors"] = [
                 {
                     "pointer": fault.pointer,
+                    # Clients of the provider's API may compare `message`, so it has no hint.
                     "detail": f"{fault.detail}: {fault.hint}" if fault.hint else fault.detail,
                 }
                 for fault in self.faults
@@ -96,13 +85,13 @@ def pointer(*names: str) -> str:
     )
 
 
-def invalid(faults: Iterable[Fault]) -> Problem:
+def invalid(faults: Iterable[InputFault]) -> Problem:
     """The problem for an invalid body. The first fault becomes the message. At most `MAX_FAULTS`
     are listed; if there are more, the last entry says how many."""
     found = iter(faults)
     listed = list(islice(found, MAX_FAULTS))
     if beyond := sum(1 for _ in found):
-        listed[-1] = Fault("", f"There are {beyond + 1} more errors, which are not listed.")
+        listed[-1] = InputFault("", f"There are {beyond + 1} more errors, which are not listed.")
     return Problem(400, "invalid_request", listed[0].detail, faults=listed)
 
 

@@ -9,16 +9,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from receiver.domain.documents import AN_ID
 from receiver.domain.serialization import job_document, timestamp
-from receiver.http_api import documents
+from receiver.http_api import documents, requests
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import ClientGone, parse_object, read_body
 from receiver.http_api.context import ApiContext
-from receiver.http_api.credentials import StreamCaller, last_in_query
-from receiver.http_api.errors import Fault, Problem, invalid, not_found
+from receiver.http_api.errors import Problem, invalid, not_found
 from receiver.http_api.jobs import readable_job
-from receiver.http_api.queries import scope_of_list
+from receiver.http_api.operation import Group, Operation, Parameter, Text
+from receiver.http_api.queries import USER, selected_user
 from receiver.http_api.responses import NOT_STORED, json_response
+from receiver.providers.contract import InputFault
 from receiver.server.connection import CONNECTION
 from receiver.streams import frames
 from receiver.streams.reader import Connection, Reader
@@ -34,12 +36,21 @@ HEADERS: Final = [
     (b"x-accel-buffering", b"no"),
     (b"vary", b"Origin"),
 ]
+_RESUME: Final = (
+    Parameter("Last-Event-ID", "The last `id` seen: every later event follows.", place="header"),
+    Parameter("last_event_id", "The same, for clients that cannot set a header."),
+)
+_STREAM: Final = Text(
+    "text/event-stream",
+    f'retry: 2817\nevent: update\nid: 12.9f3c\ndata: {{"request_id":"{AN_ID}", …}}\n\n',
+)
 
 
 # --- the two streams ------------------------------------------------------------------------------
 
 
-async def follow_job(context: ApiContext, request: Request, who: StreamCaller) -> ASGIApp:
+@Operation(Group.STREAMS, _STREAM, _RESUME)
+async def follow_job(context: ApiContext, request: Request, caller: Caller) -> ASGIApp:
     """Follow one job until it is done.
 
     Responses:
@@ -48,10 +59,9 @@ async def follow_job(context: ApiContext, request: Request, who: StreamCaller) -
         204: The client has seen all events. This stops an EventSource.
     """
     job_id = request.path_params["job_id"]
-    who.require(job_id)
-    job = await readable_job(context, who.caller, job_id)
+    job = await readable_job(context, caller, job_id)
     events = context.services.store.events
-    cursor = _cursor(request.scope)
+    cursor = _cursor(request)
     known = cursor if cursor and await events.knows_for_job(job, cursor) else None
     if (
         known is not None
@@ -74,20 +84,20 @@ async def follow_job(context: ApiContext, request: Request, who: StreamCaller) -
             return b""
         return frames.done(current) if current.done else None
 
-    return _Stream(context, who.caller, job.user_id, job_id, cursor, known, snapshot, farewell)
+    return _Stream(context, caller, job.user_id, job_id, cursor, known, snapshot, farewell)
 
 
-async def follow_user(context: ApiContext, request: Request, who: StreamCaller) -> ASGIApp:
+@Operation(Group.STREAMS, _STREAM, (*_RESUME, USER))
+async def follow_user(context: ApiContext, request: Request, caller: Caller) -> ASGIApp:
     """Follow all jobs of a user.
 
     Responses:
         200: `snapshot`, then an `update` for each event with the job as it was then; `reset` if the
             cursor is no longer valid.
     """
-    who.require(None)
-    user_id = await scope_of_list(context, request, who.caller)
+    user_id = await selected_user(context, request, caller)
     events = context.services.store.events
-    cursor = _cursor(request.scope)
+    cursor = _cursor(request)
     known = cursor if cursor and await events.knows(user_id, cursor) else None
 
     async def snapshot() -> tuple[Cursor, bytes]:
@@ -97,7 +107,7 @@ async def follow_user(context: ApiContext, request: Request, who: StreamCaller) 
     async def farewell() -> None:
         return None
 
-    return _Stream(context, who.caller, user_id, None, cursor, known, snapshot, farewell)
+    return _Stream(context, caller, user_id, None, cursor, known, snapshot, farewell)
 
 
 def _jobs_document(jobs: list[Job], truncated: bool) -> dict[str, object]:
@@ -197,17 +207,13 @@ async def _until_gone(receive: Receive, reader: Reader) -> None:
     reader.end()
 
 
-def _cursor(scope: Scope) -> Cursor | None:
+def _cursor(request: Request) -> Cursor | None:
     """The client's cursor, None without one. A malformed one becomes unknown, and gets a reset."""
-    given = last_in_query(scope, "last_event_id")
-    for name, value in scope["headers"]:
-        if name == b"last-event-id":
-            given = value.decode("latin-1")
-    if not given:
-        return None
-    return frames.read_cursor(given) or Cursor(-1, "")
+    given = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
+    return (frames.read_cursor(given) or Cursor(-1, "")) if given else None
 
 
+@Operation(Group.STREAMS, documents.Ticket, body=requests.TicketRequest, body_required=False)
 async def create_stream_ticket(context: ApiContext, request: Request, caller: Caller) -> Response:
     """Create a link that a browser's EventSource can open for an hour.
 
@@ -220,7 +226,7 @@ async def create_stream_ticket(context: ApiContext, request: Request, caller: Ca
     path = "/v1/events"
     if job_id is not None:
         if not isinstance(job_id, str):
-            raise invalid([Fault("/request_id", "request_id must be a string.")])
+            raise invalid([InputFault("/request_id", "request_id must be a string.")])
         await readable_job(context, caller, job_id)
         path = f"/v1/jobs/{job_id}/events"
     expires_at = context.services.clock.now() + TICKET_MS

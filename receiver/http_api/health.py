@@ -4,11 +4,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from receiver.http_api.context import ApiContext
+from receiver.http_api.documents import Health
 from receiver.http_api.errors import Problem
+from receiver.http_api.operation import Group, Operation, Text
 from receiver.http_api.responses import json_response
 from receiver.metrics import CONTENT_TYPE
 
 
+@Operation(Group.PROBES, Health)
 async def livez(_context: ApiContext, _request: Request) -> Response:
     """Is the process alive?
 
@@ -18,6 +21,7 @@ async def livez(_context: ApiContext, _request: Request) -> Response:
     return json_response({"status": "ok"})
 
 
+@Operation(Group.PROBES, Health)
 async def readyz(context: ApiContext, _request: Request) -> Response:
     """Can a callback be stored now?
 
@@ -35,6 +39,7 @@ async def readyz(context: ApiContext, _request: Request) -> Response:
     return json_response({"status": "ok"})
 
 
+@Operation(Group.PROBES, Text("text/plain", "receiver_relay_backlog 0.0\n"))
 async def metrics(context: ApiContext, _request: Request) -> Response:
     """Metrics for Prometheus.
 

@@ -4,17 +4,32 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from starlette.requests import Request
 
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem
+from receiver.http_api.operation import Parameter
 from store.records import IdempotencyKey, Millis
 
 KEPT: Millis = 7 * 24 * 3600 * 1000
 HOLD_SLACK: Millis = 5_000
 """How much longer a key is held than the request may wait. Normally the request releases it."""
+
+IDEMPOTENCY_KEY: Final = Parameter(
+    "Idempotency-Key",
+    "For 7 days, a repeated key creates no second job: you get the first response again.",
+    {
+        "type": "string",
+        "pattern": r'^([!#-~]([ !#-~]{0,253}[!#-~])?|"([ !#-\[\]-~]|\\["\\]){1,255}")$',
+    },
+    "header",
+    problems={
+        409: "The first request with this Idempotency-Key is still running.",
+        422: "The Idempotency-Key was used with another body.",
+    },
+)
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _LONGEST = 255

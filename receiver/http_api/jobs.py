@@ -12,24 +12,30 @@ from starlette.responses import Response
 
 from receiver.actions.cancel_job import JobFinished
 from receiver.actions.cancel_job import cancel_job as cancel
+from receiver.domain import documents
 from receiver.domain.documents import LABEL_CHARACTERS
 from receiver.domain.results import links_of
-from receiver.domain.serialization import (
-    compact_json,
-    event_data,
-    job_document,
-    timestamp,
-)
-from receiver.http_api.archived import archived_file, redirect
+from receiver.domain.serialization import compact_json, event_data, job_document, timestamp
+from receiver.http_api import requests
+from receiver.http_api.archived import FILE_NUMBER, RANGE, archived_file, redirect
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
 from receiver.http_api.creating import Creation, create_once
-from receiver.http_api.documents import JobDetail
+from receiver.http_api.documents import File, History, JobDetail, Jobs
 from receiver.http_api.errors import Problem, bad_query, not_found, storage_unavailable
-from receiver.http_api.queries import read_names, read_page, scope_of_everything
+from receiver.http_api.idempotency import IDEMPOTENCY_KEY
+from receiver.http_api.operation import Group, Operation, Parameter
+from receiver.http_api.queries import (
+    METADATA,
+    PAGE,
+    USER_OR_ALL,
+    check_parameters,
+    read_page,
+    selected_user_or_all,
+)
 from receiver.http_api.responses import JSON, NOT_STORED, json_response, none_match
 from receiver.http_api.submissions import read_job
-from receiver.http_api.traced import traced
+from receiver.json_schema import Schema, ref
 from receiver.logs import redact
 from receiver.providers.contract import MAX_KIND, Provider
 from receiver.providers.registry import API_OF
@@ -44,14 +50,37 @@ RAW_BODIES = 32_768
 
 _SINCE_ADDED: Final[dict[str, Any]] = {"label": None, "archive": []}
 """Members of a job that events of earlier versions lack."""
-_WAIT = re.compile(r'wait\s*=\s*"?([0-9]+)"?', re.IGNORECASE)
-_FILTERS = ("status", "kind", "provider", "q", "created_after", "created_before")
+_WAIT: Final = re.compile(r'wait\s*=\s*"?([0-9]+)"?', re.IGNORECASE)
+_PREFER: Final = Parameter(
+    "Prefer",
+    f"`wait=N`: hold the response until the job is done, at most {LONGEST_WAIT} seconds.",
+    {"type": "string", "examples": ["wait=30"]},
+    "header",
+)
+_IF_NONE_MATCH: Final = Parameter("If-None-Match", "An ETag of this job.", place="header")
+_TIME: Final[Schema] = {"type": "string", "format": "date-time"}
+_LIST_PARAMETERS: Final = (
+    Parameter("status", "Only this status.", ref("JobStatus")),
+    Parameter("kind", "Only this kind.", ref("Kind")),
+    Parameter("provider", "Only this provider.", ref("KnownProvider")),
+    Parameter(
+        "q",
+        "Only jobs whose label contains this text (case-insensitive for ASCII letters). A page"
+        " can be short although more follow.",
+        {"type": "string", "maxLength": LABEL_CHARACTERS},
+    ),
+    Parameter("created_after", "Created after this time.", _TIME),
+    Parameter("created_before", "Created before this time.", _TIME),
+    Parameter(f"{METADATA}KEY", "With this value in the metadata member KEY."),
+    *PAGE,
+    USER_OR_ALL,
+)
 
 
 # --- creating -------------------------------------------------------------------------------------
 
 
-@traced
+@Operation(Group.JOBS, documents.Job, (IDEMPOTENCY_KEY, _PREFER), body=requests.CreateJob)
 async def create_job(context: ApiContext, request: Request, caller: Caller) -> Response:
     """Submit a job.
 
@@ -122,10 +151,7 @@ async def readable_job(context: ApiContext, caller: Caller, job_id: str) -> Job:
     return job
 
 
-async def _job_in_path(context: ApiContext, request: Request, caller: Caller) -> Job:
-    return await readable_job(context, caller, request.path_params["job_id"])
-
-
+@Operation(Group.JOBS, JobDetail, (_IF_NONE_MATCH,))
 async def show_job(context: ApiContext, request: Request, caller: Caller) -> Response:
     """One job.
 
@@ -135,7 +161,7 @@ async def show_job(context: ApiContext, request: Request, caller: Caller) -> Res
             - Retry-After: Seconds until the next request, while the job is not done.
         304: Nothing has changed since that ETag.
     """
-    job = await _job_in_path(context, request, caller)
+    job = await readable_job(context, caller, request.path_params["job_id"])
     document = job_document(job)
     # Not of `seq`, because a link is renewed without an event. The input never changes.
     tag = f'"{blake2b(compact_json(document), digest_size=16).hexdigest()}"'
@@ -148,14 +174,15 @@ async def show_job(context: ApiContext, request: Request, caller: Caller) -> Res
     return json_response(JobDetail(**document, input=body), headers=headers)
 
 
+@Operation(Group.JOBS, Jobs, _LIST_PARAMETERS)
 async def list_jobs(context: ApiContext, request: Request, caller: Caller) -> Response:
     """Jobs, newest first.
 
     Responses:
         200: A page of them.
     """
-    read_names(request, (*_FILTERS, "limit", "cursor", "user"), prefix="metadata.")
-    user_id = await scope_of_everything(context, request, caller)
+    check_parameters(request, *_LIST_PARAMETERS)
+    user_id = await selected_user_or_all(context, request, caller)
     page = read_page(context, request, "jobs", user_id)
     where = _read_filter(request, context.services.providers)
     stored = context.services.store.jobs
@@ -168,13 +195,14 @@ async def list_jobs(context: ApiContext, request: Request, caller: Caller) -> Re
     return page.response(map(job_document, found), last)
 
 
+@Operation(Group.JOBS, History)
 async def job_history(context: ApiContext, request: Request, caller: Caller) -> Response:
     """Everything that happened to a job, oldest first.
 
     Responses:
         200: Events, callbacks, polls that changed something, webhook attempts.
     """
-    job = await _job_in_path(context, request, caller)
+    job = await readable_job(context, caller, request.path_params["job_id"])
     lines: list[dict[str, Any]] = []
     room = RAW_BODIES
     for line in await context.services.store.jobs.history_of(job.id):
@@ -189,6 +217,7 @@ async def job_history(context: ApiContext, request: Request, caller: Caller) -> 
     return json_response({"history": lines})
 
 
+@Operation(Group.JOBS, File, (FILE_NUMBER, RANGE))
 async def job_result(context: ApiContext, request: Request, caller: Caller) -> Response:
     """Get the result itself.
 
@@ -205,7 +234,7 @@ async def job_result(context: ApiContext, request: Request, caller: Caller) -> R
         409: There is no result, or not yet.
         416: The range is outside the file.
     """
-    job = await _job_in_path(context, request, caller)
+    job = await readable_job(context, caller, request.path_params["job_id"])
     if (answer := await archived_file(context, request, job)) is not None:
         return answer
     job = await context.renewals.renew(job)
@@ -220,6 +249,7 @@ async def job_result(context: ApiContext, request: Request, caller: Caller) -> R
     return json_response(whole, headers=NOT_STORED)
 
 
+@Operation(Group.JOBS, documents.Job)
 async def cancel_job(context: ApiContext, request: Request, caller: Caller) -> Response:
     """Cancel a job.
 
@@ -228,7 +258,7 @@ async def cancel_job(context: ApiContext, request: Request, caller: Caller) -> R
         403: The job belongs to another user; an admin key can only read it.
         409: The job is already finished; it is in `job`.
     """
-    job = await _job_in_path(context, request, caller)
+    job = await readable_job(context, caller, request.path_params["job_id"])
     if job.user_id != caller.user_id:
         raise Problem(
             403, "not_your_job", "An admin key can read other users' jobs, not cancel them."
@@ -269,9 +299,9 @@ def _read_filter(request: Request, providers: Mapping[str, Provider]) -> JobFilt
         created_after=_read_time(request, "created_after"),
         created_before=_read_time(request, "created_before"),
         metadata={
-            name.removeprefix("metadata."): value
+            name.removeprefix(METADATA): value
             for name, value in query.items()
-            if name.startswith("metadata.")
+            if name.startswith(METADATA)
         },
     )
 

@@ -8,13 +8,12 @@ from itertools import chain
 from typing import Any, Final
 
 from receiver.domain.documents import AN_ID
-from receiver.http_api.credentials import ADMIN_KEY
+from receiver.http_api.credentials import ADMIN_KEY, Row
 from receiver.http_api.docstrings import responses_of, summary_of
 from receiver.http_api.documents import File, KnownProvider, Problem
 from receiver.http_api.errors import CONTENT_TYPE
-from receiver.http_api.operations import Group, Operation, Parameter, Text, Texts
+from receiver.http_api.operation import Group, Operation, Parameter, Text, Texts, operation_of
 from receiver.http_api.requests import configured
-from receiver.http_api.row import Row
 from receiver.http_api.webhook_documents import A_MESSAGE, Relay
 from receiver.json_schema import Schema, example_of, ref, schemas_of
 from receiver.settings import ServeSettings
@@ -67,7 +66,7 @@ _WEBHOOK_HEADERS: Final = {
 
 def openapi_document(rows: Iterable[Row[Any]], settings: ServeSettings) -> dict[str, Any]:
     """Describe all rows that have an operation, with the configured models."""
-    described = [(row, row.operation) for row in rows if row.operation is not None]
+    described = [(row, found) for row in rows if (found := operation_of(row.handler)) is not None]
     schemas = _schemas([operation for _, operation in described], settings)
     paths: dict[str, dict[str, Any]] = {}
     for row, operation in described:
@@ -90,7 +89,7 @@ def openapi_document(rows: Iterable[Row[Any]], settings: ServeSettings) -> dict[
 
 def _schemas(operations: Iterable[Operation], settings: ServeSettings) -> dict[str, Schema]:
     """All named schemas, and an example of each object that is a body."""
-    found = chain.from_iterable((each.body, each.document) for each in operations)
+    found = chain.from_iterable((each.body, each.responds) for each in operations)
     types = [each for each in (*found, KnownProvider, Problem, Relay) if hasattr(each, "__name__")]
     schemas = schemas_of(dict.fromkeys(types)) | configured(settings)
     for schema in (schemas[each.__name__] for each in types):
@@ -101,7 +100,7 @@ def _schemas(operations: Iterable[Operation], settings: ServeSettings) -> dict[s
 
 def _operation(row: Row[Any], operation: Operation, schemas: Mapping[str, Schema]) -> Schema:
     parameters = [
-        Parameter(name, {"type": "string", "examples": [_PATH_EXAMPLES[name]]}, "", "path", True)
+        Parameter(name, "", {"type": "string", "examples": [_PATH_EXAMPLES[name]]}, "path", True)
         for name in _names_in(row.path)
     ]
     parameters += operation.parameters
@@ -129,7 +128,7 @@ def _responses(row: Row[Any], operation: Operation, schemas: Mapping[str, Schema
         if response.status >= "4":
             problems[response.status].append(response.description)
             continue
-        document = operation.document if response.status in _WITH_CONTENT else None
+        document = operation.responds if response.status in _WITH_CONTENT else None
         described[response.status] = {
             "description": response.description,
             "headers": _headers(response.headers),
@@ -205,7 +204,7 @@ def _headers(headers: Mapping[str, str]) -> Schema:
 
 def _webhook() -> Schema:
     headers = [
-        _parameter(Parameter(name, {"type": "string"}, text, "header", required=True))
+        _parameter(Parameter(name, text, place="header", required=True))
         for name, text in _WEBHOOK_HEADERS.items()
     ]
     return {

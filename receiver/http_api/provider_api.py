@@ -1,26 +1,38 @@
 """Samsar's own API, served by us: its clients change only the base URL and the key."""
 
 from functools import partial
+from typing import Final
 
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
+from receiver.domain.documents import AN_ID
 from receiver.domain.serialization import compact_json, status_document
+from receiver.http_api import requests
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
 from receiver.http_api.creating import Creation, create_once
+from receiver.http_api.documents import Accepted, Status
 from receiver.http_api.errors import CONTENT_TYPE, Problem, not_found
+from receiver.http_api.idempotency import IDEMPOTENCY_KEY
+from receiver.http_api.operation import Group, Operation, Parameter
 from receiver.http_api.responses import JSON, json_response
 from receiver.http_api.submissions import read_submission
-from receiver.http_api.traced import traced
 from store.errors import StoreUnavailable
 from store.records import Answer, ErrorCode, Job, Phase, Replay
 
 log = structlog.get_logger()
 
+_REQUEST_ID: Final = Parameter(
+    "request_id",
+    "Our id, or the provider's.",
+    {"type": "string", "minLength": 1, "examples": [AN_ID]},
+    required=True,
+)
 
-@traced
+
+@Operation(Group.PROVIDER_API, Accepted, (IDEMPOTENCY_KEY,), body=requests.CreateMovie)
 async def create_movie(context: ApiContext, request: Request, caller: Caller) -> Response:
     """Create a movie from one prompt.
 
@@ -34,7 +46,7 @@ async def create_movie(context: ApiContext, request: Request, caller: Caller) ->
     return await _create(context, request, caller, "create_movie")
 
 
-@traced
+@Operation(Group.PROVIDER_API, Accepted, (IDEMPOTENCY_KEY,), body=requests.CreateNarrative)
 async def create_narrative(context: ApiContext, request: Request, caller: Caller) -> Response:
     """Create a movie from several lines.
 
@@ -98,6 +110,7 @@ def _answer(job: Job) -> Answer:
     return Answer(problem.status, {"Content-Type": CONTENT_TYPE}, compact_json(problem.document()))
 
 
+@Operation(Group.PROVIDER_API, Status, (_REQUEST_ID,))
 async def status(context: ApiContext, request: Request, caller: Caller) -> Response:
     """A job's status, in the form of the provider's API.
 

@@ -1,34 +1,58 @@
 """Lists: their common query parameters, and their pages."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
-from receiver.http_api.cursors import Cursors
 from receiver.http_api.errors import Problem, bad_query
+from receiver.http_api.operation import Parameter, Texts
 from receiver.http_api.responses import json_response
+from receiver.signed_text import BadSignature, SignedText
 
-DEFAULT_LIMIT = 50
-MAX_LIMIT = 200
+DEFAULT_LIMIT: Final = 50
+MAX_LIMIT: Final = 200
+
+METADATA: Final = "metadata."
+"""The beginning of the names of filters by a member of the metadata."""
+
+PAGE: Final = (
+    Parameter(
+        "limit",
+        "Maximum number of entries.",
+        {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+        problems={400: "A parameter is unknown, repeated or invalid."},
+    ),
+    Parameter("cursor", "The `next_cursor` of the previous page."),
+)
+_NO_ADMIN: Final[Texts] = {
+    403: "Only an admin key can name a user.",
+    404: "There is no such user.",
+}
+USER: Final = Parameter("user", "Another user's; for admin keys.", problems=_NO_ADMIN)
+USER_OR_ALL: Final = Parameter(
+    "user", "Another user's, or `*` for all users'; for admin keys.", problems=_NO_ADMIN
+)
 
 Found = TypeVar("Found")
 
 
-def read_names(request: Request, known: Collection[str], prefix: str | None = None) -> None:
+def check_parameters(request: Request, *known: Parameter) -> None:
     """Refuse unknown parameters: a filter with a typo would select everything.
 
     Raises:
         Problem: 400, for an unknown or repeated parameter.
     """
+    names = [parameter.name for parameter in known]
     for name, times in Counter(n for n, _ in request.query_params.multi_items()).items():
-        if name not in known and not (prefix and name.startswith(prefix)):
-            raise bad_query(name[:64], f"is unknown; known are {', '.join(known)}")
+        allowed = f"{METADATA}KEY" if name.startswith(METADATA) else name
+        if allowed not in names:
+            raise bad_query(name[:64], f"is unknown; known are {', '.join(names)}")
         if times > 1:
             raise bad_query(name[:64], "is given more than once")
 
@@ -37,7 +61,7 @@ def read_names(request: Request, known: Collection[str], prefix: str | None = No
 class Page:
     """The page of a list that a request asks for."""
 
-    cursors: Cursors
+    cursors: SignedText
     name: str
     """The list, and the member of the document that has its entries."""
     user_id: int | None
@@ -55,16 +79,28 @@ class Page:
 
     def response(self, entries: Iterable[Mapping[str, Any]], last: str | None) -> Response:
         """The response, with a cursor to what follows the id `last`; None if it is the end."""
-        cursor = last and self.cursors.make(self.name, self.user_id, last)
+        cursor = last and self.cursors.sign([self.name, self.user_id, last])
         return json_response({self.name: list(entries), "next_cursor": cursor})
 
 
 def read_page(context: ApiContext, request: Request, name: str, user_id: int | None) -> Page:
     """The page of the list `name` by `limit` and `cursor`. Raises Problem 400."""
-    after = request.query_params.get("cursor")
-    if after is not None:
-        after = context.cursors.read(name, user_id, after)
+    text = request.query_params.get("cursor")
+    after = None if text is None else read_cursor(context.cursors, name, user_id, text)
     return Page(context.cursors, name, user_id, read_limit(request), after)
+
+
+def read_cursor(cursors: SignedText, name: str, user_id: int | None, text: str) -> str:
+    """The id that ended the previous page. Raises Problem 400 for a cursor of another list."""
+    try:
+        payload = cursors.read(text)
+    except BadSignature:
+        payload = None
+    match payload:
+        case [list_name, owner, str(last)] if (list_name, owner) == (name, user_id):
+            return last
+        case _:
+            raise bad_query("cursor", "is not a next_cursor of this list")
 
 
 def read_limit(request: Request) -> int:
@@ -76,15 +112,15 @@ def read_limit(request: Request) -> int:
     raise bad_query("limit", f"must be a whole number from 1 to {MAX_LIMIT}")
 
 
-async def scope_of_everything(context: ApiContext, request: Request, caller: Caller) -> int | None:
-    """Like `scope_of_list`, but None (all users) for `?user=*` of an admin."""
+async def selected_user_or_all(context: ApiContext, request: Request, caller: Caller) -> int | None:
+    """Like `selected_user`, but None (all users) for `?user=*` of an admin."""
     if request.query_params.get("user") == "*" and caller.admin:
         return None
-    return await scope_of_list(context, request, caller)
+    return await selected_user(context, request, caller)
 
 
-async def scope_of_list(context: ApiContext, request: Request, caller: Caller) -> int:
-    """The user whose rows a list shows: the caller's own, or `?user=` of an admin.
+async def selected_user(context: ApiContext, request: Request, caller: Caller) -> int:
+    """The user whose rows are shown: the caller, or an admin's `?user=`.
 
     Raises:
         Problem: 403 without an admin key, 404 for an unknown user.

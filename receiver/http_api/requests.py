@@ -1,7 +1,7 @@
 """Bodies of requests and callbacks, as types for the OpenAPI document.
 
-Nothing is read through these types: `submissions` checks by hand, because the messages are the
-provider's own. Limits come from the code that checks them.
+Nothing is parsed through these types: `submissions` checks the bodies, because the messages are
+the provider's own. Limits come from the code that checks them.
 """
 
 from typing import Annotated, Any, Final, NotRequired

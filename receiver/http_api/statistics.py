@@ -1,6 +1,7 @@
 """Statistics of the last 24 hours (`GET /v1/statistics`)."""
 
 import asyncio
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
@@ -14,7 +15,8 @@ from receiver.domain.documents import Count, Time
 from receiver.domain.serialization import timestamp
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
-from receiver.http_api.queries import read_names, scope_of_everything
+from receiver.http_api.operation import Group, Operation
+from receiver.http_api.queries import USER_OR_ALL, check_parameters, selected_user_or_all
 from receiver.http_api.responses import json_response
 from store.records import Millis
 from store.statistics import RecentAttempt, RecentJob
@@ -73,6 +75,7 @@ class Statistics(_Times):
     hosts: list[StatisticsHost]
 
 
+@Operation(Group.PROBES, Statistics, (USER_OR_ALL,))
 async def statistics(context: ApiContext, request: Request, caller: Caller) -> Response:
     """Jobs and webhook attempts of the last 24 hours by hour, and webhook endpoints.
 
@@ -80,8 +83,8 @@ async def statistics(context: ApiContext, request: Request, caller: Caller) -> R
         200: Counts the newest 5,000 jobs and 5,000 deliveries.
         400: A parameter is unknown or repeated.
     """
-    read_names(request, ("user",))
-    user_id = await scope_of_everything(context, request, caller)
+    check_parameters(request, USER_OR_ALL)
+    user_id = await selected_user_or_all(context, request, caller)
     now = context.services.clock.now()
     since = now - now % HOUR - (HOURS - 1) * HOUR
     stored = context.services.store.statistics
@@ -160,4 +163,5 @@ def _times(jobs: Sequence[RecentJob]) -> _Times:
 
 def _quantile(values: Sequence[Millis], percent: int) -> Millis | None:
     """The nearest-rank percentile."""
-    return sorted(values)[-(-len(values) * percent // 100) - 1] if values else None
+    rank = math.ceil(len(values) * percent / 100)
+    return sorted(values)[rank - 1] if values else None

@@ -9,8 +9,8 @@ from receiver.actions.submit_job import Submission
 from receiver.domain.documents import METADATA_MEMBERS, METADATA_NAME, METADATA_VALUE
 from receiver.domain.serialization import DEFAULT_WEBHOOK_EVENTS, WEBHOOK_EVENTS
 from receiver.http_api.context import ApiContext
-from receiver.http_api.errors import MAX_FAULTS, Fault, invalid, pointer
-from receiver.providers.contract import MAX_KIND
+from receiver.http_api.errors import MAX_FAULTS, invalid, pointer
+from receiver.providers.contract import MAX_KIND, InputFault
 from receiver.webhooks.targets import TargetRefused, check_url
 
 MEMBERS: Final = ("provider", "kind", "input", "webhookUrl", "webhookEvents", "metadata")
@@ -59,7 +59,7 @@ def _submission(provider: str, kind: str, body: Mapping[str, Any]) -> Submission
     )
 
 
-def _refuse(faults: Iterator[Fault]) -> None:
+def _refuse(faults: Iterator[InputFault]) -> None:
     first = next(faults, None)
     if first is not None:
         raise invalid(chain([first], faults))
@@ -68,53 +68,52 @@ def _refuse(faults: Iterator[Fault]) -> None:
 # --- faults; a list that is too long is one fault, and its members are not checked ----------------
 
 
-def _choice_faults(context: ApiContext, provider: Any, kind: Any) -> Iterator[Fault]:
+def _choice_faults(context: ApiContext, provider: Any, kind: Any) -> Iterator[InputFault]:
     if not isinstance(provider, str) or provider not in context.services.providers:
         known = ", ".join(context.services.providers)
-        yield Fault("/provider", f"provider must be one of {known}.")
+        yield InputFault("/provider", f"provider must be one of {known}.")
         return
     if not isinstance(kind, str) or not 1 <= len(kind) <= MAX_KIND:
-        yield Fault("/kind", f"kind must be a string of 1 to {MAX_KIND} characters.")
+        yield InputFault("/kind", f"kind must be a string of 1 to {MAX_KIND} characters.")
     elif (wrong := context.services.providers[provider].check_kind(kind)) is not None:
-        yield Fault("/kind", wrong)
+        yield InputFault("/kind", wrong)
 
 
 def _input_faults(
     context: ApiContext, provider: str, kind: str, body: Mapping[str, Any]
-) -> Iterator[Fault]:
+) -> Iterator[InputFault]:
     given = body.get("input", {})
     if not isinstance(given, dict):
-        yield Fault("/input", "input must be an object.")
+        yield InputFault("/input", "input must be an object.")
         return
     faults = context.services.providers[provider].check(kind, given)
-    for fault in faults:
-        yield Fault(fault.pointer, fault.detail, fault.hint)
+    yield from faults
     if not faults and "input" not in body:
-        yield Fault("/input", "input must be an object.")
+        yield InputFault("/input", "input must be an object.")
 
 
-def _faults_beside_input(context: ApiContext, body: Mapping[str, Any]) -> Iterator[Fault]:
+def _faults_beside_input(context: ApiContext, body: Mapping[str, Any]) -> Iterator[InputFault]:
     if body.get("webhookUrl") is not None:
         yield from url_faults(context, "webhookUrl", body["webhookUrl"])
     yield from _event_faults(body.get("webhookEvents"))
     yield from _metadata_faults(body.get("metadata"))
 
 
-def _unknown_faults(body: Mapping[str, Any]) -> Iterator[Fault]:
+def _unknown_faults(body: Mapping[str, Any]) -> Iterator[InputFault]:
     unknown = [name for name in body if name not in MEMBERS]
     if len(unknown) > MAX_FAULTS:
-        yield Fault("", f"{len(unknown)} members are unknown; known are {_KNOWN}.")
+        yield InputFault("", f"{len(unknown)} members are unknown; known are {_KNOWN}.")
         return
     for name in unknown:
         meant = get_close_matches(name[:METADATA_NAME], MEMBERS, n=1)
         hint = f"did you mean {meant[0]}?" if meant else f"known are {_KNOWN}."
-        yield Fault(pointer(name), f"This member is unknown; {hint}")
+        yield InputFault(pointer(name), f"This member is unknown; {hint}")
 
 
-def url_faults(context: ApiContext, name: str, url: Any) -> Iterator[Fault]:
+def url_faults(context: ApiContext, name: str, url: Any) -> Iterator[InputFault]:
     """The faults of the member `name`, a webhook URL."""
     if not isinstance(url, str):
-        yield Fault(f"/{name}", f"{name} must be a string.")
+        yield InputFault(f"/{name}", f"{name} must be a string.")
         return
     allowed = context.settings.relay_allow_http
     # An http URL may also have a refused host: report both together.
@@ -122,41 +121,41 @@ def url_faults(context: ApiContext, name: str, url: Any) -> Iterator[Fault]:
         try:
             check_url(url, allow_http=allow_http, allow_nets=context.settings.relay_allow_nets)
         except TargetRefused as refused:
-            yield Fault(f"/{name}", f"{name} is not allowed: {refused}.")
+            yield InputFault(f"/{name}", f"{name} is not allowed: {refused}.")
 
 
-def _event_faults(events: Any) -> Iterator[Fault]:
+def _event_faults(events: Any) -> Iterator[InputFault]:
     if events is None:
         return
     if not isinstance(events, list):
-        yield Fault("/webhookEvents", "webhookEvents must be an array.")
+        yield InputFault("/webhookEvents", "webhookEvents must be an array.")
         return
     if len(events) > len(WEBHOOK_EVENTS):
-        yield Fault(
+        yield InputFault(
             "/webhookEvents", f"webhookEvents may have at most {len(WEBHOOK_EVENTS)} entries."
         )
         return
     for index, event in enumerate(events):
         if not isinstance(event, str) or event not in WEBHOOK_EVENTS:
             known = ", ".join(WEBHOOK_EVENTS)
-            yield Fault(f"/webhookEvents/{index}", f"An event must be one of {known}.")
+            yield InputFault(f"/webhookEvents/{index}", f"An event must be one of {known}.")
 
 
-def _metadata_faults(metadata: Any) -> Iterator[Fault]:
+def _metadata_faults(metadata: Any) -> Iterator[InputFault]:
     if metadata is None:
         return
     if not isinstance(metadata, dict):
-        yield Fault("/metadata", "metadata must be an object of strings.")
+        yield InputFault("/metadata", "metadata must be an object of strings.")
         return
     if len(metadata) > METADATA_MEMBERS:
-        yield Fault("/metadata", f"metadata may have at most {METADATA_MEMBERS} members.")
+        yield InputFault("/metadata", f"metadata may have at most {METADATA_MEMBERS} members.")
         return
     for name, value in metadata.items():
         at = pointer("metadata", name)
         if not 1 <= len(name) <= METADATA_NAME or "\0" in name:
-            yield Fault(at, f"A metadata name has 1 to {METADATA_NAME} characters.")
+            yield InputFault(at, f"A metadata name has 1 to {METADATA_NAME} characters.")
         if not isinstance(value, str) or len(value) > METADATA_VALUE or "\0" in value:
-            yield Fault(
+            yield InputFault(
                 at,
                 f"A metadata value is a string of at most {METADATA_VALUE} characters,"
                 " without NUL.",

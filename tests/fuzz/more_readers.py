@@ -24,8 +24,13 @@ from receiver.http_api.body import parse_object
 from receiver.http_api.context import ApiContext
 from receiver.http_api.deliveries import _filter, _retry_faults
 from receiver.http_api.errors import Problem
-from receiver.http_api.jobs import LONGEST_WAIT, _preferred_wait, _read_filter
-from receiver.http_api.queries import MAX_LIMIT, read_limit, read_names
+from receiver.http_api.jobs import (
+    _LIST_PARAMETERS,
+    LONGEST_WAIT,
+    _preferred_wait,
+    _read_filter,
+)
+from receiver.http_api.queries import MAX_LIMIT, check_parameters, read_limit
 from receiver.http_api.submissions import read_job
 from receiver.json_text import UnreadableJson, decode, parse
 from receiver.providers.contract import Provider
@@ -44,7 +49,7 @@ def query(providers: Mapping[str, Provider], raw: bytes) -> None:
     """The query of a list: a page that can be looked for, or 400."""
     request = Request({"type": "http", "headers": [], "query_string": raw})
     with contextlib.suppress(Problem):
-        read_names(request, ("status", "kind", "limit"), prefix="metadata.")
+        check_parameters(request, *_LIST_PARAMETERS)
     with contextlib.suppress(Problem):
         assert 1 <= read_limit(request) <= MAX_LIMIT
     with contextlib.suppress(Problem):

@@ -14,9 +14,9 @@ from receiver.client.relay import verify_relay
 from receiver.clock import SystemClock
 from receiver.domain.retry_after import LONGEST, read_retry_after
 from receiver.domain.serialization import compact_json
+from receiver.http_api import queries
 from receiver.http_api.auth import _given_key
 from receiver.http_api.body import parse_object
-from receiver.http_api.cursors import Cursors
 from receiver.http_api.errors import Problem
 from receiver.http_api.idempotency import _unquoted, fingerprint
 from receiver.http_api.responses import none_match
@@ -29,6 +29,7 @@ from receiver.providers.fal import Fal
 from receiver.providers.replicate import Replicate
 from receiver.providers.samsar import Samsar
 from receiver.providers.samsar_input import upstream_input
+from receiver.signed_text import SignedText
 from receiver.streams.frames import read_cursor
 from receiver.streams.tickets import BadTicket, Ticket, Tickets
 from receiver.webhooks.targets import LONGEST_URL, TargetRefused, check_url
@@ -64,7 +65,7 @@ KINDS: dict[Provider, str] = {
     FAL: "fal-ai/flux/dev",
 }
 NAMED = {provider.name: provider for provider in KINDS}
-TOKENS, TICKETS, CURSORS = CallbackTokens(KEYS), Tickets(KEYS), Cursors(KEYS)
+TOKENS, TICKETS, CURSORS = CallbackTokens(KEYS), Tickets(KEYS), SignedText(KEYS, b"receiver.cursor")
 SESSIONS = Sessions(KEYS, CLOCK, secure=True)
 
 
@@ -167,7 +168,7 @@ def signed(raw: bytes) -> None:
     with contextlib.suppress(BadTicket):
         assert TICKETS.issue(TICKETS.read(text, NOW)) == text
     with contextlib.suppress(Problem):
-        assert CURSORS.make("jobs", 1, CURSORS.read("jobs", 1, text)) == text
+        assert CURSORS.sign(["jobs", 1, queries.read_cursor(CURSORS, "jobs", 1, text)]) == text
 
 
 def address(raw: bytes) -> None:
@@ -253,7 +254,7 @@ EXAMPLES: dict[str, list[bytes]] = {
     "signed": [
         TOKENS.sign("samsar", JOB_ID).encode(),
         TICKETS.issue(Ticket(1, "ab", JOB_ID, NOW + 1)).encode(),
-        CURSORS.make("jobs", 1, JOB_ID).encode(),
+        CURSORS.sign(["jobs", 1, JOB_ID]).encode(),
     ],
 }
 """Beside the corpus: what only a key can make, and what is long."""

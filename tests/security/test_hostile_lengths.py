@@ -1,5 +1,5 @@
 """Nobody stops the service with a long text: the time to read one grows as its length does, and no
-request of 64 KiB holds the event loop for long (contract 4).
+request of 64 KiB holds the event loop for long.
 
 What reads bytes from outside is fed with repetitions that once took the square of their length, or
 could. Time is measured, so the bounds are wide: a reader that takes the square of the length takes
@@ -28,8 +28,6 @@ from receiver.domain.retry_after import read_retry_after
 from receiver.http_api import (
     auth,
     body,
-    credentials,
-    cursors,
     idempotency,
     jobs,
     queries,
@@ -149,7 +147,7 @@ READERS: dict[str, Callable[[str], object]] = {
     ),
     "a callback token": lambda text: tokens.CallbackTokens(KEYS).verify("samsar", text),
     "a signed text": lambda text: SignedText(KEYS, b"salt").read(text),
-    "a list's cursor": lambda text: cursors.Cursors(KEYS).read("jobs", 1, text),
+    "a list's cursor": lambda text: queries.read_cursor(SignedText(KEYS, b"salt"), "jobs", 1, text),
     "a stream's cursor": frames.read_cursor,
     "an id": time_of,
     "a key": lambda text: auth._given_key(scope_of(authorization=text)),
@@ -165,10 +163,10 @@ READERS: dict[str, Callable[[str], object]] = {
     "Prefer": lambda text: jobs._preferred_wait(request_with(prefer=text)),
     "Prefer: wait": lambda text: jobs._preferred_wait(request_with(prefer=f"wait{text}")),
     "If-None-Match": lambda text: responses.none_match(text, "x"),
-    "a query's names": lambda text: queries.read_names(request_with(text), ("limit",)),
+    "a query's names": lambda text: queries.check_parameters(request_with(text), *queries.PAGE),
     "a query's limit": lambda text: queries.read_limit(request_with(f"limit={text}")),
     "a query's filter": lambda text: jobs._read_filter(request_with(f"created_after={text}"), {}),
-    "a stream's query": lambda text: credentials.last_in_query(request_with(text).scope, "ticket"),
+    "a stream's query": lambda text: request_with(text).query_params.get("ticket"),
     "Host": PAGE._answers_to,
     "Origin": lambda text: Cors(["https://a.example"]).headers(scope_of(origin=text)),
     "tracestate": traced_span,

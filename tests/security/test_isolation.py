@@ -4,15 +4,15 @@ route table, so that a new route cannot be forgotten."""
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 
-from receiver.http_api.credentials import ADMIN_KEY, KEY_OR_TICKET
-from receiver.http_api.row import Row
+from receiver.http_api.credentials import ADMIN_KEY, KEY_OR_TICKET, Row
 from receiver.http_api.table import TABLE
+from tests.http_api.conftest import SHARED_LOOP
 from tests.support.service import (
     JOB,
     RunningService,
@@ -51,7 +51,7 @@ ADMIN = {
     ("GET", "/v1/deliveries/{delivery_id}"): 200,
     ("POST", "/v1/deliveries/{delivery_id}/retry"): 202,
 }
-"""What an admin may do with another user's (contract 3)."""
+"""What an admin may do with another user's."""
 
 
 def test_every_route_that_asks_for_a_key_is_in_the_matrix() -> None:
@@ -62,7 +62,7 @@ def test_every_route_that_asks_for_a_key_is_in_the_matrix() -> None:
 
 @dataclass
 class World:
-    """A service with a finished job of ada's, which has been told to her."""
+    """A service with a finished job of ada's, and its delivered webhook."""
 
     service: RunningService
     ada: httpx.AsyncClient
@@ -74,13 +74,16 @@ class World:
         return row.path.format_map(self.names)
 
 
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
         hook = await stack.enter_async_context(sink(answering(OK)))
         service = await stack.enter_async_context(
             running_service(
-                tmp_path, relay_allow_http=True, relay_allow_nets="127.0.0.1/32", sandbox_render=0.1
+                tmp_path_factory.mktemp("world"),
+                relay_allow_http=True,
+                relay_allow_nets="127.0.0.1/32",
+                sandbox_render=0.1,
             )
         )
         ada, bob = await service.user("ada"), await service.user("bob")
@@ -108,6 +111,7 @@ async def _status(client: httpx.AsyncClient, method: str, path: str, **given: An
         return answer.status_code
 
 
+@SHARED_LOOP
 async def test_by_path(world: World) -> None:
     unknown = dict.fromkeys(world.names, "job_" + "0" * 26)
     for row in BY_PATH:
@@ -122,6 +126,7 @@ async def test_by_path(world: World) -> None:
         assert await _status(world.ada, row.method, world.path(row)) < 410, row
 
 
+@SHARED_LOOP
 async def test_what_is_for_admins(world: World) -> None:
     rows = [row for row in TABLE if row.credential is ADMIN_KEY]
     assert len(rows) >= 6
@@ -135,6 +140,7 @@ async def _body(client: httpx.AsyncClient, method: str, path: str) -> tuple[int,
     return answer.status_code, answer.json()
 
 
+@SHARED_LOOP
 async def test_by_query_and_body(world: World) -> None:
     job_id = world.names["job_id"]
     provider_id = (await world.ada.get(f"/v1/jobs/{job_id}")).json()["provider_request_id"]
@@ -148,6 +154,7 @@ async def test_by_query_and_body(world: World) -> None:
         assert await _status(client, "POST", "/v1/stream-tickets", json=body) == status
 
 
+@SHARED_LOOP
 async def test_lists_and_streams_show_the_callers_own(world: World) -> None:
     job_id = world.names["job_id"]
     for path in ("/v1/jobs", "/v1/deliveries"):
@@ -171,6 +178,7 @@ async def test_lists_and_streams_show_the_callers_own(world: World) -> None:
     assert await _status(world.bob, "GET", "/v1/events?user=ada") == 403
 
 
+@SHARED_LOOP
 async def test_a_ticket_opens_its_users_streams_and_nothing_else(world: World) -> None:
     job_id = world.names["job_id"]
     bobs = (await submit(world.bob))["request_id"]
@@ -197,6 +205,7 @@ async def test_a_ticket_opens_its_users_streams_and_nothing_else(world: World) -
     assert await _status(nobody, "GET", f"/v1/jobs/{job_id}/events?ticket={ticket}") == 404
 
 
+@SHARED_LOOP
 async def test_cursors_and_idempotency_keys_are_their_users_own(world: World) -> None:
     await submit(world.ada)
     cursor = (await world.ada.get("/v1/jobs?limit=1")).json()["next_cursor"]

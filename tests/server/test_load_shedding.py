@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from receiver.http_api.shedding import exempt_from_shedding
+from receiver.http_api.limits import exempt_from_shedding
 from receiver.server import load_shedding
 from receiver.server.load_shedding import MOST_WAITING, STARTED_AT_ONCE, LoadShedder
 from receiver.server.serve import listen, serving

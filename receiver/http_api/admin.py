@@ -1,4 +1,4 @@
-"""Holds on submissions because a provider said "later"; for admins."""
+"""Routes for admins: the users, and the holds on submissions because a provider said "later"."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -9,11 +9,28 @@ from receiver.http_api import documents
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import not_found
-from receiver.http_api.queries import read_names
+from receiver.http_api.operation import Group, Operation
+from receiver.http_api.queries import PAGE, check_parameters, read_page
 from receiver.http_api.responses import json_response
 from store.holds import Hold
+from store.records import UserSummary
 
 
+@Operation(Group.PROBES, documents.Users, PAGE)
+async def list_users(context: ApiContext, request: Request, _caller: Caller) -> Response:
+    """Users, by name.
+
+    Responses:
+        200: A page of them.
+    """
+    check_parameters(request, *PAGE)
+    page = read_page(context, request, "users", None)
+    found = await context.services.store.keys.list_users(page.after or "", page.limit + 1)
+    users, last = page.cut(found, lambda user: user.name)
+    return page.response(map(_user_document, users), last)
+
+
+@Operation(Group.PROBES, documents.Holds)
 async def list_holds(context: ApiContext, request: Request, _caller: Caller) -> Response:
     """List submissions that are held because a provider said "later".
 
@@ -21,17 +38,18 @@ async def list_holds(context: ApiContext, request: Request, _caller: Caller) -> 
         200: The current holds.
         400: There are no parameters.
     """
-    read_names(request, ())
+    check_parameters(request)
     now = context.services.clock.now()
     found = await context.services.store.submissions.holds()
     holds = [
-        _document(provider, hold, is_of_all=is_of_all)
+        _hold_document(provider, hold, is_of_all=is_of_all)
         for provider, known in sorted(found.items())
         for is_of_all, hold in current(known, now)
     ]
     return json_response(documents.Holds(holds=holds))
 
 
+@Operation(Group.PROBES, None)
 async def end_holds(context: ApiContext, request: Request, _caller: Caller) -> Response:
     """End a provider's holds.
 
@@ -48,7 +66,16 @@ async def end_holds(context: ApiContext, request: Request, _caller: Caller) -> R
     return Response(status_code=204)
 
 
-def _document(provider: str, hold: Hold, *, is_of_all: bool) -> documents.Hold:
+def _user_document(user: UserSummary) -> documents.User:
+    return {
+        "user": user.name,
+        "created_at": timestamp(user.created_at),
+        "keys": user.keys,
+        "unfinished": user.unfinished,
+    }
+
+
+def _hold_document(provider: str, hold: Hold, *, is_of_all: bool) -> documents.Hold:
     last = hold.refusals[-1]
     return {
         "provider": provider,

@@ -1,0 +1,112 @@
+"""Internal routes of the dashboard (docs/dashboard.md): its session, and API keys for admins."""
+
+from dataclasses import asdict
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from receiver.actions.keys import UserNameRefused, hash_key, issue_key
+from receiver.domain.serialization import timestamp
+from receiver.http_api.auth import Caller
+from receiver.http_api.body import read_object
+from receiver.http_api.context import ApiContext
+from receiver.http_api.errors import Problem, invalid
+from receiver.http_api.responses import NOT_STORED, json_response
+from receiver.http_api.sessions import require_own_page
+from receiver.providers.contract import InputFault
+from store.errors import AmbiguousPrefix
+
+_MAX_BODY: Final = 4_096
+
+# --- the session ----------------------------------------------------------------------------------
+
+
+async def show_session(context: ApiContext, request: Request) -> Response:
+    """`GET /session`: `user` (null if nobody is signed in), `admin` and `retention_days`."""
+    key_hash = context.sessions.key_hash(request.scope)
+    return _session(context, None if key_hash is None else await context.auth.known(key_hash))
+
+
+async def sign_in(context: ApiContext, request: Request) -> Response:
+    """`POST /session` `{"key"}`, or `{"token"}` from a one-time link: open a session and set its
+    cookie."""
+    require_own_page(request)  # against login CSRF
+    match await read_object(request, _MAX_BODY):
+        case {"token": str(token)}:
+            key_hash = context.sessions.redeem(token)
+        case {"key": str(key)} if key.strip():
+            key_hash = hash_key(key.strip())
+        case _:
+            raise invalid([InputFault("/key", "key must be your API key.")])
+    caller = None if key_hash is None else await context.auth.known(key_hash)
+    if caller is None:
+        context.auth.refuse(request.scope)
+    response = _session(context, caller)
+    context.sessions.open(response, caller.key_hash)
+    return response
+
+
+async def sign_out(context: ApiContext, request: Request) -> Response:
+    """`DELETE /session`: delete the cookie."""
+    require_own_page(request)
+    response = _session(context, None)
+    context.sessions.end(response)
+    return response
+
+
+def _session(context: ApiContext, caller: Caller | None) -> Response:
+    document = {
+        "user": caller and caller.user,
+        "admin": caller is not None and caller.admin,
+        "retention_days": context.settings.retention_days,
+    }
+    return json_response(document, headers=NOT_STORED)
+
+
+# --- API keys -------------------------------------------------------------------------------------
+
+
+async def list_keys(context: ApiContext, _: Request, caller: Caller) -> Response:
+    """`GET /session/keys`: all keys by their first characters, oldest first."""
+    keys = [
+        {
+            "prefix": key.prefix,
+            "user": key.user,
+            "admin": key.admin,
+            "created_at": timestamp(key.created_at),
+            "revoked_at": timestamp(key.revoked_at),
+            "current": key.hash == caller.key_hash,
+        }
+        for key in await context.services.store.keys.list_all()
+    ]
+    return json_response({"keys": keys}, headers=NOT_STORED)
+
+
+async def create_key(context: ApiContext, request: Request, _caller: Caller) -> Response:
+    """`POST /session/keys` `{"user", "admin"?}`: create a key, and the user if the name is new. It
+    is shown once, with the user's signing secret."""
+    body = await read_object(request, _MAX_BODY)
+    user, admin = body.get("user"), body.get("admin", False)
+    if not isinstance(user, str) or not isinstance(admin, bool) or {*body} - {"user", "admin"}:
+        raise invalid(
+            [InputFault("", 'Send {"user": NAME}, and "admin": true for an admin\'s key.')]
+        )
+    store, now = context.services.store, context.services.clock.now()
+    try:
+        made = await issue_key(store, now, context.entropy, user, admin=admin)
+    except UserNameRefused as refusal:
+        raise invalid([InputFault("/user", f"{refusal}.")]) from None
+    return json_response(asdict(made), 201, NOT_STORED)
+
+
+async def revoke_key(context: ApiContext, request: Request, _caller: Caller) -> Response:
+    """`DELETE /session/keys/{prefix}`: revoke the active key with this prefix."""
+    prefix, now = request.path_params["prefix"], context.services.clock.now()
+    try:
+        await context.services.store.keys.revoke(prefix, now)
+    except AmbiguousPrefix:
+        raise Problem(
+            409, "ambiguous_prefix", "Several keys have this prefix; nothing was revoked."
+        ) from None
+    return Response(status_code=204)
