@@ -38,11 +38,22 @@ Answer = Callable[[Message], Awaitable[Response]]
 
 @dataclass
 class Sink:
-    """Takes every message with 200, until told otherwise."""
+    """Takes every message with 200, unless `answer` is set."""
 
     url: str = ""
     messages: list[Message] = field(default_factory=list)
     answer: Answer | None = None
+
+    def hold(self, status_code: int = 200) -> asyncio.Event:
+        """Answer messages only once the event is set."""
+        release = asyncio.Event()
+
+        async def answer(_: Message) -> Response:
+            await release.wait()
+            return Response(status_code=status_code)
+
+        self.answer = answer
+        return release
 
     async def arrived(self, count: int) -> list[Message]:
         """Wait for that many messages; all that came."""

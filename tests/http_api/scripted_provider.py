@@ -39,7 +39,7 @@ Status = Callable[[str], Awaitable[Response]]
 
 @dataclass
 class ScriptedProvider:
-    """Accepts every job as `up-1`, `up-2` …, which are PENDING for ever, until told otherwise."""
+    """Accepts every job as `up-1`, `up-2` …, which stay PENDING unless a test changes that."""
 
     base_url: str = ""
     submissions: list[Submission] = field(default_factory=list)
@@ -69,6 +69,17 @@ class ScriptedProvider:
     def accept(self) -> Response:
         """The answer to a submission that is taken, with the next id."""
         return JSONResponse({"request_id": f"up-{next(self._ids)}"})
+
+    def hold_submissions(self) -> asyncio.Event:
+        """Answer submissions only once the event is set."""
+        release = asyncio.Event()
+
+        async def answer(_: Submission) -> Response:
+            await release.wait()
+            return self.accept()
+
+        self.submit = answer
+        return release
 
     async def submitted(self, count: int = 1) -> Submission:
         """Wait for that many submissions; the last of them."""

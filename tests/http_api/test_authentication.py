@@ -1,4 +1,4 @@
-"""Who may ask, and for what (contract 3). What is another user's is the subject of
+"""Who may ask, and for what. What is another user's is the subject of
 tests/security/test_isolation.py."""
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What we send to a user's `webhookUrl`, and how that is seen (contract 10)."""
+"""What we send to a user's `webhookUrl`, and how that is seen."""
 
 import asyncio
 import json
@@ -14,17 +14,15 @@ from starlette.responses import Response
 
 from receiver.clock import SystemClock
 from receiver.webhooks import resolver
+from tests.http_api.accepted_job import AcceptedJob, accepted, sent
 from tests.http_api.conftest import Start
 from tests.http_api.relay_sink import Message, Sink, always, relay_sink
-from tests.http_api.scripted_provider import ScriptedProvider, answering, call_back
+from tests.http_api.scripted_provider import ScriptedProvider, answering
 from tests.support.service import (
     RunningService,
     eventually,
     history_of,
-    job_of,
-    job_when,
     make_key,
-    submit,
 )
 from tests.support.tcp_server import tcp_server
 
@@ -51,20 +49,15 @@ async def service(provider: ScriptedProvider, start: Start) -> RunningService:
     return await start(**provider.settings(), **RELAY)
 
 
-class Followed:
-    """A job whose news go to a sink."""
+class Followed(AcceptedJob):
+    """A job whose webhooks go to a sink."""
 
-    def __init__(self, client: httpx.AsyncClient, request_id: str, address: str) -> None:
-        self.client = client
-        self.request_id = request_id
-        self._address = address
-
-    async def hears(self, body: dict[str, Any]) -> None:
-        """A callback of the provider, applied when this returns."""
-        before = len(await history_of(self.client, self.request_id, "callback"))
-        assert (await call_back(self._address, body)).status_code == 200
+    async def apply(self, body: dict[str, Any]) -> None:
+        """Send a callback; returns when it is applied."""
+        before = len(await self.callbacks())
+        await self.send(body)
         await eventually(
-            lambda: history_of(self.client, self.request_id, "callback"),
+            self.callbacks,
             lambda lines: len(lines) > before and lines[-1]["verdict"] != "waiting",
         )
 
@@ -86,24 +79,21 @@ async def follow(
     service: RunningService, provider: ScriptedProvider, url: str, **members: Any
 ) -> Followed:
     client = service.client(await make_key(service.store, "ada", secret=SECRET))
-    before = len(provider.submissions)
-    request_id = (await submit(client, webhookUrl=url, **members))["request_id"]
-    address = (await provider.submitted(before + 1)).webhook_url
-    await job_when(client, request_id, phase="accepted")
-    return Followed(client, request_id, address)
+    job = await accepted(client, provider, webhookUrl=url, **members)
+    return Followed(client, job.request_id, job.callback_url)
 
 
-# --- what is told ---------------------------------------------------------------------------------
+# --- what is sent ---------------------------------------------------------------------------------
 
 
-async def test_a_job_is_told_signed_and_in_order(
+async def test_webhooks_are_signed_and_in_order(
     service: RunningService, provider: ScriptedProvider, sink: Sink
 ) -> None:
     job = await follow(service, provider, sink.url + "?x=1", metadata={"order": "7"})
-    await job.hears({"status": "IN_PROGRESS", "progress": 10})
+    await job.apply({"status": "IN_PROGRESS", "progress": 10})
     await sink.arrived(1)
-    await job.hears({"status": "IN_PROGRESS", "progress": 20})
-    await job.hears(COMPLETED)
+    await job.apply({"status": "IN_PROGRESS", "progress": 20})
+    await job.apply(COMPLETED)
     await job.states("delivered", "delivered")
     began, ended = sink.messages
     assert began.headers["content-type"] == "application/json"
@@ -159,32 +149,32 @@ ASKED_FOR: list[tuple[list[str] | None, list[str]]] = [
 async def test_only_what_was_asked_for_is_sent(
     service: RunningService, provider: ScriptedProvider, sink: Sink
 ) -> None:
-    for events, sent in ASKED_FOR:
+    for events, expected in ASKED_FOR:
         sink.messages.clear()
         job = await follow(service, provider, sink.url, webhookEvents=events)
         for progress in (10, 20, 30):
-            await job.hears({"status": "IN_PROGRESS", "progress": progress})
+            await job.apply({"status": "IN_PROGRESS", "progress": progress})
             # So that nothing is overtaken.
             await sink.arrived(len(await job.deliveries()))
-        await job.hears(FAILED)
-        await job.states(*["delivered"] * len(sent))
+        await job.apply(FAILED)
+        await job.states(*["delivered"] * len(expected))
         bodies = [message.verified(SECRET) for message in sink.messages]
-        assert [body["status"] for body in bodies] == sent, events
+        assert [body["status"] for body in bodies] == expected, events
         assert [body["seq"] for body in bodies] == sorted(body["seq"] for body in bodies)
 
 
-async def test_a_cancel_is_told_and_what_comes_later_is_not(
+async def test_a_cancel_sends_a_webhook_and_later_callbacks_do_not(
     service: RunningService, provider: ScriptedProvider, sink: Sink
 ) -> None:
     job = await follow(service, provider, sink.url)
-    await job.client.post(f"/v1/jobs/{job.request_id}/cancel")
+    await job.cancel()
     await job.states("delivered")
-    await job.hears(COMPLETED)
+    await job.apply(COMPLETED)
     assert [m.verified(SECRET)["status"] for m in sink.messages] == ["CANCELLED"]
     assert sink.messages[0].verified(SECRET)["error"]["code"] == "canceled_by_user"
 
 
-async def test_a_correction_is_told_and_replaces_what_was_not_delivered(
+async def test_a_correction_replaces_a_failure_that_was_not_delivered(
     start: Start, provider: ScriptedProvider, sink: Sink
 ) -> None:
     settings = provider.settings() | RELAY | {"relay_schedule": "0,60"}
@@ -192,13 +182,13 @@ async def test_a_correction_is_told_and_replaces_what_was_not_delivered(
     provider.submit = answering(500, {})
     client = service.client(await make_key(service.store, "ada", secret=SECRET))
     sink.answer = always(500)
-    request_id = (await submit(client, webhookUrl=sink.url))["request_id"]
-    await job_when(client, request_id, done=True)
-    job = Followed(client, request_id, provider.submissions[0].webhook_url)
+    made = await sent(client, provider, webhookUrl=sink.url)
+    job = Followed(client, made.request_id, made.callback_url)
+    await job.when(done=True)
     await sink.arrived(1)
     await eventually(job.deliveries, lambda found: len(found[0]["attempts"]) == 1)
     sink.answer = None
-    await job.hears(COMPLETED)
+    await job.apply(COMPLETED)
     await job.states("skipped", "delivered")
     statuses = [message.verified(SECRET)["status"] for message in sink.messages]
     assert statuses == ["FAILED", "COMPLETED"]
@@ -207,20 +197,14 @@ async def test_a_correction_is_told_and_replaces_what_was_not_delivered(
 async def test_an_update_that_is_overtaken_is_skipped_and_a_final_state_never(
     service: RunningService, provider: ScriptedProvider, sink: Sink
 ) -> None:
-    release = asyncio.Event()
-
-    async def slow(_: Message) -> Response:
-        await release.wait()
-        return Response()
-
-    sink.answer = slow
+    release = sink.hold()
     job = await follow(
         service, provider, sink.url, webhookEvents=["IN_PROGRESS", "progress", "COMPLETED"]
     )
     for progress in (10, 20, 30, 40):
-        await job.hears({"status": "IN_PROGRESS", "progress": progress})
+        await job.apply({"status": "IN_PROGRESS", "progress": progress})
         await sink.arrived(1)
-    await job.hears(COMPLETED)
+    await job.apply(COMPLETED)
     assert len(sink.messages) == 1  # one in flight a job
     release.set()
     await job.states("delivered", "skipped", "skipped", "skipped", "delivered")
@@ -233,14 +217,14 @@ async def test_both_secrets_sign_after_a_rotation(
     job = await follow(service, provider, sink.url)
     new = "whsec_" + "bmV3LW5ldy1uZXctbmV3LW5ldy1uZXctbmV3LW5ldw=="
     await service.store.keys.rotate_secret("ada", new, SystemClock().now() + 86_400_000)
-    await job.hears(COMPLETED)
+    await job.apply(COMPLETED)
     (message,) = await sink.arrived(1)
     assert message.verified(SECRET) == message.verified(new)
     # The other way round: an old secret that is over signs no more.
     newest = "whsec_" + "bmV3ZXN0LW5ld2VzdC1uZXdlc3QtbmV3ZXN0LW5ldw=="
     await service.store.keys.rotate_secret("ada", newest, SystemClock().now() - 1)
     other = await follow(service, provider, sink.url)
-    await other.hears(COMPLETED)
+    await other.apply(COMPLETED)
     message = (await sink.arrived(2))[1]
     message.verified(newest)
     assert message.headers["webhook-signature"].count("v1,") == 1
@@ -256,7 +240,7 @@ async def test_what_fails_is_tried_by_the_schedule_and_then_exhausted(
         sink.messages.clear()
         sink.answer = always(status_code, Location="/elsewhere")
         job = await follow(service, provider, sink.url)
-        await job.hears(FAILED)
+        await job.apply(FAILED)
         (delivery,) = await job.states("exhausted")
         assert len(delivery["attempts"]) == 3, status_code
         assert (delivery["next_attempt_at"], delivery["delivered_at"]) == (None, None)
@@ -275,7 +259,7 @@ async def test_an_attempt_that_succeeds_ends_the_schedule(
 
     sink.answer = third_time
     job = await follow(service, provider, sink.url)
-    await job.hears(FAILED)
+    await job.apply(FAILED)
     (delivery,) = await job.states("delivered")
     assert [each["status_code"] for each in delivery["attempts"]] == [500, 500, 204]
 
@@ -291,7 +275,7 @@ async def test_retry_after_is_honoured(
     sink.answer = busy_once
     job = await follow(service, provider, sink.url)
     began = time.monotonic()
-    await job.hears(FAILED)
+    await job.apply(FAILED)
     await job.states("delivered")
     assert time.monotonic() - began > 0.95
 
@@ -302,7 +286,7 @@ async def test_the_first_gap_of_the_schedule_is_kept(
     service = await start(**provider.settings() | RELAY | {"relay_schedule": "0.5"})
     job = await follow(service, provider, sink.url)
     began = time.monotonic()
-    await job.hears(FAILED)
+    await job.apply(FAILED)
     await job.states("delivered")
     assert time.monotonic() - began > 0.45
 
@@ -323,7 +307,7 @@ async def test_an_attempt_has_its_time(
         settings = RELAY | {"relay_schedule": "0", "relay_timeout": 1}
         service = await start(**provider.settings(), **settings)
         job = await follow(service, provider, f"http://127.0.0.1:{server.port}/")
-        await job.hears(FAILED)
+        await job.apply(FAILED)
         (delivery,) = await job.states("delivered" if hang_after_head else "exhausted")
     (attempt,) = delivery["attempts"]
     expected = (200, None) if hang_after_head else (None, "timeout")
@@ -337,13 +321,13 @@ async def test_gone_turns_the_address_off_for_that_job(
     sink.answer = always(410)
     job = await follow(service, provider, sink.url)
     other = await follow(service, provider, sink.url)
-    await job.hears({"status": "IN_PROGRESS"})
+    await job.apply({"status": "IN_PROGRESS"})
     (off,) = await job.states("disabled")
-    await job.hears(COMPLETED)
+    await job.apply(COMPLETED)
     off, born_off = await job.states("disabled", "disabled")
     assert (len(off["attempts"]), len(born_off["attempts"])) == (1, 0)
     sink.answer = None
-    await other.hears(FAILED)
+    await other.apply(FAILED)
     await other.states("delivered")
     assert len(sink.messages) == 2
 
@@ -354,13 +338,13 @@ async def test_gone_turns_the_address_off_for_that_job(
     assert sink.messages[-1].verified(SECRET)["status"] == "COMPLETED"
 
 
-async def test_a_dead_host_is_probed_alone_and_delays_nobody(
+async def test_a_dead_host_is_probed_and_delays_no_other(
     service: RunningService, provider: ScriptedProvider, sink: Sink
 ) -> None:
     dead = "http://127.0.0.1:9/"  # nobody listens there
     jobs = [await follow(service, provider, dead) for _ in range(4)]
     for job in jobs:
-        await job.hears(FAILED)
+        await job.apply(FAILED)
 
     async def attempts() -> int:
         found = [each for job in jobs for each in await job.deliveries()]
@@ -369,7 +353,7 @@ async def test_a_dead_host_is_probed_alone_and_delays_nobody(
     await eventually(attempts, lambda count: count >= 5)
     alive = await follow(service, provider, sink.url)
     began = time.monotonic()
-    await alive.hears(FAILED)
+    await alive.apply(FAILED)
     await alive.states("delivered")
     assert time.monotonic() - began < 10  # the dead host is probed once a minute
     # Four may have been under way when the fifth failed; what is held back uses up no attempt.
@@ -388,7 +372,7 @@ async def test_a_name_that_leads_to_us_is_refused_when_it_is_called(
     )
     port = httpx.URL(sink.url).port
     job = await follow(service, provider, f"http://hooks.example:{port}/hook")
-    await job.hears(FAILED)
+    await job.apply(FAILED)
     (delivery,) = await job.states("exhausted")
     assert delivery["attempts"][0]["error"].startswith("refused_target")
     assert sink.messages == []
@@ -401,7 +385,7 @@ async def test_a_slow_host_has_four_at_once_and_the_rest_waits(
     release = asyncio.Event()
     # A host that has answered once is proven, and gets its four.
     first = await follow(service, provider, sink.url)
-    await first.hears(FAILED)
+    await first.apply(FAILED)
     await first.states("delivered")
     sink.messages.clear()
 
@@ -416,11 +400,11 @@ async def test_a_slow_host_has_four_at_once_and_the_rest_waits(
     sink.answer = slow
     jobs = [await follow(service, provider, sink.url) for _ in range(7)]
     for job in jobs:
-        await job.hears(FAILED)
+        await job.apply(FAILED)
     await sink.arrived(4)
     async with relay_sink() as other:
         quick = await follow(service, provider, other.url)
-        await quick.hears(FAILED)
+        await quick.apply(FAILED)
         await quick.states("delivered")
     assert (len(sink.messages), most) == (4, 4)
     release.set()
@@ -436,7 +420,7 @@ async def test_what_was_delivered_or_exhausted_is_sent_again_on_request(
     service: RunningService, provider: ScriptedProvider, sink: Sink
 ) -> None:
     job = await follow(service, provider, sink.url)
-    await job.hears(FAILED)
+    await job.apply(FAILED)
     (delivery,) = await job.states("delivered")
     path = f"/v1/deliveries/{delivery['id']}/retry"
 
@@ -456,11 +440,13 @@ async def test_what_was_delivered_or_exhausted_is_sent_again_on_request(
     assert len({message.body for message in sink.messages}) == 1
 
 
-async def test_what_is_pending_is_not(start: Start, provider: ScriptedProvider, sink: Sink) -> None:
+async def test_a_pending_delivery_is_not_retried(
+    start: Start, provider: ScriptedProvider, sink: Sink
+) -> None:
     service = await start(**provider.settings() | RELAY | {"relay_schedule": "0,60"})
     sink.answer = always(500)
     job = await follow(service, provider, sink.url)
-    await job.hears(FAILED)
+    await job.apply(FAILED)
     await sink.arrived(1)
     found = await eventually(job.deliveries, lambda found: len(found[0]["attempts"]) == 1)
     assert found[0]["state"] == "pending"
@@ -473,16 +459,10 @@ async def test_what_is_pending_is_not(start: Start, provider: ScriptedProvider, 
 async def test_a_skipped_one_is_sent_out_of_order(
     service: RunningService, provider: ScriptedProvider, sink: Sink
 ) -> None:
-    release = asyncio.Event()
-
-    async def slow(_: Message) -> Response:
-        await release.wait()
-        return Response()
-
-    sink.answer = slow
+    release = sink.hold()
     job = await follow(service, provider, sink.url, webhookEvents=["IN_PROGRESS", "progress"])
     for progress in (10, 20, 30):
-        await job.hears({"status": "IN_PROGRESS", "progress": progress})
+        await job.apply({"status": "IN_PROGRESS", "progress": progress})
         await sink.arrived(1)
     release.set()
     _, skipped, _ = await job.states("delivered", "skipped", "delivered")
@@ -497,10 +477,10 @@ async def test_deliveries_are_listed_by_state_and_page(
 ) -> None:
     jobs = [await follow(service, provider, sink.url) for _ in range(3)]
     for job in jobs[:2]:
-        await job.hears(FAILED)
+        await job.apply(FAILED)
         await job.states("delivered")
     sink.answer = always(410)
-    await jobs[2].hears(FAILED)
+    await jobs[2].apply(FAILED)
     await jobs[2].states("disabled")
     client = jobs[0].client
 
@@ -535,12 +515,12 @@ async def test_the_message_is_as_the_job_stood_at_its_event(
 
     sink.answer = slow
     job = await follow(service, provider, sink.url)
-    await job.hears({"status": "IN_PROGRESS", "progress": 5, "message": "é\u2028"})
+    await job.apply({"status": "IN_PROGRESS", "progress": 5, "message": "é\u2028"})
     await sink.arrived(1)
-    await job.hears(FAILED)
+    await job.apply(FAILED)
     release.set()
     await job.states("skipped", "delivered")
     first = sink.messages[0].verified(SECRET)
     assert (first["status"], first["progress"], first["message"]) == ("IN_PROGRESS", 5, "é\u2028")
     final = json.loads(sink.messages[1].body)
-    assert final["error"] == (await job_of(job.client, job.request_id))["error"]
+    assert final["error"] == (await job.document())["error"]

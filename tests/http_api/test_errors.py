@@ -1,4 +1,4 @@
-"""One shape for every refusal, whatever is wrong with a request (contract 4)."""
+"""One shape for every refusal, whatever is wrong with a request."""
 
 import asyncio
 import json
@@ -72,7 +72,7 @@ WRONG_METHODS = [
 
 
 @SHARED_LOOP
-async def test_a_wrong_method_is_405_and_told_the_right_ones(shared: RunningService) -> None:
+async def test_a_wrong_method_is_405_with_the_allowed_ones(shared: RunningService) -> None:
     for method, path, allow in WRONG_METHODS:
         answer = await shared.client().request(method, path)
         assert answer.status_code == 405, path
@@ -124,7 +124,7 @@ async def test_a_body_that_is_no_json_object_is_400(shared: RunningService) -> N
 
 
 @SHARED_LOOP
-async def test_what_looks_odd_and_is_json_is_taken(shared: RunningService) -> None:
+async def test_unusual_json_is_accepted(shared: RunningService) -> None:
     client = await shared.user()
     deep: Any = "bottom"
     for _ in range(62):  # with the body and its input, 64
@@ -172,7 +172,7 @@ async def test_a_body_over_the_limit_is_413(
     fitting = json.dumps(JOB).encode().ljust(1_000)
     assert (await client.post("/v1/jobs", content=fitting)).status_code == 202
     assert_problem(await client.post("/v1/jobs", content=fitting + b" "), 413, "body_too_large")
-    # Said by its length alone, and found out where no length is told.
+    # Refused by its Content-Length; without one, once it is over the limit.
     claimed = request_bytes("POST", "/v1/jobs", API_KEY=key, Content_Length="9" * 30)
     chunk = b"400\r\n" + b" " * 1_024 + b"\r\n"
     chunked = request_bytes("POST", "/v1/jobs", chunk, API_KEY=key, Transfer_Encoding="chunked")
@@ -209,7 +209,7 @@ async def test_a_body_that_trickles_is_given_up(
 
 
 @SHARED_LOOP
-async def test_a_client_that_goes_in_the_middle_of_its_body_leaves_nothing(
+async def test_a_client_that_disconnects_within_its_body_leaves_nothing(
     shared: RunningService,
 ) -> None:
     key = await shared.key("gone")
@@ -254,7 +254,7 @@ async def test_a_client_may_choose_the_id_where_a_log_can_hold_it(shared: Runnin
 
 
 @SHARED_LOOP
-async def test_a_fault_of_ours_is_500_and_says_nothing_of_it(
+async def test_a_bug_is_500_without_details(
     shared: RunningService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = await shared.user()

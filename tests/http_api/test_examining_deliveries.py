@@ -37,7 +37,7 @@ async def listed(client: httpx.AsyncClient, **query: str) -> list[dict[str, Any]
 
 async def exhausted(service: RunningService, provider: ScriptedProvider, url: str) -> Followed:
     job = await follow(service, provider, url)
-    await job.hears(FAILED)
+    await job.apply(FAILED)
     await job.states("exhausted")
     return job
 
@@ -46,7 +46,7 @@ async def test_a_list_is_narrowed_by_job_and_host(
     service: RunningService, provider: ScriptedProvider, sink: Sink
 ) -> None:
     first = await follow(service, provider, sink.url)
-    await first.hears(COMPLETED)
+    await first.apply(COMPLETED)
     await first.states("delivered")
     second = await exhausted(service, provider, "http://127.0.0.1:9/")
     port = str(httpx.URL(sink.url).port)
@@ -169,7 +169,7 @@ async def test_pages_of_everybody_s_have_cursors_of_their_own(
 ) -> None:
     jobs = [await follow(service, provider, sink.url) for _ in range(2)]
     for job in jobs:
-        await job.hears(FAILED)
+        await job.apply(FAILED)
     admin = await service.user("root", admin=True)
     query = {"user": "*", "limit": "1"}
 
@@ -198,9 +198,9 @@ async def test_an_address_is_tried_with_a_signed_message(
 
     (message,) = sink.messages
     assert message.verified(SECRET)["type"] == "test"
-    told = answer.json()
-    assert told.pop("duration_ms") >= 0
-    assert (answer.status_code, told) == (
+    result = answer.json()
+    assert result.pop("duration_ms") >= 0
+    assert (answer.status_code, result) == (
         200,
         {"webhook_id": message.id, "status_code": 201, "error": None, "excerpt": "welcome"},
     )

@@ -1,14 +1,16 @@
-"""What operators and their machines ask (contract 11)."""
+"""What operators and their machines ask."""
 
 from pathlib import Path
 
+from tests.http_api.conftest import SHARED_LOOP
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.http_api.scripted_provider import ScriptedProvider
 from tests.support.service import RunningService, running_service, submit
 
 
-async def test_a_service_is_alive_and_ready(service: RunningService) -> None:
-    client = service.client()
+@SHARED_LOOP
+async def test_a_service_is_alive_and_ready(shared: RunningService) -> None:
+    client = shared.client()
     for path in ("/livez", "/readyz"):
         answer = await client.get(path)
         assert (answer.status_code, answer.json()) == (200, {"status": "ok"})

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 
 from receiver.domain.serialization import timestamp
-from tests.http_api.conftest import Start
+from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.http_api.scripted_provider import ScriptedProvider, answering
 from tests.support.service import RunningService, eventually, job_when, metric, submit
 
@@ -19,7 +19,7 @@ async def holds(client: httpx.AsyncClient) -> list[dict[str, Any]]:
 
 
 async def held(service: RunningService, provider: ScriptedProvider) -> tuple[str, dict[str, Any]]:
-    """A job that was told "later", and the hold that it led to."""
+    """A job to which the provider said "later", and the hold that followed."""
     provider.submit = answering(429, {"message": "Slow down."}, **{"Retry-After": "40"})
     job = await submit(await service.user("bob"))
     root = await service.user("root", admin=True)
@@ -60,25 +60,26 @@ async def test_a_hold_is_shown_ended_and_measured(
     await eventually(measured, lambda value: value == 0, "the metric")
 
 
-async def test_holds_are_for_admins(service: RunningService) -> None:
-    bob, root = await service.user("bob"), await service.user("root", admin=True)
-    for answer in (await bob.get("/v1/holds"), await bob.delete("/v1/holds/samsar")):
+@SHARED_LOOP
+async def test_holds_are_for_admins(shared: RunningService) -> None:
+    bob, root = await shared.user("bob"), await shared.user("root", admin=True)
+    for answer in (await bob.get("/v1/holds"), await bob.delete("/v1/holds/sandbox")):
         assert answer.status_code == 403
         assert answer.json()["code"] == "admin_only"
-    assert (await root.delete("/v1/holds/samsar")).status_code == 204
+    assert (await root.delete("/v1/holds/sandbox")).status_code == 204
     assert (await root.delete("/v1/holds/nobody")).status_code == 404
     assert (await root.get("/v1/holds?user=bob")).status_code == 400
 
 
-async def test_a_connection_that_fails_holds_nobody(start: Start) -> None:
+async def test_a_failed_connection_makes_no_hold(start: Start) -> None:
     service = await start(
         provider="samsar", samsar_api_key="key", samsar_base_url="http://127.0.0.1:9/"
     )
     bob, root = await service.user("bob"), await service.user("root", admin=True)
     job = await submit(bob)
 
-    async def told() -> str:
+    async def history() -> str:
         return (await bob.get(f"/v1/jobs/{job['request_id']}/history")).text
 
-    await eventually(told, lambda text: "not_sent" in text, "an attempt")
+    await eventually(history, lambda text: "not_sent" in text, "an attempt")
     assert await holds(root) == []

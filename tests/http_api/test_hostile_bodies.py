@@ -18,7 +18,7 @@ pytestmark = SHARED_LOOP
 SIZE = 64 * 1024
 LONGEST_ANSWER = 8 * 1024
 LOOP_SECONDS = 0.05
-"""What a request of 64 KiB may take of the event loop (contract 4)."""
+"""What a request of 64 KiB may take of the event loop."""
 
 NARRATIVE: dict[str, Any] = {"kind": "create_narrative"}
 
@@ -118,7 +118,7 @@ async def test_a_hostile_query_gets_a_short_answer_soon(
     assert seconds < LOOP_SECONDS
 
 
-# --- how many faults are told ---------------------------------------------------------------------
+# --- how many errors are listed -------------------------------------------------------------------
 
 
 async def test_twenty_faults_are_listed_and_the_rest_is_counted(shared: RunningService) -> None:

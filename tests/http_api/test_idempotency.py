@@ -1,4 +1,4 @@
-"""Idempotency-Key: a retry makes no second job (contract 6)."""
+"""Idempotency-Key: a retry makes no second job."""
 
 import asyncio
 from typing import Any
@@ -18,9 +18,6 @@ from tests.support.service import (
     job_when,
     running_service,
 )
-
-MOVIE_BODY: dict[str, Any] = {"input": MOVIE}
-
 
 EXTRA = MOVIE | {"extra": [1, 2]}
 
@@ -158,16 +155,10 @@ async def test_two_keys_are_400(shared: RunningService) -> None:
     assert (await client.post("/v1/jobs", json=JOB, headers=headers)).status_code == 400
 
 
-async def test_while_the_first_waits_the_second_is_told_to(
+async def test_while_the_first_request_waits_a_second_is_409(
     service: RunningService, provider: ScriptedProvider
 ) -> None:
-    release = asyncio.Event()
-
-    async def slow(_: Submission) -> Response:
-        await release.wait()
-        return provider.accept()
-
-    provider.submit = slow
+    release = provider.hold_submissions()
     client = await service.user()
     first = asyncio.create_task(create(client, "k", "/v1/video/create_movie"))
     await provider.submitted()
@@ -219,7 +210,7 @@ async def test_a_client_that_hangs_up_lets_go_of_its_key(
     assert len(provider.submissions) == 1
 
 
-async def test_a_replay_that_is_built_tells_a_refusal(
+async def test_a_replay_built_from_the_job_shows_a_refusal(
     service: RunningService, provider: ScriptedProvider
 ) -> None:
     release = asyncio.Event()

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from tests.support.service import eventually, running_service
+from tests.http_api.conftest import SHARED_LOOP
+from tests.support.service import RunningService, eventually, running_service
 
 
 async def test_an_admin_makes_lists_and_revokes_keys(tmp_path: Path) -> None:
@@ -38,25 +39,25 @@ async def test_an_admin_makes_lists_and_revokes_keys(tmp_path: Path) -> None:
         await eventually(look, lambda status: status == 401, "a key that is revoked")
 
 
-async def test_what_is_refused(tmp_path: Path) -> None:
-    async with running_service(tmp_path) as service:
-        root, ada = await service.user("root", admin=True), await service.user("ada")
-        for method, path in (
-            ("GET", "/session/keys"),
-            ("POST", "/session/keys"),
-            ("DELETE", "/session/keys/rk_x"),
-        ):
-            answer = await ada.request(method, path)
-            assert (answer.status_code, answer.json()["code"]) == (403, "admin_only")
-            assert (await service.client().request(method, path)).status_code == 400
-        bodies: tuple[dict[str, object], ...] = (
-            {},
-            {"user": 7},
-            {"user": "ada", "admin": "yes"},
-            {"user": "ada", "admn": True},
-        )
-        for body in bodies:
-            answer = await root.post("/session/keys", json=body)
-            assert (answer.status_code, answer.json()["detail"][:14]) == (400, 'Send {"user": ')
-        answer = await root.post("/session/keys", json={"user": "*"})
-        assert [fault["pointer"] for fault in answer.json()["errors"]] == ["/user"]
+@SHARED_LOOP
+async def test_what_is_refused(shared: RunningService) -> None:
+    root, ada = await shared.user("root", admin=True), await shared.user("ada")
+    for method, path in (
+        ("GET", "/session/keys"),
+        ("POST", "/session/keys"),
+        ("DELETE", "/session/keys/rk_x"),
+    ):
+        answer = await ada.request(method, path)
+        assert (answer.status_code, answer.json()["code"]) == (403, "admin_only")
+        assert (await shared.client().request(method, path)).status_code == 400
+    bodies: tuple[dict[str, object], ...] = (
+        {},
+        {"user": 7},
+        {"user": "ada", "admin": "yes"},
+        {"user": "ada", "admn": True},
+    )
+    for body in bodies:
+        answer = await root.post("/session/keys", json=body)
+        assert (answer.status_code, answer.json()["detail"][:14]) == (400, 'Send {"user": ')
+    answer = await root.post("/session/keys", json={"user": "*"})
+    assert [fault["pointer"] for fault in answer.json()["errors"]] == ["/user"]

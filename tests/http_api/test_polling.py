@@ -1,18 +1,19 @@
-"""Status calls of ours (contract 8): with every callback lost, each job still gets its outcome."""
+"""Status calls of ours: with every callback lost, each job still gets its outcome."""
 
 import asyncio
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.responses import JSONResponse, Response
 
+from tests.http_api.accepted_job import accepted, sent
 from tests.http_api.conftest import Start
 from tests.http_api.scripted_provider import (
     ScriptedProvider,
     answering,
-    call_back,
     never,
     refusing_status,
 )
@@ -88,7 +89,7 @@ async def test_completed_without_a_link_is_asked_again(
     ("state", "code"),
     [({"status": "IN_PROGRESS"}, "deadline_exceeded"), ({"status": "COMPLETED"}, "result_missing")],
 )
-async def test_a_deadline_fires_on_the_providers_word(
+async def test_a_deadline_needs_an_answer_of_the_provider(
     start: Start, provider: ScriptedProvider, state: dict[str, Any], code: str
 ) -> None:
     service = await start(**provider.settings() | QUICK, job_deadline=0.4)
@@ -177,26 +178,27 @@ async def test_a_breaker_opens_and_fails_no_job(
         await job_when(client, request_id, status="COMPLETED")
 
 
-@pytest.mark.parametrize(
-    ("status_code", "body"), [(429, {}), (404, {}), (200, {"status": "PENDING"})]
-)
-async def test_retry_after_is_honoured(
-    polling: RunningService, provider: ScriptedProvider, status_code: int, body: dict[str, Any]
-) -> None:
-    turned_away = 0.0
+async def test_retry_after_is_honoured(polling: RunningService, provider: ScriptedProvider) -> None:
+    answers: dict[str, tuple[int, Any]] = {
+        "up-1": (429, {}),
+        "up-2": (404, {}),
+        "up-3": (200, {"status": "PENDING"}),
+    }
+    calls: defaultdict[str, list[float]] = defaultdict(list)
 
-    async def busy_once(_: str) -> Response:
-        nonlocal turned_away
-        if len(provider.status_calls) == 1:
-            turned_away = time.monotonic()
-            return JSONResponse(body, status_code, {"Retry-After": "1"})
-        return JSONResponse(COMPLETED)
+    async def busy_once(request_id: str) -> Response:
+        calls[request_id].append(time.monotonic())
+        if len(calls[request_id]) > 1:
+            return JSONResponse(COMPLETED)
+        status_code, body = answers[request_id]
+        return JSONResponse(body, status_code, {"Retry-After": "1"})
 
     provider.status = busy_once
-    client = await polling.user()
-    request_id = (await submit(client))["request_id"]
-    await job_when(client, request_id, done=True)
-    assert time.monotonic() - turned_away > 0.9
+    for job in [await sent(await polling.user(), provider) for _ in answers]:
+        await job.when(done=True)
+    for request_id in answers:
+        first, second = calls[request_id]
+        assert second - first > 0.9, request_id
 
 
 async def test_an_id_that_is_an_integer_of_any_size_is_polled_and_called_back(
@@ -204,41 +206,34 @@ async def test_an_id_that_is_an_integer_of_any_size_is_polled_and_called_back(
 ) -> None:
     number = 10**30
     provider.submit = answering(200, {"request_id": number})
-    client = await polling.user()
-    request_id = (await submit(client))["request_id"]
-    await job_when(client, request_id, provider_request_id=str(number))
-    address = (await provider.submitted()).webhook_url
-    said = await call_back(address, {"request_id": number, "status": "IN_PROGRESS"})
-    assert said.status_code == 200
-    said = await call_back(address, {"request_id": number + 1, "status": "IN_PROGRESS"})
-    assert said.status_code == 409
+    job = await accepted(polling, provider)
+    assert (await job.document())["provider_request_id"] == str(number)
+    await job.send({"request_id": number, "status": "IN_PROGRESS"})
+    await job.send({"request_id": number + 1, "status": "IN_PROGRESS"}, 409)
     provider.states[str(number)] = {"request_id": number, **COMPLETED}
-    await job_when(client, request_id, status="COMPLETED")
-    found = await client.get("/v1/video/status", params={"request_id": str(number)})
-    assert found.json()["request_id"] == request_id
+    await job.when(status="COMPLETED")
+    found = await job.client.get("/v1/video/status", params={"request_id": str(number)})
+    assert found.json()["request_id"] == job.request_id
 
 
 async def test_a_callback_postpones_the_poll(start: Start, provider: ScriptedProvider) -> None:
     clock = ShiftedClock()
     service = await start(**provider.settings(), confirm_callbacks=False, clock=clock)
-    client = await service.user()
-    request_id = (await submit(client))["request_id"]
-    address = (await provider.submitted()).webhook_url
-    await job_when(client, request_id, phase="accepted")
-    await job_when(client, (await submit(client))["request_id"], phase="accepted")
+    job = await accepted(service, provider)
+    await accepted(service, provider)
     for step in range(1, 6):
         clock.ahead_ms += 30_000  # half of what the first poll waits for
-        await call_back(address, {"status": "IN_PROGRESS", "progress": step})
-        await job_when(client, request_id, progress=step)
-    # The other job tells that polls are made: nothing was heard of that one.
+        await job.send({"status": "IN_PROGRESS", "progress": step})
+        await job.when(progress=step)
+    # The other job, which had no callback, shows that polls are made.
     await provider.asked(1)
     assert set(provider.status_calls) == {"up-2"}
     clock.ahead_ms += 120_000
-    await eventually(lambda: _asked_about(provider), lambda asked: "up-1" in asked)
 
+    async def asked_about() -> list[str]:
+        return provider.status_calls
 
-async def _asked_about(provider: ScriptedProvider) -> list[str]:
-    return provider.status_calls
+    await eventually(asked_about, lambda asked: "up-1" in asked)
 
 
 async def test_calls_keep_to_the_rate_and_to_their_number(
@@ -290,7 +285,7 @@ async def test_after_a_restart_overdue_polls_are_spread(
         assert sorted(provider.status_calls) == [f"up-{n}" for n in range(1, 9)]
 
 
-async def test_a_hung_status_call_is_given_up_and_holds_nobody(
+async def test_a_hung_status_call_does_not_block_others(
     polling: RunningService, provider: ScriptedProvider
 ) -> None:
     async def hangs_for_one(request_id: str) -> Response:
@@ -314,3 +309,18 @@ async def test_polls_that_change_nothing_are_no_history(
     before = await history_of(client, request_id)
     await provider.asked(5)
     assert await history_of(client, request_id) == before
+
+
+async def test_a_probe_notices_a_provider_that_is_back(
+    start: Start, provider: ScriptedProvider
+) -> None:
+    service = await start(
+        **provider.settings() | {"poll_first": 0.05, "poll_min": 600, "poll_max": 600}
+    )
+    provider.status = refusing_status(401)
+    client = await service.user()
+    job = await submit(client)
+    await provider.asked(2)  # a first call, and a probe
+    provider.status = None
+    provider.states.default_factory = lambda: dict(COMPLETED)
+    await job_when(client, job["request_id"], status="COMPLETED")

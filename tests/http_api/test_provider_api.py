@@ -1,4 +1,4 @@
-"""The provider's own API, served by us (contract 5): a client changes its base URL and its key."""
+"""The provider's own API, served by us: a client changes its base URL and its key."""
 
 import asyncio
 import time
@@ -55,55 +55,30 @@ async def test_a_narrative_goes_upstream_as_an_array(
     service: RunningService, provider: ScriptedProvider
 ) -> None:
     client = await service.user()
-    for given, lines in (
-        (["One", "Two"], ["One", "Two"]),
-        ("One\nTwo", ["One", "Two"]),
-        ("One\r\n\r\n  \rTwo\n", ["One", "Two"]),
-        ("One", ["One"]),
-    ):
+    for given in (["One", "Two"], "One\r\n\r\n  \rTwo\n"):
         body = {"input": NARRATIVE | {"prompt_list": given}}
         assert (await client.post("/v1/video/create_narrative", json=body)).status_code == 200
         sent = provider.submissions[-1]
         assert sent.kind == "create_narrative"
-        assert sent.body["input"] == NARRATIVE | {"prompt_list": lines}
+        assert sent.body["input"] == NARRATIVE | {"prompt_list": ["One", "Two"]}
 
 
+# tests/providers/test_samsar_input.py has all of them.
 MOVIE_FAULTS = [
     ("prompt", WITHOUT, "Prompt is required"),
-    ("prompt", "", "Prompt is required"),
-    ("prompt", " \n", "Prompt is required"),
-    ("prompt", 5, "Prompt is required"),
-    ("prompt", "x" * 501, "Prompt is too long"),
-    ("image_model", WITHOUT, "Invalid image model"),
-    ("image_model", "imagen3", "Invalid image model"),
-    ("image_model", ["IMAGEN3"], "Invalid image model"),
     ("image_model", "DALLE3", "Image model is not supported for this type"),
-    ("video_model", WITHOUT, "Invalid video model"),
     ("video_model", "RUNWAYML", "Video model is not supported for this type"),
-    ("video_model", "VEO", "Video model is not supported for this type"),
-    ("duration", WITHOUT, "Duration is invalid"),
-    ("duration", "30", "Duration is invalid"),
-    ("duration", True, "Duration is invalid"),
-    ("duration", 0, "Duration is invalid"),
-    ("duration", -1, "Duration is invalid"),
-    ("duration", 120.5, "Duration is too long"),
     ("duration", 10**300, "Duration is too long"),
 ]
 NARRATIVE_FAULTS = [
-    ("prompt_list", WITHOUT, "Prompt is required"),
-    ("prompt_list", [], "Prompt is required"),
-    ("prompt_list", "\n \n", "Prompt is required"),
     ("prompt_list", ["One", ""], "Prompt is required"),
-    ("prompt_list", ["One", 5], "Prompt is required"),
     ("prompt_list", ["x"] * 21, "Prompt is too long"),
-    ("image_model", "SANA", "Image model is not supported for this type"),
     ("add_generative_video", True, "Invalid video model"),
-    ("video_model", "HAILUO", "Video model is not supported for this type"),
 ]
 
 
 @SHARED_LOOP
-async def test_faults_are_told_in_the_providers_words(shared: RunningService) -> None:
+async def test_errors_use_the_providers_words(shared: RunningService) -> None:
     client = await shared.user("faults")
     for kind, good, faults in (
         ("create_movie", MOVIE, MOVIE_FAULTS),
@@ -120,23 +95,6 @@ async def test_faults_are_told_in_the_providers_words(shared: RunningService) ->
     assert (await client.post("/v1/video/create_movie", json={})).status_code == 400
     assert (await client.post("/v1/video/create_movie", json={"input": []})).status_code == 400
     assert (await client.get("/v1/jobs")).json()["jobs"] == []
-
-
-@SHARED_LOOP
-async def test_edges_that_the_provider_takes_are_taken(shared: RunningService) -> None:
-    client = await shared.user()
-    for kind, given in (
-        ("create_movie", MOVIE | {"prompt": "é" * 500}),
-        ("create_movie", MOVIE | {"duration": 120}),
-        ("create_movie", MOVIE | {"duration": 0.5}),
-        ("create_narrative", NARRATIVE | {"prompt_list": ["x"] * 20}),
-        (
-            "create_narrative",
-            NARRATIVE | {"add_generative_video": True, "video_model": "RUNWAYML"},
-        ),
-    ):
-        answer = await client.post(f"/v1/video/{kind}", json={"input": given})
-        assert answer.status_code == 200, answer.text
 
 
 # --- answers --------------------------------------------------------------------------------------
@@ -175,13 +133,6 @@ async def test_a_refused_operator_key_is_502(
     assert (job["error"]["code"], job["error"]["retryable"]) == ("provider_credentials", True)
 
 
-async def _busy_once(provider: ScriptedProvider, busy: Response) -> None:
-    async def answer(_: Submission) -> Response:
-        return busy if len(provider.submissions) == 1 else provider.accept()
-
-    provider.submit = answer
-
-
 @pytest.mark.parametrize(
     "busy",
     [
@@ -193,7 +144,10 @@ async def _busy_once(provider: ScriptedProvider, busy: Response) -> None:
 async def test_a_busy_provider_is_asked_again_while_the_client_waits(
     service: RunningService, provider: ScriptedProvider, busy: Response
 ) -> None:
-    await _busy_once(provider, busy)
+    async def busy_once(_: Submission) -> Response:
+        return busy if len(provider.submissions) == 1 else provider.accept()
+
+    provider.submit = busy_once
     client = await service.user()
     began = time.monotonic()
     answer = await client.post("/v1/video/create_movie", json={"input": MOVIE})
@@ -213,7 +167,7 @@ async def test_a_retry_after_holds_every_submission(
         if len(provider.submissions) > 1:
             return provider.accept()
         turned_away = time.monotonic()
-        return Response(status_code=429, headers={"Retry-After": "2"})
+        return Response(status_code=429, headers={"Retry-After": "1"})
 
     provider.submit = busy_once
     client = await service.user()
@@ -224,7 +178,7 @@ async def test_a_retry_after_holds_every_submission(
     await eventually(lambda: history_of(client, request_id, "submission"), bool, "an attempt")
     other = await service.user("bob")
     assert (await other.post("/v1/video/create_movie", json={"input": MOVIE})).status_code == 200
-    assert time.monotonic() - turned_away > 1.9
+    assert time.monotonic() - turned_away > 0.9
     assert (await first).status_code == 200
 
 
@@ -304,13 +258,7 @@ async def test_a_submission_that_is_cancelled_meanwhile_is_answered(
 async def test_a_job_survives_the_client_that_submitted_it(
     service: RunningService, provider: ScriptedProvider
 ) -> None:
-    release = asyncio.Event()
-
-    async def slow(_: Submission) -> Response:
-        await release.wait()
-        return provider.accept()
-
-    provider.submit = slow
+    release = provider.hold_submissions()
     client = await service.user()
     waiting = asyncio.create_task(client.post("/v1/video/create_movie", json={"input": MOVIE}))
     await provider.submitted()
@@ -323,7 +271,7 @@ async def test_a_job_survives_the_client_that_submitted_it(
 # --- status ---------------------------------------------------------------------------------------
 
 
-async def test_a_status_is_told_from_our_store_by_either_id(
+async def test_a_status_is_read_from_the_store_by_either_id(
     start: Start, provider: ScriptedProvider
 ) -> None:
     service = await start(**provider.settings(), confirm_callbacks=False)

@@ -65,7 +65,7 @@ async def test_an_answer_holds_for_a_second(
         clock.at += 0.1
 
 
-async def test_who_asks_meanwhile_shares_the_check(
+async def test_concurrent_callers_share_one_check(
     readiness: Readiness, store: Store, clock: SetClock
 ) -> None:
     store.free.clear()

@@ -13,7 +13,6 @@ from tests.support.service import (
     ShiftedClock,
     eventually,
     running_service,
-    submit,
 )
 
 OWN = {HEADER: "dashboard"}
@@ -31,23 +30,19 @@ def with_cookie(service: RunningService, value: str) -> httpx.AsyncClient:
     return service.client(Cookie=f"{COOKIE}={value}")
 
 
-async def test_a_session_stands_for_its_key(service: RunningService) -> None:
-    browser = await sign_in(service, await service.key("ada"))
+@SHARED_LOOP
+async def test_a_session_stands_for_its_key(shared: RunningService) -> None:
+    browser = await sign_in(shared, await shared.key("signed-in"))
     assert (await browser.get("/session")).json() == {
-        "user": "ada",
+        "user": "signed-in",
         "admin": False,
         "retention_days": 30,
     }
     made = await browser.post("/v1/jobs", json=JOB, headers=OWN)
     assert made.status_code == 202
-    assert made.json()["user"] == "ada"
+    assert made.json()["user"] == "signed-in"
     listed = (await browser.get("/v1/jobs")).json()["jobs"]
     assert [job["request_id"] for job in listed] == [made.json()["request_id"]]
-
-
-async def test_a_session_opens_streams(service: RunningService) -> None:
-    browser = await sign_in(service, await service.key("ada"))
-    await submit(await service.user("ada"))
     async with browser.stream("GET", "/v1/events") as stream:
         assert stream.status_code == 200
         assert stream.headers["Content-Type"].startswith("text/event-stream")
@@ -83,7 +78,7 @@ async def test_behind_https_the_cookie_stays_there(start: Start) -> None:
 
 
 @SHARED_LOOP
-async def test_nobody_is_signed_in_at_first(shared: RunningService) -> None:
+async def test_no_user_is_signed_in_at_first(shared: RunningService) -> None:
     assert (await shared.client().get("/session")).json() == {
         "user": None,
         "admin": False,
@@ -155,15 +150,16 @@ async def test_what_a_browser_calls_foreign_is_refused(shared: RunningService, s
 
 
 @SHARED_LOOP
-async def test_nobody_is_signed_in_by_another_page(shared: RunningService) -> None:
+async def test_another_page_cannot_sign_in(shared: RunningService) -> None:
     answer = await shared.client().post("/session", json={"key": await shared.key()})
     assert answer.status_code == 403
     assert "Set-Cookie" not in answer.headers
 
 
-async def test_a_key_needs_no_header_and_outranks_a_session(service: RunningService) -> None:
-    browser = await sign_in(service, await service.key("ada"))
-    headers = {"API-KEY": await service.key("bob"), "Sec-Fetch-Site": "cross-site"}
+@SHARED_LOOP
+async def test_a_key_needs_no_header_and_outranks_a_session(shared: RunningService) -> None:
+    browser = await sign_in(shared, await shared.key("ada"))
+    headers = {"API-KEY": await shared.key("bob"), "Sec-Fetch-Site": "cross-site"}
     made = await browser.post("/v1/jobs", json=JOB, headers=headers)
     assert made.json()["user"] == "bob"
 
@@ -171,10 +167,11 @@ async def test_a_key_needs_no_header_and_outranks_a_session(service: RunningServ
 # --- the end of a session -------------------------------------------------------------------------
 
 
-async def test_a_session_ends_with_its_key(service: RunningService) -> None:
-    key = await service.key()
-    browser = await sign_in(service, key)
-    await service.store.keys.revoke(key[:11], 1)
+@SHARED_LOOP
+async def test_a_session_ends_with_its_key(shared: RunningService) -> None:
+    key = await shared.key()
+    browser = await sign_in(shared, key)
+    await shared.store.keys.revoke(key[:11], 1)
 
     async def look() -> int:
         return (await browser.get("/v1/jobs")).status_code

@@ -1,4 +1,4 @@
-"""A service that is told to stop (contract 11): it answers, lets go, and loses nothing."""
+"""Shutdown: waiting requests are answered, and nothing is lost."""
 
 import asyncio
 import time

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,7 @@ class Taken:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         if signed:
             sign = sign_fal if self.provider == "fal" else sign_replicate
-            headers = sign(content, int(asyncio_time()) - ago) | headers
+            headers = sign(content, int(time.time()) - ago) | headers
         return await self.client.post(self.path, content=content, headers=headers)
 
     async def job(self, **members: Any) -> dict[str, Any]:
@@ -123,12 +124,6 @@ class Taken:
 
     def status_calls(self) -> int:
         return len(self.upstream.asked(self.status_path))
-
-
-def asyncio_time() -> float:
-    import time
-
-    return time.time()
 
 
 async def take(service: RunningService, upstream: PathServer, order: dict[str, Any]) -> Taken:
@@ -365,7 +360,7 @@ async def test_a_cancel_is_passed_on_when_the_id_is_known(
         path = httpx.URL(upstream.call(CREATE).json["webhook"]).path
         if by == "callback":
             body = json.dumps({"id": name, "status": "starting"}).encode()
-            headers = sign_replicate(body, int(asyncio_time()))
+            headers = sign_replicate(body, int(time.time()))
             assert (await client.post(path, content=body, headers=headers)).status_code == 200
             await verdicts_when(client, request_id, "late")
         else:
@@ -383,9 +378,7 @@ async def test_a_cancel_is_passed_on_when_the_id_is_known(
     ]
 
 
-async def test_the_wish_to_cancel_outlives_the_process(
-    upstream: PathServer, tmp_path: Path
-) -> None:
+async def test_a_requested_cancel_survives_a_restart(upstream: PathServer, tmp_path: Path) -> None:
     upstream.held[CREATE] = asyncio.Event()
     name = "cancelled-before-a-restart"
     try:
@@ -398,7 +391,7 @@ async def test_the_wish_to_cancel_outlives_the_process(
         client = await service.user()
         assert await history_of(client, request_id, "provider_cancel") == []
         body = json.dumps({"id": name, "status": "starting"}).encode()
-        headers = sign_replicate(body, int(asyncio_time()))
+        headers = sign_replicate(body, int(time.time()))
         assert (await client.post(path, content=body, headers=headers)).status_code == 200
         await eventually(
             lambda: history_of(client, request_id, "provider_cancel"), bool, "a cancel"

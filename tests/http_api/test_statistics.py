@@ -29,11 +29,11 @@ def test_jobs_count_in_the_hour_of_their_creation() -> None:
         RecentJob(SINCE + 1, "COMPLETED", "poll", SINCE + 11),
         RecentJob(SINCE, "COMPLETED", "callback", SINCE + 3 * HOUR),
     ]
-    told = summary(SINCE, jobs, [], lambda _: False)
-    hours = told["hours"]
+    seen = summary(SINCE, jobs, [], lambda _: False)
+    hours = seen["hours"]
     assert (len(hours), hours[0]["at"], hours[-1]["at"][:13]) == (
         24,
-        told["since"],
+        seen["since"],
         "2026-01-02T03",
     )
     assert hours[0]["jobs"] == {"COMPLETED": 2}
@@ -42,7 +42,7 @@ def test_jobs_count_in_the_hour_of_their_creation() -> None:
     assert (hours[1]["jobs"], hours[1]["median_ms"]) == ({"FAILED": 1}, None)
     assert hours[-1]["jobs"] == {"COMPLETED": 1, "IN_PROGRESS": 1}
     assert hours[-1]["known"] == {"poll": 1}
-    assert (told["median_ms"], told["jobs_since"]) == (10, told["since"])
+    assert (seen["median_ms"], seen["jobs_since"]) == (10, seen["since"])
     many = summary(SINCE, [RecentJob(NOW, "PENDING", None, None)] * NEWEST, [], lambda _: False)
     assert many["jobs_since"] == "2026-01-02T03:04:05.678Z"
 
@@ -54,10 +54,10 @@ def test_attempts_count_by_hour_and_by_host() -> None:
         RecentAttempt("msg_1", "a:443", "exhausted", SINCE, SINCE + 5, 503, None, 40),
         RecentAttempt("msg_1", "a:443", "exhausted", SINCE, SINCE + HOUR, None, "timeout", 60),
     ]
-    told = summary(SINCE, [], attempts, lambda host: host == "b:443")
-    assert (told["hours"][0]["attempts"], told["hours"][0]["delivered"]) == (1, 0)
-    assert (told["hours"][1]["attempts"], told["hours"][1]["delivered"]) == (2, 1)
-    a, b = told["hosts"]
+    seen = summary(SINCE, [], attempts, lambda host: host == "b:443")
+    assert (seen["hours"][0]["attempts"], seen["hours"][0]["delivered"]) == (1, 0)
+    assert (seen["hours"][1]["attempts"], seen["hours"][1]["delivered"]) == (2, 1)
+    a, b = seen["hosts"]
     assert (a["host"], a["attempts"], a["delivered"], a["p95_ms"]) == ("a:443", 3, 1, 60)
     assert a["deliveries"] == {"delivered": 1, "exhausted": 1}
     assert (a["last_error"], a["held"]) == ("timeout", False)

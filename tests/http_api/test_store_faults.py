@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from store.errors import OutcomeUnknown, StoreFull, StoreUnavailable
-from tests.http_api.scripted_provider import ScriptedProvider, Submission, answering, never
+from tests.http_api.conftest import Start
+from tests.http_api.scripted_provider import ScriptedProvider, answering, never
 from tests.http_api.test_errors import assert_problem
 from tests.support.service import JOB, MOVIE, RunningService, eventually, job_when, submit
 
@@ -20,7 +21,7 @@ WAYS: list[tuple[str, dict[str, str], int]] = [
 
 
 class Failing:
-    """Stands in for one method of the store: fails as often as it is told to."""
+    """Replaces one method of the store: fails `times` times."""
 
     def __init__(self, inner: Callable[..., Awaitable[Any]], times: float, error: Exception):
         self._inner = inner
@@ -78,7 +79,7 @@ async def test_a_client_that_obeys_pays_once_when_a_read_fails(
 @pytest.mark.parametrize(("path", "headers", "status"), WAYS)
 async def test_while_no_read_works_the_answer_is_what_is_known(
     provider: ScriptedProvider,
-    start: Callable[..., Awaitable[RunningService]],
+    start: Start,
     monkeypatch: pytest.MonkeyPatch,
     path: str,
     headers: dict[str, str],
@@ -191,13 +192,7 @@ async def test_a_replay_that_cannot_be_read_does_not_deny_its_job(
     status: int,
 ) -> None:
     """No first answer was kept, so the replay has to be built from the job."""
-    release = asyncio.Event()
-
-    async def slow(_: Submission) -> Any:
-        await release.wait()
-        return provider.accept()
-
-    provider.submit = slow
+    release = provider.hold_submissions()
     client = await service.user()
     leaving = service.client(client.headers["API-KEY"], **headers, **{"Idempotency-Key": "k"})
     first = asyncio.create_task(leaving.post(path, json=body_for(path)))

@@ -1,4 +1,4 @@
-"""Event streams (contract 9), read byte by byte."""
+"""Event streams, read byte by byte."""
 
 import asyncio
 import json
@@ -11,10 +11,11 @@ import httpx
 import pytest
 
 from receiver.clock import SystemClock
+from tests.http_api.accepted_job import accepted
 from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.http_api.event_stream import EventStream, Frame, event_stream
 from tests.http_api.raw_http import raw_connection, request_bytes
-from tests.http_api.scripted_provider import ScriptedProvider, call_back
+from tests.http_api.scripted_provider import ScriptedProvider
 from tests.support.service import (
     TIMEOUT,
     RunningService,
@@ -24,7 +25,6 @@ from tests.support.service import (
     job_of,
     job_when,
     running_service,
-    submit,
     told_of,
 )
 
@@ -37,16 +37,7 @@ async def service(provider: ScriptedProvider, start: Start) -> RunningService:
     return await start(**provider.settings(), confirm_callbacks=False)
 
 
-async def accepted(client: httpx.AsyncClient, provider: ScriptedProvider) -> tuple[str, str]:
-    """A job that the provider has taken: its id, and its callback address."""
-    before = len(provider.submissions)
-    request_id = (await submit(client))["request_id"]
-    address = (await provider.submitted(before + 1)).webhook_url
-    await job_when(client, request_id, phase="accepted")
-    return request_id, address
-
-
-def running(progress: int) -> dict[str, Any]:
+def running(progress: float) -> dict[str, Any]:
     return {"status": "IN_PROGRESS", "progress": progress}
 
 
@@ -72,8 +63,8 @@ async def test_a_jobs_stream_from_snapshot_to_done(
     service: RunningService, provider: ScriptedProvider
 ) -> None:
     client = await service.user()
-    request_id, address = await accepted(client, provider)
-    path = f"/v1/jobs/{request_id}/events"
+    job = await accepted(client, provider)
+    path = f"{job.path}/events"
     async with event_stream(client, path) as stream:
         headers = stream.response.headers
         assert headers["Content-Type"].startswith("text/event-stream")
@@ -88,27 +79,30 @@ async def test_a_jobs_stream_from_snapshot_to_done(
         assert 2_000 <= int(retry or 0) <= 5_000
         snapshot = await stream.next()
         assert snapshot is not None
-        assert (snapshot.event, snapshot.data) == ("snapshot", await told_of(client, request_id))
+        assert (snapshot.event, snapshot.data) == (
+            "snapshot",
+            await told_of(client, job.request_id),
+        )
         assert snapshot.id
 
         for progress in (10, 20):
-            await call_back(address, running(progress))
+            await job.send(running(progress))
             (update,) = await stream.events(1)
             assert (update.event, update.data["progress"]) == ("update", progress)
-            assert update.data == await told_of(client, request_id)
+            assert update.data == await told_of(client, job.request_id)
             assert update.id
-        await call_back(address, COMPLETED)
+        await job.send(COMPLETED)
         final, done = await stream.events(2)
         assert (final.event, final.data["status"]) == ("update", "COMPLETED")
         assert done.event == "done"
-        assert done.data == {"request_id": request_id, "status": "COMPLETED"}
+        assert done.data == {"request_id": job.request_id, "status": "COMPLETED"}
         assert done.id is None
         assert await stream.next() is None
 
     # All of it is seen: nothing more to come, ever.
     seen = await client.get(path, headers={"Last-Event-ID": final.id or ""})
     assert (seen.status_code, seen.content) == (204, b"")
-    # A client that does not resume is told how it ended.
+    # A client that does not resume gets the outcome.
     async with event_stream(client, path) as stream:
         assert [frame.event for frame in await stream.rest()] == [None, "snapshot", "done"]
 
@@ -119,19 +113,19 @@ async def test_what_is_replayed_is_what_was_live_byte_for_byte(
     client = await service.user()
     async with event_stream(client, "/v1/events") as stream:
         (snapshot,) = await stream.events(1)
-        request_id, address = await accepted(client, provider)
-        await call_back(address, running(50) | {"message": "é\u2028\u0085\nid: 9\n\ndata: x"})
-        await job_when(client, request_id, progress=50)
-        await call_back(address, COMPLETED)
+        job = await accepted(client, provider)
+        await job.send(running(50) | {"message": "é\u2028\u0085\nid: 9\n\ndata: x"})
+        await job.when(progress=50)
+        await job.send(COMPLETED)
         live = await stream.events(5)
     assert seqs(live) == [1, 2, 3, 4, 5]
     async with event_stream(client, "/v1/events", snapshot.id) as stream:
         replayed = await stream.events(5)
-    async with event_stream(client, f"/v1/jobs/{request_id}/events", snapshot.id) as stream:
+    async with event_stream(client, f"{job.path}/events", snapshot.id) as stream:
         of_the_job = (await stream.rest())[1:-1]
     assert [f.raw for f in live] == [f.raw for f in replayed] == [f.raw for f in of_the_job]
     assert all(frame.raw.isascii() and frame.raw.count(b"\n") == 2 for frame in live)
-    events = [line["job"] for line in await history_of(client, request_id, "event")]
+    events = [line["job"] for line in await history_of(client, job.request_id, "event")]
     assert [frame.data for frame in live] == events
 
 
@@ -140,17 +134,17 @@ async def test_a_resume_from_any_place_gives_the_rest_once(
 ) -> None:
     client = await service.user()
     start_at = await cursor_now(client, "/v1/events")
-    request_id, address = await accepted(client, provider)
-    other_id, _ = await accepted(client, provider)
+    job = await accepted(client, provider)
+    other = await accepted(client, provider)
     for progress in range(1, 6):
-        await call_back(address, running(progress))
-        await job_when(client, request_id, progress=progress)  # else two may become one event
-    await call_back(address, COMPLETED)
-    await job_when(client, request_id, done=True)
+        await job.send(running(progress))
+        await job.when(progress=progress)  # else two may become one event
+    await job.send(COMPLETED)
+    await job.when(done=True)
     async with event_stream(client, "/v1/events", start_at) as stream:
         everything = await stream.events(12)  # nine of one job, three of the other
-    path = f"/v1/jobs/{request_id}/events"
-    own = [frame for frame in everything if frame.data["request_id"] == request_id]
+    path = f"{job.path}/events"
+    own = [frame for frame in everything if frame.data["request_id"] == job.request_id]
     for place, frame in enumerate(everything):
         assert frame.id is not None
         left = [f.id for f in own if everything.index(f) > place]
@@ -165,7 +159,7 @@ async def test_a_resume_from_any_place_gives_the_rest_once(
                 frames = await stream.rest()
             assert [f.id for f in frames if f.event == "update"] == left
             assert frames[-1].event == "done"
-    assert {frame.data["request_id"] for frame in everything} == {request_id, other_id}
+    assert {frame.data["request_id"] for frame in everything} == {job.request_id, other.request_id}
 
 
 async def test_the_header_outranks_the_query(
@@ -174,9 +168,9 @@ async def test_the_header_outranks_the_query(
     """An EventSource connects again with the same address, and says in the header where it is."""
     client = await service.user()
     old = await cursor_now(client, "/v1/events")
-    _, address = await accepted(client, provider)
+    job = await accepted(client, provider)
     new = await cursor_now(client, "/v1/events")
-    await call_back(address, running(1))
+    await job.send(running(1))
     async with event_stream(client, f"/v1/events?last_event_id={old}", new) as stream:
         (frame,) = await stream.events(1)
     assert frame.data["progress"] == 1
@@ -194,8 +188,8 @@ async def test_a_resume_across_restarts_is_exactly_once(
             if not step:
                 key = await service.key()
                 client = service.client(key)
-                request_id, address = await accepted(client, provider)
-                path = httpx.URL(address).path
+                job = await accepted(client, provider)
+                request_id, path = job.request_id, httpx.URL(job.callback_url).path
             client = service.client(key)
             await client.post(path, json=running(10 * step))  # before the client is back
             await job_when(client, request_id, progress=10 * step)
@@ -216,22 +210,28 @@ async def test_a_users_stream_shows_the_unfinished_and_every_event(
     service: RunningService, provider: ScriptedProvider
 ) -> None:
     client, other = await service.user(), await service.user("bob")
-    first, address = await accepted(client, provider)
-    second, _ = await accepted(client, provider)
+    first = await accepted(client, provider)
+    second = await accepted(client, provider)
     await accepted(other, provider)
     async with event_stream(client, "/v1/events") as stream:
         (snapshot,) = await stream.events(1)
         assert set(snapshot.data) == {"jobs"}
-        assert [job["request_id"] for job in snapshot.data["jobs"]] == [second, first]
-        await call_back(address, COMPLETED)
+        assert [job["request_id"] for job in snapshot.data["jobs"]] == [
+            second.request_id,
+            first.request_id,
+        ]
+        await first.send(COMPLETED)
         (update,) = await stream.events(1)
-        assert (update.data["request_id"], update.data["done"]) == (first, True)
-        third, _ = await accepted(client, provider)
+        assert (update.data["request_id"], update.data["done"]) == (first.request_id, True)
+        third = await accepted(client, provider)
         updates = await stream.events(3)
-        assert {frame.data["request_id"] for frame in updates} == {third}
+        assert {frame.data["request_id"] for frame in updates} == {third.request_id}
     async with event_stream(client, "/v1/events") as stream:
         (snapshot,) = await stream.events(1)
-    assert [job["request_id"] for job in snapshot.data["jobs"]] == [third, second]
+    assert [job["request_id"] for job in snapshot.data["jobs"]] == [
+        third.request_id,
+        second.request_id,
+    ]
 
 
 async def test_a_user_without_jobs_can_resume(
@@ -246,17 +246,17 @@ async def test_a_user_without_jobs_can_resume(
 
 async def test_an_admin_follows_anyone(service: RunningService, provider: ScriptedProvider) -> None:
     ada, root = await service.user("ada"), await service.user("root", admin=True)
-    request_id, address = await accepted(ada, provider)
+    job = await accepted(ada, provider)
     async with (
         event_stream(root, "/v1/events?user=ada") as all_jobs,
-        event_stream(root, f"/v1/jobs/{request_id}/events") as one_job,
+        event_stream(root, f"{job.path}/events") as one_job,
         event_stream(root, "/v1/events") as own,
     ):
         (snapshot,) = await all_jobs.events(1)
-        assert [job["request_id"] for job in snapshot.data["jobs"]] == [request_id]
+        assert [job["request_id"] for job in snapshot.data["jobs"]] == [job.request_id]
         assert (await own.events(1))[0].data == {"jobs": []}
         await one_job.events(1)
-        await call_back(address, COMPLETED)
+        await job.send(COMPLETED)
         assert (await all_jobs.events(1))[0].data["done"]
         assert [f.event for f in await one_job.rest()] == ["update", "done"]
 
@@ -291,11 +291,11 @@ async def test_a_cursor_that_is_unknown_gets_a_reset_and_a_snapshot(
     service: RunningService, provider: ScriptedProvider
 ) -> None:
     client, other = await service.user(), await service.user("bob")
-    request_id, _ = await accepted(client, provider)
+    job = await accepted(client, provider)
     await accepted(other, provider)
     good = await cursor_now(client, "/v1/events")
     foreign = await cursor_now(other, "/v1/events")
-    for path in ("/v1/events", f"/v1/jobs/{request_id}/events"):
+    for path in ("/v1/events", f"{job.path}/events"):
         for cursor in (foreign, *hostile(good)):
             headers = {b"Last-Event-ID": cursor.encode("latin-1")}
             async with client.stream("GET", path, headers=headers) as response:
@@ -310,15 +310,15 @@ async def test_what_retention_has_removed_resets_a_users_stream_and_not_a_jobs(
 ) -> None:
     client = await service.user()
     old = await cursor_now(client, "/v1/events")
-    gone, _ = await accepted(client, provider)
-    await client.post(f"/v1/jobs/{gone}/cancel")
-    kept, _ = await accepted(client, provider)
+    gone = await accepted(client, provider)
+    await gone.cancel()
+    kept = await accepted(client, provider)
     assert await service.store.jobs.remove_finished(2**60, 10) == 1
     async with event_stream(client, "/v1/events", old) as stream:
         assert [f.event for f in await stream.events(2)] == ["reset", "snapshot"]
-    async with event_stream(client, f"/v1/jobs/{kept}/events", old) as stream:
+    async with event_stream(client, f"{kept.path}/events", old) as stream:
         assert seqs(await stream.events(3)) == [1, 2, 3]
-    assert (await client.get(f"/v1/jobs/{gone}/events")).status_code == 404
+    assert (await client.get(f"{gone.path}/events")).status_code == 404
 
 
 # --- limits, keys and tickets ---------------------------------------------------------------------
@@ -383,21 +383,21 @@ async def test_a_ticket_opens_what_it_was_made_for(
     service: RunningService, provider: ScriptedProvider
 ) -> None:
     client, nobody = await service.user(), service.client()
-    request_id, _ = await accepted(client, provider)
-    other_id, _ = await accepted(client, provider)
-    answer = await client.post("/v1/stream-tickets", json={"request_id": request_id})
+    job = await accepted(client, provider)
+    other = await accepted(client, provider)
+    answer = await client.post("/v1/stream-tickets", json={"request_id": job.request_id})
     assert answer.status_code == 200
     ticket = answer.json()
     assert set(ticket) == {"ticket", "url", "expires_at"}
-    assert ticket["url"].startswith(f"/v1/jobs/{request_id}/events?ticket=")
+    assert ticket["url"].startswith(f"/v1/jobs/{job.request_id}/events?ticket=")
     assert client.headers["API-KEY"] not in ticket["ticket"]
     async with event_stream(nobody, ticket["url"]) as stream:
-        assert (await stream.events(1))[0].data["request_id"] == request_id
-    for path in (f"/v1/jobs/{other_id}/events", "/v1/events"):
+        assert (await stream.events(1))[0].data["request_id"] == job.request_id
+    for path in (f"{other.path}/events", "/v1/events"):
         refused = await nobody.get(path, params={"ticket": ticket["ticket"]})
         assert (refused.status_code, refused.json()["code"]) == (401, "unauthorized")
     # Read-only: it is no key.
-    for path in ("/v1/jobs", f"/v1/jobs/{request_id}"):
+    for path in ("/v1/jobs", f"/v1/jobs/{job.request_id}"):
         assert (await nobody.get(path, params={"ticket": ticket["ticket"]})).status_code == 400
 
     whole = (await client.post("/v1/stream-tickets")).json()
@@ -411,15 +411,15 @@ async def test_an_admins_ticket_opens_whichever_job_it_names(
 ) -> None:
     client, nobody = await service.user(), service.client()
     admin = await service.user("root", admin=True)
-    request_id, _ = await accepted(client, provider)
-    ticket = (await admin.post("/v1/stream-tickets", json={"request_id": request_id})).json()
+    job = await accepted(client, provider)
+    ticket = (await admin.post("/v1/stream-tickets", json={"request_id": job.request_id})).json()
     async with event_stream(nobody, ticket["url"]) as stream:
-        assert (await stream.events(1))[0].data["request_id"] == request_id
+        assert (await stream.events(1))[0].data["request_id"] == job.request_id
 
     own = (await admin.post("/v1/stream-tickets")).json()["ticket"]
     refused = await nobody.get("/v1/events", params={"ticket": own, "user": "ada"})
     assert (refused.status_code, refused.json()["code"]) == (403, "admin_only")
-    lost = await nobody.get(f"/v1/jobs/{request_id}/events", params={"ticket": own})
+    lost = await nobody.get(f"{job.path}/events", params={"ticket": own})
     assert lost.status_code == 404
 
 
@@ -472,10 +472,10 @@ async def test_streams_end_cleanly_at_shutdown(
     service: RunningService, provider: ScriptedProvider
 ) -> None:
     client = await service.user()
-    request_id, _ = await accepted(client, provider)
+    job = await accepted(client, provider)
     async with (
         event_stream(client, "/v1/events") as all_jobs,
-        event_stream(client, f"/v1/jobs/{request_id}/events") as one_job,
+        event_stream(client, f"{job.path}/events") as one_job,
         raw_connection(service.url) as open_before,
     ):
         await all_jobs.events(1)
@@ -488,7 +488,7 @@ async def test_streams_end_cleanly_at_shutdown(
         assert await one_job.rest() == []  # and no `done`: the client comes back
         assert time.monotonic() - began < 5
         # Asked for on a connection that is open: an EventSource would give up at a 5xx.
-        async with event_stream(client, f"/v1/jobs/{request_id}/events") as late:
+        async with event_stream(client, f"{job.path}/events") as late:
             (retry,) = await late.rest()
             assert retry.raw.startswith(b"retry: ")
         async with event_stream(client, "/v1/events", "1.x") as late:
@@ -500,18 +500,17 @@ async def test_a_slow_reader_misses_nothing(
 ) -> None:
     """It takes nothing while more is written than any buffer between us holds."""
     client = await service.user()
-    request_id, address = await accepted(client, provider)
+    job = await accepted(client, provider)
     key = client.headers["API-KEY"]
     async with raw_connection(service.url) as connection:
         await connection.send(request_bytes("GET", "/v1/events", API_KEY=key))
         async with httpx.AsyncClient(trust_env=False, verify=False) as sender:
             for n in range(150):
-                told = {"progress": n / 2, "message": f"{n}:" + "é" * 8_000}
-                body = {"status": "IN_PROGRESS", **told}
-                assert (await sender.post(address, json=body)).status_code == 200
-                await job_when(client, request_id, progress=n / 2)  # else two may become one event
-        await call_back(address, COMPLETED)
-        await job_when(client, request_id, done=True)
+                body = running(n / 2) | {"message": f"{n}:" + "é" * 8_000}
+                assert (await sender.post(job.callback_url, json=body)).status_code == 200
+                await job.when(progress=n / 2)  # else two may become one event
+        await job.send(COMPLETED)
+        await job.when(done=True)
         received = b""
         async with asyncio.timeout(TIMEOUT):
             while b'"status":"COMPLETED"' not in received or not received.endswith(b"\n\n\r\n"):
@@ -519,7 +518,7 @@ async def test_a_slow_reader_misses_nothing(
     assert len(received) > 6_000_000
     text = _unchunked(received.partition(b"\r\n\r\n")[2])
     updates = [Frame(raw) for raw in text.split(b"\n\n") if raw.startswith(b"event: update")]
-    last = (await job_of(client, request_id))["seq"]
+    last = (await job_of(client, job.request_id))["seq"]
     assert seqs(updates) == list(range(last - len(updates) + 1, last + 1))
     assert len(updates) >= 100
 
@@ -537,10 +536,10 @@ async def test_many_readers_get_the_same(
     service: RunningService, provider: ScriptedProvider
 ) -> None:
     client = await service.user()
-    request_id, address = await accepted(client, provider)
+    job = await accepted(client, provider)
 
     async def read() -> list[bytes]:
-        async with event_stream(client, f"/v1/jobs/{request_id}/events") as stream:
+        async with event_stream(client, f"{job.path}/events") as stream:
             opened.release()
             return [frame.raw for frame in (await stream.rest())[1:]]
 
@@ -549,8 +548,8 @@ async def test_many_readers_get_the_same(
     for _ in readers:
         await opened.acquire()
     for progress in range(20):
-        await call_back(address, running(progress))
-    await call_back(address, COMPLETED)
+        await job.send(running(progress))
+    await job.send(COMPLETED)
     first, *others = await asyncio.gather(*readers)
     assert all(frames == first for frames in others)
     assert json.loads(first[-1].split(b"data: ")[1])["status"] == "COMPLETED"

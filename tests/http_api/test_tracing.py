@@ -55,7 +55,7 @@ ATTRIBUTES = {
     "receiver.outcome",
     "receiver.provider",
 }
-"""Ids, words and numbers: whoever adds one asks whether it can hold a secret."""
+"""Ids, words and numbers. Before you add one, ask whether it can contain a secret."""
 
 
 class Spans:
@@ -145,15 +145,15 @@ async def test_a_job_is_one_trace_from_its_client_to_its_webhook(
         await call_back(submission.webhook_url, COMPLETED)
         (message,) = await sink.arrived(1)
 
-    posted, submitted, told, polled, relayed = await spans.when(
+    posted, submitted, applied, polled, relayed = await spans.when(
         "POST /v1/jobs", "submit job", "process callback", "poll job", "relay webhook"
     )
-    assert {trace_id(span) for span in (posted, submitted, told, polled, relayed)} == {TRACE_ID}
+    assert {trace_id(span) for span in (posted, submitted, applied, polled, relayed)} == {TRACE_ID}
     assert parent(posted) == CALLER
-    for span in (submitted, told, polled, relayed):
+    for span in (submitted, applied, polled, relayed):
         assert parent(span) == traceparent(posted)
         assert attribute(span, "receiver.job.id") == request_id
-    assert [span.kind for span in (posted, submitted, told, polled, relayed)] == [
+    assert [span.kind for span in (posted, submitted, applied, polled, relayed)] == [
         SpanKind.SERVER,
         SpanKind.CLIENT,
         SpanKind.CONSUMER,
@@ -163,11 +163,11 @@ async def test_a_job_is_one_trace_from_its_client_to_its_webhook(
     assert attribute(posted, "receiver.job.id") == request_id
     assert attribute(posted, "http.response.status_code") == 202
     assert attribute(submitted, "receiver.outcome") == "accepted"
-    assert attribute(told, "receiver.job.status") == "PENDING"  # a claim is not believed yet
+    assert attribute(applied, "receiver.job.status") == "PENDING"  # a claim is not believed yet
     (received,) = await history_of(client, request_id, "callback")
     # From when it was stored, which is a moment after it came.
-    assert timestamp((told.start_time or 0) // 1_000_000) >= received["at"]
-    assert (told.start_time or 0) < (polled.start_time or 0)
+    assert timestamp((applied.start_time or 0) // 1_000_000) >= received["at"]
+    assert (applied.start_time or 0) < (polled.start_time or 0)
     assert attribute(polled, "receiver.outcome") == "reported"
     assert attribute(relayed, "receiver.delivery.id") == message.id
     assert attribute(relayed, "http.response.status_code") == 200
@@ -194,9 +194,9 @@ async def test_a_trace_goes_on_after_a_restart(
     async with begun(tmp_path, provider, confirm_callbacks=False) as service:
         await service.client().post(path, json=COMPLETED)
         await sink.arrived(1)
-        told, relayed = await spans.when("process callback", "relay webhook")
+        applied, relayed = await spans.when("process callback", "relay webhook")
 
-    assert parent(told) == parent(relayed) == traceparent(posted)
+    assert parent(applied) == parent(relayed) == traceparent(posted)
 
 
 async def test_a_drop_in_submission_is_traced_too(
@@ -261,7 +261,7 @@ async def test_a_tracestate_that_is_too_long_stays_behind(
     assert "tracestate" not in message.headers
 
 
-async def test_what_fails_is_marked_without_anybody_s_words(
+async def test_a_failed_span_has_no_text_of_others(
     service: RunningService, spans: Spans, sink: Sink, provider: ScriptedProvider
 ) -> None:
     provider.submit = answering(402, {"message": "secret-of-the-provider"})
@@ -279,7 +279,7 @@ async def test_what_fails_is_marked_without_anybody_s_words(
     assert "secret" not in spans.text()
 
 
-async def test_a_webhook_that_cannot_be_reached_is_told_by_one_word(
+async def test_an_unreachable_webhook_is_one_word_in_its_span(
     service: RunningService, spans: Spans, sink: Sink, provider: ScriptedProvider
 ) -> None:
     client = await service.user()
@@ -353,7 +353,7 @@ print([name for name in sys.modules if name.startswith("opentelemetry")])
 """
 
 
-async def test_where_nobody_asks_for_traces_nothing_of_opentelemetry_is_loaded(
+async def test_opentelemetry_is_not_loaded_unless_tracing_is_configured(
     tmp_path: Path,
 ) -> None:
     done = await asyncio.to_thread(

@@ -80,8 +80,8 @@ async def test_openapi_python_client(tmp_path: Path) -> None:
         (tmp_path / "out" / "program.py").write_text(PROGRAM)
         key = await service.key()
         command = [str(bin_ / "python"), "program.py", service.url, key]
-        told = await asyncio.to_thread(run, command, tmp_path / "out")
-    assert told.startswith("generated client: COMPLETED http")
+        output = await asyncio.to_thread(run, command, tmp_path / "out")
+    assert output.startswith("generated client: COMPLETED http")
 
 
 def test_openapi_typescript(tmp_path: Path) -> None:

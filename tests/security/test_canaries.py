@@ -1,4 +1,4 @@
-"""No secret is written anywhere but where it is given (contract 2)."""
+"""No secret is written anywhere but where it is given."""
 
 import pytest
 
@@ -7,12 +7,12 @@ from tests.security import canaries
 
 @pytest.mark.long
 @pytest.mark.timeout(120)
-async def test_no_canary_sings() -> None:
+async def test_no_canary_is_found() -> None:
     found = await canaries.search()
     assert {place: count for place, count in found.items() if count} == {}
 
 
-def test_a_canary_is_heard_in_every_form() -> None:
+def test_a_canary_is_found_in_every_form() -> None:
     secret = "canary-of-some-length"
     forms = canaries._forms(secret)
     for text in (secret, "Y2FuYXJ5LW9mLXNvbWUtbGVuZ3Ro", "AGNhbmFyeS1vZi1zb21lLWxlbmd0aA=="):

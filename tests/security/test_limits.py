@@ -22,7 +22,7 @@ from tests.support import documented
 from tests.support.service import TIMEOUT, RunningService, running_service
 
 SHORT = 1.0
-"""Seconds, in place of those that are patient."""
+"""Seconds, in place of the longer limits."""
 
 
 @pytest.fixture
@@ -205,7 +205,7 @@ async def test_a_request_that_is_too_large_is_refused_and_the_connection_goes_on
     assert (await client.get("/v1/jobs")).status_code == 200
 
 
-async def test_a_body_that_trickles_ends_and_holds_nobody_up(
+async def test_a_slow_body_ends_and_delays_no_other(
     service: RunningService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(body, "BODY_SECONDS", SHORT)
@@ -243,7 +243,7 @@ async def test_a_client_that_takes_no_answer_is_cut_off(
         assert (await connection.rest()).count(b"HTTP/1.1 200") < many
 
 
-async def test_a_client_that_is_patient_is_not_cut_off(
+async def test_an_idle_client_is_not_cut_off(
     service: RunningService, hurried: Callable[[str], None]
 ) -> None:
     """A stream on which nothing happens, and a connection between two requests."""
@@ -304,7 +304,9 @@ def few_failures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("few_failures")
-async def test_an_address_that_guesses_is_slowed_and_a_good_key_never(tmp_path: Path) -> None:
+async def test_guessing_keys_is_limited_and_valid_keys_are_not(
+    tmp_path: Path,
+) -> None:
     async with running_service(tmp_path) as service:
         good = await service.user()
         guess = service.client()

@@ -1,0 +1,70 @@
+"""A job that the scripted provider has accepted, moved by the callbacks that a test sends."""
+
+from typing import Any
+
+import httpx
+
+from tests.http_api.scripted_provider import ScriptedProvider, call_back
+from tests.support.service import (
+    RunningService,
+    history_of,
+    job_of,
+    job_when,
+    submit,
+    verdicts_when,
+)
+
+
+class AcceptedJob:
+    """A job and its callback URL."""
+
+    def __init__(self, client: httpx.AsyncClient, request_id: str, callback_url: str) -> None:
+        self.client = client
+        self.request_id = request_id
+        self.callback_url = callback_url
+        self.path = f"/v1/jobs/{request_id}"
+
+    async def send(self, body: Any, status: int = 200, word: str = "accepted") -> None:
+        """Send a callback, and check its answer."""
+        answer = await call_back(self.callback_url, body)
+        assert answer.status_code == status, answer.text
+        if status == 200:
+            assert answer.json() == {"status": word}
+
+    async def document(self) -> dict[str, Any]:
+        return await job_of(self.client, self.request_id)
+
+    async def when(self, **members: Any) -> dict[str, Any]:
+        """The job, once these members have these values."""
+        return await job_when(self.client, self.request_id, **members)
+
+    async def callbacks(self) -> list[dict[str, Any]]:
+        """The callbacks in its history."""
+        return await history_of(self.client, self.request_id, "callback")
+
+    async def verdicts(self, *expected: str) -> list[dict[str, Any]]:
+        """The callbacks in its history, once they have these verdicts."""
+        return await verdicts_when(self.client, self.request_id, *expected)
+
+    async def cancel(self) -> httpx.Response:
+        return await self.client.post(f"{self.path}/cancel")
+
+
+async def sent(
+    client: httpx.AsyncClient, provider: ScriptedProvider, **members: Any
+) -> AcceptedJob:
+    """Create a job; returns when the provider has been called."""
+    before = len(provider.submissions)
+    request_id = (await submit(client, **members))["request_id"]
+    url = (await provider.submitted(before + 1)).webhook_url
+    return AcceptedJob(client, request_id, url)
+
+
+async def accepted(
+    service: RunningService | httpx.AsyncClient, provider: ScriptedProvider, **members: Any
+) -> AcceptedJob:
+    """Create a job, of this client or of a new one's; returns when the provider has accepted it."""
+    client = await service.user() if isinstance(service, RunningService) else service
+    job = await sent(client, provider, **members)
+    await job.when(phase="accepted")
+    return job
