@@ -23,7 +23,7 @@ the database is <locked>"""
 
 async def visitor_of_a_job_with_a_dead_webhook(start: Start, visit: Visit) -> Visitor:
     """A visitor at a job whose last webhook was not delivered."""
-    service = await start(**RELAYS)
+    service = await start(**RELAYS, sandbox_render=0.3)
     visitor = await visit(service.url)
     await visitor.sign_in(await service.key())
     await visitor.submit_by_form(Label="Undelivered", Webhook=UNREACHABLE)
@@ -105,6 +105,7 @@ async def test_a_button_in_use_is_not_pulled_away(start: Start, visit: Visit) ->
     """The list of deliveries is read again by itself, and its answer comes too late."""
     visitor = await visitor_of_a_job_with_a_dead_webhook(start, visit)
     page = visitor.page
+    await page.clock.install()
     await visitor.open("#/deliveries")
     row = page.locator(".row.delivery", has_text="Undelivered · Completed")
     button = row.get_by_role("button", name="Send again")
@@ -117,6 +118,7 @@ async def test_a_button_in_use_is_not_pulled_away(start: Start, visit: Visit) ->
         await route.continue_()
 
     await page.route("**/v1/deliveries?*", hold)
+    await page.clock.run_for(5000)
     await asked.wait()
     await button.hover()
     await page.mouse.down()

@@ -80,7 +80,7 @@ async def test_search_finds_the_prompt_of_what_is_not_loaded(start: Start, visit
 
 
 async def test_submit_again_names_the_cost(start: Start, visit: Visit) -> None:
-    service = await start()
+    service = await start(sandbox_render=0.3)
     key = await service.key()
     client = service.client(key)
     first = await submit(client, input=MOVIE | {"prompt": "Twice"}, metadata={"order": "7"})

@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route as Path
 
 from receiver.server.serve import listen, origin, serving
-from tests.browser.conftest import Start, Visit
+from tests.browser.conftest import SkippingClock, Start, Visit
 from tests.support.service import RunningService, eventually, submit
 
 pytestmark = pytest.mark.browser
@@ -75,7 +75,8 @@ async def test_refused_streams_are_opened_again_until_the_job_is_done(
     visit: Visit, start: Start
 ) -> None:
     async with other_origin() as (url, asked):
-        service = await start(sandbox_render=8, cors_origins=url)
+        clock = SkippingClock()
+        service = await start(sandbox_render=3600, clock=clock, cors_origins=url)
         job_id = await a_job(service, asked)
         page = (await visit(url)).page
         await page.goto(url)
@@ -91,6 +92,10 @@ async def test_refused_streams_are_opened_again_until_the_job_is_done(
 
         await page.route(f"**/v1/jobs/{job_id}/events*", refuse)
         await page.evaluate(FOLLOW, service.url)
+        await seen_when(page, "snapshot")
+        clock.skip(1800)
+        await seen_when(page, "update")
+        clock.skip(1800)
         events = await seen_when(page, "done")
 
     assert events[:3] == [["trouble", "the stream was refused"]] * 3
@@ -99,6 +104,7 @@ async def test_refused_streams_are_opened_again_until_the_job_is_done(
     kind, first = events[3]
     assert kind == "snapshot"
     *updates, done = events[4:]
+    assert updates
     assert updates == [["update", seq] for seq in range(first + 1, first + 1 + len(updates))]
     assert done == ["done", "COMPLETED"]
 
