@@ -70,8 +70,9 @@ def _refuse(faults: Iterator[InputFault]) -> None:
 
 def _choice_faults(context: ApiContext, provider: Any, kind: Any) -> Iterator[InputFault]:
     if not isinstance(provider, str) or provider not in context.services.providers:
-        known = ", ".join(context.services.providers)
-        yield InputFault("/provider", f"provider must be one of {known}.")
+        known = list(context.services.providers)
+        choice = known[0] if len(known) == 1 else f"one of {', '.join(known)}"
+        yield InputFault("/provider", f"provider must be {choice}.")
         return
     if not isinstance(kind, str) or not 1 <= len(kind) <= MAX_KIND:
         yield InputFault("/kind", f"kind must be a string of 1 to {MAX_KIND} characters.")
