@@ -114,26 +114,10 @@ def configure(
     """
     threshold = logging.getLevelNamesMapping()[level.upper()]
     stream = stream or sys.stderr
-    terminal = stream.isatty()
-    common: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.StackInfoRenderer(),
-        structlog.processors.format_exc_info,
-        _without_secrets,
-    ]
-    as_json = log_format == "json" or (log_format is None and not terminal)
-    if as_json:
-        out: list[Processor] = [structlog.processors.JSONRenderer()]
-    else:
-        # The traceback is already text: the plain formatter avoids a warning about that.
-        plain = structlog.dev.plain_traceback
-        renderer = structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=plain)
-        out = [_without_controls, renderer]
-
+    as_json = log_format == "json" or (log_format is None and not stream.isatty())
+    processors = _processors(as_json=as_json, colors=stream.isatty())
     structlog.configure(
-        processors=[*common, *out],
+        processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.WriteLoggerFactory(stream),
     )
@@ -145,12 +129,28 @@ def configure(
             processors=[
                 structlog.stdlib.add_logger_name,
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *common,
-                *out,
+                *processors,
             ]
         )
     )
     _take_over_stdlib(handler, threshold)
+
+
+def _processors(*, as_json: bool, colors: bool) -> list[Processor]:
+    common: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+        _without_secrets,
+    ]
+    if as_json:
+        return [*common, structlog.processors.JSONRenderer()]
+    # The traceback is already text: the plain formatter avoids a warning about that.
+    plain = structlog.dev.plain_traceback
+    renderer = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)
+    return [*common, _without_controls, renderer]
 
 
 def access(method: str, path: str, status: int, seconds: float, request_id: str) -> None:
@@ -209,13 +209,10 @@ def _take_over_stdlib(handler: _Handler, threshold: int) -> None:
         root.removeHandler(former)
     root.addHandler(handler)
     root.setLevel(threshold)
-    # These would log every request or statement, including URLs and parameters.
-    for talkative in ("aiosqlite", "asyncio", "httpcore", "httpx"):
+    # These would log every request or statement, including URLs and parameters; uvicorn the start
+    # of each server, embedded sandboxes too, which says nothing that "serving" does not.
+    for talkative in ("aiosqlite", "asyncio", "httpcore", "httpx", "uvicorn"):
         logging.getLogger(talkative).setLevel(max(threshold, logging.WARNING))
-    # The access log is our own: uvicorn's prints callback tokens and costs 40 % of the throughput.
-    access = logging.getLogger("uvicorn.access")
-    access.handlers.clear()
-    access.propagate = False
 
 
 def _without_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -13,7 +13,7 @@ def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], f
     }
 
 
-def test_each_service_has_its_own() -> None:
+def test_each_service_has_its_own_metrics() -> None:
     one, other = Metrics("1"), Metrics("2")
     one.callbacks.labels("samsar", "accepted", "false").inc()
     labels = (("provider", "samsar"), ("verdict", "accepted"), ("verified", "false"))
@@ -22,7 +22,7 @@ def test_each_service_has_its_own() -> None:
     assert samples(other)["receiver_build_info", (("version", "2"),)] == 1
 
 
-def test_names_and_help_keep_the_conventions() -> None:
+def test_names_and_help_follow_the_conventions() -> None:
     assert CONTENT_TYPE.startswith("text/plain")
     for family in Metrics("1").registry.collect():
         assert family.name.startswith(("receiver_", "process_"))
@@ -30,11 +30,11 @@ def test_names_and_help_keep_the_conventions() -> None:
         assert not family.name.endswith(("_ms", "_millis", "_count", "_total"))
 
 
-def test_phases_are_there_before_the_first_job() -> None:
+def test_all_phases_exist_before_the_first_job() -> None:
     assert samples(Metrics("1"))["receiver_jobs", (("phase", "submit_unconfirmed"),)] == 0
 
 
-def test_a_request_is_counted_by_its_template() -> None:
+def test_a_request_is_counted_by_its_route() -> None:
     metrics = Metrics("1")
     metrics.count_request("/v1/jobs/{id}", "GET", 200, 0.02)
     metrics.count_request("unmatched", "INVENTED", 405, 0.02)
@@ -47,7 +47,7 @@ def test_a_request_is_counted_by_its_template() -> None:
     assert found["receiver_http_request_duration_seconds_bucket", timed] == 1
 
 
-def test_a_breaker_is_in_one_state() -> None:
+def test_a_breaker_is_in_exactly_one_state() -> None:
     metrics = Metrics("1")
     metrics.set_breaker("samsar", "open")
     metrics.set_breaker("samsar", "half_open")

@@ -1,4 +1,4 @@
-"""Every metric of the table is fed: each moves when what it tells of happens."""
+"""Every metric moves when what it measures happens."""
 
 import asyncio
 from dataclasses import replace
@@ -75,7 +75,7 @@ async def test_every_metric_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def _watch(service: RunningService, registry: CollectorRegistry) -> set[str]:
-    """What moves, seen after each commit: some of it stands at zero again a moment later."""
+    """The metrics that moved at any commit: some are zero again a moment later."""
     seen: set[str] = set()
     notify = service.store.on_change
 
@@ -119,7 +119,7 @@ async def _a_finished_job(
         await stream.events(1)
         progress = 0
         while not await metric(service, "receiver_stream_lag_seconds_count"):
-            # An event that finds the reader catching up is read, and not pushed.
+            # An event is read instead of pushed while the reader catches up.
             progress += 1
             await call_back(address, {"status": "IN_PROGRESS", "progress": progress})
             await stream.events(1)
@@ -134,7 +134,7 @@ async def _a_finished_job(
     async def held() -> float:
         return await metric(service, "receiver_relay_host_breakers_open")
 
-    await eventually(held, lambda hosts: hosts == 1, "a host that is held back")
+    await eventually(held, lambda hosts: hosts == 1, "a host limited to one probe")
 
 
 async def _a_refused_key(service: RunningService, provider: ScriptedProvider) -> None:
@@ -150,7 +150,7 @@ async def _a_refused_key(service: RunningService, provider: ScriptedProvider) ->
 async def _an_inbox_that_fails(
     service: RunningService, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its worker fails and begins again, and what was received waits."""
+    """Its worker fails and is restarted, and the callbacks wait."""
 
     async def fail(*_: object, **__: object) -> None:
         raise StoreUnavailable("the disk is away")
@@ -161,7 +161,7 @@ async def _an_inbox_that_fails(
     address = (await provider.submitted(4)).webhook_url
     answer = await call_back(address, {"status": "IN_PROGRESS"})
     assert answer.status_code == 200
-    await asyncio.sleep(0.05)  # an age of zero is no age
+    await asyncio.sleep(0.05)  # or the age would be zero
 
 
 async def _a_hold(service: RunningService, provider: ScriptedProvider) -> None:
@@ -179,7 +179,7 @@ async def _a_hold(service: RunningService, provider: ScriptedProvider) -> None:
 
 
 class _SetClock(SystemClock):
-    """A clock that somebody sets a day ahead."""
+    """A clock that is set a day ahead."""
 
     ahead = 0
 

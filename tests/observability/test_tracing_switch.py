@@ -1,7 +1,11 @@
-"""When tracing is on: the standard variables decide (docs/operating.md)."""
+"""Turning tracing on by the standard variables (docs/operating.md)."""
+
+import os
 
 import pytest
+from structlog.testing import capture_logs
 
+from receiver import tracing
 from receiver.tracing import configured_exporters
 
 HTTP = "otlp_proto_http"
@@ -35,5 +39,33 @@ ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
         (ENDPOINT | {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, ["otlp over http/json"]),
     ],
 )
-def test_the_standard_variables_turn_it_on(environ: dict[str, str], exporters: list[str]) -> None:
+def test_the_exporters_of_the_standard_variables(
+    environ: dict[str, str], exporters: list[str]
+) -> None:
     assert configured_exporters(environ) == exporters
+
+
+@pytest.mark.parametrize(
+    ("environ", "reason"),
+    [
+        ({"OTEL_TRACES_EXPORTER": "zipkin"}, "no exporter zipkin is installed"),
+        (
+            ENDPOINT | {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"},
+            "no exporter otlp over http/json is installed",
+        ),
+        (
+            ENDPOINT | {"OTEL_BSP_MAX_QUEUE_SIZE": "-1"},
+            "max_queue_size must be a positive integer",
+        ),
+    ],
+)
+def test_an_unavailable_exporter_is_only_warned_about(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], reason: str
+) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    with capture_logs() as lines, tracing.exporting(os.environ):
+        assert not tracing.is_on()
+    (warning,) = lines
+    assert warning["log_level"] == "warning"
+    assert reason in warning["reason"]
