@@ -46,7 +46,6 @@ class Settings(BaseSettings):
         extra="ignore",
         frozen=True,
         hide_input_in_errors=True,
-        str_strip_whitespace=True,
         use_attribute_docstrings=True,
         validate_default=True,
     )
@@ -54,11 +53,12 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _blank_is_not_set(cls, values: dict[str, object]) -> dict[str, object]:
-        return {
-            name: value
-            for name, value in values.items()
-            if name == "rate_limit" or not (isinstance(value, str) and not value.strip())
-        }
+        found = {}
+        for name, value in values.items():
+            stripped = value.strip() if isinstance(value, str) else value
+            if stripped != "" or name == "rate_limit":
+                found[name] = stripped
+        return found
 
     def secrets(self) -> Iterator[str]:
         """The values of all settings that are secrets."""

@@ -41,10 +41,6 @@ def _not_empty(value: object) -> object:
     return value
 
 
-def _lowered(value: object) -> object:
-    return value.strip().lower() if isinstance(value, str) else value
-
-
 def _web_address(text: str) -> str:
     if not re.fullmatch(r"[!-~]+", text):
         raise ValueError("a URL must be visible ASCII without spaces, as in https://example.com")
@@ -79,18 +75,12 @@ def _origin(text: str) -> str:
     return text
 
 
-def _network(value: object) -> object:
-    if isinstance(value, str):
-        return ipaddress.ip_network(value)
-    return value
-
-
 def _rate(value: object) -> object:
     if not isinstance(value, str):
         return value
-    if not (text := value.strip()):
+    if not value:
         return None
-    match = re.fullmatch(r"([0-9]{1,9})/(second|minute|hour)", text)
+    match = re.fullmatch(r"([0-9]{1,9})/(second|minute|hour)", value)
     if match is None or int(match[1]) == 0:
         raise ValueError("N/second, N/minute or N/hour is needed, as in 600/minute, or empty")
     return Rate(int(match[1]), {"second": 1, "minute": 60, "hour": 3600}[match[2]])
@@ -166,7 +156,7 @@ ListedOrUnset = Annotated[
     tuple[T, ...] | None, NoDecode, BeforeValidator(_listed), AfterValidator(_not_empty)
 ]
 Names = Annotated[Listed[str], AfterValidator(_not_empty)]
-Networks = Listed[Annotated[Network, BeforeValidator(_network)]]
+Networks = Listed[Annotated[Network, BeforeValidator(ipaddress.ip_network)]]
 Origins = Listed[Annotated[str, AfterValidator(_origin)]]
 Schedule = Annotated[Listed[Gap], AfterValidator(_not_empty), AfterValidator(_schedule)]
 ProviderName = Literal["samsar", "replicate", "fal", "sandbox", "sandbox-replicate", "sandbox-fal"]
@@ -190,8 +180,8 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 HeaderName = Annotated[
     str, _matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", "a header name is needed, as in API-KEY")
 ]
-LogFormat = Annotated[Literal["json", "console"], BeforeValidator(_lowered)]
+LogFormat = Annotated[Literal["json", "console"], BeforeValidator(str.lower)]
 LogLevel = Annotated[
-    Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lowered)
+    Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(str.lower)
 ]
 RateLimit = Annotated[Rate | None, NoDecode, BeforeValidator(_rate)]

@@ -13,35 +13,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
+from receiver import setting_values as kinds
 from receiver.environment import PREFIX, Settings
-from receiver.setting_values import (
-    ArchiveUrl,
-    BaseUrl,
-    Bytes,
-    Count,
-    DatabaseUrl,
-    Days,
-    FolderUrl,
-    HeaderName,
-    HeaderValue,
-    Host,
-    LogFormat,
-    LogLevel,
-    Names,
-    Networks,
-    Origins,
-    PerSecond,
-    Port,
-    Probability,
-    ProviderName,
-    ProviderNames,
-    Rate,
-    RateLimit,
-    Schedule,
-    Seconds,
-    SecretKeys,
-    WebhookSecrets,
-)
 
 KEY_OF: Final = {
     "samsar": "samsar_api_key",
@@ -59,7 +32,7 @@ def sandbox_of(provider: str) -> str:
 class StoreSettings(Settings):
     """The store's settings, for the commands that work on it directly."""
 
-    database_url: DatabaseUrl = Field("sqlite:///data/receiver.db", repr=False)
+    database_url: kinds.DatabaseUrl = Field("sqlite:///data/receiver.db", repr=False)
     """The database: `sqlite:///path` or `postgresql://…`."""
 
     def secrets(self) -> Iterator[str]:
@@ -93,21 +66,21 @@ class StoreSettings(Settings):
 class ArchiveSettings(Settings):
     """Where result files are kept."""
 
-    archive_url: ArchiveUrl | None = None
+    archive_url: kinds.ArchiveUrl | None = None
     """Where result files are kept: `file:///folder` or `s3://bucket/prefix` (extra `s3`). Not set,
     they are not kept."""
-    archive_max_bytes: Bytes = 2_147_483_648
+    archive_max_bytes: kinds.Bytes = 2_147_483_648
     """Maximum size of a file that is kept."""
-    archive_concurrency: Count = 4
+    archive_concurrency: kinds.Count = 4
     """Maximum number of simultaneous downloads."""
 
 
 class LogSettings(Settings):
     """The settings of the log."""
 
-    log_format: LogFormat | None = None
+    log_format: kinds.LogFormat | None = None
     """`json` or `console`. Not set: `console` on a terminal, else `json`."""
-    log_level: LogLevel = "info"
+    log_level: kinds.LogLevel = "info"
     """The lowest level that is written: `debug`, `info`, `warning`, `error` or `critical`."""
 
 
@@ -119,11 +92,11 @@ def _listening_address(values: dict[str, Any]) -> str:
 class AddressSettings(Settings):
     """Where the service listens, and how others reach it."""
 
-    host: Host = "127.0.0.1"
+    host: kinds.Host = "127.0.0.1"
     """The address to listen on."""
-    port: Port = 8000
+    port: kinds.Port = 8000
     """The port to listen on; 0 takes any free port."""
-    public_url: BaseUrl = Field(default_factory=_listening_address)
+    public_url: kinds.BaseUrl = Field(default_factory=_listening_address)
     """The address at which the provider reaches the service: callback addresses start with it.
     Not set: `http://HOST:PORT`."""
 
@@ -138,118 +111,118 @@ class AddressSettings(Settings):
 class ClientSettings(AddressSettings):
     """The settings of commands that talk to a running service over HTTP."""
 
-    url: BaseUrl = Field(default_factory=lambda values: str(values["public_url"]))
+    url: kinds.BaseUrl = Field(default_factory=lambda values: str(values["public_url"]))
     """The service that the commands call. Not set: PUBLIC_URL."""
-    api_key: HeaderValue = Field(repr=False)
+    api_key: kinds.HeaderValue = Field(repr=False)
     """The API key that the commands send (`receiver keys create` prints one)."""
 
 
 class SandboxSettings(Settings):
     """The embedded provider."""
 
-    samsar_api_key: HeaderValue | None = Field(None, repr=False)
+    samsar_api_key: kinds.HeaderValue | None = Field(None, repr=False)
     """The operator's key at the provider. The sandbox accepts this key alone; not set, any key."""
-    replicate_api_token: HeaderValue | None = Field(None, repr=False)
+    replicate_api_token: kinds.HeaderValue | None = Field(None, repr=False)
     """Replicate's API token, sent upstream; its sandbox accepts this one alone."""
-    fal_key: HeaderValue | None = Field(None, repr=False)
+    fal_key: kinds.HeaderValue | None = Field(None, repr=False)
     """fal's API key, sent upstream; its sandbox accepts this one alone."""
-    image_models: Names = ("IMAGEN3", "FLUX1.1PRO")
+    image_models: kinds.Names = ("IMAGEN3", "FLUX1.1PRO")
     """The express image models that submissions can name."""
-    video_models: Names = ("LUMA", "KLINGIMGTOVIDPRO")
+    video_models: kinds.Names = ("LUMA", "KLINGIMGTOVIDPRO")
     """The express video models for create_movie; create_narrative also accepts RUNWAYML."""
-    sandbox_render: Seconds = 8
+    sandbox_render: kinds.Seconds = 8
     """How long a sandbox job takes."""
-    sandbox_drop_callbacks: Probability = 0
+    sandbox_drop_callbacks: kinds.Probability = 0
     """Probability that a callback of the sandbox is never sent."""
-    sandbox_duplicate_callbacks: Probability = 0
+    sandbox_duplicate_callbacks: kinds.Probability = 0
     """Probability that a callback of the sandbox is sent twice."""
-    sandbox_fail_jobs: Probability = 0
+    sandbox_fail_jobs: kinds.Probability = 0
     """Probability that a sandbox job ends FAILED."""
-    sandbox_submit_timeouts: Probability = 0
+    sandbox_submit_timeouts: kinds.Probability = 0
     """Probability that a sandbox job is created but its submission gets no answer."""
 
 
 class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings, SandboxSettings):
     """All settings of the service."""
 
-    secret_keys: SecretKeys = Field(None, repr=False)
+    secret_keys: kinds.SecretKeys = Field(None, repr=False)
     """Signing keys, newest first: the first signs, all verify. Not set: one is made at the first
     start and kept beside the SQLite database."""
 
-    provider: ProviderName = "samsar"
+    provider: kinds.ProviderName = "samsar"
     """The provider of a submission that names none: `samsar`, `replicate`, `fal`, or an embedded
     sandbox of one of them, `sandbox`, `sandbox-replicate`, `sandbox-fal`."""
-    providers: ProviderNames = ()
+    providers: kinds.ProviderNames = ()
     """The providers that run, by the same names; PROVIDER always runs. Each needs its key."""
-    samsar_base_url: FolderUrl = "https://api.samsar.one/v1/video/"
+    samsar_base_url: kinds.FolderUrl = "https://api.samsar.one/v1/video/"
     """The provider's API; its paths are appended."""
-    samsar_auth_header: HeaderName = "API-KEY"
+    samsar_auth_header: kinds.HeaderName = "API-KEY"
     """The header for the operator's key; `Authorization` sends `Bearer KEY`."""
-    replicate_base_url: FolderUrl = "https://api.replicate.com/v1/"
+    replicate_base_url: kinds.FolderUrl = "https://api.replicate.com/v1/"
     """Replicate's API; its paths are appended."""
-    replicate_webhook_secret: WebhookSecrets = Field(None, repr=False)
+    replicate_webhook_secret: kinds.WebhookSecrets = Field(None, repr=False)
     """`whsec_…`, comma-separated: what Replicate's callbacks are verified with. Not set, Replicate
     is asked for it."""
-    fal_base_url: FolderUrl = "https://queue.fal.run/"
+    fal_base_url: kinds.FolderUrl = "https://queue.fal.run/"
     """fal's queue; its paths are appended."""
-    fal_jwks_url: BaseUrl = "https://rest.fal.ai/.well-known/jwks.json"
+    fal_jwks_url: kinds.BaseUrl = "https://rest.fal.ai/.well-known/jwks.json"
     """Where the keys are that fal's callbacks are verified with."""
     fal_user_id: str | None = None
     """Your fal user id: a callback that is signed for another user is refused. fal signs for all of
     its customers with the same keys."""
 
-    submit_wait: Seconds = 10
+    submit_wait: kinds.Seconds = 10
     """How long a drop-in submission waits for the provider's answer."""
-    submit_timeout: Seconds = 60
+    submit_timeout: kinds.Seconds = 60
     """The longest that one submission call can take."""
-    submit_concurrency: Count = 32
+    submit_concurrency: kinds.Count = 32
     """Submission calls at once. Users take turns: while another user's job waits, a user has at
     most half of them."""
     confirm_callbacks: bool = True
     """Whether a callback that ends a job is confirmed by a status call before it counts."""
-    confirm_timeout: Seconds = 60
+    confirm_timeout: kinds.Seconds = 60
     """How long until an unconfirmed callback is trusted, from the first status call that fails."""
 
-    poll_first: Seconds = 30
+    poll_first: kinds.Seconds = 30
     """Time from acceptance to the first status call."""
-    poll_min: Seconds = 5
+    poll_min: kinds.Seconds = 5
     """The shortest gap between status calls for a job."""
-    poll_max: Seconds = 120
+    poll_max: kinds.Seconds = 120
     """The longest gap between status calls for a job."""
-    poll_rate: PerSecond = 10
+    poll_rate: kinds.PerSecond = 10
     """Status calls per second, for all jobs together."""
-    poll_concurrency: Count = 8
+    poll_concurrency: kinds.Count = 8
     """Concurrent status calls, for all jobs together."""
 
-    job_deadline: Seconds = 3600
+    job_deadline: kinds.Seconds = 3600
     """Time from acceptance to FAILED (while queued: from creation)."""
-    unconfirmed_deadline: Seconds = 3600
+    unconfirmed_deadline: kinds.Seconds = 3600
     """How long a submission with an unknown outcome waits for its callback."""
     look_up_submissions: bool = False
     """Whether a submission with an unknown outcome is looked for in the provider's list meanwhile.
     Replicate has one that can be searched (docs/providers.md)."""
 
-    relay_schedule: Schedule = (0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+    relay_schedule: kinds.Schedule = (0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
     """The gaps before each attempt at a webhook, plus jitter; the first can be 0."""
-    relay_timeout: Seconds = 15
+    relay_timeout: kinds.Seconds = 15
     """The longest attempt at a webhook, from connecting to the last byte."""
-    relay_allow_nets: Networks = ()
+    relay_allow_nets: kinds.Networks = ()
     """Private or otherwise special networks (CIDR) that webhooks can reach. The demo allows this
     machine."""
     relay_allow_http: bool = False
     """Whether webhook addresses can be `http://`. The demo allows it."""
 
-    max_body_bytes: Count = 1_048_576
+    max_body_bytes: kinds.Count = 1_048_576
     """Maximum size of a request body."""
-    rate_limit: RateLimit = Rate(600, 60)
+    rate_limit: kinds.RateLimit = kinds.Rate(600, 60)
     """Requests per key: `N/second`, `N/minute` or `N/hour`; empty turns the limit off."""
-    stream_heartbeat: Seconds = 15
+    stream_heartbeat: kinds.Seconds = 15
     """Time between the heartbeats of a stream."""
-    stream_max_per_key: Count = 100
+    stream_max_per_key: kinds.Count = 100
     """Open streams per key."""
-    cors_origins: Origins = ()
+    cors_origins: kinds.Origins = ()
     """The origins whose pages can call the service."""
-    retention_days: Days = 30
+    retention_days: kinds.Days = 30
     """How long finished jobs are kept; longer after the clock has jumped (docs/operating.md)."""
 
     @property

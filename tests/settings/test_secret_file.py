@@ -10,7 +10,7 @@ import pytest
 from receiver.secret_file import SecretFileError, SecretsUnfit, load_or_create
 
 
-def test_a_fresh_secret_is_kept(tmp_path: Path) -> None:
+def test_a_new_secret_is_stored(tmp_path: Path) -> None:
     path = tmp_path / "made" / "receiver.db.keys"
     [secret] = load_or_create(path)
     assert len(secret) == 64
@@ -20,7 +20,7 @@ def test_a_fresh_secret_is_kept(tmp_path: Path) -> None:
     assert load_or_create(tmp_path / "other") != [secret]
 
 
-def test_a_file_that_others_can_read_is_closed_to_them(tmp_path: Path) -> None:
+def test_a_readable_file_is_made_private(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     [secret] = load_or_create(path)
     path.chmod(0o644)
@@ -31,13 +31,13 @@ def test_a_file_that_others_can_read_is_closed_to_them(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o400
 
 
-def test_newest_first_one_a_line(tmp_path: Path) -> None:
+def test_one_secret_per_line_newest_first(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     path.write_text(f"{'n' * 32}\n\n  {'o' * 40}\n")
     assert load_or_create(path) == ["n" * 32, "o" * 40]
 
 
-def test_all_who_start_at_once_get_the_same(tmp_path: Path) -> None:
+def test_concurrent_starts_get_the_same_secret(tmp_path: Path) -> None:
     starters = 8
     for round_number in range(20):
         path = tmp_path / str(round_number)
@@ -63,9 +63,7 @@ def test_all_who_start_at_once_get_the_same(tmp_path: Path) -> None:
         (b"hush-hush\xff" * 9, "not ASCII"),
     ],
 )
-def test_what_cannot_be_used_is_refused_in_words(
-    tmp_path: Path, content: bytes, expected: str
-) -> None:
+def test_invalid_content_is_refused(tmp_path: Path, content: bytes, expected: str) -> None:
     path = tmp_path / "keys"
     path.write_bytes(content)
     with pytest.raises(SecretsUnfit, match=expected) as caught:
@@ -75,7 +73,7 @@ def test_what_cannot_be_used_is_refused_in_words(
     assert path.read_bytes() == content
 
 
-def test_what_cannot_be_read_or_made_is_refused_in_words(tmp_path: Path) -> None:
+def test_an_unusable_path_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SecretFileError, match="cannot be read from or written to"):
         load_or_create(tmp_path)
     (tmp_path / "file").touch()
