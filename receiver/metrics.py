@@ -120,7 +120,7 @@ class Metrics:
         self.batch_size = histogram("store_batch_size", "Writes per commit.", buckets=_SIZES)
         self.commit_seconds = histogram(
             "store_commit_seconds",
-            "From the begin of a batch of writes to the end of its commit.",
+            "From the start of a batch of writes to the end of its commit.",
             buckets=_FAST,
         )
         self.queue_depth = gauge("store_queue_depth", "Writes waiting for the writer.")

@@ -34,17 +34,31 @@ Cursor = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+F = TypeVar("F", bound=Callable[..., Any])
 S = TypeVar("S", bound=Settings)
-T = TypeVar("T")
 
 
-def command(function: Callable[..., Coroutine[Any, Any, Output | None]]) -> Callable[..., None]:
-    """Make a coroutine function a command that typer can call.
+class Commands(typer.Typer):
+    """A group of commands, which can be coroutine functions.
 
-    If it has a parameter `client`, it gets a client of the service, and the command gets the
-    options --url and --api-key. If it returns an `Output`, that is printed, and the command gets
+    If one has a parameter `client`, it gets a client of the service, and its command gets the
+    options --url and --api-key. If it returns an `Output`, that is printed, and its command gets
     the option --json.
     """
+
+    def command(self, *args: Any, **options: Any) -> Callable[[F], F]:
+        """See `typer.Typer.command`."""
+        register = super().command(*args, **options)
+
+        def decorate(function: F) -> F:
+            register(_callable(function) if inspect.iscoroutinefunction(function) else function)
+            return function
+
+        return decorate
+
+
+def _callable(function: Callable[..., Coroutine[Any, Any, Output | None]]) -> Callable[..., None]:
+    """A function that typer can call; it reads the options from the signature."""
     signature = inspect.signature(function)
     takes_client = "client" in signature.parameters
     prints = signature.return_annotation is Output
@@ -64,7 +78,7 @@ def command(function: Callable[..., Coroutine[Any, Any, Output | None]]) -> Call
             async with the_service(given.pop("url"), given.pop("api_key")) as client:
                 return await function(client=client, **given)
 
-        output = run(work())
+        output = _run(work())
         if output is not None:
             output.print(json=json)
 
@@ -73,12 +87,11 @@ def command(function: Callable[..., Coroutine[Any, Any, Output | None]]) -> Call
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
         for name, (kind, default) in options.items()
     ]
-    # typer reads the options from the signature.
     call.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
     return call
 
 
-def run(main: Coroutine[Any, Any, T]) -> T:
+def _run(main: Coroutine[Any, Any, Output | None]) -> Output | None:
     """Run a coroutine in a new event loop, uvloop's if it is installed.
 
     Ctrl-C cancels it; KeyboardInterrupt is raised when it ends.

@@ -1,14 +1,17 @@
 """`deliveries`: the webhooks that the service sends, over HTTP."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from receiver.cli.command import Cursor, Limit, User, command
-from receiver.cli.output import Output, Table
-from receiver.client import AsyncClient, Attempt, Delivery
+from receiver.cli.command import Commands, Cursor, Limit, User
+from receiver.cli.output import Output, Table, local_times
+from receiver.client import AsyncClient
 
-deliveries = typer.Typer(help="List, show and resend webhooks.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from receiver.http_api.webhook_documents import Delivery
+
+deliveries = Commands(help="List, show and resend webhooks.", no_args_is_help=True)
 
 Host = Annotated[
     str | None, typer.Option(help="Only this host: its name, or name:port.", metavar="HOST")
@@ -16,7 +19,6 @@ Host = Annotated[
 
 
 @deliveries.command(name="list")
-@command
 async def list_(
     client: AsyncClient,
     state: Annotated[
@@ -35,28 +37,23 @@ async def list_(
         state=state, request_id=request_id, host=host, user=user, limit=limit, cursor=cursor
     )
     table = Table(
-        ("id", "request_id", "status", "state", "attempts", "last", "next", "created", "user"),
-        (_row(each, whose=user is not None) for each in page.deliveries),
+        "id request_id status state attempts last next_attempt_at created_at user",
+        (_row(each, with_user=user is not None) for each in page["deliveries"]),
         empty="No deliveries.",
         texts=("last",),
-        next_cursor=page.next_cursor,
+        next_cursor=page["next_cursor"],
     )
     return Output(page, table)
 
 
-def _row(each: Delivery, *, whose: bool) -> tuple[object, ...]:
-    message = (each.id, each.request_id, each.status, each.state, len(each.attempts))
-    times = (each.next_attempt_at, each.created_at)
-    return (*message, _ending(each.attempts), *times, each.user if whose else None)
-
-
-def _ending(attempts: list[Attempt]) -> str | int | None:
-    """The outcome of the last attempt."""
-    return (attempts[-1].error or attempts[-1].status_code) if attempts else None
+def _row(delivery: "Delivery", *, with_user: bool) -> dict[str, object]:
+    attempts = delivery["attempts"]
+    last = (attempts[-1]["error"] or attempts[-1]["status_code"]) if attempts else None
+    user = delivery["user"] if with_user else None
+    return local_times(delivery) | {"attempts": len(attempts), "last": last, "user": user}
 
 
 @deliveries.command()
-@command
 async def show(
     client: AsyncClient,
     delivery_id: Annotated[str, typer.Argument(metavar="ID", help="The delivery's id.")],
@@ -64,19 +61,17 @@ async def show(
     """Show a delivery: its message and all attempts."""
     delivery = await client.delivery(delivery_id)
     attempts = Table(
-        ("at", "status", "error", "ms", "answer"),
-        (
-            (each.at, each.status_code, each.error, each.duration_ms, each.excerpt)
-            for each in delivery.attempts
-        ),
+        "at status_code error duration_ms excerpt",
+        map(local_times, delivery["attempts"]),
         empty="No attempts yet.",
-        texts=("error", "answer"),
+        texts=("error", "excerpt"),
     )
-    return Output(delivery, delivery.model_dump(exclude={"attempts"}), "", attempts)
+    facts = local_times(delivery)
+    del facts["attempts"]
+    return Output(delivery, facts, "", attempts)
 
 
 @deliveries.command()
-@command
 async def retry(
     client: AsyncClient,
     delivery_id: Annotated[
@@ -91,7 +86,7 @@ async def retry(
     """Resend one delivery now, or all that match --state, --host and --user."""
     if delivery_id is not None and not (state or host or user):
         delivery = await client.retry(delivery_id)
-        return Output(delivery, f"{delivery.id} {delivery.state}")
+        return Output(delivery, f"{delivery['id']} {delivery['state']}")
     if delivery_id is None and state is not None:
         retried = await client.retry_all(state, host=host, user=user)
         line = f"{retried} will be sent again" if retried else "No matching deliveries."

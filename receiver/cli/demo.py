@@ -1,31 +1,36 @@
 """`demo`: runs the service with a sandbox that loses callbacks; all jobs complete anyway."""
 
+import asyncio
 import json
 import os
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 from receiver import logs
 from receiver.actions.keys import hash_key, issue_key
 from receiver.cli import output
-from receiver.cli.command import command, configured
-from receiver.cli.demo_webhooks import WebhookReceiver
+from receiver.cli.command import configured
 from receiver.cli.errors import Failure, naming_the_port
 from receiver.cli.progress import board
 from receiver.cli.serve import hide_secrets
-from receiver.client import AsyncClient, Job
+from receiver.client import AsyncClient, BadRelay, verify_relay
 from receiver.clock import SystemClock
+from receiver.domain.documents import Job
 from receiver.sandbox.rules import SandboxRules
 from receiver.server.serve import listen, origin, serving
 from receiver.settings import ServeSettings, sandbox_of
+
+if TYPE_CHECKING:
+    from receiver.assembly import Service
+    from receiver.http_api.webhook_documents import Delivery
 
 FAULTS: Final = SandboxRules(
     render_seconds=4.0,
@@ -53,33 +58,25 @@ PROMPTS: Final = (
     "Paper boats on a city river",
     "A train through the winter mountains",
     "A garden that grows in a minute",
+    "A fox that finds a map",
+    "A letter that nobody opens",
 )
-NARRATIVES: Final = (
-    ["The fox finds a map.", "The map leads to the sea.", "There is no treasure."],
-    ["A letter arrives.", "Nobody opens it.", "Years later, somebody does."],
-)
-_MOVIE: Final = {
-    "image_model": "IMAGEN3",
-    "video_model": "LUMA",
-    "aspect_ratio": "16:9",
-    "duration": 30,
+REQUESTS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "samsar": (
+        "create_movie",
+        {
+            "image_model": "IMAGEN3",
+            "video_model": "LUMA",
+            "aspect_ratio": "16:9",
+            "duration": 30,
+        },
+    ),
+    "replicate": ("black-forest-labs/flux-schnell", {}),
+    "fal": ("fal-ai/flux/schnell", {}),
 }
-_MODELS: Final = {"replicate": "black-forest-labs/flux-schnell", "fal": "fal-ai/flux/schnell"}
+"""By provider: the `kind` of the jobs, and their input besides the prompt."""
 
 
-def jobs_for(provider: str) -> list[tuple[str, dict[str, Any]]]:
-    """The jobs to submit, each as `kind` and `input`."""
-    if provider != "samsar":
-        prompts = (*PROMPTS, *(lines[0] for lines in NARRATIVES))
-        return [(_MODELS[provider], {"prompt": prompt}) for prompt in prompts]
-    narrative = {"image_model": "FLUX1.1PRO"}
-    return [
-        *(("create_movie", {"prompt": prompt} | _MOVIE) for prompt in PROMPTS),
-        *(("create_narrative", {"prompt_list": lines} | narrative) for lines in NARRATIVES),
-    ]
-
-
-@command
 async def demo(
     provider: Annotated[
         Literal["samsar", "replicate", "fal"], typer.Option(help="The API of the sandbox.")
@@ -93,79 +90,35 @@ async def demo(
     ] = None,
 ) -> None:
     """Run the service with a provider that loses callbacks, and watch six jobs complete anyway."""
-    # Imported here and below: it is slow, and other commands do not need it.
-    from receiver.app import stop_signal
+    # Imported here: it is slow, and other commands do not need it.
+    from receiver.app import STOP_SECONDS, running, stop_signal
 
     settings = configured(
         ServeSettings, port=port, provider=sandbox_of(provider), providers=(), **SETTINGS
     )
-    wanted = jobs_for(provider)
-    async with _running(settings) as service:
-        output.say(f"""\
-The service: {service.url}
-The key:     {service.key}
-Admin key:   {service.admin_key}
-Dashboard:   {service.url}/#/sign-in/{service.ticket}  (works once)
-""")
-        async with AsyncClient(service.url, service.key) as client:
-            jobs = await _follow_jobs(client, service.webhook_url, wanted)
-        await service.hook.received(len(jobs), LAST_WEBHOOKS_SECONDS)
-        _sum_up(jobs, service.hook)
-        if not exit_:
-            _say_what_next(service, wanted[0])
-            await stop_signal().wait()
-    if any(job.status != "COMPLETED" for job in jobs):
-        raise Failure("Not every job completed.")
-
-
-@dataclass(frozen=True, slots=True)
-class _Service:
-    """The running service, and the receiver of its webhooks."""
-
-    url: str
-    key: str
-    admin_key: str
-    ticket: str
-    """Signs in to the dashboard, once."""
-    log_file: Path
-    hook: WebhookReceiver
-    webhook_url: str
-
-
-@asynccontextmanager
-async def _running(settings: ServeSettings) -> AsyncIterator[_Service]:
-    from receiver.app import STOP_SECONDS, running
-
-    clock = SystemClock()
+    kind, options = REQUESTS[provider]
+    bodies = [{"kind": kind, "input": {"prompt": prompt} | options} for prompt in PROMPTS]
     with (
         _listening(settings) as listener,
-        listen("127.0.0.1", 0) as hook_listener,
         tempfile.TemporaryDirectory(prefix="receiver-") as folder,
         _logging_to(Path(folder) / "demo.log") as log_file,
     ):
         settings = _kept_in(folder, settings, listener)
         hide_secrets(settings)
-        async with running(settings, sandbox_faults=FAULTS) as service:
-            store, sessions = service.context.services.store, service.context.sessions
-            issued = await issue_key(store, clock.now(), os.urandom, "demo", admin=False)
-            admin = await issue_key(store, clock.now(), os.urandom, "demo", admin=True)
-            hook = WebhookReceiver(issued.secret, clock)
-            async with (
-                serving(service.app, listener, grace=STOP_SECONDS),
-                serving(hook, hook_listener),
-            ):
-                try:
-                    yield _Service(
-                        url=settings.public_url,
-                        key=issued.key,
-                        admin_key=admin.key,
-                        ticket=sessions.allow_once(hash_key(admin.key), os.urandom(16).hex()),
-                        log_file=log_file,
-                        hook=hook,
-                        webhook_url=f"{origin(hook_listener)}/webhook",
-                    )
-                finally:
-                    service.begin_stop()
+        async with (
+            running(settings, sandbox_faults=FAULTS) as service,
+            serving(service.app, listener, grace=STOP_SECONDS),
+        ):
+            try:
+                key, secret = await _create_keys(service, settings.public_url)
+                jobs = await _run_jobs(settings.public_url, key, secret, bodies)
+                if not exit_:
+                    _say_what_next(settings.public_url, key, bodies[0], log_file)
+                    await stop_signal().wait()
+            finally:
+                service.begin_stop()
+    if any(job["status"] != "COMPLETED" for job in jobs):
+        raise Failure("Not every job completed.")
 
 
 def _kept_in(folder: str, settings: ServeSettings, listener: socket.socket) -> ServeSettings:
@@ -206,61 +159,121 @@ def _logging_to(path: Path) -> Iterator[Path]:
         logs.configure(None, "warning")
 
 
-async def _follow_jobs(
-    client: AsyncClient, webhook_url: str, wanted: Sequence[tuple[str, dict[str, Any]]]
+async def _create_keys(service: "Service", url: str) -> tuple[str, str]:
+    """Create and print the keys. Returns the user's key and signing secret."""
+    store, now = service.context.services.store, SystemClock().now()
+    user = await issue_key(store, now, os.urandom, "demo", admin=False)
+    admin = await issue_key(store, now, os.urandom, "demo", admin=True)
+    ticket = service.context.sessions.allow_once(hash_key(admin.key), os.urandom(16).hex())
+    output.say(f"""\
+The service: {url}
+The key:     {user.key}
+Admin key:   {admin.key}
+Dashboard:   {url}/#/sign-in/{ticket}  (works once)
+""")
+    return user.key, user.secret
+
+
+async def _run_jobs(
+    url: str, key: str, secret: str, bodies: Sequence[Mapping[str, Any]]
 ) -> list[Job]:
-    """Submit the jobs, and show them until each is finished."""
     output.say(
-        f"{len(wanted)} jobs of {FAULTS.render_seconds:g} s each. The provider loses"
+        f"{len(bodies)} jobs of {FAULTS.render_seconds:g} s each. The provider loses"
         f" {FAULTS.drop_callbacks:.0%} of its callbacks and sends"
         f" {FAULTS.duplicate_callbacks:.0%} twice."
     )
+    with listen("127.0.0.1", 0) as listener:
+        async with (
+            serving(_webhook_receiver(secret), listener),
+            AsyncClient(url, key) as client,
+        ):
+            webhook = {"webhookUrl": f"{origin(listener)}/webhook"}
+            jobs = await _follow_jobs(client, [{**body, **webhook} for body in bodies])
+            webhooks = await _last_webhooks(client)
+    _sum_up(jobs, webhooks)
+    return jobs
+
+
+async def _follow_jobs(client: AsyncClient, bodies: Sequence[Mapping[str, Any]]) -> list[Job]:
+    """Submit the jobs, and show them until each is finished."""
     with board() as shown:
-        unfinished = {
-            (await client.submit(kind, job_input, webhook_url=webhook_url)).request_id
-            for kind, job_input in wanted
-        }
+        unfinished = {(await client.submit_body(body))["request_id"] for body in bodies}
         ended: list[Job] = []
         async with aclosing(client.watch()) as events:
             async for event in events:
                 for job in event.jobs:
-                    if job.request_id in unfinished:
+                    if job["request_id"] in unfinished:
                         shown.show(job)
-                        if job.done:
-                            unfinished.discard(job.request_id)
+                        if job["done"]:
+                            unfinished.discard(job["request_id"])
                             ended.append(job)
                 if not unfinished:
                     break
     return ended
 
 
-def _sum_up(jobs: list[Job], hook: WebhookReceiver) -> None:
-    completed = [job for job in jobs if job.status == "COMPLETED"]
-    by_poll = sum(job.evidence == "poll" for job in completed)
+def _webhook_receiver(secret: str) -> Callable[[Any, Any, Any], Awaitable[None]]:
+    """An ASGI application that accepts signed webhooks, but refuses the first one, so that a retry
+    can be seen."""
+    answers = iter([500])
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        body, more = b"", True
+        while more:
+            part = await receive()
+            body, more = body + part.get("body", b""), part.get("more_body", False)
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        try:
+            verify_relay(secret, headers, body)
+            status = next(answers, 204)
+        except BadRelay:
+            status = 400
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    return app
+
+
+async def _last_webhooks(client: AsyncClient) -> "list[Delivery]":
+    """All webhooks, once none is pending any more, or after `LAST_WEBHOOKS_SECONDS`."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LAST_WEBHOOKS_SECONDS):
+            while (await client.deliveries(state="pending"))["deliveries"]:
+                await SystemClock().sleep(0.1)
+    return (await client.deliveries())["deliveries"]
+
+
+def _sum_up(jobs: Sequence[Job], webhooks: "Sequence[Delivery]") -> None:
+    completed = [job for job in jobs if job["status"] == "COMPLETED"]
+    by_poll = sum(job["evidence"] == "poll" for job in completed)
     output.say()
     output.say(
         f"{len(completed)} of {len(jobs)} completed: {len(completed) - by_poll} via callback,"
         f" {by_poll} via poll because the callback was lost."
     )
-    output.say(f"{len(hook.delivered)} webhooks delivered, all with a valid signature.")
-    if hook.retried_after is not None:
-        output.say(
-            "The first was refused (500) to show a retry, which came"
-            f" {hook.retried_after:.1f} s later."
-        )
+    delivered = [webhook for webhook in webhooks if webhook["state"] == "delivered"]
+    output.say(f"{len(delivered)} webhooks delivered, all with a valid signature.")
+    for webhook in delivered:
+        if len(webhook["attempts"]) > 1:
+            first, second = (datetime.fromisoformat(each["at"]) for each in webhook["attempts"][:2])
+            output.say(
+                "The first was refused (500) to show a retry, which came"
+                f" {(second - first).total_seconds():.1f} s later."
+            )
 
 
-def _say_what_next(service: _Service, example: tuple[str, dict[str, Any]]) -> None:
-    url, key = service.url, service.key
-    kind, job_input = example
-    body = json.dumps({"kind": kind, "input": job_input})
+def _say_what_next(url: str, key: str, example: Mapping[str, Any], log_file: Path) -> None:
     # As this one was started: `.venv/bin/receiver` need not be on the PATH of the other terminal.
     program = sys.argv[0] if sys.argv[0].endswith("/receiver") else "receiver"
     output.say(f"""
-The service runs until Ctrl-C and logs to {service.log_file}. In another terminal, try:
+The service runs until Ctrl-C and logs to {log_file}. In another terminal, try:
 
   curl -s -H 'API-KEY: {key}' {url}/v1/jobs
   curl -N -H 'API-KEY: {key}' {url}/v1/events
-  curl -s -H 'API-KEY: {key}' {url}/v1/jobs -d '{body}'
+  curl -s -H 'API-KEY: {key}' {url}/v1/jobs -d '{json.dumps(example)}'
   {program} watch --url {url} --api-key {key}
 """)

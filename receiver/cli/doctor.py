@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -14,14 +14,14 @@ import httpx
 
 from receiver.archive.contract import ArchiveUnavailable
 from receiver.archive.open import open_archive
+from receiver.cli.command import the_store
 from receiver.cli.output import Output, Table
 from receiver.clock import Clock
 from receiver.domain.observations import StatusMissing, StatusReport, StatusUnavailable
+from receiver.environment import SettingsError
 from receiver.providers.registry import ProviderContext, open_provider
 from receiver.settings import KEY_OF, ServeSettings, is_this_machine
-from store.database import Store
 from store.errors import StoreError
-from store.open import open_store
 
 TIMEOUT = 10.0
 CLOCK_TOLERANCE = 120.0
@@ -43,61 +43,67 @@ class Finding:
     """What to do about it."""
 
 
-async def check_all(settings: ServeSettings, clock: Clock) -> AsyncIterator[Finding]:
+ANY_FAL_CUSTOMER = Finding(
+    "signatures",
+    "remark",
+    "fal signs with the same keys for all customers, so any customer's signature is"
+    " accepted, and only the secret token in the callback URL protects a job",
+    "Set RECEIVER_FAL_USER_ID to your user id.",
+)
+
+
+async def check_all(settings: ServeSettings, clock: Clock) -> list[Finding]:
     """Run all checks in turn; none raises."""
-    for warning in settings.warnings():
-        yield Finding("settings", "remark", warning)
+    findings = [Finding("settings", "remark", warning) for warning in settings.warnings()]
     running = ", ".join(settings.running)
-    yield Finding("settings", "ok", f"provider {running}, {settings.public_url}")
-    async for finding in _check_store(settings):
-        yield finding
+    findings.append(Finding("settings", "ok", f"provider {running}, {settings.public_url}"))
+    findings += await _check_store(settings)
     if settings.archive_url is not None:
-        yield await _check_archive(settings.archive_url)
-    for name in settings.running:
-        yield await _check_provider(name, settings, clock)
-    for finding in _check_signatures(settings):
-        yield finding
-    yield await _check_public_address(settings)
-    yield await _check_clock(settings, clock)
+        findings.append(await _check_archive(settings.archive_url))
+    findings += [await _check_provider(name, settings, clock) for name in settings.running]
+    if "fal" in settings.running and settings.fal_user_id is None:
+        findings.append(ANY_FAL_CUSTOMER)
+    findings.append(await _check_public_address(settings))
+    findings.append(await _check_clock(settings, clock))
+    return findings
 
 
 def output_of(findings: Sequence[Finding]) -> Output:
     """What the command prints."""
-    return Output(
-        {
-            "ok": all(finding.state != "failed" for finding in findings),
-            "checks": [asdict(finding) for finding in findings],
-        },
-        Table(
-            ("", "check", "found", "what to do"),
-            [(each.state, each.check, each.detail, each.advice or "") for each in findings],
-            empty="Nothing was checked.",
-            texts=("found", "what to do"),
-        ),
+    checks = [asdict(finding) for finding in findings]
+    table = Table(
+        "state check detail advice",
+        checks,
+        empty="Nothing was checked.",
+        texts=("detail", "advice"),
     )
+    ok = all(finding.state != "failed" for finding in findings)
+    return Output({"ok": ok, "checks": checks}, table)
 
 
 # --- the store ------------------------------------------------------------------------------------
 
 
-async def _check_store(settings: ServeSettings) -> AsyncIterator[Finding]:
+async def _check_store(settings: ServeSettings) -> list[Finding]:
     path = settings.sqlite_path
     if path is not None and not path.exists():
-        yield _check_future_place(path)
-        return
+        return [_check_future_place(path)]
+    findings = []
     try:
-        store = await open_store(settings.database_url, entropy=os.urandom)
-    except (StoreError, ValueError) as error:
-        advice = "Set RECEIVER_DATABASE_URL, or repair the database."
-        yield Finding("store", "failed", str(error), advice)
-        return
-    try:
-        yield await _check_writing(store)
-        yield await _check_durability(store)
-    finally:
-        await store.close()
+        async with the_store(settings) as store:
+            await store.check_writable()
+            findings.append(Finding("store", "ok", "writable"))
+            found = await store.durability()
+            if found.sound:
+                findings.append(Finding("durability", "ok", found.detail))
+            else:
+                findings.append(Finding("durability", "failed", found.detail, found.advice))
+    except (StoreError, SettingsError) as error:
+        advice = "Free or repair the database, or set RECEIVER_DATABASE_URL to another one."
+        findings.append(Finding("store", "failed", str(error), advice))
     if path is not None:
-        yield _check_disk(path.parent)
+        findings.append(_check_disk(path.parent))
+    return findings
 
 
 def _check_future_place(path: Path) -> Finding:
@@ -110,26 +116,6 @@ def _check_future_place(path: Path) -> Finding:
         f"{path} does not exist, and {folder} is not writable",
         "Make the folder writable for this user, or set RECEIVER_DATABASE_URL.",
     )
-
-
-async def _check_writing(store: Store) -> Finding:
-    try:
-        await store.check_writable()
-    except StoreError as error:
-        return Finding("store", "failed", f"not writable: {error}", "Free disk space.")
-    return Finding("store", "ok", "writable")
-
-
-async def _check_durability(store: Store) -> Finding:
-    try:
-        found = await store.durability()
-    except StoreError as error:
-        return Finding(
-            "durability", "failed", str(error), "Stop the other programs that use the database."
-        )
-    if not found.sound:
-        return Finding("durability", "failed", found.detail, found.advice)
-    return Finding("durability", "ok", found.detail)
 
 
 def _check_disk(folder: Path) -> Finding:
@@ -186,17 +172,6 @@ async def _check_provider(name: str, settings: ServeSettings, clock: Clock) -> F
             )
 
 
-def _check_signatures(settings: ServeSettings) -> Iterator[Finding]:
-    if "fal" in settings.running and settings.fal_user_id is None:
-        yield Finding(
-            "signatures",
-            "remark",
-            "fal signs with the same keys for all customers, so any customer's signature is"
-            " accepted, and only the secret token in the callback URL protects a job",
-            "Set RECEIVER_FAL_USER_ID to your user id.",
-        )
-
-
 # --- addresses and time ---------------------------------------------------------------------------
 
 
@@ -238,9 +213,7 @@ async def _check_clock(settings: ServeSettings, clock: Clock) -> Finding:
         theirs = parsedate_to_datetime(response.headers["Date"])
     except (httpx.HTTPError, KeyError, ValueError):
         return Finding("clock", "remark", "it cannot be compared with the provider's clock")
-    if theirs.tzinfo is None:
-        theirs = theirs.replace(tzinfo=UTC)
-    apart = abs((now - theirs).total_seconds())
+    apart = abs(now.timestamp() - theirs.timestamp())
     if apart > CLOCK_TOLERANCE:
         return Finding("clock", "failed", f"{apart:.0f} s off the provider's clock", advice)
     return Finding("clock", "ok", f"within {max(apart, 1):.0f} s of the provider's clock")

@@ -4,33 +4,31 @@ from typing import Annotated
 
 import typer
 
-from receiver.cli.command import command
-from receiver.cli.output import Output, Table
+from receiver.cli.command import Commands
+from receiver.cli.output import Output, Table, moment
 from receiver.client import AsyncClient
 
-holds = typer.Typer(
+holds = Commands(
     help="List and end holds on submissions. Needs an admin key.", no_args_is_help=True
 )
 
 
 @holds.command(name="list")
-@command
 async def list_(client: AsyncClient) -> Output:
     """List the current holds on submissions."""
-    found = await client.holds()
+    document = await client.holds()
     table = Table(
-        ("provider", "user", "until", "status", "request_id"),
+        "provider user until status_code request_id",
         (
-            (each.provider, each.user or "(all)", each.until, each.status_code, each.request_id)
-            for each in found.holds
+            {**hold, "user": hold["user"] or "(all)", "until": moment(hold["until"])}
+            for hold in document["holds"]
         ),
         empty="No submissions are held.",
     )
-    return Output(found, table)
+    return Output(document, table)
 
 
 @holds.command()
-@command
 async def end(
     client: AsyncClient,
     provider: Annotated[

@@ -2,33 +2,33 @@
 
 import json
 import re
-import sys
+from collections.abc import Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from receiver.cli.command import Cursor, Json, Limit, User, command
+from receiver.cli.command import Commands, Cursor, Json, Limit, User
 from receiver.cli.errors import FAILED
-from receiver.cli.output import Output, Table, on_one_line
+from receiver.cli.output import Output, Table, local_times, on_one_line
 from receiver.cli.progress import board
-from receiver.client import AsyncClient, ClientError, HistoryLine, Job
+from receiver.client import AsyncClient, ClientError
+from receiver.domain.documents import Job
 
 JobId = Annotated[str, typer.Argument(metavar="REQUEST_ID", help="The job's id.")]
 
-jobs = typer.Typer(help="List, show and cancel jobs.", no_args_is_help=True)
+jobs = Commands(help="List, show and cancel jobs.", no_args_is_help=True)
 
 
-@command
 async def submit(
     client: AsyncClient,
     file: Annotated[
-        Path,
+        typer.FileText,
         typer.Argument(
             metavar="FILE",
             help="A file with the body of POST /v1/jobs, as JSON; - reads standard input.",
+            encoding="utf-8",
         ),
     ],
     idempotency_key: Annotated[
@@ -40,22 +40,14 @@ async def submit(
     ] = None,
 ) -> Output:
     """Submit a job, and print its id once the service has stored it."""
-    body = _read_body(file)
-    job = await client.submit_body(body, idempotency_key=idempotency_key, wait=wait)
-    return Output(job, job.request_id if wait is None else _fields(job))
-
-
-def _read_body(file: Path) -> dict[str, Any]:
     try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-        body = json.loads(text)
-    except OSError as error:
-        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from error
+        body = json.load(file)
     except (ValueError, RecursionError) as error:
-        raise typer.BadParameter(f"{file} is not JSON: {error}") from error
+        raise typer.BadParameter(f"the file is not JSON: {error}") from error
     if not isinstance(body, dict):
-        raise typer.BadParameter(f"{file} is not a JSON object")
-    return body
+        raise typer.BadParameter("the file is not a JSON object")
+    job = await client.submit_body(body, idempotency_key=idempotency_key, wait=wait)
+    return Output(job, job["request_id"] if wait is None else _fields(job))
 
 
 _AGO = re.compile(r"([0-9]{1,9})([smhd])")
@@ -75,7 +67,6 @@ def _moment(text: str) -> datetime:
 
 
 @jobs.command(name="list")
-@command
 async def list_(
     client: AsyncClient,
     status: Annotated[
@@ -115,18 +106,18 @@ async def list_(
         cursor=cursor,
     )
     table = Table(
-        ("request_id", "status", "phase", "progress", "kind", "created", "user", "error", "label"),
-        (_row(job, whose=user is not None) for job in page.jobs),
-        empty="No jobs on this page." if page.next_cursor else "No jobs.",
+        "request_id status phase progress kind created_at user error label",
+        (_row(job, with_user=user is not None) for job in page["jobs"]),
+        empty="No jobs on this page." if page["next_cursor"] else "No jobs.",
         texts=("label",),
-        next_cursor=page.next_cursor,
+        next_cursor=page["next_cursor"],
     )
     return Output(page, table)
 
 
-def _row(job: Job, *, whose: bool) -> tuple[object, ...]:
-    state = (job.request_id, job.status, job.phase, job.progress, job.kind, job.created_at)
-    return (*state, job.user if whose else None, job.error and job.error.code, job.label)
+def _row(job: Job, *, with_user: bool) -> dict[str, object]:
+    error = job["error"] and job["error"]["code"]
+    return local_times(job) | {"user": job["user"] if with_user else None, "error": error}
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -137,7 +128,6 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 @jobs.command()
-@command
 async def show(
     client: AsyncClient,
     request_id: JobId,
@@ -148,49 +138,47 @@ async def show(
     if not history:
         return Output(job, _fields(job))
     lines = await client.history(request_id)
-    document = job.model_dump(mode="json")
-    document["history"] = [line.model_dump(mode="json") for line in lines]
     table = Table(
-        ("at", "type", "detail"),
-        ((line.at, line.type, _detail(line)) for line in lines),
+        "at type detail",
+        (local_times(line) | {"detail": _detail(line)} for line in lines),
         empty="No history.",
         texts=("detail",),
     )
-    return Output(document, _fields(job), "", table)
+    return Output({**job, "history": lines}, _fields(job), "", table)
 
 
 @jobs.command()
-@command
 async def cancel(client: AsyncClient, request_id: JobId) -> Output:
     """Cancel a job. A job that was not sent yet is never sent."""
     job = await client.cancel(request_id)
-    return Output(job, f"{job.request_id} {job.status}")
+    return Output(job, f"{job['request_id']} {job['status']}")
 
 
 def _fields(job: Job) -> dict[str, object]:
-    values: dict[str, object] = job.model_dump(
-        exclude={"links", "done", "error", "result", "archive"}
-    )
-    if job.error is not None:
-        values["error"] = f"{job.error.code}: {job.error.message}"
-        values["may_have_been_billed"] = job.error.may_have_been_billed
-    for name, value in (job.result or {}).items():
+    values = local_times(job)
+    for name in ("links", "done", "error", "result", "archive"):
+        del values[name]
+    if job["error"] is not None:
+        values["error"] = f"{job['error']['code']}: {job['error']['message']}"
+        values["may_have_been_billed"] = job["error"]["may_have_been_billed"]
+    for name, value in (job["result"] or {}).items():
         values[f"result.{name}"] = value
-    for number, file in enumerate(job.archive, start=1):
-        values[f"archive.{number}"] = f"{file.state} {file.error or file.content_type or ''}"
+    for number, file in enumerate(job["archive"], start=1):
+        words = file["error"] or file["content_type"] or ""
+        values[f"archive.{number}"] = f"{file['state']} {words}"
     return {name: value for name, value in values.items() if value != {}}
 
 
-def _detail(line: HistoryLine) -> str:
-    members = dict(line.model_extra or {})
-    members.pop("body", None)  # too long for a line; --json has it
+def _detail(line: Mapping[str, Any]) -> str:
+    members = dict(line)
     # An event contains the whole job; its status is enough for one line.
-    if isinstance(job := members.pop("job", None), dict):
-        members |= {name: job.get(name) for name in ("seq", "status", "phase", "progress")}
+    if job := members.pop("job", None):
+        members |= {name: job[name] for name in ("seq", "status", "phase", "progress")}
+    for name in ("at", "type", "body"):  # a body is too long for a line; --json has it
+        members.pop(name, None)
     return " ".join(f"{name}={value}" for name, value in members.items() if value is not None)
 
 
-@command
 async def watch(
     client: AsyncClient,
     request_id: Annotated[
@@ -212,5 +200,5 @@ async def watch(
             async for event in events:
                 for job in event.jobs:
                     shown.show(job)
-    if job is None or job.status != "COMPLETED":
+    if job is None or job["status"] != "COMPLETED":
         raise typer.Exit(FAILED)

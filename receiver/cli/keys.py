@@ -1,14 +1,15 @@
 """`keys`: users and their API keys. Works on the store, also while the service runs."""
 
 import os
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from receiver.actions.keys import hash_key, issue_key, rotate_secret
-from receiver.cli.command import command, the_store
+from receiver.cli.command import Commands, the_store
 from receiver.cli.errors import Failure
-from receiver.cli.output import Output, Table, moment
+from receiver.cli.output import Output, Table, local_times
 from receiver.clock import SystemClock
 from receiver.domain.serialization import timestamp
 from store.errors import NotFound
@@ -16,12 +17,11 @@ from store.records import ApiKey
 
 UserName = Annotated[str, typer.Argument(metavar="USER", help="The user's name.")]
 
-keys = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
+keys = Commands(help="Create, list and revoke API keys.", no_args_is_help=True)
 _clock = SystemClock()
 
 
 @keys.command()
-@command
 async def create(
     user: UserName,
     admin: Annotated[
@@ -31,31 +31,23 @@ async def create(
     """Create a key for a user, and the user if the name is new. The key is shown once."""
     async with the_store() as store:
         issued = await issue_key(store, _clock.now(), os.urandom, user, admin=admin)
-    values = {
-        "user": issued.user,
-        "key": issued.key,
-        "secret": issued.secret,
-        "prefix": issued.prefix,
-    }
+    values = asdict(issued)
     note = "The key is not shown again. Verify the service's webhooks with the secret."
     return Output(values, values, note)
 
 
 @keys.command(name="list")
-@command
 async def list_() -> Output:
     """List all keys by their first characters, oldest first."""
     async with the_store() as store:
         found = await store.keys.list_all()
+    documents = [_document(each) for each in found]
     table = Table(
-        ("prefix", "user", "admin", "created", "revoked"),
-        (
-            (each.prefix, each.user, each.admin, moment(each.created_at), moment(each.revoked_at))
-            for each in found
-        ),
+        "prefix user admin created_at revoked_at",
+        map(local_times, documents),
         empty="No keys yet: `receiver keys create USER` creates one.",
     )
-    return Output([_document(each) for each in found], table)
+    return Output(documents, table)
 
 
 def _document(key: ApiKey) -> dict[str, object]:
@@ -69,7 +61,6 @@ def _document(key: ApiKey) -> dict[str, object]:
 
 
 @keys.command()
-@command
 async def revoke(
     prefix: Annotated[
         str, typer.Argument(metavar="PREFIX", help="The first characters of the key, or all of it.")
@@ -92,7 +83,6 @@ async def revoke(
 
 
 @keys.command(name="rotate-secret")
-@command
 async def rotate(user: UserName) -> Output:
     """Give a user a new signing secret. For 24 hours webhooks are signed with both."""
     async with the_store() as store:

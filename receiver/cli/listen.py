@@ -1,4 +1,4 @@
-"""`listen`: forwards the webhooks of one's own jobs to a local URL, for development."""
+"""`listen`: forwards the webhooks of your jobs to a local URL, for development."""
 
 import os
 import time
@@ -11,10 +11,10 @@ import httpx
 import typer
 
 from receiver.cli import output
-from receiver.cli.command import command
 from receiver.cli.errors import warn
-from receiver.client import AsyncClient, ClientError, Job, StreamEvent
+from receiver.client import AsyncClient, ClientError, StreamEvent
 from receiver.clock import SystemClock
+from receiver.domain.documents import Job
 from receiver.domain.serialization import DEFAULT_WEBHOOK_EVENTS, compact_json, relay_body
 from receiver.settings import is_this_machine
 from receiver.webhooks.signing import new_secret, sign
@@ -32,7 +32,6 @@ def _local_url(url: str) -> str:
     return url
 
 
-@command
 async def listen(
     client: AsyncClient,
     forward_to: Annotated[
@@ -72,27 +71,27 @@ class Changes:
     def take(self, event: StreamEvent) -> Iterator[Job]:
         """The jobs to send a message about."""
         for job in event.jobs:
-            before = self._unfinished.pop(job.request_id, None)
-            if not job.done:
-                self._unfinished[job.request_id] = job.status
-            is_sent = event.type == "update" and job.status in DEFAULT_WEBHOOK_EVENTS
+            before = self._unfinished.pop(job["request_id"], None)
+            if not job["done"]:
+                self._unfinished[job["request_id"]] = job["status"]
+            is_sent = event.type == "update" and job["status"] in DEFAULT_WEBHOOK_EVENTS
             if is_sent and _is_news(job, before):
                 yield job
 
 
 def _is_news(job: Job, before: str | None) -> bool:
-    if job.done and before is None:
+    if job["done"] and before is None:
         # A correction. Not a change of the archive, for which no message is sent.
-        return job.updated_at == job.done_at
-    return job.status != before
+        return job["updated_at"] == job["done_at"]
+    return job["status"] != before
 
 
 async def _post(http: httpx.AsyncClient, url: str, secret: str, job: Job) -> None:
     now = SystemClock().now()
-    body = compact_json(relay_body(job.status, job.model_dump(mode="json")))
+    body = compact_json(relay_body(job["status"], job))
     headers = sign([secret], Ids(os.urandom).new("msg", now), now, body)
     started = time.monotonic()
-    name = f"job.{job.status.lower()} {job.request_id}"
+    name = f"job.{job['status'].lower()} {job['request_id']}"
     try:
         answer = await http.post(url, content=body, headers=headers)
     except httpx.HTTPError as error:

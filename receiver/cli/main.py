@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from receiver.cli.command import Commands
 from receiver.cli.deliveries import deliveries
 from receiver.cli.demo import demo
 from receiver.cli.errors import report
@@ -16,7 +17,7 @@ from receiver.cli.listen import listen
 from receiver.cli.operate import backup, copy, doctor
 from receiver.cli.serve import sandbox, serve
 
-app = typer.Typer(
+app = Commands(
     name="receiver",
     help="Submits slow, costly jobs to an asynchronous generation API and never loses one.",
     no_args_is_help=True,

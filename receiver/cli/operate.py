@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from receiver.cli.command import Json, command, configured, the_store
+from receiver.cli.command import Json, configured, the_store
 from receiver.cli.errors import FAILED, Failure
 from receiver.cli.output import Output, Table, say
 from receiver.clock import SystemClock
@@ -13,7 +13,6 @@ from receiver.environment import SettingsError, load
 from receiver.settings import ArchiveSettings, ServeSettings, StoreSettings
 
 
-@command
 async def doctor(json: Json = False) -> None:
     """Check settings, store, provider, public address and clock. Exits with 1 if a check failed."""
     # Imported here: it needs all providers, and other commands none.
@@ -26,13 +25,12 @@ async def doctor(json: Json = False) -> None:
         faults = [Finding("settings", "failed", fault) for fault in error.faults]
         output_of([*remarks, *faults]).print(json=json)
         raise
-    findings = [finding async for finding in check_all(settings, SystemClock())]
+    findings = await check_all(settings, SystemClock())
     output_of(findings).print(json=json)
     if any(finding.state == "failed" for finding in findings):
         raise typer.Exit(FAILED)
 
 
-@command
 async def backup(
     file: Annotated[
         Path,
@@ -80,7 +78,8 @@ def copy(
         copied = copy_to_postgres(settings.sqlite_path, to)
     except ValueError as error:
         raise Failure(f"Not the URL of a PostgreSQL database: {error}.") from error
-    Table(("table", "rows"), list(copied.items()), empty="Nothing to copy.").print()
+    rows = [{"table": table, "rows": count} for table, count in copied.items()]
+    Table("table rows", rows, empty="Nothing to copy.").print()
     say("Now set RECEIVER_DATABASE_URL to that URL, and start the service.")
     if settings.secret_file is not None and settings.secret_file.exists():
         say(

@@ -9,16 +9,13 @@ import re
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
-
-from store.records import Millis
 
 STYLES = {
     "COMPLETED": "green",
@@ -48,8 +45,9 @@ TEXT_WIDTH = 30
 class Table:
     """A table on a terminal; elsewhere one line per row, with cells separated by tabs."""
 
-    columns: Sequence[str]
-    rows: Iterable[Sequence[object]]
+    columns: str
+    """The members to show, separated by spaces."""
+    rows: Iterable[Mapping[str, object]]
     empty: str
     """Printed if there are no rows."""
     texts: Collection[str] = ()
@@ -58,11 +56,12 @@ class Table:
     """Where the next page begins, if there are more rows."""
 
     def print(self) -> None:
-        cells = [[_cell(cell) for cell in row] for row in self.rows]
+        columns = self.columns.split()
+        cells = [[_cell(row.get(column)) for column in columns] for row in self.rows]
         if not cells:
             say(self.empty)
         elif is_terminal():
-            _draw(cells, self.columns, self.texts)
+            _draw(cells, columns, self.texts)
         else:
             for row in cells:
                 say("\t".join(row))
@@ -77,7 +76,7 @@ class Output:
 
     def __init__(
         self,
-        document: BaseModel | Mapping[str, Any] | Sequence[Any],
+        document: Mapping[str, Any] | Sequence[Any],
         *parts: str | Mapping[str, object] | Table,
     ) -> None:
         self._document = document
@@ -85,10 +84,7 @@ class Output:
 
     def print(self, *, json: bool) -> None:
         if json:
-            document = self._document
-            if isinstance(document, BaseModel):
-                document = document.model_dump(mode="json")
-            say(json_lib.dumps(document, indent=2 if is_terminal() else None))
+            say(json_lib.dumps(self._document, indent=2 if is_terminal() else None))
             return
         for part in self._parts:
             if isinstance(part, str):
@@ -114,12 +110,20 @@ def on_one_line(text: str) -> str:
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
-def moment(at: Millis | datetime | None) -> str | None:
-    """A local time to the second, with its UTC offset."""
+def moment(at: str | None) -> str | None:
+    """A time of a document as a local time to the second, with its UTC offset."""
     if at is None:
         return None
-    when = at if isinstance(at, datetime) else datetime.fromtimestamp(at / 1_000, UTC)
-    return when.astimezone().isoformat(" ", "seconds").replace("+00:00", "Z")
+    local = datetime.fromisoformat(at).astimezone()
+    return local.isoformat(" ", "seconds").replace("+00:00", "Z")
+
+
+def local_times(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of a document, its times (`at`, `…_at`) as local times."""
+    return {
+        name: moment(value) if name.rpartition("_")[2] == "at" else value
+        for name, value in document.items()
+    }
 
 
 def _print_pairs(values: Mapping[str, object]) -> None:
@@ -170,7 +174,5 @@ def _cell(value: object) -> str:
             return "yes" if value else "no"
         case dict() | list():
             return json_lib.dumps(value)
-        case datetime():
-            return str(moment(value))
         case _:
             return on_one_line(str(value))

@@ -1,7 +1,8 @@
 """Live progress of jobs: a bar for each on a terminal, a line for each change elsewhere."""
 
+import json as json_lib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -9,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.text import Text
 
 from receiver.cli import output
-from receiver.client import Job
+from receiver.domain.documents import Job
 
 _SOURCES = {
     "callback": "via callback",
@@ -23,15 +24,16 @@ _SOURCES = {
 class Lines:
     """Shows jobs as lines, one for each visible change."""
 
-    def __init__(self) -> None:
+    def __init__(self, describe: Callable[[Job], str]) -> None:
+        self._describe = describe
         self._shown: dict[str, str] = {}
 
     def show(self, job: Job) -> None:
         """Show the current state of a job."""
-        line = _line(job)
-        if self._shown.get(job.request_id) != line:
-            self._shown[job.request_id] = line
-            self._print(line, job.status)
+        line = self._describe(job)
+        if self._shown.get(job["request_id"]) != line:
+            self._shown[job["request_id"]] = line
+            self._print(line, job["status"])
 
     def say(self, text: str) -> None:
         """Print one line beside the jobs: on stderr, since standard output has only jobs."""
@@ -41,32 +43,25 @@ class Lines:
         output.say(line)
 
 
-class Documents(Lines):
-    """Shows jobs as JSON documents, one line for each change."""
-
-    def show(self, job: Job) -> None:
-        output.say(job.model_dump_json())
-
-
 class Bars(Lines):
     """Shows a bar for each unfinished job; finished ones become a line above."""
 
     def __init__(self, progress: Progress) -> None:
-        super().__init__()
+        super().__init__(_line)
         self._progress = progress
         self._tasks: dict[str, TaskID] = {}
 
     def show(self, job: Job) -> None:
-        task = self._tasks.pop(job.request_id, None)
-        if job.done:
+        task = self._tasks.pop(job["request_id"], None)
+        if job["done"]:
             if task is not None:
                 self._progress.remove_task(task)
             super().show(job)
             return
         if task is None:
-            task = self._progress.add_task(job.request_id, total=100, phase=job.phase)
-        self._progress.update(task, completed=round(job.progress or 0), phase=job.phase)
-        self._tasks[job.request_id] = task
+            task = self._progress.add_task(job["request_id"], total=100, phase=job["phase"])
+        self._progress.update(task, completed=round(job["progress"] or 0), phase=job["phase"])
+        self._tasks[job["request_id"]] = task
 
     def say(self, text: str) -> None:
         self._print(text, "")
@@ -80,9 +75,9 @@ class Bars(Lines):
 def board(*, json: bool = False) -> Iterator[Lines]:
     """Shows jobs while the block runs, in the way that fits the output."""
     if json:
-        yield Documents()
+        yield Lines(json_lib.dumps)
     elif not output.is_terminal():
-        yield Lines()
+        yield Lines(_line)
     else:
         with Progress(
             TextColumn("{task.description}", markup=False),
@@ -98,10 +93,10 @@ def board(*, json: bool = False) -> Iterator[Lines]:
 
 def _line(job: Job) -> str:
     """One line about a job; if it is finished, with its outcome and how that became known."""
-    if not job.done:
-        progress = "-" if job.progress is None else f"{job.progress:g}%"
-        return f"{job.request_id} {job.status} {job.phase} {progress}"
-    words = [job.request_id, job.status, _SOURCES.get(job.evidence or "", "")]
-    if job.error is not None:
-        words.append(f"({job.error.code}: {job.error.message})")
+    if not job["done"]:
+        progress = "-" if job["progress"] is None else f"{job['progress']:g}%"
+        return f"{job['request_id']} {job['status']} {job['phase']} {progress}"
+    words = [job["request_id"], job["status"], _SOURCES.get(job["evidence"] or "", "")]
+    if job["error"] is not None:
+        words.append(f"({job['error']['code']}: {job['error']['message']})")
     return output.on_one_line(" ".join(word for word in words if word))

@@ -1,20 +1,16 @@
 """`serve` and `sandbox`: commands that run until they are stopped."""
 
 import os
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import structlog
 import typer
 
 from receiver import logs, tracing
-from receiver.cli.command import command, run
 from receiver.cli.errors import naming_the_port
 from receiver.clock import SystemClock
 from receiver.environment import load
 from receiver.settings import LogSettings, SandboxSettings, ServeSettings
-
-if TYPE_CHECKING:
-    from receiver.assembly import Service
 
 SANDBOX_PORT = 8001
 
@@ -24,7 +20,7 @@ Port = Annotated[int | None, typer.Option(help="The port to listen on (RECEIVER_
 log = structlog.get_logger()
 
 
-def serve(host: Host = None, port: Port = None) -> None:
+async def serve(host: Host = None, port: Port = None) -> None:
     """Run the service, until SIGTERM or Ctrl-C."""
     settings = load(ServeSettings, host=host, port=port)
     logs.configure(settings.log_format, settings.log_level)
@@ -36,11 +32,12 @@ def serve(host: Host = None, port: Port = None) -> None:
     # Imported here: it is slow, and other commands do not need it.
     from receiver import app
 
-    def on_start(_service: "Service", address: str) -> None:
-        log.info("serving", url=address, provider=", ".join(settings.running))
-
     with tracing.exporting(os.environ), naming_the_port(settings.host, settings.port):
-        run(app.serve(settings, on_start, new_secrets=lacked_secrets))
+        await app.serve(
+            settings,
+            lambda _, url: log.info("serving", url=url, provider=", ".join(settings.running)),
+            new_secrets=lacked_secrets,
+        )
     log.info("stopped")
 
 
@@ -56,7 +53,6 @@ class _Sandbox(SandboxSettings, LogSettings):
     """The settings of the sandbox alone."""
 
 
-@command
 async def sandbox(
     provider: Annotated[
         Literal["samsar", "replicate", "fal"], typer.Option(help="The API that it imitates.")

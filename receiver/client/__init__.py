@@ -2,26 +2,13 @@
 
     async with AsyncClient("http://127.0.0.1:8000", key) as receiver:
         job = await receiver.submit("create_movie", {"prompt": "…", …})
-        job = await receiver.wait(job.request_id)
+        job = await receiver.wait(job["request_id"])
 
 Verify the service's webhooks with `verify_relay`.
 """
 
 from receiver.client.blocking import Client as Client
 from receiver.client.client import AsyncClient as AsyncClient
-from receiver.client.documents import Attempt as Attempt
-from receiver.client.documents import Deliveries as Deliveries
-from receiver.client.documents import Delivery as Delivery
-from receiver.client.documents import DeliveryDetail as DeliveryDetail
-from receiver.client.documents import HistoryLine as HistoryLine
-from receiver.client.documents import Hold as Hold
-from receiver.client.documents import Holds as Holds
-from receiver.client.documents import Job as Job
-from receiver.client.documents import JobDetail as JobDetail
-from receiver.client.documents import JobError as JobError
-from receiver.client.documents import Jobs as Jobs
-from receiver.client.documents import User as User
-from receiver.client.documents import Users as Users
 from receiver.client.errors import ApiError as ApiError
 from receiver.client.errors import BadRelay as BadRelay
 from receiver.client.errors import ClientError as ClientError

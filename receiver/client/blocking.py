@@ -61,7 +61,6 @@ class Client:
     delivery = _blocking(AsyncClient.delivery)
     retry_all = _blocking(AsyncClient.retry_all)
     retry = _blocking(AsyncClient.retry)
-    users = _blocking(AsyncClient.users)
     holds = _blocking(AsyncClient.holds)
     end_holds = _blocking(AsyncClient.end_holds)
 

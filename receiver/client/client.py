@@ -2,40 +2,47 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 import httpx
+from httpx_sse import EventSource, SSEError
 
-from receiver.client.connection import Connection, given
-from receiver.client.documents import (
-    Deliveries,
-    Delivery,
-    DeliveryDetail,
-    History,
-    HistoryLine,
-    Holds,
-    Job,
-    JobDetail,
-    Jobs,
-    Retried,
-    Users,
+from receiver.client.errors import (
+    ApiError,
+    ClientError,
+    Unreachable,
+    UnreadableAnswer,
+    api_error,
+    read_document,
 )
-from receiver.client.errors import ApiError, ClientError, Unreachable
 from receiver.client.watching import StreamEvent, Watching
+from receiver.settings import is_this_machine
+
+if TYPE_CHECKING:
+    # Importing them takes longer than a call.
+    from receiver.domain.documents import Job
+    from receiver.http_api.documents import History, HistoryLine, Holds, JobDetail, Jobs
+    from receiver.http_api.webhook_documents import Deliveries, Delivery, DeliveryDetail, Retried
 
 SUBMIT_TRIES = 3
 SUBMIT_PAUSE = 1.0
+STREAM_SILENCE = 60.0
+"""Seconds without a byte (not even a heartbeat) after which a stream's connection is dead."""
 
 Sleep = Callable[[float], Awaitable[None]]
 OnPause = Callable[[ClientError | None, float], None]
 
 
 class AsyncClient:
-    """Talks to one service with one key. Methods raise `ClientError`s (see `errors`)."""
+    """Talks to one service with one key.
+
+    Documents are dicts, as in the API's description; statuses and other words are plain strings.
+    Methods raise `ClientError`s (see `errors`).
+    """
 
     def __init__(
         self, url: str, api_key: str, *, timeout: float = 30.0, sleep: Sleep = asyncio.sleep
@@ -47,7 +54,17 @@ class AsyncClient:
             sleep: used to wait between attempts; tests pass one that does not wait.
         """
         self._sleep = sleep
-        self._service = Connection(url, api_key, timeout)
+        self._timeout = timeout
+        nearby = is_this_machine(url)
+        self._http = httpx.AsyncClient(
+            base_url=url,
+            headers={"API-KEY": api_key},
+            timeout=timeout,
+            # A proxy from the environment cannot reach this machine's loopback addresses.
+            trust_env=not nearby,
+            # Loading the certificate authorities takes longer than a call, so not in vain.
+            verify=not (nearby and url.startswith("http:")),
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -57,7 +74,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._service.close()
+        await self._http.aclose()
 
     # --- jobs -------------------------------------------------------------------------------------
 
@@ -72,7 +89,7 @@ class AsyncClient:
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
         wait: int | None = None,
-    ) -> Job:
+    ) -> "Job":
         """Submit a job; it is on the service's disk when this returns.
 
         Args:
@@ -82,7 +99,7 @@ class AsyncClient:
                 job, even if connections break.
             wait: seconds, at most 60, to wait for the job to be done.
         """
-        body = given(
+        body = _given(
             provider=provider,
             kind=kind,
             input=dict(input),
@@ -98,28 +115,31 @@ class AsyncClient:
         *,
         idempotency_key: str | None = None,
         wait: int | None = None,
-    ) -> Job:
+    ) -> "Job":
         """Like `submit`, but takes the complete body of `POST /v1/jobs`."""
         headers = {"Idempotency-Key": idempotency_key or secrets.token_urlsafe(24)}
         if wait is not None:
             headers["Prefer"] = f"wait={wait}"
         # The answer may take `wait` seconds longer.
-        timeout = httpx.Timeout(self._service.timeout, read=self._service.timeout + (wait or 0))
-        for left in reversed(range(SUBMIT_TRIES)):
+        timeout = httpx.Timeout(self._timeout, read=self._timeout + (wait or 0))
+        tries = 1
+        while True:
             try:
-                return await self._service.call(
-                    Job, "POST", "/v1/jobs", json=dict(body), headers=headers, timeout=timeout
+                job: Job = await self._call(
+                    "POST", "/v1/jobs", json=dict(body), headers=headers, timeout=timeout
                 )
-            except (Unreachable, ApiError) as error:
-                # It is unknown whether the job was created; the key makes a retry safe.
-                if not left or not (isinstance(error, Unreachable) or _is_open(error)):
+                return job
+            except ClientError as error:
+                if tries == SUBMIT_TRIES or not _may_have_created(error):
                     raise
-                await self._sleep(SUBMIT_PAUSE)
-        raise AssertionError("the last try returns or raises")
+            # The idempotency key makes a retry safe.
+            tries += 1
+            await self._sleep(SUBMIT_PAUSE)
 
-    async def get(self, job_id: str) -> JobDetail:
+    async def get(self, job_id: str) -> "JobDetail":
         """The current state of a job, with its input."""
-        return await self._service.call(JobDetail, "GET", _job(job_id))
+        job: JobDetail = await self._call("GET", _job(job_id))
+        return job
 
     async def list(
         self,
@@ -134,11 +154,11 @@ class AsyncClient:
         user: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
-    ) -> Jobs:
+    ) -> "Jobs":
         """A page of jobs, newest first; both times are exclusive. `q` is looked for in the label;
         then a page may be short although there is a `next_cursor`. `user` is for admin keys, and
         `*` stands for everybody."""
-        query = given(
+        query = _given(
             status=status,
             kind=kind,
             provider=provider,
@@ -150,17 +170,20 @@ class AsyncClient:
             cursor=cursor,
             **{f"metadata.{name}": value for name, value in (metadata or {}).items()},
         )
-        return await self._service.call(Jobs, "GET", "/v1/jobs", params=query)
+        page: Jobs = await self._call("GET", "/v1/jobs", params=query)
+        return page
 
-    async def history(self, job_id: str) -> Sequence[HistoryLine]:
+    async def history(self, job_id: str) -> "Sequence[HistoryLine]":
         """Everything that happened to a job, oldest first."""
-        return (await self._service.call(History, "GET", f"{_job(job_id)}/history")).history
+        document: History = await self._call("GET", f"{_job(job_id)}/history")
+        return document["history"]
 
-    async def cancel(self, job_id: str) -> Job:
+    async def cancel(self, job_id: str) -> "Job":
         """Cancel a job. A finished one raises `ApiError` with code `job_finished`."""
-        return await self._service.call(Job, "POST", f"{_job(job_id)}/cancel")
+        job: Job = await self._call("POST", f"{_job(job_id)}/cancel")
+        return job
 
-    async def wait(self, job_id: str, timeout: float | None = None) -> Job:
+    async def wait(self, job_id: str, timeout: float | None = None) -> "Job":
         """Wait until the job is done, even across restarts of the service, and return it.
 
         Raises:
@@ -171,7 +194,7 @@ class AsyncClient:
             async with aclosing(self.watch(job_id)) as events:
                 async for event in events:
                     last = event.jobs[-1] if event.jobs else last
-        return last if last is not None and last.done else await self.get(job_id)
+        return last if last is not None and last["done"] else await self.get(job_id)
 
     # --- the stream -------------------------------------------------------------------------------
 
@@ -198,12 +221,12 @@ class AsyncClient:
             Unreachable: the first connection failed; later ones are retried for ever.
             ApiError: the service refused, and not just temporarily.
         """
-        watching = Watching(job_id and quote(job_id, safe=""), cursor)
+        watching = Watching(cursor)
         connected = False
         while True:
             trouble: ClientError | None = None
             try:
-                async with self._service.stream(watching, user) as source:
+                async with self._stream(job_id, watching.cursor, user) as source:
                     connected = True
                     if source is None:
                         return
@@ -214,7 +237,7 @@ class AsyncClient:
                             if watching.over:
                                 return
             except (ApiError, Unreachable) as error:
-                if not connected or not _passes(error):
+                if not connected or not _is_temporary(error):
                     raise
                 trouble = error
             seconds = watching.pause(trouble)
@@ -233,17 +256,19 @@ class AsyncClient:
         user: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
-    ) -> Deliveries:
+    ) -> "Deliveries":
         """A page of the user's webhook deliveries, newest first. `host` is a name or name:port.
         `user` is for admin keys; `*` means all users."""
-        query = given(
+        query = _given(
             state=state, request_id=request_id, host=host, user=user, limit=limit, cursor=cursor
         )
-        return await self._service.call(Deliveries, "GET", "/v1/deliveries", params=query)
+        page: Deliveries = await self._call("GET", "/v1/deliveries", params=query)
+        return page
 
-    async def delivery(self, delivery_id: str) -> DeliveryDetail:
+    async def delivery(self, delivery_id: str) -> "DeliveryDetail":
         """One delivery, with its message."""
-        return await self._service.call(DeliveryDetail, "GET", _delivery(delivery_id))
+        delivery: DeliveryDetail = await self._call("GET", _delivery(delivery_id))
+        return delivery
 
     async def retry_all(
         self,
@@ -254,33 +279,90 @@ class AsyncClient:
         user: str | None = None,
     ) -> int:
         """Retry all matching deliveries; returns how many. `state` is exhausted or disabled."""
-        answer = await self._service.call(
-            Retried,
+        document: Retried = await self._call(
             "POST",
             "/v1/deliveries/retry",
-            params=given(user=user),
-            json=given(state=state, host=host, request_id=request_id),
+            params=_given(user=user),
+            json=_given(state=state, host=host, request_id=request_id),
         )
-        return answer.retried
+        return document["retried"]
 
-    async def retry(self, delivery_id: str) -> Delivery:
+    async def retry(self, delivery_id: str) -> "Delivery":
         """Retry a delivery at once. A pending one raises `ApiError` with status 409."""
-        return await self._service.call(Delivery, "POST", f"{_delivery(delivery_id)}/retry")
+        delivery: Delivery = await self._call("POST", f"{_delivery(delivery_id)}/retry")
+        return delivery
 
     # --- for admin keys ---------------------------------------------------------------------------
 
-    async def users(self, *, limit: int | None = None, cursor: str | None = None) -> Users:
-        """A page of users, by name."""
-        query = given(limit=limit, cursor=cursor)
-        return await self._service.call(Users, "GET", "/v1/users", params=query)
-
-    async def holds(self) -> Holds:
+    async def holds(self) -> "Holds":
         """The current holds on submissions."""
-        return await self._service.call(Holds, "GET", "/v1/holds")
+        document: Holds = await self._call("GET", "/v1/holds")
+        return document
 
     async def end_holds(self, provider: str) -> None:
         """End a provider's holds: submissions to it resume at once."""
-        await self._service.send("DELETE", f"/v1/holds/{quote(provider, safe='')}")
+        await self._send("DELETE", f"/v1/holds/{quote(provider, safe='')}")
+
+    # --- HTTP -------------------------------------------------------------------------------------
+
+    async def _call(self, method: str, path: str, **options: Any) -> Any:
+        """One call, and the document in its answer. Raises `UnreadableAnswer`; see `_send`."""
+        response = await self._send(method, path, **options)
+        document = read_document(response)
+        if document is None:
+            url = response.request.url.copy_with(query=None)
+            raise UnreadableAnswer(f"{url} does not answer like the service")
+        return document
+
+    async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """One call, with options of httpx. Raises `ApiError` for a status of 300 or more, and
+        `Unreachable`."""
+        try:
+            response = await self._http.request(method, path, **options)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        if response.status_code >= 300:
+            raise api_error(response)
+        return response
+
+    @asynccontextmanager
+    async def _stream(
+        self, job_id: str | None, cursor: str | None, user: str | None
+    ) -> AsyncIterator[EventSource | None]:
+        """One connection of a stream; None if there are no more events (204)."""
+        headers = {"Accept": "text/event-stream"}
+        if cursor is not None:
+            headers["Last-Event-ID"] = cursor
+        try:
+            async with self._http.stream(
+                "GET",
+                "/v1/events" if job_id is None else f"{_job(job_id)}/events",
+                params=_given(user=user),
+                headers=headers,
+                timeout=httpx.Timeout(self._timeout, read=STREAM_SILENCE),
+            ) as response:
+                if response.status_code >= 300:
+                    await response.aread()
+                    raise api_error(response)
+                if "X-Request-ID" not in response.headers:
+                    raise UnreadableAnswer(f"{self._http.base_url} sent no event stream")
+                yield None if response.status_code == 204 else EventSource(response)
+        except SSEError as error:
+            # A subclass of HTTPError too, but retrying does not help.
+            raise UnreadableAnswer(f"{self._http.base_url} sent no event stream") from error
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: httpx.HTTPError) -> Unreachable:
+        reason = "timed out" if isinstance(error, httpx.TimeoutException) else str(error)
+        return Unreachable(
+            f"no answer from {self._http.base_url}: {reason or type(error).__name__}"
+        )
+
+
+def _given(**members: Any) -> dict[str, Any]:
+    """The members that are not None."""
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def _job(job_id: str) -> str:
@@ -291,14 +373,16 @@ def _delivery(delivery_id: str) -> str:
     return f"/v1/deliveries/{quote(delivery_id, safe='')}"
 
 
-def _is_open(error: ApiError) -> bool:
-    """Whether it is still unknown if the job was created: our first request with the same
-    Idempotency-Key has no answer yet, or the service does not know if its commit succeeded."""
-    return error.code in ("idempotency_key_in_use", "outcome_unknown")
+def _may_have_created(error: ClientError) -> bool:
+    """Whether it is unknown if the job was created: there is no answer, not even to our first
+    request with the same Idempotency-Key, or the service does not know if its commit succeeded."""
+    return isinstance(error, Unreachable) or (
+        isinstance(error, ApiError) and error.code in ("idempotency_key_in_use", "outcome_unknown")
+    )
 
 
-def _passes(error: ClientError) -> bool:
-    """Whether a stream's error is temporary."""
+def _is_temporary(error: ClientError) -> bool:
+    """Whether a stream can be resumed after this error."""
     return isinstance(error, Unreachable) or (
         isinstance(error, ApiError) and (error.status == 429 or error.status >= 500)
     )

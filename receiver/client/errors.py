@@ -1,4 +1,4 @@
-"""The client's exceptions.
+"""The client's exceptions, and how an answer becomes one.
 
 ClientError
 ├── ApiError           the service answered with an error
@@ -8,8 +8,9 @@ ClientError
 """
 
 import json
-import math
+import re
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 
@@ -29,7 +30,7 @@ class Fault:
 
 @dataclass(eq=False)
 class ApiError(ClientError):
-    """An error response of the service (RFC 9457)."""
+    """An error response of the service (RFC 9457), or of a proxy before it."""
 
     status: int
     """The HTTP status."""
@@ -58,43 +59,28 @@ class BadRelay(ClientError):
     """A webhook that must not be trusted."""
 
 
+def read_document(response: httpx.Response) -> dict[str, Any] | None:
+    """The JSON object in a response; None if the response is not from the service, whose responses
+    all have an X-Request-ID."""
+    try:
+        document = json.loads(response.content)
+    except (ValueError, RecursionError):
+        return None
+    is_ours = isinstance(document, dict) and "X-Request-ID" in response.headers
+    return document if is_ours else None
+
+
 def api_error(response: httpx.Response) -> ApiError:
     """The error in a response with a status of 300 or more, whose body has been read."""
-    try:
-        problem = json.loads(response.content)
-    except (ValueError, RecursionError):
-        problem = None
-    if not isinstance(problem, dict):
-        problem = {}
     phrase = f"{response.status_code} {response.reason_phrase}".strip()
+    problem = read_document(response) or {}
+    # A Retry-After with a date is from a proxy, and ignored.
+    retry_after = response.headers.get("Retry-After", "")
     return ApiError(
         response.status_code,
-        _text(problem.get("code"), "http_error"),
-        _text(problem.get("detail"), phrase),
-        tuple(_faults(problem.get("errors"))),
+        problem.get("code", "http_error"),
+        problem.get("detail", phrase),
+        tuple(Fault(**each) for each in problem.get("errors", ())),
         response.headers.get("X-Request-ID"),
-        _seconds(response.headers.get("Retry-After")),
+        float(retry_after) if re.fullmatch("[0-9]{1,9}", retry_after) else None,
     )
-
-
-def _text(value: object, otherwise: str) -> str:
-    return value if isinstance(value, str) and value else otherwise
-
-
-def _faults(value: object) -> list[Fault]:
-    if not isinstance(value, list):
-        return []
-    return [
-        Fault(_text(each.get("pointer"), ""), _text(each.get("detail"), ""))
-        for each in value
-        if isinstance(each, dict)
-    ]
-
-
-def _seconds(header: str | None) -> float | None:
-    """Retry-After in seconds, as the service sends it; a date is from a proxy and ignored."""
-    try:
-        seconds = float(header or "")
-    except ValueError:
-        return None
-    return seconds if math.isfinite(seconds) and seconds >= 0 else None

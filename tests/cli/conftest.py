@@ -1,4 +1,4 @@
-"""The command as its users give it: a process of its own, in a folder of its own."""
+"""Runs commands as users do, each in a folder of its own."""
 
 import io
 import json
@@ -38,7 +38,7 @@ MOVIE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Done:
-    """What a command left behind."""
+    """The result of a command."""
 
     status: int
     out: str
@@ -51,12 +51,12 @@ class Done:
 
 @dataclass
 class Place:
-    """A working folder, and the environment of the commands in it."""
+    """A working directory, and the environment of the commands in it."""
 
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
     others: dict[str, str] = field(default_factory=dict)
-    """Variables without our prefix."""
+    """Variables without the prefix."""
 
     def environment(self) -> dict[str, str]:
         ours = {f"RECEIVER_{name}": value for name, value in self.settings.items()}
@@ -64,10 +64,10 @@ class Place:
         return path | self.others | ours
 
     def run(self, *words: str, given: str = "") -> Done:
-        """Give one command, and wait for its end.
+        """Run one command to its end.
 
-        What serves sets up the whole process for that, and gets one of its own; the others run in
-        this one, which is quicker and shows what they leave open.
+        Commands that serve configure the whole process, so they get their own; the others run in
+        this one, which is faster and shows what they leave open.
         """
         if words and words[0] in ("serve", "sandbox", "demo"):
             environment = self.environment()
@@ -96,7 +96,7 @@ class Place:
         return Done(status or 0, out.getvalue(), err.getvalue())
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        """Give a command as its users do, and leave it running."""
+        """Start a command as users do, and leave it running."""
         return subprocess.Popen(
             [*COMMAND, *words],
             cwd=self.folder,
@@ -108,17 +108,17 @@ class Place:
         )
 
     def fork(self, *words: str, out: Path, err: Path, **variables: str) -> ForkedProcess:
-        """Give a command whose start is of no matter, and leave it running."""
+        """Like `start`, but faster: the process is forked."""
         environment = self.environment() | variables
         return ForkedProcess(*words, environment=environment, folder=self.folder, out=out, err=err)
 
     def with_settings(self, **settings: str) -> Self:
-        """The same folder, with other settings on top."""
+        """The same directory, with more settings."""
         return replace(self, settings=self.settings | settings)
 
     @contextmanager
     def serving(self, command: str = "serve") -> Iterator["Served"]:
-        """A `serve` of this place, from its first log line to its end."""
+        """Serve in this place while the block runs."""
         log = self.folder / f"{command}.log"
         log.write_text("")
         port = self.settings.get("PORT", "0")
@@ -133,7 +133,7 @@ class Place:
 
 @dataclass
 class Served:
-    """A service that runs."""
+    """A running service."""
 
     place: Place
     process: ForkedProcess
@@ -153,12 +153,19 @@ class Served:
         return key
 
     def as_user(self, user: str) -> Place:
-        """The place, with a fresh key of the user."""
+        """The place, with a new key of the user."""
         return self.place.with_settings(API_KEY=self.new_key(user))
 
 
+def submitted(place: Place, **members: object) -> str:
+    """Submit `MOVIE` with these members; returns the job's id."""
+    done = place.run("submit", "-", given=json.dumps(MOVIE | members))
+    assert done.status == 0, done.err
+    return done.out.strip()
+
+
 def _address(process: ForkedProcess, log: Path) -> str:
-    """The address in the log line that says so; waits for it by reading on."""
+    """The address in the log's line "serving"; waits for it."""
     with log.open(encoding="utf-8") as reading:
         line = ""
         while process.poll() is None:
@@ -169,13 +176,13 @@ def _address(process: ForkedProcess, log: Path) -> str:
                     return str(printed["url"])
                 line = ""
             else:
-                time.sleep(0.005)  # the processor is for the one who starts
+                time.sleep(0.005)
     raise AssertionError(f"it did not start: {log.read_text('utf-8')}")
 
 
 @dataclass
 class Call:
-    """What a client has sent."""
+    """One request."""
 
     path: str
     headers: dict[str, str]
@@ -184,7 +191,7 @@ class Call:
 
 @dataclass
 class OtherServer:
-    """A provider, a webhook receiver or a collector that answers every call in the same way."""
+    """A provider, a webhook receiver or a collector that answers every request in the same way."""
 
     status: int
     headers: dict[str, str]
@@ -196,7 +203,7 @@ class OtherServer:
 def other_server(
     status: int = 204, headers: Mapping[str, str] | None = None
 ) -> Iterator[OtherServer]:
-    """A server in a thread, while the block runs; its answers are `{}`."""
+    """A server in a thread while the block runs; its answers are `{}`."""
     found = OtherServer(status, dict(headers or {}))
 
     class Handler(BaseHTTPRequestHandler):
@@ -225,7 +232,7 @@ def other_server(
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    """An empty folder; nothing is served from it."""
+    """An empty directory; nothing is served from it."""
     return Place(tmp_path, {"PROVIDER": "sandbox"})
 
 
@@ -241,13 +248,13 @@ def _session_place(factory: pytest.TempPathFactory, render: str) -> Place:
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A service with a quick sandbox, which the tests of a session share."""
+    """A service with quick jobs, shared by the session's tests."""
     with _session_place(tmp_path_factory, "0.4").serving() as service:
         yield service
 
 
 @pytest.fixture(scope="session")
 def endless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A service whose jobs go on for longer than any test."""
+    """A service whose jobs take longer than any test."""
     with _session_place(tmp_path_factory, "10000").serving() as service:
         yield service

@@ -1,4 +1,4 @@
-"""What holds for every command: help, version, usage, and what a terminal gets."""
+"""All commands: help, version, usage, settings, and output on a terminal."""
 
 import json
 import os
@@ -15,8 +15,7 @@ import typer
 
 from receiver.cli.main import app
 from receiver.cli.output import on_one_line
-from tests.cli.conftest import MOVIE, TIMEOUT, Place, Served
-from tests.cli.test_jobs_over_http import submitted
+from tests.cli.conftest import MOVIE, TIMEOUT, Place, Served, submitted
 
 
 def commands() -> Iterator[tuple[str, ...]]:
@@ -35,7 +34,7 @@ def commands() -> Iterator[tuple[str, ...]]:
     yield from below(app, ())
 
 
-def test_there_are_the_commands_of_the_contract() -> None:
+def test_the_commands_are_those_of_the_documentation() -> None:
     assert {" ".join(words) for words in commands()} == {
         "serve",
         "sandbox",
@@ -66,7 +65,7 @@ def test_there_are_the_commands_of_the_contract() -> None:
 
 
 @pytest.mark.parametrize("words", list(commands()), ids=" ".join)
-def test_every_command_has_help_that_says_what_it_does(
+def test_every_command_has_a_help_text(
     words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -86,7 +85,7 @@ def test_the_version_is_printed(place: Place) -> None:
 @pytest.mark.parametrize(
     "words", [("nix",), ("keys", "nix"), ("serve", "--nix"), ("keys", "revoke")]
 )
-def test_wrong_usage_is_2_and_goes_to_stderr(place: Place, words: tuple[str, ...]) -> None:
+def test_a_usage_error_is_status_2_on_stderr(place: Place, words: tuple[str, ...]) -> None:
     done = place.run(*words)
     assert (done.status, done.out) == (2, "")
     assert "receiver" in done.err
@@ -111,17 +110,19 @@ READERS = (
     ("backup", "nowhere/copy.db"),
     ("copy", "no-address"),
 )
-"""Every command that reads settings, but for those whose own words have the warnings: serve and
-sandbox log them, doctor finds them, demo has its own test."""
+"""Every command that reads settings, except those that report warnings in their own way: serve and
+sandbox log them, doctor lists them, demo has its own test."""
+
+
+@pytest.fixture(scope="module")
+def warned(served: Served) -> Place:
+    return served.as_user("warned")
 
 
 @pytest.mark.parametrize("words", READERS, ids=" ".join)
-def test_an_unknown_name_is_warned_about_once_and_changes_nothing_else(
-    served: Served, words: tuple[str, ...]
-) -> None:
-    place = served.as_user("warned")
-    usual = place.run(*words, given="{}")
-    odd = place.with_settings(POL_MIN="3").run(*words, given="{}")
+def test_an_unknown_setting_only_adds_one_warning(warned: Place, words: tuple[str, ...]) -> None:
+    usual = warned.run(*words, given="{}")
+    odd = warned.with_settings(POL_MIN="3").run(*words, given="{}")
     warning = "RECEIVER_POL_MIN is not a setting; did you mean RECEIVER_POLL_MIN?\n"
     assert odd.err.startswith(warning)
     assert odd.err.count("POL_MIN") == 1
@@ -131,7 +132,7 @@ def test_an_unknown_name_is_warned_about_once_and_changes_nothing_else(
     assert "POL_MIN" not in odd.out
 
 
-def test_an_unknown_name_is_reported_beside_the_missing_one(place: Place) -> None:
+def test_an_unknown_setting_is_reported_with_a_missing_one(place: Place) -> None:
     done = place.with_settings(API_KEYS="rk_x").run("jobs", "list")
     assert done.status == 2
     missing, unknown = done.err.splitlines()
@@ -153,7 +154,7 @@ def test_an_unknown_name_is_reported_beside_the_missing_one(place: Place) -> Non
         ("PORT", "x", "RECEIVER_PORT is 'x': input should be a valid integer"),
     ],
 )
-def test_the_words_of_a_fault_arrive_whole(
+def test_a_settings_error_is_printed_unredacted(
     place: Place, name: str, value: str, printed: str
 ) -> None:
     done = place.with_settings(**{name: value}).run("doctor")
@@ -162,7 +163,8 @@ def test_the_words_of_a_fault_arrive_whole(
 
 
 def on_a_terminal(place: Place, *words: str, until: bytes = b"", **more: str) -> tuple[int, str]:
-    """Give a command on a terminal; Ctrl-C once `until` was seen. Gives status and all it wrote."""
+    """Run a command on a terminal, with Ctrl-C once `until` was written. Returns the status and
+    the output."""
     ours, theirs = pty.openpty()
     terminal = Path(os.ttyname(theirs))
     variables = {"TERM": "xterm-256color", "COLUMNS": "120"} | more
@@ -182,7 +184,7 @@ def on_a_terminal(place: Place, *words: str, until: bytes = b"", **more: str) ->
 
 
 def _has_more(terminal: int) -> bool:
-    """Whether there is something to read, now or within a moment."""
+    """Whether there is something to read, now or within 10 ms."""
     return bool(select.select([terminal], [], [], 0.01)[0])
 
 
@@ -190,7 +192,7 @@ SHOW_CURSOR = "\x1b[?25h"
 HIDE_CURSOR = "\x1b[?25l"
 
 
-def test_watching_on_a_terminal_shows_a_bar_and_gives_the_terminal_back(
+def test_watch_on_a_terminal_restores_the_cursor_at_ctrl_c(
     endless: Served,
 ) -> None:
     ann = endless.as_user("terminal")
@@ -201,7 +203,7 @@ def test_watching_on_a_terminal_shows_a_bar_and_gives_the_terminal_back(
     assert written.rindex(SHOW_CURSOR) > written.rindex(HIDE_CURSOR)
 
 
-def test_watching_one_job_on_a_terminal_ends_with_its_outcome(served: Served) -> None:
+def test_watch_on_a_terminal_ends_with_the_outcome(served: Served) -> None:
     ann = served.as_user("terminal")
     job_id = submitted(ann)
     status, written = on_a_terminal(ann, "watch", job_id)
@@ -210,7 +212,7 @@ def test_watching_one_job_on_a_terminal_ends_with_its_outcome(served: Served) ->
     assert written.rindex(SHOW_CURSOR) > written.rindex(HIDE_CURSOR)
 
 
-def test_colours_are_for_terminals_and_not_for_who_wants_none(served: Served) -> None:
+def test_no_color_is_respected(served: Served) -> None:
     ann = served.as_user("colours")
     submitted(ann)
     colour = re.compile(r"\x1b\[[0-9;]*3[0-9]m")
@@ -221,32 +223,36 @@ def test_colours_are_for_terminals_and_not_for_who_wants_none(served: Served) ->
     assert colour.search(coloured)
 
 
-@pytest.mark.parametrize("columns", ["20", "80", "200"])
-def test_at_any_width_an_id_and_a_link_stay_whole(served: Served, columns: str) -> None:
-    ann = served.as_user(f"width{columns}")
+@pytest.fixture(scope="module")
+def links(served: Served) -> tuple[Place, dict[tuple[str, ...], tuple[str, ...]]]:
+    """A place with jobs, and by command the ids and links that it shows."""
+    ann = served.as_user("links")
     url = "http://127.0.0.1:9/hooks/of/a/receiver-that-is-not-there?with=a&long=query"
     prompt = "A kite over the dunes at https://example.com/a/rather/long/link/to/the/dunes"
     job_id = submitted(ann, webhookUrl=url, input=MOVIE["input"] | {"prompt": prompt})
     link = ann.run("submit", "-", "--wait", "20", "--json", given=json.dumps(MOVIE)).json()
     assert ann.run("watch", job_id).status == 0
     delivery = ann.run("deliveries", "list", "--json").json()["deliveries"][0]["id"]
+    return ann, {
+        ("jobs", "list"): (job_id, "https://example.com/a/rather/long/link/to/the/dunes"),
+        ("jobs", "show", link["request_id"], "--history"): (link["result"]["videoUrl"],),
+        ("deliveries", "list"): (delivery, job_id),
+        ("deliveries", "show", delivery): (url,),
+    }
 
-    def shown(*words: str) -> str:
+
+@pytest.mark.parametrize("columns", ["20", "80", "200"])
+def test_ids_and_links_are_not_wrapped_at_any_width(
+    links: tuple[Place, dict[tuple[str, ...], tuple[str, ...]]], columns: str
+) -> None:
+    ann, shown = links
+    for words, texts in shown.items():
         status, written = on_a_terminal(ann, *words, COLUMNS=columns)
         assert status == 0
-        return written
-
-    jobs = shown("jobs", "list")
-    assert f"{job_id}" in jobs
-    assert "https://example.com/a/rather/long/link/to/the/dunes" in jobs
-    assert link["result"]["videoUrl"] in shown("jobs", "show", link["request_id"], "--history")
-    listed = shown("deliveries", "list")
-    assert delivery in listed
-    assert job_id in listed
-    assert url in shown("deliveries", "show", delivery)
+        assert all(text in written for text in texts), words
 
 
-def test_a_list_that_is_empty_says_so(served: Served) -> None:
+def test_an_empty_list_says_so(served: Served) -> None:
     ann = served.as_user("new")
     assert ann.run("jobs", "list").out == "No jobs.\n"
     assert ann.run("jobs", "list", "--json").json() == {"jobs": [], "next_cursor": None}
@@ -255,7 +261,7 @@ def test_a_list_that_is_empty_says_so(served: Served) -> None:
     assert written == "No jobs.\r\n"
 
 
-def test_times_are_printed_in_this_machine_s_zone(served: Served) -> None:
+def test_times_are_printed_in_local_time(served: Served) -> None:
     ann = served.as_user("zones")
     job_id = submitted(ann)
     there = Place(ann.folder, ann.settings, {"TZ": "NPT-5:45"})
@@ -266,17 +272,16 @@ def test_times_are_printed_in_this_machine_s_zone(served: Served) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_shell_completes_commands(place: Place, shell: str) -> None:
-    variables = {"COMP_WORDS": "receiver deliv", "COMP_CWORD": "1"}
-    variables |= {
+def test_shell_completion(place: Place, shell: str) -> None:
+    variables = {
+        "_RECEIVER_COMPLETE": f"complete_{shell}",
+        "COMP_WORDS": "receiver deliv",
+        "COMP_CWORD": "1",
         "_TYPER_COMPLETE_ARGS": "receiver deliv",
         "_TYPER_COMPLETE_FISH_ACTION": "get-args",
     }
-    there = Place(place.folder, {}, variables | {"_RECEIVER_COMPLETE": f"complete_{shell}"})
-    assert "deliveries" in there.start().communicate(timeout=TIMEOUT)[0]
+    assert "deliveries" in Place(place.folder, {}, variables).run().out
 
 
-def test_what_could_steer_a_terminal_is_shown_and_not_sent() -> None:
-    assert on_one_line("a\x1b[2Jb\r\nc\u2028d\u202ee\x9bé") == (
-        r"a\x1b[2Jb\r\nc\u2028d\u202ee\x9bé"
-    )
+def test_control_characters_are_escaped() -> None:
+    assert on_one_line("a\x1b[2Jb\r\nc\u2028d\u202ee\x9bé") == r"a\x1b[2Jb\r\nc\u2028d\u202ee\x9bé"

@@ -1,4 +1,4 @@
-"""`demo`: what a newcomer sees first."""
+"""`demo`."""
 
 import re
 import signal
@@ -10,26 +10,26 @@ from subprocess import Popen
 import httpx
 import pytest
 
-from receiver.cli.demo import FAULTS, jobs_for
+from receiver.cli.demo import FAULTS, PROMPTS
 from receiver.sandbox.faults import FaultPlan
 from tests.cli.conftest import TIMEOUT, Place
 
 
 @pytest.fixture(scope="module", autouse=True)
 def ending(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Popen[str]]]:
-    """A demo that ends by itself, and its folder. It takes its seconds beside the other tests."""
+    """A demo that ends by itself, and its folder. It runs while the other tests do."""
     place = Place(tmp_path_factory.mktemp("ending"))
     with place.start("demo", "--exit", "--port", "0") as demo:
         yield place.folder, demo
         demo.kill()
 
 
-def test_the_seed_loses_some_last_callbacks_and_doubles_one() -> None:
-    plans = [FaultPlan(FAULTS).of_job(ordinal) for ordinal in range(len(jobs_for("samsar")))]
+def test_the_seed_drops_two_final_callbacks_and_duplicates_one() -> None:
+    plans = [FaultPlan(FAULTS).of_job(ordinal) for ordinal in range(len(PROMPTS))]
     assert sorted(plan.callbacks[-1].copies for plan in plans) == [0, 0, 1, 1, 1, 2]
 
 
-def test_it_goes_on_serving_on_another_port_where_the_usual_one_is_taken(place: Place) -> None:
+def test_it_uses_another_port_if_the_default_is_in_use(place: Place) -> None:
     place = place.with_settings(DATABASE_URL="sqlite:///kept.db")
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -37,7 +37,7 @@ def test_it_goes_on_serving_on_another_port_where_the_usual_one_is_taken(place: 
             taken.bind(("127.0.0.1", 8000))
             taken.listen()
         except OSError:
-            pass  # somebody else has it, which is as good
+            pass  # another process has it, which is as good
         demo = place.start("demo")
         assert demo.stdout is not None
         printed = [demo.stdout.readline() for _ in range(5)]
@@ -72,7 +72,7 @@ def test_it_goes_on_serving_on_another_port_where_the_usual_one_is_taken(place: 
     assert (place.folder / "kept.db").exists()
 
 
-def test_a_configured_port_that_is_taken_is_an_error(place: Place) -> None:
+def test_a_configured_port_in_use_is_an_error(place: Place) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
         socket.create_server(("127.0.0.1", 0)) as another,
@@ -88,14 +88,14 @@ def test_a_configured_port_that_is_taken_is_an_error(place: Place) -> None:
         assert f"port {wanted}: it is in use" in fault
 
 
-def test_it_listens_where_the_settings_say(place: Place) -> None:
+def test_it_listens_on_the_configured_address(place: Place) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     demo = place.with_settings(PORT=str(port)).start("demo")
     assert demo.stdout is not None
     assert demo.stdout.readline().split()[2] == f"http://127.0.0.1:{port}"
     assert httpx.get(f"http://127.0.0.1:{port}/livez").status_code == 200
-    demo.send_signal(signal.SIGINT)  # its jobs take seconds, and are no matter here
+    demo.send_signal(signal.SIGINT)  # without waiting for its jobs
     _, err = demo.communicate(timeout=TIMEOUT)
     assert (demo.returncode, err) == (130, "")
 
@@ -104,13 +104,13 @@ def test_it_listens_where_the_settings_say(place: Place) -> None:
     assert "192.0.2.1 port 8000: the address is not this machine's" in elsewhere.err
 
 
-def test_it_ends_by_itself_with_every_job_completed(ending: tuple[Path, Popen[str]]) -> None:
+def test_with_exit_it_ends_when_all_jobs_are_completed(ending: tuple[Path, Popen[str]]) -> None:
     folder, demo = ending
     out, err = demo.communicate(timeout=TIMEOUT)
     assert (demo.returncode, err) == (0, "")
     ends = [line for line in out.splitlines() if " COMPLETED " in line]
     assert len(ends) == 6
-    # On a machine that is slow enough a poll may be quicker than a callback that was not lost.
+    # On a slow machine a poll can be faster than a callback that was not lost.
     by_poll = [line for line in ends if "via poll (no callback arrived)" in line]
     by_callback = [line for line in ends if line.endswith("via callback")]
     assert len(by_poll) >= 2

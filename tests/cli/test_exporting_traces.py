@@ -1,6 +1,5 @@
-"""`serve` with OpenTelemetry's variables: a collector that listens, and what else there can be."""
+"""`serve` with OpenTelemetry's variables."""
 
-import json
 import signal
 import socket
 import time
@@ -11,7 +10,7 @@ from dataclasses import replace
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.cli.conftest import MOVIE, OtherServer, Place, Served, other_server
+from tests.cli.conftest import OtherServer, Place, Served, other_server, submitted
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
@@ -23,7 +22,7 @@ def collector() -> Iterator[OtherServer]:
 
 
 def received(collector: OtherServer) -> list[ExportTraceServiceRequest]:
-    """What was exported to it by OTLP over HTTP."""
+    """What it received by OTLP over HTTP."""
     calls = [collector.calls.get_nowait() for _ in range(collector.calls.qsize())]
     assert {call.path for call in calls} == {"/v1/traces"}
     return [ExportTraceServiceRequest.FromString(call.body) for call in calls]
@@ -35,14 +34,10 @@ def with_variables(place: Place, **variables: str) -> Place:
 
 def submit_one(service: Served) -> None:
     user = service.as_user("ann")
-    assert user.run("submit", "-", given=json.dumps(MOVIE)).status == 0
-    jobs = user.run("jobs", "list", "--json").json()
-    assert user.run("watch", jobs["jobs"][0]["request_id"]).status == 0
+    assert user.run("watch", submitted(user)).status == 0
 
 
-def test_spans_reach_the_collector_the_last_ones_at_the_end(
-    place: Place, collector: OtherServer
-) -> None:
+def test_all_spans_reach_the_collector(place: Place, collector: OtherServer) -> None:
     with with_variables(place, **{ENDPOINT: collector.url}).serving() as service:
         submit_one(service)
 
@@ -58,9 +53,7 @@ def test_spans_reach_the_collector_the_last_ones_at_the_end(
         assert line["trace_id"] == trace_id
 
 
-def test_what_the_environment_says_of_the_service_wins(
-    place: Place, collector: OtherServer
-) -> None:
+def test_the_environment_can_name_the_service(place: Place, collector: OtherServer) -> None:
     variables = {ENDPOINT: collector.url, "OTEL_SERVICE_NAME": "films"}
     with with_variables(place, **variables).serving() as service:
         submit_one(service)
@@ -69,7 +62,7 @@ def test_what_the_environment_says_of_the_service_wins(
     assert named["service.name"] == "films"
 
 
-def test_a_collector_that_never_answers_delays_no_stop(place: Place) -> None:
+def test_an_unresponsive_collector_does_not_delay_shutdown(place: Place) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as deaf:
         address = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         with with_variables(place, **{ENDPOINT: address}).serving() as service:
@@ -80,31 +73,7 @@ def test_a_collector_that_never_answers_delays_no_stop(place: Place) -> None:
     assert time.monotonic() - began < 5
 
 
-@pytest.mark.parametrize(
-    ("variables", "words"),
-    [
-        ({"OTEL_TRACES_EXPORTER": "zipkin"}, "no exporter zipkin is installed"),
-        (
-            {ENDPOINT: "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"},
-            "no exporter otlp over http/json is installed",
-        ),
-        (
-            {ENDPOINT: "http://127.0.0.1:1", "OTEL_BSP_MAX_QUEUE_SIZE": "-1"},
-            "max_queue_size must be a positive integer",
-        ),
-    ],
-)
-def test_an_exporter_that_cannot_be_had_is_warned_about(
-    place: Place, variables: dict[str, str], words: str
-) -> None:
-    with with_variables(place, **variables).serving() as service:
-        submit_one(service)
-    (warning,) = [line for line in service.log_lines() if "tracing is configured" in line["event"]]
-    assert warning["level"] == "warning"
-    assert words in warning["reason"]
-
-
-def test_without_the_extra_it_says_so_once_and_serves(place: Place) -> None:
+def test_without_the_extra_there_is_one_warning(place: Place) -> None:
     # Found before the one that is installed here.
     (place.folder / "opentelemetry.py").write_text(
         "raise ModuleNotFoundError(\"No module named 'opentelemetry'\", name='opentelemetry')"

@@ -1,4 +1,4 @@
-"""`holds list` and `holds end`, against a service whose provider says "later"."""
+"""`holds list` and `holds end`, with a provider that limits the rate."""
 
 import json
 import time
@@ -11,7 +11,7 @@ from tests.cli.conftest import MOVIE, TIMEOUT, Place, Served, other_server
 
 @pytest.fixture
 def busy(place: Place) -> Iterator[Served]:
-    """A service whose provider takes nothing for now."""
+    """A service whose provider refuses every submission for now."""
     with other_server(429, {"Retry-After": "50"}) as provider:
         settings = {"PROVIDER": "samsar", "SAMSAR_API_KEY": "key", "SAMSAR_BASE_URL": provider.url}
         with place.with_settings(**settings).serving() as served:
@@ -40,7 +40,7 @@ def test_holds_are_listed_and_ended(busy: Served) -> None:
     assert (unknown.status, "404" in unknown.err) == (1, True)
 
 
-def test_a_key_that_is_no_admin_s_is_refused(served: Served) -> None:
+def test_holds_need_an_admin_key(served: Served) -> None:
     refused = served.as_user("ann").run("holds", "list")
     assert refused.status == 1
     assert "403 admin_only" in refused.err

@@ -14,7 +14,7 @@ def status_with(service: Served, key: str) -> int:
     return httpx.get(f"{service.url}/v1/jobs", headers={"API-KEY": key}).status_code
 
 
-def test_a_new_key_works_at_once_and_is_kept_nowhere(served: Served) -> None:
+def test_a_new_key_works_at_once_and_is_not_stored(served: Served) -> None:
     printed = served.place.run("keys", "create", "ann", "--json").json()
     assert list(printed) == ["user", "key", "secret", "prefix"]
     assert re.fullmatch(r"rk_[A-Za-z0-9_-]{43}", printed["key"])
@@ -32,14 +32,14 @@ def test_a_second_key_of_a_user_shares_the_secret(served: Served) -> None:
     assert one["key"] != two["key"]
 
 
-def test_for_people_the_same_is_printed_in_lines(served: Served) -> None:
+def test_without_json_the_same_is_printed_as_lines(served: Served) -> None:
     done = served.place.run("keys", "create", "cleo")
     printed = dict(line.split(": ", 1) for line in done.out.splitlines() if ": " in line)
     assert status_with(served, printed["key"]) == 200
     assert "\x1b" not in done.out
 
 
-def test_the_list_names_keys_and_never_shows_one(served: Served) -> None:
+def test_the_list_shows_prefixes_and_no_key(served: Served) -> None:
     key = served.place.run("keys", "create", "dora", "--admin", "--json").json()
     listed = {each["prefix"]: each for each in served.place.run("keys", "list", "--json").json()}
     row = listed[key["prefix"]]
@@ -64,7 +64,7 @@ def test_a_revoked_key_stops_working_within_five_seconds(served: Served, charact
     assert "nothing was revoked" in again.err
 
 
-def test_a_prefix_of_several_keys_revokes_none_and_lists_them(place: Place) -> None:
+def test_an_ambiguous_prefix_revokes_nothing_and_lists_the_keys(place: Place) -> None:
     prefixes = {place.run("keys", "create", "ann", "--json").json()["prefix"] for _ in range(2)}
     done = place.run("keys", "revoke", "rk_")
     assert done.status == 1
@@ -72,13 +72,13 @@ def test_a_prefix_of_several_keys_revokes_none_and_lists_them(place: Place) -> N
     assert all(key["revoked_at"] is None for key in place.run("keys", "list", "--json").json())
 
 
-def test_an_empty_prefix_is_a_mistake(place: Place) -> None:
+def test_an_empty_prefix_is_a_usage_error(place: Place) -> None:
     place.run("keys", "create", "ann")
     assert place.run("keys", "revoke", "").status == 2
     assert place.run("keys", "list", "--json").json()[0]["revoked_at"] is None
 
 
-def test_rotating_gives_another_secret(place: Place) -> None:
+def test_rotating_replaces_the_secret(place: Place) -> None:
     first = place.run("keys", "create", "ann", "--json").json()["secret"]
     printed = place.run("keys", "rotate-secret", "ann", "--json").json()
     assert printed["user"] == "ann"
@@ -90,7 +90,7 @@ def test_rotating_gives_another_secret(place: Place) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a b", "-x", "a/b", "é", "x" * 65, "a\nb"])
-def test_a_name_that_would_make_trouble_is_refused(place: Place, name: str) -> None:
+def test_an_invalid_user_name_is_refused(place: Place, name: str) -> None:
     done = place.run("keys", "create", "--json", "--", name)
     assert done.status == 2
     assert "letters, digits" in done.err

@@ -1,19 +1,18 @@
-"""`listen`: webhooks at an address of this machine, without a public one."""
+"""`listen`: webhooks for development, without a public URL."""
 
 import json
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from subprocess import Popen
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from receiver.cli.listen import Changes
-from receiver.client import BadRelay, Job, StreamEvent, verify_relay
-from tests.cli.conftest import TIMEOUT, OtherServer, Place, Served, other_server
-from tests.cli.test_jobs_over_http import submitted
+from receiver.client import BadRelay, StreamEvent, verify_relay
+from receiver.domain.documents import A_JOB, Job
+from tests.cli.conftest import TIMEOUT, OtherServer, Place, Served, other_server, submitted
 
 
 @pytest.fixture
@@ -25,7 +24,7 @@ def sink() -> Iterator[OtherServer]:
 
 @contextmanager
 def listening(place: Place, url: str) -> Iterator[tuple[Popen[str], str]]:
-    """The command as it runs, and the secret that it has printed."""
+    """The running command, and the secret that it printed."""
     process = place.start("listen", "--forward-to", url)
     try:
         assert process.stdout is not None
@@ -38,12 +37,10 @@ def listening(place: Place, url: str) -> Iterator[tuple[Popen[str], str]]:
         assert process.returncode == 130, err
 
 
-def test_the_webhooks_of_a_job_come_as_the_relay_sends_them(
-    served: Served, sink: OtherServer
-) -> None:
+def test_the_forwarded_webhooks_equal_those_of_the_relay(served: Served, sink: OtherServer) -> None:
     ann = served.as_user("listener")
     first = submitted(ann)
-    assert ann.run("watch", first).status == 0  # over before anybody listened
+    assert ann.run("watch", first).status == 0  # finished before the command starts
     with listening(ann, sink.url) as (process, secret):
         begun = submitted(ann, webhookUrl=sink.url)
         sent: dict[str, list[dict[str, Any]]] = {"relay": [], "listen": []}
@@ -60,7 +57,7 @@ def test_the_webhooks_of_a_job_come_as_the_relay_sends_them(
     assert {each["request_id"] for each in sent["listen"]} == {begun}
 
 
-def test_a_post_that_fails_is_reported_and_not_repeated(endless: Served, sink: OtherServer) -> None:
+def test_a_failed_post_is_reported_and_not_retried(endless: Served, sink: OtherServer) -> None:
     sink.status = 500
     ann = endless.as_user("listener")
     with listening(ann, sink.url) as (process, secret):
@@ -77,28 +74,25 @@ def test_a_post_that_fails_is_reported_and_not_repeated(endless: Served, sink: O
 @pytest.mark.parametrize(
     "url", ["http://example.com/hook", "ftp://127.0.0.1/", "127.0.0.1:9000", "http://"]
 )
-def test_it_posts_to_this_machine_alone(place: Place, url: str) -> None:
+def test_only_urls_on_this_machine_are_accepted(place: Place, url: str) -> None:
     done = place.run("listen", "--forward-to", url)
     assert done.status == 2
     assert "a URL on this machine" in done.err
 
 
-# --- what is news ---------------------------------------------------------------------------------
-
-THEN = datetime(2026, 1, 2, tzinfo=UTC)
-LATER = datetime(2026, 1, 3, tzinfo=UTC)
+# --- which changes are sent -----------------------------------------------------------------------
 
 
-def job(status: str, *, updated_at: datetime = THEN, done_at: datetime | None = None) -> Job:
+def event(kind: str, status: str, done_at: str = "2026-01-02T00:00:00.000Z") -> StreamEvent:
+    """An event about one job, which was updated on January 2."""
     done = status in ("COMPLETED", "FAILED", "CANCELLED")
-    members: dict[str, Any] = dict.fromkeys(Job.model_fields) | {
-        "request_id": "job_1",
+    job = A_JOB | {
         "status": status,
         "done": done,
-        "updated_at": updated_at,
-        "done_at": (done_at or updated_at) if done else None,
+        "updated_at": "2026-01-02T00:00:00.000Z",
+        "done_at": done_at if done else None,
     }
-    return Job.model_construct(None, **members)
+    return StreamEvent(kind, (cast(Job, job),))
 
 
 @pytest.mark.parametrize(
@@ -115,11 +109,11 @@ def test_each_status_is_sent_once(events: str, sent: list[str]) -> None:
     found = []
     for each in events.split():
         kind, status = each.split(":")
-        event = StreamEvent("update" if kind == "u" else "snapshot", (job(status),))
-        found += [changed.status for changed in changes.take(event)]
+        change = event("update" if kind == "u" else "snapshot", status)
+        found += [job["status"] for job in changes.take(change)]
     assert found == sent
 
 
-def test_what_changes_beside_a_finished_job_is_no_news() -> None:
-    event = StreamEvent("update", (job("COMPLETED", updated_at=LATER, done_at=THEN),))
-    assert list(Changes().take(event)) == []
+def test_a_change_of_the_archive_sends_nothing() -> None:
+    archived = event("update", "COMPLETED", done_at="2026-01-01T00:00:00.000Z")
+    assert list(Changes().take(archived)) == []

@@ -14,7 +14,7 @@ KEY = "operators-own-key"
 
 @contextmanager
 def upstream(status: int, **headers: str) -> Iterator[str]:
-    """A provider that gives every call the same answer; yields its base URL."""
+    """A provider that answers every request in the same way; yields its base URL."""
     with other_server(status, headers) as server:
         yield f"{server.url}/v1/video/"
 
@@ -39,7 +39,7 @@ def examined(served: Served, base_url: str, **settings: str) -> Done:
     return served.place.with_settings(**own | settings).run("doctor")
 
 
-def test_all_is_well_beside_a_running_service(served: Served) -> None:
+def test_all_checks_pass_beside_a_running_service(served: Served) -> None:
     with upstream(404) as base_url:
         done = examined(served, base_url)
     assert done.status == 0, done.out
@@ -64,7 +64,7 @@ def test_all_is_well_beside_a_running_service(served: Served) -> None:
         (404, {"Date": "Thu, 01 Jan 2026 00:00:00 GMT"}, "clock", "Set this machine's clock"),
     ],
 )
-def test_a_refused_key_or_a_clock_that_is_far_off_fails(
+def test_a_rejected_key_or_a_wrong_clock_fails(
     served: Served, status: int, headers: dict[str, str], check: str, advice: str
 ) -> None:
     with upstream(status, **headers) as base_url:
@@ -74,7 +74,7 @@ def test_a_refused_key_or_a_clock_that_is_far_off_fails(
     assert advice in done.out
 
 
-def test_an_address_keeps_its_case_at_the_start_of_a_sentence(place: Place) -> None:
+def test_a_url_at_the_start_of_an_error_keeps_its_case(place: Place) -> None:
     with upstream(200) as base_url:
         url = base_url.removesuffix("/v1/video/")
         done = place.with_settings(URL=url, API_KEY="rk_x").run("jobs", "list")
@@ -82,13 +82,13 @@ def test_an_address_keeps_its_case_at_the_start_of_a_sentence(place: Place) -> N
     assert done.err.startswith(f"{url}/v1/jobs does not answer")
 
 
-def test_a_provider_that_cannot_be_reached_fails(served: Served) -> None:
+def test_an_unreachable_provider_fails(served: Served) -> None:
     with upstream(404) as base_url:
         pass
     assert states(examined(served, base_url))["provider"] == "failed"
 
 
-def test_an_unreachable_public_address_fails_with_a_real_provider_alone(served: Served) -> None:
+def test_an_unreachable_public_address_fails_only_with_a_real_provider(served: Served) -> None:
     with upstream(404) as base_url:
         with upstream(404) as nobody:
             pass
@@ -103,28 +103,28 @@ def test_an_unreachable_public_address_fails_with_a_real_provider_alone(served: 
     assert states(sandbox)["public address"] == "remark"
 
 
-def test_faults_of_the_settings_are_found_and_end_it_with_2(place: Place) -> None:
+def test_settings_errors_are_listed_and_the_status_is_2(place: Place) -> None:
     done = place.with_settings(PROVIDER="samsar", POLL_MIN="0").run("doctor")
     assert done.status == 2
     assert states(done) == {"settings": "failed"}
     assert len(done.err.splitlines()) == len(done.out.splitlines()) == 2
 
 
-def test_it_makes_nothing_where_nothing_is(place: Place) -> None:
+def test_doctor_creates_no_files(place: Place) -> None:
     printed = place.run("doctor", "--json").json()
     assert printed["ok"]
     assert {each["check"]: each["state"] for each in printed["checks"]}["store"] == "remark"
     assert list(place.folder.iterdir()) == []
 
 
-def test_a_database_that_is_none_fails(place: Place) -> None:
+def test_a_file_that_is_no_database_fails(place: Place) -> None:
     (place.folder / "some.db").write_bytes(b"no database" * 100)
     done = place.with_settings(DATABASE_URL="sqlite:///some.db").run("doctor")
     assert done.status == 1
     assert states(done)["store"] == "failed"
 
 
-def test_an_archive_that_cannot_be_written_to_fails(place: Place) -> None:
+def test_an_archive_that_is_not_writable_fails(place: Place) -> None:
     kept = place.folder / "kept"
     done = place.with_settings(ARCHIVE_URL=f"file://{kept}").run("doctor")
     assert (done.status, states(done)["archive"]) == (0, "ok")
@@ -134,7 +134,7 @@ def test_an_archive_that_cannot_be_written_to_fails(place: Place) -> None:
     assert (done.status, states(done)["archive"]) == (1, "failed")
 
 
-def test_a_backup_is_whole_private_and_never_overwrites(served: Served) -> None:
+def test_a_backup_is_complete_private_and_never_overwrites(served: Served) -> None:
     key = served.new_key("saved")
     target = served.place.folder / "copy.db"
     done = served.place.run("backup", "copy.db")
@@ -150,7 +150,7 @@ def test_a_backup_is_whole_private_and_never_overwrites(served: Served) -> None:
     assert target.read_bytes() == before
 
 
-def test_a_backup_serves(served: Served) -> None:
+def test_a_backup_can_be_served(served: Served) -> None:
     key = served.new_key("restored")
     served.place.run("backup", "restored.db")
     copy = served.place.with_settings(DATABASE_URL="sqlite:///restored.db", API_KEY=key)
@@ -158,21 +158,21 @@ def test_a_backup_serves(served: Served) -> None:
         assert restored.place.run("jobs", "list").status == 0
 
 
-def test_a_backup_makes_no_folder(served: Served) -> None:
+def test_a_backup_creates_no_folder(served: Served) -> None:
     done = served.place.run("backup", "nowhere/copy.db")
     assert done.status == 1
     assert "There is no folder" in done.err
     assert "/nowhere. Create it" in done.err
 
 
-def test_where_there_is_no_database_there_is_no_backup(place: Place) -> None:
+def test_without_a_database_backup_fails(place: Place) -> None:
     done = place.run("backup", "copy.db")
     assert done.status == 1
     assert "no database" in done.err
     assert list(place.folder.iterdir()) == []
 
 
-def test_every_provider_that_runs_is_asked_without_paying(served: Served) -> None:
+def test_every_running_provider_is_checked(served: Served) -> None:
     with upstream(404) as base_url:
         own = {
             "PROVIDERS": "fal,replicate,sandbox-fal",

@@ -22,14 +22,14 @@ SHARED_LOOP = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningService]:
-    """A service that the tests share, each with a user of its own. Its jobs are quick."""
+    """A service with quick jobs, shared by a file's tests, each with its own user."""
     async with running_service(tmp_path_factory.mktemp("service"), **WEBHOOKS) as service:
         yield service
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def endless(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningService]:
-    """A service whose jobs go on for longer than any test."""
+    """A service whose jobs take longer than any test."""
     async with running_service(tmp_path_factory.mktemp("endless"), sandbox_render=1_000) as service:
         yield service
 
@@ -43,5 +43,5 @@ async def client(
 
 
 def user_of(request: pytest.FixtureRequest) -> str:
-    """A user of the test's own."""
+    """The test's own user."""
     return f"u{zlib.crc32(request.node.name.encode())}"

@@ -1,4 +1,4 @@
-"""Checking a webhook: what the service signs is good, and nothing else is, nor raises otherwise."""
+"""Verifying a webhook: what the service signs is accepted; everything else raises BadRelay."""
 
 import json
 import time
@@ -20,22 +20,22 @@ def signed(*secrets: str, body: bytes = BODY, age: float = 0.0) -> dict[str, str
     return sign(secrets or (SECRET,), "msg_1", int((time.time() - age) * 1_000), body)
 
 
-def test_what_the_service_signs_is_good() -> None:
+def test_a_webhook_of_the_service_is_accepted() -> None:
     relay = verify_relay(SECRET, signed(), BODY)
     assert (relay.id, relay.body) == ("msg_1", json.loads(BODY))
 
 
-def test_names_of_headers_come_in_any_case() -> None:
+def test_header_names_can_be_in_any_case() -> None:
     headers = {name.upper(): value for name, value in signed().items()} | {"Host": "example.com"}
     assert verify_relay(SECRET, headers, BODY).id == "msg_1"
 
 
-def test_during_a_rotation_either_side_may_know_both() -> None:
+def test_during_a_rotation_either_side_can_have_both_secrets() -> None:
     assert verify_relay(SECRET, signed(OTHER, SECRET), BODY).id == "msg_1"
     assert verify_relay([OTHER, SECRET], signed(SECRET), BODY).id == "msg_1"
 
 
-# Made when the test runs: a signature of the time of collection may be too old by then.
+# Signed when the test runs: a signature from collection may be too old by then.
 BAD: list[Callable[[], tuple[dict[str, str], bytes]]] = [
     lambda: (signed(OTHER), BODY),
     lambda: (signed(), BODY + b" "),
@@ -59,7 +59,7 @@ BAD: list[Callable[[], tuple[dict[str, str], bytes]]] = [
 
 
 @pytest.mark.parametrize("make", BAD)
-def test_everything_else_is_refused(make: Callable[[], tuple[dict[str, str], bytes]]) -> None:
+def test_an_invalid_webhook_is_refused(make: Callable[[], tuple[dict[str, str], bytes]]) -> None:
     headers, body = make()
     with pytest.raises(BadRelay):
         verify_relay(SECRET, headers, body)
@@ -87,6 +87,6 @@ def test_hostile_input_raises_nothing_else(sent: dict[str, str], body: bytes) ->
 @pytest.mark.parametrize(
     "secret", ["", "whsec_", "secret", "whsec_" + "é" * 40, "whsec_" + "a" * 41]
 )
-def test_a_secret_that_is_none_is_the_caller_s_fault(secret: str) -> None:
+def test_a_malformed_secret_raises_value_error(secret: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         verify_relay(secret, signed(), BODY)

@@ -1,4 +1,4 @@
-"""`receiver copy`, as an operator runs it."""
+"""`copy`."""
 
 import asyncio
 from collections.abc import Iterator
@@ -64,7 +64,7 @@ async def test_a_database_is_copied_once(
         ("postgresql://u:hunter2@h/d", "postgresql://h/d", "must be the SQLite database"),
     ],
 )
-def test_what_cannot_be_copied_is_said_in_words(
+def test_a_copy_that_is_impossible_says_why(
     place: Place, tmp_path: Path, source: str, target: str, words: str
 ) -> None:
     done = place.with_settings(DATABASE_URL=source.format(tmp_path)).run("copy", target)

@@ -6,22 +6,16 @@ import socket
 
 import pytest
 
-from tests.cli.conftest import MOVIE, TIMEOUT, Place, Served
+from tests.cli.conftest import MOVIE, TIMEOUT, Place, Served, submitted
 
 
 @pytest.fixture
 def ann(served: Served, request: pytest.FixtureRequest) -> Place:
-    """A place with a key of a user of the test's own."""
+    """A place with a key of the test's own user."""
     return served.as_user(f"u{abs(hash(request.node.name))}")
 
 
-def submitted(place: Place, **members: object) -> str:
-    done = place.run("submit", "-", given=json.dumps(MOVIE | members))
-    assert done.status == 0, done.err
-    return done.out.strip()
-
-
-def test_a_job_goes_from_a_file_to_its_result(ann: Place) -> None:
+def test_a_job_is_submitted_watched_and_shown(ann: Place) -> None:
     (ann.folder / "movie.json").write_text(json.dumps(MOVIE))
     job_id = ann.run("submit", "movie.json").out.strip()
     watched = ann.run("watch", job_id)
@@ -41,33 +35,35 @@ def test_a_job_goes_from_a_file_to_its_result(ann: Place) -> None:
     }
 
 
-def test_submit_can_wait_for_the_end(ann: Place) -> None:
+def test_submit_can_wait_for_the_job(ann: Place) -> None:
     done = ann.run("submit", "-", "--wait", "20", "--json", given=json.dumps(MOVIE))
     assert done.json()["status"] == "COMPLETED"
 
 
-def test_the_same_idempotency_key_makes_one_job(ann: Place) -> None:
+def test_the_same_idempotency_key_creates_one_job(ann: Place) -> None:
     words = ("submit", "-", "--idempotency-key", "mine")
     first, second = (ann.run(*words, given=json.dumps(MOVIE)).out for _ in range(2))
     assert first == second
     assert len(ann.run("jobs", "list").out.splitlines()) == 1
 
 
-def test_a_refusal_names_what_is_wrong_and_where(ann: Place) -> None:
+def test_a_refusal_names_each_error_with_its_pointer(ann: Place) -> None:
     given = MOVIE | {"input": MOVIE["input"] | {"duration": 121, "prompt": ""}}
     done = ann.run("submit", "-", given=json.dumps(given))
     assert done.status == 1
     assert "/input/prompt: Prompt is required" in done.err
     assert "/input/duration: Duration is too long" in done.err
+    unknown = ann.run("submit", "-", given=json.dumps(MOVIE | {"provider": "nobody"}))
+    assert "/provider: provider must be sandbox." in unknown.err
 
 
 @pytest.mark.parametrize("given", ["", "[1]", "{", "[" * 100_000])
-def test_what_is_no_json_object_is_a_mistake(ann: Place, given: str) -> None:
+def test_a_file_without_a_json_object_is_a_usage_error(ann: Place, given: str) -> None:
     assert ann.run("submit", "-", given=given).status == 2
     assert ann.run("submit", "not-there.json").status == 2
 
 
-def test_cancelling_and_watching_what_was_cancelled(endless: Served) -> None:
+def test_a_cancelled_job_fails_cancel_and_watch(endless: Served) -> None:
     ann = endless.as_user("cancels")
     job_id = submitted(ann)
     assert ann.run("jobs", "cancel", job_id).out == f"{job_id} CANCELLED\n"
@@ -101,7 +97,7 @@ def test_lists_have_filters_and_pages(ann: Place) -> None:
         assert ann.run("jobs", "list", "--since", since).status == 2
 
 
-def test_an_admin_lists_everybody_s(served: Served, ann: Place) -> None:
+def test_an_admin_lists_the_jobs_of_all_users(served: Served, ann: Place) -> None:
     job_id = submitted(ann)
     key = served.place.run("keys", "create", "root", "--admin", "--json").json()["key"]
     root = served.place.with_settings(API_KEY=key)
@@ -115,7 +111,7 @@ def test_an_admin_lists_everybody_s(served: Served, ann: Place) -> None:
     )
 
 
-def test_another_user_s_job_is_not_there(served: Served, ann: Place) -> None:
+def test_another_user_s_job_is_404(served: Served, ann: Place) -> None:
     job_id = submitted(ann)
     other = served.as_user("other")
     for words in (("jobs", "show"), ("jobs", "cancel"), ("watch",)):
@@ -124,7 +120,7 @@ def test_another_user_s_job_is_not_there(served: Served, ann: Place) -> None:
         assert "404" in done.err
 
 
-def test_deliveries_are_listed_and_sent_again(ann: Place) -> None:
+def test_deliveries_are_listed_shown_and_retried(ann: Place) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}/hook"
     job_id = submitted(ann, webhookUrl=url, webhookEvents=["COMPLETED"])
@@ -144,7 +140,7 @@ def test_deliveries_are_listed_and_sent_again(ann: Place) -> None:
     assert ann.run("deliveries", "retry").status == 2
 
 
-def test_without_a_service_or_a_key_it_says_what_to_do_next(place: Place) -> None:
+def test_without_a_service_or_a_key_the_error_says_what_to_do(place: Place) -> None:
     no_key = place.run("jobs", "list")
     assert no_key.status == 2
     assert "RECEIVER_API_KEY is not set" in no_key.err
@@ -156,14 +152,14 @@ def test_without_a_service_or_a_key_it_says_what_to_do_next(place: Place) -> Non
         assert "`receiver serve`" in nobody.err
 
 
-def test_an_unknown_key_is_reported_but_not_shown(served: Served) -> None:
+def test_an_unknown_key_is_not_shown(served: Served) -> None:
     done = served.place.run("jobs", "list", "--api-key", "rk_" + "n" * 43)
     assert done.status == 1
     assert "`receiver keys list`" in done.err
     assert "nnnn" not in done.err
 
 
-def test_watch_goes_on_through_a_kill_and_a_restart(place: Place) -> None:
+def test_watch_resumes_after_the_service_is_killed(place: Place) -> None:
     slow = place.with_settings(SANDBOX_RENDER="1000")
     with slow.serving() as first:
         ann = first.as_user("ann")
@@ -182,7 +178,7 @@ def test_watch_goes_on_through_a_kill_and_a_restart(place: Place) -> None:
     assert "CANCELLED" in out.splitlines()[-1]
 
 
-def test_ctrl_c_ends_watching_with_130_and_no_word(endless: Served) -> None:
+def test_ctrl_c_ends_watch_with_130_and_no_message(endless: Served) -> None:
     ann = endless.as_user("stops")
     job_id = submitted(ann)
     watching = ann.start("watch")
