@@ -1,4 +1,4 @@
-"""The dashboard's files: the headers they come with, and what must not be in them."""
+"""The dashboard's files: their headers, and what must not be in them."""
 
 import re
 from collections.abc import AsyncIterator
@@ -38,7 +38,7 @@ def policy_of(answer: httpx.Response) -> dict[str, str]:
 
 
 @SERVICE_LOOP
-async def test_the_page_lets_nothing_in(client: httpx.AsyncClient) -> None:
+async def test_the_security_headers_are_strict(client: httpx.AsyncClient) -> None:
     answer = await client.get("/")
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
@@ -55,12 +55,12 @@ async def test_the_page_lets_nothing_in(client: httpx.AsyncClient) -> None:
 
 
 @SERVICE_LOOP
-async def test_results_come_from_anywhere_over_https(client: httpx.AsyncClient) -> None:
+async def test_results_can_come_from_any_host_over_https(client: httpx.AsyncClient) -> None:
     # The provider of these tests is the sandbox, which serves its results on this machine.
     assert policy_of(await client.get("/"))["img-src"] == "'self' https: http://127.0.0.1:*"
 
 
-async def test_a_real_providers_results_come_over_https_alone(tmp_path: Path) -> None:
+async def test_a_real_provider_s_results_need_https(tmp_path: Path) -> None:
     async with running_service(tmp_path, provider="samsar", samsar_api_key="k") as service:
         policy = policy_of(await service.client().get("/"))
         assert policy["img-src"] == policy["media-src"] == "'self' https:"
@@ -68,7 +68,7 @@ async def test_a_real_providers_results_come_over_https_alone(tmp_path: Path) ->
 
 @SERVICE_LOOP
 @pytest.mark.parametrize("name", sorted(FILES))
-async def test_each_file_is_served_and_not_twice(client: httpx.AsyncClient, name: str) -> None:
+async def test_each_file_is_served_and_revalidated(client: httpx.AsyncClient, name: str) -> None:
     path = "/" if name == "index.html" else f"/static/{name}"
     answer = await client.get(path)
     assert answer.status_code == 200
@@ -83,7 +83,7 @@ async def test_each_file_is_served_and_not_twice(client: httpx.AsyncClient, name
 
 @SERVICE_LOOP
 @pytest.mark.parametrize("path", ["/static/", "/static/nothing.js", "/static/..%2fpages.py"])
-async def test_there_are_no_other_files(client: httpx.AsyncClient, path: str) -> None:
+async def test_other_paths_are_404(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
     assert answer.status_code == 404
     assert answer.json()["code"] == "unknown_path"
@@ -103,7 +103,7 @@ async def test_there_are_no_other_files(client: httpx.AsyncClient, path: str) ->
         "192.168.1.5:8000",
     ],
 )
-async def test_the_page_answers_to_its_own_names(client: httpx.AsyncClient, host: str) -> None:
+async def test_the_page_is_served_under_its_own_names(client: httpx.AsyncClient, host: str) -> None:
     assert (await client.get("/", headers={"Host": host})).status_code == 200
 
 
@@ -111,21 +111,19 @@ async def test_the_page_answers_to_its_own_names(client: httpx.AsyncClient, host
 @pytest.mark.parametrize(
     "host", ["evil.example", "jobs.example.evil.example", "", "[", "localhost.evil", "x@jobs"]
 )
-async def test_a_name_that_was_pointed_here_is_refused(
-    client: httpx.AsyncClient, host: str
-) -> None:
+async def test_another_host_name_is_refused(client: httpx.AsyncClient, host: str) -> None:
     answer = await client.get("/", headers={"Host": host})
     assert answer.status_code == 421
     assert "RECEIVER_PUBLIC_URL" in answer.text
 
 
-def test_nothing_comes_from_another_host() -> None:
+def test_the_page_loads_nothing_from_other_hosts() -> None:
     for name, text in FILES.items():
         addresses = set(re.findall(r"(?:https?:)?//[\w.-]+\.\w+[^\s\"')]*", text))
         assert addresses <= {"http://www.w3.org/2000/svg"}, name
 
 
-def test_no_text_becomes_markup() -> None:
+def test_the_page_never_parses_markup() -> None:
     for name, text in FILES.items():
         found = re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", text)
         assert found is None, name
