@@ -1,10 +1,9 @@
 """Applies callbacks. Terminal ones are unsigned, so they are claims that a status call decides."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from receiver.domain import schedule, serialization
-from receiver.domain.draft import Draft, look_again, visible
+from receiver.domain.draft import Draft, look_again, next_poll, visible
 from receiver.domain.observations import CallbackSaid, Report
 from receiver.domain.outcomes import (
     apply_progress,
@@ -30,52 +29,8 @@ MAX_CLAIMS = 8
 """Maximum number of undecided claims per job; further ones are only recorded in the history."""
 
 
-def apply_callbacks(draft: Draft, callbacks: Sequence[CallbackSaid]) -> None:
-    """Apply callbacks in the order received; consecutive progress reports are applied as one."""
-    progress: CallbackSaid | None = None
-    for said in callbacks:
-        if progress is not None and not _continues(progress, said):
-            apply_callback(draft, progress)
-            progress = None
-        if (
-            said.report.status in FINAL_STATUSES
-            or draft.job.done
-            or _names_another_job(draft.job, said)
-        ):
-            apply_callback(draft, said)
-        elif progress is None:
-            progress = said
-        else:
-            draft.set_verdict(progress.callback_id, Verdict.APPLIED)
-            progress = replace(said, report=_later(progress.report, said.report))
-    if progress is not None:
-        apply_callback(draft, progress)
-
-
-def _continues(before: CallbackSaid, said: CallbackSaid) -> bool:
-    """Whether both report progress and, if they have an id, name the same provider job."""
-    if said.report.status in FINAL_STATUSES:
-        return False
-    return (before.report.provider_request_id, before.id_is_taken) == (
-        said.report.provider_request_id,
-        said.id_is_taken,
-    )
-
-
-def _later(before: Report, after: Report) -> Report:
-    """Two reports of progress merged."""
-    started = Status.IN_PROGRESS in (before.status, after.status)
-    known = [each for each in (before.progress, after.progress) if each is not None]
-    return replace(
-        after,
-        status=Status.IN_PROGRESS if started else after.status,
-        word=before.word if after.word is None else after.word,
-        progress=max(known, default=None),
-        message=before.message if after.message is None else after.message,
-    )
-
-
 def apply_callback(draft: Draft, said: CallbackSaid) -> None:
+    """Apply a callback: progress counts at once, an outcome becomes a claim unless it is signed."""
     report = said.report
     if _names_another_job(draft.job, said):
         draft.set_verdict(said.callback_id, Verdict.CONFLICT)
@@ -132,7 +87,7 @@ def _postpone_poll(draft: Draft, before: Job, received_at: Millis) -> None:
     overdue = draft.now >= schedule.deadline(job, draft.rules)
     gap = 0 if overdue else schedule.next_gap(job.tracking.poll_gap, draft.rules)
     look_again(draft, max(planned, draft.now + gap))
-    if visible(before) != visible(job):
+    if job.tracking.poll_gap is not None and visible(before) != visible(job):
         draft.track(poll_gap=None)
 
 
@@ -142,8 +97,7 @@ def _apply_claim(draft: Draft, said: CallbackSaid) -> None:
     # Only a status call can say that a result is gone for good.
     report = replace(said.report, result_is_gone=False)
     _prove_acceptance(draft)
-    complete = report.status is not Status.COMPLETED or report.result is not None
-    if (said.verified and complete) or not draft.rules.confirm_callbacks:
+    if (said.verified and not report.lacks_result) or not draft.rules.confirm_callbacks:
         # It may be a claim that has come again, with its signature.
         others = (c for c in draft.job.tracking.claims if c.callback_id != said.callback_id)
         draft.track(claims=tuple(others))
@@ -173,13 +127,12 @@ def fail_to_confirm(draft: Draft, retry_after: Millis | None) -> None:
     """A status call gave no usable answer: retry, and after CONFIRM_TIMEOUT accept the claim."""
     tracking = draft.job.tracking
     since = draft.now if tracking.failing_since is None else tracking.failing_since
-    gap = schedule.next_gap(tracking.poll_gap, draft.rules)
-    draft.track(failing_since=since, poll_gap=gap)
-    believed_at = since + draft.rules.confirm_timeout
-    if draft.now >= believed_at:
+    draft.track(failing_since=since)
+    trusted_at = since + draft.rules.confirm_timeout
+    if draft.now >= trusted_at:
         take_claim(draft)
     else:
-        look_again(draft, min(draft.now + max(gap, retry_after or 0), believed_at))
+        look_again(draft, min(next_poll(draft, retry_after), trusted_at))
 
 
 def take_claim(draft: Draft) -> None:

@@ -1,13 +1,13 @@
 """A move under construction, which the state machine's functions change."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from receiver.domain import schedule
 from receiver.domain.results import fitting_result
 from receiver.domain.schedule import Rules
-from store.records import CallbackVerdict, Due, Evidence, Job, Lane, Millis, Move, Note, Verdict
+from store.records import CallbackVerdict, Due, Evidence, Job, Lane, Millis, Note, Verdict
 
 
 @dataclass(slots=True)
@@ -31,14 +31,12 @@ class Draft:
         self.set(tracking=replace(self.job.tracking, **fields))
 
     def set_verdict(
-        self,
-        callback_id: int,
-        verdict: Verdict,
-        *,
-        confirmed: bool | None = None,
-        evidence: Evidence = Evidence.CALLBACK,
+        self, callback_id: int, verdict: Verdict, *, confirmed: bool | None = None
     ) -> None:
-        """Give a callback its verdict; of several in one move the last counts."""
+        """Give a callback its verdict; of several in one move the last counts. `confirmed` is
+        whether a status call confirmed a claim that counts."""
+        by_call = verdict in (Verdict.CONFIRMED, Verdict.DENIED)
+        evidence = Evidence.POLL if by_call else Evidence.CALLBACK
         self.verdicts[callback_id] = CallbackVerdict(callback_id, verdict, confirmed, evidence)
 
     def fitting(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -64,9 +62,14 @@ def let_inbox_go_first(draft: Draft, lane: Lane) -> None:
     draft.set(due=Due(lane, draft.now + schedule.INBOX_FIRST))
 
 
+def next_poll(draft: Draft, retry_after: Millis | None) -> Millis:
+    """When to ask again after a call without an outcome: at growing gaps, and not before the
+    provider's Retry-After."""
+    gap = schedule.next_gap(draft.job.tracking.poll_gap, draft.rules)
+    draft.track(poll_gap=gap)
+    return draft.now + max(schedule.jittered(draft.job, gap, draft.rules), retry_after or 0)
+
+
 def look_again(draft: Draft, at: Millis) -> None:
     """Schedule a status call at `at`; a job that cannot be polled waits for its deadline."""
     draft.set(due=schedule.next_look(draft.job, at, draft.now, draft.rules))
-
-
-Decision = Callable[[Job], Move | None]

@@ -22,7 +22,7 @@ Change: TypeAlias = Callable[[ProviderHolds], ProviderHolds]
 SECOND: Millis = 1_000
 DEFAULT_PAUSE = 5 * SECOND
 """The hold's length if the provider gives none."""
-LONGEST_WISH = 60 * SECOND
+LONGEST_RETRY_AFTER = 60 * SECOND
 """The longest hold from a Retry-After; the refused job itself waits for all of it."""
 LONGEST_HOLD = 300 * SECOND
 PROBE_TIME = 5 * SECOND
@@ -102,7 +102,7 @@ def refused(
     holds: ProviderHolds, refusal: Refusal, retry_after: Millis | None, now: Millis
 ) -> ProviderHolds:
     """A submission was refused for now."""
-    pause = min(DEFAULT_PAUSE if retry_after is None else retry_after, LONGEST_WISH)
+    pause = min(DEFAULT_PAUSE if retry_after is None else retry_after, LONGEST_RETRY_AFTER)
     job_id, user_id = refusal.request_id, refusal.user_id
     if job_id in holds.jobs:
         # This says nothing about others: the next probe may be sent at once.

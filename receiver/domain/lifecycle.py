@@ -27,6 +27,7 @@ from receiver.domain.observations import (
 )
 from receiver.domain.outcomes import finish, miss_deadline, pass_on_cancel
 from receiver.domain.schedule import Rules
+from store.contract import Decide
 from store.records import (
     ErrorCode,
     Evidence,
@@ -63,7 +64,8 @@ def decide(job: Job, observation: Observation, now: Millis, rules: Rules) -> Mov
         case SubmissionLookedUp():
             submission.look_up(draft, observation.answer)
         case CallbacksSaid():
-            claims.apply_callbacks(draft, observation.callbacks)
+            for said in observation.callbacks:
+                claims.apply_callback(draft, said)
         case Polled():
             polls.apply_poll(draft, observation)
         case TimePassed():
@@ -161,10 +163,7 @@ def _renew_link(draft: Draft, renewed: LinkRenewed) -> None:
         draft.set(result=draft.fitting(renewed.result), result_at=draft.now)
 
 
-Decision = Callable[[Job], Move | None]
-
-
-def deciding(observation: Observation, now: Callable[[], Millis], rules: Rules) -> Decision:
+def deciding(observation: Observation, now: Callable[[], Millis], rules: Rules) -> Decide:
     """`decide` as the store calls it, with everything but the job bound.
 
     The time is read when it is called: that may be late, and what has been stored by then must not

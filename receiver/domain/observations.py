@@ -22,13 +22,18 @@ class Report:
     progress: float | None = None
     """0 to 100; None if absent or not such a number."""
     result: Mapping[str, Any] | None = None
-    """The given result; None if there is none, and then COMPLETED does not count."""
+    """The given result; None if there is none, and then COMPLETED does not count yet."""
     message: str | None = None
     """Its text about success or failure."""
     provider_request_id: str | None = None
     """The id in it, as text, if it has one of at most 200 characters."""
     result_is_gone: bool = False
     """It has completed, and the provider has removed the result since."""
+
+    @property
+    def lacks_result(self) -> bool:
+        """Whether it says COMPLETED, and the result must come from a later status call."""
+        return self.status is Status.COMPLETED and self.result is None and not self.result_is_gone
 
 
 # --- the answer of a submission; `outcome` is its name in metrics, logs and traces ----------------

@@ -3,8 +3,9 @@ polls and timeouts."""
 
 from typing import Any, Final
 
-from receiver.domain import archive, documents, schedule, serialization
-from receiver.domain.draft import Draft, look_again
+from receiver.domain import archive, schedule, serialization
+from receiver.domain.documents import MESSAGE_CHARACTERS, PROVIDER_STATUS_CHARACTERS
+from receiver.domain.draft import Draft, look_again, next_poll
 from receiver.domain.observations import Report
 from store.records import (
     Due,
@@ -27,6 +28,14 @@ _DECLARED: Final = {
     ErrorCode.PROVIDER_JOB_LOST: "The provider no longer knows the job.",
 }
 """What users read where we give up."""
+_WITHOUT_RESULT: Final = {
+    Status.FAILED: (
+        ErrorCode.PROVIDER_FAILED,
+        "The provider reported a failure and gave no reason.",
+    ),
+    Status.CANCELLED: (ErrorCode.CANCELED_BY_PROVIDER, "Canceled by the provider."),
+}
+"""The error for a status of the provider, and what users read if it gave no message."""
 
 
 def become_accepted(draft: Draft, evidence: Evidence) -> None:
@@ -46,9 +55,9 @@ def apply_progress(draft: Draft, report: Report, evidence: Evidence) -> None:
     if report.progress is not None:
         news["progress"] = max(min(report.progress, 99.0), before.progress or 0.0)
     if report.word is not None:
-        news["provider_status"] = report.word[: documents.PROVIDER_STATUS_CHARACTERS]
+        news["provider_status"] = report.word[:PROVIDER_STATUS_CHARACTERS]
     if report.message is not None:
-        news["message"] = serialization.cut(report.message, documents.MESSAGE_CHARACTERS)
+        news["message"] = report.message[:MESSAGE_CHARACTERS]
     if any(value != getattr(before, name) for name, value in news.items()):
         draft.set(**news, evidence=evidence)
 
@@ -58,30 +67,26 @@ def apply_terminal(draft: Draft, report: Report, evidence: Evidence) -> None:
     if report.result_is_gone:
         _lose_result(draft, evidence)
         return
-    if report.status is Status.COMPLETED and report.result is None:
+    if report.lacks_result:
         if draft.job.done:
             watch_for_correction(draft)
         else:
             wait_for_link(draft, report, evidence)
-            stay(draft, 0, None)
+            poll_again_or_fail(draft, 0, None)
         return
-    message = report.message and serialization.cut(report.message, documents.MESSAGE_CHARACTERS)
-    if report.word is not None:
-        draft.set(provider_status=report.word[: documents.PROVIDER_STATUS_CHARACTERS])
+    _show_word(draft, report)
+    message = report.message and report.message[:MESSAGE_CHARACTERS]
     if report.status is Status.COMPLETED:
         assert report.result is not None
         result = draft.fitting(report.result)
         draft.set(result=result, result_at=draft.now, progress=100.0)
         finish(draft, Status.COMPLETED, evidence, None, message=message)
         archive.begin(draft, report.result)
-    elif report.status is Status.FAILED:
-        text = message or "The provider reported a failure and gave no reason."
-        error = JobError(ErrorCode.PROVIDER_FAILED, text, True)
-        finish(draft, Status.FAILED, evidence, error, message=text)
-    else:
-        text = message or "Canceled by the provider."
-        error = JobError(ErrorCode.CANCELED_BY_PROVIDER, text, True)
-        finish(draft, Status.CANCELLED, evidence, error, message=text)
+        return
+    assert report.status is not None
+    code, no_message = _WITHOUT_RESULT[report.status]
+    message = message or no_message
+    finish(draft, report.status, evidence, JobError(code, message, True), message=message)
 
 
 def _lose_result(draft: Draft, evidence: Evidence) -> None:
@@ -102,22 +107,23 @@ def wait_for_link(draft: Draft, report: Report, evidence: Evidence) -> None:
     """The provider has finished, but the link must come from a later status call."""
     draft.track(link_missing=True, claims=())
     draft.set(phase=Phase.CONFIRMING, evidence=evidence)
+    _show_word(draft, report)
+
+
+def _show_word(draft: Draft, report: Report) -> None:
     if report.word is not None:
-        draft.set(provider_status=report.word[: documents.PROVIDER_STATUS_CHARACTERS])
+        draft.set(provider_status=report.word[:PROVIDER_STATUS_CHARACTERS])
 
 
-def stay(draft: Draft, counts_from: Millis, retry_after: Millis | None) -> None:
+def poll_again_or_fail(draft: Draft, counts_from: Millis, retry_after: Millis | None) -> None:
     """The status is not final: fail if `counts_from` has reached the deadline, else poll again."""
     job = draft.job
     if job.done:
         watch_for_correction(draft, retry_after)
-        return
-    if counts_from >= schedule.deadline(job, draft.rules) and not job.callbacks_waiting:
+    elif counts_from >= schedule.deadline(job, draft.rules) and not job.callbacks_waiting:
         miss_deadline(draft, retry_after)
-        return
-    gap = schedule.next_gap(job.tracking.poll_gap, draft.rules)
-    draft.track(poll_gap=gap)
-    look_again(draft, draft.now + max(schedule.jittered(job, gap, draft.rules), retry_after or 0))
+    else:
+        look_again(draft, next_poll(draft, retry_after))
 
 
 def miss_deadline(draft: Draft, retry_after: Millis | None = None) -> None:
@@ -175,7 +181,7 @@ def watch_for_correction(draft: Draft, retry_after: Millis | None = None) -> Non
     if job.tracking.claims:
         look_again_at_claims(draft, retry_after)
         return
-    gap = schedule.next_late_gap(job.tracking.poll_gap, draft.rules)
+    gap = schedule.next_gap(job.tracking.poll_gap, draft.rules, schedule.LATE_POLL_MAX)
     at = draft.now + schedule.jittered(job, gap, draft.rules)
     end = job.done_at + schedule.GRACE
     if job.provider_request_id is None or at > end:

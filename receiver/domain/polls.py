@@ -18,7 +18,7 @@ from receiver.domain.outcomes import (
     apply_terminal,
     give_up,
     look_again_at_claims,
-    stay,
+    poll_again_or_fail,
     wait_for_link,
     watch_for_correction,
 )
@@ -61,27 +61,31 @@ def _apply(draft: Draft, polled: Polled) -> None:
             draft.track(misses=0, missed_since=None)
             if report.status not in FINAL_STATUSES:
                 _apply_unfinished(draft, report, polled.asked_at, answer.retry_after)
-            elif report.status is Status.COMPLETED and _has_no_result_yet(report):
+            elif report.lacks_result:
                 _apply_linkless(draft, report, polled.asked_at, answer.retry_after)
             else:
                 _apply_outcome(draft, report)
         case StatusMissing():
             since = draft.now if job.tracking.missed_since is None else job.tracking.missed_since
             draft.track(misses=job.tracking.misses + 1, missed_since=since)
-            if job.tracking.claims:
-                fail_to_confirm(draft, answer.retry_after)
-            elif not job.done and not job.callbacks_waiting and _is_lost(draft.job, draft.now):
+            callbacks = job.tracking.claims or job.callbacks_waiting
+            if job.done or callbacks or not _is_lost(draft.job, draft.now):
+                _go_on(draft, polled.asked_at, answer.retry_after)
+            else:
                 code = ErrorCode.PROVIDER_JOB_LOST
                 give_up(draft, code, answer.retry_after, evidence=Evidence.POLL)
-            else:
-                stay(draft, polled.asked_at, answer.retry_after)
         case StatusUnavailable():
-            if job.tracking.claims:
-                fail_to_confirm(draft, answer.retry_after)
-            else:
-                stay(draft, polled.asked_at - schedule.GRACE, answer.retry_after)
+            _go_on(draft, polled.asked_at - schedule.GRACE, answer.retry_after)
         case _:
             assert_never(answer)
+
+
+def _go_on(draft: Draft, counts_from: Millis, retry_after: Millis | None) -> None:
+    """The call has decided nothing, neither a claim nor, without one, the job."""
+    if draft.job.tracking.claims:
+        fail_to_confirm(draft, retry_after)
+    else:
+        poll_again_or_fail(draft, counts_from, retry_after)
 
 
 def _apply_unfinished(
@@ -91,7 +95,7 @@ def _apply_unfinished(
     before = draft.job
     denied = [c for c in before.tracking.claims if c.received_at < asked_at]
     for claim in denied:
-        draft.set_verdict(claim.callback_id, Verdict.DENIED, evidence=Evidence.POLL)
+        draft.set_verdict(claim.callback_id, Verdict.DENIED)
     # A claim from the future was received before the clock stepped back: the next call decides it.
     left = tuple(
         replace(c, received_at=min(c.received_at, draft.now))
@@ -115,22 +119,19 @@ def _apply_unfinished(
     if visible(before) != visible(draft.job):
         draft.note("poll", provider_status=report.word, status=draft.job.status)
         draft.track(poll_gap=None)
-    stay(draft, asked_at, retry_after)
+    poll_again_or_fail(draft, asked_at, retry_after)
 
 
 def _apply_linkless(
     draft: Draft, report: Report, asked_at: Millis, retry_after: Millis | None
 ) -> None:
     """COMPLETED without a link is not an outcome yet, and does not decide a waiting claim."""
-    if draft.job.tracking.claims:
-        fail_to_confirm(draft, retry_after)
-        return
-    if not draft.job.done:
+    if not draft.job.done and not draft.job.tracking.claims:
         if not draft.job.tracking.link_missing:
             draft.note("poll", provider_status=report.word, link_missing=True)
             draft.track(poll_gap=None)
         wait_for_link(draft, report, Evidence.POLL)
-    stay(draft, asked_at, retry_after)
+    _go_on(draft, asked_at, retry_after)
 
 
 def _apply_outcome(draft: Draft, report: Report) -> None:
@@ -138,17 +139,11 @@ def _apply_outcome(draft: Draft, report: Report) -> None:
     draft.note("poll", provider_status=report.word, status=report.status)
     for claim in draft.job.tracking.claims:
         if claim in agreeing:
-            draft.set_verdict(
-                claim.callback_id, Verdict.CONFIRMED, confirmed=True, evidence=Evidence.POLL
-            )
+            draft.set_verdict(claim.callback_id, Verdict.CONFIRMED, confirmed=True)
         else:
-            draft.set_verdict(claim.callback_id, Verdict.DENIED, evidence=Evidence.POLL)
+            draft.set_verdict(claim.callback_id, Verdict.DENIED)
     draft.track(claims=())
     apply_terminal(draft, report, Evidence.CALLBACK if agreeing else Evidence.POLL)
-
-
-def _has_no_result_yet(report: Report) -> bool:
-    return report.result is None and not report.result_is_gone
 
 
 def _is_lost(job: Job, now: Millis) -> bool:

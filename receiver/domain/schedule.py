@@ -16,6 +16,7 @@ GRACE = DAY
 """How long a job outlives its deadline while the provider gives no answer, and how long a
 self-declared failure is still polled for the provider's own outcome."""
 LATE_POLL_MAX = HOUR
+"""The longest gap between polls after a self-declared failure."""
 MISSES_TO_LOSE = 5
 MISSING_TO_LOSE = 10 * MINUTE
 LINK_LIFE = 6 * DAY
@@ -59,22 +60,13 @@ def submit_backoff(job: Job) -> Millis:
     return max(SUBMIT_BACKOFF_MIN, min(_spread(job, pause), SUBMIT_BACKOFF_MAX))
 
 
-def next_gap(gap: Millis | None, rules: Rules) -> Millis:
-    """The next gap between polls: POLL_MIN, growing by half each time, up to POLL_MAX."""
+def next_gap(gap: Millis | None, rules: Rules, longest: Millis | None = None) -> Millis:
+    """The next gap between polls: POLL_MIN, growing by half each time, up to `longest` (without
+    it: POLL_MAX)."""
     if gap is None:
         return rules.poll_min
-    return min(_half_as_much_again(gap), rules.poll_max)
-
-
-def _half_as_much_again(gap: Millis) -> Millis:
-    return gap + (gap + 1) // 2  # rounded up, so that a gap of 1 ms grows too
-
-
-def next_late_gap(gap: Millis | None, rules: Rules) -> Millis:
-    """The next gap after a self-declared failure: it grows on from the last one, up to an hour."""
-    if gap is None:
-        return rules.poll_min
-    return max(min(_half_as_much_again(gap), LATE_POLL_MAX), rules.poll_min)
+    longer = gap + (gap + 1) // 2  # rounded up, so that a gap of 1 ms grows too
+    return max(min(longer, longest or rules.poll_max), rules.poll_min)
 
 
 def jittered(job: Job, gap: Millis, rules: Rules) -> Millis:

@@ -194,8 +194,3 @@ def relay_message(before: Job, after: Job, now: Millis, delay: Millis) -> RelayM
         delay=delay,
         at=now,
     )
-
-
-def cut(text: str, characters: int) -> str:
-    """The text, truncated to at most `characters`."""
-    return text[:characters]

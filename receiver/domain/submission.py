@@ -2,8 +2,9 @@
 
 from typing import assert_never
 
-from receiver.domain import documents, schedule, serialization
-from receiver.domain.draft import Draft, let_inbox_go_first, look_again
+from receiver.domain import schedule
+from receiver.domain.documents import MESSAGE_CHARACTERS
+from receiver.domain.draft import Draft, let_inbox_go_first, look_again, next_poll
 from receiver.domain.observations import (
     LookUpAnswer,
     StatusUnavailable,
@@ -127,7 +128,7 @@ def look_up(draft: Draft, answer: LookUpAnswer) -> None:
     """Apply a search of the provider's list. If the job is not in it, that proves nothing: the list
     may lag. So it is searched a last time at the deadline, and until then again while there is no
     answer."""
-    job, rules = draft.job, draft.rules
+    job = draft.job
     if isinstance(answer, SubmitAccepted):
         if job.provider_request_id is None:
             accept(draft, answer, job.attempts, outcome="found")
@@ -136,16 +137,13 @@ def look_up(draft: Draft, answer: LookUpAnswer) -> None:
         return
     if job.phase is not Phase.SUBMIT_UNCONFIRMED or job.unconfirmed_at is None:
         return
-    end = job.unconfirmed_at + rules.unconfirmed_deadline
+    end = job.unconfirmed_at + draft.rules.unconfirmed_deadline
     if draft.now >= end:
         remain_unknown(draft)
         return
-    at = end
-    if isinstance(answer, StatusUnavailable):
-        gap = schedule.next_gap(job.tracking.poll_gap, rules)
-        draft.track(poll_gap=gap)
-        at = draft.now + max(schedule.jittered(job, gap, rules), answer.retry_after or 0)
-    draft.set(due=Due(Lane.POLL, min(at, end)))
+    answered = not isinstance(answer, StatusUnavailable)
+    at = end if answered else min(next_poll(draft, answer.retry_after), end)
+    draft.set(due=Due(Lane.POLL, at))
 
 
 def remain_unknown(draft: Draft) -> None:
@@ -165,7 +163,7 @@ def refuse(draft: Draft, begun: SubmissionBegins, refused: SubmitRefused) -> Non
         return
     draft.set(maybe_sent=False, refused_with=code)
     why = ErrorCode.PROVIDER_CREDENTIALS if refused.by_credentials else ErrorCode.PROVIDER_REFUSED
-    message = serialization.cut(refused.message, documents.MESSAGE_CHARACTERS)
+    message = refused.message[:MESSAGE_CHARACTERS]
     finish(draft, Status.FAILED, Evidence.SUBMIT, JobError(why, message, False), message=message)
 
 

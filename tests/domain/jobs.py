@@ -1,4 +1,4 @@
-"""Jobs in every state that there is, each driven there by the machine itself."""
+"""Jobs in every state, each led there by the state machine itself."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -66,7 +66,7 @@ def report(
     message: str | None = None,
     names: str | None = None,
 ) -> Report:
-    """What the provider says, its own word being ours unless told otherwise."""
+    """A report of the provider; its own word is by default the same as our status."""
     return Report(status, word if word is not None else status, progress, result, message, names)
 
 
@@ -85,13 +85,13 @@ def failed(message: str | None = "Out of credits.", *, names: str | None = None)
 
 
 def called(callback_id: int, at: Millis, said: Report, *, taken: bool = False) -> CallbacksSaid:
-    """One callback, received at that moment."""
+    """One callback, received at `at`."""
     return CallbacksSaid((CallbackSaid(callback_id, at, said, taken),))
 
 
-CURRENT_ID = "the id that the job has when it hears this"
+CURRENT_ID = "the id that the job has by then"
 NEXT = 0
-"""The number of the attempt that comes next when the job hears that it begins."""
+"""Stands for the number of the job's next attempt."""
 
 
 def asking(asked_at: Millis, answer: StatusAnswer) -> Polled:
@@ -101,7 +101,7 @@ def asking(asked_at: Millis, answer: StatusAnswer) -> Polled:
 
 @dataclass(slots=True)
 class Story:
-    """A job, the moment, and all that has happened to it since it was new."""
+    """A job, the current time, and its moves since it was created."""
 
     job: Job = field(default_factory=new_job)
     now: Millis = START
@@ -109,7 +109,9 @@ class Story:
     moves: list[Move] = field(default_factory=list)
     callbacks: int = 0
 
-    def hear(self, observation: Observation | SubmitAnswer, after: Millis = SECOND) -> Move | None:
+    def observe(
+        self, observation: Observation | SubmitAnswer, after: Millis = SECOND
+    ) -> Move | None:
         self.now += after
         move = decide(self.job, self.named(observation), self.now, self.rules)
         if move is not None:
@@ -118,7 +120,7 @@ class Story:
         return move
 
     def named(self, observation: Observation | SubmitAnswer) -> Observation:
-        """The observation, about the id and the attempt that the job has now."""
+        """The observation with the id and the attempt that the job has now."""
         match observation:
             case Polled(asked_id=id_) if id_ == CURRENT_ID:
                 return replace(observation, asked_id=self.job.provider_request_id or "none")
@@ -134,18 +136,18 @@ class Story:
         return SubmissionBegins(self.job.attempts, self.job.due.at if self.job.due else 0)
 
     def begin(self) -> Move | None:
-        return self.hear(SubmissionBegins(NEXT, self.now + 70 * SECOND))
+        return self.observe(SubmissionBegins(NEXT, self.now + 70 * SECOND))
 
     def called_back(self, said: Report, after: Millis = SECOND) -> Move | None:
-        """The provider's callback comes and is applied at once."""
+        """The provider's callback arrives and is applied at once."""
         self.callbacks += 1
-        return self.hear(called(self.callbacks, self.now + after, said), after)
+        return self.observe(called(self.callbacks, self.now + after, said), after)
 
     def poll(self, answer: Report | StatusAnswer, took: Millis = 100) -> Move | None:
-        """A status call that begins a second from now."""
+        """A status call that begins in a second."""
         if isinstance(answer, Report):
             answer = StatusReport(answer)
-        return self.hear(asking(self.now + SECOND, answer), SECOND + took)
+        return self.observe(asking(self.now + SECOND, answer), SECOND + took)
 
     def wait_until(self, at: Millis) -> None:
         self.now = max(self.now, at)
@@ -170,12 +172,12 @@ def _story(*acts: Callable[[Story], object]) -> Callable[[Job, Rules], Story]:
 
 def _try_in_vain(story: Story) -> None:
     story.begin()
-    story.hear(SubmitNotSent("connection refused"))
+    story.observe(SubmitNotSent("connection refused"))
 
 
 def _answer_late(story: Story) -> None:
     story.wait_until(story.due().at)
-    story.hear(TimePassed(), 0)
+    story.observe(TimePassed(), 0)
 
 
 def _end_at_deadline(said: Report) -> Callable[[Story], object]:
@@ -196,8 +198,8 @@ def _begin(story: Story) -> object:
     return story.begin()
 
 
-def _hear(observation: Observation | SubmitAnswer) -> Callable[[Story], object]:
-    return lambda story: story.hear(observation)
+def _observe(observation: Observation | SubmitAnswer) -> Callable[[Story], object]:
+    return lambda story: story.observe(observation)
 
 
 def _callback(said: Report) -> Callable[[Story], object]:
@@ -208,9 +210,9 @@ def _poll(said: Report) -> Callable[[Story], object]:
     return lambda story: story.poll(said)
 
 
-_accept = _hear(SubmitAccepted(ID))
-_accept_unnamed = _hear(SubmitAccepted(None))
-_refuse = _hear(SubmitRefused(400, "Prompt is too long"))
+_accept = _observe(SubmitAccepted(ID))
+_accept_unnamed = _observe(SubmitAccepted(None))
+_refuse = _observe(SubmitRefused(400, "Prompt is too long"))
 _begin_too_late = (lambda story: story.wait_until(story.deadline() + DAY), _begin)
 
 STATES: Mapping[str, Callable[[Job, Rules], Story]] = {
@@ -218,7 +220,7 @@ STATES: Mapping[str, Callable[[Job, Rules], Story]] = {
     "queued again": _story(_try_in_vain),
     "submitting": _story(_begin),
     "submitting again": _story(_try_in_vain, _begin),
-    "submit_unconfirmed": _story(_begin, _hear(SubmitAmbiguous("reset"))),
+    "submit_unconfirmed": _story(_begin, _observe(SubmitAmbiguous("reset"))),
     "accepted": _story(_begin, _accept),
     "accepted without id": _story(_begin, _accept_unnamed),
     "rendering": _story(_begin, _accept, _poll(at_work(30))),
@@ -233,11 +235,11 @@ STATES: Mapping[str, Callable[[Job, Rules], Story]] = {
     "deadline_exceeded, claimed": _story(
         _begin, _accept, _end_at_deadline(at_work(40)), _callback(completed())
     ),
-    "submit_outcome_unknown": _story(_begin, _hear(SubmitAmbiguous("reset")), _answer_late),
+    "submit_outcome_unknown": _story(_begin, _observe(SubmitAmbiguous("reset")), _answer_late),
     "result_missing": _story(_begin, _accept, _end_at_deadline(completed(link=None))),
     "provider_job_lost": _story(_begin, _accept, _lose),
-    "CANCELLED unsent": _story(_hear(CancelRequested())),
-    "CANCELLED in flight": _story(_begin, _hear(CancelRequested())),
+    "CANCELLED unsent": _story(_observe(CancelRequested())),
+    "CANCELLED in flight": _story(_begin, _observe(CancelRequested())),
     "CANCELLED by provider": _story(_begin, _accept, _poll(report(Status.CANCELLED))),
 }
 """Every state of the machine by name, as the story that leads a new job there."""

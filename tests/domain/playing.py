@@ -1,4 +1,4 @@
-"""Whatever can happen to a job, as Hypothesis makes it up: observations, pauses, beginnings."""
+"""Hypothesis strategies for everything that can happen to a job."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -58,7 +58,7 @@ def said(words: Report) -> Act:
     return lambda now, n: called(n, now, words)
 
 
-def told(callbacks: Sequence[tuple[Report, bool, bool]]) -> Act:
+def together(callbacks: Sequence[tuple[Report, bool, bool]]) -> Act:
     """Callbacks that are applied together, each received a while after the one before it; and
     whether another job is known to hold the id that it names, and whether it is verified."""
 
@@ -107,7 +107,7 @@ callbacks = st.lists(
     ),
     min_size=1,
     max_size=4,
-).map(told)
+).map(together)
 polls = st.builds(asked, answers, st.sampled_from([0, 100, 14 * SECOND]))
 others: st.SearchStrategy[Act] = st.sampled_from(
     [
@@ -162,7 +162,7 @@ rules = st.builds(
 
 
 class Step(NamedTuple):
-    """One observation, and what became of the job."""
+    """One observation and its effect."""
 
     before: Job
     observation: Observation
@@ -173,7 +173,7 @@ class Step(NamedTuple):
 
 
 Script: TypeAlias = list[tuple[Millis, Act, bool]]
-"""Pauses, what is heard after them, and whether callbacks wait in the inbox meanwhile."""
+"""Pauses, the observation after each, and whether callbacks wait in the inbox then."""
 scripts = st.lists(st.tuples(pauses, acts, st.sampled_from([False] * 4 + [True])), max_size=25)
 
 
@@ -182,7 +182,7 @@ def play(start: str, script: Script, by: Rules) -> tuple[Story, list[Step]]:
     for n, (pause, act, waiting) in enumerate(script, start=100):
         before = story.job = replace(story.job, callbacks_waiting=waiting)
         observation = story.named(act(story.now + pause, n))
-        move = story.hear(observation, pause)
+        move = story.observe(observation, pause)
         steps.append(Step(before, observation, move, story.job, story.now, by))
     story.job = replace(story.job, callbacks_waiting=False)
     return story, steps

@@ -1,4 +1,4 @@
-"""Answers that speak of another attempt than the job's latest (contract 6, rules 2 and 8)."""
+"""Answers to another attempt than the job's latest (contract 6, rules 2 and 8)."""
 
 from dataclasses import replace
 
@@ -28,65 +28,63 @@ EARLIER_ANSWERS: list[SubmitAnswer] = [
 
 @pytest.mark.parametrize("answer", EARLIER_ANSWERS, ids=str)
 @pytest.mark.parametrize("state", STATES)
-def test_an_earlier_attempts_answer_is_noted_and_changes_nothing(
-    state: str, answer: SubmitAnswer
-) -> None:
+def test_the_answer_of_an_earlier_attempt_is_only_noted(state: str, answer: SubmitAnswer) -> None:
     story = in_state(state)
     story.job = replace(story.job, attempts=story.job.attempts + 1)
     begun, before = replace(story.begun(), attempt=story.job.attempts - 1), story.job
-    move = story.hear(SubmissionEnded(begun, answer))
+    move = story.observe(SubmissionEnded(begun, answer))
     assert move is not None
     assert (story.job, move.event, move.relay) == (before, None, None)
     assert [note.detail["attempt"] for note in move.notes] == [begun.attempt]
 
 
-def test_not_sent_said_again_does_not_send_beside_the_next_attempt() -> None:
-    """The commit of the first telling had been stored, and its answer was lost."""
+def test_a_repeated_not_sent_does_not_requeue_the_next_attempt() -> None:
+    """The first report was committed, and its confirmation was lost."""
     story = in_state("submitting")
     told = SubmissionEnded(story.begun(), SubmitNotSent("connection refused"))
-    story.hear(told)
+    story.observe(told)
     story.wait_until(story.due().at)
     story.begin()
-    story.hear(told)
+    story.observe(told)
     assert (story.job.phase, story.job.attempts) == (Phase.SUBMITTING, 2)
 
 
-def test_not_sent_by_one_worker_takes_back_no_attempt_of_another() -> None:
-    """Both have leased the queued job in turn, and both call what they begin the first attempt."""
+def test_not_sent_from_one_worker_does_not_requeue_the_attempt_of_another() -> None:
+    """Both have leased the queued job in turn, and both begin it as attempt 1."""
     story = Story()
     slow, quick = SubmissionBegins(1, story.now + MINUTE), SubmissionBegins(1, story.now + HOUR)
-    story.hear(quick)
-    assert story.hear(slow) is None
+    story.observe(quick)
+    assert story.observe(slow) is None
     assert not is_under_way(story.job, slow)
-    story.hear(SubmissionEnded(slow, SubmitNotSent("the service stopped")))
+    story.observe(SubmissionEnded(slow, SubmitNotSent("the service stopped")))
     assert is_under_way(story.job, quick)
 
 
-def test_a_worker_that_stood_still_begins_nothing_before_its_time() -> None:
+def test_a_stale_attempt_does_not_begin_before_the_job_is_due() -> None:
     """Another one has tried meanwhile, and the provider has asked for a pause."""
     story = Story()
     stale = SubmissionBegins(1, story.now + HOUR)
     story.begin()
-    story.hear(SubmitNotSent("429", retry_after=MINUTE))
-    assert story.hear(stale) is None
+    story.observe(SubmitNotSent("429", retry_after=MINUTE))
+    assert story.observe(stale) is None
     assert story.job.phase is Phase.QUEUED
 
 
-def test_to_begin_again_what_has_begun_is_the_same_attempt() -> None:
-    """The commit of the first beginning was stored, and its answer was lost."""
+def test_beginning_twice_is_one_attempt() -> None:
+    """The first begin was committed, and its confirmation was lost."""
     story = Story()
     begins = SubmissionBegins(1, story.now + MINUTE)
-    story.hear(begins)
-    assert story.hear(begins) is None
+    story.observe(begins)
+    assert story.observe(begins) is None
     assert is_under_way(story.job, begins)
 
 
-def test_an_earlier_attempt_that_was_accepted_is_taken_and_nothing_more_is_sent() -> None:
+def test_acceptance_of_an_earlier_attempt_counts_and_nothing_more_is_sent() -> None:
     story = in_state("submitting again")
     earlier = replace(story.begun(), attempt=1)
-    story.hear(SubmissionEnded(earlier, SubmitAccepted(ID)))
+    story.observe(SubmissionEnded(earlier, SubmitAccepted(ID)))
     assert (story.job.phase, story.job.provider_request_id) == (Phase.ACCEPTED, ID)
-    move = story.hear(SubmitAccepted(OTHER_ID))
+    move = story.observe(SubmitAccepted(OTHER_ID))
     assert move is not None
     assert story.job.provider_request_id == ID
     assert [note.detail["provider_request_id"] for note in move.notes] == [OTHER_ID]

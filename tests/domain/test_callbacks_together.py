@@ -1,4 +1,4 @@
-"""Callbacks that are applied together come to what they come to one after the other."""
+"""Callbacks applied in one change have the same result as those applied one after another."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,7 +34,7 @@ said = st.lists(
 
 @settings(deadline=None, max_examples=150)
 @given(st.sampled_from(sorted(STATES)), scripts, rules, said)
-def test_the_job_and_the_verdicts_are_the_same(
+def test_the_result_does_not_depend_on_batching(
     start: str, script: Script, by: Rules, said: Sequence[tuple[Report, bool, Millis]]
 ) -> None:
     story, _ = play(start, script, by)
@@ -48,7 +48,7 @@ def test_the_job_and_the_verdicts_are_the_same(
     move = decide(before, CallbacksSaid(tuple(callbacks)), now, by)
 
     assert move is not None
-    assert untold(move.job) == untold(job)
+    assert without_counts(move.job) == without_counts(job)
     assert list(move.verdicts) == [ruling for each in moves for ruling in each.verdicts]
     assert list(move.notes) == [note for each in moves for note in each.notes]
     # There may be fewer events, and never one more.
@@ -69,10 +69,9 @@ def one_by_one(
     return job, moves
 
 
-def untold(job: Job) -> Job:
-    """The job without what only says how often its user was told of it, and without the pace of its
-    polls, which begins anew where any of them brought news."""
-    return replace(job, seq=0, updated_at=START, tracking=replace(job.tracking, poll_gap=None))
+def without_counts(job: Job) -> Job:
+    """The job without what only counts its events."""
+    return replace(job, seq=0, updated_at=START)
 
 
 def finals(moves: Sequence[Move]) -> list[tuple[Status, bool]]:
@@ -83,13 +82,12 @@ def finals(moves: Sequence[Move]) -> list[tuple[Status, bool]]:
     ]
 
 
-def hear_together(story: Story, *said: Report, taken: Sequence[int] = ()) -> Move:
-    """They came one right after the other, and are applied a second later."""
+def observe_together(story: Story, *said: Report) -> Move:
+    """The callbacks came right after each other, and are applied a second later."""
     callbacks = tuple(
-        CallbackSaid(place, story.now + place, words, place in taken)
-        for place, words in enumerate(said, start=1)
+        CallbackSaid(place, story.now + place, words) for place, words in enumerate(said, start=1)
     )
-    move = story.hear(CallbacksSaid(callbacks))
+    move = story.observe(CallbacksSaid(callbacks))
     assert move is not None
     return move
 
@@ -101,7 +99,7 @@ def verdicts(move: Move) -> list[Verdict]:
 def test_a_flood_of_progress_is_one_event_and_one_message() -> None:
     story = in_state("accepted")
     seq = story.job.seq
-    move = hear_together(story, *(at_work(progress) for progress in range(1, 99)))
+    move = observe_together(story, *(at_work(progress) for progress in range(1, 99)))
     assert (move.job.seq, move.job.progress, move.job.status) == (
         seq + 1,
         98,
@@ -112,18 +110,18 @@ def test_a_flood_of_progress_is_one_event_and_one_message() -> None:
     assert move.relay.status is Status.IN_PROGRESS
 
 
-def test_progress_and_a_claim_together_ask_for_confirmation_at_once() -> None:
+def test_progress_and_claims_together_ask_for_confirmation_at_once() -> None:
     story = in_state("accepted")
-    move = hear_together(story, at_work(20), completed(), at_work(30), failed())
+    move = observe_together(story, at_work(20), completed(), at_work(30), failed())
     assert verdicts(move) == [Verdict.APPLIED, Verdict.CLAIMED, Verdict.APPLIED, Verdict.CLAIMED]
     assert move.job.progress == 30
     assert story.due() == story.job.due
     assert (story.due().lane, story.due().at) == (Lane.CONFIRM, story.now)
 
 
-def test_where_claims_are_believed_the_first_outcome_counts_and_the_rest_is_late() -> None:
+def test_without_confirmation_the_first_outcome_counts_and_the_rest_is_late() -> None:
     story = in_state("accepted", rules=replace(RULES, confirm_callbacks=False))
-    move = hear_together(story, at_work(20), completed(), failed(), at_work(30))
+    move = observe_together(story, at_work(20), completed(), failed(), at_work(30))
     assert verdicts(move) == [Verdict.APPLIED, Verdict.APPLIED, Verdict.LATE, Verdict.LATE]
     assert (move.job.status, move.job.progress) == (Status.COMPLETED, 100)
     assert finals([move]) == [(Status.COMPLETED, False)]
@@ -131,7 +129,7 @@ def test_where_claims_are_believed_the_first_outcome_counts_and_the_rest_is_late
 
 def test_the_first_id_is_the_job_s_and_another_beside_it_is_a_conflict() -> None:
     story = in_state("accepted without id")
-    move = hear_together(
+    move = observe_together(
         story, at_work(1), at_work(2, names=ID), at_work(3, names=OTHER_ID), at_work(4, names=ID)
     )
     assert verdicts(move) == [
@@ -141,28 +139,3 @@ def test_the_first_id_is_the_job_s_and_another_beside_it_is_a_conflict() -> None
         Verdict.APPLIED,
     ]
     assert (move.job.provider_request_id, move.job.progress) == (ID, 4)
-
-
-def test_an_id_that_is_another_job_s_takes_nothing_from_its_neighbours() -> None:
-    story = in_state("accepted without id")
-    move = hear_together(
-        story, at_work(1), at_work(2, names=OTHER_ID), at_work(3, names=ID), taken=(2,)
-    )
-    assert verdicts(move) == [Verdict.APPLIED, Verdict.CONFLICT, Verdict.APPLIED]
-    assert (move.job.provider_request_id, move.job.progress) == (ID, 3)
-
-
-def test_on_a_finished_job_all_are_late_and_nobody_is_told() -> None:
-    story = in_state("COMPLETED")
-    move = hear_together(story, at_work(1), failed(), completed())
-    assert verdicts(move) == [Verdict.LATE] * 3
-    assert (move.event, move.relay) == (None, None)
-
-
-def test_a_failure_that_we_declared_is_asked_about_when_a_claim_is_among_them() -> None:
-    story = in_state("deadline_exceeded")
-    move = hear_together(story, at_work(50), completed())
-    assert verdicts(move) == [Verdict.LATE, Verdict.CLAIMED]
-    assert (story.due().lane, story.due().at) == (Lane.CONFIRM, story.now)
-    story.poll(completed())
-    assert story.job.status is Status.COMPLETED

@@ -11,7 +11,7 @@ RETENTION = 30 * DAY
 
 
 class World:
-    """Two clocks, and somebody who looks at them twice a minute."""
+    """Two clocks that are compared twice a minute."""
 
     def __init__(self, newest: Millis | None = NOW, now: Millis = NOW) -> None:
         self.now, self.monotonic = now, 1_000.0
@@ -21,7 +21,7 @@ class World:
         return self._trust.look(self.now, self.monotonic)
 
     def after(self, passed: Millis) -> bool:
-        """Time passes, and at its end: is the clock trusted?"""
+        """Whether the clock is trusted after this time."""
         trusted = self.look()
         for _ in range(passed // (30 * SECOND)):
             self.now += 30 * SECOND

@@ -1,4 +1,4 @@
-"""Holds: who waits once a provider said "later", how long, and who tries first (contract 8)."""
+"""Holds after a rate-limit refusal: who waits, how long, and who is the probe (contract 8)."""
 
 from dataclasses import dataclass, field
 
@@ -57,7 +57,7 @@ def test_a_refusal_holds_everybody_for_a_minute_at_most(
     assert story.waits(ANN) == story.waits(BOB) == seconds * SECOND
 
 
-def test_what_was_under_way_before_a_hold_makes_it_no_longer() -> None:
+def test_refusals_of_earlier_submissions_do_not_extend_a_hold() -> None:
     story = Story()
     story.later(ANN, "a1", 10 * SECOND)
     story.now += 9 * SECOND
@@ -93,7 +93,7 @@ def test_each_probe_that_is_refused_doubles_the_hold() -> None:
     assert lengths == [seconds * SECOND for seconds in (5, 10, 20, 40, 80, 160, 300, 300, 300)]
 
 
-def test_a_longer_wish_of_a_refused_probe_counts() -> None:
+def test_a_longer_retry_after_of_a_refused_probe_counts() -> None:
     story = Story()
     story.later(ANN, "a1", SECOND)
     story.wait(BOB)
@@ -131,7 +131,7 @@ def test_a_user_refused_while_another_is_accepted_is_refused_alone() -> None:
     assert story.waits(CAT) == 0
 
 
-def test_a_job_that_is_refused_alone_holds_no_other_of_its_user() -> None:
+def test_a_job_refused_alone_holds_no_other_job_of_its_user() -> None:
     story = Story()
     story.later(ANN, "bad")
     story.wait(ANN)
@@ -153,7 +153,7 @@ def test_a_job_that_is_refused_alone_holds_no_other_of_its_user() -> None:
     assert story.waits(BOB) == 0
 
 
-def test_somebody_who_was_not_refused_is_the_probe() -> None:
+def test_the_probe_is_a_user_who_was_not_refused() -> None:
     story = Story()
     story.later(ANN, "a1")
     assert rules.best_probe_user(story.holds, [ANN, BOB, CAT]) == BOB
@@ -161,7 +161,7 @@ def test_somebody_who_was_not_refused_is_the_probe() -> None:
     assert rules.refused_jobs(story.holds, ANN) == {"a1"}
 
 
-def test_a_lone_user_s_refused_probe_leaves_the_others_to_try_at_once() -> None:
+def test_after_the_refused_probe_of_a_lone_user_others_may_try_at_once() -> None:
     story = Story()
     story.later(ANN, "a1")
     story.wait(BOB)
@@ -175,7 +175,7 @@ def test_a_lone_user_s_refused_probe_leaves_the_others_to_try_at_once() -> None:
     assert story.probe(CAT, "c1")
 
 
-def test_what_is_remembered_has_an_end() -> None:
+def test_refusals_are_forgotten() -> None:
     story = Story()
     story.later(ANN, "a1")
     story.wait(BOB)
@@ -226,7 +226,7 @@ def test_no_user_waits_for_more_than_one_hold_of_another(
                 story.later(user, job, wishes[number % len(wishes)])
                 after = story.holds.everybody
                 if after is not None and after != before and after.length:
-                    longest = rules.LONGEST_WISH * 2 ** len(holders)
+                    longest = rules.LONGEST_RETRY_AFTER * 2 ** len(holders)
                     assert after.length <= min(longest, rules.LONGEST_HOLD)
                     holders.append(user)
             else:

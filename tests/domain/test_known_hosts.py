@@ -1,4 +1,4 @@
-"""`KnownHosts`: who answers, who is held back, and what it costs to know."""
+"""`KnownHosts`: hosts that answer, throttled hosts, and the bounds of the memory."""
 
 import pytest
 
@@ -41,7 +41,7 @@ def test_the_last_attempt_decides_whether_a_host_answers() -> None:
     assert not known.answers(HOST)
 
 
-def test_many_hosts_of_one_user_push_out_only_that_user_s(
+def test_many_hosts_of_one_user_displace_only_their_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(relay, "HOSTS_PER_USER", 3)
@@ -59,7 +59,7 @@ def test_many_hosts_of_one_user_push_out_only_that_user_s(
     assert not known.may_try("h997", 1.0)
 
 
-def test_what_nobody_tries_for_an_hour_is_forgotten() -> None:
+def test_a_host_not_tried_for_an_hour_is_forgotten() -> None:
     known = KnownHosts()
     fail(known, ANN, HOST, 0.0, times=5)
     fail(known, ANN, "other", 60.0, times=5)

@@ -1,4 +1,4 @@
-"""What holds whatever happens to a job, in any order and number, on a clock that may step back.
+"""What always holds, whatever happens to a job in any order, with a clock that may step back.
 
 The rules are contract 6's "Rules that always hold", by number, and 7's and 8's.
 """
@@ -43,13 +43,13 @@ from store.records import (
     FINAL_STATUSES,
     ErrorCode,
     FileState,
-    Job,
     Lane,
     Millis,
     Phase,
     Status,
     Verdict,
 )
+from store.rows import row_of
 from tests.domain.jobs import (
     ID,
     Story,
@@ -82,7 +82,7 @@ def corrects(step: Step) -> bool:
     return before.done and (after.status, after.error) != (before.status, before.error)
 
 
-def rule_3_status_never_goes_back_and_a_final_state_gives_way(step: Step) -> None:
+def rule_3_status_never_goes_back_and_only_a_declared_failure_is_corrected(step: Step) -> None:
     before, observation, after = step.before, step.observation, step.after
     if not before.done:
         assert after.done or ORDER.index(after.status) >= ORDER.index(before.status)
@@ -142,7 +142,7 @@ def rule_5_seq_counts_the_events_and_an_event_is_the_job(step: Step) -> None:
     )
 
 
-def rule_5_a_user_who_asked_for_all_is_told_of_each_final_state(step: Step) -> None:
+def rule_5_each_final_state_has_a_webhook(step: Step) -> None:
     before, move = step.before, step.move
     if move is None or (move.job.status, move.job.error) == (before.status, before.error):
         return
@@ -198,7 +198,7 @@ def rule_2_only_an_attempt_that_surely_sent_nothing_is_repeated(step: Step) -> N
 
 
 def every_claim_gets_one_verdict_and_is_kept_until_then(step: Step) -> None:
-    """Contract 7: a claim waits, and then it was confirmed, denied, believed or came too late."""
+    """Contract 7: a claim waits, and then it was confirmed, denied, trusted or too late."""
     before, observation, move = step.before, step.observation, step.move
     if move is None:
         return
@@ -235,42 +235,11 @@ def database() -> Iterator[sqlite3.Connection]:
     connection.close()
 
 
-def _row(job: Job) -> dict[str, object]:
-    error = job.error
-    return {
-        "id": job.id,
-        "user_id": job.user_id,
-        "provider": job.provider,
-        "kind": job.kind,
-        "status": job.status,
-        "phase": job.phase,
-        "seq": job.seq,
-        "created_at": job.created_at,
-        "updated_at": job.updated_at,
-        "progress": job.progress,
-        "provider_status": job.provider_status,
-        "evidence": job.evidence,
-        "message": job.message,
-        "result": None if job.result is None else json.dumps(job.result),
-        "error_code": error and error.code,
-        "error_message": error and error.message,
-        "error_billed": error and error.may_have_been_billed,
-        "provider_request_id": job.provider_request_id,
-        "id_from_answer": job.id_from_answer,
-        "done_at": job.done_at,
-        "accepted_at": job.accepted_at,
-        "unconfirmed_at": job.unconfirmed_at,
-        "result_at": job.result_at,
-        "attempts": job.attempts,
-        "maybe_sent": job.maybe_sent,
-        "refused_with": job.refused_with,
-    }
-
-
 def the_database_accepts(step: Step, database: sqlite3.Connection) -> None:
     if step.move is None:
         return
-    job, row = step.after, _row(step.after)
+    job, row = step.after, row_of(step.after)
+    del row["user"]  # a column of another table
     columns, marks = ", ".join(row), ", ".join(f":{name}" for name in row)
     database.execute(f"REPLACE INTO jobs ({columns}) VALUES ({marks})", row)
     if job.due is not None:
@@ -280,7 +249,7 @@ def the_database_accepts(step: Step, database: sqlite3.Connection) -> None:
         )
 
 
-def rule_6_the_same_again_tells_nobody_anything(step: Step) -> None:
+def rule_6_a_repeated_observation_is_no_event(step: Step) -> None:
     """A repeated observation is no second event, whatever it was."""
     if isinstance(step.observation, TimePassed | SubmissionBegins | Polled) or step.move is None:
         # Time and answers are counted: five 404s are not one.
@@ -292,12 +261,12 @@ def rule_6_the_same_again_tells_nobody_anything(step: Step) -> None:
 ALWAYS = (
     rule_1_no_unfinished_job_is_ever_forgotten,
     rule_2_only_an_attempt_that_surely_sent_nothing_is_repeated,
-    rule_3_status_never_goes_back_and_a_final_state_gives_way,
+    rule_3_status_never_goes_back_and_only_a_declared_failure_is_corrected,
     rule_3_progress_never_falls_and_is_100_only_at_completed,
     rule_3_what_comes_to_a_finished_job_changes_nothing_of_it,
     rule_5_seq_counts_the_events_and_an_event_is_the_job,
-    rule_5_a_user_who_asked_for_all_is_told_of_each_final_state,
-    rule_6_the_same_again_tells_nobody_anything,
+    rule_5_each_final_state_has_a_webhook,
+    rule_6_a_repeated_observation_is_no_event,
     every_claim_gets_one_verdict_and_is_kept_until_then,
     a_denied_claim_was_received_before_the_call_or_contradicted_by_an_outcome,
 )
@@ -327,8 +296,8 @@ OUTCOMES: list[Report] = [
 
 
 def _news(outcome: Report) -> list[Act]:
-    """Everything that can be heard of a job with this outcome but its user's cancel, with ids that
-    are right where there are any."""
+    """Everything that can be observed of a job with this outcome, except a cancel, with correct
+    ids."""
     poll_link_later = report(Status.COMPLETED, names=ID)
     return [
         plain(SubmitAccepted(ID)),
@@ -363,7 +332,7 @@ def test_rule_6_every_order_and_repetition_ends_in_the_providers_one_outcome(
     story = Story(rules=Rules(confirm_callbacks=confirm))
     story.begin()
     for n, (pause, which) in enumerate(acts, start=1):
-        story.hear(news[which](story.now + pause, n), pause)
+        story.observe(news[which](story.now + pause, n), pause)
     live(story, lambda: StatusReport(outcome), until_settled=True)
     job = story.job
     assert job.status is outcome.status
@@ -382,7 +351,7 @@ def live(
     until_settled: bool = False,
     held: bool = False,
 ) -> None:
-    """What workers do, and no more: wait until the job is due, and do what its lane says."""
+    """Do what the workers do: wait until the job is due, and act by its lane."""
     for _ in range(3_000):
         job = story.job
         if job.due is None or (job.done and not until_settled):
@@ -391,25 +360,25 @@ def live(
         story.wait_until(job.due.at)
         match job.due.lane:
             case Lane.SUBMIT if held:
-                story.hear(SubmissionHeld(story.now + HOUR), 0)
+                story.observe(SubmissionHeld(story.now + HOUR), 0)
             case Lane.SUBMIT:
                 story.begin()
             case Lane.SUBMITTING | Lane.WAIT:
-                story.hear(TimePassed(), 0)
+                story.observe(TimePassed(), 0)
             case Lane.POLL if job.provider_request_id is None:
                 asked_for = answer()
                 unlisted = StatusMissing("not listed")
                 found = unlisted if isinstance(asked_for, StatusReport) else asked_for
-                story.hear(SubmissionLookedUp(found), 100)
+                story.observe(SubmissionLookedUp(found), 100)
             case Lane.POLL | Lane.CONFIRM:
-                story.hear(asking(story.now, answer()), 100)
+                story.observe(asking(story.now, answer()), 100)
             case Lane.ARCHIVE:
                 place = next_file(job)
                 assert place is not None
                 stored = FileStored(9, "video/mp4", "0" * 64, "ada/1.mp4")
-                story.hear(DownloadEnded(place, job.archive[place].tries, stored), 0)
-        assert story.now > moment or story.job != before, "it turns on the spot"
-    raise AssertionError("it never ends")
+                story.observe(DownloadEnded(place, job.archive[place].tries, stored), 0)
+        assert story.now > moment or story.job != before, "no progress"
+    raise AssertionError("the job never ends")
 
 
 @settings(max_examples=40, deadline=None)

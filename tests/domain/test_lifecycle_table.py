@@ -1,4 +1,4 @@
-"""The state machine as a table: every state, met by everything that can be said of a job.
+"""The state machine as a table: every state and every observation.
 
 `lifecycle_table.txt` holds what contract 6 (rules 2, 3, 4, 6, 7, 8), 7 and 8 ask for, one cell a
 line; cells of a state that end the same share the line. The columns of an outcome:
@@ -59,7 +59,7 @@ from tests.domain.jobs import (
 
 NEW = 99
 Column = Callable[[Story], tuple[Observation | SubmitAnswer, Millis]]
-"""What is said to the job of a story, and when."""
+"""The observation for the job of a story, and its time."""
 
 
 def soon(observation: Observation | SubmitAnswer) -> Column:
@@ -74,18 +74,18 @@ def called_back(said: Report, *, taken: bool = False) -> Column:
 
 
 def polled(answer: Report | StatusAnswer) -> Column:
-    """Asked after everything that the job has heard."""
+    """The call began after all earlier observations."""
     heard = StatusReport(answer) if isinstance(answer, Report) else answer
     return lambda story: (asking(story.now + SECOND, heard), story.now + 2 * SECOND)
 
 
 def polled_before(answer: Report) -> Column:
-    """Asked before the latest thing that the job has heard, answered after it."""
+    """The call began before the latest observation, and is answered after it."""
     return lambda story: (asking(story.now - 1, StatusReport(answer)), story.now + SECOND)
 
 
 def polled_late(answer: Report | StatusAnswer, late: Millis = SECOND) -> Column:
-    """Asked after the job's deadline."""
+    """The call began after the job's deadline."""
     heard = StatusReport(answer) if isinstance(answer, Report) else answer
 
     def column(story: Story) -> tuple[Observation, Millis]:

@@ -1,4 +1,4 @@
-"""`Retry-After` as seconds, as a date, and as rubbish."""
+"""`Retry-After` as seconds, as a date, and invalid."""
 
 from email.utils import formatdate
 
@@ -28,7 +28,7 @@ NOW = 1_767_323_045_678
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_a_wish(header: str, wait: int) -> None:
+def test_a_valid_header(header: str, wait: int) -> None:
     assert read_retry_after(header, NOW) == wait
 
 
@@ -36,7 +36,7 @@ def test_a_wish(header: str, wait: int) -> None:
     "header",
     [None, "", " ", "soon", "-5", "+5", "1.5", "1e3", "7, 8", "\u0663", "Fri, 99 Jan 2026"],
 )
-def test_rubbish_is_no_wish(header: str | None) -> None:
+def test_an_invalid_header(header: str | None) -> None:
     assert read_retry_after(header, NOW) is None
 
 

@@ -1,4 +1,4 @@
-"""How a job is told: its document, events and relay messages (contract 5, 6, 9 and 10)."""
+"""A job as JSON: its document, events and webhooks (contract 5, 6, 9 and 10)."""
 
 import json
 from dataclasses import replace
@@ -62,7 +62,7 @@ def test_the_job_as_contract_6_shows_it() -> None:
     assert document["done"] is True
 
 
-def test_a_new_job_has_no_news() -> None:
+def test_a_new_job() -> None:
     document = serialization.job_document(replace(new_job(), metadata=None))
     for name in ("provider_request_id", "progress", "result", "message", "error", "done_at"):
         assert document[name] is None
@@ -71,14 +71,14 @@ def test_a_new_job_has_no_news() -> None:
 
 
 @pytest.mark.parametrize("code", ErrorCode)
-def test_retryable_is_what_cannot_be_paid_twice(code: ErrorCode) -> None:
+def test_retryable_codes_are_those_that_cannot_be_paid_twice(code: ErrorCode) -> None:
     document = serialization.error_document(JobError(code, "Why.", True))
     assert document is not None
     assert document["retryable"] == (code in ("not_submitted", "provider_credentials"))
     assert list(document) == ["code", "message", "retryable", "may_have_been_billed"]
 
 
-def test_the_status_call_leaves_out_what_there_is_not() -> None:
+def test_the_status_document_has_no_empty_members() -> None:
     """Contract 5."""
     assert serialization.status_document(new_job()) == {
         "request_id": new_job().id,
@@ -104,14 +104,12 @@ def test_timestamps_are_utc_with_milliseconds(at: int | None, text: str | None) 
 @pytest.mark.parametrize(
     ("progress", "told"), [(None, "null"), (45.0, "45"), (0.0, "0"), (45.5, "45.5"), (99, "99")]
 )
-def test_whole_numbers_are_told_whole(progress: float | None, told: str) -> None:
+def test_whole_numbers_have_no_fraction(progress: float | None, told: str) -> None:
     assert json.dumps(serialization.number(progress)) == told
 
 
 @given(st.text(max_size=200), st.dictionaries(st.text(max_size=9), st.text(max_size=9), max_size=3))
-def test_an_event_is_one_line_of_ascii_whatever_the_texts_hold(
-    text: str, metadata: dict[str, str]
-) -> None:
+def test_an_event_is_one_line_of_ascii(text: str, metadata: dict[str, str]) -> None:
     """Contract 9; U+2028 and U+0085 end a line for some readers."""
     job = replace(new_job(), message=text + "\u2028\u0085\n", metadata=metadata)
     data = serialization.event_data(job)
@@ -123,7 +121,7 @@ def test_an_event_is_one_line_of_ascii_whatever_the_texts_hold(
 # --- the relay (contract 10) ----------------------------------------------------------------------
 
 
-def test_in_progress_is_told_once_and_progress_at_each_later_change() -> None:
+def test_in_progress_is_sent_once_and_progress_at_each_later_change() -> None:
     story = in_state("accepted", new_job(events=EVERY_EVENT))
     told = [
         body_of(story.called_back(said))
@@ -146,14 +144,14 @@ def test_in_progress_is_told_once_and_progress_at_each_later_change() -> None:
     ]
 
 
-def test_progress_is_not_told_by_default() -> None:
+def test_progress_is_not_sent_by_default() -> None:
     story = in_state("accepted", new_job(events=serialization.DEFAULT_WEBHOOK_EVENTS))
     assert body_of(story.called_back(at_work(10))) is not None
     assert body_of(story.called_back(at_work(30))) is None
     assert body_of(story.poll(completed())) is not None
 
 
-def test_progress_alone_does_not_tell_the_change_to_in_progress() -> None:
+def test_progress_does_not_include_the_change_to_in_progress() -> None:
     story = in_state("accepted", new_job(events=("progress",)))
     assert body_of(story.called_back(at_work(10))) is None
     assert body_of(story.called_back(at_work(30))) is not None
@@ -161,9 +159,7 @@ def test_progress_alone_does_not_tell_the_change_to_in_progress() -> None:
 
 @pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "CANCELLED"])
 @pytest.mark.parametrize("asked_for", [("COMPLETED",), ("FAILED",), ("CANCELLED",)])
-def test_a_final_state_is_told_to_whom_asked_for_it(
-    status: str, asked_for: tuple[str, ...]
-) -> None:
+def test_a_final_state_is_sent_to_its_subscribers(status: str, asked_for: tuple[str, ...]) -> None:
     story = rendering(*asked_for)
     match status:
         case "COMPLETED":
@@ -171,7 +167,7 @@ def test_a_final_state_is_told_to_whom_asked_for_it(
         case "FAILED":
             move = story.poll(failed())
         case _:
-            move = story.hear(CancelRequested())
+            move = story.observe(CancelRequested())
     assert (body_of(move) is not None) == (status in asked_for)
 
 
@@ -181,15 +177,15 @@ def test_a_final_state_is_told_to_whom_asked_for_it(
     ids=["[]", "no url"],
 )
 @pytest.mark.parametrize("state", STATES)
-def test_nothing_is_told_to_whom_asked_for_nothing(
+def test_nothing_is_sent_without_a_subscription(
     state: str, events: tuple[str, ...], url: str | None
 ) -> None:
     story = in_state(state, new_job(webhook_url=url, events=events))
-    story.hear(CancelRequested())
+    story.observe(CancelRequested())
     assert [move.relay for move in story.moves if move.relay] == []
 
 
-def test_the_body_is_the_providers_and_beside_it_ours() -> None:
+def test_the_body_has_the_members_of_the_providers_api_and_ours() -> None:
     move = rendering(*EVERY_EVENT).poll(failed("Out of credits."))
     body = body_of(move)
     assert move is not None
@@ -226,11 +222,11 @@ def test_a_correction_reaches_the_webhook(state: str) -> None:
     )  # fmt: skip
 
 
-def test_a_renewed_link_changes_the_result_alone_and_is_told_to_nobody() -> None:
+def test_a_renewed_link_changes_the_result_alone_and_is_no_event() -> None:
     """Contract 6, `GET /v1/jobs/{id}/result`."""
     story = in_state("COMPLETED")
     before = story.job
-    move = story.hear(LinkRenewed({"videoUrl": LINK + "?again"}))
+    move = story.observe(LinkRenewed({"videoUrl": LINK + "?again"}))
     assert move is not None
     assert (move.event, move.relay) == (None, None)
     assert story.job == replace(before, result={"videoUrl": LINK + "?again"}, result_at=story.now)
@@ -302,14 +298,14 @@ def test_a_result_over_64_kib_keeps_its_link_and_what_fits(
     ],
     ids=lambda members: next(iter(members)),
 )
-def test_what_does_not_fit_is_cut_at_its_end(members: dict[str, Any]) -> None:
+def test_a_result_is_cut_at_its_end(members: dict[str, Any]) -> None:
     fitted = fitting_result(members)
     size = len(serialization.compact_json(fitted))
     assert 60 * 1024 < size <= 64 * 1024
     assert list(fitted) == [name for name in (*members, "truncated") if name != "after"]
 
 
-def test_links_are_found_wherever_they_stand() -> None:
+def test_links_are_found_at_any_depth() -> None:
     result = {
         "images": [{"url": "https://a.example/1.png"}, {"url": "HTTP://a.example/2.png"}],
         "again": "https://a.example/1.png",
@@ -319,7 +315,7 @@ def test_links_are_found_wherever_they_stand() -> None:
     assert links_of(result | {"videoUrl": LINK})[0] == LINK
 
 
-def test_a_claims_result_is_cut_before_it_waits() -> None:
+def test_the_result_of_a_claim_is_cut() -> None:
     """The row of a job stays narrow, also while a callback that anybody could send is undecided."""
     story = in_state("accepted")
     result = {"videoUrl": LINK, "frames": "f" * 100_000}

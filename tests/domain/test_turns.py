@@ -1,4 +1,4 @@
-"""Turns: users share the slots, whatever the length of their queues (contract 2)."""
+"""`Turns`: users share the slots fairly (contract 2)."""
 
 from collections import Counter
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from receiver.domain.turns import Turns
 
 
-def test_one_alone_has_every_slot_and_things_keep_their_order() -> None:
+def test_a_single_user_has_every_slot_in_order() -> None:
     turns = Turns[int](3)
     for thing in range(5):
         turns.add(1, thing)
@@ -18,7 +18,7 @@ def test_one_alone_has_every_slot_and_things_keep_their_order() -> None:
     assert len(turns) == turns.waiting(1) == 1
 
 
-def test_the_user_with_the_fewest_slots_is_next_and_then_the_one_that_waited_longest() -> None:
+def test_the_user_with_the_fewest_slots_is_next_then_the_longest_waiting() -> None:
     turns = Turns[str](4)
     for user in (1, 2, 3):
         for thing in "xyz":
@@ -30,7 +30,7 @@ def test_the_user_with_the_fewest_slots_is_next_and_then_the_one_that_waited_lon
     assert turns.take() == (2, "y")
 
 
-def test_what_is_removed_has_no_slot() -> None:
+def test_removed_items_get_no_slot() -> None:
     turns = Turns[int](1)
     for thing in range(4):
         turns.add(thing % 2, thing)

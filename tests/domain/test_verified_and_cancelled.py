@@ -1,4 +1,4 @@
-"""The provider's own word in a signed callback, and a cancel that is passed on."""
+"""Signed callbacks, and cancels that are passed on."""
 
 from dataclasses import replace
 
@@ -32,7 +32,9 @@ URLS = {"status": "https://queue.example/1"}
 
 
 def verified(story: Story, said: Report, callback_id: int = 7) -> Move | None:
-    return story.hear(CallbacksSaid((CallbackSaid(callback_id, story.now, said, verified=True),)))
+    return story.observe(
+        CallbacksSaid((CallbackSaid(callback_id, story.now, said, verified=True),))
+    )
 
 
 @pytest.mark.parametrize(
@@ -59,7 +61,7 @@ def test_a_verified_outcome_corrects_a_failure_that_we_declared(state: str) -> N
     assert story.job.status is Status.COMPLETED
 
 
-def test_a_verified_end_without_a_result_has_it_asked_for_at_once() -> None:
+def test_a_verified_completion_without_a_result_is_polled_at_once() -> None:
     story = in_state("rendering")
     move = verified(story, completed(link=None))
     assert move is not None
@@ -87,7 +89,7 @@ def test_a_verified_callback_of_another_job_is_a_conflict() -> None:
     assert not story.job.done
 
 
-def test_a_result_that_is_gone_fails_the_job_at_once_and_is_not_asked_for_again() -> None:
+def test_a_removed_result_fails_the_job_at_once() -> None:
     story = in_state("rendering")
     story.poll(replace(completed(link=None), result_is_gone=True))
     assert story.job.error is not None
@@ -106,10 +108,10 @@ def test_a_result_that_is_gone_fails_the_job_at_once_and_is_not_asked_for_again(
 @pytest.mark.parametrize("state", ["accepted", "rendering", "confirming"])
 def test_a_cancel_is_passed_on_once(state: str) -> None:
     story = in_state(state)
-    story.hear(PASSED_ON)
+    story.observe(PASSED_ON)
     assert (story.job.status, story.job.cancel_wanted) == (Status.CANCELLED, True)
     assert (story.due().lane, story.due().at) == (Lane.POLL, story.now)
-    move = story.hear(CancelPassedOn("refused", 400, "Too late."))
+    move = story.observe(CancelPassedOn("refused", 400, "Too late."))
     assert move is not None
     (note,) = move.notes
     assert (note.type, note.detail) == (
@@ -117,32 +119,32 @@ def test_a_cancel_is_passed_on_once(state: str) -> None:
         {"outcome": "refused", "status_code": 400, "message": "Too late."},
     )
     assert (move.event, story.job.due, story.job.cancel_wanted) == (None, None, False)
-    assert story.hear(CancelPassedOn("accepted", 200)) is None
+    assert story.observe(CancelPassedOn("accepted", 200)) is None
 
 
-def test_what_was_never_sent_and_who_cannot_cancel_are_not_asked() -> None:
+def test_no_cancel_for_an_unsent_job_or_a_provider_without_cancel() -> None:
     for state, request in (("queued", PASSED_ON), ("accepted", CancelRequested())):
         story = in_state(state)
-        story.hear(request)
+        story.observe(request)
         assert (story.job.status, story.job.cancel_wanted) == (Status.CANCELLED, False)
         assert story.job.due is None
 
 
-def test_it_waits_for_the_answer_of_the_submission() -> None:
+def test_a_cancel_waits_for_the_answer_of_the_submission() -> None:
     story = in_state("submitting")
     begun = story.begun()
-    story.hear(PASSED_ON)
+    story.observe(PASSED_ON)
     assert (story.job.cancel_wanted, story.job.due) == (True, None)
-    move = story.hear(SubmissionEnded(begun, SubmitAccepted(ID, URLS)))
+    move = story.observe(SubmissionEnded(begun, SubmitAccepted(ID, URLS)))
     assert move is not None
     assert move.event is None
     assert (story.job.provider_request_id, story.job.provider_urls) == (ID, URLS)
     assert (story.due().lane, story.due().at) == (Lane.POLL, story.now)
 
 
-def test_it_waits_for_a_callback_where_no_answer_comes() -> None:
+def test_a_cancel_waits_for_a_callback_if_no_answer_comes() -> None:
     story = in_state("submit_unconfirmed")
-    story.hear(PASSED_ON)
+    story.observe(PASSED_ON)
     assert (story.job.cancel_wanted, story.job.due) == (True, None)
     move = story.called_back(at_work(10, names=ID))
     assert move is not None
@@ -153,15 +155,15 @@ def test_it_waits_for_a_callback_where_no_answer_comes() -> None:
 
 def test_a_refused_submission_needs_no_cancel() -> None:
     story = in_state("submitting")
-    story.hear(PASSED_ON)
-    story.hear(SubmitRefused(422, "No."))
+    story.observe(PASSED_ON)
+    story.observe(SubmitRefused(422, "No."))
     assert (story.job.status, story.job.due) == (Status.CANCELLED, None)
 
 
-def test_addresses_belong_to_the_id_that_was_answered() -> None:
+def test_the_addresses_of_an_answer_are_kept() -> None:
     story = in_state("submitting")
-    story.hear(SubmitAccepted(ID, URLS))
+    story.observe(SubmitAccepted(ID, URLS))
     assert (story.job.phase, story.job.provider_urls) == (Phase.ACCEPTED, URLS)
     story = in_state("submitting")
-    story.hear(SubmitAmbiguous("reset"))
+    story.observe(SubmitAmbiguous("reset"))
     assert story.job.provider_urls is None
