@@ -106,6 +106,7 @@ async def _running_on(
             providers[name] = provider
         services = ServiceContext(
             store=store,
+            holder=os.urandom(8).hex(),
             clock=clock,
             ids=Ids(os.urandom),
             rules=rules(settings),

@@ -2,8 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from starlette.requests import Request
 from starlette.types import ASGIApp
@@ -13,7 +14,6 @@ from receiver.actions.recent_callbacks import RecentCallbacks
 from receiver.actions.renew_link import LinkRenewals
 from receiver.archive.contract import Archive
 from receiver.archive.download import Downloader
-from receiver.clock import Clock
 from receiver.dashboard.pages import pages
 from receiver.domain.schedule import Rules
 from receiver.http_api.application import Application
@@ -35,12 +35,11 @@ from receiver.workers.archiver import Archiver
 from receiver.workers.deadlines import Deadlines
 from receiver.workers.inbox import Inbox
 from receiver.workers.janitor import Janitor
-from receiver.workers.poller import LEASE, Poller
+from receiver.workers.poller import Poller
 from receiver.workers.relay import Relay
 from receiver.workers.submitter import Submitter
 from receiver.workers.supervisor import Supervisor
 from receiver.workers.worker import CallbackAddress, Worker
-from store.database import Store
 from store.records import Job, Millis
 
 SAFETY_SECONDS = 1.0
@@ -104,15 +103,13 @@ def assemble(
     )
     tokens = CallbackTokens(keys)
     sessions = Sessions(keys, services.clock, secure=settings.public_url.startswith("https:"))
-    holder = f"{rng.getrandbits(64):016x}"
     callback_address = _callback_address(settings.public_url, tokens)
-    poller = Poller(services, hub, holder, callback_address)
-    inbox = Inbox(services, hub, holder, LEASE, poller.confirm)
+    poller = Poller(services, hub, callback_address)
+    inbox = Inbox(services, hub, poller.confirm)
     submitter = Submitter(
         services,
         hub,
         callback_address,
-        holder,
         submit_timeout=settings.submit_timeout,
         concurrency=settings.submit_concurrency,
     )
@@ -121,7 +118,6 @@ def assemble(
         services,
         hub,
         sender,
-        holder,
         schedule=[_ms(gap) for gap in settings.relay_schedule],
         timeout=settings.relay_timeout,
         jitter=rng.random,
@@ -151,17 +147,16 @@ def assemble(
         inbox,
         submitter,
         poller,
-        Deadlines(services, hub, holder),
+        Deadlines(services, hub),
         relay,
         Janitor(services, round(settings.retention_days * DAY)),
     ]
     if archiving is not None:
-        concurrency = settings.archive_concurrency
-        workers.append(Archiver(services, hub, *archiving, holder, concurrency))
+        workers.append(Archiver(services, hub, *archiving, settings.archive_concurrency))
     supervisor = Supervisor(workers, services.clock, services.metrics)
     supervisor.keep_running("broadcast", broadcast.pump)
     supervisor.keep_running("heartbeat", broadcast.beat)
-    supervisor.keep_running("safety", _safety(services.store, services.clock, hub.notify_all))
+    supervisor.keep_running("safety", partial(_watch_store, services, hub))
     return Service(Application(context, (*TABLE, *_dashboard(settings))), context, supervisor)
 
 
@@ -186,16 +181,12 @@ def _callback_address(public_url: str, tokens: CallbackTokens) -> CallbackAddres
     return address
 
 
-def _safety(
-    store: Store, clock: Clock, notify_all: Callable[[], None]
-) -> Callable[[], Awaitable[None]]:
-    async def loop() -> None:
-        while True:
-            await clock.sleep(SAFETY_SECONDS)
-            if await store.changed_elsewhere():
-                notify_all()
-
-    return loop
+async def _watch_store(services: ServiceContext, hub: Hub) -> None:
+    """Notify everybody when another process has written to the store."""
+    while True:
+        await services.clock.sleep(SAFETY_SECONDS)
+        if await services.store.changed_elsewhere():
+            hub.notify_all()
 
 
 def _ms(seconds: float) -> Millis:

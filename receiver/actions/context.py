@@ -38,6 +38,8 @@ class ServiceContext:
     """What the use cases depend on; built by the composition root."""
 
     store: Store
+    holder: str
+    """The name under which this process leases work: no two processes have the same."""
     clock: Clock
     ids: Ids
     rules: Rules

@@ -1,7 +1,8 @@
 """Limits all status calls to providers."""
 
 from collections import defaultdict
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 
 import structlog
 
@@ -11,10 +12,12 @@ from receiver.domain.observations import LookUpAnswer, StatusAnswer, StatusUnava
 from receiver.metrics import Metrics
 from receiver.providers.contract import Provider, UpstreamJob
 
-MOMENT: Final = 1.0
-"""Seconds that a call made for a client may wait for its turn."""
+LONGEST_WAIT: Final = 1.0
+"""Seconds that a call made for a client may wait for the rate limit."""
 FULL_SECONDS: Final = 0.1
 """Seconds until a free slot is looked for again."""
+
+A = TypeVar("A", bound=StatusAnswer | LookUpAnswer)
 
 log = structlog.get_logger()
 
@@ -22,7 +25,7 @@ log = structlog.get_logger()
 class StatusCalls:
     """One rate limit and one concurrency limit for all calls, and a breaker per provider.
 
-    The poller works through a queue and starts its calls itself (`free`, `begin`, `note`, `end`).
+    The poller works through a queue and counts its calls itself (`free`, `begin`, `ask`, `end`).
     `ask_soon` is for requests that can be answered without the call.
     """
 
@@ -55,42 +58,45 @@ class StatusCalls:
         """A counted call has ended, or was not made after all."""
         self._under_way -= 1
 
-    def note(self, provider: str, answer: StatusAnswer | LookUpAnswer) -> None:
-        """Record the result of a call that the provider's breaker allowed."""
-        breaker = self.breakers[provider]
+    async def ask(self, provider: Provider, call: Callable[[Provider], Awaitable[A]]) -> A | None:
+        """Make a counted call if the provider's breaker allows it, else return None."""
+        breaker = self.breakers[provider.name]
+        if not breaker.allows(self._clock.monotonic()):
+            self._metrics.polls.labels(provider.name, "breaker_open").inc()
+            return None
+        try:
+            answer = await call(provider)
+        except BaseException:
+            breaker.abandoned()
+            raise
         by_credentials = False
         if isinstance(answer, StatusUnavailable):
             by_credentials = answer.by_credentials
             breaker.failed(self._clock.monotonic(), by_credentials=by_credentials)
+            log.warning("a status call failed", provider=provider.name, reason=answer.reason)
         else:
             breaker.succeeded()
-        self._metrics.credentials_refused.labels(provider).set(by_credentials)
-        self._metrics.set_breaker(provider, breaker.state)
-        self._metrics.polls.labels(provider, answer.outcome).inc()
+        self._metrics.credentials_refused.labels(provider.name).set(by_credentials)
+        self._metrics.set_breaker(provider.name, breaker.state)
+        self._metrics.polls.labels(provider.name, answer.outcome).inc()
+        return answer
 
     async def ask_soon(self, provider: Provider, job: UpstreamJob) -> StatusAnswer | None:
-        """Make a status call if it can start within `MOMENT`, else return None.
+        """Make a status call if it can start within `LONGEST_WAIT` and the breaker allows it, else
+        return None.
 
         Such calls use at most half of the slots: a few that hang must not stop the polls.
         """
-        breaker = self.breakers[provider.name]
         pause = self.wait()
-        if pause > MOMENT or self._asked_soon >= max(1, self.at_once // 2):
+        if pause > LONGEST_WAIT or self._asked_soon >= max(1, self.at_once // 2):
             return None
-        if self._under_way >= self.at_once or not breaker.allows(self._clock.monotonic()):
+        if self._under_way >= self.at_once:
             return None
         self.begin()
         self._asked_soon += 1
         try:
             await self._clock.sleep(pause)
-            answer = await provider.status(job)
-        except BaseException:
-            breaker.abandoned()
-            raise
+            return await self.ask(provider, lambda asked: asked.status(job))
         finally:
             self._asked_soon -= 1
             self.end()
-        self.note(provider.name, answer)
-        if isinstance(answer, StatusUnavailable):
-            log.warning("a status call failed", provider=provider.name, reason=answer.reason)
-        return answer

@@ -78,29 +78,21 @@ async def submit_job(
         KeyReused, KeyHeld: see `store.contract.Jobs.create`.
         StoreUnavailable: nothing was written.
     """
-    made = await _create(services, new, idempotency, answer)
-    tracing.set_attribute("receiver.job.id", made.id if isinstance(made, Job) else made.job_id)
-    return made
-
-
-async def _create(
-    services: ServiceContext, new: NewJob, idempotency: IdempotencyKey | None, answer: Answer | None
-) -> Job | Replay:
     sink = services.sink
     lease = sink.lease(new.job) if sink is not None else None
-    if sink is None or lease is None:
-        return await services.store.jobs.create(new, idempotency, answer)
+    may_exist = False
     try:
         made = await services.store.jobs.create(new, idempotency, answer, lease)
+        may_exist = isinstance(made, Job)
     except asyncio.CancelledError:
         # The write continues without its caller. If the job is not created, it will not be found.
-        sink.offer(new, lease)
+        may_exist = True
         raise
-    except BaseException:
-        sink.decline(new.job)
-        raise
-    if isinstance(made, Job):
-        sink.offer(new, lease)
-    else:
-        sink.decline(new.job)
+    finally:
+        if sink is not None and lease is not None:
+            if may_exist:
+                sink.offer(new, lease)
+            else:
+                sink.decline(new.job)
+    tracing.set_attribute("receiver.job.id", made.id if isinstance(made, Job) else made.job_id)
     return made

@@ -16,17 +16,6 @@ JITTER = 0.1
 """Maximum jitter added to a gap, as a fraction of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Next:
-    """A delivery's state after an attempt."""
-
-    state: DeliveryState
-    at: Millis | None = None
-    """The time of the next attempt; None unless pending."""
-    address_off: bool = False
-    """410: send nothing more to this URL for this job."""
-
-
 def after_attempt(
     status_code: int | None,
     retry_after: Millis | None,
@@ -34,22 +23,23 @@ def after_attempt(
     schedule: Sequence[Millis],
     now: Millis,
     jitter: float,
-) -> Next:
-    """The state after attempt number `step` (from 0) of the schedule.
+) -> tuple[DeliveryState, Millis | None]:
+    """A delivery's state after attempt number `step` (from 0) of the schedule, and the time of the
+    next attempt, if it is pending.
 
     `jitter` from 0 to 1 scales the jitter. 2xx is delivered, 410 turns the URL off, 429 and 503
     honour Retry-After, everything else follows the schedule.
     """
     if status_code is not None and 200 <= status_code < 300:
-        return Next(DeliveryState.DELIVERED)
+        return DeliveryState.DELIVERED, None
     if status_code == 410:
-        return Next(DeliveryState.DISABLED, address_off=True)
+        return DeliveryState.DISABLED, None
     if step + 1 >= len(schedule):
-        return Next(DeliveryState.EXHAUSTED)
+        return DeliveryState.EXHAUSTED, None
     gap = round(schedule[step + 1] * (1 + JITTER * jitter))
     if status_code in (429, 503) and retry_after is not None:
         gap = max(gap, retry_after)
-    return Next(DeliveryState.PENDING, now + gap)
+    return DeliveryState.PENDING, now + gap
 
 
 @dataclass(slots=True)

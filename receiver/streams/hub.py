@@ -12,11 +12,11 @@ from enum import Enum
 from typing import TypeAlias
 
 from store.contract import Changes
-from store.records import Lane
 
 
 class Queue(Enum):
-    """Topics besides jobs, users and lanes."""
+    """Topics besides jobs, users and lanes (these are notified by `notify_all` alone: a commit's
+    changes say when its jobs are due)."""
 
     RELAY = "relay"
     STOP = "stop"
@@ -77,8 +77,6 @@ class Hub:
             self._notify(of_job(job_id))
         for user_id in changes.users:
             self._notify(of_user(user_id))
-        for lane in changes.due:
-            self._notify(lane)
         if changes.relay:
             self._notify(Queue.RELAY)
 
@@ -103,7 +101,7 @@ class Hub:
             if not listeners:
                 del self._listeners[topic]
 
-    def subscription(self, *topics: Topic | Lane | Queue) -> Subscription:
+    def subscription(self, *topics: Topic) -> Subscription:
         """A subscription to these topics for the hub's lifetime."""
         subscription = Subscription()
         for topic in topics:
@@ -111,7 +109,7 @@ class Hub:
         return subscription
 
     @contextmanager
-    def subscribed(self, *topics: Topic | Lane | Queue) -> Iterator[Subscription]:
+    def subscribed(self, *topics: Topic) -> Iterator[Subscription]:
         """A subscription to these topics for the duration of the block."""
         subscription = Subscription()
         for topic in topics:

@@ -1,6 +1,7 @@
 """Downloads result files, and removes the files of removed jobs."""
 
 import asyncio
+from functools import partial
 
 import structlog
 
@@ -11,8 +12,8 @@ from receiver.domain.archive import next_file
 from receiver.domain.lifecycle import deciding
 from receiver.domain.observations import DownloadEnded, FileFailed, FileStored
 from receiver.streams.hub import Hub
-from receiver.workers.worker import DueTimer, TaskPool
-from store.errors import NotFound, StoreUnavailable
+from receiver.workers.worker import DueTimer, TaskPool, until_stored
+from store.errors import NotFound
 from store.records import Job, Lane, Millis
 
 TOTAL_SECONDS = 1800.0
@@ -22,7 +23,6 @@ LEASE: Millis = 1_860_000
 MAINTENANCE_SECONDS = 30.0
 SWEEP_SECONDS = 3600.0
 SAFETY_SECONDS = 1.0
-STORE_SECONDS = 2.0
 DRAIN_SECONDS = 1.0
 REMOVALS_AT_ONCE = 64
 
@@ -40,7 +40,6 @@ class Archiver:
         hub: Hub,
         archive: Archive,
         downloader: Downloader,
-        holder: str,
         concurrency: int,
     ) -> None:
         """`concurrency`: maximum number of simultaneous downloads, one per job."""
@@ -48,10 +47,8 @@ class Archiver:
         self._store = services.store
         self._archive = archive
         self._downloader = downloader
-        self._holder = holder
-        self._timer = DueTimer(hub, Lane.ARCHIVE)
+        self._timer = DueTimer(services, hub, Lane.ARCHIVE)
         self._task_pool = TaskPool(concurrency)
-        self._saving: set[str] = set()
         self._maintain_at = self._sweep_at = services.clock.monotonic()
 
     async def run_once(self) -> int:
@@ -60,24 +57,18 @@ class Archiver:
         if monotonic >= self._maintain_at:
             self._maintain_at = monotonic + MAINTENANCE_SECONDS
             await self._maintain(monotonic)
-        now, room = self._services.clock.now(), self._task_pool.free
-        if not room or not self._timer.is_due(Lane.ARCHIVE, now):
-            return 0
-        with self._timer.passing(Lane.ARCHIVE):
-            jobs = await self._store.jobs.lease_due(
-                Lane.ARCHIVE, now, now + LEASE, self._holder, room
-            )
-            # A process that was suspended for longer than its lease may lease its own jobs again.
-            fresh = [job for job in jobs if job.id not in self._saving]
-            for job in fresh:
-                self._saving.add(job.id)
-                self._task_pool.begin(self._save(job), f"archive {job.id}")
-            self._timer.look_at(Lane.ARCHIVE, await self._store.jobs.next_due(Lane.ARCHIVE))
-        return len(fresh)
+        begun = 0
+        async with self._timer.leased(Lane.ARCHIVE, LEASE, self._task_pool.free) as jobs:
+            for job in jobs:
+                name = f"archive {job.id}"
+                if not self._task_pool.is_running(name):
+                    self._task_pool.begin(self._save(job), name)
+                    begun += 1
+        return begun
 
     async def idle(self) -> None:
         if self._task_pool.free:
-            await self._timer.wait(self._services.clock.now(), SAFETY_SECONDS)
+            await self._timer.wait(SAFETY_SECONDS)
         else:
             await self._task_pool.wait_any()
 
@@ -94,15 +85,16 @@ class Archiver:
             if place is None:
                 raise AssertionError(f"{job.id} is due, and has no file to download")
             outcome = await self._download(job, place)
-            await self._write(job, DownloadEnded(place, job.archive[place].tries, outcome))
-            self._tell(job, place, outcome)
+            ended = DownloadEnded(place, job.archive[place].tries, outcome)
+            decide = deciding(ended, self._services.clock.now, self._services.rules)
+            advance = partial(self._store.jobs.advance, job.id, decide)
+            await until_stored(self._services.clock, "a download", advance)
+            self._count(job, place, outcome)
         except NotFound:
             return
         except asyncio.CancelledError:
-            await self._store.jobs.release(self._holder, [job.id])
+            await self._store.jobs.release(self._services.holder, [job.id])
             raise
-        finally:
-            self._saving.discard(job.id)
 
     async def _download(self, job: Job, place: int) -> FileStored | FileFailed:
         try:
@@ -121,18 +113,7 @@ class Archiver:
             log.warning("the archive cannot be written to", job=job.id, reason=str(error))
             return FileFailed("archive_unavailable")
 
-    async def _write(self, job: Job, ended: DownloadEnded) -> None:
-        """Store the outcome of an attempt; retried until the store is available."""
-        decide = deciding(ended, self._services.clock.now, self._services.rules)
-        while True:
-            try:
-                await self._store.jobs.advance(job.id, decide)
-                return
-            except StoreUnavailable as error:
-                log.warning("a download waits for the store", job=job.id, reason=str(error))
-                await self._services.clock.sleep(STORE_SECONDS)
-
-    def _tell(self, job: Job, place: int, outcome: FileStored | FileFailed) -> None:
+    def _count(self, job: Job, place: int, outcome: FileStored | FileFailed) -> None:
         metrics = self._services.metrics
         match outcome:
             case FileStored(size):
@@ -159,7 +140,7 @@ class Archiver:
 
     async def _sweep(self) -> None:
         # If nobody else can be writing, every partial file is from a dead process.
-        alone = self._store.exclusive and not self._saving
+        alone = self._store.exclusive and not self._task_pool.running
         left = await self._archive.sweep(0 if alone else 2 * TOTAL_SECONDS)
         if left:
             log.info("removed partial files", files=left)

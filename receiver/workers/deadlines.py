@@ -19,29 +19,24 @@ class Deadlines(Worker):
 
     name = "deadlines"
 
-    def __init__(self, services: ServiceContext, hub: Hub, holder: str) -> None:
+    def __init__(self, services: ServiceContext, hub: Hub) -> None:
         self._services = services
-        self._timer = DueTimer(hub, *LANES)
-        self._holder = holder
+        self._timer = DueTimer(services, hub, *LANES)
 
     async def run_once(self) -> int:
         """Apply the timeout of every job that is due; returns how many."""
-        now = self._services.clock.now()
-        return sum([await self._pass(lane) for lane in LANES if self._timer.is_due(lane, now)])
+        return sum([await self._pass(lane) for lane in LANES])
 
     async def _pass(self, lane: Lane) -> int:
-        store, now = self._services.store.jobs, self._services.clock.now()
-        with self._timer.passing(lane):
-            jobs = await store.lease_due(lane, now, now + LEASE, self._holder, BATCH)
+        async with self._timer.leased(lane, LEASE, BATCH) as jobs:
             for job in jobs:
                 try:
                     _, move = await observe_job(self._services, job.id, TimePassed())
                 except NotFound:
                     continue
                 if move is None:
-                    await store.release(self._holder, [job.id])
-            self._timer.look_at(lane, await store.next_due(lane))
+                    await self._services.store.jobs.release(self._services.holder, [job.id])
         return len(jobs)
 
     async def idle(self) -> None:
-        await self._timer.wait(self._services.clock.now(), SAFETY_SECONDS)
+        await self._timer.wait(SAFETY_SECONDS)

@@ -50,17 +50,15 @@ class HoldKeeper:
             await self._change(
                 job, lambda holds: rules.refused(holds, refusal, answer.retry_after, at)
             )
-        self._probes.discard(job.id)
 
     async def answered(self, job: Job) -> None:
         """The provider accepted the job, or refused it for its content."""
         if job.id in self._probes:
             now = self._services.clock.now()
             await self._change(job, lambda holds: rules.answered(holds, job.user_id, job.id, now))
-            self._probes.discard(job.id)
 
     def forget(self, job: Job) -> None:
-        """The result of the job's submission is unknown."""
+        """The job's submission has ended; it is no probe any more."""
         self._probes.discard(job.id)
 
     async def _change(self, job: Job, change: rules.Change) -> ProviderHolds:

@@ -15,6 +15,7 @@ from receiver import tracing
 from receiver.actions.apply_callbacks import apply_callbacks
 from receiver.actions.context import ServiceContext
 from receiver.streams.hub import Hub
+from receiver.workers.poller import LEASE
 from receiver.workers.worker import TaskPool
 from store.contract import Applied, Changes
 from store.errors import NotApplied, NotFound, StoreUnavailable
@@ -39,19 +40,9 @@ class Inbox:
 
     name = "inbox"
 
-    def __init__(
-        self,
-        services: ServiceContext,
-        hub: Hub,
-        holder: str,
-        lease: Millis,
-        confirm: Callable[[Job], None],
-    ) -> None:
-        """`confirm` takes over a job whose claim must be confirmed; `holder` leases it for `lease`
-        milliseconds."""
+    def __init__(self, services: ServiceContext, hub: Hub, confirm: Callable[[Job], None]) -> None:
+        """`confirm` takes over a job whose claim must be confirmed, leased for `poller.LEASE`."""
         self._services = services
-        self._holder = holder
-        self._lease = lease
         self._confirm = confirm
         self._final: dict[str, Millis] = {}
         """Jobs with a callback that reports an outcome, with the time of the offer, in order."""
@@ -143,7 +134,7 @@ class Inbox:
 
     async def _apply_some(self, job_id: str, most: int, *, final: bool) -> Applied | None:
         """Apply the waiting callbacks; None if that failed and was counted."""
-        lease = Lease(self._holder, self._services.clock.now() + self._lease)
+        lease = Lease(self._services.holder, self._services.clock.now() + LEASE)
         try:
             applied = await apply_callbacks(self._services, job_id, most, lease, final=final)
         except NotApplied as failure:

@@ -56,19 +56,13 @@ class Poller:
     name = "poller"
 
     def __init__(
-        self,
-        services: ServiceContext,
-        hub: Hub,
-        holder: str,
-        callback_address: CallbackAddress,
+        self, services: ServiceContext, hub: Hub, callback_address: CallbackAddress
     ) -> None:
         self._services = services
         self._callback_address = callback_address
         self._calls = services.status_calls
-        self._timer = DueTimer(hub, Lane.CONFIRM, Lane.POLL)
-        self._holder = holder
+        self._timer = DueTimer(services, hub, Lane.CONFIRM, Lane.POLL)
         self._task_pool = TaskPool(self._calls.at_once)
-        self._asking: set[str] = set()
         self._offered: dict[str, tuple[Job, Millis]] = {}
         """Jobs to confirm, already leased for us, and until when; in order."""
         self._polls_owed = 0.0
@@ -108,13 +102,13 @@ class Poller:
         monotonic = self._services.clock.monotonic()
         waits = [at - monotonic for at in map(self._probe_at, self._probes) if at is not None]
         most = max(0.01, min([SAFETY_SECONDS, *waits]))
-        await self._timer.wait(self._services.clock.now(), most)
+        await self._timer.wait(most)
 
     async def stop(self) -> None:
         """Cancelled calls have changed nothing: their jobs are due again when the leases end."""
         offered, self._offered = self._offered, {}
         if offered:
-            await self._services.store.jobs.release(self._holder, list(offered))
+            await self._services.store.jobs.release(self._services.holder, list(offered))
         await self._task_pool.drain(DRAIN_SECONDS)
 
     async def drain(self) -> None:
@@ -140,44 +134,40 @@ class Poller:
         begun = 0
         while self._offered and self._room(Lane.CONFIRM) > 0:
             job, until = self._offered.pop(next(iter(self._offered)))
-            if self._services.clock.now() < until and job.id not in self._asking:
-                self._begin(Lane.CONFIRM, job)
-                begun += 1
+            if self._services.clock.now() < until:
+                begun += self._begin(Lane.CONFIRM, job)
         return begun
 
     async def _pass(self, lane: Lane, most: int) -> int:
         """Start calls for the jobs due in the lane, within the limits."""
-        now, room = self._services.clock.now(), min(self._room(lane), most)
-        if room <= 0 or not self._timer.is_due(lane, now):
-            return 0
-        store = self._services.store.jobs
-        with self._timer.passing(lane):
-            jobs = await store.lease_due(lane, now, now + LEASE, self._holder, room)
-            # Any change of a job ends its lease, so a job can be leased again during a call for it.
-            # There is one call at a time per job: the end of that call releases the job.
-            fresh = [job for job in jobs if job.id not in self._asking]
-            for job in fresh:
-                self._begin(lane, job)
+        room = min(self._room(lane), most)
+        async with self._timer.leased(lane, LEASE, room) as jobs:
+            begun = sum([self._begin(lane, job) for job in jobs])
             if lane is Lane.POLL and len(jobs) < room:
                 self._polls_owed = 0.0  # no polls are due any more
-            self._timer.look_at(lane, await store.next_due(lane))
-        return len(fresh)
+        return begun
 
     def _room(self, lane: Lane) -> int:
         """How many calls may start now. While polls are due, confirming leaves them their share."""
         room = min(self._task_pool.free, self._calls.free())
-        if lane is Lane.CONFIRM and self._timer.is_due(Lane.POLL, self._services.clock.now()):
+        if lane is Lane.CONFIRM and self._timer.is_due(Lane.POLL):
             return max(0, ceil((room - self._polls_owed) / (1 + POLL_SHARE)))
         return room
 
-    def _begin(self, lane: Lane, job: Job) -> None:
+    def _begin(self, lane: Lane, job: Job) -> bool:
+        """Start a call for the job; False if one is under way."""
+        name = f"poll {job.id}"
+        if self._task_pool.is_running(name):
+            # Any change of a job ends its lease, so it can be leased again during a call. The end
+            # of that call releases it.
+            return False
         self._calls.begin()
         if lane is Lane.POLL:
             self._polls_owed = max(0.0, self._polls_owed - 1)
-        elif self._timer.is_due(Lane.POLL, self._services.clock.now()):
+        elif self._timer.is_due(Lane.POLL):
             self._polls_owed += POLL_SHARE
-        self._asking.add(job.id)
-        self._task_pool.begin(self._poll(job), f"poll {job.id}")
+        self._task_pool.begin(self._poll(job), name)
+        return True
 
     async def _poll(self, job: Job) -> None:
         asked_at = self._services.clock.now()
@@ -194,10 +184,9 @@ class Poller:
         except NotFound:
             return  # the job was removed meanwhile
         except asyncio.CancelledError:
-            await self._services.store.jobs.release(self._holder, [job.id])
+            await self._services.store.jobs.release(self._services.holder, [job.id])
             raise
         finally:
-            self._asking.discard(job.id)
             self._calls.end()
 
     async def _pass_on_cancel(self, job: Job, upstream: UpstreamJob) -> CancelPassedOn:
@@ -231,24 +220,20 @@ class Poller:
         if provider is None:
             return StatusUnavailable(f"provider {job.provider} is not configured")
         trace = await self._services.trace_of(job.id)
-        breaker = self._calls.breakers[job.provider]
-        if not breaker.allows(self._services.clock.monotonic()):
-            self._services.metrics.polls.labels(job.provider, "breaker_open").inc()
-            return StatusUnavailable("the breaker is open")
-        try:
+
+        async def traced(provider: Provider) -> A:
             with tracing.step(what, "client", trace, job.id):
                 answer = await call(provider)
                 _annotate_span(job, answer)
-        except BaseException:
-            breaker.abandoned()
-            raise
-        self._calls.note(job.provider, answer)
-        if isinstance(answer, StatusUnavailable):
-            log.warning("a status call failed", job=job.id, reason=answer.reason)
-            if breaker.probe_at is not None and answer.retry_after is None:
-                self._probes[job.provider] = job.id
-        else:
+                return answer
+
+        answer = await self._calls.ask(provider, traced)
+        if answer is None:
+            return StatusUnavailable("the breaker is open")
+        if not isinstance(answer, StatusUnavailable):
             self._probes.pop(job.provider, None)
+        elif self._probe_at(job.provider) is not None and answer.retry_after is None:
+            self._probes[job.provider] = job.id
         return answer
 
 

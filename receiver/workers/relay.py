@@ -1,9 +1,8 @@
 """Sends relay messages: signed, one in flight per job, without slow hosts delaying others."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 from receiver import tracing
 from receiver.actions.context import ServiceContext
@@ -14,7 +13,7 @@ from receiver.webhooks.delivery import WebhookSender
 from receiver.webhooks.signing import secrets_of, sign
 from receiver.workers.relay_slots import AT_ONCE, InFlight, Slots
 from receiver.workers.worker import TaskPool
-from store.records import Attempt, Delivery, Millis
+from store.records import Attempt, Delivery, DeliveryState, Millis
 
 UNPROVEN_PER_PASS = 8
 UNPROVEN_AFTER = 0.025
@@ -35,7 +34,6 @@ class Relay:
         services: ServiceContext,
         hub: Hub,
         sender: WebhookSender,
-        holder: str,
         *,
         schedule: Sequence[Millis],
         timeout: float,
@@ -45,13 +43,10 @@ class Relay:
         self._services = services
         self._subscription = hub.subscription(Queue.RELAY)
         self._sender = sender
-        self._holder = holder
         self._schedule = schedule
         self._timeout = timeout
         self._jitter = jitter
         self._task_pool = TaskPool(AT_ONCE)
-        self._sending: set[str] = set()
-        """Messages whose attempt is under way or not settled yet."""
         self._in_flight = InFlight()
         self._known = KnownHosts()
         self._unproven_at: float | None = None
@@ -78,7 +73,9 @@ class Relay:
         few = UNPROVEN_PER_PASS if is_time else 0
         slots = partial(Slots, self._in_flight, self._known, moment, free, few)
         until = now + int(self._timeout * 1_000) + LEASE_SLACK
-        leased, left = await self._services.store.deliveries.lease(now, until, self._holder, slots)
+        leased, left = await self._services.store.deliveries.lease(
+            now, until, self._services.holder, slots
+        )
         # A process suspended for longer than the slack has lost the lease before an attempt ends.
         self._begin(leased, now + LEASE_SLACK)
         if not left.passed_over:
@@ -89,41 +86,29 @@ class Relay:
 
     async def idle(self) -> None:
         due = await self._services.store.deliveries.next_due()
-        now = self._services.clock.now()
+        now, waits = self._services.clock.now(), [SAFETY_SECONDS]
         # Due messages that were not leased wait for a slot, and the end of an attempt notifies.
-        ahead = due is not None and due > now
-        seconds = (due - now) / 1_000 if ahead and due is not None else SAFETY_SECONDS
+        if due is not None and due > now:
+            waits.append((due - now) / 1_000)
         if self._unproven_at is not None:
             # At least a millisecond: less may round to nothing.
-            seconds = min(seconds, max(self._unproven_at - self._services.clock.monotonic(), 0.001))
-        await self._subscription.wait(min(seconds, SAFETY_SECONDS))
+            waits.append(max(self._unproven_at - self._services.clock.monotonic(), 0.001))
+        await self._subscription.wait(min(waits))
 
     async def stop(self) -> None:
         """Let the attempts in flight finish, and release the other messages."""
         await self._task_pool.drain(DRAIN_SECONDS)
-        await self._services.store.deliveries.release(self._holder)
-
-    async def drain(self) -> None:
-        """Wait for every attempt under way."""
-        await self._task_pool.drain()
+        await self._services.store.deliveries.release(self._services.holder)
 
     def _begin(self, leased: Sequence[Delivery], begin_by: Millis) -> None:
         for delivery in leased:
-            if delivery.id in self._sending:
-                # This process was suspended for longer than its lease, which this renews: the
-                # attempt goes on, and a second one could arrive after newer messages.
+            name = f"relay {delivery.id}"
+            if self._task_pool.is_running(name):
+                # This renews its lease. A second attempt could arrive after newer messages.
                 continue
             proven = self._known.answers(delivery.host)
             self._in_flight.begin(delivery.user_id, delivery.host, proven=proven)
-            attempt = self._attempt(delivery, proven, begin_by)
-            self._task_pool.begin(self._alone(delivery.id, attempt), f"relay {delivery.id}")
-
-    async def _alone(self, delivery_id: str, attempt: Coroutine[Any, Any, None]) -> None:
-        self._sending.add(delivery_id)
-        try:
-            await attempt
-        finally:
-            self._sending.discard(delivery_id)
+            self._task_pool.begin(self._attempt(delivery, proven, begin_by), name)
 
     async def _attempt(self, delivery: Delivery, proven: bool, begin_by: Millis) -> None:
         began = self._services.clock.now()
@@ -157,7 +142,7 @@ class Relay:
         return made
 
     async def _settle(self, delivery: Delivery, began: Millis, made: Made) -> None:
-        after = after_attempt(
+        state, next_at = after_attempt(
             made.status_code,
             made.retry_after_ms,
             delivery.step,
@@ -165,7 +150,7 @@ class Relay:
             self._services.clock.now(),
             self._jitter(),
         )
-        outcome = after.state if made.status_code or made.error is None else "no_answer"
+        outcome = state if made.status_code or made.error is None else "no_answer"
         self._services.metrics.relay_attempts.labels(outcome).inc()
         attempt = Attempt(
             at=began,
@@ -177,11 +162,11 @@ class Relay:
         await asyncio.shield(
             self._services.store.deliveries.settle(
                 delivery.id,
-                self._holder,
+                self._services.holder,
                 attempt,
-                after.state,
-                after.at,
-                host_off=after.address_off,
+                state,
+                next_at,
+                host_off=state is DeliveryState.DISABLED,
             )
         )
 

@@ -4,7 +4,6 @@ leftovers from the store. Bounded, and fair between users."""
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from receiver.clock import Clock
 from receiver.domain import holds as rules
@@ -32,11 +31,6 @@ class Waiting:
     lease: Lease
     new: NewJob | None = None
     """The new job, if it was handed over: nothing of it has to be read."""
-
-    @property
-    def input(self) -> Mapping[str, Any] | None:
-        """The job's input, if known."""
-        return None if self.new is None else self.new.input
 
 
 class SubmissionQueue:

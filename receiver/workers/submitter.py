@@ -8,6 +8,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 import structlog
 
@@ -29,7 +30,12 @@ from receiver.domain.observations import (
 from receiver.streams.hub import Hub, Subscription
 from receiver.workers.hold_keeper import HoldKeeper
 from receiver.workers.submission_queue import SubmissionQueue, Waiting
-from receiver.workers.worker import CallbackAddress, TaskPool
+from receiver.workers.worker import (
+    STORE_RETRY_SECONDS,
+    CallbackAddress,
+    TaskPool,
+    until_stored,
+)
 from store.contract import Changes
 from store.errors import NotFound, StoreUnavailable
 from store.ids import time_of
@@ -40,7 +46,6 @@ LEASE_SLACK: Millis = 15_000
 DRAIN_SECONDS = 7.0
 """Time for submissions in flight at shutdown."""
 SAFETY_SECONDS = 1.0
-STORE_RETRY_SECONDS = 1.0
 LOST_PROBE_PAUSE: Millis = 1_000
 """How long a submission waits if another one became the probe."""
 LOOK_PAUSE = 0.05
@@ -65,7 +70,6 @@ class Submitter:
         services: ServiceContext,
         hub: Hub,
         callback_address: CallbackAddress,
-        holder: str,
         *,
         submit_timeout: float,
         concurrency: int,
@@ -74,19 +78,20 @@ class Submitter:
         how many run at once."""
         self._services = services
         self._callback_address = callback_address
-        self._holder = holder
         self._lease: Millis = int(submit_timeout * 1_000) + LEASE_SLACK
         # Twice as many, since a slot is released when the answer arrives, before it is on disk.
         self._task_pool = TaskPool(2 * concurrency)
         self._stopping = False
         self._wake = Subscription()
-        self.queue = SubmissionQueue(holder, concurrency, services.clock, self._wake.notify)
+        self.queue = SubmissionQueue(
+            services.holder, concurrency, services.clock, self._wake.notify
+        )
         self._holds = HoldKeeper(services, self.queue)
         self._look_at = 0.0
         """Monotonic time of the next read of the store's queue."""
         self._looked_at = 0.0
         hub.subscribe(self._on_commit)
-        hub.add(("due", Lane.SUBMIT), lambda: self._look_in(0.0))
+        hub.add(Lane.SUBMIT, lambda: self._look_in(0.0))
         self._expire_at = 0.0
         """Monotonic time of the next check for jobs past their deadline."""
 
@@ -115,10 +120,6 @@ class Submitter:
         await self._release(self.queue.close())
         await self._task_pool.drain(DRAIN_SECONDS)
         await self._release(self.queue.close())  # jobs whose write was under way
-
-    async def drain(self) -> None:
-        """Wait for every submission under way."""
-        await self._task_pool.drain()
 
     # --- the store's queue ------------------------------------------------------------------------
 
@@ -170,7 +171,7 @@ class Submitter:
         """Release jobs, due as before; if that fails, the end of their lease does it."""
         if job_ids:
             try:
-                await self._services.store.jobs.release(self._holder, job_ids)
+                await self._services.store.jobs.release(self._services.holder, job_ids)
             except StoreUnavailable as error:
                 log.warning("jobs could not be released", jobs=len(job_ids), why=str(error))
 
@@ -195,10 +196,10 @@ class Submitter:
         if isinstance(answer, SubmitNotSent):
             # The hold first, so that it is stored before the job is due again.
             now = self._services.clock.now()
-            await self._until_stored(lambda: self._holds.refused(job, answer, now))
+            await self._until_stored(partial(self._holds.refused, job, answer, now))
         await self._report(job, begins, answer)
         if isinstance(answer, SubmitAccepted | SubmitRefused):
-            await self._until_stored(lambda: self._holds.answered(job))
+            await self._until_stored(partial(self._holds.answered, job))
 
     async def _call(self, waiting: Waiting, begins: SubmissionBegins) -> SubmitAnswer | None:
         """The provider's answer; None if the job is not sent, now or ever."""
@@ -252,7 +253,8 @@ class Submitter:
         if provider is None:
             return SubmitNotSent(f"provider {job.provider} is not configured")
         try:
-            body_input = waiting.input or await self._services.store.jobs.input_of(job.id)
+            new = waiting.new
+            body_input = new.input if new else await self._services.store.jobs.input_of(job.id)
         except StoreUnavailable as error:
             return SubmitNotSent(f"the job could not be read: {error}")
         with tracing.step("submit job", "client", trace, job.id):
@@ -276,17 +278,11 @@ class Submitter:
 
     async def _report(self, job: Job, begun: SubmissionBegins, answer: SubmitAnswer) -> None:
         ended = SubmissionEnded(begun, answer)
-        await self._until_stored(lambda: observe_job(self._services, job.id, ended))
+        await self._until_stored(partial(observe_job, self._services, job.id, ended))
 
     async def _until_stored(self, write: Callable[[], Awaitable[object]]) -> None:
-        """Retry until stored: losing an answer could cost money."""
-        while True:
-            try:
-                await write()
-                return
-            except StoreUnavailable as error:
-                log.warning("a submission's answer waits for the store", why=str(error))
-                await self._services.clock.sleep(STORE_RETRY_SECONDS)
+        """Losing an answer could cost money."""
+        await until_stored(self._services.clock, "a submission's answer", write)
 
 
 def _annotate_span(answer: SubmitAnswer) -> None:

@@ -1,15 +1,20 @@
 """The interface of a worker (one pass of work, and the wait before the next), and its tools."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol, TypeAlias
 
 import structlog
 
+from receiver.actions.context import ServiceContext
+from receiver.clock import Clock
 from receiver.streams.hub import Hub
 from store.contract import Changes
+from store.errors import StoreUnavailable
 from store.records import Job, Lane, Millis
+
+STORE_RETRY_SECONDS = 1.0
 
 log = structlog.get_logger()
 
@@ -37,22 +42,34 @@ class Worker(Protocol):
 
 
 class DueTimer:
-    """Knows when the next job is due in some lanes, so that the store is not asked before.
+    """Leases the jobs that are due in some lanes, and asks the store no sooner than one can be.
 
     Commits announce when the jobs they changed are due; a pass asks the store for the rest.
     """
 
-    def __init__(self, hub: Hub, *lanes: Lane) -> None:
+    def __init__(self, services: ServiceContext, hub: Hub, *lanes: Lane) -> None:
+        self._services = services
         self._at: dict[Lane, Millis | None] = dict.fromkeys(lanes, 0)  # there may be leftovers
         self._sooner = asyncio.Event()
         hub.subscribe(self._on_commit)
         for lane in lanes:
-            hub.add(("due", lane), self.look_now)
+            hub.add(lane, self._look_now)
 
-    def look_now(self) -> None:
-        """Make a pass due now: there may be due jobs that were not announced."""
-        for lane in self._at:
+    @asynccontextmanager
+    async def leased(self, lane: Lane, length: Millis, most: int) -> AsyncIterator[list[Job]]:
+        """A pass: at most `most` due jobs, leased for `length` milliseconds, to be started in the
+        block. A pass that fails is repeated."""
+        now, jobs = self._services.clock.now(), self._services.store.jobs
+        if most <= 0 or not self.is_due(lane):
+            yield []
+            return
+        self._at[lane] = None
+        try:
+            yield await jobs.lease_due(lane, now, now + length, self._services.holder, most)
+            self.look_at(lane, await jobs.next_due(lane))
+        except BaseException:
             self.look_at(lane, 0)
+            raise
 
     def look_at(self, lane: Lane, at: Millis | None) -> None:
         """Make a pass due at this time, if none is due before."""
@@ -61,24 +78,14 @@ class DueTimer:
             self._at[lane] = at
             self._sooner.set()
 
-    def is_due(self, lane: Lane, now: Millis) -> bool:
+    def is_due(self, lane: Lane) -> bool:
         """Whether a pass is due."""
         at = self._at[lane]
-        return at is not None and at <= now
+        return at is not None and at <= self._services.clock.now()
 
-    @contextmanager
-    def passing(self, lane: Lane) -> Iterator[None]:
-        """Clear the lane's time while a pass finds the next one (`look_at`). A pass that fails is
-        repeated."""
-        self._at[lane] = None
-        try:
-            yield
-        except BaseException:
-            self.look_at(lane, 0)
-            raise
-
-    async def wait(self, now: Millis, most: float) -> None:
+    async def wait(self, most: float) -> None:
         """Wait until a pass is due or has been rescheduled, at most `most` seconds."""
+        now = self._services.clock.now()
         seconds = [max(0.001, (at - now) / 1_000) for at in self._at.values() if at is not None]
         with suppress(TimeoutError):
             async with asyncio.timeout(min([most, *seconds])):
@@ -88,6 +95,11 @@ class DueTimer:
     def wake(self) -> None:
         """End the wait: there is other work."""
         self._sooner.set()
+
+    def _look_now(self) -> None:
+        """Something has changed, and it is unknown what."""
+        for lane in self._at:
+            self.look_at(lane, 0)
 
     def _on_commit(self, changes: Changes) -> None:
         for lane in self._at:
@@ -100,23 +112,35 @@ class TaskPool:
     def __init__(self, most: int) -> None:
         self._most = most
         self._tasks: set[asyncio.Task[None]] = set()
-        self._landed = asyncio.Event()
+        self._names: set[str] = set()
+        self._ended = asyncio.Event()
+
+    @property
+    def running(self) -> int:
+        """How many tasks run."""
+        return len(self._tasks)
 
     @property
     def free(self) -> int:
         """How many more tasks may start."""
-        return self._most - len(self._tasks)
+        return self._most - self.running
+
+    def is_running(self, name: str) -> bool:
+        """Whether a task of this name runs. Ask before starting what was leased: a process that was
+        suspended for longer than its lease may lease again what it is still working on."""
+        return name in self._names
 
     def begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run `work` concurrently. It should handle its own errors; others are logged."""
-        task = asyncio.create_task(work, name=name)
+        """Run `work` concurrently; its errors are logged."""
+        self._names.add(name)
+        task = asyncio.create_task(self._run(work, name), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._on_end)
 
     async def wait_any(self) -> None:
         """Wait until one of the tasks ends."""
-        self._landed.clear()
-        await self._landed.wait()
+        self._ended.clear()
+        await self._ended.wait()
 
     async def drain(self, seconds: float | None = None) -> None:
         """Wait for all tasks, at most `seconds`; then cancel the rest and wait for them."""
@@ -128,8 +152,29 @@ class TaskPool:
         if late:
             await asyncio.wait(late)
 
+    async def _run(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        try:
+            await work
+        except StoreUnavailable as error:
+            log.warning("a task could not use the store", task=name, reason=str(error))
+        except Exception as error:
+            # Nobody waits for the task: without this line, nobody would know.
+            log.error("a task of a worker failed", task=name, exc_info=error)
+        finally:
+            # Not in the callback, which runs later: a lease in between would be passed over.
+            self._names.discard(name)
+
     def _on_end(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._landed.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a task of a worker failed", task=task.get_name(), exc_info=error)
+        self._ended.set()
+
+
+async def until_stored(clock: Clock, what: str, write: Callable[[], Awaitable[object]]) -> None:
+    """Retry a write until the store takes it; `what` names it in the log."""
+    while True:
+        try:
+            await write()
+            return
+        except StoreUnavailable as error:
+            log.warning("a result waits for the store", result=what, reason=str(error))
+            await clock.sleep(STORE_RETRY_SECONDS)

@@ -1,4 +1,4 @@
-"""A client waits for its cancel: it goes before what nobody waits for."""
+"""A client waits for its cancel, so it goes before background work."""
 
 import asyncio
 from pathlib import Path
@@ -8,23 +8,23 @@ from store.database import Store
 from store.records import Status
 from tests.store.gate import held
 from tests.store.world import change
-from tests.workers.surroundings import surroundings
+from tests.workers.harness import worker_harness
 
 
-async def test_a_cancel_goes_before_the_work_that_was_there_first(tmp_path: Path) -> None:
-    async with surroundings(tmp_path) as around:
-        canceled, *others = [await around.taken(f"up-{number}") for number in range(4)]
-        assert isinstance(around.store, Store)
-        gate, holding = await held(around.store._writer)
-        before = await around.store.events.latest_seq(canceled.user_id)
+async def test_a_cancel_goes_before_background_work(tmp_path: Path) -> None:
+    async with worker_harness(tmp_path) as harness:
+        canceled, *others = [await harness.accepted_job(f"up-{number}") for number in range(4)]
+        assert isinstance(harness.store, Store)
+        gate, holding = await held(harness.store._writer)
+        before = await harness.store.events.latest_seq(canceled.user_id)
         working = [
-            asyncio.ensure_future(around.store.jobs.advance(job.id, change())) for job in others
+            asyncio.ensure_future(harness.store.jobs.advance(job.id, change())) for job in others
         ]
-        canceling = asyncio.ensure_future(cancel_job(around.services, canceled.id))
+        canceling = asyncio.ensure_future(cancel_job(harness.services, canceled.id))
         await asyncio.sleep(0)
         gate.open()
         await asyncio.gather(holding, canceling, *working)
 
-        events = await around.store.events.after_for_user(canceled.user_id, before, 9)
+        events = await harness.store.events.after_for_user(canceled.user_id, before, 9)
         assert [event.job_id for event in events] == [job.id for job in (canceled, *others)]
-        assert (await around.found(canceled)).status is Status.CANCELLED
+        assert (await harness.found(canceled)).status is Status.CANCELLED

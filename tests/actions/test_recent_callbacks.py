@@ -1,30 +1,20 @@
-"""The memory of callbacks that were stored a moment ago."""
+"""The memory of recently stored callbacks."""
 
 import pytest
 
 from receiver.actions import recent_callbacks
 from receiver.actions.recent_callbacks import SECONDS, RecentCallbacks
-from receiver.clock import SystemClock
 from store.contract import Receipt
-
-
-class SetClock(SystemClock):
-    """A clock that stands where a test puts it."""
-
-    def __init__(self) -> None:
-        self.at = 1_000.0
-
-    def monotonic(self) -> float:
-        return self.at
+from tests.support.manual_clock import ManualClock
 
 
 @pytest.fixture
-def clock() -> SetClock:
-    return SetClock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
-def recent(clock: SetClock) -> RecentCallbacks:
+def recent(clock: ManualClock) -> RecentCallbacks:
     return RecentCallbacks(clock)
 
 
@@ -38,7 +28,7 @@ def recent(clock: SetClock) -> RecentCallbacks:
         (Receipt.SURPLUS, None),
     ],
 )
-def test_a_stored_callback_is_answered_as_the_store_would(
+def test_a_duplicate_is_answered_as_the_store_would(
     recent: RecentCallbacks, receipt: Receipt, again: Receipt | None
 ) -> None:
     assert recent.answer(("job", b"digest", False)) is None
@@ -51,15 +41,19 @@ def test_a_stored_callback_is_answered_as_the_store_would(
     assert recent.answer(("job", b"digest", True)) is None, "its signature may make it another"
 
 
-def test_it_is_forgotten_after_its_time(recent: RecentCallbacks, clock: SetClock) -> None:
+def test_a_callback_is_forgotten_after_a_minute(
+    recent: RecentCallbacks, clock: ManualClock
+) -> None:
     recent.remember(("job", b"", False), Receipt.ACCEPTED)
-    clock.at += SECONDS - 0.1
+    clock.advance(SECONDS - 0.1)
     assert recent.answer(("job", b"", False)) is Receipt.DUPLICATE
-    clock.at += 0.1
+    clock.advance(0.1)
     assert recent.answer(("job", b"", False)) is None
 
 
-def test_the_oldest_goes(recent: RecentCallbacks, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_oldest_callback_is_dropped(
+    recent: RecentCallbacks, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(recent_callbacks, "CALLBACKS", 3)
     for job in ("a", "b", "c", "a", "d"):
         recent.remember((job, b"", False), Receipt.DUPLICATE)

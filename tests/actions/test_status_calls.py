@@ -1,4 +1,4 @@
-"""One gate for all status calls: pace, slots, and a breaker for each provider."""
+"""The limits on status calls: rate, slots, and a breaker per provider."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,31 +7,18 @@ from typing import Any, cast
 import pytest
 
 from receiver.actions.status_calls import FULL_SECONDS, StatusCalls
-from receiver.clock import SystemClock
 from receiver.domain.observations import StatusAnswer, StatusMissing, StatusUnavailable
 from receiver.metrics import Metrics
 from receiver.providers.contract import Provider, UpstreamJob
+from tests.support.manual_clock import ManualClock
 
 MISSING = StatusMissing("Request not found.")
 FAILED = StatusUnavailable("it is away")
 REFUSED = StatusUnavailable("the key", by_credentials=True)
 
 
-class SetClock(SystemClock):
-    """A clock that stands where a test puts it; a sleep moves it."""
-
-    def __init__(self) -> None:
-        self.at = 1_000.0
-
-    def monotonic(self) -> float:
-        return self.at
-
-    async def sleep(self, seconds: float) -> None:
-        self.at += seconds
-
-
-class ToldProvider:
-    """Answers as it is told to, once it is let."""
+class ScriptedProvider:
+    """Answers with `answer` while `free` is set."""
 
     name = "samsar"
 
@@ -50,11 +37,11 @@ class ToldProvider:
 
 
 class Gate:
-    """A gate, and what is on both sides of it."""
+    """Status calls with a clock and a provider that the test controls."""
 
     def __init__(self, rate: float = 10.0, at_once: int = 4) -> None:
-        self.clock = SetClock()
-        self.provider = ToldProvider()
+        self.clock = ManualClock()
+        self.provider = ScriptedProvider()
         self.metrics = Metrics("test")
         self.calls = StatusCalls(self.clock, self.metrics, rate, at_once)
 
@@ -63,47 +50,52 @@ class Gate:
             cast(Provider, self.provider), UpstreamJob(what, "create_movie", {})
         )
 
+    async def poll(self) -> StatusAnswer | None:
+        """A call as the poller makes it."""
+        job = UpstreamJob("up-1", "create_movie", {})
+        return await self.calls.ask(cast(Provider, self.provider), lambda asked: asked.status(job))
+
     def counted(self, outcome: str) -> float:
         sample: Any = self.metrics.polls.labels("samsar", outcome)
         return float(sample._value.get())
 
 
-async def test_a_call_that_is_let_through_is_made_and_counted() -> None:
+async def test_a_call_is_made_and_counted() -> None:
     gate = Gate()
     assert await gate.ask() == MISSING
     assert gate.provider.asked == ["up-1"]
     assert gate.counted(StatusMissing.outcome) == 1
 
 
-async def test_all_share_one_pace() -> None:
+async def test_all_calls_share_one_rate() -> None:
     gate = Gate(rate=2, at_once=8)
     assert gate.calls.free() == 1
     gate.calls.begin()
     assert (gate.calls.free(), gate.calls.wait()) == (0, 0.5)
 
-    began = gate.clock.at
+    began = gate.clock.monotonic()
     assert await gate.ask() is not None
-    assert gate.clock.at - began == 0.5  # its turn comes within a moment
+    assert gate.clock.monotonic() - began == 0.5
 
     assert gate.calls.free() == 0
-    gate.clock.at += 0.5
+    gate.clock.advance(0.5)
     assert gate.calls.free() == 1
 
 
-async def test_a_call_that_would_wait_for_longer_than_a_moment_is_refused() -> None:
+async def test_a_call_that_would_wait_too_long_is_refused() -> None:
     gate = Gate(rate=0.5)
     assert await gate.ask() is not None
-    began = gate.clock.at
+    began = gate.clock.monotonic()
 
     assert await gate.ask() is None
 
     assert gate.provider.asked == ["up-1"]
-    assert gate.clock.at == began
-    gate.clock.at += 1.0
+    assert gate.clock.monotonic() == began
+    gate.clock.advance(1.0)
     assert await gate.ask() is not None
 
 
-async def test_an_open_breaker_lets_nobody_through_but_its_probe() -> None:
+async def test_an_open_breaker_allows_only_its_probe() -> None:
     gate = Gate(rate=1_000)
     gate.provider.answer = REFUSED
     assert await gate.ask() == REFUSED
@@ -111,35 +103,35 @@ async def test_an_open_breaker_lets_nobody_through_but_its_probe() -> None:
     assert await gate.ask() is None
     assert len(gate.provider.asked) == 1
 
-    gate.clock.at += 1.0
+    gate.clock.advance(1.0)
     gate.provider.answer = MISSING
     assert await gate.ask() == MISSING
     assert gate.calls.breakers["samsar"].probe_at is None
 
 
-async def test_failures_of_all_open_the_breaker() -> None:
+async def test_failures_of_pollers_and_clients_together_open_the_breaker() -> None:
     gate = Gate(rate=1_000)
     gate.provider.answer = FAILED
     for _ in range(3):
-        gate.calls.note("samsar", FAILED)  # the poller's
+        assert await gate.poll() == FAILED
     for _ in range(2):
         assert await gate.ask() == FAILED
     assert await gate.ask() is None
     assert gate.calls.breakers["another"].state == "closed"
 
 
-async def test_calls_that_hang_leave_half_of_the_slots() -> None:
+async def test_hanging_calls_leave_half_of_the_slots() -> None:
     gate = Gate(rate=1_000, at_once=4)
     gate.provider.free.clear()
     hanging = [asyncio.create_task(gate.ask(f"up-{number}")) for number in range(3)]
     await _until(lambda: len(gate.provider.asked) == 2 and hanging[2].done())
     assert hanging[2].result() is None
-    gate.clock.at += 1
+    gate.clock.advance(1)
     assert gate.calls.free() == 2
 
     gate.provider.free.set()
     await asyncio.gather(*hanging)
-    gate.clock.at += 1
+    gate.clock.advance(1)
     assert gate.calls.free() == 4
 
 
@@ -154,10 +146,12 @@ async def test_no_slot_is_free_while_the_poller_has_them_all() -> None:
 
 
 @pytest.mark.parametrize("how", ["cancelled", "failed"])
-async def test_a_call_that_is_cut_off_gives_its_place_back(how: str) -> None:
+async def test_an_interrupted_call_returns_its_slot(how: str) -> None:
     gate = Gate(rate=1_000, at_once=2)
-    gate.calls.note("samsar", REFUSED)
-    gate.clock.at += 1.0  # it is the probe
+    gate.provider.answer = REFUSED
+    assert await gate.poll() == REFUSED
+    gate.provider.answer = MISSING
+    gate.clock.advance(1.0)  # it is the probe
     if how == "failed":
         gate.provider.answer = ValueError("a mistake of the adapter")
         with pytest.raises(ValueError, match="mistake"):
@@ -165,13 +159,13 @@ async def test_a_call_that_is_cut_off_gives_its_place_back(how: str) -> None:
     else:
         gate.provider.free.clear()
         task = asyncio.create_task(gate.ask())
-        await _until(lambda: bool(gate.provider.asked))
+        await _until(lambda: len(gate.provider.asked) == 2)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
     gate.provider.answer = MISSING
     gate.provider.free.set()
-    gate.clock.at += 1.0
+    gate.clock.advance(1.0)
 
     assert gate.calls.free() == 2
     assert await gate.ask() == MISSING

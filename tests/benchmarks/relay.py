@@ -98,7 +98,9 @@ async def world() -> AsyncIterator[World]:
         clock = SystemClock()
         metrics = Metrics("benchmark")
         status_calls = StatusCalls(clock, metrics, rate=1, at_once=1)
-        services = ServiceContext(store, clock, Ids(os.urandom), Rules(), {}, metrics, status_calls)
+        services = ServiceContext(
+            store, "bench", clock, Ids(os.urandom), Rules(), {}, metrics, status_calls
+        )
         hub = Hub()
         store.on_change = hub.announce
         users = []
@@ -109,7 +111,7 @@ async def world() -> AsyncIterator[World]:
             Resolver().resolve, clock, allow_http=True, allow_nets=[ip_network("127.0.0.0/8")]
         )
         relay = Relay(
-            services, hub, sender, "bench", schedule=SCHEDULE, timeout=TIMEOUT, jitter=random.random
+            services, hub, sender, schedule=SCHEDULE, timeout=TIMEOUT, jitter=random.random
         )
         supervisor = Supervisor([relay], clock, services.metrics)
         supervisor.start()

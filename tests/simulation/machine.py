@@ -137,6 +137,7 @@ class Machine:
         metrics = Metrics(version("job-receiver"))
         services = ServiceContext(
             store=store,
+            holder=life.name,
             clock=self._clock,
             ids=Ids(self._random.randbytes),
             rules=rules(self._settings),

@@ -1,4 +1,4 @@
-"""Workers that are given their time."""
+"""Fixtures for workers."""
 
 import logging
 from collections.abc import AsyncIterator, Iterator
@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 import structlog
 
-from tests.workers.surroundings import Surroundings, surroundings
+from tests.workers.harness import Harness, worker_harness
 
 
 @pytest.fixture
-async def around(tmp_path: Path) -> AsyncIterator[Surroundings]:
-    async with surroundings(tmp_path) as around:
-        yield around
+async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
+    async with worker_harness(tmp_path) as harness:
+        yield harness
 
 
 @pytest.fixture(autouse=True)
 def quiet_log() -> Iterator[None]:
-    """A failure is shown with the warnings, and not with each job that has finished."""
+    """A failing test shows warnings, and not a line for each finished job."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     yield
     structlog.reset_defaults()

@@ -1,4 +1,4 @@
-"""One user's jobs, however many and however unlucky, hold up nobody else's (contract 2 and 8)."""
+"""The jobs of one user, however many or refused, do not delay those of others (contract 2, 8)."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -34,7 +34,7 @@ LATER = answering(503, {"message": "Busy."}, **{"Retry-After": "86400"})
 async def world(
     folder: Path, **given: Any
 ) -> AsyncIterator[tuple[RunningService, ScriptedProvider, ShiftedClock]]:
-    """The provider ends first, and with it the calls that wait for its answer."""
+    """The provider closes first, which ends the calls that wait for it."""
     clock = ShiftedClock()
     async with scripted_provider() as provider:
         settings = provider.settings() | given
@@ -48,7 +48,7 @@ async def submit_of(client: httpx.AsyncClient, prompt: str) -> str:
 
 
 def prompts(provider: ScriptedProvider) -> list[str]:
-    """Whose submissions the provider has seen, in order."""
+    """The prompts (here: the users) of the submissions that arrived, in order."""
     return [each.body["input"]["prompt"] for each in provider.submissions]
 
 
@@ -58,7 +58,7 @@ async def seen(provider: ScriptedProvider, count: int) -> list[str]:
 
 
 async def refusals(client: httpx.AsyncClient, job_id: str, count: int) -> None:
-    """Wait until the job was told "later" so many times."""
+    """Wait until the job was refused for now `count` times."""
     await eventually(
         lambda: history_of(client, job_id, "submission"),
         lambda lines: len(lines) >= count,
@@ -67,7 +67,7 @@ async def refusals(client: httpx.AsyncClient, job_id: str, count: int) -> None:
 
 
 class Hostile:
-    """Tells mallory "later", and takes everybody else's."""
+    """Refuses mallory for now, and accepts everybody else."""
 
     async def __call__(self, submission: Submission) -> Response:
         if submission.body["input"]["prompt"] == "mallory":
@@ -96,7 +96,7 @@ async def test_six_hundred_slow_jobs_cost_another_user_one_slot_s_time(tmp_path:
             assert (await seen(provider, 33 + number))[32:] == ["bob"] * (number + 1)
 
 
-async def test_a_user_has_half_of_the_slots_while_another_one_waits(tmp_path: Path) -> None:
+async def test_a_user_has_half_of_the_slots_while_another_waits(tmp_path: Path) -> None:
     slots = asyncio.Semaphore(0)
 
     async def answer(_: Submission) -> Response:
@@ -126,7 +126,7 @@ async def test_who_is_always_told_later_holds_the_others_once(tmp_path: Path) ->
         held = await job_of(bob, waiting)
         assert held["phase"] == "queued"
 
-        # The hold is a minute's, although the provider asks for a day.
+        # The hold lasts a minute, although the provider asks for a day.
         clock.ahead_ms += 61_000
         await job_when(bob, waiting, phase="accepted")
 
@@ -136,7 +136,7 @@ async def test_who_is_always_told_later_holds_the_others_once(tmp_path: Path) ->
             await refusals(mallory, refused[-1], 1)
             await job_when(bob, await submit_of(bob, "bob"), phase="accepted")
             clock.ahead_ms += 301_000
-        # What was told to wait for a day waits until its deadline, and tries no more.
+        # A job with a Retry-After of a day waits until its deadline and is not sent again.
         for job_id in refused:
             assert len(await history_of(mallory, job_id, "submission")) == 1
 

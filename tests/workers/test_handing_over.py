@@ -1,4 +1,4 @@
-"""Who makes a job hands it to the submitter: the store is looked into for what was left behind."""
+"""New jobs are handed to the submitter in memory; the store is asked only for leftovers."""
 
 import asyncio
 from collections import Counter
@@ -32,7 +32,7 @@ async def provider() -> AsyncIterator[ScriptedProvider]:
 
 
 def counted(store: Store, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Counts what the submitter could ask the store for a job."""
+    """Counts the calls of the store that a submission could need."""
     calls: Counter[str] = Counter()
 
     def count(part: Any, name: str) -> None:
@@ -52,7 +52,7 @@ def counted(store: Store, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return calls
 
 
-async def test_a_life_asks_the_store_for_three_writes_and_nothing_else(
+async def test_a_submission_costs_three_writes_and_no_read(
     tmp_path: Path, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(submitter, "SAFETY_SECONDS", 3600.0)
@@ -65,11 +65,11 @@ async def test_a_life_asks_the_store_for_three_writes_and_nothing_else(
             job = await submit(client)
             await job_when(client, job["request_id"], phase="accepted")
 
-        del calls["input_of"]  # the client's, who looks how the job stands
+        del calls["input_of"]  # made by the test's client, which reads the job
         assert calls == {"create": 5, "advance": 10}
 
 
-async def test_what_finds_no_room_is_found_in_the_store(
+async def test_jobs_that_cannot_be_handed_over_are_found_in_the_store(
     tmp_path: Path, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(submission_queue, "MOST_OF_ONE", 0)
@@ -81,7 +81,7 @@ async def test_what_finds_no_room_is_found_in_the_store(
     assert len(provider.submissions) == 50
 
 
-async def test_a_stop_gives_back_what_has_not_begun(
+async def test_stopping_releases_jobs_that_were_not_started(
     tmp_path: Path, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(submitter, "DRAIN_SECONDS", 0.1)
@@ -101,7 +101,7 @@ async def test_a_stop_gives_back_what_has_not_begun(
     assert len(provider.submissions) == 1
 
 
-async def test_a_client_that_goes_while_its_job_is_written_leaves_it_with_the_submitter(
+async def test_a_job_is_submitted_although_its_client_disconnects(
     tmp_path: Path, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running_service(tmp_path, **provider.settings()) as service:
@@ -112,7 +112,7 @@ async def test_a_client_that_goes_while_its_job_is_written_leaves_it_with_the_su
         submission = Submission("samsar", JOB["kind"], MOVIE, None, (), {})
         new = new_job(services, user.id, user.name, submission)
         writing = asyncio.create_task(submit_job(services, new))
-        await asyncio.sleep(0)  # it has asked for the write
+        await asyncio.sleep(0)  # the write is enqueued
         writing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await writing
@@ -120,7 +120,7 @@ async def test_a_client_that_goes_while_its_job_is_written_leaves_it_with_the_su
         await job_when(client, new.job.id, phase="accepted")
 
 
-async def test_a_job_that_is_canceled_while_it_waits_is_not_sent(
+async def test_a_job_cancelled_while_it_waits_is_not_sent(
     tmp_path: Path, provider: ScriptedProvider
 ) -> None:
     gate = asyncio.Event()
@@ -161,13 +161,13 @@ def hand_over(to: SubmissionQueue, job: Job) -> bool:
     return True
 
 
-def test_what_is_handed_over_is_bounded_for_one_user_and_for_all() -> None:
+def test_handed_over_jobs_are_bounded_per_user_and_in_total() -> None:
     waiting = queue()
     taken = [hand_over(waiting, job_of(1, number)) for number in range(100)]
     assert taken.count(True) == submission_queue.MOST_OF_ONE
     taken += [hand_over(waiting, job_of(user, n)) for user in range(2, 12) for n in range(50)]
     assert taken.count(True) == submission_queue.MOST_OFFERED
-    # A lease whose job is still being written counts too, until it is given up.
+    # A lease whose job is still being written counts too, until it is declined.
     fresh = queue()
     leases = [fresh.lease(job_of(1)) for _ in range(submission_queue.MOST_OF_ONE + 1)]
     assert leases[-1] is None
@@ -175,7 +175,7 @@ def test_what_is_handed_over_is_bounded_for_one_user_and_for_all() -> None:
     assert fresh.lease(job_of(1)) is not None
 
 
-def test_a_held_user_s_jobs_are_not_taken_over_and_those_here_are_given_back() -> None:
+def test_jobs_of_a_held_user_are_not_accepted_and_waiting_ones_are_removed() -> None:
     waiting = queue()
     assert hand_over(waiting, job_of(1))
     refusal = Refusal("job_x", 1, "u1", 429)
@@ -185,7 +185,7 @@ def test_a_held_user_s_jobs_are_not_taken_over_and_those_here_are_given_back() -
     assert waiting.wanted([("samsar", 1), ("other", 1)], NOW) == {("other", 1): 8}
 
 
-def test_when_a_hold_ends_one_job_goes_and_not_the_refused_one() -> None:
+def test_after_a_hold_one_job_is_sent_and_not_the_refused_one() -> None:
     waiting = queue()
     refusal = Refusal("job_1_0", 1, "u1", 429)
     waiting.holds = {"samsar": ProviderHolds(Hold(NOW, SECOND, (refusal,)))}
@@ -193,12 +193,12 @@ def test_when_a_hold_ends_one_job_goes_and_not_the_refused_one() -> None:
     assert waiting.add([job_of(1, 0), job_of(1, 1)], {("samsar", 1): 2}, waiting.new_lease()) == [
         "job_1_0"
     ]
-    # It is here, and no second one goes beside it.
+    # It waits here, and no second probe is leased.
     assert waiting.wanted([("samsar", 1), ("samsar", 2)], NOW) == {}
     assert queue().wanted([("samsar", 1), ("samsar", 2)], NOW) != {}
 
 
-def test_what_is_taken_of_the_store_is_bounded_and_every_user_has_some() -> None:
+def test_leases_from_the_store_are_bounded_and_shared_by_all_users() -> None:
     waiting = queue(32)
     wanted = waiting.wanted([("samsar", user) for user in range(100)], NOW)
     assert len(wanted) == 100
@@ -210,7 +210,7 @@ def test_what_is_taken_of_the_store_is_bounded_and_every_user_has_some() -> None
 
 
 async def _leave_behind(folder: Path, jobs: dict[str, int]) -> None:
-    """Queued jobs of these users, which nobody has taken."""
+    """Create queued jobs of these users."""
     store = await open_store(f"sqlite:///{folder / 'receiver.db'}")
     ids = Ids(Random(7).randbytes)
     writes = []
@@ -228,10 +228,8 @@ async def _leave_behind(folder: Path, jobs: dict[str, int]) -> None:
         await store.close()
 
 
-async def test_a_backlog_of_thousands_is_worked_off_in_turns(
-    tmp_path: Path, provider: ScriptedProvider
-) -> None:
-    """Left behind by a process that is gone: a long queue of one user, and a job of another."""
+async def test_users_with_a_backlog_take_turns(tmp_path: Path, provider: ScriptedProvider) -> None:
+    """A dead process left a long queue of one user, and one job of another."""
     await _leave_behind(tmp_path, {"mallory": 1_500, "bob": 1})
 
     async with running_service(tmp_path, **provider.settings()):

@@ -1,4 +1,4 @@
-"""Retention: a few jobs at a time, and between them whoever waits is served."""
+"""Retention: small batches, and nothing is removed while the clock is not trusted."""
 
 import asyncio
 from dataclasses import replace
@@ -11,6 +11,7 @@ from receiver.domain.schedule import DAY
 from receiver.workers import janitor
 from receiver.workers.janitor import BREATH_SECONDS, Janitor
 from tests.store.world import NOW, World, completed
+from tests.support.manual_clock import ManualClock
 from tests.support.service import TIMEOUT, running_service
 
 BATCH = 2
@@ -18,7 +19,7 @@ JOBS = 5
 
 
 class HeldClock(SystemClock):
-    """Lets a part sleep until it is told to go on."""
+    """Sleeps until the test sets `go_on`."""
 
     def __init__(self) -> None:
         self.asleep: asyncio.Queue[float] = asyncio.Queue()
@@ -50,28 +51,8 @@ async def test_between_two_batches_the_writer_serves_others(
         assert await keeper.run_once() == 0
 
 
-class SetClock(SystemClock):
-    """Shows what a test says."""
-
-    def __init__(self) -> None:
-        self.wall, self.seconds = NOW, 1_000.0
-
-    def now(self) -> int:
-        return self.wall
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def advance(self, seconds: float) -> None:
-        self.wall += int(seconds * 1_000)
-        self.seconds += seconds
-
-    async def sleep(self, seconds: float) -> None:
-        self.advance(seconds)
-
-
 async def test_a_clock_set_years_ahead_removes_nothing(tmp_path: Path) -> None:
-    clock = SetClock()
+    clock = ManualClock(NOW)
     async with running_service(tmp_path, retention_days=36_500) as service:
         services = replace(service.inner.context.services, clock=clock)
         world = await World.begin(service.store)
@@ -81,7 +62,7 @@ async def test_a_clock_set_years_ahead_removes_nothing(tmp_path: Path) -> None:
         assert await keeper.run_once() == 1
         assert await service.store.jobs.find(old.id) is None
 
-        clock.wall += 3_650 * DAY
+        clock.wall_start += 3_650 * DAY
         for _ in range(3 * 60):
             clock.advance(60)
             assert await keeper.run_once() == 0
@@ -89,7 +70,7 @@ async def test_a_clock_set_years_ahead_removes_nothing(tmp_path: Path) -> None:
         assert services.metrics.registry.get_sample_value(paused) == 1
         assert await service.store.jobs.find(job.id) == job
 
-        clock.wall -= 3_650 * DAY
+        clock.wall_start -= 3_650 * DAY
         assert await keeper.run_once() == 0
         assert services.metrics.registry.get_sample_value(paused) == 0
         clock.advance(30 * DAY / 1_000)
@@ -97,12 +78,12 @@ async def test_a_clock_set_years_ahead_removes_nothing(tmp_path: Path) -> None:
 
 
 async def test_a_start_long_after_the_newest_job_removes_after_an_hour(tmp_path: Path) -> None:
-    """The service was off for forty days, or its clock is wrong: nobody knows."""
-    clock = SetClock()
+    """Either the service was off for forty days, or its clock is wrong."""
+    clock = ManualClock(NOW)
     async with running_service(tmp_path, retention_days=36_500) as service:
         world = await World.begin(service.store)
         await world.advance(await world.create(), completed(NOW))
-        clock.wall += 40 * DAY
+        clock.wall_start += 40 * DAY
         keeper = Janitor(replace(service.inner.context.services, clock=clock), retention=30 * DAY)
         assert await keeper.run_once() == 0
         clock.advance(3_600)

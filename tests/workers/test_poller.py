@@ -1,4 +1,4 @@
-"""The poller: who is asked about next, and what becomes of claims that are handed to it."""
+"""The poller: the order of calls, claims that are handed over, and look-ups."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from receiver.actions.status_calls import StatusCalls
 from receiver.domain.observations import StatusReport, StatusUnavailable, SubmitAccepted
 from receiver.domain.schedule import Rules
 from receiver.providers.contract import UpstreamJob
@@ -27,221 +26,214 @@ from store.records import (
     Verdict,
 )
 from tests.store.world import SECOND
-from tests.workers.surroundings import HOLDER, Counted, Surroundings
+from tests.workers.harness import HOLDER, Counted, Harness
 
 RATE = 50.0
 STEP = 0.1
-"""Seconds; the pace allows five calls in each."""
+"""Seconds; the rate allows five calls in each."""
 
 
-def poller(around: Surroundings, rate: float = RATE) -> Poller:
-    calls = StatusCalls(around.clock, around.services.metrics, rate, at_once=1_000)
-    return Poller(
-        replace(around.services, status_calls=calls),
-        around.hub,
-        HOLDER,
-        lambda job: f"https://here.example/{job.id}",
-    )
-
-
-async def claimed(around: Surroundings, name: str, *, holder: str | None = HOLDER) -> Job:
-    """A job whose claim is due to be confirmed, as applying its callback leaves it."""
-    job = await around.taken(name)
-    await around.world.receive(job, b'{"status":"COMPLETED"}', name)
-    now = around.clock.now()
+async def claimed(harness: Harness, name: str, *, holder: str | None = HOLDER) -> Job:
+    """A job with a claim that is due for confirmation; leased if there is a `holder`."""
+    job = await harness.accepted_job(name)
+    await harness.world.receive(job, b'{"status":"COMPLETED"}', name)
+    now = harness.clock.now()
 
     def decide(before: Job, callbacks: Sequence[Callback]) -> Move:
         (callback,) = callbacks
-        ruling = CallbackVerdict(callback.id, Verdict.CLAIMED, None, Evidence.CALLBACK)
-        return Move(replace(before, due=Due(Lane.CONFIRM, now)), verdicts=(ruling,))
+        verdict = CallbackVerdict(callback.id, Verdict.CLAIMED, None, Evidence.CALLBACK)
+        return Move(replace(before, due=Due(Lane.CONFIRM, now)), verdicts=(verdict,))
 
     hold = None if holder is None else Lease(holder, now + LEASE)
-    applied = await around.store.callbacks.apply(job.id, decide, most=9, lease=hold)
+    applied = await harness.store.callbacks.apply(job.id, decide, most=9, lease=hold)
     return applied.job
 
 
-async def due_polls(around: Surroundings, count: int) -> None:
-    for number in range(count):
-        await around.taken(f"poll-{number}", poll_at=around.clock.now())
+async def due_polls(harness: Harness, count: int) -> None:
+    now = harness.clock.now()
+    await asyncio.gather(
+        *(harness.accepted_job(f"poll-{number}", poll_at=now) for number in range(count))
+    )
 
 
-async def step(around: Surroundings, worker: Poller) -> int:
-    """One step of time, and the calls that begin in it."""
-    around.clock.passed += STEP
+async def step(harness: Harness, worker: Poller) -> int:
+    """Advance the clock, and wait for the calls that begin; returns how many."""
+    harness.clock.advance(STEP)
     begun = await worker.run_once()
     await worker.drain()
     return begun
 
 
-def ending(around: Surroundings) -> None:
-    """Each call ends its job, so nobody is asked about twice."""
+def ending(harness: Harness) -> None:
+    """Each call finishes its job, so no job is polled twice."""
     said = {"status": "FAILED", "message": "Out of credits."}
-    around.provider.answer = StatusReport(read_report(said))
+    harness.provider.answer = StatusReport(read_report(said))
 
 
 @pytest.mark.parametrize("handed_over", [True, False])
 @pytest.mark.parametrize("rate", [10.0, 50.0, 330.0])
-async def test_while_many_claims_wait_a_fifth_of_the_pace_is_left_to_due_polls(
-    around: Surroundings, handed_over: bool, rate: float
+async def test_due_polls_get_a_fifth_of_the_rate_while_claims_wait(
+    harness: Harness, handed_over: bool, rate: float
 ) -> None:
-    ending(around)
-    worker = poller(around, rate)
-    await due_polls(around, 60)
-    for number in range(240):
-        job = await claimed(around, f"claim-{number}", holder=HOLDER if handed_over else None)
+    ending(harness)
+    worker = harness.poller(rate)
+    await due_polls(harness, 60)
+    holder = HOLDER if handed_over else None
+    names = [f"claim-{number}" for number in range(240)]
+    for job in await asyncio.gather(*(claimed(harness, name, holder=holder) for name in names)):
         if handed_over:
             worker.confirm(job)
 
     calls = 0
     while calls < 200:
-        calls += await step(around, worker)
+        calls += await step(harness, worker)
 
-    polls = sum(name.startswith("poll-") for name in around.provider.asked)
-    # Within a call or two: a step is no multiple of five calls.
+    polls = sum(name.startswith("poll-") for name in harness.provider.asked)
+    # Within two calls: a step need not be a multiple of five calls.
     assert calls / 5 - 2 <= polls <= calls / 5 + 2
 
 
-async def test_claims_have_the_whole_pace_where_no_poll_is_due(around: Surroundings) -> None:
-    ending(around)
-    worker = poller(around)
-    await around.taken("poll-later", poll_at=around.clock.now() + 60 * SECOND)
+async def test_claims_get_the_whole_rate_if_no_poll_is_due(harness: Harness) -> None:
+    ending(harness)
+    worker = harness.poller(RATE)
+    await harness.accepted_job("poll-later", poll_at=harness.clock.now() + 60 * SECOND)
     assert await worker.run_once() == 0
     for number in range(20):
-        worker.confirm(await claimed(around, f"claim-{number}"))
+        worker.confirm(await claimed(harness, f"claim-{number}"))
 
-    assert [await step(around, worker) for _ in range(4)] == [5] * 4
-    assert around.provider.asked == [f"claim-{number}" for number in range(20)]
-
-
-async def test_polls_have_the_whole_pace_where_no_claim_waits(around: Surroundings) -> None:
-    ending(around)
-    worker = poller(around)
-    await due_polls(around, 20)
-
-    assert [await step(around, worker) for _ in range(4)] == [5] * 4
+    assert [await step(harness, worker) for _ in range(4)] == [5] * 4
+    assert harness.provider.asked == [f"claim-{number}" for number in range(20)]
 
 
-async def test_a_claim_that_is_handed_over_needs_no_lease(around: Surroundings) -> None:
-    ending(around)
-    worker = poller(around)
+async def test_polls_get_the_whole_rate_if_no_claim_waits(harness: Harness) -> None:
+    ending(harness)
+    worker = harness.poller(RATE)
+    await due_polls(harness, 20)
+
+    assert [await step(harness, worker) for _ in range(4)] == [5] * 4
+
+
+async def test_a_claim_that_is_handed_over_needs_no_query(harness: Harness) -> None:
+    ending(harness)
+    worker = harness.poller(RATE)
     await worker.run_once()
-    job = await claimed(around, "claim")
+    job = await claimed(harness, "claim")
     worker.confirm(job)
-    store = Counted(around.store.jobs, "lease_due", "next_due")
+    store = Counted(harness.store.jobs, "lease_due", "next_due")
 
-    assert await step(around, worker) == 1
+    assert await step(harness, worker) == 1
 
-    assert store.taken() == []
-    assert (await around.found(job)).done
+    assert store.take() == []
+    assert (await harness.found(job)).done
 
 
-async def test_whose_hold_has_ended_is_left_to_whoever_leases_it(around: Surroundings) -> None:
-    worker = poller(around)
+async def test_a_claim_whose_lease_has_ended_is_left_to_another_holder(harness: Harness) -> None:
+    worker = harness.poller(RATE)
     await worker.run_once()
-    job = await claimed(around, "claim")
+    job = await claimed(harness, "claim")
     worker.confirm(job)
-    around.clock.passed += LEASE / SECOND
-    assert await around.lease("another", Lane.CONFIRM) == [job.id]
+    harness.clock.advance(LEASE / SECOND)
+    assert await harness.lease("another", Lane.CONFIRM) == [job.id]
 
-    assert await step(around, worker) == 0
-    assert around.provider.asked == []
+    assert await step(harness, worker) == 0
+    assert harness.provider.asked == []
 
 
-async def test_a_claim_whose_hold_has_ended_is_leased_again(around: Surroundings) -> None:
-    ending(around)
-    worker = poller(around)
+async def test_a_claim_whose_lease_has_ended_is_leased_again(harness: Harness) -> None:
+    ending(harness)
+    worker = harness.poller(RATE)
     await worker.run_once()
-    worker.confirm(await claimed(around, "claim"))
-    around.clock.passed += LEASE / SECOND
+    worker.confirm(await claimed(harness, "claim"))
+    harness.clock.advance(LEASE / SECOND)
 
-    assert await step(around, worker) == 1
-    assert around.provider.asked == ["claim"]
+    assert await step(harness, worker) == 1
+    assert harness.provider.asked == ["claim"]
 
 
-async def test_a_claim_for_which_there_is_no_room_is_found_when_its_hold_ends(
-    around: Surroundings, monkeypatch: pytest.MonkeyPatch
+async def test_a_claim_over_the_limit_is_found_when_its_lease_ends(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(poller_module, "MOST_OFFERED", 1)
-    ending(around)
-    worker = poller(around)
+    ending(harness)
+    worker = harness.poller(RATE)
     await worker.run_once()
     for name in ("first", "second"):
-        worker.confirm(await claimed(around, name))
+        worker.confirm(await claimed(harness, name))
 
-    assert await step(around, worker) == 1
-    assert await step(around, worker) == 0
-    around.clock.passed += LEASE / SECOND
-    assert await step(around, worker) == 1
-    assert around.provider.asked == ["first", "second"]
+    assert await step(harness, worker) == 1
+    assert await step(harness, worker) == 0
+    harness.clock.advance(LEASE / SECOND)
+    assert await step(harness, worker) == 1
+    assert harness.provider.asked == ["first", "second"]
 
 
-async def test_a_claim_whose_answer_could_not_be_stored_is_asked_about_again(
-    around: Surroundings, monkeypatch: pytest.MonkeyPatch
+async def test_a_claim_whose_answer_was_not_stored_is_polled_again(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ending(around)
-    worker = poller(around)
+    ending(harness)
+    worker = harness.poller(RATE)
     await worker.run_once()
-    worker.confirm(await claimed(around, "claim"))
+    worker.confirm(await claimed(harness, "claim"))
 
     async def fail(*_: object, **__: object) -> None:
         raise StoreUnavailable("the disk is away")
 
     with monkeypatch.context() as context:
-        context.setattr(around.store.jobs, "advance", fail)
-        assert await step(around, worker) == 1
-    assert await step(around, worker) == 0
-    around.clock.passed += LEASE / SECOND
-    assert await step(around, worker) == 1
-    assert around.provider.asked == ["claim", "claim"]
+        context.setattr(harness.store.jobs, "advance", fail)
+        assert await step(harness, worker) == 1
+    assert await step(harness, worker) == 0
+    harness.clock.advance(LEASE / SECOND)
+    assert await step(harness, worker) == 1
+    assert harness.provider.asked == ["claim", "claim"]
 
 
-async def test_a_job_is_asked_about_once_at_a_time(around: Surroundings) -> None:
+async def test_a_job_has_one_call_at_a_time(harness: Harness) -> None:
     answered = asyncio.Event()
-    worker = poller(around)
-    job = await claimed(around, "claim")
-    status = around.provider.status
+    worker = harness.poller(RATE)
+    job = await claimed(harness, "claim")
+    status = harness.provider.status
 
     async def slow(job: UpstreamJob) -> object:
         answer = await status(job)
         await answered.wait()
         return answer
 
-    around.provider.status = slow  # type: ignore[method-assign,assignment] # it takes its time
+    harness.provider.status = slow  # type: ignore[method-assign,assignment] # it takes its time
     worker.confirm(job)
-    around.clock.passed += STEP
+    harness.clock.advance(STEP)
     assert await worker.run_once() == 1
     await asyncio.sleep(0)
     worker.confirm(job)
-    around.clock.passed += STEP
+    harness.clock.advance(STEP)
     assert await worker.run_once() == 0
     answered.set()
     await worker.drain()
-    assert around.provider.asked == ["claim"]
+    assert harness.provider.asked == ["claim"]
 
 
-async def test_stopping_gives_back_what_was_handed_over(around: Surroundings) -> None:
-    worker = poller(around)
-    jobs = [await claimed(around, f"claim-{number}") for number in range(3)]
+async def test_stopping_releases_claims_that_were_not_started(harness: Harness) -> None:
+    worker = harness.poller(RATE)
+    jobs = [await claimed(harness, f"claim-{number}") for number in range(3)]
     for job in jobs:
         worker.confirm(job)
-    assert await around.lease("another", Lane.CONFIRM) == []
+    assert await harness.lease("another", Lane.CONFIRM) == []
 
     await worker.stop()
 
-    assert await around.lease("another", Lane.CONFIRM) == [job.id for job in jobs]
-    assert around.provider.asked == []
+    assert await harness.lease("another", Lane.CONFIRM) == [job.id for job in jobs]
+    assert harness.provider.asked == []
 
 
-async def test_what_is_handed_over_ends_the_wait(around: Surroundings) -> None:
-    worker = poller(around)
+async def test_a_claim_that_is_handed_over_ends_the_wait(harness: Harness) -> None:
+    worker = harness.poller(RATE)
     while await worker.run_once():
         pass
-    await worker.idle()  # what woke it before
+    await worker.idle()  # clears earlier wake-ups
     idling = asyncio.create_task(worker.idle())
     await asyncio.sleep(0)
     assert not idling.done()
 
-    worker.confirm(await claimed(around, "claim"))
+    worker.confirm(await claimed(harness, "claim"))
 
     await asyncio.wait_for(idling, 10)
 
@@ -249,9 +241,9 @@ async def test_what_is_handed_over_ends_the_wait(around: Surroundings) -> None:
 # --- submissions whose answer was lost ------------------------------------------------------------
 
 
-async def lost(around: Surroundings) -> Job:
+async def lost(harness: Harness) -> Job:
     """A job that is due to be looked up."""
-    job, now = await around.world.create(), around.clock.now()
+    job, now = await harness.world.create(), harness.clock.now()
     unconfirmed = replace(
         job,
         phase=Phase.SUBMIT_UNCONFIRMED,
@@ -260,72 +252,72 @@ async def lost(around: Surroundings) -> Job:
         unconfirmed_at=now,
         due=Due(Lane.POLL, now),
     )
-    return await around.world.advance(job, lambda _: Move(unconfirmed))
+    return await harness.world.advance(job, lambda _: Move(unconfirmed))
 
 
-def looking_up(around: Surroundings, *, wanted: bool = True, can: bool = True) -> Poller:
-    around.provider.can_look_up = can
+def looking_up(harness: Harness, *, wanted: bool = True, can: bool = True) -> Poller:
+    harness.provider.can_look_up = can
     rules = Rules(look_up_submissions=wanted)
-    around.services = replace(around.services, rules=rules)
-    return poller(around)
+    harness.services = replace(harness.services, rules=rules)
+    return harness.poller(RATE)
 
 
 async def test_a_lost_submission_is_looked_up_by_its_callback_address(
-    around: Surroundings,
+    harness: Harness,
 ) -> None:
-    worker = looking_up(around)
-    around.provider.found = SubmitAccepted("up-1")
-    job = await lost(around)
+    worker = looking_up(harness)
+    harness.provider.found = SubmitAccepted("up-1")
+    job = await lost(harness)
 
-    assert await step(around, worker) == 1
+    assert await step(harness, worker) == 1
 
-    assert around.provider.looked_up == [
+    assert harness.provider.looked_up == [
         (f"https://here.example/{job.id}", job.created_at, job.unconfirmed_at)
     ]
-    found = await around.found(job)
+    found = await harness.found(job)
     assert (found.phase, found.provider_request_id) == (Phase.ACCEPTED, "up-1")
 
 
-async def test_a_found_id_that_another_job_holds_proves_acceptance_alone(
-    around: Surroundings,
+async def test_a_job_found_under_the_id_of_another_job_is_accepted_without_it(
+    harness: Harness,
 ) -> None:
-    await around.taken("up-1", poll_at=around.clock.now() + 60 * SECOND)
-    worker = looking_up(around)
-    around.provider.found = SubmitAccepted("up-1")
-    job = await lost(around)
+    await harness.accepted_job("up-1", poll_at=harness.clock.now() + 60 * SECOND)
+    worker = looking_up(harness)
+    harness.provider.found = SubmitAccepted("up-1")
+    job = await lost(harness)
 
-    await step(around, worker)
+    await step(harness, worker)
 
-    found = await around.found(job)
+    found = await harness.found(job)
     assert (found.phase, found.provider_request_id) == (Phase.ACCEPTED, None)
 
 
 @pytest.mark.parametrize(("wanted", "can"), [(False, True), (True, False)])
-async def test_who_may_not_be_searched_is_not_asked(
-    around: Surroundings, wanted: bool, can: bool
+async def test_a_list_that_must_not_be_searched_is_not_searched(
+    harness: Harness, wanted: bool, can: bool
 ) -> None:
-    worker = looking_up(around, wanted=wanted, can=can)
-    job = await lost(around)
+    worker = looking_up(harness, wanted=wanted, can=can)
+    job = await lost(harness)
 
-    await step(around, worker)
+    await step(harness, worker)
 
-    assert around.provider.looked_up == []
-    after = await around.found(job)
+    assert harness.provider.looked_up == []
+    after = await harness.found(job)
     assert (after.phase, after.due) == (
         Phase.SUBMIT_UNCONFIRMED,
-        Due(Lane.POLL, around.clock.now() + Rules().unconfirmed_deadline - round(STEP * SECOND)),
+        Due(Lane.POLL, harness.clock.now() + Rules().unconfirmed_deadline - round(STEP * SECOND)),
     )
 
 
-async def test_a_look_up_keeps_to_the_breaker_and_is_leased(around: Surroundings) -> None:
-    worker = looking_up(around)
-    around.provider.found = StatusUnavailable("no key", by_credentials=True)
-    await lost(around)
-    await step(around, worker)
-    await lost(around)
-    assert await step(around, worker) == 1
-    assert len(around.provider.looked_up) == 1, "the breaker is open"
+async def test_a_look_up_obeys_the_breaker_and_needs_a_lease(harness: Harness) -> None:
+    worker = looking_up(harness)
+    harness.provider.found = StatusUnavailable("no key", by_credentials=True)
+    await lost(harness)
+    await step(harness, worker)
+    await lost(harness)
+    assert await step(harness, worker) == 1
+    assert len(harness.provider.looked_up) == 1, "the breaker is open"
 
-    job = await lost(around)
-    assert await around.lease("another", Lane.POLL) == [job.id]
-    assert await step(around, worker) == 0
+    job = await lost(harness)
+    assert await harness.lease("another", Lane.POLL) == [job.id]
+    assert await step(harness, worker) == 0

@@ -28,7 +28,7 @@ def in_flight(*attempts: tuple[int, str], proven: bool) -> InFlight:
     return flying
 
 
-def test_a_host_a_user_and_a_pass_have_their_limits() -> None:
+def test_limits_per_host_user_and_pass() -> None:
     flying = in_flight((ANN, "a"), *[(BOB, "b")] * 15, proven=True)
     slots = Slots(flying, known("a", "b", "c"), NOW, free=9, unproven=0)
 
@@ -40,7 +40,7 @@ def test_a_host_a_user_and_a_pass_have_their_limits() -> None:
     assert flying.users[ANN] == 1, "nothing has begun yet"
 
 
-def test_a_host_that_is_not_proven_has_one_attempt_and_waits_for_its_time() -> None:
+def test_an_unproven_host_gets_one_attempt_and_waits_for_its_turn() -> None:
     slots = Slots(InFlight(), known(), NOW, free=64, unproven=0)
     assert slots.room(ANN, "new") == 0
     assert slots.passed_over
@@ -54,7 +54,7 @@ def test_a_host_that_is_not_proven_has_one_attempt_and_waits_for_its_time() -> N
     assert slots.passed_over
 
 
-def test_beyond_a_few_each_user_has_one_attempt_at_unproven_hosts() -> None:
+def test_beyond_the_free_attempts_each_user_gets_one_at_unproven_hosts() -> None:
     flying = in_flight(*((ANN, f"h{n}") for n in range(UNPROVEN_FREELY)), proven=False)
     slots = Slots(flying, known(), NOW, free=48, unproven=8)
     assert slots.room(ANN, "one more") == 0
@@ -68,7 +68,7 @@ def test_beyond_a_few_each_user_has_one_attempt_at_unproven_hosts() -> None:
     assert not slots.passed_over, "an attempt that ends makes room, and notifies"
 
 
-def test_a_host_that_is_held_back_waits_for_its_probe() -> None:
+def test_a_throttled_host_waits_for_its_probe() -> None:
     hosts = known()
     for _ in range(5):
         hosts.judge(ANN, "dead", NOW, answered=False, connected=False)

@@ -13,7 +13,12 @@ _send = Relay._send
 async def _settle_first(self: Relay, delivery: Any, *given: Any) -> Any:
     attempt = Attempt(self._services.clock.now(), 200, None, 0, None)
     await self._services.store.deliveries.settle(
-        delivery.id, self._holder, attempt, DeliveryState.DELIVERED, None, host_off=False
+        delivery.id,
+        self._services.holder,
+        attempt,
+        DeliveryState.DELIVERED,
+        None,
+        host_off=False,
     )
     return await _send(self, delivery, *given)
 

@@ -1,9 +1,9 @@
-"""What a worker works with: a store, a hub, a clock that stands still, and a provider that answers
-at once."""
+"""What a worker needs: a store, a hub, a clock that the test moves, and a provider that answers at
+once."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
@@ -23,34 +23,19 @@ from receiver.metrics import Metrics
 from receiver.providers.contract import UpstreamJob
 from receiver.providers.samsar_report import read_report
 from receiver.streams.hub import Hub
+from receiver.workers.poller import Poller
 from store.database import Store
 from store.ids import Ids
 from store.open import open_store
 from store.records import Job, Lane, Millis
 from tests.store.world import NOW, World, accepted
+from tests.support.manual_clock import ManualClock
 from tests.support.samsar_double import SamsarDouble
 
 T = TypeVar("T")
 
 HOLDER = "me"
 LEASE: Millis = 60_000
-
-
-class StandingClock:
-    """Goes on only when a test says so."""
-
-    def __init__(self) -> None:
-        self.passed = 0.0
-        """Seconds since the start."""
-
-    def now(self) -> Millis:
-        return NOW + round(self.passed * 1_000)
-
-    def monotonic(self) -> float:
-        return 1_000.0 + self.passed
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError("no test waits for a clock that stands still")
 
 
 class QuickProvider(SamsarDouble):
@@ -82,12 +67,12 @@ class QuickProvider(SamsarDouble):
 
 
 @dataclass
-class Surroundings:
-    """All of it."""
+class Harness:
+    """Everything that a worker under test is given."""
 
     services: ServiceContext
     hub: Hub
-    clock: StandingClock
+    clock: ManualClock
     provider: QuickProvider
     world: World
 
@@ -95,7 +80,13 @@ class Surroundings:
     def store(self) -> Store:
         return self.services.store
 
-    async def taken(self, name: str, **fields: Any) -> Job:
+    def poller(self, rate: float = 1_000.0) -> Poller:
+        """A poller with its own rate limit, in calls per second."""
+        calls = StatusCalls(self.clock, self.services.metrics, rate, at_once=1_000)
+        services = replace(self.services, status_calls=calls)
+        return Poller(services, self.hub, lambda job: f"https://here.example/{job.id}")
+
+    async def accepted_job(self, name: str, **fields: Any) -> Job:
         """A job that the provider knows by this name."""
         job = await self.world.create()
         return await self.world.advance(
@@ -103,7 +94,7 @@ class Surroundings:
         )
 
     async def lease(self, holder: str, lane: Lane) -> list[str]:
-        """The jobs that somebody gets who asks now."""
+        """The ids of all jobs that `holder` can lease now."""
         now = self.clock.now()
         leased = await self.store.jobs.lease_due(lane, now, now + LEASE, holder, 1_000)
         return [job.id for job in leased]
@@ -119,14 +110,15 @@ class Surroundings:
 
 
 @asynccontextmanager
-async def surroundings(folder: Path) -> AsyncIterator[Surroundings]:
+async def worker_harness(folder: Path) -> AsyncIterator[Harness]:
     store = await open_store(f"sqlite:///{folder}/receiver.db", serving=True)
     world = await World.begin(store)
-    clock, hub, provider = StandingClock(), Hub(), QuickProvider()
+    clock, hub, provider = ManualClock(NOW), Hub(), QuickProvider()
     store.on_change = hub.announce
     metrics = Metrics("test")
     services = ServiceContext(
         store=store,
+        holder=HOLDER,
         clock=clock,
         ids=Ids(Random(3).randbytes),
         rules=Rules(),
@@ -135,13 +127,13 @@ async def surroundings(folder: Path) -> AsyncIterator[Surroundings]:
         metrics=metrics,
     )
     try:
-        yield Surroundings(services, hub, clock, provider, world)
+        yield Harness(services, hub, clock, provider, world)
     finally:
         await store.close()
 
 
 class Counted:
-    """Calls of some of an object's methods, which go on as they did."""
+    """Records the calls of some of an object's methods."""
 
     def __init__(self, owner: object, *names: str) -> None:
         self.calls: list[str] = []
@@ -155,7 +147,7 @@ class Counted:
 
         return counted
 
-    def taken(self) -> list[str]:
-        """Those since it was last asked."""
+    def take(self) -> list[str]:
+        """The calls since the last `take`."""
         calls, self.calls = self.calls, []
         return calls

@@ -1,4 +1,4 @@
-"""A host that hangs keeps its places for the whole timeout, and still delays only its like."""
+"""A host that hangs keeps its slots for the whole timeout, and does not delay other hosts."""
 
 import asyncio
 import time
@@ -15,14 +15,14 @@ OK = b"HTTP/1.1 204 No Content\r\n\r\n"
 HANGING_HOSTS = 20
 MESSAGES_EACH = 4
 MOST = 10.0
-"""Seconds until a message has come, on a machine that is busy; who hangs does so for a minute."""
+"""Seconds until a message must arrive on a busy machine. A hanging host takes a minute."""
 
 
 @asynccontextmanager
 async def world(folder: Path) -> AsyncIterator[tuple[RunningService, Sink, Sink]]:
     """A service, a sink that hangs at many addresses, and one that answers.
 
-    The sinks end first, and with them the attempts, which the service's end would wait for.
+    The sinks close first, which ends their attempts: stopping the service would wait for them.
     """
     async with (
         running_service(
@@ -41,10 +41,10 @@ async def world(folder: Path) -> AsyncIterator[tuple[RunningService, Sink, Sink]
 
 
 @pytest.mark.allow_hosts(THIS_MACHINE)
-async def test_hosts_that_hang_leave_places_to_those_that_answer(tmp_path: Path) -> None:
+async def test_hanging_hosts_leave_slots_to_hosts_that_answer(tmp_path: Path) -> None:
     async with world(tmp_path) as (service, dead, good):
         await _fill_with_dead(service, dead.port)
-        # 80 messages of five users, and 64 places: all of them would hang at once.
+        # 80 messages of five users, and 64 slots: they could take all of them.
         await eventually(lambda: _count(dead.requests), lambda count: count >= 10, "attempts")
 
         for user in ("somebody else", "somebody else", "u0"):
@@ -59,8 +59,8 @@ async def test_hosts_that_hang_leave_places_to_those_that_answer(tmp_path: Path)
 
 
 @pytest.mark.allow_hosts(THIS_MACHINE)
-async def test_a_user_s_own_dead_hosts_leave_their_other_hosts_alone(tmp_path: Path) -> None:
-    """Fewer than the sixteen places of a user hang, and a host that nobody knows yet comes."""
+async def test_dead_hosts_of_a_user_do_not_delay_their_other_hosts(tmp_path: Path) -> None:
+    """Fewer attempts than the sixteen slots of a user hang when a new host comes."""
     async with world(tmp_path) as (service, dead, good):
         client = await service.user()
         for host in range(15):
