@@ -80,7 +80,7 @@ def api_error(response: httpx.Response) -> ApiError:
         response.status_code,
         problem.get("code", "http_error"),
         problem.get("detail", phrase),
-        tuple(Fault(**each) for each in problem.get("errors", ())),
+        tuple(Fault(each["pointer"], each["detail"]) for each in problem.get("errors", ())),
         response.headers.get("X-Request-ID"),
         float(retry_after) if re.fullmatch("[0-9]{1,9}", retry_after) else None,
     )

@@ -147,6 +147,19 @@ async def test_an_api_error_has_all_members_of_the_problem(client: AsyncClient) 
     assert error.request_id
 
 
+async def test_members_that_a_newer_service_adds_are_ignored() -> None:
+    problem = {
+        "code": "invalid_request",
+        "detail": "?",
+        "errors": [{"pointer": "/a", "detail": "b", "new": 1}],
+        "new": 1,
+    }
+    async with client_of(answer(400, json.dumps(problem).encode(), OURS)) as client:
+        with pytest.raises(ApiError) as caught:
+            await client.list()
+    assert caught.value.faults == (Fault("/a", "b"),)
+
+
 @pytest.mark.parametrize("job_id", ["job_00000000000000000000000000", "../jobs", "a?b#c", ""])
 async def test_an_unknown_id_is_404(client: AsyncClient, job_id: str) -> None:
     with pytest.raises(ApiError) as caught:
