@@ -1,23 +1,37 @@
-"""Changes jobs: reads, decides and writes, one batch of changes at a time.
+"""Changes jobs, several at a time, inside the caller's transaction.
 
-Everything runs inside the caller's transaction.
+`JobWriter.change` reads the jobs' rows and their waiting callbacks, calls `decide` for each job,
+and writes all moves together (moves.py). A change that fails before that fails alone. If the
+writing fails, the group of changes is undone and run again in parts (`store.session.Batchable`).
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from store.contract import Applied, DecideCallbacks
+from store.changes import Effects
 from store.errors import NotApplied, NotFound, ProviderIdTaken
 from store.moves import Decided, MoveWriter
-from store.records import Callback, Job, Lease
+from store.records import Callback, DecideCallbacks, Job, Lease, Move
 from store.rows import holder_in, job_from_row
-from store.session import Done, Effects, Failed, Outcome, Row, Session
-from store.statements import MultiRowStatement, Statements
+from store.session import Done, Failed, Outcome, Row, Session
+from store.sql import MultiRowStatement
+from store.table import Backend
 
 JOB_BYTES = 256 * 1024
 """Callback bodies applied to one job at once, unless the first alone is larger."""
 GROUP_BYTES = 1024 * 1024
 """The same for all jobs of a group; jobs beyond it wait for a later batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The result of applying a job's waiting callbacks."""
+
+    job: Job
+    """The job afterwards."""
+    move: Move | None
+    left: bool
+    """Whether more callbacks are waiting: not all of them fit in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +56,9 @@ class _Waiting:
 class JobWriter:
     """Changes jobs within the caller's transactions."""
 
-    def __init__(self, statements: Statements, writer: MoveWriter) -> None:
-        sql = statements.load("jobs")
-        self._writer = writer
+    def __init__(self, backend: Backend) -> None:
+        sql = backend.statements.load("jobs")
+        self.moves = MoveWriter(backend)
         self._rows = MultiRowStatement(sql["look-jobs-up"])
         self._holders = MultiRowStatement(sql["read-provider-id-holders"])
         self._waiting = MultiRowStatement(sql["read-waiting"])
@@ -74,22 +88,21 @@ class JobWriter:
         outcomes: dict[int, Outcome[Applied]] = {}
         decided: dict[int, Decided] = {}
         for place, change in changes.items():
-            applied = waiting.get(change.job_id, _Waiting())
-            if change.callbacks and not applied.left:
-                effects.applied.add(change.job_id)
-            found = _decide(rows.get(change.job_id), change, applied)
+            callbacks = waiting.get(change.job_id, _Waiting())
+            found = _decide(rows.get(change.job_id), change, callbacks)
             if isinstance(found, Decided):
                 decided[place] = found
-                outcomes[place] = Done(Applied(found.move.job, found.move, applied.left))
             else:
                 outcomes[place] = found
-                if isinstance(found, Failed):
-                    effects.applied.discard(change.job_id)
         for place, taken in self._taken(session, decided):
             del decided[place]
-            effects.applied.discard(changes[place].job_id)
             outcomes[place] = Failed(ProviderIdTaken(taken))
-        self._writer.write(session, effects, list(decided.values()))
+        self.moves.write(session, effects, list(decided.values()))
+        for place, each in decided.items():
+            outcomes[place] = Done(Applied(each.move.job, each.move, each.left))
+        for place, outcome in outcomes.items():
+            if changes[place].callbacks and isinstance(outcome, Done) and not outcome.value.left:
+                effects.applied.add(changes[place].job_id)
         return outcomes
 
     def _read_rows(self, session: Session, job_ids: Sequence[str]) -> dict[str, Row]:
@@ -169,7 +182,7 @@ def _decide(row: Row | None, change: Change, waiting: _Waiting) -> Decided | Out
         return Failed(_not_applied(error, waiting))
     if move is None:
         return Done(Applied(before, None, waiting.left))
-    return Decided(before, move, holder_in(row), change.lease)
+    return Decided(before, move, holder_in(row), change.lease, waiting.left)
 
 
 def _not_applied(error: Exception, waiting: _Waiting) -> Exception:

@@ -1,10 +1,20 @@
 """The database's part of the archive."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from store.records import Millis, Removal
-from store.session import Effects, Session
+from store.changes import Effects
+from store.records import Millis
+from store.session import Session
 from store.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A removed job whose files may still be in the archive."""
+
+    job_id: str
+    user: str
 
 
 class Archive(Table):
@@ -25,7 +35,7 @@ class Archive(Table):
         """Delete these removals, once their files are gone."""
 
         def work(db: Session, _: Effects) -> None:
-            gone = [{"job_id": removal.job_id} for removal in removals]
-            db.executemany(self._sql["forget-removal"], gone)
+            for removal in removals:
+                db.execute(self._sql["forget-removal"], {"job_id": removal.job_id})
 
         await self._writer.background(work)

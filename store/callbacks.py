@@ -2,31 +2,34 @@
 
 import hashlib
 from collections.abc import Awaitable, Sequence
+from enum import StrEnum
 from typing import TypedDict
 
-from store.advance import Change, JobWriter, rounds
-from store.backend import Backend
-from store.contract import Applied, DecideCallbacks, Receipt
+from store.advance import Applied, Change, JobWriter, rounds
+from store.changes import Effects
 from store.errors import NotFound
-from store.moves import MoveWriter
-from store.records import Lease, Millis, Verdict
-from store.session import (
-    Batchable,
-    Done,
-    Effects,
-    Failed,
-    NotBatchable,
-    Outcome,
-    Session,
-)
-from store.statements import MultiRowStatement
-from store.table import Table
+from store.records import DecideCallbacks, Lease, Millis, Verdict
+from store.session import Batchable, Done, Failed, NotBatchable, Outcome, Session
+from store.sql import MultiRowStatement
+from store.table import Backend, Table
 
 MAX_STORED_CALLBACKS = 200
 """Callbacks stored per job."""
 
 TRIES = 3
 """Failed applications after which a callback is abandoned."""
+
+
+class Receipt(StrEnum):
+    """How an incoming callback was classified; decides the HTTP response."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    REJECTED = "rejected"
+    CONFLICT = "conflict"
+    SURPLUS = "surplus"
+    """Over the limit of stored callbacks per job: the only kind that is not stored."""
+
 
 _ACCEPTED = Done(Receipt.ACCEPTED)
 _RECEIPT_AGAIN = {Verdict.REJECTED: Receipt.REJECTED, Verdict.CONFLICT: Receipt.CONFLICT}
@@ -52,11 +55,11 @@ class Callbacks(Table):
 
     subject = "callbacks"
 
-    def __init__(self, backend: Backend, job_writer: JobWriter, moves: MoveWriter) -> None:
+    def __init__(self, backend: Backend, job_writer: JobWriter) -> None:
         super().__init__(backend)
         self._inbox = MultiRowStatement(self._sql["receive"])
         self._job_writer = job_writer
-        self._moves = moves
+        self._moves = job_writer.moves
 
     def receive(
         self,

@@ -11,11 +11,10 @@ from store.errors import StoreUnavailable, TargetNotEmpty
 from store.postgres.address import parse
 from store.postgres.connection import connect, prepare
 from store.postgres.failures import translated as postgres_errors
-from store.sqlite.connection import connect_reader
+from store.sqlite.connection import STATEMENTS, connect_reader, connect_writer
 from store.sqlite.connection import prepare as prepare_sqlite
 from store.sqlite.failures import translated as sqlite_errors
-from store.sqlite.lockfile import ServingLock
-from store.sqlite.moved import is_unsure, mark_moved
+from store.sqlite.lockfile import serving_lock
 
 TABLES = (
     "users",
@@ -40,6 +39,8 @@ TABLES = (
 NUMBERED = ("users", "callbacks", "notes")
 """Tables whose ids come from a sequence."""
 
+_SQL = STATEMENTS.load("database")
+
 
 def copy_to_postgres(source: Path, url: str) -> Mapping[str, int]:
     """Copy the SQLite database at `source` into the empty PostgreSQL database at `url`, whose
@@ -58,8 +59,7 @@ def copy_to_postgres(source: Path, url: str) -> Mapping[str, int]:
     if not source.exists():
         raise StoreUnavailable(f"there is no database at {source}")
     source = source.resolve()
-    lock = ServingLock.take(source)
-    try:
+    with serving_lock(source):
         prepare_sqlite(source)
         prepare(address)
         with (
@@ -73,18 +73,22 @@ def copy_to_postgres(source: Path, url: str) -> Mapping[str, int]:
                 new.execute("LOCK TABLE users IN EXCLUSIVE MODE")
                 if new.execute("SELECT 1 FROM users LIMIT 1").fetchone() is not None:
                     raise TargetNotEmpty(f"{address.shown} already contains data")
-                new.execute("INSERT INTO meta VALUES ('copy', '1') ON CONFLICT DO NOTHING")
+                new.execute(_SQL["mark-copy"].encode())
                 old.execute("BEGIN")
                 copied = {table: _copy(old, new, table) for table in TABLES}
                 old.execute("COMMIT")
-            stays_a_copy = is_unsure(source)
-            mark_moved(source, address.shown)
+            # Unsent submissions may have been sent from the database that the source came from.
+            stays_a_copy = old.execute(_SQL["read-unsure-mark"]).fetchone() is not None
+            _mark_moved(source, address.shown)
             if not stays_a_copy:
-                new.execute("DELETE FROM meta WHERE key = 'copy'")
-                new.commit()
+                new.execute(_SQL["remove-copy-mark"].encode())
             return copied
-    finally:
-        lock.release()
+
+
+def _mark_moved(source: Path, to: str) -> None:
+    """Prevent serving from the source from now on; the error then names `to`."""
+    with closing(connect_writer(source)) as connection:
+        connection.execute(_SQL["mark-moved"], {"to": to})
 
 
 def _copy(old: sqlite3.Connection, new: psycopg.Connection, table: str) -> int:

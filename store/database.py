@@ -10,23 +10,33 @@ Cancelling a caller does not cancel a write under way: it is committed or rolled
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from store.advance import JobWriter
 from store.archive import Archive
-from store.backend import Backend
 from store.callbacks import Callbacks
-from store.contract import Changes, Durability
+from store.changes import Changes
 from store.deliveries import Deliveries
 from store.events import Events
 from store.idempotency import Idempotency
 from store.jobs import Jobs
 from store.keys import Keys
-from store.moves import MoveWriter
 from store.statistics import Statistics
 from store.submissions import Submissions
-from store.table import Table
+from store.table import Backend, Table
 from store.writer import ignore
+
+
+@dataclass(frozen=True, slots=True)
+class Durability:
+    """Whether a commit survives a crash of the machine."""
+
+    sound: bool
+    detail: str
+    """The database settings that decide it, and the schema version."""
+    advice: str
+    """What to do if it is not sound."""
 
 
 class Store(Table, ABC):
@@ -43,11 +53,10 @@ class Store(Table, ABC):
         """Called in the event loop after each commit, once per batch. Set it before the first
         write."""
         backend.writer.on_change = self._committed
-        moves = MoveWriter(backend.statements, backend.random)
-        job_writer = JobWriter(backend.statements, moves)
-        self.jobs = Jobs(backend, job_writer, moves)
+        job_writer = JobWriter(backend)
+        self.jobs = Jobs(backend, job_writer)
         self.submissions = Submissions(backend, job_writer)
-        self.callbacks = Callbacks(backend, job_writer, moves)
+        self.callbacks = Callbacks(backend, job_writer)
         self.events = Events(backend)
         self.idempotency = Idempotency(backend)
         self.deliveries = Deliveries(backend)

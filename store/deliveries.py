@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from typing import Protocol, TypeVar
 
-from store.backend import Backend, longest_hold
-from store.contract import S
+from store.changes import Effects
 from store.delivery_reads import DeliveryReads, delivery_from_row
 from store.errors import DeliveryPending, NotFound
 from store.records import Attempt, Delivery, DeliveryState, Millis
-from store.session import Effects, OnJobs, Result, Session
+from store.session import OnJobs, Result, Session
+from store.table import Backend, longest_hold
 
 _LAST_USER = 2**62
 
@@ -18,6 +19,21 @@ ATTEMPTS_KEPT = 50
 
 HOSTS_AT_ONCE = 128
 """Hosts of one user that are looked at first; then as many others."""
+
+
+class Slots(Protocol):
+    """The limits on messages in flight: how many more may be leased, by user and host."""
+
+    def room(self, user_id: int, host: str) -> int:
+        """How many more messages of this user to this host may be leased; may be negative."""
+        ...
+
+    def take(self, user_id: int, host: str) -> None:
+        """Use one slot."""
+        ...
+
+
+S = TypeVar("S", bound=Slots)
 
 
 class Deliveries(DeliveryReads):
@@ -64,8 +80,8 @@ class Deliveries(DeliveryReads):
                         free.take(user_id, host)
                         last_user = user_id
             self._last_user = last_user
-            hold = {**times, "holder": holder, "until": until}
-            return self._hold(db, taken.values(), hold), free
+            lease = {**times, "holder": holder, "until": until}
+            return self._hold(db, taken.values(), lease), free
 
         return await self._writer.background(work)
 
@@ -117,9 +133,7 @@ class Deliveries(DeliveryReads):
         """Release all leases of the holder; the messages are due as before."""
 
         def work(db: Session, effects: Effects) -> None:
-            held = db.execute(self._sql["list-held"], {"holder": holder}).fetchall()
-            for (delivery_id,) in held:
-                db.execute(self._sql["let-go"], {"delivery_id": delivery_id, "holder": holder})
+            held = db.execute(self._sql["release"], {"holder": holder}).fetchall()
             self._skip_overtaken(db, (delivery_id for (delivery_id,) in held))
             effects.relay = True
 
@@ -194,10 +208,11 @@ class Deliveries(DeliveryReads):
         return ((user_id, host) for _, _, user_id, host in sorted(in_turn))
 
     def _hold(
-        self, db: Session, delivery_ids: Iterable[str], hold: Mapping[str, object]
+        self, db: Session, delivery_ids: Iterable[str], lease: Mapping[str, object]
     ) -> list[Delivery]:
-        holds = [{**hold, "delivery_id": delivery_id} for delivery_id in delivery_ids]
-        db.executemany(self._sql["hold"], holds)
+        holds = [{**lease, "delivery_id": delivery_id} for delivery_id in delivery_ids]
+        for hold in holds:
+            db.execute(self._sql["hold"], hold)
         # All statements are sent before the first result is read: they may be pipelined.
         held = [db.execute(self._sql["read-held"], hold) for hold in holds]
         return [delivery_from_row(row) for result in held for row in result]

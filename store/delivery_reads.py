@@ -1,14 +1,27 @@
 """Finds and lists relay messages."""
 
 import json
+from dataclasses import dataclass
 
-from store.contract import DeliveryFilter
 from store.records import Attempt, Delivery, DeliveryState, Millis, Status
 from store.session import Row
 from store.table import Table
 
 _LAST_ID = "~"
 """Sorts after every id."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryFilter:
+    """Selects deliveries for a list; None means "all"."""
+
+    user_id: int | None = None
+    state: DeliveryState | None = None
+    job_id: str | None = None
+    host: str | None = None
+    """Host name, in lower case."""
+    port: int | None = None
+    """Ignored without `host`."""
 
 
 class DeliveryReads(Table):

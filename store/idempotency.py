@@ -2,12 +2,44 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from store.errors import KeyHeld, KeyReused
-from store.records import Answer, IdempotencyKey, Job, Millis, Replay
+from store.records import Job, Millis
 from store.rows import to_json
 from store.session import Row, Session
 from store.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """A client's idempotency key for one request."""
+
+    path: str
+    key: str
+    fingerprint: str
+    """A digest of the JSON body, independent of the order of members."""
+    held_until: Millis
+    """While the first request waits for its answer, repeats are refused with 409."""
+    expires_at: Millis
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The HTTP response as first sent."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The first request of an idempotency key that was used before."""
+
+    job_id: str
+    answer: Answer | None
+    """None if the first answer was never stored: it is built from the job."""
 
 
 def take_key(

@@ -17,6 +17,7 @@ _AS_PYTHON_COUNTS = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 _ALLOWED = frozenset(_ALPHABET)
 _LENGTH = 26
 _RANDOM_BITS = 80
+_NONCE_BYTES = 6
 
 
 class Ids:
@@ -33,6 +34,10 @@ class Ids:
             fresh = self._last + 1
         self._last = fresh
         return f"{prefix}_{_encode(fresh)}"
+
+    def nonce(self) -> str:
+        """Twelve random hexadecimal digits, in no order."""
+        return self._entropy(_NONCE_BYTES).hex()
 
 
 def time_of(id_: str) -> Millis:

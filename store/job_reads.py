@@ -4,18 +4,17 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from string import ascii_uppercase
 from typing import Any
 
-from store.backend import Backend
-from store.contract import JobFilter
 from store.errors import NotFound
-from store.history import history_line
 from store.ids import first_id
 from store.lookups import Lookups
-from store.records import HistoryLine, Job, Millis, Phase
+from store.records import Job, Millis, Phase, Status
 from store.rows import job_from_row, to_json
-from store.table import Table
+from store.session import Row
+from store.table import Backend, Table
 
 _LAST_ID = "~"
 """Sorts after every id."""
@@ -27,6 +26,31 @@ LOOKED_THROUGH = 5_000
 
 _SMALL = {ord(letter): letter.lower() for letter in ascii_uppercase}
 _WILD = re.compile(r"[%_\\]")
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Selects jobs for lists; None and empty mean "all"."""
+
+    status: Status | None = None
+    kind: str | None = None
+    provider: str | None = None
+    created_after: Millis | None = None
+    """Exclusive."""
+    created_before: Millis | None = None
+    """Exclusive."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    label: str | None = None
+    """Text in the label, in either case of ASCII letters; for `look_through` only."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLine:
+    """One thing that happened to a job; `detail` is ready for JSON."""
+
+    at: Millis
+    type: str
+    detail: Mapping[str, Any]
 
 
 class JobReads(Table):
@@ -127,7 +151,7 @@ class JobReads(Table):
     async def history_of(self, job_id: str) -> list[HistoryLine]:
         """The job's events, callbacks (with the first 3,072 bytes of the body), notes and relay
         attempts, oldest first."""
-        return [history_line(row) for row in await self._fetch("read-history", job_id=job_id)]
+        return [_history_line(row) for row in await self._fetch("read-history", job_id=job_id)]
 
     async def in_phase(self, phase: Phase, limit: int) -> list[str]:
         """Ids of jobs in a phase, for recovery at startup; only `submitting` and `queued`."""
@@ -163,3 +187,33 @@ def _bounds(where: JobFilter, before: str | None) -> dict[str, object]:
 def _containing(text: str) -> str:
     """A LIKE pattern for lower-case labels that contain the text."""
     return "%" + _WILD.sub(r"\\\g<0>", text.translate(_SMALL)) + "%"
+
+
+def _history_line(row: Row) -> HistoryLine:
+    """The line of a row of `read-history`."""
+    at, source, data, *columns = row
+    match source, columns:
+        case "event", (cursor, *_):
+            return HistoryLine(at, "event", {"id": cursor, "job": json.loads(data)})
+        case "callback", (verdict, evidence, confirmed, size, verified):
+            detail = {
+                "verdict": verdict,
+                "evidence": evidence,
+                "confirmed": None if confirmed is None else bool(confirmed),
+                "verified": bool(verified),
+                "bytes": size,
+                "body": bytes(data or b"").decode("utf-8", "replace"),
+            }
+            return HistoryLine(at, "callback", detail)
+        case "relay", (delivery_id, error, seq, status_code, duration):
+            detail = {
+                "delivery": delivery_id,
+                "seq": seq,
+                "status_code": status_code,
+                "error": error,
+                "duration_ms": duration,
+            }
+            return HistoryLine(at, "relay", detail)
+        case _:
+            type_, note, *_ = columns
+            return HistoryLine(at, type_, json.loads(note))

@@ -1,27 +1,39 @@
 """Jobs and their schedule."""
 
+from collections import defaultdict
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from store.advance import Change, JobWriter
-from store.backend import Backend, longest_hold
-from store.contract import Decide
-from store.creation import JobCreator
+from store.changes import Effects
+from store.errors import KeyHeld, KeyReused
+from store.idempotency import Answer, IdempotencyKey, Replay, take_key
 from store.job_reads import JobReads
-from store.moves import MoveWriter
-from store.records import Answer, IdempotencyKey, Job, Lane, Lease, Millis, Move, NewJob, Replay
-from store.retention import remove_finished
-from store.session import Batchable, Effects, OnJobs, Session
+from store.moves import due_values
+from store.records import Decide, Job, Lane, Lease, Millis, Move, NewJob
+from store.rows import row_of, to_json
+from store.session import Batchable, Done, Failed, OnJobs, Outcome, Session
+from store.sql import MultiRowStatement
+from store.table import Backend, longest_hold
+
+_Creation: TypeAlias = tuple[NewJob, IdempotencyKey | None, Answer | None, Lease | None]
+"""The parameters of `Jobs.create`."""
 
 
 class Jobs(JobReads):
     """Jobs and their schedule."""
 
-    def __init__(self, backend: Backend, job_writer: JobWriter, moves: MoveWriter) -> None:
+    def __init__(self, backend: Backend, job_writer: JobWriter) -> None:
         super().__init__(backend)
-        self._statements = backend.statements
-        self._creator = JobCreator(backend.statements, moves)
+        self._keys = backend.statements.load("idempotency")
+        self._events = backend.statements.load("events")
+        self._archive = backend.statements.load("archive")
         self._job_writer = job_writer
-        self._moves = moves
+        self._moves = job_writer.moves
+        self._new_jobs = MultiRowStatement(self._sql["create-job"])
+        self._new_inputs = MultiRowStatement(self._sql["create-input"])
+        self._new_metadata = MultiRowStatement(self._sql["create-metadata"])
+        self._new_due = MultiRowStatement(self._sql["set-due"])
 
     async def create(
         self,
@@ -40,9 +52,7 @@ class Jobs(JobReads):
         `KeyHeld` while its first request is still waiting. A key whose `expires_at` is before the
         job's `created_at` counts as absent.
         """
-        return await self._writer.urgent(
-            Batchable(self._creator.create, (new, idempotency, answer, lease))
-        )
+        return await self._writer.urgent(Batchable(self._create, (new, idempotency, answer, lease)))
 
     async def advance(
         self, job_id: str, decide: Decide, *, client_waits: bool = False
@@ -125,6 +135,66 @@ class Jobs(JobReads):
         rows, unless something is still pending (a delivery, a claim, an unapplied callback, a
         result file). Returns the number removed. `Archive.removals` then lists those with archived
         files."""
-        return await self._writer.bulk(
-            lambda db, _: remove_finished(db, self._statements, done_before, limit)
-        )
+        return await self._writer.bulk(lambda db, _: self._remove(db, done_before, limit))
+
+    # --- within a transaction -------------------------------------------------------------------
+
+    def _create(
+        self, db: Session, effects: Effects, creations: Sequence[_Creation]
+    ) -> Sequence[Outcome[Job | Replay]]:
+        outcomes: list[Outcome[Job | Replay]] = []
+        made: list[NewJob] = []
+        due = []
+        for new, idempotency, answer, lease in creations:
+            job = new.job
+            try:
+                replay = idempotency and take_key(db, self._keys, job, idempotency, answer)
+            except (KeyHeld, KeyReused) as refusal:
+                outcomes.append(Failed(refusal))
+                continue
+            outcomes.append(Done(replay or job))
+            if replay:
+                continue
+            made.append(new)
+            self._moves.append_event(effects, job, new.event)
+            if job.due is not None:
+                due.append(due_values(job, lease))
+                # The holder may never learn of the commit, so the lease's end is announced too.
+                effects.will_be_due(job.due.lane, job.due.at if lease is None else lease.until)
+        self._write_new(db, made)
+        self._new_due.run(db, due)
+        return outcomes
+
+    def _write_new(self, db: Session, made: Sequence[NewJob]) -> None:
+        rows = [{**row_of(new.job), "trace_context": new.trace_context} for new in made]
+        inputs = [{"job_id": new.job.id, "input": to_json(new.input)} for new in made]
+        metadata = [
+            {"user_id": new.job.user_id, "job_id": new.job.id, "name": name, "value": value}
+            for new in made
+            for name, value in (new.job.metadata or {}).items()
+        ]
+        self._new_jobs.run(db, rows)
+        self._new_inputs.run(db, inputs)
+        self._new_metadata.run(db, metadata)
+
+    def _remove(self, db: Session, done_before: Millis, limit: int) -> int:
+        """Remove jobs; the users' logs record which events were removed."""
+        jobs = db.execute(
+            self._sql["list-removable"], {"done_before": done_before, "limit": limit}
+        ).fetchall()
+        places: dict[int, list[tuple[int, str]]] = defaultdict(list)
+        for (job_id,) in jobs:
+            job = {"job_id": job_id}
+            for user_id, seq, nonce in db.execute(self._sql["list-removed-places"], job):
+                places[user_id].append((seq, nonce))
+            db.execute(self._archive["remember-files"], job)
+            db.execute(self._sql["remove-job"], job)
+        for user_id, removed in sorted(places.items()):
+            whose = {"user_id": user_id}
+            db.execute(self._events["mark-removed"], {**whose, "seq": max(removed)[0]})
+            for seq, nonce in removed:
+                db.execute(
+                    self._events["keep-removed-place"], {**whose, "seq": seq, "nonce": nonce}
+                )
+            db.execute(self._events["forget-removed-places"], whose)
+        return len(jobs)

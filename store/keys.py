@@ -1,12 +1,51 @@
 """Users and their API keys."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
-from store.backend import Backend
+from store.changes import Effects
 from store.errors import AmbiguousPrefix, NotFound
-from store.records import ApiKey, Millis, User, UserSummary
-from store.session import Effects, Row, Session
-from store.table import Table
+from store.records import Millis
+from store.session import Row, Session
+from store.table import Backend, Table
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """The owner of API keys. The secret signs the webhooks that we send."""
+
+    id: int
+    name: str
+    secret: str
+    previous_secret: str | None
+    previous_secret_until: Millis | None
+
+
+@dataclass(frozen=True, slots=True)
+class UserSummary:
+    """A user as the list of users shows them."""
+
+    name: str
+    created_at: Millis
+    """Of their first key."""
+    keys: int
+    """Those in force."""
+    unfinished: int
+    """Jobs."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """An API key. The store never has the key itself, only its SHA-256."""
+
+    hash: str
+    """SHA-256 of the key, hexadecimal."""
+    prefix: str
+    """The key's first characters, shown to people."""
+    user_id: int
+    user: str
+    admin: bool
+    created_at: Millis
+    revoked_at: Millis | None
 
 
 class Keys(Table):
@@ -16,14 +55,14 @@ class Keys(Table):
 
     def __init__(self, backend: Backend) -> None:
         super().__init__(backend)
-        self._random = backend.random
+        self._ids = backend.ids
 
     async def add(self, key: ApiKey, new_secret: str) -> User:
         """Add a key (`user_id` is filled in here) and, if the name is new, its user with
         `new_secret`. Returns the user."""
 
         def work(db: Session, _: Effects) -> User:
-            owner = {"name": key.user, "secret": new_secret, "nonce": self._random.nonce()}
+            owner = {"name": key.user, "secret": new_secret, "nonce": self._ids.nonce()}
             db.execute(self._sql["add-user"], owner)
             user = self._read_user(db, key.user)
             db.execute(self._sql["add-key"], asdict(key) | {"user_id": user.id})

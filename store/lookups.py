@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from store.errors import StoreError
 from store.session import Done, Failed, Outcome, Readers, Row, tell
-from store.statements import MultiRowStatement
+from store.sql import MultiRowStatement
 
 _Wanted: TypeAlias = tuple[str, asyncio.Future[Row | None]]
 """A key, and the future for its row."""

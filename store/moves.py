@@ -6,14 +6,15 @@ trip. Everything runs inside the caller's transaction.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from store.backend import Randomness
+from store.changes import Effects, NewEvent
 from store.records import CallbackVerdict, DeliveryState, Job, Lane, Lease, Move, RelayMessage
 from store.rows import MUTABLE, changed_values, to_json
-from store.session import Effects, NewEvent, Parameters, Session
-from store.statements import MultiRowStatement, Statements
+from store.session import Parameters, Session
+from store.sql import MultiRowStatement
+from store.table import Backend
 
 _TYPES = {column.name: column.type for column in MUTABLE}
 
@@ -26,8 +27,10 @@ class Decided:
     move: Move
     holder: str | None
     """Of the lease in the job's due row, until the move."""
-    lease: Lease | None = None
+    lease: Lease | None
     """The lease to write if the job is due for confirmation."""
+    left: bool
+    """Whether callbacks of the job are left for a later change."""
 
     @property
     def new_provider_id(self) -> str | None:
@@ -53,12 +56,12 @@ def due_values(job: Job, lease: Lease | None = None) -> Parameters:
 class MoveWriter:
     """Writes decided moves."""
 
-    def __init__(self, statements: Statements, random: Randomness) -> None:
-        self._statements = statements
-        self._jobs = statements.load("jobs")
-        self._deliveries = statements.load("deliveries")
-        self._keys = statements.load("idempotency")
-        self._random = random
+    def __init__(self, backend: Backend) -> None:
+        self._ids = backend.ids
+        self._statements = backend.statements
+        self._jobs = backend.statements.load("jobs")
+        self._deliveries = backend.statements.load("deliveries")
+        self._keys = backend.statements.load("idempotency")
         self._set_due = MultiRowStatement(self._jobs["set-due"])
         self._clear_due = MultiRowStatement(self._jobs["clear-due"])
         self._set_verdict = MultiRowStatement(self._jobs["set-verdict"])
@@ -88,7 +91,7 @@ class MoveWriter:
     def append_event(self, effects: Effects, job: Job, data: bytes) -> None:
         """Append an event of the job to its user's log."""
         effects.events.append(
-            NewEvent(job.user_id, self._random.nonce(), job.id, job.seq, job.updated_at, data)
+            NewEvent(job.user_id, self._ids.nonce(), job.id, job.seq, job.updated_at, data)
         )
         effects.jobs.add(job.id)
         effects.users.add(job.user_id)
@@ -150,17 +153,13 @@ class MoveWriter:
         self._clear_due.run(session, cleared)
 
     def _write_verdicts(self, session: Session, verdicts: Sequence[CallbackVerdict]) -> None:
-        by_verdict: dict[CallbackVerdict, list[Parameters]] = {}
+        by_verdict: dict[tuple[str, bool | None, str], list[Parameters]] = {}
         for each in verdicts:
-            key = replace(each, callback_id=0)
+            key = each.verdict.value, each.confirmed, each.evidence.value
             by_verdict.setdefault(key, []).append({"callback_id": each.callback_id})
-        for key, rows in by_verdict.items():
+        for (verdict, confirmed, evidence), rows in by_verdict.items():
             self._set_verdict.run(
-                session,
-                rows,
-                verdict=key.verdict.value,
-                confirmed=key.confirmed,
-                evidence=key.evidence.value,
+                session, rows, verdict=verdict, confirmed=confirmed, evidence=evidence
             )
 
     def _enqueue(self, session: Session, effects: Effects, job: Job, relay: RelayMessage) -> None:
@@ -172,7 +171,7 @@ class MoveWriter:
         session.execute(
             self._deliveries["enqueue"],
             {
-                "id": self._random.ids.new("msg", now),
+                "id": self._ids.new("msg", now),
                 "job_id": job.id,
                 "user_id": job.user_id,
                 "seq": job.seq,

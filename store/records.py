@@ -4,10 +4,10 @@ Times are `Millis`, whole milliseconds since the Unix epoch. Records have no beh
 properties of their own fields; the state machine is in `receiver.domain.lifecycle`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 Millis = int
 """Milliseconds since the Unix epoch (UTC), or a duration in milliseconds where a name says so."""
@@ -193,14 +193,6 @@ class ArchivedFile:
     """Its key in the archive."""
     error: str | None = None
     """Why the last attempt failed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """A removed job whose files may still be in the archive."""
-
-    job_id: str
-    user: str
 
 
 @dataclass(frozen=True)  # no slots, because of `changed`
@@ -403,83 +395,12 @@ class Callback:
     """Its signature was the provider's."""
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryLine:
-    """One thing that happened to a job; `detail` is ready for JSON."""
+Decide: TypeAlias = Callable[[Job], Move | None]
+"""Takes the job as read inside the write transaction; returns the change to make, or None.
+It must be pure and fast: it runs on the writer."""
 
-    at: Millis
-    type: str
-    detail: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """The owner of API keys. The secret signs the webhooks that we send."""
-
-    id: int
-    name: str
-    secret: str
-    previous_secret: str | None
-    previous_secret_until: Millis | None
-
-
-@dataclass(frozen=True, slots=True)
-class UserSummary:
-    """A user as the list of users shows them."""
-
-    name: str
-    created_at: Millis
-    """Of their first key."""
-    keys: int
-    """Those in force."""
-    unfinished: int
-    """Jobs."""
-
-
-@dataclass(frozen=True, slots=True)
-class ApiKey:
-    """An API key. The store never has the key itself, only its SHA-256."""
-
-    hash: str
-    """SHA-256 of the key, hexadecimal."""
-    prefix: str
-    """The key's first characters, shown to people."""
-    user_id: int
-    user: str
-    admin: bool
-    created_at: Millis
-    revoked_at: Millis | None
-
-
-@dataclass(frozen=True, slots=True)
-class IdempotencyKey:
-    """A client's idempotency key for one request."""
-
-    path: str
-    key: str
-    fingerprint: str
-    """A digest of the JSON body, independent of the order of members."""
-    held_until: Millis
-    """While the first request waits for its answer, repeats are refused with 409."""
-    expires_at: Millis
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The HTTP response as first sent."""
-
-    status_code: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """The first request of an idempotency key that was used before."""
-
-    job_id: str
-    answer: Answer | None
-    """None if the first answer was never stored: it is built from the job."""
+DecideCallbacks: TypeAlias = Callable[[Job, Sequence[Callback]], Move | None]
+"""The same, but also takes the job's oldest waiting callbacks; the move has a verdict for each."""
 
 
 class DeliveryState(StrEnum):

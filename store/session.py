@@ -1,17 +1,14 @@
 """A SQL backend's interface to the shared code: a write transaction and one-statement reads."""
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
-from store.contract import Changes
-from store.records import Millis
+from store.changes import Effects
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
-S = TypeVar("S")
-S_contra = TypeVar("S_contra", contravariant=True)
 Item = TypeVar("Item")
 
 Row: TypeAlias = tuple[Any, ...]
@@ -34,48 +31,27 @@ class Result(Protocol):
 
 
 class Session(Protocol):
-    """The open write transaction. `sqlite3.Connection` implements it."""
+    """The open write transaction. `sqlite3.Connection` and `PostgresSession` implement it."""
 
     def execute(self, sql: str, parameters: Any = ..., /) -> Result: ...
 
-    def executemany(self, sql: str, parameters: Iterable[Any], /) -> object: ...
 
-
-@dataclass(frozen=True, slots=True)
-class NewEvent:
-    """An event that is numbered in its user's log at the end of the transaction."""
-
-    user_id: int
-    nonce: str
-    job_id: str
-    job_seq: int
-    at: Millis
-    data: bytes
-
-
-@dataclass(slots=True)
-class Effects(Changes):
-    """The effects of one work: what it changed, and the events to write."""
-
-    events: list[NewEvent] = field(default_factory=list)
-
-
-Work: TypeAlias = Callable[[S, Effects], T]
+Work: TypeAlias = Callable[[Session, Effects], T]
 """One member of a batch. It writes within the open transaction, records what it did in the given
 `Effects`, and returns the value for its caller. It must neither commit nor block. After a rollback
 it may run again. When it raises, its writes are rolled back."""
 
 
 @dataclass(frozen=True, slots=True)
-class OnJobs(Generic[S_contra, T_co]):
+class OnJobs(Generic[T_co]):
     """A work that names the jobs it changes, directly or by their deliveries. PostgreSQL locks them
     beforehand, so that no two batches take locks in opposite orders."""
 
-    work: Callable[[S_contra, Effects], T_co]
+    work: Callable[[Session, Effects], T_co]
     jobs: tuple[str, ...] = ()
     deliveries: tuple[str, ...] = ()
 
-    def __call__(self, session: S_contra, effects: Effects) -> T_co:
+    def __call__(self, session: Session, effects: Effects) -> T_co:
         return self.work(session, effects)
 
 
@@ -112,28 +88,28 @@ class NotBatchable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Batchable(Generic[S_contra, Item, T]):
+class Batchable(Generic[Item, T]):
     """A work that can be grouped: one call runs all of its kind in a batch."""
 
-    run: Callable[[S_contra, Effects, Sequence[Item]], Sequence[Outcome[T]]]
+    run: Callable[[Session, Effects, Sequence[Item]], Sequence[Outcome[T]]]
     """Does the work for several items and returns an outcome for each, in order. It must write
     nothing for an item that failed. When it raises, it is run again with fewer items."""
     item: Item
     jobs: tuple[str, ...] = ()
     """The jobs that it changes (see `OnJobs`)."""
 
-    def __call__(self, session: S_contra, effects: Effects) -> T:
+    def __call__(self, session: Session, effects: Effects) -> T:
         (outcome,) = self.run(session, effects, [self.item])
         if isinstance(outcome, Failed):
             raise outcome.error
         return outcome.value
 
 
-Group: TypeAlias = tuple[list[int], Work[S, Sequence[Outcome[object]]]]
+Group: TypeAlias = tuple[list[int], Work[Sequence[Outcome[object]]]]
 """Positions of works in a batch, and one work that returns the outcomes of all of them."""
 
 
-def groups(works: Sequence[Work[S, object]]) -> list[Group[S]]:
+def groups(works: Sequence[Work[object]]) -> list[Group]:
     """Group a batch: batchable works of a kind together, every other work by itself."""
     places: dict[Hashable, list[int]] = {}
     for place, work in enumerate(works):
@@ -142,7 +118,7 @@ def groups(works: Sequence[Work[S, object]]) -> list[Group[S]]:
     return [(some, _grouped([works[place] for place in some])) for some in places.values()]
 
 
-def _grouped(works: Sequence[Work[S, object]]) -> Work[S, Sequence[Outcome[object]]]:
+def _grouped(works: Sequence[Work[object]]) -> Work[Sequence[Outcome[object]]]:
     first = works[0]
     if isinstance(first, Batchable):
         items = [work.item for work in works if isinstance(work, Batchable)]

@@ -3,17 +3,27 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from store.advance import JobWriter
-from store.backend import Backend, longest_hold
-from store.contract import SubmissionsDue
+from store.changes import Effects
 from store.holds import Hold, LoneUser, ProviderHolds, Refusal
 from store.records import Job, Lane, Lease, Millis
 from store.rows import to_json
-from store.session import Effects, Session
-from store.table import Table
+from store.session import Session
+from store.table import Backend, Table, longest_hold
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionsDue:
+    """The waiting submissions."""
+
+    places: tuple[tuple[str, int], ...]
+    """(provider, user id) pairs with a due submission that is not leased, longest due first.
+    Rows written by an older release count as user 0 and provider ''."""
+    next_at: Millis | None
+    """When there will be more: the next retry, or the end of a lease."""
 
 
 class Submissions(Table):

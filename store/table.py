@@ -1,9 +1,28 @@
-"""What the parts of the store share: one subject's statements, and ways to run them."""
+"""What the parts of a store share: the database, one subject's statements, and ways to run them."""
 
+from dataclasses import dataclass
 from typing import ClassVar
 
-from store.backend import Backend
-from store.session import Effects, Row, Session, Work
+from store.changes import Effects
+from store.ids import Ids
+from store.records import Millis
+from store.session import Readers, Row, Session, Work
+from store.sql import Statements
+from store.writer import Writer
+
+CLOCKS_APART: Millis = 600_000
+"""The clock difference between two processes above which one ends the other's leases."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One database."""
+
+    writer: Writer
+    readers: Readers
+    statements: Statements
+    ids: Ids
+    """Used on the writer only."""
 
 
 class Table:
@@ -26,10 +45,19 @@ class Table:
         rows = await self._fetch(query, **parameters)
         return rows[0] if rows else None
 
-    def _run(self, query: str, /, **parameters: object) -> Work[Session, None]:
+    def _run(self, query: str, /, **parameters: object) -> Work[None]:
         """A work of one statement."""
 
         def work(session: Session, _: Effects) -> None:
             session.execute(self._sql[query], parameters)
 
         return work
+
+
+def longest_hold(until: Millis) -> Millis:
+    """The latest believable end of a lease, for a caller that takes one until `until`.
+
+    A lease that ends later was taken before the clock was set back. It counts as ended; otherwise
+    it would last for as long as the clock was set back.
+    """
+    return until + CLOCKS_APART

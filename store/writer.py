@@ -1,27 +1,26 @@
 """The single writer of a process: a thread that runs the queued writes as one transaction.
 
-A client's write begins a batch at once, and takes the background work along that waits. Background
-work alone waits for company first, for `LINGER`: each commit is a sync. While one commits, members
-of the next arrive, so a batch has hundreds under heavy load. Clients' writes go first; background
-work gets a share of the time (shares.py).
+A client's write begins a batch at once, together with the background work that waits. Background
+work alone first waits for more work, for `LINGER`: each commit is a sync. While one commits,
+members of the next arrive, so batches grow under load. Clients' writes go first; background work
+gets a share of the time (shares.py).
 """
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from threading import Condition, Thread
-from typing import Generic, NamedTuple, Protocol, TypeAlias, TypeVar, cast
+from typing import Literal, NamedTuple, Protocol, TypeAlias, TypeVar, cast, get_args
 
-from store.contract import Changes
+from store.changes import Changes
 from store.errors import StoreBusy, StoreLocked, StoreUnavailable
-from store.session import Failed, Outcome, Session, Work, tell
+from store.session import Failed, Outcome, Work, tell
 from store.shares import Shares, bulk_places
 
 T = TypeVar("T")
-S = TypeVar("S")
-S_co = TypeVar("S_co", covariant=True)
 
 URGENT_PLACES = 64
 """Maximum number of urgent members in a batch."""
@@ -38,35 +37,6 @@ LINGER = 0.004
 
 CLOSING_TIME = 30.0
 """Seconds that closing waits for the queued writes."""
-
-
-class Writer(Protocol):
-    """Runs works on the database, grouped into transactions."""
-
-    on_change: Callable[[Changes], None]
-    """Called after each commit, before the callers continue."""
-
-    @property
-    def full(self) -> bool:
-        """Whether the next urgent work would be refused."""
-        ...
-
-    def urgent(self, work: Work[Session, T]) -> Awaitable[T]:
-        """Run work that a client waits for. Raises `StoreUnavailable` and what the work raises."""
-        ...
-
-    def background(self, work: Work[Session, T]) -> Awaitable[T]:
-        """Run a step of a job, after urgent work. Raises as `urgent` does."""
-        ...
-
-    def bulk(self, work: Work[Session, T]) -> Awaitable[T]:
-        """Run bulk work that changes no outcome: progress, and removing old data. It has a share of
-        the background places. Raises as `urgent` does."""
-        ...
-
-    async def close(self) -> None:
-        """Finish the queued work and stop."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,37 +68,70 @@ class Batch(NamedTuple):
     """Time of the urgent and of the background works, without begin and commit."""
 
 
-class Runner(Protocol[S_co]):
+class Runner(Protocol):
     """Runs batches, in the writer's thread."""
 
-    def run(
-        self, urgent: Sequence[Work[S_co, object]], background: Sequence[Work[S_co, object]] = ()
-    ) -> "Batch":
+    def run(self, urgent: Sequence[Work[object]], background: Sequence[Work[object]] = ()) -> Batch:
         """Run all of them in one transaction, the urgent ones first, and commit it."""
         ...
 
     def close(self) -> None: ...
 
 
+Kind: TypeAlias = Literal["urgent", "background", "bulk"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+class Writer(ABC):
+    """Runs works on the database, grouped into transactions."""
+
+    def __init__(self) -> None:
+        self.on_change: Callable[[Changes], None] = ignore
+        """Called after each commit, before the callers continue."""
+
+    @property
+    @abstractmethod
+    def full(self) -> bool:
+        """Whether the next urgent work would be refused."""
+
+    def urgent(self, work: Work[T]) -> Awaitable[T]:
+        """Run work that a client waits for. Raises `StoreUnavailable` and what the work raises."""
+        return self._enqueue("urgent", work)
+
+    def background(self, work: Work[T]) -> Awaitable[T]:
+        """Run a step of a job, after urgent work. Raises as `urgent` does."""
+        return self._enqueue("background", work)
+
+    def bulk(self, work: Work[T]) -> Awaitable[T]:
+        """Run bulk work that changes no outcome: progress, and removing old data. It has a share of
+        the background places. Raises as `urgent` does."""
+        return self._enqueue("bulk", work)
+
+    @abstractmethod
+    def _enqueue(self, kind: Kind, work: Work[T]) -> Awaitable[T]: ...
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Finish the queued work and stop."""
+
+
 @dataclass(frozen=True, slots=True)
-class _Member(Generic[S]):
-    work: Work[S, object]
+class _Member:
+    work: Work[object]
     caller: asyncio.Future[object]
     since: float
     """When it was enqueued, by `time.monotonic`."""
 
 
-class ThreadedWriter(Generic[S]):
+class ThreadedWriter(Writer):
     """The writer of a running service. Create and use it in one event loop."""
 
-    def __init__(self, runner: Runner[S], on_batch: OnBatch = ignore) -> None:
-        self.on_change: Callable[[Changes], None] = ignore
+    def __init__(self, runner: Runner, on_batch: OnBatch = ignore) -> None:
+        super().__init__()
         self._runner = runner
         self._on_batch = on_batch
         self._loop = asyncio.get_running_loop()
-        self._urgent: deque[_Member[S]] = deque()
-        self._background: deque[_Member[S]] = deque()
-        self._bulk: deque[_Member[S]] = deque()
+        self._queues: dict[Kind, deque[_Member]] = {kind: deque() for kind in KINDS}
         self._arrival = Condition()
         self._is_due = False
         """Whether the thread may begin a batch with what is queued."""
@@ -145,18 +148,10 @@ class ThreadedWriter(Generic[S]):
 
     @property
     def full(self) -> bool:
-        return self._is_full(self._urgent)
+        return self._is_full(self._queues["urgent"])
 
-    def urgent(self, work: Work[S, T]) -> Awaitable[T]:
-        return self._enqueue(self._urgent, work)
-
-    def background(self, work: Work[S, T]) -> Awaitable[T]:
-        return self._enqueue(self._background, work)
-
-    def bulk(self, work: Work[S, T]) -> Awaitable[T]:
-        return self._enqueue(self._bulk, work)
-
-    def _enqueue(self, queue: deque[_Member[S]], work: Work[S, T]) -> Awaitable[T]:
+    def _enqueue(self, kind: Kind, work: Work[T]) -> Awaitable[T]:
+        queue = self._queues[kind]
         if self._closing:
             raise StoreUnavailable("the store is closed")
         if self._is_full(queue):
@@ -166,13 +161,13 @@ class ThreadedWriter(Generic[S]):
         queue.append(_Member(work, caller, time.monotonic()))
         # One wake-up for all works of this event-loop iteration: they share a batch, and the lock
         # is taken once.
-        if queue is self._urgent:
+        if kind == "urgent":
             self._waking = self._waking or self._loop.call_soon(self._wake)
         elif self._waking_late is None:
             self._waking_late = self._loop.call_later(LINGER, self._wake)
         return cast(Awaitable[T], caller)
 
-    def _is_full(self, queue: deque[_Member[S]]) -> bool:
+    def _is_full(self, queue: deque[_Member]) -> bool:
         batches_before = len(queue) // URGENT_PLACES
         return len(queue) >= LONGEST_QUEUE or batches_before * self._batch_seconds > LONGEST_WAIT
 
@@ -207,7 +202,7 @@ class ThreadedWriter(Generic[S]):
         finally:
             self._in_loop(self._ended.set)
 
-    def _run(self, urgent: list[_Member[S]], background: list[_Member[S]]) -> None:
+    def _run(self, urgent: list[_Member], background: list[_Member]) -> None:
         began = time.perf_counter()
         batch = self._runner.run(
             [member.work for member in urgent], [member.work for member in background]
@@ -217,26 +212,26 @@ class ThreadedWriter(Generic[S]):
         members, outcomes = urgent + background, batch.outcomes
         if isinstance(outcomes[0], Failed) and isinstance(outcomes[0].error, StoreLocked):
             # Work queued meanwhile would wait just as long for the same lock.
-            queues = self._urgent, self._background, self._bulk
-            late = [member for queue in queues for member in _take(queue, LONGEST_QUEUE)]
-            members += late
-            outcomes += [Failed(StoreLocked(str(outcomes[0].error))) for _ in late]
-        waiting = len(self._urgent) + len(self._background) + len(self._bulk)
-        report = BatchReport(len(members), seconds, waiting)
+            for queue in self._queues.values():
+                late = _take(queue, LONGEST_QUEUE)
+                members += late
+                outcomes += [Failed(StoreLocked(str(outcomes[0].error))) for _ in late]
+        report = BatchReport(len(members), seconds, waiting=sum(map(len, self._queues.values())))
         self._in_loop(self._answer, members, outcomes, batch.changes, report)
 
-    def _next_batch(self) -> tuple[list[_Member[S]], list[_Member[S]]]:
+    def _next_batch(self) -> tuple[list[_Member], list[_Member]]:
         """The next urgent and background members, up to their limits; empty when closing."""
         with self._arrival:
             while not (self._is_due or self._closing):
                 self._arrival.wait()
-            urgent = _take(self._urgent, URGENT_PLACES)
-            oldest = [queue[0].since for queue in (self._background, self._bulk) if queue]
+            steps, bulk = self._queues["background"], self._queues["bulk"]
+            urgent = _take(self._queues["urgent"], URGENT_PLACES)
+            oldest = [queue[0].since for queue in (steps, bulk) if queue]
             waited = time.monotonic() - min(oldest) if oldest else 0.0
             places = self._shares.background_places(len(urgent), waited)
-            steps = min(len(self._background), places - bulk_places(places, len(self._bulk)))
-            background = _take(self._background, steps) + _take(self._bulk, places - steps)
-            self._is_due = bool(self._urgent or self._background or self._bulk)
+            background = _take(steps, places - bulk_places(places, len(bulk)))
+            background += _take(bulk, places - len(background))
+            self._is_due = any(self._queues.values())
             return urgent, background
 
     def _in_loop(self, function: Callable[..., None], *arguments: object) -> None:
@@ -250,7 +245,7 @@ class ThreadedWriter(Generic[S]):
 
     def _answer(
         self,
-        batch: list[_Member[S]],
+        batch: list[_Member],
         outcomes: list[Outcome[object]],
         changes: Changes,
         report: BatchReport,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from receiver.actions.context import ServiceContext
 from receiver.actions.recent_callbacks import RecentCallbacks
 from receiver.json_text import UnreadableJson, decode, parse
-from store.contract import Receipt
+from store.callbacks import Receipt
 
 _SECRET_HEADERS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 

@@ -9,9 +9,9 @@ from receiver.actions.context import ServiceContext
 from receiver.actions.observe_job import note_end
 from receiver.domain.lifecycle import decide
 from receiver.domain.observations import CallbackSaid, CallbacksSaid
-from store.contract import Applied, DecideCallbacks
+from store.advance import Applied
 from store.errors import ProviderIdTaken
-from store.records import Callback, Job, Lease, Move
+from store.records import Callback, DecideCallbacks, Job, Lease, Move
 
 log = structlog.get_logger()
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from receiver.webhooks.signing import new_secret
 from store.database import Store
 from store.ids import Entropy
-from store.records import ApiKey, Millis, User
+from store.keys import ApiKey, User
+from store.records import Millis
 
 SECRET_BYTES = 32
 PREFIX_LENGTH = 11

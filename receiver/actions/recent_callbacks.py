@@ -3,7 +3,7 @@
 from typing import Final, TypeAlias
 
 from receiver.clock import Clock
-from store.contract import Receipt
+from store.callbacks import Receipt
 
 SECONDS: Final = 60.0
 """How long a callback is remembered. If its job is removed, duplicates get 410 only after that."""

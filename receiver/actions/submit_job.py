@@ -8,18 +8,9 @@ from typing import Any
 from receiver import tracing
 from receiver.actions.context import ServiceContext
 from receiver.domain.serialization import event_data, label_of
+from store.idempotency import Answer, IdempotencyKey, Replay
 from store.ids import time_of
-from store.records import (
-    Answer,
-    Due,
-    IdempotencyKey,
-    Job,
-    Lane,
-    NewJob,
-    Phase,
-    Replay,
-    Status,
-)
+from store.records import Due, Job, Lane, NewJob, Phase, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +66,7 @@ async def submit_job(
     `answer`, if already known, is stored with a new key.
 
     Raises:
-        KeyReused, KeyHeld: see `store.contract.Jobs.create`.
+        KeyReused, KeyHeld: see `store.jobs.Jobs.create`.
         StoreUnavailable: nothing was written.
     """
     sink = services.sink

@@ -13,7 +13,7 @@ from receiver.cli.output import Output, Table, local_times
 from receiver.clock import SystemClock
 from receiver.domain.serialization import timestamp
 from store.errors import NotFound
-from store.records import ApiKey
+from store.keys import ApiKey
 
 UserName = Annotated[str, typer.Argument(metavar="USER", help="The user's name.")]
 

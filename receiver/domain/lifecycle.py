@@ -27,8 +27,8 @@ from receiver.domain.observations import (
 )
 from receiver.domain.outcomes import finish, miss_deadline, pass_on_cancel
 from receiver.domain.schedule import Rules
-from store.contract import Decide
 from store.records import (
+    Decide,
     ErrorCode,
     Evidence,
     FileState,

@@ -13,7 +13,7 @@ from receiver.http_api.operation import Group, Operation
 from receiver.http_api.queries import PAGE, check_parameters, read_page
 from receiver.http_api.responses import json_response
 from store.holds import Hold
-from store.records import UserSummary
+from store.keys import UserSummary
 
 
 @Operation(Group.PROBES, documents.Users, PAGE)

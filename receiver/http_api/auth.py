@@ -13,7 +13,7 @@ from receiver.http_api.limits import FAILED_LOGINS, RateLimit
 from receiver.http_api.sessions import Sessions
 from receiver.metrics import Metrics
 from store.database import Store
-from store.records import ApiKey
+from store.keys import ApiKey
 
 CACHE_SECONDS = 2.0
 """Lifetime of a cached key; a revocation must take effect within five seconds."""

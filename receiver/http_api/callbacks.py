@@ -13,7 +13,7 @@ from receiver.http_api.documents import CallbackReceipt
 from receiver.http_api.errors import Problem
 from receiver.http_api.operation import Group, Operation
 from receiver.providers.contract import BadSignature
-from store.contract import Receipt
+from store.callbacks import Receipt
 from store.errors import NotFound
 
 log = structlog.get_logger()

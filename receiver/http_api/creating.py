@@ -19,7 +19,8 @@ from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import as_problem, unexpected
 from receiver.http_api.idempotency import read_key
 from receiver.streams import hub
-from store.records import Answer, IdempotencyKey, Job, NewJob, Replay
+from store.idempotency import Answer, IdempotencyKey, Replay
+from store.records import Job, NewJob
 
 READ_AGAIN_SECONDS: Final = 0.5
 """Pause after a failed read, unless the job changes earlier."""

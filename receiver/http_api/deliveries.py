@@ -28,7 +28,7 @@ from receiver.http_api.submissions import url_faults
 from receiver.json_schema import ref
 from receiver.providers.contract import InputFault
 from receiver.webhooks.signing import plain_headers, secrets_of, sign
-from store.contract import DeliveryFilter
+from store.delivery_reads import DeliveryFilter
 from store.errors import DeliveryPending
 from store.records import Delivery, DeliveryState
 

@@ -11,7 +11,8 @@ from starlette.requests import Request
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem
 from receiver.http_api.operation import Parameter
-from store.records import IdempotencyKey, Millis
+from store.idempotency import IdempotencyKey
+from store.records import Millis
 
 KEPT: Millis = 7 * 24 * 3600 * 1000
 HOLD_SLACK: Millis = 5_000

@@ -39,9 +39,10 @@ from receiver.json_schema import Schema, ref
 from receiver.logs import redact
 from receiver.providers.contract import MAX_KIND, Provider
 from receiver.providers.registry import API_OF
-from store.contract import JobFilter
 from store.errors import StoreUnavailable
-from store.records import Answer, Job, Millis, Replay, Status
+from store.idempotency import Answer, Replay
+from store.job_reads import JobFilter
+from store.records import Job, Millis, Status
 
 LONGEST_WAIT = 60
 RAW_BODY = 2_048

@@ -20,7 +20,8 @@ from receiver.http_api.operation import Group, Operation, Parameter
 from receiver.http_api.responses import JSON, json_response
 from receiver.http_api.submissions import read_submission
 from store.errors import StoreUnavailable
-from store.records import Answer, ErrorCode, Job, Phase, Replay
+from store.idempotency import Answer, Replay
+from store.records import ErrorCode, Job, Phase
 
 log = structlog.get_logger()
 

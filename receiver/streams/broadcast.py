@@ -17,7 +17,7 @@ from receiver.streams import frames
 from receiver.streams.frames import Frame
 from receiver.streams.hub import Hub, of_user
 from receiver.streams.reader import Reader
-from store.contract import Changes
+from store.changes import Changes
 from store.database import Store
 from store.errors import StoreUnavailable
 from store.records import Event

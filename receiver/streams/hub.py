@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import TypeAlias
 
-from store.contract import Changes
+from store.changes import Changes
 
 
 class Queue(Enum):

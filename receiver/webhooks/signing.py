@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 from standardwebhooks import Webhook
 
-from store.records import Millis, User
+from store.keys import User
+from store.records import Millis
 
 
 def plain_headers(message_id: str, at: Millis) -> dict[str, str]:

@@ -17,7 +17,8 @@ from receiver.actions.context import ServiceContext
 from receiver.streams.hub import Hub
 from receiver.workers.poller import LEASE
 from receiver.workers.worker import TaskPool
-from store.contract import Applied, Changes
+from store.advance import Applied
+from store.changes import Changes
 from store.errors import NotApplied, NotFound, StoreUnavailable
 from store.records import Job, Lane, Lease, Millis
 

@@ -43,7 +43,7 @@ class InFlight:
 
 
 class Slots:
-    """The free slots of one pass; implements `store.contract.Slots`. Used in the store's thread,
+    """The free slots of one pass; implements `store.deliveries.Slots`. Used in the store's thread,
     where it only reads the state of hosts."""
 
     def __init__(

@@ -36,7 +36,7 @@ from receiver.workers.worker import (
     TaskPool,
     until_stored,
 )
-from store.contract import Changes
+from store.changes import Changes
 from store.errors import NotFound, StoreUnavailable
 from store.ids import time_of
 from store.records import Job, Lane, Millis, Phase

@@ -10,7 +10,7 @@ import structlog
 from receiver.actions.context import ServiceContext
 from receiver.clock import Clock
 from receiver.streams.hub import Hub
-from store.contract import Changes
+from store.changes import Changes
 from store.errors import StoreUnavailable
 from store.records import Job, Lane, Millis
 

@@ -10,33 +10,25 @@ rolled back and run again in parts: one by one if another process is in the way,
 them is at fault. Works can be repeated (`store.session.Work`).
 
 All processes take locks in one order: first the batch's jobs, sorted; last the users' logs, sorted.
-In between they only use `SKIP LOCKED`. If two still deadlock (on the same two idempotency keys,
-say), the server aborts one, and that one's batch runs one by one.
+In between they only use `SKIP LOCKED`. If two still deadlock (for example on
+the same two idempotency keys), the server aborts one, and its batch runs one by one.
 """
 
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import psycopg
 
-from store.contract import Changes
+from store.changes import Changes, Effects, NewEvent
 from store.errors import OutcomeUnknown, StoreUnavailable
+from store.postgres.connection import STATEMENTS
 from store.postgres.failures import is_collision, is_of_one, is_slow, meaning
 from store.postgres.session import PostgresSession
-from store.postgres.sql import STATEMENTS
-from store.session import (
-    Batchable,
-    Effects,
-    Failed,
-    NewEvent,
-    OnJobs,
-    Outcome,
-    Work,
-    groups,
-)
+from store.session import Batchable, Failed, OnJobs, Outcome, Work, groups
 from store.writer import Batch
 
 STATEMENT_TIMEOUT = 10_000
@@ -60,7 +52,6 @@ _READ_FATE = STATEMENTS.load("database")["read-fate"]
 _LOCK_JOBS = STATEMENTS.load("jobs")["lock-jobs"]
 _EVENTS = STATEMENTS.load("events")
 
-PostgresWork: TypeAlias = Work[PostgresSession, object]
 _Ran: TypeAlias = tuple[list[Outcome[object]], Changes]
 """The outcomes, in order, and the committed changes."""
 
@@ -104,7 +95,7 @@ class PostgresBatchRunner:
         self._on_begin = on_begin
         self._connection: psycopg.Connection | None = None
 
-    def run(self, urgent: Sequence[PostgresWork], background: Sequence[PostgresWork] = ()) -> Batch:
+    def run(self, urgent: Sequence[Work[object]], background: Sequence[Work[object]] = ()) -> Batch:
         """Run all of them in one transaction, the urgent ones first, and commit it."""
         began = time.perf_counter()
         works = [*urgent, *background]
@@ -122,7 +113,7 @@ class PostgresBatchRunner:
 
     # --- several transactions -------------------------------------------------------------------
 
-    def _run(self, works: Sequence[PostgresWork], tries: int = TRIES) -> _Ran:
+    def _run(self, works: Sequence[Work[object]], tries: int = TRIES) -> _Ran:
         """Run them in one transaction or, if that is undone, in several."""
         try:
             return self._run_together(works)
@@ -133,12 +124,12 @@ class PostgresBatchRunner:
                 return self._run_parts(works, undone.error)
             if tries > 1 and is_collision(undone.error):
                 return self._run(works, tries - 1)
-            return [Failed(_translate(undone.error))], Changes()
+            return [Failed(meaning(undone.error) or undone.error)], Changes()
         except Exception as error:  # noqa: BLE001 - every member's caller must get an outcome
             self.close()
-            return [Failed(_translate(error)) for _ in works], Changes()
+            return _failed(works, error), Changes()
 
-    def _run_parts(self, works: Sequence[PostgresWork], error: Exception) -> _Ran:
+    def _run_parts(self, works: Sequence[Work[object]], error: Exception) -> _Ran:
         # Halves soon find the one at fault. But where each attempt may wait, for another process or
         # for a statement that takes too long, it is found once.
         size = 1 if is_slow(error) else (len(works) + 1) // 2
@@ -152,7 +143,7 @@ class PostgresBatchRunner:
 
     # --- one transaction ------------------------------------------------------------------------
 
-    def _run_together(self, works: Sequence[PostgresWork]) -> _Ran:
+    def _run_together(self, works: Sequence[Work[object]]) -> _Ran:
         reused = self._connection is not None
         connection = self._connection = self._connection or self._connect()
         transaction = _Transaction()
@@ -186,7 +177,7 @@ class PostgresBatchRunner:
         self,
         transaction: _Transaction,
         session: PostgresSession,
-        works: Sequence[PostgresWork],
+        works: Sequence[Work[object]],
     ) -> None:
         lock_timeout = LOCK_TIMEOUT_ALONE if len(works) == 1 else LOCK_TIMEOUT
         session.execute("BEGIN")
@@ -215,7 +206,7 @@ class PostgresBatchRunner:
             self.close()
 
     def _look_up(
-        self, transaction: _Transaction, works: Sequence[PostgresWork], lost: psycopg.Error
+        self, transaction: _Transaction, works: Sequence[Work[object]], lost: psycopg.Error
     ) -> _Ran:
         """Find out whether a commit happened whose answer was lost with the connection.
 
@@ -228,7 +219,7 @@ class PostgresBatchRunner:
             time.sleep(FATE_PAUSE)
         if fate == "committed":
             return transaction.ran
-        return [Failed(_translate(lost)) for _ in works], Changes()
+        return _failed(works, lost), Changes()
 
     def _read_fate(self, number: int | None) -> str | None:
         try:
@@ -246,7 +237,7 @@ def _run_group(
     transaction: _Transaction,
     session: PostgresSession,
     places: Sequence[int],
-    group: Work[PostgresSession, Sequence[Outcome[object]]],
+    group: Work[Sequence[Outcome[object]]],
 ) -> None:
     effects = Effects()
     session.begin_member()
@@ -264,7 +255,7 @@ def _run_group(
     transaction.events += effects.events
 
 
-def _lock_jobs(session: PostgresSession, works: Sequence[PostgresWork]) -> None:
+def _lock_jobs(session: PostgresSession, works: Sequence[Work[object]]) -> None:
     jobs = {job for work in works if isinstance(work, OnJobs | Batchable) for job in work.jobs}
     deliveries = {
         delivery for work in works if isinstance(work, OnJobs) for delivery in work.deliveries
@@ -282,9 +273,7 @@ def _append(session: PostgresSession, events: Sequence[NewEvent]) -> None:
     )
 
 
-def _translate(error: Exception) -> Exception:
-    """The store's error for one member's caller; a shared one is copied for each."""
-    if isinstance(error, StoreUnavailable):
-        return type(error)(*error.args)
-    trouble = meaning(error) if isinstance(error, psycopg.Error) else None
-    return trouble or error
+def _failed(works: Sequence[Work[object]], error: Exception) -> list[Outcome[object]]:
+    """The same failure for each caller, which raises it in a task of its own."""
+    failure = meaning(error) or error
+    return [Failed(copy(failure)) for _ in works]

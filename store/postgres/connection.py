@@ -9,15 +9,16 @@ from psycopg.adapt import AdaptersMap
 from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import StrDumperUnknown
 
-from store import migrate
 from store.errors import ServerUnfit, StoreCorrupt, StoreUnavailable
 from store.postgres.address import Address
 from store.postgres.failures import in_one_line, translated
+from store.sql import Statements, pending, read_migrations
 
 OLDEST = 14
 """The oldest server that is supported."""
 
-MIGRATIONS = migrate.load(Path(__file__).with_name("migrations"))
+STATEMENTS = Statements(Path(__file__).with_name("queries"), parameter=r"%(\1)s")
+MIGRATIONS = read_migrations(Path(__file__).with_name("migrations"))
 
 BACKOFF = (0.1, 2.0)
 """Shortest and longest pause after a failure to connect, in seconds; it doubles."""
@@ -111,12 +112,12 @@ def _check_server(connection: psycopg.Connection) -> None:
 
 
 def _migrate(connection: psycopg.Connection) -> None:
-    for step in migrate.pending(MIGRATIONS, _version(connection)):
-        connection.execute(step.sql.encode())
+    for number, script in pending(MIGRATIONS, _version(connection)):
+        connection.execute(script.encode())
         connection.execute(
             "INSERT INTO meta (key, value) VALUES ('application', %s), ('schema', %s)"
             " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            (_APPLICATION, str(step.number)),
+            (_APPLICATION, str(number)),
         )
 
 
@@ -136,7 +137,7 @@ def _version(connection: psycopg.Connection) -> int:
     if known.get("application") != _APPLICATION:
         raise StoreCorrupt("the database belongs to another application: table meta is not ours")
     version = int(known["schema"])
-    migrate.pending(MIGRATIONS, version)
+    pending(MIGRATIONS, version)
     return version
 
 

@@ -2,41 +2,33 @@
 
 import asyncio
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
-import psycopg
-
-from store.backend import Backend, Randomness
-from store.contract import Changes, Durability
-from store.database import Store
+from store.changes import Changes
+from store.database import Durability, Store
 from store.errors import BackupElsewhere
 from store.ids import Entropy, Ids
 from store.postgres.address import Address, parse
 from store.postgres.batches import PostgresBatchRunner
-from store.postgres.connection import Connector, options, prepare
+from store.postgres.connection import STATEMENTS, Connector, prepare
 from store.postgres.foreign_commits import ForeignCommits, Snapshot
 from store.postgres.notifications import CHANNEL, Notifications
 from store.postgres.readers import PooledReaders
-from store.postgres.sql import STATEMENTS
+from store.table import Backend
 from store.writer import OnBatch, ThreadedWriter, ignore
 
 
 class PostgresStore(Store):
-    """`store.contract.Store` on PostgreSQL."""
+    """The store in a PostgreSQL database. Processes notify each other of their commits."""
+
+    exclusive = False
 
     def __init__(
         self, backend: Backend, elsewhere: ForeignCommits, address: Address, node: str
     ) -> None:
         super().__init__(backend)
-        self.exclusive = False
         self._elsewhere = elsewhere
-        listen = None if address.listen is None else partial(_listener, address, address.listen)
-        self._notifications = Notifications(node, listen, self._notify, self._received)
-
-    def begin(self) -> None:
-        """Start sending notifications to the other processes and receiving theirs."""
-        self._notifications.open()
+        self._notifications = Notifications(node, address, self._notify, super()._committed)
 
     async def changed_elsewhere(self) -> bool:
         ((text,),) = await self._fetch("snapshot")
@@ -68,9 +60,6 @@ class PostgresStore(Store):
         await self._notifications.close()
         await super().close()
 
-    def _received(self, changes: Changes) -> None:
-        self.on_change(changes)
-
     def _committed(self, changes: Changes) -> None:
         super()._committed(changes)
         self._notifications.announce(changes)
@@ -90,16 +79,5 @@ async def open_postgres(url: str, *, entropy: Entropy, on_batch: OnBatch = ignor
     readers = await PooledReaders.open(address)
     elsewhere = ForeignCommits()
     runner = PostgresBatchRunner(Connector(address), elsewhere.own)
-    backend = Backend(
-        ThreadedWriter(runner, on_batch),
-        readers,
-        STATEMENTS,
-        Randomness(entropy, Ids(entropy)),
-    )
-    store = PostgresStore(backend, elsewhere, address, node=entropy(8).hex())
-    store.begin()
-    return store
-
-
-async def _listener(address: Address, conninfo: str) -> psycopg.AsyncConnection:
-    return await psycopg.AsyncConnection.connect(conninfo, **options(address))
+    backend = Backend(ThreadedWriter(runner, on_batch), readers, STATEMENTS, Ids(entropy))
+    return PostgresStore(backend, elsewhere, address, node=entropy(8).hex())

@@ -32,24 +32,27 @@ _CLASSES = {
 }
 
 
-def meaning(error: psycopg.Error) -> StoreError | None:
+def meaning(error: Exception) -> StoreError | None:
     """The store's error for a failure of the database; None if it is not one.
 
     A violated constraint or a mistake in our SQL is not a failure of the database.
     """
+    if not isinstance(error, psycopg.Error):
+        return None
     state = error.sqlstate
+    if state is None:
+        lost = isinstance(error, psycopg.OperationalError)
+        return StoreUnavailable(in_one_line(error) or "the connection failed") if lost else None
     if state in _COLLISIONS:
         return StoreLocked(f"{_COLLISIONS[state]} ({state})")
     if state == "53100":
         return StoreFull("the server's disk is full")
     if state in _UNAVAILABLE:
         return StoreUnavailable(f"{_UNAVAILABLE[state]} ({state})")
-    if state is not None and state[:2] in _CLASSES:
+    if state[:2] in _CLASSES:
         return StoreUnavailable(f"{_CLASSES[state[:2]]}: {in_one_line(error)} ({state})")
     if isinstance(error, UniqueViolation) and error.diag.constraint_name == "jobs_by_provider_id":
         return ProviderIdTaken(None)
-    if state is None and isinstance(error, psycopg.OperationalError):
-        return StoreUnavailable(in_one_line(error) or "the connection failed")
     return None
 
 
@@ -71,8 +74,8 @@ def is_collision(error: BaseException) -> bool:
 def in_one_line(error: Exception) -> str:
     """The last line of libpq's message, which is about the last address that it tried."""
     lines = [line.strip() for line in str(error).splitlines()]
-    said = [line for line in lines if line and not line.startswith("Is the server running")]
-    return said[-1] if said else ""
+    useful = [line for line in lines if line and not line.startswith("Is the server running")]
+    return useful[-1] if useful else ""
 
 
 @contextmanager

@@ -10,14 +10,17 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
+from itertools import zip_longest
 from typing import TypeVar
 
 import psycopg
 
-from store.contract import Changes
+from store.changes import Changes
 from store.errors import StoreUnavailable
+from store.postgres.address import Address
+from store.postgres.connection import options
 from store.postgres.failures import in_one_line
 from store.records import Lane
 
@@ -43,26 +46,22 @@ class Notifications:
     def __init__(
         self,
         node: str,
-        listen: Callable[[], Awaitable[psycopg.AsyncConnection]] | None,
+        address: Address,
         send: Callable[[str], Awaitable[None]],
         received: Callable[[Changes], None],
     ) -> None:
-        """`node` identifies our own notifications. `listen` opens the connection to receive on;
-        None if there is none (behind a pooler)."""
+        """`node` identifies our own notifications."""
         self._node = node
-        self._listen = listen
+        self._address = address
         self._send = send
         self._received = received
         self._unsent = Changes()
         self._changed = asyncio.Event()
         self._missed = True
-        self._tasks: list[asyncio.Task[None]] = []
-
-    def open(self) -> None:
-        """Start the tasks."""
-        self._tasks.append(asyncio.create_task(self._send_soon(), name="store-notifications"))
-        if self._listen is not None:
-            self._tasks.append(asyncio.create_task(self._receive(), name="store-listener"))
+        self._tasks = [asyncio.create_task(self._send_soon(), name="store-notifications")]
+        if address.listen is not None:
+            listening = self._listen(address.listen)
+            self._tasks.append(asyncio.create_task(listening, name="store-listener"))
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -94,13 +93,13 @@ class Notifications:
                 pass  # the others find the changes by polling
             await asyncio.sleep(PAUSE)
 
-    async def _receive(self) -> None:
-        assert self._listen is not None
+    async def _listen(self, conninfo: str) -> None:
         first, longest = BACKOFF
         pause = first
         while True:
             try:
-                async with await self._listen() as connection:
+                connecting = psycopg.AsyncConnection.connect(conninfo, **options(self._address))
+                async with await connecting as connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
                     self._missed = True
                     pause = first
@@ -116,36 +115,33 @@ class Notifications:
 
 def _payloads(node: str, changes: Changes) -> Iterator[str]:
     """The notifications for changes, split by size."""
-    rest: dict[str, object] = {
-        "relay": changes.relay,
-        "due": dict(sorted(changes.due.items())),
-    }
-    jobs, users = _pages(sorted(changes.jobs)), _pages(sorted(changes.users))
-    for number in range(max(len(jobs), len(users), 1)):
-        said = {
-            "from": node,
-            "jobs": jobs[number] if number < len(jobs) else [],
-            "users": users[number] if number < len(users) else [],
-            **(rest if number == 0 else {}),
-        }
-        yield json.dumps({name: what for name, what in said.items() if what}, separators=(",", ":"))
+    due = dict(sorted(changes.due.items()))
+    first: dict[str, object] = {"relay": changes.relay, "due": due}
+    for jobs, users in zip_longest(_pages(changes.jobs), _pages(changes.users), fillvalue=()):
+        message = {"from": node, "jobs": jobs, "users": users, **first}
+        yield json.dumps(
+            {name: value for name, value in message.items() if value}, separators=(",", ":")
+        )
+        first = {}
 
 
-def _pages(ids: Sequence[T]) -> list[Sequence[T]]:
-    return [ids[at : at + IDS] for at in range(0, len(ids), IDS)]
+def _pages(ids: set[T]) -> list[list[T]]:
+    """The ids in pages; an empty one if there are none."""
+    ordered = sorted(ids)
+    return [ordered[at : at + IDS] for at in range(0, max(len(ordered), 1), IDS)]
 
 
 def _read(node: str, payload: str) -> Changes | None:
     """The changes in a notification; None if it is our own, empty if it is unreadable."""
     try:
-        said = json.loads(payload)
-        if said["from"] == node:
+        message = json.loads(payload)
+        if message["from"] == node:
             return None
         return Changes(
-            jobs=set(said.get("jobs", ())),
-            users=set(said.get("users", ())),
-            due={Lane(lane): int(at) for lane, at in said.get("due", {}).items()},
-            relay=bool(said.get("relay")),
+            jobs=set(message.get("jobs", ())),
+            users=set(message.get("users", ())),
+            due={Lane(lane): int(at) for lane, at in message.get("due", {}).items()},
+            relay=bool(message.get("relay")),
         )
     except (AttributeError, ValueError, KeyError, TypeError):
         log.warning("unreadable notification on the channel %s", CHANNEL)

@@ -5,7 +5,7 @@ An error surfaces at the next use of a result, perhaps in another member. Then a
 and run in parts (batches.py).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -48,10 +48,6 @@ class PostgresSession:
         if not sql.startswith("SELECT"):
             self._writes.append(cursor)
         return Pending(cursor, self._pipeline)
-
-    def executemany(self, sql: str, parameters: Iterable[Any], /) -> None:
-        for each in parameters:
-            self.execute(sql, each)
 
     def begin_member(self) -> None:
         """Count writes for the next member from here on."""

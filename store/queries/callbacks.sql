@@ -1,6 +1,6 @@
 -- name: receive
 -- Insert a good callback: its job exists, its id does not conflict, it is not a duplicate, and the
--- job is below its limit. If it was not inserted, `judge` says why. Run for many at once, each of
+-- job is below its limit. If it was not inserted, `judge` finds out why. Run for many at once, each of
 -- another job.
 INSERT INTO callbacks (job_id, provider, received_at, digest, verdict, verified, headers, body)
 WITH arrivals (job_id, provider, at, digest, verified, headers, body, names) AS (

@@ -39,14 +39,11 @@ SELECT id FROM deliveries WHERE holder IS NOT NULL AND held_until > :longest;
 -- skips messages that were overtaken meanwhile.
 UPDATE deliveries SET held_until = 0 WHERE holder IS NOT NULL AND held_until <> 0;
 
--- name: list-held
--- The messages leased by a holder.
-SELECT id FROM deliveries WHERE holder IS NOT NULL AND held_until IS NOT NULL AND holder = :holder;
-
--- name: let-go
--- Release a message unchanged.
+-- name: release
+-- Release a holder's messages unchanged.
 UPDATE deliveries SET holder = NULL, held_until = NULL
- WHERE id = :delivery_id AND holder = :holder;
+ WHERE holder IS NOT NULL AND held_until IS NOT NULL AND holder = :holder
+RETURNING id;
 
 -- name: skip-overtaken
 -- Skip a message that was overtaken by a newer one of its job while it was being sent.

@@ -55,7 +55,7 @@ SELECT trace_context FROM jobs WHERE id = :job_id;
 UPDATE jobs SET {changes} WHERE id = :id;
 
 -- name: change-jobs
--- The same for several jobs with the same changed columns.
+-- The same for several jobs with the same changed columns. For a single job it costs twice as much.
 UPDATE jobs SET {changes}
   FROM (VALUES (CAST(:id AS text), {values})) AS fresh
  WHERE jobs.id = fresh.column1;

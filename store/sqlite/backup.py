@@ -13,14 +13,11 @@ from pathlib import Path
 from threading import Event
 
 from store.errors import StoreCorrupt, StoreFull
-from store.sqlite import sql
-from store.sqlite.connection import connect_reader, uri
+from store.sqlite.connection import STATEMENTS, connect_reader, uri
 from store.sqlite.failures import translated
 
 SYNC_SECONDS = 0.05
 """How often the copy so far is synced."""
-
-_SQL = sql.STATEMENTS.load("database")
 
 
 def back_up(source: Path, target: Path) -> None:
@@ -58,7 +55,7 @@ def _copy(source: Path, partial: Path) -> None:
         connection.execute("PRAGMA query_only = OFF")
         connection.execute("VACUUM INTO ?", (str(partial),))
     with closing(sqlite3.connect(uri(partial), uri=True, isolation_level=None)) as copy:
-        copy.execute(_SQL["mark-copy"])
+        copy.execute(STATEMENTS.load("database")["mark-copy"])
         faults = [
             *copy.execute("PRAGMA integrity_check(1)"),
             *copy.execute("PRAGMA foreign_key_check"),

@@ -4,28 +4,22 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TypeAlias, TypeVar
+from copy import copy
+from typing import TypeVar
 
-from store import session
-from store.contract import Changes
+from store.changes import Changes, Effects, NewEvent
 from store.errors import OutcomeUnknown, StoreUnavailable
 from store.records import Cursor, Event
-from store.session import Done, Effects, Failed, NewEvent, Outcome, groups
-from store.sqlite import sql
+from store.session import Done, Failed, Outcome, Work, groups
+from store.sql import MultiRowStatement
+from store.sqlite.connection import STATEMENTS
 from store.sqlite.failures import leaves_commit_open, meaning
-from store.statements import MultiRowStatement
 from store.writer import Batch
 
 T = TypeVar("T")
 
-Work: TypeAlias = session.Work[sqlite3.Connection, T]
-
-_EVENTS = sql.STATEMENTS.load("events")
+_EVENTS = STATEMENTS.load("events")
 _EVENT_ROWS = MultiRowStatement(_EVENTS["append-event"])
-
-
-def _ignore() -> None:
-    """The default `on_commit`."""
 
 
 class BatchRunner:
@@ -36,7 +30,9 @@ class BatchRunner:
     """
 
     def __init__(
-        self, connect: Callable[[], sqlite3.Connection], on_commit: Callable[[], None] = _ignore
+        self,
+        connect: Callable[[], sqlite3.Connection],
+        on_commit: Callable[[], None] = lambda: None,
     ) -> None:
         self._connect = connect
         self._on_commit = on_commit
@@ -60,7 +56,9 @@ class BatchRunner:
             transaction.commit()
         except Exception as error:  # noqa: BLE001 - every member's caller must get an outcome
             self.close()
-            return Batch([Failed(_translate(error)) for _ in (*urgent, *background)], Changes())
+            failure = meaning(error) or error
+            # Each caller raises it in a task of its own.
+            return Batch([Failed(copy(failure)) for _ in (*urgent, *background)], Changes())
         self._on_commit()
         return Batch(outcomes, transaction.changes, seconds)
 
@@ -128,7 +126,7 @@ class _Transaction:
             value = work(self._connection, effects)
         except Exception as error:
             # An error belongs to the member's caller, unless the database itself has failed.
-            if isinstance(error, sqlite3.Error) and meaning(error) is not None:
+            if meaning(error) is not None:
                 raise
             if alone:
                 self._connection.execute("ROLLBACK")
@@ -170,11 +168,3 @@ def _append(connection: sqlite3.Connection, events: Sequence[NewEvent]) -> dict[
             appended.setdefault(user_id, []).append(placed)
     _EVENT_ROWS.run(connection, rows)
     return appended
-
-
-def _translate(error: Exception) -> Exception:
-    """The store's error for one member's caller; a shared one is copied for each."""
-    if isinstance(error, StoreUnavailable):
-        return type(error)(*error.args)
-    trouble = meaning(error) if isinstance(error, sqlite3.Error) else None
-    return trouble or error

@@ -2,15 +2,15 @@
 
 import os
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from store import migrate
 from store.errors import StoreCorrupt
+from store.sql import Statements, pending, positional, read_migrations
 from store.sqlite.failures import translated
-from store.statements import positional
 
 BUSY_TIMEOUT = 5_000
 """Milliseconds that a statement waits for another process's lock."""
@@ -22,14 +22,15 @@ LONG_LOG = 8_000
 """Pages of the write-ahead log (32 MiB) above which commits checkpoint it too, not only
 `store.sqlite.checkpoints`."""
 
-MIGRATIONS = migrate.load(Path(__file__).with_name("migrations"))
+STATEMENTS = Statements(Path(__file__).with_name("queries"))
+MIGRATIONS = read_migrations(Path(__file__).with_name("migrations"))
 
 _APPLICATION_ID = 0x72637672
 """`PRAGMA application_id` of our databases ("rcvr")."""
 
-_STATEMENTS = 512
+_CACHED_STATEMENTS = 512
 """Size of a connection's statement cache: larger than the number of statements, including those for
-every number of rows (`store.statements.MultiRowStatement`)."""
+every number of rows (`store.sql.MultiRowStatement`)."""
 
 
 class Connection(sqlite3.Connection):
@@ -53,42 +54,38 @@ def uri(path: Path) -> str:
 
 def connect_writer(path: Path, busy_timeout: int = BUSY_TIMEOUT) -> sqlite3.Connection:
     """A connection for writing: every commit is synced, transactions are explicit."""
-    connection = sqlite3.connect(
-        uri(path),
-        uri=True,
-        isolation_level=None,
-        cached_statements=_STATEMENTS,
-        factory=Connection,
+    settings = (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        f"journal_size_limit = {WAL_LIMIT:d}",
+        f"wal_autocheckpoint = {LONG_LOG:d}",
+        "cache_size = -32768",
+        "temp_store = MEMORY",
     )
-    try:
-        connection.execute(f"PRAGMA busy_timeout = {busy_timeout:d}")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT:d}")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {LONG_LOG:d}")
-        connection.execute("PRAGMA cache_size = -32768")
-        connection.execute("PRAGMA temp_store = MEMORY")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    return _connect(path, busy_timeout, settings, check_same_thread=True)
 
 
 def connect_reader(path: Path, busy_timeout: int = BUSY_TIMEOUT) -> sqlite3.Connection:
     """A read-only connection, which may be used in another thread."""
+    settings = ("query_only = ON", "cache_size = -8192")
+    return _connect(path, busy_timeout, settings, check_same_thread=False)
+
+
+def _connect(
+    path: Path, busy_timeout: int, settings: Sequence[str], *, check_same_thread: bool
+) -> sqlite3.Connection:
     connection = sqlite3.connect(
         uri(path),
         uri=True,
         isolation_level=None,
-        cached_statements=_STATEMENTS,
+        cached_statements=_CACHED_STATEMENTS,
         factory=Connection,
-        check_same_thread=False,
+        check_same_thread=check_same_thread,
     )
     try:
-        connection.execute(f"PRAGMA busy_timeout = {busy_timeout:d}")
-        connection.execute("PRAGMA query_only = ON")
-        connection.execute("PRAGMA cache_size = -8192")
+        for setting in (f"busy_timeout = {busy_timeout:d}", *settings):
+            connection.execute(f"PRAGMA {setting}")
     except BaseException:
         connection.close()
         raise
@@ -117,22 +114,22 @@ def prepare(path: Path, busy_timeout: int = BUSY_TIMEOUT) -> None:
 def _check(connection: sqlite3.Connection) -> None:
     """Refuse a database that is not ours, before anything is written."""
     fresh = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,)
-    if not fresh and _application(connection) != _APPLICATION_ID:
+    if not fresh and _pragma(connection, "application_id") != _APPLICATION_ID:
         raise StoreCorrupt("the file is a database of another application")
-    migrate.pending(MIGRATIONS, _version(connection))
+    pending(MIGRATIONS, _pragma(connection, "user_version"))
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
-    if _version(connection) == len(MIGRATIONS):
+    if _pragma(connection, "user_version") == len(MIGRATIONS):
         return
     # The version is read again under the lock: two processes may open a new database at once.
     connection.execute("BEGIN IMMEDIATE")
     try:
         _check(connection)
-        for step in migrate.pending(MIGRATIONS, _version(connection)):
-            for statement in _statements(step.sql):
+        for number, script in pending(MIGRATIONS, _pragma(connection, "user_version")):
+            for statement in _statements(script):
                 connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {step.number:d}")
+            connection.execute(f"PRAGMA user_version = {number:d}")
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID:d}")
         connection.execute("COMMIT")
     except BaseException:
@@ -141,14 +138,9 @@ def _migrate(connection: sqlite3.Connection) -> None:
         raise
 
 
-def _version(connection: sqlite3.Connection) -> int:
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    return version
-
-
-def _application(connection: sqlite3.Connection) -> int:
-    application: int = connection.execute("PRAGMA application_id").fetchone()[0]
-    return application
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    value: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
+    return value
 
 
 def _statements(script: str) -> list[str]:

@@ -2,24 +2,30 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 
-from store.backend import Backend, Randomness
-from store.contract import Durability
-from store.database import Store
+from store.changes import Effects
+from store.database import Durability, Store
+from store.errors import StoreMoved
 from store.ids import Entropy, Ids
-from store.session import Effects, Readers, Session
+from store.session import Readers, Session
 from store.sqlite.backup import back_up
 from store.sqlite.batches import BatchRunner
 from store.sqlite.checkpoints import Checkpointer
-from store.sqlite.connection import BUSY_TIMEOUT, WAL_LIMIT, connect_writer, prepare
+from store.sqlite.connection import (
+    BUSY_TIMEOUT,
+    STATEMENTS,
+    WAL_LIMIT,
+    connect_reader,
+    connect_writer,
+    prepare,
+)
 from store.sqlite.failures import translated
-from store.sqlite.lockfile import ServingLock
-from store.sqlite.moved import check_not_moved
+from store.sqlite.lockfile import serving_lock
 from store.sqlite.readers import AiosqliteReaders
-from store.sqlite.sql import STATEMENTS
+from store.table import Backend
 from store.writer import OnBatch, ThreadedWriter, Writer, ignore
 
 CUT_TIMEOUT = 50
@@ -27,7 +33,9 @@ CUT_TIMEOUT = 50
 
 
 class SqliteStore(Store):
-    """`store.contract.Store` on SQLite."""
+    """The store in one SQLite file."""
+
+    exclusive = True
 
     def __init__(
         self,
@@ -35,14 +43,12 @@ class SqliteStore(Store):
         writer: Writer,
         readers: Readers,
         entropy: Entropy,
-        lock: ServingLock | None = None,
-        checkpointer: Checkpointer | None = None,
+        resources: ExitStack | None = None,
     ) -> None:
-        super().__init__(Backend(writer, readers, STATEMENTS, Randomness(entropy, Ids(entropy))))
-        self.exclusive = True
+        """`resources` are closed last."""
+        super().__init__(Backend(writer, readers, STATEMENTS, Ids(entropy)))
         self._path = path
-        self._lock = lock
-        self._checkpointer = checkpointer
+        self._resources = resources or ExitStack()
         self._seen: tuple[Session, int] | None = None
 
     async def changed_elsewhere(self) -> bool:
@@ -79,13 +85,8 @@ class SqliteStore(Store):
         return {"database": _size(self._path), "wal": _size(wal)}
 
     async def close(self) -> None:
-        try:
+        with self._resources:
             await super().close()
-        finally:
-            if self._checkpointer is not None:
-                self._checkpointer.close()
-            if self._lock is not None:
-                self._lock.release()
 
 
 async def open_sqlite(
@@ -100,32 +101,32 @@ async def open_sqlite(
 
     `busy_timeout` is in milliseconds. Raises as `store.open.open_store` does.
     """
-    path, lock = await asyncio.to_thread(_prepare, path, serving, busy_timeout)
-    try:
+    with ExitStack() as resources:
+        path = await asyncio.to_thread(_prepare, path, serving, busy_timeout, resources)
         readers = await AiosqliteReaders.open(path, busy_timeout)
-    except BaseException:
-        if lock is not None:
-            lock.release()
-        raise
-    connect = partial(connect_writer, path, busy_timeout)
-    checkpointer = Checkpointer(connect)
-    writer = ThreadedWriter(BatchRunner(connect, checkpointer.notify), on_batch)
-    return SqliteStore(path, writer, readers, entropy, lock, checkpointer)
+        connect = partial(connect_writer, path, busy_timeout)
+        checkpointer = resources.enter_context(closing(Checkpointer(connect)))
+        writer = ThreadedWriter(BatchRunner(connect, checkpointer.notify), on_batch)
+        return SqliteStore(path, writer, readers, entropy, resources.pop_all())
 
 
-def _prepare(path: Path, serving: bool, busy_timeout: int) -> tuple[Path, ServingLock | None]:
-    """Prepare the file; returns its resolved path and, when serving, the lock on it."""
+def _prepare(path: Path, serving: bool, busy_timeout: int, resources: ExitStack) -> Path:
+    """Prepare the file, and lock it when serving; returns its resolved path."""
     path = path.resolve()
-    lock = ServingLock.take(path) if serving else None
-    try:
-        prepare(path, busy_timeout)
-        if serving:
-            check_not_moved(path, busy_timeout)
-    except BaseException:
-        if lock is not None:
-            lock.release()
-        raise
-    return path, lock
+    if serving:
+        resources.enter_context(serving_lock(path))
+    prepare(path, busy_timeout)
+    if serving:
+        _check_not_moved(path, busy_timeout)
+    return path
+
+
+def _check_not_moved(path: Path, busy_timeout: int) -> None:
+    with translated(), closing(connect_reader(path, busy_timeout)) as connection:
+        sql = STATEMENTS.load("database")["read-moved-mark"]
+        moved = connection.execute(sql).fetchone()
+    if moved is not None:
+        raise StoreMoved(f"the database {path} has moved to {moved[0]}")
 
 
 def _size(file: Path) -> int:

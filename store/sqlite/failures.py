@@ -24,14 +24,16 @@ _MEANING: dict[int, tuple[type[StoreError], str]] = {
 }
 
 
-def meaning(error: sqlite3.Error) -> StoreError | None:
+def meaning(error: BaseException) -> StoreError | None:
     """The store's error for a failure of the database; None if it is not one.
 
     A violated constraint or a mistake in our SQL is not a failure of the database.
     """
     # Errors that the sqlite3 module itself raises (for misuse) have no code.
-    code: int | None = getattr(error, "sqlite_errorcode", None)
-    if code is None or (found := _MEANING.get(code & 0xFF)) is None:
+    if not (isinstance(error, sqlite3.Error) and hasattr(error, "sqlite_errorcode")):
+        return None
+    found = _MEANING.get(error.sqlite_errorcode & 0xFF)
+    if found is None:
         return None
     kind, words = found
     return kind(f"{words} ({error.sqlite_errorname})")

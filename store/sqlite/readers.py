@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Self, TypeAlias
 
 import aiosqlite
 
@@ -38,12 +38,8 @@ class _Read:
 class _Connection(aiosqlite.Connection):
     async def fetch_all(self, reads: Sequence[_Read]) -> list[Outcome[Rows]]:
         # aiosqlite's methods are built on `_execute`; it has none for several statements.
-        execute: Callable[..., Awaitable[Any]] = self._execute
-        outcomes: list[Outcome[Rows]] = await execute(self._fetch_all, reads)
-        return outcomes
-
-    def _fetch_all(self, reads: Sequence[_Read]) -> list[Outcome[Rows]]:
-        return [self._fetch(read) for read in reads]
+        execute: Callable[..., Awaitable[list[Outcome[Rows]]]] = self._execute
+        return await execute(lambda: [self._fetch(read) for read in reads])
 
     def _fetch(self, read: _Read) -> Outcome[Rows]:
         try:

@@ -4,7 +4,7 @@ import pytest
 
 from receiver.actions import recent_callbacks
 from receiver.actions.recent_callbacks import SECONDS, RecentCallbacks
-from store.contract import Receipt
+from store.callbacks import Receipt
 from tests.support.manual_clock import ManualClock
 
 

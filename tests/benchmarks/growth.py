@@ -13,8 +13,8 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from store.contract import JobFilter
 from store.database import Store
+from store.job_reads import JobFilter
 from store.open import open_store
 from store.records import Lane, Millis
 from tests.benchmarks.table import Line, show

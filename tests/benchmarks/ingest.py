@@ -14,7 +14,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from store import writer
-from store.contract import Receipt
+from store.callbacks import Receipt
 from store.database import Store
 from store.open import open_store
 from store.records import Job

@@ -16,8 +16,8 @@ import psycopg
 import uvloop
 
 from receiver.actions.keys import hash_key
+from store.keys import ApiKey
 from store.open import open_store
-from store.records import ApiKey
 from tests.benchmarks.life_figures import Load, Measured
 from tests.benchmarks.life_load import OTHER_KEY, Target, run
 from tests.benchmarks.upstreams import settings_of

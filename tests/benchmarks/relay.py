@@ -37,8 +37,8 @@ from receiver.webhooks.resolver import Resolver
 from receiver.workers.relay import Relay
 from receiver.workers.supervisor import Supervisor
 from store.ids import Ids
+from store.keys import ApiKey, User
 from store.open import open_store
-from store.records import ApiKey, User
 from tests.benchmarks.table import Line, show
 
 USERS = 24

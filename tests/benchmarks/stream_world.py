@@ -17,8 +17,9 @@ from receiver.domain.schedule import Rules
 from receiver.webhooks.tokens import CallbackTokens
 from store.database import Store
 from store.ids import Ids
+from store.keys import ApiKey
 from store.open import open_store
-from store.records import ApiKey, Cursor, Status
+from store.records import Cursor, Status
 from tests.benchmarks import costs
 from tests.benchmarks.load import request
 from tests.benchmarks.world import NOW, SECRET, Server, accepted_job, free_port

@@ -4,8 +4,7 @@ the difference to it. Run as a script, as `python -m receiver` is."""
 from typing import Any
 
 from receiver.cli.main import main as command
-from store.callbacks import Callbacks
-from store.contract import Receipt
+from store.callbacks import Callbacks, Receipt
 
 
 async def _accepted(*_: Any, **__: Any) -> Receipt:

@@ -21,8 +21,9 @@ from receiver.domain.serialization import event_data
 from receiver.webhooks.tokens import CallbackTokens
 from store.database import Store
 from store.ids import Ids, time_of
+from store.keys import ApiKey, User
 from store.open import open_store
-from store.records import ApiKey, Due, Job, Lane, NewJob, Phase, Status, User
+from store.records import Due, Job, Lane, NewJob, Phase, Status
 from tests.benchmarks.load import request
 
 SECRET = "benchmark-secret-of-at-least-32-characters"

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from receiver.clock import SystemClock
 from receiver.workers import archiver
 from receiver.workers.janitor import Janitor
-from store.contract import Changes
+from store.changes import Changes
 from store.errors import StoreUnavailable
 from store.records import Millis
 from tests.archive.file_host import Answer, FileHost, file_host

@@ -12,15 +12,15 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeVar, cast
 
-from store.contract import Changes
+from store.changes import Changes
 from store.errors import StoreBusy, StoreUnavailable
-from store.session import Bound, Failed, Row, tell
-from store.sqlite.batches import BatchRunner, Work
+from store.session import Bound, Failed, Row, Work, tell
+from store.sqlite.batches import BatchRunner
 from store.sqlite.connection import uri
 from store.sqlite.failures import translated
-from store.writer import Batch
+from store.writer import Batch, Kind, Writer
 from tests.simulation.loop import Killed, loop_of_world, settle
-from tests.simulation.queues import COMMIT_SECONDS, Kind, Members, Queues
+from tests.simulation.queues import COMMIT_SECONDS, Members, Queues
 
 T = TypeVar("T")
 
@@ -64,11 +64,11 @@ class Doom:
         """Ends the process."""
 
 
-class InlineWriter:
-    """`store.writer.Writer`, one batch after the other on virtual time."""
+class InlineWriter(Writer):
+    """One batch after the other on virtual time."""
 
     def __init__(self, disk: Disk, doom: Doom, random: Random) -> None:
-        self.on_change: Callable[[Changes], None] = lambda _: None
+        super().__init__()
         self._disk = disk
         self._doom = doom
         self._random = random
@@ -82,15 +82,6 @@ class InlineWriter:
     @property
     def full(self) -> bool:
         return self._queues.is_full("urgent")
-
-    def urgent(self, work: Work[T]) -> Awaitable[T]:
-        return self._enqueue("urgent", work)
-
-    def background(self, work: Work[T]) -> Awaitable[T]:
-        return self._enqueue("background", work)
-
-    def bulk(self, work: Work[T]) -> Awaitable[T]:
-        return self._enqueue("bulk", work)
 
     def _enqueue(self, kind: Kind, work: Work[T]) -> Awaitable[T]:
         if self._closed:

@@ -3,14 +3,11 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
+from store.session import Work
 from store.shares import Shares, bulk_places
-from store.sqlite.batches import Work
-from store.writer import URGENT_PLACES
-
-Kind = Literal["urgent", "background", "bulk"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+from store.writer import KINDS, URGENT_PLACES, Kind
 
 COMMIT_SECONDS = 0.001
 URGENT_SECONDS = 15e-6

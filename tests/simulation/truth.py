@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from store.contract import Changes
+from store.changes import Changes
 from tests.simulation.disk import Disk, connect
 from tests.simulation.judge import Judge
 from tests.simulation.loop import loop_of_world

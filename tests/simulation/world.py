@@ -15,7 +15,7 @@ from receiver.environment import load
 from receiver.settings import ServeSettings
 from receiver.webhooks.signing import new_secret
 from receiver.webhooks.tokens import CallbackTokens
-from store.records import ApiKey
+from store.keys import ApiKey
 from store.sqlite.database import SqliteStore
 from tests.simulation.archive import Files, settings_of
 from tests.simulation.callbacks import PUBLIC_URL, CallbackLine

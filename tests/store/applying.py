@@ -1,13 +1,13 @@
-"""Callbacks that are applied to jobs of a store, without the machine that reads them."""
+"""Applying callbacks to jobs of a store, without the state machine."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from store.contract import Applied, DecideCallbacks
+from store.advance import Applied
 from store.database import Store
-from store.records import Callback, CallbackVerdict, Evidence, Job, Move, Verdict
+from store.records import Callback, CallbackVerdict, DecideCallbacks, Evidence, Job, Move, Verdict
 from tests.store.gate import held
 from tests.store.world import NOW, World, event_data
 
@@ -37,7 +37,7 @@ async def apply(world: World, job: Job, decide: DecideCallbacks, most: int = 100
 
 
 async def together(world: World, *calls: Callable[[], Awaitable[Any]]) -> list[Any]:
-    """What came of calls whose writes share a batch, in order."""
+    """The results of calls whose writes share a batch, in order."""
     assert isinstance(world.store, Store)
     gate, holding = await held(world.store._writer)
     tasks = [asyncio.ensure_future(call()) for call in calls]

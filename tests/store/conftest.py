@@ -1,5 +1,6 @@
 """Stores under test. A further backend is one more line in `BACKENDS`."""
 
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
@@ -11,15 +12,26 @@ from store.database import Store
 from store.open import open_store
 from store.postgres.address import parse
 from store.postgres.connection import connect, prepare
+from store.sqlite.connection import prepare as prepare_sqlite
 from tests.store.world import World
 from tests.support.postgres_server import PostgresServer, binaries
 
 OpenAgain: TypeAlias = Callable[[], Awaitable[Store]]
-"""Opens one database, every time the same."""
+"""Opens the same database each time."""
+
+
+@pytest.fixture(scope="session")
+def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite database that is up to date and empty: a copy of it is opened sooner than one is
+    created."""
+    path = tmp_path_factory.mktemp("sqlite") / "receiver.db"
+    prepare_sqlite(path)
+    return path
 
 
 def sqlite(request: pytest.FixtureRequest) -> OpenAgain:
     folder: Path = request.getfixturevalue("tmp_path")
+    shutil.copy(request.getfixturevalue("empty_sqlite"), folder)
     return lambda: open_store(f"sqlite:///{folder}/receiver.db", serving=True)
 
 
@@ -58,7 +70,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="session")
 def ready_postgres_url(postgres_server: PostgresServer) -> str:
-    """A schema that is up to date, and that tests share."""
+    """A schema that is up to date and shared by the tests."""
     url = postgres_server.new_schema_url()
     prepare(parse(url))
     return url
@@ -66,7 +78,7 @@ def ready_postgres_url(postgres_server: PostgresServer) -> str:
 
 @pytest.fixture(scope="session")
 def emptying(ready_postgres_url: str) -> Iterator[psycopg.Connection]:
-    """A connection that knows the shared schema: a new one reads the catalogue each time."""
+    """A connection that has cached the shared schema's catalogue."""
     with connect(parse(ready_postgres_url)) as connection:
         # Not one of the service's sessions, which tests end.
         connection.execute("SET application_name = 'tests'")
@@ -75,7 +87,7 @@ def emptying(ready_postgres_url: str) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture
 def postgres_url(ready_postgres_url: str, emptying: psycopg.Connection) -> str:
-    """The same with nothing in it: emptied sooner than one is made."""
+    """The shared schema, emptied: that takes less time than creating one."""
     emptying.execute(EMPTY)
     return ready_postgres_url
 

@@ -1,14 +1,14 @@
-"""A work that holds a store's writer, so that others gather behind it."""
+"""A work that blocks a store's writer, so that others queue behind it."""
 
 import asyncio
 from threading import Event
 from typing import Any
 
-from store.writer import ThreadedWriter, Writer
+from store.writer import Writer
 
 
 class Gate:
-    """Holds the writer from when it is entered until it is opened."""
+    """Blocks the writer until it is opened."""
 
     def __init__(self) -> None:
         self.entered = Event()
@@ -22,8 +22,8 @@ class Gate:
         self._opened.wait(10)
 
 
-async def held(writer: Writer | ThreadedWriter[Any]) -> tuple[Gate, asyncio.Future[None]]:
-    """The gate, and the future of its work: the writer is in it."""
+async def held(writer: Writer) -> tuple[Gate, asyncio.Future[None]]:
+    """A gate that now blocks the writer, and the future of its work."""
     gate = Gate()
     holding = asyncio.ensure_future(writer.urgent(gate))
     await asyncio.to_thread(gate.entered.wait, 10)

@@ -1,9 +1,9 @@
-"""Statements as they are run: what they leave open filled in, and for many rows at once."""
+"""The store's statements as they are run: completed, and for many rows."""
 
 from collections.abc import Mapping
 
 from store.rows import MUTABLE
-from store.statements import MultiRowStatement, Statements, positional
+from store.sql import SHARED, MultiRowStatement, Statements, positional
 
 MANY = (
     "callbacks.receive",
@@ -18,11 +18,16 @@ MANY = (
     "jobs.set-verdict",
     "jobs.set-due",
 )
-"""Those that are run for many rows at once."""
+"""Statements that are run for many rows at once."""
+
+
+def subjects(statements: Statements) -> list[str]:
+    """The subjects of a backend's statements."""
+    return sorted({file.stem for at in (SHARED, statements.own) for file in at.glob("*.sql")})
 
 
 def sql_of(statements: Statements, subject: str, name: str) -> str:
-    """The statement; one that writes the columns that changed writes all that may."""
+    """The statement; if it writes the changed columns, then with all of them."""
     sql = statements.load(subject)[name]
     if name == "change-job":
         changes = ", ".join(f"{column.name} = :{column.name}" for column in MUTABLE)
@@ -41,8 +46,8 @@ def sql_of(statements: Statements, subject: str, name: str) -> str:
 def for_many(
     statements: Statements, query: str, values: Mapping[str, object], rows: int = 64
 ) -> tuple[str, list[object]]:
-    """The statement for so many rows of the same values, and its parameters by place; what is not
-    among the values is NULL."""
+    """The statement for some rows of the same values, and its positional parameters; those without
+    a value are NULL."""
     sql = sql_of(statements, *query.split("."))
     _, names = positional(sql)
     bound = {name: values.get(name) for name in names}

@@ -1,4 +1,4 @@
-"""Lookups of one turn of the event loop are one statement, and each caller has its own answer."""
+"""Lookups of one event-loop iteration share a statement."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,11 +8,11 @@ import pytest
 from store.errors import StoreUnavailable
 from store.lookups import Lookups
 from store.session import Bound, Row
-from store.statements import MAX_ROWS
+from store.sql import MAX_ROWS
 
 
 class Rows:
-    """`Readers`, of a table in memory: what was asked for together is written down."""
+    """`Readers`, of a table in memory: keys asked for together are recorded."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.asked: list[list[object]] = []
@@ -43,40 +43,42 @@ def lookups(rows: Rows) -> Lookups:
     return Lookups(rows, "SELECT * FROM letters WHERE id IN (VALUES (:key))")
 
 
-async def test_those_of_one_turn_are_one_statement(rows: Rows, lookups: Lookups) -> None:
+async def test_lookups_of_one_iteration_share_a_statement(rows: Rows, lookups: Lookups) -> None:
     found = await asyncio.gather(*(lookups.find(f"key {n}") for n in (7, 3, 999, 3)))
 
     assert found == [ROWS[7], ROWS[3], None, ROWS[3]]
     assert rows.asked == [["key 7", "key 3", "key 999", "key 3"]]
 
 
-async def test_the_next_turn_asks_again(rows: Rows, lookups: Lookups) -> None:
+async def test_the_next_iteration_asks_again(rows: Rows, lookups: Lookups) -> None:
     assert await lookups.find("key 1") == ROWS[1]
     assert await lookups.find("key 1") == ROWS[1]
 
     assert rows.asked == [["key 1"], ["key 1"]]
 
 
-async def test_a_statement_has_its_bound(rows: Rows, lookups: Lookups) -> None:
+async def test_a_statement_has_a_limit(rows: Rows, lookups: Lookups) -> None:
     found = await asyncio.gather(*(lookups.find(f"key {n}") for n in range(MAX_ROWS + 1)))
 
     assert found == ROWS[: MAX_ROWS + 1]
     assert [len(keys) for keys in rows.asked] == [MAX_ROWS, 1]
 
 
-async def test_a_failure_is_told_to_all_and_is_over_with_them(rows: Rows, lookups: Lookups) -> None:
-    rows.failure = StoreUnavailable("the disk is away")
-    told = await asyncio.gather(*(lookups.find(f"key {n}") for n in (1, 2)), return_exceptions=True)
+async def test_a_failure_reaches_all_callers_and_passes(rows: Rows, lookups: Lookups) -> None:
+    rows.failure = StoreUnavailable("the disk is gone")
+    errors = await asyncio.gather(
+        *(lookups.find(f"key {n}") for n in (1, 2)), return_exceptions=True
+    )
     rows.failure = None
 
-    assert [str(error) for error in told] == ["the disk is away"] * 2
+    assert [str(error) for error in errors] == ["the disk is gone"] * 2
     assert await lookups.find("key 1") == ROWS[1]
 
 
-async def test_a_caller_that_is_cancelled_takes_nothing_from_the_others(lookups: Lookups) -> None:
-    hasty, patient = (asyncio.create_task(lookups.find(f"key {n}")) for n in (1, 2))
+async def test_a_cancelled_caller_does_not_disturb_others(lookups: Lookups) -> None:
+    cancelled, waiting = (asyncio.create_task(lookups.find(f"key {n}")) for n in (1, 2))
     await asyncio.sleep(0)
-    hasty.cancel()
+    cancelled.cancel()
 
-    assert await patient == ROWS[2]
-    assert hasty.cancelled()
+    assert await waiting == ROWS[2]
+    assert cancelled.cancelled()

@@ -1,14 +1,15 @@
-"""How the writer's time is shared: by what works take, and not by how many they are."""
+"""How the writer's time is shared: by duration, not by number."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from store import writer as writer_module
-from store.contract import Changes
-from store.session import Done, Effects, Work
+from store.changes import Changes, Effects
+from store.session import Done, Session, Work
 from store.shares import LATE, LEAST_PLACES, MOST_PLACES, Shares
 from store.writer import URGENT_PLACES, Batch, ThreadedWriter
 from tests.store.gate import held
@@ -33,13 +34,13 @@ def shares_after(urgent: float, background: float, batches: int = 60) -> Shares:
         (15e-6, 50e-6, 256, LATE, 25),
         # Twice that once the oldest has waited for longer than 0.2 s.
         (15e-6, 50e-6, 256, LATE + 0.001, 51),
-        # However dear it is, some have a place, since they hardly make the commit dearer.
+        # However slow it is, some have a place: they hardly make the commit slower.
         (15e-6, 150e-6, 256, 0.0, LEAST_PLACES),
         (15e-6, 1.0, 256, 9.0, LEAST_PLACES),
         (15e-6, 150e-6, 1, 0.0, LEAST_PLACES),
-        # However cheap it is, who comes next does not wait for more than that.
+        # However fast it is, an urgent work that arrives next waits for no more than this.
         (15e-6, 1e-6, 256, 0.0, MOST_PLACES),
-        # Nobody waits beside it.
+        # No urgent work.
         (15e-6, 1.0, 0, 0.0, MOST_PLACES),
     ],
 )
@@ -51,11 +52,11 @@ def test_background_work_gets_its_share_of_the_time(
     assert shares.background_places(members, waited) == places
 
 
-def test_as_long_as_nothing_is_known_there_is_room() -> None:
+def test_an_unmeasured_batch_has_all_places() -> None:
     assert Shares().background_places(256, 0.0) == MOST_PLACES
 
 
-def test_what_members_take_is_learned_within_some_batches() -> None:
+def test_durations_are_learned_within_some_batches() -> None:
     shares = shares_after(15e-6, 1e-3)
     for _ in range(20):
         shares.learn(256, 8, (256 * 15e-6, 8 * 50e-6))
@@ -63,7 +64,7 @@ def test_what_members_take_is_learned_within_some_batches() -> None:
     assert LEAST_PLACES < shares.background_places(256, 0.0) <= 25
 
 
-def test_a_batch_of_one_kind_tells_nothing_of_the_other() -> None:
+def test_a_batch_of_one_kind_changes_nothing_for_the_other() -> None:
     shares = shares_after(15e-6, 50e-6)
     for _ in range(60):
         shares.learn(256, 0, (256 * 15e-6, 0.0))
@@ -73,7 +74,10 @@ def test_a_batch_of_one_kind_tells_nothing_of_the_other() -> None:
     assert shares.background_places(256, 0.0) == 25
 
 
-# --- the writer, in a rush ------------------------------------------------------------------------
+# --- the writer under load ------------------------------------------------------------------------
+
+
+NO_SESSION = cast(Session, None)
 
 
 class PricedRunner:
@@ -82,11 +86,9 @@ class PricedRunner:
     def __init__(self) -> None:
         self.batches: list[tuple[int, int]] = []
 
-    def run(
-        self, urgent: Sequence[Work[None, object]], background: Sequence[Work[None, object]] = ()
-    ) -> Batch:
+    def run(self, urgent: Sequence[Work[object]], background: Sequence[Work[object]] = ()) -> Batch:
         self.batches.append((len(urgent), len(background)))
-        outcomes = [Done(work(None, Effects())) for work in (*urgent, *background)]
+        outcomes = [Done(work(NO_SESSION, Effects())) for work in (*urgent, *background)]
         seconds = len(urgent) * URGENT_SECONDS, len(background) * BACKGROUND_SECONDS
         return Batch([*outcomes], Changes(), seconds)
 
@@ -106,7 +108,7 @@ class FakeTime:
     perf_counter = monotonic
 
 
-def nothing(_session: None, _effects: Effects) -> None:
+def nothing(_session: Session, _effects: Effects) -> None:
     """A work that is only counted."""
 
 
@@ -124,7 +126,7 @@ def runner() -> PricedRunner:
 
 
 @pytest.fixture
-async def writer(runner: PricedRunner, time: FakeTime) -> AsyncIterator[ThreadedWriter[None]]:
+async def writer(runner: PricedRunner, time: FakeTime) -> AsyncIterator[ThreadedWriter]:
     """A writer that has learned what works cost."""
     writer = ThreadedWriter(runner)
     for _ in range(60):
@@ -140,8 +142,8 @@ async def writer(runner: PricedRunner, time: FakeTime) -> AsyncIterator[Threaded
     # A third of 64 ms, at 1 ms each; and two thirds.
     [(0.0, 21), (LATE + 0.1, 42)],
 )
-async def test_in_a_rush_background_work_gets_its_share_of_each_batch(
-    writer: ThreadedWriter[None],
+async def test_under_load_background_work_gets_its_share_of_each_batch(
+    writer: ThreadedWriter,
     runner: PricedRunner,
     time: FakeTime,
     waited: float,
@@ -155,12 +157,12 @@ async def test_in_a_rush_background_work_gets_its_share_of_each_batch(
     await asyncio.gather(holding, *waiting)
 
     assert runner.batches[:5] == [(1, 0), *[(URGENT_PLACES, background)] * 4]
-    # And as many as there is room for when nobody waits any more.
+    # All places when no urgent work is left.
     assert runner.batches[5] == (0, MOST_PLACES)
 
 
-async def test_background_work_that_is_cheap_beside_few_is_not_held_up(
-    writer: ThreadedWriter[None], runner: PricedRunner
+async def test_a_few_background_works_are_always_taken(
+    writer: ThreadedWriter, runner: PricedRunner
 ) -> None:
     gate, holding = await held(writer)
     waiting = [writer.background(nothing) for _ in range(20)]

@@ -1,5 +1,6 @@
-"""Users, jobs and changes to put into a store, without the machine that decides them."""
+"""Users, jobs and changes for tests of the store, without the state machine."""
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,13 +8,15 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Self
 
-from store.contract import Changes, Decide, DeliveryFilter
+from store.changes import Changes
 from store.database import Store
+from store.delivery_reads import DeliveryFilter
 from store.ids import Ids
+from store.keys import ApiKey, User
 from store.records import (
-    ApiKey,
     Attempt,
     Callback,
+    Decide,
     Delivery,
     DeliveryState,
     Due,
@@ -27,7 +30,6 @@ from store.records import (
     Phase,
     RelayMessage,
     Status,
-    User,
 )
 
 NOW: Millis = 1_767_323_045_678
@@ -56,7 +58,7 @@ def message(job: Job) -> RelayMessage:
 
 
 def quietly(**fields: Any) -> Decide:
-    """A change that nobody is told of."""
+    """A change without an event."""
     return lambda job: Move(replace(job, **fields))
 
 
@@ -116,7 +118,7 @@ def attempt(at: Millis = NOW, status_code: int | None = 500) -> Attempt:
 
 @dataclass
 class World:
-    """A store, its users, and what it rang."""
+    """A store, its users, and the changes it announced."""
 
     store: Store
     ann: User
@@ -128,8 +130,7 @@ class World:
     async def begin(cls, store: Store) -> Self:
         notified: list[Changes] = []
         store.on_change = notified.append
-        ann = await add_key(store, "ann")
-        bob = await add_key(store, "bob")
+        ann, bob = await asyncio.gather(add_key(store, "ann"), add_key(store, "bob"))
         notified.clear()
         return cls(store, ann, bob, Ids(Random(7).randbytes), notified)
 
@@ -185,7 +186,7 @@ class World:
         return leased
 
     async def find(self, job: Job) -> Job:
-        """The job as it is kept."""
+        """The job as stored."""
         found = await self.store.jobs.find(job.id)
         assert found is not None
         return found
@@ -211,7 +212,7 @@ class World:
 
 
 class Limits:
-    """Slots for messages; see `store.contract.Slots`."""
+    """Slots for messages; see `store.deliveries.Slots`."""
 
     def __init__(
         self,
@@ -238,7 +239,7 @@ class Limits:
 
 
 async def waiting(store: Store, limit: int = 200) -> list[Callback]:
-    """What the inbox holds, oldest first; it goes on waiting."""
+    """The waiting callbacks, oldest first; they go on waiting."""
     seen: list[Callback] = []
 
     def look(_: Job, callbacks: Sequence[Callback]) -> None:

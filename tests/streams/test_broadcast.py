@@ -13,7 +13,7 @@ from receiver.streams import frames
 from receiver.streams.broadcast import Broadcast
 from receiver.streams.hub import Hub
 from receiver.streams.reader import Reader
-from store.contract import Changes
+from store.changes import Changes
 from store.database import Store
 from store.records import Cursor, Event
 
@@ -27,7 +27,7 @@ def event(seq: int, user: int = ANN) -> Event:
 
 
 class Log:
-    """`store.contract.Events`, in memory, as far as streams read it."""
+    """`store.events.Events`, in memory, as far as streams read it."""
 
     def __init__(self) -> None:
         self.events = {

@@ -20,7 +20,7 @@ from receiver.server.serve import listen, origin, serving
 from receiver.settings import ServeSettings
 from receiver.webhooks.signing import new_secret
 from store.database import Store
-from store.records import ApiKey
+from store.keys import ApiKey
 from tests.support import documented
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ import pytest
 from receiver.workers.deadlines import Deadlines
 from receiver.workers.poller import Poller
 from receiver.workers.worker import DueTimer, Worker
-from store.contract import Changes
+from store.changes import Changes
 from store.errors import StoreUnavailable
 from store.records import Due, Lane, Millis, Phase
 from tests.store.world import NOW, SECOND, change

@@ -4,8 +4,7 @@ import asyncio
 from typing import Any
 from unittest.mock import patch
 
-from store.callbacks import Callbacks
-from store.contract import Receipt
+from store.callbacks import Callbacks, Receipt
 from tests.simulation.known_bad.variant import Variant
 
 _receive = Callbacks.receive

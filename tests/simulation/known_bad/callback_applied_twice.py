@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 from unittest.mock import patch
 
-from store.advance import Change
+from store.advance import Applied, Change
 from store.callbacks import Callbacks
-from store.contract import Applied
 from store.records import Callback, Job
 from store.session import Batchable
 from tests.simulation.known_bad.plans import stalled_while_it_applies

@@ -4,7 +4,7 @@ from contextlib import suppress
 from typing import Any
 from unittest.mock import patch
 
-from store import creation
+from store import jobs
 from store.errors import KeyHeld
 from store.idempotency import take_key
 from tests.simulation.known_bad.plans import tried_again_beside_a_stall
@@ -17,7 +17,7 @@ def _never_mind(*given: Any) -> None:
 
 
 VARIANT = Variant(
-    lambda: patch.object(creation, "take_key", _never_mind),
+    lambda: patch.object(jobs, "take_key", _never_mind),
     caught_by=("a key makes one job", "a key leads to one id"),
     plan=tried_again_beside_a_stall,
     first=12,

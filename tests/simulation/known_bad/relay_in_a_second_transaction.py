@@ -3,8 +3,8 @@
 from typing import Any
 from unittest.mock import patch
 
+from store.advance import Applied
 from store.callbacks import Callbacks
-from store.contract import Applied
 from store.jobs import Jobs
 from store.moves import MoveWriter
 from store.records import Job, Move

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
-from store.statements import Statements
+from store.sql import Statements
 from tests.simulation.schedule import Schedule, schedule
 
 Patch = AbstractContextManager[Any]

@@ -1,24 +1,23 @@
-"""`Callbacks.apply`: what waits of a job becomes one change of it."""
+"""`Callbacks.apply`: a job's waiting callbacks become one change."""
 
-from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 
 import pytest
 
 from store.advance import JOB_BYTES
-from store.contract import DecideCallbacks, DeliveryFilter
-from store.errors import NotApplied, NotFound
-from store.records import Callback, CallbackVerdict, Due, Evidence, Job, Lane, Lease, Move, Verdict
+from store.errors import NotApplied
+from store.records import DecideCallbacks, Due, Lane, Lease
 from tests.store.applying import apply, applying, stumbling, verdicts
-from tests.store.world import HOOK, NOW, SECOND, World, bodies, change, message, waiting
+from tests.store.world import NOW, SECOND, World, bodies, change, waiting
 
 MINUTE = 60 * SECOND
 
 
-# --- one job --------------------------------------------------------------------------------------
+# --- one job ------------------------------------------------------------------------------------
 
 
-async def test_what_waits_is_applied_in_one_change_oldest_first(world: World) -> None:
+async def test_waiting_callbacks_are_applied_in_one_change_oldest_first(world: World) -> None:
     job, other = await world.create(), await world.create()
     for body in bodies(5):
         await world.receive(job, body)
@@ -43,40 +42,35 @@ async def test_what_waits_is_applied_in_one_change_oldest_first(world: World) ->
     assert await verdicts(world, other) == ["waiting"] * 5
 
 
-async def test_the_whole_move_is_written(world: World) -> None:
-    job = await world.create(webhook_url=HOOK)
-    await world.receive(job)
-
-    def decide(before: Job, callbacks: Sequence[Callback]) -> Move:
-        after = change(NOW + 1, due=Due(Lane.POLL, NOW + 9))(before)
-        assert after is not None
-        ruling = CallbackVerdict(callbacks[0].id, Verdict.CLAIMED, None, Evidence.CALLBACK)
-        return replace(after, relay=message(after.job), verdicts=(ruling,))
-
-    world.notified.clear()
-    await apply(world, job, decide)
-
-    mine = DeliveryFilter(user_id=job.user_id)
-    (delivery,) = await world.store.deliveries.list_page(mine, None, 9)
-    assert (delivery.job_id, delivery.seq) == (job.id, 2)
-    assert await verdicts(world, job) == ["claimed"]
-    (changes,) = world.notified
-    assert (changes.due, changes.relay) == ({Lane.POLL: NOW + 9}, True)
+QUARTERS = [b"%d" % number * (JOB_BYTES // 4) for number in range(6)]
+LARGE = [b"x" * (12 * JOB_BYTES), b"{}", b"y" * (2 * JOB_BYTES), b"[]"]
 
 
-async def test_no_more_than_most_are_applied_at_once(world: World) -> None:
+@pytest.mark.parametrize(
+    ("most", "changes"),
+    [
+        (2, [bodies(5)[:2], bodies(5)[2:4], bodies(5)[4:]]),
+        (100, [[b"a" * size for size in (0, 1, 5_000, 100_000, 3, 30_000)]]),
+        (100, [QUARTERS[:4], QUARTERS[4:]]),
+        (100, [[body] for body in LARGE]),
+    ],
+    ids=["most", "any-size", "as-many-as-fit", "too-large"],
+)
+async def test_one_change_applies_a_limited_number_and_size(
+    world: World, most: int, changes: list[list[bytes]]
+) -> None:
     job = await world.create()
-    for body in bodies(5):
+    for body in chain.from_iterable(changes):
         await world.receive(job, body)
     seen: list[list[bytes]] = []
 
-    left = [(await apply(world, job, applying(seen), most=2)).left for _ in range(3)]
+    left = [(await apply(world, job, applying(seen), most)).left for _ in changes]
 
-    assert seen == [bodies(5)[:2], bodies(5)[2:4], bodies(5)[4:]]
-    assert left == [True, True, False]
+    assert seen == changes
+    assert left == [True] * (len(changes) - 1) + [False]
 
 
-async def test_where_none_waits_nobody_decides(world: World) -> None:
+async def test_nothing_is_decided_if_none_waits(world: World) -> None:
     job = await world.create()
     await world.receive(job)
     await apply(world, job, applying())
@@ -98,7 +92,7 @@ async def test_no_move_leaves_them_waiting(world: World) -> None:
     assert await verdicts(world, job) == ["waiting"]
 
 
-async def test_what_fails_says_which_were_tried_and_leaves_them_waiting(world: World) -> None:
+async def test_a_failure_names_the_callbacks_and_leaves_them_waiting(world: World) -> None:
     job = await world.create()
     for body in bodies(3):
         await world.receive(job, body)
@@ -113,12 +107,7 @@ async def test_what_fails_says_which_were_tried_and_leaves_them_waiting(world: W
     assert (await apply(world, job, applying())).job.seq == 2
 
 
-async def test_a_job_that_is_not_kept_is_not_found(world: World) -> None:
-    with pytest.raises(NotFound):
-        await apply(world, world.job(), applying())
-
-
-async def test_what_has_failed_for_good_is_not_applied(world: World) -> None:
+async def test_an_abandoned_callback_is_not_applied(world: World) -> None:
     job = await world.create()
     for body in bodies(2):
         await world.receive(job, body)
@@ -132,54 +121,11 @@ async def test_what_has_failed_for_good_is_not_applied(world: World) -> None:
     assert seen == [bodies(2)[1:]]
 
 
-# --- their size -----------------------------------------------------------------------------------
+# --- a lease for the status call that confirms ----------------------------------------------------
 
 
-async def test_bodies_of_any_size_are_read_whole(world: World) -> None:
-    job = await world.create()
-    sent = [b"a" * size for size in (0, 1, 5_000, 100_000)]
-    sent += [b"%d" % number * 3_000 for number in range(4)]  # large ones and small ones in turn
-    for body in sent:
-        await world.receive(job, body)
-    seen: list[list[bytes]] = []
-
-    await apply(world, job, applying(seen))
-
-    assert seen == [sent]
-
-
-async def test_a_job_s_callbacks_are_as_many_as_fit(world: World) -> None:
-    job = await world.create()
-    sent = [b"%d" % number * (JOB_BYTES // 4) for number in range(6)]
-    for body in sent:
-        await world.receive(job, body)
-    seen: list[list[bytes]] = []
-
-    left = [(await apply(world, job, applying(seen))).left for _ in range(2)]
-
-    assert [len(bodies) for bodies in seen] == [4, 2]
-    assert left == [True, False]
-    assert seen[0] + seen[1] == sent
-
-
-async def test_one_that_is_too_large_for_the_room_goes_by_itself(world: World) -> None:
-    job = await world.create()
-    sent = [b"x" * (12 * JOB_BYTES), b"{}", b"y" * (2 * JOB_BYTES), b"[]"]
-    for body in sent:
-        await world.receive(job, body)
-    seen: list[list[bytes]] = []
-
-    left = [(await apply(world, job, applying(seen))).left for _ in range(4)]
-
-    assert seen == [[body] for body in sent]
-    assert left == [True, True, True, False]
-
-
-# --- for whoever confirms -------------------------------------------------------------------------
-
-
-def claiming(at: int = NOW) -> DecideCallbacks:
-    return applying(due=Due(Lane.CONFIRM, at))
+def claiming() -> DecideCallbacks:
+    return applying(due=Due(Lane.CONFIRM, NOW))
 
 
 async def lease(world: World, holder: str, at: int, lane: Lane = Lane.CONFIRM) -> list[str]:
@@ -187,7 +133,7 @@ async def lease(world: World, holder: str, at: int, lane: Lane = Lane.CONFIRM) -
     return [job.id for job in leased]
 
 
-async def test_a_claim_is_held_for_whoever_applied_it(world: World) -> None:
+async def test_a_claim_is_leased_to_the_caller_that_applied_it(world: World) -> None:
     job = await world.create()
     await world.receive(job)
     world.notified.clear()
@@ -195,54 +141,38 @@ async def test_a_claim_is_held_for_whoever_applied_it(world: World) -> None:
     hold = Lease("me", NOW + MINUTE)
     await world.store.callbacks.apply(job.id, claiming(), most=9, lease=hold)
 
-    # Nobody else needs to look before the hold ends.
+    # Nobody else needs to look before the lease ends.
     assert [changes.due for changes in world.notified] == [{Lane.CONFIRM: NOW + MINUTE}]
     assert await lease(world, "you", NOW + MINUTE - 1) == []
     assert await world.store.jobs.next_due(Lane.CONFIRM) == NOW + MINUTE
-    assert await lease(world, "you", NOW + MINUTE) == [job.id]
-
-
-async def test_the_holder_of_a_claim_can_give_it_back(world: World) -> None:
-    job = await world.create()
-    await world.receive(job)
-    hold = Lease("me", NOW + MINUTE)
-    await world.store.callbacks.apply(job.id, claiming(), most=9, lease=hold)
-
     await world.store.jobs.release("me", [job.id])
-
     assert await lease(world, "you", NOW) == [job.id]
 
 
-async def test_the_next_change_ends_the_hold(world: World) -> None:
-    job = await world.create()
-    await world.receive(job)
-    hold = Lease("me", NOW + MINUTE)
-    await world.store.callbacks.apply(job.id, claiming(), most=9, lease=hold)
+async def test_the_lease_of_a_claim_ends_by_itself_or_by_the_next_change(world: World) -> None:
+    for end in (NOW + MINUTE, NOW):
+        job = await world.create()
+        await world.receive(job)
+        hold = Lease("me", NOW + MINUTE)
+        await world.store.callbacks.apply(job.id, claiming(), most=9, lease=hold)
+        if end == NOW:
+            await world.advance(job, change(progress=5.0))
 
-    await world.advance(job, change(progress=5.0))
-
-    assert await lease(world, "you", NOW) == [job.id]
+        assert await lease(world, "you", end) == [job.id]
 
 
-async def test_a_claim_that_nobody_holds_is_due_for_all(world: World) -> None:
+@pytest.mark.parametrize(
+    ("lane", "hold"), [(Lane.CONFIRM, None), (Lane.POLL, Lease("me", NOW + MINUTE))]
+)
+async def test_only_a_claim_is_leased_and_only_if_asked(
+    world: World, lane: Lane, hold: Lease | None
+) -> None:
     job = await world.create()
     await world.receive(job)
     world.notified.clear()
 
-    await apply(world, job, claiming(NOW + 5))
-
-    assert [changes.due for changes in world.notified] == [{Lane.CONFIRM: NOW + 5}]
-    assert await lease(world, "you", NOW + 5) == [job.id]
-
-
-async def test_nothing_but_a_claim_is_held(world: World) -> None:
-    job = await world.create()
-    await world.receive(job)
-    world.notified.clear()
-
-    hold = Lease("me", NOW + MINUTE)
-    decide = applying(due=Due(Lane.POLL, NOW + 5))
+    decide = applying(due=Due(lane, NOW + 5))
     await world.store.callbacks.apply(job.id, decide, most=9, lease=hold)
 
-    assert [changes.due for changes in world.notified] == [{Lane.POLL: NOW + 5}]
-    assert await lease(world, "you", NOW + 5, Lane.POLL) == [job.id]
+    assert [changes.due for changes in world.notified] == [{lane: NOW + 5}]
+    assert await lease(world, "you", NOW + 5, lane) == [job.id]

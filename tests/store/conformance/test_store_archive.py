@@ -1,7 +1,7 @@
 """`Archive`: files of results that wait, are stored, and go with their jobs."""
 
-from store.contract import Decide
-from store.records import ArchivedFile, Due, FileState, Job, Lane, Removal
+from store.archive import Removal
+from store.records import ArchivedFile, Decide, Due, FileState, Job, Lane
 from tests.store.world import NOW, SECOND, World, completed, quietly
 
 PENDING = ArchivedFile("https://cdn.example/1.mp4", next_try_at=NOW)
@@ -30,28 +30,25 @@ async def lease(world: World, holder: str = "me", at: int = NOW) -> list[Job]:
     return await world.store.jobs.lease_due(Lane.ARCHIVE, at, at + 10 * SECOND, holder, 9)
 
 
-async def test_what_is_known_of_files_is_read_as_it_was_written(world: World) -> None:
+async def test_a_job_with_a_pending_file_is_leased(world: World) -> None:
     job = await archived(world)
-    assert await world.store.jobs.find(job.id) == job
+
     assert job.archive == (PENDING, STORED, FAILED)
-
-
-async def test_a_file_that_waits_is_leased(world: World) -> None:
-    job = await archived(world)
+    assert await world.store.jobs.find(job.id) == job
     assert await world.store.jobs.next_due(Lane.ARCHIVE) == NOW
     assert await lease(world) == [job]
     assert await lease(world, "another") == []
     assert await lease(world, "another", NOW + 10 * SECOND) == [job]
 
 
-async def test_how_many_wait_and_since_when(world: World) -> None:
+async def test_the_backlog_is_a_number_and_a_time(world: World) -> None:
     assert await world.store.archive.backlog() == (0, None)
     for at in (NOW + 2, NOW + 1):
         await archived(world, at)
     assert await world.store.archive.backlog() == (2, NOW + 1)
 
 
-async def test_files_outlive_their_job_until_they_are_removed(world: World) -> None:
+async def test_a_removed_jobs_files_are_listed_until_they_are_gone(world: World) -> None:
     job = await archived(world)
     await world.advance(await world.create(), completed())
 

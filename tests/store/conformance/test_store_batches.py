@@ -1,4 +1,4 @@
-"""Changes of several jobs that share a batch: each is what it would be by itself."""
+"""Changes of several jobs that share a batch: each has the same result as by itself."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,19 +6,22 @@ from typing import Any
 
 import pytest
 
-from store.advance import GROUP_BYTES, JOB_BYTES
-from store.contract import Applied
+from store.advance import GROUP_BYTES, JOB_BYTES, Applied
+from store.callbacks import Receipt
 from store.errors import NotApplied, NotFound, ProviderIdTaken
 from store.records import Callback, Due, Job, Lane, Move, Phase, Status
 from tests.store.applying import apply, applying, in_a_batch, stumbling, together, verdicts
 from tests.store.world import NOW, World, change, message, waiting
 
 
-async def test_one_that_fails_in_a_batch_fails_alone(world: World) -> None:
-    made = [await world.create() for _ in range(3)]
+async def test_a_member_that_fails_in_a_batch_fails_alone(world: World) -> None:
+    made = [await world.create() for _ in range(4)]
     for job in made:
         await world.receive(job)
-    first, failing, last = made
+    first, failing, last, beside = made
+
+    def decide_and_fail(_: Job) -> Move:
+        raise ZeroDivisionError
 
     batch = await together(
         world,
@@ -26,18 +29,22 @@ async def test_one_that_fails_in_a_batch_fails_alone(world: World) -> None:
         in_a_batch(world, failing, stumbling),
         in_a_batch(world, world.job(), applying()),
         in_a_batch(world, last, applying(progress=30.0)),
+        lambda: world.receive(world.job()),
+        lambda: world.store.jobs.advance(beside.id, decide_and_fail),
+        lambda: world.receive(beside, b'{"n":2}'),
     )
 
-    assert isinstance(batch[1], NotApplied)
-    assert isinstance(batch[2], NotFound)
+    kinds = [type(each) for each in batch]
+    assert kinds == [Applied, NotApplied, NotFound, Applied, NotFound, ZeroDivisionError, Receipt]
     assert [batch[place].job.progress for place in (0, 3)] == [10.0, 30.0]
-    assert [(await verdicts(world, job))[0] for job in made] == ["applied", "waiting", "applied"]
-    for job, seq in zip(made, (2, 1, 2), strict=True):
-        found = await world.find(job)
-        assert found.seq == seq
+    assert [await verdicts(world, job) for job in made] == [
+        *(["applied"], ["waiting"], ["applied"]),
+        ["waiting", "waiting"],
+    ]
+    assert [(await world.find(job)).seq for job in made] == [2, 1, 2, 1]
 
 
-async def test_a_move_that_cannot_be_written_takes_no_other_with_it(world: World) -> None:
+async def test_a_move_that_cannot_be_written_fails_alone(world: World) -> None:
     made = [await world.create() for _ in range(5)]
     for job in made:
         await world.receive(job)
@@ -79,7 +86,7 @@ async def test_of_two_applications_of_one_job_the_second_finds_nothing(world: Wo
     assert (second.move, second.job.seq, second.left) == (None, 2, False)
 
 
-async def test_changes_of_one_job_in_a_batch_see_one_another(world: World) -> None:
+async def test_changes_of_one_job_in_a_batch_follow_each_other(world: World) -> None:
     job = await world.create()
     await world.receive(job)
 
@@ -96,7 +103,7 @@ async def test_changes_of_one_job_in_a_batch_see_one_another(world: World) -> No
     assert len(events) == 4
 
 
-async def test_many_jobs_of_which_the_same_changes_are_written_rightly(world: World) -> None:
+async def test_many_jobs_with_the_same_changed_columns_are_written(world: World) -> None:
     made = [await world.create() for _ in range(70)]
     for job in made:
         await world.receive(job)
@@ -134,7 +141,7 @@ async def test_many_jobs_of_which_the_same_changes_are_written_rightly(world: Wo
 # --- ids of the provider --------------------------------------------------------------------------
 
 
-async def test_an_id_that_another_job_holds_is_named_and_nothing_is_written(world: World) -> None:
+async def test_an_id_that_another_job_holds_is_refused(world: World) -> None:
     holder, job = await world.create(), await world.create()
     await world.advance(holder, change(provider_request_id="up-1"))
     await world.receive(job)
@@ -148,7 +155,7 @@ async def test_an_id_that_another_job_holds_is_named_and_nothing_is_written(worl
     assert found == replace(job, callbacks_waiting=True)
 
 
-async def test_of_two_that_name_one_id_in_a_batch_one_gets_it(world: World) -> None:
+async def test_of_two_jobs_in_a_batch_one_gets_the_id(world: World) -> None:
     first, second, elsewhere, third = [
         await world.create(),
         await world.create(),
@@ -172,7 +179,7 @@ async def test_of_two_that_name_one_id_in_a_batch_one_gets_it(world: World) -> N
     assert await verdicts(world, second) == ["waiting"]
 
 
-async def test_jobs_of_a_batch_share_its_room_and_the_last_have_their_turn_later(
+async def test_a_batch_has_a_size_limit_and_the_last_jobs_come_later(
     world: World,
 ) -> None:
     fitting = GROUP_BYTES // JOB_BYTES

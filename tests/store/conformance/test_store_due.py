@@ -1,10 +1,10 @@
-"""`Jobs`: what is due, and who holds it."""
+"""`Jobs`: due times and leases."""
 
 import asyncio
 
 import pytest
 
-from store.records import Due, Job, Lane, Move, Note
+from store.records import Decide, Due, Job, Lane, Move, Note
 from tests.store.world import NOW, SECOND, World, accepted, quietly
 
 
@@ -12,7 +12,7 @@ async def lease(world: World, holder: str = "me", at: int = NOW, limit: int = 10
     return await world.store.jobs.lease_due(Lane.SUBMIT, at, at + 10 * SECOND, holder, limit)
 
 
-async def test_what_is_due_comes_earliest_first(world: World) -> None:
+async def test_jobs_are_leased_earliest_first(world: World) -> None:
     late, soon, early = [
         await world.create(due=Due(Lane.SUBMIT, NOW + at)) for at in (2 * SECOND, SECOND, 0)
     ]
@@ -21,7 +21,7 @@ async def test_what_is_due_comes_earliest_first(world: World) -> None:
     assert await lease(world, at=NOW + 2 * SECOND) == [late]
 
 
-async def test_a_lease_is_limited_to_its_lane_and_number(world: World) -> None:
+async def test_a_lease_is_of_one_lane_and_limited(world: World) -> None:
     first, second = await world.create(), await world.create(due=Due(Lane.SUBMIT, NOW + 1))
     polled = await world.advance(await world.create(), accepted(poll_at=NOW))
 
@@ -41,7 +41,7 @@ async def test_two_holders_never_share_a_job(world: World) -> None:
     assert set(taken) == made
 
 
-async def test_a_hold_ends_by_itself(world: World) -> None:
+async def test_a_lease_ends_by_itself(world: World) -> None:
     job = await world.create()
     assert await lease(world, "gone") == [job]
 
@@ -49,8 +49,8 @@ async def test_a_hold_ends_by_itself(world: World) -> None:
     assert await lease(world, at=NOW + 10 * SECOND) == [job]
 
 
-async def test_a_hold_of_before_the_clock_was_set_back_has_ended(world: World) -> None:
-    """The hold is of ten seconds, and clocks of two processes may be ten minutes apart."""
+async def test_a_lease_from_before_the_clock_was_set_back_has_ended(world: World) -> None:
+    """The lease is of ten seconds, and two processes' clocks may be ten minutes apart."""
     job = await world.create(at=NOW - 3_600 * SECOND)
     assert await lease(world, "me") == [job]
 
@@ -58,7 +58,7 @@ async def test_a_hold_of_before_the_clock_was_set_back_has_ended(world: World) -
     assert await lease(world, "you", at=NOW - 601 * SECOND) == [job]
 
 
-async def test_a_released_job_is_due_as_it_was(world: World) -> None:
+async def test_a_released_job_is_due_as_before(world: World) -> None:
     job, kept = await world.create(), await world.create()
     assert await lease(world, "me") == [job, kept]
     world.notified.clear()
@@ -71,7 +71,7 @@ async def test_a_released_job_is_due_as_it_was(world: World) -> None:
     assert await lease(world, "you") == [job]
 
 
-async def test_a_new_process_ends_every_hold(world: World) -> None:
+async def test_end_holds_ends_every_lease(world: World) -> None:
     job = await world.create()
     assert await lease(world, "gone") == [job]
 
@@ -80,33 +80,22 @@ async def test_a_new_process_ends_every_hold(world: World) -> None:
     assert await lease(world, "me") == [job]
 
 
-async def test_a_change_ends_the_hold(world: World) -> None:
+@pytest.mark.parametrize(
+    ("decide", "ends"),
+    [
+        (quietly(due=Due(Lane.SUBMIT, NOW - 1)), True),
+        (lambda job: Move(job, notes=(Note("submission", {"outcome": "not_sent"}, NOW),)), False),
+        (lambda _: None, False),
+    ],
+    ids=["change", "note", "nothing"],
+)
+async def test_a_change_ends_the_lease(world: World, decide: Decide, ends: bool) -> None:
     job = await world.create()
     await lease(world, "me")
 
-    later = await world.advance(job, quietly(due=Due(Lane.SUBMIT, NOW - 1)))
+    later = await world.advance(job, decide)
 
-    assert await lease(world, "you") == [later]
-
-
-async def test_a_line_of_the_journal_leaves_the_hold(world: World) -> None:
-    """What is noted of an earlier attempt takes the job from nobody."""
-    job = await world.create()
-    await lease(world)
-
-    noted = Note("submission", {"outcome": "not_sent"}, NOW)
-    await world.advance(job, lambda held: Move(held, notes=(noted,)))
-
-    assert await lease(world, "another") == []
-
-
-async def test_no_change_leaves_the_hold(world: World) -> None:
-    job = await world.create()
-    await lease(world, "me")
-
-    await world.store.jobs.advance(job.id, lambda _: None)
-
-    assert await lease(world, "you") == []
+    assert await lease(world, "you") == ([later] if ends else [])
 
 
 async def test_a_job_that_waits_for_nothing_is_not_due(world: World) -> None:
@@ -119,7 +108,7 @@ async def test_a_job_that_waits_for_nothing_is_not_due(world: World) -> None:
     assert await lease(world, at=NOW + 99 * SECOND) == []
 
 
-async def test_next_due_tells_when_something_can_be_leased(world: World) -> None:
+async def test_next_due_is_when_a_job_can_be_leased(world: World) -> None:
     assert await world.store.jobs.next_due(Lane.SUBMIT) is None
     await world.create()
     await world.create(due=Due(Lane.SUBMIT, NOW + 20 * SECOND))
@@ -127,7 +116,7 @@ async def test_next_due_tells_when_something_can_be_leased(world: World) -> None
 
     await lease(world, "me")
 
-    assert await world.store.jobs.next_due(Lane.SUBMIT) == NOW + 10 * SECOND  # the hold's end
+    assert await world.store.jobs.next_due(Lane.SUBMIT) == NOW + 10 * SECOND  # the lease's end
     assert await world.store.jobs.next_due(Lane.POLL) is None
 
 
@@ -155,7 +144,7 @@ async def test_poll_at_once_brings_a_poll_forward(
     assert notified == ({Lane.POLL} if before != after else set())
 
 
-async def test_poll_at_once_makes_a_job_due_again_whose_poll_is_under_way(world: World) -> None:
+async def test_poll_at_once_during_a_poll_takes_effect_when_it_ends(world: World) -> None:
     job = await world.create(due=Due(Lane.POLL, NOW))
     jobs = world.store.jobs
     assert await jobs.lease_due(Lane.POLL, NOW, NOW + 10 * SECOND, "me", 1) == [job]

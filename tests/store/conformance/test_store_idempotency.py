@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
-from store.contract import JobFilter
 from store.errors import KeyHeld, KeyReused
-from store.records import Answer, IdempotencyKey, Job, Millis, Move, Replay
+from store.idempotency import Answer, IdempotencyKey, Replay
+from store.job_reads import JobFilter
+from store.records import Job, Millis, Move
 from tests.store.world import NOW, SECOND, World, completed, new
 
 PATH = "/v1/jobs"
@@ -38,19 +39,12 @@ async def test_a_key_leads_to_its_job_and_first_answer(world: World) -> None:
     assert await world.store.jobs.list_for_user(world.ann.id, JobFilter(), None, 9) == [job]
 
 
-async def test_an_answer_that_is_known_at_once_holds_nothing(world: World) -> None:
+async def test_an_answer_that_is_known_at_once_holds_nothing_and_stays(world: World) -> None:
     job = world.job()
     await create(world, job, answer=ANSWER)
 
     assert await create(world, world.job()) == Replay(job.id, ANSWER)
-
-
-async def test_a_first_answer_stays_the_first(world: World) -> None:
-    job = world.job()
-    await create(world, job, answer=ANSWER)
-
     await world.store.idempotency.answered(job.id, Answer(500, {}, b""))
-
     assert await find(world) == Replay(job.id, ANSWER)
 
 
@@ -61,21 +55,13 @@ async def test_a_key_is_held_until_its_first_answer(world: World) -> None:
     with pytest.raises(KeyHeld):
         await create(world, world.job())
     with pytest.raises(KeyHeld):
-        await find(world)
+        await find(world, now=NOW + 30 * SECOND - 1)
+    assert await find(world, now=NOW + 30 * SECOND) == Replay(job.id, None)
     await world.store.idempotency.answered(job.id, None)
     assert await find(world) == Replay(job.id, None)
 
 
-async def test_a_hold_ends_by_itself(world: World) -> None:
-    job = world.job()
-    await create(world, job)
-
-    with pytest.raises(KeyHeld):
-        await find(world, now=NOW + 30 * SECOND - 1)
-    assert await find(world, now=NOW + 30 * SECOND) == Replay(job.id, None)
-
-
-async def test_a_new_process_ends_every_hold(world: World) -> None:
+async def test_end_holds_ends_every_hold(world: World) -> None:
     job = world.job()
     await create(world, job)
 
@@ -94,7 +80,7 @@ async def test_another_body_is_refused(world: World, answer: Answer | None) -> N
         await find(world, "g")
 
 
-async def test_keys_are_of_one_user_and_path(world: World) -> None:
+async def test_keys_belong_to_one_user_and_path(world: World) -> None:
     await create(world, world.job(), answer=ANSWER)
 
     for job, given in (
@@ -117,7 +103,7 @@ async def test_an_expired_key_counts_as_absent(world: World) -> None:
     assert await find(world, "g", now=EXPIRY + 2) == Replay(late.id, None)
 
 
-async def test_a_change_can_free_the_key_of_its_job(world: World) -> None:
+async def test_a_change_can_free_its_jobs_key(world: World) -> None:
     job = world.job()
     await create(world, job, answer=ANSWER)
     await create(world, world.job(), key(name="other"), ANSWER)
@@ -129,7 +115,7 @@ async def test_a_change_can_free_the_key_of_its_job(world: World) -> None:
         await create(world, world.job(), key("g", name="other"))
 
 
-async def test_of_many_at_once_one_creates(world: World) -> None:
+async def test_of_many_requests_at_once_one_creates_a_job(world: World) -> None:
     jobs = [world.job() for _ in range(10)]
 
     made = await asyncio.gather(

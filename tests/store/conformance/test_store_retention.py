@@ -1,4 +1,4 @@
-"""`Jobs.remove_finished`: what goes, and what stays."""
+"""`Jobs.remove_finished`: what is removed, and what is kept."""
 
 import pytest
 
@@ -19,7 +19,7 @@ async def remove(world: World, limit: int = 100, done_before: int = NOW + 1) -> 
     return await world.store.jobs.remove_finished(done_before, limit)
 
 
-async def test_a_job_goes_with_all_that_hangs_on_it(world: World) -> None:
+async def test_a_job_is_removed_with_all_its_rows(world: World) -> None:
     job = await world.create(webhook_url=HOOK, metadata={"a": "b"})
     await world.advance(job, completed(relay=True))
     (delivery,) = await world.lease()
@@ -38,7 +38,7 @@ async def test_a_job_goes_with_all_that_hangs_on_it(world: World) -> None:
         await world.receive(job)
 
 
-async def test_only_what_ended_before_goes_oldest_first(world: World) -> None:
+async def test_jobs_that_ended_before_are_removed_oldest_first(world: World) -> None:
     await world.create()
     ended = [await world.advance(await world.create(), completed(NOW + n)) for n in range(4)]
 

@@ -1,4 +1,4 @@
-"""`Submissions`: whose turn it can be, what is taken, and the holds."""
+"""`Submissions`: the queue, its leases, and the holds."""
 
 import asyncio
 from dataclasses import replace
@@ -21,7 +21,7 @@ async def lease(
     return await world.store.submissions.lease(wanted, at, Lease(holder, at + 10 * SECOND))
 
 
-async def test_each_user_who_waits_is_named_once_the_longest_due_first(world: World) -> None:
+async def test_due_lists_each_user_once_longest_due_first(world: World) -> None:
     ann, bob = world.ann.id, world.bob.id
     assert await world.store.submissions.due(NOW) == replace(
         await world.store.submissions.due(NOW), places=(), next_at=None
@@ -41,7 +41,7 @@ async def test_each_user_who_waits_is_named_once_the_longest_due_first(world: Wo
     assert found.next_at == NOW + SECOND
 
 
-async def test_what_is_taken_is_the_user_s_own_earliest_first(world: World) -> None:
+async def test_a_users_submissions_are_leased_earliest_first(world: World) -> None:
     ann = [await world.create(due=Due(Lane.SUBMIT, NOW - at)) for at in (1, 3, 2)]
     bob = await world.create(world.bob)
     await world.create(provider="other")
@@ -64,15 +64,16 @@ async def test_a_lease_that_has_ended_is_free(world: World) -> None:
 async def test_two_holders_never_share_a_submission(world: World) -> None:
     made = {(await world.create()).id for _ in range(20)}
 
-    leases = await asyncio.gather(*(lease(world, (world.ann.id, 3), holder=f"h{n}")
-                                    for n in range(9)))  # fmt: skip
+    leases = await asyncio.gather(
+        *(lease(world, (world.ann.id, 3), holder=f"h{n}") for n in range(9))
+    )
 
     taken = [job.id for each in leases for job in each]
     assert len(taken) == 20
     assert set(taken) == made
 
 
-async def test_a_job_that_is_handed_over_is_leased_and_the_lease_s_end_announced(
+async def test_a_job_can_be_created_with_a_lease(
     world: World,
 ) -> None:
     job = world.job()
@@ -86,7 +87,7 @@ async def test_a_job_that_is_handed_over_is_leased_and_the_lease_s_end_announced
     assert await lease(world, (world.ann.id, 1)) == [job]
 
 
-async def test_a_change_ends_the_lease_and_keeps_the_place(world: World) -> None:
+async def test_a_change_ends_the_lease_of_a_submission(world: World) -> None:
     job = world.job()
     await world.store.jobs.create(new(job), lease=LEASE)
 
@@ -96,7 +97,7 @@ async def test_a_change_ends_the_lease_and_keeps_the_place(world: World) -> None
     assert await lease(world, (world.ann.id, 1), at=NOW + SECOND) == [later]
 
 
-async def test_holds_are_kept_whole_and_whoever_submits_is_notified(world: World) -> None:
+async def test_holds_are_stored_and_announced(world: World) -> None:
     submissions = world.store.submissions
     assert await submissions.holds() == {}
     refusal = Refusal("job_1", world.ann.id, "ann", 503)

@@ -1,4 +1,4 @@
-"""Beside the release before, which still writes while replicas are replaced one by one."""
+"""The previous release still writes while replicas are replaced one by one."""
 
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -93,7 +93,7 @@ def old(request: pytest.FixtureRequest) -> OldDatabase:
     return make(request)
 
 
-async def test_jobs_from_before_traces_go_on_and_so_does_the_release_that_made_them(
+async def test_jobs_of_the_first_schema_continue(
     old: OldDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old.begin(monkeypatch, schema=1)
@@ -108,7 +108,7 @@ async def test_jobs_from_before_traces_go_on_and_so_does_the_release_that_made_t
     await store.close()
 
 
-async def test_submissions_from_before_turns_go_on_and_so_does_the_release_before(
+async def test_submissions_of_the_second_schema_continue(
     old: OldDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What older releases have written, of job_1 before the third schema and of job_2 after it, is

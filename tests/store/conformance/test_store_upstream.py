@@ -1,15 +1,13 @@
-"""What is kept of a job at its provider: addresses, a wish to cancel, whole results, signatures."""
+"""Whole results, and signed callbacks."""
 
-from dataclasses import replace
 from functools import partial
 
 import pytest
 
-from store.contract import Changes, Receipt
+from store.callbacks import Receipt
+from store.changes import Changes
 from store.records import CallbackVerdict, Job, Move, Verdict
 from tests.store.world import NOW, World, accepted, completed, waiting
-
-URLS = {"status": "https://queue.example/status", "cancel": "https://queue.example/cancel"}
 
 
 @pytest.fixture
@@ -32,30 +30,12 @@ async def rule(world: World, job: Job, verdict: Verdict) -> None:
     await world.store.jobs.advance(job.id, decide)
 
 
-async def told(world: World, job: Job) -> list[tuple[str, bool]]:
+async def recorded(world: World, job: Job) -> list[tuple[str, bool]]:
     history = await world.store.jobs.history_of(job.id)
     return [(x.detail["verdict"], x.detail["verified"]) for x in history if x.type == "callback"]
 
 
-async def test_addresses_and_the_wish_to_cancel_outlive_the_end(world: World, job: Job) -> None:
-    job = await world.advance(
-        job,
-        lambda before: Move(replace(before, provider_urls=URLS, cancel_wanted=True)),
-        completed(),
-    )
-
-    found = await world.store.jobs.find(job.id)
-
-    assert found is not None
-    assert (found.done, found.provider_urls, found.cancel_wanted) == (True, URLS, True)
-    await world.advance(found, lambda before: Move(replace(before, cancel_wanted=False)))
-    found = await world.find(job)
-    assert found.cancel_wanted is False
-
-
-async def test_a_whole_result_is_kept_and_a_fresher_one_takes_its_place(
-    world: World, job: Job
-) -> None:
+async def test_a_whole_result_is_replaced_by_a_newer_one(world: World, job: Job) -> None:
     assert await world.store.jobs.whole_result_of(job.id) is None
     for number in (10**300, 2):
         whole = {"output": [number]}
@@ -66,12 +46,12 @@ async def test_a_whole_result_is_kept_and_a_fresher_one_takes_its_place(
     assert await world.store.jobs.whole_result_of(job.id) is None
 
 
-async def test_a_callback_says_whether_it_is_verified(world: World, job: Job) -> None:
+async def test_a_callback_is_stored_as_verified_or_not(world: World, job: Job) -> None:
     await receive(world, job, b"1", verified=False)
     await receive(world, job, b"2", verified=True)
 
     assert [callback.verified for callback in await waiting(world.store)] == [False, True]
-    assert await told(world, job) == [("waiting", False), ("waiting", True)]
+    assert await recorded(world, job) == [("waiting", False), ("waiting", True)]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +64,7 @@ async def test_a_callback_says_whether_it_is_verified(world: World, job: Job) ->
         (Verdict.CONFIRMED, "confirmed"),
     ],
 )
-async def test_a_signature_that_comes_later_makes_it_verified(
+async def test_a_signed_duplicate_makes_the_stored_callback_verified(
     world: World, job: Job, verdict: Verdict, then: str
 ) -> None:
     await receive(world, job, b"{}", verified=False)
@@ -93,21 +73,21 @@ async def test_a_signature_that_comes_later_makes_it_verified(
 
     assert await receive(world, job, b"{}", verified=True) == Receipt.DUPLICATE
 
-    assert await told(world, job) == [(then, True)]
+    assert await recorded(world, job) == [(then, True)]
     again = {job.id: True} if then == "waiting" else {}
     assert _inbox(world.notified) == again
     assert await receive(world, job, b"{}", verified=False) == Receipt.DUPLICATE
-    assert await told(world, job) == [(then, True)]
+    assert await recorded(world, job) == [(then, True)]
 
 
 def _inbox(notified: list[Changes]) -> dict[str, bool]:
     return {job_id: final for changes in notified for job_id, final in changes.inbox.items()}
 
 
-async def test_a_conflict_stays_one_whoever_signs_it(world: World, job: Job) -> None:
+async def test_a_signed_conflict_is_a_conflict(world: World, job: Job) -> None:
     for verified in (False, True):
         receipt = await world.store.callbacks.receive(
             job.provider, job.id, b"{}", "", NOW, "up-2", readable=True, verified=verified
         )
         assert receipt == Receipt.CONFLICT
-    assert await told(world, job) == [("conflict", True)]
+    assert await recorded(world, job) == [("conflict", True)]

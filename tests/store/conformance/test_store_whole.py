@@ -4,21 +4,17 @@ import asyncio
 
 import pytest
 
-from store.contract import Changes, Receipt
-from store.database import Store
-from store.errors import NotFound
-from store.records import Job, Move
+from store.changes import Changes
+from store.records import Job
 from tests.store.conftest import OpenAgain
 from tests.store.world import (
     World,
     change,
     new,
-    rendering,
-    waiting,
 )
 
 
-async def test_what_was_written_is_there_after_reopening(open_again: OpenAgain) -> None:
+async def test_a_reopened_store_has_what_was_written(open_again: OpenAgain) -> None:
     store = await open_again()
     world = await World.begin(store)
     job = await world.create()
@@ -31,31 +27,6 @@ async def test_what_was_written_is_there_after_reopening(open_again: OpenAgain) 
     assert found.callbacks_waiting
     assert await again.keys.user_named("ann") == world.ann
     await again.close()
-
-
-def stumble(_: Job) -> Move:
-    raise ZeroDivisionError
-
-
-async def test_a_failing_write_beside_good_ones_fails_alone(world: World) -> None:
-    job = await world.create()
-    unknown = world.job()
-
-    outcomes = await asyncio.gather(
-        world.receive(job, b'{"n":1}'),
-        world.receive(unknown, b'{"n":2}'),
-        world.store.jobs.advance(job.id, stumble),
-        world.receive(job, b'{"n":3}'),
-        world.store.jobs.advance(job.id, rendering()),
-        return_exceptions=True,
-    )
-
-    assert outcomes[0] == outcomes[3] == Receipt.ACCEPTED
-    assert isinstance(outcomes[1], NotFound)
-    assert isinstance(outcomes[2], ZeroDivisionError)
-    assert len(await waiting(world.store)) == 2
-    found = await world.find(job)
-    assert found.seq == 2
 
 
 async def test_a_cancelled_caller_cancels_no_write(world: World) -> None:
@@ -72,7 +43,7 @@ async def test_a_cancelled_caller_cancels_no_write(world: World) -> None:
     assert await world.store.events.latest_seq(job.user_id) == 3
 
 
-async def test_the_bell_rings_after_the_commit_and_before_the_caller_goes_on(
+async def test_on_change_is_called_after_the_commit_and_before_the_caller_continues(
     world: World,
 ) -> None:
     job = world.job()
@@ -92,10 +63,7 @@ async def test_the_bell_rings_after_the_commit_and_before_the_caller_goes_on(
     assert await reads[0] == job
 
 
-async def test_a_writable_store_says_so(store: Store) -> None:
-    await store.check_writable()
-    await store.check_writable()
-
-
-async def test_upkeep_tells_sizes(world: World) -> None:
+async def test_check_writable_and_upkeep(world: World) -> None:
+    await world.store.check_writable()
+    await world.store.check_writable()
     assert (await world.store.upkeep())["database"] > 0

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import psycopg
 import pytest
 
-from store.contract import Changes
+from store.changes import Changes
 from store.open import open_store
 from store.postgres.address import parse
 from store.postgres.connection import connect

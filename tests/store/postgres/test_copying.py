@@ -1,20 +1,23 @@
-"""Everything that SQLite keeps, found again in PostgreSQL."""
+"""Copying a SQLite store to PostgreSQL."""
 
+import asyncio
+import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 import pytest
 
 from store.copying import TABLES, copy_to_postgres
 from store.errors import StoreInUse, StoreMoved, StoreUnavailable, TargetNotEmpty
 from store.holds import Hold, ProviderHolds, Refusal
+from store.idempotency import IdempotencyKey
 from store.open import open_store
 from store.postgres.address import parse
 from store.postgres.connection import connect
-from store.records import DeliveryState, IdempotencyKey, Job, Lane, Move
+from store.records import DeliveryState, Job, Lane, Move
 from store.sqlite.backup import back_up
 from tests.store.postgres.conftest import opened
 from tests.store.world import (
@@ -38,8 +41,8 @@ def target(postgres_server: PostgresServer) -> str:
     return postgres_server.new_schema_url()
 
 
-async def lived_in(path: Path) -> tuple[World, list[Job]]:
-    """A SQLite database with something in every table; closed."""
+async def fill(path: Path) -> tuple[World, list[Job]]:
+    """Create a SQLite database with rows in every table."""
     store = await open_store(f"sqlite:///{path}", serving=True)
     world = await World.begin(store)
     job = world.job(metadata={"order": "7", "note": "a\0b ü"})
@@ -74,14 +77,32 @@ async def lived_in(path: Path) -> tuple[World, list[Job]]:
     return world, jobs
 
 
-async def test_everything_is_there_and_goes_on(tmp_path: Path, target: str) -> None:
-    world, jobs = await lived_in(tmp_path / "receiver.db")
+Filled: TypeAlias = tuple[Path, World, list[Job]]
 
-    copied = copy_to_postgres(tmp_path / "receiver.db", target)
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Filled:
+    """A closed database with rows in every table, its world, and some of its jobs."""
+    path = tmp_path_factory.mktemp("filled") / "receiver.db"
+    return path, *asyncio.run(fill(path))
+
+
+@pytest.fixture
+def source(filled: Filled, tmp_path: Path) -> Path:
+    """A copy of that database."""
+    return Path(shutil.copy(filled[0], tmp_path / "receiver.db"))
+
+
+async def test_everything_is_copied_and_numbering_continues(
+    filled: Filled, source: Path, target: str
+) -> None:
+    _, world, jobs = filled
+
+    copied = copy_to_postgres(source, target)
 
     assert tuple(copied) == TABLES
-    with closing(sqlite3.connect(tmp_path / "receiver.db")) as source:
-        kept = source.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+    with closing(sqlite3.connect(source)) as database:
+        kept = database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
         assert {name for (name,) in kept if name[:7] != "sqlite_"} == {*TABLES, "meta"}
     assert copied["jobs"] == len(jobs) == 3
     assert copied["job_results"] == 1
@@ -100,7 +121,7 @@ async def test_everything_is_there_and_goes_on(tmp_path: Path, target: str) -> N
         b"signed",
     ]
     # Numbers go on where they were.
-    world.store = store
+    world = replace(world, store=store)
     before = await store.events.latest_seq(world.bob.id)
     await world.create(world.bob)
     assert await store.events.latest_seq(world.bob.id) == before + 1
@@ -110,12 +131,12 @@ async def test_everything_is_there_and_goes_on(tmp_path: Path, target: str) -> N
     await store.close()
 
 
-async def test_a_source_that_is_served_or_not_there_is_not_copied(
-    tmp_path: Path, target: str
+async def test_a_source_that_is_served_or_missing_is_not_copied(
+    tmp_path: Path, source: Path, target: str
 ) -> None:
-    store = await open_store(f"sqlite:///{tmp_path}/receiver.db", serving=True)
+    store = await open_store(f"sqlite:///{source}", serving=True)
     with pytest.raises(StoreInUse):
-        copy_to_postgres(tmp_path / "receiver.db", target)
+        copy_to_postgres(source, target)
     await store.close()
 
     with pytest.raises(StoreUnavailable, match="there is no database"):
@@ -123,65 +144,53 @@ async def test_a_source_that_is_served_or_not_there_is_not_copied(
     assert not (tmp_path / "none.db").exists()
 
 
-async def test_a_row_that_does_not_fit_leaves_nothing_and_the_source_is_served_again(
-    tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
+async def test_a_copy_that_fails_changes_nothing(
+    source: Path, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await lived_in(tmp_path / "receiver.db")
     monkeypatch.setattr("store.copying.TABLES", ("users", "events"))  # events without their jobs
 
     with pytest.raises(Exception, match="foreign key"):
-        copy_to_postgres(tmp_path / "receiver.db", target)
+        copy_to_postgres(source, target)
 
     with connect(parse(target)) as connection:
         assert connection.execute("SELECT count(*) FROM users").fetchone() == (0,)
-    await (await open_store(f"sqlite:///{tmp_path}/receiver.db", serving=True)).close()
+    await (await open_store(f"sqlite:///{source}", serving=True)).close()
 
 
-async def test_a_copy_stays_marked_as_one(tmp_path: Path, target: str) -> None:
-    """What a fresh backup shows as queued may have been sent since it was made."""
-    await lived_in(tmp_path / "receiver.db")
-    back_up(tmp_path / "receiver.db", tmp_path / "backup.db")
-
-    copy_to_postgres(tmp_path / "backup.db", target)
-
-    store = await opened(target)
-    assert await store.restored()
-    await store.close()
-
-
-async def test_what_has_moved_is_not_served_any_more(tmp_path: Path, target: str) -> None:
-    await lived_in(tmp_path / "receiver.db")
-    copy_to_postgres(tmp_path / "receiver.db", target)
-
-    with pytest.raises(TargetNotEmpty):
-        copy_to_postgres(tmp_path / "receiver.db", target)
-    with connect(parse(target)) as connection:
-        assert connection.execute("SELECT count(*) FROM jobs").fetchone() == (3,)
-    moved = await opened(target)
-    assert not await moved.restored()
-    await moved.close()
-    with pytest.raises(StoreMoved, match="has moved to "):
-        await open_store(f"sqlite:///{tmp_path}/receiver.db", serving=True)
-    # Commands may still look at it.
-    await (await open_store(f"sqlite:///{tmp_path}/receiver.db")).close()
-
-
-async def test_what_has_moved_before_is_copied_again_as_a_copy(
-    tmp_path: Path, target: str, postgres_server: PostgresServer
+@pytest.mark.parametrize("copied", ["backup.db", "receiver.db"])
+async def test_a_copy_of_a_backup_or_of_a_moved_database_is_marked_as_a_copy(
+    source: Path, target: str, postgres_server: PostgresServer, copied: str
 ) -> None:
-    await lived_in(tmp_path / "receiver.db")
-    copy_to_postgres(tmp_path / "receiver.db", target)
+    """What such a database shows as queued may have been sent since."""
+    back_up(source, source.with_name("backup.db"))
+    copy_to_postgres(source, target)
 
     another = postgres_server.new_schema_url()
-    copy_to_postgres(tmp_path / "receiver.db", another)
+    copy_to_postgres(source.with_name(copied), another)
 
     store = await opened(another)
     assert await store.restored()
     await store.close()
 
 
-async def test_death_before_the_source_is_marked_leaves_a_target_that_sends_nothing_again(
-    tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
+async def test_a_source_that_has_moved_cannot_be_served(source: Path, target: str) -> None:
+    copy_to_postgres(source, target)
+
+    with pytest.raises(TargetNotEmpty):
+        copy_to_postgres(source, target)
+    with connect(parse(target)) as connection:
+        assert connection.execute("SELECT count(*) FROM jobs").fetchone() == (3,)
+    moved = await opened(target)
+    assert not await moved.restored()
+    await moved.close()
+    with pytest.raises(StoreMoved, match="has moved to "):
+        await open_store(f"sqlite:///{source}", serving=True)
+    # Commands may still look at it.
+    await (await open_store(f"sqlite:///{source}")).close()
+
+
+async def test_a_crash_before_the_source_is_marked_leaves_a_target_marked_as_a_copy(
+    source: Path, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Died(BaseException):
         pass
@@ -189,12 +198,11 @@ async def test_death_before_the_source_is_marked_leaves_a_target_that_sends_noth
     def die(*_: object) -> NoReturn:
         raise Died
 
-    await lived_in(tmp_path / "receiver.db")
-    monkeypatch.setattr("store.copying.mark_moved", die)
+    monkeypatch.setattr("store.copying._mark_moved", die)
     with pytest.raises(Died):
-        copy_to_postgres(tmp_path / "receiver.db", target)
+        copy_to_postgres(source, target)
 
     store = await opened(target)
     assert await store.restored()
     await store.close()
-    await (await open_store(f"sqlite:///{tmp_path}/receiver.db", serving=True)).close()
+    await (await open_store(f"sqlite:///{source}", serving=True)).close()

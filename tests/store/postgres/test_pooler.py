@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from store.contract import Changes
+from store.changes import Changes
 from tests.store.postgres.conftest import eventually, opened
 from tests.store.world import World, change
 from tests.support.pooler import Pooler, is_installed
@@ -33,7 +33,7 @@ async def worlds(pooler: str) -> AsyncIterator[tuple[World, World]]:
     await two.close()
 
 
-async def test_it_works_and_hears(worlds: tuple[World, World]) -> None:
+async def test_writes_reads_and_notifications_work(worlds: tuple[World, World]) -> None:
     here, there = worlds
     await eventually(there.store.changed_elsewhere)
     jobs = [await here.create() for _ in range(10)]
@@ -46,9 +46,9 @@ async def test_it_works_and_hears(worlds: tuple[World, World]) -> None:
 
     assert await there.store.events.latest_seq(here.ann.id) == 10 + 10 * 16
 
-    async def heard() -> bool:
+    async def notified() -> bool:
         # A process that does not listen yet misses a notification: send another until it does.
         await asyncio.gather(*(here.store.jobs.advance(job.id, change()) for job in jobs))
         return {job.id for job in jobs} <= {j for c in there.notified for j in c.jobs}
 
-    await eventually(heard)
+    await eventually(notified)

@@ -1,4 +1,4 @@
-"""What is said, and what is left alone, where a database cannot be opened."""
+"""Opening a PostgreSQL store, and the ways in which that can fail."""
 
 import asyncio
 from pathlib import Path
@@ -32,16 +32,14 @@ from tests.support.postgres_server import PostgresServer
         ("postgres://u:hunter2@h/d", "begin with sqlite:/// or postgresql://"),
     ],
 )
-async def test_an_address_with_a_typo_is_said_in_words_without_its_password(
-    url: str, words: str
-) -> None:
+async def test_a_wrong_address_is_reported_without_its_password(url: str, words: str) -> None:
     with pytest.raises(ValueError, match=words) as caught:
         await open_store(url)
 
     assert "hunter2" not in str(caught.value)
 
 
-async def test_a_server_that_is_not_there_a_database_or_a_user(
+async def test_a_missing_server_database_or_user_is_reported(
     postgres_server: PostgresServer,
 ) -> None:
     for url, words in [
@@ -55,7 +53,9 @@ async def test_a_server_that_is_not_there_a_database_or_a_user(
         assert "\n" not in str(caught.value)
 
 
-def test_a_server_that_is_away_is_not_asked_at_each_write(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_cannot_be_reached_is_not_tried_at_each_write(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(connection, "BACKOFF", (60.0, 60.0))
     reach = Connector(parse("postgresql://u@127.0.0.1:1/d"))
 
@@ -65,7 +65,7 @@ def test_a_server_that_is_away_is_not_asked_at_each_write(monkeypatch: pytest.Mo
         reach()
 
 
-async def test_a_wrong_password(postgres_server: PostgresServer) -> None:
+async def test_a_wrong_password_is_reported(postgres_server: PostgresServer) -> None:
     rules = postgres_server.folder / "data" / "pg_hba.conf"
     before = rules.read_text()
     old = postgres_server.run("SELECT count(*) FROM pg_hba_file_rules")
@@ -82,20 +82,18 @@ async def test_a_wrong_password(postgres_server: PostgresServer) -> None:
         postgres_server.run("SELECT pg_reload_conf()")
 
 
-async def test_an_old_server(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "OLDEST", 99)
-
-    with pytest.raises(ServerUnfit, match="99 or newer is needed"):
-        await open_store(postgres_url)
-
-
-async def test_a_database_of_another_encoding(postgres_server: PostgresServer) -> None:
+async def test_an_unsuitable_server(
+    postgres_server: PostgresServer, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     postgres_server.run(
         "CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
     )
-
     with pytest.raises(ServerUnfit, match="UTF8 is needed"):
         await open_store(postgres_server.url("latin"))
+
+    monkeypatch.setattr(connection, "OLDEST", 99)
+    with pytest.raises(ServerUnfit, match="99 or newer is needed"):
+        await open_store(postgres_url)
 
 
 async def test_a_schema_of_a_newer_release_is_left_alone(postgres_server: PostgresServer) -> None:
@@ -113,7 +111,7 @@ async def test_a_schema_of_a_newer_release_is_left_alone(postgres_server: Postgr
 @pytest.mark.parametrize(
     "table", ["jobs (n int)", "meta (key text, value text)", "meta (k text)", "users (n int)"]
 )
-async def test_a_database_of_something_else_is_left_alone(
+async def test_a_database_of_another_application_is_left_alone(
     postgres_server: PostgresServer, table: str
 ) -> None:
     url = postgres_server.new_schema_url()
@@ -140,11 +138,8 @@ async def test_replicas_can_start_together(postgres_server: PostgresServer) -> N
 async def test_a_migration_that_fails_leaves_nothing(
     postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from store.migrate import Migration
-
     url = postgres_server.new_schema_url()
-    number = len(MIGRATIONS) + 1
-    broken = [*MIGRATIONS, Migration(number, "broken", "CREATE TABLE more (n int); SELECT 1/0;")]
+    broken = [*MIGRATIONS, "CREATE TABLE more (n int); SELECT 1/0;"]
     monkeypatch.setattr(connection, "MIGRATIONS", broken)
 
     with pytest.raises(psycopg.errors.DivisionByZero):
@@ -155,7 +150,7 @@ async def test_a_migration_that_fails_leaves_nothing(
     assert row == (None, None)
 
 
-async def test_a_copy_is_for_postgresqls_own_tools(here: World, tmp_path: Path) -> None:
+async def test_a_backup_needs_postgresqls_own_tools(here: World, tmp_path: Path) -> None:
     with pytest.raises(BackupElsewhere, match="pg_dump"):
         await here.store.backup(tmp_path / "copy.dump")
 
@@ -163,7 +158,7 @@ async def test_a_copy_is_for_postgresqls_own_tools(here: World, tmp_path: Path) 
     assert not list(tmp_path.iterdir())
 
 
-async def test_a_restored_dump_is_one_when_its_operator_says_so(
+async def test_a_restored_dump_can_be_marked_as_a_copy(
     here: World, other: psycopg.Connection
 ) -> None:
     assert not await here.store.restored()
@@ -173,7 +168,7 @@ async def test_a_restored_dump_is_one_when_its_operator_says_so(
     assert not await here.store.restored()
 
 
-async def test_a_server_that_does_not_sync_is_found_out(here: World) -> None:
+async def test_a_server_that_does_not_sync_is_reported(here: World) -> None:
     found = await here.store.durability()  # the server of the tests does not, for speed
 
     assert not found.sound
@@ -184,7 +179,7 @@ async def test_a_server_that_does_not_sync_is_found_out(here: World) -> None:
 def test_an_address_says_where_to_listen() -> None:
     direct = parse("postgresql://u:p@db:5432/d")
     pooled = parse("postgresql://u:p@pooler:6432/d?listen=db:5433&application_name=me")
-    deaf = parse("postgresql://u:p@pooler:6432/d?listen=none")
+    unheard = parse("postgresql://u:p@pooler:6432/d?listen=none")
 
     assert direct.listen == direct.conninfo
     assert not direct.pooled
@@ -193,5 +188,5 @@ def test_an_address_says_where_to_listen() -> None:
     assert "host=db port=5433" in pooled.listen
     assert "host=pooler port=6432" in pooled.conninfo
     assert "application_name=me" in pooled.conninfo
-    assert deaf.listen is None
+    assert unheard.listen is None
     assert "p@" not in direct.shown

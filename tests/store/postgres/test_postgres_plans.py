@@ -7,10 +7,9 @@ import psycopg
 import pytest
 
 from store.postgres.address import parse
-from store.postgres.connection import connect, prepare
-from store.postgres.sql import STATEMENTS
+from store.postgres.connection import STATEMENTS, connect, prepare
 from store.session import Bound
-from tests.store.statements import MANY, for_many, sql_of
+from tests.store.statements import MANY, for_many, sql_of, subjects
 from tests.support.postgres_server import PostgresServer
 
 FILL = """
@@ -124,13 +123,13 @@ READ_WHOLE = {
 
 QUERIES = [
     (subject, name)
-    for subject in STATEMENTS.subjects()
+    for subject in subjects(STATEMENTS)
     for name, sql in STATEMENTS.load(subject).items()
     if name not in ("begin", "read-fate", "snapshot", "notify", "size", "append-events")
 ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def filled(postgres_server: PostgresServer) -> Iterator[psycopg.Connection]:
     address = parse(postgres_server.new_schema_url())
     prepare(address)

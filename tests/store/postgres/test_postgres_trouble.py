@@ -1,4 +1,4 @@
-"""What becomes of a store whose server fails, stands still, or comes back."""
+"""A store whose server fails, hangs, or comes back."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -7,39 +7,22 @@ from typing import Any
 import psycopg
 import pytest
 
-from store.contract import Receipt
+from store.callbacks import Receipt
+from store.changes import Effects
 from store.errors import NotFound, OutcomeUnknown, StoreLocked, StoreUnavailable
 from store.postgres import batches, readers
 from store.postgres.address import parse
 from store.postgres.batches import PostgresBatchRunner
 from store.postgres.connection import connect
-from store.postgres.session import PostgresSession
-from store.session import Done, Effects, Failed, Work
+from store.session import Done, Failed, Session, Work
 from tests.store.postgres.conftest import eventually, opened
+from tests.store.works import fail, kept, put
 from tests.store.world import World, change
 from tests.support.postgres_server import PostgresServer
 
 
-def put(key: str) -> Work[PostgresSession, str]:
-    def work(db: PostgresSession, effects: Effects) -> str:
-        db.execute("INSERT INTO meta (key, value) VALUES (%(key)s, 'x')", {"key": key})
-        effects.jobs.add(key)
-        return key
-
-    return work
-
-
-def fail(error: Exception, *first: Work[PostgresSession, Any]) -> Work[PostgresSession, None]:
-    def work(db: PostgresSession, effects: Effects) -> None:
-        for each in first:
-            each(db, effects)
-        raise error
-
-    return work
-
-
-def say(sql: str) -> Work[PostgresSession, None]:
-    def work(db: PostgresSession, _: Effects) -> None:
+def run_sql(sql: str) -> Work[None]:
+    def work(db: Session, _: Effects) -> None:
         db.execute(sql)
 
     return work
@@ -57,21 +40,16 @@ def runner(postgres_url: str, begun: list[int]) -> Iterator[PostgresBatchRunner]
     runner.close()
 
 
-def kept(other: psycopg.Connection) -> list[str]:
-    rows = other.execute("SELECT key FROM meta WHERE value = 'x' ORDER BY key").fetchall()
-    return [key for (key,) in rows]
-
-
 # --- one batch ------------------------------------------------------------------------------------
 
 
-def test_who_fails_before_writing_fails_alone(
+def test_a_member_that_fails_before_writing_fails_alone(
     runner: PostgresBatchRunner, other: psycopg.Connection, begun: list[int]
 ) -> None:
     error = NotFound("x")
 
     outcomes, changes, _ = runner.run(
-        [put("a"), fail(error), fail(error, say("SELECT 1")), put("b")]
+        [put("a"), fail(error), fail(error, run_sql("SELECT 1")), put("b")]
     )
 
     assert outcomes == [Done("a"), Failed(error), Failed(error), Done("b")]
@@ -80,7 +58,9 @@ def test_who_fails_before_writing_fails_alone(
     assert len(begun) == 1
 
 
-def test_who_is_at_fault_is_found_by_halves(runner: PostgresBatchRunner, begun: list[int]) -> None:
+def test_the_member_that_fails_is_found_by_halving(
+    runner: PostgresBatchRunner, begun: list[int]
+) -> None:
     works = [*map(put, "abcd"), fail(NotFound("x"), put("half")), *map(put, "efg")]
 
     outcomes, *_ = runner.run(works)
@@ -89,7 +69,7 @@ def test_who_is_at_fault_is_found_by_halves(runner: PostgresBatchRunner, begun: 
     assert len(begun) == 3  # a to d, e, f and g
 
 
-def test_one_by_itself_that_fails_after_writing_is_undone(
+def test_a_single_member_that_fails_after_writing_is_rolled_back(
     runner: PostgresBatchRunner, other: psycopg.Connection
 ) -> None:
     error = NotFound("x")
@@ -99,13 +79,13 @@ def test_one_by_itself_that_fails_after_writing_is_undone(
     assert kept(other) == ["a"]
 
 
-def test_a_fault_that_comes_to_light_at_another_member_is_found(
+def test_an_error_that_surfaces_at_another_member_is_attributed(
     runner: PostgresBatchRunner, other: psycopg.Connection
 ) -> None:
-    def look(db: PostgresSession, _: Effects) -> object:
+    def look(db: Session, _: Effects) -> object:
         return db.execute("SELECT 1").fetchone()
 
-    outcomes, *_ = runner.run([put("a"), say("SELECT 1/0"), look])
+    outcomes, *_ = runner.run([put("a"), run_sql("SELECT 1/0"), look])
 
     assert outcomes[0] == Done("a")
     assert isinstance(outcomes[1], Failed)
@@ -114,12 +94,12 @@ def test_a_fault_that_comes_to_light_at_another_member_is_found(
     assert kept(other) == ["a"]
 
 
-def test_a_statement_that_takes_too_long_is_ended_and_fails_alone(
+def test_a_statement_that_takes_too_long_fails_alone(
     runner: PostgresBatchRunner, other: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batches, "STATEMENT_TIMEOUT", 100)
 
-    outcomes, *_ = runner.run([put("a"), say("SELECT pg_sleep(9)")])
+    outcomes, *_ = runner.run([put("a"), run_sql("SELECT pg_sleep(9)")])
 
     assert outcomes[0] == Done("a")
     assert isinstance(outcomes[1], Failed)
@@ -127,7 +107,7 @@ def test_a_statement_that_takes_too_long_is_ended_and_fails_alone(
     assert kept(other) == ["a"]
 
 
-def test_two_that_wait_for_each_other_both_end_well(
+def test_two_batches_that_deadlock_both_succeed(
     postgres_url: str, other: psycopg.Connection
 ) -> None:
     from threading import Barrier, Thread
@@ -135,8 +115,8 @@ def test_two_that_wait_for_each_other_both_end_well(
     meeting = Barrier(2, timeout=10)
     other.execute("INSERT INTO meta (key, value) VALUES ('one', '0'), ('two', '0')")
 
-    def touch(key: str) -> Work[PostgresSession, None]:
-        def work(db: PostgresSession, _: Effects) -> None:
+    def touch(key: str) -> Work[None]:
+        def work(db: Session, _: Effects) -> None:
             db.execute(
                 "UPDATE meta SET value = (value::int + 1)::text WHERE key = %(key)s RETURNING 1",
                 {"key": key},
@@ -146,8 +126,8 @@ def test_two_that_wait_for_each_other_both_end_well(
 
     met = [False, False]
 
-    def meet(who: int) -> Work[PostgresSession, None]:
-        def work(_db: PostgresSession, _: Effects) -> None:
+    def meet(who: int) -> Work[None]:
+        def work(_db: Session, _: Effects) -> None:
             if not met[who]:
                 met[who] = True
                 meeting.wait()
@@ -175,7 +155,7 @@ def test_two_that_wait_for_each_other_both_end_well(
     assert values == [("2",), ("2",)]
 
 
-def test_a_lock_kept_by_another_ends_in_words_and_is_waited_for_once_more(
+def test_a_lock_held_by_another_process_fails_one_member(
     runner: PostgresBatchRunner,
     other: psycopg.Connection,
     begun: list[int],
@@ -186,7 +166,7 @@ def test_a_lock_kept_by_another_ends_in_words_and_is_waited_for_once_more(
     runner.run([put("a")])
     with other.transaction():
         other.execute("SELECT 1 FROM meta FOR UPDATE")
-        blocked = say("UPDATE meta SET value = 'y' WHERE key = 'a'")
+        blocked = run_sql("UPDATE meta SET value = 'y' WHERE key = 'a'")
         outcomes, *_ = runner.run([blocked, *map(put, "bcd")])
 
     assert isinstance(outcomes[0], Failed)
@@ -205,7 +185,7 @@ def end_sessions(other: psycopg.Connection) -> None:
     )
 
 
-def test_a_connection_that_was_lost_meanwhile_costs_nobody_a_write(
+def test_a_connection_lost_while_idle_fails_no_write(
     runner: PostgresBatchRunner, other: psycopg.Connection
 ) -> None:
     runner.run([put("a")])
@@ -214,36 +194,10 @@ def test_a_connection_that_was_lost_meanwhile_costs_nobody_a_write(
     assert runner.run([put("b")])[0] == [Done("b")]
 
 
-@pytest.mark.parametrize("committed", [True, False])
+@pytest.mark.parametrize("case", ["committed", "not sure", "unreachable"])
 def test_a_commit_whose_answer_was_lost_is_looked_up(
-    postgres_url: str, other: psycopg.Connection, committed: bool
+    postgres_url: str, other: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
-    runner = PostgresBatchRunner(lambda: connect(parse(postgres_url)), lambda _: None)
-    runner.run([put("first")])
-    fill = runner._fill
-
-    def fill_and_lose(*arguments: Any) -> None:
-        fill(*arguments)
-        if committed:
-            arguments[1]._pipeline.sync()
-        end_sessions(other)
-
-    runner._fill = fill_and_lose  # type: ignore[method-assign,assignment] # the fault
-    outcomes, changes, _ = runner.run([put("a")])
-    runner.close()
-
-    if committed:
-        assert outcomes == [Done("a")]
-        assert changes.jobs == {"a"}
-        assert kept(other) == ["a", "first"]
-    else:
-        assert (outcomes == [Done("a")]) == ("a" in kept(other))
-
-
-def test_a_commit_whose_fate_cannot_be_found_out_in_time_is_unknown(
-    postgres_url: str, other: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(batches, "FATE_TIMEOUT", 0.0)
     away = False
 
     def reach() -> psycopg.Connection:
@@ -258,17 +212,26 @@ def test_a_commit_whose_fate_cannot_be_found_out_in_time_is_unknown(
     def fill_and_lose(*arguments: Any) -> None:
         nonlocal away
         fill(*arguments)
+        if case == "committed":
+            arguments[1]._pipeline.sync()
         end_sessions(other)
-        away = True
+        away = case == "unreachable"
 
-    runner._fill = fill_and_lose  # type: ignore[method-assign,assignment] # the fault
+    monkeypatch.setattr(runner, "_fill", fill_and_lose)
+    if case == "unreachable":
+        monkeypatch.setattr(batches, "FATE_TIMEOUT", 0.0)
     outcomes, changes, _ = runner.run([put("a"), put("b")])
     runner.close()
 
-    for outcome in outcomes:
-        assert isinstance(outcome, Failed)
-        assert type(outcome.error) is OutcomeUnknown
-    assert not changes.jobs
+    if case == "unreachable":
+        errors = [outcome.error for outcome in outcomes if isinstance(outcome, Failed)]
+        assert [type(error) for error in errors] == [OutcomeUnknown] * 2
+        assert not changes.jobs
+        return
+    is_kept = kept(other) == ["a", "b", "first"]
+    assert is_kept or case != "committed"
+    assert (outcomes == [Done("a"), Done("b")]) == is_kept
+    assert changes.jobs == ({"a", "b"} if is_kept else set())
 
 
 # --- the server -----------------------------------------------------------------------------------
@@ -295,7 +258,7 @@ def impatient_reads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("impatient_reads")
 @pytest.mark.parametrize("how", ["fast", "immediate"])
-async def test_a_server_that_goes_is_unavailable_and_comes_back_by_itself(
+async def test_a_stopped_server_is_unavailable_until_it_is_back(
     own_server: PostgresServer, world: World, how: str
 ) -> None:
     job = await world.create()
@@ -319,11 +282,11 @@ async def test_a_server_that_goes_is_unavailable_and_comes_back_by_itself(
                 break
             except StoreUnavailable:
                 await asyncio.sleep(0.1)
-    # Whatever rang meanwhile may have been missed: everybody is told to look.
+    # Notifications may have been missed meanwhile, so everybody has to look.
     await eventually(world.store.changed_elsewhere)
 
 
-async def test_a_server_that_comes_back_at_once_is_hardly_noticed(
+async def test_a_server_restart_fails_no_later_call(
     own_server: PostgresServer, world: World
 ) -> None:
     job = await world.create()

@@ -1,22 +1,23 @@
-"""Several processes on one database: who gets what, who hears what, and who waits for whom."""
+"""Several processes on one database: leases, locks and notifications."""
 
 import asyncio
 
 import psycopg
 import pytest
 
-from store.contract import Changes
+from store.changes import Changes
 from store.errors import KeyHeld, KeyReused, ProviderIdTaken, StoreLocked
+from store.idempotency import IdempotencyKey, Replay
 from store.postgres.foreign_commits import MANY, ForeignCommits, Snapshot
 from store.postgres.notifications import IDS, _payloads, _read
-from store.records import IdempotencyKey, Lane, Replay
+from store.records import Lane
 from tests.store.postgres.conftest import eventually
 from tests.store.world import HOOK, NOW, SECOND, World, accepted, change, new, rendering
 
-# --- claims ---------------------------------------------------------------------------------------
+# --- leases ---------------------------------------------------------------------------------------
 
 
-async def test_a_due_job_is_given_to_one(here: World, there: World) -> None:
+async def test_a_due_job_is_leased_once(here: World, there: World) -> None:
     jobs = {(await here.create()).id for _ in range(60)}
 
     async def lease(world: World, holder: str) -> list[str]:
@@ -38,9 +39,7 @@ async def test_a_due_job_is_given_to_one(here: World, there: World) -> None:
     assert {job_id for each in rest for job_id in each} | set(flat) == jobs
 
 
-async def test_what_a_dead_process_holds_is_taken_when_its_hold_ends(
-    here: World, there: World
-) -> None:
+async def test_a_dead_process_lease_is_free_when_it_ends(here: World, there: World) -> None:
     job = await here.create()
     assert await here.store.jobs.lease_due(Lane.SUBMIT, NOW, NOW + SECOND, "dead", 9)
 
@@ -53,7 +52,7 @@ async def test_what_a_dead_process_holds_is_taken_when_its_hold_ends(
     assert not here.store.exclusive
 
 
-async def test_one_message_of_a_job_is_in_flight_whoever_sends_it(
+async def test_one_message_of_a_job_is_in_flight_in_all_processes(
     here: World, there: World
 ) -> None:
     for _ in range(5):
@@ -68,7 +67,7 @@ async def test_one_message_of_a_job_is_in_flight_whoever_sends_it(
     assert len(jobs) == len(set(jobs)) == 5
 
 
-async def test_a_lost_hold_settles_nothing(here: World, there: World) -> None:
+async def test_a_lost_lease_settles_nothing(here: World, there: World) -> None:
     job = await here.create(webhook_url=HOOK, webhook_events=("IN_PROGRESS",))
     await here.advance(job, rendering(relay=True))
     (mine,) = await here.lease("slow", until=NOW + SECOND)
@@ -115,7 +114,7 @@ async def test_events_are_numbered_without_gaps_and_seen_in_order(
         assert found.seq == 21
 
 
-async def test_users_crossed_between_two_processes_lock_nobody_out(
+async def test_two_processes_locking_users_in_opposite_orders_do_not_deadlock(
     here: World, there: World
 ) -> None:
     a = [await here.create(here.ann) for _ in range(8)]
@@ -131,7 +130,7 @@ async def test_users_crossed_between_two_processes_lock_nobody_out(
     assert await here.store.events.latest_seq(here.ann.id) == 8 + 5 * 16
 
 
-async def test_one_key_makes_one_job_whoever_is_asked(here: World, there: World) -> None:
+async def test_one_key_creates_one_job_in_all_processes(here: World, there: World) -> None:
     def key(fingerprint: str = "same") -> IdempotencyKey:
         return IdempotencyKey("/v1/jobs", "once", fingerprint, NOW + SECOND, NOW + 60 * SECOND)
 
@@ -164,7 +163,7 @@ async def test_two_jobs_cannot_take_one_id(here: World, there: World) -> None:
     assert [type(each) for each in outcomes if isinstance(each, BaseException)] == [ProviderIdTaken]
 
 
-async def test_a_lock_that_somebody_keeps_is_unavailable_and_holds_up_nobody_else(
+async def test_a_held_lock_fails_one_write_and_delays_no_other(
     here: World, other: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("store.postgres.batches.LOCK_TIMEOUT", 50)
@@ -182,28 +181,28 @@ async def test_a_lock_that_somebody_keeps_is_unavailable_and_holds_up_nobody_els
     assert (await here.store.jobs.advance(kept.id, change()))[0].seq == 2
 
 
-# --- hearing of one another -----------------------------------------------------------------------
+# --- notifications --------------------------------------------------------------------------------
 
 
-async def test_what_one_commits_the_other_hears(here: World, there: World) -> None:
+async def test_one_process_is_notified_of_the_others_commits(here: World, there: World) -> None:
     made: set[str] = set()
 
-    async def heard() -> bool:
+    async def notified() -> bool:
         # A process that does not listen yet misses a notification: send another until it does.
         job = await here.create()
         made.add(job.id)
         await here.receive(job)
-        said = Changes()
+        received = Changes()
         for each in there.notified:
-            said.add(each)
+            received.add(each)
         # Callbacks and events are for the process that stored them.
-        said_rightly = said == Changes(said.jobs, {here.ann.id}, due={Lane.SUBMIT: NOW})
-        return said_rightly and bool(said.jobs) and said.jobs <= made
+        is_exact = received == Changes(received.jobs, {here.ann.id}, due={Lane.SUBMIT: NOW})
+        return is_exact and bool(received.jobs) and received.jobs <= made
 
-    await eventually(heard)
+    await eventually(notified)
 
 
-async def test_the_safety_poll_sees_what_others_commit_and_not_ones_own(
+async def test_changed_elsewhere_sees_only_other_processes_commits(
     here: World, there: World
 ) -> None:
     for store in (here.store, there.store):
@@ -223,7 +222,7 @@ async def _quiet(world: World) -> bool:
     return not await world.store.changed_elsewhere()
 
 
-def test_a_snapshot_tells_whose_transactions_have_ended() -> None:
+def test_a_snapshot_shows_foreign_transactions_that_ended() -> None:
     elsewhere = ForeignCommits()
     elsewhere.own(12)
     assert not elsewhere.changed(Snapshot.parse("10:12:10"))
@@ -236,7 +235,7 @@ def test_a_snapshot_tells_whose_transactions_have_ended() -> None:
     assert elsewhere.changed(Snapshot.parse(f"14:{20 + MANY}:14"))
 
 
-def test_a_notification_has_room_for_all_of_its_ids() -> None:
+def test_notifications_are_split_by_size() -> None:
     changes = Changes(
         {f"job_{n:026d}" for n in range(3 * IDS - 1)},
         {*range(9)},
@@ -247,15 +246,15 @@ def test_a_notification_has_room_for_all_of_its_ids() -> None:
 
     assert len(payloads) == 3
     assert max(map(len, payloads)) < 8_000
-    heard = Changes()
+    received_all = Changes()
     for payload in payloads:
         assert _read("node", payload) is None
-        said = _read("another", payload)
-        assert said is not None
-        heard.add(said)
-    assert heard == changes
+        received = _read("another", payload)
+        assert received is not None
+        received_all.add(received)
+    assert received_all == changes
 
 
 @pytest.mark.parametrize("payload", ["", "{", "[]", "{}", '{"from":"x","due":{"what":1}}'])
-def test_a_stranger_on_the_channel_rings_for_nothing(payload: str) -> None:
+def test_an_unreadable_notification_changes_nothing(payload: str) -> None:
     assert _read("node", payload) == Changes()

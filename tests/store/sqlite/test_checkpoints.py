@@ -45,7 +45,7 @@ def without_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "PAUSE", 0.0)
 
 
-def test_what_was_committed_is_moved(path: Path, writer: sqlite3.Connection) -> None:
+def test_commits_are_moved_into_the_database(path: Path, writer: sqlite3.Connection) -> None:
     with closing(Checkpointer(partial(connect_writer, path))) as checkpointer:
         for key in ("a", "b"):
             put(writer, key)
@@ -54,7 +54,7 @@ def test_what_was_committed_is_moved(path: Path, writer: sqlite3.Connection) -> 
             wait_for(path, key)
 
 
-def ring_until_moved(checkpointer: Checkpointer, path: Path, key: str) -> None:
+def notify_until_moved(checkpointer: Checkpointer, path: Path, key: str) -> None:
     until = time.monotonic() + TIMEOUT
     while key not in moved(path):
         checkpointer.notify()
@@ -62,7 +62,7 @@ def ring_until_moved(checkpointer: Checkpointer, path: Path, key: str) -> None:
         time.sleep(0.01)
 
 
-def test_a_disk_that_fails_is_tried_again(path: Path, writer: sqlite3.Connection) -> None:
+def test_a_failing_disk_is_tried_again(path: Path, writer: sqlite3.Connection) -> None:
     refusals = [sqlite3.OperationalError("unable to open database file")] * 2
 
     def connect() -> sqlite3.Connection:
@@ -72,33 +72,33 @@ def test_a_disk_that_fails_is_tried_again(path: Path, writer: sqlite3.Connection
 
     with closing(Checkpointer(connect)) as checkpointer:
         put(writer, "a")
-        ring_until_moved(checkpointer, path, "a")
+        notify_until_moved(checkpointer, path, "a")
     assert not refusals
 
 
-def test_a_connection_that_failed_is_made_anew(path: Path, writer: sqlite3.Connection) -> None:
+def test_a_connection_that_failed_is_opened_again(path: Path, writer: sqlite3.Connection) -> None:
     made: list[sqlite3.Connection] = []
 
     def connect() -> sqlite3.Connection:
         made.append(connect_writer(path) if made else sqlite3.connect(":memory:"))
         if len(made) == 1:
-            made[0].close()  # whatever it is asked for fails
+            made[0].close()  # each of its statements fails
         return made[-1]
 
     with closing(Checkpointer(connect)) as checkpointer:
         put(writer, "a")
-        ring_until_moved(checkpointer, path, "a")
+        notify_until_moved(checkpointer, path, "a")
     assert len(made) == 2
 
 
-def test_one_that_was_never_rung_ends() -> None:
+def test_it_ends_without_a_commit() -> None:
     def connect() -> sqlite3.Connection:
         raise AssertionError("nothing was committed")
 
     Checkpointer(connect).close()
 
 
-def test_an_end_that_comes_as_a_pause_is_over_is_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closing_during_a_checkpoint_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "PAUSE", 0)
     checkpointer = Checkpointer(lambda: sqlite3.connect(":memory:"))
     clear = checkpointer._has_grown.clear

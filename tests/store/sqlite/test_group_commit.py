@@ -1,130 +1,69 @@
-"""The batch runner and the writer's thread: who goes when, what fails alone, what is told."""
+"""The batch runner and the writer's thread: order, failures and notifications."""
 
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TypeAlias
 
 import pytest
 
 from store import writer as writer_module
-from store.contract import Changes
-from store.errors import NotFound, StoreBusy, StoreFull, StoreLocked, StoreUnavailable
+from store.changes import Changes
+from store.errors import NotFound, StoreBusy, StoreFull, StoreUnavailable
 from store.records import Lane
-from store.session import Done, Effects, Failed
+from store.session import Done, Failed, Session, Work
 from store.shares import LEAST_PLACES, MOST_PLACES
-from store.sqlite.batches import BatchRunner, Work
-from store.writer import (
-    URGENT_PLACES,
-    BatchReport,
-    ThreadedWriter,
-)
+from store.sqlite.batches import BatchRunner
+from store.writer import URGENT_PLACES, BatchReport, ThreadedWriter
 from tests.store.gate import held
-
-SqliteWriter: TypeAlias = ThreadedWriter[sqlite3.Connection]
-
-
-def put(key: str) -> Work[str]:
-    def work(db: sqlite3.Connection, changes: Effects) -> str:
-        db.execute("INSERT INTO meta (key, value) VALUES (?, 'x')", (key,))
-        changes.jobs.add(key)
-        return key
-
-    return work
-
-
-def fail(error: Exception, key: str = "half") -> Work[None]:
-    def work(db: sqlite3.Connection, changes: Effects) -> None:
-        put(key)(db, changes)
-        raise error
-
-    return work
-
-
-def kept(db: sqlite3.Connection) -> list[str]:
-    return [key for (key,) in db.execute("SELECT key FROM meta ORDER BY key")]
-
+from tests.store.works import fail, kept, limit_pages, put
 
 # --- one batch ------------------------------------------------------------------------------------
 
 
-def test_a_locked_database_fails_all_and_then_recovers(
-    runner: BatchRunner, other: sqlite3.Connection
-) -> None:
-    other.execute("BEGIN IMMEDIATE")
-    outcomes, changes, _ = runner.run([put("a"), put("b")])
-    other.execute("ROLLBACK")
-
-    errors = [outcome.error for outcome in outcomes if isinstance(outcome, Failed)]
-    assert [type(error) for error in errors] == [StoreLocked, StoreLocked]
-    assert errors[0] is not errors[1]  # each is raised in a task of its own
-    assert changes == Changes()
-    assert runner.run([put("a")])[0] == [Done("a")]
-
-
-def limit_pages(pages: int) -> Work[None]:
-    def work(db: sqlite3.Connection, _: Changes) -> None:
-        db.execute(f"PRAGMA max_page_count = {pages}")
-
-    return work
-
-
-def fill(db: sqlite3.Connection, _: Changes) -> None:
+def fill(db: Session, _: Changes) -> None:
     db.execute("INSERT INTO meta (key, value) VALUES ('large', ?)", ("x" * 10_000_000,))
 
 
-def test_a_full_disk_fails_all_and_then_recovers(
-    runner: BatchRunner, other: sqlite3.Connection
+def refer_to_nothing(db: Session, _: Changes) -> None:
+    """Make the commit fail: a deferred constraint is checked there."""
+    db.execute("PRAGMA defer_foreign_keys = ON")
+    db.execute(
+        "INSERT INTO api_keys (hash, prefix, user_id, admin, created_at)"
+        " VALUES (?, 'rk_', 99, 0, 0)",
+        ("0" * 64,),
+    )
+
+
+def roll_back(db: Session, _: Changes) -> None:
+    """As SQLite does by itself after some failures."""
+    db.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize(
+    ("works", "kind"),
+    [
+        ([put("a"), fill, put("b")], StoreFull),
+        ([put("a"), refer_to_nothing], sqlite3.IntegrityError),
+        ([roll_back], StoreUnavailable),
+    ],
+)
+def test_a_transaction_that_fails_fails_all_members_and_the_next_one_works(
+    runner: BatchRunner, other: sqlite3.Connection, works: list[Work[object]], kind: type[Exception]
 ) -> None:
     runner.run([limit_pages(200)])
 
-    outcomes, changes, _ = runner.run([put("a"), fill, put("b")])
+    outcomes, changes, _ = runner.run(works)
 
-    assert [type(outcome.error) for outcome in outcomes if isinstance(outcome, Failed)] == [
-        StoreFull,
-        StoreFull,
-        StoreFull,
-    ]
+    errors = [outcome.error for outcome in outcomes if isinstance(outcome, Failed)]
+    assert [type(error) for error in errors] == [kind] * len(works)
     assert changes == Changes()
     assert kept(other) == []
     assert runner.run([put("a")])[0] == [Done("a")]
     assert kept(other) == ["a"]
 
 
-def test_a_commit_that_fails_fails_all(runner: BatchRunner, other: sqlite3.Connection) -> None:
-    def refer_to_nothing(db: sqlite3.Connection, _: Changes) -> None:
-        # A deferred constraint is checked at the commit: the one way to have it fail on demand.
-        db.execute("PRAGMA defer_foreign_keys = ON")
-        db.execute(
-            "INSERT INTO api_keys (hash, prefix, user_id, admin, created_at)"
-            " VALUES (?, 'rk_', 99, 0, 0)",
-            ("0" * 64,),
-        )
-
-    outcomes, changes, _ = runner.run([put("a"), refer_to_nothing])
-
-    assert all(isinstance(outcome, Failed) for outcome in outcomes)
-    assert changes == Changes()
-    assert kept(other) == []
-    assert runner.run([put("a")])[0] == [Done("a")]
-
-
-def test_what_was_rolled_back_is_not_told_as_written(
-    runner: BatchRunner, other: sqlite3.Connection
-) -> None:
-    def lose(db: sqlite3.Connection, changes: Effects) -> None:
-        db.execute("ROLLBACK")  # as SQLite does by itself in some kinds of trouble
-
-    outcomes, *_ = runner.run([lose])
-
-    assert isinstance(outcomes[0], Failed)
-    assert isinstance(outcomes[0].error, StoreUnavailable)
-    assert runner.run([put("a")])[0] == [Done("a")]
-    assert kept(other) == ["a"]
-
-
-def test_a_database_that_vanished_is_not_made_anew(runner: BatchRunner, path: Path) -> None:
+def test_a_database_that_vanished_is_not_created_again(runner: BatchRunner, path: Path) -> None:
     runner.run([put("a")])
     runner.close()
     path.rename(path.with_suffix(".moved"))
@@ -147,14 +86,14 @@ def reports() -> list[BatchReport]:
 
 
 @pytest.fixture
-async def writer(runner: BatchRunner, reports: list[BatchReport]) -> AsyncIterator[SqliteWriter]:
+async def writer(runner: BatchRunner, reports: list[BatchReport]) -> AsyncIterator[ThreadedWriter]:
     writer = ThreadedWriter(runner, reports.append)
     yield writer
     await writer.close()
 
 
-async def test_what_waits_shares_one_commit(
-    writer: SqliteWriter,
+async def test_waiting_works_share_one_commit(
+    writer: ThreadedWriter,
     reports: list[BatchReport],
     other: sqlite3.Connection,
 ) -> None:
@@ -169,7 +108,9 @@ async def test_what_waits_shares_one_commit(
     assert len(kept(other)) == 50
 
 
-async def test_a_batch_has_its_places(writer: SqliteWriter, reports: list[BatchReport]) -> None:
+async def test_a_batch_has_a_limited_number_of_members(
+    writer: ThreadedWriter, reports: list[BatchReport]
+) -> None:
     gate, holding = await held(writer)
     waiting = [writer.urgent(put(str(n))) for n in range(URGENT_PLACES + 10)]
     gate.open()
@@ -179,8 +120,8 @@ async def test_a_batch_has_its_places(writer: SqliteWriter, reports: list[BatchR
     assert [report.waiting for report in reports] == [URGENT_PLACES + 10, 10, 0]
 
 
-async def test_what_is_urgent_goes_first_and_the_rest_does_not_starve(
-    writer: SqliteWriter,
+async def test_urgent_work_goes_first_and_background_work_has_a_share(
+    writer: ThreadedWriter,
 ) -> None:
     order: list[str] = []
 
@@ -200,8 +141,8 @@ async def test_what_is_urgent_goes_first_and_the_rest_does_not_starve(
     assert len(order) == 100 + URGENT_PLACES + 1
 
 
-async def test_the_bell_rings_once_a_batch_with_everything_that_changed(
-    writer: SqliteWriter, other: sqlite3.Connection
+async def test_on_change_is_called_once_per_batch_with_all_changes(
+    writer: ThreadedWriter, other: sqlite3.Connection
 ) -> None:
     notified: list[tuple[Changes, list[str]]] = []
     writer.on_change = lambda changes: notified.append((changes, kept(other)))
@@ -210,7 +151,7 @@ async def test_the_bell_rings_once_a_batch_with_everything_that_changed(
         return lambda _db, changes: changes.will_be_due(lane, 7)
 
     gate, holding = await held(writer)
-    members = [put("a"), fail(NotFound("x")), put("b"), due(Lane.POLL), due(Lane.WAIT)]
+    members = [put("a"), fail(NotFound("x"), put("half")), put("b"), due(Lane.POLL), due(Lane.WAIT)]
     waiting = [writer.urgent(work) for work in members]
     gate.open()
     await asyncio.gather(holding, *waiting, return_exceptions=True)
@@ -219,8 +160,8 @@ async def test_the_bell_rings_once_a_batch_with_everything_that_changed(
     assert len(notified) == 2
 
 
-async def test_a_bell_that_fails_leaves_no_caller_waiting(
-    writer: SqliteWriter, monkeypatch: pytest.MonkeyPatch
+async def test_on_change_that_fails_leaves_no_caller_waiting(
+    writer: ThreadedWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     faults: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
@@ -235,7 +176,7 @@ async def test_a_bell_that_fails_leaves_no_caller_waiting(
 
 
 async def test_a_cancelled_caller_leaves_its_work_in_the_batch(
-    writer: SqliteWriter, other: sqlite3.Connection
+    writer: ThreadedWriter, other: sqlite3.Connection
 ) -> None:
     gate, holding = await held(writer)
     cancelled = asyncio.ensure_future(writer.urgent(put("a")))
@@ -250,7 +191,7 @@ async def test_a_cancelled_caller_leaves_its_work_in_the_batch(
 
 
 async def test_a_full_queue_refuses_at_once(
-    writer: SqliteWriter, monkeypatch: pytest.MonkeyPatch
+    writer: ThreadedWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer_module, "LONGEST_QUEUE", 2)
     gate, holding = await held(writer)
@@ -266,7 +207,7 @@ async def test_a_full_queue_refuses_at_once(
 
 
 async def test_behind_a_slow_disk_the_queue_is_shorter(
-    writer: SqliteWriter, monkeypatch: pytest.MonkeyPatch
+    writer: ThreadedWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer_module, "URGENT_PLACES", 1)
     monkeypatch.setattr(writer_module, "LONGEST_WAIT", 0.01)
@@ -286,9 +227,7 @@ async def test_behind_a_slow_disk_the_queue_is_shorter(
     await asyncio.gather(holding, first)
 
 
-async def test_closing_finishes_what_is_queued(
-    runner: BatchRunner, other: sqlite3.Connection
-) -> None:
+async def test_closing_finishes_the_queue(runner: BatchRunner, other: sqlite3.Connection) -> None:
     writer = ThreadedWriter(runner)
     gate, holding = await held(writer)
     waiting = [
@@ -307,7 +246,7 @@ async def test_closing_finishes_what_is_queued(
     await writer.close()
 
 
-async def test_a_writer_that_does_not_end_does_not_hang_its_owner(
+async def test_closing_does_not_wait_for_ever(
     runner: BatchRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer_module, "CLOSING_TIME", 0.01)

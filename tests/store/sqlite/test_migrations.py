@@ -1,4 +1,4 @@
-"""The schema: numbered, applied once, the same however it was reached."""
+"""Migrations: numbered, applied once, in one transaction."""
 
 import sqlite3
 from contextlib import closing
@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from store import migrate
-from store.migrate import Migration
+from store.sql import read_migrations
 from store.sqlite import connection
 from store.sqlite.connection import MIGRATIONS, prepare
 
@@ -22,31 +21,20 @@ def schema(path: Path) -> list[tuple[str, ...]]:
 
 
 def test_a_migrated_schema_equals_a_fresh_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for version in range(1, len(MIGRATIONS) + 1):
         monkeypatch.setattr(connection, "MIGRATIONS", MIGRATIONS[:version])
         prepare(tmp_path / "step by step.db")
-    prepare(tmp_path / "fresh.db")
-
-    assert schema(tmp_path / "step by step.db") == schema(tmp_path / "fresh.db")
-
-
-def test_a_database_that_is_up_to_date_is_left_alone(path: Path) -> None:
-    before = schema(path)
-
+    fresh = schema(path)
     prepare(path)
 
-    assert schema(path) == before
+    assert schema(tmp_path / "step by step.db") == fresh == schema(path)
 
 
 NUMBER = len(MIGRATIONS) + 1
-NEXT = Migration(
-    NUMBER, "colours", "CREATE TABLE colours (name TEXT);\nINSERT INTO meta VALUES (1, 2);"
-)
-BROKEN = Migration(
-    NUMBER, "broken", "CREATE TABLE colours (name TEXT);\nINSERT INTO nowhere VALUES (1);"
-)
+NEXT = "CREATE TABLE colours (name TEXT);\nINSERT INTO meta VALUES (1, 2);"
+BROKEN = "CREATE TABLE colours (name TEXT);\nINSERT INTO nowhere VALUES (1);"
 
 
 def test_a_migration_keeps_what_is_there(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +65,7 @@ def test_migrations_are_numbered_without_a_gap(tmp_path: Path) -> None:
     (tmp_path / "0003_three.sql").write_text("SELECT 3;")
 
     with pytest.raises(ValueError, match="not numbered"):
-        migrate.load(tmp_path)
+        read_migrations(tmp_path)
 
 
 def test_the_schema_is_strict_and_foreign_keys_hold(path: Path) -> None:

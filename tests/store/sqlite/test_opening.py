@@ -1,4 +1,4 @@
-"""From an address to a store, and every way in which that can fail."""
+"""Opening a store, and the ways in which that can fail."""
 
 import os
 import sqlite3
@@ -28,7 +28,7 @@ def address(path: Path) -> str:
     return f"sqlite:///{path}"
 
 
-async def test_files_are_made_private_in_a_folder_that_is_made(tmp_path: Path) -> None:
+async def test_files_and_their_folder_are_created_private(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         store = await open_store(address(tmp_path / "data" / "deep" / "receiver.db"), serving=True)
@@ -45,7 +45,7 @@ async def test_files_are_made_private_in_a_folder_that_is_made(tmp_path: Path) -
     assert modes == dict.fromkeys(names, 0o600)
 
 
-async def test_a_database_that_others_could_read_is_made_private(path: Path) -> None:
+async def test_a_database_that_others_can_read_is_made_private(path: Path) -> None:
     path.chmod(0o644)
 
     await (await open_store(address(path))).close()
@@ -69,7 +69,7 @@ async def test_other_addresses_are_refused(url: str) -> None:
         await open_store(url)
 
 
-async def test_one_service_at_a_time_by_whatever_path(
+async def test_one_service_at_a_time_whatever_the_path(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = await open_store(address(path), serving=True)
@@ -94,17 +94,17 @@ async def test_one_service_at_a_time_by_whatever_path(
     await (await open_store(address(path), serving=True)).close()
 
 
-async def test_a_second_name_of_the_file_is_refused(path: Path, tmp_path: Path) -> None:
+async def test_a_hard_link_is_refused(path: Path, tmp_path: Path) -> None:
     (tmp_path / "hard").hardlink_to(path)
 
     with pytest.raises(StoreInUse, match="hard link"):
         await open_store(address(path), serving=True)
 
 
-async def test_a_service_in_another_process_holds_the_database(path: Path) -> None:
+async def test_a_service_in_another_process_locks_the_database(path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from store.sqlite.lockfile import ServingLock\n"
-        "lock = ServingLock.take(Path(sys.argv[1])); print('held', flush=True); input()"
+        "import sys; from pathlib import Path; from store.sqlite.lockfile import serving_lock\n"
+        "with serving_lock(Path(sys.argv[1])):\n    print('held', flush=True); input()"
     )
     command = [sys.executable, "-c", script, str(path)]
     with subprocess.Popen(  # noqa: ASYNC220 - nothing else runs in this loop
@@ -119,7 +119,7 @@ async def test_a_service_in_another_process_holds_the_database(path: Path) -> No
     await (await open_store(address(path), serving=True)).close()
 
 
-async def test_a_failed_opening_leaves_the_lock_free(path: Path) -> None:
+async def test_a_failed_opening_releases_the_lock(path: Path) -> None:
     content = path.read_bytes()
     path.write_bytes(b"no database" * 1000)
     with pytest.raises(StoreCorrupt):
@@ -129,26 +129,17 @@ async def test_a_failed_opening_leaves_the_lock_free(path: Path) -> None:
     await (await open_store(address(path), serving=True)).close()
 
 
-async def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
-    file = tmp_path / "letter.txt"
-    file.write_bytes(b"Dear all, " * 1000)
+async def test_a_file_that_is_not_ours_is_left_unchanged(tmp_path: Path) -> None:
+    letter, shop = tmp_path / "letter.txt", tmp_path / "shop.db"
+    letter.write_bytes(b"Dear all, " * 1000)
+    with closing(sqlite3.connect(shop)) as database:
+        database.execute("CREATE TABLE orders (id INTEGER)")
 
-    with pytest.raises(StoreCorrupt):
-        await open_store(address(file))
-
-    assert file.read_bytes() == b"Dear all, " * 1000
-
-
-async def test_a_database_of_something_else_is_left_as_it_is(tmp_path: Path) -> None:
-    file = tmp_path / "shop.db"
-    with closing(sqlite3.connect(file)) as shop:
-        shop.execute("CREATE TABLE orders (id INTEGER)")
-    content = file.read_bytes()
-
-    with pytest.raises(StoreCorrupt, match="another application"):
-        await open_store(address(file))
-
-    assert file.read_bytes() == content
+    for file, words in ((letter, "not a database"), (shop, "another application")):
+        content = file.read_bytes()
+        with pytest.raises(StoreCorrupt, match=words):
+            await open_store(address(file))
+        assert file.read_bytes() == content
 
 
 async def test_the_database_of_a_newer_release_is_left_alone(path: Path) -> None:
@@ -160,7 +151,7 @@ async def test_the_database_of_a_newer_release_is_left_alone(path: Path) -> None
         await open_store(address(path))
 
 
-async def test_a_folder_that_is_a_file_is_said_in_words(tmp_path: Path) -> None:
+async def test_a_folder_that_is_a_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with pytest.raises(StoreUnavailable, match="file"):
@@ -170,14 +161,14 @@ async def test_a_folder_that_is_a_file_is_said_in_words(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-async def test_a_read_only_folder_is_said_in_words(tmp_path: Path) -> None:
+async def test_a_read_only_folder_is_reported(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
 
     with pytest.raises(StoreUnavailable):
         await open_store(address(tmp_path / "receiver.db"), serving=True)
 
 
-def test_a_database_that_another_process_keeps_locked(
+def test_a_database_locked_by_another_process_is_reported(
     path: Path, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "MIGRATIONS", [*MIGRATIONS, MIGRATIONS[0]])
@@ -187,7 +178,7 @@ def test_a_database_that_another_process_keeps_locked(
         prepare(path, 20)
 
 
-async def test_a_store_that_was_never_closed_lets_its_process_end(tmp_path: Path) -> None:
+async def test_a_process_ends_without_closing_its_store(tmp_path: Path) -> None:
     script = (
         "import asyncio, sys\n"
         "from functools import partial\n"
@@ -208,7 +199,7 @@ async def test_a_store_that_was_never_closed_lets_its_process_end(tmp_path: Path
     assert done.returncode == 0
 
 
-async def test_two_processes_can_make_the_database_at_once(tmp_path: Path) -> None:
+async def test_several_processes_can_create_the_database_at_once(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from store.sqlite.connection import prepare\n"
         "input(); prepare(Path(sys.argv[1]))"
@@ -246,7 +237,7 @@ async def test_commits_are_synced(path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "synchronous 1" in found.detail
 
 
-async def test_a_copy_knows_that_it_is_one_until_it_is_served(tmp_path: Path) -> None:
+async def test_a_copy_is_marked_as_one_until_it_is_served(tmp_path: Path) -> None:
     store = await open_store(address(tmp_path / "receiver.db"), serving=True)
     world = await World.begin(store)
     job = await world.create()

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from store.sqlite.connection import connect_writer, prepare
-from store.sqlite.sql import STATEMENTS
-from tests.store.statements import MANY, for_many, sql_of
+from store.sqlite.connection import STATEMENTS, connect_writer, prepare
+from tests.store.statements import MANY, for_many, sql_of, subjects
 
 ALLOWED: dict[str, set[str]] = {
     # Counts of what is unfinished or waits: their own index, and no more of it than that.
@@ -107,11 +106,9 @@ CHOSEN = {
     "jobs.read-waiting": "callbacks_waiting_by_job (job_id=?)",
     "jobs.set-verdict": "callbacks USING INTEGER PRIMARY KEY (rowid=?)",
 }
-"""Which index a query must go by: a search by the wrong one can be as dear as a scan."""
+"""The index that a query must use: a search by the wrong one can cost as much as a scan."""
 
-QUERIES = [
-    (subject, name) for subject in STATEMENTS.subjects() for name in STATEMENTS.load(subject)
-]
+QUERIES = [(subject, name) for subject in subjects(STATEMENTS) for name in STATEMENTS.load(subject)]
 
 
 @pytest.fixture(scope="module")
@@ -133,12 +130,12 @@ def _explained(database: sqlite3.Connection, statement: str, parameters: Any) ->
     return [detail for _, _, _, detail in rows]
 
 
-def dear_steps(steps: list[str]) -> set[str]:
+def costly_steps(steps: list[str]) -> set[str]:
     inner = {step.split()[1] for step in steps if step.startswith(("CO-ROUTINE", "MATERIALIZE"))}
     return {
         step
         for step in steps
-        # The rows of an inner query are no table's: what they cost, the inner query says.
+        # The rows of an inner query are not a table's: its own steps show their cost.
         if (step.startswith("SCAN") and step.split()[1] not in inner) or "TEMP B-TREE" in step
         if not re.fullmatch(r"SCAN (CONSTANT ROW|\d+ CONSTANT ROWS|\d+-ROW VALUES CLAUSE)", step)
     }
@@ -148,26 +145,26 @@ def dear_steps(steps: list[str]) -> set[str]:
 def test_no_query_scans_or_sorts(database: sqlite3.Connection, file: str, name: str) -> None:
     steps = plan(database, file, name)
 
-    assert dear_steps(steps) <= ALLOWED.get(f"{file}.{name}", set()), "\n".join(steps)
+    assert costly_steps(steps) <= ALLOWED.get(f"{file}.{name}", set()), "\n".join(steps)
 
 
 @pytest.mark.parametrize("query", MANY)
-def test_for_many_rows_neither(database: sqlite3.Connection, query: str) -> None:
+def test_no_query_for_many_rows_scans_or_sorts(database: sqlite3.Connection, query: str) -> None:
     steps = _explained(database, *for_many(STATEMENTS, query, {}))
 
-    assert dear_steps(steps) <= ALLOWED.get(query, set()), "\n".join(steps)
+    assert costly_steps(steps) <= ALLOWED.get(query, set()), "\n".join(steps)
     assert any(CHOSEN.get(query, "") in step for step in steps), "\n".join(steps)
 
 
 @pytest.mark.parametrize("query", CHOSEN)
-def test_a_query_goes_by_its_index(database: sqlite3.Connection, query: str) -> None:
+def test_a_query_uses_its_index(database: sqlite3.Connection, query: str) -> None:
     file, name = query.split(".")
     steps = plan(database, file, name)
 
     assert any(CHOSEN[query] in step for step in steps), "\n".join(steps)
 
 
-def test_jobs_of_everybody_are_looked_through_in_the_order_of_their_ids(
+def test_a_search_of_all_users_jobs_reads_them_in_the_order_of_ids(
     database: sqlite3.Connection,
 ) -> None:
     sql = STATEMENTS.load("jobs")["look-through"].format(whose="TRUE")

@@ -1,4 +1,4 @@
-"""What becomes of a store whose disk fails under it."""
+"""A store whose disk fails, or whose database is locked."""
 
 import asyncio
 import sqlite3
@@ -11,23 +11,14 @@ from typing import Any
 import pytest
 
 from store.errors import OutcomeUnknown, StoreCorrupt, StoreFull, StoreLocked, StoreUnavailable
-from store.session import Effects, Failed, Session, Work
+from store.session import Failed
 from store.sqlite.batches import BatchRunner
 from store.sqlite.connection import connect_writer
 from store.sqlite.database import SqliteStore
 from store.sqlite.failures import meaning
 from store.writer import BatchReport, ThreadedWriter
-from tests.store.world import (
-    World,
-    waiting,
-)
-
-
-def limit_pages(pages: int) -> Work[Session, None]:
-    def work(db: Session, _: Effects) -> None:
-        db.execute(f"PRAGMA max_page_count = {pages}")
-
-    return work
+from tests.store.works import limit_pages
+from tests.store.world import World, waiting
 
 
 async def test_nothing_is_acknowledged_while_the_disk_is_full(impatient: SqliteStore) -> None:
@@ -71,7 +62,7 @@ async def test_a_lock_held_too_long_is_unavailable_and_passes(
     assert await world.receive(job) == "accepted"
 
 
-async def test_who_comes_while_a_batch_waits_for_the_lock_does_not_wait_for_it_anew(
+async def test_writes_queued_while_a_batch_waits_for_the_lock_fail_with_it(
     impatient: SqliteStore, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = await World.begin(impatient)
@@ -82,24 +73,24 @@ async def test_who_comes_while_a_batch_waits_for_the_lock_does_not_wait_for_it_a
     writer._on_batch = batches.append
     loop, begun, run = asyncio.get_running_loop(), asyncio.Event(), writer._runner.run
 
-    def tell_and_run(*works: Any) -> Any:
+    def notify_and_run(*works: Any) -> Any:
         loop.call_soon_threadsafe(begun.set)
         return run(*works)
 
-    monkeypatch.setattr(writer._runner, "run", tell_and_run)
+    monkeypatch.setattr(writer._runner, "run", notify_and_run)
     other.execute("BEGIN IMMEDIATE")
 
     first = asyncio.ensure_future(world.receive(job))
     await begun.wait()  # what comes now is not in that batch
     late = [asyncio.ensure_future(world.create()) for _ in range(3)]
-    told = await asyncio.gather(first, *late, return_exceptions=True)
+    outcomes = await asyncio.gather(first, *late, return_exceptions=True)
 
-    assert [type(each) for each in told] == [StoreLocked] * 4
+    assert [type(each) for each in outcomes] == [StoreLocked] * 4
     assert len(batches) == 1
     other.execute("ROLLBACK")
 
 
-async def test_other_processes_are_noticed_and_our_own_writes_are_not(
+async def test_only_other_processes_commits_are_noticed(
     impatient: SqliteStore, other: sqlite3.Connection
 ) -> None:
     assert not await impatient.changed_elsewhere()
@@ -112,7 +103,7 @@ async def test_other_processes_are_noticed_and_our_own_writes_are_not(
     assert not await impatient.changed_elsewhere()
 
 
-async def test_a_long_log_is_cut(
+async def test_a_long_log_is_truncated(
     impatient: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("store.sqlite.database.WAL_LIMIT", 1)
@@ -124,7 +115,7 @@ async def test_a_long_log_is_cut(
     assert sizes == {"database": path.stat().st_size, "wal": 0}
 
 
-async def test_a_reader_that_lingers_holds_up_neither_writers_nor_for_ever_the_log(
+async def test_a_slow_reader_delays_neither_writers_nor_the_log_for_ever(
     impatient: SqliteStore,
     path: Path,
     other: sqlite3.Connection,
@@ -181,8 +172,8 @@ async def test_no_read_stays_open(impatient: SqliteStore, other: sqlite3.Connect
         (sqlite3.SQLITE_CORRUPT_INDEX, StoreCorrupt),
     ],
 )
-def test_codes_have_a_meaning(code: int, kind: type[Exception]) -> None:
-    error = sqlite3.OperationalError("words that nobody reads")
+def test_error_codes_are_translated(code: int, kind: type[Exception]) -> None:
+    error = sqlite3.OperationalError("unused")
     error.sqlite_errorcode = code
     error.sqlite_errorname = "SQLITE_X"
 
@@ -190,7 +181,7 @@ def test_codes_have_a_meaning(code: int, kind: type[Exception]) -> None:
     assert issubclass(kind, StoreUnavailable) == (kind is not StoreCorrupt)
 
 
-def test_a_broken_constraint_is_no_trouble_of_the_database() -> None:
+def test_a_violated_constraint_is_not_a_failure_of_the_database() -> None:
     error = sqlite3.IntegrityError()
     error.sqlite_errorcode = sqlite3.SQLITE_CONSTRAINT_UNIQUE
 
@@ -210,7 +201,7 @@ class _FailingCommit:
         return getattr(self._inner, name)
 
     def commit(self) -> None:
-        error = sqlite3.OperationalError("words that nobody reads")
+        error = sqlite3.OperationalError("unused")
         error.sqlite_errorcode = self._code
         error.sqlite_errorname = self._name
         raise error

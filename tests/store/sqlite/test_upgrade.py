@@ -1,6 +1,7 @@
-"""A database that an earlier release left behind, with work of every kind under way in it, goes on
-under this one. `schema_4.sql` is such a file as text: what release 0.1.0 had written when it was
-killed. It stays as it is; what a later release writes is kept beside it, under its own number.
+"""A database of release 0.1.0, killed amid work of every kind, continues under this release.
+
+`schema_4.sql` is that database as text and is never changed. A database of a later release is kept
+beside it, under the number of its schema.
 """
 
 import re
@@ -57,7 +58,7 @@ async def client_at(kept: Path, moment: int) -> AsyncIterator[httpx.AsyncClient]
         yield service.client(KEY)
 
 
-def test_its_schema_becomes_that_of_a_new_database(kept: Path, tmp_path: Path) -> None:
+def test_an_old_schema_becomes_that_of_a_new_database(kept: Path, tmp_path: Path) -> None:
     """So no migration that was ever applied has been changed since."""
     prepare(tmp_path / "fresh.db")
 
@@ -77,7 +78,7 @@ def without_comments(path: Path) -> list[tuple[str, ...]]:
     ]
 
 
-async def test_what_was_under_way_goes_on_and_what_had_ended_is_told_as_it_was(kept: Path) -> None:
+async def test_unfinished_jobs_continue_and_finished_jobs_are_unchanged(kept: Path) -> None:
     async with client_at(kept, LEFT_AT) as client:
         phases = {job["request_id"]: job["phase"] for job in await jobs_of(client)}
         assert phases == PHASES | {QUEUED: phases[QUEUED]}

@@ -1,4 +1,4 @@
-"""A backend's SQL statements, by subject and name."""
+"""SQL files: named statements, statements for many rows, and migrations."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -6,18 +6,55 @@ from functools import cache
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
-from types import MappingProxyType
 
-from store import named_sql
+from store.errors import SchemaTooNew
 from store.session import Parameters, Result, Session
 
 SHARED = Path(__file__).with_name("queries")
 """The SQL that both databases share."""
 
-_PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
-
 MAX_ROWS = 64
 """Maximum number of rows in one statement."""
+
+_PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
+_NAMED = re.compile(r"(?<!:):(?P<colon>[a-z_]+)|%\((?P<percent>[a-z_]+)\)s")
+
+
+class Statements:
+    """The shared statements together with those of one backend. Each file is a subject, and each
+    statement in it has a name and a comment:
+
+        -- name: read-newest
+        -- When the newest job was created.
+        SELECT created_at FROM jobs WHERE id = (SELECT max(id) FROM jobs);
+    """
+
+    def __init__(self, own: Path, parameter: str = r":\1") -> None:
+        """`own` is the backend's folder of queries; `parameter` replaces `:name` in its SQL, as in
+        `re.sub`. Raises ValueError if a name is defined twice, or has no comment or statement."""
+        self.own = own
+        self._parameter = parameter
+        self._by_subject: dict[str, dict[str, str]] = {}
+        for file in (*SHARED.glob("*.sql"), *own.glob("*.sql")):
+            self._read(file, self._by_subject.setdefault(file.stem, {}))
+
+    def load(self, subject: str) -> Mapping[str, str]:
+        """The statements about one subject, by name."""
+        return self._by_subject[subject]
+
+    def translate(self, sql: str) -> str:
+        """The statement in the backend's parameter style."""
+        return _PARAMETER.sub(self._parameter, sql)
+
+    def _read(self, file: Path, statements: dict[str, str]) -> None:
+        _, *blocks = ("\n" + file.read_text(encoding="utf-8")).split("\n-- name: ")
+        for block in blocks:
+            name, *lines = block.splitlines()
+            sql = [line for line in lines if not line.startswith("--")]
+            statement = "\n".join(sql).strip().removesuffix(";")
+            if name in statements or not statement or len(sql) == len(lines):
+                raise ValueError(f"{file.name}: {name} is defined twice, empty or without comment")
+            statements[name] = self.translate(statement)
 
 
 class MultiRowStatement:
@@ -73,9 +110,6 @@ def positional(sql: str) -> tuple[str, list[str]]:
     return _NAMED.sub(lambda match: "?" if match["colon"] else "%s", sql), names
 
 
-_NAMED = re.compile(r"(?<!:):(?P<colon>[a-z_]+)|%\((?P<percent>[a-z_]+)\)s")
-
-
 def _values(sql: str) -> tuple[int, int]:
     """Start and end of the row after `VALUES`, including the parentheses."""
     start = sql.index("VALUES (") + len("VALUES ")
@@ -87,37 +121,26 @@ def _values(sql: str) -> tuple[int, int]:
     raise ValueError("a parenthesis is not closed")
 
 
-class Statements:
-    """The shared statements together with those of one backend."""
+def read_migrations(folder: Path) -> list[str]:
+    """The files `0001_what_it_does.sql`, `0002_…`, each of which is applied once and in order.
 
-    def __init__(self, own: Path, parameter: str = r":\1") -> None:
-        """`own` is the backend's folder of queries; `parameter` replaces `:name` in its SQL, as in
-        `re.sub`. Raises ValueError if a name is defined twice."""
-        self.own = own
-        self._parameter = parameter
-        self._loaded: dict[str, Mapping[str, str]] = {}
+    A backend stores the number of the last one in the transaction that applies it. Raises
+    ValueError if the numbers have a gap.
+    """
+    files = sorted(folder.glob("*.sql"))
+    if [int(file.name.partition("_")[0]) for file in files] != [*range(1, len(files) + 1)]:
+        raise ValueError(f"the migrations in {folder.name} are not numbered 1, 2, 3 …")
+    return [file.read_text(encoding="utf-8") for file in files]
 
-    def load(self, subject: str) -> Mapping[str, str]:
-        """The statements about one subject."""
-        if subject not in self._loaded:
-            self._loaded[subject] = self._load(subject)
-        return self._loaded[subject]
 
-    def _load(self, subject: str) -> Mapping[str, str]:
-        shared, own = (
-            named_sql.load(file) if file.exists() else {}
-            for file in (SHARED / f"{subject}.sql", self.own / f"{subject}.sql")
+def pending(migrations: Sequence[str], version: int) -> list[tuple[int, str]]:
+    """The migrations that a database at `version` still needs, with their numbers.
+
+    Raises `SchemaTooNew`.
+    """
+    if version > len(migrations):
+        raise SchemaTooNew(
+            f"the database has schema {version}, but this release knows only {len(migrations)}: "
+            "it was written by a newer release"
         )
-        if both := shared.keys() & own.keys():
-            raise ValueError(f"{subject}: {', '.join(sorted(both))} is defined twice")
-        return MappingProxyType(
-            {name: self.translate(sql) for name, sql in {**shared, **own}.items()}
-        )
-
-    def translate(self, sql: str) -> str:
-        """The statement in the backend's parameter style."""
-        return _PARAMETER.sub(self._parameter, sql)
-
-    def subjects(self) -> list[str]:
-        """All subjects."""
-        return sorted({file.stem for at in (SHARED, self.own) for file in at.glob("*.sql")})
+    return list(enumerate(migrations, 1))[version:]

@@ -1,0 +1,60 @@
+"""What transactions change: for subscribers, and for the batch that appends the events."""
+
+from dataclasses import dataclass, field
+
+from store.records import Event, Lane, Millis
+
+
+@dataclass(slots=True)
+class Changes:
+    """What commits changed: ids only; subscribers read the rows again."""
+
+    jobs: set[str] = field(default_factory=set)
+    users: set[int] = field(default_factory=set)
+    """Users whose event log grew."""
+    inbox: dict[str, bool] = field(default_factory=dict)
+    """Jobs with callbacks that this process has stored and not yet applied; the value says whether
+    one of them reports an outcome."""
+    applied: set[str] = field(default_factory=set)
+    """Jobs whose callbacks were all applied, including any stored in the same transaction."""
+    due: dict[Lane, Millis] = field(default_factory=dict)
+    """By lane: the earliest time at which one of the changed jobs is due."""
+    relay: bool = False
+    """Whether there are relay messages to send."""
+    appended: dict[int, list[Event]] = field(default_factory=dict)
+    """By user: the new events, in order, if this process knows them without a read."""
+
+    def add(self, other: "Changes") -> None:
+        self.jobs |= other.jobs
+        self.users |= other.users
+        for job_id, final in other.inbox.items():
+            self.inbox[job_id] = final or self.inbox.get(job_id, False)
+        for job_id in other.applied:
+            self.inbox.pop(job_id, None)
+        for lane, at in other.due.items():
+            self.will_be_due(lane, at)
+        self.relay = self.relay or other.relay
+        for user_id, events in other.appended.items():
+            self.appended.setdefault(user_id, []).extend(events)
+
+    def will_be_due(self, lane: Lane, at: Millis) -> None:
+        self.due[lane] = min(at, self.due.get(lane, at))
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event that is numbered in its user's log at the end of the transaction."""
+
+    user_id: int
+    nonce: str
+    job_id: str
+    job_seq: int
+    at: Millis
+    data: bytes
+
+
+@dataclass(slots=True)
+class Effects(Changes):
+    """The effects of one work: what it changed, and the events to write."""
+
+    events: list[NewEvent] = field(default_factory=list)

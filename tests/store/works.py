@@ -1,0 +1,41 @@
+"""Works that write keys into the table `meta`, for tests of batches on either backend."""
+
+from typing import Any
+
+from store.changes import Effects
+from store.session import Session, Work
+
+
+def put(key: str) -> Work[str]:
+    def work(db: Session, effects: Effects) -> str:
+        db.execute(f"INSERT INTO meta (key, value) VALUES ('{key}', 'x')")
+        effects.jobs.add(key)
+        return key
+
+    return work
+
+
+def fail(error: Exception, *first: Work[object]) -> Work[None]:
+    """Fail after the works `first`."""
+
+    def work(db: Session, effects: Effects) -> None:
+        for each in first:
+            each(db, effects)
+        raise error
+
+    return work
+
+
+def limit_pages(pages: int) -> Work[None]:
+    """Make SQLite's disk full after so many pages, until the connection is opened again."""
+
+    def work(db: Session, _: Effects) -> None:
+        db.execute(f"PRAGMA max_page_count = {pages}")
+
+    return work
+
+
+def kept(connection: Any) -> list[str]:
+    """The keys that another connection sees."""
+    rows = connection.execute("SELECT key FROM meta WHERE value = 'x' ORDER BY key").fetchall()
+    return [key for (key,) in rows]
