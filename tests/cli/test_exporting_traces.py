@@ -53,15 +53,6 @@ def test_all_spans_reach_the_collector(place: Place, collector: OtherServer) -> 
         assert line["trace_id"] == trace_id
 
 
-def test_the_environment_can_name_the_service(place: Place, collector: OtherServer) -> None:
-    variables = {ENDPOINT: collector.url, "OTEL_SERVICE_NAME": "films"}
-    with with_variables(place, **variables).serving() as service:
-        submit_one(service)
-    (first, *_) = received(collector)[0].resource_spans
-    named = {each.key: each.value.string_value for each in first.resource.attributes}
-    assert named["service.name"] == "films"
-
-
 def test_an_unresponsive_collector_does_not_delay_shutdown(place: Place) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as deaf:
         address = f"http://127.0.0.1:{deaf.getsockname()[1]}"

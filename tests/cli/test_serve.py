@@ -30,14 +30,24 @@ def test_a_signal_stops_it_with_status_0_and_all_log_lines_are_json(
     assert not [line for line in others if line.get("logger", "").startswith("uvicorn")]
 
 
-def test_without_keys_the_log_says_how_to_create_one(place: Place) -> None:
-    expected = "no keys yet: `receiver keys create USER` makes one"
-    with place.serving() as service:
-        service.new_key("ann")  # once it exists, the start is over
-        assert expected in [line["event"] for line in service.log_lines()]
-    with place.serving("serve") as service:
-        service.new_key("bob")
-        assert expected not in [line["event"] for line in service.log_lines()]
+def test_a_start_reports_missing_keys_and_new_secrets(place: Place) -> None:
+    file = place.folder / "data" / "receiver.db.keys"
+
+    def log_of_a_start() -> str:
+        with place.serving() as service:
+            service.new_key("ann")  # once it exists, the start is over
+        return service.log.read_text("utf-8")
+
+    logs = [log_of_a_start(), log_of_a_start()]
+    file.unlink()  # as if the database alone was restored: callbacks will get 401
+    logs.append(log_of_a_start())
+
+    no_keys = "no keys yet: `receiver keys create USER` makes one"
+    assert [no_keys in log for log in logs] == [True, False, False]
+    new_secrets = "the signing secrets are new, but the database has users"
+    assert [new_secrets in log for log in logs] == [False, False, True]
+    assert str(file) in logs[-1]
+    assert file.read_text().strip() not in logs[-1]
 
 
 def test_each_settings_error_is_a_line_and_the_status_is_2(place: Place) -> None:
@@ -85,25 +95,6 @@ def test_an_invalid_secrets_file_is_a_settings_error(place: Place) -> None:
         assert line.startswith("The secrets file ")
         assert str(file) in line
         assert expected in line
-
-
-def test_new_secrets_for_an_existing_database_are_warned_about(place: Place) -> None:
-    """Whoever restores a database without its secrets file learns why callbacks get 401."""
-    file = place.folder / "data" / "receiver.db.keys"
-
-    def log_of_a_start() -> str:
-        with place.serving() as service:
-            service.as_user("ann")
-        return service.log.read_text("utf-8")
-
-    warning = "the signing secrets are new, but the database has users"
-    assert warning not in log_of_a_start()
-    assert warning not in log_of_a_start()
-    file.unlink()
-    log = log_of_a_start()
-    assert warning in log
-    assert str(file) in log
-    assert file.read_text().strip() not in log
 
 
 def test_no_secret_is_logged_or_printed(place: Place) -> None:

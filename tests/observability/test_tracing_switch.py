@@ -3,9 +3,13 @@
 import os
 
 import pytest
+import structlog
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from structlog.testing import capture_logs
 
 from receiver import tracing
+from receiver.open_telemetry import OpenTelemetry
 from receiver.tracing import configured_exporters
 
 HTTP = "otlp_proto_http"
@@ -69,3 +73,21 @@ def test_an_unavailable_exporter_is_only_warned_about(
     (warning,) = lines
     assert warning["log_level"] == "warning"
     assert reason in warning["reason"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "name"), [({}, "receiver"), ({"OTEL_SERVICE_NAME": "films"}, "films")]
+)
+def test_the_environment_can_name_the_service(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], name: str
+) -> None:
+    for variable, value in environ.items():
+        monkeypatch.setenv(variable, value)
+    exporter = InMemorySpanExporter()
+    with (
+        tracing.tracing_by(OpenTelemetry([SimpleSpanProcessor(exporter)])),
+        tracing.answering("GET", "/", {}),
+    ):
+        structlog.contextvars.clear_contextvars()  # the trace's id
+    (span,) = exporter.get_finished_spans()
+    assert span.resource.attributes["service.name"] == name
