@@ -73,8 +73,6 @@ class PooledReaders:
                         # The connection was lost, and the others may be too. Reads can be repeated.
                         await self._pool.check()
                         return await self._fetch(sql, parameters)
-        except TooManyRequests as error:
-            raise StoreBusy(f"{LONGEST_QUEUE} reads are waiting") from error
         except TimeoutError as error:
             raise StoreUnavailable("the read took too long") from error
 
@@ -84,6 +82,8 @@ class PooledReaders:
                 cursor = connection.cursor(binary=True)
                 await cursor.execute(sql.encode(), parameters)
                 return await cursor.fetchall()
+        except TooManyRequests as error:
+            raise StoreBusy(f"{LONGEST_QUEUE} reads are waiting") from error
         except PoolTimeout as error:
             raise StoreUnavailable("no connection to PostgreSQL is available") from error
 

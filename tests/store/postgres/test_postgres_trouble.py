@@ -9,7 +9,7 @@ import pytest
 
 from store.callbacks import Receipt
 from store.changes import Effects
-from store.errors import NotFound, OutcomeUnknown, StoreLocked, StoreUnavailable
+from store.errors import NotFound, OutcomeUnknown, StoreBusy, StoreLocked, StoreUnavailable
 from store.postgres import batches, readers
 from store.postgres.address import parse
 from store.postgres.batches import PostgresBatchRunner
@@ -235,6 +235,23 @@ def test_a_commit_whose_answer_was_lost_is_looked_up(
 
 
 # --- the server -----------------------------------------------------------------------------------
+
+
+async def test_a_read_beyond_the_queue_is_refused_at_once(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "CONNECTIONS", 1)
+    monkeypatch.setattr(readers, "LONGEST_QUEUE", 1)
+    pool = await readers.PooledReaders.open(parse(postgres_url))
+    try:
+        async with pool._pool.connection():
+            waiting = asyncio.ensure_future(pool.fetch("SELECT 1", {}))
+            await asyncio.sleep(0)
+            with pytest.raises(StoreBusy):
+                await pool.fetch("SELECT 2", {})
+        assert await waiting == [(1,)]
+    finally:
+        await pool.close()
 
 
 @pytest.fixture
