@@ -58,7 +58,7 @@ export const titleOf = (job) => job.metadata.label || job.label
 
 export function progressBar(job) {
   const percent = Math.floor(job.progress ?? 0);
-  return h("span", { class: `progress ${job.status.toLowerCase()}` },
+  return h("span", { class: "progress" },
     h("progress", { max: 100, value: percent, "aria-label": `Progress of ${titleOf(job)}` }),
     h("span", { class: "number" }, job.progress == null ? "–" : `${percent} %`));
 }
