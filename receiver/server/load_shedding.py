@@ -11,10 +11,10 @@ precomputed, and there is no task.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeAlias
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
 STARTED_AT_ONCE: Final = 16
 """Requests started in one event-loop iteration: some milliseconds of work."""
@@ -61,7 +61,7 @@ class LoadShedder:
     def paced(self, app: ASGIApp) -> ASGIApp:
         """`app`, whose requests start in order of arrival, `STARTED_AT_ONCE` in an iteration."""
 
-        async def start_in_turn(scope: Scope, receive: Receive, send: Send) -> None:
+        async def start_in_turn(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] == "http":
                 if self._started >= STARTED_AT_ONCE or self._waiting:
                     turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()

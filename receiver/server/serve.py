@@ -8,11 +8,10 @@ from functools import partial
 from typing import Final
 
 import uvicorn
-from starlette.types import ASGIApp
 
 from receiver.server.connection import GuardedConnection, watch_connections
 from receiver.server.listener import Acceptor
-from receiver.server.load_shedding import LoadShedder
+from receiver.server.load_shedding import ASGIApp, LoadShedder
 
 _BACKLOG: Final = 4096
 """The listen backlog: Linux's maximum (`net.core.somaxconn`)."""
