@@ -265,8 +265,9 @@ async def test_every_shape_of_a_callback_is_read(start: Start, provider: Scripte
     service = await start(**provider.settings(), confirm_callbacks=False)
     # Where a link that is missing is looked for.
     provider.states.default_factory = lambda: {"status": "COMPLETED"}
+    client = await service.user()
     for body, expected in SHAPES:
-        job = await accepted(service, provider)
+        job = await accepted(client, provider)
         await job.send(json.dumps(body).encode())
         await job.verdicts("applied")
         found = await job.document()
