@@ -4,14 +4,15 @@ Why not httpx or httpcore: a job's life has two or three calls, and they took a 
 the event loop. And a failed submission must be known to have stayed here or not, which is plain if
 connecting and sending are two calls.
 
-There is no pool, no redirect, no proxy and no time limit of its own: use `asyncio.timeout`.
+There is no pool, no redirect, no proxy and no time limit of its own: use `asyncio.timeout`. The
+methods HEAD and CONNECT, whose answers are framed differently, are not supported.
 """
 
 import asyncio
+import re
 import ssl
 import sys
-from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from functools import cache
 from typing import cast
 
@@ -23,7 +24,10 @@ LONGEST_HEAD = 64 * 1024
 
 MOST_UNREAD = 128 * 1024
 """Approximate number of body bytes that may wait for their reader. Then the server is not read from
-until half of them are taken."""
+until they are taken."""
+
+_INVALID = re.compile(r"[\r\n\0]")
+"""In a line of a request's head."""
 
 
 class BadAnswer(Exception):
@@ -42,8 +46,7 @@ class Response:
 
     def __init__(self, connection: "Connection") -> None:
         self.is_complete = False
-        self.keeps_alive = False
-        """Whether the connection may be used again, once the answer is complete."""
+        """Whether all of it has arrived."""
         self._connection = connection
         self._parser = httptools.HttpResponseParser(self)
         # RFC 9112, sections 2.2 and 5.2: a client reads bare line feeds and folded lines. What it
@@ -53,41 +56,44 @@ class Response:
         )
         self._fields: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
-        self._body: deque[bytes] = deque()
-        self._unread = 0
+        self._body = bytearray()
+        """What has arrived and was not read yet."""
         self._ends_with_connection = False
+        self._keeps_alive = False
         self._failure: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was read to its end, and the server keeps the connection open."""
+        return self._keeps_alive and not self._body
 
     def header(self, name: str) -> str | None:
         """The first header with this name, which is given in lower case."""
         wanted = name.encode()
         found = (value for key, value in self._fields if key.lower() == wanted)
         value = next(found, None)
-        return None if value is None else value.decode("latin-1")
+        # The parser leaves white space after the value (RFC 9110, section 5.5).
+        return None if value is None else value.decode("latin-1").rstrip(" \t")
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body in pieces of any size, until it is complete.
+    async def read(self) -> bytes:
+        """The next piece of the body, of any size; empty when the body is complete.
 
         Raises:
             BadAnswer, AnswerTooLong: it is not complete.
             OSError: the connection was lost.
         """
-        while True:
-            while self._body:
-                data = self._body.popleft()
-                self._unread -= len(data)
-                if self._unread <= MOST_UNREAD // 2:
-                    self._connection.resume_reading()
-                yield data
-            if self.is_complete:
-                return
+        while not self._body and not self.is_complete:
             await self._more()
+        piece = bytes(self._body)
+        self._body.clear()
+        self._connection.resume_reading()
+        return piece
 
     # --- for the connection -----------------------------------------------------------------------
 
     async def head(self) -> None:
-        """Wait for the head. Raises as `chunks` does."""
+        """Wait for the head. Raises as `read` does."""
         while not self.status:
             await self._more()
 
@@ -98,11 +104,11 @@ class Response:
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self.keeps_alive = False
+            self._keeps_alive = False
             self.fail(BadAnswer("it is not HTTP"))
         if not self.status and self._head_bytes > LONGEST_HEAD:
             self.fail(AnswerTooLong(f"its head has more than {LONGEST_HEAD:,} bytes"))
-        if self._unread > MOST_UNREAD:
+        if len(self._body) > MOST_UNREAD:
             self._connection.pause_reading()
         self._wake()
 
@@ -134,7 +140,7 @@ class Response:
     # --- for the parser; what follows a complete answer is ignored --------------------------------
 
     def on_message_begin(self) -> None:
-        self.keeps_alive = False
+        self._keeps_alive = False
         if not self.status:
             self._fields.clear()
 
@@ -155,13 +161,12 @@ class Response:
 
     def on_body(self, data: bytes) -> None:
         if not self.is_complete and self._failure is None:
-            self._body.append(data)
-            self._unread += len(data)
+            self._body += data
 
     def on_message_complete(self) -> None:
         if self.status and not self.is_complete and self._failure is None:
             self.is_complete = True
-            self.keeps_alive = self._parser.should_keep_alive()
+            self._keeps_alive = self._parser.should_keep_alive()
 
 
 class Connection(asyncio.Protocol):
@@ -179,7 +184,6 @@ class Connection(asyncio.Protocol):
         """Encrypt the connection, and check that the certificate is `host`'s. Raises `OSError`, of
         which `ssl.SSLError` is one; the connection is then closed."""
         loop = asyncio.get_running_loop()
-        context.set_alpn_protocols(["http/1.1"])
         try:
             upgraded = await loop.start_tls(self._transport, self, context, server_hostname=host)
         except BaseException:
@@ -209,25 +213,21 @@ class Connection(asyncio.Protocol):
         lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
         if method != "GET":
             lines.append(f"Content-Length: {len(content)}")
-        head = "\n".join(lines)
-        if head.count("\n") >= len(lines) or "\r" in head or "\0" in head or " " in target:
+        if " " in target or any(map(_INVALID.search, lines)):
             raise ValueError("the request has characters that are invalid in its head")
-        encoded = head.replace("\n", "\r\n").encode("ascii")
+        head = "\r\n".join([*lines, "", ""]).encode("ascii")
         if self._transport.is_closing():
             raise ConnectionResetError("the connection was closed")
         response = self._response = Response(self)
-        self._transport.write(encoded + b"\r\n\r\n" + content)
+        self._transport.write(head + content)
         await response.head()
         return response
 
     @property
     def is_reusable(self) -> bool:
-        """Whether the answer is complete and the server keeps the connection open."""
-        return (
-            self._response is not None
-            and self._response.keeps_alive
-            and not self._transport.is_closing()
-        )
+        """Whether another request may be sent."""
+        answered = self._response is not None and self._response.is_over
+        return answered and not self._transport.is_closing()
 
     def close(self) -> None:
         """Close it at once: the caller has what it wanted, and a TLS shutdown could hang."""
@@ -286,5 +286,6 @@ async def connect(host: str, port: int, *, longest: int = sys.maxsize) -> Connec
 def default_tls() -> ssl.SSLContext:
     """Trusts the certificate authorities of the system and of certifi. Reading them takes 20 ms."""
     context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
     context.load_verify_locations(certifi.where())
     return context

@@ -183,8 +183,7 @@ class Download:
         while True:
             before = self.size
             try:
-                chunks = self._response.chunks()
-                while data := await self._next(chunks):
+                while data := await self._read():
                     self.size += len(data)
                     self._check_size(self.size)
                     yield data
@@ -194,9 +193,9 @@ class Download:
                     raise
             await self._resume(self._version)
 
-    async def _next(self, chunks: AsyncIterator[bytes]) -> bytes:
+    async def _read(self) -> bytes:
         async with asyncio.timeout(IDLE_SECONDS):
-            return await anext(chunks, b"")
+            return await self._response.read()
 
     async def _resume(self, version: str) -> None:
         await self._from.clock.sleep(RESUME_AFTER)

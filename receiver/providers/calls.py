@@ -207,8 +207,8 @@ class Calls:
         try:
             async with asyncio.timeout_at(limit.until):
                 response = await connection.request(*request)
-                async for chunk in response.chunks():
-                    raw += chunk
+                while piece := await response.read():
+                    raw += piece
                     if len(raw) > self._max_answer_bytes:
                         flaw = _TOO_LONG
                         break

@@ -133,8 +133,8 @@ class WebhookSender:
             )
             answer.status_code = response.status
             answer.retry_after = response.header("retry-after")
-            async for chunk in response.chunks():
-                answer.excerpt += chunk[: LONGEST_EXCERPT - len(answer.excerpt)]
+            while piece := await response.read():
+                answer.excerpt += piece[: LONGEST_EXCERPT - len(answer.excerpt)]
 
 
 class _Stage(Enum):

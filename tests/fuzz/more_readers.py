@@ -149,9 +149,10 @@ def _answered(pieces: Iterable[bytes]) -> tuple[Any, ...]:
     response = connection._response = http_client.Response(connection)
     for piece in pieces:
         connection.data_received(piece)
+    body, fields = bytes(response._body), response._fields if response.status else []
+    response._body.clear()
     reusable = connection.is_reusable
     connection.eof_received()
-    body, fields = b"".join(response._body), response._fields if response.status else []
     failure = None if response._failure is None else str(response._failure)
     return response.status, response.is_complete, failure, fields, body, reusable
 

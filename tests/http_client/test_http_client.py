@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, closing, suppress
 
 import pytest
 
-from receiver.http_client import MOST_UNREAD, BadAnswer, Connection, connect
+from receiver.http_client import MOST_UNREAD, BadAnswer, Connection, Response, connect
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 HOST = [("Host", "here")]
@@ -50,7 +50,14 @@ def answering(answer: bytes, after: bytes = b"") -> Behaviour:
 
 async def ask(connection: Connection) -> bytes:
     response = await connection.request("GET", "/", HOST)
-    return b"".join([data async for data in response.chunks()])
+    return await rest_of(response)
+
+
+async def rest_of(response: Response) -> bytes:
+    body = b""
+    while piece := await response.read():
+        body += piece
+    return body
 
 
 async def test_a_connection_serves_one_request_after_another() -> None:
@@ -82,6 +89,39 @@ async def test_what_comes_unasked_is_never_taken_for_an_answer() -> None:
         await ended.wait()
         with pytest.raises(ConnectionResetError):
             await connection.request("GET", "/", HOST)
+
+
+async def test_a_connection_is_not_reused_while_its_answer_is_not_read() -> None:
+    """It may be paused: then the next answer would never come."""
+    async with connected_to(answering(OK)) as connection:
+        response = await connection.request("GET", "/", HOST)
+        while not response.is_complete:
+            await asyncio.sleep(0)
+        assert not connection.is_reusable
+        assert await rest_of(response) == b"ok"
+        assert connection.is_reusable
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked \r\nX: 1\t\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+            id="white space after values",
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nUpgrade: h2\r\nConnection: Upgrade\r\nX: 1\r\nContent-Length: 2"
+            b"\r\n\r\nok",
+            id="an offer to upgrade",
+        ),
+    ],
+)
+async def test_an_answer_that_is_unusual_is_read(answer: bytes) -> None:
+    async with connected_to(answering(answer)) as connection:
+        response = await connection.request("GET", "/", HOST)
+        assert response.header("x") == "1"
+        assert await rest_of(response) == b"ok"
+        assert connection.is_reusable
 
 
 async def test_interim_answers_are_skipped_with_their_headers() -> None:
@@ -126,12 +166,12 @@ async def test_a_slow_reader_holds_the_server_up() -> None:
             await asyncio.sleep(0.05)
         assert sent < 1000 * MOST_UNREAD
         received = 0
-        async for data in response.chunks():
-            received += len(data)
+        while piece := await response.read():
+            received += len(piece)
         assert received == 1000 * MOST_UNREAD
 
 
-async def test_an_answer_that_breaks_off_is_told_from_a_whole_one() -> None:
+async def test_an_answer_that_breaks_off_is_not_complete() -> None:
     async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok")
