@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple, Self
+from typing import Any
 from urllib.parse import urlencode
 
 import httpx
@@ -27,6 +27,9 @@ LARGE_ANSWER = 16 * 1024 * 1024
 """For a provider whose answers contain inputs, logs and whole results."""
 KEPT_CONNECTIONS = 16
 """Maximum number of idle connections kept for status calls."""
+KEPT_SECONDS = 30.0
+"""How long they are kept. Firewalls forget idle connections without a word, and a call on one that
+is forgotten has no answer."""
 MIN_SECRET = 8
 """Secrets with fewer characters are not redacted in answers: they would match by chance."""
 
@@ -41,24 +44,17 @@ class NoAnswer(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Limit:
-    """The time limit of a whole call, and its deadline in loop time."""
-
-    seconds: float
-    until: float
-
-    @classmethod
-    def of(cls, seconds: float) -> Self:
-        return cls(seconds, asyncio.get_running_loop().time() + seconds)
-
-
-class _Request(NamedTuple):
-    """The arguments of `Connection.request`."""
+class _Call:
+    """One request, what to redact in its answer, and the time for both."""
 
     method: str
     target: str
     headers: Sequence[tuple[str, str]]
     content: bytes
+    secrets: Sequence[str]
+    seconds: float
+    until: float
+    """In loop time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +63,17 @@ class Answer:
 
     status_code: int
     retry_after: str | None
-    body: Mapping[str, Any] | None
-    """As received, not cleaned. None if it is not a JSON object; `flaw` says why."""
     flaw: str
+    """What is wrong with a body that is not a JSON object, for "an answer that …"."""
+    value: Any
+    """The JSON value, not cleaned."""
     text: str | None
     """The whole body if it is not JSON."""
-    value: Any = None
-    """The JSON value, whether an object or not."""
+
+    @property
+    def body(self) -> Mapping[str, Any] | None:
+        """The JSON object, if it is one."""
+        return self.value if isinstance(self.value, dict) else None
 
     @property
     def is_json(self) -> bool:
@@ -120,7 +120,8 @@ class Calls:
         self._tls = None
         if base.scheme == "https":
             self._tls = tls or default_tls()
-        self._idle: list[Connection] = []
+        self._idle: list[tuple[Connection, float]] = []
+        """With the loop time until which each is kept, the earliest first."""
 
     async def send_once(
         self,
@@ -140,13 +141,12 @@ class Calls:
         content = b""
         if body is not None:
             content = json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
-        request = self._request(method, path, content, headers)
-        limit = _Limit.of(timeout)
+        call = self._call(method, path, content, headers, secrets, timeout)
         may_have_arrived = False
         try:
-            with closing(await self._connect(limit)) as connection:
+            with closing(await self._connect(call)) as connection:
                 may_have_arrived = True
-                return await self._exchange(connection, request, limit, secrets)
+                return await self._exchange(connection, call)
         except Exception as error:  # in any case, the caller must know if it may have arrived
             reason = _in_words(error, timeout)
             raise NoAnswer(reason, may_have_arrived=may_have_arrived) from error
@@ -156,45 +156,42 @@ class Calls:
     ) -> Answer:
         """GET, on a kept connection if there is one; redacts `secrets`. Raises NoAnswer."""
         target = f"{path}?{urlencode(query)}" if query else path
-        request = self._request("GET", target, b"")
-        limit = _Limit.of(timeout)
+        call = self._call("GET", target, b"", {}, secrets, timeout)
         try:
-            while self._idle:
+            while (kept := self._kept_connection()) is not None:
                 try:
-                    return await self._ask_on(self._idle.pop(), request, limit, secrets)
+                    return await self._ask_on(kept, call)
                 except (ConnectionError, BadAnswer):
                     continue  # the server has closed it; a GET can safely be repeated
-            return await self._ask_on(await self._connect(limit), request, limit, secrets)
+            return await self._ask_on(await self._connect(call), call)
         except Exception as error:  # in any case, there is no answer
             raise NoAnswer(_in_words(error, timeout), may_have_arrived=True) from error
 
     async def close(self) -> None:
         """Close the idle connections."""
-        while self._idle:
-            self._idle.pop().close()
+        for connection, _ in self._idle:
+            connection.close()
+        self._idle.clear()
 
-    async def _ask_on(
-        self,
-        connection: Connection,
-        request: _Request,
-        limit: _Limit,
-        secrets: Sequence[str],
-    ) -> Answer:
+    def _kept_connection(self) -> Connection | None:
+        """The connection that was used last, if it is not too old."""
+        if self._idle and self._idle[-1][1] < asyncio.get_running_loop().time():
+            for connection, _ in self._idle:
+                connection.close()
+            self._idle.clear()
+        return self._idle.pop()[0] if self._idle else None
+
+    async def _ask_on(self, connection: Connection, call: _Call) -> Answer:
         try:
-            return await self._exchange(connection, request, limit, secrets)
+            return await self._exchange(connection, call)
         finally:
             if connection.is_reusable and len(self._idle) < KEPT_CONNECTIONS:
-                self._idle.append(connection)
+                kept_until = asyncio.get_running_loop().time() + KEPT_SECONDS
+                self._idle.append((connection, kept_until))
             else:
                 connection.close()
 
-    async def _exchange(
-        self,
-        connection: Connection,
-        request: _Request,
-        limit: _Limit,
-        secrets: Sequence[str],
-    ) -> Answer:
+    async def _exchange(self, connection: Connection, call: _Call) -> Answer:
         """Send the request and read the answer within the limit.
 
         Once the status line has been received there is an answer, even if its body breaks off.
@@ -205,8 +202,10 @@ class Calls:
         response: Response | None = None
         raw, flaw = bytearray(), ""
         try:
-            async with asyncio.timeout_at(limit.until):
-                response = await connection.request(*request)
+            async with asyncio.timeout_at(call.until):
+                response = await connection.request(
+                    call.method, call.target, call.headers, call.content
+                )
                 while piece := await response.read():
                     raw += piece
                     if len(raw) > self._max_answer_bytes:
@@ -215,20 +214,20 @@ class Calls:
         except Exception as error:  # once there is a status, any failure is a broken answer
             if response is None:
                 raise
-            flaw = f"broke off: {_in_words(error, limit.seconds)}"
+            flaw = f"broke off: {_in_words(error, call.seconds)}"
         if not flaw and response.header("content-encoding") not in (None, "identity"):
             raw, flaw = _decompressed(raw, self._max_answer_bytes)
-        for secret in secrets:
+        for secret in call.secrets:
             if len(secret) >= MIN_SECRET:
                 raw = raw.replace(secret.encode(), "…".encode())
         retry_after = response.header("retry-after") or None
         return _answer(response.status, retry_after, raw, flaw)
 
-    async def _connect(self, limit: _Limit) -> Connection:
+    async def _connect(self, call: _Call) -> Connection:
         """A new connection. Raises `_NotConnected`."""
         now = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout_at(min(limit.until, now + self._connect_timeout)):
+            async with asyncio.timeout_at(min(call.until, now + self._connect_timeout)):
                 connection = await connect(self._host, self._port)
                 if self._tls is not None:
                     await connection.start_tls(self._tls, self._host)
@@ -238,18 +237,21 @@ class Calls:
         except OSError as error:
             raise _NotConnected(f"could not connect: {error}") from error
 
-    def _request(
+    def _call(
         self,
         method: str,
         path: str,
         content: bytes,
-        more_headers: Mapping[str, str] = MappingProxyType({}),
-    ) -> _Request:
+        more_headers: Mapping[str, str],
+        secrets: Sequence[str],
+        timeout: float,
+    ) -> _Call:
         headers = [*self._headers, *_trace(), *more_headers.items()]
         if content:
             headers.append(("Content-Type", "application/json"))
         target = path if path.startswith("/") else self._path + path
-        return _Request(method, target, headers, content)
+        until = asyncio.get_running_loop().time() + timeout
+        return _Call(method, target, headers, content, secrets, timeout, until)
 
 
 class _NotConnected(Exception):
@@ -278,9 +280,8 @@ def _decompressed(raw: bytearray, most: int) -> tuple[bytearray, str]:
 
 
 def _answer(status_code: int, retry_after: str | None, raw: bytearray, flaw: str) -> Answer:
-    body: Mapping[str, Any] | None = None
-    text: str | None = None
     value: Any = None
+    text: str | None = None
     if not flaw:
         decoded = decode(raw)
         try:
@@ -288,11 +289,8 @@ def _answer(status_code: int, retry_after: str | None, raw: bytearray, flaw: str
         except UnreadableJson:
             flaw, text = "is not JSON", decoded
         else:
-            if isinstance(value, dict):
-                body = value
-            else:
-                flaw = _NO_OBJECT
-    return Answer(status_code, retry_after, body, flaw, text, value)
+            flaw = "" if isinstance(value, dict) else _NO_OBJECT
+    return Answer(status_code, retry_after, flaw, value, text)
 
 
 def _in_words(error: Exception, timeout: float) -> str:

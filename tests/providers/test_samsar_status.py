@@ -15,6 +15,7 @@ from receiver.domain.observations import (
     StatusReport,
     StatusUnavailable,
 )
+from receiver.providers import calls
 from receiver.providers.answers import Account
 from receiver.providers.contract import UpstreamJob
 from receiver.providers.samsar import Samsar
@@ -133,6 +134,23 @@ async def test_the_whole_call_is_bounded(raw: bytes) -> None:
     assert len(server.bodies) == 1
 
 
+@pytest.mark.parametrize(("seconds", "connections"), [(30.0, 1), (-1.0, 3)])
+async def test_a_connection_is_kept_but_not_for_long(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, connections: int
+) -> None:
+    async def answer_each(connection: Connection) -> None:
+        while True:
+            await connection.receive()
+            await connection.send(http_answer(200, b'{"status": "PENDING"}'))
+
+    monkeypatch.setattr(calls, "KEPT_SECONDS", seconds)
+    async with faulty_server(answer_each) as server:
+        async with samsar(server.url) as provider:
+            for _ in range(3):
+                assert isinstance(await provider.status(UP_1), StatusReport)
+        assert server.connections == connections
+
+
 async def test_cancelled_calls_cost_no_place_for_good() -> None:
     """A shared pool would lose one now and then, and in time answer nothing any more."""
 
@@ -145,10 +163,10 @@ async def test_cancelled_calls_cost_no_place_for_good() -> None:
         faulty_server(answer_late) as server,
         samsar(server.url) as provider,
     ):
-        calls = [asyncio.create_task(provider.status(UP_1)) for _ in range(150)]
-        for index, call in enumerate(calls):
+        asked = [asyncio.create_task(provider.status(UP_1)) for _ in range(150)]
+        for index, call in enumerate(asked):
             asyncio.get_running_loop().call_later(index * 0.0004, call.cancel)
-        await asyncio.gather(*calls, return_exceptions=True)
+        await asyncio.gather(*asked, return_exceptions=True)
         later = await asyncio.gather(*(provider.status(UP_1) for _ in range(120)))
     assert all(isinstance(said, StatusReport) for said in later)
 
