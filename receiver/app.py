@@ -18,8 +18,8 @@ import structlog
 from receiver.actions.context import ServiceContext
 from receiver.actions.recover import recover
 from receiver.actions.status_calls import StatusCalls
+from receiver.archive import open_archive
 from receiver.archive.download import Downloader
-from receiver.archive.open import open_archive
 from receiver.assembly import Service, assemble, rules
 from receiver.clock import Clock, SystemClock
 from receiver.http_api.limits import REFUSED, exempt_from_shedding
@@ -35,6 +35,7 @@ from receiver.server.load_shedding import LoadShedder
 from receiver.server.serve import listen, origin, serving
 from receiver.settings import ServeSettings
 from receiver.webhooks.delivery import WebhookSender
+from receiver.webhooks.network import CheckedNetwork
 from receiver.webhooks.resolver import Resolver
 from store.database import Store
 from store.ids import Ids
@@ -114,24 +115,18 @@ async def _running_on(
             metrics=metrics,
             status_calls=StatusCalls(clock, metrics, settings.poll_rate, settings.poll_concurrency),
         )
-        resolver = Resolver()
-        archiving = None
-        if settings.archive_url is not None:
-            downloader = Downloader(
-                resolver.resolve,
-                clock,
-                most_bytes=settings.archive_max_bytes,
-                allow_http=settings.relay_allow_http,
-                allow_nets=settings.relay_allow_nets,
-                sandboxes=tuple(sandboxes.values()),
-            )
-            archiving = open_archive(settings.archive_url), downloader
-        sender = WebhookSender(
-            resolver.resolve,
-            clock,
+        network = CheckedNetwork(
+            Resolver().resolve,
             allow_http=settings.relay_allow_http,
             allow_nets=settings.relay_allow_nets,
         )
+        archiving = None
+        if settings.archive_url is not None:
+            downloader = Downloader(
+                network, clock, settings.archive_max_bytes, tuple(sandboxes.values())
+            )
+            archiving = open_archive(settings.archive_url), downloader
+        sender = WebhookSender(network, clock)
         service = assemble(settings, services, keys, sender, random.SystemRandom(), archiving)
         await recover(services)
         service.supervisor.start()

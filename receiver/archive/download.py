@@ -9,11 +9,10 @@ validator; otherwise the attempt fails, and the next one starts from the beginni
 import asyncio
 import hashlib
 import re
-import ssl
 from base64 import b64decode
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from urllib.parse import quote, urldefrag, urljoin, urlsplit
 
@@ -21,10 +20,9 @@ from receiver.archive.contract import type_of
 from receiver.clock import Clock
 from receiver.domain.archive import LONGEST_LINK
 from receiver.domain.observations import FileFailed
-from receiver.http_client import LONGEST_HEAD, AnswerTooLong, BadAnswer, Response, default_tls
-from receiver.webhooks.network import connect_checked
-from receiver.webhooks.resolver import NoAddress
-from receiver.webhooks.targets import IPAddress, IPNetwork, Target, TargetRefused, check_url
+from receiver.http_client import LONGEST_HEAD, AnswerTooLong, BadAnswer, Response
+from receiver.webhooks.network import CheckedNetwork, failure_word
+from receiver.webhooks.targets import TargetRefused
 
 PIECE = 1024 * 1024
 """Approximate number of bytes hashed and written at a time."""
@@ -60,22 +58,17 @@ class DownloadFailed(Exception):
 class Downloader:
     """Settings of downloads. The caller limits how many run at once."""
 
-    resolve: Callable[[str], Awaitable[Sequence[IPAddress]]]
+    network: CheckedNetwork
     clock: Clock
     most_bytes: int
-    allow_http: bool = False
-    """Like `allow_nets`, an argument of `check_url`."""
-    allow_nets: Sequence[IPNetwork] = ()
     sandboxes: Sequence[str] = ()
     """Origins of embedded providers; their links lead to this machine."""
-    ssl_context: ssl.SSLContext = field(default_factory=default_tls)
 
-    def check(self, url: str) -> tuple[Target, Sequence[IPNetwork]]:
-        """The target of a link, and the special networks allowed for it. Raises `TargetRefused`."""
-        http, nets = self.allow_http, self.allow_nets
+    def network_of(self, url: str) -> CheckedNetwork:
+        """The network that a link may lead to."""
         if any(url.startswith(f"{origin}/") for origin in self.sandboxes):
-            http, nets = True, LOOPBACK
-        return check_url(url, allow_http=http, allow_nets=nets, longest=LONGEST_LINK), nets
+            return replace(self.network, allow_http=True, allow_nets=LOOPBACK)
+        return self.network
 
 
 class Download:
@@ -141,24 +134,15 @@ class Download:
         raise DownloadFailed("too_many_redirects")
 
     async def _ask(self, url: str, headers: Sequence[tuple[str, str]]) -> Response:
+        network = self._from.network_of(url)
         try:
-            target, nets = self._from.check(url)
+            target = network.check(url, LONGEST_LINK)
         except TargetRefused as refusal:
-            raise DownloadFailed(f"refused_target: {refusal}", final=True) from None
+            raise DownloadFailed(failure_word(refusal), final=True) from None
         # Chunked encoding needs more bytes than the file has.
         longest = 2 * self._from.most_bytes + LONGEST_HEAD
-        try:
-            connection = await connect_checked(
-                target, self._from.resolve, nets, CONNECT_SECONDS, longest
-            )
-            self._closing.callback(connection.close)
-            if target.scheme == "https":
-                async with asyncio.timeout(CONNECT_SECONDS):
-                    await connection.start_tls(self._from.ssl_context, target.host)
-        except TimeoutError:
-            raise
-        except OSError as error:
-            raise DownloadFailed("connect_failed") from error
+        connection = await network.connect(target, CONNECT_SECONDS, longest)
+        self._closing.callback(connection.close)
         async with asyncio.timeout(IDLE_SECONDS):
             own = [("Host", target.authority), *_HEADERS, *headers]
             return await connection.request("GET", target.path, own)
@@ -229,17 +213,7 @@ def _failure(error: Exception) -> DownloadFailed:
     match error:
         case DownloadFailed():
             return error
-        case TargetRefused():
-            return DownloadFailed(f"refused_target: {error}")
         case AnswerTooLong():
             return DownloadFailed("too_large", final=True)
-        case NoAddress():
-            return DownloadFailed("no_address")
-        case TimeoutError():
-            return DownloadFailed("timeout")
-        case BadAnswer():
-            return DownloadFailed("bad_answer")
-        case OSError():
-            return DownloadFailed("reset")
         case _:
-            return DownloadFailed(f"unexpected: {type(error).__name__}")
+            return DownloadFailed(failure_word(error))

@@ -12,8 +12,8 @@ from typing import Literal
 
 import httpx
 
+from receiver.archive import open_archive
 from receiver.archive.contract import ArchiveUnavailable
-from receiver.archive.open import open_archive
 from receiver.cli.command import the_store
 from receiver.cli.output import Output, Table
 from receiver.clock import Clock

@@ -1,57 +1,120 @@
-"""Connects only to addresses that have been checked."""
+"""Connects only to URLs and addresses that have been checked."""
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 
-from receiver.http_client import Connection, connect
-from receiver.webhooks.targets import IPAddress, IPNetwork, Target, check_address
+from receiver.http_client import AnswerTooLong, BadAnswer, Connection, connect, default_tls
+from receiver.webhooks.resolver import NoAddress
+from receiver.webhooks.targets import (
+    LONGEST_URL,
+    IPAddress,
+    IPNetwork,
+    Target,
+    TargetRefused,
+    check_address,
+    check_url,
+)
 
 _ADDRESSES_TRIED = 4
 """Maximum number of a name's addresses to try. All addresses are checked, but a name with a
 thousand of them does not cause a thousand connection attempts."""
 
 
-async def connect_checked(
-    target: Target,
-    resolve: Callable[[str], Awaitable[Sequence[IPAddress]]],
-    allow_nets: Sequence[IPNetwork],
-    timeout: float,
-    longest: int,
+class NotConnected(Exception):
+    """No connection was made; the message is the word for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedNetwork:
+    """Which URLs may be called, and how to connect to them."""
+
+    resolve: Callable[[str], Awaitable[Sequence[IPAddress]]]
+    """Returns a name's addresses, at least one, or raises `NoAddress` (see `Resolver`)."""
+    allow_http: bool = False
+    """As for `check_url`, like `allow_nets`."""
+    allow_nets: Sequence[IPNetwork] = ()
+    tls: ssl.SSLContext = field(default_factory=default_tls)
+
+    def check(self, url: str, longest: int = LONGEST_URL) -> Target:
+        """Check the text of a URL, as `check_url` does. Raises `TargetRefused`."""
+        return check_url(
+            url, allow_http=self.allow_http, allow_nets=self.allow_nets, longest=longest
+        )
+
+    async def connect(self, target: Target, timeout: float, longest: int) -> Connection:
+        """Connect to the first of the host's addresses that answers.
+
+        The address is pinned here instead of being put into the URL, so that TLS (SNI, the
+        certificate) and `Host` still see the name.
+
+        Args:
+            timeout: seconds for all addresses. Each has its share, so that an unresponsive one
+                leaves time for the next.
+            longest: bytes that are read of the answer, its head included.
+
+        Raises:
+            NoAddress: the name has no address.
+            TargetRefused: one of the addresses is not allowed; then none is tried.
+            NotConnected: no connection to any that was tried, or no TLS.
+            TimeoutError: the last one did not answer in time.
+        """
+        addresses = await self._addresses(target.host)
+        for address in addresses:
+            check_address(address, self.allow_nets)
+        failure = "connect_failed"
+        try:
+            connection = await _first(addresses[:_ADDRESSES_TRIED], target.port, timeout, longest)
+            failure = "tls_failed"
+            if target.scheme == "https":
+                async with asyncio.timeout(timeout):
+                    await connection.start_tls(self.tls, target.host)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise NotConnected(failure) from error
+        return connection
+
+    async def _addresses(self, host: str) -> Sequence[IPAddress]:
+        try:
+            return (ip_address(host),)
+        except ValueError:
+            return await self.resolve(host)
+
+
+async def _first(
+    addresses: Sequence[IPAddress], port: int, timeout: float, longest: int
 ) -> Connection:
-    """Connect to the first of the host's addresses that answers.
-
-    The address is pinned here instead of being put into the URL, so that TLS (SNI, the certificate)
-    and `Host` still see the name.
-
-    Args:
-        timeout: seconds for all attempts. Each address has its share, so that an unresponsive one
-            leaves time for the next.
-        longest: bytes that are read of the answer, its head included.
-
-    Raises:
-        NoAddress: the name has no address.
-        TargetRefused: one of the addresses is not allowed; then none is tried.
-        OSError: no connection to any that was tried.
-    """
-    addresses = await _addresses(target.host, resolve)
-    for address in addresses:
-        check_address(address, allow_nets)
-    *others, last = addresses[:_ADDRESSES_TRIED]
-    share = timeout / (len(others) + 1)
-    for address in others:
+    share = timeout / len(addresses)
+    for address in addresses[:-1]:
         with suppress(OSError):
             async with asyncio.timeout(share):
-                return await connect(str(address), target.port, longest=longest)
+                return await connect(str(address), port, longest=longest)
     async with asyncio.timeout(share):
-        return await connect(str(last), target.port, longest=longest)
+        return await connect(str(addresses[-1]), port, longest=longest)
 
 
-async def _addresses(
-    host: str, resolve: Callable[[str], Awaitable[Sequence[IPAddress]]]
-) -> Sequence[IPAddress]:
-    try:
-        return (ip_address(host),)
-    except ValueError:
-        return await resolve(host)
+def failure_word(failure: Exception) -> str:
+    """The word for what went wrong in a connection or an exchange: `refused_target: …` (with the
+    reason), `no_address`, `connect_failed`, `tls_failed`, `timeout`, `reset`, `bad_answer` (not
+    HTTP, or not complete) or `answer_too_long`. `unexpected: …` names any other exception."""
+    match failure:
+        case TargetRefused():
+            return f"refused_target: {failure}"
+        case NoAddress():
+            return "no_address"
+        case NotConnected():
+            return str(failure)
+        case TimeoutError():
+            return "timeout"
+        case AnswerTooLong():
+            return "answer_too_long"
+        case BadAnswer():
+            return "bad_answer"
+        case OSError():
+            return "reset"
+        case _:
+            return f"unexpected: {type(failure).__name__}"

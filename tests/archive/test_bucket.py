@@ -10,9 +10,9 @@ import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
+from receiver.archive import open_archive
 from receiver.archive.bucket import BucketArchive
 from receiver.archive.contract import ArchiveUnavailable
-from receiver.archive.open import open_archive
 from receiver.workers import archiver
 from tests.archive.file_host import Answer, file_host, file_of
 from tests.archive.test_archiving import complete, settings, settled

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -10,7 +10,9 @@ import pytest
 from receiver.archive import download
 from receiver.archive.download import LOOPBACK, Download, Downloader, DownloadFailed
 from receiver.clock import SystemClock
+from receiver.webhooks.network import CheckedNetwork
 from receiver.webhooks.resolver import Resolver
+from receiver.webhooks.targets import IPNetwork
 from tests.archive.file_host import Answer, FileHost, file_host, file_of
 
 FILE = file_of(3_000_000)
@@ -28,9 +30,14 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "IDLE_SECONDS", 0.5)
 
 
-def downloader(**given: Any) -> Downloader:
-    allowed: dict[str, Any] = {"allow_http": True, "allow_nets": LOOPBACK, "most_bytes": 10**7}
-    return Downloader(Resolver().resolve, SystemClock(), **allowed | given)
+def downloader(
+    allow_http: bool = True,
+    allow_nets: Sequence[IPNetwork] = LOOPBACK,
+    most_bytes: int = 10**7,
+    sandboxes: Sequence[str] = (),
+) -> Downloader:
+    network = CheckedNetwork(Resolver().resolve, allow_http, allow_nets)
+    return Downloader(network, SystemClock(), most_bytes, sandboxes)
 
 
 async def load(link: str, **given: Any) -> tuple[bytes, str]:
@@ -114,7 +121,8 @@ async def test_each_hop_is_checked(host: FileHost, target: str) -> None:
 
 async def test_an_address_that_is_not_to_be_called_is_not_called(host: FileHost) -> None:
     link = host.link("/f", Answer(FILE))
-    for given in ({"allow_nets": ()}, {"allow_http": False}):
+    refusals: list[dict[str, Any]] = [{"allow_nets": ()}, {"allow_http": False}]
+    for given in refusals:
         error, final = await failure(link, **given)
         assert error.startswith("refused_target: ")
         assert final
@@ -123,7 +131,7 @@ async def test_an_address_that_is_not_to_be_called_is_not_called(host: FileHost)
     async def resolve(_: str) -> Any:
         return await Resolver().resolve("localhost")
 
-    strict = Downloader(resolve, SystemClock(), most_bytes=10, allow_http=True)
+    strict = Downloader(CheckedNetwork(resolve, allow_http=True), SystemClock(), 10)
     with pytest.raises(DownloadFailed) as failed:
         async with Download(strict, named):
             pass
@@ -134,7 +142,7 @@ async def test_an_address_that_is_not_to_be_called_is_not_called(host: FileHost)
 
 async def test_the_embedded_sandbox_may_be_called(host: FileHost) -> None:
     link = host.link("/f", Answer(FILE))
-    strict = {"allow_nets": (), "allow_http": False}
+    strict: dict[str, Any] = {"allow_nets": (), "allow_http": False}
     origin = f"http://127.0.0.1:{host.port}"
     assert (await load(link, sandboxes=["http://127.0.0.1:1", origin], **strict))[0] == FILE
     for other in (origin[:-1], origin + "0"):

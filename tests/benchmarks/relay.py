@@ -33,6 +33,7 @@ from receiver.domain.schedule import Rules
 from receiver.metrics import Metrics
 from receiver.streams.hub import Hub
 from receiver.webhooks.delivery import WebhookSender
+from receiver.webhooks.network import CheckedNetwork
 from receiver.webhooks.resolver import Resolver
 from receiver.workers.relay import Relay
 from receiver.workers.supervisor import Supervisor
@@ -107,9 +108,9 @@ async def world() -> AsyncIterator[World]:
         for number in range(USERS):
             key = ApiKey(f"{number:064}", f"rk_{number:08}", 0, f"u{number}", False, 0, None)
             users.append(await store.keys.add(key, "whsec_" + "A" * 32))
-        sender = WebhookSender(
-            Resolver().resolve, clock, allow_http=True, allow_nets=[ip_network("127.0.0.0/8")]
-        )
+        allow_nets = [ip_network("127.0.0.0/8")]
+        network = CheckedNetwork(Resolver().resolve, allow_http=True, allow_nets=allow_nets)
+        sender = WebhookSender(network, clock)
         relay = Relay(
             services, hub, sender, schedule=SCHEDULE, timeout=TIMEOUT, jitter=random.random
         )

@@ -96,7 +96,7 @@ class SimulatedCourier(WebhookSender):
         connect_failure: bool = False,
     ) -> Attempt:
         took = round((loop_of_world().time() - began) * 1_000)
-        return Attempt(status, error, took, retry_after, b"ok", connect_failure)
+        return Attempt(status, error, took, retry_after, "ok", connect_failure)
 
     async def _wait(self, seconds: float) -> None:
         await loop_of_world().arrival(seconds)

@@ -13,6 +13,7 @@ from receiver.archive.folder import FolderArchive
 from receiver.assembly import SAFETY_SECONDS
 from receiver.environment import load
 from receiver.settings import ServeSettings
+from receiver.webhooks.network import CheckedNetwork
 from receiver.webhooks.signing import new_secret
 from receiver.webhooks.tokens import CallbackTokens
 from store.keys import ApiKey
@@ -80,13 +81,8 @@ class World:
         self.files = Files(self, self.file_disk)
         self.truth.of_files = self.files.follows
         self.file_host = FileHost(self, f"93.184.216.{34 + cell}")
-        downloader = Downloader(
-            self.file_host.resolve,
-            FirmClock(loop),
-            most_bytes=MOST_BYTES,
-            allow_http=True,
-            ssl_context=NO_TLS,
-        )
+        network = CheckedNetwork(self.file_host.resolve, allow_http=True, tls=NO_TLS)
+        downloader = Downloader(network, FirmClock(loop), MOST_BYTES)
         self.tokens = CallbackTokens(KEYS)
         self.callbacks = CallbackLine(self)
         self.relays = RelayEnds(self)

@@ -9,6 +9,7 @@ import pytest
 
 from receiver.clock import SystemClock
 from receiver.webhooks.delivery import WebhookSender
+from receiver.webhooks.network import CheckedNetwork
 from tests.webhooks import corpus
 from tests.webhooks.sinks import THIS_MACHINE, Sink, answering, sink
 from tests.webhooks.test_delivery import BODY, OK, Names, courier_with, deliver
@@ -30,7 +31,7 @@ async def watched() -> AsyncIterator[list[Sink]]:
 
 async def test_what_is_watched_can_be_reached() -> None:
     everywhere = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
-    sender = WebhookSender(Names().resolve, SystemClock(), allow_http=True, allow_nets=everywhere)
+    sender = WebhookSender(CheckedNetwork(Names().resolve, True, everywhere), SystemClock())
     async with watched() as sinks:
         for server in sinks:
             host = f"[{server.host}]" if ":" in server.host else server.host
@@ -48,7 +49,7 @@ async def test_no_special_address_is_connected_to_whether_written_or_resolved() 
     )
     hosts += [f"n{n}.example" for n in range(len(corpus.SPECIAL_ADDRESSES))]
     assert len(hosts) > 300
-    sender = WebhookSender(names.resolve, SystemClock(), allow_http=True)
+    sender = WebhookSender(CheckedNetwork(names.resolve, allow_http=True), SystemClock())
     async with watched() as sinks:
         port = sinks[0].port
         for host in hosts:

@@ -10,6 +10,7 @@ import trustme
 
 from receiver.clock import SystemClock
 from receiver.webhooks.delivery import Attempt, WebhookSender
+from receiver.webhooks.network import CheckedNetwork
 from receiver.webhooks.targets import IPAddress
 from tests.support.tcp_server import tcp_server
 from tests.webhooks.sinks import Sink, answering, flooding, hanging, sink
@@ -46,7 +47,8 @@ async def loopback(_host: str) -> list[IPAddress]:
 def sender() -> WebhookSender:
     trusting = ssl.create_default_context()
     AUTHORITY.configure_trust(trusting)
-    return WebhookSender(loopback, SystemClock(), allow_nets=ALLOWED, ssl_context=trusting)
+    network = CheckedNetwork(loopback, allow_nets=ALLOWED, tls=trusting)
+    return WebhookSender(network, SystemClock())
 
 
 async def deliver(
@@ -91,7 +93,7 @@ async def test_a_bad_certificate_gets_no_byte_of_the_message(
 
 
 async def test_the_default_courier_trusts_no_stranger() -> None:
-    sender = WebhookSender(loopback, SystemClock(), allow_nets=ALLOWED)
+    sender = WebhookSender(CheckedNetwork(loopback, allow_nets=ALLOWED), SystemClock())
     async with sink(answering(OK), tls=certified("hooks.example").context) as server:
         assert (await deliver(sender, server)).error == "tls_failed"
 
@@ -131,4 +133,4 @@ async def test_floods_and_drips_over_tls(sender: WebhookSender) -> None:
         assert (await deliver(sender, server)).error == "answer_too_long"
     async with sink(hanging(head + b"\r\nx"), tls=side.context) as server:
         attempt = await deliver(sender, server, timeout=1)
-    assert (attempt.status_code, attempt.response_excerpt) == (202, b"x")
+    assert (attempt.status_code, attempt.excerpt) == (202, "x")
