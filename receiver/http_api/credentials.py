@@ -11,8 +11,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from receiver.http_api.auth import Caller, unauthorized
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem
-from receiver.streams.tickets import BadTicket
-from receiver.webhooks.tokens import BadToken
 
 NO_TICKET: Final = "The ticket is not valid for this stream, has expired, or its key was revoked."
 
@@ -93,9 +91,8 @@ async def _reader(context: ApiContext, scope: Scope) -> Caller:
     text = Request(scope).query_params.get("ticket")
     if not text:
         return await _metered_caller(context, scope)
-    try:
-        ticket = context.tickets.read(text, context.services.clock.now())
-    except BadTicket:
+    ticket = context.tickets.read(text, context.services.clock.now())
+    if ticket is None:
         context.auth.refuse(scope, NO_TICKET)
     holder = await context.auth.known(ticket.key_hash)
     if holder is None or holder.user_id != ticket.user_id:
@@ -112,13 +109,11 @@ def _bind_by_token(context: ApiContext, handler: CallbackHandler) -> ASGIApp:
     # Not a coroutine, since this is the hot route: what it raises is answered all the same.
     def endpoint(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         provider, token = scope["path_params"]["provider"], scope["path_params"]["token"]
-        try:
-            if provider not in context.services.providers:
-                raise BadToken
-            job_id = context.tokens.verify(provider, token)
-        except BadToken:
+        is_running = provider in context.services.providers
+        job_id = context.tokens.verify(provider, token) if is_running else None
+        if job_id is None:
             context.services.metrics.count_callback("unknown", "unauthorized")
-            raise Problem(401, "bad_token", "This is not a valid callback URL.") from None
+            raise Problem(401, "bad_token", "This is not a valid callback URL.")
         return handler(context, job_id, scope, receive, send)
 
     return endpoint

@@ -13,7 +13,7 @@ from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem, bad_query
 from receiver.http_api.operation import Parameter, Texts
 from receiver.http_api.responses import json_response
-from receiver.signed_text import BadSignature, SignedText
+from receiver.signed_text import SignedText
 
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 200
@@ -92,11 +92,7 @@ def read_page(context: ApiContext, request: Request, name: str, user_id: int | N
 
 def read_cursor(cursors: SignedText, name: str, user_id: int | None, text: str) -> str:
     """The id that ended the previous page. Raises Problem 400 for a cursor of another list."""
-    try:
-        payload = cursors.read(text)
-    except BadSignature:
-        payload = None
-    match payload:
+    match cursors.read(text):
         case [list_name, owner, str(last)] if (list_name, owner) == (name, user_id):
             return last
         case _:

@@ -15,7 +15,7 @@ from starlette.types import Scope
 
 from receiver.clock import Clock
 from receiver.http_api.errors import Problem
-from receiver.signed_text import BadSignature, SignedText
+from receiver.signed_text import SignedText
 
 COOKIE: Final = "receiver_session"
 HEADER: Final = "X-Requested-With"
@@ -40,7 +40,7 @@ class Sessions:
         Raises:
             ValueError: `keys` is empty.
         """
-        self._texts = SignedText(keys, b"receiver.session")
+        self._payloads = SignedText(keys, b"receiver.session")
         self._clock = clock
         self._secure = secure
         self._once: dict[str, str] = {}
@@ -58,7 +58,7 @@ class Sessions:
     def open(self, response: Response, key_hash: str) -> None:
         """Set the cookie of a new session for the key with this hash."""
         expires_at = self._clock.now() + SESSION_SECONDS * 1_000
-        self._set_cookie(response, self._texts.sign([key_hash, expires_at]), SESSION_SECONDS)
+        self._set_cookie(response, self._payloads.sign([key_hash, expires_at]), SESSION_SECONDS)
 
     def end(self, response: Response) -> None:
         """Delete the session's cookie."""
@@ -74,15 +74,11 @@ class Sessions:
         text = _session_cookie(scope)
         if not text:
             return None
-        try:
-            payload = self._texts.read(text)
-        except BadSignature:
-            return None
-        match payload:
+        match self._payloads.read(text):
             case [str(key_hash), int(expires_at)] if self._clock.now() < expires_at:
                 require_own_page(request)
                 return key_hash
-            case _:  # expired, or from another version of the service
+            case _:  # forged, expired, or from another version of the service
                 return None
 
     def _set_cookie(self, response: Response, text: str, seconds: int) -> None:

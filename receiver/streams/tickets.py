@@ -7,16 +7,8 @@ holds the hash of a key and never the key.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from receiver.signed_text import BadSignature, SignedText
+from receiver.signed_text import SignedText
 from store.records import Millis
-
-
-class BadTicket(Exception):
-    """Not a ticket signed by one of our keys."""
-
-
-class ExpiredTicket(BadTicket):
-    """The ticket has expired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,30 +33,23 @@ class Tickets:
         Raises:
             ValueError: `keys` is empty.
         """
-        self._texts = SignedText(keys, b"receiver.ticket")
+        self._payloads = SignedText(keys, b"receiver.ticket")
 
     def issue(self, ticket: Ticket) -> str:
         """The ticket as ASCII text that is safe in a query string."""
-        return self._texts.sign(
+        return self._payloads.sign(
             [ticket.user_id, ticket.key_hash, ticket.request_id, ticket.expires_at]
         )
 
-    def read(self, text: str, now: Millis) -> Ticket:
-        """The ticket in `text`.
-
-        Raises:
-            BadTicket: it is not exactly a text signed by one of the keys.
-            ExpiredTicket: it has expired at `now`.
-        """
-        try:
-            payload = self._texts.read(text)
-        except BadSignature:
-            raise BadTicket from None
-        match payload:
-            case [int(user_id), str(key_hash), (str() | None) as request_id, int(expires_at)]:
-                ticket = Ticket(user_id, key_hash, request_id, expires_at)
-            case _:  # signed by another release
-                raise BadTicket
-        if now >= ticket.expires_at:
-            raise ExpiredTicket
-        return ticket
+    def read(self, text: str, now: Millis) -> Ticket | None:
+        """The ticket in `text`; None if it has expired, or was not signed by one of the keys."""
+        match self._payloads.read(text):
+            case [
+                int(user_id),
+                str(key_hash),
+                (str() | None) as request_id,
+                int(expires_at),
+            ] if now < expires_at:
+                return Ticket(user_id, key_hash, request_id, expires_at)
+            case _:  # also a ticket of another release
+                return None

@@ -30,7 +30,9 @@ class CallbackLine:
 
     def job_of(self, address: str) -> str:
         provider, token = address.removeprefix(f"{PUBLIC_URL}/webhooks/").split("/")
-        return self._world.tokens.verify(provider, token)
+        job_id = self._world.tokens.verify(provider, token)
+        assert job_id is not None, "the address is one of ours"
+        return job_id
 
     def heard(self, job_id: str, what: str) -> None:
         """Rules 1 and 2, at the moment a submission reaches the provider."""

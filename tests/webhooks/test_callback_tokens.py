@@ -1,4 +1,4 @@
-"""Tokens of callback addresses: any altered character makes one bad."""
+"""Tokens in callback URLs: altering any character makes one invalid."""
 
 import string
 from urllib.parse import quote
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from receiver.webhooks.tokens import BadToken, CallbackTokens
+from receiver.webhooks.tokens import CallbackTokens
 
 OLD, NEW, OTHER = "o" * 32, "n" * 32, "x" * 32
 JOB = "job_01HZX3J9V5T8Q2W4E6R7Y0KMNP"
@@ -20,8 +20,7 @@ POSITIONS = st.integers(0, len(TOKEN) - 1)
 
 
 def assert_bad(token: str, provider: str = "samsar", tokens: CallbackTokens = TOKENS) -> None:
-    with pytest.raises(BadToken):
-        tokens.verify(provider, token)
+    assert tokens.verify(provider, token) is None
 
 
 def test_a_token_names_its_job_in_one_segment_of_a_path() -> None:
@@ -61,7 +60,8 @@ def test_a_replaced_character(position: int, character: str) -> None:
 
 def test_every_last_character() -> None:
     """The last one has two bits that lenient base64 ignores."""
-    assert [c for c in URL_SAFE if not _is_bad(TOKEN[:-1] + c)] == [TOKEN[-1]]
+    verified = [c for c in URL_SAFE if TOKENS.verify("samsar", TOKEN[:-1] + c)]
+    assert verified == [TOKEN[-1]]
 
 
 @given(st.integers(0, len(TOKEN)), st.characters(exclude_categories=()))
@@ -104,14 +104,6 @@ def test_rubbish(token: str) -> None:
 
 
 @given(ANY_TEXT, ANY_TEXT)
-def test_no_text_raises_anything_but_bad_token(provider: str, token: str) -> None:
+def test_no_text_raises(provider: str, token: str) -> None:
     assert_bad(token, provider)
     assert_bad(token)
-
-
-def _is_bad(token: str) -> bool:
-    try:
-        TOKENS.verify("samsar", token)
-    except BadToken:
-        return True
-    return False
