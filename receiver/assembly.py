@@ -25,12 +25,11 @@ from receiver.http_api.readiness import Readiness
 from receiver.http_api.sessions import Sessions
 from receiver.http_api.table import TABLE
 from receiver.settings import ServeSettings, is_this_machine
-from receiver.signed_text import SignedText
+from receiver.signed_text import CallbackTokens, SignedText
 from receiver.streams.broadcast import Broadcast
 from receiver.streams.hub import Hub
 from receiver.streams.tickets import Tickets
 from receiver.webhooks.delivery import WebhookSender
-from receiver.webhooks.tokens import CallbackTokens
 from receiver.workers.archiver import Archiver
 from receiver.workers.deadlines import Deadlines
 from receiver.workers.inbox import Inbox

@@ -67,6 +67,28 @@ class SignedText:
         return None if text is None else _ENCODING.load_payload(text.encode("ascii"))
 
 
+class CallbackTokens:
+    """Signs and verifies the tokens of callback URLs. Each names one job of one provider.
+
+    The signed text is the end of the URL's path, `provider/job_id`. The token is the part after the
+    provider's name, `job_id.signature`. Callbacks of some providers are not signed: then this
+    secret in their URL is all that protects a job.
+    """
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        """As for `TextSigner`."""
+        self._signer = TextSigner(keys, b"receiver.callback")
+
+    def sign(self, provider: str, job_id: str) -> str:
+        """The token for `job_id` of `provider`: ASCII, one path segment."""
+        return self._signer.sign(f"{provider}/{job_id}").removeprefix(f"{provider}/")
+
+    def verify(self, provider: str, token: str) -> str | None:
+        """The job id in `token`; None if it was not signed by one of the keys for `provider`."""
+        path = self._signer.verify(f"{provider}/{token}")
+        return None if path is None else path.removeprefix(f"{provider}/")
+
+
 class _HmacSha256(SigningAlgorithm):
     """HMAC-SHA-256 with one key, which is hashed once. OpenSSL's one-shot call looks up the
     algorithm each time and costs ten times as much."""

@@ -14,12 +14,11 @@ from receiver.http_api.limits import RateLimit
 from receiver.http_api.readiness import Readiness
 from receiver.http_api.sessions import Sessions
 from receiver.settings import ServeSettings
-from receiver.signed_text import SignedText
+from receiver.signed_text import CallbackTokens, SignedText
 from receiver.streams.broadcast import Broadcast
 from receiver.streams.hub import Hub
 from receiver.streams.tickets import Tickets
 from receiver.webhooks.delivery import WebhookSender
-from receiver.webhooks.tokens import CallbackTokens
 from store.ids import Entropy
 
 

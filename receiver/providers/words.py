@@ -10,7 +10,7 @@ from receiver.providers.lenient_json import clean, clean_text
 
 ID_CHARACTERS = 200
 
-# A provider may quote the callback URL to users. Its token is secret (`receiver.webhooks.tokens`).
+# A provider may quote the callback URL to users. Its token is secret (`receiver.signed_text`).
 _CALLBACK_TOKEN = re.compile(r"job_[0-9A-Z]{26}\.[A-Za-z0-9_-]{43}")
 
 # Markup or a JSON object at the beginning; control characters (binary data) anywhere.

@@ -14,7 +14,7 @@ from receiver.clock import SystemClock
 from receiver.domain.lifecycle import deciding
 from receiver.domain.observations import Polled, Report, StatusReport
 from receiver.domain.schedule import Rules
-from receiver.webhooks.tokens import CallbackTokens
+from receiver.signed_text import CallbackTokens
 from store.database import Store
 from store.ids import Ids
 from store.keys import ApiKey

@@ -18,7 +18,7 @@ from receiver.domain.lifecycle import deciding
 from receiver.domain.observations import SubmissionBegins, SubmissionEnded, SubmitAccepted
 from receiver.domain.schedule import Rules
 from receiver.domain.serialization import event_data
-from receiver.webhooks.tokens import CallbackTokens
+from receiver.signed_text import CallbackTokens
 from store.database import Store
 from store.ids import Ids, time_of
 from store.keys import ApiKey, User

@@ -29,11 +29,10 @@ from receiver.providers.fal import Fal
 from receiver.providers.replicate import Replicate
 from receiver.providers.samsar import Samsar
 from receiver.providers.samsar_input import upstream_input
-from receiver.signed_text import SignedText
+from receiver.signed_text import CallbackTokens, SignedText
 from receiver.streams.frames import read_cursor
 from receiver.streams.tickets import Ticket, Tickets
 from receiver.webhooks.targets import LONGEST_URL, TargetRefused, check_url
-from receiver.webhooks.tokens import CallbackTokens
 from store.records import Millis
 from tests.fuzz import more_readers
 

@@ -38,9 +38,9 @@ from receiver.http_api.cors import Cors
 from receiver.open_telemetry import OpenTelemetry
 from receiver.providers import lenient_json, samsar_report, words
 from receiver.providers.samsar_input import InputRules, upstream_input
-from receiver.signed_text import SignedText
+from receiver.signed_text import CallbackTokens, SignedText
 from receiver.streams import frames
-from receiver.webhooks import targets, tokens
+from receiver.webhooks import targets
 from store.ids import time_of
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.support.service import JOB, RunningService
@@ -145,7 +145,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "a webhook address": lambda text: targets.check_url(
         f"https://{text}", allow_http=False, allow_nets=()
     ),
-    "a callback token": lambda text: tokens.CallbackTokens(KEYS).verify("samsar", text),
+    "a callback token": lambda text: CallbackTokens(KEYS).verify("samsar", text),
     "a signed text": lambda text: SignedText(KEYS, b"salt").read(text),
     "a list's cursor": lambda text: queries.read_cursor(SignedText(KEYS, b"salt"), "jobs", 1, text),
     "a stream's cursor": frames.read_cursor,

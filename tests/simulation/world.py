@@ -13,9 +13,9 @@ from receiver.archive.folder import FolderArchive
 from receiver.assembly import SAFETY_SECONDS
 from receiver.environment import load
 from receiver.settings import ServeSettings
+from receiver.signed_text import CallbackTokens
 from receiver.webhooks.network import CheckedNetwork
 from receiver.webhooks.signing import new_secret
-from receiver.webhooks.tokens import CallbackTokens
 from store.keys import ApiKey
 from store.sqlite.database import SqliteStore
 from tests.simulation.archive import Files, settings_of

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from itsdangerous import URLSafeSerializer
 
+from receiver.signed_text import CallbackTokens
 from receiver.streams.tickets import Ticket, Tickets
-from receiver.webhooks.tokens import CallbackTokens
 
 OLD, NEW = "o" * 32, "n" * 32
 NOW = 1_767_323_045_678

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from receiver.webhooks.tokens import CallbackTokens
+from receiver.signed_text import CallbackTokens
 
 OLD, NEW, OTHER = "o" * 32, "n" * 32, "x" * 32
 JOB = "job_01HZX3J9V5T8Q2W4E6R7Y0KMNP"
