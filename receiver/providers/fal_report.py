@@ -42,12 +42,10 @@ def read_request_id(body: Mapping[str, Any]) -> str | None:
 
 def read_status(body: Mapping[str, Any]) -> Status | None:
     """The status, None if there is none. Outside webhooks, a failure is COMPLETED with an error."""
-    word = words.read_word(body.get("status"))
-    if word is None:
-        return None
-    status = _WORDS.get(word.strip().upper(), Status.IN_PROGRESS)
-    has_error = bool(body.get("error") or body.get("error_type"))
-    if status is Status.FAILED or (word.strip().upper() == "COMPLETED" and has_error):
+    word = body.get("status")
+    status = words.read_status(word, _WORDS)
+    has_error = body.get("error") or body.get("error_type")
+    if status is Status.FAILED or (has_error and str(word).strip().upper() == "COMPLETED"):
         return read_end(body)
     return status
 

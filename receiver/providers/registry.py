@@ -50,54 +50,43 @@ def open_provider(name: str, context: ProviderContext) -> Provider:
         known = ", ".join(API_OF)
         raise ProviderUnavailable(f"no provider is called {name!r}; known: {known}")
     settings = context.settings
-    if (base_url := settings.base_url_of(name)) is not None:
-        return _remote(_account(name, base_url, context), settings)
-    if name not in context.sandboxes:
-        raise ProviderUnavailable(f"{name} is not running in this process")
-    origin = context.sandboxes[name]
-    account = _account(name, origin + _SANDBOX_PATHS[API_OF[name]], context)
-    return _embedded(account, origin, settings)
-
-
-def _account(name: str, base_url: str, context: ProviderContext) -> Account:
-    setting = KEY_OF[API_OF[name]]
-    key: SecretStr | None = getattr(context.settings, setting)
-    if key is None and name in KEY_OF:
-        raise ProviderUnavailable(f"RECEIVER_{setting.upper()} is not set")
-    return Account(
+    api = API_OF[name]
+    base_url = settings.base_url_of(name)
+    is_embedded = base_url is None
+    if base_url is None:
+        if name not in context.sandboxes:
+            raise ProviderUnavailable(f"{name} is not running in this process")
+        base_url = context.sandboxes[name] + _SANDBOX_PATHS[api]
+    account = Account(
         name=name,
         base_url=base_url,
-        key="sandbox" if key is None else key.get_secret_value(),
+        key=_key(api, settings, is_embedded=is_embedded),
         clock=context.clock,
-        submit_timeout=context.settings.submit_timeout,
+        submit_timeout=settings.submit_timeout,
     )
-
-
-def _remote(account: Account, settings: ServeSettings) -> Provider:
-    match account.name:
+    match api:
         case "replicate":
-            secrets = settings.replicate_webhook_secret or ()
+            secrets = () if is_embedded else settings.replicate_webhook_secret or ()
             return Replicate(account, [secret.get_secret_value() for secret in secrets])
+        case "fal" if is_embedded:
+            return Fal(account, f"{base_url}.well-known/jwks.json")
         case "fal":
             return Fal(account, settings.fal_jwks_url, settings.fal_user_id)
         case _:
-            return _samsar(account, settings, settings.samsar_auth_header)
+            return Samsar(
+                account,
+                image_models=settings.image_models,
+                video_models=settings.video_models,
+                auth_header="API-KEY" if is_embedded else settings.samsar_auth_header,
+            )
 
 
-def _embedded(account: Account, origin: str, settings: ServeSettings) -> Provider:
-    match API_OF[account.name]:
-        case "replicate":
-            return Replicate(account)
-        case "fal":
-            return Fal(account, f"{origin}/.well-known/jwks.json")
-        case _:
-            return _samsar(account, settings, "API-KEY")
-
-
-def _samsar(account: Account, settings: ServeSettings, auth_header: str) -> Samsar:
-    return Samsar(
-        account,
-        image_models=settings.image_models,
-        video_models=settings.video_models,
-        auth_header=auth_header,
-    )
+def _key(api: str, settings: ServeSettings, *, is_embedded: bool) -> str:
+    """The operator's key; a sandbox accepts any if none is set."""
+    setting = KEY_OF[api]
+    key: SecretStr | None = getattr(settings, setting)
+    if key is not None:
+        return key.get_secret_value()
+    if is_embedded:
+        return "sandbox"
+    raise ProviderUnavailable(f"RECEIVER_{setting.upper()} is not set")

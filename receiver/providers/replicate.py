@@ -33,12 +33,12 @@ _VERSION: Final = re.compile(rf"[0-9a-f]{{64}}|{_PART}/{_PART}:[0-9a-f]{{1,64}}"
 _MODEL: Final = re.compile(rf"{_PART}/{_PART}")
 _DEPLOYMENT: Final = re.compile(rf"deployments/{_PART}/{_PART}")
 _WORDS: Final = {
-    "starting": Status.PENDING,
-    "processing": Status.IN_PROGRESS,
-    "succeeded": Status.COMPLETED,
-    "failed": Status.FAILED,
-    "aborted": Status.FAILED,
-    "canceled": Status.CANCELLED,
+    "STARTING": Status.PENDING,
+    "PROCESSING": Status.IN_PROGRESS,
+    "SUCCEEDED": Status.COMPLETED,
+    "FAILED": Status.FAILED,
+    "ABORTED": Status.FAILED,
+    "CANCELED": Status.CANCELLED,
 }
 _SECRET_TIMEOUT: Final = 5.0
 _PAGES: Final = 5
@@ -197,10 +197,7 @@ def _path(job: UpstreamJob) -> str:
 
 
 def _read_status(body: Mapping[str, Any]) -> Status | None:
-    word = body.get("status")
-    if not isinstance(word, str) or not word.strip():
-        return None
-    return _WORDS.get(word.strip().lower(), Status.IN_PROGRESS)
+    return words.read_status(body.get("status"), _WORDS)
 
 
 def _iso(at: Millis) -> str:

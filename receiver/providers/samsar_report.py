@@ -46,8 +46,7 @@ def read_report(body: Mapping[str, Any], secret: str = "") -> Report:
 
 def read_status(body: Mapping[str, Any]) -> Status | None:
     """The meaning of the status in `body`; None if there is none."""
-    word = _word(body.get("status"))
-    return None if word is None else _WORDS.get(word.strip().upper(), Status.IN_PROGRESS)
+    return words.read_status(body.get("status"), _WORDS)
 
 
 def read_request_id(body: Mapping[str, Any]) -> str | None:
@@ -69,10 +68,6 @@ def read_message(body: Mapping[str, Any]) -> str | None:
         if (read := words.read_message(text)) is not None:
             return read
     return None
-
-
-def _word(status: Any) -> str | None:
-    return status if isinstance(status, str) and status.strip() else None
 
 
 def _progress(value: Any) -> float | None:

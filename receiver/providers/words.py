@@ -1,12 +1,14 @@
 """Cleans ids and texts of a provider for storing and for showing them to users."""
 
 import re
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from receiver.domain.documents import MESSAGE_CHARACTERS, PROVIDER_STATUS_CHARACTERS
 from receiver.providers.calls import MIN_SECRET
 from receiver.providers.lenient_json import clean, clean_text
+from store.records import Status
 
 ID_CHARACTERS = 200
 
@@ -43,6 +45,14 @@ def read_word(word: Any) -> str | None:
     """The provider's own word for a status."""
     if isinstance(word, str) and word.strip():
         return clean_text(word)[:PROVIDER_STATUS_CHARACTERS]
+    return None
+
+
+def read_status(word: Any, meanings: Mapping[str, Status]) -> Status | None:
+    """What the provider's own word for a status means, by its upper-case form; `IN_PROGRESS` if it
+    is unknown, None if it is not a word."""
+    if isinstance(word, str) and word.strip():
+        return meanings.get(word.strip().upper(), Status.IN_PROGRESS)
     return None
 
 

@@ -23,7 +23,7 @@ from receiver.providers.contract import (
 from receiver.providers.signatures import is_fresh, signed_header
 from store.records import Status
 
-WORDS = {"queued": Status.PENDING, "done": Status.COMPLETED, "broken": Status.FAILED}
+WORDS = {"QUEUED": Status.PENDING, "DONE": Status.COMPLETED, "BROKEN": Status.FAILED}
 
 
 class Minimal(Provider):
@@ -68,12 +68,11 @@ class Minimal(Provider):
         return verify
 
     def read(self, body: Mapping[str, Any]) -> Report:
-        word = words.read_word(body.get("state"))
-        status = None if word is None else WORDS.get(word, Status.IN_PROGRESS)
+        status = words.read_status(body.get("state"), WORDS)
         drawing = words.clean_for_people(body.get("drawing"), self._account.key)
         return Report(
             status=status,
-            word=word,
+            word=words.read_word(body.get("state")),
             result={"drawing": drawing} if status is Status.COMPLETED else None,
             message=words.read_message(body.get("why")),
             provider_request_id=words.read_id(body.get("id")),
