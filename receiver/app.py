@@ -25,7 +25,7 @@ from receiver.clock import Clock, SystemClock
 from receiver.http_api.limits import REFUSED, exempt_from_shedding
 from receiver.metrics import Metrics
 from receiver.providers.contract import Provider
-from receiver.providers.registry import ProviderContext, open_provider
+from receiver.providers.registry import open_provider
 from receiver.sandbox.apis import is_sandbox, sandbox_api, sandbox_rules
 from receiver.sandbox.rules import SandboxRules
 from receiver.sandbox.run import sandbox
@@ -102,7 +102,7 @@ async def _running_on(
         }
         providers: dict[str, Provider] = {}
         for name in settings.running:
-            provider = open_provider(name, ProviderContext(settings, clock, sandboxes))
+            provider = open_provider(name, settings, clock, sandboxes.get(name))
             stack.push_async_callback(provider.close)
             providers[name] = provider
         services = ServiceContext(

@@ -19,7 +19,7 @@ from receiver.cli.output import Output, Table
 from receiver.clock import Clock
 from receiver.domain.observations import StatusMissing, StatusReport, StatusUnavailable
 from receiver.environment import SettingsError
-from receiver.providers.registry import ProviderContext, open_provider
+from receiver.providers.registry import open_provider
 from receiver.settings import KEY_OF, ServeSettings, is_this_machine
 from store.errors import StoreError
 
@@ -152,7 +152,7 @@ async def _check_provider(name: str, settings: ServeSettings, clock: Clock) -> F
     if settings.base_url_of(name) is None:
         return Finding("provider", "ok", f"{name}: an embedded sandbox")
     failed = partial(Finding, "provider", "failed")
-    provider = open_provider(name, ProviderContext(settings, clock))
+    provider = open_provider(name, settings, clock)
     try:
         answer = await provider.status(provider.nobody)
     finally:

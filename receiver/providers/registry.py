@@ -1,7 +1,5 @@
 """The known providers: their names, and how to create them from the settings."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 from pydantic import SecretStr
@@ -26,67 +24,36 @@ API_OF: Final = {
 _SANDBOX_PATHS: Final = {"samsar": "/v1/video/", "replicate": "/v1/", "fal": "/"}
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderContext:
-    """What providers are created from."""
-
-    settings: ServeSettings
-    clock: Clock
-    sandboxes: Mapping[str, str] = field(default_factory=dict)
-    """The origin of each embedded provider's sandbox, by the provider's name."""
-
-
-class ProviderUnavailable(ValueError):
-    """No provider has this name, or a setting that it needs is missing; the message says which."""
-
-
-def open_provider(name: str, context: ProviderContext) -> Provider:
-    """The provider `name`, to be closed by the caller.
-
-    Raises:
-        ProviderUnavailable: it is unknown, or a setting is missing.
-    """
-    if name not in API_OF:
-        known = ", ".join(API_OF)
-        raise ProviderUnavailable(f"no provider is called {name!r}; known: {known}")
-    settings = context.settings
+def open_provider(
+    name: str, settings: ServeSettings, clock: Clock, sandbox: str | None = None
+) -> Provider:
+    """One of the settings' running providers, to be closed by the caller. `sandbox` is the origin
+    of its sandbox if it is an embedded one."""
     api = API_OF[name]
     base_url = settings.base_url_of(name)
-    is_embedded = base_url is None
     if base_url is None:
-        if name not in context.sandboxes:
-            raise ProviderUnavailable(f"{name} is not running in this process")
-        base_url = context.sandboxes[name] + _SANDBOX_PATHS[api]
+        assert sandbox is not None, "an embedded provider is called where its sandbox listens"
+        base_url = sandbox + _SANDBOX_PATHS[api]
+    key: SecretStr | None = getattr(settings, KEY_OF[api])
     account = Account(
         name=name,
         base_url=base_url,
-        key=_key(api, settings, is_embedded=is_embedded),
-        clock=context.clock,
+        key="sandbox" if key is None else key.get_secret_value(),
+        clock=clock,
         submit_timeout=settings.submit_timeout,
     )
     match api:
         case "replicate":
-            secrets = () if is_embedded else settings.replicate_webhook_secret or ()
-            return Replicate(account, [secret.get_secret_value() for secret in secrets])
-        case "fal" if is_embedded:
-            return Fal(account, f"{base_url}.well-known/jwks.json")
-        case "fal":
+            secrets = settings.replicate_webhook_secret if sandbox is None else None
+            return Replicate(account, [secret.get_secret_value() for secret in secrets or ()])
+        case "fal" if sandbox is None:
             return Fal(account, settings.fal_jwks_url, settings.fal_user_id)
+        case "fal":
+            return Fal(account, f"{base_url}.well-known/jwks.json")
         case _:
             return Samsar(
                 account,
                 image_models=settings.image_models,
                 video_models=settings.video_models,
-                auth_header="API-KEY" if is_embedded else settings.samsar_auth_header,
+                auth_header=settings.samsar_auth_header if sandbox is None else "API-KEY",
             )
-
-
-def _key(api: str, settings: ServeSettings, *, is_embedded: bool) -> str:
-    """The operator's key; a sandbox accepts any if none is set."""
-    setting = KEY_OF[api]
-    key: SecretStr | None = getattr(settings, setting)
-    if key is not None:
-        return key.get_secret_value()
-    if is_embedded:
-        return "sandbox"
-    raise ProviderUnavailable(f"RECEIVER_{setting.upper()} is not set")
