@@ -52,44 +52,36 @@ class InputRules:
     video_models: frozenset[str]
 
     def faults(self, kind: str, body_input: Mapping[str, Any]) -> list[InputFault]:
-        """All errors that the provider would report, in the order of its checks."""
-        match kind:
-            case "create_movie":
-                return list(self._movie_faults(body_input))
-            case "create_narrative":
-                return list(self._narrative_faults(body_input))
-            case _:
-                return [InputFault("/kind", "Kind is not supported")]
+        """All errors that the provider would report, in the order of its checks. `kind` is one of
+        `KINDS`."""
+        is_movie = kind == "create_movie"
+        check = self._movie_faults if is_movie else self._narrative_faults
+        return list(check(body_input))
 
     def _movie_faults(self, given: Mapping[str, Any]) -> Iterator[InputFault]:
         yield from _prompt_faults(given.get("prompt"))
-        yield from self._image_model_faults(given.get("image_model"))
-        yield from _video_model_faults(given.get("video_model"), self.video_models)
+        yield from self._image_model_faults(given)
+        yield from _model_faults(given, "video_model", self.video_models, KNOWN_VIDEO_MODELS)
         yield from _duration_faults(given.get("duration"))
         yield from _text_faults(given, "aspect_ratio", "Aspect ratio is invalid")
 
     def _narrative_faults(self, given: Mapping[str, Any]) -> Iterator[InputFault]:
         yield from _prompt_list_faults(given.get("prompt_list"))
-        yield from self._image_model_faults(given.get("image_model"))
+        yield from self._image_model_faults(given)
         generative = given.get("add_generative_video")
         if generative is not None and not isinstance(generative, bool):
             yield InputFault("/input/add_generative_video", "Generative video flag is invalid")
-        video_model = given.get("video_model")
-        if generative is True or video_model is not None:
-            yield from _video_model_faults(video_model, self.video_models | NARRATIVE_VIDEO_MODELS)
+        if generative is True or given.get("video_model") is not None:
+            allowed = self.video_models | NARRATIVE_VIDEO_MODELS
+            yield from _model_faults(given, "video_model", allowed, KNOWN_VIDEO_MODELS)
         yield from _text_faults(given, "speaker", "Speaker is invalid")
         speech = given.get("provider")
         if speech is not None and not _is_one_of(speech, SPEECH_PROVIDERS):
             yield InputFault("/input/provider", "Provider is invalid")
         yield from _text_faults(given, "aspect_ratio", "Aspect ratio is invalid")
 
-    def _image_model_faults(self, value: Any) -> Iterator[InputFault]:
-        if not _is_one_of(value, self.image_models):
-            known = _is_one_of(value, KNOWN_IMAGE_MODELS)
-            detail = (
-                "Image model is not supported for this type" if known else "Invalid image model"
-            )
-            yield InputFault("/input/image_model", detail, _one_of(self.image_models))
+    def _image_model_faults(self, given: Mapping[str, Any]) -> Iterator[InputFault]:
+        return _model_faults(given, "image_model", self.image_models, KNOWN_IMAGE_MODELS)
 
 
 def upstream_input(kind: str, body_input: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,11 +121,17 @@ def _prompt_list_faults(prompts: Any) -> Iterator[InputFault]:
             yield InputFault(f"/input/prompt_list/{index}", "Prompt is required")
 
 
-def _video_model_faults(value: Any, allowed: frozenset[str]) -> Iterator[InputFault]:
+def _model_faults(
+    given: Mapping[str, Any], name: str, allowed: frozenset[str], known: frozenset[str]
+) -> Iterator[InputFault]:
+    value = given.get(name)
     if not _is_one_of(value, allowed):
-        known = _is_one_of(value, KNOWN_VIDEO_MODELS)
-        detail = "Video model is not supported for this type" if known else "Invalid video model"
-        yield InputFault("/input/video_model", detail, _one_of(allowed))
+        model = name.replace("_", " ")
+        detail = f"Invalid {model}"
+        if _is_one_of(value, known):
+            detail = f"{model.capitalize()} is not supported for this type"
+        hint = f"one of {', '.join(sorted(allowed))} is needed"
+        yield InputFault(f"/input/{name}", detail, hint)
 
 
 def _duration_faults(duration: Any) -> Iterator[InputFault]:
@@ -153,10 +151,6 @@ def _text_faults(given: Mapping[str, Any], name: str, detail: str) -> Iterator[I
 
 def _is_blank(value: Any) -> bool:
     return not isinstance(value, str) or not value.strip(_WHITE_SPACE)
-
-
-def _one_of(keys: frozenset[str]) -> str:
-    return f"one of {', '.join(sorted(keys))} is needed"
 
 
 def _is_one_of(value: Any, keys: frozenset[str]) -> bool:

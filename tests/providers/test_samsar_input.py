@@ -182,10 +182,6 @@ def test_of_a_list_that_is_too_long_no_line_is_looked_at() -> None:
     assert faults == [InputFault("/input/prompt_list", "Prompt is too long")]
 
 
-def test_an_unknown_kind_is_a_fault() -> None:
-    assert RULES.faults("create_opera", MOVIE) == [InputFault("/kind", "Kind is not supported")]
-
-
 NAMES = [
     *("prompt", "prompt_list", "image_model", "video_model", "duration", "aspect_ratio"),
     *("speaker", "provider", "add_generative_video"),
