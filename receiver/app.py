@@ -223,7 +223,7 @@ async def _starting(providers: Iterable[Provider]) -> AsyncIterator[None]:
 async def _embedded_sandbox(
     provider: str, settings: ServeSettings, faults: SandboxRules, clock: Clock
 ) -> AsyncIterator[str]:
-    api, key = sandbox_api(provider, settings)
+    make_api, key = sandbox_api(provider, settings)
     remember_in = settings.sandbox_file(provider)
-    async with sandbox(faults, clock, api, api_key=key, remember_in=remember_in) as origin:
+    async with sandbox(faults, clock, make_api, api_key=key, remember_in=remember_in) as origin:
         yield origin

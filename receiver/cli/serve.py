@@ -69,16 +69,17 @@ async def sandbox(
         log.warning(warning)
 
     from receiver.app import stop_signal
+    from receiver.providers.registry import SANDBOX_PATHS
     from receiver.sandbox import apis
     from receiver.sandbox.run import sandbox as running_sandbox
 
     logs.redact_values(settings.secrets())
-    api, key = apis.sandbox_api(provider, settings)
+    make_api, key = apis.sandbox_api(provider, settings)
     rules = apis.sandbox_rules(settings)
     with naming_the_port(host, port):
         stop = stop_signal()
         async with running_sandbox(
-            rules, SystemClock(), api, api_key=key, host=host, port=port
+            rules, SystemClock(), make_api, api_key=key, host=host, port=port
         ) as origin:
-            log.info("serving the sandbox", url=origin + api.path)
+            log.info("serving the sandbox", url=origin + SANDBOX_PATHS[provider])
             await stop.wait()

@@ -21,7 +21,8 @@ API_OF: Final = {
     "sandbox-fal": "fal",
 }
 """By each known name: whose API it has."""
-_SANDBOX_PATHS: Final = {"samsar": "/v1/video/", "replicate": "/v1/", "fal": "/"}
+SANDBOX_PATHS: Final = {"samsar": "/v1/video/", "replicate": "/v1/", "fal": "/"}
+"""By API: where a sandbox serves it."""
 
 
 def open_provider(
@@ -33,7 +34,7 @@ def open_provider(
     base_url = settings.base_url_of(name)
     if base_url is None:
         assert sandbox is not None, "an embedded provider is called where its sandbox listens"
-        base_url = sandbox + _SANDBOX_PATHS[api]
+        base_url = sandbox + SANDBOX_PATHS[api]
     key: SecretStr | None = getattr(settings, KEY_OF[api])
     account = Account(
         name=name,

@@ -1,9 +1,9 @@
-"""What the sandboxes of all providers share: the jobs, the keys, the faults."""
+"""What the APIs of all providers share: the jobs, the key, the faults of each call."""
 
 import hmac
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol, TypeAlias, assert_never
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NoReturn, TypeAlias
 
 import httpx
 from starlette.exceptions import HTTPException
@@ -11,10 +11,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from receiver.clock import Clock
 from receiver.json_text import UnreadableJson
 from receiver.providers.lenient_json import read_json
-from receiver.sandbox.faults import Answer, FaultPlan
 from receiver.sandbox.jobs import Callback, Jobs, JobState, SandboxJob
 
 RETRY_AFTER_SECONDS = 1
@@ -22,34 +20,50 @@ RETRY_AFTER_SECONDS = 1
 Body: TypeAlias = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """The jobs and the faults of each call, independent of the provider whose API is imitated."""
+class SandboxApi(ABC):
+    """The API of one provider."""
 
-    jobs: Jobs
-    faults: FaultPlan
-    clock: Clock
-    api_key: str | None
-    """The only accepted key; None accepts any that is not empty."""
+    path: ClassVar[str]
+    """The base path: a client's base URL is the origin followed by this."""
 
-    def takes(self, key: str) -> bool:
-        """Whether a key is accepted."""
-        if self.api_key is None:
+    def __init__(self, jobs: Jobs, api_key: str | None) -> None:
+        """`api_key` is the only accepted key; None accepts any that is not empty."""
+        self._jobs = jobs
+        self._api_key = api_key
+
+    @abstractmethod
+    def routes(self) -> Sequence[Route]:
+        """The routes of its calls."""
+
+    @abstractmethod
+    def callback(self, job: SandboxJob, state: JobState) -> Callback | None:
+        """The webhook for this state of a job; None if the provider sends none."""
+
+    @abstractmethod
+    def refusal(self, status_code: int, detail: str) -> Body:
+        """The body of an error."""
+
+    # --- for the calls ----------------------------------------------------------------------------
+
+    def accepts(self, key: str) -> bool:
+        """Whether this is the key, or any key if none is set."""
+        if self._api_key is None:
             return bool(key)
-        return hmac.compare_digest(key.encode(), self.api_key.encode())
+        return hmac.compare_digest(key.encode(), self._api_key.encode())
 
-    def takes_authorization(self, request: Request, *schemes: str) -> bool:
-        """Whether the Authorization header has an accepted key, after one of these words."""
+    def authenticate(self, request: Request, *schemes: str) -> None:
+        """Require an Authorization header with one of these schemes. Raises HTTPException 401."""
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        return scheme.lower() in schemes and self.takes(key)
+        if scheme.lower() not in schemes or not self.accepts(key):
+            raise HTTPException(401, "Authentication is required.")
 
     def begin_submission(self) -> None:
         """Count an authenticated submission. Raises HTTPException if a fault is planned for it."""
-        ordinal = self.jobs.submissions
-        self.jobs.submissions += 1
-        if (busy := self.faults.busy_status("submissions", ordinal)) is not None:
+        ordinal = self._jobs.submissions
+        self._jobs.submissions += 1
+        if (busy := self._jobs.faults.busy_status("submissions", ordinal)) is not None:
             _refuse_busy(busy)
-        if self.faults.is_broken(ordinal):
+        if self._jobs.faults.is_broken(ordinal):
             raise HTTPException(500, "Internal server error")
 
     async def end_submission(
@@ -57,56 +71,36 @@ class Engine:
     ) -> Response:
         """Answer the submission that created a job, as its plan says."""
         match job.plan.answer:
-            case Answer.ACCEPTED:
+            case "accepted":
                 return JSONResponse(body, status_code)
-            case Answer.ERROR:
+            case "error":
                 raise HTTPException(500, "Internal server error")
-            case Answer.NEVER:
+            case "never":
                 # Until the client gives up, or the server closes the connection at shutdown.
                 while (await request.receive())["type"] != "http.disconnect":
                     continue
                 return Response()
-            case _:
-                assert_never(job.plan.answer)
 
-    def begin_status(self, request_id: str, detail: str = "Request not found.") -> SandboxJob:
+    def begin_status(self, request_id: str) -> SandboxJob:
         """Count a status call, and find its job. Raises HTTPException 404, or if a fault is planned
         for the call."""
-        job = self.find(request_id, detail)
+        job = self.find(request_id)
         job.status_calls += 1
         # Counted per job: how often other jobs are polled must not change this one's plan.
-        busy = self.faults.busy_status(f"status/{job.record.ordinal}", job.status_calls - 1)
+        busy = self._jobs.faults.busy_status(f"status/{job.record.ordinal}", job.status_calls - 1)
         if busy is not None:
             _refuse_busy(busy)
         return job
 
-    def find(self, request_id: str, detail: str = "Request not found.") -> SandboxJob:
+    def find(self, request_id: str) -> SandboxJob:
         """A job by its id. Raises HTTPException 404."""
-        job = self.jobs.find(request_id)
+        job = self._jobs.find(request_id)
         if job is None:
-            raise HTTPException(404, detail)
+            raise HTTPException(404, "Request not found.")
         return job
 
 
-class SandboxApi(Protocol):
-    """The API of one provider."""
-
-    path: str
-    """The base path: a client's base URL is the origin followed by this."""
-
-    def routes(self, engine: Engine) -> Sequence[Route]:
-        """The routes of its calls."""
-        ...
-
-    def callback(
-        self, job: SandboxJob, state: JobState, faults: FaultPlan, clock: Clock
-    ) -> Callback | None:
-        """The webhook for this state of a job; None if the provider sends none."""
-        ...
-
-    def refusal(self, status_code: int, detail: str) -> Body:
-        """The body of an error."""
-        ...
+MakeApi: TypeAlias = Callable[[Jobs, str | None], SandboxApi]
 
 
 async def read_object(request: Request) -> dict[str, Any]:

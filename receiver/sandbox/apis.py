@@ -1,9 +1,11 @@
 """The known sandboxes, and how to create them from the settings."""
 
+from functools import partial
+
 from pydantic import SecretStr
 
 from receiver.providers.samsar_input import InputRules
-from receiver.sandbox.api import SandboxApi
+from receiver.sandbox.api import MakeApi
 from receiver.sandbox.fal import FalApi
 from receiver.sandbox.replicate import ReplicateApi
 from receiver.sandbox.rules import SandboxRules
@@ -11,17 +13,17 @@ from receiver.sandbox.samsar import SamsarApi
 from receiver.settings import SandboxSettings
 
 
-def sandbox_api(provider: str, settings: SandboxSettings) -> tuple[SandboxApi, str | None]:
+def sandbox_api(provider: str, settings: SandboxSettings) -> tuple[MakeApi, str | None]:
     """The API of a provider's sandbox, and the only key that it accepts, if one is set. The
     provider's name may begin with `sandbox-`; `sandbox` alone is Samsar's."""
     match provider.removeprefix("sandbox-"):
         case "replicate":
-            return ReplicateApi(), _secret(settings.replicate_api_token)
+            return ReplicateApi, _secret(settings.replicate_api_token)
         case "fal":
-            return FalApi(), _secret(settings.fal_key)
+            return FalApi, _secret(settings.fal_key)
         case _:
             rules = InputRules(frozenset(settings.image_models), frozenset(settings.video_models))
-            return SamsarApi(rules), _secret(settings.samsar_api_key)
+            return partial(SamsarApi, input_rules=rules), _secret(settings.samsar_api_key)
 
 
 def sandbox_rules(settings: SandboxSettings) -> SandboxRules:

@@ -12,7 +12,7 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Respon
 from starlette.routing import Route
 
 from receiver.clock import Clock
-from receiver.sandbox.api import Engine, SandboxApi
+from receiver.sandbox.api import MakeApi, SandboxApi
 from receiver.sandbox.faults import FaultPlan
 from receiver.sandbox.jobs import Jobs
 from receiver.sandbox.memory import Memory
@@ -39,7 +39,7 @@ def create_app(
     clock: Clock,
     base_url: str,
     api_key: str | None,
-    api: SandboxApi,
+    make_api: MakeApi,
     *,
     callback_transport: httpx.AsyncBaseTransport | None = None,
     memory: Memory | None = None,
@@ -51,7 +51,7 @@ def create_app(
         clock: determines the progress of jobs.
         base_url: its origin, used in result links.
         api_key: the only accepted key; None accepts any that is not empty.
-        api: the API that it imitates.
+        make_api: the API that it imitates.
         callback_transport: carries the callbacks instead of real connections.
         memory: the jobs of an earlier process, and where new ones are recorded, if jobs must
             survive this process; `rules.seed` must be the memory's.
@@ -71,8 +71,10 @@ def create_app(
         rules.render_seconds,
         http,
         memory or Memory(),
-        lambda job, state: api.callback(job, state, faults, clock),
+        lambda job, state: api.callback(job, state),  # noqa: PLW0108 - `api` is created below
     )
+    api = make_api(jobs, api_key)
+    pages = _Pages(jobs, api)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -81,9 +83,6 @@ def create_app(
             yield
         finally:
             await jobs.close()
-
-    engine = Engine(jobs, faults, clock, api_key)
-    pages = _Pages(engine, api)
 
     async def refuse(_request: Request, refusal: Exception) -> Response:
         assert isinstance(refusal, HTTPException)
@@ -96,7 +95,7 @@ def create_app(
             Route("/sandbox/jobs", pages.list_jobs),
             Route("/sandbox/stats", pages.stats),
             Route("/", pages.index),
-            *api.routes(engine),
+            *api.routes(),
         ],
         lifespan=lifespan,
         exception_handlers={HTTPException: refuse},
@@ -106,14 +105,14 @@ def create_app(
 class _Pages:
     """For people and tests."""
 
-    def __init__(self, engine: Engine, api: SandboxApi) -> None:
-        self._engine = engine
-        self._jobs = engine.jobs
+    def __init__(self, jobs: Jobs, api: SandboxApi) -> None:
+        self._jobs = jobs
+        self._find = api.find
         self._index = _INDEX.format(path=api.path)
 
     async def result(self, request: Request) -> Response:
-        job = self._engine.find(request.path_params["request_id"])
-        query, now = request.query_params, self._engine.clock.now()
+        job = self._find(request.path_params["request_id"])
+        query, now = request.query_params, self._jobs.clock.now()
         expires, signature = query.get("expires", ""), query.get("signature", "")
         if not self._jobs.links.is_valid(job.request_id, expires, signature, now):
             raise HTTPException(403, "The link has expired.")

@@ -1,9 +1,8 @@
 """The planned faults of each job and each call, derived from the seed and an ordinal."""
 
-import enum
 import random
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from receiver.sandbox.rules import SandboxRules
 
@@ -15,14 +14,6 @@ _FAILURES: Final = (
     "A scene could not be rendered.",
     "The content filter stopped this job.",
 )
-
-
-class Answer(enum.Enum):
-    """How the submission that created a job is answered."""
-
-    ACCEPTED = enum.auto()
-    ERROR = enum.auto()
-    NEVER = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +35,8 @@ class JobPlan:
     request_id: str
     failure: str | None
     """The message of a job that fails; None if it completes."""
-    answer: Answer
+    answer: Literal["accepted", "error", "never"]
+    """How its submission is answered: in the last two cases, its sender cannot know of the job."""
     callbacks: tuple[PlannedCallback, ...]
     """In the order of sending."""
 
@@ -67,11 +59,11 @@ class FaultPlan:
         request_id = draws.randbytes(12).hex()
         failure = draws.choice(_FAILURES)
         fails = draws.random() < rules.fail_jobs
-        answer = Answer.ACCEPTED
+        answer: Literal["accepted", "error", "never"] = "accepted"
         if draws.random() < rules.server_errors_after:
-            answer = Answer.ERROR
+            answer = "error"
         if draws.random() < rules.submit_timeouts:
-            answer = Answer.NEVER
+            answer = "never"
         late = draws.random() < rules.late_callbacks
         reordered = draws.random() < rules.reorder_callbacks
 

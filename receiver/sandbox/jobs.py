@@ -12,6 +12,7 @@ from receiver.clock import Clock
 from receiver.sandbox.faults import FaultPlan, JobPlan, PlannedCallback
 from receiver.sandbox.memory import JobRecord, Memory
 from receiver.sandbox.results import ResultLinks
+from store.records import FINAL_STATUSES, Status
 
 _PENDING_SHARE: Final = 0.1
 _CALLBACK_TIMEOUT: Final = 10.0
@@ -21,28 +22,17 @@ _CALLBACK_TIMEOUT: Final = 10.0
 class JobState:
     """The state of a job at one moment."""
 
+    status: Status
     progress: int | None = None
-    """Percent, for a job in progress."""
+    """Percent, of a job that is `IN_PROGRESS`."""
     link: str | None = None
-    """The result link of a completed job."""
+    """The result link of a job that is `COMPLETED`."""
     failure: str | None = None
-    """The message of a failed job."""
-    is_cancelled: bool = False
+    """The message of a job that has `FAILED`."""
 
     @property
-    def is_over(self) -> bool:
-        return self.is_cancelled or self.failure is not None or self.link is not None
-
-    @property
-    def status(self) -> str:
-        """The state as one of our own statuses."""
-        if self.is_cancelled:
-            return "CANCELLED"
-        if self.failure is not None:
-            return "FAILED"
-        if self.link is not None:
-            return "COMPLETED"
-        return "PENDING" if self.progress is None else "IN_PROGRESS"
+    def is_final(self) -> bool:
+        return self.status in FINAL_STATUSES
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +130,9 @@ class Jobs:
         if job.is_cancelled or self._is_over(job):
             return self._outcome(job)
         share = (self.clock.monotonic() - job.created_at) / self.render_seconds
-        return JobState(None if share < _PENDING_SHARE else min(99, int(share * 100)))
+        if share < _PENDING_SHARE:
+            return JobState(Status.PENDING)
+        return JobState(Status.IN_PROGRESS, min(99, int(share * 100)))
 
     def listing(self) -> list[dict[str, Any]]:
         """All jobs, oldest first. `submissions` over 1 means that the job was paid for twice."""
@@ -194,7 +186,7 @@ class Jobs:
 
     async def _send(self, job: SandboxJob, planned: PlannedCallback, webhook_url: str) -> None:
         ended = planned.progress is None or job.is_cancelled
-        state = self._outcome(job) if ended else JobState(planned.progress)
+        state = self._outcome(job) if ended else JobState(Status.IN_PROGRESS, planned.progress)
         callback = self.make_callback(job, state)
         if callback is None:
             return
@@ -219,10 +211,10 @@ class Jobs:
 
     def _outcome(self, job: SandboxJob) -> JobState:
         if job.is_cancelled:
-            return JobState(is_cancelled=True)
+            return JobState(Status.CANCELLED)
         if job.plan.failure is not None:
-            return JobState(failure=job.plan.failure)
-        return JobState(link=self.links.make(job.request_id, self.clock.now()))
+            return JobState(Status.FAILED, failure=job.plan.failure)
+        return JobState(Status.COMPLETED, link=self.links.make(job.request_id, self.clock.now()))
 
 
 def _without_token(webhook_url: str) -> str:

@@ -10,64 +10,55 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from receiver.clock import Clock
-from receiver.sandbox.api import Body, Engine, read_object, read_webhook_url
-from receiver.sandbox.faults import FaultPlan
+from receiver.providers.registry import SANDBOX_PATHS
+from receiver.sandbox.api import Body, SandboxApi, read_object, read_webhook_url
 from receiver.sandbox.jobs import Callback, JobState, SandboxJob
 from receiver.webhooks.signing import new_secret, sign
+from store.records import Status
 
 _MEMBERS = frozenset({"version", "input", "webhook", "webhook_events_filter", "stream"})
-_STATUSES = {
-    "PENDING": "starting",
-    "IN_PROGRESS": "processing",
-    "COMPLETED": "succeeded",
-    "FAILED": "failed",
-    "CANCELLED": "canceled",
+_WORDS = {
+    Status.PENDING: "starting",
+    Status.IN_PROGRESS: "processing",
+    Status.COMPLETED: "succeeded",
+    Status.FAILED: "failed",
+    Status.CANCELLED: "canceled",
 }
-_NOT_FOUND = "Prediction not found."
 _PAGE = 100
 _STARTED = 25
 """The progress at which the `start` webhook is sent."""
 
 
-class ReplicateApi:
-    """`receiver.sandbox.api.SandboxApi` for Replicate."""
+class ReplicateApi(SandboxApi):
+    """Replicate's."""
 
-    path = "/v1/"
+    path = SANDBOX_PATHS["replicate"]
 
-    def routes(self, engine: Engine) -> Sequence[Route]:
-        calls = _Calls(engine)
+    def routes(self) -> Sequence[Route]:
         models = "/v1/{kind:path}/predictions"
         return [
-            Route("/v1/predictions", calls.create, methods=["POST"]),
-            Route("/v1/predictions", calls.list, methods=["GET"]),
-            Route("/v1/predictions/{id}", calls.read),
-            Route("/v1/predictions/{id}/cancel", calls.cancel, methods=["POST"]),
-            Route("/v1/webhooks/default/secret", calls.secret),
-            Route(models, calls.create, methods=["POST"]),
+            Route("/v1/predictions", self._create, methods=["POST"]),
+            Route("/v1/predictions", self._list, methods=["GET"]),
+            Route("/v1/predictions/{id}", self._read),
+            Route("/v1/predictions/{id}/cancel", self._cancel, methods=["POST"]),
+            Route("/v1/webhooks/default/secret", self._show_secret),
+            Route(models, self._create, methods=["POST"]),
         ]
 
-    def callback(
-        self, job: SandboxJob, state: JobState, faults: FaultPlan, clock: Clock
-    ) -> Callback | None:
-        if not state.is_over and state.progress != _STARTED:
+    def callback(self, job: SandboxJob, state: JobState) -> Callback | None:
+        if not state.is_final and state.progress != _STARTED:
             return None
         body = json.dumps(_prediction(job, state), separators=(",", ":")).encode()
-        message_id = f"msg_{job.request_id}_{'completed' if state.is_over else 'start'}"
-        return Callback(body, sign([_secret(faults)], message_id, clock.now(), body))
+        message_id = f"msg_{job.request_id}_{'completed' if state.is_final else 'start'}"
+        return Callback(body, sign([self._secret()], message_id, self._jobs.clock.now(), body))
 
     def refusal(self, status_code: int, detail: str) -> Body:
         title = {401: "Unauthenticated", 422: "Input validation failed"}.get(status_code)
         return ({"title": title} if title else {}) | {"detail": detail, "status": status_code}
 
-
-class _Calls:
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    async def create(self, request: Request) -> Response:
-        self._authenticate(request)
-        self._engine.begin_submission()
+    async def _create(self, request: Request) -> Response:
+        self.authenticate(request, "bearer", "token")
+        self.begin_submission()
         body = await read_object(request)
         if unknown := [name for name in body if name not in _MEMBERS]:
             raise HTTPException(422, f"Additional property {unknown[0]} is not allowed")
@@ -77,18 +68,18 @@ class _Calls:
         if not isinstance(kind, str):
             raise HTTPException(422, "version is required")
         webhook_url = read_webhook_url(body.get("webhook"))
-        job = self._engine.jobs.make(kind, job_input, webhook_url)
-        prediction = _prediction(job, self._engine.jobs.state(job))
-        return await self._engine.end_submission(job, request, prediction, 201)
+        job = self._jobs.make(kind, job_input, webhook_url)
+        prediction = _prediction(job, self._jobs.state(job))
+        return await self.end_submission(job, request, prediction, 201)
 
-    async def read(self, request: Request) -> Response:
-        self._authenticate(request)
-        job = self._engine.begin_status(request.path_params["id"], _NOT_FOUND)
-        return JSONResponse(_prediction(job, self._engine.jobs.state(job)))
+    async def _read(self, request: Request) -> Response:
+        self.authenticate(request, "bearer", "token")
+        job = self.begin_status(request.path_params["id"])
+        return JSONResponse(_prediction(job, self._jobs.state(job)))
 
-    async def list(self, request: Request) -> Response:
+    async def _list(self, request: Request) -> Response:
         """The newest predictions first, with their webhooks; `cursor` counts those before."""
-        self._authenticate(request)
+        self.authenticate(request, "bearer", "token")
         query = dict(request.query_params)
         try:
             skipped = int(query.get("cursor", 0))
@@ -99,8 +90,8 @@ class _Calls:
         except ValueError:
             raise HTTPException(400, "Bad request") from None
         found = [
-            {**_prediction(job, self._engine.jobs.state(job)), "webhook": job.record.webhook_url}
-            for job in self._engine.jobs.newest_first()
+            {**_prediction(job, self._jobs.state(job)), "webhook": job.record.webhook_url}
+            for job in self._jobs.newest_first()
             if (after is None or after <= _created_at(job))
             and (before is None or _created_at(job) < before)
         ]
@@ -114,23 +105,18 @@ class _Calls:
             }
         )
 
-    async def cancel(self, request: Request) -> Response:
-        self._authenticate(request)
-        job = self._engine.find(request.path_params["id"], _NOT_FOUND)
-        self._engine.jobs.cancel(job)
-        return JSONResponse(_prediction(job, self._engine.jobs.state(job)))
+    async def _cancel(self, request: Request) -> Response:
+        self.authenticate(request, "bearer", "token")
+        job = self.find(request.path_params["id"])
+        self._jobs.cancel(job)
+        return JSONResponse(_prediction(job, self._jobs.state(job)))
 
-    async def secret(self, request: Request) -> Response:
-        self._authenticate(request)
-        return JSONResponse({"key": _secret(self._engine.faults)})
+    async def _show_secret(self, request: Request) -> Response:
+        self.authenticate(request, "bearer", "token")
+        return JSONResponse({"key": self._secret()})
 
-    def _authenticate(self, request: Request) -> None:
-        if not self._engine.takes_authorization(request, "bearer", "token"):
-            raise HTTPException(401, "You did not pass a valid authentication token")
-
-
-def _secret(faults: FaultPlan) -> str:
-    return new_secret(faults.signing_seed()[:24])
+    def _secret(self) -> str:
+        return new_secret(self._jobs.faults.signing_seed()[:24])
 
 
 def _created_at(job: SandboxJob) -> datetime:
@@ -143,7 +129,7 @@ def _prediction(job: SandboxJob, state: JobState) -> dict[str, Any]:
         "created_at": _created_at(job).isoformat(),
         "model": job.record.kind,
         "version": "hidden",
-        "status": _STATUSES[state.status],
+        "status": _WORDS[state.status],
         "input": job.record.input,
         "output": None if state.link is None else [state.link],
         "error": state.failure,

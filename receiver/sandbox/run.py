@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from receiver.clock import Clock
-from receiver.sandbox.api import SandboxApi
+from receiver.sandbox.api import MakeApi
 from receiver.sandbox.app import create_app
 from receiver.sandbox.memory import Memory, open_memory
 from receiver.sandbox.rules import SandboxRules
@@ -18,7 +18,7 @@ from receiver.server.serve import listen, origin, serving
 async def sandbox(
     rules: SandboxRules,
     clock: Clock,
-    api: SandboxApi,
+    make_api: MakeApi,
     *,
     api_key: str | None = None,
     host: str = "127.0.0.1",
@@ -41,7 +41,7 @@ async def sandbox(
     with closing(memory), _listen_again(host, port, memory.port) as listener:
         memory.listening(listener.getsockname()[1])
         base_url = origin(listener)
-        app = create_app(rules, clock, base_url, api_key, api, memory=memory)
+        app = create_app(rules, clock, base_url, api_key, make_api, memory=memory)
         async with serving(app, listener, grace=0):
             yield base_url
 

@@ -1,76 +1,72 @@
 """Samsar's HTTP API."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from receiver.clock import Clock
-from receiver.json_text import UnreadableJson
-from receiver.providers.lenient_json import read_json
+from receiver.providers.registry import SANDBOX_PATHS
 from receiver.providers.samsar_input import KINDS, InputRules
-from receiver.sandbox.api import Body, Engine, read_webhook_url
-from receiver.sandbox.faults import FaultPlan
-from receiver.sandbox.jobs import Callback, JobState, SandboxJob
+from receiver.sandbox.api import Body, SandboxApi, read_object, read_webhook_url
+from receiver.sandbox.jobs import Callback, Jobs, JobState, SandboxJob
+from store.records import Status
 
 
-class SamsarApi:
-    """`receiver.sandbox.api.SandboxApi` for Samsar: unsigned callbacks, one at each step."""
+class SamsarApi(SandboxApi):
+    """Samsar's: unsigned callbacks, one at each step."""
 
-    path = "/v1/video/"
+    path = SANDBOX_PATHS["samsar"]
 
-    def __init__(self, input_rules: InputRules) -> None:
+    def __init__(self, jobs: Jobs, api_key: str | None, input_rules: InputRules) -> None:
         """`input_rules` validate a job's `input`."""
+        super().__init__(jobs, api_key)
         self._input_rules = input_rules
 
-    def routes(self, engine: Engine) -> Sequence[Route]:
-        submissions = [
-            Route(f"{self.path}{kind}", self._submission(engine, kind), methods=["POST"])
-            for kind in KINDS
+    def routes(self) -> Sequence[Route]:
+        return [
+            *(Route(self.path + kind, self._submit, methods=["POST"]) for kind in KINDS),
+            Route(f"{self.path}status", self._status),
         ]
-        return [*submissions, Route(f"{self.path}status", self._status(engine))]
 
-    def callback(
-        self, job: SandboxJob, state: JobState, faults: FaultPlan, clock: Clock
-    ) -> Callback:
+    def callback(self, job: SandboxJob, state: JobState) -> Callback:
         body = {"request_id": job.request_id, **_answer(state)}
         return Callback(json.dumps(body, separators=(",", ":")).encode(), {})
 
     def refusal(self, status_code: int, detail: str) -> Body:
         return {"message": detail}
 
-    def _submission(self, engine: Engine, kind: str) -> Callable[[Request], Awaitable[Response]]:
-        async def submit(request: Request) -> Response:
-            _authenticate(engine, request.headers)
-            engine.begin_submission()
-            job_input, webhook_url = self._read_submission(kind, await request.body())
-            job = engine.jobs.make(kind, job_input, webhook_url)
-            return await engine.end_submission(job, request, {"request_id": job.request_id})
+    async def _submit(self, request: Request) -> Response:
+        self._authenticate(request)
+        self.begin_submission()
+        kind = request.url.path.removeprefix(self.path)
+        body = await read_object(request)
+        job_input = self._check(kind, body.get("input"))
+        job = self._jobs.make(kind, job_input, read_webhook_url(body.get("webhookUrl")))
+        return await self.end_submission(job, request, {"request_id": job.request_id})
 
-        return submit
+    async def _status(self, request: Request) -> Response:
+        self._authenticate(request)
+        request_id = request.query_params.get("request_id")
+        if not request_id:
+            raise HTTPException(400, "taskId query parameter is missing.")
+        job = self.begin_status(request_id)
+        return JSONResponse(_answer(self._jobs.state(job)))
 
-    def _status(self, engine: Engine) -> Callable[[Request], Awaitable[Response]]:
-        async def status(request: Request) -> Response:
-            _authenticate(engine, request.headers)
-            request_id = request.query_params.get("request_id")
-            if not request_id:
-                raise HTTPException(400, "taskId query parameter is missing.")
-            job = engine.begin_status(request_id)
-            return JSONResponse(_answer(engine.jobs.state(job)))
+    def _authenticate(self, request: Request) -> None:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        bearer = token.strip() if scheme.lower() == "bearer" else ""
+        key = request.headers.get("API-KEY") or bearer
+        if not key:
+            raise HTTPException(400, "API-KEY is missing")
+        if not self.accepts(key):
+            raise HTTPException(401, "API-KEY is invalid")
 
-        return status
-
-    def _read_submission(self, kind: str, raw: bytes) -> tuple[Mapping[str, Any], str | None]:
-        try:
-            body = read_json(raw)
-        except UnreadableJson:
-            raise HTTPException(400, "Body is not valid JSON") from None
-        if not isinstance(body, dict) or not isinstance(job_input := body.get("input"), dict):
+    def _check(self, kind: str, job_input: object) -> Mapping[str, Any]:
+        if not isinstance(job_input, dict):
             raise HTTPException(400, "Input is required")
         checked = dict(job_input)
         if isinstance(prompts := checked.get("prompt_list"), str):
@@ -78,29 +74,22 @@ class SamsarApi:
             checked["prompt_list"] = list(prompts)
         for fault in self._input_rules.faults(kind, checked):
             raise HTTPException(400, fault.detail)
-        return job_input, read_webhook_url(body.get("webhookUrl"))
-
-
-def _authenticate(engine: Engine, headers: Headers) -> None:
-    scheme, _, token = headers.get("Authorization", "").partition(" ")
-    key = headers.get("API-KEY") or (token.strip() if scheme.lower() == "bearer" else "")
-    if not key:
-        raise HTTPException(400, "API-KEY is missing")
-    if not engine.takes(key):
-        raise HTTPException(401, "API-KEY is invalid")
+        return job_input
 
 
 def _answer(state: JobState) -> dict[str, Any]:
     """A job's state in the form of the provider's status answer."""
-    if state.failure is not None:
-        return {"status": "FAILED", "message": state.failure}
-    if state.link is not None:
-        return {
-            "status": "COMPLETED",
-            "progress": 100,
-            "result": {"videoUrl": state.link},
-            "message": "All done!",
-        }
-    if state.progress is None:
-        return {"status": "PENDING", "message": "Waiting for a renderer."}
-    return {"status": "IN_PROGRESS", "progress": state.progress, "message": "Processing..."}
+    match state.status:
+        case Status.PENDING:
+            return {"status": "PENDING", "message": "Waiting for a renderer."}
+        case Status.IN_PROGRESS:
+            return {"status": "IN_PROGRESS", "progress": state.progress, "message": "Processing..."}
+        case Status.COMPLETED:
+            return {
+                "status": "COMPLETED",
+                "progress": 100,
+                "result": {"videoUrl": state.link},
+                "message": "All done!",
+            }
+        case _:
+            return {"status": state.status, "message": state.failure}

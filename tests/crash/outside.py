@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import httpx
@@ -129,13 +130,13 @@ async def provider(rules: SandboxRules) -> AsyncIterator[Provider]:
     """Run the sandbox until the block is left."""
     with listen("127.0.0.1", 0) as listener:
         running = Provider(origin(listener))
-        models = SamsarApi(InputRules(frozenset({IMAGE_MODEL}), frozenset({VIDEO_MODEL})))
+        models = InputRules(frozenset({IMAGE_MODEL}), frozenset({VIDEO_MODEL}))
         app = create_app(
             rules,
             SystemClock(),
             running.url,
             None,
-            models,
+            partial(SamsarApi, input_rules=models),
             callback_transport=running.callbacks,
         )
         async with serving(app, listener, grace=0):

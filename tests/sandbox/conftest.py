@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import httpx
@@ -19,11 +20,12 @@ from receiver.sandbox.samsar import SamsarApi
 from receiver.server.serve import listen, origin, serving
 from tests.support.service import TIMEOUT
 
-SAMSAR = SamsarApi(
-    InputRules(
+SAMSAR = partial(
+    SamsarApi,
+    input_rules=InputRules(
         image_models=frozenset({"IMAGEN3", "FLUX1.1PRO"}),
         video_models=frozenset({"LUMA", "KLINGIMGTOVIDPRO"}),
-    )
+    ),
 )
 
 

@@ -5,15 +5,13 @@ from pathlib import Path
 import httpx
 
 from receiver.clock import SystemClock
-from receiver.providers.samsar_input import InputRules
 from receiver.sandbox.memory import open_memory
 from receiver.sandbox.rules import SandboxRules
 from receiver.sandbox.run import sandbox
-from receiver.sandbox.samsar import SamsarApi
+from tests.sandbox.conftest import SAMSAR
 
 INPUT = {"prompt": "a cat", "image_model": "IMAGEN3", "video_model": "LUMA", "duration": 10}
 RULES = SandboxRules(render_seconds=0.2)
-SAMSAR = SamsarApi(InputRules(frozenset({"IMAGEN3"}), frozenset({"LUMA"})))
 KEY = {"API-KEY": "any"}
 
 

@@ -137,7 +137,7 @@ async def test_a_submission_whose_answer_and_callbacks_are_lost_is_looked_up(
 async def test_replicates_sandbox_lists_what_it_took(clock: HandClock) -> None:
     rules = SandboxRules(render_seconds=7200, seed=1)
     async with (
-        sandbox(rules, clock, ReplicateApi()) as url,
+        sandbox(rules, clock, ReplicateApi) as url,
         httpx.AsyncClient(base_url=f"{url}/v1/", headers={"Authorization": "Bearer any"}) as client,
     ):
         for number in range(205):
