@@ -8,7 +8,7 @@ import pytest
 
 from receiver.clock import SystemClock
 from receiver.metrics import Metrics
-from receiver.streams import broadcast as broadcast_module
+from receiver.streams import channel as channel_module
 from receiver.streams import frames
 from receiver.streams.broadcast import Broadcast
 from receiver.streams.hub import Hub
@@ -217,7 +217,7 @@ async def test_what_was_read_meanwhile_is_not_pushed_again(streams: Streams) -> 
 async def test_what_waits_to_be_pushed_has_a_bound(
     streams: Streams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(broadcast_module, "MOST_OFFERED", 10)
+    monkeypatch.setattr(channel_module, "MOST_OFFERED", 10)
     reader, bobs = await streams.open(), await streams.open(BOB)
     streams.log.answers.clear()
     streams.commit(5, user=BOB, known=False)  # the pump waits for this read
@@ -225,7 +225,7 @@ async def test_what_waits_to_be_pushed_has_a_bound(
 
     for seq in range(5, 30):
         streams.commit(seq)
-        assert len(streams.broadcast._offered[ANN]) <= 11
+        assert len(streams.broadcast._channels[ANN].offered) <= 11
     streams.log.answers.set()
     await settled()
 
@@ -241,7 +241,7 @@ async def test_what_was_appended_for_a_reader_that_left_is_forgotten(streams: St
     leaving.cancel()
     await asyncio.gather(leaving, return_exceptions=True)
 
-    assert streams.broadcast._offered == {}
+    assert streams.broadcast._channels == {}
     again = await streams.open()
     streams.commit(6)
     await settled()

@@ -1,0 +1,116 @@
+"""One user's new events, and the readers that keep up with them."""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from receiver.streams import frames
+from receiver.streams.frames import Frame
+from receiver.streams.reader import Reader
+from store.records import Event
+
+MOST_OFFERED = 1_000
+"""Events kept to be pushed; with more, they are read from the store instead."""
+RECENT_BYTES = 64 * 1024
+"""Recent events that are kept while readers are catching up, so that a reader can join without a
+gap between its last read of the log and the join."""
+
+_DONE = b'"done":true'
+"""Occurs in the event that ends a job, and perhaps in a provider's result: a match only means that
+the job itself must be checked."""
+
+
+class Channel:
+    """Exists while the user has readers. Until it is open, nothing is pushed."""
+
+    def __init__(self, user_id: int, notify: Callable[["Channel"], None]) -> None:
+        self.user_id = user_id
+        self._notify = notify
+        self.is_open = False
+        self.position = 0
+        """All events up to here were pushed, or are older than the channel."""
+        self.readers: set[Reader] = set()
+        self.members = 0
+        """The number of readers, including those catching up."""
+        self.offered: list[Event] = []
+        """Events appended by this process's commits, which need not be read."""
+        self._recent: deque[tuple[Event, Frame]] = deque()
+        self._recent_bytes = 0
+        self._floor = 0
+        """Events up to here are no longer in `_recent`."""
+
+    def notify(self) -> None:
+        """There are new events."""
+        self._notify(self)
+
+    def open(self, position: int) -> None:
+        """Begin after this position, unless it is open."""
+        if not self.is_open:
+            self.is_open = True
+            self.position = self._floor = position
+
+    def offer(self, events: Iterable[Event]) -> None:
+        """Keep events of a commit to be pushed."""
+        if len(self.offered) > MOST_OFFERED:
+            self.offered.clear()  # the gap is detected, and the store is read
+        self.offered.extend(events)
+
+    def take_offered(self) -> list[Event]:
+        """The offered events, if they continue from the position without a gap; else none."""
+        # Batches that commit at the same time are announced in any order.
+        events = sorted(self.offered, key=lambda event: event.cursor.seq)
+        self.offered.clear()
+        if not events:
+            return []
+        first, last = events[0].cursor.seq, events[-1].cursor.seq
+        is_whole = first <= self.position + 1 and last - first == len(events) - 1
+        return events if is_whole else []
+
+    def push(self, event: Event) -> int:
+        """Push the event to every reader that wants it; returns how many accepted it."""
+        frame = frames.update(event)
+        give = self._give
+        taken = sum([give(reader, event, frame) for reader in tuple(self.readers)])
+        self.position = event.cursor.seq
+        self._remember(event, frame)
+        return taken
+
+    def join(self, reader: Reader) -> None:
+        """Add the reader, if the recent events cover all that it is missing.
+
+        It may not be added, or may be removed again at once: then it must catch up from the store.
+        """
+        if reader.position < self._floor:
+            return
+        self.readers.add(reader)
+        for event, frame in self._recent:
+            if reader in self.readers:
+                self._give(reader, event, frame)
+
+    def beat(self, reader: Reader) -> None:
+        """Send one reader its heartbeat."""
+        if not reader.push(frames.HEARTBEAT):
+            self._dismiss(reader)
+
+    def _dismiss(self, reader: Reader) -> None:
+        self.readers.discard(reader)
+        reader.wake()
+
+    def _give(self, reader: Reader, event: Event, frame: Frame) -> bool:
+        """Push one event to one reader; remove it if it lags or its job may be done."""
+        if not reader.wants(event):
+            return False
+        taken = reader.push(frame)
+        if taken:
+            reader.position = event.cursor.seq
+        if not taken or (reader.job_id is not None and _DONE in event.data):
+            self._dismiss(reader)
+        return taken
+
+    def _remember(self, event: Event, frame: Frame) -> None:
+        self._recent.append((event, frame))
+        self._recent_bytes += len(frame.body)
+        everybody_is_here = self.members == len(self.readers)
+        while self._recent and (everybody_is_here or self._recent_bytes > RECENT_BYTES):
+            oldest, its_frame = self._recent.popleft()
+            self._recent_bytes -= len(its_frame.body)
+            self._floor = oldest.cursor.seq
