@@ -24,6 +24,7 @@ class Queue(Enum):
 
 
 Topic: TypeAlias = Hashable
+"""`of_job`, `of_user`, a `Queue`, or a `Lane` of the store in which work is due."""
 Listener: TypeAlias = Callable[[], None]
 
 
@@ -111,9 +112,7 @@ class Hub:
     @contextmanager
     def subscribed(self, *topics: Topic) -> Iterator[Subscription]:
         """A subscription to these topics for the duration of the block."""
-        subscription = Subscription()
-        for topic in topics:
-            self.add(topic, subscription.notify)
+        subscription = self.subscription(*topics)
         try:
             yield subscription
         finally:
