@@ -7,8 +7,8 @@ from playwright.async_api import Route, expect
 
 from tests.browser.conftest import Start, Visit, Visitor
 from tests.http_api.scripted_provider import call_back, scripted_provider
+from tests.providers.faulty_server import faulty_server, send_raw
 from tests.support.service import eventually, job_when, submit
-from tests.webhooks.sinks import answering, sink
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -63,7 +63,7 @@ async def test_a_delivery_is_sent_again_once_it_is_confirmed(start: Start, visit
 
 
 async def test_a_delivery_can_be_examined(start: Start, visit: Visit) -> None:
-    async with sink(answering(REFUSAL)) as hook:
+    async with faulty_server(send_raw(REFUSAL)) as hook:
         host = f"127.0.0.1:{hook.port}"
         url = f"http://{host}/in"
         service = await start(**RELAYS)
@@ -130,7 +130,7 @@ async def test_a_button_in_use_is_not_pulled_away(start: Start, visit: Visit) ->
 
 
 async def test_a_row_far_down_is_sent_again_in_its_place(start: Start, visit: Visit) -> None:
-    async with scripted_provider() as provider, sink(answering(REFUSAL)) as hook:
+    async with scripted_provider() as provider, faulty_server(send_raw(REFUSAL)) as hook:
         service = await start(**provider.settings(), **RELAYS, confirm_callbacks=False)
         key = await service.key()
         client = service.client(key)

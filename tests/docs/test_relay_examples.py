@@ -19,9 +19,9 @@ import pytest
 import pytest_asyncio
 
 from tests.docs.pages import ROOT, blocks
+from tests.providers.faulty_server import faulty_server, send_raw
 from tests.support.ports import free_port
 from tests.support.service import TIMEOUT, eventually, make_key, running_service, submit
-from tests.webhooks.sinks import answering, sink
 
 DOC = (ROOT / "docs" / "relay.md").read_text()
 SECRET = "whsec_" + "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
@@ -43,7 +43,9 @@ class Sent:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def sent(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sent]:
     async with AsyncExitStack() as stack:
-        hook = await stack.enter_async_context(sink(answering(b"HTTP/1.1 204 No Content\r\n\r\n")))
+        hook = await stack.enter_async_context(
+            faulty_server(send_raw(b"HTTP/1.1 204 No Content\r\n\r\n"))
+        )
         service = await stack.enter_async_context(
             running_service(
                 tmp_path_factory.mktemp("service"),
@@ -53,9 +55,9 @@ async def sent(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sent]:
         )
         client = service.client(await make_key(service.store, "ada", secret=SECRET))
         await submit(client, webhookUrl=f"http://127.0.0.1:{hook.port}/")
-        await asyncio.wait_for(hook.reached.wait(), TIMEOUT)
-        head, _, body = hook.requests[0].partition(b"\r\n\r\n")
-        lines = head.decode().split("\r\n")[1:]
+        await asyncio.wait_for(hook.received.wait(), TIMEOUT)
+        (head,), (body,) = hook.heads, hook.bodies
+        lines = head.strip().split("\r\n")[1:]
         headers = dict(line.split(": ", 1) for line in lines)
         signed = ("webhook-id", "webhook-timestamp", "webhook-signature", "content-type")
         yield Sent({name: headers[name] for name in signed}, body)

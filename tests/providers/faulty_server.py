@@ -5,7 +5,7 @@
     assert len(server.bodies) == 1
 
 A behaviour plays one connection. Leaving the block waits until all of them are over, so that the
-count is settled and nothing is left to a sleep.
+count is settled and nothing is left to a sleep; or it cuts them.
 """
 
 import asyncio
@@ -24,7 +24,9 @@ class FaultyServer:
     """Where it listens, and what has reached it."""
 
     url: str = ""
-    """Base URL with a trailing `/`."""
+    """Base URL of a provider, with a trailing `/`."""
+    host: str = ""
+    port: int = 0
     connections: int = 0
     bodies: list[bytes] = field(default_factory=list)
     """The bodies that came whole, the empty ones of a GET too: what a provider could act on."""
@@ -32,6 +34,8 @@ class FaultyServer:
     """The request line and headers that belong to `bodies`."""
     received: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once a whole request is there."""
+    empty: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while nobody is connected."""
 
 
 class Connection:
@@ -76,6 +80,14 @@ class Connection:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
+
+THIS_MACHINE = [
+    *("127.0.0.1", "127.0.0.2", "127.1.2.3", "0.0.0.0", "::1", "::"),
+    *("::ffff:127.0.0.1", "::ffff:7f00:1", "::ffff:127.0.0.2", "::ffff:7f00:2"),
+    *(f"127.0.1.{n}" for n in range(32)),
+]
+"""For `allow_hosts`, where a test is about connections that must not be tried: the guard of the
+test run would stop them before a server could count them."""
 
 Behaviour = Callable[[Connection], Awaitable[None]]
 
@@ -126,6 +138,30 @@ def stall_after(raw: bytes) -> Behaviour:
     return behave
 
 
+def answer_each(raw: bytes) -> Behaviour:
+    """Answer each request of a connection."""
+
+    async def behave(connection: Connection) -> None:
+        while True:
+            await connection.receive()
+            await connection.send(raw)
+
+    return behave
+
+
+def flooding(start: bytes, piece: bytes) -> Behaviour:
+    """Take the request, send `start`, then `piece` again and again until the client has enough."""
+
+    async def behave(connection: Connection) -> None:
+        await connection.receive()
+        await connection.send(start)
+        block = piece * (64 * 1024 // len(piece))
+        while True:
+            await connection.send(block)
+
+    return behave
+
+
 def answer_when(gate: asyncio.Event, raw: bytes) -> Behaviour:
     """Take the request, and answer it only once `gate` is set."""
 
@@ -159,20 +195,28 @@ async def reset_after_request(connection: Connection) -> None:
 
 @asynccontextmanager
 async def faulty_server(
-    behaviour: Behaviour, tls: ssl.SSLContext | None = None
+    behaviour: Behaviour,
+    tls: ssl.SSLContext | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    cut: bool = False,
 ) -> AsyncIterator[FaultyServer]:
-    """A server on a free port of 127.0.0.1 that meets every connection with `behaviour`."""
-    server = FaultyServer()
+    """A server that meets every connection with `behaviour`; port 0 takes a free one. `cut`: at the
+    end, connections that are left are cut."""
+    server = FaultyServer(host=host)
 
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server.connections += 1
         await behaviour(Connection(server, reader, writer))
 
-    async with tcp_server(play, tls=tls) as listening:
+    async with tcp_server(play, host=host, port=port, tls=tls) as listening:
+        server.port, server.empty = listening.port, listening.empty
         scheme = "http" if tls is None else "https"
-        server.url = f"{scheme}://127.0.0.1:{listening.port}/v1/video/"
+        server.url = f"{scheme}://{host}:{server.port}/v1/video/"
         yield server
-        await listening.empty.wait()
+        if not cut:
+            await listening.empty.wait()
 
 
 @asynccontextmanager

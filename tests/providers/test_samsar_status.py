@@ -25,6 +25,7 @@ from tests.providers.faulty_server import (
     Connection,
     FaultyServer,
     answer,
+    answer_each,
     faulty_server,
     http_answer,
     stall_after,
@@ -138,13 +139,8 @@ async def test_the_whole_call_is_bounded(raw: bytes) -> None:
 async def test_a_connection_is_kept_but_not_for_long(
     monkeypatch: pytest.MonkeyPatch, seconds: float, connections: int
 ) -> None:
-    async def answer_each(connection: Connection) -> None:
-        while True:
-            await connection.receive()
-            await connection.send(http_answer(200, b'{"status": "PENDING"}'))
-
     monkeypatch.setattr(calls, "KEPT_SECONDS", seconds)
-    async with faulty_server(answer_each) as server:
+    async with faulty_server(answer_each(http_answer(200, b'{"status": "PENDING"}'))) as server:
         async with samsar(server.url) as provider:
             for _ in range(3):
                 assert isinstance(await provider.status(UP_1), StatusReport)

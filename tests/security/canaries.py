@@ -23,8 +23,8 @@ import httpx
 from starlette.responses import JSONResponse, Response
 
 from tests.http_api.scripted_provider import ScriptedProvider, Submission, scripted_provider
+from tests.providers.faulty_server import faulty_server, reset_after_request, send_raw
 from tests.support.service import JOB, eventually
-from tests.webhooks.sinks import answering, resetting, sink
 
 SIGNING = "canary-signing-secret-of-at-least-32-characters"
 OPERATOR = "canary-operator-key-5f2c"
@@ -143,8 +143,8 @@ class _Traffic:
         self._errors: list[str] = []
 
     async def run(self, environment: dict[str, str], stack: AsyncExitStack) -> dict[str, str]:
-        failing = await stack.enter_async_context(sink(answering(REFUSING)))
-        broken = await stack.enter_async_context(sink(resetting))
+        failing = await stack.enter_async_context(faulty_server(send_raw(REFUSING)))
+        broken = await stack.enter_async_context(faulty_server(reset_after_request))
         async with (
             _serving(environment) as (url, output),
             httpx.AsyncClient(

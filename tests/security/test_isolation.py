@@ -13,6 +13,7 @@ import pytest_asyncio
 from receiver.http_api.credentials import ADMIN_KEY, KEY_OR_TICKET, Row
 from receiver.http_api.table import TABLE
 from tests.http_api.conftest import SHARED_LOOP
+from tests.providers.faulty_server import faulty_server, send_raw
 from tests.support.service import (
     JOB,
     RunningService,
@@ -21,7 +22,6 @@ from tests.support.service import (
     running_service,
     submit,
 )
-from tests.webhooks.sinks import answering, sink
 
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"
 ASKING = [row for row in TABLE if row.credential.schemes]
@@ -77,7 +77,7 @@ class World:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
-        hook = await stack.enter_async_context(sink(answering(OK)))
+        hook = await stack.enter_async_context(faulty_server(send_raw(OK)))
         service = await stack.enter_async_context(
             running_service(
                 tmp_path_factory.mktemp("world"),

@@ -18,15 +18,17 @@ from receiver.webhooks.network import CheckedNetwork
 from receiver.webhooks.resolver import NoAddress
 from receiver.webhooks.signing import new_secret, sign
 from receiver.webhooks.targets import IPAddress
-from tests.webhooks.sinks import (
+from tests.providers.faulty_server import (
     THIS_MACHINE,
     Behaviour,
-    Sink,
-    answering,
+    Connection,
+    FaultyServer,
+    answer_each,
+    faulty_server,
     flooding,
-    hanging,
-    resetting,
-    sink,
+    reset_after_request,
+    send_raw,
+    stall_after,
 )
 
 BODY = b'{"request_id":"job_1"}'
@@ -62,7 +64,7 @@ def sender() -> WebhookSender:
 
 
 async def deliver(
-    sender: WebhookSender, server: Sink, *, host: str | None = None, timeout: float = 30
+    sender: WebhookSender, server: FaultyServer, *, host: str | None = None, timeout: float = 30
 ) -> Attempt:
     url = f"http://{host or server.host}:{server.port}/hook?x=1"
     return await sender.deliver(url, {"Content-Type": "application/json"}, BODY, timeout)
@@ -74,31 +76,30 @@ async def deliver(
 async def test_a_signed_message_arrives_as_it_was_signed(sender: WebhookSender) -> None:
     secret = new_secret(bytes(32))
     headers = sign([secret], "msg_1", time.time_ns() // 1_000_000, BODY)
-    async with sink(answering(OK)) as server:
+    async with faulty_server(send_raw(OK)) as server:
         url = f"http://Hooks.example:{server.port}/hook?x=1"
         attempt = await sender.deliver(url, headers, BODY, 5)
     assert (attempt.status_code, attempt.error, attempt.excerpt) == (200, None, "ok")
     assert not attempt.connect_failure
     assert 0 <= attempt.duration_ms < 30_000
-    head, _, body = server.requests[0].partition(b"\r\n\r\n")
-    lines = head.decode().split("\r\n")
+    lines = server.heads[0].strip().split("\r\n")
     assert lines[0] == "POST /hook?x=1 HTTP/1.1"
     sent = dict(line.split(": ", 1) for line in lines[1:])
     assert sent["Host"] == f"hooks.example:{server.port}"
-    Webhook(secret).verify(body, sent)
+    Webhook(secret).verify(server.bodies[0], sent)
 
 
 async def test_host_of_an_ipv6_literal_has_brackets(sender: WebhookSender) -> None:
-    async with sink(answering(OK), host="::1") as server:
+    async with faulty_server(send_raw(OK), host="::1") as server:
         attempt = await deliver(sender, server, host="[::1]")
     assert attempt.status_code == 200
-    assert f"Host: [::1]:{server.port}\r\n".encode() in server.requests[0]
+    assert f"Host: [::1]:{server.port}\r\n" in server.heads[0]
 
 
 @pytest.mark.parametrize("code", [200, 204, 299, 300, 400, 404, 410, 429, 500, 503, 599, 999])
 async def test_the_status_is_told_as_it_is(sender: WebhookSender, code: int) -> None:
-    async with sink(
-        answering(f"HTTP/1.1 {code} X\r\nContent-Length: 0\r\n\r\n".encode())
+    async with faulty_server(
+        send_raw(f"HTTP/1.1 {code} X\r\nContent-Length: 0\r\n\r\n".encode())
     ) as server:
         attempt = await deliver(sender, server)
     assert (attempt.status_code, attempt.error) == (code, None)
@@ -108,10 +109,10 @@ async def test_the_status_is_told_as_it_is(sender: WebhookSender, code: int) -> 
 async def test_a_redirect_is_an_answer_and_is_not_followed(
     sender: WebhookSender, code: int
 ) -> None:
-    async with sink(answering(OK)) as elsewhere:
+    async with faulty_server(send_raw(OK)) as elsewhere:
         location = f"Location: http://127.0.0.1:{elsewhere.port}/\r\nContent-Length: 0\r\n\r\n"
         answer = f"HTTP/1.1 {code} Moved\r\n{location}".encode()
-        async with sink(answering(answer)) as server:
+        async with faulty_server(send_raw(answer)) as server:
             attempt = await deliver(sender, server)
     assert (attempt.status_code, attempt.error) == (code, None)
     assert (server.connections, elsewhere.connections) == (1, 0)
@@ -123,7 +124,7 @@ async def test_a_redirect_is_an_answer_and_is_not_followed(
 )
 async def test_retry_after(sender: WebhookSender, value: str, wait: int | None) -> None:
     answer = f"HTTP/1.1 503 X\r\nretry-AFTER: {value}\r\nContent-Length: 0\r\n\r\n".encode()
-    async with sink(answering(answer)) as server:
+    async with faulty_server(send_raw(answer)) as server:
         attempt = await deliver(sender, server)
     assert attempt.retry_after_ms == wait
 
@@ -131,7 +132,7 @@ async def test_retry_after(sender: WebhookSender, value: str, wait: int | None) 
 async def test_proxies_of_the_environment_are_ignored(
     sender: WebhookSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with sink(answering(OK)) as proxy, sink(answering(OK)) as server:
+    async with faulty_server(send_raw(OK)) as proxy, faulty_server(send_raw(OK)) as server:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
         await deliver(sender, server)
@@ -144,16 +145,16 @@ async def test_proxies_of_the_environment_are_ignored(
 async def test_each_attempt_has_a_connection_of_its_own_and_closes_it(
     sender: WebhookSender,
 ) -> None:
-    async with sink(answering(OK, keep=True)) as server:
+    async with faulty_server(answer_each(OK)) as server:
         for _ in range(3):
             assert (await deliver(sender, server)).status_code == 200
         await server.empty.wait()
     assert server.connections == 3
-    assert b"\r\nConnection: close\r\n" in server.requests[0]
+    assert "\r\nConnection: close\r\n" in server.heads[0]
 
 
 async def test_nobody_listens(sender: WebhookSender) -> None:
-    async with sink(answering(OK)) as server:
+    async with faulty_server(send_raw(OK)) as server:
         pass
     attempt = await deliver(sender, server)
     assert (attempt.status_code, attempt.error) == (None, "connect_failed")
@@ -170,7 +171,7 @@ async def test_the_next_address_is_tried_and_a_name_with_many_is_not_a_port_scan
     dead = [f"127.0.1.{n}" for n in range(1, 9)]
     names = Names(two=[[dead[0], "127.0.0.1"]], many=[[*dead, "127.0.0.1"]])
     sender = courier_with(names)
-    async with sink(answering(OK)) as server:
+    async with faulty_server(send_raw(OK)) as server:
         assert (await deliver(sender, server, host="two.example")).status_code == 200
         assert (await deliver(sender, server, host="many.example")).error == "connect_failed"
     assert server.connections == 1
@@ -179,9 +180,9 @@ async def test_the_next_address_is_tried_and_a_name_with_many_is_not_a_port_scan
 async def test_cancelling_an_attempt_cancels_it_and_leaves_no_connection(
     sender: WebhookSender,
 ) -> None:
-    async with sink(hanging(b"")) as server:
+    async with faulty_server(stall_after(b"")) as server:
         task = asyncio.create_task(deliver(sender, server))
-        await server.reached.wait()
+        await server.received.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -191,13 +192,14 @@ async def test_cancelling_an_attempt_cancels_it_and_leaves_no_connection(
 async def test_attempts_that_run_out_of_time_at_any_moment_leave_nothing_behind() -> None:
     rng = random.Random(1)
 
-    async def slow(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def slow(connection: Connection) -> None:
+        await connection.receive()
         for piece in (OK[:20], OK[20:]):
             await asyncio.sleep(rng.random() * 0.01)
-            writer.write(piece)
+            await connection.send(piece)
 
     sender = courier_with(Names(hooks=[["127.0.0.1"]]))
-    async with sink(slow) as server:
+    async with faulty_server(slow) as server:
         for _ in range(10):
             attempts = await asyncio.gather(
                 *(
@@ -215,28 +217,28 @@ async def test_attempts_that_run_out_of_time_at_any_moment_leave_nothing_behind(
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
 FAILURES: dict[str, tuple[Behaviour, str]] = {
-    "reset": (resetting, "reset"),
-    "closed without a word": (answering(b""), "bad_answer"),
-    "closed in the head": (answering(HEAD + b"X-A: b\r\n"), "bad_answer"),
-    "rubbish": (answering(b"\x00\x01\x02 not HTTP at all\r\n\r\n"), "bad_answer"),
-    "another protocol": (answering(b"220 mail ESMTP\r\n"), "bad_answer"),
-    "TLS on a plain port": (answering(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n"), "bad_answer"),
-    "a status of letters": (answering(b"HTTP/1.1 abc OK\r\n\r\n"), "bad_answer"),
-    "a status of five digits": (answering(b"HTTP/1.1 20000 OK\r\n\r\n"), "bad_answer"),
-    "a length of letters": (answering(HEAD + b"Content-Length: x\r\n\r\n"), "bad_answer"),
+    "reset": (reset_after_request, "reset"),
+    "closed without a word": (send_raw(b""), "bad_answer"),
+    "closed in the head": (send_raw(HEAD + b"X-A: b\r\n"), "bad_answer"),
+    "rubbish": (send_raw(b"\x00\x01\x02 not HTTP at all\r\n\r\n"), "bad_answer"),
+    "another protocol": (send_raw(b"220 mail ESMTP\r\n"), "bad_answer"),
+    "TLS on a plain port": (send_raw(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n"), "bad_answer"),
+    "a status of letters": (send_raw(b"HTTP/1.1 abc OK\r\n\r\n"), "bad_answer"),
+    "a status of five digits": (send_raw(b"HTTP/1.1 20000 OK\r\n\r\n"), "bad_answer"),
+    "a length of letters": (send_raw(HEAD + b"Content-Length: x\r\n\r\n"), "bad_answer"),
     "a length too long to read": (
-        answering(HEAD + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n"),
+        send_raw(HEAD + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n"),
         "bad_answer",
     ),
     "two lengths": (
-        answering(HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nok"),
+        send_raw(HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nok"),
         "bad_answer",
     ),
     "an upgrade that nobody asked for": (
-        answering(b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"),
+        send_raw(b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"),
         "bad_answer",
     ),
-    "an unknown coding": (answering(HEAD + b"Transfer-Encoding: x\r\n\r\n"), "bad_answer"),
+    "an unknown coding": (send_raw(HEAD + b"Transfer-Encoding: x\r\n\r\n"), "bad_answer"),
     "endless status line": (flooding(b"HTTP/1.1 200 ", b"x" * 8192), "answer_too_long"),
     "endless headers": (flooding(HEAD, b"X-A: " + b"b" * 80 + b"\r\n"), "answer_too_long"),
     "one endless header": (flooding(HEAD + b"X-A: ", b"b" * 8192), "answer_too_long"),
@@ -244,26 +246,26 @@ FAILURES: dict[str, tuple[Behaviour, str]] = {
     "endless interim answers": (flooding(b"", b"HTTP/1.1 100 \r\n\r\n"), "answer_too_long"),
     "endless blank lines": (flooding(b"", b"\r\n" * 100), "answer_too_long"),
     "endless rubbish": (flooding(b"", b"\x00" * 65536), "bad_answer"),
-    "nothing": (hanging(b""), "timeout"),
-    "half a head": (hanging(HEAD), "timeout"),
-    "an interim answer, then nothing": (hanging(b"HTTP/1.1 102 X\r\n\r\n"), "timeout"),
+    "nothing": (stall_after(b""), "timeout"),
+    "half a head": (stall_after(HEAD), "timeout"),
+    "an interim answer, then nothing": (stall_after(b"HTTP/1.1 102 X\r\n\r\n"), "timeout"),
 }
 
 DECIDED: dict[str, tuple[Behaviour, str | None]] = {
-    "no body": (answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), None),
-    "a body without a length": (answering(HEAD + b"\r\nok"), "ok"),
-    "a head with NUL": (answering(HEAD + b"X: \x00\r\n\r\n"), None),
-    "a folded line": (answering(HEAD + b"X: a\r\n b\r\n\r\nok"), "ok"),
-    "bare line feeds": (answering(b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok"), "ok"),
-    "HTTP/1.0": (answering(b"HTTP/1.0 200 OK\r\n\r\nok"), "ok"),
-    "no reason phrase": (answering(b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok"), "ok"),
-    "interim answers first": (answering(b"HTTP/1.1 103 X\r\n\r\n" * 9 + OK), "ok"),
-    "more than its length": (answering(OK + b"rubbish"), "ok"),
-    "less than its length": (answering(HEAD + b"Content-Length: 9\r\n\r\nok"), "ok"),
-    "a drip": (hanging(HEAD + b"Content-Length: 9\r\n\r\nok"), "ok"),
-    "bad chunks": (answering(HEAD + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n"), None),
+    "no body": (send_raw(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), None),
+    "a body without a length": (send_raw(HEAD + b"\r\nok"), "ok"),
+    "a head with NUL": (send_raw(HEAD + b"X: \x00\r\n\r\n"), None),
+    "a folded line": (send_raw(HEAD + b"X: a\r\n b\r\n\r\nok"), "ok"),
+    "bare line feeds": (send_raw(b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok"), "ok"),
+    "HTTP/1.0": (send_raw(b"HTTP/1.0 200 OK\r\n\r\nok"), "ok"),
+    "no reason phrase": (send_raw(b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok"), "ok"),
+    "interim answers first": (send_raw(b"HTTP/1.1 103 X\r\n\r\n" * 9 + OK), "ok"),
+    "more than its length": (send_raw(OK + b"rubbish"), "ok"),
+    "less than its length": (send_raw(HEAD + b"Content-Length: 9\r\n\r\nok"), "ok"),
+    "a drip": (stall_after(HEAD + b"Content-Length: 9\r\n\r\nok"), "ok"),
+    "bad chunks": (send_raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n"), None),
     "a bomb, unopened": (
-        answering(HEAD + b"Content-Encoding: gzip\r\n\r\n\x1f\x8b\x08"),
+        send_raw(HEAD + b"Content-Encoding: gzip\r\n\r\n\x1f\x8b\x08"),
         "\x1f\ufffd\x08",
     ),
     "gigabytes": (flooding(HEAD + b"\r\n", b"x" * 65536), "x" * EXCERPT),
@@ -287,7 +289,7 @@ async def test_an_answer_without_a_status_is_a_failed_attempt(
     sender: WebhookSender, name: str
 ) -> None:
     behaviour, error = FAILURES[name]
-    async with sink(behaviour) as server:
+    async with faulty_server(behaviour) as server:
         attempt = await deliver(sender, server, timeout=SHORT if error == "timeout" else 30)
     assert (attempt.status_code, attempt.error) == (None, error)
     assert not attempt.connect_failure
@@ -297,7 +299,7 @@ async def test_an_answer_without_a_status_is_a_failed_attempt(
 @pytest.mark.parametrize("name", DECIDED)
 async def test_the_status_decides_whatever_the_body_does(sender: WebhookSender, name: str) -> None:
     behaviour, excerpt = DECIDED[name]
-    async with sink(behaviour) as server:
+    async with faulty_server(behaviour) as server:
         attempt = await deliver(sender, server, timeout=SHORT if name == "a drip" else 30)
     assert (attempt.status_code, attempt.error) == (200, None)
     assert attempt.excerpt == excerpt
@@ -319,7 +321,7 @@ async def test_floods_grow_no_memory_and_leave_the_loop_its_time(
             await asyncio.sleep(0)
             longest = max(longest, time.thread_time() - before)
 
-    async with sink(behaviour) as server:
+    async with faulty_server(behaviour) as server:
         watching = asyncio.create_task(watch())
         await asyncio.gather(*(deliver(sender, server) for _ in range(8)))
         watching.cancel()
@@ -342,7 +344,7 @@ async def test_floods_grow_no_memory_and_leave_the_loop_its_time(
 )
 def test_no_answer_raises(rubbish: bytes, start: bytes) -> None:
     async def play() -> Attempt:
-        async with sink(answering(start + rubbish)) as server:
+        async with faulty_server(send_raw(start + rubbish)) as server:
             return await deliver(courier_with(Names()), server)
 
     attempt = asyncio.run(play())

@@ -10,20 +10,20 @@ import pytest
 from receiver.clock import SystemClock
 from receiver.webhooks.delivery import WebhookSender
 from receiver.webhooks.network import CheckedNetwork
+from tests.providers.faulty_server import THIS_MACHINE, FaultyServer, faulty_server, send_raw
 from tests.webhooks import corpus
-from tests.webhooks.sinks import THIS_MACHINE, Sink, answering, sink
 from tests.webhooks.test_delivery import BODY, OK, Names, courier_with, deliver
 
 pytestmark = pytest.mark.allow_hosts(THIS_MACHINE)
 
 
 @contextlib.asynccontextmanager
-async def watched() -> AsyncIterator[list[Sink]]:
+async def watched() -> AsyncIterator[list[FaultyServer]]:
     """One port on every address of this machine that a disguise may lead to."""
     async with contextlib.AsyncExitStack() as stack:
-        first = await stack.enter_async_context(sink(answering(OK)))
+        first = await stack.enter_async_context(faulty_server(send_raw(OK)))
         others = [
-            await stack.enter_async_context(sink(answering(OK), host=host, port=first.port))
+            await stack.enter_async_context(faulty_server(send_raw(OK), host=host, port=first.port))
             for host in ("127.0.0.2", "127.1.2.3", "::1")
         ]
         yield [first, *others]

@@ -12,8 +12,8 @@ from receiver.clock import SystemClock
 from receiver.webhooks.delivery import Attempt, WebhookSender
 from receiver.webhooks.network import CheckedNetwork
 from receiver.webhooks.targets import IPAddress
+from tests.providers.faulty_server import faulty_server, flooding, send_raw, stall_after
 from tests.support.tcp_server import tcp_server
-from tests.webhooks.sinks import Sink, answering, flooding, hanging, sink
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 ALLOWED = [ip_network("127.0.0.1/32")]
@@ -52,25 +52,25 @@ def sender() -> WebhookSender:
 
 
 async def deliver(
-    sender: WebhookSender, server: Sink, host: str = "hooks.example", timeout: float = 30
+    sender: WebhookSender, port: int, host: str = "hooks.example", timeout: float = 30
 ) -> Attempt:
-    return await sender.deliver(f"https://{host}:{server.port}/hook", {}, b"{}", timeout)
+    return await sender.deliver(f"https://{host}:{port}/hook", {}, b"{}", timeout)
 
 
 async def test_the_name_stays_the_name_for_sni_certificate_and_host(sender: WebhookSender) -> None:
     side = certified("hooks.example")
-    async with sink(answering(OK), tls=side.context) as server:
-        attempt = await deliver(sender, server)
+    async with faulty_server(send_raw(OK), tls=side.context) as server:
+        attempt = await deliver(sender, server.port)
     assert (attempt.status_code, attempt.error) == (200, None)
     assert side.asked_for == ["hooks.example"]
-    assert f"Host: hooks.example:{server.port}\r\n".encode() in server.requests[0]
+    assert f"Host: hooks.example:{server.port}\r\n" in server.heads[0]
 
 
 async def test_an_address_as_host_is_certified_as_address(sender: WebhookSender) -> None:
-    async with sink(answering(OK), tls=certified("127.0.0.1").context) as server:
-        assert (await deliver(sender, server, "127.0.0.1")).status_code == 200
-    async with sink(answering(OK), tls=certified("hooks.example").context) as server:
-        assert (await deliver(sender, server, "127.0.0.1")).error == "tls_failed"
+    async with faulty_server(send_raw(OK), tls=certified("127.0.0.1").context) as server:
+        assert (await deliver(sender, server.port, "127.0.0.1")).status_code == 200
+    async with faulty_server(send_raw(OK), tls=certified("hooks.example").context) as server:
+        assert (await deliver(sender, server.port, "127.0.0.1")).error == "tls_failed"
 
 
 @pytest.mark.parametrize(
@@ -85,17 +85,17 @@ async def test_an_address_as_host_is_certified_as_address(sender: WebhookSender)
 async def test_a_bad_certificate_gets_no_byte_of_the_message(
     sender: WebhookSender, side: Certified
 ) -> None:
-    async with sink(answering(OK), tls=side.context) as server:
-        attempt = await deliver(sender, server)
+    async with faulty_server(send_raw(OK), tls=side.context) as server:
+        attempt = await deliver(sender, server.port)
     assert (attempt.status_code, attempt.error) == (None, "tls_failed")
     assert attempt.connect_failure
-    assert server.requests == []
+    assert server.heads == []
 
 
 async def test_the_default_courier_trusts_no_stranger() -> None:
     sender = WebhookSender(CheckedNetwork(loopback, allow_nets=ALLOWED), SystemClock())
-    async with sink(answering(OK), tls=certified("hooks.example").context) as server:
-        assert (await deliver(sender, server)).error == "tls_failed"
+    async with faulty_server(send_raw(OK), tls=certified("hooks.example").context) as server:
+        assert (await deliver(sender, server.port)).error == "tls_failed"
 
 
 async def test_a_handshake_that_fails(sender: WebhookSender) -> None:
@@ -103,7 +103,7 @@ async def test_a_handshake_that_fails(sender: WebhookSender) -> None:
         writer.write(b"HTTP/1.1 400 this is no TLS\r\n\r\n")
 
     async with tcp_server(rude) as server:
-        attempt = await deliver(sender, Sink("", server.port))
+        attempt = await deliver(sender, server.port)
     assert (attempt.error, attempt.connect_failure) == ("tls_failed", True)
 
 
@@ -118,7 +118,7 @@ async def test_a_handshake_that_hangs_is_given_up_in_time_and_leaves_no_socket(
         await reader.read()
 
     async with tcp_server(silent) as server:
-        attempt = await deliver(sender, Sink("", server.port), timeout=1)
+        attempt = await deliver(sender, server.port, timeout=1)
         assert (attempt.error, attempt.connect_failure) == ("timeout", True)
         assert greeted.is_set()
         await server.empty.wait()
@@ -127,10 +127,10 @@ async def test_a_handshake_that_hangs_is_given_up_in_time_and_leaves_no_socket(
 async def test_floods_and_drips_over_tls(sender: WebhookSender) -> None:
     side = certified("hooks.example")
     head = b"HTTP/1.1 202 OK\r\n"
-    async with sink(flooding(head + b"\r\n", b"x" * 4096), tls=side.context) as server:
-        assert (await deliver(sender, server)).status_code == 202
-    async with sink(flooding(head, b"X-A: b\r\n"), tls=side.context) as server:
-        assert (await deliver(sender, server)).error == "answer_too_long"
-    async with sink(hanging(head + b"\r\nx"), tls=side.context) as server:
-        attempt = await deliver(sender, server, timeout=1)
+    async with faulty_server(flooding(head + b"\r\n", b"x" * 4096), tls=side.context) as server:
+        assert (await deliver(sender, server.port)).status_code == 202
+    async with faulty_server(flooding(head, b"X-A: b\r\n"), tls=side.context) as server:
+        assert (await deliver(sender, server.port)).error == "answer_too_long"
+    async with faulty_server(stall_after(head + b"\r\nx"), tls=side.context) as server:
+        attempt = await deliver(sender, server.port, timeout=1)
     assert (attempt.status_code, attempt.excerpt) == (202, "x")

@@ -8,8 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.providers.faulty_server import (
+    THIS_MACHINE,
+    FaultyServer,
+    faulty_server,
+    send_raw,
+    stall_after,
+)
 from tests.support.service import RunningService, eventually, running_service, submit
-from tests.webhooks.sinks import THIS_MACHINE, Sink, answering, hanging, sink
 
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"
 HANGING_HOSTS = 20
@@ -19,7 +25,7 @@ MOST = 10.0
 
 
 @asynccontextmanager
-async def world(folder: Path) -> AsyncIterator[tuple[RunningService, Sink, Sink]]:
+async def world(folder: Path) -> AsyncIterator[tuple[RunningService, FaultyServer, FaultyServer]]:
     """A service, a sink that hangs at many addresses, and one that answers.
 
     The sinks close first, which ends their attempts: stopping the service would wait for them.
@@ -34,8 +40,8 @@ async def world(folder: Path) -> AsyncIterator[tuple[RunningService, Sink, Sink]
             poll_first=0.2,
             poll_rate=500,
         ) as service,
-        sink(hanging(b""), host="0.0.0.0") as dead,
-        sink(answering(OK)) as good,
+        faulty_server(stall_after(b""), host="0.0.0.0", cut=True) as dead,
+        faulty_server(send_raw(OK)) as good,
     ):
         yield service, dead, good
 
@@ -45,15 +51,15 @@ async def test_hanging_hosts_leave_slots_to_hosts_that_answer(tmp_path: Path) ->
     async with world(tmp_path) as (service, dead, good):
         await _fill_with_dead(service, dead.port)
         # 80 messages of five users, and 64 slots: they could take all of them.
-        await eventually(lambda: _count(dead.requests), lambda count: count >= 10, "attempts")
+        await eventually(lambda: _count(dead.bodies), lambda count: count >= 10, "attempts")
 
         for user in ("somebody else", "somebody else", "u0"):
             client = await service.user(user)
-            seen, began = len(good.requests), time.monotonic()
+            seen, began = len(good.bodies), time.monotonic()
             await submit(
                 client, webhookUrl=f"http://127.0.0.1:{good.port}/", webhookEvents=["COMPLETED"]
             )
-            while len(good.requests) == seen:
+            while len(good.bodies) == seen:
                 await asyncio.sleep(0.02)
                 assert time.monotonic() - began < MOST, f"nothing came for {user}"
 
@@ -67,14 +73,14 @@ async def test_dead_hosts_of_a_user_do_not_delay_their_other_hosts(tmp_path: Pat
             url = f"http://127.0.1.{host + 1}:{dead.port}/"
             for _ in range(2):
                 await submit(client, webhookUrl=url, webhookEvents=["COMPLETED"])
-        await eventually(lambda: _count(dead.requests), lambda count: count == 15, "attempts")
+        await eventually(lambda: _count(dead.bodies), lambda count: count == 15, "attempts")
 
         began = time.monotonic()
         url = f"http://127.0.0.1:{good.port}/"
         await submit(client, webhookUrl=url, webhookEvents=["COMPLETED"])
-        await eventually(lambda: _count(good.requests), lambda count: count == 1, "the message")
+        await eventually(lambda: _count(good.bodies), lambda count: count == 1, "the message")
         assert time.monotonic() - began < MOST
-        assert len(dead.requests) == 15, "one at a time"
+        assert len(dead.bodies) == 15, "one at a time"
 
 
 async def _fill_with_dead(service: RunningService, port: int) -> None:
