@@ -154,7 +154,7 @@ async def _check_provider(name: str, settings: ServeSettings, clock: Clock) -> F
     failed = partial(Finding, "provider", "failed")
     provider = open_provider(name, settings, clock)
     try:
-        answer = await provider.status(provider.nobody)
+        answer = await provider.status(provider.absent_job)
     finally:
         await provider.close()
     match answer:

@@ -183,9 +183,9 @@ class Api:
         """The requested delay in ms: from the header, or from `retry_after` in a 429's body."""
         header = answer.retry_after
         if header is None and answer.status_code == 429 and answer.body is not None:
-            wish = answer.body.get("retry_after")
-            if isinstance(wish, int | float | str) and not isinstance(wish, bool):
-                header = str(wish)[:40]
+            requested = answer.body.get("retry_after")
+            if isinstance(requested, int | float | str) and not isinstance(requested, bool):
+                header = str(requested)[:40]
         return read_retry_after(header, self._account.clock.now())
 
     def _refusal(self, answer: Answer) -> SubmitRefused | SubmitNotSent | SubmitAmbiguous | None:

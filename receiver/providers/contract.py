@@ -73,7 +73,7 @@ class Provider(Protocol):
     """The name in URLs and settings."""
     base_url: str
     """The base URL of its API, for display."""
-    nobody: UpstreamJob
+    absent_job: UpstreamJob
     """A job that does not exist: its status call is free and shows whether the key is accepted."""
     can_cancel: bool = False
     """Whether `cancel` may be called."""

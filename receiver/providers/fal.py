@@ -46,7 +46,7 @@ _KEYS_LIFETIME: Final = 24 * 3600.0
 class Fal(Provider):
     """The provider `fal`, or under another name, any service with the same API."""
 
-    nobody = UpstreamJob("00000000-0000-0000-0000-000000000000", "fal-ai/flux/dev", {})
+    absent_job = UpstreamJob("00000000-0000-0000-0000-000000000000", "fal-ai/flux/dev", {})
     can_cancel = True
 
     def __init__(self, account: Account, jwks_url: str, user_id: str | None = None) -> None:

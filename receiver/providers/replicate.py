@@ -50,7 +50,7 @@ _SLACK: Final = 300_000
 class Replicate(Provider):
     """The provider `replicate`, or under another name, any service with the same API."""
 
-    nobody = UpstreamJob("0" * 26, "", {})
+    absent_job = UpstreamJob("0" * 26, "", {})
     can_cancel = True
     can_look_up = True
 

@@ -24,7 +24,7 @@ from store.records import FINAL_STATUSES
 class Samsar(Provider):
     """The provider `samsar`, or under another name, any service with the same API."""
 
-    nobody = UpstreamJob("0" * 24, "create_movie", {})
+    absent_job = UpstreamJob("0" * 24, "create_movie", {})
 
     def __init__(
         self,

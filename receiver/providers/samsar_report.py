@@ -1,6 +1,6 @@
 """Lenient reading of Samsar's callbacks, status answers and errors.
 
-Their shape has changed more than once, and nothing tells the versions apart. So every known name of
+Their shape has changed more than once, and has no version number. So every known name of
 a value is tried, a value of the wrong type counts as absent, and no input makes these functions
 raise. Texts are cleaned and truncated here; the raw callback keeps the whole.
 """

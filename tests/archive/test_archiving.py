@@ -94,7 +94,7 @@ async def settled(client: httpx.AsyncClient, request_id: str) -> dict[str, Any]:
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_a_file_is_kept_and_served(
+async def test_a_file_is_stored_and_served(
     client: httpx.AsyncClient, provider: ScriptedProvider, host: FileHost, folder: Path
 ) -> None:
     link = host.link("/a.mp4", Answer(FILE, headers={"Content-Type": "video/mp4"}))
@@ -162,7 +162,7 @@ async def test_ranges(
         assert (answer.status_code, answer.content) == (200, FILE), wanted
 
 
-async def test_every_link_of_a_result_is_kept_the_main_one_first(
+async def test_every_link_of_a_result_is_archived_the_main_one_first(
     client: httpx.AsyncClient, provider: ScriptedProvider, host: FileHost
 ) -> None:
     names = ("/first", "/main", "/deep", "/last")
@@ -211,7 +211,7 @@ async def test_storing_makes_an_event_and_no_webhook(
     assert await metric(service, finished) - finished_before == 1
 
 
-async def test_what_fails_is_told_and_the_link_is_handed_out(
+async def test_a_failed_download_is_reported_and_the_link_returned(
     client: httpx.AsyncClient, provider: ScriptedProvider, host: FileHost
 ) -> None:
     main = host.link("/large", Answer(file_of(1_000_001)))
@@ -241,7 +241,7 @@ async def test_what_fails_is_told_and_the_link_is_handed_out(
     assert len(seqs) == len(set(seqs)) == job["seq"], "a try that is repeated is no event"
 
 
-async def test_a_try_takes_no_longer_than_its_time(
+async def test_an_attempt_has_a_time_limit(
     client: httpx.AsyncClient,
     provider: ScriptedProvider,
     host: FileHost,
@@ -278,7 +278,7 @@ async def test_another_users_file_is_404(
     assert (await stranger.get(f"/v1/jobs/{request_id}/result")).status_code == 404
 
 
-async def test_a_try_that_failed_is_repeated_and_nothing_is_left_behind(
+async def test_a_failed_attempt_is_repeated_and_leaves_nothing_behind(
     provider: ScriptedProvider, host: FileHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Retention removes files with their jobs, and what a dead process had begun goes at start."""

@@ -63,7 +63,7 @@ async def pieces(*content: bytes, then: Exception | None = None) -> AsyncIterato
         raise then
 
 
-async def test_a_file_in_many_parts_is_kept_or_nothing_of_it(bucket: Any) -> None:
+async def test_a_file_in_many_parts_is_stored_whole_or_not_at_all(bucket: Any) -> None:
     archive = open_archive(f"s3://{BUCKET}/pre/fix")
     assert isinstance(archive, BucketArchive)
     parts = [file_of(1 << 20, seed) for seed in range(20)]
@@ -85,13 +85,13 @@ async def test_a_file_in_many_parts_is_kept_or_nothing_of_it(bucket: Any) -> Non
     assert keys(bucket) == ["pre/fix/ada/ab/1"]
 
 
-async def test_a_bucket_that_is_not_there_is_told(bucket: Any) -> None:
+async def test_a_missing_bucket_is_reported(bucket: Any) -> None:
     archive = BucketArchive("s3://elsewhere")
     with pytest.raises(ArchiveUnavailable, match="NoSuchBucket"):
         await archive.put("ada/a/1", "video/mp4", pieces(b"x"))
 
 
-async def test_a_result_is_kept_and_its_signed_link_handed_out(
+async def test_a_result_is_stored_and_a_signed_link_to_it_returned(
     bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archiver, "MAINTENANCE_SECONDS", 0.1)

@@ -74,7 +74,7 @@ async def test_a_file_comes_whole_with_its_type(host: FileHost, written: str, as
         ("nonsense", "/x.html", "text/html"),
     ],
 )
-async def test_the_type_is_as_told_or_by_the_path(
+async def test_the_type_is_from_the_header_or_the_path(
     host: FileHost, given: str | None, path: str, expected: str
 ) -> None:
     answer = Answer(b"x", headers={} if given is None else {"Content-Type": given})
@@ -90,7 +90,7 @@ async def test_a_lost_connection_is_resumed(host: FileHost, version: dict[str, s
     assert starts == sorted(set(starts)), "each goes on where the last one ended"
 
 
-async def test_what_cannot_be_resumed_is_begun_anew_by_the_next_try(host: FileHost) -> None:
+async def test_a_download_that_cannot_be_resumed_fails(host: FileHost) -> None:
     tag = {"ETag": '"v1"'}
     assert await failure(host.link("/a", Answer(FILE, cuts=[500_000]))) == ("bad_answer", False)
     link = host.link("/b", Answer(FILE, headers=tag, cuts=[500_000], ranges=False))
@@ -119,7 +119,7 @@ async def test_each_hop_is_checked(host: FileHost, target: str) -> None:
     assert len(host.asked) == 1
 
 
-async def test_an_address_that_is_not_to_be_called_is_not_called(host: FileHost) -> None:
+async def test_a_forbidden_address_is_not_called(host: FileHost) -> None:
     link = host.link("/f", Answer(FILE))
     refusals: list[dict[str, Any]] = [{"allow_nets": ()}, {"allow_http": False}]
     for given in refusals:
@@ -166,14 +166,14 @@ async def test_the_embedded_sandbox_may_be_called(host: FileHost) -> None:
         (Answer(FILE, pause=1.0), ("timeout", False)),
     ],
 )
-async def test_what_goes_wrong_is_told_in_a_word(
+async def test_each_failure_has_a_word(
     host: FileHost, answer: Answer, expected: tuple[str, bool]
 ) -> None:
     assert await failure(host.link("/f", answer)) == expected
 
 
 @pytest.mark.parametrize("length", [True, False])
-async def test_a_file_that_is_too_large_is_left_alone(host: FileHost, length: bool) -> None:
+async def test_a_file_that_is_too_large_is_refused(host: FileHost, length: bool) -> None:
     error, final = await failure(host.link("/f", Answer(FILE, length=length)), most_bytes=2_999_999)
     assert error.startswith("too_large")
     assert final
@@ -190,6 +190,6 @@ async def test_a_digest_that_is_given_is_checked(host: FileHost) -> None:
     assert not final
 
 
-async def test_nobody_there(host: FileHost) -> None:
+async def test_a_host_that_cannot_be_reached(host: FileHost) -> None:
     assert await failure("http://127.0.0.1:1/x") == ("connect_failed", False)
     assert await failure("http://nowhere.invalid/x") == ("no_address", False)

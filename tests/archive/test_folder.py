@@ -25,7 +25,7 @@ def archive(tmp_path: Path) -> FolderArchive:
     return FolderArchive(tmp_path / "kept")
 
 
-async def test_a_file_is_kept_and_found(archive: FolderArchive) -> None:
+async def test_a_file_is_stored_and_found(archive: FolderArchive) -> None:
     await archive.put("ada/job/1.mp4", "video/mp4", pieces(b"one ", b"two"))
     found = await archive.find("ada/job/1.mp4")
     assert found is not None
@@ -35,14 +35,16 @@ async def test_a_file_is_kept_and_found(archive: FolderArchive) -> None:
     assert found.read_bytes() == b"again"
 
 
-async def test_what_fails_leaves_nothing(archive: FolderArchive, tmp_path: Path) -> None:
+async def test_a_failed_write_leaves_nothing(archive: FolderArchive, tmp_path: Path) -> None:
     with pytest.raises(LookupError):
         await archive.put("ada/job/1", "video/mp4", pieces(b"part", then=LookupError()))
     assert await archive.find("ada/job/1") is None
     assert list((tmp_path / "kept" / PARTIAL).iterdir()) == []
 
 
-async def test_what_a_dead_process_left_is_swept(archive: FolderArchive, tmp_path: Path) -> None:
+async def test_partial_files_of_a_killed_process_are_swept(
+    archive: FolderArchive, tmp_path: Path
+) -> None:
     assert await archive.sweep(0) == 0, "nothing is there yet"
     await archive.put("ada/job/1", "video/mp4", pieces(b"whole"))
     (tmp_path / "kept" / PARTIAL / "left").write_bytes(b"part")
@@ -51,9 +53,7 @@ async def test_what_a_dead_process_left_is_swept(archive: FolderArchive, tmp_pat
     assert await archive.find("ada/job/1") is not None
 
 
-async def test_the_folder_of_a_job_goes_with_all_that_is_in_it(
-    archive: FolderArchive, tmp_path: Path
-) -> None:
+async def test_removing_a_job_removes_its_folder(archive: FolderArchive, tmp_path: Path) -> None:
     for key in ("ada/a/1.mp4", "ada/a/2", "ada/b/1.mp4"):
         await archive.put(key, "video/mp4", pieces(b"x"))
     await archive.remove("ada/a")
@@ -64,7 +64,7 @@ async def test_the_folder_of_a_job_goes_with_all_that_is_in_it(
     assert [path.name for path in (tmp_path / "kept").iterdir()] == [PARTIAL]
 
 
-async def test_a_place_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
+async def test_a_folder_that_cannot_be_written_to_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     archive = FolderArchive(tmp_path / "file")
     with pytest.raises(ArchiveUnavailable):
@@ -83,7 +83,7 @@ async def test_a_place_that_cannot_be_written_to_is_told(tmp_path: Path) -> None
         ("", ""),
     ],
 )
-def test_nothing_of_a_name_comes_from_the_provider(content_type: str, ending: str) -> None:
+def test_no_part_of_a_file_name_comes_from_the_provider(content_type: str, ending: str) -> None:
     assert key_of("ada", JOB, 2, content_type) == f"ada/{JOB}/2{ending}"
 
 
@@ -92,7 +92,7 @@ def test_a_type_is_safe_in_a_header() -> None:
     assert type_of("vidéo/mp4", "/x.png") == "image/png"
 
 
-async def test_what_is_cut_off_leaves_nothing_whenever_that_is(
+async def test_a_cancelled_write_leaves_nothing_whenever_that_is(
     archive: FolderArchive, tmp_path: Path
 ) -> None:
     for n in range(60):

@@ -54,7 +54,7 @@ async def test_a_connection_is_not_reused_if_the_next_answer_could_be_wrong(answ
         assert not connection.is_reusable
 
 
-async def test_what_comes_unasked_is_never_taken_for_an_answer() -> None:
+async def test_unsolicited_bytes_are_not_an_answer() -> None:
     async def answer_twice(connection: faulty.Connection) -> None:
         await connection.receive()
         await connection.send(OK)
@@ -120,7 +120,7 @@ async def test_a_request_with_invalid_characters_is_not_sent(target: str, value:
         assert await ask(connection) == b"ok"
 
 
-async def test_a_slow_reader_holds_the_server_up() -> None:
+async def test_a_slow_reader_slows_the_server_down() -> None:
     sent = 0
 
     async def flood(connection: faulty.Connection) -> None:

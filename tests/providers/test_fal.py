@@ -36,7 +36,7 @@ def fal(server: PathServer, clock: SystemClock | None = None, user_id: str | Non
     return Fal(account(f"{server.origin}/", clock), jwks_url, user_id)
 
 
-async def test_a_submission_and_the_addresses_that_its_answer_gives() -> None:
+async def test_a_submission_and_the_urls_in_its_answer() -> None:
     async with path_server() as server:
         own = f"{server.origin}/fal-ai/flux/dev/requests/up-1"
         answer = {
@@ -89,7 +89,7 @@ async def test_a_submission_and_the_addresses_that_its_answer_gives() -> None:
         None,
     ],
 )
-async def test_an_address_of_another_host_is_not_asked(url: Any) -> None:
+async def test_a_url_of_another_host_is_not_called(url: Any) -> None:
     async with path_server() as server:
         provider = fal(server)
         await provider.status(UpstreamJob("up-1", "fal-ai/flux/dev", {"status": url}))
@@ -106,7 +106,7 @@ async def test_an_address_of_another_host_is_not_asked(url: Any) -> None:
         ("comfy/owner/alias", "comfy/owner/alias"),
     ],
 )
-async def test_addresses_that_nobody_gave(kind: str, path: str) -> None:
+async def test_urls_that_were_not_in_the_answer(kind: str, path: str) -> None:
     async with path_server() as server:
         provider = fal(server)
         await provider.status(UpstreamJob("up-1", kind, {}))
@@ -131,7 +131,7 @@ async def status(state: Any, response: tuple[int, Any] = (404, {})) -> StatusAns
         ("RESTING", Status.IN_PROGRESS),
     ],
 )
-async def test_what_has_not_ended(word: str, expected: Status) -> None:
+async def test_an_unfinished_request(word: str, expected: Status) -> None:
     said = await status({"status": word})
     assert isinstance(said, StatusReport)
     assert (said.report.status, said.report.word) == (expected, word)
@@ -146,7 +146,7 @@ async def test_what_has_not_ended(word: str, expected: Status) -> None:
         ("text", {"output": "text"}),
     ],
 )
-async def test_a_good_answer_at_the_response_address_is_the_result(
+async def test_a_good_answer_at_the_response_url_is_the_result(
     value: Any, result: dict[str, Any]
 ) -> None:
     said = await status({"status": "COMPLETED"}, (200, value))
@@ -169,7 +169,7 @@ FAULTS = {"detail": [{"loc": ["body", "prompt"], "msg": "field required", "type"
         (499, {"detail": "x", "error_type": "client_cancelled"}, Status.CANCELLED, "x"),
     ],
 )
-async def test_how_the_response_address_tells_of_a_failure(
+async def test_a_result_call_that_shows_a_failure(
     code: int, body: Any, ended: Status, message: str
 ) -> None:
     said = await status({"status": "COMPLETED"}, (code, body))
@@ -188,7 +188,7 @@ async def test_how_the_response_address_tells_of_a_failure(
         (302, {}),
     ],
 )
-async def test_how_it_tells_nothing(code: int, body: Any) -> None:
+async def test_a_result_call_that_does_not_show_the_outcome(code: int, body: Any) -> None:
     said = await status({"status": "COMPLETED"}, (code, body))
     assert isinstance(said, StatusUnavailable)
     assert said.by_credentials == (code in (401, 403))
@@ -238,7 +238,7 @@ async def verified(provider: Fal, clock: SystemClock, key: Ed25519PrivateKey) ->
         return None
 
 
-async def test_keys_are_kept_for_a_day_and_asked_for_again_when_none_fits() -> None:
+async def test_keys_are_kept_for_a_day_and_fetched_again_if_none_matches() -> None:
     clock, other = SetClock(), Ed25519PrivateKey.generate()
     async with path_server({JWKS: (200, jwks(PRIVATE_KEY))}) as server:
         provider = fal(server, clock)

@@ -30,7 +30,7 @@ from tests.providers.any_json import any_json
     ],
     ids=lambda value: repr(value)[:30],
 )
-def test_what_can_be_read(raw: bytes, value: Any) -> None:
+def test_json_that_can_be_read(raw: bytes, value: Any) -> None:
     expected = json.loads(raw) if value is None and raw.startswith(b"[") else value
     assert read_json(raw) == expected
 
@@ -53,7 +53,7 @@ def test_what_can_be_read(raw: bytes, value: Any) -> None:
     ],
     ids=lambda raw: repr(raw[:20]),
 )
-def test_what_cannot_be_read(raw: bytes) -> None:
+def test_json_that_cannot_be_read(raw: bytes) -> None:
     with pytest.raises(UnreadableJson):
         read_json(raw)
 

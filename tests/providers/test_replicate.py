@@ -58,7 +58,7 @@ def replicate(server: PathServer, clock: SystemClock, *secrets: str) -> Replicat
         ("deployments/owner/name", "/deployments/owner/name/predictions", None),
     ],
 )
-async def test_where_a_kind_is_submitted(kind: str, path: str, version: str | None) -> None:
+async def test_the_path_of_each_kind(kind: str, path: str, version: str | None) -> None:
     async with path_server({f"POST {path}": (201, {"id": "up-1"})}) as server:
         provider = replicate(server, SystemClock())
         said = await provider.submit(kind, {"prompt": "A heron"}, "https://a.example/x")
@@ -137,7 +137,7 @@ async def verified(provider: Replicate, clock: SystemClock, secret: bytes) -> bo
         return None
 
 
-async def test_the_secret_is_asked_for_again_once_a_minute_when_it_does_not_fit() -> None:
+async def test_the_secret_is_fetched_again_once_a_minute_if_it_does_not_match() -> None:
     clock = SetClock()
     fresh = b"another secret of the account"
     async with path_server({f"GET {SECRET_PATH}": (200, {"key": WHSEC})}) as server:
@@ -165,7 +165,7 @@ def _encoded(secret: bytes) -> str:
     return base64.b64encode(secret).decode()
 
 
-async def test_callbacks_share_the_question_that_is_under_way() -> None:
+async def test_callbacks_share_one_request_for_keys() -> None:
     async with path_server({f"GET {SECRET_PATH}": (200, {"key": WHSEC})}) as server:
         clock = SystemClock()
         server.held[f"GET {SECRET_PATH}"] = asyncio.Event()
@@ -181,7 +181,7 @@ async def test_callbacks_share_the_question_that_is_under_way() -> None:
         await provider.close()
 
 
-async def test_where_secrets_are_set_nobody_is_asked() -> None:
+async def test_configured_secrets_are_not_fetched() -> None:
     async with path_server({f"GET {SECRET_PATH}": (200, {"key": WHSEC})}) as server:
         clock = SystemClock()
         provider = replicate(
@@ -196,7 +196,7 @@ async def test_where_secrets_are_set_nobody_is_asked() -> None:
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_!", "c2VjcmV0", "whsec_\ud800"])
-def test_what_is_no_secret(secret: str) -> None:
+def test_malformed_secrets(secret: str) -> None:
     assert read_secret(secret) is None
 
 
@@ -219,7 +219,7 @@ def page(*predictions: Any, following: Any = None) -> tuple[int, Any]:
     return 200, {"next": following, "previous": None, "results": predictions}
 
 
-async def test_a_look_up_asks_for_the_time_of_the_submission() -> None:
+async def test_a_look_up_is_limited_to_the_time_of_the_submission() -> None:
     async with path_server({LISTED: page()}) as server:
         assert isinstance(await look_up(server), StatusMissing)
     (call,) = server.calls

@@ -93,7 +93,7 @@ def test_a_movie_without_fault(name: str, value: Any) -> None:
     assert upstream_input("create_movie", given) == given
 
 
-def test_all_faults_are_told_in_the_provider_s_order() -> None:
+def test_all_errors_are_reported_in_the_provider_s_order() -> None:
     assert [fault.detail for fault in RULES.faults("create_movie", {"aspect_ratio": 1})] == [
         "Prompt is required",
         "Invalid image model",
@@ -137,7 +137,7 @@ def test_a_narrative_s_fault(name: str, value: Any, pointer: str, detail: str) -
     assert [(fault.pointer, fault.detail) for fault in faults] == [(pointer, detail)]
 
 
-def test_a_fault_of_a_model_names_those_that_are_taken() -> None:
+def test_an_error_about_a_model_names_the_allowed_ones() -> None:
     (fault,) = RULES.faults("create_movie", MOVIE | {"video_model": "NOPE"})
     assert fault.hint == "one of KLINGIMGTOVIDPRO, LUMA is needed"
     (fault,) = RULES.faults("create_narrative", NARRATIVE | {"video_model": "NOPE"})
@@ -177,7 +177,7 @@ def test_a_prompt_list_goes_upstream_as_an_array(prompts: Any, lines: list[str])
     assert given == before
 
 
-def test_of_a_list_that_is_too_long_no_line_is_looked_at() -> None:
+def test_the_lines_of_a_list_that_is_too_long_are_not_checked() -> None:
     faults = RULES.faults("create_narrative", {**NARRATIVE, "prompt_list": [""] * 100_000})
     assert faults == [InputFault("/input/prompt_list", "Prompt is too long")]
 

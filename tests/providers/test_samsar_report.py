@@ -89,13 +89,13 @@ def test_shapes_seen(body: dict[str, Any], report: Report) -> None:
         ("IMAGE_GENERATION", Status.IN_PROGRESS),
     ],
 )
-def test_words_mean_a_status_and_are_kept(word: str, status: Status) -> None:
+def test_status_words(word: str, status: Status) -> None:
     report = read_report({"status": word})
     assert (report.status, report.word) == (status, word)
 
 
 @pytest.mark.parametrize("value", [None, "", "  ", 3, True, ["COMPLETED"], {"is": "COMPLETED"}])
-def test_what_is_no_word_is_no_status(value: Any) -> None:
+def test_a_status_that_is_not_a_word_is_ignored(value: Any) -> None:
     report = read_report({"status": value})
     assert (report.status, report.word) == (None, None)
 
@@ -120,7 +120,7 @@ def test_progress(value: float) -> None:
         pytest.param(10**5000, id="huge"),
     ],
 )
-def test_what_is_no_progress(value: Any) -> None:
+def test_invalid_progress(value: Any) -> None:
     assert read_report({"progress": value}).progress is None
 
 
@@ -171,14 +171,14 @@ def test_a_link_beside_a_result_joins_it() -> None:
         "https://cdn.example/\x00",
     ],
 )
-def test_what_is_no_link(link: Any) -> None:
+def test_invalid_links(link: Any) -> None:
     for body in ({"result": {"videoUrl": link}}, {"result_url": link}, {"video": {"url": link}}):
         report = read_report(body)
         assert report.result is None, body
 
 
 @pytest.mark.parametrize("link", ["http://cdn.example/v", "HTTPS://cdn.example", f"{LINK}#a b.mp4"])
-def test_what_is_a_link(link: str) -> None:
+def test_valid_links(link: str) -> None:
     assert read_report({"url": link}).result == {"videoUrl": link}
 
 
@@ -258,12 +258,12 @@ def test_nothing_that_is_read_holds_a_callbacks_token_or_the_operators_key() -> 
     assert TOKEN not in (read_plain_text(text) or "")
 
 
-def test_what_is_no_token_is_shown() -> None:
+def test_texts_that_only_resemble_a_token_are_kept() -> None:
     text = "job_0123456789ABCDEFGHJKMNPQRS, job_x.y and short are no secrets"
     assert read_report({"message": text}, "short").message == text
 
 
-def test_texts_are_cut_before_anything_holds_them() -> None:
+def test_texts_are_truncated() -> None:
     report = read_report({"status": " " * 99 + "failed" + " " * 99, "message": "m" * 10**6})
     assert report.status is Status.FAILED
     assert report.word == " " * 64
@@ -271,12 +271,12 @@ def test_texts_are_cut_before_anything_holds_them() -> None:
     assert read_plain_text("p" * 10**6) == "p" * 8_192
 
 
-def test_a_secret_is_taken_out_before_a_text_is_cut() -> None:
+def test_secrets_are_redacted_before_a_text_is_truncated() -> None:
     report = read_report({"message": "m" * 8_150 + TOKEN})
     assert report.message == "m" * 8_150 + "…"
 
 
-def test_a_link_is_whole_or_none() -> None:
+def test_links_are_not_truncated() -> None:
     longest = f"{LINK}&{'s' * (8_191 - len(LINK))}"
     assert read_report({"url": longest}).result == {"videoUrl": longest}
     assert read_report({"url": longest + "s"}).result is None

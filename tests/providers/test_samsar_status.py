@@ -67,13 +67,13 @@ async def test_a_state_is_reported() -> None:
 @pytest.mark.parametrize(
     "body", [b'{"status": "PAUSED"}', b'{"progress": 5}', b'{"result_url": "https://a.example/v"}']
 )
-async def test_any_news_is_a_report(body: bytes) -> None:
+async def test_any_known_member_makes_a_report(body: bytes) -> None:
     said, _ = await ask(answer(200, body))
     assert isinstance(said, StatusReport)
 
 
 @pytest.mark.parametrize(("wish", "wait"), [("3", 3_000), ("soon", None)])
-async def test_every_answer_can_ask_for_patience(wish: str, wait: int | None) -> None:
+async def test_every_answer_can_have_a_retry_after(wish: str, wait: int | None) -> None:
     later = {"Retry-After": wish}
     said, _ = await ask(answer(200, b'{"status": "PENDING"}', later))
     assert said == StatusReport(Report(Status.PENDING, "PENDING", None, None, None, None), wait)
@@ -122,7 +122,7 @@ async def test_an_answer_s_texts_are_cleaned() -> None:
 
 
 @pytest.mark.parametrize("status", [201, 204])
-async def test_a_2xx_that_is_no_200_is_no_answer(status: int) -> None:
+async def test_a_2xx_status_other_than_200_is_not_an_answer(status: int) -> None:
     said, _ = await ask(answer(status, b""))
     assert said == StatusUnavailable(f"The provider answered {status}.")
 
@@ -147,7 +147,7 @@ async def test_a_connection_is_kept_but_not_for_long(
         assert server.connections == connections
 
 
-async def test_cancelled_calls_cost_no_place_for_good() -> None:
+async def test_cancelled_calls_use_up_no_connections() -> None:
     """A shared pool would lose one now and then, and in time answer nothing any more."""
 
     async def answer_late(connection: Connection) -> None:

@@ -156,7 +156,7 @@ async def test_a_success_that_cannot_be_read_is_ambiguous(body: bytes) -> None:
         (b"", "The provider answered 400."),
     ],
 )
-async def test_a_refusal_has_words_in_any_shape(body: bytes, message: str) -> None:
+async def test_the_message_of_a_refusal_is_found_in_any_shape(body: bytes, message: str) -> None:
     said, _ = await submit_to(answer(400, body))
     assert said == SubmitRefused(400, message)
 
@@ -185,7 +185,7 @@ async def test_a_refusal_in_plain_text_is_its_message(
     assert said == SubmitRefused(402, message)
 
 
-async def test_half_a_text_is_no_message() -> None:
+async def test_half_a_text_is_not_a_message() -> None:
     said, _ = await submit_to(answer(402, b"Insufficient", length=500))
     assert said == SubmitRefused(402, "The provider answered 402.")
 
@@ -216,7 +216,7 @@ async def test_later_is_not_sent(status: int, header: str, wait: int) -> None:
 
 
 @pytest.mark.parametrize("header", [{}, {"Retry-After": "soon"}, {"Retry-After": "-5"}])
-async def test_without_a_readable_wish_429_is_not_sent_and_503_is_ambiguous(
+async def test_without_a_valid_retry_after_429_is_not_sent_and_503_is_ambiguous(
     header: dict[str, str],
 ) -> None:
     said, _ = await submit_to(answer(429, b"", header))
@@ -389,7 +389,7 @@ async def test_the_whole_is_bounded_where_no_single_read_is_slow() -> None:
     assert len(server.bodies) == 1
 
 
-async def test_an_answer_after_the_time_is_up_is_not_waited_for() -> None:
+async def test_an_answer_after_the_timeout_is_not_waited_for() -> None:
     gate = asyncio.Event()
     async with (
         faulty_server(answer_when(gate, http_answer(200, ACCEPTED))) as server,
@@ -401,7 +401,7 @@ async def test_an_answer_after_the_time_is_up_is_not_waited_for() -> None:
     assert len(server.bodies) == 1
 
 
-async def test_a_cancelled_submission_says_so_and_is_not_sent_again() -> None:
+async def test_a_cancelled_submission_is_not_sent_again() -> None:
     async with (
         faulty_server(stall_after(b"")) as server,
         samsar(server.url) as provider,

@@ -12,7 +12,7 @@ CHANCES = st.sampled_from([0.0, 0.3, 1.0])
 
 
 @given(seed=st.integers(), ordinal=st.integers(0, 10_000), chance=CHANCES)
-def test_a_probability_that_is_changed_moves_no_other_draw(
+def test_changing_a_probability_changes_no_other_decision(
     seed: int, ordinal: int, chance: float
 ) -> None:
     rules = SandboxRules(seed=seed, fail_jobs=0.5, drop_callbacks=0.5)
@@ -41,7 +41,7 @@ def test_without_a_seed_two_sandboxes_share_no_id() -> None:
     assert FaultPlan(rules).of_job(0).request_id != FaultPlan(rules).of_job(0).request_id
 
 
-def test_a_burst_begun_is_three_calls_long() -> None:
+def test_a_burst_is_three_calls_long() -> None:
     plan = FaultPlan(SandboxRules(seed=5, busy_bursts=0.02))
     busy = "".join("x" if plan.busy_status("submissions", call) else "." for call in range(1000))
     bursts = [burst for burst in busy.split(".") if burst]

@@ -82,7 +82,7 @@ async def test_a_narrative_of_any_lines_has_a_result(
     assert (await client.get("/sandbox/jobs")).json()[0]["kind"] == "create_narrative"
 
 
-async def test_a_link_lives_seven_days_and_is_renewed_by_a_status_call(
+async def test_a_link_expires_after_seven_days_and_a_status_call_renews_it(
     start: Start, clock: HandClock, movie: dict[str, Any]
 ) -> None:
     client = await start()
@@ -110,7 +110,7 @@ async def test_a_link_lives_seven_days_and_is_renewed_by_a_status_call(
         ({"Authorization": "bearer right"}, 404),
     ],
 )
-async def test_a_key_is_asked_for(start: Start, headers: dict[str, str], expected: int) -> None:
+async def test_a_key_is_required(start: Start, headers: dict[str, str], expected: int) -> None:
     client = await start(api_key="right")
     del client.headers["API-KEY"]
     status = await client.get(STATUS_PATH, params={"request_id": "x"}, headers=headers)
@@ -120,7 +120,7 @@ async def test_a_key_is_asked_for(start: Start, headers: dict[str, str], expecte
         assert (await client.post(MOVIE_PATH, headers=headers)).status_code == expected
 
 
-async def test_status_asks_for_a_known_id(start: Start) -> None:
+async def test_status_requires_a_known_id(start: Start) -> None:
     client = await start()
     missing = await client.get(STATUS_PATH)
     assert (missing.status_code, missing.json()) == (
@@ -153,7 +153,7 @@ async def test_a_bad_input_is_refused_in_the_providers_words(
     assert (await client.get("/sandbox/jobs")).json() == []
 
 
-async def test_a_bare_string_of_lines_is_taken_for_its_characters(start: Start) -> None:
+async def test_a_string_of_lines_is_read_as_its_characters(start: Start) -> None:
     client = await start()
     job_input = {"image_model": "IMAGEN3", "prompt_list": "a text of more than twenty characters"}
     answer = await client.post("/v1/video/create_narrative", json={"input": job_input})
@@ -161,7 +161,7 @@ async def test_a_bare_string_of_lines_is_taken_for_its_characters(start: Start) 
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"input": 1}', b'{"input": NaN}'])
-async def test_a_body_that_is_no_submission_is_refused(start: Start, body: bytes) -> None:
+async def test_a_body_that_is_not_a_submission_is_refused(start: Start, body: bytes) -> None:
     client = await start()
     answer = await client.post(MOVIE_PATH, content=body)
     assert answer.status_code == 400

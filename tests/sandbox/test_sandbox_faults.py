@@ -87,7 +87,7 @@ async def test_failed_jobs(
     assert received == {"request_id": request_id, **status.json()}
 
 
-async def test_a_submission_that_is_never_answered_makes_its_job(
+async def test_a_submission_that_is_never_answered_creates_its_job(
     start: Start, sink: Sink, clock: HandClock, movie: dict[str, Any]
 ) -> None:
     client = await start(submit_timeouts=1)

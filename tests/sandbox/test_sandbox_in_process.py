@@ -14,7 +14,7 @@ from receiver.sandbox.rules import SandboxRules
 from tests.sandbox.conftest import SAMSAR, HandClock
 
 
-async def test_hours_of_rendering_pass_at_once(clock: HandClock, movie: dict[str, Any]) -> None:
+async def test_rendering_in_virtual_time(clock: HandClock, movie: dict[str, Any]) -> None:
     received: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
     async def take(request: Request) -> Response:

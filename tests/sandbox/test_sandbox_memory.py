@@ -15,7 +15,7 @@ RULES = SandboxRules(render_seconds=0.2)
 KEY = {"API-KEY": "any"}
 
 
-async def test_jobs_links_and_port_outlive_the_process(tmp_path: Path) -> None:
+async def test_jobs_links_and_port_survive_the_process(tmp_path: Path) -> None:
     path = tmp_path / "sandbox.jsonl"
 
     async with httpx.AsyncClient(headers=KEY, trust_env=False) as http:
@@ -38,7 +38,7 @@ async def test_jobs_links_and_port_outlive_the_process(tmp_path: Path) -> None:
             assert another.json()["request_id"] != request_id
 
 
-def test_results_that_nobody_can_open_any_more_are_forgotten(tmp_path: Path) -> None:
+def test_jobs_with_expired_results_are_dropped(tmp_path: Path) -> None:
     path = tmp_path / "sandbox.jsonl"
     path.write_text('{"seed": 7, "port": 1}\n[0, "create_movie", {}, null, 0]\n')
     memory = open_memory(path, None, now=9 * 24 * 3600 * 1000)

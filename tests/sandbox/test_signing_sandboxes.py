@@ -60,7 +60,7 @@ async def test_every_fault_ends_in_an_outcome(tmp_path: Path, fault: str) -> Non
                 assert await metric(service, calls) == 0
 
 
-async def test_a_sandbox_goes_on_with_its_jobs_and_its_key(tmp_path: Path) -> None:
+async def test_a_restarted_sandbox_continues_its_jobs_with_its_key(tmp_path: Path) -> None:
     given: dict[str, Any] = {
         "provider": "sandbox-fal",
         "sandbox_render": 4.0,  # longer than a restart takes: a callback due meanwhile is lost
@@ -134,7 +134,7 @@ async def test_a_submission_whose_answer_and_callbacks_are_lost_is_looked_up(
         assert await metric(service, submissions) == 1
 
 
-async def test_replicates_sandbox_lists_what_it_took(clock: HandClock) -> None:
+async def test_replicates_sandbox_lists_its_predictions(clock: HandClock) -> None:
     rules = SandboxRules(render_seconds=7200, seed=1)
     async with (
         sandbox(rules, clock, ReplicateApi) as url,

@@ -29,7 +29,7 @@ class Made(asyncio.Protocol):
 
 
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
-def test_connections_that_wait_together_are_accepted_together(
+def test_waiting_connections_are_accepted_together(
     new_loop: Callable[[], asyncio.AbstractEventLoop],
 ) -> None:
     async def take_all(listener: socket.socket) -> int:
@@ -64,7 +64,9 @@ class Exhausted(socket.socket):
         return super().accept()
 
 
-async def test_when_no_file_is_left_it_accepts_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_accepting_pauses_while_no_file_descriptor_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(server_listener, "RETRY_SECONDS", 0.01)
     made: asyncio.Queue[asyncio.BaseTransport] = asyncio.Queue()
     with (

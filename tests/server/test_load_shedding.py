@@ -63,7 +63,7 @@ async def place() -> AsyncIterator[Place]:
             yield place
 
 
-async def test_of_a_refused_request_that_offers_an_upgrade_the_body_is_dropped(
+async def test_the_body_of_a_shed_request_with_an_upgrade_is_dropped(
     place: Place,
 ) -> None:
     offering = POST.replace(b"Host", b"Connection: Upgrade\r\nUpgrade: h2c\r\nHost")
@@ -105,7 +105,7 @@ async def test_reads_are_served_while_the_store_is_full(place: Place) -> None:
         assert (await client.answer()).status_code == 200
 
 
-async def test_beyond_its_limit_an_iteration_takes_only_probes_and_streams(
+async def test_beyond_its_limit_an_iteration_admits_only_probes_and_streams(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(load_shedding, "MOST_WAITING", 0)
@@ -148,7 +148,7 @@ def test_only_probes_and_the_two_streams_are_exempt(target: bytes, exempt: bool)
     assert exempt_from_shedding(target) is exempt
 
 
-async def test_the_next_iteration_takes_as_many_again() -> None:
+async def test_the_next_iteration_admits_as_many_again() -> None:
     admitted: list[bool] = []
     load_shedder = admitting()
     for _ in range(2):

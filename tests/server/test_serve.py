@@ -80,7 +80,7 @@ async def test_a_client_that_waits_for_100_continue_gets_it_first() -> None:
             await writer.wait_closed()
 
 
-async def test_a_request_that_does_not_look_is_cancelled_at_the_end(
+async def test_a_request_that_ignores_its_disconnect_is_cancelled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(serve, "_AFTER_THE_CUT", 0.05)

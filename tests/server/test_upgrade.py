@@ -93,7 +93,7 @@ async def test_a_request_is_served_with_its_body(upgrade: str, framing: str) -> 
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)
-async def test_wherever_it_is_split(framing: str) -> None:
+async def test_a_request_split_at_any_byte(framing: str) -> None:
     request = b"POST /first HTTP/1.1\r\nHost: a\r\n" + UPGRADES["h2c"] + FRAMINGS[framing] + NEXT
     async with recording() as (address, seen):
         for at in range(1, len(request)):
@@ -105,7 +105,7 @@ async def test_wherever_it_is_split(framing: str) -> None:
 
 
 @pytest.mark.parametrize("version", [b"1.1", b"1.0"])
-async def test_many_in_a_row(version: bytes) -> None:
+async def test_many_requests_in_a_row(version: bytes) -> None:
     keep = b"Connection: keep-alive, Upgrade\r\nUpgrade: h2c\r\n\r\n"
     one = b"GET /one HTTP/%s\r\nHost: test\r\n%s" % (version, keep)
     with_body = b"POST /two HTTP/1.1\r\n" + UPGRADES["h2c"] + FRAMINGS["chunked"]
@@ -118,7 +118,7 @@ async def test_many_in_a_row(version: bytes) -> None:
             assert seen == [("GET", "/one", b""), ("POST", "/two", INNER)] * 3
 
 
-async def test_a_connection_that_is_to_be_closed_is() -> None:
+async def test_a_connection_is_closed_on_request() -> None:
     """Also here nothing of the body is a request, nor is what follows it."""
     head = b"POST /first HTTP/1.1\r\nConnection: close, Upgrade\r\nUpgrade: h2c\r\n"
     async with recording() as (address, seen):
@@ -133,7 +133,7 @@ async def test_a_connection_that_is_to_be_closed_is() -> None:
         assert seen == [("POST", "/first", INNER)] * 2
 
 
-async def test_expect_100_continue_beside_it() -> None:
+async def test_expect_100_continue_with_an_upgrade() -> None:
     head, _, body = (UPGRADES["h2c"] + FRAMINGS["length"]).partition(b"\r\n\r\n")
     async with recording() as (address, seen):
         reader, writer = await asyncio.open_connection(*address)
@@ -161,7 +161,7 @@ async def test_connect_is_refused_and_opens_no_tunnel(target: bytes) -> None:
     assert seen == []
 
 
-async def test_trailers_are_no_headers() -> None:
+async def test_trailers_are_not_headers() -> None:
     headers: list[tuple[bytes, bytes]] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

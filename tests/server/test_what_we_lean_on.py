@@ -87,7 +87,9 @@ async def test_aiosqlite_runs_a_function_on_its_thread() -> None:
         assert connection._conn.in_transaction is False
 
 
-async def test_a_head_and_its_body_come_as_two_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_uvicorn_writes_a_head_and_its_body_separately(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """`AnswerWriter` makes one of them: it takes the first for the head."""
     writes: list[bytes] = []
 

@@ -127,7 +127,7 @@ async def streams() -> AsyncIterator[Streams]:
     await streams.close()
 
 
-async def test_what_was_appended_here_is_pushed_without_a_read(streams: Streams) -> None:
+async def test_events_of_this_process_are_pushed_without_a_read(streams: Streams) -> None:
     first, second, bobs = [await streams.open(user) for user in (ANN, ANN, BOB)]
 
     streams.commit(5)
@@ -142,7 +142,7 @@ async def test_what_was_appended_here_is_pushed_without_a_read(streams: Streams)
     assert streams.log.reads == []
 
 
-async def test_nothing_is_kept_for_whom_nobody_reads(streams: Streams) -> None:
+async def test_events_of_users_without_readers_are_not_kept(streams: Streams) -> None:
     bobs = await streams.open(BOB)
 
     streams.commit(5)
@@ -152,7 +152,7 @@ async def test_nothing_is_kept_for_whom_nobody_reads(streams: Streams) -> None:
     assert streams.log.reads == []
 
 
-async def test_what_another_process_appended_is_read(streams: Streams) -> None:
+async def test_events_of_another_process_are_read(streams: Streams) -> None:
     reader = await streams.open()
 
     streams.commit(5, 6, known=False)
@@ -198,7 +198,7 @@ async def test_a_gap_is_read(streams: Streams, missing: int) -> None:
     assert streams.log.reads == []
 
 
-async def test_what_was_read_meanwhile_is_not_pushed_again(streams: Streams) -> None:
+async def test_an_event_that_was_read_is_not_pushed_again(streams: Streams) -> None:
     reader = await streams.open()
     streams.log.answers.clear()
     streams.commit(5, known=False)
@@ -214,7 +214,7 @@ async def test_what_was_read_meanwhile_is_not_pushed_again(streams: Streams) -> 
     assert reader.chunks == told(5, 6, 7)
 
 
-async def test_what_waits_to_be_pushed_has_a_bound(
+async def test_offered_events_are_bounded(
     streams: Streams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(channel_module, "MOST_OFFERED", 10)
@@ -234,7 +234,7 @@ async def test_what_waits_to_be_pushed_has_a_bound(
     assert (ANN, 4) in streams.log.reads
 
 
-async def test_what_was_appended_for_a_reader_that_left_is_forgotten(streams: Streams) -> None:
+async def test_events_for_a_reader_that_left_are_dropped(streams: Streams) -> None:
     await streams.open()
     streams.commit(5)
     leaving = streams.tasks.pop()

@@ -8,7 +8,7 @@ from store.records import Event
 from tests.support.service import running_service, submit
 
 
-async def test_an_event_that_comes_as_the_reader_has_looked_is_still_told(
+async def test_an_event_that_arrives_just_after_a_read_is_still_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running_service(tmp_path, sandbox_render=60) as service:

@@ -28,7 +28,7 @@ TEXT = TICKETS.issue(TICKET)
         st.integers(NOW + 1, 2**53),
     )
 )
-def test_what_is_issued_is_read(ticket: Ticket) -> None:
+def test_an_issued_ticket_is_read(ticket: Ticket) -> None:
     text = TICKETS.issue(ticket)
     assert TICKETS.read(text, NOW) == ticket
     assert quote(text, safe="") == text
@@ -61,5 +61,5 @@ OTHER_PAYLOADS: list[Any] = [None, {}, [], [7, "0f", None], ["7", "0f", None, NO
         *map(TICKETS._payloads.sign, OTHER_PAYLOADS),
     ],
 )
-def test_what_is_not_a_ticket(text: str) -> None:
+def test_invalid_tickets(text: str) -> None:
     assert TICKETS.read(text, NOW) is None

@@ -14,7 +14,7 @@ class SamsarDouble(Provider):
 
     name = "samsar"
     base_url = "http://provider.example/"
-    nobody = UpstreamJob("0", "create_movie", {})
+    absent_job = UpstreamJob("0", "create_movie", {})
 
     def check_kind(self, kind: str) -> str | None:
         return None

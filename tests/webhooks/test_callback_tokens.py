@@ -99,7 +99,7 @@ def test_a_missing_character_and_a_changed_case(position: int) -> None:
         "\u212aey",  # lower-cases into ASCII
     ],
 )
-def test_rubbish(token: str) -> None:
+def test_malformed_tokens(token: str) -> None:
     assert_bad(token)
 
 

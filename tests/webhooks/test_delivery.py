@@ -97,7 +97,7 @@ async def test_host_of_an_ipv6_literal_has_brackets(sender: WebhookSender) -> No
 
 
 @pytest.mark.parametrize("code", [200, 204, 299, 300, 400, 404, 410, 429, 500, 503, 599, 999])
-async def test_the_status_is_told_as_it_is(sender: WebhookSender, code: int) -> None:
+async def test_the_status_is_reported_unchanged(sender: WebhookSender, code: int) -> None:
     async with faulty_server(
         send_raw(f"HTTP/1.1 {code} X\r\nContent-Length: 0\r\n\r\n".encode())
     ) as server:
@@ -153,7 +153,7 @@ async def test_each_attempt_has_a_connection_of_its_own_and_closes_it(
     assert "\r\nConnection: close\r\n" in server.heads[0]
 
 
-async def test_nobody_listens(sender: WebhookSender) -> None:
+async def test_a_refused_connection(sender: WebhookSender) -> None:
     async with faulty_server(send_raw(OK)) as server:
         pass
     attempt = await deliver(sender, server)

@@ -29,7 +29,7 @@ async def watched() -> AsyncIterator[list[FaultyServer]]:
         yield [first, *others]
 
 
-async def test_what_is_watched_can_be_reached() -> None:
+async def test_the_watched_addresses_can_be_reached() -> None:
     everywhere = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
     sender = WebhookSender(CheckedNetwork(Names().resolve, True, everywhere), SystemClock())
     async with watched() as sinks:

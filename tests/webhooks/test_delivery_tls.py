@@ -92,7 +92,7 @@ async def test_a_bad_certificate_gets_no_byte_of_the_message(
     assert server.heads == []
 
 
-async def test_the_default_courier_trusts_no_stranger() -> None:
+async def test_an_unknown_authority_is_not_trusted_by_default() -> None:
     sender = WebhookSender(CheckedNetwork(loopback, allow_nets=ALLOWED), SystemClock())
     async with faulty_server(send_raw(OK), tls=certified("hooks.example").context) as server:
         assert (await deliver(sender, server.port)).error == "tls_failed"

@@ -49,7 +49,7 @@ async def fail_to_resolve(resolver: Resolver, *hosts: str) -> None:
     assert [type(outcome) for outcome in outcomes] == [NoAddress] * len(hosts)
 
 
-async def test_the_system_is_asked_by_default() -> None:
+async def test_the_system_resolver_is_the_default() -> None:
     assert set(await Resolver().resolve("localhost")) <= {
         ip_address("127.0.0.1"),
         ip_address("::1"),
@@ -87,7 +87,7 @@ async def test_dead_names_are_bounded_and_do_not_touch_names_that_work(names: Sl
     assert await resolver.resolve("new.example") == HERE
 
 
-async def test_those_who_wait_for_a_slot_share_one_lookup(names: SlowNames) -> None:
+async def test_callers_waiting_for_a_slot_share_one_lookup(names: SlowNames) -> None:
     gate = threading.Event()
 
     def lookup(host: str) -> Sequence[IPAddress]:
@@ -107,7 +107,7 @@ async def test_those_who_wait_for_a_slot_share_one_lookup(names: SlowNames) -> N
     assert names.asked["new.example"] == 1
 
 
-async def test_a_name_that_stops_answering_is_a_stranger_again(names: SlowNames) -> None:
+async def test_a_name_that_stops_answering_loses_its_lane(names: SlowNames) -> None:
     answers = iter([HERE, (), HERE])
     stranger = Resolver(
         lambda host: next(answers) if host == "odd.example" else names.lookup(host),
@@ -119,7 +119,7 @@ async def test_a_name_that_stops_answering_is_a_stranger_again(names: SlowNames)
     await fail_to_resolve(stranger, "dead.example", "odd.example")
 
 
-async def test_one_who_leaves_takes_no_answer_from_the_others(names: SlowNames) -> None:
+async def test_a_cancelled_caller_does_not_cancel_the_others_lookup(names: SlowNames) -> None:
     gate = threading.Event()
 
     def lookup(_: str) -> Sequence[IPAddress]:
@@ -149,7 +149,7 @@ def test_a_lookup_that_outlives_its_loop_is_harmless(names: SlowNames) -> None:
     assert lookups_under_way() == 0
 
 
-async def test_no_thread_to_be_had_is_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_a_free_thread_there_is_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 

@@ -17,7 +17,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def test_the_reference_verifier_takes_a_message() -> None:
+def test_the_reference_verifier_accepts_a_message() -> None:
     at = now_ms()
     headers = sign([NEW], "msg_1", at, BODY)
     assert headers["webhook-id"] == "msg_1"

@@ -55,7 +55,7 @@ def test_special_addresses_are_refused_as_resolved_and_as_written(address: str, 
 
 
 @pytest.mark.parametrize(("address", "_word"), corpus.SPECIAL_ADDRESSES)
-def test_a_network_of_the_operator_allows_exactly_its_own(address: str, _word: str) -> None:
+def test_an_allowed_network_allows_exactly_its_own_addresses(address: str, _word: str) -> None:
     ip = ip_address(address)
     check_address(ip, [ip_network(ip)])
     check_url(f"https://{literal(address)}/", allow_http=False, allow_nets=[ip_network(ip)])
@@ -88,22 +88,20 @@ def test_malformed_urls_are_refused_in_words_even_where_every_network_is_allowed
 
 
 @pytest.mark.parametrize(("url", "host", "port", "path", "authority"), corpus.GOOD_URLS)
-def test_good_urls_are_taken_apart(
-    url: str, host: str, port: int, path: str, authority: str
-) -> None:
+def test_valid_urls_are_parsed(url: str, host: str, port: int, path: str, authority: str) -> None:
     target = check_url(url, allow_http=False, allow_nets=())
     assert target == Target("https", host, port, path)
     assert target.authority == authority
 
 
-def test_http_is_taken_only_where_it_is_allowed() -> None:
+def test_http_is_accepted_only_if_it_is_allowed() -> None:
     target = check_url("http://example.com/", allow_http=True, allow_nets=())
     assert (target.scheme, target.port, target.authority) == ("http", 80, "example.com")
     with pytest.raises(TargetRefused, match=r"https://; .* by RECEIVER_RELAY_ALLOW_HTTP"):
         check_url("http://example.com/", allow_http=False, allow_nets=())
 
 
-def test_names_of_this_machine_are_taken_where_its_addresses_are_allowed() -> None:
+def test_names_of_this_machine_are_accepted_if_its_addresses_are_allowed() -> None:
     for network in ("127.0.0.0/8", "::1/128"):
         check_url("https://localhost:8000/", allow_http=False, allow_nets=nets(network))
     with pytest.raises(TargetRefused, match="this machine"):
@@ -136,7 +134,7 @@ def test_every_ipv4_disguised_in_ipv6_is_refused(address: object) -> None:
 
 
 @given(st.ip_addresses())
-def test_what_python_calls_special_is_never_called(address: object) -> None:
+def test_addresses_that_python_calls_special_are_refused(address: object) -> None:
     ip = ip_address(str(address))
     special = (
         not ip.is_global

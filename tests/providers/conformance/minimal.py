@@ -30,7 +30,7 @@ class Minimal(Provider):
     """One kind of job, a signature of its own, no cancel."""
 
     name = "minimal"
-    nobody = UpstreamJob("nobody", "draw", {})
+    absent_job = UpstreamJob("nobody", "draw", {})
 
     def __init__(self, account: Account) -> None:
         self.base_url = account.base_url

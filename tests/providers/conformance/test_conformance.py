@@ -108,7 +108,7 @@ async def test_a_submission_is_one_call_and_names_its_callback(subject: Subject)
         (302, {"Location": "/elsewhere"}, SubmitAmbiguous),
     ],
 )
-async def test_what_is_no_acceptance(
+async def test_answers_that_are_not_an_acceptance(
     subject: Subject, status: int, headers: dict[str, str], expected: type
 ) -> None:
     said, server = await submitted(
@@ -126,7 +126,7 @@ async def test_what_is_no_acceptance(
 
 
 @pytest.mark.parametrize("status", [302, 500, 502, 504, 599])
-async def test_an_id_in_an_error_is_no_acceptance(subject: Subject, status: int) -> None:
+async def test_an_id_in_an_error_is_not_an_acceptance(subject: Subject, status: int) -> None:
     said, server = await submitted(
         subject, answer(status, as_body(subject.accepted), {"Retry-After": "7"})
     )
@@ -134,7 +134,7 @@ async def test_an_id_in_an_error_is_no_acceptance(subject: Subject, status: int)
     assert len(server.bodies) == 1
 
 
-async def test_a_wish_in_the_body_of_a_429_counts(subject: Subject) -> None:
+async def test_retry_after_in_the_body_of_a_429_counts(subject: Subject) -> None:
     said, _ = await submitted(subject, answer(429, b'{"retry_after": 9}'))
     assert isinstance(said, SubmitNotSent)
     assert said.retry_after == 9_000
@@ -149,16 +149,18 @@ async def test_an_acceptance_that_cannot_be_read_is_ambiguous(
 
 
 @pytest.mark.parametrize("behaviour", [close_after_request, reset_after_request])
-async def test_what_may_have_arrived_is_ambiguous(subject: Subject, behaviour: Behaviour) -> None:
+async def test_a_submission_that_may_have_arrived_is_ambiguous(
+    subject: Subject, behaviour: Behaviour
+) -> None:
     said, server = await submitted(subject, behaviour)
     assert isinstance(said, SubmitAmbiguous)
     assert len(server.bodies) == 1
 
 
-async def test_what_was_surely_not_sent(subject: Subject) -> None:
+async def test_a_submission_that_was_surely_not_sent(subject: Subject) -> None:
     async with opened(subject, refused_url()) as provider:
         said = await provider.submit(subject.good_kinds[0], subject.good_input, CALLBACK)
-        assert isinstance(await provider.status(provider.nobody), StatusUnavailable)
+        assert isinstance(await provider.status(provider.absent_job), StatusUnavailable)
     assert isinstance(said, SubmitNotSent)
     assert said.status_code is None
     assert said.reason.startswith("could not connect")
@@ -183,9 +185,7 @@ async def test_neither_key_nor_token_is_quoted(subject: Subject) -> None:
         *((code, StatusUnavailable) for code in (302, 400, 401, 402, 403, 429, 500, 502, 503, 504)),
     ],
 )
-async def test_status_calls_that_tell_of_no_state(
-    subject: Subject, status: int, expected: type
-) -> None:
+async def test_status_calls_without_a_status(subject: Subject, status: int, expected: type) -> None:
     later = {"Retry-After": "7", "Location": "/elsewhere"}
     said, server = await asked(subject, answer(status, as_body(subject.words("No.")), later))
     assert type(said) is expected
@@ -224,12 +224,12 @@ async def test_a_broken_status_call(subject: Subject, behaviour: Behaviour) -> N
     assert isinstance(said, StatusUnavailable)
 
 
-async def test_the_job_that_nobody_knows_can_be_asked_about(subject: Subject) -> None:
+async def test_the_absent_job_has_a_status_call(subject: Subject) -> None:
     async with (
         faulty_server(answer(404, b"{}")) as server,
         opened(subject, server.url) as provider,
     ):
-        assert isinstance(await provider.status(provider.nobody), StatusMissing)
+        assert isinstance(await provider.status(provider.absent_job), StatusMissing)
 
 
 # --- cancelling -----------------------------------------------------------------------------------
