@@ -31,17 +31,15 @@ def sign(secrets: Sequence[str], message_id: str, at: Millis, body: bytes) -> di
     """All headers of an attempt, including the signature of `body`.
 
     Args:
-        secrets: the `whsec_…` secrets to sign with; two for a while after a rotation, so that a
-            receiver that knows either one can verify.
+        secrets: the `whsec_…` secrets to sign with, at least one; two for a while after a
+            rotation, so that a receiver that knows either one can verify.
         message_id: the same at every attempt, so that a receiver can detect duplicates.
         at: the time of this attempt; receivers refuse messages that are minutes old.
         body: the exact bytes that are sent, as UTF-8.
 
     Raises:
-        ValueError: there is no secret, one that is not base64, or a body that is not UTF-8.
+        ValueError: a secret is not base64, or the body is not UTF-8.
     """
-    if not secrets:
-        raise ValueError("signing a message needs at least one secret")
     moment = datetime.fromtimestamp(at // 1000, UTC)
     text = body.decode("utf-8")
     return plain_headers(message_id, at) | {
@@ -52,11 +50,5 @@ def sign(secrets: Sequence[str], message_id: str, at: Millis, body: bytes) -> di
 
 
 def new_secret(random_bytes: bytes) -> str:
-    """A `whsec_…` secret made of `random_bytes`.
-
-    Raises:
-        ValueError: not 24 to 64 bytes, the bounds of the specification.
-    """
-    if not 24 <= len(random_bytes) <= 64:
-        raise ValueError("a signing secret needs 24 to 64 random bytes")
+    """A `whsec_…` secret made of `random_bytes`; the specification asks for 24 to 64."""
     return f"whsec_{base64.b64encode(random_bytes).decode('ascii')}"

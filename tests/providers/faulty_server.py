@@ -162,17 +162,6 @@ def flooding(start: bytes, piece: bytes) -> Behaviour:
     return behave
 
 
-def answer_when(gate: asyncio.Event, raw: bytes) -> Behaviour:
-    """Take the request, and answer it only once `gate` is set."""
-
-    async def behave(connection: Connection) -> None:
-        await connection.receive()
-        await gate.wait()
-        await connection.send(raw)
-
-    return behave
-
-
 async def close_at_once(connection: Connection) -> None:
     """Accept, and close."""
 

@@ -1,13 +1,10 @@
 """Status calls: each answer of the provider, and of the network, as the poller hears it."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from receiver.clock import SystemClock
 from receiver.domain.observations import (
     Report,
     StatusAnswer,
@@ -16,9 +13,7 @@ from receiver.domain.observations import (
     StatusUnavailable,
 )
 from receiver.providers import calls
-from receiver.providers.answers import Account
 from receiver.providers.contract import UpstreamJob
-from receiver.providers.samsar import Samsar
 from store.records import Status
 from tests.providers.faulty_server import (
     Behaviour,
@@ -30,18 +25,9 @@ from tests.providers.faulty_server import (
     http_answer,
     stall_after,
 )
+from tests.providers.samsar import samsar
 
 UP_1 = UpstreamJob("up-1", "create_movie", {})
-
-
-@asynccontextmanager
-async def samsar(base_url: str, **values: Any) -> AsyncIterator[Samsar]:
-    account = Account("samsar", base_url, "key-1", SystemClock(), **values)
-    provider = Samsar(account, image_models=[], video_models=[])
-    try:
-        yield provider
-    finally:
-        await provider.close()
 
 
 async def ask(

@@ -1,6 +1,5 @@
 """Messages that the reference verifier of Standard Webhooks takes."""
 
-import base64
 import time
 
 import pytest
@@ -64,12 +63,6 @@ def test_the_example_of_the_specification() -> None:
     }
 
 
-def test_secrets() -> None:
-    assert base64.b64decode(NEW.removeprefix("whsec_")) == bytes(32)
-    for length in (0, 23, 65):
-        with pytest.raises(ValueError, match="24 to 64"):
-            new_secret(bytes(length))
-    with pytest.raises(ValueError, match="at least one"):
-        sign([], "msg_1", 0, BODY)
+def test_what_cannot_be_signed() -> None:
     with pytest.raises(ValueError, match="utf-8"):
         sign([NEW], "msg_1", 0, b"\xff")

@@ -4,7 +4,8 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -187,3 +188,12 @@ MINIMAL = Subject(
 )
 
 SUBJECTS = (SAMSAR, REPLICATE, FAL, MINIMAL)
+
+
+@asynccontextmanager
+async def opened(subject: Subject, url: str) -> AsyncIterator[Provider]:
+    provider = subject.make(account(url))
+    try:
+        yield provider
+    finally:
+        await provider.close()

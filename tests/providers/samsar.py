@@ -1,0 +1,60 @@
+"""Samsar's adapter, in front of a server that breaks HTTP."""
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from receiver.domain.observations import SubmitAnswer
+from receiver.providers.answers import Account
+from receiver.providers.samsar import Samsar
+from tests.providers.faulty_server import Behaviour, FaultyServer, faulty_server
+
+INPUT = {
+    "prompt": "A heron",
+    "image_model": "IMAGEN3",
+    "video_model": "LUMA",
+    "duration": 30,
+    "later_member": {"kept": [1, None]},
+}
+CALLBACK = "https://receiver.example/webhooks/samsar/token"
+NOW = 1_767_323_045_000
+ACCEPTED = b'{"request_id": "up-1"}'
+
+
+class FixedClock:
+    def now(self) -> int:
+        return NOW
+
+    def monotonic(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError("the adapter waits for nothing but the network")
+
+
+@asynccontextmanager
+async def samsar(base_url: str, **values: Any) -> AsyncIterator[Samsar]:
+    auth_header = values.pop("auth_header", "API-KEY")
+    values = {"key": "key-1", "submit_timeout": 10.0, **values}
+    provider = Samsar(
+        Account("samsar", base_url, clock=FixedClock(), **values),
+        image_models=["IMAGEN3"],
+        video_models=["LUMA"],
+        auth_header=auth_header,
+    )
+    try:
+        yield provider
+    finally:
+        await provider.close()
+
+
+async def submit_to(
+    behaviour: Behaviour, certificate: ssl.SSLContext | None = None, **values: Any
+) -> tuple[SubmitAnswer, FaultyServer]:
+    async with (
+        faulty_server(behaviour, certificate) as server,
+        samsar(server.url, **values) as provider,
+    ):
+        said = await provider.submit("create_movie", INPUT, CALLBACK)
+    return said, server
