@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from receiver.server.serve import listen, origin, serving
+from tests.server.served import served
 
 
 @dataclass
@@ -77,7 +77,5 @@ async def path_server(
     """Serve until the block is left."""
     server = PathServer(answers=dict(answers or {}))
     routes = [Route("/{path:path}", server.answer, methods=["GET", "POST", "PUT"])]
-    with listen("127.0.0.1", 0) as listener:
-        server.origin = origin(listener)
-        async with serving(Starlette(routes=routes), listener, grace=0):
-            yield server
+    async with served(Starlette(routes=routes)) as server.origin:
+        yield server

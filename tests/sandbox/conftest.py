@@ -17,7 +17,7 @@ from receiver.providers.samsar_input import InputRules
 from receiver.sandbox.rules import SandboxRules
 from receiver.sandbox.run import sandbox
 from receiver.sandbox.samsar import SamsarApi
-from receiver.server.serve import listen, origin, serving
+from tests.server.served import served
 from tests.support.service import TIMEOUT
 
 SAMSAR = partial(
@@ -103,9 +103,8 @@ async def sink() -> AsyncIterator[Sink]:
         return Response()
 
     app = Starlette(routes=[Route("/webhooks/samsar/token", take, methods=["POST"])])
-    with listen("127.0.0.1", 0) as listener:
-        async with serving(app, listener):
-            yield Sink(f"{origin(listener)}/webhooks/samsar/token", bodies)
+    async with served(app) as url:
+        yield Sink(f"{url}/webhooks/samsar/token", bodies)
 
 
 @pytest.fixture

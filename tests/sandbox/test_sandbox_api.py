@@ -131,9 +131,18 @@ async def test_status_requires_a_known_id(start: Start) -> None:
     assert (unknown.status_code, unknown.json()) == (404, {"message": "Request not found."})
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
+async def test_an_invalid_submission_is_refused_in_the_providers_words(
+    start: Start, movie: dict[str, Any]
+) -> None:
+    client = await start()
+
+    async def refused(kind: str, content: str) -> str:
+        answer = await client.post(f"/v1/video/{kind}", content=content.encode())
+        assert answer.status_code == 400
+        assert list(answer.json()) == ["message"]
+        return str(answer.json()["message"])
+
+    for change, message in (
         ({"prompt": " "}, "Prompt is required"),
         ({"prompt": "x" * 501}, "Prompt is too long"),
         ({"image_model": "NONE"}, "Invalid image model"),
@@ -142,38 +151,17 @@ async def test_status_requires_a_known_id(start: Start) -> None:
         ({"video_model": "RUNWAYML"}, "Video model is not supported for this type"),
         ({"duration": "30"}, "Duration is invalid"),
         ({"duration": 121}, "Duration is too long"),
-    ],
-)
-async def test_a_bad_input_is_refused_in_the_providers_words(
-    start: Start, movie: dict[str, Any], change: dict[str, Any], message: str
-) -> None:
-    client = await start()
-    answer = await client.post(MOVIE_PATH, json={"input": movie | change})
-    assert (answer.status_code, answer.json()) == (400, {"message": message})
+    ):
+        assert await refused("create_movie", json.dumps({"input": movie | change})) == message
+    lines = {"image_model": "IMAGEN3", "prompt_list": "read as more than twenty characters"}
+    message = await refused("create_narrative", json.dumps({"input": lines}))
+    assert message == "Prompt is too long"
+    for body in ("", "{", "[]", '{"input": 1}', '{"input": NaN}'):
+        await refused("create_movie", body)
+    for url in ("relative", "ftp://x/y", "http://", 5, "http://\ud800"):
+        body = json.dumps({"input": movie, "webhookUrl": url})
+        assert await refused("create_movie", body) == "Webhook URL is invalid"
     assert (await client.get("/sandbox/jobs")).json() == []
-
-
-async def test_a_string_of_lines_is_read_as_its_characters(start: Start) -> None:
-    client = await start()
-    job_input = {"image_model": "IMAGEN3", "prompt_list": "a text of more than twenty characters"}
-    answer = await client.post("/v1/video/create_narrative", json={"input": job_input})
-    assert (answer.status_code, answer.json()) == (400, {"message": "Prompt is too long"})
-
-
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"input": 1}', b'{"input": NaN}'])
-async def test_a_body_that_is_not_a_submission_is_refused(start: Start, body: bytes) -> None:
-    client = await start()
-    answer = await client.post(MOVIE_PATH, content=body)
-    assert answer.status_code == 400
-    assert list(answer.json()) == ["message"]
-
-
-@pytest.mark.parametrize("url", ["relative", "ftp://x/y", "http://", 5, "http://\ud800"])
-async def test_a_webhook_url_must_be_one(start: Start, movie: dict[str, Any], url: object) -> None:
-    client = await start()
-    body = '{"input": %s, "webhookUrl": %s}'
-    answer = await client.post(MOVIE_PATH, content=body % (json.dumps(movie), json.dumps(url)))
-    assert (answer.status_code, answer.json()) == (400, {"message": "Webhook URL is invalid"})
 
 
 async def test_the_pages_show_what_came_and_no_token(

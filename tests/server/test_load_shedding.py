@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +11,8 @@ import pytest
 from receiver.http_api.limits import exempt_from_shedding
 from receiver.server import load_shedding
 from receiver.server.load_shedding import MOST_WAITING, STARTED_AT_ONCE, LoadShedder
-from receiver.server.serve import listen, serving
-from tests.http_api.raw_http import RawConnection
+from tests.http_api.raw_http import RawConnection, raw_connection
+from tests.server.served import respond, served
 from tests.support.service import TIMEOUT
 
 POST = b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"
@@ -22,7 +22,7 @@ POST = b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"
 class Place:
     """A server, whose store is full when a test says so."""
 
-    port: int
+    url: str = ""
     full: bool = False
     served: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
@@ -36,31 +36,22 @@ class Place:
         if scope["path"] == "/slow":
             self.begun.set()
             await self.slow.wait()
-        headers = [(b"content-length", b"0")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b""})
+        await respond(send)
 
-    @asynccontextmanager
-    async def connect(self) -> AsyncIterator[RawConnection]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        try:
-            yield RawConnection(reader, writer)
-        finally:
-            writer.close()
-            await writer.wait_closed()
+    def connect(self) -> AbstractAsyncContextManager[RawConnection]:
+        return raw_connection(self.url)
 
 
 @pytest.fixture
 async def place() -> AsyncIterator[Place]:
-    with listen("127.0.0.1", 0) as listener:
-        place = Place(listener.getsockname()[1])
-        load_shedder = LoadShedder(
-            exempt_from_shedding=exempt_from_shedding,
-            cannot_write=lambda: place.full,
-            on_refusal=place.refused.append,
-        )
-        async with serving(place, listener, load_shedder=load_shedder):
-            yield place
+    place = Place()
+    load_shedder = LoadShedder(
+        exempt_from_shedding=exempt_from_shedding,
+        cannot_write=lambda: place.full,
+        on_refusal=place.refused.append,
+    )
+    async with served(place, load_shedder) as place.url:
+        yield place
 
 
 async def test_the_body_of_a_shed_request_with_an_upgrade_is_dropped(

@@ -9,6 +9,8 @@ import pytest
 
 from receiver.server import serve
 from receiver.server.serve import listen, serving
+from tests.http_api.raw_http import request_bytes
+from tests.server.served import connected, read_body, respond
 from tests.support.service import TIMEOUT
 
 
@@ -43,41 +45,24 @@ async def test_an_answer_is_one_write() -> None:
         await asyncio.sleep(0.01)  # a head that went alone would be there by then
         await send({"type": "http.response.body", "body": b"hello"})
 
-    with listen("127.0.0.1", 0) as listener:
-        async with serving(greet, listener, grace=0):
-            reader, writer = await asyncio.open_connection(*listener.getsockname())
-            for method, body in (("GET", b"hello"), ("HEAD", b""), ("GET", b"hello")):
-                writer.write(f"{method} / HTTP/1.1\r\nHost: test\r\n\r\n".encode())
-                async with asyncio.timeout(TIMEOUT):
-                    answer = await reader.read(65_536)
-                assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
-                assert answer.endswith(b"\r\n\r\n" + body)
-            writer.close()
-            await writer.wait_closed()
+    async with connected(greet) as client:
+        for method, body in (("GET", b"hello"), ("HEAD", b""), ("GET", b"hello")):
+            await client.send(request_bytes(method, "/"))
+            async with asyncio.timeout(TIMEOUT):
+                answer = await client.read_some()
+            assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert answer.endswith(b"\r\n\r\n" + body)
 
 
 async def test_a_client_that_waits_for_100_continue_gets_it_first() -> None:
     async def echo(scope: Any, receive: Any, send: Any) -> None:
-        message = await receive()
-        while message["more_body"] and not message["body"]:
-            message = await receive()
-        length = [(b"content-length", b"%d" % len(message["body"]))]
-        await send({"type": "http.response.start", "status": 200, "headers": length})
-        await send({"type": "http.response.body", "body": message["body"]})
+        await respond(send, await read_body(receive) or b"")
 
-    with listen("127.0.0.1", 0) as listener:
-        async with serving(echo, listener, grace=0):
-            reader, writer = await asyncio.open_connection(*listener.getsockname())
-            writer.write(
-                b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n"
-                b"Expect: 100-continue\r\n\r\n"
-            )
-            async with asyncio.timeout(TIMEOUT):
-                assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
-                writer.write(b"hi")
-                assert (await reader.readuntil(b"hi")).startswith(b"HTTP/1.1 200 OK\r\n")
-            writer.close()
-            await writer.wait_closed()
+    async with connected(echo) as client:
+        await client.send(request_bytes("POST", "/", Content_Length="2", Expect="100-continue"))
+        assert await client.until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        await client.send(b"hi")
+        assert (await client.answer()).body == b"hi"
 
 
 async def test_a_request_that_ignores_its_disconnect_is_cancelled(
@@ -95,12 +80,7 @@ async def test_a_request_that_ignores_its_disconnect_is_cancelled(
         finally:
             ended.set()
 
-    with listen("127.0.0.1", 0) as listener:
-        async with serving(deaf, listener, grace=0):
-            _, writer = await asyncio.open_connection(*listener.getsockname())
-            writer.write(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
-            await begun.wait()
+    async with connected(deaf) as client:
+        await client.send(request_bytes("GET", "/"))
+        await begun.wait()
     assert ended.is_set()
-    writer.close()
-    with suppress(ConnectionError):
-        await writer.wait_closed()

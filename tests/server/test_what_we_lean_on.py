@@ -17,8 +17,8 @@ from uvicorn.server import ServerState
 
 from receiver.server.answers import AnswerWriter
 from receiver.server.connection import GuardedConnection
-from receiver.server.serve import listen, serving
-from tests.http_api.raw_http import raw_connection, request_bytes
+from tests.http_api.raw_http import request_bytes
+from tests.server.served import connected, respond
 
 OVERRIDDEN = [
     "connection_lost",
@@ -101,16 +101,12 @@ async def test_uvicorn_writes_a_head_and_its_body_separately(
             super().write(data)
 
     async def greet(scope: Any, receive: Any, send: Any) -> None:
-        length = [(b"content-length", b"5")]
-        await send({"type": "http.response.start", "status": 200, "headers": length})
-        await send({"type": "http.response.body", "body": b"hello"})
+        await respond(send, b"hello")
 
     monkeypatch.setattr("receiver.server.connection.AnswerWriter", Recording)
-    with listen("127.0.0.1", 0) as listener:
-        host, port = listener.getsockname()
-        async with serving(greet, listener), raw_connection(f"http://{host}:{port}") as client:
-            await client.send(request_bytes("GET", "/"))
-            assert (await client.answer()).body == b"hello"
+    async with connected(greet) as client:
+        await client.send(request_bytes("GET", "/"))
+        assert (await client.answer()).body == b"hello"
     head, body = writes
     assert head.startswith(b"HTTP/1.1 200 ")
     assert head.endswith(b"\r\n\r\n")
