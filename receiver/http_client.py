@@ -12,7 +12,8 @@ import asyncio
 import re
 import ssl
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import cast
 
@@ -25,6 +26,9 @@ LONGEST_HEAD = 64 * 1024
 MOST_UNREAD = 128 * 1024
 """Approximate number of body bytes that may wait for their reader. Then the server is not read from
 until they are taken."""
+
+ADDRESSES_TRIED = 4
+"""A name with a thousand addresses does not cause a thousand connection attempts."""
 
 _INVALID = re.compile(r"[\r\n\0]")
 """In a line of a request's head."""
@@ -275,10 +279,32 @@ class Connection(asyncio.Protocol):
             self._response.fail(exc)
 
 
-async def connect(host: str, port: int, *, longest: int = sys.maxsize) -> Connection:
-    """Open a connection to a name or address; `longest` as for `Connection`. Raises `OSError`."""
+async def connect(
+    addresses: Sequence[str], port: int, timeout: float, *, longest: int = sys.maxsize
+) -> Connection:
+    """Connect to the first of the IP addresses that answers.
+
+    Args:
+        addresses: at least one; no more than `ADDRESSES_TRIED` are tried.
+        timeout: in seconds. Each address has its share, so that an unresponsive one leaves time for
+            the next.
+        longest: as for `Connection`.
+
+    Raises:
+        OSError: no connection to the last one; a `TimeoutError` if it did not answer in time.
+    """
+    *others, last = addresses[:ADDRESSES_TRIED]
+    share = timeout / (len(others) + 1)
+    for address in others:
+        with suppress(OSError):
+            return await _connect(address, port, share, longest)
+    return await _connect(last, port, share, longest)
+
+
+async def _connect(address: str, port: int, timeout: float, longest: int) -> Connection:
     loop = asyncio.get_running_loop()
-    _, connection = await loop.create_connection(lambda: Connection(longest), host, port)
+    async with asyncio.timeout(timeout):
+        _, connection = await loop.create_connection(lambda: Connection(longest), address, port)
     return connection
 
 

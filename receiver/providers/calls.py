@@ -7,6 +7,7 @@ decided by what the HTTP client has done, not by the class of an exception.
 
 import asyncio
 import json
+import socket
 import ssl
 import zlib
 from collections.abc import Mapping, Sequence
@@ -225,10 +226,13 @@ class Calls:
 
     async def _connect(self, call: _Call) -> Connection:
         """A new connection. Raises `_NotConnected`."""
-        now = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        seconds = min(call.until - loop.time(), self._connect_timeout)
         try:
-            async with asyncio.timeout_at(min(call.until, now + self._connect_timeout)):
-                connection = await connect(self._host, self._port)
+            async with asyncio.timeout(seconds):
+                found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+                addresses = list(dict.fromkeys(str(where[0]) for *_, where in found))
+                connection = await connect(addresses, self._port, seconds)
                 if self._tls is not None:
                     await connection.start_tls(self._tls, self._host)
                 return connection

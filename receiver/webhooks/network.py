@@ -3,7 +3,6 @@
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
@@ -18,10 +17,6 @@ from receiver.webhooks.targets import (
     check_address,
     check_url,
 )
-
-_ADDRESSES_TRIED = 4
-"""Maximum number of a name's addresses to try. All addresses are checked, but a name with a
-thousand of them does not cause a thousand connection attempts."""
 
 
 class NotConnected(Exception):
@@ -46,28 +41,28 @@ class CheckedNetwork:
         )
 
     async def connect(self, target: Target, timeout: float, longest: int) -> Connection:
-        """Connect to the first of the host's addresses that answers.
+        """Connect to the first of the host's addresses that answers, after a check of all of them.
 
         The address is pinned here instead of being put into the URL, so that TLS (SNI, the
         certificate) and `Host` still see the name.
 
         Args:
-            timeout: seconds for all addresses. Each has its share, so that an unresponsive one
-                leaves time for the next.
+            timeout: seconds for connecting, and again for TLS.
             longest: bytes that are read of the answer, its head included.
 
         Raises:
             NoAddress: the name has no address.
             TargetRefused: one of the addresses is not allowed; then none is tried.
-            NotConnected: no connection to any that was tried, or no TLS.
-            TimeoutError: the last one did not answer in time.
+            NotConnected: no connection, or no TLS.
+            TimeoutError: no answer in time.
         """
         addresses = await self._addresses(target.host)
         for address in addresses:
             check_address(address, self.allow_nets)
         failure = "connect_failed"
         try:
-            connection = await _first(addresses[:_ADDRESSES_TRIED], target.port, timeout, longest)
+            texts = [str(address) for address in addresses]
+            connection = await connect(texts, target.port, timeout, longest=longest)
             failure = "tls_failed"
             if target.scheme == "https":
                 async with asyncio.timeout(timeout):
@@ -83,18 +78,6 @@ class CheckedNetwork:
             return (ip_address(host),)
         except ValueError:
             return await self.resolve(host)
-
-
-async def _first(
-    addresses: Sequence[IPAddress], port: int, timeout: float, longest: int
-) -> Connection:
-    share = timeout / len(addresses)
-    for address in addresses[:-1]:
-        with suppress(OSError):
-            async with asyncio.timeout(share):
-                return await connect(str(address), port, longest=longest)
-    async with asyncio.timeout(share):
-        return await connect(str(addresses[-1]), port, longest=longest)
 
 
 def failure_word(failure: Exception) -> str:

@@ -8,7 +8,8 @@ import pytest
 
 from receiver.http_client import MOST_UNREAD, BadAnswer, Connection, Response, connect
 from tests.providers import faulty_server as faulty
-from tests.providers.faulty_server import answer_each, faulty_server, send_raw
+from tests.providers.faulty_server import answer_each, faulty_server, full_backlog, send_raw
+from tests.support.service import TIMEOUT
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 HOST = [("Host", "here")]
@@ -17,7 +18,7 @@ HOST = [("Host", "here")]
 @asynccontextmanager
 async def connected_to(behaviour: faulty.Behaviour) -> AsyncIterator[Connection]:
     async with faulty_server(behaviour) as server:
-        with closing(await connect("127.0.0.1", server.port)) as connection:
+        with closing(await connect(["127.0.0.1"], server.port, TIMEOUT)) as connection:
             yield connection
 
 
@@ -63,7 +64,7 @@ async def test_unsolicited_bytes_are_not_an_answer() -> None:
         await connection.until_client_leaves()
 
     async with faulty_server(answer_twice) as server:
-        with closing(await connect("127.0.0.1", server.port)) as connection:
+        with closing(await connect(["127.0.0.1"], server.port, TIMEOUT)) as connection:
             assert await ask(connection) == b"ok"
             await server.empty.wait()
             with pytest.raises(ConnectionResetError):
@@ -148,3 +149,10 @@ async def test_an_answer_that_breaks_off_is_not_complete() -> None:
     async with connected_to(send_raw(OK[:-1])) as connection:
         with pytest.raises(BadAnswer):
             await ask(connection)
+
+
+@pytest.mark.allow_hosts(["127.0.0.1", "127.0.1.1"])
+async def test_an_unresponsive_address_leaves_time_for_the_next() -> None:
+    async with faulty_server(answer_each(OK)) as server, full_backlog("127.0.1.1", server.port):
+        with closing(await connect(["127.0.1.1", "127.0.0.1"], server.port, 1.0)) as connection:
+            assert await ask(connection) == b"ok"

@@ -209,10 +209,10 @@ async def faulty_server(
 
 
 @asynccontextmanager
-async def full_backlog() -> AsyncIterator[str]:
+async def full_backlog(host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
     """The base URL of a port whose handshakes are never taken up: connecting to it just hangs."""
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.bind((host, port))
         listener.listen(0)
         address = listener.getsockname()
         waiting = [socket.socket() for _ in range(4)]
@@ -220,7 +220,7 @@ async def full_backlog() -> AsyncIterator[str]:
             for client in waiting:
                 client.setblocking(False)
                 client.connect_ex(address)
-            yield f"http://127.0.0.1:{address[1]}/v1/video/"
+            yield f"http://{host}:{address[1]}/v1/video/"
         finally:
             for client in waiting:
                 client.close()

@@ -54,13 +54,13 @@ class Names:
         return [ip_address(address) for address in addresses]
 
 
-def courier_with(names: Names) -> WebhookSender:
+def sender_with(names: Names) -> WebhookSender:
     return WebhookSender(CheckedNetwork(names.resolve, True, ALLOWED), SystemClock())
 
 
 @pytest.fixture
 def sender() -> WebhookSender:
-    return courier_with(Names(hooks=[["127.0.0.1"]]))
+    return sender_with(Names(hooks=[["127.0.0.1"]]))
 
 
 async def deliver(
@@ -170,7 +170,7 @@ async def test_a_name_without_an_address(sender: WebhookSender) -> None:
 async def test_the_next_address_is_tried_and_a_name_with_many_is_not_a_port_scan() -> None:
     dead = [f"127.0.1.{n}" for n in range(1, 9)]
     names = Names(two=[[dead[0], "127.0.0.1"]], many=[[*dead, "127.0.0.1"]])
-    sender = courier_with(names)
+    sender = sender_with(names)
     async with faulty_server(send_raw(OK)) as server:
         assert (await deliver(sender, server, host="two.example")).status_code == 200
         assert (await deliver(sender, server, host="many.example")).error == "connect_failed"
@@ -198,7 +198,7 @@ async def test_attempts_that_run_out_of_time_at_any_moment_leave_nothing_behind(
             await asyncio.sleep(rng.random() * 0.01)
             await connection.send(piece)
 
-    sender = courier_with(Names(hooks=[["127.0.0.1"]]))
+    sender = sender_with(Names(hooks=[["127.0.0.1"]]))
     async with faulty_server(slow) as server:
         for _ in range(10):
             attempts = await asyncio.gather(
@@ -345,7 +345,7 @@ async def test_floods_grow_no_memory_and_leave_the_loop_its_time(
 def test_no_answer_raises(rubbish: bytes, start: bytes) -> None:
     async def play() -> Attempt:
         async with faulty_server(send_raw(start + rubbish)) as server:
-            return await deliver(courier_with(Names()), server)
+            return await deliver(sender_with(Names()), server)
 
     attempt = asyncio.run(play())
     assert (attempt.status_code is None) == (attempt.error is not None)

@@ -12,7 +12,7 @@ from receiver.webhooks.delivery import WebhookSender
 from receiver.webhooks.network import CheckedNetwork
 from tests.providers.faulty_server import THIS_MACHINE, FaultyServer, faulty_server, send_raw
 from tests.webhooks import corpus
-from tests.webhooks.test_delivery import BODY, OK, Names, courier_with, deliver
+from tests.webhooks.test_delivery import BODY, OK, Names, deliver, sender_with
 
 pytestmark = pytest.mark.allow_hosts(THIS_MACHINE)
 
@@ -62,13 +62,13 @@ async def test_no_special_address_is_connected_to_whether_written_or_resolved() 
 
 @pytest.mark.parametrize("url", [url for url, _ in corpus.MALFORMED_URLS])
 async def test_a_malformed_url_that_was_stored_is_a_refused_target(url: str) -> None:
-    attempt = await courier_with(Names()).deliver(url, {}, BODY, 5)
+    attempt = await sender_with(Names()).deliver(url, {}, BODY, 5)
     assert (attempt.error or "").startswith("refused_target: ")
 
 
 async def test_an_address_is_checked_as_it_is_used_so_rebinding_gains_nothing() -> None:
     names = Names(rebind=[["127.0.0.1"], ["127.0.0.2"]])
-    sender = courier_with(names)
+    sender = sender_with(names)
     async with watched() as (good, bad, *_):
         first = await deliver(sender, good, host="rebind.example")
         assert names.asked == ["rebind.example"]  # what was checked is what was called
@@ -91,7 +91,7 @@ async def test_an_address_is_checked_as_it_is_used_so_rebinding_gains_nothing() 
     ],
 )
 async def test_one_refused_address_among_good_ones_fails_the_attempt(addresses: list[str]) -> None:
-    sender = courier_with(Names(mixed=[addresses]))
+    sender = sender_with(Names(mixed=[addresses]))
     async with watched() as sinks:
         attempt = await deliver(sender, sinks[0], host="mixed.example")
         assert (attempt.error or "").startswith("refused_target: ")
@@ -100,7 +100,7 @@ async def test_one_refused_address_among_good_ones_fails_the_attempt(addresses: 
 
 async def test_literals_ask_no_name_service() -> None:
     names = Names()
-    sender = courier_with(names)
+    sender = sender_with(names)
     async with watched() as sinks:
         await asyncio.gather(
             deliver(sender, sinks[0]), deliver(sender, sinks[0], host="[::ffff:127.0.0.1]")
