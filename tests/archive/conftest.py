@@ -1,4 +1,4 @@
-"""As over HTTP, everywhere else."""
+"""The fixtures of `tests/http_api` that hold here too."""
 
 from tests.http_api.conftest import quiet_log
 

@@ -1,4 +1,4 @@
-"""A host of files that does what a test says: ranges or none, cuts, delays, redirects, refusals."""
+"""A configurable file host: ranges or none, lost connections, delays, redirects, errors."""
 
 import asyncio
 import re
@@ -13,7 +13,7 @@ NUMBER = re.compile(rb"[Rr]ange: bytes=(\d+)-")
 
 
 def file_of(size: int, seed: int = 0) -> bytes:
-    """So many bytes, the same each time, in which no two places look alike."""
+    """So many bytes, the same each time; no two parts of them are equal."""
     lines = (b"%020d %042d\n" % (seed, place) for place in range(0, size, 64))
     return b"".join(lines)[:size]
 

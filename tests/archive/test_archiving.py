@@ -1,4 +1,4 @@
-"""Results that outlive their links, from the outcome to the file that is served."""
+"""Archiving results, from the outcome of a job to the file that is served."""
 
 import hashlib
 from collections.abc import AsyncIterator
@@ -202,8 +202,8 @@ async def test_storing_makes_an_event_and_no_webhook(
         "pending",
         "stored",
     ]
-    told, after = events[-2:]
-    changed = {name for name in after if told[name] != after[name]}
+    before, after = events[-2:]
+    changed = {name for name in after if before[name] != after[name]}
     assert changed == {"archive", "seq", "updated_at"}
     deliveries = (await client.get("/v1/deliveries", params={"request_id": request_id})).json()
     assert [each["status"] for each in deliveries["deliveries"]] == ["COMPLETED"]
@@ -274,8 +274,8 @@ async def test_another_users_file_is_404(
 ) -> None:
     request_id = await complete(client, provider, {"videoUrl": host.link("/o", Answer(FILE))})
     await settled(client, request_id)
-    stranger = await service.user("bob")
-    assert (await stranger.get(f"/v1/jobs/{request_id}/result")).status_code == 404
+    other = await service.user("bob")
+    assert (await other.get(f"/v1/jobs/{request_id}/result")).status_code == 404
 
 
 async def test_a_failed_attempt_is_repeated_and_leaves_nothing_behind(

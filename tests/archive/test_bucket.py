@@ -1,4 +1,4 @@
-"""The archive in a bucket, by a server that speaks S3's protocol over real HTTP."""
+"""The archive in a bucket, on a server with S3's protocol over real HTTP."""
 
 import hashlib
 from collections.abc import AsyncIterator, Iterator
@@ -109,8 +109,8 @@ async def test_a_result_is_stored_and_a_signed_link_to_it_returned(
             assert job["archive"][0]["sha256"] == hashlib.sha256(body).hexdigest()
             answer = await client.get(f"/v1/jobs/{request_id}/result")
             assert answer.status_code == 302
-            async with httpx.AsyncClient(trust_env=False) as stranger:
-                assert (await stranger.get(answer.headers["Location"])).content == body
+            async with httpx.AsyncClient(trust_env=False) as other:
+                assert (await other.get(answer.headers["Location"])).content == body
             assert keys(bucket) == [f"ada/{request_id}/1.mp4"]
 
     async def left() -> list[str]:

@@ -1,4 +1,4 @@
-"""One try to download a file, from hosts that are slow, broken, lying, or not to be called."""
+"""One attempt to download a file, from hosts that are slow, broken, lying or forbidden."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""The archive in a folder: what is shown is whole, and what goes leaves nothing."""
+"""The archive in a folder: visible files are complete, and removed ones leave nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator

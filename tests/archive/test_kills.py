@@ -1,4 +1,4 @@
-"""SIGKILL during downloads: nothing partial is ever shown, and in the end all is stored."""
+"""SIGKILL during downloads: no partial file is ever visible, and finally every file is stored."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""Strategies for JSON as Python's decoder can hand it over, which is more than JSON may hold."""
+"""Strategies for whatever Python's JSON decoder can return, which is more than JSON allows."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""A server on a real socket that breaks HTTP in one chosen way, and counts what it got.
+"""A server on a real socket that breaks HTTP in a chosen way, and counts what it received.
 
     async with faulty_server(answer(200, b'{"request_id": "x"}')) as server:
         ... call server.url ...

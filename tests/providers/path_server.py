@@ -1,4 +1,4 @@
-"""A server that answers by method and path as a test says, and keeps what it was asked."""
+"""A server with an answer for each method and path, which records its requests."""
 
 import asyncio
 import json
@@ -43,8 +43,8 @@ class PathServer:
 
     def asked(self, *starts: str) -> list[str]:
         """The calls so far, as `METHOD /path`, those that begin so."""
-        told = [f"{call.method} {call.path}" for call in self.calls]
-        return [each for each in told if each.startswith(starts or "")]
+        calls = [f"{call.method} {call.path}" for call in self.calls]
+        return [each for each in calls if each.startswith(starts or "")]
 
     def call(self, start: str) -> Call:
         """The latest call that begins so."""

@@ -1,4 +1,4 @@
-"""What is fal's alone: its addresses, its two status calls, its keys."""
+"""What only fal has: URLs in its answers, two calls for a status, keys from a JWKS."""
 
 from typing import Any
 

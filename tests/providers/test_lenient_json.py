@@ -1,4 +1,4 @@
-"""Reading a provider's JSON: nothing that it sends can break what comes after."""
+"""Reading a provider's JSON: whatever it sends, the result can be stored and sent."""
 
 import json
 from contextlib import suppress
@@ -82,5 +82,5 @@ def test_clean_drops_what_is_too_deep_and_never_recurses_into_it() -> None:
     for _ in range(MAX_DEPTH):
         (cleaned,) = cleaned
     assert cleaned is None
-    while deep != "bottom":  # taken apart by hand: freeing it would recurse
+    while deep != "bottom":  # level by level, since freeing it would recurse
         (deep,) = deep

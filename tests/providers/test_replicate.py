@@ -1,4 +1,4 @@
-"""What is Replicate's alone: its kinds, its statuses, its secret."""
+"""What only Replicate has: its kinds and statuses, its secret, and its list of predictions."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What Samsar refuses, in its own words, and what reaches it of the rest."""
+"""Which inputs are refused, in Samsar's words, and how the others are sent."""
 
 import copy
 import math

@@ -1,4 +1,4 @@
-"""Every shape in which Samsar was seen to speak of a job, and any that it was not."""
+"""Reading Samsar's reports: every shape that was observed, and arbitrary ones."""
 
 import json
 import math

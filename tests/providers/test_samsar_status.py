@@ -1,4 +1,4 @@
-"""Status calls: each answer of the provider, and of the network, as the poller hears it."""
+"""Status calls: what each answer of the provider, and each network failure, becomes."""
 
 import asyncio
 from typing import Any
@@ -58,9 +58,9 @@ async def test_any_known_member_makes_a_report(body: bytes) -> None:
     assert isinstance(said, StatusReport)
 
 
-@pytest.mark.parametrize(("wish", "wait"), [("3", 3_000), ("soon", None)])
-async def test_every_answer_can_have_a_retry_after(wish: str, wait: int | None) -> None:
-    later = {"Retry-After": wish}
+@pytest.mark.parametrize(("header", "wait"), [("3", 3_000), ("soon", None)])
+async def test_every_answer_can_have_a_retry_after(header: str, wait: int | None) -> None:
+    later = {"Retry-After": header}
     said, _ = await ask(answer(200, b'{"status": "PENDING"}', later))
     assert said == StatusReport(Report(Status.PENDING, "PENDING", None, None, None, None), wait)
     said, _ = await ask(answer(200, b"{}", later))

@@ -1,4 +1,4 @@
-"""Each way in which a submission can go wrong: the word on it, and how often it was really sent."""
+"""Each way in which a submission can fail: what it is reported as, and how often it was sent."""
 
 import asyncio
 import ssl

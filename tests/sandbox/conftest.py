@@ -1,4 +1,4 @@
-"""A sandbox, and a receiver of its callbacks, each on a port of its own; time moves by hand."""
+"""A sandbox and a receiver of its callbacks, each on its own port; tests advance the time."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

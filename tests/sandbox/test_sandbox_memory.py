@@ -1,4 +1,4 @@
-"""A sandbox that was killed goes on with its jobs: the provider does not die with us."""
+"""A restarted sandbox continues its jobs, as a real provider would."""
 
 from pathlib import Path
 

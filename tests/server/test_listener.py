@@ -1,4 +1,4 @@
-"""New connections: many in one event-loop iteration, and a pause when files run out."""
+"""Accepting: many connections per event-loop iteration, and a pause without file descriptors."""
 
 import asyncio
 import errno

@@ -1,4 +1,4 @@
-"""The server ends in order: no client that has reached it is left waiting."""
+"""Serving and stopping: no client that has connected is left waiting."""
 
 import asyncio
 import socket
@@ -20,7 +20,7 @@ async def _nothing(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.mark.parametrize("iterations", range(8))
 async def test_a_connection_that_comes_at_the_end_is_closed(iterations: int) -> None:
-    """So many iterations of the event loop after the server is told to stop."""
+    """So many event-loop iterations after the server begins to stop."""
 
     async def come() -> socket.socket:
         for _ in range(iterations):

@@ -1,5 +1,5 @@
 """An `Upgrade` header is ignored (RFC 9110, 7.8): the request is served with its body, and nothing
-of a body is ever taken for a request, or for a part of its head."""
+of a body is ever read as a request, or as a part of its head."""
 
 import asyncio
 import shutil

@@ -1,4 +1,4 @@
-"""What is used of uvicorn and aiosqlite beyond their public interfaces is still there.
+"""The private attributes of uvicorn and aiosqlite that we use still exist.
 
 Their minor versions are pinned for its sake. When an upgrade fails here, read what took the name's
 place before anything else (docs/architecture.md, "When you upgrade").

@@ -1,4 +1,4 @@
-"""A proxy that cuts connections: those that are idle for too long, and all of them on request."""
+"""A proxy that cuts connections that are idle for too long, and all of them on request."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""A job that moves by the test's callbacks, in a service that can be restarted."""
+"""A job that the test's callbacks advance, in a service that can be restarted."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager

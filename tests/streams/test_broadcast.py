@@ -1,4 +1,4 @@
-"""Fan-out: what this process has appended is pushed as it is, anything else is read."""
+"""Fan-out: events of this process are pushed without a read; all others are read."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -116,7 +116,7 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-def told(*seqs: int, user: int = ANN) -> list[bytes]:
+def chunks_of(*seqs: int, user: int = ANN) -> list[bytes]:
     return [frames.update(event(seq, user)).chunk for seq in seqs]
 
 
@@ -137,8 +137,8 @@ async def test_events_of_this_process_are_pushed_without_a_read(streams: Streams
     streams.commit(5, user=BOB)
     await settled()
 
-    assert first.chunks == second.chunks == told(5, 6, 7, 8)
-    assert bobs.chunks == told(5, user=BOB)
+    assert first.chunks == second.chunks == chunks_of(5, 6, 7, 8)
+    assert bobs.chunks == chunks_of(5, user=BOB)
     assert streams.log.reads == []
 
 
@@ -158,7 +158,7 @@ async def test_events_of_another_process_are_read(streams: Streams) -> None:
     streams.commit(5, 6, known=False)
     await settled()
 
-    assert reader.chunks == told(5, 6)
+    assert reader.chunks == chunks_of(5, 6)
     assert streams.log.reads[0] == (ANN, 4)
 
 
@@ -173,7 +173,7 @@ async def test_events_are_pushed_in_order_whatever_the_order_of_their_announceme
         streams.hub.announce(Changes(users={ANN}, appended={ANN: [by_seq[seq]]}))
     await settled()
 
-    assert reader.chunks == told(*sorted(order))
+    assert reader.chunks == chunks_of(*sorted(order))
 
 
 @pytest.mark.parametrize("missing", [5, 6])
@@ -188,13 +188,13 @@ async def test_a_gap_is_read(streams: Streams, missing: int) -> None:
             streams.commit(seq)
     await settled()
 
-    assert reader.chunks == told(5, 6, 7)
+    assert reader.chunks == chunks_of(5, 6, 7)
     assert streams.log.reads[0] == (ANN, 4)
     # And from there on it goes without reading.
     streams.log.reads.clear()
     streams.commit(8)
     await settled()
-    assert reader.chunks == told(5, 6, 7, 8)
+    assert reader.chunks == chunks_of(5, 6, 7, 8)
     assert streams.log.reads == []
 
 
@@ -211,7 +211,7 @@ async def test_an_event_that_was_read_is_not_pushed_again(streams: Streams) -> N
     streams.commit(7)
     await settled()
 
-    assert reader.chunks == told(5, 6, 7)
+    assert reader.chunks == chunks_of(5, 6, 7)
 
 
 async def test_offered_events_are_bounded(
@@ -229,8 +229,8 @@ async def test_offered_events_are_bounded(
     streams.log.answers.set()
     await settled()
 
-    assert reader.chunks == told(*range(5, 30))
-    assert bobs.chunks == told(5, user=BOB)
+    assert reader.chunks == chunks_of(*range(5, 30))
+    assert bobs.chunks == chunks_of(5, user=BOB)
     assert (ANN, 4) in streams.log.reads
 
 
@@ -245,4 +245,4 @@ async def test_events_for_a_reader_that_left_are_dropped(streams: Streams) -> No
     again = await streams.open()
     streams.commit(6)
     await settled()
-    assert again.chunks == told(5, 6)
+    assert again.chunks == chunks_of(5, 6)

@@ -1,4 +1,4 @@
-"""A service restarts under its streams: no client misses an event or sees one that is none."""
+"""Streams over restarts of the service: no client misses an event or sees a false one."""
 
 import asyncio
 from pathlib import Path

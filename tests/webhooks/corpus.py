@@ -1,5 +1,4 @@
-"""Addresses that users may give for their webhooks, or that their names may resolve to: the groups
-of `corpus.yaml`, which says what each must come to."""
+"""URLs of webhooks, and addresses that their names may resolve to: the groups of `corpus.yaml`."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Not one connection goes where it must not: counted by sockets that listen there."""
+"""No connection goes to a forbidden address: sockets that listen there count them."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""HTTPS to hosts whose certificates are good, and to others."""
+"""HTTPS to hosts with valid and invalid certificates."""
 
 import asyncio
 import ssl

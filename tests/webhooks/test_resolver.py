@@ -1,4 +1,4 @@
-"""Lookups: bounded, given up in time, and out of each other's way."""
+"""Name lookups: bounded, limited in time, and independent of each other."""
 
 import asyncio
 import socket
@@ -81,7 +81,7 @@ async def test_dead_names_are_bounded_and_do_not_touch_names_that_work(names: Sl
     assert await resolver.resolve("good.example") == HERE
     await fail_to_resolve(resolver, *(f"dead{n}.example" for n in range(10)))
     assert lookups_under_way() == 3
-    await fail_to_resolve(resolver, "new.example")  # a stranger has to wait its turn
+    await fail_to_resolve(resolver, "new.example")  # a name that was never resolved has to wait
     assert await resolver.resolve("good.example") == HERE
     names.released.set()
     assert await resolver.resolve("new.example") == HERE
@@ -109,14 +109,14 @@ async def test_callers_waiting_for_a_slot_share_one_lookup(names: SlowNames) -> 
 
 async def test_a_name_that_stops_answering_loses_its_lane(names: SlowNames) -> None:
     answers = iter([HERE, (), HERE])
-    stranger = Resolver(
+    resolver = Resolver(
         lambda host: next(answers) if host == "odd.example" else names.lookup(host),
         timeout=SHORT,
         slots=1,
     )
-    assert await stranger.resolve("odd.example") == HERE
-    await fail_to_resolve(stranger, "odd.example")
-    await fail_to_resolve(stranger, "dead.example", "odd.example")
+    assert await resolver.resolve("odd.example") == HERE
+    await fail_to_resolve(resolver, "odd.example")
+    await fail_to_resolve(resolver, "dead.example", "odd.example")
 
 
 async def test_a_cancelled_caller_does_not_cancel_the_others_lookup(names: SlowNames) -> None:

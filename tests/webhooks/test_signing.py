@@ -1,4 +1,4 @@
-"""Messages that the reference verifier of Standard Webhooks takes."""
+"""Signatures, checked by the reference verifier of Standard Webhooks."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Which webhook addresses are taken, over the whole corpus."""
+"""Which webhook URLs are accepted, over the whole corpus."""
 
 from ipaddress import ip_address, ip_network
 

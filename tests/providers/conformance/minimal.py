@@ -1,4 +1,4 @@
-"""The least that a provider is: docs/providers.md walks through this file."""
+"""The smallest possible provider; docs/providers.md walks through this file."""
 
 import hashlib
 import hmac

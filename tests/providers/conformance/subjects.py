@@ -1,4 +1,4 @@
-"""What the conformance suite has to know of a provider. A new one is one more `Subject`."""
+"""What the conformance suite needs to know about a provider. A new one is one more `Subject`."""
 
 import base64
 import hashlib
