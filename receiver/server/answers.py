@@ -50,8 +50,8 @@ class AnswerWriter:
         return self._transport.is_closing()
 
 
-def refusal(status: int, code: str, detail: str) -> bytes:
-    """The body of an error response, in the application's shape."""
+def answer(status: int, code: str, detail: str, headers: bytes) -> bytes:
+    """An error response in the application's shape. `headers` end with a line end."""
     title = STATUS_LINE[status].partition(b" ")[2].partition(b" ")[2].strip().decode()
     document = {
         "type": "about:blank",
@@ -61,11 +61,7 @@ def refusal(status: int, code: str, detail: str) -> bytes:
         "message": detail,
         "code": code,
     }
-    return json.dumps(document, separators=(",", ":")).encode()
-
-
-def answer(status: int, code: str, detail: str, headers: bytes) -> bytes:
-    content = refusal(status, code, detail)
+    content = json.dumps(document, separators=(",", ":")).encode()
     return (
         STATUS_LINE[status]
         + b"content-type: application/problem+json\r\n"
