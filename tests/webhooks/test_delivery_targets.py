@@ -60,10 +60,10 @@ async def test_no_special_address_is_connected_to_whether_written_or_resolved() 
         assert [server.connections for server in sinks] == [0] * len(sinks)
 
 
-@pytest.mark.parametrize("url", [url for url, _ in corpus.MALFORMED_URLS])
-async def test_a_malformed_url_that_was_stored_is_a_refused_target(url: str) -> None:
-    attempt = await sender_with(Names()).deliver(url, {}, BODY, 5)
-    assert (attempt.error or "").startswith("refused_target: ")
+async def test_a_malformed_url_that_was_stored_is_a_refused_target() -> None:
+    for url, _ in corpus.MALFORMED_URLS:
+        attempt = await sender_with(Names()).deliver(url, {}, BODY, 5)
+        assert (attempt.error or "").startswith("refused_target: "), url
 
 
 async def test_an_address_is_checked_as_it_is_used_so_rebinding_gains_nothing() -> None:
