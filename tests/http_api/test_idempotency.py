@@ -61,9 +61,9 @@ async def _phases(client: httpx.AsyncClient) -> list[str]:
     return [job["phase"] for job in (await client.get("/v1/jobs")).json()["jobs"]]
 
 
-async def test_a_held_answer_comes_again_as_it_was(start: Start) -> None:
-    service = await start()
-    client = await service.user()
+@SHARED_LOOP
+async def test_a_held_answer_comes_again_as_it_was(shared: RunningService) -> None:
+    client = await shared.user("held")
     headers = {"Idempotency-Key": "k", "Prefer": "wait=10"}
     first = await client.post("/v1/jobs", json=JOB, headers=headers)
     assert first.json()["done"]
@@ -86,7 +86,10 @@ async def test_equal_json_is_the_same_body(shared: RunningService) -> None:
     assert_replay(first, again)
 
 
-async def test_another_body_is_422(used: httpx.AsyncClient) -> None:
+@SHARED_LOOP
+async def test_another_body_is_422(shared: RunningService) -> None:
+    client = await shared.user("another-body")
+    assert (await create(client, "k", input=EXTRA)).status_code == 202
     others: list[dict[str, Any]] = [
         {"input": MOVIE | {"extra": [2, 1]}},
         {"input": MOVIE | {"extra": [1, 2, 3]}},
@@ -97,27 +100,20 @@ async def test_another_body_is_422(used: httpx.AsyncClient) -> None:
         {"input": {}},
     ]
     for members in others:
-        answer = await create(used, "k", **members)
+        answer = await create(client, "k", **members)
         assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_reused")
-    assert await count(used) == 1
+    assert await count(client) == 1
 
 
-@pytest.fixture
-async def used(service: RunningService) -> httpx.AsyncClient:
-    """A client that has used the key `k`."""
-    client = await service.user()
+@SHARED_LOOP
+async def test_a_key_is_good_for_one_user_and_path(shared: RunningService) -> None:
+    client = await shared.user("ada")
     assert (await create(client, "k", input=EXTRA)).status_code == 202
-    return client
-
-
-async def test_a_key_is_good_for_one_user_and_path(
-    service: RunningService, used: httpx.AsyncClient
-) -> None:
-    assert (await create(used, "k", "/v1/video/create_movie")).status_code == 200
-    same_user = await service.user("ada")
+    assert (await create(client, "k", "/v1/video/create_movie")).status_code == 200
+    same_user = await shared.user("ada")
     again = await create(same_user, "k", input=EXTRA)
     assert again.headers["Idempotency-Replayed"] == "true"
-    other = await service.user("bob")
+    other = await shared.user("bob")
     fresh = await create(other, "k", input=EXTRA)
     assert "Idempotency-Replayed" not in fresh.headers
     assert fresh.json()["user"] == "bob"

@@ -167,9 +167,9 @@ async def test_the_widest_that_is_taken(shared: RunningService) -> None:
 # --- waiting --------------------------------------------------------------------------------------
 
 
-async def test_prefer_wait_holds_the_answer_until_the_job_is_done(start: Start) -> None:
-    service = await start()
-    client = await service.user()
+@SHARED_LOOP
+async def test_prefer_wait_holds_the_answer_until_the_job_is_done(shared: RunningService) -> None:
+    client = await shared.user()
     answer = await client.post("/v1/jobs", json=JOB, headers={"Prefer": "respond-async, wait=20"})
     assert answer.status_code == 202
     assert answer.headers["Preference-Applied"] == "wait=20"
