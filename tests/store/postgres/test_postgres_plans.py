@@ -134,6 +134,8 @@ def filled(postgres_server: PostgresServer) -> Iterator[psycopg.Connection]:
     address = parse(postgres_server.new_schema_url())
     prepare(address)
     with connect(address) as connection:
+        # Not one of the service's sessions, which other tests end.
+        connection.execute("SET application_name = 'tests'")
         connection.execute(FILL.encode())
         connection.execute("VACUUM")
         yield connection
