@@ -90,7 +90,9 @@ class StatusCalls:
         pause = self.wait()
         if pause > LONGEST_WAIT or self._asked_soon >= max(1, self.at_once // 2):
             return None
-        if self._under_way >= self.at_once:
+        probe_at = self.breakers[provider.name].probe_at
+        is_open = probe_at is not None and self._clock.monotonic() < probe_at
+        if is_open or self._under_way >= self.at_once:
             return None
         self.begin()
         self._asked_soon += 1

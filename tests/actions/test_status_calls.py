@@ -96,14 +96,16 @@ async def test_a_call_that_would_wait_too_long_is_refused() -> None:
 
 
 async def test_an_open_breaker_allows_only_its_probe() -> None:
-    gate = Gate(rate=1_000)
+    gate = Gate(rate=10)
     gate.provider.answer = REFUSED
     assert await gate.ask() == REFUSED
     assert gate.calls.breakers["samsar"].state == "open"
+    gate.clock.advance(0.5)
     assert await gate.ask() is None
     assert len(gate.provider.asked) == 1
+    assert gate.calls.free() == 1, "a call that is not made takes nothing from the rate"
 
-    gate.clock.advance(1.0)
+    gate.clock.advance(0.5)
     gate.provider.answer = MISSING
     assert await gate.ask() == MISSING
     assert gate.calls.breakers["samsar"].probe_at is None
