@@ -11,8 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.fuzz import corpus
-from tests.fuzz.readers import EXAMPLES, READERS
+from tests.fuzz.readers import READERS, keep, known
 from tests.support.campaign import Campaign
 
 SLOWEST = 1
@@ -29,37 +28,34 @@ def main() -> int:
     campaign = Campaign(given.campaign)
     failures = 0
     for reader in READERS:
-        done, failed = fuzz(reader, -(-given.cases // len(READERS)), keep=given.keep)
+        done, failed, new = fuzz(reader, -(-given.cases // len(READERS)))
+        if given.keep:
+            keep(reader, new)
         print(f"{reader}: {done:,} cases, {failed} failed", flush=True)
         campaign.add(done, failed, {f"to {reader}": done})
         failures += failed
     return 1 if failures else 0
 
 
-def fuzz(reader: str, cases: int, *, keep: bool) -> tuple[int, int]:
-    """How many inputs the reader had, and whether one made it fail, as 0 or 1."""
+def fuzz(reader: str, cases: int) -> tuple[int, int, list[bytes]]:
+    """How many inputs the reader had; whether one made it fail, as 0 or 1; and, where none did,
+    those that reach what none of the known ones does."""
     with tempfile.TemporaryDirectory() as name:
-        found, known, crash = (Path(name, each) for each in ("found", "known", "crash"))
+        found, begin, crash = (Path(name, each) for each in ("found", "begin", "crash"))
         found.mkdir()
-        known.mkdir()
-        for number, given in enumerate([*corpus.kept(reader), *EXAMPLES.get(reader, [])]):
-            known.joinpath(str(number)).write_bytes(given)
+        begin.mkdir()
+        for number, given in enumerate(known(reader)):
+            begin.joinpath(str(number)).write_bytes(given)
         limits = (f"-timeout={SLOWEST}", f"-exact_artifact_path={crash}")
-        ended, told = _run(reader, f"-runs={cases}", *limits, found, known)
-        done = max(map(int, re.findall(r"^(?:Done |#)(\d+)", told, re.MULTILINE)), default=0)
+        ended, output = _run(reader, f"-runs={cases}", *limits, found, begin)
+        done = max(map(int, re.findall(r"^(?:Done |#)(\d+)", output, re.MULTILINE)), default=0)
         if ended != 0:
             given = crash.read_bytes() if crash.exists() else b""
-            print(f"{reader} failed on {given!r}:\n{told[-4_000:]}")
+            print(f"{reader} failed on {given!r}:\n{output[-4_000:]}")
             # What was only slow, on a machine with other work, is not so by itself.
             ended, _ = _run(reader, *limits, crash)
-        if ended == 0 and keep:
-            # libFuzzer has put those here that reach what none of the known ones does.
-            corpus.keep(reader, [*corpus.kept(reader), *_inputs(found)])
-    return done, int(ended != 0)
-
-
-def _inputs(folder: Path) -> list[bytes]:
-    return [file.read_bytes() for file in folder.iterdir()]
+        new = [file.read_bytes() for file in found.iterdir()]
+    return done, int(ended != 0), new if ended == 0 else []
 
 
 def _run(reader: str, *arguments: str | Path) -> tuple[int, str]:

@@ -1,0 +1,174 @@
+"""Readers of what clients send: bodies, queries, headers, and what we have signed for them."""
+
+import contextlib
+import json
+from types import SimpleNamespace
+from typing import cast
+
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import FileResponse
+
+from receiver.client.errors import BadRelay
+from receiver.client.relay import verify_relay
+from receiver.domain.retry_after import LONGEST, read_retry_after
+from receiver.domain.serialization import compact_json
+from receiver.http_api import queries
+from receiver.http_api.application import _given_id
+from receiver.http_api.archived import _read_number, _takes_range
+from receiver.http_api.auth import _given_key
+from receiver.http_api.body import parse_object
+from receiver.http_api.context import ApiContext
+from receiver.http_api.deliveries import _filter, _retry_faults
+from receiver.http_api.errors import Problem
+from receiver.http_api.idempotency import _unquoted, fingerprint
+from receiver.http_api.jobs import _LIST_PARAMETERS, LONGEST_WAIT, _preferred_wait, _read_filter
+from receiver.http_api.queries import MAX_LIMIT, check_parameters, read_limit
+from receiver.http_api.responses import none_match
+from receiver.http_api.sessions import Sessions
+from receiver.http_api.submissions import read_job
+from receiver.providers.samsar_input import upstream_input
+from receiver.signed_text import CallbackTokens, SignedText
+from receiver.streams.frames import read_cursor
+from receiver.streams.tickets import Tickets
+from receiver.webhooks.targets import LONGEST_URL, TargetRefused, check_url
+from tests.fuzz.from_providers import CLOCK, KINDS, NOW, SAMSAR, SECRET, storable
+
+KEYS = ["fuzz-" * 8]
+JOB_ID = "job_01M8C5X41QP3E2509F7MG0XVHE"
+TOKENS, TICKETS, CURSORS = CallbackTokens(KEYS), Tickets(KEYS), SignedText(KEYS, b"receiver.cursor")
+SESSIONS = Sessions(KEYS, CLOCK, secure=True)
+FILE_BYTES = 1_000
+"""The length of the file of which ranges are asked."""
+YEARS = 400 * 366 * 86_400 * 1_000 * 26
+"""More milliseconds than any time in a query is from 1970."""
+NAMED = {provider.name: provider for provider in KINDS}
+
+
+def body(raw: bytes) -> None:
+    """A request's body: JSON that is read and written again is the same; a submission's faults."""
+    try:
+        value = parse_object(raw)
+    except Problem as problem:
+        if problem.status != 400:
+            raise
+        return
+    assert parse_object(compact_json(value)) == value
+    assert len(fingerprint(value)) == 64
+    for kind in ("create_movie", "create_narrative"):
+        faults = SAMSAR.check(kind, value)
+        compact_json({"faults": [(fault.pointer, fault.detail) for fault in faults]})
+        if not faults:
+            json.dumps(upstream_input(kind, value), allow_nan=False)
+
+
+def headers(raw: bytes) -> None:
+    """What a request's headers say: key, times, conditions, cursors."""
+    for line in raw.split(b"\n"):
+        text = line.decode("latin-1")
+        waits = read_retry_after(text, NOW)
+        assert waits is None or 0 <= waits <= LONGEST
+        cursor = read_cursor(text)
+        assert cursor is None or (read_cursor(str(cursor)) == cursor and cursor.seq < 2**63)
+        none_match(text, '"tag"')
+        unquoted = _unquoted(text)
+        assert unquoted is None or len(unquoted) <= len(text)
+        scope = {"headers": [(b"authorization", line), (b"cookie", line)]}
+        assert _given_key(scope) == _given_key(scope).strip()
+        key_hash = SESSIONS.key_hash(scope | {"type": "http"})
+        assert key_hash is None or key_hash.isascii()
+
+
+def signed(raw: bytes) -> None:
+    """Tokens, tickets and cursors: what is taken is exactly what was signed."""
+    text = raw.decode("latin-1")
+    if (job_id := TOKENS.verify("samsar", text)) is not None:
+        assert TOKENS.sign("samsar", job_id) == text
+    if (ticket := TICKETS.read(text, NOW)) is not None:
+        assert TICKETS.issue(ticket) == text
+    with contextlib.suppress(Problem):
+        assert CURSORS.sign(["jobs", 1, queries.read_cursor(CURSORS, "jobs", 1, text)]) == text
+
+
+def address(raw: bytes) -> None:
+    """A webhook's address: what is taken can be called as it was checked."""
+    text = raw.decode("utf-8", errors="surrogateescape")
+    try:
+        target = check_url(text, allow_http=True, allow_nets=[])
+    except TargetRefused as refused:
+        storable(str(refused))
+        return
+    assert len(text) <= LONGEST_URL
+    again = check_url(
+        f"{target.scheme}://{target.authority}{target.path}", allow_http=True, allow_nets=[]
+    )
+    assert again == target
+
+
+def relay(raw: bytes) -> None:
+    """Our webhook as its receiver reads it: three lines of headers and the body."""
+    *given, content = (raw.split(b"\n", 3) + 4 * [b""])[:4]
+    names = ("webhook-id", "webhook-timestamp", "webhook-signature")
+    texts = (line.decode("latin-1") for line in given)
+    try:
+        verify_relay(SECRET, dict(zip(names, texts, strict=True)), content)
+    except BadRelay:
+        return
+    raise AssertionError("nobody has signed this")
+
+
+def query(raw: bytes) -> None:
+    """The query of a list: a page that can be looked for, or 400."""
+    request = Request({"type": "http", "headers": [], "query_string": raw})
+    with contextlib.suppress(Problem):
+        check_parameters(request, *_LIST_PARAMETERS)
+    with contextlib.suppress(Problem):
+        assert 1 <= read_limit(request) <= MAX_LIMIT
+    with contextlib.suppress(Problem):
+        assert 1 <= (_read_number(request) or 1) < 10_000
+    with contextlib.suppress(Problem):
+        where = _read_filter(request, NAMED)
+        for at in (where.created_after, where.created_before):
+            assert at is None or abs(at) < YEARS
+    params = QueryParams(raw)
+    if not _retry_faults(dict(params) | {"state": "exhausted"}):
+        where_sent = _filter(1, "exhausted", params)
+        assert (where_sent.host is None) == ("host" not in params)
+        assert 0 <= (where_sent.port or 0) < 10**5
+
+
+def submitted(raw: bytes) -> None:
+    """The body of `POST /v1/jobs`: a submission that can be stored, or its faults as 400."""
+    try:
+        value = parse_object(raw)
+    except Problem:
+        return
+    settings = SimpleNamespace(provider="samsar", relay_allow_http=False, relay_allow_nets=[])
+    services = SimpleNamespace(providers=NAMED)
+    context = cast(ApiContext, SimpleNamespace(settings=settings, services=services))
+    for provider in (None, *NAMED):
+        named = value if provider is None else value | {"provider": provider}
+        try:
+            made = read_job(context, named)
+        except Problem as problem:
+            if problem.status != 400:
+                raise
+            compact_json(problem.document())
+            continue
+        stored = [made.kind, made.input, made.webhook_url, made.metadata]
+        assert json.loads(compact_json({"job": stored}))["job"] == stored
+
+
+def ranges(raw: bytes) -> None:
+    """The range of a file, a line of If-Range before it: one that can be sent, or the whole file.
+    Then a request's id and how long it would wait."""
+    condition, _, wanted = raw.partition(b"\n")
+    pairs = [(b"range", wanted), (b"prefer", wanted), (b"x-request-id", wanted)]
+    pairs += [(b"if-range", condition)] if condition else []
+    request = Request({"type": "http", "method": "GET", "headers": pairs, "query_string": b""})
+    with contextlib.suppress(Problem):
+        if _takes_range(request, '"tag"', FILE_BYTES):
+            [(start, end)] = FileResponse._parse_range_header(wanted.decode("latin-1"), FILE_BYTES)
+            assert 0 <= start < end <= FILE_BYTES
+    assert 0 <= (_preferred_wait(request) or 0) <= LONGEST_WAIT
+    assert (_given_id(request.scope) or "").isprintable()

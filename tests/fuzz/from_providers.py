@@ -1,0 +1,187 @@
+"""Readers of what providers and the hosts of their files send."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Iterable
+from typing import Any, cast
+from unittest.mock import patch
+
+from receiver import http_client
+from receiver.archive.contract import key_of, type_of
+from receiver.clock import SystemClock
+from receiver.domain import results as domain_results
+from receiver.domain.results import fitting_result, links_of
+from receiver.domain.serialization import compact_json
+from receiver.json_text import UnreadableJson, decode, parse
+from receiver.providers.answers import Account
+from receiver.providers.calls import Answer, Calls, _answer
+from receiver.providers.contract import BadSignature, Provider, UpstreamJob
+from receiver.providers.fal import Fal
+from receiver.providers.fal_report import read_keys
+from receiver.providers.replicate import Replicate, read_secret
+from receiver.providers.samsar import Samsar
+from store.records import Millis
+
+NOW = 1_767_323_045_678
+MOVIE = {"prompt": "a", "image_model": "IMAGEN3", "video_model": "LUMA", "duration": 10}
+SECRET = "whsec_" + 43 * "A" + "="
+
+
+class _Standing(SystemClock):
+    def now(self) -> Millis:
+        return NOW
+
+
+CLOCK = _Standing()
+ACCOUNT = Account("one", "https://api.example/", "operators-own-key", CLOCK)
+SAMSAR = Samsar(ACCOUNT, image_models=["IMAGEN3"], video_models=["LUMA"])
+REPLICATE = Replicate(ACCOUNT, [SECRET])
+FAL = Fal(ACCOUNT, "https://keys.example/jwks.json")
+KINDS: dict[Provider, str] = {
+    SAMSAR: "create_movie",
+    REPLICATE: "owner/name",
+    FAL: "fal-ai/flux/dev",
+}
+ROOM = 100
+"""What is shown of a result, in the place of 64 KiB."""
+
+
+def callback(raw: bytes) -> None:
+    """A callback's body, or a status answer's: what it says can be stored and published."""
+    try:
+        value = parse(decode(raw))
+    except UnreadableJson:
+        return
+    if not isinstance(value, dict):
+        return
+    for provider in KINDS:
+        report = provider.read(value)
+        assert report.progress is None or 0 <= report.progress <= 100
+        texts = (report.message, report.word, provider.read_id(value))
+        for text, longest in zip(texts, (8_192, 64, 200), strict=True):
+            assert text is None or len(text) <= longest
+            storable(text)
+        compact_json({"result": report.result})
+        storable(json.dumps(report.result, ensure_ascii=False))
+        assert isinstance(provider.is_final(value), bool)
+
+
+def answer(raw: bytes) -> None:
+    """A provider's answer to each call: two bytes of status, a line of Retry-After, the body."""
+    header, _, content = raw[2:].partition(b"\n")
+    status = 100 + int.from_bytes(raw[:2], "big") % 500
+    asyncio.run(_call_all(_answer(status, header.decode("latin-1"), bytearray(content), "")))
+
+
+async def _call_all(given: Answer) -> None:
+    async def calls(*_: object, **__: object) -> Answer:
+        return given
+
+    for provider, kind in KINDS.items():
+        job = UpstreamJob("up-1", kind, {})
+        with patch.multiple(Calls, send_once=calls, ask=calls):
+            said = [
+                await provider.submit(kind, MOVIE, "https://a.example/webhooks/samsar/token"),
+                await provider.status(job),
+                await provider.look_up("https://a.example/webhooks/samsar/token", 0, NOW),
+                await provider.cancel(job),
+            ]
+        for each in said:
+            storable(getattr(each, "message", None))
+            storable(getattr(each, "reason", None))
+
+
+def signature(raw: bytes) -> None:
+    """The headers of a signed callback, a line each, and its body: nobody has signed it."""
+    *lines, content = (raw.split(b"\n", 4) + 5 * [b""])[:5]
+    fal = [f"x-fal-webhook-{name}" for name in ("request-id", "user-id", "timestamp", "signature")]
+    with contextlib.suppress(BadSignature):
+        FAL.verifier([(name.encode(), line) for name, line in zip(fal, lines, strict=True)])
+    standard = (b"webhook-id", b"webhook-timestamp", b"webhook-signature")
+    with contextlib.suppress(BadSignature):
+        verify = REPLICATE.verifier([*zip(standard, lines, strict=False)])
+        assert asyncio.run(cast(Any, verify(content))) is False
+
+
+def results(raw: bytes) -> None:
+    """A result, and what a host says of a file of it: what is shown fits, what is kept is named by
+    us alone."""
+    header, _, content = raw.partition(b"\n")
+    media_type = type_of(header.decode("latin-1"), content.decode("latin-1"))
+    assert media_type.isascii()
+    assert media_type.isprintable()
+    _, name, number = key_of("ada", "job_1", 1, media_type).split("/")
+    assert (name, number.partition(".")[0]) == ("job_1", "1")
+    result = _object(content)
+    with patch.object(domain_results, "RESULT_BYTES", ROOM):
+        shown = fitting_result(result)
+    assert len(compact_json(shown)) <= ROOM
+    assert shown == result or shown["truncated"] is True
+    links = links_of(result)
+    assert len(set(links)) == len(links)
+
+
+def keys(raw: bytes) -> None:
+    """What providers answer when they are asked for the keys of their signatures."""
+    read_secret(raw.decode("latin-1"))
+    for key in read_keys(_object(raw)):
+        assert len(key.public_bytes_raw()) == 32
+
+
+def exchange(raw: bytes) -> None:
+    """An answer to a request of ours: it is the same in whatever pieces it comes, which the first
+    byte says, and in the end it is complete or has failed."""
+    size, content = 1 + int.from_bytes(raw[:1], "big") % 16, raw[1:]
+    pieces = [content[at : at + size] for at in range(0, len(content), size)]
+    *whole, reusable = _answered([content])
+    *same, reusable_too = _answered(pieces)
+    assert same == whole
+    # A line end that comes by itself after the answer closes the connection.
+    assert reusable or not reusable_too
+    status, complete, failure, *_ = whole
+    assert complete == (failure is None)
+    assert not complete or 200 <= status < 1_000
+
+
+def _answered(pieces: Iterable[bytes]) -> tuple[Any, ...]:
+    """What an answer in these pieces is, and whether its connection can be used again."""
+    connection = http_client.Connection()
+    connection.connection_made(_Line())
+    response = connection._response = http_client.Response(connection)
+    for piece in pieces:
+        connection.data_received(piece)
+    body, fields = bytes(response._body), response._fields if response.status else []
+    response._body.clear()
+    reusable = connection.is_reusable
+    connection.eof_received()
+    failure = None if response._failure is None else str(response._failure)
+    return response.status, response.is_complete, failure, fields, body, reusable
+
+
+class _Line(asyncio.Transport):
+    """What a connection needs of a transport."""
+
+    closing = False
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def abort(self) -> None:
+        self.closing = True
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    """The JSON object; an empty one where it is none."""
+    try:
+        value = parse(decode(raw))
+    except UnreadableJson:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def storable(text: Any) -> None:
+    """Fails where a database refuses the text."""
+    if isinstance(text, str):
+        text.encode("utf-8")
+        assert "\0" not in text
