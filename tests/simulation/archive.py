@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from receiver.domain.results import links_of
 from tests.simulation.client import NoAnswer, Response
-from tests.simulation.file_disk import FileDisk
-from tests.simulation.file_fate import DAY, MOST_BYTES, FileFate
+from tests.simulation.file_fate import DAY, FileFate
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -27,9 +26,9 @@ FINAL_ERRORS = ("bad_status: 404", "bad_status: 410")
 class Files:
     """The files of all jobs, as the provider's host has them and as they are kept."""
 
-    def __init__(self, world: "World", disk: FileDisk) -> None:
+    def __init__(self, world: "World") -> None:
         self._world = world
-        self._disk = disk
+        self._disk = world.file_disk
         self._contents: dict[str, tuple[bytes, ...]] = {}
 
     def asked(self, link: str) -> tuple[FileFate | None, float]:
@@ -37,8 +36,8 @@ class Files:
         upstream, fate = self._find(link)
         if upstream is None or fate is None or upstream.ended_at is None:
             return None, 0.0
-        known = self._world.truth.jobs[upstream.job_id]
-        self._world.judge.require(known.now["status"] == "COMPLETED",
+        history = self._world.truth.jobs[upstream.job_id]
+        self._world.judge.require(history.now["status"] == "COMPLETED",
                                   "a file is downloaded after its outcome", link)  # fmt: skip
         return fate, self._world.loop.time() - upstream.ended_at
 
@@ -99,8 +98,8 @@ class Files:
             self._world.judge.require(content in whole, "a file that has its name is whole", key,
                                       len(content))  # fmt: skip
         if not self._world.retiring:
-            for job_id, known in self._world.truth.jobs.items():
-                self.check_stored(job_id, known.now)
+            for job_id, history in self._world.truth.jobs.items():
+                self.check_stored(job_id, history.now)
 
     # --- users ------------------------------------------------------------------------------------
 
@@ -150,8 +149,8 @@ class Files:
 
     def check_end(self) -> None:
         """Every file whose link lived long enough is stored, and is still there."""
-        for job_id, known in self._world.truth.jobs.items():
-            document, require = known.now, self._world.judge.require
+        for job_id, history in self._world.truth.jobs.items():
+            document, require = history.now, self._world.judge.require
             self.check_stored(job_id, document)
             links = links_of(document["result"] or {}) if document["status"] == "COMPLETED" else []
             require([file["link"] for file in document["archive"]] == links,
@@ -159,7 +158,7 @@ class Files:
             for file in document["archive"]:
                 require(file["state"] != "pending", "every download ends", job_id, file)
                 if file["state"] == "failed":
-                    self._check_failed(known.outcome.heard_at, file)
+                    self._check_failed(history.outcome.committed_at, file)
 
     def _check_failed(self, told_at: float, file: Mapping[str, Any]) -> None:
         upstream, fate = self._find(file["link"])
@@ -177,7 +176,7 @@ class Files:
     async def retire(self) -> None:
         """Let retention remove everything, in whatever trouble is left in the schedule."""
         world = self._world
-        world.retiring = world.truth.retiring = True
+        world.retiring = True
         for follower in world.users.followers:
             follower.leave()
         ends = [world.clock.at(at) for (at,) in world.truth.db.execute("SELECT done_at FROM jobs")]
@@ -185,7 +184,7 @@ class Files:
         await world.loop.arrival_at(expiry)
         for how in world.at_retention:
             await world.sleep(how.get("after", 0.0))
-            world.doom(how)
+            world.die_at_sync(how)
         while self._is_left() and world.loop.time() < expiry + LONGEST_REMOVAL:
             await world.sleep(30.0)
         rows = {name: world.truth.one(f"SELECT count(*) FROM {name}") for name in TABLES}
@@ -196,13 +195,3 @@ class Files:
     def _is_left(self) -> bool:
         rows = any(self._world.truth.one(f"SELECT 1 FROM {name}") for name in TABLES)
         return rows or any(path.is_file() for path in self._disk.root.rglob("*"))
-
-
-def settings_of(disk: FileDisk) -> dict[str, Any]:
-    """What turns the archive on."""
-    return {
-        "archive_url": f"file://{disk.root}",
-        "archive_max_bytes": MOST_BYTES,
-        "relay_allow_http": True,
-        "retention_days": RETENTION_DAYS,
-    }

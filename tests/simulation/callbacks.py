@@ -3,7 +3,7 @@ and forgeries among them."""
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -34,23 +34,24 @@ class CallbackLine:
         assert job_id is not None, "the address is one of ours"
         return job_id
 
-    def heard(self, job_id: str, what: str) -> None:
+    def check_submission(self, job_id: str) -> None:
         """Rules 1 and 2, at the moment a submission reaches the provider."""
-        before = self._world.provider.submissions[job_id]
+        arrived = self._world.provider.submissions[job_id]
         row = self._world.truth.row(job_id, "phase, attempts, status")
-        self._world.judge.note("submission", job_id[-6:], what, row)
+        self._world.judge.note("submission", job_id[-6:], arrived[-1], row)
         require = self._world.judge.require
         require(row is not None, "a job is committed before the provider hears of it", job_id)
         if row is not None:
             phase, attempts, _ = row
             require(phase != "queued", "submitting is committed before the first byte", job_id)
-            require(len(before) <= attempts, "each attempt is committed before it is made", job_id)
-        require(all(each == "sure" for each in before[:-1]),
+            require(len(arrived) <= attempts, "each attempt is committed before it is made", job_id)
+        require(all(each == "sure" for each in arrived[:-1]),
                 "no second submission unless the first was surely not sent", job_id,
-                before)  # fmt: skip
+                arrived)  # fmt: skip
 
-    def call_back(self, address: str, body: bytes) -> None:
-        self._world.spawn(self._deliver_callback(address, body, self._world.call))
+    def call_back(self, address: str, body: bytes, *, instant: bool = False) -> None:
+        """Send a callback of the provider, which is on its way for a while or arrives now."""
+        self._world.spawn(self._deliver_callback(address, body, instant))
 
     def flood(self, calls: int) -> None:
         """So many callbacks of the provider's jobs, in bursts that arrive at once; each fourth is
@@ -60,28 +61,25 @@ class CallbackLine:
             news = number - (number % 4 == 3)
             upstream = upstreams[news % len(upstreams)]
             body = {"request_id": upstream.id, "status": "IN_PROGRESS", "message": f"flood {news}"}
-            deliver = partial(self._arrive, upstream.address, json.dumps(body).encode())
-            loop = self._world.loop
-            loop.call_later(number // BURST * BURST_GAP, deliver, context=loop.world)
+            deliver = partial(self.call_back, upstream.address, json.dumps(body).encode())
+            later = partial(self._world.loop.call_later, context=self._world.loop.world)
+            later(number // BURST * BURST_GAP, partial(deliver, instant=True))
 
-    def _arrive(self, address: str, body: bytes) -> None:
-        self._world.spawn(self._deliver_callback(address, body, self._world.call_at_once))
-
-    async def _deliver_callback(
-        self, address: str, body: bytes, call: Callable[..., Awaitable[Response]]
-    ) -> None:
+    async def _deliver_callback(self, address: str, body: bytes, instant: bool) -> None:
         target = address.removeprefix(PUBLIC_URL)
         try:
-            response = await call(None, "POST", target, {}, body, TIMEOUT)
+            response = await self._world.call(
+                None, "POST", target, {}, body, TIMEOUT, instant=instant
+            )
         except NoAnswer:
             return
         job_id = self.job_of(address)
         self._world.judge.note("callback", job_id[-6:], response.status, body.decode())
-        self._hear_receipt(job_id, response, body)
+        self._check_receipt(job_id, response, body)
         self._world.judge.require(response.status in (200, 409, 503), "a good callback is taken",
                            response)  # fmt: skip
 
-    def _hear_receipt(self, job_id: str, response: Response, body: bytes) -> None:
+    def _check_receipt(self, job_id: str, response: Response, body: bytes) -> None:
         if response.status == 200:
             digest = hashlib.sha256(body).digest()
             stored = self._world.truth.one(
@@ -93,7 +91,7 @@ class CallbackLine:
                 self.acknowledged.setdefault(job_id, []).append(body)
 
     def _is_full(self, job_id: str) -> bool:
-        """Whether no more callbacks of the job are kept (contract 7)."""
+        """Whether no more callbacks of the job are kept: there are 200."""
         kept = self._world.truth.one("SELECT count(*) FROM callbacks WHERE job_id = ?", job_id)
         return bool(kept >= MAX_STORED_CALLBACKS)
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from tests.simulation.known_bad.plans import fates, submission
+from tests.simulation.known_bad.plans import submissions
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.oracle import check_end
 from tests.simulation.provider import Fate
-from tests.simulation.schedule import Action, Schedule
+from tests.simulation.schedule import Schedule, planned
 from tests.simulation.simulate import worlds_of
 from tests.simulation.world import World
 
@@ -51,12 +51,7 @@ def _plan(seed: int) -> Schedule:
         taken = fated.submission == "accept" and fated.latency < 1
         return taken and plain and files and 20 <= fated.renders <= 60
 
-    found = fates(is_plain)
-    actions = [
-        Action(random.uniform(1.0, 60.0), "submit", submission(label, next(found)))
-        for label in range(JOBS)
-    ]
-    return Schedule(seed, 1, True, tuple(sorted(actions, key=lambda action: action.at)))
+    return planned(seed, submissions((random.uniform(1.0, 60.0) for _ in range(JOBS)), is_plain))
 
 
 async def _live(worlds: Sequence[World], lost: int | None) -> None:
@@ -68,7 +63,7 @@ async def _live(worlds: Sequence[World], lost: int | None) -> None:
         world.spawn(_act(world))
     await loop.arrival_at(LOST_AT)
     if lost is not None:
-        worlds[lost].doom({"power": True, "syncs": None, "down": LOST_FOR})
+        worlds[lost].die_at_sync({"power": True, "syncs": None, "down": LOST_FOR})
     await loop.arrival_at(END)
     for world in worlds:
         check_end(world)
@@ -86,6 +81,9 @@ def _cell(world: World) -> Cell:
     return Cell(
         tuple(world.judge.lines),
         sum(bool(account.request_ids) for account in accounts),
-        [(job.events[0].heard_at, job.outcome.heard_at) for job in world.truth.jobs.values()],
+        [
+            (job.events[0].committed_at, job.outcome.committed_at)
+            for job in world.truth.jobs.values()
+        ],
         [len(arrived) for arrived in world.provider.submissions.values()],
     )

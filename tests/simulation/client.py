@@ -87,7 +87,7 @@ class Exchange:
         """The connection is gone."""
         if not self.ended.done():
             self.ended.set_exception(NoAnswer("connection reset"))
-            self.ended.exception()  # whoever awaits it gets it; nobody has to
+            self.ended.exception()  # retrieved, so that asyncio does not log it
 
 
 def scope(method: str, target: str, headers: dict[str, str]) -> dict[str, Any]:

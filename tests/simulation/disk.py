@@ -46,13 +46,17 @@ class Disk:
         self.answers_lost_until = 0.0
         """Loop time until which the answers of some commits are lost."""
         self.starves: Callable[[Kind, float], None] = lambda _kind, _seconds: None
-        """Told of work that waits for too long while other work is served."""
+        """LoggedEvent of work that waits for too long while other work is served."""
         self.watch: Callable[[Changes | None], None] = lambda _: None
         """Looks at the database after each commit, before anybody is told of it; None where what
         changed is not known, since the process that knew is dead."""
 
+    @property
+    def is_full(self) -> bool:
+        return self.full_until > loop_of_world().time()
 
-class Doom:
+
+class CrashPoint:
     """When one process is to die at a commit."""
 
     def __init__(self) -> None:
@@ -67,10 +71,10 @@ class Doom:
 class InlineWriter(Writer):
     """One batch after the other on virtual time."""
 
-    def __init__(self, disk: Disk, doom: Doom, random: Random) -> None:
+    def __init__(self, disk: Disk, crash_point: CrashPoint, random: Random) -> None:
         super().__init__()
         self._disk = disk
-        self._doom = doom
+        self._crash_point = crash_point
         self._random = random
         self._runner = BatchRunner(self._connect)
         self._queues = Queues(self._starves)
@@ -125,7 +129,7 @@ class InlineWriter(Writer):
                 [member.work for member in members.background],
             )
         except Killed:
-            self._doom.strike()
+            self._crash_point.strike()
             self._disk.watch(None)
             raise
         self._disk.watch(batch.changes)
@@ -170,16 +174,16 @@ class InlineWriter(Writer):
         return connect(self._disk.path, Connection)
 
     def _commit(self, commit: Callable[[], None]) -> None:
-        if self._disk.full_until > loop_of_world().time():
+        if self._disk.is_full:
             error = sqlite3.OperationalError("database or disk is full")
             error.sqlite_errorcode = sqlite3.SQLITE_FULL
             error.sqlite_errorname = "SQLITE_FULL"
             raise error
-        doom = self._doom
-        dies = doom.at_commit == 0
-        if doom.at_commit is not None:
-            doom.at_commit -= 1
-        if dies and doom.before:
+        crash_point = self._crash_point
+        dies = crash_point.at_commit == 0
+        if crash_point.at_commit is not None:
+            crash_point.at_commit -= 1
+        if dies and crash_point.before:
             raise Killed
         commit()
         if dies:

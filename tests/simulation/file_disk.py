@@ -11,11 +11,14 @@ import shutil
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from random import Random
+from typing import TYPE_CHECKING
 
 from receiver.archive.folder import PARTIAL
 from tests.simulation.disk import pause
 from tests.simulation.loop import Killed
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
 
 Tree = Mapping[str, "Tree | bytes"]
 """What a directory has: by name, the bytes of a file or another directory."""
@@ -24,20 +27,17 @@ Tree = Mapping[str, "Tree | bytes"]
 class FileDisk:
     """The disk of one world's archive."""
 
-    def __init__(self, volume: Path, random: Random) -> None:
-        """`volume` is an empty directory that is durable itself."""
+    def __init__(self, world: "World", volume: Path) -> None:
+        """`volume` becomes an empty directory that is durable itself."""
+        self._world = world
+        self._random = world.file_random
         self.volume = volume
         self.root = volume / "kept"
         """Made by the first write."""
-        self.is_full: Callable[[], bool] = lambda: False
-        self.now: Callable[[], float] = lambda: 0.0
-        """The time of what is written, in seconds."""
         self.strike: Callable[[], None] = lambda: None
         """Ends a process, or the whole machine."""
         self.at_sync: int | None = None
         """When to strike: after so many more syncs."""
-        self.cuts = 0
-        self._random = random
         self._content: dict[int, bytes] = {}
         """Of files, by inode: what is durable."""
         self._entries: dict[int, dict[str, int]] = {}
@@ -56,7 +56,7 @@ class FileDisk:
                 self.at_sync = None
                 self.strike()
                 raise Killed
-        if self.is_full():
+        if self._world.disk.is_full:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "the archive")
         self._keep(Path(f"/proc/self/fd/{descriptor}"))
 
@@ -69,7 +69,7 @@ class FileDisk:
         partial = self.root / PARTIAL
         for file in os.scandir(partial) if partial.is_dir() else ():
             if file.stat().st_mtime_ns != self._dated.get(file.inode()):
-                moment = self._dated[file.inode()] = int(self.now() * 1e9)
+                moment = self._dated[file.inode()] = int(self._world.clock.seconds * 1e9)
                 os.utime(file.path, ns=(moment, moment))
 
     # --- what the oracle asks ---------------------------------------------------------------------
@@ -95,7 +95,6 @@ class FileDisk:
 
     def power_cut(self) -> None:
         """Lose what was not synced, or not all of it. Every process has to die with this."""
-        self.cuts += 1
         left = self._left_of(self.volume.stat().st_ino, self.volume)
         for path in self.volume.iterdir():
             shutil.rmtree(path)

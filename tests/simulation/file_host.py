@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from receiver.archive.download import IDLE_SECONDS
 from receiver.webhooks.targets import IPAddress
-from tests.simulation.faults import Spells
 from tests.simulation.file_fate import MOST_BYTES, FileFate
-from tests.simulation.loop import Life, current_life, loop_of_world
+from tests.simulation.loop import Process, current_process, loop_of_world
+from tests.simulation.schedule import FaultWindows
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -37,12 +37,12 @@ class FileHost:
     def __init__(self, world: "World", address: str) -> None:
         self._world = world
         self._address = address
-        self.outages = Spells()
+        self.outages = FaultWindows()
         """Kinds: refused, silent, broken (503)."""
         self.gone: set[str] = set()
         """Links that were called dead."""
         self._asked: Counter[str] = Counter()
-        self._wires: dict[Wire, Life | None] = {}
+        self._wires: dict[Wire, Process | None] = {}
         world.loop.hosts[address] = self._connect
 
     async def resolve(self, _host: str) -> Sequence[IPAddress]:
@@ -52,17 +52,19 @@ class FileHost:
     @property
     def busy_until(self) -> float | None:
         """When something happens next on a connection whose client is alive; None: on none."""
-        alive = [wire.next_at for wire, life in self._wires.items() if life and not life.dead]
+        alive = [
+            wire.next_at for wire, process in self._wires.items() if process and not process.dead
+        ]
         return min(alive, default=None)
 
     async def _connect(self, factory: Callable[[], asyncio.BaseProtocol]) -> asyncio.Transport:
-        loop, life = loop_of_world(), current_life()
+        loop, process = loop_of_world(), current_process()
         await loop.arrival(self._pause())
         if self.outages.at(loop.time()) == "refused":
             raise ConnectionRefusedError("connection refused")
         wire = Wire(factory(), self)
-        self._wires[wire] = life
-        open_now = sum(each is life for each in self._wires.values())
+        self._wires[wire] = process
+        open_now = sum(each is process for each in self._wires.values())
         self._world.judge.require(open_now <= CONCURRENCY, "downloads are limited", open_now)
         return wire
 
@@ -142,15 +144,15 @@ class FileHost:
         if fate.length or trouble == "short":
             headers.append(("Content-Length", str(len(body) + (trouble == "short"))))
         yield 0.0, _head(status, headers)
-        yield from self._send(body, trouble, told=fate.length)
+        yield from self._send(body, trouble, sized=fate.length)
 
-    def _send(self, body: bytes, trouble: str | None, *, told: bool) -> Iterator[Step]:
+    def _send(self, body: bytes, trouble: str | None, *, sized: bool) -> Iterator[Step]:
         half = self._world.file_random.randint(0, len(body))
         yield self._pause(), body[:half]
         match trouble:
             case "cut":
                 yield self._pause(), ConnectionResetError("connection reset")
-            case "ended" if told and half < len(body):
+            case "ended" if sized and half < len(body):
                 yield self._pause(), None
             case "stops":
                 return
@@ -175,7 +177,7 @@ class Wire(asyncio.Transport):
         self._head = b""
         self._closing = False
         self.next_at = loop_of_world().time()
-        """When something happens next: what the host does, or its client's patience is over."""
+        """When something happens next: what the host does, or its client's timeout."""
         protocol.connection_made(self)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:

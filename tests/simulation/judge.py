@@ -2,7 +2,7 @@
 
 import hashlib
 
-from tests.simulation.loop import VirtualLoop, current_life
+from tests.simulation.loop import VirtualLoop, current_process
 
 
 class Violation(AssertionError):
@@ -18,8 +18,8 @@ class Judge:
 
     def note(self, what: str, *details: object) -> None:
         """One line of the journal."""
-        life = current_life()
-        who = life.name if life is not None else "world"
+        process = current_process()
+        who = process.name if process is not None else "world"
         text = " ".join(str(each) for each in details)
         self.lines.append(f"{self._loop.time():12.3f} {who:8} {what:12} {text}")
 

@@ -1,9 +1,9 @@
 """An event loop without a clock, without sockets and without threads: time is a number in it.
 
 When nothing is ready the loop jumps to its next timer, so an hour costs what happens in it. Every
-task belongs to a `Life`, one process of the service from its start to its death, or to the world
-around it. A dead life's callbacks are never run again: it stops at the very await at which it was,
-no `except` and no `finally` of it runs, exactly as after `kill -9`. A stalled one's are late.
+task belongs to a `Process`, from its start to its death, or to the world around it. The callbacks
+of a dead process never run again: it stops at the very await at which it was, and no `except` and
+no `finally` of it runs, exactly as after `kill -9`. Those of a stalled one run late.
 
 Callbacks run first in, first out, as asyncio promises. What varies is time: the store's hops, the
 network and the users take as long as their seeded randomness says.
@@ -26,8 +26,8 @@ Connect = Callable[[Callable[[], asyncio.BaseProtocol]], Coroutine[Any, Any, asy
 """Takes a connection for a protocol. Raises `OSError`."""
 
 
-class Life:
-    """One process: what it has begun dies with it."""
+class Process:
+    """One process of the service: what it has begun dies with it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -43,10 +43,10 @@ class Life:
 
 class Killed(BaseException):
     """The process died in the middle of a callback: nothing after that line of it runs. The loop
-    lets it pass, since its life is dead."""
+    lets it pass, since its process is dead."""
 
 
-_LIFE: ContextVar[Life | None] = ContextVar("life", default=None)
+_PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -69,13 +69,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Who listens, by address."""
         self._now = 0.0
         self._count = 0
-        self._handles: deque[tuple[Life | None, asyncio.Handle]] = deque()
-        self._timers: list[tuple[float, int, Life | None, asyncio.Handle]] = []
-        self._firm: list[float] = []
+        self._handles: deque[tuple[Process | None, asyncio.Handle]] = deque()
+        self._timers: list[tuple[float, int, Process | None, asyncio.Handle]] = []
+        self._fixed: list[float] = []
         """Moments that no skip goes over: the world's, and the store's hops."""
-        self._everyone: list[Life] = []
+        self._processes: list[Process] = []
         self._world_tasks: list[asyncio.Task[Any]] = []
-        self._closing: list[asyncio.Task[None]] = []
         self._opened: list[Callable[[], None]] = []
         """Closes files and connections, as the system does when their process dies."""
 
@@ -104,16 +103,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _run_one(self) -> None:
         if not self._handles:
             self._advance()
-        life, handle = self._handles.popleft()
-        if handle.cancelled() or (life is not None and life.dead):
+        process, handle = self._handles.popleft()
+        if handle.cancelled() or (process is not None and process.dead):
             return
-        if life is not None and life.stalled_until > self._now:
-            self._put_off(life, handle)
+        if process is not None and process.stalled_until > self._now:
+            self._put_off(process, handle)
             return
         self.steps += 1
         if (happening := self.at_step.pop(self.steps, None)) is not None:
             happening()
-            if life is not None and life.dead:
+            if process is not None and process.dead:
                 return
         handle._run()
 
@@ -123,15 +122,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if not self._timers:
             raise RuntimeError("everything waits, and nothing will ever come")
         when = self._timers[0][0]
-        firm = self._firm
-        while firm and firm[0] < when:
-            heapq.heappop(firm)
-        if self.horizon is not None and firm and firm[0] > when:
-            when = max(when, min(firm[0], self.horizon()))
+        fixed = self._fixed
+        while fixed and fixed[0] < when:
+            heapq.heappop(fixed)
+        if self.horizon is not None and fixed and fixed[0] > when:
+            when = max(when, min(fixed[0], self.horizon()))
         self._now = max(self._now, when)
         while self._timers and self._timers[0][0] <= self._now:
-            _, _, life, handle = heapq.heappop(self._timers)
-            self._handles.append((life, handle))
+            _, _, process, handle = heapq.heappop(self._timers)
+            self._handles.append((process, handle))
         if not self._handles:
             self._advance()
 
@@ -140,25 +139,25 @@ class VirtualLoop(asyncio.BaseEventLoop):
         while timers and (timers[0][3].cancelled() or (timers[0][2] and timers[0][2].dead)):
             heapq.heappop(timers)
 
-    def _put_off(self, life: Life, handle: asyncio.Handle) -> None:
+    def _put_off(self, process: Process, handle: asyncio.Handle) -> None:
         self._count += 1
-        heapq.heappush(self._timers, (life.stalled_until, self._count, life, handle))
+        heapq.heappush(self._timers, (process.stalled_until, self._count, process, handle))
 
-    # --- lives ------------------------------------------------------------------------------------
+    # --- processes --------------------------------------------------------------------------------
 
-    def new_life(self, name: str) -> Life:
-        life = Life(name)
-        self._everyone.append(life)
-        return life
+    def new_process(self, name: str) -> Process:
+        process = Process(name)
+        self._processes.append(process)
+        return process
 
-    def begin(self, life: Life, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work` in the life, beside everything else."""
-        self.spawn(life, work).add_done_callback(self._end, context=self.world)
+    def begin(self, process: Process, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` in the process, beside everything else."""
+        self.spawn(process, work).add_done_callback(self._end, context=self.world)
 
-    def spawn(self, life: Life, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """A task of the life; whatever it begins is of that life too."""
+    def spawn(self, process: Process, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """A task of the process; whatever it begins is of that process too."""
         context = copy_context()
-        context.run(_LIFE.set, life)
+        context.run(_PROCESS.set, process)
         return self.create_task(work, context=context)
 
     def _end(self, task: asyncio.Task[None]) -> None:
@@ -169,18 +168,21 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _finalize(self, generator: AsyncGenerator[Any, Any]) -> None:
         """As asyncio does it with a generator that nobody reads to its end."""
         if self._running:
-            self._closing.append(self.create_task(generator.aclose()))
+            _ = self.create_task(generator.aclose())
 
-    def bury(self) -> None:
+    def end_all(self) -> None:
         """At the end: close every coroutine that was left standing, quietly."""
         hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(finalizer=self._finalize)
         asyncio._set_running_loop(self)
-        for life in self._everyone:
-            life.dead = True
+        for process in self._processes:
+            process.dead = True
         self._handles.clear()
         self._timers.clear()
-        for task in [*self._world_tasks, *(task for life in self._everyone for task in life.tasks)]:
+        for task in [
+            *self._world_tasks,
+            *(task for process in self._processes for task in process.tasks),
+        ]:
             if not task.done():
                 work = cast(Coroutine[Any, Any, Any], task.get_coro())
                 # Its process is dead: whatever its `finally` would await or begin fails.
@@ -213,7 +215,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> asyncio.Handle:
         context = copy_context() if context is None else context
         handle = asyncio.Handle(callback, args, self, context)
-        self._handles.append((context.get(_LIFE), handle))
+        self._handles.append((context.get(_PROCESS), handle))
         return handle
 
     def call_soon_threadsafe(
@@ -243,19 +245,19 @@ class VirtualLoop(asyncio.BaseEventLoop):
         context = copy_context() if context is None else context
         handle = asyncio.TimerHandle(when, callback, args, self, context)
         self._count += 1
-        life = context.get(_LIFE)
-        heapq.heappush(self._timers, (when, self._count, life, handle))
-        if life is None:
-            heapq.heappush(self._firm, when)
+        process = context.get(_PROCESS)
+        heapq.heappush(self._timers, (when, self._count, process, handle))
+        if process is None:
+            heapq.heappush(self._fixed, when)
         return handle
 
     def hop(self, delay: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts) -> None:
         """As `call_later`, of something that is under way: nothing is skipped over it."""
         handle = self.call_later(delay, callback, *args)
-        heapq.heappush(self._firm, handle.when())
+        heapq.heappush(self._fixed, handle.when())
 
     async def arrival(self, seconds: float) -> None:
-        """Wait for something of the world, which goes on when whoever waits is dead."""
+        """Wait for something of the world, which goes on when the waiting process is dead."""
         await self.arrival_at(self._now + seconds)
 
     async def arrival_at(self, moment: float) -> None:
@@ -278,14 +280,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> asyncio.Future[T]:
         """A thread's work is one step, at a moment of its own."""
         future: asyncio.Future[T] = self.create_future()
-        life = current_life()
-        if life is None:
+        process = current_process()
+        if process is None:
             raise AssertionError("only processes have threads")
 
         def work() -> None:
             try:
                 outcome = func(*args)
-            except Exception as error:  # noqa: BLE001 - it is of whoever awaits the thread
+            except Exception as error:  # noqa: BLE001 - it belongs to the one who awaits the thread
                 if not future.done():
                     future.set_exception(error)
             else:
@@ -293,9 +295,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
                     self._opened.append(cast(IO[bytes], outcome).close)
                 if not future.done():
                     future.set_result(outcome)
-            life.after_thread()
+            process.after_thread()
 
-        self.hop(life.pause(), work)
+        self.hop(process.pause(), work)
         return future
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
@@ -313,8 +315,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         task = asyncio.Task(coro, loop=self, context=context)
         if name is not None:
             task.set_name(name)
-        life = _LIFE.get() if context is None else context.get(_LIFE)
-        (self._world_tasks if life is None else life.tasks).append(task)
+        process = _PROCESS.get() if context is None else context.get(_PROCESS)
+        (self._world_tasks if process is None else process.tasks).append(task)
         return task
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
@@ -324,14 +326,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
 
 def settle(future: asyncio.Future[None]) -> None:
-    """Let whoever awaits it go on, if anybody still does."""
+    """Resolve it, unless its awaiter was cancelled."""
     if not future.done():
         future.set_result(None)
 
 
-def current_life() -> Life | None:
+def current_process() -> Process | None:
     """The process that the running code belongs to; None in the world."""
-    return _LIFE.get()
+    return _PROCESS.get()
 
 
 def loop_of_world() -> VirtualLoop:

@@ -1,39 +1,47 @@
 """One process of the service: booted from the database alone, and killed at any moment."""
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from importlib.metadata import version
-from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp
 
 from receiver.actions.context import ServiceContext
 from receiver.actions.recover import recover
 from receiver.actions.status_calls import StatusCalls
-from receiver.archive.contract import Archive
 from receiver.archive.download import Downloader
+from receiver.archive.folder import FolderArchive
 from receiver.assembly import Service, assemble, rules
+from receiver.environment import load
 from receiver.metrics import Metrics
 from receiver.settings import ServeSettings
-from receiver.webhooks.delivery import WebhookSender
+from receiver.webhooks.network import CheckedNetwork
 from store.errors import StoreUnavailable
 from store.ids import Ids
 from store.records import Millis
 from store.sqlite.database import SqliteStore
+from tests.simulation.archive import RETENTION_DAYS
+from tests.simulation.callbacks import PUBLIC_URL
 from tests.simulation.client import Exchange, NoAnswer, Response, scope
-from tests.simulation.disk import Disk, Doom, InlineReaders, InlineWriter
-from tests.simulation.file_disk import FileDisk
-from tests.simulation.judge import Judge
-from tests.simulation.loop import Life, VirtualLoop, loop_of_world, settle
-from tests.simulation.provider import SimulatedProvider
+from tests.simulation.disk import CrashPoint, InlineReaders, InlineWriter
+from tests.simulation.file_fate import MOST_BYTES
+from tests.simulation.file_host import CONCURRENCY
+from tests.simulation.loop import Process, VirtualLoop, loop_of_world, settle
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
 
 EPOCH: Millis = 1_767_225_600_000
 """When the simulation begins, on every clock."""
 
 
 STOP_SECONDS = 10.0
-"""What a process gets to end after SIGTERM (contract 11)."""
+"""What a process gets to end after SIGTERM."""
+KEYS = ["simulation-" * 4]
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Nothing is encrypted here; the default would be read from a file for each process."""
 
 
 class WallClock:
@@ -62,7 +70,7 @@ class WallClock:
         return (moment - EPOCH - self.ahead) / 1_000
 
 
-class FirmClock(WallClock):
+class ExactClock(WallClock):
     """The same, of downloads: nothing is skipped over their pauses."""
 
     async def sleep(self, seconds: float) -> None:
@@ -75,42 +83,15 @@ class FirmClock(WallClock):
 class Machine:
     """A place where the service runs, again and again."""
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        settings: ServeSettings,
-        disk: Disk,
-        clock: WallClock,
-        provider: SimulatedProvider,
-        sender: WebhookSender,
-        keys: list[str],
-        judge: Judge,
-        random: Random,
-        archiving: tuple[Archive, Downloader],
-        file_disk: FileDisk,
-        alone: bool,
-    ) -> None:
-        """`alone` where no other process runs jobs on the database."""
+    def __init__(self, world: "World", name: str) -> None:
         self.name = name
-        self.requests = 0
-        """Requests under way that are no streams."""
         self.service: Service | None = None
         self.stopping = False
-        self._settings = settings
-        self._disk = disk
-        self._clock = clock
-        self._provider = provider
-        self._sender = sender
-        self._keys = keys
-        self._judge = judge
-        self._random = random
-        self._archiving = archiving
-        self._file_disk = file_disk
-        self._alone = alone
-        self._life: Life | None = None
+        self._world = world
+        self._settings = _settings(world)
+        self._process: Process | None = None
         self._boots = 0
-        self._doom = Doom()
+        self._crash_point = CrashPoint()
         self._exchanges: dict[Exchange, None] = {}
         self._abandon: list[Callable[[], None]] = []
 
@@ -118,59 +99,62 @@ class Machine:
 
     def boot(self) -> None:
         """Start a process on what the database holds."""
-        if self._life is not None:
+        if self._process is not None:
             return
         self._boots += 1
         loop = loop_of_world()
-        self._life = life = loop.new_life(f"{self.name}.{self._boots}")
-        life.pause, life.after_thread = self._file_disk.pause, self._file_disk.date_files
-        self._judge.note("boot", life.name)
-        self._doom = Doom()
-        loop.begin(life, self._start(life))
+        self._process = process = loop.new_process(f"{self.name}.{self._boots}")
+        disk = self._world.file_disk
+        process.pause, process.after_thread = disk.pause, disk.date_files
+        self._world.judge.note("boot", process.name)
+        self._crash_point = CrashPoint()
+        loop.begin(process, self._start(process))
 
-    async def _start(self, life: Life) -> None:
-        writer = InlineWriter(self._disk, self._doom, self._random)
-        readers = InlineReaders(self._disk, self._random)
+    async def _start(self, process: Process) -> None:
+        world, random = self._world, self._world.random
+        writer = InlineWriter(world.disk, self._crash_point, random)
+        readers = InlineReaders(world.disk, random)
         self._abandon = [writer.abandon, readers.abandon]
-        store = SqliteStore(self._disk.path, writer, readers, self._random.randbytes)
-        store.exclusive = self._alone
+        store = SqliteStore(world.disk.path, writer, readers, random.randbytes)
+        store.exclusive = world.plan.machines == 1
         metrics = Metrics(version("job-receiver"))
         services = ServiceContext(
             store=store,
-            holder=life.name,
-            clock=self._clock,
-            ids=Ids(self._random.randbytes),
+            holder=process.name,
+            clock=world.clock,
+            ids=Ids(random.randbytes),
             rules=rules(self._settings),
-            providers={self._provider.name: self._provider},
+            providers={world.provider.name: world.provider},
             metrics=metrics,
             status_calls=StatusCalls(
-                self._clock, metrics, self._settings.poll_rate, self._settings.poll_concurrency
+                world.clock, metrics, self._settings.poll_rate, self._settings.poll_concurrency
             ),
         )
-        service = assemble(
-            self._settings, services, self._keys, self._sender, self._random, self._archiving
-        )
+        network = CheckedNetwork(world.file_host.resolve, allow_http=True, tls=NO_TLS)
+        downloader = Downloader(network, ExactClock(world.loop), MOST_BYTES)
+        archiving = FolderArchive(world.file_disk.root), downloader
+        service = assemble(self._settings, services, KEYS, world.sender, random, archiving)
         try:
             await recover(services)
         except StoreUnavailable:
-            self.die(down=5.0)  # it exits, in words, and whoever keeps it running tries again
+            self.die(down=5.0)  # it exits with a message, and its supervisor starts it again
             return
         service.supervisor.start()
         self.service = service
 
-    def runs(self, name: str) -> bool:
-        """Whether the life with this name is its own, now or before."""
-        return name.startswith(f"{self.name}.")
+    def runs(self, process: Process) -> bool:
+        """Whether the process is its own, the present one or an earlier one."""
+        return process.name.startswith(f"{self.name}.")
 
     def crash_at(self, where: str, count: int, down: float) -> None:
         """Kill it so many callbacks from now, or at its commit after so many more."""
         loop = loop_of_world()
-        life = self._life
-        if life is None:
+        process = self._process
+        if process is None:
             return
 
         def die() -> None:
-            if life is self._life:
+            if process is self._process:
                 self.die(down)
 
         if where == "step":
@@ -179,18 +163,18 @@ class Machine:
                 step += 1
             loop.at_step[step] = die
         else:
-            self._doom.strike = die
-            self._doom.before = where == "before_commit"
-            self._doom.at_commit = count
+            self._crash_point.strike = die
+            self._crash_point.before = where == "before_commit"
+            self._crash_point.at_commit = count
 
     def die(self, down: float) -> None:
         """End its process; another one starts after `down` seconds."""
         loop = loop_of_world()
-        life, self._life = self._life, None
-        if life is None:
+        process, self._process = self._process, None
+        if process is None:
             return
-        self._judge.note("death", life.name)
-        life.dead = True
+        self._world.judge.note("death", process.name)
+        process.dead = True
         self.service = None
         self.stopping = False
         for abandon in self._abandon:
@@ -199,66 +183,59 @@ class Machine:
         exchanges, self._exchanges = self._exchanges, {}
         for exchange in exchanges:
             exchange.reset()
-        self.requests = 0
         loop.call_later(down, self.boot, context=loop.world)
 
     def spare(self) -> None:
         """Forget every death that was planned."""
-        self._doom.at_commit = None
+        self._crash_point.at_commit = None
 
     def stall(self, lasts: float) -> None:
         """Let nothing of it run for so many seconds."""
-        if self._life is not None:
+        if self._process is not None:
             until = loop_of_world().time() + lasts
-            self._life.stalled_until = max(self._life.stalled_until, until)
+            self._process.stalled_until = max(self._process.stalled_until, until)
 
     @property
     def at_rest(self) -> bool:
         """Whether it runs, and is not stalled."""
-        life = self._life
+        process = self._process
         return (
             self.service is not None
-            and life is not None
-            and (life.stalled_until <= loop_of_world().time())
+            and process is not None
+            and (process.stalled_until <= loop_of_world().time())
         )
 
     def stop(self, down: float) -> None:
         """SIGTERM: end cleanly, and start again after `down` seconds."""
-        if self._life is not None and self.service is not None:
-            loop_of_world().begin(self._life, self._stop(self.service, down))
+        if self._process is not None and self.service is not None:
+            loop_of_world().begin(self._process, self._stop(self.service, down))
 
     async def _stop(self, service: Service, down: float) -> None:
-        loop, life = loop_of_world(), self._life
+        loop, process = loop_of_world(), self._process
         began = loop.time()
         self.stopping = True
         service.begin_stop()
         try:
             await service.stopped()
         except Exception as error:  # noqa: BLE001 - whatever it is, it would be the exit status
-            self._judge.fail("SIGTERM ends it cleanly", repr(error))
+            self._world.judge.fail("SIGTERM ends it cleanly", repr(error))
         await service.context.services.store.close()
-        stalled = life is not None and life.stalled_until > began
-        self._judge.require(stalled or loop.time() - began <= STOP_SECONDS,
+        stalled = process is not None and process.stalled_until > began
+        self._world.judge.require(stalled or loop.time() - began <= STOP_SECONDS,
                             "SIGTERM ends it within ten seconds", loop.time() - began)  # fmt: skip
         self.die(down)
 
     # --- its callers ------------------------------------------------------------------------------
 
     async def call(
-        self, method: str, target: str, headers: dict[str, str], body: bytes, patience: float
+        self, method: str, target: str, headers: dict[str, str], body: bytes, timeout: float
     ) -> Response:
-        """One request. Raises `NoAnswer`, also when `patience` seconds are over."""
+        """One request. Raises `NoAnswer`, also when `timeout` seconds are over."""
         exchange = Exchange(body)
         self._begin(exchange, method, target, headers)
         loop = loop_of_world()
-        loop.call_later(patience, exchange.hang_up, context=loop.world)
-        self.requests += 1
-        life = self._life
-        try:
-            await exchange.ended
-        finally:
-            if life is self._life:
-                self.requests -= 1
+        loop.call_later(timeout, exchange.hang_up, context=loop.world)
+        await exchange.ended
         return Response(exchange.status, exchange.headers, bytes(exchange.body))
 
     def stream(
@@ -270,12 +247,12 @@ class Machine:
         return exchange
 
     def _begin(self, exchange: Exchange, method: str, target: str, headers: dict[str, str]) -> None:
-        if self.service is None or self._life is None:
+        if self.service is None or self._process is None:
             raise NoAnswer("connection refused")
         self._exchanges[exchange] = None
         loop = loop_of_world()
         task = loop.spawn(
-            self._life, _serve(self.service.app, exchange, scope(method, target, headers))
+            self._process, _serve(self.service.app, exchange, scope(method, target, headers))
         )
 
         def over(_: "asyncio.Task[None]") -> None:
@@ -283,6 +260,24 @@ class Machine:
             exchange.reset()
 
         task.add_done_callback(over, context=loop.world)
+
+
+def _settings(world: "World") -> ServeSettings:
+    """The defaults, but for the archive and what names other machines."""
+    return load(
+        ServeSettings,
+        provider="samsar",
+        samsar_api_key="key",
+        public_url=PUBLIC_URL,
+        rate_limit="",
+        confirm_callbacks=world.plan.confirm,
+        look_up_submissions=world.plan.looks_up,
+        archive_concurrency=CONCURRENCY,
+        archive_url=f"file://{world.file_disk.root}",
+        archive_max_bytes=MOST_BYTES,
+        relay_allow_http=True,
+        retention_days=RETENTION_DAYS,
+    )
 
 
 async def _serve(app: ASGIApp, exchange: Exchange, request: dict[str, Any]) -> None:

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from tests.simulation.patience import check_patience
 from tests.simulation.provider import Upstream
-from tests.simulation.truth import SELF_DECLARED, Known
+from tests.simulation.schedule import DISTURBS
+from tests.simulation.timeouts import check_timeouts
+from tests.simulation.truth import SELF_DECLARED, JobHistory
 from tests.simulation.world import World
 
 GRACE = 24 * 3600.0
@@ -14,13 +15,13 @@ HOUR = 3600.0
 def check_end(world: World) -> None:
     """Every promise about the end, of jobs, callbacks, streams and relays."""
     truth, require = world.truth, world.judge.require
-    for job_id, known in truth.jobs.items():
-        require(known.now["done"], "every job ends", job_id, known.now["phase"])
-        if known.now["done"]:
-            _check_outcome(world, job_id, known)
-            _check_relays(world, job_id, known)
-        if world.timed:
-            check_patience(world, job_id, known)
+    for job_id, history in truth.jobs.items():
+        require(history.now["done"], "every job ends", job_id, history.now["phase"])
+        if history.now["done"]:
+            _check_outcome(world, job_id, history)
+            _check_relays(world, job_id, history)
+        if "clock_step" not in world.done:
+            check_timeouts(world, job_id, history)
     waiting = truth.one("SELECT count(*) FROM callbacks WHERE verdict IN ('waiting', 'failed')")
     require(waiting == 0, "every acknowledged callback gets its verdict", waiting)
     _check_accounts(world)
@@ -44,18 +45,18 @@ def _check_accounts(world: World) -> None:
             require(len(set(account.request_ids)) <= 1, "a key leads to one id", label)
 
 
-def _code(known: Known) -> str | None:
-    error: dict[str, Any] | None = known.now["error"]
+def _code(history: JobHistory) -> str | None:
+    error: dict[str, Any] | None = history.now["error"]
     return None if error is None else error["code"]
 
 
-def _check_outcome(world: World, job_id: str, known: Known) -> None:
+def _check_outcome(world: World, job_id: str, history: JobHistory) -> None:
     """A job's end is the provider's truth, or a word of ours that is true."""
     require = world.judge.require
-    code, status = _code(known), known.now["status"]
+    code, status = _code(history), history.now["status"]
     upstream = world.provider.jobs.get(job_id)
     arrived = world.provider.submissions.get(job_id, [])
-    error = known.now["error"] or {}
+    error = history.now["error"] or {}
     if upstream is not None and error:
         require(error["may_have_been_billed"], "what the provider took may have been billed",
                 job_id, error)  # fmt: skip
@@ -68,7 +69,7 @@ def _check_outcome(world: World, job_id: str, known: Known) -> None:
         require(code == "canceled_by_user", "an acknowledged cancel stands", job_id, status, code)
     match code:
         case None | "provider_failed" | "canceled_by_provider":
-            _check_by_provider(world, job_id, known, upstream)
+            _check_by_provider(world, job_id, history, upstream)
         case "canceled_by_user":
             require(account is not None and account.cancel_asked, "a cancel was asked for", job_id)
         case "provider_refused" | "provider_credentials":
@@ -78,10 +79,12 @@ def _check_outcome(world: World, job_id: str, known: Known) -> None:
                     arrived)  # fmt: skip
         case _:
             require(code in SELF_DECLARED, "a code that the contract knows", code)
-            _check_self_declared(world, job_id, known, str(code), upstream)
+            _check_self_declared(world, job_id, history, str(code), upstream)
 
 
-def _check_by_provider(world: World, job_id: str, known: Known, upstream: Upstream | None) -> None:
+def _check_by_provider(
+    world: World, job_id: str, history: JobHistory, upstream: Upstream | None
+) -> None:
     require = world.judge.require
     believed = world.truth.one(
         "SELECT count(*) FROM callbacks WHERE job_id = ? AND verdict = 'applied' AND confirmed = 0",
@@ -90,16 +93,16 @@ def _check_by_provider(world: World, job_id: str, known: Known, upstream: Upstre
     require(upstream is not None, "an outcome is of a job that was taken", job_id)
     if upstream is None or believed:
         return
-    require(known.now["status"] == upstream.fate.outcome and upstream.ended_at is not None,
-            "the outcome is the provider's", job_id, known.now["status"],
+    require(history.now["status"] == upstream.fate.outcome and upstream.ended_at is not None,
+            "the outcome is the provider's", job_id, history.now["status"],
             upstream.fate.outcome)  # fmt: skip
-    if known.now["status"] == "COMPLETED":
-        require(known.now["result"]["videoUrl"] == upstream.link, "the link is the provider's",
-                job_id, known.now["result"])  # fmt: skip
+    if history.now["status"] == "COMPLETED":
+        require(history.now["result"]["videoUrl"] == upstream.link, "the link is the provider's",
+                job_id, history.now["result"])  # fmt: skip
 
 
 def _check_self_declared(
-    world: World, job_id: str, known: Known, code: str, upstream: Upstream | None
+    world: World, job_id: str, history: JobHistory, code: str, upstream: Upstream | None
 ) -> None:
     """We gave up: then the provider's outcome really could not be had, for a day and longer."""
     require = world.judge.require
@@ -107,13 +110,18 @@ def _check_self_declared(
     if upstream is None:
         require(code == "submit_outcome_unknown", "only what was taken can be late or lost",
                 job_id, code)  # fmt: skip
-        require(not (world.undisturbed and all(each == "sure" for each in arrived)),
-                "what was surely not sent is not unknown", job_id, arrived)  # fmt: skip
+        provably_unsent = not world.done & DISTURBS and all(each == "sure" for each in arrived)
+        require(not provably_unsent, "what was surely not sent is not unknown", job_id, arrived)
         return
     identified = world.truth.row(job_id, "provider_request_id") != (None,)
     if not identified:
-        heard = world.callbacks.acknowledged.get(job_id, [])
-        require(not heard, "an acknowledged callback heals an unconfirmed job", job_id, heard)
+        acknowledged = world.callbacks.acknowledged.get(job_id, [])
+        require(
+            not acknowledged,
+            "an acknowledged callback heals an unconfirmed job",
+            job_id,
+            acknowledged,
+        )
         require(job_id not in world.provider.found, "a find heals an unconfirmed job", job_id)
         return
     fate = upstream.fate
@@ -124,21 +132,21 @@ def _check_self_declared(
     )
     # Outages end within hours, polls go on for a day at gaps of up to an hour.
     in_time = knowable_at < declared_at + GRACE - 2 * HOUR
-    reachable = all(ends < declared_at + GRACE - 2 * HOUR for _, ends, _ in world.provider.outages)
+    reachable = world.provider.outages.last_end < declared_at + GRACE - 2 * HOUR
     require(not (in_time and reachable), "an outcome that can be had corrects our word", job_id,
             code, "declared", declared_at, "knowable", knowable_at)  # fmt: skip
 
 
-def _check_relays(world: World, job_id: str, known: Known) -> None:
+def _check_relays(world: World, job_id: str, history: JobHistory) -> None:
     """A final state reached its sink, or the sink said 410, or was away for all attempts."""
-    if not known.webhook or known.now["status"] not in known.webhook_events:
+    if not history.webhook or history.now["status"] not in history.webhook_events:
         return
     state, seq = world.truth.db.execute(
         "SELECT state, seq FROM deliveries WHERE job_id = ? ORDER BY seq DESC LIMIT 1", (job_id,)
     ).fetchone()
     arrived = world.relays.arrivals.get(job_id, [])
     require = world.judge.require
-    require(seq == known.outcome.document["seq"], "the last message is of the last event", job_id)
+    require(seq == history.outcome.document["seq"], "the last message is of the last event", job_id)
     if state == "delivered":
         require(any(each.seq == seq and each.status == 200 for each in arrived),
                 "what is called delivered has arrived", job_id)  # fmt: skip

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from receiver.domain.observations import (
     LookUpAnswer,
@@ -25,13 +25,21 @@ from receiver.domain.observations import (
 )
 from receiver.providers.contract import UpstreamJob
 from receiver.providers.samsar_report import read_report
-from tests.simulation.faults import Spells
 from tests.simulation.file_fate import FileFate, file_fates
 from tests.simulation.loop import loop_of_world
+from tests.simulation.schedule import FaultWindows
 from tests.support.samsar_double import SamsarDouble
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
 
 SUBMIT_TIMEOUT = 60.0
 STATUS_TIMEOUT = 15.0
+
+IN_OUTAGE = {"refused": "not_sent", "silent": "lose_request", "key": "refuse_key"}
+"""What becomes of a submission in an outage, where its word is another one."""
+ARRIVES_AS = {"not_sent": "sure", "busy": "sure", "refuse": "refused", "refuse_key": "refused"}
+"""What a submission counts as; all others are `taken`."""
 
 Outcome = Literal["COMPLETED", "FAILED", "CANCELLED"]
 
@@ -142,31 +150,16 @@ class Call:
     ended: float
     answer: Literal["none", "missing", "no_link", "report"]
 
-    @property
-    def usable(self) -> bool:
-        """Whether it decides a claim."""
-        return self.answer == "report"
-
 
 class SimulatedProvider(SamsarDouble):
     """The provider, and the world behind it."""
 
     can_look_up = True
 
-    def __init__(
-        self,
-        job_of: Callable[[str], str],
-        call_back: Callable[[str, bytes], None],
-        heard: Callable[[str, str], None],
-        random: Random,
-    ) -> None:
-        """`job_of` reads a callback address, `call_back` sends to one; `heard` is told of each
-        submission that arrives here: of which job, and what came of it."""
-        self._job_of = job_of
-        self._call_back = call_back
-        self._heard = heard
-        self._random = random
-        self.outages = Spells()
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._random = world.random
+        self.outages = FaultWindows()
         self.jobs: dict[str, Upstream] = {}
         """By our job's id."""
         self.by_id: dict[str, Upstream] = {}
@@ -184,7 +177,7 @@ class SimulatedProvider(SamsarDouble):
     async def submit(
         self, kind: str, body_input: Mapping[str, Any], callback_url: str
     ) -> SubmitAnswer:
-        job_id = self._job_of(callback_url)
+        job_id = self._world.callbacks.job_of(callback_url)
         fated = fate(body_input["fate"])
         before = self.submissions.setdefault(job_id, [])
         how = fated.submission
@@ -192,40 +185,26 @@ class SimulatedProvider(SamsarDouble):
         if how in ("busy", "not_sent") and len(before) >= 2:
             how = "accept"
         if outage is not None:
-            how = {
-                "refused": "not_sent",
-                "silent": "lose_request",
-                "broken": "broken",
-                "busy": "busy",
-                "key": "refuse_key",
-            }[outage]
+            how = IN_OUTAGE.get(outage, outage)
         await self._wait(0.01)
+        before.append(ARRIVES_AS.get(how, "taken"))
+        self._world.callbacks.check_submission(job_id)
         match how:
             case "not_sent":
-                before.append("sure")
-                self._heard(job_id, "sure")
                 return SubmitNotSent("connection refused")
             case "busy":
-                before.append("sure")
-                self._heard(job_id, "sure")
                 await self._wait(fated.latency)
                 wish = self._random.choice([None, 3_000, 40_000])
                 return SubmitNotSent("429", retry_after=wish, status_code=429)
             case "refuse" | "refuse_key":
-                before.append("refused")
-                self._heard(job_id, "refused")
                 await self._wait(fated.latency)
                 if how == "refuse_key":
                     return SubmitRefused(401, "invalid key")
                 return SubmitRefused(self._random.choice([400, 402]), "Prompt is too long")
             case "lose_request" | "broken":
-                before.append("taken")
-                self._heard(job_id, "taken")
                 await self._wait(SUBMIT_TIMEOUT if how == "lose_request" else fated.latency)
                 return SubmitAmbiguous("timeout")
             case _:
-                before.append("taken")
-                self._heard(job_id, "taken")
                 upstream = self._take(job_id, callback_url, fated)
                 if how == "lose_answer":
                     await self._wait(self._random.choice([0.5, SUBMIT_TIMEOUT]))
@@ -235,7 +214,7 @@ class SimulatedProvider(SamsarDouble):
 
     async def look_up(self, callback_url: str, since: int, until: int) -> LookUpAnswer:
         """Search all that was taken. No list is asked for but after a lost answer."""
-        job_id = self._job_of(callback_url)
+        job_id = self._world.callbacks.job_of(callback_url)
         await self._wait(self._random.choice([0.02, 0.3, 2.0]))
         if outage := self.outages.at(loop_of_world().time()):
             return StatusUnavailable(outage, by_credentials=outage == "key")
@@ -270,7 +249,7 @@ class SimulatedProvider(SamsarDouble):
         return answer
 
     async def _wait(self, seconds: float) -> None:
-        """The network; whoever waits dies with its process, and the world goes on."""
+        """The network: the caller dies with its process, and the world goes on."""
         await loop_of_world().arrival(seconds)
 
     def _later(self, seconds: float, then: Callable[[], object]) -> None:
@@ -316,4 +295,6 @@ class SimulatedProvider(SamsarDouble):
             return
         raw = json.dumps(body).encode()
         for copy in range(copies):
-            self._later(late * (1 + copy), partial(self._call_back, upstream.address, raw))
+            self._later(
+                late * (1 + copy), partial(self._world.callbacks.call_back, upstream.address, raw)
+            )

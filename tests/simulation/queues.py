@@ -53,7 +53,7 @@ class Queues:
     """The three queues of a process."""
 
     def __init__(self, starves: Callable[[Kind, float], None]) -> None:
-        """`starves` is told of work that waits for too long, and for how long."""
+        """`starves` is called with the kind of work that waits for too long, and for how long."""
         self._starves = starves
         self._queues: dict[Kind, list[Member]] = {kind: [] for kind in KINDS}
         self._served: dict[Kind, float] = dict.fromkeys(KINDS, -1.0)

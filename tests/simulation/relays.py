@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from standardwebhooks import Webhook
 
@@ -21,7 +21,6 @@ class Relayed:
     """One arrival at a sink."""
 
     seq: int
-    document: dict[str, Any]
     status: int
     """What the sink answered; 0 where the answer never came."""
 
@@ -55,21 +54,21 @@ class RelayEnds:
         document = json.loads(body)
         job_id, seq = document["request_id"], document["seq"]
         self._world.judge.note("relay", job_id[-6:], seq, document["status"], status)
-        known = self._world.truth.jobs.get(job_id)
-        require(known is not None and len(known.events) >= seq,
+        history = self._world.truth.jobs.get(job_id)
+        require(history is not None and len(history.events) >= seq,
                 "nothing is told before its commit", job_id, seq)  # fmt: skip
-        if known is None:
+        if history is None:
             return
         row = self._world.truth.one(
             "SELECT body FROM deliveries WHERE id = ?", headers["webhook-id"]
         )
         require(row == body, "a relay is sent as it was written", job_id, seq)
-        user = self._world.user_ids.index(known.user_id)
+        user = self._world.user_ids.index(history.user_id)
         require(self._verified(user, headers, body), "a relay is signed", job_id)
         before = self.arrivals.setdefault(job_id, [])
         require(all(each.seq <= seq for each in before), "relays come in their job's order", job_id,
                 seq, [each.seq for each in before])  # fmt: skip
-        before.append(Relayed(seq, document, status))
+        before.append(Relayed(seq, status))
 
     def _verified(self, user: int, headers: Mapping[str, str], body: bytes) -> bool:
         """Signed by the newest secret, or by the one that was the newest when the attempt began."""

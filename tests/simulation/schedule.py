@@ -4,8 +4,8 @@ An action names jobs by the label of their submission, so taking one away leaves
 they are; whatever refers to a submission that is gone does nothing.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -14,6 +14,13 @@ HOUR = 3600.0
 USERS = 2
 SINKS = ("sink-a.example", "sink-b.example", "sink-c.example")
 EVERY_EVENT = ("IN_PROGRESS", "progress", "COMPLETED", "FAILED", "CANCELLED")
+
+SUSPENDS = {"stall", "stall_at_relay", "stall_at_sending", "clock_step"}
+"""Actions after which a lease may end while its holder still works."""
+DISTURBS = SUSPENDS | {"stop_at_submission", "crash", "restart", "dies_at_sync", "power_cut"}
+"""Actions after which what was answered may not have been heard."""
+LOSES = DISTURBS | {"disk_full", "answers_lost"}
+"""Actions after which it may not have been kept either."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +32,28 @@ class Action:
     how: Mapping[str, Any]
 
     def __str__(self) -> str:
-        told = ", ".join(f"{name}={value!r}" for name, value in self.how.items())
-        return f"{self.at:8.2f}  {self.do}({told})"
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.how.items())
+        return f"{self.at:8.2f}  {self.do}({arguments})"
+
+
+@dataclass
+class FaultWindows:
+    """Windows of time in which something fails, each with a word for how; the latest to begin
+    counts."""
+
+    windows: list[tuple[float, float, str]] = field(default_factory=list)
+
+    def add(self, begins: float, lasts: float, kind: str) -> None:
+        self.windows.append((begins, begins + lasts, kind))
+
+    def at(self, now: float) -> str | None:
+        """The kind of fault at a moment; None in good times."""
+        kinds = (kind for begins, ends, kind in reversed(self.windows) if begins <= now < ends)
+        return next(kinds, None)
+
+    @property
+    def last_end(self) -> float:
+        return max((ends for _, ends, _ in self.windows), default=0.0)
 
 
 @dataclass(frozen=True)
@@ -51,6 +78,14 @@ class Schedule:
         return "\n".join([head, *map(str, self.actions)])
 
 
+def planned(
+    seed: int, actions: Iterable[Action], *, machines: int = 1, confirm: bool = True
+) -> Schedule:
+    """A schedule of these actions, in the order of their times."""
+    in_order = sorted(actions, key=lambda action: action.at)
+    return Schedule(seed, machines, confirm, tuple(in_order))
+
+
 def schedule(seed: int) -> Schedule:
     """What a seed means."""
     random = Random(seed)
@@ -63,7 +98,7 @@ def schedule(seed: int) -> Schedule:
         *_trouble(random, machines, length),
         *_files(Random(f"files {seed}"), submissions, length),
     ]
-    return Schedule(seed, machines, confirm, tuple(sorted(actions, key=lambda action: action.at)))
+    return planned(seed, actions, machines=machines, confirm=confirm)
 
 
 def _traffic(random: Random, submissions: int, length: float, confirm: bool) -> list[Action]:
@@ -84,7 +119,7 @@ def _traffic(random: Random, submissions: int, length: float, confirm: bool) -> 
             route=random.choice(["jobs", "movie"]),
             key=random.random() < 0.7,
             wait=wait,
-            patience=random.choice([1.0, 8.0, 70.0]),
+            timeout=random.choice([1.0, 8.0, 70.0]),
             sink=random.choice([*SINKS, None]),
             events=random.choice([None, EVERY_EVENT, ("COMPLETED", "FAILED"), ()]),
             fate=random.getrandbits(32),

@@ -3,6 +3,7 @@
 import gc
 import os
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ def worlds_of(loop: VirtualLoop, plans: Sequence[Schedule]) -> Iterator[list[Wor
             worlds.append(World(loop, plan, database, cell))
         with _watched_logs(worlds[0].judge), _virtual_files(loop, worlds):
             yield worlds
-            loop.bury()
+            loop.end_all()
         for world in worlds:
             world.truth.close()
 
@@ -104,7 +105,7 @@ async def _rest(world: World) -> None:
         soonest = world.horizon()
         resting = soonest == NEVER and not world.is_busy()
         if resting:
-            await world.sleep(20.0)  # whoever was told last, followers too, gets to hear it
+            await world.sleep(20.0)  # the last events reach followers too
             if world.horizon() == NEVER and not world.is_busy():
                 return
             continue
@@ -160,12 +161,12 @@ def _virtual_files(loop: VirtualLoop, worlds: Sequence[World]) -> Iterator[None]
 
 @contextmanager
 def _watched_logs(judge: Judge) -> Iterator[None]:
-    """Take the service's log for the time: an error in it is a fault, unless the disk was full."""
+    """Read the service's log meanwhile: an error in it is a fault, unless the disk was full."""
     before = structlog.get_config()
 
     def watch(_logger: Any, method: str, event: MutableMapping[str, Any]) -> NoReturn:
         error = event.get("exc_info")
-        if method in ("error", "critical", "exception") and not _is_disk(error):
+        if method in ("error", "critical", "exception") and not isinstance(error, StoreUnavailable):
             judge.fail("nothing unexpected is logged", event["event"], repr(error), _place(error))
         raise structlog.DropEvent
 
@@ -176,12 +177,6 @@ def _watched_logs(judge: Judge) -> Iterator[None]:
         structlog.configure(**before)
 
 
-def _is_disk(error: Any) -> bool:
-    return isinstance(error, StoreUnavailable)
-
-
 def _place(error: Any) -> str:
-    trace = getattr(error, "__traceback__", None)
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return "" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+    frames = traceback.extract_tb(getattr(error, "__traceback__", None))
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""

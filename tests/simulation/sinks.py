@@ -2,51 +2,46 @@
 
 import json
 from collections.abc import Callable, Mapping
-from random import Random
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from receiver.webhooks.delivery import Attempt, WebhookSender
-from tests.simulation.faults import Spells
-from tests.simulation.judge import Judge
-from tests.simulation.loop import Life, current_life, loop_of_world
+from tests.simulation.loop import Process, current_process, loop_of_world
+from tests.simulation.schedule import SINKS, SUSPENDS, FaultWindows
 
-Arrived = Callable[[str, Mapping[str, str], bytes, int], None]
-"""Told of each message that reaches a sink: its address, headers and body, and what the sink
-answers to it."""
-
+if TYPE_CHECKING:
+    from tests.simulation.world import World
 
 _STATUS: Mapping[str | None, int] = {"silent": 0, "broken": 500, "busy": 503, "gone": 410}
 
 
-class SimulatedCourier(WebhookSender):
-    """`receiver.webhooks.delivery.WebhookSender`, with the network replaced by spells of trouble.
+class SimulatedSender(WebhookSender):
+    """`receiver.webhooks.delivery.WebhookSender`, without a network.
 
     Kinds of trouble: refused (no connection), silent (taken, never answered), broken (500),
     busy (503 and Retry-After), gone (410), uneven (well, and some messages overtake others).
     """
 
-    def __init__(self, arrived: Arrived, judge: Judge, random: Random) -> None:
-        self.steady = True
-        """No process was stalled and no clock was set: every lease holds as long as it should."""
-        self._arrived = arrived
-        self._judge = judge
-        self._flying: dict[str, Life] = {}
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._flying: dict[str, Process] = {}
         """Jobs with an attempt under way, and the process that makes it."""
-        self._random = random
-        self.at_sending: Callable[[Life], None] | None = None
+        self._random = world.random
+        self.at_sending: Callable[[], None] | None = None
         """What happens, once, to the next that sends a message, just before that."""
-        self.troubles: dict[str, Spells] = {}
+        self.troubles = {sink: FaultWindows() for sink in SINKS}
         """By host."""
 
     async def deliver(
         self, url: str, headers: Mapping[str, str], body: bytes, timeout: float
     ) -> Attempt:
-        job_id, life = json.loads(body)["request_id"], current_life()
-        assert life is not None
+        job_id, process = json.loads(body)["request_id"], current_process()
+        assert process is not None
         other = self._flying.get(job_id)
-        self._judge.require(other is None or other.dead or not self.steady,
-                            "one attempt at a time for a job", job_id)  # fmt: skip
-        self._flying[job_id] = life
+        leases_hold = not self._world.done & SUSPENDS
+        alone = other is None or other.dead or not leases_hold
+        self._world.judge.require(alone, "one attempt at a time for a job", job_id)
+        self._flying[job_id] = process
         try:
             return await self._deliver(url, headers, body, timeout)
         finally:
@@ -55,25 +50,25 @@ class SimulatedCourier(WebhookSender):
     async def _deliver(
         self, url: str, headers: Mapping[str, str], body: bytes, timeout: float
     ) -> Attempt:
-        loop, life = loop_of_world(), current_life()
+        loop, process = loop_of_world(), current_process()
         began = loop.time()
         met: list[str | None] = []
 
         def arrive() -> None:
             """Once sent, bytes arrive whether their sender stands still meanwhile or not."""
-            if life is None or life.dead:
+            if process is None or process.dead:
                 return
-            kind = spells.at(loop.time())
+            kind = troubles.at(loop.time())
             met.append(kind)
             if kind != "refused":
-                self._arrived(url, headers, body, _STATUS.get(kind, 200))
+                self._world.relays.arrived(url, headers, body, _STATUS.get(kind, 200))
 
-        spells = self.troubles.setdefault(urlsplit(url).hostname or "", Spells())
-        uneven = spells.at(began) == "uneven"
+        troubles = self.troubles[str(urlsplit(url).hostname)]
+        uneven = troubles.at(began) == "uneven"
         way = self._random.choice([0.005, 0.4] if uneven else [0.005, 0.05, 0.4])
-        if self.at_sending is not None and life is not None:
+        if self.at_sending is not None:
             then, self.at_sending = self.at_sending, None
-            then(life)
+            then()
         loop.call_later(way, arrive, context=loop.world)
         await self._wait(way)
         (kind,) = met

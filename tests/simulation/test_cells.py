@@ -4,7 +4,7 @@ from tests.simulation.cells import JOBS, LOST_AT, LOST_FOR, cells
 
 LOST = 1
 SOON = 35.0
-"""Seconds after a lost cell's return: what ended meanwhile is told by then."""
+"""Seconds after a lost cell's return: what ended meanwhile is known by then."""
 
 
 def test_a_lost_cell_is_felt_by_its_own_users_only_and_gives_them_theirs() -> None:

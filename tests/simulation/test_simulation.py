@@ -8,11 +8,11 @@ import pytest
 
 from store.shares import Shares
 from tests.simulation.judge import Judge, Violation
-from tests.simulation.known_bad.plans import fates, submission
+from tests.simulation.known_bad.plans import submissions
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.provider import Fate, fate
+from tests.simulation.provider import Fate
 from tests.simulation.queues import Queues
-from tests.simulation.schedule import HOUR, SINKS, Action, Schedule, schedule
+from tests.simulation.schedule import HOUR, SINKS, Action, Schedule, planned, schedule
 from tests.simulation.shrink import report, shrunk
 from tests.simulation.simulate import Result, simulate
 
@@ -21,7 +21,7 @@ MANY = [range(first, first + 50) for first in range(25, 325, 50)]
 
 
 def check(plan: Schedule) -> Result:
-    """Run a schedule; a failure is shrunk first, and told whole."""
+    """Run a schedule; a failure is shrunk first, and reported whole."""
     result = simulate(plan)
     if result.failure is not None:
         pytest.fail(report(result, shrunk(result, simulate)), pytrace=False)
@@ -45,13 +45,9 @@ def test_a_lost_answer_is_healed_by_a_look_up() -> None:
         lost = all(how[0] for how in fated.callbacks)
         return fated.submission == "lose_answer" and lost and not fated.missing_for
 
-    lost = submission(0, next(fates(is_lost)))
-    plan = Schedule(1, machines=1, confirm=True, actions=(Action(1.0, "submit", lost),))
-    codes = [
-        ("submit_outcome_unknown" in "\n".join(check(each).journal))
-        for each in (plan, replace(plan, looks_up=True))
-    ]
-    assert codes == [True, False]
+    plan = planned(1, submissions([1.0], is_lost))
+    journals = ["\n".join(check(replace(plan, looks_up=up)).journal) for up in (False, True)]
+    assert ["submit_outcome_unknown" in journal for journal in journals] == [True, False]
 
 
 @pytest.mark.long
@@ -74,47 +70,24 @@ def test_other_seeds_are_other_stories() -> None:
 # --- a user's sink that is away for three days ----------------------------------------------------
 
 
-def _quick_fates(count: int) -> list[int]:
-    """Seeds of jobs that are taken at once and end within minutes."""
-    found: list[int] = []
-    seed = 0
-    while len(found) < count:
-        fated = fate(seed)
-        if fated.submission == "accept" and fated.renders <= 180 and not fated.missing_for:
-            found.append(seed)
-        seed += 1
-    return found
-
-
 @pytest.mark.parametrize("kind", ["refused", "silent", "broken", "busy"])
 def test_a_sink_that_is_away_for_three_days_gets_each_final_state_signed_and_in_order(
     kind: str,
 ) -> None:
     away = 73 * HOUR
-    actions = [Action(0.5, "sink_trouble", {"sink": SINKS[0], "kind": kind, "lasts": away})]
-    for label, fated in enumerate(_quick_fates(6)):
-        actions.append(
-            Action(
-                1.0 + label,
-                "submit",
-                {
-                    "label": label,
-                    "user": 0,
-                    "route": "jobs",
-                    "key": True,
-                    "wait": None,
-                    "patience": 70.0,
-                    "sink": SINKS[0],
-                    "events": None,
-                    "fate": fated,
-                },
-            )
-        )
-    # Restarts in between: the outbox is all that remembers.
-    for hour in (1, 20, 50):
-        crash = {"machine": 0, "where": "step", "count": 0, "down": 60.0}
-        actions.append(Action(hour * HOUR, "crash", crash))
-    result = check(Schedule(1, 1, True, tuple(actions)))
+
+    def is_quick(fated: Fate) -> bool:
+        taken = fated.submission == "accept" and not fated.missing_for
+        return taken and fated.renders <= 180
+
+    crash = {"machine": 0, "where": "step", "count": 0, "down": 60.0}
+    actions = [
+        Action(0.5, "sink_trouble", {"sink": SINKS[0], "kind": kind, "lasts": away}),
+        *submissions((1.0 + label for label in range(6)), is_quick, events=None),
+        # Restarts in between: the outbox is all that remembers.
+        *(Action(hour * HOUR, "crash", crash) for hour in (1, 20, 50)),
+    ]
+    result = check(planned(1, actions))
 
     taken = [line for line in result.journal if " relay " in line and line.endswith(" 200")]
     assert len(taken) == 6
@@ -136,24 +109,24 @@ def test_time_jumps_to_the_next_timer() -> None:
 
 def test_a_dead_life_runs_no_finally() -> None:
     loop = VirtualLoop()
-    told: list[str] = []
+    log: list[str] = []
 
     async def work() -> None:
         try:
             await asyncio.sleep(10)
-            told.append("it went on")
+            log.append("it went on")
         finally:
-            told.append("it was told")
+            log.append("it was log")
 
     async def main() -> None:
-        life = loop.new_life("a")
-        loop.begin(life, work())
+        process = loop.new_process("a")
+        loop.begin(process, work())
         await asyncio.sleep(1)
-        life.dead = True
+        process.dead = True
         await asyncio.sleep(100)
 
     loop.run(main())
-    assert told == []
+    assert log == []
 
 
 def test_a_stalled_life_is_late() -> None:
@@ -165,9 +138,9 @@ def test_a_stalled_life_is_late() -> None:
         at.append(loop.time())
 
     async def main() -> None:
-        life = loop.new_life("a")
-        life.stalled_until = 60.0
-        loop.begin(life, work())
+        process = loop.new_process("a")
+        process.stalled_until = 60.0
+        loop.begin(process, work())
         await asyncio.sleep(100)
 
     loop.run(main())
@@ -212,8 +185,8 @@ def _nothing(_session: object, _effects: object) -> None:
 def test_work_that_waits_while_other_work_is_served_is_noticed(
     gap: float, served: bool, starves: list[tuple[str, float]]
 ) -> None:
-    told: list[tuple[str, float]] = []
-    queues = Queues(lambda kind, seconds: told.append((kind, round(seconds, 6))))
+    noticed: list[tuple[str, float]] = []
+    queues = Queues(lambda kind, seconds: noticed.append((kind, round(seconds, 6))))
     queues.add("background", _nothing, None, 0.0)
     with patch.object(Shares, "background_places", lambda *_: 0):
         for number in range(12 if gap < 1 else 2):
@@ -221,4 +194,4 @@ def test_work_that_waits_while_other_work_is_served_is_noticed(
                 queues.add("urgent", _nothing, None, number * gap)
             queues.take(number * gap, most=8)
 
-    assert told[:1] == starves
+    assert noticed[:1] == starves

@@ -4,14 +4,16 @@ Everything that users see is compared with it, and it is held to the rules itsel
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from store.changes import Changes
-from tests.simulation.disk import Disk, connect
-from tests.simulation.judge import Judge
+from tests.simulation.disk import connect
 from tests.simulation.loop import loop_of_world
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
 
 FINAL = ("COMPLETED", "FAILED", "CANCELLED")
 RANK = {"PENDING": 0, "IN_PROGRESS": 1, "COMPLETED": 2, "FAILED": 2, "CANCELLED": 2}
@@ -31,7 +33,7 @@ TOLD = ("request_id", "status", "progress", "result", "message")
 
 
 @dataclass
-class Told:
+class LoggedEvent:
     """One durable event."""
 
     seq: int
@@ -39,16 +41,16 @@ class Told:
     id: str
     data: bytes
     document: dict[str, Any]
-    heard_at: float
+    committed_at: float
     """Loop time of its commit."""
 
 
 @dataclass
-class Known:
+class JobHistory:
     """One job, as its events tell it."""
 
     user_id: int
-    events: list[Told] = field(default_factory=list)
+    events: list[LoggedEvent] = field(default_factory=list)
     corrections: int = 0
     of_files: int = 0
     """How many of the newest events tell of the result's files alone."""
@@ -60,7 +62,7 @@ class Known:
         return self.events[-1].document
 
     @property
-    def outcome(self) -> Told:
+    def outcome(self) -> LoggedEvent:
         """The newest event that does not tell of files alone."""
         return self.events[-1 - self.of_files]
 
@@ -68,36 +70,32 @@ class Known:
 class Truth:
     """The durable state, mirrored commit by commit."""
 
-    def __init__(self, disk: Disk, judge: Judge) -> None:
-        self._judge = judge
-        self.db = connect(disk.path)
-        self.logs: dict[int, list[Told]] = {}
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._judge = world.judge
+        self.db = connect(world.disk.path)
+        self.logs: dict[int, list[LoggedEvent]] = {}
         """By user id; a log's first event is at place 1."""
-        self.jobs: dict[str, Known] = {}
+        self.jobs: dict[str, JobHistory] = {}
         self._verdicts: dict[int, str] = {}
         """Of callbacks that are no longer waiting or claimed."""
         self._ended: dict[str, str] = {}
         """Relay messages that are through, and how."""
         self.at_lease: dict[str, Callable[[], None]] = {}
         """What happens, once, right after a commit that leases a relay message or a submission."""
-        self.of_files: Callable[[str, Mapping[str, Any], Mapping[str, Any]], bool] = _never
-        """Whether an event of a finished job tells of its files alone; checks it then."""
-        self.retiring = False
-        """Retention removes everything, and there is nothing to follow any more."""
         self._checks = 0
-        disk.watch = self.look
-        self.told_at = 0.0
-        """When there was last something new for those who follow."""
+        self.last_event_at = 0.0
+        world.disk.watch = self.look
 
     def close(self) -> None:
         self.db.close()
 
     def look(self, changes: Changes | None) -> None:
         """Read what a commit has changed; None: whatever it was."""
-        if self.retiring:
+        if self._world.retiring:
             return
         if changes is None or changes.users:
-            self.told_at = loop_of_world().time()
+            self.last_event_at = loop_of_world().time()
         users = [id_ for (id_,) in self.db.execute("SELECT id FROM users")]
         for user_id in users if changes is None else sorted(changes.users):
             self._read_log(user_id)
@@ -122,14 +120,14 @@ class Truth:
         ).fetchall()
         for seq, nonce, job_id, job_seq, data in rows:
             self._judge.require(seq == len(log) + 1, "the event log has no gap", user_id, seq)
-            told = Told(seq, f"{seq}.{nonce}", data, json.loads(data), self._judge.now)
-            log.append(told)
-            self._hear(user_id, job_id, job_seq, told)
+            event = LoggedEvent(seq, f"{seq}.{nonce}", data, json.loads(data), self._judge.now)
+            log.append(event)
+            self._read_event(user_id, job_id, job_seq, event)
 
-    def _hear(self, user_id: int, job_id: str, job_seq: int, told: Told) -> None:
+    def _read_event(self, user_id: int, job_id: str, job_seq: int, event: LoggedEvent) -> None:
         require = self._judge.require
-        document = told.document
-        known = self.jobs.get(job_id)
+        document = event.document
+        history = self.jobs.get(job_id)
         code = (document["error"] or {}).get("code")
         self._judge.note(
             "event", job_id[-6:], job_seq, document["status"], document["phase"],
@@ -146,27 +144,32 @@ class Truth:
                 "an error is there exactly where a job has failed", job_id)  # fmt: skip
         if document["status"] == "COMPLETED":
             require((document["result"] or {}).get("videoUrl"), "COMPLETED has a link", job_id)
-        if known is None:
+        if history is None:
             require(job_seq == 1, "a job begins with its first event", job_id, job_seq)
             require(document["phase"] == "queued", "a job begins queued", job_id)
-            known = self.jobs[job_id] = Known(user_id)
+            history = self.jobs[job_id] = JobHistory(user_id)
             url, events = self.db.execute(
                 "SELECT webhook_url, webhook_events FROM jobs WHERE id = ?", (job_id,)
             ).fetchone()
-            known.webhook = url is not None
-            known.webhook_events = tuple(events.split(",")) if events else ()
+            history.webhook = url is not None
+            history.webhook_events = tuple(events.split(",")) if events else ()
         else:
-            self._follows(job_id, known, job_seq, document, code)
-            if not known.of_files:
-                self._relayed(job_id, known, job_seq, document)
-        known.events.append(told)
+            self._follows(job_id, history, job_seq, document, code)
+            if not history.of_files:
+                self._relayed(job_id, history, job_seq, document)
+        history.events.append(event)
 
     def _follows(
-        self, job_id: str, known: Known, job_seq: int, after: dict[str, Any], code: str | None
+        self,
+        job_id: str,
+        history: JobHistory,
+        job_seq: int,
+        after: dict[str, Any],
+        code: str | None,
     ) -> None:
         """Rule 3: nothing goes back, and final is final."""
         require = self._judge.require
-        before = known.now
+        before = history.now
         require(job_seq == before["seq"] + 1, "a job's events are counted", job_id, job_seq)
         ranks = RANK[before["status"]], RANK[after["status"]]
         require(ranks[0] <= ranks[1], "a status never goes back", job_id, before["status"],
@@ -176,23 +179,25 @@ class Truth:
         if before["phase"] not in UNSENT:
             require(after["phase"] not in UNSENT, "what may have been sent is never queued again",
                     job_id, before["phase"], after["phase"])  # fmt: skip
-        if before["done"] and self.of_files(job_id, before, after):
-            known.of_files += 1
+        if before["done"] and self._world.files.follows(job_id, before, after):
+            history.of_files += 1
         elif before["done"]:
-            known.corrections += 1
+            history.corrections += 1
             require(
                 before["error"] is not None
                 and before["error"]["code"] in SELF_DECLARED
                 and code in BY_PROVIDER
                 and after["done"]
-                and known.corrections == 1,
+                and history.corrections == 1,
                 "final is final, but for one correction by the provider",
                 job_id, before["error"], after["status"], code,
             )  # fmt: skip
 
-    def _relayed(self, job_id: str, known: Known, job_seq: int, after: dict[str, Any]) -> None:
+    def _relayed(
+        self, job_id: str, history: JobHistory, job_seq: int, after: dict[str, Any]
+    ) -> None:
         """Rule 5: the relay message is of the same transaction as its event."""
-        before = known.now
+        before = history.now
         if after["done"]:
             name = after["status"]
         elif after["status"] != "IN_PROGRESS":
@@ -202,7 +207,7 @@ class Truth:
         else:
             same = all(before[member] == after[member] for member in TOLD)
             name = None if same else "progress"
-        expected = known.webhook and name in known.webhook_events
+        expected = history.webhook and name in history.webhook_events
         rows = self.db.execute(
             "SELECT body FROM deliveries WHERE job_id = ? AND seq = ?", (job_id, job_seq)
         ).fetchall()
@@ -224,15 +229,15 @@ class Truth:
         row = self.db.execute(
             "SELECT status, phase, seq, progress FROM jobs WHERE id = ?", (job_id,)
         ).fetchone()
-        known = self.jobs.get(job_id)
+        history = self.jobs.get(job_id)
         self._judge.require(row is not None, "no job vanishes", job_id)
-        self._judge.require(known is not None, "no job without its event", job_id)
-        if row is not None and known is not None:
-            now = known.now
-            told = now["status"], now["phase"], now["seq"], now["progress"]
+        self._judge.require(history is not None, "no job without its event", job_id)
+        if row is not None and history is not None:
+            now = history.now
+            last = now["status"], now["phase"], now["seq"], now["progress"]
             # The step to `submitting` and back may be told or not; nothing else is silent.
-            self._judge.require(row == told, "the row is what its last event says", job_id, row,
-                                told)  # fmt: skip
+            self._judge.require(row == last, "the row is what its last event says", job_id, row,
+                                last)  # fmt: skip
 
     def _follow_deliveries(self) -> None:
         """What was delivered, skipped or given up stays so: nobody here asks for it again."""
@@ -260,8 +265,8 @@ class Truth:
     def _conserve(self) -> None:
         counts = dict(self.db.execute("SELECT status, count(*) FROM jobs GROUP BY status"))
         expected: dict[str, int] = {}
-        for known in self.jobs.values():
-            status = known.now["status"]
+        for history in self.jobs.values():
+            status = history.now["status"]
             expected[status] = expected.get(status, 0) + 1
         self._judge.require(counts == expected, "jobs are conserved", counts, expected)
 
@@ -276,7 +281,3 @@ class Truth:
         """The first value of the first row."""
         row = self.db.execute(sql, parameters).fetchone()
         return None if row is None else row[0]
-
-
-def _never(_job_id: str, _before: Mapping[str, Any], _after: Mapping[str, Any]) -> bool:
-    return False

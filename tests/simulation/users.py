@@ -1,4 +1,4 @@
-"""Simulated users: they submit, try again, cancel, and follow streams, and check what they are told
+"""Simulated users: they submit, try again, cancel, and follow streams, and check what they read
 against the durable truth at the moment they hear it."""
 
 import json
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.simulation.client import Exchange, Frame, FrameReader, NoAnswer, Response
 from tests.simulation.loop import loop_of_world
-from tests.simulation.truth import FINAL, Told
+from tests.simulation.truth import FINAL, LoggedEvent
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -25,15 +25,11 @@ class Account:
 
     label: int
     user: int
-    with_key: bool
     request_ids: list[str] = field(default_factory=list)
     """Every id that an answer named, in order."""
     canceled: bool = False
     """A cancel was acknowledged."""
     cancel_asked: bool = False
-    tries: int = 0
-    unanswered: int = 0
-    """Tries that got no answer: whether they made a job, nobody told."""
 
 
 class Users:
@@ -50,7 +46,7 @@ class Users:
     async def submit(self, how: Mapping[str, Any]) -> None:
         """Submit; with an Idempotency-Key, until there is an answer."""
         world = self._world
-        account = Account(how["label"], how["user"], how["key"])
+        account = Account(how["label"], how["user"])
         self.accounts[account.label] = account
         body: dict[str, Any] = {
             "input": {"prompt": f"job {account.label}", "fate": how["fate"]},
@@ -67,25 +63,23 @@ class Users:
             body["kind"] = "create_movie"
             if how["wait"] is not None:
                 headers["prefer"] = f"wait={how['wait']}"
-        if account.with_key:
+        if how["key"]:
             headers["idempotency-key"] = f"key-{account.label}"
-        for attempt in range(TRIES if account.with_key else 1):
-            account.tries += 1
+        for attempt in range(TRIES if how["key"] else 1):
             try:
                 response = await world.call(
                     account.user, "POST", target, headers, json.dumps(body).encode(),
-                    how["patience"],
+                    how["timeout"],
                 )  # fmt: skip
             except NoAnswer:
-                account.unanswered += 1
                 await world.sleep(min(1.5**attempt, 60.0))
                 continue
-            self._hear_answer(account, response)
+            self._check_answer(account, response)
             if response.status not in RETRIED:
                 return
             await world.sleep(float(response.headers.get("retry-after", "1")) + attempt)
 
-    def _hear_answer(self, account: Account, response: Response) -> None:
+    def _check_answer(self, account: Account, response: Response) -> None:
         world, judge = self._world, self._world.judge
         document = json.loads(response.body)
         request_id = document.get("request_id")
@@ -178,7 +172,7 @@ class Follower:
         target = "/v1/events" if self._job_id is None else f"/v1/jobs/{self._job_id}/events"
         self._frames = FrameReader()
         try:
-            exchange = world.stream(self._user, target, headers, self._hear_chunk)
+            exchange = world.stream(self._user, target, headers, self._read_chunk)
         except NoAnswer:
             return
         self._exchange = exchange
@@ -206,17 +200,17 @@ class Follower:
                 await self._world.sleep(lasts * self._random.uniform(0.1, 1.0))
                 exchange.drain()
 
-    def _hear_chunk(self, chunk: bytes) -> None:
+    def _read_chunk(self, chunk: bytes) -> None:
         for frame in self._frames.feed(chunk):
-            self._hear(frame)
+            self._check_frame(frame)
 
-    def _hear(self, frame: Frame) -> None:
+    def _check_frame(self, frame: Frame) -> None:
         require = self._world.judge.require
         require(not self.over, "nothing comes after done", frame)
         match frame.event:
             case "snapshot":
                 require(self.cursor is None, "a resumed stream has no snapshot", frame.id)
-                self._hear_snapshot(frame)
+                self._check_snapshot(frame)
             case "update":
                 rest = self._rest()
                 expected = rest[0] if rest else None
@@ -238,7 +232,7 @@ class Follower:
             case other:
                 self._world.judge.fail("a frame of a kind that was due", other)
 
-    def _hear_snapshot(self, frame: Frame) -> None:
+    def _check_snapshot(self, frame: Frame) -> None:
         document = json.loads("\n".join(frame.data))
         self._move(frame)
         truth, require = self._world.truth, self._world.judge.require
@@ -251,7 +245,7 @@ class Follower:
             require(_same(document, at[self._job_id]), "a snapshot is the job at its cursor",
                     document, at[self._job_id])  # fmt: skip
             return
-        open_jobs = {job_id for job_id, told in at.items() if not told["done"]}
+        open_jobs = {job_id for job_id, document in at.items() if not document["done"]}
         require({job["request_id"] for job in document["jobs"]} == open_jobs,
                 "a snapshot has the unfinished jobs of its cursor", frame.id)  # fmt: skip
         for job in document["jobs"]:
@@ -262,12 +256,12 @@ class Follower:
         self.cursor = frame.id
         self.position = int(frame.id.partition(".")[0])
 
-    def _rest(self) -> list[Told]:
+    def _rest(self) -> list[LoggedEvent]:
         """The durable events that it has not seen, oldest first."""
         truth = self._world.truth
         if self._job_id is None:
             return truth.logs.get(self._user_id, [])[self.position :]
-        return [told for told in truth.jobs[self._job_id].events if told.seq > self.position]
+        return [event for event in truth.jobs[self._job_id].events if event.seq > self.position]
 
     def leave(self) -> None:
         """Follow no more."""
@@ -282,18 +276,18 @@ class Follower:
             self._exchange.drain()
 
     def check_end(self) -> None:
-        """Whoever still follows has seen everything."""
+        """A follower that is still there has seen everything."""
         self._world.judge.require(
             self.over or not self._rest(),
-            "whoever follows sees everything in the end",
+            "a follower sees everything in the end",
             self._job_id or f"user {self._user}", "position", self.position,
         )  # fmt: skip
 
 
-def _state_at(log: list[Told], position: int) -> dict[str, dict[str, Any]]:
-    return {told.document["request_id"]: told.document for told in log[:position]}
+def _state_at(log: list[LoggedEvent], position: int) -> dict[str, dict[str, Any]]:
+    return {event.document["request_id"]: event.document for event in log[:position]}
 
 
-def _same(document: Mapping[str, Any], told: Mapping[str, Any]) -> bool:
+def _same(document: Mapping[str, Any], logged: Mapping[str, Any]) -> bool:
     members = ("status", "phase", "progress", "seq", "done", "result", "error", "message")
-    return all(document[member] == told[member] for member in members)
+    return all(document[member] == logged[member] for member in members)

@@ -1,6 +1,5 @@
 """The world around the service: users, the provider, sinks, and the machines that it runs on."""
 
-import ssl
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from pathlib import Path
@@ -8,55 +7,28 @@ from random import Random
 from typing import Any
 
 from receiver.actions.keys import hash_key
-from receiver.archive.download import Downloader
-from receiver.archive.folder import FolderArchive
 from receiver.assembly import SAFETY_SECONDS
-from receiver.environment import load
-from receiver.settings import ServeSettings
 from receiver.signed_text import CallbackTokens
-from receiver.webhooks.network import CheckedNetwork
 from receiver.webhooks.signing import new_secret
 from store.keys import ApiKey
 from store.sqlite.database import SqliteStore
-from tests.simulation.archive import Files, settings_of
-from tests.simulation.callbacks import PUBLIC_URL, CallbackLine
+from tests.simulation.archive import Files
+from tests.simulation.callbacks import CallbackLine
 from tests.simulation.client import Exchange, NoAnswer, Response
-from tests.simulation.disk import Disk, Doom, InlineReaders, InlineWriter
-from tests.simulation.faults import Spells
+from tests.simulation.disk import CrashPoint, Disk, InlineReaders, InlineWriter
 from tests.simulation.file_disk import FileDisk
-from tests.simulation.file_fate import MOST_BYTES
-from tests.simulation.file_host import CONCURRENCY, FileHost
+from tests.simulation.file_host import FileHost
 from tests.simulation.judge import Judge
-from tests.simulation.loop import Life, VirtualLoop, current_life
-from tests.simulation.machine import EPOCH, FirmClock, Machine, WallClock
+from tests.simulation.loop import VirtualLoop, current_process
+from tests.simulation.machine import EPOCH, KEYS, Machine, WallClock
 from tests.simulation.provider import SimulatedProvider
 from tests.simulation.relays import RelayEnds
-from tests.simulation.schedule import SINKS, USERS, Action, Schedule
-from tests.simulation.sinks import SimulatedCourier
+from tests.simulation.schedule import USERS, Action, Schedule
+from tests.simulation.sinks import SimulatedSender
 from tests.simulation.truth import Truth
 from tests.simulation.users import Users
 
-KEYS = ["simulation-" * 4]
 NEVER = float("inf")
-
-
-NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Nothing is encrypted here; the default would be read from a file for each world."""
-
-
-def settings(plan: Schedule, disk: FileDisk) -> ServeSettings:
-    """The service's settings: the defaults, but for what only other machines need."""
-    return load(
-        ServeSettings,
-        provider="samsar",
-        samsar_api_key="key",
-        public_url=PUBLIC_URL,
-        rate_limit="",
-        confirm_callbacks=plan.confirm,
-        look_up_submissions=plan.looks_up,
-        archive_concurrency=CONCURRENCY,
-        **settings_of(disk),
-    )
 
 
 class World:
@@ -66,72 +38,46 @@ class World:
         """`cell` tells several worlds of one loop apart."""
         self.loop = loop
         self.plan = plan
-        self.judge = judge = Judge(loop)
-        self.random = random = Random(plan.seed ^ 0x5EED)
-        self.clock = WallClock(loop)
-        self.disk = Disk(database)
-        self.disk.starves = partial(
-            judge.fail, "no work waits for a second while other work is served"
-        )
-        self.truth = Truth(self.disk, judge)
+        self.judge = Judge(loop)
+        self.random = Random(plan.seed ^ 0x5EED)
         self.file_random = Random(plan.seed ^ 0xF11E)
-        self.file_disk = FileDisk(database.with_name("volume"), self.file_random)
-        self.file_disk.is_full = lambda: self.disk.full_until > loop.time()
-        self.file_disk.now = lambda: self.clock.seconds
-        self.files = Files(self, self.file_disk)
-        self.truth.of_files = self.files.follows
-        self.file_host = FileHost(self, f"93.184.216.{34 + cell}")
-        network = CheckedNetwork(self.file_host.resolve, allow_http=True, tls=NO_TLS)
-        downloader = Downloader(network, FirmClock(loop), MOST_BYTES)
+        self.clock = WallClock(loop)
         self.tokens = CallbackTokens(KEYS)
-        self.callbacks = CallbackLine(self)
-        self.relays = RelayEnds(self)
-        self.provider = SimulatedProvider(
-            self.callbacks.job_of, self.callbacks.call_back, self.callbacks.heard, random
-        )
-        self.sender = SimulatedCourier(self.relays.arrived, judge, random)
-        for sink in SINKS:
-            self.sender.troubles[sink] = Spells()
-        self.machines = [
-            Machine(
-                f"m{number}",
-                settings=settings(plan, self.file_disk),
-                disk=self.disk,
-                clock=self.clock,
-                provider=self.provider,
-                sender=self.sender,
-                keys=KEYS,
-                judge=judge,
-                random=random,
-                file_disk=self.file_disk,
-                archiving=(FolderArchive(self.file_disk.root), downloader),
-                alone=plan.machines == 1,
-            )
-            for number in range(plan.machines)
-        ]
-        self.users = Users(self)
-        self.user_ids: list[int] = []
-        self.timed = True
-        """Nobody has set the clock."""
-        self.undisturbed = True
-        """And no process has died, stood still or been stopped."""
-        self.calm = True
-        """And the disk was there: what was answered was heard and kept."""
+        self.done: set[str] = set()
+        """Kinds of actions that have happened."""
         self.retiring = False
         """Retention removes everything."""
         self.at_retention: list[Mapping[str, Any]] = []
-        """Who dies then, and when."""
+        """What dies then, and when."""
         self.submitting = 0
         """Users who have not had their answer."""
         self.calls = 0
         """Calls under way whose caller waits."""
+        self.user_ids: list[int] = []
+        self.disk = Disk(database)
+        self.disk.starves = partial(
+            self.judge.fail, "no work waits for a second while other work is served"
+        )
+        self.truth = Truth(self)
+        self.file_disk = FileDisk(self, database.with_name("volume"))
+        self.file_host = FileHost(self, f"93.184.216.{34 + cell}")
+        self.files = Files(self)
+        self.callbacks = CallbackLine(self)
+        self.provider = SimulatedProvider(self)
+        self.relays = RelayEnds(self)
+        self.sender = SimulatedSender(self)
+        self.users = Users(self)
+        self.machines = [Machine(self, f"m{number}") for number in range(plan.machines)]
 
     # --- the run ----------------------------------------------------------------------------------
 
     async def set_up(self) -> None:
         """Users and their keys, before anything runs."""
         random = self.random
-        writer, readers = InlineWriter(self.disk, Doom(), random), InlineReaders(self.disk, random)
+        writer, readers = (
+            InlineWriter(self.disk, CrashPoint(), random),
+            InlineReaders(self.disk, random),
+        )
         store = SqliteStore(self.disk.path, writer, readers, random.randbytes)
         for number in range(USERS):
             secret = new_secret(random.randbytes(32))
@@ -145,27 +91,7 @@ class World:
     def act(self, action: Action) -> None:
         """Let an action of the schedule happen."""
         how = action.how
-        self.sender.steady &= action.do not in (
-            "stall",
-            "stall_at_relay",
-            "stall_at_sending",
-            "clock_step",
-        )
-        self.undisturbed &= action.do not in (
-            "stall",
-            "stall_at_relay",
-            "stall_at_sending",
-            "stop_at_submission",
-            "clock_step",
-            "crash",
-            "restart",
-            "dies_at_sync",
-            "power_cut",
-        )
-        self.timed &= action.do != "clock_step"
-        self.calm = (
-            self.undisturbed and action.do not in ("disk_full", "answers_lost") and self.calm
-        )
+        self.done.add(action.do)
         self.judge.note("action", action.do, *(f"{k}={v}" for k, v in how.items()))
         match action.do:
             case "submit":
@@ -186,11 +112,11 @@ class World:
             case "stall":
                 self.machines[how["machine"]].stall(how["lasts"])
             case "stall_at_relay":
-                self.truth.at_lease["relay"] = partial(self._stall_whoever, how["lasts"])
+                self.truth.at_lease["relay"] = partial(self._stall_current, how["lasts"])
             case "stall_at_sending":
-                self.sender.at_sending = partial(self._stall, how["lasts"])
+                self.sender.at_sending = partial(self._stall_current, how["lasts"])
             case "stop_at_submission":
-                stop = partial(self._stop_and_stall_whoever, how["stalls_after"], how["lasts"])
+                stop = partial(self._stop_and_stall_current, how["stalls_after"], how["lasts"])
                 self.truth.at_lease["submission"] = stop
             case "outage":
                 self.provider.outages.add(self.loop.time(), how["lasts"], how["kind"])
@@ -207,7 +133,7 @@ class World:
             case "file_outage":
                 self.file_host.outages.add(self.loop.time(), how["lasts"], how["kind"])
             case "dies_at_sync" | "power_cut":
-                self.doom(how)
+                self.die_at_sync(how)
             case "dies_at_retention":
                 self.at_retention.append(how)
             case "rotate_secret":
@@ -215,12 +141,12 @@ class World:
             case other:
                 raise ValueError(other)
 
-    def doom(self, how: Mapping[str, Any]) -> None:
+    def die_at_sync(self, how: Mapping[str, Any]) -> None:
         """Let a process die at a sync of a file so many syncs from now, or now; with `power`, all
         of them, and the disk loses what was not synced."""
 
         def strike() -> None:
-            for machine in self.machines if how["power"] else self._machines_of(current_life()):
+            for machine in self.machines if how["power"] else self._current_machines():
                 machine.die(how["down"])
             if how["power"]:
                 self.judge.note("power cut")
@@ -232,23 +158,21 @@ class World:
         else:
             self.file_disk.strike, self.file_disk.at_sync = strike, how["syncs"]
 
-    def _stall_whoever(self, lasts: float) -> None:
-        self._stall(lasts, current_life())
-
-    def _stall(self, lasts: float, life: Life | None) -> None:
-        for machine in self._machines_of(life):
+    def _stall_current(self, lasts: float) -> None:
+        for machine in self._current_machines():
             machine.stall(lasts)
 
-    def _stop_and_stall_whoever(self, stalls_after: float, lasts: float) -> None:
-        """SIGTERM a moment from now, and then it stands still with what it was about to do."""
-        for machine in self._machines_of(current_life()):
+    def _stop_and_stall_current(self, stalls_after: float, lasts: float) -> None:
+        """SIGTERM a moment from now, and then a stall in the middle of what it was about to do."""
+        for machine in self._current_machines():
             later = partial(self.loop.call_later, context=self.loop.world)
             later(stalls_after / 2, machine.stop, 2.0)
             later(stalls_after, machine.stall, lasts)
 
-    def _machines_of(self, life: Life | None) -> list[Machine]:
-        name = "" if life is None else life.name
-        return [machine for machine in self.machines if machine.runs(name)]
+    def _current_machines(self) -> list[Machine]:
+        """The machine whose process runs this code; none in the world."""
+        process = current_process()
+        return [] if process is None else [each for each in self.machines if each.runs(process)]
 
     async def _submit(self, how: Mapping[str, Any]) -> None:
         self.submitting += 1
@@ -265,7 +189,7 @@ class World:
         if self.calls or stopping or trouble_until + 5.0 > now:
             return now
         # A process hears of another one's commit at its next look: that tick finds something.
-        if len(self.machines) > 1 and self.truth.told_at + 3 * SAFETY_SECONDS > now:
+        if len(self.machines) > 1 and self.truth.last_event_at + 3 * SAFETY_SECONDS > now:
             return now
         one = self.truth.one
         if one("SELECT 1 FROM callbacks WHERE verdict = 'waiting'"):
@@ -289,9 +213,8 @@ class World:
 
     def busy_until(self) -> float:
         """Until when the world goes on by itself, whatever the service does."""
-        spells = (*self.sender.troubles.values(), self.file_host.outages)
-        troubles = (ends for each in spells for _, ends, _ in each)
-        return max(self.provider.busy_until, *troubles, 0.0)
+        troubles = (*self.sender.troubles.values(), self.file_host.outages)
+        return max(self.provider.busy_until, *(each.last_end for each in troubles))
 
     def is_busy(self) -> bool:
         """Whether the world has not come to rest."""
@@ -331,31 +254,24 @@ class World:
         target: str,
         headers: Mapping[str, str],
         body: bytes,
-        patience: float,
+        timeout: float,
+        *,
+        instant: bool = False,
     ) -> Response:
-        """One request to one of the machines, on its way for a while. Raises `NoAnswer`."""
-        await self.sleep(self.random.choice([0.001, 0.02, 0.2]))
-        response = await self.call_at_once(user, method, target, headers, body, patience)
-        await self.sleep(self.random.choice([0.001, 0.02]))
-        return response
-
-    async def call_at_once(
-        self,
-        user: int | None,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        patience: float,
-    ) -> Response:
-        """One request that arrives now. Raises `NoAnswer`."""
+        """One request to one of the machines, on its way for a while or `instant`. Raises
+        `NoAnswer`."""
+        if not instant:
+            await self.sleep(self.random.choice([0.001, 0.02, 0.2]))
         self.calls += 1
         try:
-            return await self._a_machine().call(
-                method, target, self._headers(user, headers), body, patience
+            response = await self._a_machine().call(
+                method, target, self._headers(user, headers), body, timeout
             )
         finally:
             self.calls -= 1
+        if not instant:
+            await self.sleep(self.random.choice([0.001, 0.02]))
+        return response
 
     def stream(
         self, user: int, target: str, headers: Mapping[str, str], heard: Callable[[bytes], None]

@@ -1,33 +1,34 @@
-"""Schedules of their own, for variants that chance would take long to find."""
+"""Schedules of their own, for variants that random schedules would take long to find."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import count, pairwise
 from random import Random
 from typing import Any
 
 from tests.simulation.file_fate import DAY
 from tests.simulation.provider import Fate, fate
-from tests.simulation.schedule import EVERY_EVENT, SINKS, Action, Schedule
+from tests.simulation.schedule import EVERY_EVENT, SINKS, Action, Schedule, planned
 
 
-def submission(label: int, fated: int) -> dict[str, Any]:
-    """A submission whose final state is told to the first sink."""
-    return {
-        "label": label,
+def submissions(
+    times: Iterable[float], wanted: Callable[[Fate], bool], **changed: Any
+) -> list[Action]:
+    """A submission at each of these times, labelled from 0, each with the next fate that is wanted.
+    Its final state is relayed to the first sink, unless `changed` says otherwise."""
+    fates = (seed for seed in count() if wanted(fate(seed)))
+    usual = {
         "user": 0,
         "route": "jobs",
         "key": True,
         "wait": None,
-        "patience": 70.0,
+        "timeout": 70.0,
         "sink": SINKS[0],
         "events": ("COMPLETED", "FAILED", "CANCELLED"),
-        "fate": fated,
     }
-
-
-def fates(wanted: Callable[[Fate], bool]) -> Iterator[int]:
-    """The seeds of fates that are wanted, one after the other."""
-    return (seed for seed in count() if wanted(fate(seed)))
+    return [
+        Action(at, "submit", {**usual, "label": label, "fate": fated, **changed})
+        for (label, at), fated in zip(enumerate(times), fates, strict=False)
+    ]
 
 
 def is_quick(fated: Fate) -> bool:
@@ -41,150 +42,158 @@ def is_quick(fated: Fate) -> bool:
     )
 
 
-def stalled_while_it_sends(seed: int) -> Schedule:
-    """The sink is silent for a while, and one of two processes stalls in the middle of it."""
-    return Schedule(
-        seed,
-        machines=2,
-        confirm=False,
-        actions=(
-            Action(0.5, "sink_trouble", {"sink": SINKS[0], "kind": "silent", "lasts": 43.0}),
-            Action(1.0, "submit", submission(0, next(fates(is_quick)))),
-            Action(35.0 + seed % 7, "stall", {"machine": 0, "lasts": 60.0}),
-        ),
-    )
+# --- submissions ----------------------------------------------------------------------------------
 
 
-def two_processes_and_a_slow_sink(seed: int) -> Schedule:
-    """An attempt that takes as long as it may, while another process looks for work."""
-    silent = {"sink": SINKS[0], "kind": "silent", "lasts": 90.0}
-    actions = (
-        Action(0.5, "sink_trouble", silent),
-        Action(1.0, "submit", submission(0, next(fates(is_quick)))),
+def cancelled_while_it_waits(seed: int) -> Schedule:
+    """The provider is slow, more wait than it is asked at once, and users change their mind."""
+    actions = submissions(
+        (1.0 + label / 50 for label in range(40)),
+        lambda fated: fated.submission == "accept_slowly",
     )
-    return Schedule(seed, 2, False, actions)
+    for label in range(32, 40):
+        canceled = {"label": label, "user": 0}
+        actions.append(Action(5.0 + (seed + label) % 20, "cancel", canceled))
+    return planned(seed, actions)
+
+
+def put_off_while_the_disk_is_full(seed: int) -> Schedule:
+    """Submissions are put off with a Retry-After, and nothing can be written for a while."""
+    actions = submissions(
+        (1.0 + label for label in range(5)),
+        lambda fated: fated.submission == "busy" and fated.latency == 8.0 and fated.renders < 60,
+    )
+    return planned(seed, [*actions, Action(7.0 + seed % 3, "disk_full", {"lasts": 6.0})])
+
+
+def put_off_while_answers_are_lost(seed: int) -> Schedule:
+    """Submissions fail to connect, and of what is committed meanwhile much is reported as failed;
+    the attempts that are taken in the end take seconds to be answered."""
+
+    def is_put_off(fated: Fate) -> bool:
+        slow = fated.submission == "not_sent" and fated.latency == 8.0
+        return slow and fated.renders == 20.0 and not fated.updates
+
+    lost = Action(1.0, "answers_lost", {"lasts": 40.0})
+    return planned(seed, [lost, *submissions((1.1 + label for label in range(8)), is_put_off)])
+
+
+def stopped_before_it_begins(seed: int) -> Schedule:
+    """A process that has just leased a submission is stopped and suspended with it for longer than
+    the lease: another process sends the job meanwhile, and waits for its answer."""
+
+    def is_slow(fated: Fate) -> bool:
+        slow = fated.submission == "accept_slowly" and fated.renders > 60
+        return slow and not fated.updates
+
+    pause = {"stalls_after": 0.002 * (1 + seed % 8), "lasts": 45.0}
+    actions = [Action(0.5, "stop_at_submission", pause), *submissions([1.0], is_slow)]
+    return planned(seed, actions, machines=2)
+
+
+def tried_again_beside_a_stall(seed: int) -> Schedule:
+    """Users with keys who do not wait long, and a process that is suspended just as it makes their
+    job: the other one is asked again, and is making it when the first wakes."""
+    actions = submissions(
+        (1.0 + 40 * label for label in range(12)),
+        lambda fated: fated.submission == "accept_slowly" and fated.renders < 60,
+        route="movie",
+        timeout=1.0,
+    )
+    for label, action in enumerate([*actions]):
+        reached = (0.002, 0.004, 0.022, 0.024)[(seed + label) % 4]
+        actions.append(Action(action.at + reached, "stall", {"machine": 0, "lasts": 2.5}))
+    return planned(seed, actions, machines=2)
+
+
+# --- outcomes -------------------------------------------------------------------------------------
 
 
 def stalled_while_it_applies(seed: int) -> Schedule:
     """Many callbacks, and two processes that stall now and then in the middle of applying them."""
     random = Random(seed)
-    found = fates(lambda fated: is_quick(fated) and len(fated.updates) >= 3)
-    actions = [
-        Action(random.uniform(1.0, 4.0), "submit", submission(label, next(found)))
-        for label in range(10)
-    ]
+    actions = submissions(
+        (random.uniform(1.0, 4.0) for _ in range(10)),
+        lambda fated: is_quick(fated) and len(fated.updates) >= 3,
+    )
     actions += [
-        Action(random.uniform(1.5, 7.0), "stall", {"machine": number % 2, "lasts": 9.0})
-        for number in range(2)
+        Action(random.uniform(1.5, 7.0), "stall", {"machine": machine, "lasts": 9.0})
+        for machine in range(2)
     ]
-    return Schedule(seed, 2, False, tuple(sorted(actions, key=lambda action: action.at)))
+    return planned(seed, actions, machines=2, confirm=False)
 
 
 def forged_while_it_renders(seed: int) -> Schedule:
     """Jobs that take a while, and claims of another end in the meantime."""
-    found = fates(
-        lambda fated: (
-            fated.submission == "accept" and fated.renders == 60.0 and fated.outcome == "COMPLETED"
-        )
-    )
-    actions = []
+
+    def takes_a_while(fated: Fate) -> bool:
+        taken = fated.submission == "accept" and fated.renders == 60.0
+        return taken and fated.outcome == "COMPLETED"
+
+    actions = submissions([1.0, 2.0, 3.0], takes_a_while)
     for label in range(3):
         forged = {"label": label, "kind": "claim", "status": "FAILED"}
-        actions += [
-            Action(1.0 + label, "submit", submission(label, next(found))),
-            Action(15.0 + label, "forge", forged),
-        ]
-    return Schedule(seed, 1, True, tuple(sorted(actions, key=lambda action: action.at)))
+        actions.append(Action(15.0 + label, "forge", forged))
+    return planned(seed, actions)
 
 
-def cancelled_while_it_waits(seed: int) -> Schedule:
-    """The provider is slow, more wait than it is asked at once, and users change their mind."""
-    found = fates(lambda fated: fated.submission == "accept_slowly")
-    actions = []
-    for label in range(40):
-        actions.append(Action(1.0 + label / 50, "submit", submission(label, next(found))))
-        if label >= 32:
-            canceled = {"label": label, "user": 0}
-            actions.append(Action(5.0 + (seed + label) % 20, "cancel", canceled))
-    return Schedule(seed, 1, True, tuple(sorted(actions, key=lambda action: action.at)))
+def forged_in_an_outage(seed: int) -> Schedule:
+    """A job that was just seen at work; then nobody answers, and a forged claim says it failed."""
+
+    def is_silent(fated: Fate) -> bool:
+        taken = fated.submission == "accept" and fated.renders == 180.0
+        return taken and not (fated.updates or fated.missing_for)
+
+    forged = {"label": 0, "kind": "claim", "status": "FAILED"}
+    outage = Action(41.0, "outage", {"kind": "broken", "lasts": 100.0})
+    return planned(seed, [*submissions([1.0], is_silent), outage, Action(44.0, "forge", forged)])
 
 
 def progress_that_falls(seed: int) -> Schedule:
-    """A job whose callbacks tell of less and less."""
+    """A job whose callbacks report less and less."""
 
     def falls(fated: Fate) -> bool:
-        told = [
+        reported = [
             said.get("progress")
             for (_, said), (lost, *_) in zip(fated.updates, fated.callbacks, strict=False)
             if not lost
         ]
-        numbers = [float(each) for each in told if isinstance(each, int | float) and each >= 0]
+        numbers = [float(each) for each in reported if isinstance(each, int | float) and each >= 0]
         slow = fated.submission == "accept" and fated.renders >= 60
         return slow and any(b < a for a, b in pairwise(numbers))
 
-    actions = (Action(1.0, "submit", submission(0, next(fates(falls)))),)
-    return Schedule(seed, 1, True, actions)
-
-
-def put_off_while_the_disk_is_full(seed: int) -> Schedule:
-    """Submissions are put off with a Retry-After, and nothing can be written for a while."""
-    found = fates(
-        lambda fated: fated.submission == "busy" and fated.latency == 8.0 and fated.renders < 60
-    )
-    actions = [Action(1.0 + label, "submit", submission(label, next(found))) for label in range(5)]
-    actions.append(Action(7.0 + seed % 3, "disk_full", {"lasts": 6.0}))
-    return Schedule(seed, 1, True, tuple(actions))
+    return planned(seed, submissions([1.0], falls))
 
 
 def unknown_for_a_while(seed: int) -> Schedule:
     """Status calls answer 404 for some minutes."""
-    found = fates(
-        lambda fated: (
-            fated.submission == "accept" and fated.missing_for == 300.0 and fated.renders > 60
-        )
-    )
-    return Schedule(seed, 1, True, (Action(1.0, "submit", submission(0, next(found))),))
+
+    def is_missing(fated: Fate) -> bool:
+        taken = fated.submission == "accept" and fated.renders > 60
+        return taken and fated.missing_for == 300.0
+
+    return planned(seed, submissions([1.0], is_missing))
 
 
-def forged_in_an_outage(seed: int) -> Schedule:
-    """A job that was just seen at work; then nobody answers, and somebody claims that it failed."""
-    found = fates(
-        lambda fated: (
-            fated.submission == "accept"
-            and fated.renders == 180.0
-            and not (fated.updates or fated.missing_for)
-        )
-    )
-    forged = {"label": 0, "kind": "claim", "status": "FAILED"}
-    actions = (
-        Action(1.0, "submit", submission(0, next(found))),
-        Action(41.0, "outage", {"kind": "broken", "lasts": 100.0}),
-        Action(44.0, "forge", forged),
-    )
-    return Schedule(seed, 1, True, actions)
+# --- relays ---------------------------------------------------------------------------------------
 
 
-def _much_to_relay(random: Random) -> list[Action]:
-    found = fates(
-        lambda fated: (
-            fated.submission == "accept"
-            and fated.renders in (20.0, 60.0)
-            and len(fated.updates) >= 3
-            and not (fated.missing_for or fated.link_after)
-        )
-    )
-    return [
-        Action(
-            random.uniform(1.0, 10.0),
-            "submit",
-            {**submission(label, next(found)), "events": EVERY_EVENT},
-        )
-        for label in range(12)
-    ]
+def stalled_while_it_sends(seed: int) -> Schedule:
+    """The sink is silent for a while, and one of two processes stalls in the middle of it."""
+    silent = Action(0.5, "sink_trouble", {"sink": SINKS[0], "kind": "silent", "lasts": 43.0})
+    stall = Action(35.0 + seed % 7, "stall", {"machine": 0, "lasts": 60.0})
+    actions = [silent, *submissions([1.0], is_quick), stall]
+    return planned(seed, actions, machines=2, confirm=False)
+
+
+def two_processes_and_a_slow_sink(seed: int) -> Schedule:
+    """An attempt that takes as long as it may, while another process looks for work."""
+    silent = Action(0.5, "sink_trouble", {"sink": SINKS[0], "kind": "silent", "lasts": 90.0})
+    return planned(seed, [silent, *submissions([1.0], is_quick)], machines=2, confirm=False)
 
 
 def paused_as_they_send(seed: int) -> Schedule:
-    """Many updates to relay, and a process that stands still for longer than a lease, again and
+    """Many updates to relay, and a process that is suspended for longer than a lease, again and
     again, each time just as it sends one of them."""
 
     def is_talkative(fated: Fate) -> bool:
@@ -192,123 +201,72 @@ def paused_as_they_send(seed: int) -> Schedule:
         slow = fated.submission == "accept" and fated.renders == 180.0
         return slow and prompt and len(fated.updates) >= 5 and not fated.missing_for
 
-    found = fates(is_talkative)
     uneven = {"sink": SINKS[0], "kind": "uneven", "lasts": 1_000.0}
-    actions = [Action(0.5, "sink_trouble", uneven)]
-    for number in range(8):
-        at = 1.0 + 50 * number
-        told = {**submission(number, next(found)), "events": EVERY_EVENT}
-        actions += [
-            Action(at, "submit", told),
-            Action(at + 2 + seed % 20, "stall_at_sending", {"lasts": 33.0}),
-        ]
-    return Schedule(seed, 1, False, tuple(sorted(actions, key=lambda action: action.at)))
+    times = [1.0 + 50 * number for number in range(8)]
+    actions = [
+        Action(0.5, "sink_trouble", uneven),
+        *submissions(times, is_talkative, events=EVERY_EVENT),
+        *(Action(at + 2 + seed % 20, "stall_at_sending", {"lasts": 33.0}) for at in times),
+    ]
+    return planned(seed, actions, confirm=False)
 
 
 def paused_between_lease_and_sending(seed: int) -> Schedule:
-    """Whoever has just leased a message stands still for longer than the lease."""
+    """A process that has just leased a message is suspended for longer than the lease."""
+
+    def has_much_to_relay(fated: Fate) -> bool:
+        taken = fated.submission == "accept" and fated.renders in (20.0, 60.0)
+        prompt = not (fated.missing_for or fated.link_after)
+        return taken and prompt and len(fated.updates) >= 3
+
     random = Random(seed)
-    actions = _much_to_relay(random)
-    actions.append(Action(random.uniform(11.0, 40.0), "stall_at_relay", {"lasts": 45.0}))
-    return Schedule(seed, 2, False, tuple(sorted(actions, key=lambda action: action.at)))
+    times = [random.uniform(1.0, 10.0) for _ in range(12)]
+    stall = Action(random.uniform(11.0, 40.0), "stall_at_relay", {"lasts": 45.0})
+    actions = [*submissions(times, has_much_to_relay, events=EVERY_EVENT), stall]
+    return planned(seed, actions, machines=2, confirm=False)
+
+
+# --- processes ------------------------------------------------------------------------------------
 
 
 def stopped_with_a_full_disk(seed: int) -> Schedule:
     """SIGTERM while submissions are under way and nothing can be written."""
     random = Random(seed)
-    found = fates(
-        lambda fated: fated.submission in ("accept_slowly", "busy", "lose_answer", "accept")
+    actions = submissions(
+        (random.uniform(1.0, 10.0) for _ in range(6)),
+        lambda fated: fated.submission in ("accept_slowly", "busy", "lose_answer", "accept"),
     )
-    actions = [
-        Action(random.uniform(1.0, 10.0), "submit", submission(label, next(found)))
-        for label in range(6)
-    ]
     lasts = random.choice([1.0, 5.0, 20.0])
     actions += [
         Action(random.uniform(2.0, 15.0), "restart", {"machine": 0, "down": 2.0}),
         Action(random.uniform(2.0, 14.0), "disk_full", {"lasts": lasts}),
     ]
-    return Schedule(seed, 1, False, tuple(sorted(actions, key=lambda action: action.at)))
-
-
-def put_off_while_answers_are_lost(seed: int) -> Schedule:
-    """Submissions fail to connect, and of what is committed meanwhile much is reported as failed;
-    the attempts that are taken in the end take seconds to be answered."""
-    found = fates(
-        lambda fated: (
-            fated.submission == "not_sent"
-            and fated.latency == 8.0
-            and fated.renders == 20.0
-            and not fated.updates
-        )
-    )
-    actions = [
-        Action(1.0, "answers_lost", {"lasts": 40.0}),
-        *(Action(1.1 + label, "submit", submission(label, next(found))) for label in range(8)),
-    ]
-    return Schedule(seed, 1, True, tuple(actions))
-
-
-def stopped_before_it_begins(seed: int) -> Schedule:
-    """Whoever has just leased a submission is stopped, and stands still with that for longer than
-    the lease: another process sends the job meanwhile, and waits for its answer."""
-    found = fates(
-        lambda fated: (
-            fated.submission == "accept_slowly" and fated.renders > 60 and not fated.updates
-        )
-    )
-    pause = {"stalls_after": 0.002 * (1 + seed % 8), "lasts": 45.0}
-    actions = (
-        Action(0.5, "stop_at_submission", pause),
-        Action(1.0, "submit", submission(0, next(found))),
-    )
-    return Schedule(seed, 2, True, actions)
+    return planned(seed, actions, confirm=False)
 
 
 def flooded_while_jobs_end(seed: int) -> Schedule:
     """Jobs whose outcomes come while callbacks of progress arrive in bursts for three seconds."""
+
+    def ends_by_callback(fated: Fate) -> bool:
+        lost, _, late, _ = fated.callbacks[-1]
+        taken = fated.submission == "accept" and fated.latency < 1 and fated.renders == 20.0
+        return taken and not (fated.link_after or fated.missing_for or lost) and late <= 1.0
+
     random = Random(seed)
-    found = fates(
-        lambda fated: (
-            fated.submission == "accept"
-            and fated.renders == 20.0
-            and fated.latency < 1
-            and not (fated.link_after or fated.missing_for or fated.callbacks[-1][0])
-            and fated.callbacks[-1][2] <= 1.0
-        )
-    )
-    actions = [
-        Action(random.uniform(1.0, 3.0), "submit", submission(label, next(found)))
-        for label in range(24)
-    ]
-    actions.append(Action(20.5, "flood", {"calls": 800}))
-    return Schedule(seed, 1, False, tuple(sorted(actions, key=lambda action: action.at)))
+    actions = submissions((random.uniform(1.0, 3.0) for _ in range(24)), ends_by_callback)
+    return planned(seed, [*actions, Action(20.5, "flood", {"calls": 800})], confirm=False)
 
 
-def tried_again_beside_a_stall(seed: int) -> Schedule:
-    """Users who do not wait long, with their keys, and a process that stands still just as it makes
-    their job: the other one is asked again, and is making it when the first wakes."""
-    found = fates(lambda fated: fated.submission == "accept_slowly" and fated.renders < 60)
-    actions = []
-    for label in range(12):
-        at = 1.0 + 40 * label
-        hasty = {**submission(label, next(found)), "route": "movie", "patience": 1.0}
-        reached = (0.002, 0.004, 0.022, 0.024)[(seed + label) % 4]
-        actions += [
-            Action(at, "submit", hasty),
-            Action(at + reached, "stall", {"machine": 0, "lasts": 2.5}),
-        ]
-    return Schedule(seed, 2, True, tuple(actions))
+# --- files ----------------------------------------------------------------------------------------
 
 
 def _files(seed: int, wanted: Callable[[Fate], bool], *trouble: Action, jobs: int = 4) -> Schedule:
     """Jobs that have files, by their fates."""
-    found = fates(lambda fated: fated.outcome == "COMPLETED" and wanted(fated))
-    actions = [
-        Action(1.0 + label / 2, "submit", submission(label, next(found))) for label in range(jobs)
-    ]
-    together = sorted([*actions, *trouble], key=lambda action: action.at)
-    return Schedule(seed, 1, True, tuple(together))
+    actions = submissions(
+        (1.0 + label / 2 for label in range(jobs)),
+        lambda fated: fated.outcome == "COMPLETED" and wanted(fated),
+    )
+    return planned(seed, [*actions, *trouble])
 
 
 def _is_had_at_once(fated: Fate) -> bool:
@@ -345,7 +303,7 @@ def power_cut_at_retention(seed: int) -> Schedule:
 
 
 def cut_and_changed(seed: int) -> Schedule:
-    """The connection is lost in the middle of a file, of which there is another version soon."""
+    """The connection is lost in the middle of a file, which is replaced by another version soon."""
 
     def is_cut(fated: Fate) -> bool:
         file = fated.files[0]

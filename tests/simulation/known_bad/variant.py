@@ -10,6 +10,7 @@ from store.sql import Statements
 from tests.simulation.schedule import Schedule, schedule
 
 Patch = AbstractContextManager[Any]
+Plan = Callable[[int], Schedule]
 
 
 @dataclass(frozen=True)
@@ -17,15 +18,35 @@ class Variant:
     """A wrong way to build the service."""
 
     applied: Callable[[], Patch]
-    """Makes the service wrong for the time of a `with`."""
+    """Makes the service wrong for the time of a `with`; its docstring says what is wrong."""
     caught_by: tuple[str, ...]
     """The promises of which one has to break, as the simulation words them."""
-    seeds: int = 40
+    plan: Plan
+    """From a seed to a schedule."""
+    seeds: int
     """The simulation has to find it within so many."""
-    first: int = 0
+    first: int
     """Which of them is tried first: one that found it quickly before. The others follow."""
-    plan: Callable[[int], Schedule] = schedule
-    """From a seed to a schedule; one of its own where chance would take too long."""
+
+    @property
+    def row(self) -> str:
+        """Its line in the table of README.md."""
+        plan = "by chance" if self.plan is schedule else f"`{self.plan.__name__}`"
+        cells = (
+            f"`{self.applied.__name__}`",
+            self.applied.__doc__,
+            "; ".join(self.caught_by),
+            plan,
+        )
+        return f"| {' | '.join(map(str, cells))} |"
+
+
+def variant(
+    *caught_by: str, plan: Plan = schedule, seeds: int = 40, first: int = 0
+) -> Callable[[Callable[[], Patch]], Variant]:
+    """Make a variant of a function that gives its patch. A plan of its own leads to the fault where
+    random schedules would take too long."""
+    return lambda applied: Variant(applied, caught_by, plan, seeds, first)
 
 
 @contextmanager

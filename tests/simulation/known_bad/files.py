@@ -1,0 +1,107 @@
+"""Variants whose archive keeps half a file, the wrong one, or one too long."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+from unittest.mock import patch
+
+from receiver.archive import folder
+from receiver.archive.contract import folder_of
+from receiver.archive.download import Download
+from receiver.archive.folder import FolderArchive
+from receiver.workers.archiver import REMOVALS_AT_ONCE, Archiver
+from tests.simulation.known_bad import plans
+from tests.simulation.known_bad.variant import Patch, variant
+
+WHOLE = "stored means whole"
+NOTHING_LEFT = "retention leaves nothing"
+
+
+@variant(WHOLE)
+def folders_not_synced() -> Patch:
+    """A file is synced, and its name is not."""
+    return patch.object(folder, "_sync", lambda _: None)
+
+
+@variant("a file that has its name is whole", plan=plans.power_cut_while_it_stores)
+def renamed_before_sync() -> Patch:
+    """A file gets its name first, and is synced then."""
+
+    def finish(file: IO[bytes], target: Path) -> None:
+        file.flush()
+        folder._make(target.parent)
+        Path(file.name).replace(target)
+        folder._sync(target.parent)
+        os.fsync(file.fileno())
+
+    return patch.object(folder, "_finish", finish)
+
+
+@variant(WHOLE)
+def stored_before_the_file() -> Patch:
+    """A file is called stored when all of it has come, and is written beside that."""
+    put = FolderArchive.put
+    writing: list[asyncio.Task[None]] = []
+
+    async def put_later(
+        self: FolderArchive, key: str, content_type: str, content: AsyncIterator[bytes]
+    ) -> None:
+        pieces = [piece async for piece in content]
+
+        async def again() -> AsyncIterator[bytes]:
+            for piece in pieces:
+                yield piece
+
+        writing[:] = [asyncio.create_task(put(self, key, content_type, again()))]
+
+    return patch.object(FolderArchive, "put", put_later)
+
+
+@variant(WHOLE, first=1)
+def whole_not_checked() -> Patch:
+    """What came is the file, whatever its host said of its length and its digest."""
+    return patch.object(Download, "_check_whole", lambda _: None)
+
+
+@variant(WHOLE, plan=plans.cut_and_changed)
+def resumed_whatever_changed() -> Patch:
+    """A download is resumed although the file behind the link has changed."""
+    get = Download._get
+
+    async def without_condition(self: Download, headers: Sequence[tuple[str, str]]) -> Any:
+        return await get(self, [pair for pair in headers if pair[0] != "If-Range"])
+
+    return patch.object(Download, "_get", without_condition)
+
+
+@variant(NOTHING_LEFT, plan=plans.killed_while_it_stores)
+def partial_files_left() -> Patch:
+    """What a dead process had begun to write stays."""
+    return patch.object(FolderArchive, "_sweep", lambda *_: 0)
+
+
+@variant(NOTHING_LEFT, plan=plans.killed_at_retention)
+def files_forgotten_first() -> Patch:
+    """Retention forgets which files to remove, and removes them then."""
+
+    async def forget_and_remove(self: Archiver) -> None:
+        removals = await self._store.archive.removals(REMOVALS_AT_ONCE)
+        if removals:
+            await self._store.archive.forget(removals)
+        for removal in removals:
+            await self._archive.remove(folder_of(removal.user, removal.job_id))
+
+    return patch.object(Archiver, "_remove", forget_and_remove)
+
+
+@variant(NOTHING_LEFT, plan=plans.power_cut_at_retention)
+def removal_not_synced() -> Patch:
+    """Retention removes files, and forgets them before their removal is durable."""
+
+    def remove(removed: Path) -> None:
+        shutil.rmtree(removed, ignore_errors=True)
+
+    return patch.object(folder, "_remove", remove)

@@ -1,0 +1,118 @@
+"""Variants that take callbacks, polls or deadlines for what they are not."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+from receiver.assembly import rules
+from receiver.domain import claims, outcomes, polls, schedule, serialization
+from receiver.domain.schedule import Rules
+from receiver.settings import ServeSettings
+from store.advance import Applied, Change
+from store.callbacks import Callbacks, Receipt
+from store.records import Callback, Job
+from store.session import Batchable
+from tests.simulation import machine
+from tests.simulation.known_bad import plans
+from tests.simulation.known_bad.variant import Patch, variant
+
+
+@variant("an acknowledged callback is on disk", "a forgery is answered")
+def acknowledged_before_commit() -> Patch:
+    """A callback is answered `accepted` while its row is still to be written."""
+    receive = Callbacks.receive
+    begun: list[asyncio.Future[Receipt]] = []
+
+    async def answer_first(self: Callbacks, *given: Any, **named: Any) -> Receipt:
+        begun.append(asyncio.ensure_future(receive(self, *given, **named)))
+        return Receipt.ACCEPTED
+
+    return patch.object(Callbacks, "receive", answer_first)
+
+
+@variant("a verdict is given once", plan=plans.stalled_while_it_applies, seeds=100, first=4)
+def callback_applied_twice() -> Patch:
+    """Two workers that have read the same callback both apply it."""
+    apply = Callbacks.apply
+
+    async def as_it_was_read(self: Callbacks, job_id: str, decide: Any, **named: Any) -> Applied:
+        seen: list[Callback] = []
+
+        def look(_: Job, callbacks: Sequence[Callback]) -> None:
+            seen.extend(callbacks)
+
+        looked = await apply(self, job_id, look, **named)
+        if not seen:
+            return looked
+        change = Change(job_id, lambda job, _: decide(job, seen), lease=named["lease"])
+        work = Batchable(self._job_writer.change, change, jobs=(job_id,))
+        return await self._writer.background(work)
+
+    return patch.object(Callbacks, "apply", as_it_was_read)
+
+
+@variant(
+    "the outcome is the provider's",
+    "the link is the provider's",
+    plan=plans.forged_while_it_renders,
+)
+def claims_believed() -> Patch:
+    """A terminal callback counts unconfirmed: anybody who knows the address can end the job."""
+
+    def without_confirming(settings: ServeSettings) -> Rules:
+        return replace(rules(settings), confirm_callbacks=False)
+
+    return patch.object(machine, "rules", without_confirming)
+
+
+@variant("a claim is believed only where nobody answers", plan=plans.forged_in_an_outage)
+def claim_believed_at_the_first_failure() -> Patch:
+    """One status call fails, and the claim that it was to confirm is taken as it is."""
+
+    def believe(draft: Any, _retry_after: Any) -> None:
+        claims.take_claim(draft)
+
+    return patch.object(polls, "fail_to_confirm", believe)
+
+
+@variant("final is final, but for one correction by the provider", first=30)
+def final_state_overwritten() -> Patch:
+    """A late callback changes a job that is finished."""
+    return patch.object(serialization, "is_self_declared", lambda job: job.done)
+
+
+@variant("progress never falls", plan=plans.progress_that_falls)
+def progress_taken_as_it_comes() -> Patch:
+    """Progress is whatever was reported last."""
+    apply = outcomes.apply_progress
+
+    def as_it_comes(draft: Any, report: Any, evidence: Any) -> None:
+        if report.progress is not None:
+            draft.job = replace(draft.job, progress=0.0)
+        apply(draft, report, evidence)
+
+    return patch.object(claims, "apply_progress", as_it_comes)
+
+
+@variant("every job ends", first=2)
+def poll_row_removed_at_callback() -> Patch:
+    """A job whose callbacks come is polled no more: if the next callback is lost, so is the job."""
+
+    def no_more_polls(draft: Any, *_: Any) -> None:
+        draft.set(due=None)
+
+    return patch.object(claims, "_postpone_poll", no_more_polls)
+
+
+@variant("an outcome that can be had corrects our word", seeds=200, first=55)
+def deadline_without_the_providers_word() -> Patch:
+    """The deadline ends a job without a status call, and nobody asks later either."""
+    return patch.object(schedule, "GRACE", 0)
+
+
+@variant("a job is lost after five misses in ten minutes", plan=plans.unknown_for_a_while)
+def lost_at_the_first_404() -> Patch:
+    """One 404 of a status call, and the job is given up as lost."""
+    return patch.object(polls, "_is_lost", lambda *_: True)

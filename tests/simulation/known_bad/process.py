@@ -1,0 +1,51 @@
+"""Variants that stop badly, or that starve some work while they do other."""
+
+from typing import Any
+from unittest.mock import patch
+
+from receiver.workers.submitter import Submitter
+from receiver.workers.supervisor import Supervisor
+from receiver.workers.worker import Worker
+from store.shares import MOST_PLACES, Shares
+from tests.simulation.known_bad import plans
+from tests.simulation.known_bad.variant import Patch, variant
+from tests.simulation.loop import loop_of_world
+
+
+@variant("SIGTERM ends it cleanly", plan=plans.stopped_with_a_full_disk, first=1)
+def stop_ends_at_the_first_error() -> Patch:
+    """At SIGTERM one worker's trouble with the store is everybody's."""
+
+    async def stop(_: Supervisor, worker: Worker) -> None:
+        await worker.stop()
+
+    return patch.object(Supervisor, "_stop", stop)
+
+
+@variant("SIGTERM ends it within ten seconds", plan=plans.stopped_with_a_full_disk, first=1)
+def stop_waits_for_the_disk() -> Patch:
+    """At SIGTERM a submission's outcome is written again and again until the store can take it."""
+
+    async def until_stored(self: Submitter, job: Any, begun: Any, answer: Any) -> None:
+        await self._report(job, begun, answer)
+
+    return patch.object(Submitter, "_report_once", until_stored)
+
+
+@variant("no work waits for a second while other work is served", plan=plans.flooded_while_jobs_end)
+def background_in_small_turns() -> Patch:
+    """In a rush, background work has two places every 100 ms, however much of it waits."""
+    rush, rush_ends, turn_gap, turn_places = 8, 0.05, 0.1, 2
+
+    def in_turns(self: Any, urgent: int, _waited: float) -> int:
+        now = loop_of_world().time()
+        if urgent >= rush:
+            self.rush_until = now + rush_ends
+        if now >= getattr(self, "rush_until", 0.0):
+            return turn_places if urgent else MOST_PLACES
+        if now < getattr(self, "turn_from", 0.0):
+            return 0
+        self.turn_from = now + turn_gap
+        return turn_places
+
+    return patch.object(Shares, "background_places", in_turns)

@@ -1,0 +1,114 @@
+"""Variants whose webhooks are lost, doubled, out of order or signed wrongly."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+from unittest.mock import patch
+
+from receiver.webhooks.signing import sign
+from receiver.workers import relay
+from receiver.workers.relay import Relay
+from receiver.workers.worker import TaskPool
+from store.advance import Applied
+from store.callbacks import Callbacks
+from store.jobs import Jobs
+from store.moves import MoveWriter
+from store.records import Attempt, DeliveryState, Job, Move
+from tests.simulation.known_bad import plans
+from tests.simulation.known_bad.variant import Patch, together, variant, with_sql
+
+ONE_AT_A_TIME = "one attempt at a time for a job"
+IN_ORDER = "relays come in their job's order"
+
+
+@variant("one relay message for each event asked for")
+def relay_in_a_second_transaction() -> Patch:
+    """The relay message is written after the change that caused it, in its own transaction."""
+    advance, apply, enqueue = Jobs.advance, Callbacks.apply, MoveWriter._enqueue
+
+    async def then_enqueue(store: Jobs | Callbacks, job: Job, move: Move | None) -> None:
+        if move is not None and (message := move.relay) is not None:
+            await store._writer.background(
+                lambda db, effects: enqueue(store._moves, db, effects, job, message)
+            )
+
+    async def advance_first(self: Jobs, *given: Any, **named: Any) -> tuple[Job, Move | None]:
+        job, move = await advance(self, *given, **named)
+        await then_enqueue(self, job, move)
+        return job, move
+
+    async def apply_first(self: Callbacks, *given: Any, **named: Any) -> Applied:
+        applied = await apply(self, *given, **named)
+        await then_enqueue(self, applied.job, applied.move)
+        return applied
+
+    return together(
+        patch.object(Jobs, "advance", advance_first),
+        patch.object(Callbacks, "apply", apply_first),
+        patch.object(MoveWriter, "_enqueue", lambda *_: None),
+    )
+
+
+@variant("what is called delivered has arrived", ONE_AT_A_TIME, first=7)
+def relay_settled_before_it_is_sent() -> Patch:
+    """A relay message counts as delivered when its attempt begins: a crash then loses it."""
+    send = Relay._send
+
+    async def settle_first(self: Relay, delivery: Any, *given: Any) -> Any:
+        attempt = Attempt(self._services.clock.now(), 200, None, 0, None)
+        await self._services.store.deliveries.settle(
+            delivery.id,
+            self._services.holder,
+            attempt,
+            DeliveryState.DELIVERED,
+            None,
+            host_off=False,
+        )
+        return await send(self, delivery, *given)
+
+    return patch.object(Relay, "_send", settle_first)
+
+
+@variant(ONE_AT_A_TIME, IN_ORDER, plan=plans.two_processes_and_a_slow_sink)
+def lease_of_another_ignored() -> Patch:
+    """A relay message is leased while another process sends it, or an older one of its job."""
+    alive = "flying.held_until > :now"
+    return together(
+        with_sql("deliveries", "due-at-place", alive, "FALSE"),
+        with_sql("deliveries", "hold", alive, "FALSE"),
+    )
+
+
+@variant("a delivery's end is its end", plan=plans.stalled_while_it_sends)
+def lost_lease_ignored() -> Patch:
+    """A relay attempt is settled by its maker, although another process holds the lease by now."""
+    return with_sql("deliveries", "settle", " AND holder = :holder", "")
+
+
+@variant(IN_ORDER, plan=plans.paused_between_lease_and_sending, seeds=200, first=3)
+def sent_after_the_lease() -> Patch:
+    """A process that was suspended sends what it had leased, although the lease has ended."""
+    send = Relay._send
+
+    async def whenever(self: Relay, delivery: Any, began: int, _begin_by: int) -> Any:
+        return await send(self, delivery, began, 2**62)
+
+    return patch.object(Relay, "_send", whenever)
+
+
+@variant(IN_ORDER, plan=plans.paused_as_they_send, first=1)
+def second_attempt_beside_the_first() -> Patch:
+    """After a long pause a process leases a message again that it is still sending itself."""
+    return patch.object(TaskPool, "is_running", lambda *_: False)
+
+
+@variant("a relay is signed")
+def signed_other_bytes() -> Patch:
+    """The signature is made of the body serialized anew, and not of the bytes that are sent."""
+
+    def serialized_anew(
+        secrets: Sequence[str], message_id: str, at: int, body: bytes
+    ) -> dict[str, str]:
+        return sign(secrets, message_id, at, json.dumps(json.loads(body)).encode())
+
+    return patch.object(relay, "sign", serialized_anew)
