@@ -1,4 +1,4 @@
-"""The process itself: started as operators start it, told to stop, and killed (contract 11)."""
+"""The process itself: started as operators start it, stopped, and killed."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.crash.processes import ForkedService, Service, caller
+from tests.crash.processes import Service, caller
 from tests.http_api.scripted_provider import ScriptedProvider
 from tests.support.service import JOB, eventually, job_of
 
@@ -42,7 +42,7 @@ async def test_a_kill_loses_nothing_acknowledged_and_pays_nothing_twice(
         return len(acknowledged)
 
     async with (
-        ForkedService(tmp_path, settings) as service,
+        Service(tmp_path, settings) as service,
         caller(service, (await service.make_key())["key"]) as client,
     ):
         for round_ in range(ROUNDS):
@@ -67,7 +67,7 @@ async def test_a_kill_loses_nothing_acknowledged_and_pays_nothing_twice(
 
 
 async def test_a_stop_is_quick_and_clean(tmp_path: Path, provider: ScriptedProvider) -> None:
-    async with Service(tmp_path, settings_of(provider)) as service:
+    async with Service(tmp_path, settings_of(provider), forked=False) as service:
         key = (await service.make_key())["key"]
         await service.start()
         async with caller(service, key) as client, client.stream("GET", "/v1/events") as stream:

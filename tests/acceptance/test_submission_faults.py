@@ -1,5 +1,5 @@
 """Every way in which a submission can fail, on a real socket: what the job becomes, and how many
-submissions the provider saw. The table in docs/guarantees.md is this one (contract 6, rule 2)."""
+submissions the provider saw. The table in docs/guarantees.md is this one."""
 
 import re
 import ssl

@@ -53,10 +53,10 @@ async def test_every_job_comes_to_its_end_and_is_told_once_in_order(start: Start
 
         codes = {job["error"]["code"] for job in finished.values() if job["error"]}
         assert codes <= {"provider_failed", "submit_outcome_unknown"}
-        for request_id, told in finished.items():
+        for request_id, last in finished.items():
             now = await told_of(client, request_id)
             assert now["done"]
-            assert now == told or told["error"]["code"] == "submit_outcome_unknown"
+            assert now == last or last["error"]["code"] == "submit_outcome_unknown"
 
         async def told_the_end() -> set[str]:
             bodies = [message.verified(SECRET) for message in sink.messages]

@@ -11,7 +11,7 @@ import pytest
 
 from receiver.archive.folder import PARTIAL
 from tests.archive.file_host import Answer, FileHost, file_host, file_of
-from tests.crash.processes import ForkedService, caller
+from tests.crash.processes import Service, caller
 from tests.http_api.scripted_provider import ScriptedProvider, call_back, scripted_provider
 from tests.support.service import JOB, eventually
 
@@ -57,7 +57,7 @@ async def test_fifty_kills_during_downloads_show_no_partial_file(tmp_path: Path)
     async with (
         scripted_provider() as provider,
         file_host() as host,
-        ForkedService(tmp_path, settings(provider, tmp_path)) as service,
+        Service(tmp_path, settings(provider, tmp_path)) as service,
     ):
         await service.start()
         key = (await service.make_key())["key"]

@@ -5,14 +5,13 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
-from tests.benchmarks import callbacks, growth, ingest, lives, relay, requests, stores, streams
+from tests.benchmarks import growth, ingest, lives, relay, requests, stores, streams
 from tests.benchmarks.table import Line, show
 
 Measure: TypeAlias = Callable[[], Iterable[Line]]
 
 MEASURES: dict[str, Measure] = {
     "lives": lives.measure,
-    "callbacks": callbacks.measure,
     "requests": requests.measure,
     "growth": growth.measure,
     "ingest": ingest.measure,

@@ -1,4 +1,4 @@
-"""What processes and the machine have used, as Linux tells it (proc(5))."""
+"""What processes and the machine have used, by proc(5)."""
 
 import os
 from collections.abc import Iterable
@@ -37,9 +37,13 @@ def resident(pids: Iterable[int]) -> int:
 
 
 def _ticks(pid: int) -> tuple[int, int]:
-    """Ticks in the program and in the kernel."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]), int(fields[12])
+    """Ticks in the program and in the kernel, of its children that have ended too."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return 0, 0  # it has just ended
+    program, kernel, of_children, kernel_of_children = map(int, fields[11:15])
+    return program + of_children, kernel + kernel_of_children
 
 
 def _resident(pid: int) -> int:

@@ -4,7 +4,6 @@ a reader lingers, old jobs go: `python -m tests.benchmarks.keeping [RATE] [SECON
 import asyncio
 import multiprocessing
 import os
-import re
 import sqlite3
 import subprocess
 import sys
@@ -17,9 +16,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.benchmarks import costs
 from tests.benchmarks.growth import grow
-from tests.benchmarks.load import blast
-from tests.benchmarks.open_loop import Exchange, flood
+from tests.benchmarks.load import blast, flood
+from tests.benchmarks.sender import Exchange
 from tests.benchmarks.world import Server, callbacks, fill, service
 
 OPEN = 2_000
@@ -104,10 +104,7 @@ class Bench:
 
     def memory(self) -> int:
         """MiB that the process has."""
-        status = Path(f"/proc/{self._server.process.pid}/status").read_text()
-        found = re.search(r"VmRSS:\s+(\d+) kB", status)
-        assert found is not None
-        return int(found[1]) // 1024
+        return costs.resident([self._server.process.pid]) // 2**20
 
     def close(self) -> None:
         self._pool.shutdown()
@@ -115,7 +112,7 @@ class Bench:
     def _load(self, seconds: float) -> Future[list[Exchange]]:
         requests = [self._next_request() for _ in range(int(self._rate * seconds))]
         return self._pool.submit(
-            flood, self._server.port, requests, self._rate, CONNECTIONS, patience=30.0
+            flood, self._server.port, requests, self._rate, CONNECTIONS, timeout=30.0
         )
 
 

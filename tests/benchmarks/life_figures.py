@@ -25,6 +25,22 @@ class Load:
     """Who takes the jobs; the plain app knows Samsar alone."""
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the CPU did in the window, in seconds a second, and what memory was used."""
+
+    cores: float
+    """What the service used."""
+    kernel_cores: float
+    """What of it was spent in the kernel, as on `fsync`."""
+    load_cores: float
+    """Likewise the load and the provider."""
+    other_cores: float
+    """Likewise everything else on the machine, a database server included."""
+    memory: list[int]
+    """Bytes of the service that were resident, from the window's begin to its end."""
+
+
 @dataclass
 class Measured:
     """What a load gave. Latencies are in seconds; what never came is infinite."""
@@ -46,16 +62,7 @@ class Measured:
     """Jobs that were taken, in all."""
     lost: int
     """Of these: how many had not ended after all the waiting."""
-    cores: float
-    """What the service used of the CPU in the window: seconds a second."""
-    kernel_cores: float
-    """What of it was spent in the kernel, as on `fsync`."""
-    load_cores: float
-    """Likewise the load and the provider."""
-    other_cores: float
-    """Likewise everything else on the machine, a database server included."""
-    memory: list[int]
-    """Bytes of the service that were resident, from the window's begin to its end."""
+    usage: Usage
     late: float
     """How late the load came to sending its requests, 99th percentile."""
     report: dict[str, Any]
@@ -68,7 +75,7 @@ class Measured:
     @property
     def cpu_a_life(self) -> float:
         """Seconds; infinite where none ended."""
-        return self.cores / self.carried if self.carried else math.inf
+        return self.usage.cores / self.carried if self.carried else math.inf
 
 
 def quantile(values: Iterable[float], share: float) -> float:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from tests.benchmarks import costs
-from tests.benchmarks.life_figures import Load, Measured, quantile
-from tests.benchmarks.load import request
-from tests.benchmarks.sender import Exchange, Sender
+from tests.benchmarks.life_figures import Load, Measured, Usage, quantile
+from tests.benchmarks.sender import Exchange, Sender, request
 from tests.benchmarks.upstreams import SAMSAR, UPSTREAMS, Upstream
 from tests.benchmarks.world import KEY
 
@@ -80,7 +79,7 @@ class _Run:
 
     def _measured(
         self,
-        watched: "_Watched",
+        usage: Usage,
         flood: dict[str, Any],
         applied_after: float,
         report: dict[str, Any],
@@ -110,11 +109,7 @@ class _Run:
             submitted=sum(map(self._within, submitted.values())) / load.seconds,
             acknowledged=acknowledged,
             lost=lost,
-            cores=watched.cores,
-            kernel_cores=watched.kernel_cores,
-            load_cores=watched.load_cores,
-            other_cores=watched.other_cores,
-            memory=watched.memory,
+            usage=usage,
             late=quantile(self._late, 0.99),
             report=report,
             flood=flood,
@@ -139,7 +134,7 @@ class _Run:
         while len((await self._ask("/report"))["submitted"]) < jobs:
             assert time.perf_counter() < until, "the flood's jobs are not submitted"
             await asyncio.sleep(0.2)
-        await asyncio.sleep(1)  # whoever submits has yet to write down the provider's id
+        await asyncio.sleep(1)  # the service has yet to store the provider's id
         sender.close()
 
     async def _post(self, sender: Sender) -> None:
@@ -160,7 +155,7 @@ class _Run:
         await _until(self._ended)
         sender.drop_waiting()
 
-    async def _watched(self) -> "_Watched":
+    async def _watched(self) -> Usage:
         """Look at what is used from begin to end."""
         before = self._cpu()
         memory = []
@@ -171,7 +166,7 @@ class _Run:
             (later - earlier) / self._load.seconds
             for earlier, later in zip(before, self._cpu(), strict=True)
         )
-        return _Watched(service, kernel, load, machine - service - load, memory)
+        return Usage(service, kernel, load, machine - service - load, memory)
 
     def _cpu(self) -> tuple[float, ...]:
         """Seconds of the service, of it in the kernel, of load and provider, and of everybody."""
@@ -207,15 +202,6 @@ class _Run:
             if not (self._load.calls_back and open_ + lost) or time.perf_counter() > until:
                 return await self._ask("/report"), len(taken), lost
             await asyncio.sleep(0.1)
-
-
-@dataclass(frozen=True, slots=True)
-class _Watched:
-    cores: float
-    kernel_cores: float
-    load_cores: float
-    other_cores: float
-    memory: list[int]
 
 
 class _StreamReader(asyncio.Protocol):

@@ -21,8 +21,10 @@ from store.open import open_store
 from tests.benchmarks.life_figures import Load, Measured
 from tests.benchmarks.life_load import OTHER_KEY, Target, run
 from tests.benchmarks.upstreams import settings_of
-from tests.benchmarks.world import KEY, NOW, Server, free_port, running, service, wait_for
+from tests.benchmarks.world import KEY, NOW, Server, service, wait_for
+from tests.support.ports import free_port
 from tests.support.postgres_server import PostgresServer
+from tests.support.programs import running
 
 SETTINGS = {"POLL_RATE": "100000", "POLL_CONCURRENCY": "64"}
 """Confirmations are status calls, and take their turn among the others."""
@@ -74,7 +76,7 @@ class Bench:
                 *(f"{folder}/plain.db", f"{self._provider_origin}/v1/video/"),
                 *(f"{KEY}=bench", f"{OTHER_KEY}=other"),
             ]
-            with running(command, {}, stdout=subprocess.DEVNULL) as process:
+            with running(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
                 wait_for(port, process)
                 return self._run(load, [Server(port, process)], lambda: 0)
 
@@ -126,16 +128,6 @@ def _waiting_in_postgres(url: str) -> int:
         row = db.execute(_WAITING.encode()).fetchone()
         assert row is not None
         return int(row[0])
-
-
-@contextmanager
-def provider() -> Iterator[Server]:
-    port = free_port()
-    command = [sys.executable, "-m", "tests.benchmarks.provider", str(port)]
-    with running(command, {}) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        yield Server(port, process)
 
 
 @contextmanager

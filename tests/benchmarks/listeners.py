@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import cast
 
-from tests.benchmarks.load import request
+from tests.benchmarks.sender import Sender, request
 
 _UPDATED_AT = re.compile(rb'"updated_at":"([^"]+)"')
 _EVENT = b"event: update"
@@ -137,28 +137,10 @@ async def _connected(source: Source, make: Callable[[], Listener], small: bool) 
     return listener
 
 
-class Publisher:
-    """Sends one request after the other on a kept connection, and reads the answers."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    @classmethod
-    async def connect(cls, port: int) -> "Publisher":
-        return cls(*await asyncio.open_connection("127.0.0.1", port))
-
-    async def send(self, request: bytes) -> None:
-        """Send one, and wait for its 2xx."""
-        self._writer.write(request)
-        head = await self._reader.readuntil(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 2"), head
-        length = re.search(rb"content-length: *(\d+)", head.lower())
-        assert length is not None, head
-        await self._reader.readexactly(int(length[1]))
-
-    def close(self) -> None:
-        self._writer.close()
+async def publish(sender: Sender, request: bytes) -> None:
+    """Send one, and wait for its 2xx."""
+    exchange = await sender.ask(request)
+    assert 200 <= exchange.status < 300, exchange
 
 
 async def at_rate(

@@ -4,7 +4,7 @@
 A life: a user posts a job, the provider is called and later sends a callback, the outcome is
 confirmed by a status call, and the user's event stream shows it. Provider, users and reader are on
 the same machine, in two processes; the load does not wait for answers. What the plain app leaves
-out is told in its own module.
+out, its own module says.
 """
 
 import argparse
@@ -16,9 +16,10 @@ from typing import TypeAlias
 
 from receiver.server.listener import allow_many_connections
 from tests.benchmarks.life_figures import Load, Measured, quantile
-from tests.benchmarks.life_world import Bench, postgres, provider
+from tests.benchmarks.life_world import Bench, postgres
 from tests.benchmarks.table import Line, ratio, show
 from tests.benchmarks.upstreams import UPSTREAMS
+from tests.benchmarks.world import announced
 
 WHAT = "Whole lives of jobs, beside a plain app; floods take three times --seconds."
 SECONDS = 20.0
@@ -161,13 +162,13 @@ def measure(
 ) -> Iterator[Line]:
     """Floods take three times as long as the rest."""
     allow_many_connections()
-    with provider() as server:
+    with announced("provider") as server:
         bench = Bench(server, database_url, replicas, rounds)
         for name in names:
             yield from MEASURES[name](bench, seconds)
 
 
-# --- how it is told -------------------------------------------------------------------------------
+# --- how it is shown ------------------------------------------------------------------------------
 
 
 def _outcome(what: str, ours: Runs, plain: Runs, bound: str) -> Line:
@@ -184,9 +185,10 @@ def _each(ours: Runs, plain: Runs) -> Iterator[Line]:
     """Every run by itself: what it did, and whether it was measured well."""
     for name, runs in (("service", ours), ("plain app", plain)):
         for each in runs:
+            used = each.usage
             yield Line(
                 f"      {name}: cores; of the load; of others",
-                f"{each.cores:.2f}; {each.load_cores:.2f}; {each.other_cores:.2f}",
+                f"{used.cores:.2f}; {used.load_cores:.2f}; {used.other_cores:.2f}",
                 "",
                 "; ".join(_told(each)),
             )
@@ -198,10 +200,10 @@ def _told(each: Measured) -> Iterator[str]:
     lost = f", {each.lost:,} of them not ended" if each.load.calls_back else ""
     yield f"{each.acknowledged:,} jobs taken{lost}"
     yield f"POSTs {answers}, p99 {_ms(quantile(each.answers, 0.99))}"
-    yield f"{each.kernel_cores:.2f} cores in the kernel"
+    yield f"{each.usage.kernel_cores:.2f} cores in the kernel"
     yield f"load late {_ms(each.late)}"
     yield f"provider {each.report}"
-    yield f"memory {' '.join(str(size // 1_000_000) for size in each.memory)} MB"
+    yield f"memory {' '.join(str(size // 1_000_000) for size in each.usage.memory)} MB"
     if each.flood:
         yield f"flood {each.flood['statuses']} of {each.flood['count']:,}"
 

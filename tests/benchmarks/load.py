@@ -1,24 +1,25 @@
-"""A load generator that is light enough not to be what is measured: raw HTTP/1.1, to be run on
-uvloop.
-
-Each connection sends a request, waits for the whole answer, and sends the next. Answers have to
-carry a Content-Length.
-"""
+"""Loads: one that waits for its answers, and one that does not."""
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import cast
+
+import uvloop
+
+from receiver.server.listener import allow_many_connections
+from tests.benchmarks.sender import Exchange, Sender, paced
 
 
 @dataclass
 class Result:
     """What a round gave."""
 
-    seconds: float
-    latencies: list[float] = field(repr=False)
-    statuses: dict[int, int]
+    seconds: float = 0.0
+    latencies: list[float] = field(default_factory=list, repr=False)
+    statuses: Counter[int] = field(default_factory=Counter)
 
     @property
     def rate(self) -> float:
@@ -31,66 +32,65 @@ class Result:
         return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
 
 
-def request(method: str, path: str, body: bytes = b"", headers: str = "") -> bytes:
-    """One request as it goes over the wire."""
-    length = f"Content-Length: {len(body)}\r\n" if body or method == "POST" else ""
-    return f"{method} {path} HTTP/1.1\r\nHost: bench\r\n{length}{headers}\r\n".encode() + body
-
-
-class _Connection(asyncio.Protocol):
-    def __init__(self, next_request: Callable[[], bytes], until: float, result: Result) -> None:
-        self._next_request = next_request
-        self._until = until
-        self._result = result
-        self._buffer = b""
-        self._sent_at = 0.0
-        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self._send()
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        head, end, body = self._buffer.partition(b"\r\n\r\n")
-        if not end:
-            return
-        lower = head.lower()
-        at = lower.index(b"content-length:") + 15
-        if len(body) < int(lower[at:].partition(b"\r\n")[0]):
-            return
-        self._buffer = b""
-        now = time.perf_counter()
-        self._result.latencies.append(now - self._sent_at)
-        status = int(head[9:12])
-        self._result.statuses[status] = self._result.statuses.get(status, 0) + 1
-        if now < self._until:
-            self._send()
-        else:
-            self._transport.close()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self.closed.done():
-            self.closed.set_result(None)
-
-    def _send(self) -> None:
-        self._sent_at = time.perf_counter()
-        self._transport.write(self._next_request())
-
-
 async def blast(
     port: int, next_request: Callable[[], bytes], connections: int, seconds: float
 ) -> Result:
-    """Keep so many connections busy for so long."""
-    result = Result(seconds, [], {})
+    """Keep so many connections busy for so long: each sends its next request once it has the answer
+    to the one before."""
+    result, over = Result(), asyncio.Event()
+    sender = Sender([port], connections)
     began = time.perf_counter()
-    loop = asyncio.get_running_loop()
-    opened = [
-        await loop.create_connection(
-            lambda: _Connection(next_request, began + seconds, result), "127.0.0.1", port
-        )
-        for _ in range(connections)
-    ]
-    await asyncio.gather(*(protocol.closed for _, protocol in opened))
+    busy = connections
+
+    def answered(exchange: Exchange) -> None:
+        nonlocal busy
+        result.latencies.append(exchange.seconds)
+        result.statuses[exchange.status] += 1
+        if exchange.answered_at < began + seconds:
+            sender.send(next_request(), answered)
+            return
+        busy -= 1
+        if not busy:
+            over.set()
+
+    for _ in range(connections):
+        sender.send(next_request(), answered)
+    await over.wait()
     result.seconds = time.perf_counter() - began
+    sender.close()
     return result
+
+
+def flood(
+    port: int, requests: Sequence[bytes], rate: float, connections: int, timeout: float
+) -> list[Exchange]:
+    """Send each request when it is due, however many are still unanswered, as the clients of a
+    service that is too slow do. What became of each, in order; the last answers may take `timeout`
+    seconds. For a process of its own, so that it is not slowed down by the one who measures."""
+    allow_many_connections()
+    return uvloop.run(_flood(Sender([port], connections), requests, rate, timeout))
+
+
+async def _flood(
+    sender: Sender, requests: Sequence[bytes], rate: float, timeout: float
+) -> list[Exchange]:
+    exchanges: list[Exchange] = []
+    over = asyncio.Event()
+    unanswered = len(requests)
+
+    def answered(_: Exchange) -> None:
+        nonlocal unanswered
+        unanswered -= 1
+        if not unanswered:
+            over.set()
+
+    # What has no answer in the end says so by its status.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(len(requests) / rate + timeout):
+            async for number, due_at in paced(len(requests), rate):
+                exchanges.append(sender.send(requests[number], answered, due_at))
+            await over.wait()
+    sender.close()
+    for exchange in exchanges:
+        exchange.answered = None  # it goes to another process, where this function does not exist
+    return exchanges

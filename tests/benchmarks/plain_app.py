@@ -2,7 +2,7 @@
 `python -m tests.benchmarks.plain_app PORT DATABASE PROVIDER_URL KEY=USER …`
 
 It keeps its jobs in SQLite (WAL, synchronous=NORMAL, a commit for each change), calls the provider
-from 32 workers over one shared client with kept connections, and tells streams through a queue for
+from 32 workers over one shared client with kept connections, and feeds streams through a queue for
 each reader. It has an access log.
 
 It does none of this: it believes a callback without asking the provider, and anybody who can guess

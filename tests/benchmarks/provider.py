@@ -22,12 +22,10 @@ from urllib.parse import urlsplit
 import uvloop
 
 from receiver.server.listener import allow_many_connections
-from tests.benchmarks.load import request
-from tests.benchmarks.sender import Exchange, Sender, content_length
+from tests.benchmarks.sender import Exchange, Sender, content_length, paced, request
 from tests.benchmarks.upstreams import FAL, REPLICATE, SAMSAR, Upstream, jwks
 
 CONNECTIONS = 512
-TICK = 0.001
 SECONDS_TO_END = 30.0
 """How long a flood waits for its last answers."""
 JSON = "Content-Type: application/json\r\n"
@@ -67,7 +65,7 @@ class Provider:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def take(self, head: bytes, body: bytes, answer: Answer) -> None:
-        """One request, whoever sent it."""
+        """One request, of the service or of the load."""
         target = head.split(b" ", 2)[1]
         path, _, query = target.partition(b"?")
         match path:
@@ -111,12 +109,12 @@ class Provider:
         path = urlsplit(webhook).path
         self._records.repeated += name in self._records.submitted
         self._records.submitted[name] = time.perf_counter()
-        told = upstream.accepted(name)
+        accepted = upstream.accepted(name)
         loop = asyncio.get_running_loop()
         if self._plan.answer_after:
-            loop.call_later(self._plan.answer_after, answer, told)
+            loop.call_later(self._plan.answer_after, answer, accepted)
         else:
-            answer(told)
+            answer(accepted)
         if name.startswith("flood"):
             self._records.flooded[name] = path
         elif self._plan.calls_back:
@@ -149,16 +147,10 @@ class Provider:
         """Send progress of all the flood's jobs in turn; answers when all of it has an answer."""
         jobs = list(self._records.flooded.items())
         flood = _Flood(int(rate * seconds))
-        sent = 0
-        began = time.perf_counter()
-        while sent < flood.count:
-            due = min(int((time.perf_counter() - began) * rate), flood.count)
-            for number in range(sent, due):
-                name, path = jobs[number % len(jobs)]
-                body = _progress(name, 99 * number / flood.count, number // len(jobs))
-                self._sender.send(request("POST", path, body, JSON), flood.answered)
-            sent = due
-            await asyncio.sleep(TICK)
+        async for number, _ in paced(flood.count, rate):
+            name, path = jobs[number % len(jobs)]
+            body = _progress(name, 99 * number / flood.count, number // len(jobs))
+            self._sender.send(request("POST", path, body, JSON), flood.answered)
         with suppress(TimeoutError):
             async with asyncio.timeout(SECONDS_TO_END):
                 await flood.over.wait()

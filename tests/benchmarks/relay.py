@@ -3,8 +3,8 @@
 1. How many messages a second reach healthy sinks: one host, which takes 4 at once, and sixteen.
 2. What 200 dead addresses do to one healthy address: its p99, from the commit of a message to its
    arrival, with them and without. Dead is either refusing connections, or taking them and never
-   answering. 2,000 messages to them are due at once as it begins: the first seconds, in which it is
-   found out what is dead, are told apart.
+   answering. 2,000 messages to them are due at once as it begins: the first seconds, in which the
+   relay finds out which are dead, have a figure of their own.
 """
 
 import asyncio
@@ -79,8 +79,8 @@ class World:
         self.services = services
         self.users = users
 
-    async def tell(self, url: str, user: User) -> bytes:
-        """Make a job whose end is told to `url`; its id once that is on disk."""
+    async def message(self, url: str, user: User) -> bytes:
+        """Make a job whose end is relayed to `url`; its id once that is on disk."""
         job_id = await self.prepare(url, user)
         await cancel_job(self.services, job_id)
         return job_id.encode()
@@ -157,7 +157,7 @@ async def throughput(hosts: int, messages: int) -> tuple[float, float]:
         for number in range(0, messages, 200):
             await asyncio.gather(
                 *(
-                    made.tell(urls[n % hosts], made.users[n // hosts % USERS])
+                    made.message(urls[n % hosts], made.users[n // hosts % USERS])
                     for n in range(number, number + 200)
                 )
             )
@@ -175,7 +175,7 @@ async def latencies(kind: str, seconds: float, rate: float) -> tuple[float, floa
         healthy_user, *others = made.users
         await asyncio.gather(
             *(
-                made.tell(url, others[n % len(others)])
+                made.message(url, others[n % len(others)])
                 for _ in range(10)
                 for n, url in enumerate(bad)
             )
@@ -184,7 +184,7 @@ async def latencies(kind: str, seconds: float, rate: float) -> tuple[float, floa
         Sink.expected = sys.maxsize
         until = time.perf_counter() + seconds
         while time.perf_counter() < until:
-            job_id = await made.tell(healthy, healthy_user)
+            job_id = await made.message(healthy, healthy_user)
             sent[job_id] = time.perf_counter()
             await asyncio.sleep(1 / rate)
         Sink.expected = len(sent)
@@ -209,17 +209,19 @@ async def _measure() -> list[Line]:
     for hosts in (1, 16):
         rounds = [await throughput(hosts, 2_000) for _ in range(3)]
         rate, used = (statistics.median(figures) for figures in zip(*rounds, strict=True))
-        told = f"{used:.2f} ms of a core each"
-        lines.append(Line(f"relay to {hosts} healthy host(s)", f"{rate:,.0f}/s", ">= 500/s", told))
+        beside = f"{used:.2f} ms of a core each"
+        lines.append(
+            Line(f"relay to {hosts} healthy host(s)", f"{rate:,.0f}/s", ">= 500/s", beside)
+        )
     _, alone = await latencies("none", 25, 20)
     for kind in ("refusing", "hanging"):
         first, later = await latencies(kind, 25, 20)
-        told = (
+        beside = (
             f"{later * 1_000:.0f} ms / {alone * 1_000:.0f} ms;"
             f" {first * 1_000:.0f} ms in the first {FIRST_SECONDS:g} s"
         )
         what = f"relay p99 beside 200 {kind} hosts / without"
-        lines.append(Line(what, f"{later / alone:.1f}", "<= 2", told))
+        lines.append(Line(what, f"{later / alone:.1f}", "<= 2", beside))
     return lines
 
 

@@ -1,5 +1,6 @@
-"""Submissions, and status from the store, against a Starlette route that does nothing, without and
-with uvicorn's access log (the service writes one too): `python -m tests.benchmarks.requests`."""
+"""Submissions, status reads and callbacks, each against a Starlette route that does nothing, with
+and without uvicorn's access log (the service writes one too); callbacks also against the same route
+without its write: `python -m tests.benchmarks.requests [ROUNDS] [SECONDS]`."""
 
 import asyncio
 import itertools
@@ -7,15 +8,18 @@ import socket
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import uvloop
 
-from tests.benchmarks.load import Result, blast, request
+from tests.benchmarks.load import Result, blast
+from tests.benchmarks.sender import request
 from tests.benchmarks.table import Line, ratio, show
-from tests.benchmarks.world import KEY, Server, alone, fill, peer, service
+from tests.benchmarks.world import KEY, Server, alone, announced, callbacks, fill, service
 
 CONNECTIONS = 64
 BODY = (
@@ -23,47 +27,95 @@ BODY = (
     b'"video_model":"LUMA","duration":10}}'
 )
 HEADERS = f"Content-Type: application/json\r\nAPI-KEY: {KEY}\r\n"
+NO_OP, LOGGED, UNWRITTEN = "a no-op", "a no-op with an access log", "itself without the write"
+
+NextRequest: TypeAlias = Callable[[], bytes]
 
 
-def _get(paths: list[str]) -> Callable[[], bytes]:
+@dataclass(frozen=True)
+class Case:
+    """One route of the service, and what it is measured beside."""
+
+    name: str
+    ours: Server
+    next_request: NextRequest
+    baselines: Mapping[str, tuple[Server, NextRequest]]
+    wanted: Mapping[str, tuple[str, str]]
+    """By baseline: of the rate, and of the 99th percentile."""
+
+    def measured(self, rounds: int, seconds: float, servers: list[Server]) -> Iterator[Line]:
+        """The servers take turns; while one is measured, the others stand still."""
+
+        def blasted(server: Server, next_request: NextRequest) -> Result:
+            with alone(server, servers):
+                return uvloop.run(blast(server.port, next_request, CONNECTIONS, seconds))
+
+        ours: list[Result] = []
+        theirs: dict[str, list[Result]] = {name: [] for name in self.baselines}
+        for _ in range(rounds + 1):
+            for name, baseline in self.baselines.items():
+                theirs[name].append(blasted(*baseline))
+            ours.append(blasted(self.ours, self.next_request))
+        refused = {status for each in ours for status in each.statuses} - {200, 202}
+        assert not refused, refused
+        rate = statistics.median(each.rate for each in ours[1:])
+        p99 = statistics.median(each.quantile(0.99) for each in ours[1:])
+        absolute = f"{rate:,.0f}/s, p99 {p99 * 1_000:.0f} ms"
+        for name, results in theirs.items():
+            pairs = list(zip(ours, results, strict=True))[1:]  # the first round warms up
+            rates = ratio([a.rate / b.rate for a, b in pairs])
+            p99s = ratio([a.quantile(0.99) / b.quantile(0.99) for a, b in pairs])
+            wanted, wanted_p99 = self.wanted.get(name, ("(no bound)", "(no bound)"))
+            yield Line(f"{self.name} / {name}", rates, wanted, absolute)
+            yield Line("   p99", p99s, wanted_p99)
+
+
+def _get(paths: list[str]) -> NextRequest:
     turn = itertools.cycle([request("GET", path, headers=HEADERS) for path in paths])
     return lambda: next(turn)
 
 
+def _post(path: str) -> NextRequest:
+    return itertools.repeat(request("POST", path, BODY, HEADERS)).__next__
+
+
 def measure(rounds: int = 5, seconds: float = 3.0) -> Iterator[Line]:
     with tempfile.TemporaryDirectory() as folder, _silent_provider() as provider:
-        database, empty = Path(folder) / "bench.db", Path(folder) / "empty.db"
-        job_ids = asyncio.run(fill(database, 2_000))
-        asyncio.run(fill(empty, 1))
+        database, empty, unwritten = (Path(folder, f"{n}.db") for n in ("bench", "empty", "none"))
+        job_ids = asyncio.run(fill(database, 10_000))
+        for path in (empty, unwritten):
+            asyncio.run(fill(path, 1))
         # What is measured is the answer at commit, and not what the provider makes of it.
         apart = {"SAMSAR_BASE_URL": provider, "SUBMIT_TIMEOUT": "60"}
         with (
-            peer("noop") as noop,
-            peer("logged") as logged,
+            announced("peers", "noop") as noop,
+            announced("peers", "logged") as logged,
+            service(unwritten, module="tests.benchmarks.unwritten") as verifies,
             service(empty, **apart) as submitted_to,
-            service(database) as read_from,
+            service(database) as ours,
         ):
-            servers = (noop, logged, submitted_to, read_from)
-            post = itertools.repeat(request("POST", "/noop", BODY, HEADERS)).__next__
-            submit = itertools.repeat(request("POST", "/v1/jobs", BODY, HEADERS)).__next__
-            get = _get(["/noop"])
+            post = {NO_OP: (noop, _post("/noop")), LOGGED: (logged, _post("/noop"))}
+            get = {NO_OP: (noop, _get(["/noop"])), LOGGED: (logged, _get(["/noop"]))}
             status = _get([f"/v1/video/status?request_id={job_id}" for job_id in job_ids])
             read = _get([f"/v1/jobs/{job_id}" for job_id in job_ids])
-
-            def blasted(server: Server, next_request: Callable[[], bytes]) -> Result:
-                with alone(server, servers):
-                    return uvloop.run(blast(server.port, next_request, CONNECTIONS, seconds))
-
-            for name, ours, theirs, our, wanted in (
-                ("POST /v1/jobs", submitted_to, post, submit, ">= 0.4"),
-                ("GET /v1/video/status", read_from, get, status, ">= 0.6"),
-                ("GET /v1/jobs/{id}", read_from, get, read, "(no bound)"),
+            next_callback = callbacks(job_ids)
+            call_back = {
+                NO_OP: (noop, next_callback),
+                LOGGED: (logged, next_callback),
+                UNWRITTEN: (verifies, next_callback),
+            }
+            as_fast = {NO_OP: (">= 0.6", "<= 1.5"), UNWRITTEN: (">= 0.9", "<= 1.5")}
+            submit = _post("/v1/jobs")
+            slower, bounded = {NO_OP: (">= 0.4", "")}, {NO_OP: (">= 0.6", "")}
+            for case in (
+                Case("POST /v1/jobs", submitted_to, submit, post, slower),
+                Case("GET /v1/video/status", ours, status, get, bounded),
+                Case("GET /v1/jobs/{id}", ours, read, get, {}),
+                # The last: what they leave to be applied costs others the processor.
+                Case("callbacks acknowledged", ours, next_callback, call_back, as_fast),
             ):
-                measured = [
-                    (blasted(noop, theirs), blasted(logged, theirs), blasted(ours, our))
-                    for _ in range(rounds + 1)
-                ]
-                yield from _lines(name, measured[1:], wanted)  # the first round warms up
+                servers = [noop, logged, verifies, submitted_to, ours]
+                yield from case.measured(rounds, seconds, servers)
 
 
 @contextmanager
@@ -71,29 +123,6 @@ def _silent_provider() -> Iterator[str]:
     """The address of a provider that takes what is sent to it and says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
-
-
-def _lines(name: str, measured: list[tuple[Result, Result, Result]], wanted: str) -> Iterator[Line]:
-    refused = {status for _, _, ours in measured for status in ours.statuses} - {200, 202}
-    assert not refused, refused
-    rate, p99 = (
-        statistics.median(figures)
-        for figures in (
-            [ours.rate for _, _, ours in measured],
-            [ours.quantile(0.99) for _, _, ours in measured],
-        )
-    )
-    yield Line(
-        f"{name} / a Starlette no-op",
-        ratio([ours.rate / noop.rate for noop, _, ours in measured]),
-        wanted,
-        f"{rate:,.0f}/s, p99 {p99 * 1_000:.0f} ms",
-    )
-    yield Line(
-        "   / a no-op with an access log",
-        ratio([ours.rate / logged.rate for _, logged, ours in measured]),
-        "(no bound)",
-    )
 
 
 if __name__ == "__main__":

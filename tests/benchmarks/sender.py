@@ -1,13 +1,16 @@
-"""Requests that are sent when they are due, over connections that are kept: cheap enough for a load
-and for a provider's callbacks. Answers have to carry a Content-Length."""
+"""Raw HTTP/1.1 requests over connections that are kept: cheap enough not to be what is measured,
+for a load and for a provider's callbacks. Answers have to carry a Content-Length."""
 
 import asyncio
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
+
+TICK = 0.001
+"""Seconds between looks at what is due."""
 
 
 @dataclass(slots=True)
@@ -17,13 +20,42 @@ class Exchange:
 
     request: bytes
     answered: "Callable[[Exchange], None] | None" = None
+    due_at: float = 0.0
     sent_at: float = 0.0
     """0: it still waits for a connection."""
     answered_at: float = 0.0
     """When its answer was whole, or its connection lost."""
     status: int = 0
     """0: there was no whole answer."""
+    head: bytes = b""
     body: bytes = b""
+
+    @property
+    def late(self) -> float:
+        """Seconds from the moment that it was due until it was sent: the load's own fault."""
+        return self.sent_at - self.due_at
+
+    @property
+    def seconds(self) -> float:
+        """From sending it to the end of its answer."""
+        return self.answered_at - self.sent_at
+
+
+def request(method: str, path: str, body: bytes = b"", headers: str = "") -> bytes:
+    """One request as it goes over the wire."""
+    length = f"Content-Length: {len(body)}\r\n" if body or method == "POST" else ""
+    return f"{method} {path} HTTP/1.1\r\nHost: bench\r\n{length}{headers}\r\n".encode() + body
+
+
+async def paced(count: int, rate: float) -> AsyncIterator[tuple[int, float]]:
+    """So many numbers from 0, each when it is due, and that moment; late where the machine is."""
+    began, sent = time.perf_counter(), 0
+    while sent < count:
+        due = min(int((time.perf_counter() - began) * rate), count)
+        for number in range(sent, due):
+            yield number, began + number / rate
+        sent = due
+        await asyncio.sleep(TICK)
 
 
 class Sender:
@@ -34,8 +66,15 @@ class Sender:
         self._pools = [_Pool(port, connections) for port in ports]
         self._turn = itertools.cycle(self._pools)
 
-    def send(self, request: bytes, answered: Callable[[Exchange], None] | None = None) -> Exchange:
-        exchange = Exchange(request, answered)
+    def send(
+        self,
+        request: bytes,
+        answered: Callable[[Exchange], None] | None = None,
+        due_at: float = 0.0,
+    ) -> Exchange:
+        """Send one as soon as a connection is free; `answered` is called when it has its answer or
+        has lost its connection."""
+        exchange = Exchange(request, answered, due_at)
         next(self._turn).send(exchange)
         return exchange
 
@@ -137,7 +176,7 @@ class _Connection(asyncio.Protocol):
             return
         self._buffer = b""
         self._exchange = None
-        exchange.status, exchange.body = int(head[9:12]), body
+        exchange.status, exchange.head, exchange.body = int(head[9:12]), head, body
         exchange.answered_at = time.perf_counter()
         if b"connection: close" in head.lower():
             self.transport.close()

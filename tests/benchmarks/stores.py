@@ -7,15 +7,14 @@ lives share a batch, the cheaper they are.
 
 import asyncio
 import itertools
-import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from pathlib import Path
 
 from store.open import open_store
+from tests.benchmarks.costs import cpu_seconds
 from tests.benchmarks.life_world import SAFE
 from tests.benchmarks.table import Line, show
 from tests.store.applying import applying
@@ -44,8 +43,8 @@ async def lives(worlds: Sequence[World], at_once: int, in_all: int) -> None:
     await asyncio.gather(*(one_after_another(next(turns)) for _ in range(at_once)))
 
 
-async def cost(url: str, stores: int, at_once: int, in_all: int, server: int | None) -> str:
-    """CPU a life, of so many stores on one database and of its server."""
+async def cost(url: str, stores: int, at_once: int, in_all: int, server: list[int]) -> str:
+    """CPU a life, of so many stores on one database and of its server's processes."""
     async with AsyncExitStack() as stack:
         opened = []
         for _ in range(stores):
@@ -54,30 +53,13 @@ async def cost(url: str, stores: int, at_once: int, in_all: int, server: int | N
         world = await World.begin(opened[0])
         worlds = [replace(world, store=store) for store in opened]
         await lives(worlds, 8, 48)  # warm
-        before, server_before = time.process_time(), _seconds(server)
+        before, server_before = time.process_time(), cpu_seconds(server)
         await lives(worlds, at_once, in_all)
         own = (time.process_time() - before) / in_all
-        if server is None:
+        if not server:
             return f"{own * 1_000:.2f} ms"
-        return f"{own * 1_000:.2f} + {(_seconds(server) - server_before) / in_all * 1_000:.2f} ms"
-
-
-def _seconds(process: int | None) -> float:
-    """CPU seconds of a process and its children, those that have ended too."""
-    if process is None:
-        return 0.0
-    total = 0
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            _, _, rest = (folder / "stat").read_text().rpartition(") ")
-        except OSError:
-            continue  # it has ended
-        fields = rest.split()
-        if int(folder.name) == process:
-            total += sum(map(int, fields[11:15]))
-        elif int(fields[1]) == process:
-            total += sum(map(int, fields[11:13]))
-    return total / os.sysconf("SC_CLK_TCK")
+        servers = (cpu_seconds(server) - server_before) / in_all
+        return f"{own * 1_000:.2f} + {servers * 1_000:.2f} ms"
 
 
 def measure() -> Iterator[Line]:
@@ -85,13 +67,15 @@ def measure() -> Iterator[Line]:
         process = int((server.folder / "data" / "postmaster.pid").read_text().split()[0])
         for at_once, in_all in LOADS:
             sqlite = f"sqlite:///{folder}/{at_once}.db"
-            own = asyncio.run(cost(sqlite, 1, at_once, in_all, None))
+            own = asyncio.run(cost(sqlite, 1, at_once, in_all, []))
             postgres = [
-                asyncio.run(cost(server.new_schema_url(), stores, at_once, in_all, process))
+                asyncio.run(cost(server.new_schema_url(), stores, at_once, in_all, [process]))
                 for stores in (1, 3)
             ]
-            told = f"PostgreSQL, with the server's: one process {postgres[0]}, three {postgres[1]}"
-            yield Line(f"CPU of a life, {at_once} at once: SQLite", own, "", told)
+            beside = (
+                f"PostgreSQL, with the server's: one process {postgres[0]}, three {postgres[1]}"
+            )
+            yield Line(f"CPU of a life, {at_once} at once: SQLite", own, "", beside)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,10 @@ from store.keys import ApiKey
 from store.open import open_store
 from store.records import Cursor, Status
 from tests.benchmarks import costs
-from tests.benchmarks.load import request
-from tests.benchmarks.world import NOW, SECRET, Server, accepted_job, free_port
+from tests.benchmarks.sender import request
+from tests.benchmarks.world import NOW, SECRET, Server, accepted_job
 from tests.support.nginx import nginx
+from tests.support.ports import free_port
 
 NCHAN_MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 _IDLE = """
@@ -72,7 +73,7 @@ def _private_bytes(pid: int) -> int:
 
 @contextmanager
 def idle_process() -> Iterator[Callable[[], float]]:
-    """A process that does nothing but sleep: calling what it gives ends it, and tells how late its
+    """A process that does nothing but sleep: calling what it gives ends it, and gives how late its
     timers were, in seconds at the 99th percentile. So busy is the machine with other things."""
     process = subprocess.Popen([sys.executable, "-c", _IDLE], stdout=subprocess.PIPE, text=True)
 
@@ -161,10 +162,10 @@ class Callbacks:
 
     def next(self, reader: Reader, padding: str = "") -> bytes:
         """As it goes over the wire."""
-        path, body = self.told(reader, padding)
+        path, body = self.parts(reader, padding)
         return request("POST", path, body, "Content-Type: application/json\r\n")
 
-    def told(self, reader: Reader, padding: str = "") -> tuple[str, bytes]:
+    def parts(self, reader: Reader, padding: str = "") -> tuple[str, bytes]:
         """Path and body."""
         self._count += 1
         job_id = list(reader.jobs)[self._count % len(reader.jobs)]

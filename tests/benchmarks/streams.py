@@ -17,8 +17,8 @@ from typing import TypeAlias
 import httpx
 import uvloop
 
-from tests.benchmarks.listeners import Audience, Publisher, Source, at_rate
-from tests.benchmarks.load import request
+from tests.benchmarks.listeners import Audience, Source, at_rate, publish
+from tests.benchmarks.sender import Sender, request
 from tests.benchmarks.stream_world import (
     NCHAN_MODULE,
     Callbacks,
@@ -29,7 +29,7 @@ from tests.benchmarks.stream_world import (
     nchan,
 )
 from tests.benchmarks.table import Line, show
-from tests.benchmarks.world import Server, peer, service
+from tests.benchmarks.world import Server, announced, service
 
 KIB, MIB = 1024, 1024 * 1024
 EVENT = json.dumps({"job": "x" * 600})
@@ -57,7 +57,7 @@ def fan_outs(folder: Path) -> Iterator[list[FanOut]]:
     json_type = "Content-Type: application/json\r\n"
     with ExitStack() as stack:
         ours = stack.enter_context(service(folder / "fan.db", STREAM_MAX_PER_KEY="10000"))
-        others = stack.enter_context(peer("sse-starlette"))
+        others = stack.enter_context(announced("peers", "sse-starlette"))
         found = [
             FanOut(
                 "receiver",
@@ -88,10 +88,10 @@ def fan_outs(folder: Path) -> Iterator[list[FanOut]]:
 
 async def _cpu_of(target: FanOut, streams: int, events: int, rate: float) -> float:
     """CPU seconds of so many events to so many streams."""
-    audience, publisher = Audience(), await Publisher.connect(target.server.port)
+    audience, publisher = Audience(), Sender([target.server.port], 1)
     await audience.open([target.source] * streams)
     before = cpu_seconds(target.server)
-    await at_rate(lambda _: publisher.send(target.publish()), rate, events)
+    await at_rate(lambda _: publish(publisher, target.publish()), rate, events)
     await audience.tally.until(lambda: audience.tally.events == events * streams)
     spent = cpu_seconds(target.server) - before
     await audience.close()
@@ -155,13 +155,13 @@ def latency(folder: Path) -> Iterator[Line]:
         await audience.open(
             [Source(server.port, "/v1/events", reader.headers) for reader in readers], timed=True
         )
-        publishers = [await Publisher.connect(server.port) for _ in range(16)]
+        publishers = Sender([server.port], 16)
         await asyncio.sleep(1)
         events = 5_000
 
         async def send(index: int) -> None:
             reader = readers[index * 7 % len(readers)]
-            await publishers[index % 16].send(callbacks.next(reader))
+            await publish(publishers, callbacks.next(reader))
 
         audience.tally.lags.clear()
         await at_rate(send, 500, events, lanes=16)
@@ -196,23 +196,23 @@ def stalled(folder: Path) -> Iterator[Line]:
 
     async def run(server: Server) -> tuple[int, int]:
         moving, standing, callbacks = Audience(), Audience(), Callbacks()
-        publisher = await Publisher.connect(server.port)
+        publisher = Sender([server.port], 1)
         live = Source(server.port, "/v1/events", reader.headers)
 
-        async def publish(events: int) -> None:
+        async def publish_some(events: int) -> None:
             wanted = moving.tally.events + events
             for _ in range(events):
-                await publisher.send(callbacks.next(reader, "x" * 7_500))
+                await publish(publisher, callbacks.next(reader, "x" * 7_500))
             await moving.tally.until(lambda: moving.tally.events >= wanted)
 
         await moving.open([live])
-        await publish(400)
+        await publish_some(400)
         began = memory(server)
-        await publish(400)
+        await publish_some(400)
         alone = memory(server) - began
         await standing.open([live] * 25, stalled=True)
         await standing.open([Source(server.port, "/v1/events", reader.resuming)] * 25, stalled=True)
-        await publish(400)
+        await publish_some(400)
         grown = memory(server) - began - 2 * alone
         await moving.close()
         await standing.close()

@@ -44,8 +44,8 @@ class Upstream:
 
     def outcome(self, name: str) -> bytes:
         """A callback's body, and the answer to a status call."""
-        told = self.completed(f"https://cdn.test/{name}.mp4")
-        return json.dumps({self.id_member: name, **told}).encode()
+        members = self.completed(f"https://cdn.test/{name}.mp4")
+        return json.dumps({self.id_member: name, **members}).encode()
 
 
 def _sign_fal(name: str, body: bytes) -> Mapping[str, str]:

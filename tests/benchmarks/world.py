@@ -24,7 +24,9 @@ from store.ids import Ids, time_of
 from store.keys import ApiKey, User
 from store.open import open_store
 from store.records import Due, Job, Lane, NewJob, Phase, Status
-from tests.benchmarks.load import request
+from tests.benchmarks.sender import request
+from tests.support.ports import free_port
+from tests.support.programs import running
 
 SECRET = "benchmark-secret-of-at-least-32-characters"
 KEY = "rk_" + "b" * 43
@@ -52,17 +54,12 @@ def alone(server: Server, servers: Iterable[Server]) -> Iterator[None]:
             other.process.send_signal(signal.SIGCONT)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
-def peer(name: str) -> Iterator[Server]:
-    """One of the baselines."""
+def announced(module: str, *arguments: str) -> Iterator[Server]:
+    """A server of this folder, which gets its port last and says when it is ready."""
     port = free_port()
-    with running([sys.executable, "-m", "tests.benchmarks.peers", name, str(port)], {}) as process:
+    command = [sys.executable, "-m", f"tests.benchmarks.{module}", *arguments, str(port)]
+    with running(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         yield Server(port, process)
@@ -74,6 +71,7 @@ def service(database: Path, *, module: str = "receiver", **settings: str) -> Ite
     what Python runs in its place."""
     port = free_port()
     environment = {
+        **os.environ,
         "RECEIVER_DATABASE_URL": f"sqlite:///{database}",
         "RECEIVER_PORT": str(port),
         "RECEIVER_SECRET_KEYS": SECRET,
@@ -83,30 +81,11 @@ def service(database: Path, *, module: str = "receiver", **settings: str) -> Ite
         "RECEIVER_LOG_FORMAT": "json",
         **{f"RECEIVER_{name}": value for name, value in settings.items()},
     }
-    with running([sys.executable, "-m", module, "serve"], environment) as process:
+    command = [sys.executable, "-m", module, "serve"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with running(command, env=environment, **quiet) as process:
         wait_for(port, process)
         yield Server(port, process)
-
-
-@contextmanager
-def running(
-    command: list[str], environment: dict[str, str], stdout: int = subprocess.PIPE
-) -> Iterator[subprocess.Popen[str]]:
-    """A process until the block is left."""
-    process = subprocess.Popen(
-        command,
-        env={**os.environ, **environment},
-        stdout=stdout,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(20)
-        if process.stdout is not None:
-            process.stdout.close()
 
 
 def wait_for(port: int, process: subprocess.Popen[str]) -> None:

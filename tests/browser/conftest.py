@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 import structlog
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from receiver.clock import SystemClock
 from tests.support.service import RunningService, running_service
@@ -98,17 +99,29 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture
+ONE_LOOP = pytest.mark.asyncio(loop_scope="session")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The browser lives in the event loop of the session, and so do all that use it."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(ONE_LOOP, append=False)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
+    """One for all tests; each window is in a context of its own, with cookies of its own."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         yield browser
         await browser.close()
 
 
-@pytest.fixture
-def visit(browser: Browser) -> Visit:
-    """Opens a window of its own, with no cookie yet."""
+@pytest_asyncio.fixture(loop_scope="session")
+async def visit(browser: Browser) -> AsyncIterator[Visit]:
+    """Opens windows of their own, with no cookie yet, which close with the test."""
+    contexts: list[BrowserContext] = []
 
     async def visit(url: str, *, theme: str = "light", width: int = 1200) -> Visitor:
         context = await browser.new_context(
@@ -116,6 +129,7 @@ def visit(browser: Browser) -> Visit:
             viewport={"width": width, "height": 800},
             reduced_motion="reduce",
         )
+        contexts.append(context)
         context.set_default_timeout(TIMEOUT_MS)
         visitor = Visitor(await context.new_page(), url)
 
@@ -130,10 +144,12 @@ def visit(browser: Browser) -> Visit:
         visitor.page.on("pageerror", lambda error: visitor.console.append(str(error)))
         return visitor
 
-    return visit
+    yield visit
+    for context in contexts:
+        await context.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def start(tmp_path: Path) -> AsyncIterator[Start]:
     """Starts a service. By default every callback is lost, and polls are fast."""
     async with AsyncExitStack() as stack:

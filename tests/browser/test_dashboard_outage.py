@@ -1,13 +1,13 @@
 """The service dies under an open page, and comes back: the page recovers by itself."""
 
 import asyncio
-import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
+import pytest_asyncio
 from playwright.async_api import Route, expect
 
 from tests.archive.file_host import Answer, file_host
@@ -47,8 +47,8 @@ class Server:
 
     def key(self, user: str) -> str:
         words = ("keys", "create", user, "--json")
-        _, out, _ = run(*words, environment=self._environment(), folder=self._folder, timeout=30)
-        return str(json.loads(out)["key"])
+        done = run(*words, environment=self._environment(), folder=self._folder, timeout=30)
+        return str(done.json()["key"])
 
     def client(self, **headers: str) -> httpx.AsyncClient:
         return httpx.AsyncClient(
@@ -85,7 +85,7 @@ class Server:
             self._process.wait(10)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
     server = Server(tmp_path)
     await server.start(RENDER_BEFORE)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,7 +19,8 @@ from typing import Any, Self
 import pytest
 
 from receiver.cli.main import main
-from tests.support.forked import ForkedProcess, run
+from tests.support.forked import Done, ForkedProcess, run
+from tests.support.programs import running
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "receiver")
@@ -34,19 +35,6 @@ MOVIE: dict[str, Any] = {
         "duration": 10,
     },
 }
-
-
-@dataclass(frozen=True)
-class Done:
-    """The result of a command."""
-
-    status: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        assert self.status == 0, self.err
-        return json.loads(self.out)
 
 
 @dataclass
@@ -71,7 +59,7 @@ class Place:
         """
         if words and words[0] in ("serve", "sandbox", "demo"):
             environment = self.environment()
-            done = Done(*run(*words, environment=environment, folder=self.folder, timeout=TIMEOUT))
+            done = run(*words, environment=environment, folder=self.folder, timeout=TIMEOUT)
         else:
             done = self._run_here(words, given)
         assert "Traceback" not in done.err
@@ -95,9 +83,9 @@ class Place:
         assert status is None or isinstance(status, int)
         return Done(status or 0, out.getvalue(), err.getvalue())
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        """Start a command as users do, and leave it running."""
-        return subprocess.Popen(
+    def running(self, *words: str) -> AbstractContextManager[subprocess.Popen[str]]:
+        """Start a command as its users do; it ends with the block, if not before."""
+        return running(
             [*COMMAND, *words],
             cwd=self.folder,
             env=self.environment(),
@@ -108,7 +96,7 @@ class Place:
         )
 
     def fork(self, *words: str, out: Path, err: Path, **variables: str) -> ForkedProcess:
-        """Like `start`, but faster: the process is forked."""
+        """Like `running`, but faster: the process is forked."""
         environment = self.environment() | variables
         return ForkedProcess(*words, environment=environment, folder=self.folder, out=out, err=err)
 
@@ -122,13 +110,13 @@ class Place:
         log = self.folder / f"{command}.log"
         log.write_text("")
         port = self.settings.get("PORT", "0")
-        process = self.fork(command, "--port", port, out=Path(os.devnull), err=log)
-        try:
+        with self.fork(command, "--port", port, out=Path(os.devnull), err=log) as process:
             url = _address(process, log)
-            yield Served(self.with_settings(URL=url), process, url, log)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(TIMEOUT)
+            try:
+                yield Served(self.with_settings(URL=url), process, url, log)
+            finally:
+                process.send_signal(signal.SIGTERM)
+                process.wait(TIMEOUT)
 
 
 @dataclass

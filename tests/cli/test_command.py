@@ -170,14 +170,14 @@ def on_a_terminal(place: Place, *words: str, until: bytes = b"", **more: str) ->
     variables = {"TERM": "xterm-256color", "COLUMNS": "120"} | more
     written, interrupted = b"", not until
     try:
-        process = place.fork(*words, out=terminal, err=terminal, **variables)
-        while process.poll() is None or _has_more(ours):
-            if _has_more(ours):
-                written += os.read(ours, 65_536)
-            if not interrupted and until in written:
-                process.send_signal(signal.SIGINT)
-                interrupted = True
-        return process.wait(TIMEOUT), written.decode()
+        with place.fork(*words, out=terminal, err=terminal, **variables) as process:
+            while process.poll() is None or _has_more(ours):
+                if _has_more(ours):
+                    written += os.read(ours, 65_536)
+                if not interrupted and until in written:
+                    process.send_signal(signal.SIGINT)
+                    interrupted = True
+            return process.wait(TIMEOUT), written.decode()
     finally:
         os.close(ours)
         os.close(theirs)

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from store.open import open_store
-from tests.cli.conftest import Done, Place
+from tests.cli.conftest import Place
 from tests.store.world import World
+from tests.support.forked import Done
 from tests.support.postgres_server import PostgresServer, binaries
 
 

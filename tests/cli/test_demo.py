@@ -13,15 +13,15 @@ import pytest
 from receiver.cli.demo import FAULTS, PROMPTS
 from receiver.sandbox.faults import FaultPlan
 from tests.cli.conftest import TIMEOUT, Place
+from tests.support.ports import free_port
 
 
 @pytest.fixture(scope="module", autouse=True)
 def ending(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Popen[str]]]:
     """A demo that ends by itself, and its folder. It runs while the other tests do."""
     place = Place(tmp_path_factory.mktemp("ending"))
-    with place.start("demo", "--exit", "--port", "0") as demo:
+    with place.running("demo", "--exit", "--port", "0") as demo:
         yield place.folder, demo
-        demo.kill()
 
 
 def test_the_seed_drops_two_final_callbacks_and_duplicates_one() -> None:
@@ -38,19 +38,30 @@ def test_it_uses_another_port_if_the_default_is_in_use(place: Place) -> None:
             taken.listen()
         except OSError:
             pass  # another process has it, which is as good
-        demo = place.start("demo")
-        assert demo.stdout is not None
-        printed = [demo.stdout.readline() for _ in range(5)]
-        assert "Port 8000 is in use" in printed[0]
-        url, key = printed[1].split()[2], printed[2].split()[-1]
-        assert not url.endswith(":8000")
-        while "until Ctrl-C" not in demo.stdout.readline():
-            pass
-    jobs = httpx.get(f"{url}/v1/jobs", headers={"API-KEY": key}).json()["jobs"]
+        with place.running("demo") as demo:
+            assert demo.stdout is not None
+            printed = [demo.stdout.readline() for _ in range(5)]
+            assert "Port 8000 is in use" in printed[0]
+            assert any("until Ctrl-C" in line for line in demo.stdout)
+            check_what_is_printed(*printed[1:])
+            demo.send_signal(signal.SIGINT)
+            _, err = demo.communicate(timeout=TIMEOUT)
+    assert (demo.returncode, err) == (0, "")
+    assert (place.folder / "kept.db").exists()
+
+
+def check_what_is_printed(address: str, user: str, operator: str, dashboard: str) -> None:
+    """The address, the keys and the sign-in link work, and the jobs have ended."""
+    url, key, admin = address.split()[2], user.split()[-1], operator.split()[-1]
+    assert not url.endswith(":8000")
+
+    def get(path: str, key: str) -> httpx.Response:
+        return httpx.get(f"{url}{path}", headers={"API-KEY": key})
+
+    jobs = get("/v1/jobs", key).json()["jobs"]
     assert [job["status"] for job in jobs] == ["COMPLETED"] * 6
-    admin, link = printed[3].split()[-1], printed[4].split()[1]
-    assert httpx.get(f"{url}/v1/holds", headers={"API-KEY": admin}).status_code == 200
-    page, _, token = link.partition("#/sign-in/")
+    assert get("/v1/holds", admin).status_code == 200
+    page, _, token = dashboard.split()[1].partition("#/sign-in/")
     assert page == f"{url}/"
     own_page = {"X-Requested-With": "test"}
     signed_in = [
@@ -61,15 +72,9 @@ def test_it_uses_another_port_if_the_default_is_in_use(place: Place) -> None:
     assert (session["user"], session["admin"]) == ("demo", True)
     attempts = [
         [attempt["status_code"] for attempt in delivery["attempts"]]
-        for delivery in httpx.get(f"{url}/v1/deliveries", headers={"API-KEY": key}).json()[
-            "deliveries"
-        ]
+        for delivery in get("/v1/deliveries", key).json()["deliveries"]
     ]
     assert sorted(attempts) == [[204]] * 11 + [[500, 204]]
-    demo.send_signal(signal.SIGINT)
-    _, err = demo.communicate(timeout=TIMEOUT)
-    assert (demo.returncode, err) == (0, "")
-    assert (place.folder / "kept.db").exists()
 
 
 def test_a_configured_port_in_use_is_an_error(place: Place) -> None:
@@ -89,14 +94,13 @@ def test_a_configured_port_in_use_is_an_error(place: Place) -> None:
 
 
 def test_it_listens_on_the_configured_address(place: Place) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    demo = place.with_settings(PORT=str(port)).start("demo")
-    assert demo.stdout is not None
-    assert demo.stdout.readline().split()[2] == f"http://127.0.0.1:{port}"
-    assert httpx.get(f"http://127.0.0.1:{port}/livez").status_code == 200
-    demo.send_signal(signal.SIGINT)  # without waiting for its jobs
-    _, err = demo.communicate(timeout=TIMEOUT)
+    port = free_port()
+    with place.with_settings(PORT=str(port)).running("demo") as demo:
+        assert demo.stdout is not None
+        assert demo.stdout.readline().split()[2] == f"http://127.0.0.1:{port}"
+        assert httpx.get(f"http://127.0.0.1:{port}/livez").status_code == 200
+        demo.send_signal(signal.SIGINT)  # without waiting for its jobs
+        _, err = demo.communicate(timeout=TIMEOUT)
     assert (demo.returncode, err) == (130, "")
 
     elsewhere = place.with_settings(HOST="192.0.2.1").run("demo", "--exit")

@@ -3,10 +3,12 @@
 import json
 import signal
 import socket
+from contextlib import ExitStack
 
 import pytest
 
 from tests.cli.conftest import MOVIE, TIMEOUT, Place, Served, submitted
+from tests.support.ports import free_port
 
 
 @pytest.fixture
@@ -160,18 +162,19 @@ def test_an_unknown_key_is_not_shown(served: Served) -> None:
 
 
 def test_watch_resumes_after_the_service_is_killed(place: Place) -> None:
-    slow = place.with_settings(SANDBOX_RENDER="1000")
-    with slow.serving() as first:
-        ann = first.as_user("ann")
-        job_id = submitted(ann)
-        watching = ann.start("watch", job_id)
-        assert watching.stdout is not None
-        assert job_id in watching.stdout.readline()
-        first.process.kill()
-        first.process.wait(timeout=TIMEOUT)
-    with slow.with_settings(PORT=first.port).serving():
-        assert ann.run("jobs", "cancel", job_id).status == 0
-        out, err = watching.communicate(timeout=TIMEOUT)
+    slow = place.with_settings(SANDBOX_RENDER="1000", PORT=str(free_port()))
+    with ExitStack() as stack:
+        with slow.serving() as first:
+            ann = first.as_user("ann")
+            job_id = submitted(ann)
+            watching = stack.enter_context(ann.running("watch", job_id))
+            assert watching.stdout is not None
+            assert job_id in watching.stdout.readline()
+            first.process.kill()
+            first.process.wait(timeout=TIMEOUT)
+        with slow.serving():
+            assert ann.run("jobs", "cancel", job_id).status == 0
+            out, err = watching.communicate(timeout=TIMEOUT)
     assert watching.returncode == 1, err
     assert "resuming in" in err
     assert all(line.startswith(job_id) for line in out.splitlines())
@@ -181,10 +184,10 @@ def test_watch_resumes_after_the_service_is_killed(place: Place) -> None:
 def test_ctrl_c_ends_watch_with_130_and_no_message(endless: Served) -> None:
     ann = endless.as_user("stops")
     job_id = submitted(ann)
-    watching = ann.start("watch")
-    assert watching.stdout is not None
-    assert job_id in watching.stdout.readline()
-    watching.send_signal(signal.SIGINT)
-    _, err = watching.communicate(timeout=TIMEOUT)
+    with ann.running("watch") as watching:
+        assert watching.stdout is not None
+        assert job_id in watching.stdout.readline()
+        watching.send_signal(signal.SIGINT)
+        _, err = watching.communicate(timeout=TIMEOUT)
     assert watching.returncode == 130
     assert err == ""

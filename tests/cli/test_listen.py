@@ -25,13 +25,11 @@ def sink() -> Iterator[OtherServer]:
 @contextmanager
 def listening(place: Place, url: str) -> Iterator[tuple[Popen[str], str]]:
     """The running command, and the secret that it printed."""
-    process = place.start("listen", "--forward-to", url)
-    try:
+    with place.running("listen", "--forward-to", url) as process:
         assert process.stdout is not None
         secret = process.stdout.readline().removeprefix("Signing secret: ").strip()
         assert process.stdout.readline().endswith(f" posting to {url}.\n")
         yield process, secret
-    finally:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=TIMEOUT)
         assert process.returncode == 130, err

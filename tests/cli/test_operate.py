@@ -7,7 +7,8 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from tests.cli.conftest import Done, Place, Served, other_server
+from tests.cli.conftest import Place, Served, other_server
+from tests.support.forked import Done
 
 KEY = "operators-own-key"
 

@@ -4,10 +4,8 @@ Worlds of 50 rounds follow each other. One that loses or doubles anything is pri
 and the exit status is 1. A campaign adds up what was run on the core as it is.
 """
 
-import functools
 import sys
 
-from tests.crash.processes import ForkedService
 from tests.crash.random_kills import killed_under_load
 from tests.support import worlds
 
@@ -15,5 +13,4 @@ WORLD = 50
 """Rounds in one world."""
 
 if __name__ == "__main__":
-    broken = functools.partial(killed_under_load, kind=ForkedService)
-    sys.exit(worlds.run("tests.crash", __doc__ or "", "rounds", WORLD, broken))
+    sys.exit(worlds.run("tests.crash", __doc__ or "", "rounds", WORLD, killed_under_load))

@@ -1,11 +1,12 @@
-"""What the world holds against the service in the end: all that it was told, by everybody."""
+"""What the service is held to in the end: everything that its surroundings have seen of it."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from tests.crash.world import World, eventually
+from tests.crash.world import FINISH_TIMEOUT, World
+from tests.support.service import eventually
 
 SETTLED = {"applied", "confirmed", "denied", "late"}
 """What an acknowledged callback can have become."""
@@ -37,7 +38,7 @@ class Tally:
 
 @dataclass
 class Seen:
-    """One job, as the service tells it."""
+    """One job, as the service shows it."""
 
     job: dict[str, Any]
     history: list[dict[str, Any]]
@@ -86,7 +87,8 @@ async def _settled(world: World, request_id: str) -> None:
         lines = await world.history(request_id)
         return {line["verdict"] for line in lines if line["type"] == "callback"}
 
-    await eventually(verdicts, lambda seen: not seen & {"waiting", "claimed"})
+    waits = {"waiting", "claimed"}
+    await eventually(verdicts, lambda seen: not seen & waits, timeout=FINISH_TIMEOUT)
 
 
 async def _check_orders(world: World, seen: dict[str, Seen]) -> None:
@@ -103,14 +105,14 @@ async def _check_outcomes(world: World, seen: dict[str, Seen]) -> int:
     twice = {prompt for prompt, count in (await world.provider.submissions()).items() if count > 1}
     assert not twice, f"paid for twice: {twice}"
     at_provider = {job["input"]["prompt"]: job for job in await world.provider.jobs()}
-    told = {receipt.provider_request_id for receipt in world.accepted()}
+    reported = {receipt.provider_request_id for receipt in world.accepted()}
     unknown = 0
     for key, request_id in world.acknowledged.items():
         job = seen[request_id].job
         made = at_provider.get(world.orders[key].body["input"]["prompt"])
         if job["error"] is not None and job["error"]["code"] == "submit_outcome_unknown":
             # Right only where nobody has ever told: one callback that was taken would heal it.
-            assert made is None or made["request_id"] not in told, job
+            assert made is None or made["request_id"] not in reported, job
             unknown += 1
         else:
             assert made is not None, f"an outcome without a submission: {job}"
@@ -141,11 +143,11 @@ def _check_stream(world: World, seen: dict[str, Seen], added: Collection[str]) -
         streamed[job["request_id"]].append(job)
     for request_id, each in seen.items():
         assert [job["seq"] for job in streamed[request_id]] == [*range(1, each.job["seq"] + 1)]
-        told = [
+        stored = [
             {name: value for name, value in line["job"].items() if name in job or name not in added}
             for job, line in zip(streamed[request_id], each.lines("event"), strict=True)
         ]
-        assert streamed[request_id] == told
+        assert streamed[request_id] == stored
 
 
 async def _check_watchers(world: World, seen: dict[str, Seen]) -> None:
@@ -153,12 +155,12 @@ async def _check_watchers(world: World, seen: dict[str, Seen]) -> None:
     for watcher, watching in world.watchers:
         await watching
         first = watcher.snapshot
-        # A correction comes after `done`, and is the user's stream's to tell.
+        # A correction comes after `done`, on the user's stream alone.
         last = watcher.updates[-1][1] if watcher.updates else first
         assert last["done"]
         assert last["seq"] <= seen[first["request_id"]].job["seq"]
-        told = [job["seq"] for _, job in watcher.updates]
-        assert told == [*range(first["seq"] + 1, last["seq"] + 1)]
+        seqs = [job["seq"] for _, job in watcher.updates]
+        assert seqs == [*range(first["seq"] + 1, last["seq"] + 1)]
 
 
 def _check_webhooks(world: World, seen: dict[str, Seen]) -> int:

@@ -1,5 +1,5 @@
 """Everybody around the service, alive while it dies: the provider, readers of event streams, and a
-receiver of webhooks. Each remembers what it was told; none looks into the database."""
+receiver of webhooks. Each remembers what it has seen; none looks into the database."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ IMAGE_MODEL, VIDEO_MODEL = "IMAGEN3", "LUMA"
 
 
 def movie(title: str) -> dict[str, Any]:
-    """An input that can be told from every other, at the provider too."""
+    """An input that differs from every other, at the provider too."""
     models = {"image_model": IMAGE_MODEL, "video_model": VIDEO_MODEL}
     return {"prompt": title, "duration": 30} | models
 

@@ -2,50 +2,26 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Self
 
 import httpx
 
-from tests.crash import kill_at
-from tests.support.forked import ForkedProcess, run
+from tests.support.forked import Done, ForkedProcess, run
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
 START_TIMEOUT = 30.0
 END_TIMEOUT = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A command that has ended."""
-
-    status: int
-    stdout: str
-    stderr: str
-
-
-class Process(Protocol):
-    """What a service has of `asyncio.subprocess.Process`."""
-
-    @property
-    def pid(self) -> int: ...
-
-    @property
-    def returncode(self) -> int | None: ...
-
-    def kill(self) -> None: ...
-
-    async def wait(self) -> int: ...
 
 
 @dataclass
@@ -55,7 +31,11 @@ class Service:
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
-    _process: Process | None = None
+    forked: bool = True
+    """Whether its processes are forked, which is quicker; else each is `python -m receiver`."""
+    before: Callable[[], None] | None = None
+    """What a forked process calls before the command."""
+    _process: ForkedProcess | subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -93,31 +73,40 @@ class Service:
             | more
         )
 
-    async def spawn(self, *command: str) -> None:
-        """Start the process without waiting for anything."""
+    def spawn(self, *command: str) -> None:
+        """Start the process, behind a `command` where one is given; it answers a moment later."""
         assert self._process is None, "the service runs already"
+        if self.forked and not command:
+            self._process = ForkedProcess(
+                "serve",
+                environment=self.environment(),
+                folder=self.folder,
+                out=self.log,
+                err=self.log,
+                first=self.before,
+            )
+            return
         with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *(*command, sys.executable, "-m", "receiver", "serve"),
+            self._process = subprocess.Popen(
+                [*command, sys.executable, "-m", "receiver", "serve"],
                 cwd=self.folder,
                 env=self.environment(),
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
 
     async def start(self, *command: str) -> float:
-        """Start it, behind a `command` where one is given, and wait until it answers; the seconds
-        that took."""
+        """Start it and wait until it answers; the seconds that took."""
         began = time.monotonic()
-        await self.spawn(*command)
+        self.spawn(*command)
         assert self._process is not None
         async with httpx.AsyncClient(trust_env=False) as client:
             while True:
                 with contextlib.suppress(httpx.TransportError):
                     if (await client.get(f"{self.url}/livez")).status_code == 200:
                         return time.monotonic() - began
-                assert self._process.returncode is None, self.log.read_text()[-2000:]
+                assert self._process.poll() is None, self.log.read_text()[-2000:]
                 assert time.monotonic() - began < START_TIMEOUT, "the service does not answer"
                 await asyncio.sleep(0.02)
 
@@ -135,62 +124,28 @@ class Service:
     async def ended(self) -> int:
         """Wait until the process has ended by itself; its exit status."""
         assert self._process is not None, "the service does not run"
-        async with asyncio.timeout(END_TIMEOUT):
-            status = await self._process.wait()
+        status = await asyncio.to_thread(self._process.wait, END_TIMEOUT)
         self._process = None
         return status
 
-    async def run(self, *arguments: str, **more: str) -> Ended:
+    async def run(self, *arguments: str, **more: str) -> Done:
         """Run a `receiver` command with the service's settings until it ends."""
         environment = self.environment(**more)
         running = partial(run, environment=environment, folder=self.folder, timeout=END_TIMEOUT)
-        return Ended(*await asyncio.to_thread(running, *arguments))
+        return await asyncio.to_thread(running, *arguments)
 
     async def make_key(self, user: str = "ada") -> Mapping[str, str]:
         """Make a key with the operator's command: `key`, `secret`, `user`, `prefix`."""
-        made = await self.run("keys", "create", user, "--json")
-        assert made.status == 0, made.stderr
-        document: Mapping[str, str] = json.loads(made.stdout)
-        return document
+        made: Mapping[str, str] = (await self.run("keys", "create", user, "--json")).json()
+        return made
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
-
-
-class _Fork(ForkedProcess):
-    async def wait(self) -> int:  # type: ignore[override] # as asyncio's processes have it
-        return await asyncio.to_thread(super().wait)
-
-
-@dataclass
-class ForkedService(Service):
-    """A service whose processes are forked, which is quicker, and may be killed from within."""
-
-    crash_at: str | None = None
-    """Where the first process dies, as in `kill_at`."""
-
-    def first(self) -> Callable[[], None] | None:
-        """What the next process calls before the command."""
-        return None if self.crash_at is None else partial(kill_at.set_trap, self.crash_at)
-
-    async def spawn(self, *command: str) -> None:
-        assert self._process is None, "the service runs already"
-        assert not command, "there is no command around a fork"
-        first, self.crash_at = self.first(), None
-        self._process = _Fork(
-            "serve",
-            environment=self.environment(),
-            folder=self.folder,
-            out=self.log,
-            err=self.log,
-            first=first,
-        )
+            self._process.kill()
+            await self.ended()
 
 
 @contextlib.asynccontextmanager

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from receiver.sandbox.rules import SandboxRules
 from tests.crash.judge import Tally, judge
-from tests.crash.processes import Service
 from tests.crash.world import World, world
 
 CLIENTS = 3
@@ -30,14 +29,12 @@ WORST = SandboxRules(
 )
 
 
-async def killed_under_load(
-    folder: Path, rounds: int, seed: int, kind: type[Service] = Service
-) -> tuple[Tally, Counter[str]]:
+async def killed_under_load(folder: Path, rounds: int, seed: int) -> tuple[Tally, Counter[str]]:
     """What a world came to whose service was killed so often, and what went wrong in it by kind;
     raises AssertionError where it lost or doubled anything."""
     rng = random.Random(seed)
     faults = Counter[str]()
-    async with world(folder, WORST, kind=kind) as around:
+    async with world(folder, WORST) as around:
         async with _under_load(around, rng):
             for number in range(rounds):
                 await asyncio.sleep(rng.uniform(0.05, 1.0))
@@ -45,7 +42,7 @@ async def killed_under_load(
                 faults["kills"] += 1
                 if number % TWICE_EVERY == TWICE_EVERY - 1:
                     # Once more while it starts: recovery has to survive its own death.
-                    await around.service.spawn()
+                    around.service.spawn()
                     await asyncio.sleep(rng.uniform(0.02, 0.6))
                     await around.service.kill()
                     faults["kills at the start"] += 1

@@ -3,8 +3,6 @@ provider or a user's address is called and after it has answered."""
 
 import asyncio
 import signal
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +10,8 @@ import pytest
 
 from receiver.sandbox.rules import SandboxRules
 from tests.crash.judge import judge
-from tests.crash.processes import ForkedService
-from tests.crash.world import World, eventually, world
+from tests.crash.world import World, world
+from tests.support.service import eventually
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(90)]
 
@@ -45,7 +43,7 @@ STEPS = [
 async def test_death_at_a_step_loses_nothing_and_pays_nothing_twice(
     step: str, tmp_path: Path
 ) -> None:
-    async with world(tmp_path, RULES, kind=dying(step), UNCONFIRMED_DEADLINE="2") as around:
+    async with world(tmp_path, RULES, dies_at=step, UNCONFIRMED_DEADLINE="2") as around:
         asking = [asyncio.create_task(around.submit()) for _ in range(3)]
         await dies_and_starts(around)
         await asyncio.gather(*asking)
@@ -55,7 +53,7 @@ async def test_death_at_a_step_loses_nothing_and_pays_nothing_twice(
 
 @pytest.mark.parametrize("step", ["create/after/1", "SubmissionBegins/before/1"])
 async def test_a_job_whose_submission_had_not_begun_is_sent(step: str, tmp_path: Path) -> None:
-    async with world(tmp_path, RULES, kind=dying(step), UNCONFIRMED_DEADLINE="2") as around:
+    async with world(tmp_path, RULES, dies_at=step, UNCONFIRMED_DEADLINE="2") as around:
         job = await the_job_of_a_death(around)
 
         await judge(around, rounds=1)
@@ -65,7 +63,7 @@ async def test_a_job_whose_submission_had_not_begun_is_sent(step: str, tmp_path:
 
 @pytest.mark.parametrize("step", ["SubmissionBegins/after/1", "submit/before/1"])
 async def test_a_job_that_may_have_been_sent_is_never_sent_again(step: str, tmp_path: Path) -> None:
-    async with world(tmp_path, RULES, kind=dying(step), UNCONFIRMED_DEADLINE="2") as around:
+    async with world(tmp_path, RULES, dies_at=step, UNCONFIRMED_DEADLINE="2") as around:
         job = await the_job_of_a_death(around)
 
         await judge(around, rounds=1)
@@ -88,7 +86,7 @@ async def test_an_answer_that_was_lost_is_made_good_by_the_callback(
     async with world(
         tmp_path,
         rules,
-        kind=dying(step),
+        dies_at=step,
         POLL_FIRST="60",
         POLL_MIN="60",
         POLL_MAX="60",
@@ -105,17 +103,12 @@ async def test_an_answer_that_was_lost_is_made_good_by_the_callback(
 
 async def test_an_answer_that_was_recorded_is_polled_after_death(tmp_path: Path) -> None:
     rules = SandboxRules(render_seconds=1.5, drop_callbacks=1, seed=7)
-    async with world(tmp_path, rules, kind=dying("SubmitAccepted/after/1")) as around:
+    async with world(tmp_path, rules, dies_at="SubmitAccepted/after/1") as around:
         job = await the_job_of_a_death(around)
         assert job["provider_request_id"] is not None
 
         await judge(around, rounds=1)
         assert (await around.job(job["request_id"]))["evidence"] == "poll"
-
-
-def dying(step: str) -> Callable[[Path, dict[str, str]], ForkedService]:
-    """Services whose first process dies there."""
-    return partial(ForkedService, crash_at=step)
 
 
 async def phases(around: World, job: dict[str, Any]) -> list[str]:
@@ -127,6 +120,7 @@ async def phases(around: World, job: dict[str, Any]) -> list[str]:
 async def dies_and_starts(around: World) -> None:
     """Wait for the death that was asked for, and start the service as it is."""
     assert await around.service.ended() == -signal.SIGKILL
+    around.service.before = None
     assert await around.service.start() < 5
 
 

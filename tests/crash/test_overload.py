@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.load import blast, request
-from tests.benchmarks.open_loop import Exchange, flood
+from tests.benchmarks.load import blast, flood
+from tests.benchmarks.sender import Exchange, request
 from tests.benchmarks.world import KEY, Server, callbacks, fill, service
 
 pytestmark = [pytest.mark.long, pytest.mark.alone, pytest.mark.timeout(180)]

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.crash.disks import small_disk
-from tests.crash.processes import Ended, ForkedService
+from tests.crash.processes import Service
+from tests.support.forked import Done
 from tests.support.ports import free_port
 
 
@@ -27,11 +28,11 @@ def of_a_newer_release(database: Path) -> None:
         connection.execute("PRAGMA user_version = 1000")
 
 
-def assert_refused(ended: Ended, status: int, words: str) -> None:
+def assert_refused(ended: Done, status: int, words: str) -> None:
     assert ended.status == status, ended
-    assert words in ended.stderr.lower()
-    assert "Traceback" not in ended.stderr + ended.stdout
-    assert "Internal error" not in ended.stderr
+    assert words in ended.err.lower()
+    assert "Traceback" not in ended.err + ended.out
+    assert "Internal error" not in ended.err
 
 
 @pytest.mark.parametrize(
@@ -40,19 +41,19 @@ def assert_refused(ended: Ended, status: int, words: str) -> None:
 async def test_a_file_that_is_none_of_ours_is_left_as_it_was(
     spoil: Callable[[Path], None], words: str, tmp_path: Path
 ) -> None:
-    service = ForkedService(tmp_path)
+    service = Service(tmp_path)
     spoil(service.database)
     before = service.database.read_bytes()
 
     ended = await service.run("serve")
 
     assert_refused(ended, 1, words)
-    assert "RECEIVER_DATABASE_URL" in ended.stderr
+    assert "RECEIVER_DATABASE_URL" in ended.err
     assert service.database.read_bytes() == before
 
 
 async def test_a_database_of_a_newer_release_is_left_as_it_was(tmp_path: Path) -> None:
-    service = ForkedService(tmp_path)
+    service = Service(tmp_path)
     await service.make_key()
     of_a_newer_release(service.database)
     before = service.database.read_bytes()
@@ -62,32 +63,32 @@ async def test_a_database_of_a_newer_release_is_left_as_it_was(tmp_path: Path) -
 
 
 async def test_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:
-    service = ForkedService(tmp_path)
+    service = Service(tmp_path)
     service.database.mkdir()
 
     ended = await service.run("serve")
 
     assert_refused(ended, 1, str(service.database).lower())
-    assert "RECEIVER_DATABASE_URL" in ended.stderr
+    assert "RECEIVER_DATABASE_URL" in ended.err
 
 
 async def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    service = ForkedService(tmp_path, {"DATABASE_URL": f"sqlite:///{tmp_path}/file/receiver.db"})
+    service = Service(tmp_path, {"DATABASE_URL": f"sqlite:///{tmp_path}/file/receiver.db"})
 
     assert_refused(await service.run("serve"), 1, f"{tmp_path}/file".lower())
 
 
 async def test_a_folder_that_is_read_only(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "16m", read_only=True) as disk:
-        service = ForkedService(tmp_path, {"DATABASE_URL": f"sqlite:///{disk}/receiver.db"})
+        service = Service(tmp_path, {"DATABASE_URL": f"sqlite:///{disk}/receiver.db"})
 
         assert_refused(await service.run("serve"), 1, "read-only")
 
 
 async def test_a_disk_without_room_for_a_database(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "128k") as disk:
-        service = ForkedService(tmp_path, {"DATABASE_URL": f"sqlite:///{disk}/receiver.db"})
+        service = Service(tmp_path, {"DATABASE_URL": f"sqlite:///{disk}/receiver.db"})
 
         assert_refused(await service.run("serve"), 1, "disk is full")
 
@@ -97,7 +98,7 @@ async def test_a_second_service_on_the_same_database_by_whatever_path(tmp_path: 
     linked = tmp_path / "linked"
     linked.symlink_to(tmp_path)
     alias = tmp_path / "alias.db"
-    async with ForkedService(tmp_path) as service:
+    async with Service(tmp_path) as service:
         await service.start()
         alias.symlink_to(service.database)
         paths = [

@@ -17,7 +17,8 @@ from receiver.sandbox.rules import SandboxRules
 from tests.crash.disks import fill, small_disk
 from tests.crash.judge import judge
 from tests.crash.processes import Service
-from tests.crash.world import Order, World, eventually, world
+from tests.crash.world import Order, World, world
+from tests.support.service import eventually
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
 

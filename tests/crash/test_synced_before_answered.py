@@ -1,4 +1,4 @@
-"""What an answer rests on: between the request and its answer the kernel was told to put the
+"""What an answer rests on: between the request and its answer the kernel was asked to put the
 write-ahead log on disk, and said that it had. Seen from outside of the process, by strace."""
 
 import asyncio
@@ -14,7 +14,7 @@ import pytest
 from receiver.sandbox.rules import SandboxRules
 from tests.crash.outside import movie, provider
 from tests.crash.processes import Service, caller
-from tests.crash.world import eventually
+from tests.support.service import eventually
 
 CALLS = "fsync,fdatasync,read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg"
 

@@ -8,7 +8,6 @@ import pytest
 
 from receiver.sandbox.rules import SandboxRules
 from tests.crash.judge import judge
-from tests.crash.processes import ForkedService
 from tests.crash.world import World, world
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
@@ -20,7 +19,7 @@ KILL_EVERY = 2.5
 
 async def test_every_callback_is_lost(tmp_path: Path) -> None:
     rules = SandboxRules(render_seconds=2, drop_callbacks=1, fail_jobs=0.2)
-    async with world(tmp_path, rules, kind=ForkedService) as around:
+    async with world(tmp_path, rules) as around:
         await submit_all(around)
 
         tally = await judge(around)
@@ -38,7 +37,7 @@ async def test_callbacks_come_twice_and_in_the_wrong_order(tmp_path: Path) -> No
         late_callbacks=0.3,
         fail_jobs=0.2,
     )
-    async with world(tmp_path, rules, kind=ForkedService) as around:
+    async with world(tmp_path, rules) as around:
         await submit_all(around)
 
         tally = await judge(around)
@@ -50,8 +49,8 @@ async def test_callbacks_come_twice_and_in_the_wrong_order(tmp_path: Path) -> No
 
 async def test_the_service_is_killed_every_few_seconds(tmp_path: Path) -> None:
     rules = SandboxRules(render_seconds=2, duplicate_callbacks=0.2, fail_jobs=0.2)
-    # What a death leaves unknown is told by a callback or never; most come while it is down.
-    async with world(tmp_path, rules, kind=ForkedService) as around:
+    # Only a callback can resolve what a kill leaves unknown, and most come while it is down.
+    async with world(tmp_path, rules) as around:
         submitting = asyncio.create_task(submit_all(around, pause=2.0))
         kills = 0
         while not submitting.done():

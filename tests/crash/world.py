@@ -1,20 +1,20 @@
-"""A service that may die at any moment, and a world around it that remembers what it was told."""
+"""A service that may die at any moment, and a world around it that remembers every answer."""
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self
 
 import httpx
 
 from receiver.sandbox.rules import SandboxRules
+from tests.crash.inside import set_trap
 from tests.crash.outside import Provider, Reader, Receipt, Sink, movie, provider, reader, sink
 from tests.crash.processes import Service, caller
-
-T = TypeVar("T")
+from tests.support.service import eventually
 
 RETRY_PAUSE = 0.05
 FINISH_TIMEOUT = 60.0
@@ -62,6 +62,15 @@ class World:
     """Idempotency key of an order -> the request_id that it was answered with."""
     asked_again: int = 0
     watchers: list[tuple[Reader, asyncio.Task[None]]] = field(default_factory=list)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        watching = [task for _, task in self.watchers]
+        for task in watching:
+            task.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
 
     def order(self) -> Order:
         """One more thing to be done; the drop-in route and `POST /v1/jobs` take turns."""
@@ -133,7 +142,9 @@ class World:
     async def finish(self) -> list[dict[str, Any]]:
         """Wait until the provider has said all that it had to say, every job has ended, and its
         webhooks have been delivered; the jobs."""
-        await eventually(self.provider.callbacks_to_come, lambda seen: seen == (0, 0))
+        await eventually(
+            self.provider.callbacks_to_come, lambda seen: seen == (0, 0), timeout=FINISH_TIMEOUT
+        )
 
         async def look() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
             jobs = await self.all_jobs()
@@ -149,7 +160,8 @@ class World:
                 and len(self.reader.updates) >= events
             )
 
-        jobs, _ = await eventually(look, over, FINISH_TIMEOUT + len(self.orders) / 20)
+        timeout = FINISH_TIMEOUT + len(self.orders) / 20
+        jobs, _ = await eventually(look, over, timeout=timeout)
         return jobs
 
     def accepted(self) -> list[Receipt]:
@@ -157,35 +169,21 @@ class World:
         return [receipt for receipt in self.provider.receipts if receipt.accepted]
 
 
-async def eventually(
-    look: Callable[[], Awaitable[T]],
-    enough: Callable[[T], bool],
-    timeout: float = FINISH_TIMEOUT,
-) -> T:
-    """Look again and again until it is enough; fails with the last sight after `timeout`."""
-    until = time.monotonic() + timeout
-    while True:
-        began = time.monotonic()
-        seen = await look()
-        if enough(seen):
-            return seen
-        assert began < until, f"it never came; last seen: {str(seen)[:2000]}"
-        # A look at many jobs takes its time, and is not to be all that the service does.
-        await asyncio.sleep(max(0.05, time.monotonic() - began))
-
-
 @contextlib.asynccontextmanager
 async def world(
     folder: Path,
     rules: SandboxRules,
     *,
-    kind: Callable[[Path, dict[str, str]], Service] = Service,
+    dies_at: str | None = None,
     **settings: str,
 ) -> AsyncIterator[World]:
-    """A service that runs, with everybody around it; the service may be killed and started."""
+    """A service that runs, with everybody around it; it may be killed and started. `dies_at` is
+    where it kills itself, as in `inside`, until `service.before` is set to None."""
     async with contextlib.AsyncExitStack() as stack:
         upstream = await stack.enter_async_context(provider(rules))
-        service = kind(folder, upstream.settings | QUICK | settings)
+        service = Service(folder, upstream.settings | QUICK | settings)
+        if dies_at is not None:
+            service.before = partial(set_trap, dies_at)
         await stack.enter_async_context(service)
         credentials = await service.make_key()
         hooks = await stack.enter_async_context(sink(credentials["secret"]))
@@ -193,10 +191,4 @@ async def world(
         await service.start()
         follower = await stack.enter_async_context(reader(client))
         around = World(service, upstream, hooks, client, follower)
-        try:
-            yield around
-        finally:
-            watching = [task for _, task in around.watchers]
-            for task in watching:
-                task.cancel()
-            await asyncio.gather(*watching, return_exceptions=True)
+        yield await stack.enter_async_context(around)

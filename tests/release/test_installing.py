@@ -89,15 +89,15 @@ def _plain(requirement: str) -> str:
 
 
 def test_the_hashes_are_those_of_the_files(built: Path) -> None:
-    told = run("sha256sum", "--check", "SHA256SUMS", cwd=built)
-    assert told.count(": OK\n") == len([*built.iterdir()]) - 1 == 3
+    printed = run("sha256sum", "--check", "SHA256SUMS", cwd=built)
+    assert printed.count(": OK\n") == len([*built.iterdir()]) - 1 == 3
 
 
 def python(version: str) -> str:
     """The interpreter of a version; skips where this machine has none."""
     command = shutil.which(f"python{version}")
     if command is not None:
-        # A version manager's command needs to hear which one is meant; others take no notice.
+        # A version manager's command needs to know which one is meant; others ignore it.
         environment = os.environ | {"PYENV_VERSION": version}
         asked = [command, "-c", "import sys; print(sys.executable)"]
         done = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
@@ -118,7 +118,7 @@ def test_the_demo_runs_from_an_empty_environment(
     run(binaries / "pip", "install", "--quiet", package)
     run(binaries / "pip", "check")
 
-    told = run(binaries / "receiver", "demo", "--exit", "--port", "0", cwd=tmp_path)
+    printed = run(binaries / "receiver", "demo", "--exit", "--port", "0", cwd=tmp_path)
 
-    assert "COMPLETED" in told
+    assert "COMPLETED" in printed
     assert run(binaries / "receiver", "--version", cwd=tmp_path)

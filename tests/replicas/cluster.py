@@ -4,19 +4,21 @@ import asyncio
 import contextlib
 import random
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from receiver.sandbox.rules import SandboxRules
 from tests.benchmarks.world import SECRET
+from tests.crash.inside import set_clock
 from tests.crash.outside import provider, reader, sink
-from tests.crash.processes import ROOT, Ended, ForkedService, Service, caller
-from tests.crash.world import QUICK, World, eventually
-from tests.replicas.wrong_clock import set_clock
+from tests.crash.processes import ROOT, Service, caller
+from tests.crash.world import FINISH_TIMEOUT, QUICK, World
+from tests.support.forked import Done
 from tests.support.pooler import Pooler
 from tests.support.postgres_server import PostgresServer
+from tests.support.service import eventually
 from tests.support.tcp_server import tcp_server
 
 CLOCKS = (0, 0, 0)
@@ -27,24 +29,19 @@ CHUNK = 65_536
 
 
 @dataclass
-class Replica(ForkedService):
-    """One of the processes, with a clock and, as long as it is an older one, sources of its own."""
+class Replica(Service):
+    """One of the processes; as long as it is an older one, it has sources of its own."""
 
-    clock: int = 0
     sources: Path = ROOT
 
     def environment(self, **more: str) -> dict[str, str]:
         return super().environment(PYTHONPATH=str(self.sources), **more)
 
-    def first(self) -> Callable[[], None]:
-        return partial(set_clock, self.clock)
+    def spawn(self, *command: str) -> None:
+        self.forked = self.sources == ROOT  # only what was imported here can be forked
+        super().spawn(*command)
 
-    async def spawn(self, *command: str) -> None:
-        # Only what was imported here can be forked.
-        kind = ForkedService if self.sources == ROOT else Service
-        await kind.spawn(self, *command)
-
-    async def run(self, *arguments: str, **more: str) -> Ended:
+    async def run(self, *arguments: str, **more: str) -> Done:
         if self.sources == ROOT:
             return await super().run(*arguments, **more)
         process = await asyncio.create_subprocess_exec(
@@ -55,7 +52,7 @@ class Replica(ForkedService):
             stderr=asyncio.subprocess.PIPE,
         )
         out, err = await process.communicate()
-        return Ended(process.returncode or 0, out.decode(), err.decode())
+        return Done(process.returncode or 0, out.decode(), err.decode())
 
 
 @dataclass
@@ -64,8 +61,6 @@ class Balancer:
 
     ports: list[int]
     rng: random.Random
-    given: dict[int, int] = field(default_factory=dict)
-    """Connections by port."""
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for port in self.rng.sample(self.ports, len(self.ports)):
@@ -73,7 +68,6 @@ class Balancer:
                 from_replica, to_replica = await asyncio.open_connection("127.0.0.1", port)
             except OSError:
                 continue
-            self.given[port] = self.given.get(port, 0) + 1
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(_pour(reader, to_replica))
@@ -97,7 +91,6 @@ class Cluster:
 
     world: World
     replicas: list[Replica]
-    balancer: Balancer
     server: PostgresServer
     pooler: Pooler | None
 
@@ -117,7 +110,9 @@ class Cluster:
     async def _submit(self, left: Iterator[int], clients: int, backlog: int) -> None:
         async def client() -> None:
             for _ in left:
-                await eventually(self._open_jobs, lambda count: count <= backlog)
+                await eventually(
+                    self._open_jobs, lambda count: count <= backlog, timeout=FINISH_TIMEOUT
+                )
                 await self.world.submit()
 
         await asyncio.gather(*(client() for _ in range(clients)))
@@ -154,7 +149,7 @@ async def cluster(
         for number, clock in enumerate(clocks):
             place = folder / f"replica-{number}"
             place.mkdir()
-            replica = Replica(place, settings, clock=clock, sources=sources)
+            replica = Replica(place, settings, sources=sources, before=partial(set_clock, clock))
             replicas.append(await stack.enter_async_context(replica))
         credentials = await replicas[0].make_key()
         balancer = Balancer([replica.port for replica in replicas], rng)
@@ -164,10 +159,5 @@ async def cluster(
         await asyncio.gather(*(replica.start() for replica in replicas))
         follower = await stack.enter_async_context(reader(client))
         world = World(front, upstream, hooks, client, follower)
-        try:
-            yield Cluster(world, replicas, balancer, server, pooler)
-        finally:
-            watching = [task for _, task in world.watchers]
-            for task in watching:
-                task.cancel()
-            await asyncio.gather(*watching, return_exceptions=True)
+        await stack.enter_async_context(world)
+        yield Cluster(world, replicas, server, pooler)

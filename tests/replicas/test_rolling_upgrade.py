@@ -70,7 +70,7 @@ async def _refuses_the_newer_schema(around: Cluster, older: Path) -> None:
     replica = around.replicas[0]
     await replica.terminate()
     replica.sources = older
-    await replica.spawn()
+    replica.spawn()
     assert await replica.ended() == 1
     assert "newer" in replica.log.read_text().splitlines()[-1]
     replica.sources = ROOT

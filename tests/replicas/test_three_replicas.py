@@ -34,7 +34,7 @@ async def test_whatever_breaks_among_three_replicas_nothing_is_lost_or_paid_twic
     assert min(faults[kind] for kind in ("replicas killed", "replicas restarted")) >= 1
     assert tally.rounds >= 6
     assert tally.streams > tally.rounds
-    # What was being submitted by a replica as it died, and was never told of.
+    # What a replica was submitting as it died, and no callback ever came for.
     assert tally.unknown < JOBS / 20
 
 

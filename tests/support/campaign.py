@@ -45,8 +45,8 @@ class Campaign:
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
-        told = json.loads(file.read_text()) if file is not None and file.exists() else []
-        self.sums = [Sum(**each) for each in told]
+        stored = json.loads(file.read_text()) if file is not None and file.exists() else []
+        self.sums = [Sum(**each) for each in stored]
         self._tree = core_hash()
 
     @property

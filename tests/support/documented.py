@@ -38,13 +38,13 @@ async def check(response: httpx.Response) -> None:
 def faults(response: httpx.Response, media_type: str) -> Iterator[str]:
     """What is not as documented; addresses outside of the document answer as they please."""
     path, method = response.request.url.path, response.request.method
-    told = _answers(path, method)
-    if told is None or response.status_code == 405:
+    documented = _answers(path, method)
+    if documented is None or response.status_code == 405:
         if path.startswith(("/v1/", "/webhooks/")) and media_type != PROBLEM:
             yield "an address that is not documented does not refuse"
         return
     status = str(response.status_code)
-    answer = told.get(status) or (told.get("4XX") if status.startswith("4") else None)
+    answer = documented.get(status) or (documented.get("4XX") if status.startswith("4") else None)
     if answer is None:
         yield "this status is not documented"
         return

@@ -4,6 +4,7 @@ It starts in a tenth of the time that `python -m receiver` takes. The rest of it
 are the same, so this is for tests that are not about the start itself.
 """
 
+import json
 import multiprocessing
 import os
 import signal
@@ -11,7 +12,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 from receiver.cli.main import main
 
@@ -57,6 +60,14 @@ class ForkedProcess:
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing of it outlives the block."""
+        self.kill()
+        self.wait()
+
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its end; raises TimeoutError where that does not come in time."""
         self._process.join(timeout)
@@ -65,20 +76,29 @@ class ForkedProcess:
         return self.returncode
 
 
-def run(
-    *arguments: str, environment: Mapping[str, str], folder: Path, timeout: float
-) -> tuple[int, str, str]:
-    """Run a command to its end: its status, and what it wrote to stdout and to stderr."""
+@dataclass(frozen=True)
+class Done:
+    """What a command left behind."""
+
+    status: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        """What it printed; fails where the command did."""
+        assert self.status == 0, self.err
+        return json.loads(self.out)
+
+
+def run(*arguments: str, environment: Mapping[str, str], folder: Path, timeout: float) -> Done:
+    """Run a command to its end."""
     with tempfile.TemporaryDirectory() as name:
         out, err = Path(name, "out"), Path(name, "err")
-        process = ForkedProcess(
+        with ForkedProcess(
             *arguments, environment=environment, folder=folder, out=out, err=err
-        )
-        try:
+        ) as process:
             status = process.wait(timeout)
-        finally:
-            process.kill()
-        return status, out.read_text("utf-8"), err.read_text("utf-8")
+        return Done(status, out.read_text("utf-8"), err.read_text("utf-8"))
 
 
 def _run(

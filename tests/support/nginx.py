@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.programs import running
+
 _CONFIG = """
 {modules}
 worker_processes 1;
@@ -52,14 +54,10 @@ def nginx_by(
     config = folder / "nginx.conf"
     config.write_text(text)
     command = ["nginx", "-c", str(config), "-e", error_log, "-g", "daemon off;"]
-    process = subprocess.Popen(command, text=True)
-    try:
+    with running(command) as process:
         until = time.monotonic() + 30
         while not (folder / "nginx.pid").exists():
             assert process.poll() is None, "nginx has refused its configuration"
             assert time.monotonic() < until
             time.sleep(0.02)
         yield process
-    finally:
-        process.terminate()
-        process.wait(10)

@@ -19,10 +19,10 @@ Broken = Callable[[Path, int, int], Coroutine[Any, Any, tuple[object, Counter[st
 what went wrong in it by kind; raises AssertionError where it lost or doubled anything."""
 
 
-def run(prog: str, told: str, unit: str, world: int, broken: Broken) -> int:
+def run(prog: str, description: str, unit: str, world: int, broken: Broken) -> int:
     """Run what the command line asks for, at most `world` of the unit in one world; 1 where a
     promise was broken."""
-    parser = argparse.ArgumentParser(prog=f"python -m {prog}", description=told)
+    parser = argparse.ArgumentParser(prog=f"python -m {prog}", description=description)
     parser.add_argument(f"--{unit}", type=int, default=world, help=f"how many (default {world:,})")
     parser.add_argument("--campaign", type=Path, help="the file to add the sums to")
     given = parser.parse_args()

@@ -1,4 +1,5 @@
-"""SIGKILL at a named step of a service, set in its own process before it starts.
+"""Faults that a service's own process sets up before it starts: SIGKILL at a named step, a wrong
+clock. Imports little, since each process that is forked imports it.
 
 A place is `STEP/before/N` or `STEP/after/N`: the Nth time that the step comes. Steps of the store
 are transactions: `before` is when all of it is written and COMMIT is next, `after` is when COMMIT
@@ -17,10 +18,12 @@ from typing import Any
 import receiver.app
 import store.sqlite.connection
 from receiver.actions import observe_job
+from receiver.clock import SystemClock
 from receiver.domain.observations import Observation, SubmissionEnded
 from receiver.providers.samsar import Samsar
 from receiver.webhooks.delivery import WebhookSender
 from store.database import Store
+from store.records import Millis
 
 TRANSACTIONS = [
     ("jobs", "create"),
@@ -44,6 +47,16 @@ _step: ContextVar[str] = ContextVar("step", default="")
 def set_trap(place: str) -> None:
     """Let this process die at that place."""
     _Trap(place).set()
+
+
+def set_clock(seconds: int) -> None:
+    """Let this process's clock be wrong by so many seconds, ahead or behind."""
+    right = SystemClock.now
+
+    def now(clock: SystemClock) -> Millis:
+        return right(clock) + seconds * 1_000
+
+    SystemClock.now = now  # type: ignore[method-assign, assignment] # for this process
 
 
 class _Trap:
