@@ -126,7 +126,7 @@ async def fill(database: Path, users: int, *, jobs: int = 1, events: int = 0) ->
     store = await open_store(f"sqlite:///{database}")
     try:
         ids = Ids(os.urandom)
-        places = asyncio.Semaphore(500)  # the store refuses a queue without an end
+        places = asyncio.Semaphore(200)  # the store refuses when too many writes wait
 
         async def one(index: int) -> Reader:
             async with places:
