@@ -22,7 +22,7 @@ from store.shares import Shares, bulk_places
 
 T = TypeVar("T")
 
-URGENT_PLACES = 64
+URGENT_PLACES = 40
 """Maximum number of urgent members in a batch."""
 
 LONGEST_QUEUE = 2_000
