@@ -19,8 +19,8 @@ ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 STARTED_AT_ONCE: Final = 16
 """Requests started in one event-loop iteration: some milliseconds of work."""
 MOST_WAITING: Final = 1_000
-"""Requests that wait for their start, after which others are refused: a quarter of a second of work.
-Requests under way do not count: most of them may be waiting for something else."""
+"""Requests that wait for their start, after which others are refused: a quarter of a second of
+work. Requests under way do not count: most of them may be waiting for something else."""
 
 
 class LoadShedder:
