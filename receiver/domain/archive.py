@@ -1,4 +1,4 @@
-"""The files of a result: which there are, and when each is downloaded (contract 14)."""
+"""The files of a result: which there are, and when each is downloaded."""
 
 from collections.abc import Mapping
 from dataclasses import replace

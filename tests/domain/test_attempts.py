@@ -1,4 +1,4 @@
-"""Answers to another attempt than the job's latest (contract 6, rules 2 and 8)."""
+"""Answers to another attempt than the job's latest."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Holds after a rate-limit refusal: who waits, how long, and who is the probe (contract 8)."""
+"""Holds after a rate-limit refusal: who waits, how long, and who is the probe."""
 
 from dataclasses import dataclass, field
 

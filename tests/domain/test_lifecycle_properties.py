@@ -1,6 +1,6 @@
 """What always holds, whatever happens to a job in any order, with a clock that may step back.
 
-The rules are contract 6's "Rules that always hold", by number, and 7's and 8's.
+They are the rules of docs/guarantees.md and of the life of a job in docs/architecture.md.
 """
 
 import json
@@ -126,7 +126,7 @@ def rule_3_what_comes_to_a_finished_job_changes_nothing_of_it(step: Step) -> Non
 
 
 def rule_5_seq_counts_the_events_and_an_event_is_the_job(step: Step) -> None:
-    """Contract 9: one line of ASCII JSON, the job as it stood at that event."""
+    """One line of ASCII JSON, the job as it stood at that event."""
     before, move = step.before, step.move
     if move is None:
         return
@@ -154,7 +154,7 @@ def rule_5_each_final_state_has_a_webhook(step: Step) -> None:
 
 
 def rule_1_no_unfinished_job_is_ever_forgotten(step: Step) -> None:
-    """Contract 8: a durable moment to look at it next, in the lane that fits what is known."""
+    """A durable moment to look at it next, in the lane that fits what is known."""
     job = step.after
     claims = job.tracking.claims
     lane = job.due and job.due.lane
@@ -198,7 +198,7 @@ def rule_2_only_an_attempt_that_surely_sent_nothing_is_repeated(step: Step) -> N
 
 
 def every_claim_gets_one_verdict_and_is_kept_until_then(step: Step) -> None:
-    """Contract 7: a claim waits, and then it was confirmed, denied, trusted or too late."""
+    """A claim waits, and then it was confirmed, denied, trusted or too late."""
     before, observation, move = step.before, step.observation, step.move
     if move is None:
         return
@@ -284,7 +284,7 @@ def test_what_always_holds(
             holds(step)
         the_database_accepts(step, database)
     corrections = sum(corrects(step) for step in steps)
-    assert corrections <= 1, "rule 3: a final state gives way once"
+    assert corrections <= 1, "a final state is replaced at most once"
     event(f"corrections: {corrections}")
 
 
@@ -411,7 +411,7 @@ def test_rule_7_without_any_answer_a_job_ends_within_a_day_of_its_deadline(
 def test_with_answers_every_job_that_can_be_asked_for_ends_as_the_provider_says(
     start: str, script: Script, by: Rules, outcome: Report
 ) -> None:
-    """Contract 8: with every callback lost, each job still reaches its outcome."""
+    """With every callback lost, each job still reaches its outcome."""
     story, _ = play(start, script, by)
     known = story.job.provider_request_id is not None
     watched = not story.job.done or (is_self_declared(story.job) and story.job.due is not None)
@@ -424,7 +424,6 @@ def test_with_answers_every_job_that_can_be_asked_for_ends_as_the_provider_says(
 
 
 def test_the_machine_knows_four_self_declared_failures() -> None:
-    """Contract 6, rule 3."""
     assert {
         ErrorCode.DEADLINE_EXCEEDED,
         ErrorCode.SUBMIT_OUTCOME_UNKNOWN,

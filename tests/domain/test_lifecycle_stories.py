@@ -50,7 +50,7 @@ def error_of(story: Story) -> ErrorCode | None:
     return story.job.error.code if story.job.error else None
 
 
-# --- submission (rules 1 and 2) -------------------------------------------------------------------
+# --- submission -----------------------------------------------------------------------------------
 
 
 def test_rule_2_retry_after_delays_the_next_attempt_but_not_past_the_deadline() -> None:
@@ -126,7 +126,7 @@ def test_rule_2_a_job_whose_callback_waits_is_not_submitted_again(late: bool) ->
     ],
 )
 def test_a_cancel_says_whether_it_may_have_been_billed(state: str, billed: bool) -> None:
-    """Contract 6: `may_have_been_billed` unless surely nothing reached the provider."""
+    """`may_have_been_billed` unless surely nothing reached the provider."""
     story = in_state(state)
     story.observe(CancelRequested())
     assert story.job.error is not None
@@ -155,7 +155,7 @@ def test_a_failure_says_whether_it_may_have_been_billed(state: str, billed: bool
     assert error.may_have_been_billed is billed
 
 
-# --- ids (rule 8) ---------------------------------------------------------------------------------
+# --- ids ------------------------------------------------------------------------------------------
 
 
 def test_rule_8_the_answer_outranks_an_id_that_a_callback_brought() -> None:
@@ -197,7 +197,7 @@ def test_rule_8_an_answer_to_an_unknown_outcome_brings_the_id_and_then_polls_cor
     assert (story.job.status, story.job.error) == (Status.COMPLETED, None)
 
 
-# --- claims (contract 7) --------------------------------------------------------------------------
+# --- claims ---------------------------------------------------------------------------------------
 
 
 def test_an_answer_decides_only_claims_received_before_the_call() -> None:
@@ -280,7 +280,6 @@ def test_confirm_timeout_counts_from_the_first_failed_call(answer: StatusAnswer)
     ids=["linkless", "404", "429"],
 )
 def test_retry_after_delays_a_confirmation_within_confirm_timeout(answer: StatusAnswer) -> None:
-    """Contract 8."""
     story = in_state("confirming")
     story.poll(answer)
     assert story.due() == Due(Lane.CONFIRM, story.now + 30 * SECOND)
@@ -392,7 +391,7 @@ def test_claims_are_decided_after_the_clock_stepped_back() -> None:
     assert story.job.phase is Phase.RENDERING
 
 
-# --- lost, linkless, late (rules 3, 4 and 7) ------------------------------------------------------
+# --- lost, linkless, late -------------------------------------------------------------------------
 
 
 def test_rule_4_five_misses_count_only_over_ten_minutes_and_an_answer_resets_them() -> None:
@@ -517,7 +516,6 @@ def test_rule_7_a_failure_that_we_declared_is_polled_for_a_day_at_gaps_up_to_an_
 def test_retry_after_delays_the_poll_after_a_self_declared_failure(
     state: str, answer: StatusAnswer
 ) -> None:
-    """Contract 8."""
     story = in_state(state)
     story.wait_until(story.deadline())
     story.poll(answer)

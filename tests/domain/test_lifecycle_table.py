@@ -1,11 +1,11 @@
 """The state machine as a table: every state and every observation.
 
-`lifecycle_table.txt` holds what contract 6 (rules 2, 3, 4, 6, 7, 8), 7 and 8 ask for, one cell a
-line; cells of a state that end the same share the line. The columns of an outcome:
+`lifecycle_table.txt` has one cell a line; cells of a state that end the same share the line. The
+columns of an outcome:
 
     status phase error-code due-lane event relay verdicts
 
-`event` is there where the change is told to streams; `relay` where the webhook is owed (`final` for
+`event` is there where streams get an event; `relay` where the webhook is owed (`final` for
 a final state, `final?` for a self-declared one that may yet be replaced); `verdicts` are those of
 callbacks, `old` being the claim that the state holds and `new` the one in the cell, `unconfirmed`
 where it was believed without a status call. `nothing` is a cell in which the machine makes no move.
@@ -208,7 +208,6 @@ def test_the_story_of_a_state_ends_in_it(state: str) -> None:
     ("state", "column", "outcome"), TABLE, ids=[f"{state}-{column}" for state, column, _ in TABLE]
 )
 def test_a_cell(state: str, column: str, outcome: str) -> None:
-    """Contract 6, rules 2 to 4 and 6 to 8; contract 7 and 8."""
     story = in_state(state)
     observation, now = COLUMNS[column](story)
     assert outcome_of(story, decide(story.job, story.named(observation), now, RULES)) == outcome

@@ -1,4 +1,4 @@
-"""Backoff, poll cadence and deadlines (contract 2, 6 rule 2, and 8)."""
+"""Backoff, poll cadence and deadlines."""
 
 from dataclasses import replace
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""A job as JSON: its document, events and webhooks (contract 5, 6, 9 and 10)."""
+"""A job as JSON: its document, events and webhooks."""
 
 import json
 from dataclasses import replace
@@ -79,7 +79,6 @@ def test_retryable_codes_are_those_that_cannot_be_paid_twice(code: ErrorCode) ->
 
 
 def test_the_status_document_has_no_empty_members() -> None:
-    """Contract 5."""
     assert serialization.status_document(new_job()) == {
         "request_id": new_job().id,
         "status": "PENDING",
@@ -110,7 +109,7 @@ def test_whole_numbers_have_no_fraction(progress: float | None, told: str) -> No
 
 @given(st.text(max_size=200), st.dictionaries(st.text(max_size=9), st.text(max_size=9), max_size=3))
 def test_an_event_is_one_line_of_ascii(text: str, metadata: dict[str, str]) -> None:
-    """Contract 9; U+2028 and U+0085 end a line for some readers."""
+    """U+2028 and U+0085 end a line for some readers."""
     job = replace(new_job(), message=text + "\u2028\u0085\n", metadata=metadata)
     data = serialization.event_data(job)
     assert data.isascii()
@@ -118,7 +117,7 @@ def test_an_event_is_one_line_of_ascii(text: str, metadata: dict[str, str]) -> N
     assert json.loads(data) == serialization.job_document(job)
 
 
-# --- the relay (contract 10) ----------------------------------------------------------------------
+# --- webhook messages -----------------------------------------------------------------------------
 
 
 def test_in_progress_is_sent_once_and_progress_at_each_later_change() -> None:
@@ -207,7 +206,7 @@ def test_the_body_has_the_members_of_the_providers_api_and_ours() -> None:
 
 @pytest.mark.parametrize("state", CORRECTABLE)
 def test_a_correction_reaches_the_webhook(state: str) -> None:
-    """Contract 9 and 6 rule 3: a self-declared failure may be replaced, its correction never."""
+    """A self-declared failure may be replaced, its correction never."""
     story = in_state(state)
     declared = story.moves[-1].relay or next(m.relay for m in reversed(story.moves) if m.relay)
     assert (declared.final, declared.self_declared, declared.status) == (True, True, "FAILED")
@@ -223,7 +222,7 @@ def test_a_correction_reaches_the_webhook(state: str) -> None:
 
 
 def test_a_renewed_link_changes_the_result_alone_and_is_no_event() -> None:
-    """Contract 6, `GET /v1/jobs/{id}/result`."""
+    """`GET /v1/jobs/{id}/result`."""
     story = in_state("COMPLETED")
     before = story.job
     move = story.observe(LinkRenewed({"videoUrl": LINK + "?again"}))
@@ -232,7 +231,7 @@ def test_a_renewed_link_changes_the_result_alone_and_is_no_event() -> None:
     assert story.job == replace(before, result={"videoUrl": LINK + "?again"}, result_at=story.now)
 
 
-# --- long texts (contract 6) ----------------------------------------------------------------------
+# --- long texts -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("length", [8_191, 8_192, 8_193, 100_000])

@@ -1,4 +1,4 @@
-"""`Turns`: users share the slots fairly (contract 2)."""
+"""`Turns`: users share the slots fairly."""
 
 from collections import Counter
 

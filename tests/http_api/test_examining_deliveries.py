@@ -1,5 +1,4 @@
-"""Finding a webhook that failed, looking at it, sending many again, and trying an address out
-(contract 10)."""
+"""Finding a webhook that failed, looking at it, sending many again, and testing a URL."""
 
 import json
 from ipaddress import ip_address

@@ -171,7 +171,7 @@ async def test_a_job_is_one_trace_from_its_client_to_its_webhook(
     assert attribute(polled, "receiver.outcome") == "reported"
     assert attribute(relayed, "receiver.delivery.id") == message.id
     assert attribute(relayed, "http.response.status_code") == 200
-    # Whoever is called can join; what the client's own tracer says is for the client's own server.
+    # Those who are called can join the trace; `tracestate` is for the client's own systems.
     assert submission.headers["traceparent"] == traceparent(submitted)
     assert "tracestate" not in submission.headers
     assert message.headers["traceparent"] == traceparent(relayed)

@@ -321,7 +321,7 @@ async def test_guessing_keys_is_limited_and_valid_keys_are_not(
         assert answer.status_code == 429
         assert answer.json()["code"] == "rate_limited"
         assert 1 <= int(answer.headers["retry-after"]) <= 60
-        # Whoever shares the address is not locked out; and no key at all is another matter.
+        # Others at the same address are not locked out, and a missing key is answered as before.
         assert (await good.get("/v1/jobs")).status_code == 200
         assert (await guessed()).status_code == 400
         ticket = await guess.get("/v1/events", params={"ticket": "made-up"})

@@ -48,7 +48,7 @@ class Disk:
         self.starves: Callable[[Kind, float], None] = lambda _kind, _seconds: None
         """LoggedEvent of work that waits for too long while other work is served."""
         self.watch: Callable[[Changes | None], None] = lambda _: None
-        """Looks at the database after each commit, before anybody is told of it; None where what
+        """Looks at the database after each commit, before anybody hears of it; None where what
         changed is not known, since the process that knew is dead."""
 
     @property

@@ -1,4 +1,4 @@
-"""What the database says, read after each commit and before anybody is told: the durable truth.
+"""What the database says, read after each commit and before anybody hears of it: the durable truth.
 
 Everything that users see is compared with it, and it is held to the rules itself.
 """

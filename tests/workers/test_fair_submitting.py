@@ -1,4 +1,4 @@
-"""The jobs of one user, however many or refused, do not delay those of others (contract 2, 8)."""
+"""The jobs of one user, however many or refused, do not delay those of others."""
 
 import asyncio
 from collections.abc import AsyncIterator
