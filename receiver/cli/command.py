@@ -26,7 +26,8 @@ ApiKey = Annotated[
     str | None, typer.Option("--api-key", help="Your API key (RECEIVER_API_KEY).", metavar="KEY")
 ]
 User = Annotated[
-    str | None, typer.Option("--user", help="Another user's. Needs an admin key.", metavar="NAME")
+    str | None,
+    typer.Option("--user", help="Those of another user. Needs an admin key.", metavar="NAME"),
 ]
 Limit = Annotated[int, typer.Option("--limit", help="Maximum number of rows.", min=1, max=200)]
 Cursor = Annotated[

@@ -33,7 +33,9 @@ async def submit(
     ],
     idempotency_key: Annotated[
         str | None,
-        typer.Option(help="Submitting again with this key creates no other job.", metavar="TEXT"),
+        typer.Option(
+            help="Submitting again with the same key creates no second job.", metavar="TEXT"
+        ),
     ] = None,
     wait: Annotated[
         int | None, typer.Option(help="Wait up to N seconds for the job to finish.", min=1, max=60)

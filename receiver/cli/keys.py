@@ -25,7 +25,8 @@ _clock = SystemClock()
 async def create(
     user: UserName,
     admin: Annotated[
-        bool, typer.Option("--admin", help="An admin key: it can read what all users have.")
+        bool,
+        typer.Option("--admin", help="An admin key: it can read all users' jobs and deliveries."),
     ] = False,
 ) -> Output:
     """Create a key for a user, and the user if the name is new. The key is shown once."""

@@ -62,11 +62,11 @@ async def listen(
 
 
 class Changes:
-    """Selects the events of a stream that the service would send by default."""
+    """Selects the stream's events for which the service sends a webhook by default."""
 
     def __init__(self) -> None:
         self._unfinished: dict[str, str] = {}
-        """Status by job id."""
+        """The last status by job id."""
 
     def take(self, event: StreamEvent) -> Iterator[Job]:
         """The jobs to send a message about."""

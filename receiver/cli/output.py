@@ -119,7 +119,7 @@ def moment(at: str | None) -> str | None:
 
 
 def local_times(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The members of a document, its times (`at`, `…_at`) as local times."""
+    """The document with its times (`at`, `…_at`) as local times."""
     return {
         name: moment(value) if name.rpartition("_")[2] == "at" else value
         for name, value in document.items()

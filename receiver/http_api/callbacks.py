@@ -35,7 +35,7 @@ async def callback(
 
     Responses:
         200: `accepted`: durably stored. `duplicate`: it was stored before.
-        400: What is no JSON object is stored, and the job is polled.
+        400: The body is not a JSON object. It is stored, and the job is polled.
         401: This is not a valid callback URL, or the signature is missing or wrong.
         409: The body has the id of another job. It is stored, and the job is polled.
         410: The job has been removed.

@@ -83,18 +83,18 @@ class Relay(Status):
 
 
 class Outcome(TypedDict):
-    """What became of an attempt to send a webhook."""
+    """The result of an attempt to send a webhook."""
 
     status_code: int | None
     error: str | None
     duration_ms: Count
     excerpt: Annotated[str, Field(max_length=EXCERPT)] | None
-    """The first characters of the answer's body."""
+    """The first characters of the response's body."""
 
 
 @document(example={"webhook_id": A_MESSAGE, **_OUTCOME})
 class WebhookTest(Outcome):
-    """What became of a test message."""
+    """The result of a test message."""
 
     webhook_id: str
 
