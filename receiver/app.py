@@ -1,6 +1,6 @@
 """The composition root: opens everything that does I/O, assembles a service from it, and runs it.
 
-No other module knows which store, provider or server is used.
+No other part of the service chooses a store, a provider or a server.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ from store.open import open_store
 
 SWITCH_SECONDS = 0.001
 """How long the event loop may keep the GIL while the store's thread waits for it, which happens
-after each call of SQLite. Python's default of 5 ms would be most of a small batch's time."""
+after each SQLite call. Python's default, 5 ms, would be most of the time of a small batch."""
 
 STOP_SECONDS = 8.0
 """Time for requests to finish at shutdown; then their connections are cut."""

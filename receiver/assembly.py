@@ -1,4 +1,4 @@
-"""The parts of a service, connected: what each is given, and which loops run."""
+"""Connects the parts of a service: what each one gets, and which loops run."""
 
 import asyncio
 import random
@@ -181,7 +181,7 @@ def _callback_address(public_url: str, tokens: CallbackTokens) -> CallbackAddres
 
 
 async def _watch_store(services: ServiceContext, hub: Hub) -> None:
-    """Notify everybody when another process has written to the store."""
+    """Notify all subscribers when another process has written to the store."""
     while True:
         await services.clock.sleep(SAFETY_SECONDS)
         if await services.store.changed_elsewhere():

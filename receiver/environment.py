@@ -24,7 +24,8 @@ PREFIX = "RECEIVER_"
 
 
 class SettingsError(Exception):
-    """The settings are invalid; `faults` says for each what is wrong and what is expected.
+    """The settings are invalid. `faults` has a line for each error: what is wrong, and what is
+    expected.
 
     `warnings` lists unknown names: a missing setting may be misspelt.
     """
@@ -84,7 +85,7 @@ def load(kind: type[S], **given: Any) -> S:
         return kind(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         details = error.errors(include_url=False)
-        # Such a default depends on a setting with an error of its own.
+        # This is a default that depends on a setting with an error of its own, which is reported.
         own = [each for each in details if each["type"] != "default_factory_not_called"]
         faults = dict.fromkeys(_in_words(each, kind) for each in own)
         raise SettingsError(tuple(faults), tuple(_unknown_names())) from None

@@ -1,11 +1,11 @@
-"""HTTP/1.1 requests over connections that the caller opens: httptools parses, asyncio carries.
+"""A small HTTP/1.1 client on asyncio and httptools. The caller opens the connections.
 
-Why not httpx or httpcore: a job's life has two or three calls, and they took a third of its time in
-the event loop. And a failed submission must be known to have stayed here or not, which is plain if
-connecting and sending are two calls.
+Why not httpx or httpcore: with them, the two or three calls of a job took a third of its time in
+the event loop. And after a failed submission we must know whether any byte may have been sent,
+which is clear if connecting and sending are separate calls.
 
-There is no pool, no redirect, no proxy and no time limit of its own: use `asyncio.timeout`. The
-methods HEAD and CONNECT, whose answers are framed differently, are not supported.
+It has no pool, redirects, proxies or timeouts: use `asyncio.timeout`. The methods HEAD and CONNECT,
+whose answers are framed differently, are not supported.
 """
 
 import asyncio
@@ -24,18 +24,18 @@ LONGEST_HEAD = 64 * 1024
 """Maximum number of bytes before an answer's body, interim answers included."""
 
 MOST_UNREAD = 128 * 1024
-"""Approximate number of body bytes that may wait for their reader. Then the server is not read from
-until they are taken."""
+"""Approximate number of body bytes that are buffered. Then reading from the server pauses until
+they are consumed."""
 
 ADDRESSES_TRIED = 4
-"""A name with a thousand addresses does not cause a thousand connection attempts."""
+"""Maximum number of a name's addresses that are tried."""
 
 _INVALID = re.compile(r"[\r\n\0]")
-"""In a line of a request's head."""
+"""Characters that a line of a request's head must not have."""
 
 
 class BadAnswer(Exception):
-    """What came is not an HTTP answer, or it ended before it was complete."""
+    """The answer is not HTTP, or it ended before it was complete."""
 
 
 class AnswerTooLong(Exception):
@@ -43,7 +43,7 @@ class AnswerTooLong(Exception):
 
 
 class Response:
-    """An answer whose head has arrived. Its body follows."""
+    """An answer. `Connection.request` returns it when its head has arrived; its body follows."""
 
     status: int = 0
     """Three digits, never 1xx."""
@@ -53,15 +53,15 @@ class Response:
         """Whether all of it has arrived."""
         self._connection = connection
         self._parser = httptools.HttpResponseParser(self)
-        # RFC 9112, sections 2.2 and 5.2: a client reads bare line feeds and folded lines. What it
-        # does not understand may have been paid for.
+        # RFC 9112, sections 2.2 and 5.2: a client accepts bare line feeds and folded lines. If we
+        # refused such an answer, we would lose track of a submission that is paid for.
         self._parser.set_dangerous_leniencies(
             lenient_headers=True, lenient_optional_cr_before_lf=True
         )
         self._fields: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
         self._body = bytearray()
-        """What has arrived and was not read yet."""
+        """Bytes that have arrived and were not read yet."""
         self._ends_with_connection = False
         self._keeps_alive = False
         self._failure: Exception | None = None
@@ -117,7 +117,7 @@ class Response:
         self._wake()
 
     def end(self) -> None:
-        """The server has sent all that it has to send."""
+        """The server has closed the connection, or its side of it."""
         if self._ends_with_connection and self._failure is None:
             self.is_complete = True
             self._wake()
@@ -125,7 +125,7 @@ class Response:
             self.fail(BadAnswer("it ended before it was complete"))
 
     def fail(self, error: Exception) -> None:
-        """No more will come. The first call counts, and only if the answer is not complete."""
+        """End the answer with an error, unless it is complete or has failed before."""
         if not self.is_complete and self._failure is None:
             self._failure = error
             self._wake()
@@ -185,8 +185,8 @@ class Connection(asyncio.Protocol):
         self._is_paused = False
 
     async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
-        """Encrypt the connection, and check that the certificate is `host`'s. Raises `OSError`, of
-        which `ssl.SSLError` is one; the connection is then closed."""
+        """Encrypt the connection, and check that the certificate is `host`'s. Raises `OSError`,
+        such as `ssl.SSLError`; the connection is then closed."""
         loop = asyncio.get_running_loop()
         try:
             upgraded = await loop.start_tls(self._transport, self, context, server_hostname=host)
@@ -202,16 +202,16 @@ class Connection(asyncio.Protocol):
         headers: Iterable[tuple[str, str]],
         content: bytes = b"",
     ) -> Response:
-        """Send a request, and wait for the head of the answer. From its call on, any byte may have
-        arrived.
+        """Send a request, and wait for the head of the answer. Once this is called, any byte may
+        have arrived.
 
         Args:
             target: path and query, ASCII without spaces.
             headers: `Host` among them; `Content-Length` is added if the method is not GET.
 
         Raises:
-            ValueError: something has characters that are invalid there; nothing was sent.
-            BadAnswer, AnswerTooLong: what came is not the head of an answer.
+            ValueError: the target or a header has invalid characters; nothing was sent.
+            BadAnswer, AnswerTooLong: the answer's head is invalid, incomplete or too long.
             OSError: the connection was lost.
         """
         lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
@@ -240,7 +240,7 @@ class Connection(asyncio.Protocol):
     # --- for the answer ---------------------------------------------------------------------------
 
     def pause_reading(self) -> None:
-        """Take nothing more from the server for now."""
+        """Stop reading from the server until `resume_reading`."""
         if not self._is_paused and not self._transport.is_closing():
             self._is_paused = True
             self._transport.pause_reading()

@@ -26,7 +26,7 @@ def decode(raw: bytes | bytearray) -> str:
 
 
 def parse(text: str) -> Any:
-    """Parse JSON. Lone surrogates are let through; the caller decides about them.
+    """Parse JSON. Lone surrogates are kept; the caller decides about them.
 
     Raises:
         UnreadableJson: it is not acceptable JSON.

@@ -209,8 +209,8 @@ def _take_over_stdlib(handler: _Handler, threshold: int) -> None:
         root.removeHandler(former)
     root.addHandler(handler)
     root.setLevel(threshold)
-    # These would log every request or statement, including URLs and parameters; uvicorn the start
-    # of each server, embedded sandboxes too, which says nothing that "serving" does not.
+    # These would log every request or statement, with its URL or parameters. uvicorn would also log
+    # the start of each server and embedded sandbox; our own line "serving" is enough.
     for talkative in ("aiosqlite", "asyncio", "httpcore", "httpx", "uvicorn"):
         logging.getLogger(talkative).setLevel(max(threshold, logging.WARNING))
 

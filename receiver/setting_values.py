@@ -46,7 +46,7 @@ def _web_address(text: str) -> str:
         raise ValueError("a URL must be visible ASCII without spaces, as in https://example.com")
     try:
         parts = urlsplit(text)
-        _ = parts.port  # reading it is what checks it
+        _ = parts.port  # reading it validates it
     except ValueError as error:
         raise ValueError(f"this is not a URL: {error}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:

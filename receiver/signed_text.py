@@ -12,10 +12,11 @@ from itsdangerous import Signer, URLSafeSerializer
 from itsdangerous.signer import SigningAlgorithm
 
 _LONGEST: Final = 1024
-"""Characters; ours have about 200, and longer texts are not hashed."""
+"""Maximum number of characters; ours have about 200. Longer texts are refused without hashing
+them."""
 
 _ENCODING: Final = URLSafeSerializer("")
-"""Encodes payloads; what it signs with is not used."""
+"""Encodes payloads; its own signing is not used."""
 
 
 class TextSigner:

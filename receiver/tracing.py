@@ -148,7 +148,7 @@ def set_attribute(name: str, value: str | int) -> None:
 
 
 def failed(why: str) -> None:
-    """Mark the current span as failed; `why` is one of few words (`error.type`)."""
+    """Mark the current span as failed; `why` is one of a few fixed words (`error.type`)."""
     if _telemetry is not None:
         _telemetry.failed(why)
 

@@ -1,4 +1,4 @@
-"""The interface of an archive, which stores result files under names of our own."""
+"""The interface of an archive, which stores result files under names that we choose."""
 
 import mimetypes
 from collections.abc import AsyncIterator

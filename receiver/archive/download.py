@@ -43,7 +43,8 @@ _SHA256 = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):")
 _LOST = (OSError, BadAnswer)
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1"))
 _RESERVED = "%/:=&?~#+!$,;'@()*[]"
-"""Not percent-encoded in a link; non-ASCII characters are."""
+"""Characters of a link that are left as they are. Spaces and non-ASCII characters, for example, are
+percent-encoded."""
 
 
 class DownloadFailed(Exception):
@@ -116,7 +117,7 @@ class Download:
                     yield await self._hashed(piece)
             yield await self._hashed(piece)
             self._check_whole()
-        except Exception as error:  # likewise
+        except Exception as error:  # as in `__aenter__`
             raise _failure(error) from error
 
     # --- HTTP -----------------------------------------------------------------------------------

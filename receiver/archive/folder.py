@@ -77,12 +77,12 @@ def _finish(file: IO[bytes], target: Path) -> None:
 
 
 def _make(folder: Path) -> None:
-    """Create a folder durably. Whatever is in it was written after that, so if it exists, only its
-    own entry may still be unsynced."""
+    """Create a folder durably. The folders above it are synced before it is created, so if it
+    exists, only its own entry may still be unsynced."""
     if not folder.is_dir():
         _make(folder.parent)
         folder.mkdir(exist_ok=True)
-    with suppress(PermissionError):  # above the archive: it is the operator's
+    with suppress(PermissionError):  # a folder above the archive may be the operator's
         _sync(folder.parent)
 
 

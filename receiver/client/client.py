@@ -23,7 +23,7 @@ from receiver.client.watching import StreamEvent, Watching
 from receiver.settings import is_this_machine
 
 if TYPE_CHECKING:
-    # Importing them takes longer than a call.
+    # Importing these takes longer than a call.
     from receiver.domain.documents import Job
     from receiver.http_api.documents import History, HistoryLine, Holds, JobDetail, Jobs
     from receiver.http_api.webhook_documents import Deliveries, Delivery, DeliveryDetail, Retried
@@ -62,7 +62,7 @@ class AsyncClient:
             timeout=timeout,
             # A proxy from the environment cannot reach this machine's loopback addresses.
             trust_env=not nearby,
-            # Loading the certificate authorities takes longer than a call, so not in vain.
+            # Loading the certificate authorities takes longer than a call: skip it where possible.
             verify=not (nearby and url.startswith("http:")),
         )
 
@@ -93,7 +93,7 @@ class AsyncClient:
         """Submit a job; it is on the service's disk when this returns.
 
         Args:
-            kind: `create_movie` or `create_narrative`.
+            kind: what to run, such as `create_movie`; each provider has its own kinds.
             idempotency_key: for a week, calls with the same key create only one job; pass one to be
                 safe across crashes of your own process. Without it, each call creates exactly one
                 job, even if connections break.
@@ -155,9 +155,9 @@ class AsyncClient:
         limit: int | None = None,
         cursor: str | None = None,
     ) -> "Jobs":
-        """A page of jobs, newest first; both times are exclusive. `q` is looked for in the label;
-        then a page may be short although there is a `next_cursor`. `user` is for admin keys, and
-        `*` stands for everybody."""
+        """A page of jobs, newest first; both times are exclusive. `q` is a text in the label; with
+        it, a page may be short although there is a `next_cursor`. `user` is for admin keys; `*`
+        means all users."""
         query = _given(
             status=status,
             kind=kind,
@@ -374,8 +374,8 @@ def _delivery(delivery_id: str) -> str:
 
 
 def _may_have_created(error: ClientError) -> bool:
-    """Whether it is unknown if the job was created: there is no answer, not even to our first
-    request with the same Idempotency-Key, or the service does not know if its commit succeeded."""
+    """Whether the job may have been created: there was no answer, our first request with the same
+    Idempotency-Key still runs, or the service does not know whether its commit succeeded."""
     return isinstance(error, Unreachable) or (
         isinstance(error, ApiError) and error.code in ("idempotency_key_in_use", "outcome_unknown")
     )

@@ -36,7 +36,7 @@ class Application:
         self._routes = [
             Route(path, endpoint, methods=None) for path, endpoint in routes.items() if "{" in path
         ]
-        # Ids are a prefix for the process and a counter: unique and cheap.
+        # Ids are a per-process prefix and a counter: unique and cheap.
         self._id_prefix = context.services.ids.new("req", context.services.clock.now())[-12:]
         self._count = itertools.count(1)
 
@@ -91,7 +91,7 @@ class Application:
         if (endpoint := self._fixed.get(scope["path"])) is not None:
             return endpoint
         # Not Starlette's Router: it adds two coroutines, which an open stream would keep in memory.
-        # Callbacks, the hot route, are the first.
+        # The hot route, for callbacks, is the first.
         for route in self._routes:
             found, matched = route.matches(scope)
             if found is Match.FULL:
@@ -101,8 +101,8 @@ class Application:
 
 
 def _logged(error: Exception) -> Problem:
-    """The problem to answer for an error. A bug of ours is logged, and so is what the store could
-    not do."""
+    """The problem response for an error. Logs a bug with its traceback, and any other 5xx as a
+    warning."""
     problem = as_problem(error)
     if problem is None:
         log.error("request failed", exc_info=error)

@@ -1,4 +1,4 @@
-"""Authentication by an API key in a header, or by a session. Lookups are cached for a moment."""
+"""Authentication by an API key in a header, or by a session. Lookups are cached for two seconds."""
 
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
@@ -106,7 +106,8 @@ def _caller(key: ApiKey) -> Caller | None:
 
 
 def _network_of(scope: Scope) -> str:
-    """The client's IPv4 address, or the /64 of its IPv6 address, which one customer has."""
+    """The client's IPv4 address, or the /64 of its IPv6 address: one customer usually has a whole
+    /64."""
     host: str = scope["client"][0] if scope.get("client") else ""
     try:
         address = ip_address(host)

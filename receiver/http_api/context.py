@@ -47,11 +47,11 @@ class ApiContext:
     """Whether a webhook host (name and port) is held back after connect failures."""
     entropy: Entropy
     randint: Callable[[int, int], int]
-    """A random integer between two, both included."""
+    """A random integer from a range, both ends included."""
     archive: Archive | None = None
     """None if result files are not archived."""
     stopping: bool = False
-    """Shutting down: requests that wait are answered now."""
+    """Whether the service is shutting down: waiting requests are then answered at once."""
     open_streams: dict[str, int] = field(default_factory=dict)
     """Number of open streams by key hash."""
     made_once: dict[str, Response] = field(default_factory=dict)

@@ -1,5 +1,5 @@
-"""What all routes that create a job have in common: a repeated Idempotency-Key creates no second
-job, and gets the first answer again. Each request is a span of its job's trace."""
+"""Shared by all routes that create a job. A repeated Idempotency-Key creates no second job, and
+gets the first response again. Each request is a span in its job's trace."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -35,15 +35,15 @@ class Creation:
     read: Callable[[Mapping[str, Any]], Submission]
     """Reads the body. Raises Problem 400."""
     at_once: Callable[[NewJob], Answer] | None
-    """The answer as soon as the job is stored; None waits for more."""
+    """Builds a response that is sent as soon as the job is stored; None if the request waits."""
     wait: float
-    """Seconds from the request's arrival that the answer may wait."""
+    """How long the request may wait, in seconds from its arrival."""
     is_enough: Callable[[Job], bool]
-    """Whether the job needs no more waiting."""
+    """Whether the wait can end with the job in this state."""
     answer: Callable[[Job], Answer]
-    """The answer after the waiting."""
+    """Builds the response after the wait."""
     answer_again: Callable[[Replay], Awaitable[Answer]]
-    """The answer to a repeated request whose first answer was not stored."""
+    """Builds the response to a repeated request whose first response was not stored."""
 
 
 async def create_once(
@@ -56,8 +56,8 @@ async def create_once(
         KeyReused, KeyHeld: by the store.
         ClientGone: the client disconnected while it waited.
     """
-    # W3C allows repeated headers, of which a mapping would have only the first. Headers longer than
-    # what is kept are ignored.
+    # W3C Trace Context allows repeated headers; a mapping would keep only the first. Headers that
+    # are too long to store are ignored.
     headers = {
         name: [text for text in request.headers.getlist(name) if len(text) <= tracing.LONGEST_STATE]
         for name in ("traceparent", "tracestate")

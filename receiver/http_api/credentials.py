@@ -1,5 +1,5 @@
-"""What a route requires of a request, and how that is bound to its handler. A row of the route
-table becomes an endpoint only through its credential, so no route can name one and go without."""
+"""The credential that a route requires, and how its check wraps the handler. A row of the route
+table becomes an endpoint only through its credential, so no route can skip the check."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -19,12 +19,12 @@ Handler = TypeVar("Handler")
 OpenHandler: TypeAlias = Callable[[ApiContext, Request], Awaitable[ASGIApp]]
 KeyHandler: TypeAlias = Callable[[ApiContext, Request, Caller], Awaitable[ASGIApp]]
 CallbackHandler: TypeAlias = Callable[[ApiContext, str, Scope, Receive, Send], Awaitable[None]]
-"""Sends its own response; the text is the id of the job that the token names."""
+"""Sends its own response. The `str` is the job id in the token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credential(Generic[Handler]):
-    """What a route requires, and how a handler that relies on it becomes an endpoint."""
+    """What a route requires, and how a handler behind it becomes an endpoint."""
 
     schemes: tuple[str, ...]
     """Its security schemes in the OpenAPI document; any one is enough."""
@@ -56,7 +56,7 @@ def _bind_open(context: ApiContext, handler: OpenHandler) -> ASGIApp:
 def _bind_by(
     identify: Callable[[ApiContext, Scope], Awaitable[Caller]],
 ) -> Callable[[ApiContext, KeyHandler], ASGIApp]:
-    """A binding that passes on the caller found by `identify`, which raises Problem if there is
+    """Wraps a handler so that it gets the caller from `identify`, which raises Problem if there is
     none."""
 
     def bind(context: ApiContext, handler: KeyHandler) -> ASGIApp:
@@ -106,7 +106,7 @@ async def _reader(context: ApiContext, scope: Scope) -> Caller:
 
 
 def _bind_by_token(context: ApiContext, handler: CallbackHandler) -> ASGIApp:
-    # Not a coroutine, since this is the hot route: what it raises is answered all the same.
+    # Not a coroutine, since this is the hot route. What it raises becomes a response all the same.
     def endpoint(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         provider, token = scope["path_params"]["provider"], scope["path_params"]["token"]
         is_running = provider in context.services.providers
@@ -124,9 +124,9 @@ NOTHING: Final = Credential((), _bind_open)
 KEY: Final = Credential(_KEY_SCHEMES, _bind_by(_metered_caller))
 """An API key or a session; the request counts against its rate limit."""
 KEY_UNMETERED: Final = Credential(_KEY_SCHEMES, _bind_by(_caller))
-"""Likewise, but for a cheap read, which does not count."""
+"""Like `KEY`, but without the rate limit, for cheap reads."""
 ADMIN_KEY: Final = Credential(_KEY_SCHEMES, _bind_by(_admin))
-"""Like `KEY`, of an admin."""
+"""Like `KEY`, but only an admin's."""
 KEY_OR_TICKET: Final = Credential((*_KEY_SCHEMES, "ticket"), _bind_by(_reader))
 """For event streams."""
 CALLBACK_TOKEN: Final = Credential((), _bind_by_token)

@@ -1,7 +1,7 @@
 """Serves the API's description: `/openapi.json` for programs, and the same for people at `/docs`.
 
 The page is readable without JavaScript; `/static/docs.js` adds forms that send requests. Each
-response is made at its first request, in a thread: most processes are never asked.
+response is built when it is first requested, in a thread: most processes never need it.
 """
 
 import asyncio

@@ -1,6 +1,8 @@
-"""Reads what a handler's docstring says to users of the API: its first line is the operation's
-summary, and its section `Responses:` has a line `STATUS: TEXT` for each response, each followed by
-lines `- HEADER: TEXT` for what headers it has."""
+"""Reads the parts of a handler's docstring that are for users of the API.
+
+The first line is the operation's summary. The section `Responses:` has a line `STATUS: TEXT` for
+each response, followed by a line `- HEADER: TEXT` for each of its headers.
+"""
 
 import inspect
 import re
@@ -10,7 +12,7 @@ from typing import Any, Final
 
 _SECTION: Final = "\n\nResponses:\n"
 _BREAK: Final = re.compile(r"\n *+(?!\w{3}: |- )")
-"""Between two lines of one text."""
+"""A line break within one text."""
 _STATUS: Final = re.compile(r" *(\w{3}): (.*)")
 _HEADER: Final = re.compile(r" *- ([\w-]+): (.*)")
 
@@ -30,7 +32,7 @@ def summary_of(handler: Callable[..., Any]) -> str:
 
 
 def responses_of(handler: Callable[..., Any]) -> list[Response]:
-    """The responses in the docstring's section."""
+    """The responses in the docstring's section `Responses:`."""
     section = inspect.cleandoc(handler.__doc__ or "").partition(_SECTION)[2]
     found: list[Response] = []
     for line in _BREAK.sub(" ", section).splitlines():

@@ -122,7 +122,7 @@ def unexpected() -> Problem:
 
 
 def as_problem(error: Exception) -> Problem | None:
-    """The problem to answer for an error; None if the error is not a known one."""
+    """The problem response for an error; None if the error is unexpected."""
     match error:
         case Problem():
             return error

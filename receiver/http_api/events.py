@@ -1,4 +1,4 @@
-"""Event streams (Server-Sent Events): authentication, resuming, beginning and end."""
+"""Event streams (Server-Sent Events): their start, resuming and end, and the tickets for them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -128,10 +128,10 @@ class _Stream:
     cursor: Cursor | None
     """The client's; None if it does not resume."""
     known: Cursor | None
-    """The same, if it is valid."""
+    """The client's cursor if the store knows it; None starts the stream with a snapshot."""
     snapshot: Callable[[], Awaitable[tuple[Cursor, bytes]]]
     farewell: Callable[[], Awaitable[bytes | None]]
-    """What ends the stream; None if it goes on."""
+    """Returns the last bytes of a stream that is over; None while it goes on."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the whole response: head, snapshot if needed, every later event, end."""
@@ -208,7 +208,8 @@ async def _until_gone(receive: Receive, reader: Reader) -> None:
 
 
 def _cursor(request: Request) -> Cursor | None:
-    """The client's cursor, None without one. A malformed one becomes unknown, and gets a reset."""
+    """The client's cursor; None without one. A malformed one becomes one that the store does not
+    know, so that the client gets a reset."""
     given = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
     return (frames.read_cursor(given) or Cursor(-1, "")) if given else None
 

@@ -16,7 +16,8 @@ from store.records import Millis
 
 KEPT: Millis = 7 * 24 * 3600 * 1000
 HOLD_SLACK: Millis = 5_000
-"""How much longer a key is held than the request may wait. Normally the request releases it."""
+"""How long a key is held beyond the request's own wait. Normally the request releases it
+earlier."""
 
 IDEMPOTENCY_KEY: Final = Parameter(
     "Idempotency-Key",

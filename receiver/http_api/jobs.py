@@ -164,7 +164,8 @@ async def show_job(context: ApiContext, request: Request, caller: Caller) -> Res
     """
     job = await readable_job(context, caller, request.path_params["job_id"])
     document = job_document(job)
-    # Not of `seq`, because a link is renewed without an event. The input never changes.
+    # A hash of the document, not `seq`: a link is renewed without an event. The input never
+    # changes.
     tag = f'"{blake2b(compact_json(document), digest_size=16).hexdigest()}"'
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if not job.done:

@@ -141,7 +141,7 @@ def _responses(row: Row[Any], operation: Operation, schemas: Mapping[str, Schema
 
 
 def _causes(row: Row[Any], operation: Operation) -> Iterator[Texts]:
-    """The refusals that the path, the parameters, the body and the credential bring with them."""
+    """The error responses that the path, the parameters, the body and the credential may cause."""
     yield from (_WITH_NAME.get(name, {}) for name in _names_in(row.path))
     yield from (parameter.problems for parameter in operation.parameters)
     if operation.body is not None:

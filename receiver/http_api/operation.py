@@ -33,7 +33,7 @@ class Parameter:
     place: str = "query"
     required: bool = False
     problems: Texts = field(default_factory=dict)
-    """The refusals that it may cause."""
+    """The error responses that it may cause, by status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Text:
 class Operation:
     """Decorates a handler whose route is in the OpenAPI document.
 
-    The handler's docstring has the summary and the responses. Responses that refuse a bad path,
+    The handler's docstring has the summary and the responses. The error responses for a bad path,
     body, credential or parameter are added to them.
     """
 

@@ -19,7 +19,7 @@ DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 200
 
 METADATA: Final = "metadata."
-"""The beginning of the names of filters by a member of the metadata."""
+"""Prefix of the query parameters that filter by a metadata member."""
 
 PAGE: Final = (
     Parameter(
@@ -59,11 +59,11 @@ def check_parameters(request: Request, *known: Parameter) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The page of a list that a request asks for."""
+    """The page that a request asks for."""
 
     cursors: SignedText
     name: str
-    """The list, and the member of the document that has its entries."""
+    """Name of the list, and of the response's member with its entries."""
     user_id: int | None
     """Whose entries; None: all users'."""
     limit: int
@@ -73,12 +73,14 @@ class Page:
     def cut(
         self, found: Sequence[Found], id_of: Callable[[Found], str]
     ) -> tuple[Sequence[Found], str | None]:
-        """The page of `found`, and the id that ends it if there is one more."""
+        """Cut `found` to the page's size. Also returns the last entry's id if there are more
+        entries."""
         kept = found[: self.limit]
         return kept, id_of(kept[-1]) if len(found) > self.limit else None
 
     def response(self, entries: Iterable[Mapping[str, Any]], last: str | None) -> Response:
-        """The response, with a cursor to what follows the id `last`; None if it is the end."""
+        """The response, with a cursor for the entries after the id `last`; None on the last
+        page."""
         cursor = last and self.cursors.sign([self.name, self.user_id, last])
         return json_response({self.name: list(entries), "next_cursor": cursor})
 

@@ -90,7 +90,7 @@ async def statistics(context: ApiContext, request: Request, caller: Caller) -> R
     stored = context.services.store.statistics
     jobs = await stored.jobs(user_id, since, NEWEST)
     attempts = await stored.attempts(user_id, since, NEWEST)
-    # In a thread: it can take 20 ms.
+    # In a thread, since it can take 20 ms.
     document = await asyncio.to_thread(summary, since, jobs, attempts, context.is_held)
     return json_response(document)
 
@@ -107,7 +107,7 @@ def summary(
     hosts: defaultdict[str, list[RecentAttempt]] = defaultdict(list)
     last = since + (HOURS - 1) * HOUR
     for job in jobs:
-        # If the clock was set back, jobs may lie in the future.
+        # If the clock was set back, jobs may be from the future.
         jobs_of[min(job.created_at - job.created_at % HOUR, last)].append(job)
     for attempt in attempts:
         hosts[attempt.host].append(attempt)

@@ -25,7 +25,7 @@ from receiver.http_api.credentials import (
 )
 
 CALLBACK_PATH = "/webhooks/{provider}/{token}"
-"""Never logged with its values: the token is a secret."""
+"""The values of its parameters are never logged: the token is a secret."""
 
 API: tuple[Row[Any], ...] = (
     Row("POST", CALLBACK_PATH, CALLBACK_TOKEN, callbacks.callback),

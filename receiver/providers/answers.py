@@ -34,7 +34,7 @@ GOOD = range(200, 300)
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What every provider is created from. Times are in seconds."""
+    """What every provider is created from. Timeouts are in seconds."""
 
     name: str
     """The provider's name in URLs and settings."""
@@ -189,7 +189,7 @@ class Api:
         return read_retry_after(header, self._account.clock.now())
 
     def _refusal(self, answer: Answer) -> SubmitRefused | SubmitNotSent | SubmitAmbiguous | None:
-        """What an answer to a submission means that is no 2xx; None if it is one."""
+        """The observation for a submission's answer that is not a 2xx; None for a 2xx."""
         retry_after = self._retry_after(answer)
         match answer.status_code:
             case code if 200 <= code < 300:

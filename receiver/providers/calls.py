@@ -1,8 +1,7 @@
-"""HTTP calls to a provider that know, when a submission fails, whether any byte of it may have been
-sent.
+"""HTTP calls to a provider. A failed one tells whether any byte of it may have been sent.
 
-A submission that was surely not sent is retried; if that is wrong, the user pays twice. So it is
-decided by what the HTTP client has done, not by the class of an exception.
+A submission that was surely not sent is retried, and if that is wrong, the user pays twice. So this
+is decided by how far the HTTP client got, not by the class of an exception.
 """
 
 import asyncio
@@ -29,8 +28,8 @@ LARGE_ANSWER = 16 * 1024 * 1024
 KEPT_CONNECTIONS = 16
 """Maximum number of idle connections kept for status calls."""
 KEPT_SECONDS = 30.0
-"""How long they are kept. Firewalls forget idle connections without a word, and a call on one that
-is forgotten has no answer."""
+"""How long they are kept. Firewalls silently drop idle connections, and a call on a dropped one
+gets no answer."""
 MIN_SECRET = 8
 """Secrets with fewer characters are not redacted in answers: they would match by chance."""
 
@@ -138,7 +137,7 @@ class Calls:
         It uses a new connection: if the server closed a kept one just as it is reused, the request
         would look as if it may have arrived. Raises NoAnswer.
         """
-        # Escaped, so that no text can fail to encode.
+        # Non-ASCII characters are escaped, so any text can be encoded.
         content = b""
         if body is not None:
             content = json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")

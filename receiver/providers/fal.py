@@ -38,7 +38,7 @@ from store.records import FINAL_STATUSES, Status
 
 _ENDPOINT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)+")
 _NOT_OF_THE_JOB: Final = frozenset({401, 403, 404, 408, 429})
-"""Status codes of a result call that do not show how the job ended."""
+"""Status codes of a result call that say nothing about how the job ended."""
 _KEYS_TIMEOUT: Final = 5.0
 _KEYS_LIFETIME: Final = 24 * 3600.0
 

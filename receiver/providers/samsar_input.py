@@ -25,7 +25,8 @@ KNOWN_IMAGE_MODELS = frozenset(
         *("DALLE3", "RECRAFTV3", "RECRAFT20B", "SDV3.5", "SANA"),
     }
 )
-"""All keys that the provider has, including those not allowed here. They decide the message."""
+"""All keys of the provider, allowed here or not. A known key that is not allowed has its own
+message."""
 
 KNOWN_VIDEO_MODELS = frozenset(
     {
@@ -34,7 +35,7 @@ KNOWN_VIDEO_MODELS = frozenset(
     }
 )
 NARRATIVE_VIDEO_MODELS = frozenset({"RUNWAYML"})
-"""Allowed for narratives besides the configured models, but not for movies."""
+"""Narratives may use these besides the configured models; movies may not."""
 
 SPEECH_PROVIDERS = frozenset({"OPENAI", "PLAYHT"})
 

@@ -67,8 +67,8 @@ class VerificationKeys(Generic[K]):
         await self._ask_now()
 
     def verifier(self, timestamp: bytes, fits: Callable[[K, bytes], bool]) -> Verify:
-        """Verifies a callback that was signed at `timestamp`; `fits` says whether its signature of
-        this body is by this key. Raises `BadSignature` as `is_fresh` does."""
+        """Verifies a callback that was signed at `timestamp`. `fits` says whether its signature was
+        made with this key for this body. Raises `BadSignature` as `is_fresh` does."""
         fresh = is_fresh(timestamp, self._clock)
 
         async def verify(body: bytes) -> bool:

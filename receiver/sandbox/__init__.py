@@ -1,1 +1,2 @@
-"""The embedded provider: the whole of its HTTP API, with faults on request."""
+"""Simulated providers: the calls of their HTTP APIs that the service uses, with configurable
+faults."""

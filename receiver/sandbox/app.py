@@ -57,8 +57,8 @@ def create_app(
             survive this process; `rules.seed` must be the memory's.
     """
     faults = FaultPlan(rules)
-    # A new connection for each callback: a kept one that its server closes would lose a callback
-    # without a rule that says so.
+    # A new connection for each callback: if the server closed a reused one, a callback would be
+    # lost that no rule drops.
     http = httpx.AsyncClient(
         transport=callback_transport,
         trust_env=False,

@@ -23,7 +23,7 @@ _USER = "sandbox-user"
 
 
 class FalApi(SandboxApi):
-    """fal's."""
+    """fal's queue API."""
 
     path = SANDBOX_PATHS["fal"]
 

@@ -30,7 +30,7 @@ _STARTED = 25
 
 
 class ReplicateApi(SandboxApi):
-    """Replicate's."""
+    """Replicate's predictions API."""
 
     path = SANDBOX_PATHS["replicate"]
 

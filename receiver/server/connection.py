@@ -1,8 +1,8 @@
 """A client connection with limits that uvicorn lacks: on the size of heads and on slow clients.
 
 uvicorn collects a request's head, and the trailers of a chunked body, without a limit on their size
-or time. What is refused here is not a complete request, so the application does not see it; the
-response has the application's shape nevertheless.
+or time. A request that is refused here is not complete, so the application does not see it; the
+response still has the application's shape.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ FRAMING_BYTES: Final = 8 * 1024 * 1024
 HEAD_SECONDS: Final = 15.0
 """Time limit for a head, from its first byte; for the first one, from the connection's start."""
 UNREAD_SECONDS: Final = 60.0
-"""Time limit for a whole request. It is longer than the application's limit for a body, so the
-application answers first; then it only concerns bodies of requests that were already answered."""
+"""Time limit for receiving a whole request. The application's own limit for a body is shorter and
+answers first, so this one only ends bodies whose requests were already answered."""
 QUIET_SECONDS: Final = 5.0
 """Time limit between two parts of such a body. It is read and dropped, since closing a connection
 with unread bytes resets it, and the client would lose the response."""
@@ -201,7 +201,7 @@ class GuardedConnection(HttpToolsProtocol):
             return
         self._begun = True
         super().on_headers_complete()
-        # A cycle only calls its transport's `write`, `close` and `is_closing`.
+        # uvicorn's request cycle only calls `write`, `close` and `is_closing` of its transport.
         self.cycle.transport = self._answer_writer  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:

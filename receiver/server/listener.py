@@ -13,13 +13,13 @@ from typing import Final
 import structlog
 
 BURST: Final = 24
-"""Maximum number of connections accepted per iteration: their first requests start together, and
-the process keeps the memory of that peak (at 256, 4 KiB more for each of 2,000 streams)."""
+"""Maximum number of connections accepted per iteration. Their first requests start together, and
+the process keeps the memory of that peak: at 256, each of 2,000 streams costs 4 KiB more."""
 RETRY_SECONDS: Final = 1.0
 """Pause after the system has failed to accept a connection."""
 
 SPARE_FILES: Final = 256
-"""Open files reserved for the database, the provider and the relays."""
+"""Open files reserved for the database, calls to providers, and webhooks."""
 MOST_FILES: Final = 65_536
 
 log = structlog.get_logger()
@@ -39,7 +39,7 @@ class Acceptor:
         self._begin()
 
     async def stop(self) -> None:
-        """Accept no more connections, and wait until those just accepted have their protocol."""
+        """Stop accepting, and wait until the connections accepted last have their protocol."""
         if self._retry is not None:
             self._retry.cancel()
         self._loop.remove_reader(self._listener)
@@ -56,7 +56,7 @@ class Acceptor:
                 return
             except OSError as error:
                 # Out of file descriptors or memory. The listener stays readable, so without a pause
-                # the loop would spin.
+                # the event loop would spin.
                 log.error("no connection can be taken", exc_info=error)
                 self._loop.remove_reader(self._listener)
                 self._retry = self._loop.call_later(RETRY_SECONDS, self._begin)

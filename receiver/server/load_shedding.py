@@ -19,8 +19,8 @@ ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 STARTED_AT_ONCE: Final = 16
 """Requests started in one event-loop iteration: some milliseconds of work."""
 MOST_WAITING: Final = 1_000
-"""Requests that wait for their start, after which others are refused: a quarter of a second of
-work. Requests under way do not count: most of them may be waiting for something else."""
+"""Maximum number of requests that wait for their start, a quarter of a second of work; further ones
+are refused. Requests under way do not count: most of them may be waiting for something else."""
 
 
 class LoadShedder:
@@ -40,7 +40,8 @@ class LoadShedder:
         self._cannot_write = cannot_write
         self._on_refusal = on_refusal
         self._admitted = 0
-        """Requests admitted in this iteration, which are started or wait from the next one on."""
+        """Requests admitted in this iteration. In the next one they start, or join those that
+        wait."""
         self._started = 0
         """Requests started in this iteration."""
         self._waiting: deque[asyncio.Future[None]] = deque()

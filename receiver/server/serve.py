@@ -18,7 +18,7 @@ _BACKLOG: Final = 4096
 _KEEP_ALIVE_SECONDS: Final = 75
 """Longer than clients and proxies keep an idle connection, so that they close it first."""
 _AFTER_THE_CUT: Final = 1.0
-"""Seconds until a request is cancelled that does not notice that its connection was cut."""
+"""How many seconds after its connection was cut a request that still runs is cancelled."""
 _LOOKS: Final = (0.001, 0.1)
 """Shortest and longest pause, in seconds, between checks for open connections; it doubles."""
 

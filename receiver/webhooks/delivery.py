@@ -1,7 +1,7 @@
 """Sends one POST to a user's webhook URL.
 
-Each attempt opens a new connection: a kept one that its host closes would cost an attempt of the
-schedule. And this way the address is checked at every attempt.
+Each attempt opens a new connection. If the host closed a reused one, the attempt would fail, and
+the schedule has few attempts. A new one also means that the address is checked each time.
 """
 
 import asyncio
@@ -31,7 +31,8 @@ class Attempt:
 
     status_code: int | None
     error: str | None
-    """Why there was no status: see `failure_word`. `answer_too_long` is about the head alone."""
+    """Why there was no status: see `failure_word`. `answer_too_long` means a head that is too long;
+    a body is only cut."""
     duration_ms: Millis
     retry_after_ms: Millis | None
     """The delay that the response asks for; at most a day."""

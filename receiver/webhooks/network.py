@@ -20,7 +20,7 @@ from receiver.webhooks.targets import (
 
 
 class NotConnected(Exception):
-    """No connection was made; the message is the word for it."""
+    """No connection was made. The message is the error code, `connect_failed` or `tls_failed`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class CheckedNetwork:
     resolve: Callable[[str], Awaitable[Sequence[IPAddress]]]
     """Returns a name's addresses, at least one, or raises `NoAddress` (see `Resolver`)."""
     allow_http: bool = False
-    """As for `check_url`, like `allow_nets`."""
+    """See `check_url`, also for `allow_nets`."""
     allow_nets: Sequence[IPNetwork] = ()
     tls: ssl.SSLContext = field(default_factory=default_tls)
 
@@ -81,9 +81,9 @@ class CheckedNetwork:
 
 
 def failure_word(failure: Exception) -> str:
-    """The word for what went wrong in a connection or an exchange: `refused_target: …` (with the
-    reason), `no_address`, `connect_failed`, `tls_failed`, `timeout`, `reset`, `bad_answer` (not
-    HTTP, or not complete) or `answer_too_long`. `unexpected: …` names any other exception."""
+    """The error code for a failed attempt: `refused_target: …` (with the reason), `no_address`,
+    `connect_failed`, `tls_failed`, `timeout`, `reset`, `bad_answer` (not HTTP, or not complete) or
+    `answer_too_long`. `unexpected: …` names any other exception."""
     match failure:
         case TargetRefused():
             return f"refused_target: {failure}"
