@@ -63,7 +63,7 @@ async def accept_callback(
 def read_object(body: bytes) -> Mapping[str, object] | None:
     """The JSON object in a callback's body, or None."""
     try:
-        # Its texts are cleaned when it is applied.
+        # Strings are cleaned when the callback is applied.
         content = parse(decode(body))
     except UnreadableJson:
         return None

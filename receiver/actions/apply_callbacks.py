@@ -21,9 +21,9 @@ async def apply_callbacks(
 ) -> Applied:
     """Apply at most `most` of the job's waiting callbacks, oldest first, in one transaction.
 
-    `final` says that one of them is known to report an outcome, which goes before progress. `lease`
-    is written if the job is then due for confirmation. A callback with an id that another job of
-    the provider holds is a conflict: it is recorded and not applied.
+    `final` says that one of them is known to report an outcome; outcomes are written before
+    progress. `lease` is written if the job is then due for confirmation. A callback whose provider
+    id belongs to another job is a conflict: it is recorded, but not applied.
 
     Raises:
         NotFound: the job has been removed.
@@ -37,7 +37,7 @@ async def apply_callbacks(
                 job_id, _deciding(services, taken), most=most, final=final, lease=lease
             )
         except ProviderIdTaken as conflict:
-            log.warning("provider id is another job's", request_id=job_id)
+            log.warning("the provider id belongs to another job", request_id=job_id)
             taken.add(conflict.provider_request_id)
             continue
         note_end(services, applied.job, applied.move)

@@ -1,6 +1,6 @@
-"""The funnel for changes: every observation of a job, from any source, is applied here.
+"""Applies an observation to a job: every change of a job goes through here.
 
-(Callbacks, several at once: `apply_callbacks`.)
+Callbacks are the exception: `apply_callbacks` applies several at once.
 """
 
 from dataclasses import replace
@@ -26,7 +26,7 @@ async def observe_job(
 ) -> tuple[Job, Move | None]:
     """Apply an observation in one transaction; returns the job afterwards, and the change.
 
-    An id that another job of the provider holds is a conflict: the submission counts without it.
+    If the provider id in it belongs to another job, the observation is applied without the id.
     `client_waits` gives the write priority.
 
     Raises:
@@ -41,7 +41,7 @@ async def observe_job(
                 client_waits=client_waits,
             )
         except ProviderIdTaken:
-            log.warning("provider id is another job's", request_id=job_id)
+            log.warning("the provider id belongs to another job", request_id=job_id)
             observation = _without_id(observation)
             continue
         if isinstance(observation, SubmissionEnded):
@@ -73,7 +73,7 @@ def _without_id(observation: Observation) -> Observation:
 
 
 def _compare_ids(job: Job, ended: SubmissionEnded) -> None:
-    """Log an error if the job has another id than this submission's answer gave."""
+    """Log a warning if the job's provider id is not the one in this submission's answer."""
     match ended.answer:
         case SubmitAccepted(provider_request_id=str(given)) if given != job.provider_request_id:
             log.warning(

@@ -19,9 +19,9 @@ log = structlog.get_logger()
 async def recover(services: ServiceContext) -> None:
     """Mark every submission that a dead process had begun as unconfirmed, and end its leases.
 
-    If the database is a copy made by `backup`, unsent jobs may have been sent since and become
-    unconfirmed too, so that a restore pays nothing twice. If several processes share the store, a
-    submission under way may be another process's, and only its lease decides.
+    If the database is a copy made by `backup`, unsent jobs may have been sent since. They become
+    unconfirmed too, so that nothing is paid twice. If several processes share the store, a
+    submission under way may belong to another process, so only the end of its lease counts.
     """
     store = services.store
     if await store.restored():

@@ -15,7 +15,7 @@ from receiver.providers.contract import Provider, UpstreamJob
 LONGEST_WAIT: Final = 1.0
 """Seconds that a call made for a client may wait for the rate limit."""
 FULL_SECONDS: Final = 0.1
-"""Seconds until a free slot is looked for again."""
+"""Seconds between two checks for a free slot."""
 
 A = TypeVar("A", bound=StatusAnswer | LookUpAnswer)
 

@@ -76,7 +76,7 @@ async def submit_job(
         made = await services.store.jobs.create(new, idempotency, answer, lease)
         may_exist = isinstance(made, Job)
     except asyncio.CancelledError:
-        # The write continues without its caller. If the job is not created, it will not be found.
+        # The write continues without its caller. If it fails, the submitter will not find the job.
         may_exist = True
         raise
     finally:

@@ -1,4 +1,4 @@
-"""The files of a result: which there are, and when each is downloaded."""
+"""Finds the files of a result and schedules their downloads."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,7 +23,7 @@ GAP_MAX = HOUR
 
 
 def begin(draft: Draft, result: Mapping[str, Any]) -> None:
-    """Schedule the downloads of a job that has just completed with this result, uncut."""
+    """Schedule the downloads of a job that has just completed. `result` is not truncated."""
     if draft.rules.archive:
         links = [link for link in links_of(result) if len(link) <= LONGEST_LINK][:MOST_FILES]
         _set(draft, tuple(ArchivedFile(link, next_try_at=draft.now) for link in links))

@@ -11,8 +11,9 @@ LONGEST_PROBE = 60.0
 
 
 class Breaker:
-    """Opens after five consecutive failures, or one refusal of our key. Then single calls are
-    allowed as probes: after 1 s, doubling to 60 s. The first success closes it."""
+    """A circuit breaker: opens after five consecutive failures, or at once if our key is refused.
+    While it is open, single calls are allowed as probes: after 1 s, doubling to 60 s. The first
+    success closes it."""
 
     def __init__(self) -> None:
         self._failures = 0
@@ -64,8 +65,8 @@ class Breaker:
 
 
 class Pace:
-    """At most `rate` calls per second, evenly spaced: unused calls are saved for only a tenth of a
-    second, so that overdue work is spread out."""
+    """A rate limiter: at most `rate` calls per second, evenly spaced. Unused calls expire after a
+    tenth of a second, so overdue work does not start in a burst."""
 
     def __init__(self, rate: float) -> None:
         self._gap = 1.0 / rate

@@ -1,4 +1,4 @@
-"""Applies callbacks. Terminal ones are unsigned, so they are claims that a status call decides."""
+"""Applies callbacks. An unsigned terminal callback is a claim, which a status call decides."""
 
 from dataclasses import replace
 
@@ -75,8 +75,8 @@ def _prove_acceptance(draft: Draft) -> None:
 
 
 def _postpone_poll(draft: Draft, before: Job, received_at: Millis) -> None:
-    """Postpone the poll, since callbacks arrive. A poll that became due after this callback was
-    received stays due: a conflict may be the reason."""
+    """Postpone the next poll, because callbacks are arriving. A poll that became due after this
+    callback was received stays due: a conflicting callback may have requested it."""
     job = draft.job
     if job.tracking.claims or job.due is None:
         return
@@ -98,7 +98,7 @@ def _apply_claim(draft: Draft, said: CallbackSaid) -> None:
     report = replace(said.report, result_is_gone=False)
     _prove_acceptance(draft)
     if (said.verified and not report.lacks_result) or not draft.rules.confirm_callbacks:
-        # It may be a claim that has come again, with its signature.
+        # This callback may have been a claim before, and has now been sent again with a signature.
         others = (c for c in draft.job.tracking.claims if c.callback_id != said.callback_id)
         draft.track(claims=tuple(others))
         draft.set_verdict(said.callback_id, Verdict.APPLIED)

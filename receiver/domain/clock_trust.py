@@ -10,7 +10,7 @@ from store.records import Millis
 TOLERANCE: Millis = MINUTE
 """How far the two clocks may drift apart between two checks: more than clocks are ever slewed."""
 PROBATION: Millis = HOUR
-"""How long an unexpected time must continue before it is trusted."""
+"""How long the clock must run without another step before its new time is trusted."""
 STALE: Millis = DAY
 """Maximum age of the newest stored job for the clock to be trusted at once at startup."""
 
@@ -18,10 +18,10 @@ STALE: Millis = DAY
 class ClockTrust:
     """Tracks the difference between the wall clock and the monotonic clock.
 
-    After a step back, the new time is trusted once it has continued for an hour. After a step
+    After a step back, the new time is trusted after an hour without another step. After a step
     forward, the skipped time (or the whole retention, if shorter) must also have really passed: so
-    a step alone never makes anything old. A clock that is set back to the trusted time is trusted
-    at once.
+    a step alone never makes anything old. A clock that returns to the trusted time is trusted at
+    once.
     """
 
     def __init__(

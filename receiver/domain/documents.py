@@ -1,6 +1,6 @@
-"""A job as users see it, as types: what `serialization` writes, and the JSON Schema of each member.
+"""The types of the job document that `serialization` writes, with the JSON Schema of each member.
 
-Enums, nested objects and unions are named, because generators of clients make a type of each name.
+Enums, nested objects and unions are named, because client generators create a type for each name.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ METADATA_VALUE: Final = 512
 _NO_NUL: Final = "^[^\\u0000]*$"
 
 AN_ID: Final = "job_01KE4XH9T5M0R8QW2V3Y6Z7ABC"
-"""The job of every example."""
+"""The job id in all examples."""
 A_TIME: Final = "2026-01-02T03:04:05.678Z"
 
 

@@ -1,4 +1,4 @@
-"""A move under construction, which the state machine's functions change."""
+"""The draft of a move, which the functions of the state machine fill in."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,7 +12,7 @@ from store.records import CallbackVerdict, Due, Evidence, Job, Lane, Millis, Not
 
 @dataclass(slots=True)
 class Draft:
-    """A move under construction."""
+    """A move under construction. `job` is the job with all changes so far."""
 
     job: Job
     now: Millis
@@ -20,7 +20,7 @@ class Draft:
     verdicts: dict[int, CallbackVerdict] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
     whole_result: Mapping[str, Any] | None = None
-    """Of a result that did not fit."""
+    """The whole result, if it was truncated for the job's row."""
 
     def set(self, **fields: Any) -> None:
         """Set fields of the job."""
@@ -33,14 +33,14 @@ class Draft:
     def set_verdict(
         self, callback_id: int, verdict: Verdict, *, confirmed: bool | None = None
     ) -> None:
-        """Give a callback its verdict; of several in one move the last counts. `confirmed` is
-        whether a status call confirmed a claim that counts."""
+        """Set a callback's verdict; the last one in a move counts. `confirmed` says whether a
+        status call confirmed an accepted claim."""
         by_call = verdict in (Verdict.CONFIRMED, Verdict.DENIED)
         evidence = Evidence.POLL if by_call else Evidence.CALLBACK
         self.verdicts[callback_id] = CallbackVerdict(callback_id, verdict, confirmed, evidence)
 
     def fitting(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The result as the job's row takes it; one that is cut is kept whole beside it."""
+        """The result, truncated to what the job's row can hold; the move then stores the whole."""
         fitted = fitting_result(result)
         if fitted is not result:
             self.whole_result = result
@@ -52,19 +52,20 @@ class Draft:
 
 
 def visible(job: Job) -> tuple[Any, ...]:
-    """The fields whose change is visible to users. A finished job's id and renewed link are not."""
+    """The fields whose change creates an event and a webhook. A finished job's provider id and its
+    renewed link do not."""
     shown = (job.status, job.phase, job.progress, job.message, job.error, job.provider_status)
     return shown if job.done else (*shown, job.provider_request_id)
 
 
 def let_inbox_go_first(draft: Draft, lane: Lane) -> None:
-    """Decide later: callbacks on disk are to be applied first."""
+    """Postpone the decision until the stored callbacks have been applied."""
     draft.set(due=Due(lane, draft.now + schedule.INBOX_FIRST))
 
 
 def next_poll(draft: Draft, retry_after: Millis | None) -> Millis:
-    """When to ask again after a call without an outcome: at growing gaps, and not before the
-    provider's Retry-After."""
+    """The time of the next poll after a call without an outcome. The gap grows, and the provider's
+    Retry-After is honoured."""
     gap = schedule.next_gap(draft.job.tracking.poll_gap, draft.rules)
     draft.track(poll_gap=gap)
     return draft.now + max(schedule.jittered(draft.job, gap, draft.rules), retry_after or 0)

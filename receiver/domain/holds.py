@@ -1,10 +1,10 @@
 """Holds submissions to a provider that limits our rate (429, or 503 with Retry-After).
 
 A refusal holds all submissions to the provider. When the hold ends, one submission is sent as a
-probe, preferably of another user. If the probe is refused too, the next hold is twice as long. If
-it is accepted, the hold is over, and those who were refused turn out to be refused alone: from then
-on the refusals of such a user hold only that user. The same applies to the jobs of one user. So no
-one waits for more than one hold because of others.
+probe, preferably another user's. If the probe is refused too, the next hold is twice as long. If it
+is accepted, the hold is over, and each user who was refused before is marked as limited alone: from
+then on, refusals of that user hold only that user. The jobs of one user are marked in the same way.
+So nobody waits for more than one hold that others caused.
 
 Pure: state and time are passed in, and the new state is returned.
 """
@@ -28,7 +28,7 @@ LONGEST_HOLD = 300 * SECOND
 PROBE_TIME = 5 * SECOND
 """After this time without an answer another probe may be sent: a slow call holds nobody up."""
 REMEMBERED = 24 * 3_600 * SECOND
-"""How long a user or job counts as refused alone after its last refusal."""
+"""How long a user or job stays marked as limited alone after its last refusal."""
 MOST_REMEMBERED = 500
 MOST_LISTED = 20
 """Maximum number of refusals and of probes in a hold; the newest are kept."""
@@ -71,7 +71,7 @@ def current(holds: ProviderHolds, now: Millis) -> Iterator[tuple[bool, Hold]]:
 
 
 def best_probe_user(holds: ProviderHolds, user_ids: Sequence[int]) -> int:
-    """The waiting user whose probe is most informative: preferably one who was not refused."""
+    """The waiting user who should send the probe: preferably one who was not refused."""
     suspects = holds.users.keys() | {
         refusal.user_id for hold in [holds.everybody] if hold for refusal in hold.refusals
     }
@@ -161,13 +161,13 @@ def _longer(hold: Hold | None, refusal: Refusal, pause: Millis, now: Millis) -> 
     if hold is None:
         return Hold(now + pause, pause, (refusal,))
     if refusal.request_id not in hold.probes:
-        return hold  # sent before the hold: nothing new
+        return hold  # sent before the hold, so the refusal says nothing new
     length = min(max(2 * hold.length, pause, SECOND), LONGEST_HOLD)
     return Hold(now + length, length, (*hold.refusals, refusal)[-MOST_LISTED:])
 
 
 def _unprobed(hold: Hold | None, job_id: str, now: Millis) -> Hold | None:
-    """The probe was inconclusive: the next may be sent at once."""
+    """The hold after an inconclusive probe: the next probe may be sent at once."""
     if hold is None or job_id not in hold.probes:
         return hold
     return replace(hold, until=now, probes=tuple(each for each in hold.probes if each != job_id))

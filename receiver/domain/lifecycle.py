@@ -89,7 +89,8 @@ def _seal(before: Job, draft: Draft) -> Move | None:
     event = relay = None
     is_news = visible(before) != visible(after)
     if is_news or _file_states(before) != _file_states(after):
-        # The clock was read before the job; another process may have been faster, or ahead.
+        # `now` may be older than the row: another process may have changed the job since, or its
+        # clock may be ahead.
         now = max(draft.now, before.updated_at)
         after = after.changed(seq=before.seq + 1, updated_at=now)
         event = serialization.event_data(after)
@@ -110,12 +111,12 @@ def _seal(before: Job, draft: Draft) -> Move | None:
 
 
 def _file_states(job: Job) -> list[FileState]:
-    """A change of these makes an event, but no webhook."""
+    """The states of the result's files. A change creates an event, but no webhook."""
     return [file.state for file in job.archive]
 
 
 def _pass_time(draft: Draft) -> None:
-    """A timeout in a lane without requests. If early or repeated, it changes nothing."""
+    """Apply a timeout that needs no request. If it comes early or twice, it changes nothing."""
     job = draft.job
     if job.due is None or job.due.lane not in (Lane.SUBMITTING, Lane.WAIT, Lane.SUBMIT):
         return
@@ -149,7 +150,7 @@ def _cancel(draft: Draft, requested: CancelRequested) -> None:
 
 
 def _end_cancel(draft: Draft, passed_on: CancelPassedOn) -> None:
-    """Once is enough: whatever was answered, it is not asked again."""
+    """Record the answer to a cancel request. It is sent only once, whatever the answer."""
     if not draft.job.cancel_wanted:
         return
     details = {"status_code": passed_on.status_code, "message": passed_on.message}
@@ -164,9 +165,9 @@ def _renew_link(draft: Draft, renewed: LinkRenewed) -> None:
 
 
 def deciding(observation: Observation, now: Callable[[], Millis], rules: Rules) -> Decide:
-    """`decide` as the store calls it, with everything but the job bound.
+    """Bind all arguments of `decide` except the job.
 
-    The time is read when it is called: that may be late, and what has been stored by then must not
-    be later than `now`.
+    The clock is read when the store calls the function. That may be much later, and nothing stored
+    by then may be later than `now`.
     """
     return lambda job: decide(job, observation, now(), rules)

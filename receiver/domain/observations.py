@@ -16,27 +16,27 @@ class Report:
     """The provider's report on a job, parsed leniently."""
 
     status: Status | None = None
-    """Our status for its word; an unknown word is IN_PROGRESS, none at all is None."""
+    """Our status for `word`: IN_PROGRESS if the word is unknown, None if there is none."""
     word: str | None = None
-    """Its raw status word, without characters that cannot be stored."""
+    """The provider's status word, without characters that cannot be stored."""
     progress: float | None = None
     """0 to 100; None if absent or not such a number."""
     result: Mapping[str, Any] | None = None
-    """The given result; None if there is none, and then COMPLETED does not count yet."""
+    """None if the report has no result; then COMPLETED does not count yet."""
     message: str | None = None
-    """Its text about success or failure."""
+    """The provider's text about success or failure."""
     provider_request_id: str | None = None
-    """The id in it, as text, if it has one of at most 200 characters."""
+    """The provider's id for the job, as text; None if absent or longer than 200 characters."""
     result_is_gone: bool = False
-    """It has completed, and the provider has removed the result since."""
+    """Whether the job completed, but the provider has removed its result."""
 
     @property
     def lacks_result(self) -> bool:
-        """Whether it says COMPLETED, and the result must come from a later status call."""
+        """Whether the job is COMPLETED, but its result must come from a later status call."""
         return self.status is Status.COMPLETED and self.result is None and not self.result_is_gone
 
 
-# --- the answer of a submission; `outcome` is its name in metrics, logs and traces ----------------
+# --- the answer to a submission; `outcome` is its name in metrics, logs and traces ----------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class SubmitAccepted:
     provider_request_id: str | None
     """None only if the id belongs to another job, and so cannot be recorded."""
     urls: Mapping[str, str] | None = None
-    """The addresses to ask at, by what they are for, where the answer gave such."""
+    """The job's URLs at the provider, by purpose, if the answer had any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +72,9 @@ class SubmitNotSent:
     outcome: ClassVar = "not_sent"
     reason: str
     retry_after: Millis | None = None
-    """The provider's Retry-After, in milliseconds from now. This job waits for all of it."""
+    """The provider's Retry-After, in milliseconds from now. This job waits the full time."""
     status_code: int | None = None
-    """429 or 503 if the provider refused it for now, which holds other submissions too."""
+    """429 or 503 if the provider refused the job for now: this holds other submissions too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class SubmitAmbiguous:
 SubmitAnswer: TypeAlias = SubmitAccepted | SubmitRefused | SubmitNotSent | SubmitAmbiguous
 
 
-# --- the answer of a status call; `outcome` as above ----------------------------------------------
+# --- the answer to a status call; `outcome` as above ----------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class StatusReport:
 
 @dataclass(frozen=True, slots=True)
 class StatusMissing:
-    """404: the provider does not know the job at the moment; often that passes."""
+    """404: the provider does not know the job. This is often temporary."""
 
     outcome: ClassVar = "missing"
     message: str
@@ -126,8 +126,8 @@ class StatusUnavailable:
 StatusAnswer: TypeAlias = StatusReport | StatusMissing | StatusUnavailable
 
 LookUpAnswer: TypeAlias = SubmitAccepted | StatusMissing | StatusUnavailable
-"""The answer of a search in the provider's list: the job, or that it is not listed, which proves
-nothing, or no usable answer."""
+"""The answer to a search of the provider's list: the job, or "not listed" (which proves nothing),
+or no usable answer."""
 
 
 # --- other observations ---------------------------------------------------------------------------
@@ -192,7 +192,7 @@ class CallbackSaid:
     id_is_taken: bool = False
     """Whether another job is known to have the provider_request_id that it names."""
     verified: bool = False
-    """Whether its signature was the provider's: then it is the provider's own word."""
+    """Whether it carried a valid signature of the provider."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +207,7 @@ class Polled:
     """A status call ended."""
 
     asked_at: Millis
-    """When the call began: its answer may be older than anything that came after that."""
+    """When the call began. The answer may be older than anything received since."""
     asked_id: str
     """The requested provider_request_id: an answer about another id is ignored."""
     answer: StatusAnswer
@@ -228,7 +228,7 @@ class CancelRequested:
 
 @dataclass(frozen=True, slots=True)
 class CancelPassedOn:
-    """The provider was asked to cancel a job, and how that went."""
+    """The provider was asked to cancel the job."""
 
     outcome: str
     """`accepted`, `refused` or `unavailable`."""
@@ -260,7 +260,7 @@ class FileFailed:
     """An attempt to download a file has failed."""
 
     error: str
-    """A word, then optionally a colon and details."""
+    """An error code, optionally followed by a colon and details."""
     final: bool = False
     """Whether a retry cannot succeed."""
 

@@ -27,7 +27,7 @@ _DECLARED: Final = {
     ErrorCode.RESULT_MISSING: "The provider reported completion but gave no result.",
     ErrorCode.PROVIDER_JOB_LOST: "The provider no longer knows the job.",
 }
-"""What users read where we give up."""
+"""The message for each failure that we declare."""
 _WITHOUT_RESULT: Final = {
     Status.FAILED: (
         ErrorCode.PROVIDER_FAILED,
@@ -35,11 +35,11 @@ _WITHOUT_RESULT: Final = {
     ),
     Status.CANCELLED: (ErrorCode.CANCELED_BY_PROVIDER, "Canceled by the provider."),
 }
-"""The error for a status of the provider, and what users read if it gave no message."""
+"""By the provider's status: the error code, and the message if the provider gave none."""
 
 
 def become_accepted(draft: Draft, evidence: Evidence) -> None:
-    """The provider has it."""
+    """Mark the job as accepted by the provider, and schedule its first poll."""
     draft.set(phase=Phase.ACCEPTED, accepted_at=draft.now, evidence=evidence, maybe_sent=True)
     look_again(draft, draft.now + draft.rules.poll_first)
 
@@ -63,7 +63,7 @@ def apply_progress(draft: Draft, report: Report, evidence: Evidence) -> None:
 
 
 def apply_terminal(draft: Draft, report: Report, evidence: Evidence) -> None:
-    """Apply a final status that counts. After a self-declared failure it is the one correction."""
+    """Apply a final status. After a self-declared failure, this is the one allowed correction."""
     if report.result_is_gone:
         _lose_result(draft, evidence)
         return
@@ -90,7 +90,7 @@ def apply_terminal(draft: Draft, report: Report, evidence: Evidence) -> None:
 
 
 def _lose_result(draft: Draft, evidence: Evidence) -> None:
-    """It has completed, and no later status call will give the result any more."""
+    """The job completed, but no status call will return its result any more."""
     if not draft.job.done:
         removed = "The provider completed the job and has removed the result since."
         give_up(draft, ErrorCode.RESULT_MISSING, evidence=evidence, message=removed)
@@ -98,7 +98,7 @@ def _lose_result(draft: Draft, evidence: Evidence) -> None:
 
 
 def pass_on_cancel(draft: Draft) -> None:
-    """Have the provider asked to cancel, once its id of the job is known."""
+    """Schedule the cancel request to the provider, once its id for the job is known."""
     if draft.job.cancel_wanted and draft.job.provider_request_id is not None:
         draft.set(due=Due(Lane.POLL, draft.now))
 
@@ -141,7 +141,7 @@ def give_up(
     evidence: Evidence = Evidence.DEADLINE,
     message: str | None = None,
 ) -> None:
-    """Declare the job failed; `retry_after` is that of the answer that led to it."""
+    """Declare the job failed. `retry_after` comes from the answer that led to this."""
     message = message or _DECLARED[code]
     error = JobError(code, message, draft.job.maybe_sent)
     gap = draft.job.tracking.poll_gap

@@ -51,7 +51,7 @@ def _apply(draft: Draft, polled: Polled) -> None:
     if job.provider_request_id is None or (job.done and not serialization.is_self_declared(job)):
         return
     if polled.asked_id != job.provider_request_id:
-        # Meanwhile the submission's answer has replaced the id: poll with the new one.
+        # The answer to the submission has replaced the id during the call: poll with the new one.
         look_again(draft, draft.now)
         return
     draft.track(polls=job.tracking.polls + 1)
@@ -81,7 +81,7 @@ def _apply(draft: Draft, polled: Polled) -> None:
 
 
 def _go_on(draft: Draft, counts_from: Millis, retry_after: Millis | None) -> None:
-    """The call has decided nothing, neither a claim nor, without one, the job."""
+    """Continue after a call that decided neither a claim nor the job."""
     if draft.job.tracking.claims:
         fail_to_confirm(draft, retry_after)
     else:

@@ -77,7 +77,7 @@ class KnownHosts:
         return len(self._held)
 
     def holds(self, host: str) -> bool:
-        """Whether it gets single attempts only."""
+        """Whether the host is throttled."""
         return host in self._held
 
     def answers(self, host: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a provider gives as a result: how much of it a job shows, and the links in it. Pure."""
+"""Truncates a provider's result for the job's row, and finds the links in it. Pure."""
 
 import json
 from bisect import bisect_right
@@ -8,16 +8,17 @@ from typing import Any, Final
 from receiver.domain.serialization import compact_json
 
 RESULT_BYTES: Final = 64 * 1024
-"""As JSON. What is longer is kept whole beside the job."""
+"""Maximum size of a job's result as JSON. A longer one is truncated, and stored whole elsewhere."""
 
 _MARK: Final = {"truncated": True}
 
 
 def fitting_result(result: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The result itself where it is within its bound. Else its members in order while they fit, the
-    last of them cut at its end where it is a list, a text or an object, and `"truncated": true`.
+    """The result itself if it is small enough; otherwise a truncated copy.
 
-    A `videoUrl` goes first: without its link a job's result says nothing.
+    The copy has the members in order while they fit. The last one is cut short if it is a list, a
+    string or an object. `"truncated": true` is added. A `videoUrl` goes first: without the link, a
+    result is useless.
     """
     if len(compact_json(result)) <= RESULT_BYTES:
         return result
@@ -47,10 +48,10 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _beginning(value: Any, room: int) -> Any:
-    """As much of the value as is at most `room` bytes of JSON; None where nothing of it is."""
+    """The beginning of the value that fits in `room` bytes of JSON; None if nothing fits."""
     match value:
         case str() if room >= 2:
-            # Two of the bytes are its quotes, and no character takes less than one.
+            # The quotes take two bytes, and each character takes at least one.
             ends = range(1, min(len(value), room - 2) + 1)
             return value[: bisect_right(ends, room, key=lambda end: _size(value[:end]))]
         case list() if room >= 2:

@@ -95,11 +95,11 @@ def file_document(file: ArchivedFile) -> documents.ArchivedFile:
 
 
 def label_of(body_input: Mapping[str, Any]) -> str | None:
-    """What tells a job apart for people: the beginning of its prompt, on one line."""
+    """A short label for people: the beginning of the prompt, on one line."""
     prompt = body_input.get("prompt")
     if not isinstance(prompt, str):
         return None
-    # So many words are enough; what stands behind them may be long.
+    # A label never needs more words than characters. The rest of the prompt may be long.
     line = " ".join(prompt.split(maxsplit=LABEL_CHARACTERS))[:LABEL_CHARACTERS]
     return line.replace("\0", "\ufffd") or None
 
@@ -159,7 +159,7 @@ def event_data(job: Job) -> bytes:
 
 
 def relay_body(event: str, document: Mapping[str, Any]) -> dict[str, Any]:
-    """The webhook of an event (one of `WEBHOOK_EVENTS`), by the job's document as of it."""
+    """The webhook body for an event (one of `WEBHOOK_EVENTS`) and its job document."""
     told = {name: document[name] for name in _STATUS_MEMBERS if document[name] is not None}
     return told | {
         "type": f"job.{event.lower()}",

@@ -1,4 +1,4 @@
-"""A job's submission: its beginning and its answers."""
+"""Applies the steps of a submission: its start, its answer, and its look-up."""
 
 from typing import assert_never
 
@@ -111,7 +111,7 @@ def become_unconfirmed(draft: Draft, reason: str, attempt: int | None = None) ->
         which = {} if attempt is None else {"attempt": attempt}
         draft.note("submission", outcome="unknown", reason=reason, **which)
     if not current:
-        # Its callback came first and proves more than this, or the job is finished.
+        # A callback has already proved more than this, or the job is finished.
         return
     draft.set(
         phase=Phase.SUBMIT_UNCONFIRMED,
@@ -125,9 +125,9 @@ def become_unconfirmed(draft: Draft, reason: str, attempt: int | None = None) ->
 
 
 def look_up(draft: Draft, answer: LookUpAnswer) -> None:
-    """Apply a search of the provider's list. If the job is not in it, that proves nothing: the list
-    may lag. So it is searched a last time at the deadline, and until then again while there is no
-    answer."""
+    """Apply a search of the provider's list. A job that is not listed may still exist, because the
+    list may lag: it is searched once more, at the deadline. A search that got no answer is retried
+    before that."""
     job = draft.job
     if isinstance(answer, SubmitAccepted):
         if job.provider_request_id is None:
@@ -196,6 +196,6 @@ def accept(
 
 
 def _keep_urls(draft: Draft, answer: SubmitAccepted) -> None:
-    """The addresses of the job that was answered, which has to be the one that the job is."""
+    """Store the URLs from the answer, if the answer is about the same provider id."""
     if answer.urls and draft.job.provider_request_id == answer.provider_request_id:
         draft.set(provider_urls=answer.urls)

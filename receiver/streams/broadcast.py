@@ -105,7 +105,7 @@ class Broadcast:
             channel = self._enter(reader.user_id)
             try:
                 if not channel.is_open:
-                    # Read after it has begun to listen, so that no commit in between is missed.
+                    # Read after subscribing to the hub, so that no commit in between is missed.
                     channel.open(await self._store.events.latest_seq(reader.user_id))
                     self._wake.set()
                 await self._follow(reader, channel, farewell)
@@ -125,7 +125,7 @@ class Broadcast:
             last_words = await farewell()
             if await self._catch_up(reader, pushed):
                 continue
-            # The log was read after `pushed`, so nothing is missing up to there.
+            # The log was read after `pushed` was, so nothing up to there is missing.
             reader.position = max(reader.position, pushed)
             if last_words is not None:
                 await reader.write(last_words)

@@ -20,7 +20,7 @@ the job itself must be checked."""
 
 
 class Channel:
-    """Exists while the user has readers. Until it is open, nothing is pushed."""
+    """One user's channel; exists while the user has readers. Nothing is pushed until it is open."""
 
     def __init__(self, user_id: int, notify: Callable[["Channel"], None]) -> None:
         self.user_id = user_id
@@ -32,7 +32,7 @@ class Channel:
         self.members = 0
         """The number of readers, including those catching up."""
         self.offered: list[Event] = []
-        """Events appended by this process's commits, which need not be read."""
+        """Events that this process has committed, so that they need not be read from the store."""
         self._recent: deque[tuple[Event, Frame]] = deque()
         self._recent_bytes = 0
         self._floor = 0
@@ -43,7 +43,7 @@ class Channel:
         self._notify(self)
 
     def open(self, position: int) -> None:
-        """Begin after this position, unless it is open."""
+        """Start pushing after this position, unless the channel is open already."""
         if not self.is_open:
             self.is_open = True
             self.position = self._floor = position

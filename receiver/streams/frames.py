@@ -33,7 +33,7 @@ RESET = b"event: reset\ndata: {}\n\n"
 
 _MAX_CURSOR = 64
 _MAX_DIGITS = 18
-"""Any number with so many digits fits the store's 64 bits."""
+"""Any number with this many digits fits in 64 bits."""
 
 
 def retry(milliseconds: int) -> bytes:

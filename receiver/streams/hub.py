@@ -1,8 +1,8 @@
 """Notifications within the process: they say that something changed, and carry no data.
 
 The store sends them after each commit. Subscribers read the changes from the store, so a lost
-notification (a cancelled task, another process) costs latency but never an event; `notify_all`
-serves the slow safety poll.
+notification (a cancelled task, another process) costs latency but never an event. `notify_all` is
+called when another process has committed.
 """
 
 import asyncio
@@ -15,8 +15,8 @@ from store.changes import Changes
 
 
 class Queue(Enum):
-    """Topics besides jobs, users and lanes (these are notified by `notify_all` alone: a commit's
-    changes say when its jobs are due)."""
+    """Topics besides jobs, users and lanes. Only `notify_all` notifies lanes: after a commit,
+    `Changes.due` says when its jobs are due."""
 
     RELAY = "relay"
     STOP = "stop"
@@ -24,7 +24,7 @@ class Queue(Enum):
 
 
 Topic: TypeAlias = Hashable
-"""`of_job`, `of_user`, a `Queue`, or a `Lane` of the store in which work is due."""
+"""A value of `of_job` or `of_user`, a `Queue`, or a `Lane` with work that may be due."""
 Listener: TypeAlias = Callable[[], None]
 
 
@@ -82,7 +82,7 @@ class Hub:
             self._notify(Queue.RELAY)
 
     def notify_stop(self) -> None:
-        """The service is shutting down: requests that wait are to be answered."""
+        """The service is shutting down: answer the requests that wait."""
         self._notify(Queue.STOP)
 
     def notify_all(self) -> None:

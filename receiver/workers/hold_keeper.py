@@ -1,4 +1,4 @@
-"""Keeps the providers' holds in the store, with a copy in memory."""
+"""Reads and updates the providers' holds in the store, with a copy in memory."""
 
 from collections.abc import Mapping
 

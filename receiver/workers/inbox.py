@@ -1,7 +1,8 @@
-"""Applies stored callbacks: those of a job together, outcomes before progress, also after a crash.
+"""Applies stored callbacks: one batch per job, outcomes before progress.
 
-Callbacks stored by this process are offered at the commit; the store is asked, once a second, only
-for leftovers. So in a flood of progress all callbacks of a job become one change.
+A callback that this process stores is offered here after its commit. Once a second the store is
+queried for the rest: callbacks left by a crash or stored by another process. So in a flood of
+progress, all callbacks of a job become one change.
 """
 
 import asyncio
@@ -106,7 +107,7 @@ class Inbox:
         await self._direct.drain()
 
     async def _apply_directly(self, job_id: str, since: Millis) -> None:
-        with suppress(StoreUnavailable):  # if it was stored nevertheless, it is offered
+        with suppress(StoreUnavailable):  # if it was stored after all, it is offered
             await self._apply(job_id, since, final=True)
 
     def _on_commit(self, changes: Changes) -> None:
@@ -129,12 +130,12 @@ class Inbox:
         if applied is None or applied.move is None:
             return
         trace = await self._services.trace_of(job_id)
-        # The span starts when it was stored: the route itself is too hot for a span.
+        # The span starts when the callback was stored: the route is called too often for a span.
         with tracing.step("process callback", "consumer", trace, job_id, since):
             tracing.set_attribute("receiver.job.status", applied.job.status)
 
     async def _apply_some(self, job_id: str, most: int, *, final: bool) -> Applied | None:
-        """Apply the waiting callbacks; None if that failed and was counted."""
+        """Apply the waiting callbacks; None if that failed and the failure was counted."""
         lease = Lease(self._services.holder, self._services.clock.now() + LEASE)
         try:
             applied = await apply_callbacks(self._services, job_id, most, lease, final=final)
@@ -153,7 +154,7 @@ class Inbox:
         return applied
 
     async def _count_failure(self, job_id: str, failure: NotApplied) -> None:
-        """Count the failure: a bad callback must not block the others, nor its job for ever."""
+        """Count the failure, so that a bad callback cannot block the others or its job forever."""
         (callback_id,) = failure.callback_ids
         tries = await self._services.store.callbacks.failed(callback_id, self._services.clock.now())
         log.error(

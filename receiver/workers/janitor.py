@@ -9,9 +9,9 @@ from store.records import Millis, Phase
 
 BATCH = 100
 BREATH_SECONDS = 0.05
-"""Pause between batches. A client that writes during a batch waits for it, some ten milliseconds;
-without a pause nearly every client would. This removes some 1,500 jobs a second, more than can be
-submitted."""
+"""Pause between batches. A client's write that arrives during a batch waits about ten milliseconds;
+without the pause nearly every write would. About 1,500 jobs a second are removed at this rate, more
+than can be submitted."""
 SWEEP_SECONDS = 30.0
 
 log = structlog.get_logger()

@@ -1,7 +1,7 @@
-"""Makes status calls: first for claims to be confirmed, then for jobs that are due.
+"""Polls the providers: first to confirm claims, then for jobs whose poll is due.
 
-A job whose submission's answer was lost has no id to ask for: it is looked for in the provider's
-list. A cancel waits for the id too, and is passed on here.
+A job that lost the answer to its submission has no provider id: the provider's list is searched for
+it. Cancel requests are sent from here too, as soon as the id is known.
 
 One rate limit and one concurrency limit apply to all of them. A call refused by an open breaker
 counts as a call without an answer, so gaps, timeouts and deadlines follow the same rules while a
@@ -41,7 +41,7 @@ MOST_OFFERED = 1_000
 AT_ONCE = 100
 """Maximum number of calls started in one pass."""
 POLL_SHARE = 0.25
-"""Polls owed for each confirming call while any are due: a fifth of all calls."""
+"""Polls owed per confirming call while polls are due: they get a fifth of all calls."""
 DRAIN_SECONDS = 2.0
 SAFETY_SECONDS = 1.0
 
@@ -64,7 +64,7 @@ class Poller:
         self._timer = DueTimer(services, hub, Lane.CONFIRM, Lane.POLL)
         self._task_pool = TaskPool(self._calls.at_once)
         self._offered: dict[str, tuple[Job, Millis]] = {}
-        """Jobs to confirm, already leased for us, and until when; in order."""
+        """Jobs to confirm, in order, with the end of the lease that this worker already has."""
         self._polls_owed = 0.0
         """Polls owed because confirming calls went before them."""
         self._probes: dict[str, str] = {}
@@ -74,7 +74,7 @@ class Poller:
         """Take over a job that is due for confirmation and already leased to this worker for
         `LEASE`."""
         until = self._services.clock.now() + LEASE
-        # Whatever happens here, a job that is not confirmed by then can be leased again.
+        # If the job is not confirmed by then, for whatever reason, it can be leased again.
         self._timer.look_at(Lane.CONFIRM, until)
         if len(self._offered) < MOST_OFFERED:
             self._offered[job.id] = job, until
@@ -105,7 +105,7 @@ class Poller:
         await self._timer.wait(most)
 
     async def stop(self) -> None:
-        """Cancelled calls have changed nothing: their jobs are due again when the leases end."""
+        """Cancelled calls have changed nothing: their leases are released, the jobs stay due."""
         offered, self._offered = self._offered, {}
         if offered:
             await self._services.store.jobs.release(self._services.holder, list(offered))
@@ -190,8 +190,8 @@ class Poller:
             self._calls.end()
 
     async def _pass_on_cancel(self, job: Job, upstream: UpstreamJob) -> CancelPassedOn:
-        """Ask the provider to cancel what its user has cancelled. An open breaker does not hinder
-        that: it is asked once, and costs money while it is not."""
+        """Ask the provider to cancel a job that its user has cancelled. An open breaker is ignored:
+        there is only one such call, and until it succeeds the job costs money."""
         provider = self._services.providers.get(job.provider)
         if provider is None:
             return CancelPassedOn("unavailable", message=f"no provider {job.provider} runs here")
@@ -215,7 +215,7 @@ class Poller:
     async def _ask(
         self, job: Job, what: str, call: Callable[[Provider], Awaitable[A]]
     ) -> A | StatusUnavailable:
-        """Make a call that its provider's breaker allows; `what` names it in traces."""
+        """Make a call if the provider's breaker allows it; `what` is its name in traces."""
         provider = self._services.providers.get(job.provider)
         if provider is None:
             return StatusUnavailable(f"provider {job.provider} is not configured")

@@ -53,7 +53,7 @@ class Relay:
         """Monotonic time of the next attempts at unproven hosts."""
 
     def is_held(self, host: str) -> bool:
-        """Whether the host (name and port) is held back by this process."""
+        """Whether this process throttles the host (name and port)."""
         return self._known.holds(host)
 
     async def run_once(self) -> int:
@@ -68,7 +68,7 @@ class Relay:
         free = self._task_pool.free
         if not free:
             return 0
-        # A few at a time, and after the others: even a failing attempt is work.
+        # Only a few at a time, after the others: failing attempts cost time too.
         is_time = self._unproven_at is not None and moment >= self._unproven_at
         few = UNPROVEN_PER_PASS if is_time else 0
         slots = partial(Slots, self._in_flight, self._known, moment, free, few)
@@ -104,7 +104,8 @@ class Relay:
         for delivery in leased:
             name = f"relay {delivery.id}"
             if self._task_pool.is_running(name):
-                # This renews its lease. A second attempt could arrive after newer messages.
+                # Leasing it again has only renewed its lease. A second attempt could arrive after
+                # newer messages.
                 continue
             proven = self._known.answers(delivery.host)
             self._in_flight.begin(delivery.user_id, delivery.host, proven=proven)

@@ -104,7 +104,7 @@ class SubmissionQueue:
     def wanted(self, places: Sequence[Place], now: Millis) -> dict[Place, int]:
         """How many jobs to lease from the store at most, by place.
 
-        After a hold that is one submission, the probe, and others for choosing it from.
+        After a hold only one submission is sent, the probe. The others are there to choose it from.
         """
         self._left = set()
         wanted, free = {}, []
@@ -172,7 +172,7 @@ class SubmissionQueue:
         return holds is not None and rules.needs_probe(holds, job.user_id)
 
     def _probes(self, troubled: Mapping[str, Sequence[int]]) -> Iterator[Place]:
-        """Who sends the probe where a hold has ended and no probe is under way."""
+        """The places that send a probe: their hold has ended, and no probe is queued here."""
         here = {(waiting.job.provider, waiting.job.user_id) for waiting in self._turns}
         for provider, user_ids in troubled.items():
             holds = self.holds[provider]

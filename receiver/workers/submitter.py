@@ -49,9 +49,9 @@ SAFETY_SECONDS = 1.0
 LOST_PROBE_PAUSE: Millis = 1_000
 """How long a submission waits if another one became the probe."""
 LOOK_PAUSE = 0.05
-"""Minimum of seconds between two reads of the store's queue."""
+"""Minimum number of seconds between two reads of the store's queue."""
 EXPIRED_AT_ONCE = 100
-"""Jobs past their deadline that are ended at one time."""
+"""Maximum number of jobs past their deadline that are ended in one pass."""
 
 log = structlog.get_logger()
 
@@ -160,7 +160,7 @@ class Submitter:
             self._look_at = min(self._look_at, look_at)
 
     async def _expire(self, now: Millis) -> None:
-        """End queued jobs whose deadline has passed: jobs under a hold are not leased otherwise."""
+        """End queued jobs past their deadline, even under a hold, which keeps them from a lease."""
         for job_id in await self._services.store.jobs.in_phase(Phase.QUEUED, EXPIRED_AT_ONCE):
             if time_of(job_id) + self._services.rules.job_deadline > now:
                 return  # the others are newer
@@ -190,7 +190,7 @@ class Submitter:
         self._holds.forget(job)
 
     async def _take_in(self, job: Job, begins: SubmissionBegins, answer: SubmitAnswer) -> None:
-        """Store the consequences of an answer."""
+        """Store an answer, and its effect on the provider's holds."""
         self._services.metrics.submissions.labels(job.provider, answer.outcome).inc()
         log.info("submission ended", job=job.id, outcome=answer.outcome)
         if isinstance(answer, SubmitNotSent):
@@ -216,7 +216,7 @@ class Submitter:
             await self._report_once(job, begins, unsent)
             raise
         except StoreUnavailable as error:
-            # It may have been stored nevertheless, and would then wait for an answer in vain.
+            # The attempt may have been stored after all, and would then wait for an answer in vain.
             await self._services.clock.sleep(STORE_RETRY_SECONDS)
             unsent = SubmitNotSent(f"the attempt may not have been stored: {error}")
             await self._report(job, begins, unsent)
@@ -231,7 +231,7 @@ class Submitter:
             raise
 
     async def _may_go(self, job: Job) -> bool:
-        """Whether no hold applies to it; otherwise it is postponed."""
+        """Whether the job may be sent now. If a hold applies, the job is postponed."""
         until = await self._holds.held_until(job)
         if until:
             # Not for longer: the other probe may be accepted at any moment.
@@ -281,7 +281,7 @@ class Submitter:
         await self._until_stored(partial(observe_job, self._services, job.id, ended))
 
     async def _until_stored(self, write: Callable[[], Awaitable[object]]) -> None:
-        """Losing an answer could cost money."""
+        """Retry until the write is stored: a lost answer could cost money."""
         await until_stored(self._services.clock, "a submission's answer", write)
 
 

@@ -1,4 +1,4 @@
-"""Keeps the workers running: a worker that fails is restarted, and the others go on."""
+"""Runs the workers. A worker that fails is restarted; the others keep running."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -49,7 +49,7 @@ class Supervisor:
         except StoreUnavailable as error:
             log.warning("worker stopped without the store", worker=worker.name, reason=str(error))
         except Exception as error:
-            # One that fails to stop must not keep the others from stopping.
+            # A worker that fails to stop must not prevent the others from stopping.
             log.error("worker failed to stop", worker=worker.name, exc_info=error)
 
     async def _keep_running(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
@@ -62,7 +62,7 @@ class Supervisor:
             except StoreUnavailable as error:
                 log.warning("worker waits for the store", worker=name, reason=str(error))
             except Exception as error:
-                # Whatever it was, the worker is restarted and the others go on.
+                # Any error restarts this worker only.
                 log.error("worker failed", worker=name, exc_info=error)
             self._metrics.worker_failures.labels(name).inc()
             if self._clock.monotonic() - began > longest:

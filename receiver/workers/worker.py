@@ -42,9 +42,10 @@ class Worker(Protocol):
 
 
 class DueTimer:
-    """Leases the jobs that are due in some lanes, and asks the store no sooner than one can be.
+    """Leases jobs that are due in some lanes, without querying the store before any can be due.
 
-    Commits announce when the jobs they changed are due; a pass asks the store for the rest.
+    Each commit announces when the jobs that it changed are due. For all others, each pass asks the
+    store when the next one is due.
     """
 
     def __init__(self, services: ServiceContext, hub: Hub, *lanes: Lane) -> None:
@@ -57,8 +58,8 @@ class DueTimer:
 
     @asynccontextmanager
     async def leased(self, lane: Lane, length: Millis, most: int) -> AsyncIterator[list[Job]]:
-        """A pass: at most `most` due jobs, leased for `length` milliseconds, to be started in the
-        block. A pass that fails is repeated."""
+        """One pass: lease at most `most` due jobs for `length` milliseconds, to be started in the
+        block. If the block raises, the pass is repeated."""
         now, jobs = self._services.clock.now(), self._services.store.jobs
         if most <= 0 or not self.is_due(lane):
             yield []
@@ -72,7 +73,7 @@ class DueTimer:
             raise
 
     def look_at(self, lane: Lane, at: Millis | None) -> None:
-        """Make a pass due at this time, if none is due before."""
+        """Schedule a pass at this time, unless an earlier one is scheduled."""
         before = self._at[lane]
         if at is not None and (before is None or at < before):
             self._at[lane] = at
@@ -126,8 +127,8 @@ class TaskPool:
         return self._most - self.running
 
     def is_running(self, name: str) -> bool:
-        """Whether a task of this name runs. Ask before starting what was leased: a process that was
-        suspended for longer than its lease may lease again what it is still working on."""
+        """Whether a task of this name is running. Check this before starting leased work: after a
+        suspension longer than its lease, a process may lease work that it is still doing."""
         return name in self._names
 
     def begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
@@ -158,10 +159,10 @@ class TaskPool:
         except StoreUnavailable as error:
             log.warning("a task could not use the store", task=name, reason=str(error))
         except Exception as error:
-            # Nobody waits for the task: without this line, nobody would know.
-            log.error("a task of a worker failed", task=name, exc_info=error)
+            # Nobody awaits the task, so the error would be lost.
+            log.error("a worker's task failed", task=name, exc_info=error)
         finally:
-            # Not in the callback, which runs later: a lease in between would be passed over.
+            # Not in `_on_end`, which runs later: work leased in between would seem to be running.
             self._names.discard(name)
 
     def _on_end(self, task: asyncio.Task[None]) -> None:
@@ -176,5 +177,5 @@ async def until_stored(clock: Clock, what: str, write: Callable[[], Awaitable[ob
             await write()
             return
         except StoreUnavailable as error:
-            log.warning("a result waits for the store", result=what, reason=str(error))
+            log.warning("a result could not be stored yet", result=what, reason=str(error))
             await clock.sleep(STORE_RETRY_SECONDS)
