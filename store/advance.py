@@ -18,9 +18,9 @@ from store.sql import MultiRowStatement
 from store.table import Backend
 
 JOB_BYTES = 256 * 1024
-"""Callback bodies applied to one job at once, unless the first alone is larger."""
+"""Maximum size of the callback bodies applied to one job at once; the first is always applied."""
 GROUP_BYTES = 1024 * 1024
-"""The same for all jobs of a group; jobs beyond it wait for a later batch."""
+"""The same for all jobs of a group. The remaining jobs wait for a later batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class JobWriter:
         self._bodies = MultiRowStatement(sql["read-bodies"])
 
     def read(self, session: Session, job_ids: Iterable[str]) -> list[Job]:
-        """The jobs, in this order."""
+        """Read the jobs, in the given order."""
         wanted = list(job_ids)
         rows = self._read_rows(session, wanted)
         return [job_from_row(rows[job_id]) for job_id in wanted]
@@ -160,7 +160,7 @@ class JobWriter:
 
 
 def rounds(job_ids: Sequence[str]) -> Iterator[list[int]]:
-    """The positions of all ids in rounds. No round has a job twice; each job's stay in order."""
+    """Split the positions into rounds, in order, so that no round has the same job twice."""
     waiting = list(range(len(job_ids)))
     while waiting:
         firsts: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""The database's part of the archive."""
+"""The backlog of downloads, and the removed jobs whose files must still be deleted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

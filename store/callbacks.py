@@ -175,8 +175,8 @@ class Callbacks(Table):
         ]
 
     def _insert(self, db: Session, arrivals: Sequence[_Arrival]) -> int:
-        """Insert the good ones; returns how many. Rows are counted, not returned, because SQLite's
-        driver releases the GIL at each row and then waits for the event loop to get it back."""
+        """Insert the acceptable callbacks; returns how many. The rows are counted, not returned:
+        SQLite's driver releases the GIL for each row and then waits for the event loop."""
         return sum(
             inserted.rowcount
             for inserted in self._inbox.run(db, arrivals, room=MAX_STORED_CALLBACKS)

@@ -1,4 +1,4 @@
-"""The store: one part per table, on one database, with what each backend does in its own way.
+"""The store: one object per table, all on one database. A backend is a subclass of `Store`.
 
 Every method that writes is one transaction: when it returns, the write is on disk; when it raises,
 nothing was written, except after `OutcomeUnknown`, when it may have been. Every method may raise

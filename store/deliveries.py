@@ -18,7 +18,7 @@ ATTEMPTS_KEPT = 50
 """Attempts kept per delivery, the latest; the number of manual retries is not limited."""
 
 HOSTS_AT_ONCE = 128
-"""Hosts of one user that are looked at first; then as many others."""
+"""Each call looks at this many of a user's hosts, and at as many others in rotation."""
 
 
 class Slots(Protocol):
@@ -54,8 +54,8 @@ class Deliveries(DeliveryReads):
         """Lease due messages while there are slots: one in flight per job, the job's oldest first,
         and users take turns. The cost must not grow with the backlog of hosts without slots, nor
         with the number of a user's hosts: of many hosts, each call looks at some, and the next call
-        at others. A message can be leased again when its lease has ended, or ends more than ten
-        minutes after `until`: that one was taken before the clock was set back.
+        at others. A message can be leased again when its lease has ended, or if the lease ends more
+        than ten minutes after `until`: it was then taken before the clock was set back.
 
         `slots` creates the slots. It is called in the store's thread, and again if the transaction
         is repeated; the slots of the committed transaction are returned."""
@@ -164,7 +164,7 @@ class Deliveries(DeliveryReads):
     async def retry_those(
         self, delivery_ids: Sequence[str], state: DeliveryState, now: Millis
     ) -> int:
-        """The same for those of them that are in `state`; returns how many."""
+        """Retry those deliveries that are in `state`; returns how many. See `retry`."""
 
         def work(db: Session, effects: Effects) -> int:
             # All statements are sent before the first result is read: they may be pipelined.
@@ -178,8 +178,8 @@ class Deliveries(DeliveryReads):
     def _due_places(self, db: Session, now: Millis) -> Iterator[tuple[int, str]]:
         """Pairs of user and host with messages due: each user's longest due first, users in turn.
 
-        Of a user with many hosts these are the first ones, and some of the others: at each call
-        those that come after the last call's.
+        For a user with many hosts, these are the first hosts and some of the others. Each call
+        continues with the others where the last call stopped.
         """
         everywhere = {
             "now": now,

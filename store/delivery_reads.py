@@ -30,8 +30,8 @@ class DeliveryReads(Table):
     subject = "deliveries"
 
     async def next_due(self) -> Millis | None:
-        """When there is next a message to lease, leaving slots aside. A message behind another of
-        its job in flight does not count; the end of a lease does."""
+        """When the next message can be leased, ignoring slots. A message behind one of its job in
+        flight does not count. The end of a lease does."""
         ((at,),) = await self._fetch("next-due")
         found: Millis | None = at
         return found

@@ -87,7 +87,8 @@ class NotFound(StoreError):
 class ProviderIdTaken(StoreError):
     """Another job of the provider holds this provider_request_id.
 
-    `provider_request_id` is None if another process has just taken it: a second try has it.
+    `provider_request_id` is None if another process has just taken the id. A retry then raises this
+    error with the id.
     """
 
     def __init__(self, provider_request_id: str | None) -> None:

@@ -43,7 +43,7 @@ class Events(Table):
         return await self._removed_behind(job.user_id, cursor) is not None
 
     async def _removed_behind(self, user_id: int, cursor: Cursor) -> int | None:
-        """How far the user's log has been removed; None if the cursor is not of that log."""
+        """How far retention has removed the user's log; None if the cursor is not from that log."""
         found = await self._fetch_one("read-log-place", user_id=user_id, seq=cursor.seq)
         if found is None:
             return None

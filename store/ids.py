@@ -36,7 +36,7 @@ class Ids:
         return f"{prefix}_{_encode(fresh)}"
 
     def nonce(self) -> str:
-        """Twelve random hexadecimal digits, in no order."""
+        """Twelve random hexadecimal digits. They do not sort by time."""
         return self._entropy(_NONCE_BYTES).hex()
 
 

@@ -22,15 +22,15 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class UserSummary:
-    """A user as the list of users shows them."""
+    """A user in the list of users."""
 
     name: str
     created_at: Millis
-    """Of their first key."""
+    """When their first key was created."""
     keys: int
-    """Those in force."""
+    """Number of active keys."""
     unfinished: int
-    """Jobs."""
+    """Number of unfinished jobs."""
 
 
 @dataclass(frozen=True, slots=True)

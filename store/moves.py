@@ -26,11 +26,11 @@ class Decided:
     before: Job
     move: Move
     holder: str | None
-    """Of the lease in the job's due row, until the move."""
+    """Who held the lease in the job's due row before the move."""
     lease: Lease | None
     """The lease to write if the job is due for confirmation."""
     left: bool
-    """Whether callbacks of the job are left for a later change."""
+    """Whether more callbacks of the job wait for a later change."""
 
     @property
     def new_provider_id(self) -> str | None:
@@ -70,7 +70,7 @@ class MoveWriter:
         self._change_many: dict[tuple[str, ...], MultiRowStatement] = {}
 
     def write(self, session: Session, effects: Effects, decided: Sequence[Decided]) -> None:
-        """Write moves, each of another job."""
+        """Write moves of different jobs."""
         self._change_rows(session, decided)
         self._write_due(session, effects, decided)
         self._write_verdicts(session, [each for one in decided for each in one.move.verdicts])
@@ -164,7 +164,7 @@ class MoveWriter:
 
     def _enqueue(self, session: Session, effects: Effects, job: Job, relay: RelayMessage) -> None:
         if job.webhook_url is None:
-            raise ValueError(f"a relay message for {job.id}, which has no address")
+            raise ValueError(f"a relay message for {job.id}, which has no webhook URL")
         now = job.updated_at if relay.at is None else relay.at
         session.execute(self._deliveries["skip-waiting"], {"job_id": job.id, "now": now})
         state = DeliveryState.DISABLED if job.webhook_off else DeliveryState.PENDING

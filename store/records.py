@@ -242,10 +242,9 @@ class Job:
     """Whether it has unapplied callbacks in the inbox; they go before any deadline."""
     tracking: Tracking = Tracking()
     provider_urls: Mapping[str, str] | None = None
-    """The addresses of the job at its provider, by what they are for, where its submission's answer
-    gave such."""
+    """The job's URLs at the provider, by purpose, if the answer to the submission had any."""
     cancel_wanted: bool = False
-    """Its user has cancelled it, and the provider has still to be asked to."""
+    """Whether the provider still has to be asked to cancel the job."""
     archive: tuple[ArchivedFile, ...] = ()
     """The files of the result; empty if none are kept."""
 
@@ -274,7 +273,7 @@ class NewJob:
     event: bytes
     """The first event's data."""
     trace_context: str | None = None
-    """The trace that it was submitted in, in the format of `receiver.tracing`."""
+    """The trace of the request that submitted it, in the format of `receiver.tracing`."""
 
 
 class Verdict(StrEnum):
@@ -351,7 +350,7 @@ class Move:
     verdicts: tuple[CallbackVerdict, ...] = ()
     notes: tuple[Note, ...] = ()
     whole_result: Mapping[str, Any] | None = None
-    """The result as the provider gave it, where `job.result` is only its beginning."""
+    """The whole result, if `job.result` is truncated."""
     frees_key: bool = False
     """Whether the job's idempotency key, if any, can be used again."""
 
@@ -392,7 +391,7 @@ class Callback:
     body: bytes
     tries: int
     verified: bool = False
-    """Its signature was the provider's."""
+    """Whether it carried a valid signature of the provider."""
 
 
 Decide: TypeAlias = Callable[[Job], Move | None]

@@ -84,7 +84,7 @@ def tell(caller: asyncio.Future[T], outcome: Outcome[T]) -> None:
 
 
 class NotBatchable(Exception):
-    """Raised by a group's call: its items cannot be done by one call."""
+    """Raised by `Batchable.run`: it cannot handle these items in one call."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ LATE = 0.2
 """Seconds of waiting after which the larger share applies."""
 
 LEAST_PLACES = 16
-"""Minimum of background members in a batch: so few hardly make its commit slower."""
+"""Minimum number of background members in a batch: so few hardly slow down its commit."""
 MOST_PLACES = 64
-"""Maximum, even while no client waits: one that arrives then waits for milliseconds."""
+"""Maximum number, even while no client waits: a client that arrives waits only milliseconds."""
 
 BULK_SHARE = 1 / 4
 """Bulk work's fraction of the background places while steps of jobs are waiting too."""

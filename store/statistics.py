@@ -8,7 +8,7 @@ from store.table import Table
 
 
 class RecentJob(NamedTuple):
-    """How a job stands; statuses and evidence are words of `records`."""
+    """The state of a job; `status` and `evidence` are values of the enums in `records`."""
 
     created_at: Millis
     status: str

@@ -1,4 +1,4 @@
-"""What the parts of a store share: the database, one subject's statements, and ways to run them."""
+"""The base class of the store's tables: one subject's SQL statements, and methods to run them."""
 
 from dataclasses import dataclass
 from typing import ClassVar

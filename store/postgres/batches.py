@@ -1,8 +1,8 @@
 """Group commit on PostgreSQL: many writes, one transaction, one fsync on the server.
 
-The server could group the commits of several connections by itself, but each transaction costs a
-begin, a lock, an append and a commit, in this process and in the server: one for each write took
-ten times the CPU of a full batch, on both sides (docs/postgresql.md).
+The server can group the commits of several connections itself. But each transaction costs a begin,
+a lock, an append and a commit, both in this process and in the server: one transaction per write
+took ten times the CPU of a full batch (docs/postgresql.md).
 
 Members have no savepoints: with more than 64 in a transaction, the snapshots of every other session
 become slow. A member that fails before it has written anything fails alone. Otherwise the batch is
@@ -10,8 +10,8 @@ rolled back and run again in parts: one by one if another process is in the way,
 them is at fault. Works can be repeated (`store.session.Work`).
 
 All processes take locks in one order: first the batch's jobs, sorted; last the users' logs, sorted.
-In between they only use `SKIP LOCKED`. If two still deadlock (for example on
-the same two idempotency keys), the server aborts one, and its batch runs one by one.
+In between they only use `SKIP LOCKED`. If two still deadlock (for example on the same two
+idempotency keys), the server aborts one of them, and that batch is run again one by one.
 """
 
 import time
@@ -33,7 +33,7 @@ from store.writer import Batch
 
 STATEMENT_TIMEOUT = 10_000
 PAUSE_TIMEOUT = 10_000
-"""Milliseconds after which the server ends a transaction whose process is idle."""
+"""Milliseconds after which the server ends an idle transaction."""
 LOCK_TIMEOUT = 3_000
 """Milliseconds that a batch waits for another process's lock."""
 LOCK_TIMEOUT_ALONE = 500
@@ -130,8 +130,8 @@ class PostgresBatchRunner:
             return _failed(works, error), Changes()
 
     def _run_parts(self, works: Sequence[Work[object]], error: Exception) -> _Ran:
-        # Halves soon find the one at fault. But where each attempt may wait, for another process or
-        # for a statement that takes too long, it is found once.
+        # Halving finds the faulty work in few attempts. But if each attempt may wait for a lock or
+        # a slow statement, running them one by one waits only once.
         size = 1 if is_slow(error) else (len(works) + 1) // 2
         outcomes: list[Outcome[object]] = []
         changes = Changes()

@@ -93,7 +93,7 @@ VALUES (:job_id, :lane, :at, :provider, :user_id, CAST(:holder AS text),
        user_id = excluded.user_id, holder = excluded.holder, held_until = excluded.held_until;
 
 -- name: clear-due
--- The jobs wait for nothing more. Run for many at once.
+-- Remove due rows: the jobs wait for nothing. Run for many at once.
 DELETE FROM due WHERE job_id IN (VALUES (:job_id));
 
 -- name: set-verdict
@@ -114,11 +114,11 @@ SELECT * FROM archived_job_rows
  LIMIT :limit;
 
 -- name: read-whole-result
--- The result of a job whose row has only its beginning.
+-- The whole result of a job whose row has a truncated one.
 SELECT result FROM job_results WHERE job_id = :job_id;
 
 -- name: keep-whole-result
--- A result of which the job's row has only the beginning; a fresher one takes its place.
+-- Store the whole result of a job whose row has a truncated one; a newer one replaces it.
 INSERT INTO job_results (job_id, result) VALUES (:job_id, :result)
     ON CONFLICT (job_id) DO UPDATE SET result = excluded.result;
 

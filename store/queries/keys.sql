@@ -47,7 +47,7 @@ SELECT id, name, secret, previous_secret, previous_secret_until FROM users WHERE
 SELECT id, name, secret, previous_secret, previous_secret_until FROM users WHERE name = :name;
 
 -- name: list-users
--- Users by name, with what is counted of each: all of it is read by indexes of the user.
+-- Users by name, with counts of their keys and jobs. Each count uses an index by user.
 SELECT u.name,
        (SELECT min(k.created_at) FROM api_keys k WHERE k.user_id = u.id),
        (SELECT count(*) FROM api_keys k WHERE k.user_id = u.id AND k.revoked_at IS NULL),

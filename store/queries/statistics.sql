@@ -1,5 +1,5 @@
 -- name: recent-jobs
--- How the newest jobs stand. Of the two reads one gives nothing: a user's jobs, or everybody's.
+-- The state of the newest jobs, of one user or of all: one of the two SELECTs is always empty.
 SELECT * FROM (SELECT created_at, status, evidence, done_at FROM jobs
                 WHERE user_id = :user_id AND id >= :first AND created_at >= :since
                 ORDER BY id DESC LIMIT :limit) AS own
@@ -9,7 +9,7 @@ SELECT * FROM (SELECT created_at, status, evidence, done_at FROM jobs
                 ORDER BY id DESC LIMIT :limit) AS everybodys;
 
 -- name: recent-attempts
--- The attempts of the newest deliveries, in the same way; a delivery without one is a row too.
+-- The attempts of the newest deliveries, likewise. A delivery without attempts is one row.
 SELECT d.id, d.host, d.state, d.created_at, a.at, a.status_code, a.error, a.duration_ms
   FROM (SELECT * FROM (SELECT id, host, state, created_at FROM deliveries
                         WHERE user_id = :user_id AND id >= :first

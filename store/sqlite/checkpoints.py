@@ -40,7 +40,7 @@ class Checkpointer:
         while self._has_grown.wait() and not self._ending.wait(PAUSE):
             self._has_grown.clear()
             if self._ending.is_set():
-                break  # else the end that has just been set would be cleared, and waited for
+                break  # otherwise the notification of `close` would be lost, and awaited
             try:
                 connection = connection or self._connect()
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)")

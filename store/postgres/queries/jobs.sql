@@ -19,8 +19,8 @@ SELECT j.* FROM job_metadata m JOIN archived_job_rows j ON j.id = m.job_id
  LIMIT :limit;
 
 -- name: look-through
--- Of the newest `most` jobs of a user, or of everybody, those that fit; and the last one that was
--- looked at, where that many are there. `n` counts them.
+-- Those of the newest `most` jobs of a user, or of all users, that match the filter; and the last
+-- one examined, if there are that many. `n` numbers the examined jobs.
 SELECT id, n, fits FROM (
     SELECT id, row_number() OVER (ORDER BY id DESC) AS n,
            created_at > :created_after AND created_at < :created_before
