@@ -94,12 +94,10 @@ async def _create_once(
         )
     if replay is None:
         new = new_job(services, caller.user_id, caller.user, how.read(body))
-        at_once = how.at_once and how.at_once(new)
-        made = await submit_job(services, new, key, at_once)
+        first = how.at_once and how.at_once(new)
+        made = await submit_job(services, new, key, first)
         if isinstance(made, Job):
-            return _response(
-                at_once or await _answer_later(context, request, made, key, how, until)
-            )
+            return _response(first or await _answer_later(context, request, made, key, how, until))
         replay = made
     answer = replay.answer or await how.answer_again(replay)
     return _response(answer, {"Idempotency-Replayed": "true"})
