@@ -62,7 +62,7 @@ class Archiver:
             for job in jobs:
                 name = f"archive {job.id}"
                 if not self._task_pool.is_running(name):
-                    self._task_pool.begin(self._save(job), name)
+                    self._task_pool.begin(name, self._save, job)
                     begun += 1
         return begun
 

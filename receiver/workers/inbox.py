@@ -60,8 +60,8 @@ class Inbox:
         which saves a commit under light load. Does nothing while others wait: then it is better to
         apply several callbacks of a job together."""
         if not self._final and not self._others and self._direct.free:
-            work = self._apply_directly(job_id, self._services.clock.now())
-            self._direct.begin(work, f"apply {job_id}")
+            now = self._services.clock.now()
+            self._direct.begin(f"apply {job_id}", self._apply_directly, job_id, now)
 
     def offer(self, job_id: str, *, final: bool) -> None:
         """Apply the job's waiting callbacks soon."""

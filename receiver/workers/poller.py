@@ -166,7 +166,7 @@ class Poller:
             self._polls_owed = max(0.0, self._polls_owed - 1)
         elif self._timer.is_due(Lane.POLL):
             self._polls_owed += POLL_SHARE
-        self._task_pool.begin(self._poll(job), name)
+        self._task_pool.begin(name, self._poll, job)
         return True
 
     async def _poll(self, job: Job) -> None:

@@ -109,7 +109,7 @@ class Relay:
                 continue
             proven = self._known.answers(delivery.host)
             self._in_flight.begin(delivery.user_id, delivery.host, proven=proven)
-            self._task_pool.begin(self._attempt(delivery, proven, begin_by), name)
+            self._task_pool.begin(name, self._attempt, delivery, proven, begin_by)
 
     async def _attempt(self, delivery: Delivery, proven: bool, begin_by: Millis) -> None:
         began = self._services.clock.now()

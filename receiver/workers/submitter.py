@@ -101,7 +101,7 @@ class Submitter:
             await self._look()
         begun = 0
         while self._task_pool.free and (waiting := self.queue.take()):
-            self._task_pool.begin(self._submit(waiting), f"submit {waiting.job.id}")
+            self._task_pool.begin(f"submit {waiting.job.id}", self._submit, waiting)
             begun += 1
         if begun and self.queue.is_short:
             self._look_at = 0.0

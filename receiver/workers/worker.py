@@ -1,9 +1,9 @@
 """The interface of a worker (one pass of work, and the wait before the next), and its tools."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVarTuple
 
 import structlog
 
@@ -17,6 +17,8 @@ from store.records import Job, Lane, Millis
 STORE_RETRY_SECONDS = 1.0
 
 log = structlog.get_logger()
+
+Ts = TypeVarTuple("Ts")
 
 
 CallbackAddress: TypeAlias = Callable[[Job], str]
@@ -131,10 +133,10 @@ class TaskPool:
         suspension longer than its lease, a process may lease work that it is still doing."""
         return name in self._names
 
-    def begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run `work` concurrently; its errors are logged."""
+    def begin(self, name: str, work: Callable[[*Ts], Awaitable[None]], *args: *Ts) -> None:
+        """Run `work(*args)` concurrently; its errors are logged."""
         self._names.add(name)
-        task = asyncio.create_task(self._run(work, name), name=name)
+        task = asyncio.create_task(self._run(name, work, args), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._on_end)
 
@@ -153,9 +155,11 @@ class TaskPool:
         if late:
             await asyncio.wait(late)
 
-    async def _run(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    async def _run(
+        self, name: str, work: Callable[[*Ts], Awaitable[None]], args: tuple[*Ts]
+    ) -> None:
         try:
-            await work
+            await work(*args)
         except StoreUnavailable as error:
             log.warning("a task could not use the store", task=name, reason=str(error))
         except Exception as error:

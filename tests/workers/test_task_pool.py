@@ -1,6 +1,7 @@
 """`TaskPool`: its limit, its names, and what it logs."""
 
 import asyncio
+import gc
 
 import pytest
 from structlog.testing import capture_logs
@@ -15,7 +16,7 @@ async def test_a_task_takes_a_place_and_has_a_name_until_it_ends() -> None:
     async def work() -> None:
         await may_end.wait()
 
-    pool.begin(work(), "first")
+    pool.begin("first", work)
     assert (pool.running, pool.free) == (1, 1)
     assert pool.is_running("first")
     assert not pool.is_running("second")
@@ -36,9 +37,22 @@ async def test_a_drain_cancels_what_takes_too_long() -> None:
         finally:
             ended.append("cancelled")
 
-    pool.begin(hang(), "hang")
+    pool.begin("hang", hang)
     await pool.drain(0.01)
     assert (pool.running, ended) == (0, ["cancelled"])
+
+
+async def test_a_task_that_is_cancelled_before_it_starts_leaves_nothing_behind() -> None:
+    pool = TaskPool(1)
+
+    async def work() -> None: ...
+
+    pool.begin("never", work)
+    (task,) = (each for each in asyncio.all_tasks() if each.get_name() == "never")
+    task.cancel()
+    await pool.drain()
+    gc.collect()  # a coroutine that nobody awaited would warn here, which fails the test
+    assert pool.running == 0
 
 
 @pytest.mark.parametrize(
@@ -54,7 +68,7 @@ async def test_only_a_fault_of_ours_is_logged_with_its_traceback(
         raise error
 
     with capture_logs() as logs:
-        pool.begin(fail(), "poll job_1")
+        pool.begin("poll job_1", fail)
         await pool.drain()
     (line,) = logs
     assert (line["log_level"], line["task"]) == (level, "poll job_1")

@@ -32,7 +32,7 @@ def submitted_before_commit() -> Patch:
         await begin(self, job, begins)
 
     async def do_not_wait(self: Submitter, job: Job, begins: SubmissionBegins) -> bool:
-        self._task_pool.begin(discard(self, job, begins), "begin")
+        self._task_pool.begin("begin", discard, self, job, begins)
         return True
 
     return patch.object(Submitter, "_begin", do_not_wait)
