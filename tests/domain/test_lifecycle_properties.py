@@ -19,6 +19,7 @@ from receiver.domain.draft import visible
 from receiver.domain.lifecycle import decide
 from receiver.domain.observations import (
     CallbacksSaid,
+    CancelPassedOn,
     DownloadEnded,
     FileStored,
     LinkRenewed,
@@ -118,9 +119,12 @@ def rule_3_what_comes_to_a_finished_job_changes_nothing_of_it(step: Step) -> Non
     if isinstance(observation, LinkRenewed):
         assert changed <= {"result"}
     else:
-        # Rule 8: an answer that comes after a cancel records the id and nothing else.
+        # An answer that comes after a cancel records the id and nothing else; so does a callback,
+        # if the id is needed to pass the cancel on.
         assert changed <= {"provider_request_id"}
-        if changed:
+        if isinstance(observation, CallbacksSaid):
+            assert not changed or before.cancel_wanted
+        elif changed:
             assert isinstance(observation, SubmissionEnded | SubmissionLookedUp)
             assert isinstance(observation.answer, SubmitAccepted)
 
@@ -161,7 +165,8 @@ def rule_1_no_unfinished_job_is_ever_forgotten(step: Step) -> None:
     if job.done:
         pending = any(file.state is FileState.PENDING for file in job.archive)
         assert (lane is Lane.ARCHIVE) == pending
-        assert lane is None or pending or is_self_declared(job)
+        passes_on_cancel = job.cancel_wanted and lane is Lane.POLL
+        assert lane is None or pending or is_self_declared(job) or passes_on_cancel
         assert not claims or lane is not None, "no claim is forgotten"
         return
     match job.phase:
@@ -365,6 +370,8 @@ def live(
                 story.begin()
             case Lane.SUBMITTING | Lane.WAIT:
                 story.observe(TimePassed(), 0)
+            case Lane.POLL if job.cancel_wanted:
+                story.observe(CancelPassedOn("unavailable"), 100)
             case Lane.POLL if job.provider_request_id is None:
                 asked_for = answer()
                 unlisted = StatusMissing("not listed")
