@@ -11,7 +11,7 @@ from psycopg.types.string import StrDumperUnknown
 
 from store.errors import ServerUnfit, StoreCorrupt, StoreUnavailable
 from store.postgres.address import Address
-from store.postgres.failures import in_one_line, translated
+from store.postgres.failures import in_one_line, is_collision, translated
 from store.sql import Statements, pending, read_migrations
 
 OLDEST = 14
@@ -19,6 +19,9 @@ OLDEST = 14
 
 STATEMENTS = Statements(Path(__file__).with_name("queries"), parameter=r"%(\1)s")
 MIGRATIONS = read_migrations(Path(__file__).with_name("migrations"))
+
+MIGRATION_TRIES = 20
+"""How often the migrations are tried if they deadlock with writes; each try takes a second."""
 
 BACKOFF = (0.1, 2.0)
 """Shortest and longest pause after a failure to connect, in seconds; it doubles."""
@@ -95,11 +98,18 @@ def prepare(address: Address) -> None:
     """
     with connect(address) as connection, translated():
         _check_server(connection)
-        if _version(connection) != len(MIGRATIONS):
-            with connection.transaction():
-                # The version is read again under the lock, which lasts until the commit.
-                connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-                _migrate(connection)
+        tries = 0
+        while _version(connection) != len(MIGRATIONS):
+            tries += 1
+            try:
+                with connection.transaction():
+                    # The version is read again under the lock, which lasts until the commit.
+                    connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+                    _migrate(connection)
+            except psycopg.Error as error:
+                # Replicas of the previous release write meanwhile, in another order of tables.
+                if tries == MIGRATION_TRIES or not is_collision(error):
+                    raise
 
 
 def _check_server(connection: psycopg.Connection) -> None:

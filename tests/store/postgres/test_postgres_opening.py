@@ -190,3 +190,25 @@ def test_an_address_says_where_to_listen() -> None:
     assert "application_name=me" in pooled.conninfo
     assert unheard.listen is None
     assert "p@" not in direct.shown
+
+
+async def test_a_migration_that_deadlocks_with_a_write_is_tried_again(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = parse(postgres_url)
+    await asyncio.to_thread(prepare, address)
+    locks = "LOCK TABLE jobs; LOCK TABLE callbacks"
+    monkeypatch.setattr(connection, "MIGRATIONS", [*MIGRATIONS, locks])
+    with connect(address) as replica, connect(address) as watch:
+        watch.autocommit = True
+        replica.autocommit = False
+        replica.execute("LOCK TABLE callbacks IN ROW EXCLUSIVE MODE")
+        migrating = asyncio.create_task(asyncio.to_thread(prepare, address))
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE query = %s AND wait_event_type = 'Lock'"
+        await eventually(lambda: watch.execute(waiting, (locks,)).fetchone() is not None)
+        # The server ends the one that has waited longer, which is the migration.
+        await asyncio.to_thread(replica.execute, "LOCK TABLE jobs IN ROW EXCLUSIVE MODE")
+        replica.commit()
+        await migrating
+        (version,) = watch.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone() or ()
+    assert int(version) == len(MIGRATIONS) + 1
