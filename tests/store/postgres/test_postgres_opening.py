@@ -193,9 +193,9 @@ def test_an_address_says_where_to_listen() -> None:
 
 
 async def test_a_migration_that_deadlocks_with_a_write_is_tried_again(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    address = parse(postgres_url)
+    address = parse(postgres_server.new_schema_url())
     await asyncio.to_thread(prepare, address)
     locks = "LOCK TABLE jobs; LOCK TABLE callbacks"
     monkeypatch.setattr(connection, "MIGRATIONS", [*MIGRATIONS, locks])
