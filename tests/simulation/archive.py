@@ -62,7 +62,7 @@ class Files:
         if any(before[name] != after[name] for name in after.keys() - apart):
             return False
         require = self._world.judge.require
-        require(before["archive"] != after["archive"], "an event tells of a change", job_id)
+        require(before["archive"] != after["archive"], "an event says what has changed", job_id)
         for old, new in zip(before["archive"], after["archive"], strict=True):
             require(old["link"] == new["link"], "a job's files stay the same", job_id)
             require(old == new or old["state"] == "pending", "a file's end is its end", job_id, old,
