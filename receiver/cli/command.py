@@ -88,6 +88,7 @@ def _callable(function: Callable[..., Coroutine[Any, Any, Output | None]]) -> Ca
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
         for name, (kind, default) in options.items()
     ]
+    # `inspect.signature` reads this attribute, and Typer asks it; the type of a function has none.
     call.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
     return call
 

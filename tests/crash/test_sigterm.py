@@ -32,7 +32,7 @@ async def test_streams_and_waiting_requests_end_at_once(tmp_path: Path) -> None:
             status, seconds = await service.terminate()
 
             assert status == 0
-            assert seconds < 10
+            assert seconds < 5
             answer = await waiting
             assert (answer.status_code, answer.json()["done"]) == (202, False)
             for stream in streams:
