@@ -1,5 +1,6 @@
 """Creates and migrates a database file, and opens connections to it."""
 
+import fcntl
 import os
 import sqlite3
 from collections.abc import Sequence
@@ -101,14 +102,20 @@ def prepare(path: Path, busy_timeout: int = BUSY_TIMEOUT) -> None:
     with translated():
         path.parent.mkdir(parents=True, exist_ok=True)
         # SQLite's -wal and -shm files get the same mode as the database.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        if path.stat().st_mode & 0o077:
-            with suppress(PermissionError):  # another owner's file: the mode is left alone
-                path.chmod(0o600)
-        with closing(connect_reader(path, busy_timeout)) as connection:
-            _check(connection)
-        with closing(connect_writer(path, busy_timeout)) as connection:
-            _migrate(connection)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            # SQLite waits for no lock when it turns a new file to WAL: of two processes that do so
+            # at once, one would fail.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if path.stat().st_mode & 0o077:
+                with suppress(PermissionError):  # another owner's file: the mode is left alone
+                    path.chmod(0o600)
+            with closing(connect_reader(path, busy_timeout)) as connection:
+                _check(connection)
+            with closing(connect_writer(path, busy_timeout)) as connection:
+                _migrate(connection)
+        finally:
+            os.close(descriptor)
 
 
 def _check(connection: sqlite3.Connection) -> None:

@@ -5,7 +5,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -199,24 +199,28 @@ async def test_a_process_ends_without_closing_its_store(tmp_path: Path) -> None:
     assert done.returncode == 0
 
 
-async def test_several_processes_can_create_the_database_at_once(tmp_path: Path) -> None:
+def test_several_processes_can_create_a_database_at_once(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from store.sqlite.connection import prepare\n"
-        "input(); prepare(Path(sys.argv[1]))"
+        "for line in sys.stdin: prepare(Path(line.strip())); print('done', flush=True)"
     )
-    command = [sys.executable, "-c", script, str(tmp_path / "receiver.db")]
-    processes = [
-        subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: ASYNC220 - as above
-        for _ in range(3)
-    ]
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write(b"\n")
-        process.stdin.flush()
-    for process in processes:
-        process.communicate()
-
-    assert [process.returncode for process in processes] == [0, 0, 0]
+    with ExitStack() as resources:
+        pipes = []
+        for _ in range(4):
+            process = subprocess.Popen(
+                [sys.executable, "-c", script],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            resources.enter_context(process)
+            assert process.stdin is not None
+            assert process.stdout is not None
+            pipes.append((process.stdin, process.stdout))
+        for number in range(100):  # a race: one round seldom shows it
+            for commands, _ in pipes:
+                print(tmp_path / f"{number}.db", file=commands, flush=True)
+            assert [answers.readline() for _, answers in pipes] == ["done\n"] * len(pipes)
 
 
 async def test_commits_are_synced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
