@@ -80,13 +80,14 @@ def put_off_while_answers_are_lost(seed: int) -> Schedule:
 
 def stopped_before_it_begins(seed: int) -> Schedule:
     """A process that has just leased a submission is stopped and suspended with it for longer than
-    the lease: another process sends the job meanwhile, and waits for its answer."""
+    the lease, just before its attempt begins: another process sends the job meanwhile, and waits
+    for its answer."""
 
     def is_slow(fated: Fate) -> bool:
         slow = fated.submission == "accept_slowly" and fated.renders > 60
         return slow and not fated.updates
 
-    pause = {"stalls_after": 0.002 * (1 + seed % 8), "lasts": 45.0}
+    pause = {"stalls_after": 0.003 + 0.0005 * (seed % 5), "lasts": 45.0}
     actions = [Action(0.5, "stop_at_submission", pause), *submissions([1.0], is_slow)]
     return planned(seed, actions, machines=2)
 

@@ -75,7 +75,7 @@ def recovery_sends_again() -> Patch:
     return patch.object(submission, "become_unconfirmed", not_sent)
 
 
-@variant(TWICE, plan=plans.stopped_before_it_begins, seeds=200, first=89)
+@variant(TWICE, plan=plans.stopped_before_it_begins, first=3)
 def attempt_of_another_taken_back() -> Patch:
     """A worker that was suspended takes back the attempt that another one has begun meanwhile."""
     requeue = submission.requeue
