@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.docs.pages import ROOT
-from tests.support.campaign import FOLDER, UNITS, Campaign, core_hash, table
+from tests.support.campaign import FOLDER, UNITS, Campaign, core_hash, python_code, table
 
 
 def test_the_table_is_made_of_the_files() -> None:
@@ -24,3 +24,10 @@ def test_runs_add_up_on_the_same_sources_and_stand_apart_on_others(tmp_path: Pat
     assert (before.tree, before.done, before.violations) == ("before", 7, 1)
     assert before.faults == {"deaths": 3, "stall": 5}
     assert (now.tree, now.done, Campaign(file).done) == (core_hash(), 1, 1)
+
+
+def test_comments_and_docstrings_are_no_part_of_the_sources() -> None:
+    assert python_code('def add(a, b):\n    """Add."""\n    return a + b  # sum\n') == (
+        python_code("def add(a, b): return a + b")
+    )
+    assert python_code("a + b") != python_code("a - b")
