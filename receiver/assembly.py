@@ -39,7 +39,8 @@ from receiver.workers.relay import Relay
 from receiver.workers.submitter import Submitter
 from receiver.workers.supervisor import Supervisor
 from receiver.workers.worker import CallbackAddress, Worker
-from store.records import Job, Millis
+from store.records.jobs import Job
+from store.records.times import Millis
 
 SAFETY_SECONDS = 1.0
 """How often to check whether another process has written to the store."""

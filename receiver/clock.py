@@ -4,7 +4,7 @@ import asyncio
 import time
 from typing import Protocol
 
-from store.records import Millis
+from store.records.times import Millis
 
 
 class Clock(Protocol):

@@ -19,7 +19,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from store.records import Phase
+from store.records.jobs import Phase
 from store.writer import BatchReport
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST

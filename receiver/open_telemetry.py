@@ -18,7 +18,7 @@ from opentelemetry.trace import SpanKind, StatusCode, format_trace_id, get_curre
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from structlog.contextvars import bind_contextvars
 
-from store.records import Millis
+from store.records.times import Millis
 
 CLOSE_SECONDS = 1.0
 """Time to export the last spans at shutdown. The SDK would wait half a minute for an unresponsive

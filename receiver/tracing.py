@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import structlog
 
-from store.records import Millis
+from store.records.times import Millis
 
 if TYPE_CHECKING:
     from receiver.open_telemetry import OpenTelemetry

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from store.changes import Effects
 from store.errors import NotApplied, NotFound, ProviderIdTaken
 from store.moves import Decided, MoveWriter
-from store.records import Callback, DecideCallbacks, Job, Lease, Move
+from store.records.callbacks import Callback
+from store.records.jobs import Job
+from store.records.moves import DecideCallbacks, Move
+from store.records.times import Lease
 from store.rows import holder_in, job_from_row
 from store.session import Done, Failed, Outcome, Row, Session
 from store.sql import MultiRowStatement

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from store.changes import Effects
-from store.records import Millis
+from store.records.times import Millis
 from store.session import Session
 from store.table import Table
 

@@ -8,7 +8,9 @@ from typing import TypedDict
 from store.advance import Applied, Change, JobWriter, rounds
 from store.changes import Effects
 from store.errors import NotFound
-from store.records import DecideCallbacks, Lease, Millis, Verdict
+from store.records.callbacks import Verdict
+from store.records.moves import DecideCallbacks
+from store.records.times import Lease, Millis
 from store.session import Batchable, Done, Failed, NotBatchable, Outcome, Session
 from store.sql import MultiRowStatement
 from store.table import Backend, Table

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from store.records import Event, Lane, Millis
+from store.records.events import Event
+from store.records.times import Lane, Millis
 
 
 @dataclass(slots=True)

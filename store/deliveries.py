@@ -8,7 +8,8 @@ from typing import Protocol, TypeVar
 from store.changes import Effects
 from store.delivery_reads import DeliveryReads, delivery_from_row
 from store.errors import DeliveryPending, NotFound
-from store.records import Attempt, Delivery, DeliveryState, Millis
+from store.records.deliveries import Attempt, Delivery, DeliveryState
+from store.records.times import Millis
 from store.session import OnJobs, Result, Session
 from store.table import Backend, longest_hold
 

@@ -3,7 +3,9 @@
 import json
 from dataclasses import dataclass
 
-from store.records import Attempt, Delivery, DeliveryState, Millis, Status
+from store.records.deliveries import Attempt, Delivery, DeliveryState
+from store.records.jobs import Status
+from store.records.times import Millis
 from store.session import Row
 from store.table import Table
 

@@ -1,6 +1,7 @@
 """The event log, numbered per user."""
 
-from store.records import Cursor, Event, Job
+from store.records.events import Cursor, Event
+from store.records.jobs import Job
 from store.rows import job_from_row
 from store.table import Table
 

@@ -6,7 +6,7 @@ The rules are in `receiver.domain.holds`.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from store.records import Millis
+from store.records.times import Millis
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from store.errors import KeyHeld, KeyReused
-from store.records import Job, Millis
+from store.records.jobs import Job
+from store.records.times import Millis
 from store.rows import to_json
 from store.session import Row, Session
 from store.table import Table

@@ -6,7 +6,7 @@ when the clock steps back, the next id is the last one plus one: a process's ids
 
 from collections.abc import Callable
 
-from store.records import Millis
+from store.records.times import Millis
 
 Entropy = Callable[[int], bytes]
 """Returns that many random bytes; `os.urandom` except in tests and the simulation."""

@@ -11,7 +11,8 @@ from typing import Any
 from store.errors import NotFound
 from store.ids import first_id
 from store.lookups import Lookups
-from store.records import Job, Millis, Phase, Status
+from store.records.jobs import Job, Phase, Status
+from store.records.times import Millis
 from store.rows import job_from_row, to_json
 from store.session import Row
 from store.table import Backend, Table

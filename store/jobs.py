@@ -10,7 +10,9 @@ from store.errors import KeyHeld, KeyReused
 from store.idempotency import Answer, IdempotencyKey, Replay, take_key
 from store.job_reads import JobReads
 from store.moves import due_values
-from store.records import Decide, Job, Lane, Lease, Millis, Move, NewJob
+from store.records.jobs import Job
+from store.records.moves import Decide, Move, NewJob
+from store.records.times import Lane, Lease, Millis
 from store.rows import row_of, to_json
 from store.session import Batchable, Done, Failed, OnJobs, Outcome, Session
 from store.sql import MultiRowStatement

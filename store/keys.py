@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 
 from store.changes import Effects
 from store.errors import AmbiguousPrefix, NotFound
-from store.records import Millis
+from store.records.times import Millis
 from store.session import Row, Session
 from store.table import Backend, Table
 

@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from store.changes import Effects, NewEvent
-from store.records import CallbackVerdict, DeliveryState, Job, Lane, Lease, Move, RelayMessage
+from store.records.callbacks import CallbackVerdict
+from store.records.deliveries import DeliveryState, RelayMessage
+from store.records.jobs import Job
+from store.records.moves import Move
+from store.records.times import Lane, Lease
 from store.rows import MUTABLE, changed_values, to_json
 from store.session import Parameters, Session
 from store.sql import MultiRowStatement

@@ -6,20 +6,9 @@ from dataclasses import asdict, fields
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
-from store.records import (
-    ArchivedFile,
-    Claim,
-    Due,
-    ErrorCode,
-    Evidence,
-    FileState,
-    Job,
-    JobError,
-    Lane,
-    Phase,
-    Status,
-    Tracking,
-)
+from store.records.archive import ArchivedFile, FileState
+from store.records.jobs import Claim, ErrorCode, Evidence, Job, JobError, Phase, Status, Tracking
+from store.records.times import Due, Lane
 from store.session import Row
 
 _UNTRACKED = Tracking()

@@ -3,12 +3,12 @@
 from typing import NamedTuple
 
 from store.ids import first_id
-from store.records import Millis
+from store.records.times import Millis
 from store.table import Table
 
 
 class RecentJob(NamedTuple):
-    """The state of a job; `status` and `evidence` are values of the enums in `records`."""
+    """The state of a job; `status` and `evidence` are values of the enums in `store.records`."""
 
     created_at: Millis
     status: str

@@ -9,7 +9,8 @@ from typing import Any
 from store.advance import JobWriter
 from store.changes import Effects
 from store.holds import Hold, LoneUser, ProviderHolds, Refusal
-from store.records import Job, Lane, Lease, Millis
+from store.records.jobs import Job
+from store.records.times import Lane, Lease, Millis
 from store.rows import to_json
 from store.session import Session
 from store.table import Backend, Table, longest_hold

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from store.changes import Effects
 from store.ids import Ids
-from store.records import Millis
+from store.records.times import Millis
 from store.session import Readers, Row, Session, Work
 from store.sql import Statements
 from store.writer import Writer

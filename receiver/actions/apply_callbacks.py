@@ -11,7 +11,10 @@ from receiver.domain.lifecycle import decide
 from receiver.domain.observations import CallbackSaid, CallbacksSaid
 from store.advance import Applied
 from store.errors import ProviderIdTaken
-from store.records import Callback, DecideCallbacks, Job, Lease, Move
+from store.records.callbacks import Callback
+from store.records.jobs import Job
+from store.records.moves import DecideCallbacks, Move
+from store.records.times import Lease
 
 log = structlog.get_logger()
 

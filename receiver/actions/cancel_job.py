@@ -3,7 +3,7 @@
 from receiver.actions.context import ServiceContext
 from receiver.actions.observe_job import observe_job
 from receiver.domain.observations import CancelRequested
-from store.records import Job
+from store.records.jobs import Job
 
 
 class JobFinished(Exception):

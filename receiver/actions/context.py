@@ -13,7 +13,9 @@ from receiver.providers.contract import Provider
 from store.database import Store
 from store.errors import StoreUnavailable
 from store.ids import Ids
-from store.records import Job, Lease, NewJob
+from store.records.jobs import Job
+from store.records.moves import NewJob
+from store.records.times import Lease
 
 
 class JobSink(Protocol):

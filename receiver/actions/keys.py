@@ -9,7 +9,7 @@ from receiver.webhooks.signing import new_secret
 from store.database import Store
 from store.ids import Entropy
 from store.keys import ApiKey, User
-from store.records import Millis
+from store.records.times import Millis
 
 SECRET_BYTES = 32
 PREFIX_LENGTH = 11

@@ -16,7 +16,8 @@ from receiver.domain.observations import (
     SubmitAccepted,
 )
 from store.errors import ProviderIdTaken
-from store.records import Job, Move
+from store.records.jobs import Job
+from store.records.moves import Move
 
 log = structlog.get_logger()
 

@@ -9,7 +9,7 @@ from receiver.domain.observations import (
     RestoredFromBackup,
     SubmissionInterrupted,
 )
-from store.records import Phase
+from store.records.jobs import Phase
 
 BATCH = 500
 

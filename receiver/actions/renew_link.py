@@ -11,7 +11,7 @@ from receiver.domain.results import links_of
 from receiver.domain.schedule import LINK_LIFE
 from receiver.providers.contract import upstream_job
 from store.errors import StoreUnavailable
-from store.records import Job, Status
+from store.records.jobs import Job, Status
 
 log = structlog.get_logger()
 

@@ -10,7 +10,9 @@ from receiver.actions.context import ServiceContext
 from receiver.domain.serialization import event_data, label_of
 from store.idempotency import Answer, IdempotencyKey, Replay
 from store.ids import time_of
-from store.records import Due, Job, Lane, NewJob, Phase, Status
+from store.records.jobs import Job, Phase, Status
+from store.records.moves import NewJob
+from store.records.times import Due, Lane
 
 
 @dataclass(frozen=True, slots=True)

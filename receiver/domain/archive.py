@@ -8,7 +8,9 @@ from receiver.domain.draft import Draft
 from receiver.domain.observations import DownloadEnded, FileFailed, FileStored
 from receiver.domain.results import links_of
 from receiver.domain.schedule import DAY, HOUR, SECOND
-from store.records import ArchivedFile, Due, FileState, Job, Lane, Millis
+from store.records.archive import ArchivedFile, FileState
+from store.records.jobs import Job
+from store.records.times import Due, Lane, Millis
 
 MOST_FILES = 100
 """Maximum number of links kept per result: every change writes all of them."""

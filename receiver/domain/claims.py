@@ -12,18 +12,9 @@ from receiver.domain.outcomes import (
     pass_on_cancel,
     watch_for_correction,
 )
-from store.records import (
-    FINAL_STATUSES,
-    Claim,
-    Due,
-    Evidence,
-    Job,
-    Lane,
-    Millis,
-    Phase,
-    Status,
-    Verdict,
-)
+from store.records.callbacks import Verdict
+from store.records.jobs import FINAL_STATUSES, Claim, Evidence, Job, Phase, Status
+from store.records.times import Due, Lane, Millis
 
 MAX_CLAIMS = 8
 """Maximum number of undecided claims per job; further ones are only recorded in the history."""

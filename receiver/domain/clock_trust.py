@@ -5,7 +5,7 @@ wall clock agrees with the monotonic clock, which cannot be set.
 """
 
 from receiver.domain.schedule import DAY, HOUR, MINUTE
-from store.records import Millis
+from store.records.times import Millis
 
 TOLERANCE: Millis = MINUTE
 """How far the two clocks may drift apart between two checks: more than clocks are ever slewed."""

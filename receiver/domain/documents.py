@@ -10,7 +10,7 @@ from pydantic import Field
 from typing_extensions import TypeAliasType, TypedDict
 
 from receiver.json_schema import document, has_schema, one_of
-from store import records
+from store.records import archive, jobs
 
 LABEL_CHARACTERS: Final = 120
 MESSAGE_CHARACTERS: Final = 8_192
@@ -38,20 +38,20 @@ Count = Annotated[int, Field(ge=0)]
 Progress = Annotated[float | int, has_schema({"type": "number", "minimum": 0, "maximum": 100})]
 UserName = Annotated[str, Field(examples=["ada"])]
 Kind = TypeAliasType("Kind", str)
-JobStatus = TypeAliasType("JobStatus", Annotated[records.Status, one_of(records.Status)])
+JobStatus = TypeAliasType("JobStatus", Annotated[jobs.Status, one_of(jobs.Status)])
 Phase = TypeAliasType(
     "Phase",
     Annotated[
-        records.Phase,
-        one_of(records.Phase, "The step that a job is in; finer than the status."),
+        jobs.Phase,
+        one_of(jobs.Phase, "The step that a job is in; finer than the status."),
     ],
 )
 Evidence = TypeAliasType(
     "Evidence",
-    Annotated[records.Evidence, one_of(records.Evidence, "The source of the current status.")],
+    Annotated[jobs.Evidence, one_of(jobs.Evidence, "The source of the current status.")],
 )
-ErrorCode = TypeAliasType("ErrorCode", Annotated[records.ErrorCode, one_of(records.ErrorCode)])
-FileState = TypeAliasType("FileState", Annotated[records.FileState, one_of(records.FileState)])
+ErrorCode = TypeAliasType("ErrorCode", Annotated[jobs.ErrorCode, one_of(jobs.ErrorCode)])
+FileState = TypeAliasType("FileState", Annotated[archive.FileState, one_of(archive.FileState)])
 Metadata = TypeAliasType(
     "Metadata",
     Annotated[

@@ -7,7 +7,10 @@ from typing import Any
 from receiver.domain import schedule
 from receiver.domain.results import fitting_result
 from receiver.domain.schedule import Rules
-from store.records import CallbackVerdict, Due, Evidence, Job, Lane, Millis, Note, Verdict
+from store.records.callbacks import CallbackVerdict, Verdict
+from store.records.events import Note
+from store.records.jobs import Evidence, Job
+from store.records.times import Due, Lane, Millis
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
 from store.holds import Hold, LoneUser, ProviderHolds, Refusal
-from store.records import Millis
+from store.records.times import Millis
 
 K = TypeVar("K")
 Change: TypeAlias = Callable[[ProviderHolds], ProviderHolds]

@@ -27,19 +27,10 @@ from receiver.domain.observations import (
 )
 from receiver.domain.outcomes import finish, miss_deadline, pass_on_cancel
 from receiver.domain.schedule import Rules
-from store.records import (
-    Decide,
-    ErrorCode,
-    Evidence,
-    FileState,
-    Job,
-    JobError,
-    Lane,
-    Millis,
-    Move,
-    Phase,
-    Status,
-)
+from store.records.archive import FileState
+from store.records.jobs import ErrorCode, Evidence, Job, JobError, Phase, Status
+from store.records.moves import Decide, Move
+from store.records.times import Lane, Millis
 
 
 def decide(job: Job, observation: Observation, now: Millis, rules: Rules) -> Move | None:

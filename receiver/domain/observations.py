@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
-from store.records import Millis, Status
+from store.records.jobs import Status
+from store.records.times import Millis
 
 
 @dataclass(frozen=True, slots=True)

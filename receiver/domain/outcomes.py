@@ -7,18 +7,9 @@ from receiver.domain import archive, schedule, serialization
 from receiver.domain.documents import MESSAGE_CHARACTERS, PROVIDER_STATUS_CHARACTERS
 from receiver.domain.draft import Draft, look_again, next_poll
 from receiver.domain.observations import Report
-from store.records import (
-    Due,
-    ErrorCode,
-    Evidence,
-    JobError,
-    Lane,
-    Millis,
-    Phase,
-    Status,
-    Tracking,
-    Verdict,
-)
+from store.records.callbacks import Verdict
+from store.records.jobs import ErrorCode, Evidence, JobError, Phase, Status, Tracking
+from store.records.times import Due, Lane, Millis
 
 _DECLARED: Final = {
     ErrorCode.NOT_SUBMITTED: "The job could not be submitted in time.",

@@ -22,18 +22,9 @@ from receiver.domain.outcomes import (
     wait_for_link,
     watch_for_correction,
 )
-from store.records import (
-    FINAL_STATUSES,
-    Due,
-    ErrorCode,
-    Evidence,
-    Job,
-    Lane,
-    Millis,
-    Phase,
-    Status,
-    Verdict,
-)
+from store.records.callbacks import Verdict
+from store.records.jobs import FINAL_STATUSES, ErrorCode, Evidence, Job, Phase, Status
+from store.records.times import Due, Lane, Millis
 
 
 def apply_poll(draft: Draft, polled: Polled) -> None:

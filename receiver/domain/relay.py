@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from store.records import DeliveryState, Millis
+from store.records.deliveries import DeliveryState
+from store.records.times import Millis
 
 CONNECT_FAILURES_TO_HOLD = 5
 PROBE_EVERY = 60.0

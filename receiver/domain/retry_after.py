@@ -3,7 +3,7 @@
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from store.records import Millis
+from store.records.times import Millis
 
 LONGEST: Millis = 24 * 60 * 60 * 1000
 """A day: the upper limit, so that a wrong header cannot stop us for good."""

@@ -3,7 +3,8 @@
 import zlib
 from dataclasses import dataclass
 
-from store.records import Due, Job, Lane, Millis
+from store.records.jobs import Job
+from store.records.times import Due, Lane, Millis
 
 SECOND = 1_000
 MINUTE = 60 * SECOND

@@ -11,15 +11,10 @@ from typing import Any, overload
 
 from receiver.domain import documents
 from receiver.domain.documents import LABEL_CHARACTERS
-from store.records import (
-    ArchivedFile,
-    ErrorCode,
-    Job,
-    JobError,
-    Millis,
-    RelayMessage,
-    Status,
-)
+from store.records.archive import ArchivedFile
+from store.records.deliveries import RelayMessage
+from store.records.jobs import ErrorCode, Job, JobError, Status
+from store.records.times import Millis
 
 WEBHOOK_EVENTS = ("IN_PROGRESS", "progress", "COMPLETED", "FAILED", "CANCELLED")
 DEFAULT_WEBHOOK_EVENTS = ("IN_PROGRESS", "COMPLETED", "FAILED", "CANCELLED")

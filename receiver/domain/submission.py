@@ -22,7 +22,8 @@ from receiver.domain.outcomes import (
     pass_on_cancel,
     watch_for_correction,
 )
-from store.records import Due, ErrorCode, Evidence, Job, JobError, Lane, Millis, Phase, Status
+from store.records.jobs import ErrorCode, Evidence, Job, JobError, Phase, Status
+from store.records.times import Due, Lane, Millis
 
 
 def begin(draft: Draft, begins: SubmissionBegins) -> None:

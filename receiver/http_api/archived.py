@@ -16,7 +16,8 @@ from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem, bad_query
 from receiver.http_api.operation import Parameter
 from receiver.http_api.responses import none_match
-from store.records import ArchivedFile, Job
+from store.records.archive import ArchivedFile
+from store.records.jobs import Job
 
 HEADERS = {
     # HTML or SVG in a result must not run scripts on our origin.

@@ -20,7 +20,8 @@ from receiver.http_api.errors import as_problem, unexpected
 from receiver.http_api.idempotency import read_key
 from receiver.streams import hub
 from store.idempotency import Answer, IdempotencyKey, Replay
-from store.records import Job, NewJob
+from store.records.jobs import Job
+from store.records.moves import NewJob
 
 READ_AGAIN_SECONDS: Final = 0.5
 """Pause after a failed read, unless the job changes earlier."""

@@ -30,7 +30,7 @@ from receiver.providers.contract import InputFault
 from receiver.webhooks.signing import plain_headers, secrets_of, sign
 from store.delivery_reads import DeliveryFilter
 from store.errors import DeliveryPending
-from store.records import Delivery, DeliveryState
+from store.records.deliveries import Delivery, DeliveryState
 
 RETRIED_AT_ONCE = 200
 """Maximum number of deliveries retried in one transaction."""

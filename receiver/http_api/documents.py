@@ -26,7 +26,7 @@ from receiver.domain.documents import (
 )
 from receiver.json_schema import document, has_schema, one_of
 from receiver.providers.registry import API_OF
-from store import records
+from store.records import callbacks
 
 KnownProvider = TypeAliasType(
     "KnownProvider",
@@ -133,7 +133,8 @@ class Status(TypedDict):
 # --- a job's history: one type for each kind of line ----------------------------------------------
 
 Verdict = TypeAliasType(
-    "Verdict", Annotated[records.Verdict, one_of(records.Verdict, "What was done with a callback.")]
+    "Verdict",
+    Annotated[callbacks.Verdict, one_of(callbacks.Verdict, "What was done with a callback.")],
 )
 
 

@@ -25,7 +25,8 @@ from receiver.server.connection import CONNECTION
 from receiver.streams import frames
 from receiver.streams.reader import Connection, Reader
 from receiver.streams.tickets import Ticket
-from store.records import Cursor, Job
+from store.records.events import Cursor
+from store.records.jobs import Job
 
 RETRY_MS: Final = (2_000, 5_000)
 SNAPSHOT_JOBS: Final = 1_000

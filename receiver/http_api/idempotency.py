@@ -12,7 +12,7 @@ from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem
 from receiver.http_api.operation import Parameter
 from store.idempotency import IdempotencyKey
-from store.records import Millis
+from store.records.times import Millis
 
 KEPT: Millis = 7 * 24 * 3600 * 1000
 HOLD_SLACK: Millis = 5_000

@@ -42,7 +42,8 @@ from receiver.providers.registry import API_OF
 from store.errors import StoreUnavailable
 from store.idempotency import Answer, Replay
 from store.job_reads import JobFilter
-from store.records import Job, Millis, Status
+from store.records.jobs import Job, Status
+from store.records.times import Millis
 
 LONGEST_WAIT = 60
 RAW_BODY = 2_048

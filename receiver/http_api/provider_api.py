@@ -21,7 +21,7 @@ from receiver.http_api.responses import JSON, json_response
 from receiver.http_api.submissions import read_submission
 from store.errors import StoreUnavailable
 from store.idempotency import Answer, Replay
-from store.records import ErrorCode, Job, Phase
+from store.records.jobs import ErrorCode, Job, Phase
 
 log = structlog.get_logger()
 

@@ -18,7 +18,7 @@ from receiver.http_api.context import ApiContext
 from receiver.http_api.operation import Group, Operation
 from receiver.http_api.queries import USER_OR_ALL, check_parameters, selected_user_or_all
 from receiver.http_api.responses import json_response
-from store.records import Millis
+from store.records.times import Millis
 from store.statistics import RecentAttempt, RecentJob
 
 HOUR: Millis = 3_600_000

@@ -22,7 +22,7 @@ from receiver.domain.serialization import WEBHOOK_EVENTS
 from receiver.http_api.documents import NextCursor, Status
 from receiver.json_schema import document, one_of
 from receiver.webhooks.delivery import EXCERPT
-from store import records
+from store.records import deliveries
 
 A_MESSAGE: Final = "msg_01KE4XJ3A9F7N2C5D8G1H4K6MP"
 MessageId = Annotated[
@@ -106,7 +106,7 @@ class Attempt(Outcome):
 
 
 DeliveryState = TypeAliasType(
-    "DeliveryState", Annotated[records.DeliveryState, one_of(records.DeliveryState)]
+    "DeliveryState", Annotated[deliveries.DeliveryState, one_of(deliveries.DeliveryState)]
 )
 
 

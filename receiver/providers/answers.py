@@ -27,7 +27,7 @@ from receiver.domain.observations import (
 from receiver.domain.retry_after import read_retry_after
 from receiver.providers.calls import LARGE_ANSWER, Answer, Calls, NoAnswer
 from receiver.providers.words import read_plain_text
-from store.records import Millis
+from store.records.times import Millis
 
 GOOD = range(200, 300)
 

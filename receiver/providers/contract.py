@@ -14,7 +14,8 @@ from receiver.domain.observations import (
     StatusMissing,
     SubmitAnswer,
 )
-from store.records import FINAL_STATUSES, Job, Millis
+from store.records.jobs import FINAL_STATUSES, Job
+from store.records.times import Millis
 
 MAX_KIND = 200
 """Maximum length of a `kind`, in characters."""

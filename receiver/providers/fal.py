@@ -34,7 +34,7 @@ from receiver.providers.fal_report import (
     read_status,
 )
 from receiver.providers.signatures import VerificationKeys, signed_header
-from store.records import FINAL_STATUSES, Status
+from store.records.jobs import FINAL_STATUSES, Status
 
 _ENDPOINT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)+")
 _NOT_OF_THE_JOB: Final = frozenset({401, 403, 404, 408, 429})

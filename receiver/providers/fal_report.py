@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from receiver.domain.observations import Report
 from receiver.providers import words
-from store.records import Status
+from store.records.jobs import Status
 
 _WORDS: Final = {
     "IN_QUEUE": Status.PENDING,

@@ -26,7 +26,8 @@ from receiver.providers.answers import GOOD, Account, Api
 from receiver.providers.calls import NoAnswer
 from receiver.providers.contract import Headers, Provider, UpstreamJob, Verify
 from receiver.providers.signatures import VerificationKeys, signed_header
-from store.records import FINAL_STATUSES, Millis, Status
+from store.records.jobs import FINAL_STATUSES, Status
+from store.records.times import Millis
 
 _PART: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _VERSION: Final = re.compile(rf"[0-9a-f]{{64}}|{_PART}/{_PART}:[0-9a-f]{{1,64}}")

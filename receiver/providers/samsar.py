@@ -18,7 +18,7 @@ from receiver.providers.samsar_report import (
     read_request_id,
     read_status,
 )
-from store.records import FINAL_STATUSES
+from store.records.jobs import FINAL_STATUSES
 
 
 class Samsar(Provider):

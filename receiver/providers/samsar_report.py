@@ -11,7 +11,7 @@ from typing import Any
 
 from receiver.domain.observations import Report
 from receiver.providers import words
-from store.records import Status
+from store.records.jobs import Status
 
 LINK_CHARACTERS = 8 * 1024
 """A longer link is ignored, since a truncated one would not work."""

@@ -8,7 +8,7 @@ from typing import Any
 from receiver.domain.documents import MESSAGE_CHARACTERS, PROVIDER_STATUS_CHARACTERS
 from receiver.providers.calls import MIN_SECRET
 from receiver.providers.lenient_json import clean, clean_text
-from store.records import Status
+from store.records.jobs import Status
 
 ID_CHARACTERS = 200
 

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from receiver.providers.registry import SANDBOX_PATHS
 from receiver.sandbox.api import Body, SandboxApi, read_object, read_webhook_url
 from receiver.sandbox.jobs import Callback, JobState, SandboxJob
-from store.records import Status
+from store.records.jobs import Status
 
 _SEED = 17454220438242315174
 """From a real answer: too large for a signed 64-bit integer and for a JavaScript number."""

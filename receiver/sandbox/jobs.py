@@ -12,7 +12,7 @@ from receiver.clock import Clock
 from receiver.sandbox.faults import FaultPlan, JobPlan, PlannedCallback
 from receiver.sandbox.memory import JobRecord, Memory
 from receiver.sandbox.results import ResultLinks
-from store.records import FINAL_STATUSES, Status
+from store.records.jobs import FINAL_STATUSES, Status
 
 _PENDING_SHARE: Final = 0.1
 _CALLBACK_TIMEOUT: Final = 10.0

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from store.records import Millis
+from store.records.times import Millis
 
 _KEPT_FOR: Millis = 8 * 24 * 3600 * 1000
 """One day longer than the lifetime of a result link."""

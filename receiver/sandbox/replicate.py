@@ -14,7 +14,7 @@ from receiver.providers.registry import SANDBOX_PATHS
 from receiver.sandbox.api import Body, SandboxApi, read_object, read_webhook_url
 from receiver.sandbox.jobs import Callback, JobState, SandboxJob
 from receiver.webhooks.signing import new_secret, sign
-from store.records import Status
+from store.records.jobs import Status
 
 _MEMBERS = frozenset({"version", "input", "webhook", "webhook_events_filter", "stream"})
 _WORDS = {

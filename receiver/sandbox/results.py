@@ -5,7 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from store.records import Millis
+from store.records.times import Millis
 
 CLIP: Final = Path(__file__).with_name("clip.webm")
 """Four seconds of moving colours."""

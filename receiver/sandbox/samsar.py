@@ -13,7 +13,7 @@ from receiver.providers.registry import SANDBOX_PATHS
 from receiver.providers.samsar_input import KINDS, InputRules
 from receiver.sandbox.api import Body, SandboxApi, read_object, read_webhook_url
 from receiver.sandbox.jobs import Callback, Jobs, JobState, SandboxJob
-from store.records import Status
+from store.records.jobs import Status
 
 
 class SamsarApi(SandboxApi):

@@ -18,7 +18,7 @@ from receiver.streams.reader import Reader
 from store.changes import Changes
 from store.database import Store
 from store.errors import StoreUnavailable
-from store.records import Event
+from store.records.events import Event
 
 PAGE = 32
 """Events read from the store at once: about what a connection's buffer takes."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from receiver.streams import frames
 from receiver.streams.frames import Frame
 from receiver.streams.reader import Reader
-from store.records import Event
+from store.records.events import Event
 
 MOST_OFFERED = 1_000
 """Events kept to be pushed; with more, they are read from the store instead."""

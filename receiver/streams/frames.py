@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from receiver.domain.serialization import compact_json
-from store.records import Cursor, Event, Job
+from store.records.events import Cursor, Event
+from store.records.jobs import Job
 
 
 @dataclass(frozen=True, slots=True)

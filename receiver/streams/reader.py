@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol, TypeAlias
 
 from receiver.streams.frames import Frame
-from store.records import Event
+from store.records.events import Event
 
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from receiver.signed_text import SignedText
-from store.records import Millis
+from store.records.times import Millis
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from receiver.domain.retry_after import read_retry_after
 from receiver.http_client import Connection
 from receiver.webhooks.network import CheckedNetwork, failure_word
 from receiver.webhooks.targets import Target, TargetRefused
-from store.records import Millis
+from store.records.times import Millis
 
 LONGEST_ANSWER = 64 * 1024
 """Maximum number of bytes read of one response, including its head."""

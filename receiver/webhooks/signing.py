@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from standardwebhooks import Webhook
 
 from store.keys import User
-from store.records import Millis
+from store.records.times import Millis
 
 
 def plain_headers(message_id: str, at: Millis) -> dict[str, str]:

@@ -14,7 +14,8 @@ from receiver.domain.observations import DownloadEnded, FileFailed, FileStored
 from receiver.streams.hub import Hub
 from receiver.workers.worker import DueTimer, TaskPool, until_stored
 from store.errors import NotFound
-from store.records import Job, Lane, Millis
+from store.records.jobs import Job
+from store.records.times import Lane, Millis
 
 TOTAL_SECONDS = 1800.0
 """Maximum duration of an attempt, until the file is durable."""

@@ -6,7 +6,7 @@ from receiver.domain.observations import TimePassed
 from receiver.streams.hub import Hub
 from receiver.workers.worker import DueTimer, Worker
 from store.errors import NotFound
-from store.records import Lane, Millis
+from store.records.times import Lane, Millis
 
 BATCH = 100
 LEASE: Millis = 30_000

@@ -7,7 +7,8 @@ from receiver.domain import holds as rules
 from receiver.domain.observations import SubmitNotSent
 from receiver.workers.submission_queue import SubmissionQueue
 from store.holds import ProviderHolds, Refusal
-from store.records import Job, Millis
+from store.records.jobs import Job
+from store.records.times import Millis
 
 
 class HoldKeeper:

@@ -21,7 +21,8 @@ from receiver.workers.worker import TaskPool
 from store.advance import Applied
 from store.changes import Changes
 from store.errors import NotApplied, NotFound, StoreUnavailable
-from store.records import Job, Lane, Lease, Millis
+from store.records.jobs import Job
+from store.records.times import Lane, Lease, Millis
 
 JOBS_AT_ONCE = 64
 CALLBACKS_AT_ONCE = 100

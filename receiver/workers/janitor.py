@@ -5,7 +5,8 @@ import structlog
 from receiver.actions.context import ServiceContext
 from receiver.domain.clock_trust import ClockTrust
 from receiver.workers.worker import Worker
-from store.records import Millis, Phase
+from store.records.jobs import Phase
+from store.records.times import Millis
 
 BATCH = 100
 BREATH_SECONDS = 0.05

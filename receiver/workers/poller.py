@@ -32,7 +32,8 @@ from receiver.providers.contract import Provider, UpstreamJob, upstream_job
 from receiver.streams.hub import Hub
 from receiver.workers.worker import CallbackAddress, DueTimer, TaskPool
 from store.errors import NotFound
-from store.records import Job, Lane, Millis
+from store.records.jobs import Job
+from store.records.times import Lane, Millis
 
 LEASE: Millis = 30_000
 """How long a job is leased for one call: longer than a call and its write take."""

@@ -13,7 +13,8 @@ from receiver.webhooks.delivery import WebhookSender
 from receiver.webhooks.signing import secrets_of, sign
 from receiver.workers.relay_slots import AT_ONCE, InFlight, Slots
 from receiver.workers.worker import TaskPool
-from store.records import Attempt, Delivery, DeliveryState, Millis
+from store.records.deliveries import Attempt, Delivery, DeliveryState
+from store.records.times import Millis
 
 UNPROVEN_PER_PASS = 8
 UNPROVEN_AFTER = 0.025

@@ -9,7 +9,9 @@ from receiver.clock import Clock
 from receiver.domain import holds as rules
 from receiver.domain.turns import Turns
 from store.holds import ProviderHolds
-from store.records import Job, Lease, Millis, NewJob
+from store.records.jobs import Job
+from store.records.moves import NewJob
+from store.records.times import Lease, Millis
 
 TAKEN_FOR: Millis = 30_000
 """How long a queued job is leased to this process before its submission starts."""

@@ -39,7 +39,8 @@ from receiver.workers.worker import (
 from store.changes import Changes
 from store.errors import NotFound, StoreUnavailable
 from store.ids import time_of
-from store.records import Job, Lane, Millis, Phase
+from store.records.jobs import Job, Phase
+from store.records.times import Lane, Millis
 
 LEASE_SLACK: Millis = 15_000
 """How much longer a lease is than the longest submission."""

@@ -12,7 +12,8 @@ from receiver.clock import Clock
 from receiver.streams.hub import Hub
 from store.changes import Changes
 from store.errors import StoreUnavailable
-from store.records import Job, Lane, Millis
+from store.records.jobs import Job
+from store.records.times import Lane, Millis
 
 STORE_RETRY_SECONDS = 1.0
 

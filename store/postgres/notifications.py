@@ -22,7 +22,7 @@ from store.errors import StoreUnavailable
 from store.postgres.address import Address
 from store.postgres.connection import options
 from store.postgres.failures import in_one_line
-from store.records import Lane
+from store.records.times import Lane
 
 CHANNEL = "receiver"
 

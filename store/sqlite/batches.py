@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from store.changes import Changes, Effects, NewEvent
 from store.errors import OutcomeUnknown, StoreUnavailable
-from store.records import Cursor, Event
+from store.records.events import Cursor, Event
 from store.session import Done, Failed, Outcome, Work, groups
 from store.sql import MultiRowStatement
 from store.sqlite.connection import STATEMENTS

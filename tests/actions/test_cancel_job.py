@@ -5,7 +5,7 @@ from pathlib import Path
 
 from receiver.actions.cancel_job import cancel_job
 from store.database import Store
-from store.records import Status
+from store.records.jobs import Status
 from tests.store.gate import held
 from tests.store.world import change
 from tests.workers.harness import worker_harness

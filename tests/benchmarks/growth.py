@@ -16,7 +16,7 @@ from pathlib import Path
 from store.database import Store
 from store.job_reads import JobFilter
 from store.open import open_store
-from store.records import Lane, Millis
+from store.records.times import Lane, Millis
 from tests.benchmarks.table import Line, show
 from tests.benchmarks.world import fill
 

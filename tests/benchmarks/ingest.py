@@ -17,7 +17,7 @@ from store import writer
 from store.callbacks import Receipt
 from store.database import Store
 from store.open import open_store
-from store.records import Job
+from store.records.jobs import Job
 from tests.benchmarks.table import Line, ratio, show
 from tests.store.world import World
 from tests.support.postgres_server import PostgresServer

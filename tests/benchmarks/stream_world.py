@@ -19,7 +19,8 @@ from store.database import Store
 from store.ids import Ids
 from store.keys import ApiKey
 from store.open import open_store
-from store.records import Cursor, Status
+from store.records.events import Cursor
+from store.records.jobs import Status
 from tests.benchmarks import costs
 from tests.benchmarks.sender import request
 from tests.benchmarks.world import NOW, SECRET, Server, accepted_job

@@ -23,7 +23,9 @@ from store.database import Store
 from store.ids import Ids, time_of
 from store.keys import ApiKey, User
 from store.open import open_store
-from store.records import Due, Job, Lane, NewJob, Phase, Status
+from store.records.jobs import Job, Phase, Status
+from store.records.moves import NewJob
+from store.records.times import Due, Lane
 from tests.benchmarks.sender import request
 from tests.support.ports import free_port
 from tests.support.programs import running

@@ -23,7 +23,7 @@ from receiver.domain.observations import Observation, SubmissionEnded
 from receiver.providers.samsar import Samsar
 from receiver.webhooks.delivery import WebhookSender
 from store.database import Store
-from store.records import Millis
+from store.records.times import Millis
 
 TRANSACTIONS = [
     ("jobs", "create"),

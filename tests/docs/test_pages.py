@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from store.records import ErrorCode
+from store.records.jobs import ErrorCode
 from tests.docs.pages import PAGES, ROOT, anchors, links
 
 NAMES = [page.name for page in PAGES]

@@ -25,7 +25,9 @@ from receiver.domain.observations import (
     TimePassed,
 )
 from receiver.domain.schedule import DAY, MINUTE, SECOND, Rules, deadline
-from store.records import Due, Job, Lane, Millis, Move, Phase, Status
+from store.records.jobs import Job, Phase, Status
+from store.records.moves import Move
+from store.records.times import Due, Lane, Millis
 
 START: Millis = 1_767_323_045_678
 RULES = Rules()

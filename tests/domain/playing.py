@@ -35,7 +35,9 @@ from receiver.domain.observations import (
     TimePassed,
 )
 from receiver.domain.schedule import DAY, HOUR, MINUTE, SECOND, Rules
-from store.records import Job, Millis, Move, Status
+from store.records.jobs import Job, Status
+from store.records.moves import Move
+from store.records.times import Millis
 from tests.domain.jobs import (
     ID,
     LINK,

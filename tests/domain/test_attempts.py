@@ -15,7 +15,7 @@ from receiver.domain.observations import (
 )
 from receiver.domain.schedule import HOUR, MINUTE
 from receiver.domain.submission import is_under_way
-from store.records import Phase
+from store.records.jobs import Phase
 from tests.domain.jobs import ID, OTHER_ID, STATES, Story, in_state
 
 EARLIER_ANSWERS: list[SubmitAnswer] = [

@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from receiver.domain.lifecycle import decide
 from receiver.domain.observations import CallbackSaid, CallbacksSaid, Report
 from receiver.domain.schedule import SECOND, Rules
-from store.records import Job, Lane, Millis, Move, Status, Verdict
+from store.records.callbacks import Verdict
+from store.records.jobs import Job, Status
+from store.records.moves import Move
+from store.records.times import Lane, Millis
 from tests.domain.jobs import (
     ID,
     OTHER_ID,

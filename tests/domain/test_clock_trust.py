@@ -4,7 +4,7 @@ import pytest
 
 from receiver.domain.clock_trust import ClockTrust
 from receiver.domain.schedule import DAY, HOUR, MINUTE, SECOND
-from store.records import Millis
+from store.records.times import Millis
 
 NOW: Millis = 1_767_323_045_678
 RETENTION = 30 * DAY

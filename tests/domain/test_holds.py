@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from receiver.domain import holds as rules
 from receiver.domain.holds import OPEN
 from store.holds import ProviderHolds, Refusal
-from store.records import Millis
+from store.records.times import Millis
 
 SECOND = rules.SECOND
 ANN, BOB, CAT = 1, 2, 3

@@ -40,16 +40,10 @@ from receiver.domain.observations import (
 )
 from receiver.domain.schedule import DAY, GRACE, HOUR, MINUTE, SECOND, Rules
 from receiver.domain.serialization import SELF_DECLARED, is_self_declared, job_document
-from store.records import (
-    FINAL_STATUSES,
-    ErrorCode,
-    FileState,
-    Lane,
-    Millis,
-    Phase,
-    Status,
-    Verdict,
-)
+from store.records.archive import FileState
+from store.records.callbacks import Verdict
+from store.records.jobs import FINAL_STATUSES, ErrorCode, Phase, Status
+from store.records.times import Lane, Millis
 from store.rows import row_of
 from tests.domain.jobs import (
     ID,

@@ -21,7 +21,10 @@ from receiver.domain.observations import (
 )
 from receiver.domain.schedule import DAY, GRACE, HOUR, MINUTE, SECOND, Rules
 from receiver.domain.serialization import is_self_declared
-from store.records import Due, ErrorCode, Evidence, Lane, Millis, Move, Phase, Status, Verdict
+from store.records.callbacks import Verdict
+from store.records.jobs import ErrorCode, Evidence, Phase, Status
+from store.records.moves import Move
+from store.records.times import Due, Lane, Millis
 from tests.domain.jobs import (
     ID,
     OTHER_ID,

@@ -39,7 +39,9 @@ from receiver.domain.observations import (
     TimePassed,
 )
 from receiver.domain.schedule import GRACE, HOUR, MINUTE, SECOND
-from store.records import Millis, Move, Status
+from store.records.jobs import Status
+from store.records.moves import Move
+from store.records.times import Millis
 from tests.domain.jobs import (
     ID,
     LINK,

@@ -11,7 +11,8 @@ from receiver.domain.observations import (
     SubmitAmbiguous,
 )
 from receiver.domain.schedule import HOUR, MINUTE, SECOND, Rules
-from store.records import Due, ErrorCode, Evidence, Lane, Millis, Phase, Status
+from store.records.jobs import ErrorCode, Evidence, Phase, Status
+from store.records.times import Due, Lane, Millis
 from tests.domain.jobs import ID, OTHER_ID, Story, at_work
 
 FOUND = SubmissionLookedUp(SubmitAccepted(ID))

@@ -17,7 +17,8 @@ from receiver.domain.observations import (
     SubmitNotSent,
 )
 from receiver.domain.schedule import HOUR, MINUTE, SECOND, Rules
-from store.records import Due, Job, Lane, Millis, Phase, Tracking
+from store.records.jobs import Job, Phase, Tracking
+from store.records.times import Due, Lane, Millis
 from tests.domain.jobs import ID, RULES, START, Story, asking, at_work, completed, in_state, new_job
 
 gaps = st.integers(1, 2 * HOUR)

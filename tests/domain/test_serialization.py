@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from receiver.domain import serialization
 from receiver.domain.observations import CancelRequested, LinkRenewed
 from receiver.domain.results import fitting_result, links_of
-from store.records import ErrorCode, Job, JobError, Move, Status
+from store.records.jobs import ErrorCode, Job, JobError, Status
+from store.records.moves import Move
 from tests.domain.jobs import (
     EVERY_EVENT,
     LINK,

@@ -15,7 +15,10 @@ from receiver.domain.observations import (
     SubmitAmbiguous,
     SubmitRefused,
 )
-from store.records import ErrorCode, Evidence, Lane, Move, Phase, Status, Verdict
+from store.records.callbacks import Verdict
+from store.records.jobs import ErrorCode, Evidence, Phase, Status
+from store.records.moves import Move
+from store.records.times import Lane
 from tests.domain.jobs import (
     ID,
     OTHER_ID,

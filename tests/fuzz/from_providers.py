@@ -21,7 +21,7 @@ from receiver.providers.fal import Fal
 from receiver.providers.fal_report import read_keys
 from receiver.providers.replicate import Replicate, read_secret
 from receiver.providers.samsar import Samsar
-from store.records import Millis
+from store.records.times import Millis
 
 NOW = 1_767_323_045_678
 MOVIE = {"prompt": "a", "image_model": "IMAGEN3", "video_model": "LUMA", "duration": 10}

@@ -13,7 +13,7 @@ from receiver.workers import archiver
 from receiver.workers.janitor import Janitor
 from store.changes import Changes
 from store.errors import StoreUnavailable
-from store.records import Millis
+from store.records.times import Millis
 from tests.archive.file_host import Answer, FileHost, file_host
 from tests.http_api.event_stream import event_stream
 from tests.http_api.scripted_provider import (

@@ -14,7 +14,7 @@ from receiver.domain.observations import (
 )
 from receiver.providers.contract import BadSignature, UpstreamJob
 from receiver.providers.fal import Fal
-from store.records import Status
+from store.records.jobs import Status
 from tests.providers.conformance.subjects import (
     KEY,
     PRIVATE_KEY,

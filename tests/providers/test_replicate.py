@@ -17,7 +17,7 @@ from receiver.domain.observations import (
 )
 from receiver.providers.contract import BadSignature, UpstreamJob
 from receiver.providers.replicate import Replicate, read_secret
-from store.records import Status
+from store.records.jobs import Status
 from tests.providers.conformance.subjects import (
     KEY,
     SECRET,

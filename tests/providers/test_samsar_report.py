@@ -10,7 +10,7 @@ from hypothesis import example, given
 from receiver.domain.observations import Report
 from receiver.providers.samsar_report import read_report
 from receiver.providers.words import read_plain_text
-from store.records import Status
+from store.records.jobs import Status
 from tests.providers.any_json import objects_with
 
 LINK = "https://cdn.example/v.mp4?sig=1"

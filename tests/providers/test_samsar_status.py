@@ -14,7 +14,7 @@ from receiver.domain.observations import (
 )
 from receiver.providers import calls
 from receiver.providers.contract import UpstreamJob
-from store.records import Status
+from store.records.jobs import Status
 from tests.providers.faulty_server import (
     Behaviour,
     Connection,

@@ -20,7 +20,7 @@ from receiver.settings import ServeSettings
 from receiver.webhooks.network import CheckedNetwork
 from store.errors import StoreUnavailable
 from store.ids import Ids
-from store.records import Millis
+from store.records.times import Millis
 from store.sqlite.database import SqliteStore
 from tests.simulation.archive import RETENTION_DAYS
 from tests.simulation.callbacks import PUBLIC_URL

@@ -7,7 +7,9 @@ from typing import Any
 
 from store.advance import Applied
 from store.database import Store
-from store.records import Callback, CallbackVerdict, DecideCallbacks, Evidence, Job, Move, Verdict
+from store.records.callbacks import Callback, CallbackVerdict, Verdict
+from store.records.jobs import Evidence, Job
+from store.records.moves import DecideCallbacks, Move
 from tests.store.gate import held
 from tests.store.world import NOW, World, event_data
 

@@ -13,24 +13,11 @@ from store.database import Store
 from store.delivery_reads import DeliveryFilter
 from store.ids import Ids
 from store.keys import ApiKey, User
-from store.records import (
-    Attempt,
-    Callback,
-    Decide,
-    Delivery,
-    DeliveryState,
-    Due,
-    ErrorCode,
-    Job,
-    JobError,
-    Lane,
-    Millis,
-    Move,
-    NewJob,
-    Phase,
-    RelayMessage,
-    Status,
-)
+from store.records.callbacks import Callback
+from store.records.deliveries import Attempt, Delivery, DeliveryState, RelayMessage
+from store.records.jobs import ErrorCode, Job, JobError, Phase, Status
+from store.records.moves import Decide, Move, NewJob
+from store.records.times import Due, Lane, Millis
 
 NOW: Millis = 1_767_323_045_678
 SECOND: Millis = 1_000

@@ -15,7 +15,7 @@ from receiver.streams.hub import Hub
 from receiver.streams.reader import Reader
 from store.changes import Changes
 from store.database import Store
-from store.records import Cursor, Event
+from store.records.events import Cursor, Event
 
 ANN, BOB = 1, 2
 FIRST = 4

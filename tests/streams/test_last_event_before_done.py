@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from store.records import Event
+from store.records.events import Event
 from tests.support.service import running_service, submit
 
 

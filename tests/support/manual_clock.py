@@ -1,6 +1,6 @@
 """A clock that a test moves."""
 
-from store.records import Millis
+from store.records.times import Millis
 
 START: Millis = 1_767_323_045_678
 

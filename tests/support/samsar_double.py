@@ -6,7 +6,7 @@ from typing import Any
 from receiver.domain.observations import Report
 from receiver.providers.contract import Provider, UpstreamJob
 from receiver.providers.samsar_report import read_report, read_request_id, read_status
-from store.records import FINAL_STATUSES
+from store.records.jobs import FINAL_STATUSES
 
 
 class SamsarDouble(Provider):

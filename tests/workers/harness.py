@@ -27,7 +27,8 @@ from receiver.workers.poller import Poller
 from store.database import Store
 from store.ids import Ids
 from store.open import open_store
-from store.records import Job, Lane, Millis
+from store.records.jobs import Job
+from store.records.times import Lane, Millis
 from tests.store.world import NOW, World, accepted
 from tests.support.manual_clock import ManualClock
 from tests.support.samsar_double import SamsarDouble

@@ -9,7 +9,8 @@ from receiver.workers.poller import Poller
 from receiver.workers.worker import DueTimer, Worker
 from store.changes import Changes
 from store.errors import StoreUnavailable
-from store.records import Due, Lane, Millis, Phase
+from store.records.jobs import Phase
+from store.records.times import Due, Lane, Millis
 from tests.store.world import NOW, SECOND, change
 from tests.workers.harness import LEASE, Counted, Harness
 

@@ -18,7 +18,9 @@ from store.database import Store
 from store.holds import Hold, ProviderHolds, Refusal
 from store.ids import Ids
 from store.open import open_store
-from store.records import Due, Job, Lane, NewJob
+from store.records.jobs import Job
+from store.records.moves import NewJob
+from store.records.times import Due, Lane
 from tests.domain.jobs import new_job as any_job
 from tests.http_api.scripted_provider import ScriptedProvider, never, scripted_provider
 from tests.store.world import NOW, SECOND, add_key, event_data

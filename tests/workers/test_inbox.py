@@ -11,7 +11,8 @@ from receiver.workers import inbox as inbox_module
 from receiver.workers.inbox import LOOK_SECONDS, Inbox
 from receiver.workers.poller import LEASE
 from store.errors import StoreUnavailable
-from store.records import Job, Lane, Status
+from store.records.jobs import Job, Status
+from store.records.times import Lane
 from tests.store.world import SECOND, bodies
 from tests.workers.harness import Counted, Harness
 

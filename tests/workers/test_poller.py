@@ -13,18 +13,10 @@ from receiver.providers.samsar_report import read_report
 from receiver.workers import poller as poller_module
 from receiver.workers.poller import LEASE, Poller
 from store.errors import StoreUnavailable
-from store.records import (
-    Callback,
-    CallbackVerdict,
-    Due,
-    Evidence,
-    Job,
-    Lane,
-    Lease,
-    Move,
-    Phase,
-    Verdict,
-)
+from store.records.callbacks import Callback, CallbackVerdict, Verdict
+from store.records.jobs import Evidence, Job, Phase
+from store.records.moves import Move
+from store.records.times import Due, Lane, Lease
 from tests.store.world import SECOND
 from tests.workers.harness import HOLDER, Counted, Harness
 

@@ -21,7 +21,7 @@ from receiver.providers.contract import (
     Verify,
 )
 from receiver.providers.signatures import is_fresh, signed_header
-from store.records import Status
+from store.records.jobs import Status
 
 WORDS = {"QUEUED": Status.PENDING, "DONE": Status.COMPLETED, "BROKEN": Status.FAILED}
 

@@ -17,7 +17,7 @@ from receiver.providers.contract import Headers, Provider
 from receiver.providers.fal import Fal
 from receiver.providers.replicate import Replicate
 from receiver.providers.samsar import Samsar
-from store.records import Status
+from store.records.jobs import Status
 from tests.providers.conformance.minimal import Minimal
 
 KEY = "the-operators-key"

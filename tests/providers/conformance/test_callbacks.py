@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 
 from receiver.clock import SystemClock
 from receiver.providers.contract import BadSignature
-from store.records import FINAL_STATUSES, Status
+from store.records.jobs import FINAL_STATUSES, Status
 from tests.providers.any_json import objects_with
 from tests.providers.conformance.subjects import (
     SUBJECTS,

@@ -12,7 +12,8 @@ from receiver.domain.schedule import Rules
 from receiver.settings import ServeSettings
 from store.advance import Applied, Change
 from store.callbacks import Callbacks, Receipt
-from store.records import Callback, Job
+from store.records.callbacks import Callback
+from store.records.jobs import Job
 from store.session import Batchable
 from tests.simulation import machine
 from tests.simulation.known_bad import plans

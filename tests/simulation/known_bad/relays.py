@@ -13,7 +13,9 @@ from store.advance import Applied
 from store.callbacks import Callbacks
 from store.jobs import Jobs
 from store.moves import MoveWriter
-from store.records import Attempt, DeliveryState, Job, Move
+from store.records.deliveries import Attempt, DeliveryState
+from store.records.jobs import Job
+from store.records.moves import Move
 from tests.simulation.known_bad import plans
 from tests.simulation.known_bad.variant import Patch, together, variant, with_sql
 

@@ -6,7 +6,8 @@ from unittest.mock import patch
 from receiver.streams import frames
 from receiver.streams.broadcast import Broadcast
 from receiver.streams.reader import Reader
-from store.records import Event, Job
+from store.records.events import Event
+from store.records.jobs import Job
 from store.sqlite import batches
 from tests.simulation.known_bad.variant import Patch, together, variant
 

@@ -12,7 +12,7 @@ from receiver.workers.submitter import Submitter
 from store import jobs
 from store.errors import KeyHeld, StoreUnavailable
 from store.idempotency import take_key
-from store.records import Job
+from store.records.jobs import Job
 from tests.simulation.known_bad import plans
 from tests.simulation.known_bad.variant import Patch, variant
 

@@ -7,7 +7,8 @@ import pytest
 
 from store.advance import JOB_BYTES
 from store.errors import NotApplied
-from store.records import DecideCallbacks, Due, Lane, Lease
+from store.records.moves import DecideCallbacks
+from store.records.times import Due, Lane, Lease
 from tests.store.applying import apply, applying, stumbling, verdicts
 from tests.store.world import NOW, SECOND, World, bodies, change, waiting
 

@@ -1,7 +1,10 @@
 """`Archive`: files of results that wait, are stored, and go with their jobs."""
 
 from store.archive import Removal
-from store.records import ArchivedFile, Decide, Due, FileState, Job, Lane
+from store.records.archive import ArchivedFile, FileState
+from store.records.jobs import Job
+from store.records.moves import Decide
+from store.records.times import Due, Lane
 from tests.store.world import NOW, SECOND, World, completed, quietly
 
 PENDING = ArchivedFile("https://cdn.example/1.mp4", next_try_at=NOW)

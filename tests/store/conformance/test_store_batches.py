@@ -9,7 +9,10 @@ import pytest
 from store.advance import GROUP_BYTES, JOB_BYTES, Applied
 from store.callbacks import Receipt
 from store.errors import NotApplied, NotFound, ProviderIdTaken
-from store.records import Callback, Due, Job, Lane, Move, Phase, Status
+from store.records.callbacks import Callback
+from store.records.jobs import Job, Phase, Status
+from store.records.moves import Move
+from store.records.times import Due, Lane
 from tests.store.applying import apply, applying, in_a_batch, stumbling, together, verdicts
 from tests.store.world import NOW, World, change, message, waiting
 

@@ -10,7 +10,10 @@ import pytest
 from store.callbacks import Receipt
 from store.changes import Changes
 from store.errors import NotFound
-from store.records import CallbackVerdict, Evidence, Job, Lane, Move, Verdict
+from store.records.callbacks import CallbackVerdict, Verdict
+from store.records.jobs import Evidence, Job
+from store.records.moves import Move
+from store.records.times import Lane
 from tests.store.applying import verdicts
 from tests.store.world import NOW, SECOND, World, accepted, bodies, waiting
 

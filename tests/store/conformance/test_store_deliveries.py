@@ -10,7 +10,8 @@ import pytest
 from store import deliveries
 from store.delivery_reads import DeliveryFilter
 from store.errors import DeliveryPending, NotFound
-from store.records import Delivery, DeliveryState, ErrorCode, Job
+from store.records.deliveries import Delivery, DeliveryState
+from store.records.jobs import ErrorCode, Job
 from tests.store.world import (
     HOOK,
     NOW,

@@ -4,7 +4,10 @@ import asyncio
 
 import pytest
 
-from store.records import Decide, Due, Job, Lane, Move, Note
+from store.records.events import Note
+from store.records.jobs import Job
+from store.records.moves import Decide, Move
+from store.records.times import Due, Lane
 from tests.store.world import NOW, SECOND, World, accepted, quietly
 
 

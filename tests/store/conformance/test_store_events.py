@@ -4,7 +4,8 @@ import asyncio
 from dataclasses import replace
 from functools import partial
 
-from store.records import Cursor, Decide, Move
+from store.records.events import Cursor
+from store.records.moves import Decide, Move
 from tests.store.world import NOW, World, change, completed, event_data, rendering
 
 MIB = 1024 * 1024

@@ -7,7 +7,9 @@ import pytest
 from store.errors import KeyHeld, KeyReused
 from store.idempotency import Answer, IdempotencyKey, Replay
 from store.job_reads import JobFilter
-from store.records import Job, Millis, Move
+from store.records.jobs import Job
+from store.records.moves import Move
+from store.records.times import Millis
 from tests.store.world import NOW, SECOND, World, completed, new
 
 PATH = "/v1/jobs"

@@ -10,23 +10,11 @@ from store.database import Store
 from store.delivery_reads import DeliveryFilter
 from store.errors import NotFound, ProviderIdTaken
 from store.job_reads import JobFilter
-from store.records import (
-    CallbackVerdict,
-    Claim,
-    Decide,
-    Due,
-    ErrorCode,
-    Evidence,
-    Job,
-    JobError,
-    Lane,
-    Move,
-    Note,
-    Phase,
-    Status,
-    Tracking,
-    Verdict,
-)
+from store.records.callbacks import CallbackVerdict, Verdict
+from store.records.events import Note
+from store.records.jobs import Claim, ErrorCode, Evidence, Job, JobError, Phase, Status, Tracking
+from store.records.moves import Decide, Move
+from store.records.times import Due, Lane
 from tests.store.gate import held
 from tests.store.world import (
     HOOK,

@@ -3,7 +3,10 @@
 import pytest
 
 from store.errors import NotFound
-from store.records import CallbackVerdict, DeliveryState, Evidence, Job, Move, Verdict
+from store.records.callbacks import CallbackVerdict, Verdict
+from store.records.deliveries import DeliveryState
+from store.records.jobs import Evidence, Job
+from store.records.moves import Move
 from tests.store.world import (
     HOOK,
     NOW,

@@ -1,6 +1,7 @@
 """What is read of recent jobs and deliveries."""
 
-from store.records import Attempt, DeliveryState, Evidence
+from store.records.deliveries import Attempt, DeliveryState
+from store.records.jobs import Evidence
 from store.statistics import RecentAttempt, RecentJob
 from tests.store.world import HOOK, NOW, SECOND, World, change, completed, rendering
 

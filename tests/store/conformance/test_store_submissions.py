@@ -4,7 +4,8 @@ import asyncio
 from dataclasses import replace
 
 from store.holds import Hold, LoneUser, ProviderHolds, Refusal
-from store.records import Due, Job, Lane, Lease
+from store.records.jobs import Job
+from store.records.times import Due, Lane, Lease
 from tests.store.world import NOW, SECOND, World, accepted, new, quietly
 
 LEASE = Lease("me", NOW + 10 * SECOND)

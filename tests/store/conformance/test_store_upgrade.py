@@ -15,7 +15,7 @@ from store.holds import Hold, ProviderHolds, Refusal
 from store.open import open_store
 from store.postgres import connection as postgres_connection
 from store.postgres.address import parse
-from store.records import Lease
+from store.records.times import Lease
 from store.session import Row
 from store.sqlite import connection as sqlite_connection
 from tests.store.world import NOW, SECOND, rendering

@@ -6,7 +6,9 @@ import pytest
 
 from store.callbacks import Receipt
 from store.changes import Changes
-from store.records import CallbackVerdict, Job, Move, Verdict
+from store.records.callbacks import CallbackVerdict, Verdict
+from store.records.jobs import Job
+from store.records.moves import Move
 from tests.store.world import NOW, World, accepted, completed, waiting
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from store.changes import Changes
-from store.records import Job
+from store.records.jobs import Job
 from tests.store.conftest import OpenAgain
 from tests.store.world import (
     World,

@@ -17,7 +17,10 @@ from store.idempotency import IdempotencyKey
 from store.open import open_store
 from store.postgres.address import parse
 from store.postgres.connection import connect
-from store.records import DeliveryState, Job, Lane, Move
+from store.records.deliveries import DeliveryState
+from store.records.jobs import Job
+from store.records.moves import Move
+from store.records.times import Lane
 from store.sqlite.backup import back_up
 from tests.store.postgres.conftest import opened
 from tests.store.world import (

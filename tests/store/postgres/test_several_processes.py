@@ -10,7 +10,7 @@ from store.errors import KeyHeld, KeyReused, ProviderIdTaken, StoreLocked
 from store.idempotency import IdempotencyKey, Replay
 from store.postgres.foreign_commits import MANY, ForeignCommits, Snapshot
 from store.postgres.notifications import IDS, _payloads, _read
-from store.records import Lane
+from store.records.times import Lane
 from tests.store.postgres.conftest import eventually
 from tests.store.world import HOOK, NOW, SECOND, World, accepted, change, new, rendering
 

@@ -10,7 +10,7 @@ import pytest
 from store import writer as writer_module
 from store.changes import Changes
 from store.errors import NotFound, StoreBusy, StoreFull, StoreUnavailable
-from store.records import Lane
+from store.records.times import Lane
 from store.session import Done, Failed, Session, Work
 from store.shares import LEAST_PLACES, MOST_PLACES
 from store.sqlite.batches import BatchRunner

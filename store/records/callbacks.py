@@ -1,0 +1,57 @@
+"""A stored callback, and what became of it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from store.records.jobs import Evidence
+from store.records.times import Millis
+
+
+class Verdict(StrEnum):
+    """The result of processing a callback."""
+
+    WAITING = "waiting"
+    """On disk, not applied yet."""
+    APPLIED = "applied"
+    """It changed the job, or repeated what was known. For a claim: it was accepted unconfirmed
+    (`confirmed` false), or claims need no confirmation."""
+    CLAIMED = "claimed"
+    """A claim that waits for a status call."""
+    CONFIRMED = "confirmed"
+    """A claim that a status call confirmed."""
+    DENIED = "denied"
+    """A claim that a status call contradicted."""
+    LATE = "late"
+    """The job was already finished; nothing was changed."""
+    CONFLICT = "conflict"
+    """It named another provider_request_id than the job's."""
+    REJECTED = "rejected"
+    """Not a JSON object."""
+    FAILED = "failed"
+    """Applying it failed three times; the job is polled instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackVerdict:
+    """A callback's verdict, written with the change that it caused."""
+
+    callback_id: int
+    verdict: Verdict
+    confirmed: bool | None = None
+    """For a claim: whether a status call confirmed it. None if that does not apply."""
+    evidence: Evidence = Evidence.CALLBACK
+    """What the verdict is based on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """One stored callback, raw."""
+
+    id: int
+    job_id: str
+    provider: str
+    received_at: Millis
+    body: bytes
+    tries: int
+    verified: bool = False
+    """Whether it carried a valid signature of the provider."""

@@ -1,0 +1,75 @@
+"""Webhooks to users: a message, its delivery and the attempts."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from store.records.jobs import Status
+from store.records.times import Millis
+
+
+class DeliveryState(StrEnum):
+    """The state of one relay message."""
+
+    PENDING = "pending"
+    """To be sent or retried."""
+    DELIVERED = "delivered"
+    """Answered with 2xx."""
+    SKIPPED = "skipped"
+    """Replaced by a newer message before it was delivered."""
+    EXHAUSTED = "exhausted"
+    """Every attempt of the schedule failed."""
+    DISABLED = "disabled"
+    """The address answered 410 for this job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of a delivery."""
+
+    at: Millis
+    status_code: int | None
+    error: str | None
+    duration_ms: int
+    excerpt: str | None
+    """The first characters of the response body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One relay message and its attempts."""
+
+    id: str
+    """The `webhook-id`, the same at every attempt."""
+    job_id: str
+    user_id: int
+    user: str
+    status: Status
+    seq: int
+    state: DeliveryState
+    url: str
+    host: str
+    """Name and port; the unit of the per-host limits."""
+    body: bytes
+    step: int
+    """Attempts made in the current run of the schedule."""
+    created_at: Millis
+    next_attempt_at: Millis | None
+    delivered_at: Millis | None
+    attempts: tuple[Attempt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RelayMessage:
+    """A webhook to the user, for the outbox."""
+
+    final: bool
+    """A final status: never skipped."""
+    self_declared: bool
+    """A failure that we declared: if undelivered, the provider's own outcome replaces it."""
+    status: Status
+    body: bytes
+    delay: Millis = 0
+    """The first attempt is due this long after `at`."""
+    at: Millis | None = None
+    """Its time by the clock. None means the move's `job.updated_at`, which never goes back and so
+    is in the future after the clock was set back."""

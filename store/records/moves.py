@@ -1,0 +1,47 @@
+"""One change of a job, and the functions that decide it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from store.records.callbacks import Callback, CallbackVerdict
+from store.records.deliveries import RelayMessage
+from store.records.events import Note
+from store.records.jobs import Job
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to be created, with its input and first event."""
+
+    job: Job
+    """seq 1, phase queued, due in `Lane.SUBMIT`."""
+    input: Mapping[str, Any]
+    event: bytes
+    """The first event's data."""
+    trace_context: str | None = None
+    """The trace of the request that submitted it, in the format of `receiver.tracing`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One change of a job: everything that its transaction writes."""
+
+    job: Job
+    """The job afterwards. `seq` is one higher exactly when there is an event."""
+    event: bytes | None = None
+    relay: RelayMessage | None = None
+    verdicts: tuple[CallbackVerdict, ...] = ()
+    notes: tuple[Note, ...] = ()
+    whole_result: Mapping[str, Any] | None = None
+    """The whole result, if `job.result` is truncated."""
+    frees_key: bool = False
+    """Whether the job's idempotency key, if any, can be used again."""
+
+
+Decide: TypeAlias = Callable[[Job], Move | None]
+"""Takes the job as read inside the write transaction; returns the change to make, or None.
+It must be pure and fast: it runs on the writer."""
+
+DecideCallbacks: TypeAlias = Callable[[Job, Sequence[Callback]], Move | None]
+"""The same, but also takes the job's oldest waiting callbacks; the move has a verdict for each."""

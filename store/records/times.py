@@ -1,0 +1,41 @@
+"""When something is due, and how long it is leased."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+Millis = int
+"""Milliseconds since the Unix epoch (UTC), or a duration in milliseconds where a name says so."""
+
+
+class Lane(StrEnum):
+    """What a job waits for next; each such job has one row in the table `due`."""
+
+    SUBMIT = "submit"
+    """The next submission attempt (or the deadline for it)."""
+    SUBMITTING = "submitting"
+    """The end of the lease of the submission under way."""
+    WAIT = "wait"
+    """A timeout without a request: a deadline, or an unconfirmed claim of a job that cannot be
+    polled."""
+    CONFIRM = "confirm"
+    """A status call that decides a claim; takes priority over other polls."""
+    POLL = "poll"
+    """The next status call."""
+    ARCHIVE = "archive"
+    """The next download of a result file; the only lane of finished jobs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """When a job needs attention next, and for what."""
+
+    lane: Lane
+    at: Millis
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The exclusive right to work on something, until a time."""
+
+    holder: str
+    until: Millis
