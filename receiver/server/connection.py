@@ -224,7 +224,8 @@ class GuardedConnection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         self._answer_writer.end()
-        if self._awaited_since is not None and not self._in_head:
+        # With pipelining, the request being received can be a later one, which is not answered.
+        if self._awaited_since is not None and not self._in_head and self.cycle.response_complete:
             self._rest_at = self.loop.time()
         super().on_response_complete()
 

@@ -2,6 +2,7 @@
 can still be given, and nobody else notices."""
 
 import asyncio
+import json
 import resource
 import secrets
 from collections.abc import AsyncIterator, Callable
@@ -19,7 +20,7 @@ from receiver.setting_values import Rate
 from tests.http_api.conftest import SHARED_LOOP
 from tests.http_api.raw_http import RawAnswer, RawConnection, raw_connection, request_bytes
 from tests.support import documented
-from tests.support.service import TIMEOUT, RunningService, running_service
+from tests.support.service import JOB, TIMEOUT, RunningService, running_service
 
 SHORT = 1.0
 """Seconds, in place of the longer limits."""
@@ -191,6 +192,22 @@ async def test_the_rest_of_such_a_body_that_never_comes_is_not_waited_for(
         await connection.send(request_bytes("POST", "/v1/jobs", Content_Length="1000"))
         assert_refused(await connection.answer(), 400, "api_key_missing")
         assert await connection.ended()
+
+
+async def test_a_pause_in_the_body_of_a_pipelined_request(
+    service: RunningService, hurried: Callable[[str], None]
+) -> None:
+    """The response to an earlier request does not make it the rest of an answered one."""
+    hurried("QUIET_SECONDS")
+    key = await service.key()
+    body = json.dumps(JOB).encode()
+    second = request_bytes("POST", "/v1/jobs", body, API_KEY=key)
+    async with raw_connection(service.url) as connection:
+        await connection.send(request_bytes("GET", "/livez") + second[:-1])
+        assert (await connection.answer()).status_code == 200
+        await asyncio.sleep(2 * SHORT)
+        await connection.send(second[-1:])
+        assert (await connection.answer()).status_code == 202
 
 
 @SHARED_LOOP
