@@ -7,29 +7,18 @@ response still has the application's shape.
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httptools
 from uvicorn import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from receiver.server.answers import OVERLOADED, AnswerWriter, answer, with_id
+from receiver.server.incoming import Incoming, Stage
 from receiver.server.listener import most_connections
 from receiver.server.load_shedding import LoadShedder
 
-HEAD_BYTES: Final = 64 * 1024
-"""Largest head that is read. (The application has a lower limit of its own.)"""
-FRAMING_BYTES: Final = 8 * 1024 * 1024
-"""Limit on the total size of a body's chunk sizes, extensions and trailers."""
-HEAD_SECONDS: Final = 15.0
-"""Time limit for a head, from its first byte; for the first one, from the connection's start."""
-UNREAD_SECONDS: Final = 60.0
-"""Time limit for receiving a whole request. The application's own limit for a body is shorter and
-answers first, so this one only ends bodies whose requests were already answered."""
-QUIET_SECONDS: Final = 5.0
-"""Time limit between two parts of such a body. It is read and dropped, since closing a connection
-with unread bytes resets it, and the client would lose the response."""
 STALLED_SECONDS: Final = 60.0
 """How long a client may read nothing of a buffered response."""
 LOOK_SECONDS: Final = 1.0
@@ -51,16 +40,10 @@ class GuardedConnection(HttpToolsProtocol):
     # costs more than 1 KiB per connection.
     __slots__ = (
         "_answer_writer",
-        "_awaited_since",
-        "_begun",
-        "_framing",
-        "_in_head",
+        "_incoming",
         "_load_shedder",
         "_lost",
         "_on_lost",
-        "_replaying",
-        "_rest_at",
-        "_shed",
         "_unsent",
     )
 
@@ -77,19 +60,7 @@ class GuardedConnection(HttpToolsProtocol):
         self._load_shedder = load_shedder
         self._lost = False
         self._on_lost: Callable[[], None] | None = None
-        self._awaited_since: float | None = None
-        """Loop time at which the current incomplete request began; None if there is none."""
-        self._in_head = True
-        self._replaying = False
-        """Whether the parser reads a replayed head: see `_ignore_upgrade`."""
-        self._framing = 0
-        """Bytes of the request so far, without its body's content."""
-        self._begun = False
-        """Whether any request has reached the application."""
-        self._shed = False
-        """Whether the current request was shed; the rest of it is dropped."""
-        self._rest_at: float | None = None
-        """When the rest of an answered request's body last arrived; None if none is expected."""
+        self._incoming = Incoming()
         self._unsent = (0, 0.0)
         """Bytes buffered for the client, and the loop time at which they last decreased."""
 
@@ -97,7 +68,7 @@ class GuardedConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._answer_writer = AnswerWriter(transport)
-        self._await_request()
+        self._incoming.await_head(self.loop.time())
         if len(self.connections) > most_connections():
             transport.abort()
 
@@ -123,9 +94,9 @@ class GuardedConnection(HttpToolsProtocol):
         return True
 
     def data_received(self, data: bytes) -> None:
-        self._framing += len(data)
-        if self._rest_at is not None:
-            self._rest_at = self.loop.time()
+        self._incoming.framing += len(data)
+        if self._incoming.stage is Stage.REST:
+            self._incoming.rest_at = self.loop.time()
         self._unset_keepalive_if_required()
         try:
             self._parse(data)
@@ -133,13 +104,13 @@ class GuardedConnection(HttpToolsProtocol):
             self.logger.warning("Invalid HTTP request received.")
             self.send_400_response("Invalid HTTP request received.")
             return
-        if self._framing > (HEAD_BYTES if self._in_head else FRAMING_BYTES):
+        if self._incoming.is_too_large:
             self._refuse(431, "head_too_large", "The head of the request is too large.")
-        elif self._awaited_since is None and self.cycle.response_complete:
+        elif self._incoming.stage is Stage.NOTHING and not self._is_answering():
             # uvicorn has stopped its keep-alive timer, but the data does not begin a request: it is
-            # the rest of an abandoned body, or blank lines.
-            self._framing = 0
-            self._await_request()
+            # the end of a dropped body, or blank lines.
+            self._incoming = Incoming()
+            self._incoming.await_head(self.loop.time())
 
     def _parse(self, data: bytes) -> None:
         try:
@@ -161,72 +132,63 @@ class GuardedConnection(HttpToolsProtocol):
 
         The parser treats the body as the other protocol: it ends the message after the head, and
         would read a new request there. So a new parser takes over. It is fed the head again,
-        without the upgrade, and its callbacks for that head are ignored.
+        without the upgrade, and its callbacks are ignored until the body: no other head can come
+        while a request is incomplete.
         """
         head = [b"POST / HTTP/%s" % self.parser.get_http_version().encode("ascii")]
         head += [b"%s: %s" % header for header in self.scope["headers"] if header[0] in _FRAMING]
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's is
-        self._replaying = True
-        try:
-            self.parser.feed_data(b"\r\n".join([*head, b"", b""]))
-        finally:
-            self._replaying = False
+        self.parser.feed_data(b"\r\n".join([*head, b"", b""]))
 
     def on_message_begin(self) -> None:
-        if self._replaying:
-            return
+        if self._incoming.has_head:
+            return  # see `_ignore_upgrade`
         super().on_message_begin()
         # The type says that extensions are dictionaries; ASGI leaves that to the server.
         self.scope["extensions"] = {CONNECTION: self}  # type: ignore[dict-item]
-        self._await_request()
+        self._incoming.await_head(self.loop.time())
 
     def on_url(self, url: bytes) -> None:
         # A target that is too long is still too long after truncation.
         super().on_url(url[: TARGET_BYTES - len(self.url)])
 
     def on_headers_complete(self) -> None:
-        if self._replaying:
-            return
-        self._in_head = False
+        if self._incoming.has_head:
+            return  # see `_ignore_upgrade`
         if self.parser.get_method() == b"CONNECT":
             self._refuse(400, "malformed_request", "CONNECT is not supported.")
             return
         # Further headers are a chunked body's trailers, which are not headers of the request.
         self.headers = []
         if self._is_shed():
-            self._shed = True
-            self._rest_at = self.loop.time()
+            self._incoming.drop_rest(self.loop.time())
             self.transport.write(with_id(OVERLOADED))
             return
-        self._begun = True
+        self._incoming.stage = Stage.BODY
         super().on_headers_complete()
         # uvicorn's request cycle only calls `write`, `close` and `is_closing` of its transport.
         self.cycle.transport = self._answer_writer  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
-        self._framing -= len(body)
-        if not self._shed:
+        self._incoming.framing -= len(body)
+        if self._incoming.stage is Stage.BODY:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():
             return  # the message is not complete: see `_ignore_upgrade`
-        self._awaited_since = self._rest_at = None
-        self._framing = 0
-        if not self._shed:
+        completed, self._incoming = self._incoming, Incoming()
+        if completed.stage is Stage.BODY:
             super().on_message_complete()
-            return
-        self._shed = False
-        self._await_request()
-        if not self.parser.should_keep_alive():
+        elif not self.parser.should_keep_alive():
             self.transport.close()
 
     def on_response_complete(self) -> None:
         self._answer_writer.end()
         # With pipelining, the request being received can be a later one, which is not answered.
-        if self._awaited_since is not None and not self._in_head and self.cycle.response_complete:
-            self._rest_at = self.loop.time()
+        if self._incoming.stage is Stage.BODY and self.cycle.response_complete:
+            self._incoming.drop_rest(self.loop.time())
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -234,25 +196,27 @@ class GuardedConnection(HttpToolsProtocol):
 
     def end_if_slow(self, now: float) -> None:
         """Close the connection if its client is too slow; `now` is loop time."""
-        if self.flow.write_paused:
-            waiting = self.transport.get_write_buffer_size()
-            last, since = self._unsent
-            if not last or waiting < last:
-                self._unsent = (waiting, now)
-            elif now - since > STALLED_SECONDS:
+        if self._is_stalled(now):
+            self.transport.abort()
+        elif self._incoming.is_too_slow(now):
+            if self._incoming.has_head:
                 self.transport.abort()
-        else:
-            self._unsent = (0, now)
-        if self._awaited_since is None:
-            return
-        waited = now - self._awaited_since
-        if self._in_head and waited > HEAD_SECONDS:
-            if self._framing:
+            elif self._incoming.framing:
                 self._refuse(408, "head_too_slow", "The head of the request took too long.")
             else:
                 self.transport.close()
-        elif waited > UNREAD_SECONDS or self._is_quiet(now):
-            self.transport.abort()
+
+    def _is_stalled(self, now: float) -> bool:
+        """Whether the client has read nothing of a buffered response for too long."""
+        if not self.flow.write_paused:
+            self._unsent = (0, now)
+            return False
+        waiting = self.transport.get_write_buffer_size()
+        last, since = self._unsent
+        if not last or waiting < last:
+            self._unsent = (waiting, now)
+            return False
+        return now - since > STALLED_SECONDS
 
     def _is_shed(self) -> bool:
         if self._load_shedder is None or self._is_answering():
@@ -262,14 +226,9 @@ class GuardedConnection(HttpToolsProtocol):
 
     def _is_answering(self) -> bool:
         """Whether a response is under way, during which no other may be written."""
-        return self._begun and not self.cycle.response_complete
-
-    def _is_quiet(self, now: float) -> bool:
-        return self._rest_at is not None and now - self._rest_at > QUIET_SECONDS
-
-    def _await_request(self) -> None:
-        self._in_head = True
-        self._awaited_since = self.loop.time()
+        # uvicorn's type hides that there is none before the first request.
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        return cycle is not None and not cycle.response_complete
 
     def _refuse(self, status: int, code: str, detail: str) -> None:
         if self.transport.is_closing():

@@ -13,6 +13,7 @@ import pytest
 
 from receiver.http_api import body as body_module
 from receiver.server import connection as server_connection
+from receiver.server import incoming
 from store.sqlite.database import open_sqlite
 from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.http_api.raw_http import raw_connection, request_bytes
@@ -164,7 +165,7 @@ async def test_a_body_over_the_limit_is_413(
     start: Start, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The rest of a body that is refused is waited for: here, for a second and not for five.
-    monkeypatch.setattr(server_connection, "QUIET_SECONDS", 1.0)
+    monkeypatch.setattr(incoming, "QUIET_SECONDS", 1.0)
     monkeypatch.setattr(server_connection, "LOOK_SECONDS", 0.05)
     service = await start(**provider.settings(), max_body_bytes=1_000)
     key = await service.key()

@@ -15,7 +15,7 @@ import pytest
 from receiver.http_api import body
 from receiver.http_api.auth import _network_of
 from receiver.server import connection as server_connection
-from receiver.server import listener
+from receiver.server import incoming, listener
 from receiver.setting_values import Rate
 from tests.http_api.conftest import SHARED_LOOP
 from tests.http_api.raw_http import RawAnswer, RawConnection, raw_connection, request_bytes
@@ -32,7 +32,8 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     monkeypatch.setattr(server_connection, "LOOK_SECONDS", 0.05)
 
     def hurry(name: str) -> None:
-        monkeypatch.setattr(server_connection, name, SHORT)
+        module = incoming if hasattr(incoming, name) else server_connection
+        monkeypatch.setattr(module, name, SHORT)
 
     return hurry
 
@@ -96,7 +97,7 @@ async def test_a_head_without_an_end_is_cut_off(
 async def test_trailers_without_an_end_are_cut_off(
     service: RunningService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_connection, "FRAMING_BYTES", 200_000)
+    monkeypatch.setattr(incoming, "FRAMING_BYTES", 200_000)
     key = await service.key()
     async with raw_connection(service.url) as connection:
         await connection.send(

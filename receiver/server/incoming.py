@@ -1,0 +1,80 @@
+"""How far a client has sent its current request, and the limits on that, which uvicorn lacks."""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+HEAD_BYTES: Final = 64 * 1024
+"""Largest head that is read. (The application has a lower limit of its own.)"""
+FRAMING_BYTES: Final = 8 * 1024 * 1024
+"""Limit on the total size of a body's chunk sizes, extensions and trailers."""
+HEAD_SECONDS: Final = 15.0
+"""Time limit for a head, from its first byte; for the first one, from the connection's start."""
+UNREAD_SECONDS: Final = 60.0
+"""Time limit for receiving a whole request. The application's own limit for a body is shorter and
+answers first, so this one only ends bodies whose requests were already answered."""
+QUIET_SECONDS: Final = 5.0
+"""Time limit between two parts of such a body. It is read and dropped, since closing a connection
+with unread bytes resets it, and the client would lose the response."""
+
+
+class Stage(Enum):
+    """What comes next of a request."""
+
+    NOTHING = auto()
+    """It need not come: the client may wait for the response to the last one, or keep the
+    connection for later."""
+    HEAD = auto()
+    """Its head, or the rest of that."""
+    BODY = auto()
+    """Its body, which the application reads."""
+    REST = auto()
+    """The rest of its body, which is dropped: it has its response already."""
+
+
+@dataclass(slots=True)
+class Incoming:
+    """The request that a connection receives. Once it is complete, a new one replaces it.
+
+    NOTHING becomes HEAD, and HEAD becomes BODY. A request that is shed goes from HEAD to REST, and
+    one whose response is complete before its body from BODY to REST.
+    """
+
+    stage: Stage = Stage.NOTHING
+    began_at: float = 0.0
+    """Loop time at which its head was first awaited."""
+    framing: int = 0
+    """Its bytes so far, without its body's content."""
+    rest_at: float = 0.0
+    """Loop time at which some of its rest last arrived."""
+
+    def await_head(self, now: float) -> None:
+        """From now on it has to come."""
+        self.stage, self.began_at = Stage.HEAD, now
+
+    def drop_rest(self, now: float) -> None:
+        """It has its response; what follows of it is dropped."""
+        self.stage, self.rest_at = Stage.REST, now
+
+    @property
+    def has_head(self) -> bool:
+        """Whether its head is complete."""
+        return self.stage in (Stage.BODY, Stage.REST)
+
+    @property
+    def is_too_large(self) -> bool:
+        """Whether its head, or what surrounds its body, exceeds the limit."""
+        return self.framing > (HEAD_BYTES if self.stage is Stage.HEAD else FRAMING_BYTES)
+
+    def is_too_slow(self, now: float) -> bool:
+        """Whether it exceeds a time limit."""
+        elapsed = now - self.began_at
+        match self.stage:
+            case Stage.NOTHING:
+                return False
+            case Stage.HEAD:
+                return elapsed > HEAD_SECONDS
+            case Stage.BODY:
+                return elapsed > UNREAD_SECONDS
+            case Stage.REST:
+                return elapsed > UNREAD_SECONDS or now - self.rest_at > QUIET_SECONDS
