@@ -2,8 +2,8 @@
 gets the first response again. Each request is a span in its job's trace."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, Final
 
 import structlog
@@ -19,7 +19,7 @@ from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import as_problem, unexpected
 from receiver.http_api.idempotency import read_key
 from receiver.streams import hub
-from store.idempotency import Answer, IdempotencyKey, Replay
+from store.idempotency import Answer, Replay
 from store.records.jobs import Job
 from store.records.moves import NewJob
 
@@ -29,50 +29,146 @@ READ_AGAIN_SECONDS: Final = 0.5
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Creation:
-    """How one route creates jobs."""
+class Creation(ABC):
+    """One request that creates a job. Each form of the API has a subclass."""
 
-    read: Callable[[Mapping[str, Any]], Submission]
-    """Reads the body. Raises Problem 400."""
-    at_once: Callable[[NewJob], Answer] | None
-    """Builds a response that is sent as soon as the job is stored; None if the request waits."""
-    wait: float
-    """How long the request may wait, in seconds from its arrival."""
-    is_enough: Callable[[Job], bool]
-    """Whether the wait can end with the job in this state."""
-    answer: Callable[[Job], Answer]
-    """Builds the response after the wait."""
-    answer_again: Callable[[Replay], Awaitable[Answer]]
-    """Builds the response to a repeated request whose first response was not stored."""
+    def __init__(
+        self, context: ApiContext, request: Request, caller: Caller, *, wait: float
+    ) -> None:
+        """The request may wait for its job for `wait` seconds from now."""
+        self._context = context
+        self._request = request
+        self._caller = caller
+        self._wait = wait
+        self._until = context.services.clock.monotonic() + wait
+
+    @abstractmethod
+    def read(self, body: Mapping[str, Any]) -> Submission:
+        """Read the body. Raises Problem 400."""
+
+    def answer_at_once(self, new: NewJob) -> Answer | None:
+        """The response that is sent as soon as the job is stored; None if the request waits."""
+        return None
+
+    @abstractmethod
+    def is_enough(self, job: Job) -> bool:
+        """Whether the wait can end with the job in this state."""
+
+    @abstractmethod
+    def answer(self, job: Job) -> Answer:
+        """The response after the wait."""
+
+    @abstractmethod
+    async def answer_again(self, replay: Replay) -> Answer:
+        """The response to a repeated request whose first response was not stored."""
+
+    async def respond(self) -> Response:
+        """Create the job in the request's body, unless its Idempotency-Key has done so before.
+
+        Raises:
+            Problem: the body or the key is refused.
+            KeyReused, KeyHeld: by the store.
+            ClientGone: the client disconnected while it waited.
+        """
+        request = self._request
+        template = request.scope["route_template"]
+        with tracing.answering(request.method, template, _trace_headers(request)):
+            try:
+                response = await self._create_once()
+            except ClientGone:
+                raise
+            except Exception as error:  # recorded in the span, and raised again
+                _record_status((as_problem(error) or unexpected()).status)
+                raise
+            _record_status(response.status_code)
+            return response
+
+    async def _create_once(self) -> Response:
+        context, caller = self._context, self._caller
+        services = context.services
+        body = await read_object(self._request, context.settings.max_body_bytes)
+        key = read_key(context, self._request, body, int(self._wait * 1_000))
+        replay = None
+        if key is not None:
+            replay = await services.store.idempotency.find(
+                caller.user_id, key.path, key.key, key.fingerprint, services.clock.now()
+            )
+        if replay is None:
+            new = new_job(services, caller.user_id, caller.user, self.read(body))
+            first = self.answer_at_once(new)
+            made = await submit_job(services, new, key, first)
+            if isinstance(made, Job):
+                return _response(first or await self._answer_later(made, has_key=key is not None))
+            replay = made
+        answer = replay.answer or await self.answer_again(replay)
+        return _response(answer, {"Idempotency-Replayed": "true"})
+
+    async def _answer_later(self, job: Job, *, has_key: bool) -> Answer:
+        try:
+            job = await self._wait_for(job)
+        except ClientGone:
+            if has_key:
+                await self._store_answer(job, None)
+            raise
+        answer = self.answer(job)
+        if has_key:
+            await self._store_answer(job, answer)
+        return answer
+
+    async def _store_answer(self, job: Job, answer: Answer | None) -> None:
+        """Store the first answer with the job's key; None if the client disconnected.
+
+        Errors are only logged: the job is stored, and replays are built from it once the key's hold
+        has ended.
+        """
+        try:
+            await self._context.services.store.idempotency.answered(job.id, answer)
+        except Exception as error:  # noqa: BLE001 - the answer must not depend on it
+            log.warning(
+                "could not store the answer of an idempotency key", job=job.id, why=str(error)
+            )
+
+    async def _wait_for(self, job: Job) -> Job:
+        """Wait until the job's state is enough, the time is over, or shutdown, and return the job.
+        If it cannot be read, it is returned as last seen.
+
+        Raises:
+            ClientGone: the client disconnected.
+        """
+        context = self._context
+        gone = asyncio.ensure_future(_disconnected(self._request.receive))
+        try:
+            with context.hub.subscribed(hub.of_job(job.id), hub.Queue.STOP) as subscription:
+                gone.add_done_callback(lambda _: subscription.notify())
+                while True:
+                    found = await self._find(job.id)
+                    job = found or job
+                    left = self._until - context.services.clock.monotonic()
+                    if gone.done():
+                        raise ClientGone
+                    if self.is_enough(job) or left <= 0 or context.stopping:
+                        return job
+                    await subscription.wait(left if found else min(left, READ_AGAIN_SECONDS))
+        finally:
+            gone.cancel()
+
+    async def _find(self, job_id: str) -> Job | None:
+        """The job as it is; None if it cannot be read. That must not become an error response: the
+        job is stored, and the client would submit it again."""
+        try:
+            return await self._context.services.store.jobs.find(job_id)
+        except Exception as error:  # noqa: BLE001 - the job is stored in any case
+            log.warning("a waiting request cannot read its job", job=job_id, why=str(error))
+            return None
 
 
-async def create_once(
-    context: ApiContext, request: Request, caller: Caller, how: Creation
-) -> Response:
-    """Create the job in the request's body, unless its Idempotency-Key has done so before.
-
-    Raises:
-        Problem: the body or the key is refused.
-        KeyReused, KeyHeld: by the store.
-        ClientGone: the client disconnected while it waited.
-    """
+def _trace_headers(request: Request) -> dict[str, list[str]]:
     # W3C Trace Context allows repeated headers; a mapping would keep only the first. Headers that
     # are too long to store are ignored.
-    headers = {
+    return {
         name: [text for text in request.headers.getlist(name) if len(text) <= tracing.LONGEST_STATE]
         for name in ("traceparent", "tracestate")
     }
-    with tracing.answering(request.method, request.scope["route_template"], headers):
-        try:
-            response = await _create_once(context, request, caller, how)
-        except ClientGone:
-            raise
-        except Exception as error:  # recorded in the span, and raised again
-            _record_status((as_problem(error) or unexpected()).status)
-            raise
-        _record_status(response.status_code)
-        return response
 
 
 def _record_status(status: int) -> None:
@@ -81,97 +177,8 @@ def _record_status(status: int) -> None:
         tracing.failed(str(status))
 
 
-async def _create_once(
-    context: ApiContext, request: Request, caller: Caller, how: Creation
-) -> Response:
-    services = context.services
-    until = services.clock.monotonic() + how.wait
-    body = await read_object(request, context.settings.max_body_bytes)
-    key = read_key(context, request, body, int(how.wait * 1_000))
-    replay = None
-    if key is not None:
-        replay = await services.store.idempotency.find(
-            caller.user_id, key.path, key.key, key.fingerprint, services.clock.now()
-        )
-    if replay is None:
-        new = new_job(services, caller.user_id, caller.user, how.read(body))
-        first = how.at_once and how.at_once(new)
-        made = await submit_job(services, new, key, first)
-        if isinstance(made, Job):
-            return _response(first or await _answer_later(context, request, made, key, how, until))
-        replay = made
-    answer = replay.answer or await how.answer_again(replay)
-    return _response(answer, {"Idempotency-Replayed": "true"})
-
-
 def _response(answer: Answer, further: Mapping[str, str] | None = None) -> Response:
     return Response(answer.body, answer.status_code, {**answer.headers, **(further or {})})
-
-
-async def _answer_later(
-    context: ApiContext,
-    request: Request,
-    job: Job,
-    key: IdempotencyKey | None,
-    how: Creation,
-    until: float,
-) -> Answer:
-    try:
-        job = await _wait_for(context, request.receive, job, how.is_enough, until)
-    except ClientGone:
-        await _store_answer(context, job, key, None)
-        raise
-    answer = how.answer(job)
-    await _store_answer(context, job, key, answer)
-    return answer
-
-
-async def _store_answer(
-    context: ApiContext, job: Job, key: IdempotencyKey | None, answer: Answer | None
-) -> None:
-    """Store the first answer with its key; None if the client disconnected.
-
-    Errors are only logged: the job is stored, and replays are built from it once the key's hold
-    has ended.
-    """
-    if key is None:
-        return
-    try:
-        await context.services.store.idempotency.answered(job.id, answer)
-    except Exception as error:  # noqa: BLE001 - the answer must not depend on it
-        log.warning("could not store the answer of an idempotency key", job=job.id, why=str(error))
-
-
-async def _wait_for(
-    context: ApiContext, receive: Receive, job: Job, is_enough: Callable[[Job], bool], until: float
-) -> Job:
-    """Wait until `is_enough`, `until` (monotonic seconds) or shutdown, and return the job.
-
-    The job is stored, so a failed read must not become an error response: the client would submit
-    it again. The job is then returned as last seen.
-
-    Raises:
-        ClientGone: the client disconnected.
-    """
-    gone = asyncio.ensure_future(_disconnected(receive))
-    try:
-        with context.hub.subscribed(hub.of_job(job.id), hub.Queue.STOP) as subscription:
-            gone.add_done_callback(lambda _: subscription.notify())
-            while True:
-                pause = float("inf")
-                try:
-                    job = await context.services.store.jobs.find(job.id) or job
-                except Exception as error:  # noqa: BLE001 - the job is stored in any case
-                    log.warning("a waiting request cannot read its job", job=job.id, why=str(error))
-                    pause = READ_AGAIN_SECONDS
-                left = until - context.services.clock.monotonic()
-                if gone.done():
-                    raise ClientGone
-                if is_enough(job) or left <= 0 or context.stopping:
-                    return job
-                await subscription.wait(min(left, pause))
-    finally:
-        gone.cancel()
 
 
 async def _disconnected(receive: Receive) -> None:

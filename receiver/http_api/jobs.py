@@ -1,9 +1,7 @@
-"""The routes below `/v1/jobs`."""
+"""The routes below `/v1/jobs`, except those in create_job.py and events.py."""
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -15,15 +13,12 @@ from receiver.actions.cancel_job import cancel_job as cancel
 from receiver.domain import documents
 from receiver.domain.documents import LABEL_CHARACTERS
 from receiver.domain.results import links_of
-from receiver.domain.serialization import compact_json, event_data, job_document, timestamp
-from receiver.http_api import requests
+from receiver.domain.serialization import compact_json, job_document, timestamp
 from receiver.http_api.archived import FILE_NUMBER, RANGE, archived_file, redirect
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
-from receiver.http_api.creating import Creation, create_once
 from receiver.http_api.documents import File, History, JobDetail, Jobs
-from receiver.http_api.errors import Problem, bad_query, not_found, storage_unavailable
-from receiver.http_api.idempotency import IDEMPOTENCY_KEY
+from receiver.http_api.errors import Problem, bad_query, not_found
 from receiver.http_api.operation import Group, Operation, Parameter
 from receiver.http_api.queries import (
     METADATA,
@@ -33,32 +28,21 @@ from receiver.http_api.queries import (
     read_page,
     selected_user_or_all,
 )
-from receiver.http_api.responses import JSON, NOT_STORED, json_response, none_match
-from receiver.http_api.submissions import read_job
+from receiver.http_api.responses import NOT_STORED, json_response, none_match
 from receiver.json_schema import Schema, ref
 from receiver.logs import redact
 from receiver.providers.contract import MAX_KIND, Provider
 from receiver.providers.registry import API_OF
-from store.errors import StoreUnavailable
-from store.idempotency import Answer, Replay
 from store.job_reads import JobFilter
 from store.records.jobs import Job, Status
 from store.records.times import Millis
 
-LONGEST_WAIT = 60
 RAW_BODY = 2_048
 RAW_BODIES = 32_768
 """Maximum characters that a history shows of one callback's body, and of all bodies together."""
 
 _SINCE_ADDED: Final[dict[str, Any]] = {"label": None, "archive": []}
 """Members of a job that events of earlier versions lack."""
-_WAIT: Final = re.compile(r'wait\s*=\s*"?([0-9]+)"?', re.IGNORECASE)
-_PREFER: Final = Parameter(
-    "Prefer",
-    f"`wait=N`: hold the response until the job is done, at most {LONGEST_WAIT} seconds.",
-    {"type": "string", "examples": ["wait=30"]},
-    "header",
-)
 _IF_NONE_MATCH: Final = Parameter("If-None-Match", "An ETag of this job.", place="header")
 _TIME: Final[Schema] = {"type": "string", "format": "date-time"}
 _LIST_PARAMETERS: Final = (
@@ -77,71 +61,6 @@ _LIST_PARAMETERS: Final = (
     *PAGE,
     USER_OR_ALL,
 )
-
-
-# --- creating -------------------------------------------------------------------------------------
-
-
-@Operation(Group.JOBS, documents.Job, (IDEMPOTENCY_KEY, _PREFER), body=requests.CreateJob)
-async def create_job(context: ApiContext, request: Request, caller: Caller) -> Response:
-    """Submit a job.
-
-    Responses:
-        202: The job is durably stored; the provider is called after that.
-            - Idempotency-Replayed: `true` if this is the first response again, as it was written:
-              after an upgrade it may lack members that are new.
-            - Location: The job's path.
-            - Preference-Applied: The `wait` that was applied.
-        410: The job of this Idempotency-Key has been removed.
-    """
-    wait = _preferred_wait(request)
-    how = Creation(
-        read=partial(read_job, context),
-        at_once=None if wait else lambda new: _created(new.job.id, new.event, wait),
-        wait=wait or 0,
-        is_enough=lambda job: job.done,
-        answer=lambda job: _created(job.id, event_data(job), wait),
-        answer_again=lambda replay: _created_before(context, replay, wait),
-    )
-    return await create_once(context, request, caller, how)
-
-
-def _created(job_id: str, document: bytes, wait: int | None) -> Answer:
-    headers = {"Content-Type": JSON, "Location": f"/v1/jobs/{job_id}"}
-    if wait is not None:
-        headers["Preference-Applied"] = f"wait={wait}"
-    return Answer(202, headers, document)
-
-
-async def _created_before(context: ApiContext, replay: Replay, wait: int | None) -> Answer:
-    try:
-        job = await context.services.store.jobs.find(replay.job_id)
-    except StoreUnavailable as error:
-        raise storage_unavailable(
-            "The job exists but cannot be read now. Please retry with the same Idempotency-Key.",
-            request_id=replay.job_id,
-        ) from error
-    if job is None:
-        raise Problem(
-            410,
-            "job_removed",
-            "The job of this Idempotency-Key was finished and has been removed.",
-            members={"request_id": replay.job_id},
-        )
-    return _created(job.id, event_data(job), wait)
-
-
-def _preferred_wait(request: Request) -> int | None:
-    """The seconds of `Prefer: wait=N` (RFC 7240), at most 60; None without a usable one."""
-    for name, value in request.scope["headers"]:
-        for preference in value.decode("latin-1").split(",") if name == b"prefer" else ():
-            match = _WAIT.fullmatch(preference.partition(";")[0].strip())
-            if match:
-                return min(int(match[1][:9]), LONGEST_WAIT)
-    return None
-
-
-# --- reading --------------------------------------------------------------------------------------
 
 
 async def readable_job(context: ApiContext, caller: Caller, job_id: str) -> Job:

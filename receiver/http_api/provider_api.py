@@ -1,18 +1,19 @@
 """Samsar's own API, served by us: its clients change only the base URL and the key."""
 
-from functools import partial
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
+from receiver.actions.submit_job import Submission
 from receiver.domain.documents import AN_ID
 from receiver.domain.serialization import compact_json, status_document
 from receiver.http_api import requests
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
-from receiver.http_api.creating import Creation, create_once
+from receiver.http_api.creating import Creation
 from receiver.http_api.documents import Accepted, Status
 from receiver.http_api.errors import CONTENT_TYPE, Problem, not_found
 from receiver.http_api.idempotency import IDEMPOTENCY_KEY
@@ -44,7 +45,7 @@ async def create_movie(context: ApiContext, request: Request, caller: Caller) ->
         4XX: The provider refused it; `message` is the provider's, `request_id` is the failed job.
         502: The provider rejects the operator's key.
     """
-    return await _create(context, request, caller, "create_movie")
+    return await _DropIn(context, request, caller, "create_movie").respond()
 
 
 @Operation(Group.PROVIDER_API, Accepted, (IDEMPOTENCY_KEY,), body=requests.CreateNarrative)
@@ -58,19 +59,49 @@ async def create_narrative(context: ApiContext, request: Request, caller: Caller
         4XX: The provider refused it; `message` is the provider's, `request_id` is the failed job.
         502: The provider rejects the operator's key.
     """
-    return await _create(context, request, caller, "create_narrative")
+    return await _DropIn(context, request, caller, "create_narrative").respond()
 
 
-async def _create(context: ApiContext, request: Request, caller: Caller, kind: str) -> Response:
-    how = Creation(
-        read=partial(read_submission, context, _provider(context), kind),
-        at_once=None,
-        wait=context.settings.submit_wait,
-        is_enough=lambda job: job.phase not in (Phase.QUEUED, Phase.SUBMITTING),
-        answer=_answer,
-        answer_again=partial(_answer_again, context),
-    )
-    return await create_once(context, request, caller, how)
+class _DropIn(Creation):
+    """Answers with the job's id, when the provider has answered or `submit_wait` is over."""
+
+    def __init__(self, context: ApiContext, request: Request, caller: Caller, kind: str) -> None:
+        super().__init__(context, request, caller, wait=context.settings.submit_wait)
+        self._provider = _provider(context)
+        self._kind = kind
+
+    def read(self, body: Mapping[str, Any]) -> Submission:
+        return read_submission(self._context, self._provider, self._kind, body)
+
+    def is_enough(self, job: Job) -> bool:
+        return job.phase not in (Phase.QUEUED, Phase.SUBMITTING)
+
+    def answer(self, job: Job) -> Answer:
+        """A provider's refusal with its status and message; otherwise, the job is accepted."""
+        if job.error is None or job.refused_with is None:
+            return _accepted(job.id)
+        credentials = job.error.code is ErrorCode.PROVIDER_CREDENTIALS
+        problem = Problem(
+            502 if credentials else job.refused_with,
+            job.error.code,
+            job.error.message,
+            members={"request_id": job.id},
+        )
+        content = compact_json(problem.document())
+        return Answer(problem.status, {"Content-Type": CONTENT_TYPE}, content)
+
+    async def answer_again(self, replay: Replay) -> Answer:
+        """Has only the id if the job has been removed or cannot be read now."""
+        try:
+            job = await self._context.services.store.jobs.find(replay.job_id)
+        except StoreUnavailable as error:
+            log.warning("could not read the job of a replay", job=replay.job_id, why=str(error))
+            job = None
+        return _accepted(replay.job_id) if job is None else self.answer(job)
+
+
+def _accepted(job_id: str) -> Answer:
+    return Answer(200, {"Content-Type": JSON}, compact_json({"request_id": job_id}))
 
 
 def _provider(context: ApiContext) -> str:
@@ -80,35 +111,6 @@ def _provider(context: ApiContext) -> str:
     if not found:
         raise not_found()
     return found[0] if found[0] == running[0] else min(found)  # the default, else the real one
-
-
-async def _answer_again(context: ApiContext, replay: Replay) -> Answer:
-    """An answer built from the job, since none was stored. It has only the id if the job has been
-    removed or cannot be read now."""
-    try:
-        job = await context.services.store.jobs.find(replay.job_id)
-    except StoreUnavailable as error:
-        log.warning("could not read the job of a replay", job=replay.job_id, why=str(error))
-        job = None
-    return _accepted(replay.job_id) if job is None else _answer(job)
-
-
-def _accepted(job_id: str) -> Answer:
-    return Answer(200, {"Content-Type": JSON}, compact_json({"request_id": job_id}))
-
-
-def _answer(job: Job) -> Answer:
-    """A provider's refusal with its status and message; otherwise, the job is accepted."""
-    if job.error is None or job.refused_with is None:
-        return _accepted(job.id)
-    credentials = job.error.code is ErrorCode.PROVIDER_CREDENTIALS
-    problem = Problem(
-        502 if credentials else job.refused_with,
-        job.error.code,
-        job.error.message,
-        members={"request_id": job.id},
-    )
-    return Answer(problem.status, {"Content-Type": CONTENT_TYPE}, compact_json(problem.document()))
 
 
 @Operation(Group.PROVIDER_API, Status, (_REQUEST_ID,))

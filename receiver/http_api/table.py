@@ -5,6 +5,7 @@ from typing import Any
 from receiver.http_api import (
     admin,
     callbacks,
+    create_job,
     deliveries,
     docs_page,
     events,
@@ -32,7 +33,7 @@ API: tuple[Row[Any], ...] = (
     Row("POST", "/v1/video/create_movie", KEY, provider_api.create_movie),
     Row("POST", "/v1/video/create_narrative", KEY, provider_api.create_narrative),
     Row("GET", "/v1/video/status", KEY_UNMETERED, provider_api.status),
-    Row("POST", "/v1/jobs", KEY, jobs.create_job),
+    Row("POST", "/v1/jobs", KEY, create_job.create_job),
     Row("GET", "/v1/jobs", KEY, jobs.list_jobs),
     Row("GET", "/v1/jobs/{job_id}", KEY_UNMETERED, jobs.show_job),
     Row("GET", "/v1/jobs/{job_id}/history", KEY, jobs.job_history),

@@ -19,10 +19,11 @@ from receiver.http_api.archived import _read_number, _takes_range
 from receiver.http_api.auth import _given_key
 from receiver.http_api.body import parse_object
 from receiver.http_api.context import ApiContext
+from receiver.http_api.create_job import LONGEST_WAIT, preferred_wait
 from receiver.http_api.deliveries import _filter, _retry_faults
 from receiver.http_api.errors import Problem
 from receiver.http_api.idempotency import _unquoted, fingerprint
-from receiver.http_api.jobs import _LIST_PARAMETERS, LONGEST_WAIT, _preferred_wait, _read_filter
+from receiver.http_api.jobs import _LIST_PARAMETERS, _read_filter
 from receiver.http_api.queries import MAX_LIMIT, check_parameters, read_limit
 from receiver.http_api.responses import none_match
 from receiver.http_api.sessions import Sessions
@@ -170,5 +171,5 @@ def ranges(raw: bytes) -> None:
         if _takes_range(request, '"tag"', FILE_BYTES):
             [(start, end)] = FileResponse._parse_range_header(wanted.decode("latin-1"), FILE_BYTES)
             assert 0 <= start < end <= FILE_BYTES
-    assert 0 <= (_preferred_wait(request) or 0) <= LONGEST_WAIT
+    assert 0 <= (preferred_wait(request) or 0) <= LONGEST_WAIT
     assert (_given_id(request.scope) or "").isprintable()

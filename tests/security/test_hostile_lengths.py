@@ -28,6 +28,7 @@ from receiver.domain.retry_after import read_retry_after
 from receiver.http_api import (
     auth,
     body,
+    create_job,
     idempotency,
     jobs,
     queries,
@@ -160,8 +161,8 @@ READERS: dict[str, Callable[[str], object]] = {
     "a body's fingerprint": lambda text: idempotency.fingerprint(
         {"texts": [text], "numbers": [1e308] * (len(text) // 6)}
     ),
-    "Prefer": lambda text: jobs._preferred_wait(request_with(prefer=text)),
-    "Prefer: wait": lambda text: jobs._preferred_wait(request_with(prefer=f"wait{text}")),
+    "Prefer": lambda text: create_job.preferred_wait(request_with(prefer=text)),
+    "Prefer: wait": lambda text: create_job.preferred_wait(request_with(prefer=f"wait{text}")),
     "If-None-Match": lambda text: responses.none_match(text, "x"),
     "a query's names": lambda text: queries.check_parameters(request_with(text), *queries.PAGE),
     "a query's limit": lambda text: queries.read_limit(request_with(f"limit={text}")),

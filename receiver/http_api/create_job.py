@@ -1,0 +1,104 @@
+"""`POST /v1/jobs`."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from receiver.actions.submit_job import Submission
+from receiver.domain import documents
+from receiver.domain.serialization import event_data
+from receiver.http_api import requests
+from receiver.http_api.auth import Caller
+from receiver.http_api.context import ApiContext
+from receiver.http_api.creating import Creation
+from receiver.http_api.errors import Problem, storage_unavailable
+from receiver.http_api.idempotency import IDEMPOTENCY_KEY
+from receiver.http_api.operation import Group, Operation, Parameter
+from receiver.http_api.responses import JSON
+from receiver.http_api.submissions import read_job
+from store.errors import StoreUnavailable
+from store.idempotency import Answer, Replay
+from store.records.jobs import Job
+from store.records.moves import NewJob
+
+LONGEST_WAIT: Final = 60
+
+_WAIT: Final = re.compile(r'wait\s*=\s*"?([0-9]+)"?', re.IGNORECASE)
+_PREFER: Final = Parameter(
+    "Prefer",
+    f"`wait=N`: hold the response until the job is done, at most {LONGEST_WAIT} seconds.",
+    {"type": "string", "examples": ["wait=30"]},
+    "header",
+)
+
+
+@Operation(Group.JOBS, documents.Job, (IDEMPOTENCY_KEY, _PREFER), body=requests.CreateJob)
+async def create_job(context: ApiContext, request: Request, caller: Caller) -> Response:
+    """Submit a job.
+
+    Responses:
+        202: The job is durably stored; the provider is called after that.
+            - Idempotency-Replayed: `true` if this is the first response again, as it was written:
+              after an upgrade it may lack members that are new.
+            - Location: The job's path.
+            - Preference-Applied: The `wait` that was applied.
+        410: The job of this Idempotency-Key has been removed.
+    """
+    return await _JobCreation(context, request, caller).respond()
+
+
+class _JobCreation(Creation):
+    """Answers with the job's document: at once, or with `Prefer: wait=N` when the job is done."""
+
+    def __init__(self, context: ApiContext, request: Request, caller: Caller) -> None:
+        self._preferred_wait = preferred_wait(request)
+        super().__init__(context, request, caller, wait=self._preferred_wait or 0)
+
+    def read(self, body: Mapping[str, Any]) -> Submission:
+        return read_job(self._context, body)
+
+    def answer_at_once(self, new: NewJob) -> Answer | None:
+        return None if self._preferred_wait else self._created(new.job.id, new.event)
+
+    def is_enough(self, job: Job) -> bool:
+        return job.done
+
+    def answer(self, job: Job) -> Answer:
+        return self._created(job.id, event_data(job))
+
+    async def answer_again(self, replay: Replay) -> Answer:
+        try:
+            job = await self._context.services.store.jobs.find(replay.job_id)
+        except StoreUnavailable as error:
+            raise storage_unavailable(
+                "The job exists but cannot be read now."
+                " Please retry with the same Idempotency-Key.",
+                request_id=replay.job_id,
+            ) from error
+        if job is None:
+            raise Problem(
+                410,
+                "job_removed",
+                "The job of this Idempotency-Key was finished and has been removed.",
+                members={"request_id": replay.job_id},
+            )
+        return self.answer(job)
+
+    def _created(self, job_id: str, document: bytes) -> Answer:
+        headers = {"Content-Type": JSON, "Location": f"/v1/jobs/{job_id}"}
+        if self._preferred_wait is not None:
+            headers["Preference-Applied"] = f"wait={self._preferred_wait}"
+        return Answer(202, headers, document)
+
+
+def preferred_wait(request: Request) -> int | None:
+    """The seconds of `Prefer: wait=N` (RFC 7240), at most 60; None without a usable one."""
+    for name, value in request.scope["headers"]:
+        for preference in value.decode("latin-1").split(",") if name == b"prefer" else ():
+            match = _WAIT.fullmatch(preference.partition(";")[0].strip())
+            if match:
+                return min(int(match[1][:9]), LONGEST_WAIT)
+    return None
