@@ -101,8 +101,8 @@ def _hide(text: str) -> str:
 
 
 def _hide_password(match: re.Match[str]) -> str:
-    password, _, place = match["rest"].rpartition("@")
-    return f"{match['before']}{HIDDEN}@{place}" if password else match[0]
+    password, _, host = match["rest"].rpartition("@")
+    return f"{match['before']}{HIDDEN}@{host}" if password else match[0]
 
 
 def configure(

@@ -87,7 +87,7 @@ def output_of(findings: Sequence[Finding]) -> Output:
 async def _check_store(settings: ServeSettings) -> list[Finding]:
     path = settings.sqlite_path
     if path is not None and not path.exists():
-        return [_check_future_place(path)]
+        return [_check_folder(path)]
     findings = []
     try:
         async with the_store(settings) as store:
@@ -106,7 +106,7 @@ async def _check_store(settings: ServeSettings) -> list[Finding]:
     return findings
 
 
-def _check_future_place(path: Path) -> Finding:
+def _check_folder(path: Path) -> Finding:
     folder = next(each for each in path.absolute().parents if each.exists())
     if os.access(folder, os.W_OK | os.X_OK):
         return Finding("store", "remark", f"{path} does not exist yet; `receiver serve` creates it")

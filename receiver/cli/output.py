@@ -145,9 +145,9 @@ def _draw(
 ) -> None:
     """Only columns in `texts` wrap, so ids and links stay whole: if a row is wider than the
     terminal, the terminal itself wraps it. Empty columns are omitted."""
-    used = [place for place in range(len(columns)) if any(row[place] != "-" for row in rows)]
-    columns = [columns[place] for place in used]
-    rows = [[row[place] for place in used] for row in rows]
+    used = [index for index in range(len(columns)) if any(row[index] != "-" for row in rows)]
+    columns = [columns[index] for index in used]
+    rows = [[row[index] for index in used] for row in rows]
     drawn = RichTable(box=None, pad_edge=False, header_style="bold", show_header=header)
     width = GAP * (len(columns) - 1)
     for column, cells in zip(columns, zip(*rows, strict=True), strict=True):

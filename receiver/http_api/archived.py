@@ -31,7 +31,7 @@ FILE_NUMBER: Final = Parameter(
     "Number of the file. The default, 1, is the main file.",
     {"type": "integer", "minimum": 1, "maximum": 9999},
 )
-RANGE: Final = Parameter("Range", "A part of the file, in bytes.", place="header")
+RANGE: Final = Parameter("Range", "A part of the file, in bytes.", location="header")
 
 _RANGE = re.compile(r"bytes=(?:([0-9]{1,15})-([0-9]{0,15})|-([0-9]{1,15}))")
 
@@ -48,14 +48,14 @@ async def archived_file(context: ApiContext, request: Request, job: Job) -> Resp
     links = [file.link for file in job.archive] or links_of(job.result or {})
     if number is not None and job.result is not None and number > len(links):
         raise Problem(404, "no_such_file", f"The result has {len(links)} files.")
-    place = (number or 1) - 1
-    if place < len(job.archive):
-        found = await _find(context, job.archive[place])
+    index = (number or 1) - 1
+    if index < len(job.archive):
+        found = await _find(context, job.archive[index])
         if isinstance(found, Path):
-            return await _serve(request, job.archive[place], found)
+            return await _serve(request, job.archive[index], found)
         if found is not None:
             return redirect(found)
-    return redirect(links[place]) if 0 < place < len(links) else None
+    return redirect(links[index]) if 0 < index < len(links) else None
 
 
 def redirect(link: str) -> Response:

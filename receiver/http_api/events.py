@@ -38,7 +38,7 @@ HEADERS: Final = [
     (b"vary", b"Origin"),
 ]
 _RESUME: Final = (
-    Parameter("Last-Event-ID", "The last `id` seen: every later event follows.", place="header"),
+    Parameter("Last-Event-ID", "The last `id` seen: every later event follows.", location="header"),
     Parameter("last_event_id", "The same, for clients that cannot set a header."),
 )
 _STREAM: Final = Text(

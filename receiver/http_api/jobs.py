@@ -43,7 +43,7 @@ RAW_BODIES = 32_768
 
 _SINCE_ADDED: Final[dict[str, Any]] = {"label": None, "archive": []}
 """Members of a job that events of earlier versions lack."""
-_IF_NONE_MATCH: Final = Parameter("If-None-Match", "An ETag of this job.", place="header")
+_IF_NONE_MATCH: Final = Parameter("If-None-Match", "An ETag of this job.", location="header")
 _TIME: Final[Schema] = {"type": "string", "format": "date-time"}
 _LIST_PARAMETERS: Final = (
     Parameter("status", "Only this status.", ref("JobStatus")),

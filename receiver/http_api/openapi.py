@@ -165,7 +165,7 @@ def _camel_case(name: str) -> str:
 def _parameter(parameter: Parameter) -> Schema:
     described: Schema = {
         "name": parameter.name,
-        "in": parameter.place,
+        "in": parameter.location,
         "required": parameter.required,
         "schema": parameter.schema,
     }
@@ -204,7 +204,7 @@ def _headers(headers: Mapping[str, str]) -> Schema:
 
 def _webhook() -> Schema:
     headers = [
-        _parameter(Parameter(name, text, place="header", required=True))
+        _parameter(Parameter(name, text, location="header", required=True))
         for name, text in _WEBHOOK_HEADERS.items()
     ]
     return {

@@ -30,7 +30,8 @@ class Parameter:
     name: str
     description: str
     schema: Schema = field(default_factory=lambda: {"type": "string"})
-    place: str = "query"
+    location: str = "query"
+    """`query` or `header`."""
     required: bool = False
     problems: Texts = field(default_factory=dict)
     """The error responses that it may cause, by status."""

@@ -53,8 +53,8 @@ def read_status(body: Mapping[str, Any]) -> Status | None:
 def read_end(body: Mapping[str, Any]) -> Status:
     """The final status of a request that did not succeed."""
     inner = body.get("payload")
-    places = [body, inner] if isinstance(inner, dict) else [body]
-    said = [place.get(name) for place in places for name in ("error_type", "error", "detail")]
+    parts = [body, inner] if isinstance(inner, dict) else [body]
+    said = [part.get(name) for part in parts for name in ("error_type", "error", "detail")]
     cancelled = any(isinstance(text, str) and _CANCELLED in text for text in said)
     return Status.CANCELLED if cancelled else Status.FAILED
 
@@ -80,8 +80,8 @@ def read_message(body: Mapping[str, Any]) -> str | None:
 def _read_fault(fault: Any) -> str | None:
     if not isinstance(fault, dict) or not isinstance(message := fault.get("msg"), str):
         return None
-    place = fault.get("loc")
-    names = place[:8] if isinstance(place, list) else []
+    path = fault.get("loc")
+    names = path[:8] if isinstance(path, list) else []
     where = ".".join(str(name) for name in names if isinstance(name, str | int))
     return f"{where}: {message}" if where else message
 

@@ -85,9 +85,9 @@ def _result(safe: Mapping[str, Any]) -> dict[str, Any] | None:
     return None if link is None else {**result, "videoUrl": link}
 
 
-def _first_link(*places: Mapping[str, Any]) -> str | None:
-    for place in places:
-        for candidate in _candidates(place):
+def _first_link(*parts: Mapping[str, Any]) -> str | None:
+    for part in parts:
+        for candidate in _candidates(part):
             if not isinstance(candidate, str) or len(link := candidate.strip()) > LINK_CHARACTERS:
                 continue
             if _LINK.fullmatch(link):
@@ -95,12 +95,12 @@ def _first_link(*places: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _candidates(place: Mapping[str, Any]) -> Iterator[Any]:
-    yield place.get("videoUrl")
-    yield place.get("result_url")
-    urls = place.get("result_urls")
+def _candidates(part: Mapping[str, Any]) -> Iterator[Any]:
+    yield part.get("videoUrl")
+    yield part.get("result_url")
+    urls = part.get("result_urls")
     yield from urls if isinstance(urls, list) else ()
-    video = place.get("video")
+    video = part.get("video")
     yield video.get("url") if isinstance(video, Mapping) else None
     for name in ("url", "video_link", "videoLink", "remoteURL"):
-        yield place.get(name)
+        yield part.get(name)
