@@ -8,13 +8,9 @@ from dataclasses import replace
 import structlog
 
 from receiver.actions.context import ServiceContext
+from receiver.domain.answers import SubmitAccepted
 from receiver.domain.lifecycle import deciding
-from receiver.domain.observations import (
-    Observation,
-    SubmissionEnded,
-    SubmissionLookedUp,
-    SubmitAccepted,
-)
+from receiver.domain.observations import Observation, SubmissionEnded, SubmissionLookedUp
 from store.errors import ProviderIdTaken
 from store.records.jobs import Job
 from store.records.moves import Move

@@ -4,11 +4,7 @@ import structlog
 
 from receiver.actions.context import ServiceContext
 from receiver.actions.observe_job import observe_job
-from receiver.domain.observations import (
-    Observation,
-    RestoredFromBackup,
-    SubmissionInterrupted,
-)
+from receiver.domain.observations import Observation, RestoredFromBackup, SubmissionInterrupted
 from store.records.jobs import Phase
 
 BATCH = 500

@@ -6,7 +6,8 @@ import structlog
 
 from receiver.actions.context import ServiceContext
 from receiver.actions.observe_job import observe_job
-from receiver.domain.observations import LinkRenewed, StatusReport
+from receiver.domain.answers import StatusReport
+from receiver.domain.observations import LinkRenewed
 from receiver.domain.results import links_of
 from receiver.domain.schedule import LINK_LIFE
 from receiver.providers.contract import upstream_job

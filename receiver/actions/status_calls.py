@@ -7,8 +7,8 @@ from typing import Final, TypeVar
 import structlog
 
 from receiver.clock import Clock
+from receiver.domain.answers import LookUpAnswer, StatusAnswer, StatusUnavailable
 from receiver.domain.call_limits import Breaker, Pace
-from receiver.domain.observations import LookUpAnswer, StatusAnswer, StatusUnavailable
 from receiver.metrics import Metrics
 from receiver.providers.contract import Provider, UpstreamJob
 

@@ -17,7 +17,7 @@ from receiver.archive.contract import ArchiveUnavailable
 from receiver.cli.command import the_store
 from receiver.cli.output import Output, Table
 from receiver.clock import Clock
-from receiver.domain.observations import StatusMissing, StatusReport, StatusUnavailable
+from receiver.domain.answers import StatusMissing, StatusReport, StatusUnavailable
 from receiver.environment import SettingsError
 from receiver.providers.registry import open_provider
 from receiver.settings import KEY_OF, ServeSettings, is_this_machine

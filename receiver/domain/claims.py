@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 from receiver.domain import schedule, serialization
+from receiver.domain.answers import Report
 from receiver.domain.draft import Draft, look_again, next_poll, visible
-from receiver.domain.observations import CallbackSaid, Report
+from receiver.domain.observations import CallbackSaid
 from receiver.domain.outcomes import (
     apply_progress,
     apply_terminal,

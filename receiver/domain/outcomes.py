@@ -4,9 +4,9 @@ polls and timeouts."""
 from typing import Any, Final
 
 from receiver.domain import archive, schedule, serialization
+from receiver.domain.answers import Report
 from receiver.domain.documents import MESSAGE_CHARACTERS, PROVIDER_STATUS_CHARACTERS
 from receiver.domain.draft import Draft, look_again, next_poll
-from receiver.domain.observations import Report
 from store.records.callbacks import Verdict
 from store.records.jobs import ErrorCode, Evidence, JobError, Phase, Status, Tracking
 from store.records.times import Due, Lane, Millis

@@ -4,15 +4,10 @@ from dataclasses import replace
 from typing import assert_never
 
 from receiver.domain import schedule, serialization
+from receiver.domain.answers import Report, StatusMissing, StatusReport, StatusUnavailable
 from receiver.domain.claims import fail_to_confirm
 from receiver.domain.draft import Draft, look_again, visible
-from receiver.domain.observations import (
-    Polled,
-    Report,
-    StatusMissing,
-    StatusReport,
-    StatusUnavailable,
-)
+from receiver.domain.observations import Polled
 from receiver.domain.outcomes import (
     apply_progress,
     apply_terminal,

@@ -3,18 +3,17 @@
 from typing import assert_never
 
 from receiver.domain import schedule
-from receiver.domain.documents import MESSAGE_CHARACTERS
-from receiver.domain.draft import Draft, let_inbox_go_first, look_again, next_poll
-from receiver.domain.observations import (
+from receiver.domain.answers import (
     LookUpAnswer,
     StatusUnavailable,
-    SubmissionBegins,
-    SubmissionEnded,
     SubmitAccepted,
     SubmitAmbiguous,
     SubmitNotSent,
     SubmitRefused,
 )
+from receiver.domain.documents import MESSAGE_CHARACTERS
+from receiver.domain.draft import Draft, let_inbox_go_first, look_again, next_poll
+from receiver.domain.observations import SubmissionBegins, SubmissionEnded
 from receiver.domain.outcomes import (
     become_accepted,
     finish,

@@ -11,8 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from receiver.clock import Clock
-from receiver.domain.observations import (
-    CancelPassedOn,
+from receiver.domain.answers import (
     Report,
     StatusAnswer,
     StatusMissing,
@@ -24,6 +23,7 @@ from receiver.domain.observations import (
     SubmitNotSent,
     SubmitRefused,
 )
+from receiver.domain.observations import CancelPassedOn
 from receiver.domain.retry_after import read_retry_after
 from receiver.providers.calls import LARGE_ANSWER, Answer, Calls, NoAnswer
 from receiver.providers.words import read_plain_text

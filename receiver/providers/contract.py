@@ -6,14 +6,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from receiver.domain.observations import (
-    CancelPassedOn,
-    LookUpAnswer,
-    Report,
-    StatusAnswer,
-    StatusMissing,
-    SubmitAnswer,
-)
+from receiver.domain.answers import LookUpAnswer, Report, StatusAnswer, StatusMissing, SubmitAnswer
+from receiver.domain.observations import CancelPassedOn
 from store.records.jobs import FINAL_STATUSES, Job
 from store.records.times import Millis
 

@@ -12,14 +12,14 @@ from urllib.parse import quote, urlencode
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from receiver.domain.observations import (
-    CancelPassedOn,
+from receiver.domain.answers import (
     Report,
     StatusAnswer,
     StatusReport,
     StatusUnavailable,
     SubmitAnswer,
 )
+from receiver.domain.observations import CancelPassedOn
 from receiver.providers import words
 from receiver.providers.addresses import own_target
 from receiver.providers.answers import GOOD, Account, Api

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from receiver.domain.observations import Report
+from receiver.domain.answers import Report
 from receiver.providers import words
 from store.records.jobs import Status
 

@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from receiver.domain.observations import (
-    CancelPassedOn,
+from receiver.domain.answers import (
     LookUpAnswer,
     Report,
     StatusAnswer,
@@ -20,6 +19,7 @@ from receiver.domain.observations import (
     SubmitAccepted,
     SubmitAnswer,
 )
+from receiver.domain.observations import CancelPassedOn
 from receiver.providers import words
 from receiver.providers.addresses import own_target
 from receiver.providers.answers import GOOD, Account, Api

@@ -3,11 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from receiver.domain.observations import (
-    Report,
-    StatusAnswer,
-    SubmitAnswer,
-)
+from receiver.domain.answers import Report, StatusAnswer, SubmitAnswer
 from receiver.providers.answers import Account, Api
 from receiver.providers.calls import MAX_ANSWER_BYTES
 from receiver.providers.contract import InputFault, Provider, UpstreamJob

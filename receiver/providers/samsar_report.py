@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from receiver.domain.observations import Report
+from receiver.domain.answers import Report
 from receiver.providers import words
 from store.records.jobs import Status
 

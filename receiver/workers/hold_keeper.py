@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from receiver.actions.context import ServiceContext
 from receiver.domain import holds as rules
-from receiver.domain.observations import SubmitNotSent
+from receiver.domain.answers import SubmitNotSent
 from receiver.workers.submission_queue import SubmissionQueue
 from store.holds import ProviderHolds, Refusal
 from store.records.jobs import Job

@@ -18,16 +18,8 @@ import structlog
 from receiver import tracing
 from receiver.actions.context import ServiceContext
 from receiver.actions.observe_job import observe_job
-from receiver.domain.observations import (
-    CancelPassedOn,
-    LookUpAnswer,
-    Observation,
-    Polled,
-    StatusAnswer,
-    StatusMissing,
-    StatusUnavailable,
-    SubmissionLookedUp,
-)
+from receiver.domain.answers import LookUpAnswer, StatusAnswer, StatusMissing, StatusUnavailable
+from receiver.domain.observations import CancelPassedOn, Observation, Polled, SubmissionLookedUp
 from receiver.providers.contract import Provider, UpstreamJob, upstream_job
 from receiver.streams.hub import Hub
 from receiver.workers.worker import CallbackAddress, DueTimer, TaskPool

@@ -15,16 +15,18 @@ import structlog
 from receiver import tracing
 from receiver.actions.context import ServiceContext
 from receiver.actions.observe_job import observe_job
-from receiver.domain.holds import next_end
-from receiver.domain.observations import (
-    SubmissionBegins,
-    SubmissionEnded,
-    SubmissionHeld,
+from receiver.domain.answers import (
     SubmitAccepted,
     SubmitAmbiguous,
     SubmitAnswer,
     SubmitNotSent,
     SubmitRefused,
+)
+from receiver.domain.holds import next_end
+from receiver.domain.observations import (
+    SubmissionBegins,
+    SubmissionEnded,
+    SubmissionHeld,
     TimePassed,
 )
 from receiver.streams.hub import Hub, Subscription

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from receiver.actions.status_calls import FULL_SECONDS, StatusCalls
-from receiver.domain.observations import StatusAnswer, StatusMissing, StatusUnavailable
+from receiver.domain.answers import StatusAnswer, StatusMissing, StatusUnavailable
 from receiver.metrics import Metrics
 from receiver.providers.contract import Provider, UpstreamJob
 from tests.support.manual_clock import ManualClock

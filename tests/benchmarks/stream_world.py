@@ -11,8 +11,9 @@ from pathlib import Path
 
 from receiver.actions.keys import hash_key
 from receiver.clock import SystemClock
+from receiver.domain.answers import Report, StatusReport
 from receiver.domain.lifecycle import deciding
-from receiver.domain.observations import Polled, Report, StatusReport
+from receiver.domain.observations import Polled
 from receiver.domain.schedule import Rules
 from receiver.signed_text import CallbackTokens
 from store.database import Store

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from receiver.actions.keys import hash_key
+from receiver.domain.answers import SubmitAccepted
 from receiver.domain.lifecycle import deciding
-from receiver.domain.observations import SubmissionBegins, SubmissionEnded, SubmitAccepted
+from receiver.domain.observations import SubmissionBegins, SubmissionEnded
 from receiver.domain.schedule import Rules
 from receiver.domain.serialization import event_data
 from receiver.signed_text import CallbackTokens

@@ -4,6 +4,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from receiver.domain.answers import (
+    Report,
+    StatusAnswer,
+    StatusMissing,
+    StatusReport,
+    SubmitAccepted,
+    SubmitAmbiguous,
+    SubmitAnswer,
+    SubmitNotSent,
+    SubmitRefused,
+)
 from receiver.domain.lifecycle import decide
 from receiver.domain.observations import (
     CallbackSaid,
@@ -11,17 +22,8 @@ from receiver.domain.observations import (
     CancelRequested,
     Observation,
     Polled,
-    Report,
-    StatusAnswer,
-    StatusMissing,
-    StatusReport,
     SubmissionBegins,
     SubmissionEnded,
-    SubmitAccepted,
-    SubmitAmbiguous,
-    SubmitAnswer,
-    SubmitNotSent,
-    SubmitRefused,
     TimePassed,
 )
 from receiver.domain.schedule import DAY, MINUTE, SECOND, Rules, deadline

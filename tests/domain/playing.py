@@ -6,6 +6,18 @@ from typing import NamedTuple, TypeAlias
 
 from hypothesis import strategies as st
 
+from receiver.domain.answers import (
+    Report,
+    StatusAnswer,
+    StatusMissing,
+    StatusReport,
+    StatusUnavailable,
+    SubmitAccepted,
+    SubmitAmbiguous,
+    SubmitAnswer,
+    SubmitNotSent,
+    SubmitRefused,
+)
 from receiver.domain.observations import (
     CallbackSaid,
     CallbacksSaid,
@@ -16,22 +28,12 @@ from receiver.domain.observations import (
     FileStored,
     LinkRenewed,
     Observation,
-    Report,
     RestoredFromBackup,
-    StatusAnswer,
-    StatusMissing,
-    StatusReport,
-    StatusUnavailable,
     SubmissionBegins,
     SubmissionEnded,
     SubmissionHeld,
     SubmissionInterrupted,
     SubmissionLookedUp,
-    SubmitAccepted,
-    SubmitAmbiguous,
-    SubmitAnswer,
-    SubmitNotSent,
-    SubmitRefused,
     TimePassed,
 )
 from receiver.domain.schedule import DAY, HOUR, MINUTE, SECOND, Rules

@@ -4,15 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from receiver.domain.observations import (
-    SubmissionBegins,
-    SubmissionEnded,
+from receiver.domain.answers import (
     SubmitAccepted,
     SubmitAmbiguous,
     SubmitAnswer,
     SubmitNotSent,
     SubmitRefused,
 )
+from receiver.domain.observations import SubmissionBegins, SubmissionEnded
 from receiver.domain.schedule import HOUR, MINUTE
 from receiver.domain.submission import is_under_way
 from store.records.jobs import Phase

@@ -6,8 +6,9 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from receiver.domain.answers import Report
 from receiver.domain.lifecycle import decide
-from receiver.domain.observations import CallbackSaid, CallbacksSaid, Report
+from receiver.domain.observations import CallbackSaid, CallbacksSaid
 from receiver.domain.schedule import SECOND, Rules
 from store.records.callbacks import Verdict
 from store.records.jobs import Job, Status

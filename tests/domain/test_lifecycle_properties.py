@@ -13,6 +13,16 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from receiver.domain.answers import (
+    Report,
+    StatusAnswer,
+    StatusMissing,
+    StatusReport,
+    StatusUnavailable,
+    SubmitAccepted,
+    SubmitAmbiguous,
+    SubmitNotSent,
+)
 from receiver.domain.archive import next_file
 from receiver.domain.claims import MAX_CLAIMS
 from receiver.domain.draft import visible
@@ -24,18 +34,10 @@ from receiver.domain.observations import (
     FileStored,
     LinkRenewed,
     Polled,
-    Report,
-    StatusAnswer,
-    StatusMissing,
-    StatusReport,
-    StatusUnavailable,
     SubmissionBegins,
     SubmissionEnded,
     SubmissionHeld,
     SubmissionLookedUp,
-    SubmitAccepted,
-    SubmitAmbiguous,
-    SubmitNotSent,
     TimePassed,
 )
 from receiver.domain.schedule import DAY, GRACE, HOUR, MINUTE, SECOND, Rules

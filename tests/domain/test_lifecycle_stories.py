@@ -5,20 +5,17 @@ from itertools import pairwise
 
 import pytest
 
-from receiver.domain.observations import (
-    CancelRequested,
-    Polled,
+from receiver.domain.answers import (
     Report,
     StatusAnswer,
     StatusMissing,
     StatusReport,
     StatusUnavailable,
-    SubmissionHeld,
     SubmitAccepted,
     SubmitNotSent,
     SubmitRefused,
-    TimePassed,
 )
+from receiver.domain.observations import CancelRequested, Polled, SubmissionHeld, TimePassed
 from receiver.domain.schedule import DAY, GRACE, HOUR, MINUTE, SECOND, Rules
 from receiver.domain.serialization import is_self_declared
 from store.records.callbacks import Verdict

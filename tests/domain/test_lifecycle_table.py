@@ -16,26 +16,28 @@ from pathlib import Path
 
 import pytest
 
-from receiver.domain.lifecycle import decide
-from receiver.domain.observations import (
-    CancelRequested,
-    LinkRenewed,
-    Observation,
+from receiver.domain.answers import (
     Report,
-    RestoredFromBackup,
     StatusAnswer,
     StatusMissing,
     StatusReport,
     StatusUnavailable,
-    SubmissionBegins,
-    SubmissionHeld,
-    SubmissionInterrupted,
-    SubmissionLookedUp,
     SubmitAccepted,
     SubmitAmbiguous,
     SubmitAnswer,
     SubmitNotSent,
     SubmitRefused,
+)
+from receiver.domain.lifecycle import decide
+from receiver.domain.observations import (
+    CancelRequested,
+    LinkRenewed,
+    Observation,
+    RestoredFromBackup,
+    SubmissionBegins,
+    SubmissionHeld,
+    SubmissionInterrupted,
+    SubmissionLookedUp,
     TimePassed,
 )
 from receiver.domain.schedule import GRACE, HOUR, MINUTE, SECOND

@@ -2,14 +2,13 @@
 
 from dataclasses import replace
 
-from receiver.domain.observations import (
-    CancelRequested,
+from receiver.domain.answers import (
     StatusMissing,
     StatusUnavailable,
-    SubmissionLookedUp,
     SubmitAccepted,
     SubmitAmbiguous,
 )
+from receiver.domain.observations import CancelRequested, SubmissionLookedUp
 from receiver.domain.schedule import HOUR, MINUTE, SECOND, Rules
 from store.records.jobs import ErrorCode, Evidence, Phase, Status
 from store.records.times import Due, Lane, Millis

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from receiver.domain import schedule
-from receiver.domain.observations import (
+from receiver.domain.answers import (
     StatusAnswer,
     StatusMissing,
     StatusReport,

@@ -4,16 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from receiver.domain.answers import Report, SubmitAccepted, SubmitAmbiguous, SubmitRefused
 from receiver.domain.observations import (
     CallbackSaid,
     CallbacksSaid,
     CancelPassedOn,
     CancelRequested,
-    Report,
     SubmissionEnded,
-    SubmitAccepted,
-    SubmitAmbiguous,
-    SubmitRefused,
 )
 from store.records.callbacks import Verdict
 from store.records.jobs import ErrorCode, Evidence, Phase, Status

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from receiver.domain.observations import SubmitAnswer
+from receiver.domain.answers import SubmitAnswer
 from receiver.providers.answers import Account
 from receiver.providers.samsar import Samsar
 from tests.providers.faulty_server import Behaviour, FaultyServer, faulty_server

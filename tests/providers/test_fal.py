@@ -6,12 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from receiver.clock import SystemClock
-from receiver.domain.observations import (
-    StatusAnswer,
-    StatusReport,
-    StatusUnavailable,
-    SubmitAccepted,
-)
+from receiver.domain.answers import StatusAnswer, StatusReport, StatusUnavailable, SubmitAccepted
 from receiver.providers.contract import BadSignature, UpstreamJob
 from receiver.providers.fal import Fal
 from store.records.jobs import Status

@@ -3,7 +3,7 @@
 import pytest
 
 from receiver.clock import SystemClock
-from receiver.domain.observations import SubmitAccepted
+from receiver.domain.answers import SubmitAccepted
 from receiver.providers.registry import open_provider
 from receiver.settings import ServeSettings
 from tests.providers.faulty_server import answer, faulty_server

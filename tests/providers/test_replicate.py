@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from receiver.clock import SystemClock
-from receiver.domain.observations import (
+from receiver.domain.answers import (
     LookUpAnswer,
     Report,
     StatusMissing,

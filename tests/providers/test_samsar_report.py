@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 
-from receiver.domain.observations import Report
+from receiver.domain.answers import Report
 from receiver.providers.samsar_report import read_report
 from receiver.providers.words import read_plain_text
 from store.records.jobs import Status

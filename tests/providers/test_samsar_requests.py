@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from receiver.domain.observations import SubmitAccepted
+from receiver.domain.answers import SubmitAccepted
 from tests.providers.faulty_server import (
     answer,
     faulty_server,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from receiver.domain.observations import (
+from receiver.domain.answers import (
     Report,
     StatusAnswer,
     StatusMissing,

@@ -8,12 +8,7 @@ from typing import Any
 import pytest
 import trustme
 
-from receiver.domain.observations import (
-    SubmitAccepted,
-    SubmitAmbiguous,
-    SubmitNotSent,
-    SubmitRefused,
-)
+from receiver.domain.answers import SubmitAccepted, SubmitAmbiguous, SubmitNotSent, SubmitRefused
 from receiver.providers.calls import MAX_ANSWER_BYTES
 from tests.providers.faulty_server import (
     Behaviour,

@@ -11,7 +11,7 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
-from receiver.domain.observations import (
+from receiver.domain.answers import (
     LookUpAnswer,
     StatusAnswer,
     StatusMissing,

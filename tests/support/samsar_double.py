@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from receiver.domain.observations import Report
+from receiver.domain.answers import Report
 from receiver.providers.contract import Provider, UpstreamJob
 from receiver.providers.samsar_report import read_report, read_request_id, read_status
 from store.records.jobs import FINAL_STATUSES

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from receiver.actions.context import ServiceContext
 from receiver.actions.status_calls import StatusCalls
-from receiver.domain.observations import (
+from receiver.domain.answers import (
     LookUpAnswer,
     Report,
     StatusAnswer,

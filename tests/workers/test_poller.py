@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from receiver.domain.observations import StatusReport, StatusUnavailable, SubmitAccepted
+from receiver.domain.answers import StatusReport, StatusUnavailable, SubmitAccepted
 from receiver.domain.schedule import Rules
 from receiver.providers.contract import UpstreamJob
 from receiver.providers.samsar_report import read_report

@@ -5,11 +5,7 @@ import hmac
 from collections.abc import Mapping
 from typing import Any
 
-from receiver.domain.observations import (
-    Report,
-    StatusAnswer,
-    SubmitAnswer,
-)
+from receiver.domain.answers import Report, StatusAnswer, SubmitAnswer
 from receiver.providers import words
 from receiver.providers.answers import Account, Api
 from receiver.providers.contract import (

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from receiver.clock import SystemClock
-from receiver.domain.observations import (
+from receiver.domain.answers import (
     LookUpAnswer,
     StatusAnswer,
     StatusMissing,

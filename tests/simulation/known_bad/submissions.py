@@ -7,7 +7,8 @@ from typing import Any
 from unittest.mock import patch
 
 from receiver.domain import submission
-from receiver.domain.observations import SubmissionBegins, SubmitNotSent
+from receiver.domain.answers import SubmitNotSent
+from receiver.domain.observations import SubmissionBegins
 from receiver.workers.submitter import Submitter
 from store import jobs
 from store.errors import KeyHeld, StoreUnavailable

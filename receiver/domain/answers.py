@@ -1,0 +1,127 @@
+"""What providers say about a job: reports, and answers to submissions, status calls, look-ups."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
+
+from store.records.jobs import Status
+from store.records.times import Millis
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The provider's report on a job, parsed leniently."""
+
+    status: Status | None = None
+    """Our status for `word`: IN_PROGRESS if the word is unknown, None if there is none."""
+    word: str | None = None
+    """The provider's status word, without characters that cannot be stored."""
+    progress: float | None = None
+    """0 to 100; None if absent or not such a number."""
+    result: Mapping[str, Any] | None = None
+    """None if the report has no result; then COMPLETED does not count yet."""
+    message: str | None = None
+    """The provider's text about success or failure."""
+    provider_request_id: str | None = None
+    """The provider's id for the job, as text; None if absent or longer than 200 characters."""
+    result_is_gone: bool = False
+    """Whether the job completed, but the provider has removed its result."""
+
+    @property
+    def lacks_result(self) -> bool:
+        """Whether the job is COMPLETED, but its result must come from a later status call."""
+        return self.status is Status.COMPLETED and self.result is None and not self.result_is_gone
+
+
+# --- the answer to a submission; `outcome` is its name in metrics, logs and traces ----------------
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitAccepted:
+    """The provider accepted the job and gave it an id."""
+
+    outcome: ClassVar = "accepted"
+    provider_request_id: str | None
+    """None only if the id belongs to another job, and so cannot be recorded."""
+    urls: Mapping[str, str] | None = None
+    """The job's URLs at the provider, by purpose, if the answer had any."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitRefused:
+    """A 4xx answer other than 429: the provider did not accept the job, and nothing was paid."""
+
+    outcome: ClassVar = "refused"
+    status_code: int
+    message: str
+
+    @property
+    def by_credentials(self) -> bool:
+        """Whether the operator's key was refused, not this job."""
+        return self.status_code in (401, 403)
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitNotSent:
+    """The job certainly did not reach the provider, or was refused for now (429, or 503 with
+    Retry-After)."""
+
+    outcome: ClassVar = "not_sent"
+    reason: str
+    retry_after: Millis | None = None
+    """The provider's Retry-After, in milliseconds from now. This job waits the full time."""
+    status_code: int | None = None
+    """429 or 503 if the provider refused the job for now: this holds other submissions too."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitAmbiguous:
+    """Bytes may have been sent without a readable answer: the job may be running and paid for."""
+
+    outcome: ClassVar = "ambiguous"
+    reason: str
+
+
+SubmitAnswer: TypeAlias = SubmitAccepted | SubmitRefused | SubmitNotSent | SubmitAmbiguous
+
+
+# --- the answer to a status call; `outcome` as above ----------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReport:
+    """The provider answered a status call with a status."""
+
+    outcome: ClassVar = "reported"
+    report: Report
+    retry_after: Millis | None = None
+    """The provider's Retry-After, in milliseconds from now; unused if the status is final."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusMissing:
+    """404: the provider does not know the job. This is often temporary."""
+
+    outcome: ClassVar = "missing"
+    message: str
+    retry_after: Millis | None = None
+    """The provider's Retry-After, in milliseconds from now."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusUnavailable:
+    """No usable answer: timeout, reset, 5xx, 429, 401, an unreadable body, or an open breaker."""
+
+    outcome: ClassVar = "unavailable"
+    reason: str
+    retry_after: Millis | None = None
+    """The provider's Retry-After, in milliseconds from now."""
+    by_credentials: bool = False
+    """401 or 403: the operator's key was refused. Opens the breaker at once, but fails no job."""
+
+
+StatusAnswer: TypeAlias = StatusReport | StatusMissing | StatusUnavailable
+
+LookUpAnswer: TypeAlias = SubmitAccepted | StatusMissing | StatusUnavailable
+"""The answer to a search of the provider's list: the job, or "not listed" (which proves nothing),
+or no usable answer."""
