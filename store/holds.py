@@ -34,8 +34,9 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
-class LoneUser:
-    """A user who was refused while another user's submission was accepted."""
+class LimitedUser:
+    """A user who was refused while another user's submission was accepted: the provider limits this
+    user alone."""
 
     seen_at: Millis
     """When a submission of the user was last refused."""
@@ -47,7 +48,7 @@ class ProviderHolds:
     """One provider's recorded refusals."""
 
     everybody: Hold | None = None
-    users: Mapping[int, LoneUser] = field(default_factory=dict)
+    users: Mapping[int, LimitedUser] = field(default_factory=dict)
     """By user id: users whose refusals hold no other user."""
     jobs: Mapping[str, Millis] = field(default_factory=dict)
     """Jobs refused while another job of their user was accepted, with the time of the last

@@ -4,11 +4,11 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from store.advance import JobWriter
 from store.changes import Effects
-from store.holds import Hold, LoneUser, ProviderHolds, Refusal
+from store.holds import Hold, LimitedUser, ProviderHolds, Refusal
 from store.records.jobs import Job
 from store.records.times import Lane, Lease, Millis
 from store.rows import to_json
@@ -16,13 +16,20 @@ from store.session import Session
 from store.table import Backend, Table, longest_hold
 
 
+class Backlog(NamedTuple):
+    """A user's queued submissions to one provider."""
+
+    provider: str
+    user_id: int
+
+
 @dataclass(frozen=True, slots=True)
 class SubmissionsDue:
     """The waiting submissions."""
 
-    places: tuple[tuple[str, int], ...]
-    """(provider, user id) pairs with a due submission that is not leased, longest due first.
-    Rows written by an older release count as user 0 and provider ''."""
+    backlogs: tuple[Backlog, ...]
+    """Those with a due submission that is not leased, longest due first. Rows written by an older
+    release count as user 0 and provider ''."""
     next_at: Millis | None
     """When there will be more: the next retry, or the end of a lease."""
 
@@ -44,15 +51,12 @@ class Submissions(Table):
             *(self._fetch(query, **_times(now)) for query in queries)
         )
         # A user may be in both; the first occurrence decides the order.
-        places = dict.fromkeys((provider, user_id) for provider, user_id in (*free, *ended))
-        return SubmissionsDue(tuple(places), next_at)
+        backlogs = dict.fromkeys(Backlog(*row) for row in (*free, *ended))
+        return SubmissionsDue(tuple(backlogs), next_at)
 
-    async def lease(
-        self, most: Mapping[tuple[str, int], int], now: Millis, lease: Lease
-    ) -> list[Job]:
-        """Lease due submissions, earliest first; `most` maps (provider, user id) to the maximum.
-        Expired leases are free. A lease lasts until `lease.until`, or until the job is advanced or
-        released."""
+    async def lease(self, most: Mapping[Backlog, int], now: Millis, lease: Lease) -> list[Job]:
+        """Lease due submissions, earliest first, at most this many of each backlog. Expired leases
+        are free. A lease lasts until `lease.until`, or until the job is advanced or released."""
 
         def work(db: Session, _: Effects) -> list[Job]:
             db.execute(self._sql["end-leases"], _times(now))
@@ -107,8 +111,8 @@ def _from_json(text: str | None) -> ProviderHolds:
     return ProviderHolds(
         everybody=_hold(state["everybody"]),
         users={
-            int(user_id): LoneUser(lone["seen_at"], _hold(lone["hold"]))
-            for user_id, lone in state["users"].items()
+            int(user_id): LimitedUser(limited["seen_at"], _hold(limited["hold"]))
+            for user_id, limited in state["users"].items()
         },
         jobs=state["jobs"],
     )

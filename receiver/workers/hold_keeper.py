@@ -33,7 +33,7 @@ class HoldKeeper:
     async def held_until(self, job: Job) -> Millis:
         """0 if the job may be sent (as a probe if a hold has ended), else when to check again."""
         known = self._queue.holds.get(job.provider, rules.OPEN)
-        if not rules.needs_probe(known, job.user_id):
+        if not rules.holds_on(known, job.user_id):
             return 0
         now = self._services.clock.now()
         holds = await self._change(

@@ -1,28 +1,26 @@
 """Submissions that this process has leased and not started: new jobs that were handed over, and
 leftovers from the store. Bounded, and fair between users."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from receiver.clock import Clock
 from receiver.domain import holds as rules
 from receiver.domain.turns import Turns
-from store.holds import ProviderHolds
+from store.holds import Hold, ProviderHolds
 from store.records.jobs import Job
 from store.records.moves import NewJob
 from store.records.times import Lease, Millis
+from store.submissions import Backlog
 
-TAKEN_FOR: Millis = 30_000
+LEASE: Millis = 30_000
 """How long a queued job is leased to this process before its submission starts."""
 MOST_OFFERED = 256
 MOST_OF_ONE = 64
 """Maximum number of new jobs handed over and not started: of all users, and of one user."""
-MOST_TAKEN = 512
+MOST_WAITING = 512
 """Jobs are leased from the store only while fewer than this wait here."""
-
-Place = tuple[str, int]
-"""A provider and a user id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,27 +45,27 @@ class SubmissionQueue:
         self._wake = wake
         self._turns = Turns[Waiting](slots)
         self._ahead = 2 * slots
-        """How many jobs of one user's backlog are leased at a time."""
-        self._coming: Counter[int] = Counter()
-        """By user: leases whose job has not been offered yet."""
-        self._left: set[int] = set()
-        """Users who may have more jobs in the store."""
+        """How many jobs of one backlog are leased at a time."""
+        self._promised: Counter[int] = Counter()
+        """By user: leases of new jobs that have not been offered yet."""
+        self._left: set[Backlog] = set()
+        """Backlogs that may have more jobs in the store."""
         self._is_closed = False
 
     # --- handing over: see JobSink ----------------------------------------------------------------
 
     def lease(self, job: Job) -> Lease | None:
-        of_user = self._turns.waiting(job.user_id) + self._coming[job.user_id]
+        backlog = _backlog_of(job)
+        of_user = self._turns.waiting(job.user_id) + self._promised[job.user_id]
         if (
             self._is_closed
-            or self._is_troubled(job)
-            # The user's older jobs are in the store and go first.
-            or job.user_id in self._left
+            or self._holds_on(backlog)
+            or backlog in self._left  # older jobs go first
             or of_user >= MOST_OF_ONE
-            or len(self._turns) + self._coming.total() >= MOST_OFFERED
+            or len(self._turns) + self._promised.total() >= MOST_OFFERED
         ):
             return None
-        self._coming[job.user_id] += 1
+        self._promised[job.user_id] += 1
         return self.new_lease()
 
     def offer(self, new: NewJob, lease: Lease) -> None:
@@ -76,8 +74,8 @@ class SubmissionQueue:
         self._wake()
 
     def decline(self, job: Job) -> None:
-        self._coming[job.user_id] -= 1
-        self._coming += Counter()  # drops zero counts
+        self._promised[job.user_id] -= 1
+        self._promised += Counter()  # drops zero counts
 
     # --- slots ------------------------------------------------------------------------------------
 
@@ -96,68 +94,50 @@ class SubmissionQueue:
 
     def new_lease(self) -> Lease:
         """A lease of this process, starting now."""
-        return Lease(self._holder, self._clock.now() + TAKEN_FOR)
+        return Lease(self._holder, self._clock.now() + LEASE)
 
     @property
     def is_short(self) -> bool:
         """Whether a user has more jobs in the store but few here."""
-        return any(self._is_low(user_id) for user_id in self._left)
+        return any(self._has_few(backlog) for backlog in self._left)
 
-    def wanted(self, places: Sequence[Place], now: Millis) -> dict[Place, int]:
-        """How many jobs to lease from the store at most, by place.
+    def wanted(self, backlogs: Sequence[Backlog], now: Millis) -> dict[Backlog, int]:
+        """How many jobs to lease from the store at most, by backlog."""
+        probing = []
+        free = []
+        for backlog in backlogs:
+            holds = self._holds_on(backlog)
+            if not holds:
+                free.append(backlog)
+            elif all(hold.until <= now for hold in holds):
+                probing.append(backlog)
+        self._left = set(free)
+        return self._probes(probing) | self._shares(free)
 
-        After a hold only one submission is sent, the probe. The others are there to choose it from.
-        """
-        self._left = set()
-        wanted, free = {}, []
-        troubled: dict[str, list[int]] = {}
-        for provider, user_id in places:
-            holds = self.holds.get(provider, rules.OPEN)
-            if rules.is_held(holds, user_id, now):
-                continue
-            if rules.needs_probe(holds, user_id):
-                troubled.setdefault(provider, []).append(user_id)
-            else:
-                free.append((provider, user_id))
-        for provider, user_id in self._probes(troubled):
-            wanted[provider, user_id] = 1 + len(rules.refused_jobs(self.holds[provider], user_id))
-        room = MOST_TAKEN - len(self._turns)
-        for number, (provider, user_id) in enumerate(free):
-            self._left.add(user_id)
-            share = min(self._ahead, max(1, room // (len(free) - number)), room)
-            if self._is_low(user_id) and share > 0:
-                wanted[provider, user_id] = share
-                room -= share
-        return wanted
-
-    def add(self, jobs: Sequence[Job], wanted: Mapping[Place, int], lease: Lease) -> list[str]:
+    def add(self, jobs: Sequence[Job], wanted: Mapping[Backlog, int], lease: Lease) -> list[str]:
         """Queue jobs leased from the store; returns the ids of those to release."""
-        known = {waiting.job.id for waiting in self._turns}
-        by_place: dict[Place, list[Job]] = {}
+        leased: dict[Backlog, list[Job]] = {backlog: [] for backlog in wanted}
         for job in jobs:
-            by_place.setdefault((job.provider, job.user_id), []).append(job)
+            leased.setdefault(_backlog_of(job), []).append(job)
+        self._left -= {each for each, most in wanted.items() if len(leased[each]) < most}
+        known = {waiting.job.id for waiting in self._turns}
         surplus = []
-        for place, found in by_place.items():
-            provider, user_id = place
-            if len(found) < wanted.get(place, 0):
-                self._left.discard(user_id)
-            if self._is_troubled(found[0]):
-                refused = rules.refused_jobs(self.holds[provider], user_id)
+        for backlog, found in leased.items():
+            if self._holds_on(backlog):
+                refused = rules.refused_jobs(self._holds_of(backlog.provider), backlog.user_id)
                 found.sort(key=lambda job: job.id in refused)
-                surplus += [job.id for job in found[1:]]
+                surplus += [job.id for job in found[1:]]  # one probe goes
                 del found[1:]
             for job in found:
                 if job.id not in known:
-                    self._turns.add(user_id, Waiting(job, lease))
-        self._left -= {user_id for _, user_id in wanted.keys() - by_place.keys()}
+                    self._turns.add(job.user_id, Waiting(job, lease))
         return surplus
 
     def remove_held(self, now: Millis) -> list[str]:
         """Remove the jobs that must wait for the end of a hold; returns their ids."""
 
         def is_held(waiting: Waiting) -> bool:
-            holds = self.holds.get(waiting.job.provider, rules.OPEN)
-            return rules.is_held(holds, waiting.job.user_id, now)
+            return any(hold.until > now for hold in self._holds_on(_backlog_of(waiting.job)))
 
         return [waiting.job.id for waiting in self._turns.remove(is_held)] if self.holds else []
 
@@ -166,19 +146,45 @@ class SubmissionQueue:
         self._is_closed = True
         return [waiting.job.id for waiting in self._turns.remove(lambda _: True)]
 
-    def _is_low(self, user_id: int) -> bool:
-        return self._turns.waiting(user_id) <= self._ahead // 2
+    def _holds_of(self, provider: str) -> ProviderHolds:
+        return self.holds.get(provider, rules.OPEN)
 
-    def _is_troubled(self, job: Job) -> bool:
-        holds = self.holds.get(job.provider)
-        return holds is not None and rules.needs_probe(holds, job.user_id)
+    def _holds_on(self, backlog: Backlog) -> list[Hold]:
+        return rules.holds_on(self._holds_of(backlog.provider), backlog.user_id)
 
-    def _probes(self, troubled: Mapping[str, Sequence[int]]) -> Iterator[Place]:
-        """The places that send a probe: their hold has ended, and no probe is queued here."""
-        here = {(waiting.job.provider, waiting.job.user_id) for waiting in self._turns}
-        for provider, user_ids in troubled.items():
-            holds = self.holds[provider]
+    def _has_few(self, backlog: Backlog) -> bool:
+        """Whether few of the user's jobs wait here."""
+        return self._turns.waiting(backlog.user_id) <= self._ahead // 2
+
+    def _shares(self, backlogs: Sequence[Backlog]) -> dict[Backlog, int]:
+        """An equal share of the room here, for each backlog of which few jobs wait here."""
+        short = [backlog for backlog in backlogs if self._has_few(backlog)]
+        room = max(0, MOST_WAITING - len(self._turns))
+        share = min(self._ahead, max(1, room // max(1, len(short))))
+        return dict.fromkeys(short[: room // share], share)
+
+    def _probes(self, backlogs: Sequence[Backlog]) -> dict[Backlog, int]:
+        """The backlogs that send a probe now, unless one is queued here: one for a hold on all
+        users, and one for each user who is limited alone.
+
+        Enough jobs are leased to choose one that was not refused before.
+        """
+        users: defaultdict[str, list[int]] = defaultdict(list)
+        for provider, user_id in backlogs:
+            users[provider].append(user_id)
+        probes = {}
+        for provider, user_ids in users.items():
+            holds = self._holds_of(provider)
+            here = {each.job.user_id for each in self._turns if each.job.provider == provider}
             if holds.everybody is None:
-                yield from (at for user_id in user_ids if (at := (provider, user_id)) not in here)
-            elif provider not in {each for each, _ in here}:
-                yield provider, rules.best_probe_user(holds, user_ids)
+                chosen = [user_id for user_id in user_ids if user_id not in here]
+            else:
+                chosen = [] if here else [rules.best_probe_user(holds, user_ids)]
+            for user_id in chosen:
+                refused = rules.refused_jobs(holds, user_id)
+                probes[Backlog(provider, user_id)] = 1 + len(refused)
+        return probes
+
+
+def _backlog_of(job: Job) -> Backlog:
+    return Backlog(job.provider, job.user_id)

@@ -148,11 +148,11 @@ class Submitter:
             due, holds = await asyncio.gather(submissions.due(now), submissions.holds())
             self._holds.learn(holds)
             await self._release(self.queue.remove_held(now))
-            if wanted := self.queue.wanted(due.places, now):
+            if wanted := self.queue.wanted(due.backlogs, now):
                 lease = self.queue.new_lease()
                 jobs = await submissions.lease(wanted, now, lease)
                 await self._release(self.queue.add(jobs, wanted, lease))
-            if due.places and clock.monotonic() >= self._expire_at:
+            if due.backlogs and clock.monotonic() >= self._expire_at:
                 await self._expire(now)
                 self._expire_at = clock.monotonic() + SAFETY_SECONDS
             ends = [end for each in holds.values() if (end := next_end(each, now)) is not None]

@@ -71,14 +71,14 @@ def test_one_probe_goes_when_a_hold_ends() -> None:
     story.later(ANN, "a1")
     assert not story.probe(BOB, "b1")
     story.wait(BOB)
-    assert not rules.is_held(story.holds, BOB, story.now)
+    assert rules.held_until(story.holds, BOB) <= story.now
     assert story.probe(BOB, "b1")
     assert not story.probe(CAT, "c1")
     # One that gets no answer is followed by another.
     story.now += rules.PROBE_TIME
     assert story.probe(CAT, "c1")
     story.taken(BOB, "b1")
-    assert not rules.needs_probe(story.holds, CAT)
+    assert not rules.holds_on(story.holds, CAT)
 
 
 def test_each_probe_that_is_refused_doubles_the_hold() -> None:
@@ -113,7 +113,7 @@ def test_a_user_refused_while_another_is_accepted_is_refused_alone() -> None:
     story.later(ANN, "a2", 30 * SECOND, 503)
 
     assert (story.waits(ANN), story.waits(BOB)) == (30 * SECOND, 0)
-    assert not rules.needs_probe(story.holds, BOB)
+    assert not rules.holds_on(story.holds, BOB)
     ((is_of_all, hold),) = rules.current(story.holds, story.now)
     assert (is_of_all, hold.refusals[-1].user, hold.refusals[-1].status_code) == (
         False,
@@ -213,12 +213,12 @@ def test_no_user_waits_for_more_than_one_hold_of_another(
     holders: list[int] = []
     for number, gap in enumerate(gaps):
         story.now += gap
-        free = [user for user in users if not rules.is_held(story.holds, user, story.now)]
+        free = [user for user in users if rules.held_until(story.holds, user) <= story.now]
         probing = [user for user in free if story.holds.everybody is not None]
         going = [rules.best_probe_user(story.holds, probing)] if probing else free
         for user in going:
             job = f"{user}.{number}"
-            if rules.is_held(story.holds, user, story.now):
+            if rules.held_until(story.holds, user) > story.now:
                 continue
             story.probe(user, job)
             if hostile[user]:

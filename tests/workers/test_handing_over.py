@@ -21,6 +21,7 @@ from store.open import open_store
 from store.records.jobs import Job
 from store.records.moves import NewJob
 from store.records.times import Due, Lane
+from store.submissions import Backlog
 from tests.domain.jobs import new_job as any_job
 from tests.http_api.scripted_provider import ScriptedProvider, never, scripted_provider
 from tests.store.world import NOW, SECOND, add_key, event_data
@@ -95,11 +96,13 @@ async def test_stopping_releases_jobs_that_were_not_started(
             await submit(client)
         await provider.submitted(1)
         store, now = service.store, service.inner.context.services.clock.now()
-        assert not (await store.submissions.due(now)).places
+        assert not (await store.submissions.due(now)).backlogs
 
         await service.inner.stopped()
 
-        assert [place for place, _ in (await store.submissions.due(now)).places] == ["samsar"]
+        assert [backlog.provider for backlog in (await store.submissions.due(now)).backlogs] == [
+            "samsar"
+        ]
     assert len(provider.submissions) == 1
 
 
@@ -184,31 +187,33 @@ def test_jobs_of_a_held_user_are_not_accepted_and_waiting_ones_are_removed() -> 
     waiting.holds = {"samsar": ProviderHolds(Hold(NOW + SECOND, SECOND, (refusal,)))}
     assert not hand_over(waiting, job_of(2))
     assert waiting.remove_held(NOW) == ["job_1_0"]
-    assert waiting.wanted([("samsar", 1), ("other", 1)], NOW) == {("other", 1): 8}
+    other = Backlog("other", 1)
+    assert waiting.wanted([Backlog("samsar", 1), other], NOW) == {other: 8}
 
 
 def test_after_a_hold_one_job_is_sent_and_not_the_refused_one() -> None:
     waiting = queue()
     refusal = Refusal("job_1_0", 1, "u1", 429)
     waiting.holds = {"samsar": ProviderHolds(Hold(NOW, SECOND, (refusal,)))}
-    assert waiting.wanted([("samsar", 1)], NOW) == {("samsar", 1): 2}
-    assert waiting.add([job_of(1, 0), job_of(1, 1)], {("samsar", 1): 2}, waiting.new_lease()) == [
-        "job_1_0"
-    ]
+    backlogs = [Backlog("samsar", user_id) for user_id in (1, 2)]
+    wanted = waiting.wanted(backlogs[:1], NOW)
+    assert wanted == {backlogs[0]: 2}
+    jobs = [job_of(1, 0), job_of(1, 1)]
+    assert waiting.add(jobs, wanted, waiting.new_lease()) == ["job_1_0"]
     # It waits here, and no second probe is leased.
-    assert waiting.wanted([("samsar", 1), ("samsar", 2)], NOW) == {}
-    assert queue().wanted([("samsar", 1), ("samsar", 2)], NOW) != {}
+    assert waiting.wanted(backlogs, NOW) == {}
+    assert queue().wanted(backlogs, NOW) != {}
 
 
 def test_leases_from_the_store_are_bounded_and_shared_by_all_users() -> None:
     waiting = queue(32)
-    wanted = waiting.wanted([("samsar", user) for user in range(100)], NOW)
+    wanted = waiting.wanted([Backlog("samsar", user) for user in range(100)], NOW)
     assert len(wanted) == 100
     assert set(wanted.values()) <= set(range(1, 17))
-    assert sum(wanted.values()) <= submission_queue.MOST_TAKEN
-    many = waiting.wanted([("samsar", user) for user in range(1_000)], NOW)
-    assert sum(many.values()) == submission_queue.MOST_TAKEN
-    assert ("samsar", 0) in many
+    assert sum(wanted.values()) <= submission_queue.MOST_WAITING
+    many = waiting.wanted([Backlog("samsar", user) for user in range(1_000)], NOW)
+    assert sum(many.values()) == submission_queue.MOST_WAITING
+    assert Backlog("samsar", 0) in many
 
 
 async def _leave_behind(folder: Path, jobs: dict[str, int]) -> None:

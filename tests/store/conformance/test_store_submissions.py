@@ -3,29 +3,30 @@
 import asyncio
 from dataclasses import replace
 
-from store.holds import Hold, LoneUser, ProviderHolds, Refusal
+from store.holds import Hold, LimitedUser, ProviderHolds, Refusal
 from store.records.jobs import Job
 from store.records.times import Due, Lane, Lease
+from store.submissions import Backlog
 from tests.store.world import NOW, SECOND, World, accepted, new, quietly
 
 LEASE = Lease("me", NOW + 10 * SECOND)
 
 
-async def places(world: World, at: int = NOW) -> list[tuple[str, int]]:
-    return list((await world.store.submissions.due(at)).places)
+async def backlogs(world: World, at: int = NOW) -> list[Backlog]:
+    return list((await world.store.submissions.due(at)).backlogs)
 
 
 async def lease(
     world: World, *most: tuple[int, int], at: int = NOW, holder: str = "me"
 ) -> list[Job]:
-    wanted = {("samsar", user_id): limit for user_id, limit in most}
+    wanted = {Backlog("samsar", user_id): limit for user_id, limit in most}
     return await world.store.submissions.lease(wanted, at, Lease(holder, at + 10 * SECOND))
 
 
 async def test_due_lists_each_user_once_longest_due_first(world: World) -> None:
     ann, bob = world.ann.id, world.bob.id
     assert await world.store.submissions.due(NOW) == replace(
-        await world.store.submissions.due(NOW), places=(), next_at=None
+        await world.store.submissions.due(NOW), backlogs=(), next_at=None
     )
     for _ in range(3):
         await world.create(at=NOW)
@@ -37,8 +38,8 @@ async def test_due_lists_each_user_once_longest_due_first(world: World) -> None:
 
     found = await world.store.submissions.due(NOW)
 
-    assert found.places[0] == ("samsar", bob)
-    assert set(found.places) == {("samsar", bob), ("samsar", ann), ("other", bob)}
+    assert found.backlogs[0] == ("samsar", bob)
+    assert set(found.backlogs) == {("samsar", bob), ("samsar", ann), ("other", bob)}
     assert found.next_at == NOW + SECOND
 
 
@@ -55,10 +56,10 @@ async def test_a_users_submissions_are_leased_earliest_first(world: World) -> No
 async def test_a_lease_that_has_ended_is_free(world: World) -> None:
     job = await world.create()
     assert await lease(world, (world.ann.id, 1)) == [job]
-    assert await places(world) == []
+    assert await backlogs(world) == []
     assert (await world.store.submissions.due(NOW)).next_at == NOW + 10 * SECOND
 
-    assert await places(world, NOW + 10 * SECOND) == [("samsar", world.ann.id)]
+    assert await backlogs(world, NOW + 10 * SECOND) == [("samsar", world.ann.id)]
     assert await lease(world, (world.ann.id, 1), at=NOW + 10 * SECOND, holder="you") == [job]
 
 
@@ -82,8 +83,8 @@ async def test_a_job_can_be_created_with_a_lease(
 
     # Nobody else needs to look before that.
     assert [changes.due for changes in world.notified] == [{Lane.SUBMIT: LEASE.until}]
-    assert await places(world) == []
-    assert await places(world, LEASE.until) == [("samsar", world.ann.id)]
+    assert await backlogs(world) == []
+    assert await backlogs(world, LEASE.until) == [("samsar", world.ann.id)]
     await world.store.jobs.release("me", [job.id])
     assert await lease(world, (world.ann.id, 1)) == [job]
 
@@ -94,7 +95,7 @@ async def test_a_change_ends_the_lease_of_a_submission(world: World) -> None:
 
     later = await world.advance(job, quietly(due=Due(Lane.SUBMIT, NOW + SECOND)))
 
-    assert await places(world) == []
+    assert await backlogs(world) == []
     assert await lease(world, (world.ann.id, 1), at=NOW + SECOND) == [later]
 
 
@@ -103,7 +104,9 @@ async def test_holds_are_stored_and_announced(world: World) -> None:
     assert await submissions.holds() == {}
     refusal = Refusal("job_1", world.ann.id, "ann", 503)
     hold = Hold(NOW + 5 * SECOND, 5 * SECOND, (refusal,), ("job_2",))
-    holds = ProviderHolds(hold, {world.ann.id: LoneUser(NOW, hold), 7: LoneUser(NOW)}, {"j": NOW})
+    holds = ProviderHolds(
+        hold, {world.ann.id: LimitedUser(NOW, hold), 7: LimitedUser(NOW)}, {"j": NOW}
+    )
 
     assert await submissions.change_holds("samsar", lambda before: holds) == holds
     assert [changes.due for changes in world.notified] == [{Lane.SUBMIT: 0}]

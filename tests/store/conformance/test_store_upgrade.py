@@ -123,11 +123,11 @@ async def test_submissions_of_the_second_schema_continue(
     submissions = store.submissions
     assert await submissions.holds() == {}
     due = await submissions.due(NOW)
-    assert set(due.places) == {("samsar", 1), ("", 0)}
-    taken = await submissions.lease(dict.fromkeys(due.places, 9), NOW, Lease("me", NOW + SECOND))
+    assert set(due.backlogs) == {("samsar", 1), ("", 0)}
+    taken = await submissions.lease(dict.fromkeys(due.backlogs, 9), NOW, Lease("me", NOW + SECOND))
     assert {each.id for each in taken} == {"job_1", "job_2"}
     await store.jobs.release("me", ["job_1", "job_2"])
-    assert (await submissions.due(NOW)).places == (("samsar", 1),)
+    assert (await submissions.due(NOW)).backlogs == (("samsar", 1),)
     refusal = Refusal("job_2", 1, "ann", 429)
     hold = Hold(NOW + SECOND, SECOND, (refusal,))
     await submissions.change_holds("samsar", lambda _: ProviderHolds(hold))
