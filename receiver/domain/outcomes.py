@@ -63,7 +63,7 @@ def apply_terminal(draft: Draft, report: Report, evidence: Evidence) -> None:
             watch_for_correction(draft)
         else:
             wait_for_link(draft, report, evidence)
-            poll_again_or_fail(draft, 0, None)
+            look_again(draft, next_poll(draft, None))
         return
     _show_word(draft, report)
     message = report.message and report.message[:MESSAGE_CHARACTERS]
@@ -104,17 +104,6 @@ def wait_for_link(draft: Draft, report: Report, evidence: Evidence) -> None:
 def _show_word(draft: Draft, report: Report) -> None:
     if report.word is not None:
         draft.set(provider_status=report.word[:PROVIDER_STATUS_CHARACTERS])
-
-
-def poll_again_or_fail(draft: Draft, counts_from: Millis, retry_after: Millis | None) -> None:
-    """The status is not final: fail if `counts_from` has reached the deadline, else poll again."""
-    job = draft.job
-    if job.done:
-        watch_for_correction(draft, retry_after)
-    elif counts_from >= schedule.deadline(job, draft.rules) and not job.callbacks_waiting:
-        miss_deadline(draft, retry_after)
-    else:
-        look_again(draft, next_poll(draft, retry_after))
 
 
 def miss_deadline(draft: Draft, retry_after: Millis | None = None) -> None:

@@ -6,14 +6,14 @@ from typing import assert_never
 from receiver.domain import schedule, serialization
 from receiver.domain.answers import Report, StatusMissing, StatusReport, StatusUnavailable
 from receiver.domain.claims import fail_to_confirm
-from receiver.domain.draft import Draft, look_again, visible
+from receiver.domain.draft import Draft, look_again, next_poll, visible
 from receiver.domain.observations import Polled
 from receiver.domain.outcomes import (
     apply_progress,
     apply_terminal,
     give_up,
     look_again_at_claims,
-    poll_again_or_fail,
+    miss_deadline,
     wait_for_link,
     watch_for_correction,
 )
@@ -41,83 +41,107 @@ def _apply(draft: Draft, polled: Polled) -> None:
         look_again(draft, draft.now)
         return
     draft.track(polls=job.tracking.polls + 1)
-    answer = polled.answer
-    match answer:
+    match polled.answer:
         case StatusReport(report=report):
             draft.track(misses=0, missed_since=None)
             if report.status not in FINAL_STATUSES:
-                _apply_unfinished(draft, report, polled.asked_at, answer.retry_after)
+                _apply_unfinished(draft, report, polled)
             elif report.lacks_result:
-                _apply_linkless(draft, report, polled.asked_at, answer.retry_after)
+                _apply_linkless(draft, report, polled)
             else:
                 _apply_outcome(draft, report)
         case StatusMissing():
-            since = draft.now if job.tracking.missed_since is None else job.tracking.missed_since
-            draft.track(misses=job.tracking.misses + 1, missed_since=since)
-            callbacks = job.tracking.claims or job.callbacks_waiting
-            if job.done or callbacks or not _is_lost(draft.job, draft.now):
-                _go_on(draft, polled.asked_at, answer.retry_after)
-            else:
-                code = ErrorCode.PROVIDER_JOB_LOST
-                give_up(draft, code, answer.retry_after, evidence=Evidence.POLL)
+            _apply_miss(draft, polled)
         case StatusUnavailable():
-            _go_on(draft, polled.asked_at - schedule.GRACE, answer.retry_after)
+            _go_on(draft, polled)
         case _:
-            assert_never(answer)
+            assert_never(polled.answer)
 
 
-def _go_on(draft: Draft, counts_from: Millis, retry_after: Millis | None) -> None:
+def _go_on(draft: Draft, polled: Polled) -> None:
     """Continue after a call that decided neither a claim nor the job."""
     if draft.job.tracking.claims:
-        fail_to_confirm(draft, retry_after)
+        fail_to_confirm(draft, polled.answer.retry_after)
     else:
-        poll_again_or_fail(draft, counts_from, retry_after)
+        _poll_again_or_fail(draft, polled)
 
 
-def _apply_unfinished(
-    draft: Draft, report: Report, asked_at: Millis, retry_after: Millis | None
-) -> None:
+def _poll_again_or_fail(draft: Draft, polled: Polled) -> None:
+    """Fail the job if this was asked after the deadline, else poll again. While the provider gives
+    no usable answer, the job lives a day longer."""
+    job, retry_after = draft.job, polled.answer.retry_after
+    end = schedule.deadline(job, draft.rules)
+    if isinstance(polled.answer, StatusUnavailable):
+        end += schedule.GRACE
+    if job.done:
+        watch_for_correction(draft, retry_after)
+    elif polled.asked_at >= end and not job.callbacks_waiting:
+        miss_deadline(draft, retry_after)
+    else:
+        look_again(draft, next_poll(draft, retry_after))
+
+
+def _apply_unfinished(draft: Draft, report: Report, polled: Polled) -> None:
     """The provider is still working: earlier claims are denied, and a passed deadline applies."""
     before = draft.job
-    denied = [c for c in before.tracking.claims if c.received_at < asked_at]
-    for claim in denied:
-        draft.set_verdict(claim.callback_id, Verdict.DENIED)
-    # A claim from the future was received before the clock stepped back: the next call decides it.
-    left = tuple(
-        replace(c, received_at=min(c.received_at, draft.now))
-        for c in before.tracking.claims
-        if c not in denied
-    )
-    draft.track(claims=left, failing_since=None, link_missing=False)
-    if denied:
-        draft.note("poll", provider_status=report.word, denied_claims=True)
-        draft.track(poll_gap=None)
+    _deny_claims(draft, report, polled.asked_at)
+    draft.track(failing_since=None, link_missing=False)
+    claims, retry_after = draft.job.tracking.claims, polled.answer.retry_after
     if before.done:
         watch_for_correction(draft, retry_after)
         return
-    if not left and before.phase is Phase.CONFIRMING:
+    if not claims and before.phase is Phase.CONFIRMING:
         rendering = before.status is Status.IN_PROGRESS
         draft.set(phase=Phase.RENDERING if rendering else Phase.ACCEPTED, evidence=Evidence.POLL)
     apply_progress(draft, report, Evidence.POLL)
-    if left:
+    if claims:
         look_again_at_claims(draft, retry_after)
         return
     if visible(before) != visible(draft.job):
         draft.note("poll", provider_status=report.word, status=draft.job.status)
         draft.track(poll_gap=None)
-    poll_again_or_fail(draft, asked_at, retry_after)
+    _poll_again_or_fail(draft, polled)
 
 
-def _apply_linkless(
-    draft: Draft, report: Report, asked_at: Millis, retry_after: Millis | None
-) -> None:
+def _deny_claims(draft: Draft, report: Report, asked_at: Millis) -> None:
+    """Deny the claims that were received before the call began."""
+    claims = draft.job.tracking.claims
+    denied = [claim for claim in claims if claim.received_at < asked_at]
+    for claim in denied:
+        draft.set_verdict(claim.callback_id, Verdict.DENIED)
+    if denied:
+        draft.note("poll", provider_status=report.word, denied_claims=True)
+        draft.track(poll_gap=None)
+    # A claim from the future was received before the clock stepped back: the next call decides it.
+    left = [
+        replace(claim, received_at=min(claim.received_at, draft.now))
+        for claim in claims
+        if claim not in denied
+    ]
+    draft.track(claims=tuple(left))
+
+
+def _apply_linkless(draft: Draft, report: Report, polled: Polled) -> None:
     """COMPLETED without a link is not an outcome yet, and does not decide a waiting claim."""
     if not draft.job.done and not draft.job.tracking.claims:
         if not draft.job.tracking.link_missing:
             draft.note("poll", provider_status=report.word, link_missing=True)
             draft.track(poll_gap=None)
         wait_for_link(draft, report, Evidence.POLL)
-    _go_on(draft, asked_at, retry_after)
+    _go_on(draft, polled)
+
+
+def _apply_miss(draft: Draft, polled: Polled) -> None:
+    """Fail a job that the provider has not known for a while; until then a miss decides nothing."""
+    tracking = draft.job.tracking
+    since = draft.now if tracking.missed_since is None else tracking.missed_since
+    draft.track(misses=tracking.misses + 1, missed_since=since)
+    callbacks = tracking.claims or draft.job.callbacks_waiting
+    if draft.job.done or callbacks or not _is_lost(draft.job, draft.now):
+        _go_on(draft, polled)
+    else:
+        retry_after = polled.answer.retry_after
+        give_up(draft, ErrorCode.PROVIDER_JOB_LOST, retry_after, evidence=Evidence.POLL)
 
 
 def _apply_outcome(draft: Draft, report: Report) -> None:
