@@ -10,7 +10,6 @@ provider is down.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from math import ceil
 from typing import TypeVar
 
 import structlog
@@ -33,8 +32,8 @@ MOST_OFFERED = 1_000
 """Maximum number of offered claims; others are found when their lease ends."""
 AT_ONCE = 100
 """Maximum number of calls started in one pass."""
-POLL_SHARE = 0.25
-"""Polls owed per confirming call while polls are due: they get a fifth of all calls."""
+CONFIRMS_PER_POLL = 4
+"""While polls are due, every fifth call is one."""
 DRAIN_SECONDS = 2.0
 SAFETY_SECONDS = 1.0
 
@@ -58,8 +57,8 @@ class Poller:
         self._task_pool = TaskPool(self._calls.at_once)
         self._offered: dict[str, tuple[Job, Millis]] = {}
         """Jobs to confirm, in order, with the end of the lease that this worker already has."""
-        self._polls_owed = 0.0
-        """Polls owed because confirming calls went before them."""
+        self._confirms = 0
+        """Confirming calls begun while polls were due, and not yet followed by their polls."""
         self._probes: dict[str, str] = {}
         """By provider with an open breaker: the job to poll as the next probe."""
 
@@ -76,9 +75,7 @@ class Poller:
     async def run_once(self) -> int:
         """Start the status calls that are due, within the rate limit; returns how many."""
         await self._make_probes_due()
-        begun = 0
-        if self._polls_owed >= 1:
-            begun += await self._pass(Lane.POLL, int(self._polls_owed))
+        begun = await self._pass(Lane.POLL, self._confirms // CONFIRMS_PER_POLL)
         begun += self._begin_offered()
         begun += await self._pass(Lane.CONFIRM, AT_ONCE)
         begun += await self._pass(Lane.POLL, AT_ONCE)
@@ -137,14 +134,15 @@ class Poller:
         async with self._timer.leased(lane, LEASE, room) as jobs:
             begun = sum([self._begin(lane, job) for job in jobs])
             if lane is Lane.POLL and len(jobs) < room:
-                self._polls_owed = 0.0  # no polls are due any more
+                self._confirms = 0  # no polls are due any more
         return begun
 
     def _room(self, lane: Lane) -> int:
-        """How many calls may start now. While polls are due, confirming leaves them their share."""
+        """How many calls may start now. While polls are due, every fifth call is left to them."""
         room = min(self._task_pool.free, self._calls.free())
         if lane is Lane.CONFIRM and self._timer.is_due(Lane.POLL):
-            return max(0, ceil((room - self._polls_owed) / (1 + POLL_SHARE)))
+            polls = (self._confirms + room) // (CONFIRMS_PER_POLL + 1)
+            return max(0, room - polls)
         return room
 
     def _begin(self, lane: Lane, job: Job) -> bool:
@@ -156,9 +154,9 @@ class Poller:
             return False
         self._calls.begin()
         if lane is Lane.POLL:
-            self._polls_owed = max(0.0, self._polls_owed - 1)
+            self._confirms = max(0, self._confirms - CONFIRMS_PER_POLL)
         elif self._timer.is_due(Lane.POLL):
-            self._polls_owed += POLL_SHARE
+            self._confirms += 1
         self._task_pool.begin(name, self._poll, job)
         return True
 
