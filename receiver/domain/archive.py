@@ -34,8 +34,8 @@ def begin(draft: Draft, result: Mapping[str, Any]) -> None:
 def next_file(job: Job) -> int | None:
     """Index of the file to download next; None if none is pending."""
     pending = [
-        (file.next_try_at, place)
-        for place, file in enumerate(job.archive)
+        (file.next_try_at, index)
+        for index, file in enumerate(job.archive)
         if file.next_try_at is not None
     ]
     return min(pending)[1] if pending else None
@@ -44,7 +44,7 @@ def next_file(job: Job) -> int | None:
 def apply_download(draft: Draft, ended: DownloadEnded) -> None:
     """Apply the outcome of an attempt; a stale one changes nothing."""
     files = draft.job.archive
-    before = files[ended.place] if ended.place < len(files) else None
+    before = files[ended.index] if ended.index < len(files) else None
     if before is None or before.state is not FileState.PENDING or before.tries != ended.tries:
         return
     after = replace(before, tries=before.tries + 1, next_try_at=None)
@@ -63,7 +63,7 @@ def apply_download(draft: Draft, ended: DownloadEnded) -> None:
             at = None if final else _next_try(draft, after.tries)
             state = FileState.FAILED if at is None else FileState.PENDING
             after = replace(after, state=state, next_try_at=at, error=error)
-    _set(draft, (*files[: ended.place], after, *files[ended.place + 1 :]))
+    _set(draft, (*files[: ended.index], after, *files[ended.index + 1 :]))
 
 
 def _next_try(draft: Draft, tries: int) -> Millis | None:

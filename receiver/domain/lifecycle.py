@@ -43,7 +43,7 @@ def decide(job: Job, observation: Observation, now: Millis, rules: Rules) -> Mov
         case SubmissionBegins():
             submission.begin(draft, observation)
         case SubmissionHeld():
-            submission.hold(draft, observation.until)
+            submission.postpone(draft, observation.until)
         case SubmissionInterrupted():
             submission.become_unconfirmed(draft, observation.reason)
         case RestoredFromBackup():
@@ -122,7 +122,7 @@ def _pass_time(draft: Draft) -> None:
     elif job.phase is Phase.SUBMIT_UNCONFIRMED:
         submission.remain_unknown(draft)
     elif job.phase is Phase.QUEUED:
-        submission.hold(draft, job.due.at)
+        submission.postpone(draft, job.due.at)
     elif not job.done:
         # Without a provider id there is no status call: the deadline applies at once.
         miss_deadline(draft)

@@ -148,7 +148,7 @@ class FileFailed:
 class DownloadEnded:
     """An attempt to download a file of the result has ended."""
 
-    place: int
+    index: int
     """Index of the file in `Job.archive`."""
     tries: int
     """Attempts at this file before this one."""

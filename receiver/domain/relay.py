@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from store.records.deliveries import DeliveryState
 from store.records.times import Millis
 
-CONNECT_FAILURES_TO_HOLD = 5
+FAILURES_TO_THROTTLE = 5
 PROBE_EVERY = 60.0
 """Seconds."""
 HOSTS_PER_USER = 1_024
@@ -69,17 +69,17 @@ class KnownHosts:
         self._hosts: dict[str, _Host] = {}
         self._by_user: defaultdict[int, dict[str, None]] = defaultdict(dict)
         """The hosts by user, least recently tried first."""
-        self._held: set[str] = set()
+        self._throttled: set[str] = set()
         self._forget_at = 0.0
 
     @property
-    def held(self) -> int:
+    def throttled(self) -> int:
         """The number of throttled hosts."""
-        return len(self._held)
+        return len(self._throttled)
 
-    def holds(self, host: str) -> bool:
+    def is_throttled(self, host: str) -> bool:
         """Whether the host is throttled."""
-        return host in self._held
+        return host in self._throttled
 
     def answers(self, host: str) -> bool:
         """Whether the last attempt got an answer."""
@@ -91,7 +91,7 @@ class KnownHosts:
         known = self._hosts.get(host)
         return (
             known is None
-            or known.connect_failures < CONNECT_FAILURES_TO_HOLD
+            or known.connect_failures < FAILURES_TO_THROTTLE
             or now >= known.at + PROBE_EVERY
         )
 
@@ -103,10 +103,10 @@ class KnownHosts:
         known.at = now
         known.answered = answered
         known.connect_failures = 0 if connected else known.connect_failures + 1
-        if known.connect_failures >= CONNECT_FAILURES_TO_HOLD:
-            self._held.add(host)
+        if known.connect_failures >= FAILURES_TO_THROTTLE:
+            self._throttled.add(host)
         else:
-            self._held.discard(host)
+            self._throttled.discard(host)
         of_user = self._by_user[known.user_id]
         of_user.pop(host, None)
         of_user[host] = None
@@ -123,7 +123,7 @@ class KnownHosts:
 
     def _forget(self, host: str) -> None:
         known = self._hosts.pop(host)
-        self._held.discard(host)
+        self._throttled.discard(host)
         of_user = self._by_user[known.user_id]
         del of_user[host]
         if not of_user:

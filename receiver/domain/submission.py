@@ -50,8 +50,8 @@ def is_under_way(job: Job, begun: SubmissionBegins) -> bool:
     return job.phase is Phase.SUBMITTING and job.attempts == begun.attempt and job.due == lease
 
 
-def hold(draft: Draft, until: Millis) -> None:
-    """Wait for the provider's Retry-After, but not beyond the deadline."""
+def postpone(draft: Draft, until: Millis) -> None:
+    """Do not send the job before `until`; at its deadline it fails."""
     job = draft.job
     if job.phase is not Phase.QUEUED:
         return

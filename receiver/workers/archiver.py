@@ -82,28 +82,28 @@ class Archiver:
     async def _save(self, job: Job) -> None:
         """Attempt to download the next file of a job."""
         try:
-            place = next_file(job)
-            if place is None:
+            index = next_file(job)
+            if index is None:
                 raise AssertionError(f"{job.id} is due, and has no file to download")
-            outcome = await self._download(job, place)
-            ended = DownloadEnded(place, job.archive[place].tries, outcome)
+            outcome = await self._download(job, index)
+            ended = DownloadEnded(index, job.archive[index].tries, outcome)
             decide = deciding(ended, self._services.clock.now, self._services.rules)
             advance = partial(self._store.jobs.advance, job.id, decide)
             await until_stored(self._services.clock, "a download", advance)
-            self._count(job, place, outcome)
+            self._count(job, index, outcome)
         except NotFound:
             return
         except asyncio.CancelledError:
             await self._store.jobs.release(self._services.holder, [job.id])
             raise
 
-    async def _download(self, job: Job, place: int) -> FileStored | FileFailed:
+    async def _download(self, job: Job, index: int) -> FileStored | FileFailed:
         try:
             async with (
                 asyncio.timeout(TOTAL_SECONDS),
-                Download(self._downloader, job.archive[place].link) as file,
+                Download(self._downloader, job.archive[index].link) as file,
             ):
-                key = key_of(job.user, job.id, place + 1, file.content_type)
+                key = key_of(job.user, job.id, index + 1, file.content_type)
                 await self._archive.put(key, file.content_type, file.content())
                 return FileStored(file.size, file.content_type, file.sha256, key)
         except DownloadFailed as failure:
@@ -114,7 +114,7 @@ class Archiver:
             log.warning("the archive cannot be written to", job=job.id, reason=str(error))
             return FileFailed("archive_unavailable")
 
-    def _count(self, job: Job, place: int, outcome: FileStored | FileFailed) -> None:
+    def _count(self, job: Job, index: int, outcome: FileStored | FileFailed) -> None:
         metrics = self._services.metrics
         match outcome:
             case FileStored(size):
@@ -122,7 +122,7 @@ class Archiver:
                 metrics.archive_bytes.inc(size)
             case FileFailed(error):
                 metrics.archive_downloads.labels("failed").inc()
-                log.warning("a download failed", job=job.id, file=place + 1, reason=error)
+                log.warning("a download failed", job=job.id, file=index + 1, reason=error)
 
     # --- maintenance ----------------------------------------------------------------------------
 

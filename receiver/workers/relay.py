@@ -53,9 +53,9 @@ class Relay:
         self._unproven_at: float | None = None
         """Monotonic time of the next attempts at unproven hosts."""
 
-    def is_held(self, host: str) -> bool:
+    def is_throttled(self, host: str) -> bool:
         """Whether this process throttles the host (name and port)."""
-        return self._known.holds(host)
+        return self._known.is_throttled(host)
 
     async def run_once(self) -> int:
         """Start the attempts that are due and have a free slot; returns how many, 0 if there cannot
@@ -65,7 +65,7 @@ class Relay:
         """
         now, moment = self._services.clock.now(), self._services.clock.monotonic()
         self._known.forget_stale(moment)
-        self._services.metrics.relay_hosts_open.set(self._known.held)
+        self._services.metrics.relay_hosts_open.set(self._known.throttled)
         free = self._task_pool.free
         if not free:
             return 0

@@ -64,15 +64,15 @@ def said(words: Report) -> Act:
 
 def together(callbacks: Sequence[tuple[Report, bool, bool]]) -> Act:
     """Callbacks that are applied together, each received a while after the one before it; and
-    whether another job is known to hold the id that it names, and whether it is verified."""
+    whether another job is known to have the id that it names, and whether it is verified."""
 
     def act(now: Millis, n: int) -> Observation:
         return CallbacksSaid(
             tuple(
                 CallbackSaid(
-                    100 * n + place, now - 10 * (len(callbacks) - place), words, taken, verified
+                    100 * n + number, now - 10 * (len(callbacks) - number), words, taken, verified
                 )
-                for place, (words, taken, verified) in enumerate(callbacks, start=1)
+                for number, (words, taken, verified) in enumerate(callbacks, start=1)
             )
         )
 

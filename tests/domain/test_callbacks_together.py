@@ -44,8 +44,8 @@ def test_the_result_does_not_depend_on_batching(
     story, _ = play(start, script, by)
     before, now = story.job, story.now + SECOND
     callbacks = [
-        CallbackSaid(10_000 + place, now - ago, words, taken)
-        for place, (words, taken, ago) in enumerate(said)
+        CallbackSaid(10_000 + number, now - ago, words, taken)
+        for number, (words, taken, ago) in enumerate(said)
     ]
     job, moves = one_by_one(before, callbacks, now, by)
 
@@ -89,7 +89,8 @@ def finals(moves: Sequence[Move]) -> list[tuple[Status, bool]]:
 def observe_together(story: Story, *said: Report) -> Move:
     """The callbacks came right after each other, and are applied a second later."""
     callbacks = tuple(
-        CallbackSaid(place, story.now + place, words) for place, words in enumerate(said, start=1)
+        CallbackSaid(number, story.now + number, words)
+        for number, words in enumerate(said, start=1)
     )
     move = story.observe(CallbacksSaid(callbacks))
     assert move is not None

@@ -376,10 +376,10 @@ def live(
             case Lane.POLL | Lane.CONFIRM:
                 story.observe(asking(story.now, answer()), 100)
             case Lane.ARCHIVE:
-                place = next_file(job)
-                assert place is not None
+                index = next_file(job)
+                assert index is not None
                 stored = FileStored(9, "video/mp4", "0" * 64, "ada/1.mp4")
-                story.observe(DownloadEnded(place, job.archive[place].tries, stored), 0)
+                story.observe(DownloadEnded(index, job.archive[index].tries, stored), 0)
         assert story.now > moment or story.job != before, "no progress"
     raise AssertionError("the job never ends")
 

@@ -271,10 +271,10 @@ members = st.dictionaries(
 
 @given(members, st.integers(0, 6), st.sampled_from([LINK, LINK + "?" + "s" * 40_000]))
 def test_a_result_over_64_kib_keeps_its_link_and_what_fits(
-    others: dict[str, Any], place: int, link: str
+    others: dict[str, Any], index: int, link: str
 ) -> None:
     items = list(others.items())
-    items.insert(place, ("videoUrl", link))
+    items.insert(index, ("videoUrl", link))
     given_result = dict(items)
     fitted = fitting_result(given_result)
     assert fitted["videoUrl"] == link

@@ -36,8 +36,8 @@ async def claimed(harness: Harness, name: str, *, holder: str | None = HOLDER) -
         verdict = CallbackVerdict(callback.id, Verdict.CLAIMED, None, Evidence.CALLBACK)
         return Move(replace(before, due=Due(Lane.CONFIRM, now)), verdicts=(verdict,))
 
-    hold = None if holder is None else Lease(holder, now + LEASE)
-    applied = await harness.store.callbacks.apply(job.id, decide, most=9, lease=hold)
+    lease = None if holder is None else Lease(holder, now + LEASE)
+    applied = await harness.store.callbacks.apply(job.id, decide, most=9, lease=lease)
     return applied.job
 
 

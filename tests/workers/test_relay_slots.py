@@ -73,8 +73,8 @@ def test_a_throttled_host_waits_for_its_probe() -> None:
     for _ in range(5):
         hosts.judge(ANN, "dead", NOW, answered=False, connected=False)
 
-    held = Slots(InFlight(), hosts, NOW + 59, free=64, unproven=8)
-    assert held.room(BOB, "dead") == 0
-    assert not held.passed_over
+    throttled = Slots(InFlight(), hosts, NOW + 59, free=64, unproven=8)
+    assert throttled.room(BOB, "dead") == 0
+    assert not throttled.passed_over
 
     assert Slots(InFlight(), hosts, NOW + 60, free=64, unproven=8).room(BOB, "dead") == 1
