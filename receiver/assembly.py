@@ -155,7 +155,7 @@ def assemble(
         workers.append(Archiver(services, hub, *archiving, settings.archive_concurrency))
     supervisor = Supervisor(workers, services.clock, services.metrics)
     supervisor.keep_running("broadcast", broadcast.pump)
-    supervisor.keep_running("heartbeat", broadcast.beat)
+    supervisor.keep_running("heartbeat", broadcast.heartbeats.run)
     supervisor.keep_running("safety", partial(_watch_store, services, hub))
     return Service(Application(context, (*TABLE, *_dashboard(settings))), context, supervisor)
 

@@ -153,7 +153,7 @@ class _Stream:
         finally:
             self._count_out()
 
-    async def _follow(self, scope: Scope, receive: Receive, send: Send, position: int) -> None:
+    async def _follow(self, scope: Scope, receive: Receive, send: Send, after_seq: int) -> None:
         connection: Connection | None = scope.get("extensions", {}).get(CONNECTION)
         reader = Reader(
             send,
@@ -161,7 +161,7 @@ class _Stream:
             key_hash=self.caller.key_hash,
             user_id=self.user_id,
             job_id=self.job_id,
-            position=position,
+            after_seq=after_seq,
         )
         watching = None
         if connection is not None:

@@ -7,12 +7,12 @@ the store in its own coroutine at its own pace, and joins again. Nothing is buff
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import takewhile
 
 from receiver.clock import Clock
 from receiver.metrics import Metrics
 from receiver.streams import frames
 from receiver.streams.channel import Channel
+from receiver.streams.heartbeats import Heartbeats
 from receiver.streams.hub import Hub, of_user
 from receiver.streams.reader import Reader
 from store.changes import Changes
@@ -24,12 +24,10 @@ PAGE = 32
 """Events read from the store at once: about what a connection's buffer takes."""
 USERS_AT_ONCE = 32
 """Users whose new events are read from the store concurrently."""
-BEAT_SECONDS = 0.05
-"""Heartbeats due within this time are sent together."""
 
 
 class Broadcast:
-    """All channels, with the loops that push events and send heartbeats."""
+    """All channels, with the loop that pushes events."""
 
     def __init__(
         self, store: Store, hub: Hub, metrics: Metrics, clock: Clock, heartbeat: float
@@ -39,14 +37,12 @@ class Broadcast:
         self._hub = hub
         self._metrics = metrics
         self._clock = clock
-        self._heartbeat = heartbeat
+        self.heartbeats = Heartbeats(store, clock, heartbeat, self._beat)
         self._channels: dict[int, Channel] = {}
         """By user."""
         self._notified: dict[Channel, float] = {}
         """Channels with new events, and since when."""
         self._wake = asyncio.Event()
-        self._readers: dict[Reader, float] = {}
-        """With the time of each reader's next heartbeat, the earliest first."""
         self.closing = False
         """Whether the service is shutting down and streams end."""
         hub.subscribe(self._on_commit)
@@ -54,7 +50,7 @@ class Broadcast:
     def close(self) -> None:
         """End every stream cleanly, including those requested from now on."""
         self.closing = True
-        for reader in self._readers:
+        for reader in self.heartbeats.readers:
             reader.end()
 
     async def pump(self) -> None:
@@ -69,37 +65,14 @@ class Broadcast:
                 for failure in filter(None, ends):
                     raise failure
 
-    async def beat(self) -> None:
-        """Send every reader a comment line per heartbeat interval, and end those of revoked keys.
-
-        Each reader's interval starts when it connects, so that a thousand do not make a burst.
-        """
-        shortest = min(self._heartbeat, BEAT_SECONDS)
-        while True:
-            now = self._clock.monotonic()
-            first = next(iter(self._readers.values()), now + self._heartbeat)
-            await self._clock.sleep(max(first - now, shortest))
-            due = self._due_for_heartbeat()
-            for key_hash in {reader.key_hash for reader in due}:
-                key = await self._store.keys.find(key_hash)
-                if key is None or key.revoked_at is not None:
-                    for reader in due:
-                        if reader.key_hash == key_hash:
-                            reader.end()
-            for reader in due:
-                channel = self._channels.get(reader.user_id)
-                # A reader that is catching up is being written to anyway.
-                if channel is not None and reader in channel.readers:
-                    channel.beat(reader)
-
     async def follow(self, reader: Reader, farewell: Callable[[], Awaitable[bytes | None]]) -> None:
-        """Write every event after the reader's position, until the stream ends.
+        """Write every event that the reader has not got yet, until the stream ends.
 
         `farewell` returns the final bytes of a stream that is complete, and None while there may be
         more events. It is called before each read of the log, so all events are written before
         those bytes. Raises TimeoutError if the client has read nothing for too long.
         """
-        self._expect_heartbeat(reader)
+        self.heartbeats.add(reader)
         self._metrics.streams_open.inc()
         try:
             channel = self._enter(reader.user_id)
@@ -113,7 +86,7 @@ class Broadcast:
                 self._leave(reader, channel)
         finally:
             self._metrics.streams_open.dec()
-            del self._readers[reader]
+            self.heartbeats.remove(reader)
 
     async def _follow(
         self, reader: Reader, channel: Channel, farewell: Callable[[], Awaitable[bytes | None]]
@@ -121,12 +94,12 @@ class Broadcast:
         while not self._is_over(reader):
             # An empty write waits until the client can take bytes, before any are read for it.
             await reader.write(b"")
-            pushed = channel.position
+            pushed_seq = channel.pushed_seq
             last_words = await farewell()
-            if await self._catch_up(reader, pushed):
+            if await self._catch_up(reader, pushed_seq):
                 continue
-            # The log was read after `pushed` was, so nothing up to there is missing.
-            reader.position = max(reader.position, pushed)
+            # The log was read after `pushed_seq` was, so nothing up to there is missing.
+            reader.written_seq = max(reader.written_seq, pushed_seq)
             if last_words is not None:
                 await reader.write(last_words)
                 return
@@ -138,37 +111,31 @@ class Broadcast:
     def _is_over(self, reader: Reader) -> bool:
         return reader.ended or self.closing
 
-    def _expect_heartbeat(self, reader: Reader) -> None:
-        self._readers.pop(reader, None)
-        self._readers[reader] = self._clock.monotonic() + self._heartbeat
-
-    def _due_for_heartbeat(self) -> list[Reader]:
-        """The readers due for a heartbeat; each one's next is scheduled."""
-        now = self._clock.monotonic()
-        due = list(takewhile(lambda reader: self._readers[reader] <= now, self._readers))
-        for reader in due:
-            self._expect_heartbeat(reader)
-        return due
-
-    async def _catch_up(self, reader: Reader, pushed: int) -> bool:
+    async def _catch_up(self, reader: Reader, pushed_seq: int) -> bool:
         """Write as much of the log's next page as the client takes now; returns whether there may
-        be more up to `pushed`.
+        be more up to `pushed_seq`.
 
         The rest is dropped and read again later: a stalled reader keeps no page in memory.
         """
         if reader.job_id is not None:
             # Always read: the job may be done before its last event is pushed.
-            page = await self._store.events.after_for_job(reader.job_id, reader.position, PAGE)
-        elif reader.position < pushed:
-            page = await self._store.events.after_for_user(reader.user_id, reader.position, PAGE)
+            page = await self._store.events.after_for_job(reader.job_id, reader.written_seq, PAGE)
+        elif reader.written_seq < pushed_seq:
+            page = await self._store.events.after_for_user(reader.user_id, reader.written_seq, PAGE)
         else:
             return False
         for event in page:
             if not reader.push(frames.update(event)):
                 break
-            reader.position = event.cursor.seq
+            reader.written_seq = event.cursor.seq
             self._metrics.stream_events.inc()
-        return bool(page) and (reader.job_id is not None or reader.position < pushed)
+        return bool(page) and (reader.job_id is not None or reader.written_seq < pushed_seq)
+
+    def _beat(self, reader: Reader) -> None:
+        """Send a heartbeat; a reader that is catching up is being written to anyway."""
+        channel = self._channels.get(reader.user_id)
+        if channel is not None and reader in channel.readers:
+            channel.beat(reader)
 
     def _enter(self, user_id: int) -> Channel:
         channel = self._channels.get(user_id)
@@ -191,7 +158,7 @@ class Broadcast:
         self._wake.set()
 
     async def _push_new(self, channel: Channel) -> None:
-        """Push the log's events after the channel's position."""
+        """Push the log's events that were not pushed yet."""
         notified_at = self._notified.pop(channel, None)
         if notified_at is None:  # its readers have left
             return
@@ -200,7 +167,7 @@ class Broadcast:
             return
         try:
             while page := await self._store.events.after_for_user(
-                channel.user_id, channel.position, PAGE
+                channel.user_id, channel.pushed_seq, PAGE
             ):
                 self._push(channel, page, notified_at)
         except StoreUnavailable:
@@ -209,7 +176,7 @@ class Broadcast:
 
     def _push(self, channel: Channel, events: Sequence[Event], notified_at: float) -> None:
         for event in events:
-            if event.cursor.seq > channel.position and (written := channel.push(event)):
+            if event.cursor.seq > channel.pushed_seq and (written := channel.push(event)):
                 self._metrics.stream_events.inc(written)
                 self._metrics.stream_lag.observe(self._clock.monotonic() - notified_at)
 

@@ -26,7 +26,7 @@ class Channel:
         self.user_id = user_id
         self._notify = notify
         self.is_open = False
-        self.position = 0
+        self.pushed_seq = 0
         """All events up to here were pushed, or are older than the channel."""
         self.readers: set[Reader] = set()
         self.members = 0
@@ -35,18 +35,18 @@ class Channel:
         """Events that this process has committed, so that they need not be read from the store."""
         self._recent: deque[tuple[Event, Frame]] = deque()
         self._recent_bytes = 0
-        self._floor = 0
-        """Events up to here are no longer in `_recent`."""
+        self._dropped_seq = 0
+        """Events up to here are not in `_recent`; those after it, up to `pushed_seq`, are."""
 
     def notify(self) -> None:
         """There are new events."""
         self._notify(self)
 
-    def open(self, position: int) -> None:
-        """Start pushing after this position, unless the channel is open already."""
+    def open(self, latest_seq: int) -> None:
+        """Start pushing the events after this one, unless the channel is open already."""
         if not self.is_open:
             self.is_open = True
-            self.position = self._floor = position
+            self.pushed_seq = self._dropped_seq = latest_seq
 
     def offer(self, events: Iterable[Event]) -> None:
         """Keep events of a commit to be pushed."""
@@ -55,14 +55,14 @@ class Channel:
         self.offered.extend(events)
 
     def take_offered(self) -> list[Event]:
-        """The offered events, if they continue from the position without a gap; else none."""
+        """The offered events, if they continue from `pushed_seq` without a gap; else none."""
         # Batches that commit at the same time are announced in any order.
         events = sorted(self.offered, key=lambda event: event.cursor.seq)
         self.offered.clear()
         if not events:
             return []
         first, last = events[0].cursor.seq, events[-1].cursor.seq
-        is_whole = first <= self.position + 1 and last - first == len(events) - 1
+        is_whole = first <= self.pushed_seq + 1 and last - first == len(events) - 1
         return events if is_whole else []
 
     def push(self, event: Event) -> int:
@@ -70,7 +70,7 @@ class Channel:
         frame = frames.update(event)
         give = self._give
         taken = sum([give(reader, event, frame) for reader in tuple(self.readers)])
-        self.position = event.cursor.seq
+        self.pushed_seq = event.cursor.seq
         self._remember(event, frame)
         return taken
 
@@ -79,7 +79,7 @@ class Channel:
 
         It may not be added, or may be removed again at once: then it must catch up from the store.
         """
-        if reader.position < self._floor:
+        if reader.written_seq < self._dropped_seq:
             return
         self.readers.add(reader)
         for event, frame in self._recent:
@@ -101,7 +101,7 @@ class Channel:
             return False
         taken = reader.push(frame)
         if taken:
-            reader.position = event.cursor.seq
+            reader.written_seq = event.cursor.seq
         if not taken or (reader.job_id is not None and _DONE in event.data):
             self._dismiss(reader)
         return taken
@@ -113,4 +113,4 @@ class Channel:
         while self._recent and (everybody_is_here or self._recent_bytes > RECENT_BYTES):
             oldest, its_frame = self._recent.popleft()
             self._recent_bytes -= len(its_frame.body)
-            self._floor = oldest.cursor.seq
+            self._dropped_seq = oldest.cursor.seq

@@ -1,4 +1,4 @@
-"""One open stream: its filter, its position and its connection."""
+"""One open stream: its filter, its connection, and how far it has been written."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -31,8 +31,8 @@ class Reader:
         "ended",
         "job_id",
         "key_hash",
-        "position",
         "user_id",
+        "written_seq",
     )
 
     def __init__(
@@ -43,14 +43,15 @@ class Reader:
         key_hash: str,
         user_id: int,
         job_id: str | None,
-        position: int,
+        after_seq: int,
     ) -> None:
-        """`connection` is the one under `send`, if the server exposes it."""
+        """The events after `after_seq` are written. `connection` is the one under `send`, if the
+        server exposes it."""
         self.key_hash = key_hash
         self.user_id = user_id
         self.job_id = job_id
         """The one job whose events it wants; None for all of the user's."""
-        self.position = position
+        self.written_seq = after_seq
         """The user's events up to here are written, or do not concern this reader."""
         self.ended = False
         """Whether to write nothing more: client gone, key revoked, or shutting down."""
@@ -60,7 +61,7 @@ class Reader:
 
     def wants(self, event: Event) -> bool:
         """Whether the event is for this reader and has not been written."""
-        return event.cursor.seq > self.position and self.job_id in (None, event.job_id)
+        return event.cursor.seq > self.written_seq and self.job_id in (None, event.job_id)
 
     def wake(self) -> None:
         """Wake the reader's own coroutine."""

@@ -79,7 +79,7 @@ class Streams:
     async def open(self, user: int = ANN) -> Taking:
         """A reader that keeps up with the user's events."""
         connection = Taking()
-        reader = Reader(_send, connection, key_hash="k", user_id=user, job_id=None, position=FIRST)
+        reader = Reader(_send, connection, key_hash="k", user_id=user, job_id=None, after_seq=FIRST)
         self.tasks.append(asyncio.create_task(self.broadcast.follow(reader, _never_over)))
         await settled()
         self.log.reads.clear()

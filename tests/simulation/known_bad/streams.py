@@ -47,7 +47,7 @@ def stream_resumed_one_early() -> Patch:
 
     def one_early(self: Reader, *given: Any, **named: Any) -> None:
         make(self, *given, **named)
-        self.position = max(0, self.position - 1)
+        self.written_seq = max(0, self.written_seq - 1)
 
     return patch.object(Reader, "__init__", one_early)
 

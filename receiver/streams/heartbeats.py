@@ -1,0 +1,66 @@
+"""Sends heartbeats to the open streams, and ends those whose key was revoked."""
+
+from collections.abc import Callable, Iterable
+from itertools import takewhile
+
+from receiver.clock import Clock
+from receiver.streams.reader import Reader
+from store.database import Store
+
+BEAT_SECONDS = 0.05
+"""Heartbeats due within this time are sent together."""
+
+
+class Heartbeats:
+    """Each reader's interval starts when it connects, so that a thousand do not make a burst."""
+
+    def __init__(
+        self, store: Store, clock: Clock, interval: float, beat: Callable[[Reader], None]
+    ) -> None:
+        """`interval` is in seconds; `beat` sends a comment line to a reader."""
+        self._store = store
+        self._clock = clock
+        self._interval = interval
+        self._beat = beat
+        self._next: dict[Reader, float] = {}
+        """The time of each reader's next heartbeat, the earliest first."""
+
+    @property
+    def readers(self) -> Iterable[Reader]:
+        """All open streams."""
+        return self._next.keys()
+
+    def add(self, reader: Reader) -> None:
+        """Schedule the reader's next heartbeat."""
+        self._next.pop(reader, None)
+        self._next[reader] = self._clock.monotonic() + self._interval
+
+    def remove(self, reader: Reader) -> None:
+        """The stream has ended."""
+        del self._next[reader]
+
+    async def run(self) -> None:
+        """Send every reader a heartbeat per interval; runs as long as the service."""
+        shortest = min(self._interval, BEAT_SECONDS)
+        while True:
+            now = self._clock.monotonic()
+            first = next(iter(self._next.values()), now + self._interval)
+            await self._clock.sleep(max(first - now, shortest))
+            due = self._due()
+            for reader in due:
+                self.add(reader)
+            await self._end_revoked(due)
+            for reader in due:
+                self._beat(reader)
+
+    def _due(self) -> list[Reader]:
+        now = self._clock.monotonic()
+        return list(takewhile(lambda reader: self._next[reader] <= now, self._next))
+
+    async def _end_revoked(self, readers: list[Reader]) -> None:
+        for key_hash in {reader.key_hash for reader in readers}:
+            key = await self._store.keys.find(key_hash)
+            if key is None or key.revoked_at is not None:
+                for reader in readers:
+                    if reader.key_hash == key_hash:
+                        reader.end()
