@@ -1,9 +1,8 @@
 """A real Chromium, and visitors who use the dashboard with it."""
 
-import logging
 import os
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +10,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import structlog
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from receiver.clock import SystemClock
+from tests.http_api.conftest import quiet_log
 from tests.support.service import RunningService, running_service
+
+__all__ = ["browser", "quiet_log", "start", "visit"]
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
@@ -160,11 +161,3 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             return await stack.enter_async_context(running_service(tmp_path, **settings))
 
         yield start
-
-
-@pytest.fixture(autouse=True)
-def quiet_log() -> Iterator[None]:
-    """Failures show the service's warnings, and not each of its requests."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    yield
-    structlog.reset_defaults()

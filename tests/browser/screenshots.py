@@ -19,8 +19,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from receiver.server.serve import listen, origin, serving
 from tests.browser.conftest import ARGUMENTS, chromium
+from tests.support.served import served
 from tests.support.service import RunningService, ShiftedClock, eventually, running_service, submit
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
@@ -57,10 +57,9 @@ async def endpoint(rng: random.Random) -> AsyncIterator[str]:
             return PlainTextResponse('{"error": "database is locked"}', status_code=500)
         return PlainTextResponse("ok")
 
-    with listen("127.0.0.1", 0) as listener:
-        app = Starlette(routes=[Route("/hooks/video", hook, methods=["POST"])])
-        async with serving(app, listener, grace=1):
-            yield origin(listener) + "/hooks/video"
+    app = Starlette(routes=[Route("/hooks/video", hook, methods=["POST"])])
+    async with served(app) as url:
+        yield f"{url}/hooks/video"
 
 
 async def a_day(service: RunningService, clock: ShiftedClock, rng: random.Random, url: str) -> str:

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route as Path
 
-from receiver.server.serve import listen, origin, serving
 from tests.browser.conftest import SkippingClock, Start, Visit
+from tests.support.served import served
 from tests.support.service import RunningService, eventually, submit
 
 pytestmark = pytest.mark.browser
@@ -48,9 +48,8 @@ async def other_origin() -> AsyncIterator[tuple[str, dict[str, Any]]]:
         return HTMLResponse("<!doctype html><title>A page</title>")
 
     app = Starlette(routes=[Path("/", page), Path("/ticket", ticket, methods=["POST"])])
-    with listen("127.0.0.1", 0) as listener:
-        async with serving(app, listener, grace=1):
-            yield origin(listener), asked
+    async with served(app) as url:
+        yield url, asked
 
 
 async def seen(page: Page) -> list[list[Any]]:

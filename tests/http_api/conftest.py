@@ -10,6 +10,8 @@ import pytest
 import pytest_asyncio
 import structlog
 
+from tests.http_api.accepted_job import AcceptedJob, accepted
+from tests.http_api.relay_sink import Sink, relay_sink
 from tests.http_api.scripted_provider import ScriptedProvider, scripted_provider
 from tests.support.service import RunningService, running_service
 
@@ -43,6 +45,26 @@ async def provider(start: Start) -> AsyncIterator[ScriptedProvider]:
 async def service(provider: ScriptedProvider, start: Start) -> RunningService:
     """A service in front of the scripted provider."""
     return await start(**provider.settings())
+
+
+@pytest.fixture
+async def job(service: RunningService, provider: ScriptedProvider) -> AcceptedJob:
+    """A job of a service that confirms claims."""
+    return await accepted(service, provider)
+
+
+@pytest.fixture
+async def trusting(start: Start, provider: ScriptedProvider) -> AcceptedJob:
+    """A job of a service that takes callbacks at their word."""
+    service = await start(**provider.settings(), confirm_callbacks=False)
+    return await accepted(service, provider)
+
+
+@pytest.fixture
+async def sink(start: Start) -> AsyncIterator[Sink]:
+    """It ends before the services do, and with it the messages that it has left unanswered."""
+    async with relay_sink() as sink:
+        yield sink
 
 
 SHARED_LOOP = pytest.mark.asyncio(loop_scope="module")

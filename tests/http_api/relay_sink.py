@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from receiver.server.serve import listen, origin, serving
-from tests.support.service import eventually
+from tests.support.served import served, while_connected
+from tests.support.service import grown
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,7 @@ class Sink:
 
     async def arrived(self, count: int) -> list[Message]:
         """Wait for that many messages; all that came."""
-
-        async def look() -> int:
-            return len(self.messages)
-
-        await eventually(look, lambda seen: seen >= count, f"message {count}")
+        await grown(self.messages, count, f"message {count}")
         return self.messages
 
     async def take(self, request: Request) -> Response:
@@ -69,19 +65,7 @@ class Sink:
         self.messages.append(message)
         if self.answer is None:
             return Response()
-        answering = asyncio.ensure_future(self.answer(message))
-        going = asyncio.ensure_future(_gone(request))
-        try:
-            await asyncio.wait({answering, going}, return_when=asyncio.FIRST_COMPLETED)
-            return answering.result() if answering.done() else Response(status_code=499)
-        finally:
-            answering.cancel()
-            going.cancel()
-
-
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+        return await while_connected(request, self.answer(message))
 
 
 def always(status_code: int, **headers: str) -> Answer:
@@ -98,7 +82,6 @@ async def relay_sink() -> AsyncIterator[Sink]:
     """Serve a sink until the block is left."""
     sink = Sink()
     app = Starlette(routes=[Route("/{path:path}", sink.take, methods=["POST"])])
-    with listen("127.0.0.1", 0) as listener:
-        sink.url = origin(listener) + "/hook"
-        async with serving(app, listener, grace=0):
-            yield sink
+    async with served(app) as url:
+        sink.url = f"{url}/hook"
+        yield sink

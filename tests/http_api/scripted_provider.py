@@ -14,10 +14,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from receiver.server.serve import listen, origin, serving
-from tests.support.service import TIMEOUT, eventually
+from tests.support.served import served, while_connected
+from tests.support.service import TIMEOUT, grown
 
 API_KEY = "operator-key"
+COMPLETED = {"status": "COMPLETED", "result": {"videoUrl": "https://cdn.example/v.mp4"}}
+FAILED = {"status": "FAILED", "message": "Out of memory"}
 
 
 @dataclass
@@ -83,20 +85,12 @@ class ScriptedProvider:
 
     async def submitted(self, count: int = 1) -> Submission:
         """Wait for that many submissions; the last of them."""
-
-        async def look() -> int:
-            return len(self.submissions)
-
-        await eventually(look, lambda seen: seen >= count, f"submission {count}")
+        await grown(self.submissions, count, f"submission {count}")
         return self.submissions[count - 1]
 
     async def asked(self, count: int = 1) -> None:
         """Wait for that many status calls."""
-
-        async def look() -> int:
-            return len(self.status_calls)
-
-        await eventually(look, lambda seen: seen >= count, f"status call {count}")
+        await grown(self.status_calls, count, f"status call {count}")
 
     async def answer_submission(self, request: Request) -> Response:
         submission = Submission(
@@ -105,31 +99,14 @@ class ScriptedProvider:
         self.submissions.append(submission)
         if self.submit is None:
             return self.accept()
-        return await _while_connected(request, self.submit(submission))
+        return await while_connected(request, self.submit(submission))
 
     async def answer_status(self, request: Request) -> Response:
         request_id = request.query_params["request_id"]
         self.status_calls.append(request_id)
         if self.status is None:
             return JSONResponse(self.states[request_id])
-        return await _while_connected(request, self.status(request_id))
-
-
-async def _while_connected(request: Request, answer: Awaitable[Response]) -> Response:
-    """The answer, unless the client goes before it is there."""
-    answering = asyncio.ensure_future(answer)
-    going = asyncio.ensure_future(_gone(request))
-    try:
-        await asyncio.wait({answering, going}, return_when=asyncio.FIRST_COMPLETED)
-        return answering.result() if answering.done() else Response(status_code=499)
-    finally:
-        answering.cancel()
-        going.cancel()
-
-
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+        return await while_connected(request, self.status(request_id))
 
 
 @asynccontextmanager
@@ -141,10 +118,9 @@ async def scripted_provider() -> AsyncIterator[ScriptedProvider]:
         Route("/v1/video/create_narrative", provider.answer_submission, methods=["POST"]),
         Route("/v1/video/status", provider.answer_status),
     ]
-    with listen("127.0.0.1", 0) as listener:
-        provider.base_url = origin(listener) + "/v1/video/"
-        async with serving(Starlette(routes=routes), listener, grace=0):
-            yield provider
+    async with served(Starlette(routes=routes)) as url:
+        provider.base_url = f"{url}/v1/video/"
+        yield provider
 
 
 def answering(status_code: int, body: Any, **headers: str) -> Submit:

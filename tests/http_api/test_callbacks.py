@@ -16,12 +16,12 @@ from tests.http_api.accepted_job import AcceptedJob, accepted, sent
 from tests.http_api.conftest import Start
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.http_api.scripted_provider import (
+    COMPLETED,
+    FAILED,
     ScriptedProvider,
     Submission,
     answering,
     call_back,
-    never,
-    refusing_status,
 )
 from tests.support.service import (
     RunningService,
@@ -34,20 +34,6 @@ from tests.support.service import (
 
 LINK = "https://cdn.example/v.mp4"
 RUNNING = {"status": "IN_PROGRESS", "progress": 30}
-COMPLETED = {"status": "COMPLETED", "result": {"videoUrl": LINK}}
-FAILED = {"status": "FAILED", "message": "Out of memory"}
-
-
-@pytest.fixture
-async def job(service: RunningService, provider: ScriptedProvider) -> AcceptedJob:
-    return await accepted(service, provider)
-
-
-@pytest.fixture
-async def trusting(start: Start, provider: ScriptedProvider) -> AcceptedJob:
-    """A job of a service that takes callbacks at their word."""
-    service = await start(**provider.settings(), confirm_callbacks=False)
-    return await accepted(service, provider)
 
 
 async def test_a_callbacks_address_that_is_quoted_is_not_shown(
@@ -293,110 +279,6 @@ async def test_nothing_goes_back(trusting: AcceptedJob) -> None:
         await job.send(late)
     await job.verdicts(*["applied"] * 4, *["late"] * 3)
     assert await job.document() == finished
-
-
-# --- claims ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("body", [COMPLETED, FAILED, {"status": "CANCELLED"}])
-async def test_a_claim_counts_once_it_is_confirmed(
-    provider: ScriptedProvider, job: AcceptedJob, body: dict[str, Any]
-) -> None:
-    provider.states["up-1"] = body
-    await job.send(body)
-    finished = await job.when(done=True)
-    assert (finished["status"], finished["evidence"]) == (body["status"], "callback")
-    (line,) = await job.verdicts("confirmed")
-    assert line["confirmed"] is True
-    assert provider.status_calls == ["up-1"]
-
-
-async def test_a_forged_claim_is_denied(provider: ScriptedProvider, job: AcceptedJob) -> None:
-    await job.send(FAILED)
-    (line,) = await job.verdicts("denied")
-    assert line["evidence"] == "poll"
-    seen = await job.document()
-    assert (seen["status"], seen["phase"], seen["error"]) == ("PENDING", "accepted", None)
-    # The next poll is due after POLL_MIN, which is a minute here.
-    assert provider.status_calls == ["up-1"]
-
-
-async def test_what_the_call_says_counts(provider: ScriptedProvider, job: AcceptedJob) -> None:
-    provider.states["up-1"] = COMPLETED
-    await job.send(FAILED)
-    finished = await job.when(done=True)
-    assert (finished["status"], finished["evidence"]) == ("COMPLETED", "poll")
-    await job.verdicts("denied")
-
-
-async def test_a_claim_received_during_a_status_call_needs_another_call(
-    provider: ScriptedProvider, job: AcceptedJob
-) -> None:
-    """A first answer, begun before the second claim, decides the first alone."""
-    release = asyncio.Event()
-
-    async def first_slow(_: str) -> Response:
-        if len(provider.status_calls) == 1:
-            await release.wait()
-            return JSONResponse({"status": "IN_PROGRESS"})
-        return JSONResponse(COMPLETED)
-
-    provider.status = first_slow
-    await job.send(FAILED)
-    await provider.asked(1)
-    await job.send(COMPLETED)
-    release.set()
-    assert (await job.when(done=True))["status"] == "COMPLETED"
-    await job.verdicts("denied", "confirmed")
-    assert len(provider.status_calls) == 2
-
-
-async def test_a_job_confirms_while_its_claim_waits(
-    provider: ScriptedProvider, job: AcceptedJob
-) -> None:
-    provider.status = never
-    await job.send(RUNNING)
-    await job.when(phase="rendering")
-    await job.send(COMPLETED)
-    waiting = await job.when(phase="confirming")
-    assert (waiting["status"], waiting["progress"], waiting["done"]) == ("IN_PROGRESS", 30, False)
-
-
-@pytest.mark.parametrize("status", [refusing_status(500), refusing_status(404), None])
-async def test_a_claim_that_cannot_be_confirmed_is_taken_in_the_end(
-    start: Start, provider: ScriptedProvider, status: Any
-) -> None:
-    clock = ShiftedClock()
-    settings = provider.settings() | {"poll_min": 0.1, "poll_max": 0.2}
-    service = await start(**settings, confirm_timeout=60, clock=clock)
-    job = await accepted(service, provider)
-    provider.status = status
-    provider.states["up-1"] = {"status": "COMPLETED"}  # without a link: cannot be had
-    await job.send(COMPLETED)
-    await provider.asked(2)  # so the first has failed
-    clock.ahead_ms = 50_000
-    await provider.asked(len(provider.status_calls) + 1)
-    await job.when(phase="confirming", done=False)
-    clock.ahead_ms = 60_000
-    finished = await job.when(done=True)
-    assert (finished["status"], finished["evidence"]) == ("COMPLETED", "callback")
-    (line,) = await job.verdicts("applied")
-    assert line["confirmed"] is False
-
-
-async def test_without_confirmation_a_claim_counts_at_once(
-    provider: ScriptedProvider, trusting: AcceptedJob
-) -> None:
-    await trusting.send(FAILED)
-    finished = await trusting.when(done=True)
-    assert finished["error"] == {
-        "code": "provider_failed",
-        "message": "Out of memory",
-        "retryable": False,
-        "may_have_been_billed": True,
-    }
-    await trusting.verdicts("applied")
-    assert provider.status_calls == []
 
 
 # --- callbacks and submissions --------------------------------------------------------------------

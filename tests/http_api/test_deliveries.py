@@ -3,84 +3,29 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
-from ipaddress import ip_address
-from typing import Any
 from unittest.mock import ANY
 
-import httpx
-import pytest
 from starlette.responses import Response
 
 from receiver.clock import SystemClock
-from receiver.webhooks import resolver
-from tests.http_api.accepted_job import AcceptedJob, accepted, sent
+from tests.http_api.accepted_job import sent
 from tests.http_api.conftest import Start
-from tests.http_api.relay_sink import Message, Sink, always, relay_sink
-from tests.http_api.scripted_provider import ScriptedProvider, answering
+from tests.http_api.followed_job import RELAY, SECRET, Followed, follow, service
+from tests.http_api.relay_sink import Message, Sink, always
+from tests.http_api.scripted_provider import (
+    COMPLETED,
+    FAILED,
+    ScriptedProvider,
+    answering,
+)
 from tests.support.service import (
     RunningService,
     eventually,
     history_of,
     make_key,
 )
-from tests.support.tcp_server import tcp_server
 
-COMPLETED = {"status": "COMPLETED", "result": {"videoUrl": "https://cdn.example/v.mp4"}}
-FAILED = {"status": "FAILED", "message": "Out of memory"}
-SECRET = "whsec_" + "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
-RELAY: dict[str, Any] = {
-    "confirm_callbacks": False,
-    "relay_allow_nets": "127.0.0.0/8",
-    "relay_allow_http": True,
-    "relay_schedule": "0,0.05,0.05",
-}
-
-
-@pytest.fixture
-async def sink(start: Start) -> AsyncIterator[Sink]:
-    """It ends before the services do, and with it the messages that it has left unanswered."""
-    async with relay_sink() as sink:
-        yield sink
-
-
-@pytest.fixture
-async def service(provider: ScriptedProvider, start: Start) -> RunningService:
-    return await start(**provider.settings(), **RELAY)
-
-
-class Followed(AcceptedJob):
-    """A job whose webhooks go to a sink."""
-
-    async def apply(self, body: dict[str, Any]) -> None:
-        """Send a callback; returns when it is applied."""
-        before = len(await self.callbacks())
-        await self.send(body)
-        await eventually(
-            self.callbacks,
-            lambda lines: len(lines) > before and lines[-1]["verdict"] != "waiting",
-        )
-
-    async def deliveries(self) -> list[dict[str, Any]]:
-        """Oldest first."""
-        found = (await self.client.get("/v1/deliveries")).json()["deliveries"]
-        return [each for each in found[::-1] if each["request_id"] == self.request_id]
-
-    async def states(self, *expected: str) -> list[dict[str, Any]]:
-        """The deliveries, once they have these states, oldest first."""
-        return await eventually(
-            self.deliveries,
-            lambda found: [each["state"] for each in found] == list(expected),
-            f"deliveries {expected}",
-        )
-
-
-async def follow(
-    service: RunningService, provider: ScriptedProvider, url: str, **members: Any
-) -> Followed:
-    client = service.client(await make_key(service.store, "ada", secret=SECRET))
-    job = await accepted(client, provider, webhookUrl=url, **members)
-    return Followed(client, job.request_id, job.callback_url)
+__all__ = ["service"]
 
 
 # --- what is sent ---------------------------------------------------------------------------------
@@ -228,189 +173,6 @@ async def test_both_secrets_sign_after_a_rotation(
     message = (await sink.arrived(2))[1]
     message.verified(newest)
     assert message.headers["webhook-signature"].count("v1,") == 1
-
-
-# --- attempts -------------------------------------------------------------------------------------
-
-
-async def test_what_fails_is_tried_by_the_schedule_and_then_exhausted(
-    service: RunningService, provider: ScriptedProvider, sink: Sink
-) -> None:
-    for status_code in (500, 503, 429, 404, 302, 304, 199):
-        sink.messages.clear()
-        sink.answer = always(status_code, Location="/elsewhere")
-        job = await follow(service, provider, sink.url)
-        await job.apply(FAILED)
-        (delivery,) = await job.states("exhausted")
-        assert len(delivery["attempts"]) == 3, status_code
-        assert (delivery["next_attempt_at"], delivery["delivered_at"]) == (None, None)
-        assert {message.id for message in sink.messages} == {delivery["id"]}
-        assert {message.path for message in sink.messages} == {"/hook"}
-        assert len({message.body for message in sink.messages}) == 1
-        for message in sink.messages:
-            message.verified(SECRET)
-
-
-async def test_an_attempt_that_succeeds_ends_the_schedule(
-    service: RunningService, provider: ScriptedProvider, sink: Sink
-) -> None:
-    async def third_time(_: Message) -> Response:
-        return Response(status_code=500 if len(sink.messages) < 3 else 204)
-
-    sink.answer = third_time
-    job = await follow(service, provider, sink.url)
-    await job.apply(FAILED)
-    (delivery,) = await job.states("delivered")
-    assert [each["status_code"] for each in delivery["attempts"]] == [500, 500, 204]
-
-
-async def test_retry_after_is_honoured(
-    service: RunningService, provider: ScriptedProvider, sink: Sink
-) -> None:
-    async def busy_once(_: Message) -> Response:
-        if len(sink.messages) == 1:
-            return Response(status_code=503, headers={"Retry-After": "1"})
-        return Response()
-
-    sink.answer = busy_once
-    job = await follow(service, provider, sink.url)
-    began = time.monotonic()
-    await job.apply(FAILED)
-    await job.states("delivered")
-    assert time.monotonic() - began > 0.95
-
-
-async def test_the_first_gap_of_the_schedule_is_kept(
-    start: Start, provider: ScriptedProvider, sink: Sink
-) -> None:
-    service = await start(**provider.settings() | RELAY | {"relay_schedule": "0.5"})
-    job = await follow(service, provider, sink.url)
-    began = time.monotonic()
-    await job.apply(FAILED)
-    await job.states("delivered")
-    assert time.monotonic() - began > 0.45
-
-
-@pytest.mark.parametrize("hang_after_head", [False, True])
-async def test_an_attempt_has_its_time(
-    start: Start, provider: ScriptedProvider, hang_after_head: bool
-) -> None:
-    """The status line decides: what comes after it may break off."""
-
-    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        if hang_after_head:
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegun")
-        await reader.read()
-
-    async with tcp_server(hang) as server:
-        settings = RELAY | {"relay_schedule": "0", "relay_timeout": 1}
-        service = await start(**provider.settings(), **settings)
-        job = await follow(service, provider, f"http://127.0.0.1:{server.port}/")
-        await job.apply(FAILED)
-        (delivery,) = await job.states("delivered" if hang_after_head else "exhausted")
-    (attempt,) = delivery["attempts"]
-    expected = (200, None) if hang_after_head else (None, "timeout")
-    assert (attempt["status_code"], attempt["error"]) == expected
-    assert 950 < attempt["duration_ms"] < 10_000  # by default it would have fifteen seconds
-
-
-async def test_gone_turns_the_address_off_for_that_job(
-    service: RunningService, provider: ScriptedProvider, sink: Sink
-) -> None:
-    sink.answer = always(410)
-    job = await follow(service, provider, sink.url)
-    other = await follow(service, provider, sink.url)
-    await job.apply({"status": "IN_PROGRESS"})
-    (off,) = await job.states("disabled")
-    await job.apply(COMPLETED)
-    off, born_off = await job.states("disabled", "disabled")
-    assert (len(off["attempts"]), len(born_off["attempts"])) == (1, 0)
-    sink.answer = None
-    await other.apply(FAILED)
-    await other.states("delivered")
-    assert len(sink.messages) == 2
-
-    # Asked for again, the address is on again.
-    path = f"/v1/deliveries/{born_off['id']}/retry"
-    assert (await job.client.post(path)).status_code == 202
-    await job.states("disabled", "delivered")
-    assert sink.messages[-1].verified(SECRET)["status"] == "COMPLETED"
-
-
-async def test_a_dead_host_is_probed_and_delays_no_other(
-    service: RunningService, provider: ScriptedProvider, sink: Sink
-) -> None:
-    dead = "http://127.0.0.1:9/"  # nobody listens there
-    jobs = [await follow(service, provider, dead) for _ in range(4)]
-    for job in jobs:
-        await job.apply(FAILED)
-
-    async def attempts() -> int:
-        found = [each for job in jobs for each in await job.deliveries()]
-        return sum(len(each["attempts"]) for each in found)
-
-    await eventually(attempts, lambda count: count >= 5)
-    alive = await follow(service, provider, sink.url)
-    began = time.monotonic()
-    await alive.apply(FAILED)
-    await alive.states("delivered")
-    assert time.monotonic() - began < 10  # the dead host is probed once a minute
-    # Four may have been under way when the fifth failed; what is held back uses up no attempt.
-    assert 5 <= await attempts() <= 8
-    found = [each for job in jobs for each in await job.deliveries()]
-    assert {e["error"] for each in found for e in each["attempts"]} == {"connect_failed"}
-
-
-async def test_a_name_that_leads_to_us_is_refused_when_it_is_called(
-    start: Start, provider: ScriptedProvider, sink: Sink, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Only the name's addresses tell, so the submission is taken and each attempt fails."""
-    monkeypatch.setattr(resolver, "_system_lookup", lambda _: [ip_address("127.0.0.1")])
-    service = await start(
-        **provider.settings(), **RELAY | {"relay_allow_nets": "", "relay_schedule": "0"}
-    )
-    port = httpx.URL(sink.url).port
-    job = await follow(service, provider, f"http://hooks.example:{port}/hook")
-    await job.apply(FAILED)
-    (delivery,) = await job.states("exhausted")
-    assert delivery["attempts"][0]["error"].startswith("refused_target")
-    assert sink.messages == []
-
-
-async def test_a_slow_host_has_four_at_once_and_the_rest_waits(
-    service: RunningService, provider: ScriptedProvider, sink: Sink
-) -> None:
-    at_once = most = 0
-    release = asyncio.Event()
-    # A host that has answered once is proven, and gets its four.
-    first = await follow(service, provider, sink.url)
-    await first.apply(FAILED)
-    await first.states("delivered")
-    sink.messages.clear()
-
-    async def slow(_: Message) -> Response:
-        nonlocal at_once, most
-        at_once += 1
-        most = max(most, at_once)
-        await release.wait()
-        at_once -= 1
-        return Response()
-
-    sink.answer = slow
-    jobs = [await follow(service, provider, sink.url) for _ in range(7)]
-    for job in jobs:
-        await job.apply(FAILED)
-    await sink.arrived(4)
-    async with relay_sink() as other:
-        quick = await follow(service, provider, other.url)
-        await quick.apply(FAILED)
-        await quick.states("delivered")
-    assert (len(sink.messages), most) == (4, 4)
-    release.set()
-    for job in jobs:
-        await job.states("delivered")
-    assert most == 4
 
 
 # --- asking for it again --------------------------------------------------------------------------

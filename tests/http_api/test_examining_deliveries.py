@@ -10,21 +10,12 @@ from starlette.responses import Response
 
 from receiver.webhooks import resolver
 from tests.http_api.conftest import SHARED_LOOP, Start
+from tests.http_api.followed_job import RELAY, SECRET, Followed, follow, service
 from tests.http_api.relay_sink import Message, Sink, always
-from tests.http_api.scripted_provider import ScriptedProvider
-from tests.http_api.test_deliveries import (
-    COMPLETED,
-    FAILED,
-    RELAY,
-    SECRET,
-    Followed,
-    follow,
-    service,
-    sink,
-)
+from tests.http_api.scripted_provider import COMPLETED, FAILED, ScriptedProvider
 from tests.support.service import RunningService
 
-__all__ = ["service", "sink"]
+__all__ = ["service"]
 
 
 async def listed(client: httpx.AsyncClient, **query: str) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ import pytest
 from tests.http_api.accepted_job import accepted, sent
 from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.http_api.scripted_provider import (
+    COMPLETED,
     ScriptedProvider,
     answering,
     never,
@@ -28,7 +29,6 @@ from tests.support.service import (
     told_of,
 )
 
-COMPLETED = {"status": "COMPLETED", "result": {"videoUrl": "https://cdn.example/v.mp4"}}
 RFC3339 = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
 

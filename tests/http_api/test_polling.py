@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from tests.http_api.accepted_job import accepted, sent
 from tests.http_api.conftest import Start
 from tests.http_api.scripted_provider import (
+    COMPLETED,
     ScriptedProvider,
     answering,
     never,
@@ -29,7 +30,6 @@ from tests.support.service import (
     submit,
 )
 
-COMPLETED = {"status": "COMPLETED", "result": {"videoUrl": "https://cdn.example/v.mp4"}}
 QUICK = {"poll_first": 0.05, "poll_min": 0.05, "poll_max": 0.2}
 
 

@@ -9,7 +9,13 @@ from starlette.responses import Response
 
 from receiver.server import serve
 from receiver.workers import submitter
-from tests.http_api.scripted_provider import ScriptedProvider, Submission, call_back, never
+from tests.http_api.scripted_provider import (
+    COMPLETED,
+    ScriptedProvider,
+    Submission,
+    call_back,
+    never,
+)
 from tests.support.service import (
     JOB,
     MOVIE,
@@ -19,8 +25,6 @@ from tests.support.service import (
     running_service,
     submit,
 )
-
-COMPLETED = {"status": "COMPLETED", "result": {"videoUrl": "https://cdn.example/v.mp4"}}
 
 
 async def test_a_drop_in_submission_is_answered_at_once(

@@ -26,6 +26,7 @@ from tests.providers.path_server import PathServer, path_server
 from tests.support.service import (
     RunningService,
     eventually,
+    grown,
     history_of,
     job_of,
     job_when,
@@ -61,12 +62,8 @@ async def service(
         tmp_path_factory.mktemp("service"), **settings_of(upstream)
     ) as running:
         # The keys are asked for beside the start.
-        await eventually(lambda: _count(upstream), lambda seen: seen >= 2)
+        await grown(upstream.calls, 2, "both questions")
         yield running
-
-
-async def _count(upstream: PathServer) -> int:
-    return len(upstream.calls)
 
 
 def settings_of(upstream: PathServer) -> dict[str, Any]:

@@ -10,25 +10,23 @@ from typing import Any
 import httpx
 import pytest
 
-from receiver.clock import SystemClock
 from tests.http_api.accepted_job import accepted
-from tests.http_api.conftest import SHARED_LOOP, Start
+from tests.http_api.conftest import Start
 from tests.http_api.event_stream import EventStream, Frame, event_stream
 from tests.http_api.raw_http import raw_connection, request_bytes
-from tests.http_api.scripted_provider import ScriptedProvider
+from tests.http_api.scripted_provider import (
+    COMPLETED,
+    ScriptedProvider,
+)
 from tests.support.service import (
     TIMEOUT,
     RunningService,
-    ShiftedClock,
-    eventually,
     history_of,
     job_of,
     job_when,
     running_service,
     told_of,
 )
-
-COMPLETED = {"status": "COMPLETED", "result": {"videoUrl": "https://cdn.example/v.mp4"}}
 
 
 @pytest.fixture
@@ -319,150 +317,6 @@ async def test_what_retention_has_removed_resets_a_users_stream_and_not_a_jobs(
     async with event_stream(client, f"{kept.path}/events", old) as stream:
         assert seqs(await stream.events(3)) == [1, 2, 3]
     assert (await client.get(f"{gone.path}/events")).status_code == 404
-
-
-# --- limits, keys and tickets ---------------------------------------------------------------------
-
-
-async def test_a_key_has_so_many_streams(start: Start, provider: ScriptedProvider) -> None:
-    service = await start(**provider.settings(), stream_max_per_key=2)
-    client, same_user = await service.user(), await service.user()
-    async with event_stream(client, "/v1/events"), event_stream(client, "/v1/events"):
-        refused = await client.get("/v1/events")
-        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_streams")
-        assert int(refused.headers["Retry-After"]) > 0
-        ticket = (await client.post("/v1/stream-tickets", json={})).json()
-        assert (await service.client().get(ticket["url"])).status_code == 429
-        async with event_stream(same_user, "/v1/events"):
-            pass
-
-    async def reopened() -> int:
-        async with client.stream("GET", "/v1/events") as response:
-            return response.status_code
-
-    await eventually(reopened, lambda status: status == 200)
-
-
-async def test_a_heartbeat_is_a_comment(start: Start, provider: ScriptedProvider) -> None:
-    service = await start(**provider.settings(), stream_heartbeat=0.1)
-    client = await service.user()
-    async with event_stream(client, "/v1/events") as stream:
-        await stream.events(1)
-        for _ in range(3):
-            frame = await stream.next()
-            assert frame is not None
-            assert frame.raw == b":"
-
-
-async def test_a_stream_ends_when_its_key_is_revoked(
-    start: Start, provider: ScriptedProvider
-) -> None:
-    service = await start(**provider.settings(), stream_heartbeat=0.2)
-    key = await service.key()
-    client, kept = service.client(key), await service.user()
-    ticket = (await client.post("/v1/stream-tickets", json={})).json()
-    async with (
-        event_stream(client, "/v1/events") as stream,
-        event_stream(service.client(), ticket["url"]) as by_ticket,
-        event_stream(kept, "/v1/events") as other,
-    ):
-        await service.store.keys.revoke(key[:11], SystemClock().now())
-        began = time.monotonic()
-        await stream.rest()
-        await by_ticket.rest()
-        assert time.monotonic() - began < 5
-        await other.until(lambda frame: frame.raw == b":")
-
-    async def refused() -> int:
-        return (await service.client().get(ticket["url"])).status_code
-
-    await eventually(refused, lambda status: status == 401)
-
-
-async def test_a_ticket_opens_what_it_was_made_for(
-    service: RunningService, provider: ScriptedProvider
-) -> None:
-    client, nobody = await service.user(), service.client()
-    job = await accepted(client, provider)
-    other = await accepted(client, provider)
-    answer = await client.post("/v1/stream-tickets", json={"request_id": job.request_id})
-    assert answer.status_code == 200
-    ticket = answer.json()
-    assert set(ticket) == {"ticket", "url", "expires_at"}
-    assert ticket["url"].startswith(f"/v1/jobs/{job.request_id}/events?ticket=")
-    assert client.headers["API-KEY"] not in ticket["ticket"]
-    async with event_stream(nobody, ticket["url"]) as stream:
-        assert (await stream.events(1))[0].data["request_id"] == job.request_id
-    for path in (f"{other.path}/events", "/v1/events"):
-        refused = await nobody.get(path, params={"ticket": ticket["ticket"]})
-        assert (refused.status_code, refused.json()["code"]) == (401, "unauthorized")
-    # Read-only: it is no key.
-    for path in ("/v1/jobs", f"/v1/jobs/{job.request_id}"):
-        assert (await nobody.get(path, params={"ticket": ticket["ticket"]})).status_code == 400
-
-    whole = (await client.post("/v1/stream-tickets")).json()
-    assert whole["url"].startswith("/v1/events?ticket=")
-    async with event_stream(nobody, whole["url"]) as stream:
-        assert len((await stream.events(1))[0].data["jobs"]) == 2
-
-
-async def test_an_admins_ticket_opens_whichever_job_it_names(
-    service: RunningService, provider: ScriptedProvider
-) -> None:
-    client, nobody = await service.user(), service.client()
-    admin = await service.user("root", admin=True)
-    job = await accepted(client, provider)
-    ticket = (await admin.post("/v1/stream-tickets", json={"request_id": job.request_id})).json()
-    async with event_stream(nobody, ticket["url"]) as stream:
-        assert (await stream.events(1))[0].data["request_id"] == job.request_id
-
-    own = (await admin.post("/v1/stream-tickets")).json()["ticket"]
-    refused = await nobody.get("/v1/events", params={"ticket": own, "user": "ada"})
-    assert (refused.status_code, refused.json()["code"]) == (403, "admin_only")
-    lost = await nobody.get(f"{job.path}/events", params={"ticket": own})
-    assert lost.status_code == 404
-
-
-@SHARED_LOOP
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
-        ({"request_id": 5}, 400),
-        ({"request_id": "job_unknown"}, 404),
-        ({"request_id": None}, 200),
-        ([], 400),
-    ],
-)
-async def test_a_ticket_is_asked_for_by_id(
-    shared: RunningService, body: object, status: int
-) -> None:
-    client = await shared.user()
-    assert (await client.post("/v1/stream-tickets", json=body)).status_code == status
-
-
-@SHARED_LOOP
-async def test_an_altered_ticket_is_401(shared: RunningService) -> None:
-    client, nobody = await shared.user(), shared.client()
-    ticket = (await client.post("/v1/stream-tickets")).json()["ticket"]
-    altered = [ticket + "=", ticket + "A", ticket[:-1], "x", "é", "x" * 5_000, "."]
-    for place in range(0, len(ticket), 7):
-        other = "A" if ticket[place] != "A" else "B"
-        altered.append(ticket[:place] + other + ticket[place + 1 :])
-    for text in altered:
-        answer = await nobody.get("/v1/events", params={"ticket": text})
-        assert answer.status_code == 401, text
-
-
-async def test_a_ticket_lasts_an_hour(start: Start, provider: ScriptedProvider) -> None:
-    clock = ShiftedClock()
-    service = await start(**provider.settings(), clock=clock)
-    client, nobody = await service.user(), service.client()
-    ticket = (await client.post("/v1/stream-tickets")).json()
-    clock.ahead_ms = 3_600_000 - 30_000
-    async with event_stream(nobody, ticket["url"]):
-        pass
-    clock.ahead_ms += 60_000
-    assert (await nobody.get(ticket["url"])).status_code == 401
 
 
 # --- the end --------------------------------------------------------------------------------------

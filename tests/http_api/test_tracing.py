@@ -19,8 +19,9 @@ from receiver.domain.serialization import timestamp
 from receiver.open_telemetry import OpenTelemetry
 from receiver.tracing import step, tracing_by
 from tests.http_api.event_stream import event_stream
-from tests.http_api.relay_sink import Sink, always, relay_sink
+from tests.http_api.relay_sink import Sink, always
 from tests.http_api.scripted_provider import (
+    COMPLETED,
     ScriptedProvider,
     answering,
     call_back,
@@ -38,7 +39,6 @@ from tests.support.service import (
 ROOT = Path(__file__).parents[2]
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLER = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
-COMPLETED = {"status": "COMPLETED", "result": {"videoUrl": "https://cdn.example/v.mp4"}}
 RELAY: dict[str, Any] = {
     "relay_allow_nets": "127.0.0.0/8",
     "relay_allow_http": True,
@@ -96,12 +96,6 @@ async def begun(
 ) -> AsyncIterator[RunningService]:
     async with running_service(folder, **provider.settings(), **RELAY, **given) as service:
         yield service
-
-
-@pytest.fixture
-async def sink(provider: ScriptedProvider) -> AsyncIterator[Sink]:
-    async with relay_sink() as sink:
-        yield sink
 
 
 @pytest.fixture

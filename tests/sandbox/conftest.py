@@ -17,7 +17,7 @@ from receiver.providers.samsar_input import InputRules
 from receiver.sandbox.rules import SandboxRules
 from receiver.sandbox.run import sandbox
 from receiver.sandbox.samsar import SamsarApi
-from tests.server.served import served
+from tests.support.served import served
 from tests.support.service import TIMEOUT
 
 SAMSAR = partial(

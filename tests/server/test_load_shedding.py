@@ -12,7 +12,8 @@ from receiver.http_api.limits import exempt_from_shedding
 from receiver.server import load_shedding
 from receiver.server.load_shedding import MOST_WAITING, STARTED_AT_ONCE, LoadShedder
 from tests.http_api.raw_http import RawConnection, raw_connection
-from tests.server.served import respond, served
+from tests.server.raw_asgi import respond
+from tests.support.served import served
 from tests.support.service import TIMEOUT
 
 POST = b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"

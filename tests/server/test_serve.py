@@ -10,7 +10,7 @@ import pytest
 from receiver.server import serve
 from receiver.server.serve import listen, serving
 from tests.http_api.raw_http import request_bytes
-from tests.server.served import connected, read_body, respond
+from tests.server.raw_asgi import connected, read_body, respond
 from tests.support.service import TIMEOUT
 
 

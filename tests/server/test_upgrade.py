@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.http_api.raw_http import raw_connection
-from tests.server.served import read_body, respond, served
+from tests.server.raw_asgi import read_body, respond
+from tests.support.served import served
 from tests.support.service import TIMEOUT
 
 Seen = list[tuple[str, str, bytes]]

@@ -18,7 +18,7 @@ from uvicorn.server import ServerState
 from receiver.server.answers import AnswerWriter
 from receiver.server.connection import GuardedConnection
 from tests.http_api.raw_http import request_bytes
-from tests.server.served import connected, respond
+from tests.server.raw_asgi import connected, respond
 
 OVERRIDDEN = [
     "connection_lost",

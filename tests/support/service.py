@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sized
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -157,6 +157,15 @@ async def eventually(
         # A look at many jobs takes its time, and is not to be all that the service does.
         await asyncio.sleep(max(pause, time.monotonic() - began))
         pause = min(2 * pause, 0.02)
+
+
+async def grown(items: Sized, count: int, what: str) -> None:
+    """Wait until there are that many."""
+
+    async def size() -> int:
+        return len(items)
+
+    await eventually(size, lambda seen: seen >= count, what)
 
 
 async def submit(client: httpx.AsyncClient, **members: Any) -> dict[str, Any]:

@@ -1,20 +1,12 @@
-"""Applications on the server, without the service."""
+"""One connection to an application on the server, and the parts of the smallest applications."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from receiver.server.load_shedding import ASGIApp, LoadShedder
-from receiver.server.serve import listen, origin, serving
+from receiver.server.load_shedding import ASGIApp
 from tests.http_api.raw_http import RawConnection, raw_connection
-
-
-@asynccontextmanager
-async def served(app: ASGIApp, load_shedder: LoadShedder | None = None) -> AsyncIterator[str]:
-    """Serve the application; yields its URL."""
-    with listen("127.0.0.1", 0) as listener:
-        async with serving(app, listener, grace=0, load_shedder=load_shedder):
-            yield origin(listener)
+from tests.support.served import served
 
 
 @asynccontextmanager

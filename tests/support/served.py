@@ -1,0 +1,36 @@
+"""An ASGI application of a test's own, on a port of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from receiver.server.load_shedding import ASGIApp, LoadShedder
+from receiver.server.serve import listen, origin, serving
+
+
+@asynccontextmanager
+async def served(app: ASGIApp, load_shedder: LoadShedder | None = None) -> AsyncIterator[str]:
+    """Serve the application; yields its URL."""
+    with listen("127.0.0.1", 0) as listener:
+        async with serving(app, listener, grace=0, load_shedder=load_shedder):
+            yield origin(listener)
+
+
+async def while_connected(request: Request, answer: Awaitable[Response]) -> Response:
+    """The answer, unless the client goes before it is there. Call it when the body is read."""
+    answering = asyncio.ensure_future(answer)
+    going = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait({answering, going}, return_when=asyncio.FIRST_COMPLETED)
+        return answering.result() if answering.done() else Response(status_code=499)
+    finally:
+        answering.cancel()
+        going.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
