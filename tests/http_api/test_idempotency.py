@@ -16,6 +16,7 @@ from tests.support.service import (
     ShiftedClock,
     eventually,
     job_when,
+    phases_of,
     running_service,
 )
 
@@ -51,14 +52,10 @@ async def test_the_first_answer_comes_again(
     given = {"prompt_list": ["x"], "image_model": "IMAGEN3"} if "narrative" in path else MOVIE
     first = await create(client, "k", path, input=given)
     await provider.submitted()
-    await eventually(lambda: _phases(client), lambda seen: seen == ["accepted"])
+    await eventually(lambda: phases_of(client), lambda seen: seen == ["accepted"])
     assert_replay(first, await create(client, "k", path, input=given))
     assert await count(client) == 1
     assert len(provider.submissions) == 1
-
-
-async def _phases(client: httpx.AsyncClient) -> list[str]:
-    return [job["phase"] for job in (await client.get("/v1/jobs")).json()["jobs"]]
 
 
 @SHARED_LOOP

@@ -5,7 +5,6 @@ import re
 import time
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.http_api.accepted_job import accepted, sent
@@ -25,6 +24,7 @@ from tests.support.service import (
     eventually,
     history_of,
     job_when,
+    phases_of,
     submit,
     told_of,
 )
@@ -195,17 +195,13 @@ async def test_prefer_wait_is_at_most_sixty_and_over_at_a_stop(
         client.post("/v1/jobs", json=JOB, headers={"Prefer": "wait=99999999999999999999"})
     )
     await provider.submitted()
-    await eventually(lambda: _phases(client), lambda seen: seen == ["accepted"])
+    await eventually(lambda: phases_of(client), lambda seen: seen == ["accepted"])
     assert not waiting.done()
     service.inner.begin_stop()
     async with asyncio.timeout(20):
         answer = await waiting
     assert (answer.status_code, answer.headers["Preference-Applied"]) == (202, "wait=60")
     assert answer.json()["phase"] == "accepted"
-
-
-async def _phases(client: httpx.AsyncClient) -> list[str]:
-    return [job["phase"] for job in (await client.get("/v1/jobs")).json()["jobs"]]
 
 
 @SHARED_LOOP
@@ -429,14 +425,14 @@ async def test_a_queued_job_that_is_cancelled_is_never_sent(
     client = await service.user()
     await submit(client)
     await provider.submitted()
-    await eventually(lambda: _phases(client), lambda seen: seen == ["queued"])
+    await eventually(lambda: phases_of(client), lambda seen: seen == ["queued"])
     queued = await submit(client)  # held by the Retry-After
     answer = await client.post(queued["links"]["cancel"])
     assert answer.status_code == 202
     assert_cancelled(answer.json(), billed=False)
     provider.submit = None
     await provider.submitted(2)  # the first one's second attempt
-    await eventually(lambda: _phases(client), lambda seen: seen == ["finished", "accepted"])
+    await eventually(lambda: phases_of(client), lambda seen: seen == ["finished", "accepted"])
     assert len(provider.submissions) == 2
 
 

@@ -197,6 +197,11 @@ async def job_when(client: httpx.AsyncClient, request_id: str, **members: Any) -
     )
 
 
+async def phases_of(client: httpx.AsyncClient) -> list[str]:
+    """Where the user's jobs stand, newest first."""
+    return [job["phase"] for job in (await client.get("/v1/jobs")).json()["jobs"]]
+
+
 async def history_of(
     client: httpx.AsyncClient, request_id: str, type_: str = ""
 ) -> list[dict[str, Any]]:
