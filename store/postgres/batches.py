@@ -56,24 +56,12 @@ _Ran: TypeAlias = tuple[list[Outcome[object]], Changes]
 """The outcomes, in order, and the committed changes."""
 
 
-class _Stale(Exception):
-    """A reused connection was lost before the commit: nothing was executed."""
-
-
-class _Undone(Exception):
-    """The transaction was rolled back because of an error (the cause) of one of its members."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(error)
-        self.error = error
-
-
 @dataclass(slots=True)
 class _Transaction:
     """One transaction and what its members did in it."""
 
     outcomes: dict[int, Outcome[object]] = field(default_factory=dict)
-    """By the work's position."""
+    """By the work's index."""
     changes: Changes = field(default_factory=Changes)
     events: list[NewEvent] = field(default_factory=list)
     committing: int | None = None
@@ -81,7 +69,7 @@ class _Transaction:
 
     @property
     def ran(self) -> _Ran:
-        return [self.outcomes[place] for place in range(len(self.outcomes))], self.changes
+        return [self.outcomes[index] for index in range(len(self.outcomes))], self.changes
 
 
 class PostgresBatchRunner:
@@ -114,20 +102,18 @@ class PostgresBatchRunner:
     # --- several transactions -------------------------------------------------------------------
 
     def _run(self, works: Sequence[Work[object]], tries: int = TRIES) -> _Ran:
-        """Run them in one transaction or, if that is undone, in several."""
+        """Run them in one transaction or, if one of them fails it, in several."""
         try:
             return self._run_together(works)
-        except _Stale:
-            return self._run(works, tries)
-        except _Undone as undone:
-            if len(works) > 1:
-                return self._run_parts(works, undone.error)
-            if tries > 1 and is_collision(undone.error):
-                return self._run(works, tries - 1)
-            return [Failed(meaning(undone.error) or undone.error)], Changes()
         except Exception as error:  # noqa: BLE001 - every member's caller must get an outcome
-            self.close()
-            return _failed(works, error), Changes()
+            if not is_of_one(error):
+                self.close()
+                return _failed(works, error), Changes()
+            if len(works) > 1:
+                return self._run_parts(works, error)
+            if tries > 1 and is_collision(error):
+                return self._run(works, tries - 1)
+            return [Failed(meaning(error) or error)], Changes()
 
     def _run_parts(self, works: Sequence[Work[object]], error: Exception) -> _Ran:
         # Halving finds the faulty work in few attempts. But if each attempt may wait for a lock or
@@ -144,8 +130,20 @@ class PostgresBatchRunner:
     # --- one transaction ------------------------------------------------------------------------
 
     def _run_together(self, works: Sequence[Work[object]]) -> _Ran:
-        reused = self._connection is not None
-        connection = self._connection = self._connection or self._connect()
+        connection = self._connection
+        if connection is not None:
+            try:
+                return self._run_on(connection, works)
+            except psycopg.Error:
+                if not connection.closed:
+                    raise
+                # It was lost since the last batch. Nothing is committed: try a new one.
+        connection = self._connection = self._connect()
+        return self._run_on(connection, works)
+
+    def _run_on(self, connection: psycopg.Connection, works: Sequence[Work[object]]) -> _Ran:
+        """Run one transaction; when it raises, the transaction is rolled back. Closes a connection
+        that is lost."""
         transaction = _Transaction()
         try:
             with connection.pipeline() as pipeline:
@@ -156,21 +154,14 @@ class PostgresBatchRunner:
                     with suppress(psycopg.Error):  # errors after the first add nothing
                         pipeline.sync()
                     raise
-        except psycopg.Error as error:
-            if connection.broken:
-                self.close()
-                if transaction.committing is not None:
-                    return self._look_up(transaction, works, error)
-                if reused:
-                    raise _Stale from error
+        except Exception as error:
+            if not connection.broken:
+                self._roll_back(connection)
                 raise
-            self._roll_back(connection)
-            if is_of_one(error):
-                raise _Undone(error) from error
-            raise
-        except _Undone:
-            self._roll_back(connection)
-            raise
+            self.close()
+            if transaction.committing is None:
+                raise
+            return self._look_up(transaction, works, error)
         return transaction.ran
 
     def _fill(
@@ -190,8 +181,8 @@ class PostgresBatchRunner:
             },
         )
         _lock_jobs(session, works)
-        for places, group in groups(works):
-            _run_group(transaction, session, places, group)
+        for indexes, group in groups(works):
+            _run_group(transaction, session, indexes, group)
         number = int(begun.fetchone()[-1])
         self._on_begin(number)
         if transaction.events:
@@ -206,7 +197,7 @@ class PostgresBatchRunner:
             self.close()
 
     def _look_up(
-        self, transaction: _Transaction, works: Sequence[Work[object]], lost: psycopg.Error
+        self, transaction: _Transaction, works: Sequence[Work[object]], lost: Exception
     ) -> _Ran:
         """Find out whether a commit happened whose answer was lost with the connection.
 
@@ -236,21 +227,20 @@ class PostgresBatchRunner:
 def _run_group(
     transaction: _Transaction,
     session: PostgresSession,
-    places: Sequence[int],
+    indexes: Sequence[int],
     group: Work[Sequence[Outcome[object]]],
 ) -> None:
     effects = Effects()
     session.begin_member()
     try:
         outcomes = group(session, effects)
-    except psycopg.Error:
-        raise
-    except Exception as error:  # a work may raise anything: it is for that work's caller
-        if len(places) > 1 or session.has_written():
-            raise _Undone(error) from error
-        transaction.outcomes[places[0]] = Failed(error)
+    except Exception as error:
+        # A single work that has written nothing fails alone. Anything else fails the transaction.
+        if isinstance(error, psycopg.Error) or len(indexes) > 1 or session.has_written():
+            raise
+        transaction.outcomes[indexes[0]] = Failed(error)
         return
-    transaction.outcomes.update(zip(places, outcomes, strict=True))
+    transaction.outcomes.update(zip(indexes, outcomes, strict=True))
     transaction.changes.add(effects)
     transaction.events += effects.events
 

@@ -56,17 +56,17 @@ def meaning(error: Exception) -> StoreError | None:
     return None
 
 
-def is_of_one(error: psycopg.Error) -> bool:
+def is_of_one(error: Exception) -> bool:
     """Whether an error concerns one write only, so that the others can be tried without it."""
-    return is_slow(error) or not isinstance(meaning(error), StoreUnavailable)
+    return is_slow(error) or not isinstance(meaning(error) or error, StoreUnavailable)
 
 
-def is_slow(error: BaseException) -> bool:
+def is_slow(error: Exception) -> bool:
     """Whether the write waited for another process, or for its own statement, for too long."""
     return isinstance(error, psycopg.Error) and error.sqlstate in {*_COLLISIONS, "57014"}
 
 
-def is_collision(error: BaseException) -> bool:
+def is_collision(error: Exception) -> bool:
     """Whether repeating the same write may succeed."""
     return isinstance(error, psycopg.Error) and error.sqlstate in {"40001", "40P01"}
 
