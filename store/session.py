@@ -106,16 +106,16 @@ class Batchable(Generic[Item, T]):
 
 
 Group: TypeAlias = tuple[list[int], Work[Sequence[Outcome[object]]]]
-"""Positions of works in a batch, and one work that returns the outcomes of all of them."""
+"""Indexes of works in a batch, and one work that returns the outcomes of all of them."""
 
 
 def groups(works: Sequence[Work[object]]) -> list[Group]:
     """Group a batch: batchable works of a kind together, every other work by itself."""
-    places: dict[Hashable, list[int]] = {}
-    for place, work in enumerate(works):
-        kind = work.run if isinstance(work, Batchable) else place
-        places.setdefault(kind, []).append(place)
-    return [(some, _grouped([works[place] for place in some])) for some in places.values()]
+    indexes: dict[Hashable, list[int]] = {}
+    for index, work in enumerate(works):
+        kind = work.run if isinstance(work, Batchable) else index
+        indexes.setdefault(kind, []).append(index)
+    return [(some, _grouped([works[index] for index in some])) for some in indexes.values()]
 
 
 def _grouped(works: Sequence[Work[object]]) -> Work[Sequence[Outcome[object]]]:

@@ -12,13 +12,13 @@ LATE_SHARE = 2 / 3
 LATE = 0.2
 """Seconds of waiting after which the larger share applies."""
 
-LEAST_PLACES = 16
+LEAST_BACKGROUND = 16
 """Minimum number of background members in a batch: so few hardly slow down its commit."""
-MOST_PLACES = 64
+MOST_BACKGROUND = 64
 """Maximum number, even while no client waits: a client that arrives waits only milliseconds."""
 
 BULK_SHARE = 1 / 4
-"""Bulk work's fraction of the background places while steps of jobs are waiting too."""
+"""Bulk work's fraction of the background members while steps of jobs are waiting too."""
 
 _WEIGHT = 0.2
 """Weight of the newest batch in the moving average."""
@@ -38,16 +38,16 @@ class Shares:
         if background:
             self._background += _WEIGHT * (seconds[1] / background - self._background)
 
-    def background_places(self, urgent: int, waited: float) -> int:
+    def background_members(self, urgent: int, waited: float) -> int:
         """How many background members to add to a batch with `urgent` urgent ones; the oldest
         background member has waited for `waited` seconds."""
         if not urgent or not self._background:
-            return MOST_PLACES
+            return MOST_BACKGROUND
         share = SHARE if waited <= LATE else LATE_SHARE
-        places = int(share * urgent * self._urgent / self._background)
-        return max(LEAST_PLACES, min(places, MOST_PLACES))
+        members = int(share * urgent * self._urgent / self._background)
+        return max(LEAST_BACKGROUND, min(members, MOST_BACKGROUND))
 
 
-def bulk_places(places: int, waiting: int) -> int:
-    """How many of the background places are reserved for the `waiting` bulk works."""
-    return min(waiting, max(1, int(places * BULK_SHARE)))
+def bulk_members(background: int, waiting: int) -> int:
+    """How many of the background members may be of the `waiting` bulk works."""
+    return min(waiting, max(1, int(background * BULK_SHARE)))

@@ -18,11 +18,11 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias, TypeVar, cast, get_
 from store.changes import Changes
 from store.errors import StoreBusy, StoreLocked, StoreUnavailable
 from store.session import Failed, Outcome, Work, tell
-from store.shares import Shares, bulk_places
+from store.shares import Shares, bulk_members
 
 T = TypeVar("T")
 
-URGENT_PLACES = 40
+MAX_URGENT = 40
 """Maximum number of urgent members in a batch."""
 
 LONGEST_QUEUE = 2_000
@@ -104,7 +104,7 @@ class Writer(ABC):
 
     def bulk(self, work: Work[T]) -> Awaitable[T]:
         """Run bulk work that changes no outcome: progress, and removing old data. It has a share of
-        the background places. Raises as `urgent` does."""
+        the background members. Raises as `urgent` does."""
         return self._enqueue("bulk", work)
 
     @abstractmethod
@@ -168,7 +168,7 @@ class ThreadedWriter(Writer):
         return cast(Awaitable[T], caller)
 
     def _is_full(self, queue: deque[_Member]) -> bool:
-        batches_before = len(queue) // URGENT_PLACES
+        batches_before = len(queue) // MAX_URGENT
         return len(queue) >= LONGEST_QUEUE or batches_before * self._batch_seconds > LONGEST_WAIT
 
     def _wake(self) -> None:
@@ -225,12 +225,12 @@ class ThreadedWriter(Writer):
             while not (self._is_due or self._closing):
                 self._arrival.wait()
             steps, bulk = self._queues["background"], self._queues["bulk"]
-            urgent = _take(self._queues["urgent"], URGENT_PLACES)
+            urgent = _take(self._queues["urgent"], MAX_URGENT)
             oldest = [queue[0].since for queue in (steps, bulk) if queue]
             waited = time.monotonic() - min(oldest) if oldest else 0.0
-            places = self._shares.background_places(len(urgent), waited)
-            background = _take(steps, places - bulk_places(places, len(bulk)))
-            background += _take(bulk, places - len(background))
+            most = self._shares.background_members(len(urgent), waited)
+            background = _take(steps, most - bulk_members(most, len(bulk)))
+            background += _take(bulk, most - len(background))
             self._is_due = any(self._queues.values())
             return urgent, background
 
@@ -258,5 +258,5 @@ class ThreadedWriter(Writer):
                 tell(member.caller, outcome)
 
 
-def _take(queue: deque[T], places: int) -> list[T]:
-    return [queue.popleft() for _ in range(min(places, len(queue)))]
+def _take(queue: deque[T], most: int) -> list[T]:
+    return [queue.popleft() for _ in range(min(most, len(queue)))]

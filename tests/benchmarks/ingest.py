@@ -30,7 +30,7 @@ JOBS = 2_000
 def one_commit_each() -> Iterator[None]:
     """Let each batch have one member."""
     with (
-        patch.object(writer, "URGENT_PLACES", 1),
+        patch.object(writer, "MAX_URGENT", 1),
         patch.object(writer, "LONGEST_WAIT", math.inf),  # which counts batches
     ):
         yield

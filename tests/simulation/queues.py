@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from store.session import Work
-from store.shares import Shares, bulk_places
-from store.writer import KINDS, URGENT_PLACES, Kind
+from store.shares import Shares, bulk_members
+from store.writer import KINDS, MAX_URGENT, Kind
 
 COMMIT_SECONDS = 0.001
 URGENT_SECONDS = 15e-6
@@ -78,14 +78,14 @@ class Queues:
         whatever waits."""
         self._worked, self._before = self._working_time(now), now
         if len(self._queues["urgent"]) >= RUSH:
-            most = URGENT_PLACES
+            most = MAX_URGENT
         urgent = self._take("urgent", most)
         oldest = [self._queues[kind][0].at for kind in KINDS[1:] if self._queues[kind]]
         waited = now - min(oldest) if oldest else 0.0
-        places = min(self._shares.background_places(len(urgent), waited), max(2, most // 2))
-        steps = places - bulk_places(places, len(self._queues["bulk"]))
+        others = min(self._shares.background_members(len(urgent), waited), max(2, most // 2))
+        steps = others - bulk_members(others, len(self._queues["bulk"]))
         background = self._take("background", steps)
-        background += self._take("bulk", places - len(background))
+        background += self._take("bulk", others - len(background))
         members = Members(urgent, background)
         self._shares.learn(len(urgent), len(background), members.seconds)
         self._look_who_starves()
@@ -96,9 +96,9 @@ class Queues:
         urgent, *others = (self._take(kind, LONGEST_QUEUE) for kind in KINDS)
         return Members(urgent, [member for queue in others for member in queue])
 
-    def _take(self, kind: Kind, places: int) -> list[Member]:
+    def _take(self, kind: Kind, most: int) -> list[Member]:
         queue = self._queues[kind]
-        taken, queue[:] = queue[: max(0, places)], queue[max(0, places) :]
+        taken, queue[:] = queue[: max(0, most)], queue[max(0, most) :]
         if taken:
             self._served[kind] = self._worked
         return taken

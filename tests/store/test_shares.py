@@ -10,8 +10,8 @@ import pytest
 from store import writer as writer_module
 from store.changes import Changes, Effects
 from store.session import Done, Session, Work
-from store.shares import LATE, LEAST_PLACES, MOST_PLACES, Shares
-from store.writer import URGENT_PLACES, Batch, ThreadedWriter
+from store.shares import LATE, LEAST_BACKGROUND, MOST_BACKGROUND, Shares
+from store.writer import MAX_URGENT, Batch, ThreadedWriter
 from tests.store.gate import held
 
 URGENT_SECONDS = 0.001
@@ -27,33 +27,33 @@ def shares_after(urgent: float, background: float, batches: int = 60) -> Shares:
 
 
 @pytest.mark.parametrize(
-    ("urgent", "background", "members", "waited", "places"),
+    ("urgent", "background", "members", "waited", "expected"),
     [
         # A third of the time of 256 callbacks at 15 µs is 1.28 ms.
         (15e-6, 50e-6, 256, 0.0, 25),
         (15e-6, 50e-6, 256, LATE, 25),
         # Twice that once the oldest has waited for longer than 0.2 s.
         (15e-6, 50e-6, 256, LATE + 0.001, 51),
-        # However slow it is, some have a place: they hardly make the commit slower.
-        (15e-6, 150e-6, 256, 0.0, LEAST_PLACES),
-        (15e-6, 1.0, 256, 9.0, LEAST_PLACES),
-        (15e-6, 150e-6, 1, 0.0, LEAST_PLACES),
+        # However slow it is, some are in it: they hardly make the commit slower.
+        (15e-6, 150e-6, 256, 0.0, LEAST_BACKGROUND),
+        (15e-6, 1.0, 256, 9.0, LEAST_BACKGROUND),
+        (15e-6, 150e-6, 1, 0.0, LEAST_BACKGROUND),
         # However fast it is, an urgent work that arrives next waits for no more than this.
-        (15e-6, 1e-6, 256, 0.0, MOST_PLACES),
+        (15e-6, 1e-6, 256, 0.0, MOST_BACKGROUND),
         # No urgent work.
-        (15e-6, 1.0, 0, 0.0, MOST_PLACES),
+        (15e-6, 1.0, 0, 0.0, MOST_BACKGROUND),
     ],
 )
 def test_background_work_gets_its_share_of_the_time(
-    urgent: float, background: float, members: int, waited: float, places: int
+    urgent: float, background: float, members: int, waited: float, expected: int
 ) -> None:
     shares = shares_after(urgent, background)
 
-    assert shares.background_places(members, waited) == places
+    assert shares.background_members(members, waited) == expected
 
 
-def test_an_unmeasured_batch_has_all_places() -> None:
-    assert Shares().background_places(256, 0.0) == MOST_PLACES
+def test_an_unmeasured_batch_is_as_large_as_possible() -> None:
+    assert Shares().background_members(256, 0.0) == MOST_BACKGROUND
 
 
 def test_durations_are_learned_within_some_batches() -> None:
@@ -61,17 +61,17 @@ def test_durations_are_learned_within_some_batches() -> None:
     for _ in range(20):
         shares.learn(256, 8, (256 * 15e-6, 8 * 50e-6))
 
-    assert LEAST_PLACES < shares.background_places(256, 0.0) <= 25
+    assert LEAST_BACKGROUND < shares.background_members(256, 0.0) <= 25
 
 
 def test_a_batch_of_one_kind_changes_nothing_for_the_other() -> None:
     shares = shares_after(15e-6, 50e-6)
     for _ in range(60):
         shares.learn(256, 0, (256 * 15e-6, 0.0))
-    assert shares.background_places(256, 0.0) == 25
+    assert shares.background_members(256, 0.0) == 25
     for _ in range(60):
         shares.learn(0, 64, (0.0, 64 * 50e-6))
-    assert shares.background_places(256, 0.0) == 25
+    assert shares.background_members(256, 0.0) == 25
 
 
 # --- the writer under load ------------------------------------------------------------------------
@@ -140,7 +140,7 @@ async def writer(runner: PricedRunner, time: FakeTime) -> AsyncIterator[Threaded
 @pytest.mark.parametrize(
     ("waited", "background"),
     # At 1 ms each, a third of 40 ms is less than the minimum; two thirds are more.
-    [(0.0, LEAST_PLACES), (LATE + 0.1, 26)],
+    [(0.0, LEAST_BACKGROUND), (LATE + 0.1, 26)],
 )
 async def test_under_load_background_work_gets_its_share_of_each_batch(
     writer: ThreadedWriter,
@@ -151,14 +151,14 @@ async def test_under_load_background_work_gets_its_share_of_each_batch(
 ) -> None:
     gate, holding = await held(writer)
     waiting = [writer.background(nothing) for _ in range(500)]
-    waiting += [writer.urgent(nothing) for _ in range(4 * URGENT_PLACES)]
+    waiting += [writer.urgent(nothing) for _ in range(4 * MAX_URGENT)]
     time.now += waited
     gate.open()
     await asyncio.gather(holding, *waiting)
 
-    assert runner.batches[:5] == [(1, 0), *[(URGENT_PLACES, background)] * 4]
-    # All places when no urgent work is left.
-    assert runner.batches[5] == (0, MOST_PLACES)
+    assert runner.batches[:5] == [(1, 0), *[(MAX_URGENT, background)] * 4]
+    # As many as possible when no urgent work is left.
+    assert runner.batches[5] == (0, MOST_BACKGROUND)
 
 
 async def test_a_few_background_works_are_always_taken(
@@ -170,4 +170,4 @@ async def test_a_few_background_works_are_always_taken(
     gate.open()
     await asyncio.gather(holding, *waiting)
 
-    assert runner.batches == [(1, 0), (3, LEAST_PLACES), (0, 20 - LEAST_PLACES)]
+    assert runner.batches == [(1, 0), (3, LEAST_BACKGROUND), (0, 20 - LEAST_BACKGROUND)]

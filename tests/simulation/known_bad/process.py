@@ -6,7 +6,7 @@ from unittest.mock import patch
 from receiver.workers.submitter import Submitter
 from receiver.workers.supervisor import Supervisor
 from receiver.workers.worker import Worker
-from store.shares import MOST_PLACES, Shares
+from store.shares import MOST_BACKGROUND, Shares
 from tests.simulation.known_bad import plans
 from tests.simulation.known_bad.variant import Patch, variant
 from tests.simulation.loop import loop_of_world
@@ -34,18 +34,18 @@ def stop_waits_for_the_disk() -> Patch:
 
 @variant("no work waits for a second while other work is served", plan=plans.flooded_while_jobs_end)
 def background_in_small_turns() -> Patch:
-    """In a rush, background work has two places every 100 ms, however much of it waits."""
-    rush, rush_ends, turn_gap, turn_places = 8, 0.05, 0.1, 2
+    """In a rush, background work has two members every 100 ms, however much of it waits."""
+    rush, rush_ends, turn_gap, turn_members = 8, 0.05, 0.1, 2
 
     def in_turns(self: Any, urgent: int, _waited: float) -> int:
         now = loop_of_world().time()
         if urgent >= rush:
             self.rush_until = now + rush_ends
         if now >= getattr(self, "rush_until", 0.0):
-            return turn_places if urgent else MOST_PLACES
+            return turn_members if urgent else MOST_BACKGROUND
         if now < getattr(self, "turn_from", 0.0):
             return 0
         self.turn_from = now + turn_gap
-        return turn_places
+        return turn_members
 
-    return patch.object(Shares, "background_places", in_turns)
+    return patch.object(Shares, "background_members", in_turns)
