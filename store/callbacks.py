@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Sequence
 from enum import StrEnum
 from typing import TypedDict
 
-from store.advance import Applied, Change, JobWriter, rounds
 from store.changes import Effects
 from store.errors import NotFound
+from store.job_writer import Applied, Change, JobWriter, rounds
 from store.records.callbacks import Verdict
 from store.records.moves import DecideCallbacks
 from store.records.times import Lease, Millis
@@ -159,21 +159,24 @@ class Callbacks(Table):
     def _receive(
         self, db: Session, effects: Effects, arrivals: Sequence[_Arrival]
     ) -> Sequence[Outcome[Receipt]]:
-        went_in: set[int] = set()
-        readable = [place for place, arrival in enumerate(arrivals) if arrival["readable"]]
-        for some in rounds([arrivals[place]["job_id"] for place in readable]):
-            places = [readable[each] for each in some]
-            inserted = self._insert(db, [arrivals[place] for place in places])
-            if inserted == len(places):
-                went_in.update(places)
-            elif len(places) > 1:
+        accepted: set[int] = set()
+        readable = {
+            index: arrival["job_id"]
+            for index, arrival in enumerate(arrivals)
+            if arrival["readable"]
+        }
+        for indexes in rounds(readable):
+            inserted = self._insert(db, [arrivals[index] for index in indexes])
+            if inserted == len(indexes):
+                accepted.update(indexes)
+            elif len(indexes) > 1:
                 raise NotBatchable
-        for place in sorted(went_in):
-            job_id, final = arrivals[place]["job_id"], arrivals[place]["final"]
+        for index in sorted(accepted):
+            job_id, final = arrivals[index]["job_id"], arrivals[index]["final"]
             effects.inbox[job_id] = final or effects.inbox.get(job_id, False)
         return [
-            _ACCEPTED if place in went_in else self._judge(db, effects, arrival)
-            for place, arrival in enumerate(arrivals)
+            _ACCEPTED if index in accepted else self._judge(db, effects, arrival)
+            for index, arrival in enumerate(arrivals)
         ]
 
     def _insert(self, db: Session, arrivals: Sequence[_Arrival]) -> int:

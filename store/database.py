@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from store.advance import JobWriter
 from store.archive import Archive
 from store.callbacks import Callbacks
 from store.changes import Changes
 from store.deliveries import Deliveries
 from store.events import Events
 from store.idempotency import Idempotency
+from store.job_writer import JobWriter
 from store.jobs import Jobs
 from store.keys import Keys
 from store.statistics import Statistics

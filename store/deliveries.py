@@ -1,9 +1,9 @@
 """The outbox of relay messages."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from store.changes import Effects
 from store.delivery_reads import DeliveryReads, delivery_from_row
@@ -11,7 +11,7 @@ from store.errors import DeliveryPending, NotFound
 from store.records.deliveries import Attempt, Delivery, DeliveryState
 from store.records.times import Millis
 from store.session import OnJobs, Result, Session
-from store.table import Backend, longest_hold
+from store.table import Backend, latest_lease_end
 
 _LAST_USER = 2**62
 
@@ -37,13 +37,43 @@ class Slots(Protocol):
 S = TypeVar("S", bound=Slots)
 
 
+class DueHost(NamedTuple):
+    """A host to which messages of a user are due."""
+
+    at: Millis
+    """When the first of them is due."""
+    user_id: int
+    host: str
+    is_last: bool
+    """Whether the query stopped here, because the user has many hosts. Then none may be due yet."""
+
+
+def in_turn(hosts: Iterable[DueHost], last_user: int) -> Iterator[DueHost]:
+    """Users in turn, first those after `last_user`; of each user the host that is longest due."""
+    by_user: dict[int, deque[DueHost]] = {}
+    for each in sorted(hosts):
+        by_user.setdefault(each.user_id, deque()).append(each)
+    users = sorted(by_user, key=lambda user_id: (user_id <= last_user, user_id))
+    waiting = deque(by_user[user_id] for user_id in users)
+    while waiting:
+        theirs = waiting.popleft()
+        yield theirs.popleft()
+        if theirs:
+            waiting.append(theirs)
+
+
+def _last_hosts(hosts: Iterable[DueHost]) -> dict[int, str]:
+    """By user with more hosts than were read: the last one read."""
+    return {each.user_id: each.host for each in hosts if each.is_last}
+
+
 class Deliveries(DeliveryReads):
     """The outbox of relay messages."""
 
     def __init__(self, backend: Backend) -> None:
         super().__init__(backend)
-        self._looked_at: dict[int, str] = {}
-        """By user with many hosts: the last host looked at."""
+        self._last_host: dict[int, str] = {}
+        """By user with many hosts: the host at which the last call stopped."""
         self._last_user = 0
         """The user whose message was leased last; the next lease starts after this user."""
 
@@ -62,27 +92,12 @@ class Deliveries(DeliveryReads):
         is repeated; the slots of the committed transaction are returned."""
 
         def work(db: Session, _: Effects) -> tuple[list[Delivery], S]:
-            times = {"now": now, "longest": longest_hold(until)}
-            ended = db.execute(self._sql["list-ended-holds"], times).fetchall()
+            times = {"now": now, "latest_end": latest_lease_end(until)}
+            ended = db.execute(self._sql["list-ended-leases"], times).fetchall()
             self._skip_overtaken(db, (delivery_id for (delivery_id,) in ended))
             free = slots()
-            taken: dict[str, str] = {}
-            last_user = self._last_user
-            for user_id, host in self._due_places(db, now):
-                room = free.room(user_id, host)
-                if room <= 0:
-                    continue
-                parameters = {**times, "host": host, "user_id": user_id, "limit": room}
-                for delivery_id, job_id in db.execute(
-                    self._sql["due-at-place"], parameters
-                ).fetchall():
-                    if job_id not in taken:
-                        taken[job_id] = delivery_id
-                        free.take(user_id, host)
-                        last_user = user_id
-            self._last_user = last_user
-            lease = {**times, "holder": holder, "until": until}
-            return self._hold(db, taken.values(), lease), free
+            chosen = self._choose(db, times, free)
+            return self._lease(db, chosen, {**times, "holder": holder, "until": until}), free
 
         return await self._writer.background(work)
 
@@ -134,17 +149,17 @@ class Deliveries(DeliveryReads):
         """Release all leases of the holder; the messages are due as before."""
 
         def work(db: Session, effects: Effects) -> None:
-            held = db.execute(self._sql["release"], {"holder": holder}).fetchall()
-            self._skip_overtaken(db, (delivery_id for (delivery_id,) in held))
+            released = db.execute(self._sql["release"], {"holder": holder}).fetchall()
+            self._skip_overtaken(db, (delivery_id for (delivery_id,) in released))
             effects.relay = True
 
         await self._writer.background(work)
 
-    async def end_holds(self) -> None:
-        """End every lease: the process that held them is gone."""
+    async def end_leases(self) -> None:
+        """End every lease: the process that took them is gone."""
 
         def work(db: Session, effects: Effects) -> None:
-            db.execute(self._sql["end-holds"])
+            db.execute(self._sql["end-leases"])
             effects.relay = True
 
         await self._writer.background(work)
@@ -176,47 +191,61 @@ class Deliveries(DeliveryReads):
 
     # --- within a transaction -------------------------------------------------------------------
 
-    def _due_places(self, db: Session, now: Millis) -> Iterator[tuple[int, str]]:
-        """Pairs of user and host with messages due: each user's longest due first, users in turn.
+    def _choose(self, db: Session, times: Mapping[str, Millis], free: Slots) -> Collection[str]:
+        """Choose due messages while there are slots, one per job."""
+        chosen: dict[str, str] = {}
+        hosts = self._due_hosts(db, times["now"])
+        for _, user_id, host, _ in in_turn(hosts, self._last_user):
+            room = free.room(user_id, host)
+            if room <= 0:
+                continue
+            parameters = {**times, "host": host, "user_id": user_id, "limit": room}
+            for delivery_id, job_id in db.execute(self._sql["due-to-host"], parameters).fetchall():
+                if job_id not in chosen:
+                    chosen[job_id] = delivery_id
+                    free.take(user_id, host)
+                    self._last_user = user_id
+        return chosen.values()
 
-        For a user with many hosts, these are the first hosts and some of the others. Each call
-        continues with the others where the last call stopped.
-        """
-        everywhere = {
+    def _due_hosts(self, db: Session, now: Millis) -> list[DueHost]:
+        """The hosts to which messages are due. For a user with many hosts, these are the first
+        hosts and some of the others: each call continues where the last one stopped."""
+        found = self._read_due_hosts(db, now)
+        last_host: dict[int, str] = {}
+        for user_id, host in _last_hosts(found).items():
+            after = self._last_host.get(user_id, host)
+            others = self._read_due_hosts(db, now, after=(user_id, after), last_user=user_id)
+            found += others
+            last_host |= _last_hosts(others)
+        self._last_host = last_host
+        return [each for each in found if each.at <= now]
+
+    def _read_due_hosts(
+        self,
+        db: Session,
+        now: Millis,
+        after: tuple[int, str] = (0, ""),
+        last_user: int = _LAST_USER,
+    ) -> list[DueHost]:
+        user_id, host = after
+        parameters = {
             "now": now,
             "most": HOSTS_AT_ONCE,
-            "user_id": 0,
-            "host": "",
-            "last": _LAST_USER,
+            "user_id": user_id,
+            "host": host,
+            "last": last_user,
         }
-        found = db.execute(self._sql["due-places"], everywhere).fetchall()
-        looked_at: dict[int, str] = {}
-        for _, user_id, last_host, cut in found.copy():
-            if cut:
-                after = self._looked_at.get(user_id, last_host)
-                more = everywhere | {"user_id": user_id, "host": after, "last": user_id}
-                others = db.execute(self._sql["due-places"], more).fetchall()
-                found += others
-                for _, _, host, cut_again in others:
-                    if cut_again:
-                        looked_at[user_id] = host
-        self._looked_at = looked_at
-        turns = Counter[int]()
-        in_turn = []
-        for _, user_id, host, _ in sorted(row for row in found if row[0] <= now):
-            in_turn.append((turns[user_id], user_id <= self._last_user, user_id, host))
-            turns[user_id] += 1
-        return ((user_id, host) for _, _, user_id, host in sorted(in_turn))
+        return [DueHost(*row) for row in db.execute(self._sql["due-hosts"], parameters).fetchall()]
 
-    def _hold(
+    def _lease(
         self, db: Session, delivery_ids: Iterable[str], lease: Mapping[str, object]
     ) -> list[Delivery]:
-        holds = [{**lease, "delivery_id": delivery_id} for delivery_id in delivery_ids]
-        for hold in holds:
-            db.execute(self._sql["hold"], hold)
+        leases = [{**lease, "delivery_id": delivery_id} for delivery_id in delivery_ids]
+        for each in leases:
+            db.execute(self._sql["lease"], each)
         # All statements are sent before the first result is read: they may be pipelined.
-        held = [db.execute(self._sql["read-held"], hold) for hold in holds]
-        return [delivery_from_row(row) for result in held for row in result]
+        leased = [db.execute(self._sql["read-leased"], each) for each in leases]
+        return [delivery_from_row(row) for result in leased for row in result]
 
     def _skip_overtaken(self, db: Session, delivery_ids: Iterable[str]) -> None:
         """Skip the messages that were overtaken by a newer one while they were being sent."""

@@ -18,7 +18,7 @@ StoreError
 ├── ProviderIdTaken       another job holds this provider_request_id
 ├── NotApplied            applying callbacks failed
 ├── KeyReused             an idempotency key was reused with another body
-├── KeyHeld               the first request of an idempotency key has no answer yet
+├── KeyInUse               the first request of an idempotency key has no answer yet
 ├── AmbiguousPrefix       a key prefix that matches several keys
 └── DeliveryPending       the delivery is still pending and needs no retry
 """
@@ -111,7 +111,7 @@ class KeyReused(StoreError):
     """The idempotency key was used before, with another body."""
 
 
-class KeyHeld(StoreError):
+class KeyInUse(StoreError):
     """The first request with this idempotency key has no answer yet."""
 
 

@@ -35,26 +35,21 @@ class Events(Table):
 
         For a job's own stream, removed events of other jobs do not matter: see `knows_for_job`.
         """
-        removed = await self._removed_behind(user_id, cursor)
+        removed = await self._removed_up_to(user_id, cursor)
         return removed is not None and removed <= cursor.seq
 
     async def knows_for_job(self, job: Job, cursor: Cursor) -> bool:
         """Whether this job's stream can resume from the cursor without a gap: the cursor belongs to
         the user's log, whatever retention has since removed of other jobs."""
-        return await self._removed_behind(job.user_id, cursor) is not None
+        return await self._removed_up_to(job.user_id, cursor) is not None
 
-    async def _removed_behind(self, user_id: int, cursor: Cursor) -> int | None:
-        """How far retention has removed the user's log; None if the cursor is not from that log."""
-        found = await self._fetch_one("read-log-place", user_id=user_id, seq=cursor.seq)
-        if found is None:
-            return None
-        end, end_nonce, origin_nonce, removed, kept, gone = found
-        nonces = {kept, gone}
-        if cursor.seq == end:
-            nonces.add(end_nonce)
-        if cursor.seq == 0:
-            nonces.add(origin_nonce)
-        return removed if cursor.nonce in nonces else None
+    async def _removed_up_to(self, user_id: int, cursor: Cursor) -> int | None:
+        """Up to which `seq` retention has removed the log's events; None if the cursor is not from
+        this user's log."""
+        found = await self._fetch_one(
+            "find-cursor", user_id=user_id, seq=cursor.seq, nonce=cursor.nonce
+        )
+        return found[0] if found else None
 
     async def after_for_job(self, job_id: str, seq: int, limit: int) -> list[Event]:
         """The job's events after `seq` in its user's log, oldest first. A page ends early at 1 MiB
@@ -73,5 +68,5 @@ class Events(Table):
 
     async def latest_seq(self, user_id: int) -> int:
         """The `seq` of the user's latest event; 0 if there is none."""
-        found = await self._fetch_one("read-latest-place", user_id=user_id)
+        found = await self._fetch_one("read-latest-seq", user_id=user_id)
         return found[0] if found else 0

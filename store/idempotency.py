@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from store.errors import KeyHeld, KeyReused
+from store.errors import KeyInUse, KeyReused
 from store.records.jobs import Job
 from store.records.times import Millis
 from store.rows import to_json
@@ -20,7 +20,7 @@ class IdempotencyKey:
     key: str
     fingerprint: str
     """A digest of the JSON body, independent of the order of members."""
-    held_until: Millis
+    in_use_until: Millis
     """While the first request waits for its answer, repeats are refused with 409."""
     expires_at: Millis
 
@@ -52,7 +52,7 @@ def take_key(
 ) -> Replay | None:
     """Take a key for a new job, or return the replay of its first request.
 
-    Raises `KeyReused` and `KeyHeld`.
+    Raises `KeyReused` and `KeyInUse`.
     """
     parameters = {
         "user_id": job.user_id,
@@ -64,7 +64,7 @@ def take_key(
         **parameters,
         "fingerprint": key.fingerprint,
         "job_id": job.id,
-        "held_until": key.held_until if answer is None else None,
+        "in_use_until": key.in_use_until if answer is None else None,
         "expires_at": key.expires_at,
         **_answer_values(answer),
     }
@@ -88,13 +88,13 @@ class Idempotency(Table):
         return _replay(row, fingerprint, now) if row else None
 
     async def answered(self, job_id: str, answer: Answer | None) -> None:
-        """Store the first answer of the key that created the job, and end the hold. None: the
-        client went away, and a replay is built from the job."""
+        """Store the first answer of the key that created the job; the key is no longer in use.
+        None: the client went away, and a replay is built from the job."""
         await self._writer.urgent(self._run("answer", job_id=job_id, **_answer_values(answer)))
 
-    async def end_holds(self) -> None:
-        """End every hold: the process that held them is gone."""
-        await self._writer.background(self._run("end-holds"))
+    async def release_all(self) -> None:
+        """No key is in use any more: the process that used them is gone."""
+        await self._writer.background(self._run("release-all"))
 
     async def remove_expired(self, now: Millis, limit: int) -> int:
         return await self._writer.bulk(
@@ -105,11 +105,11 @@ class Idempotency(Table):
 
 
 def _replay(row: Row, fingerprint: str, now: Millis) -> Replay:
-    kept, job_id, held_until, status_code, headers, body = row
+    kept, job_id, in_use_until, status_code, headers, body = row
     if kept != fingerprint:
         raise KeyReused
-    if held_until is not None and held_until > now:
-        raise KeyHeld
+    if in_use_until is not None and in_use_until > now:
+        raise KeyInUse
     if status_code is None:
         return Replay(job_id, None)
     return Replay(job_id, Answer(status_code, json.loads(headers), body))

@@ -4,19 +4,19 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from store.advance import Change, JobWriter
 from store.changes import Effects
-from store.errors import KeyHeld, KeyReused
+from store.errors import KeyInUse, KeyReused
 from store.idempotency import Answer, IdempotencyKey, Replay, take_key
 from store.job_reads import JobReads
-from store.moves import due_values
+from store.job_writer import Change, JobWriter
+from store.move_writer import due_values
 from store.records.jobs import Job
 from store.records.moves import Decide, Move, NewJob
 from store.records.times import Lane, Lease, Millis
 from store.rows import row_of, to_json
 from store.session import Batchable, Done, Failed, OnJobs, Outcome, Session
 from store.sql import MultiRowStatement
-from store.table import Backend, longest_hold
+from store.table import Backend, latest_lease_end
 
 _Creation: TypeAlias = tuple[NewJob, IdempotencyKey | None, Answer | None, Lease | None]
 """The parameters of `Jobs.create`."""
@@ -49,9 +49,9 @@ class Jobs(JobReads):
         notification is sent for it.
 
         With an idempotency key, the key is written in the same transaction, with `answer` if the
-        first answer is already known (the key is then not held). If the key exists, `Replay` is
+        first answer is already known (the key is then not in use). If the key exists, `Replay` is
         returned and nothing is written. Raises `KeyReused` if its fingerprint differs, and
-        `KeyHeld` while its first request is still waiting. A key whose `expires_at` is before the
+        `KeyInUse` while its first request is still waiting. A key whose `expires_at` is before the
         job's `created_at` counts as absent.
         """
         return await self._writer.urgent(Batchable(self._create, (new, idempotency, answer, lease)))
@@ -69,7 +69,7 @@ class Jobs(JobReads):
         The new message is due at once, or created `disabled` if `webhook_off`. `client_waits` gives
         the write priority.
         Raises `NotFound`, and `ProviderIdTaken` if the move gives the job an id that another job
-        of the provider holds.
+        of the provider has.
         """
         change = Change(job_id, lambda job, _: decide(job))
         enqueue = self._writer.urgent if client_waits else self._writer.background
@@ -91,7 +91,7 @@ class Jobs(JobReads):
             "lane": lane.value,
             "now": now,
             "until": until,
-            "longest": longest_hold(until),
+            "latest_end": latest_lease_end(until),
             "holder": holder,
             "limit": limit,
         }
@@ -114,9 +114,9 @@ class Jobs(JobReads):
 
         await self._writer.background(OnJobs(work, jobs=tuple(job_ids)))
 
-    async def end_holds(self) -> None:
-        """End every lease from `lease_due`: the process that held them is gone."""
-        await self._writer.background(self._run("end-holds"))
+    async def end_leases(self) -> None:
+        """End every lease from `lease_due`: the process that took them is gone."""
+        await self._writer.background(self._run("end-leases"))
 
     async def next_due(self, lane: Lane) -> Millis | None:
         """When the lane next has a job to lease: an unleased job becomes due, or a lease ends."""
@@ -151,7 +151,7 @@ class Jobs(JobReads):
             job = new.job
             try:
                 replay = idempotency and take_key(db, self._keys, job, idempotency, answer)
-            except (KeyHeld, KeyReused) as refusal:
+            except (KeyInUse, KeyReused) as refusal:
                 outcomes.append(Failed(refusal))
                 continue
             outcomes.append(Done(replay or job))
@@ -184,19 +184,19 @@ class Jobs(JobReads):
         jobs = db.execute(
             self._sql["list-removable"], {"done_before": done_before, "limit": limit}
         ).fetchall()
-        places: dict[int, list[tuple[int, str]]] = defaultdict(list)
+        positions: dict[int, list[tuple[int, str]]] = defaultdict(list)
         for (job_id,) in jobs:
             job = {"job_id": job_id}
-            for user_id, seq, nonce in db.execute(self._sql["list-removed-places"], job):
-                places[user_id].append((seq, nonce))
+            for user_id, seq, nonce in db.execute(self._sql["list-removed-positions"], job):
+                positions[user_id].append((seq, nonce))
             db.execute(self._archive["remember-files"], job)
             db.execute(self._sql["remove-job"], job)
-        for user_id, removed in sorted(places.items()):
+        for user_id, removed in sorted(positions.items()):
             whose = {"user_id": user_id}
-            db.execute(self._events["mark-removed"], {**whose, "seq": max(removed)[0]})
+            last_seq, _ = max(removed)
+            db.execute(self._events["mark-removed"], {**whose, "seq": last_seq})
             for seq, nonce in removed:
-                db.execute(
-                    self._events["keep-removed-place"], {**whose, "seq": seq, "nonce": nonce}
-                )
-            db.execute(self._events["forget-removed-places"], whose)
+                position = {**whose, "seq": seq, "nonce": nonce}
+                db.execute(self._events["keep-removed-position"], position)
+            db.execute(self._events["forget-removed-positions"], whose)
         return len(jobs)

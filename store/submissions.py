@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from store.advance import JobWriter
 from store.changes import Effects
 from store.holds import Hold, LimitedUser, ProviderHolds, Refusal
+from store.job_writer import JobWriter
 from store.records.jobs import Job
 from store.records.times import Lane, Lease, Millis
 from store.rows import to_json
 from store.session import Session
-from store.table import Backend, Table, longest_hold
+from store.table import Backend, Table, latest_lease_end
 
 
 class Backlog(NamedTuple):
@@ -101,7 +101,7 @@ class Submissions(Table):
 
 
 def _times(now: Millis) -> Mapping[str, Millis]:
-    return {"now": now, "longest": longest_hold(now)}
+    return {"now": now, "latest_end": latest_lease_end(now)}
 
 
 def _from_json(text: str | None) -> ProviderHolds:

@@ -54,7 +54,7 @@ class Table:
         return work
 
 
-def longest_hold(until: Millis) -> Millis:
+def latest_lease_end(until: Millis) -> Millis:
     """The latest believable end of a lease, for a caller that takes one until `until`.
 
     A lease that ends later was taken before the clock was set back. It counts as ended; otherwise

@@ -9,8 +9,8 @@ from receiver.actions.context import ServiceContext
 from receiver.actions.observe_job import note_end
 from receiver.domain.lifecycle import decide
 from receiver.domain.observations import CallbackSaid, CallbacksSaid
-from store.advance import Applied
 from store.errors import ProviderIdTaken
+from store.job_writer import Applied
 from store.records.callbacks import Callback
 from store.records.jobs import Job
 from store.records.moves import DecideCallbacks, Move

@@ -28,9 +28,9 @@ async def recover(services: ServiceContext) -> None:
         stopped = SubmissionInterrupted("the service stopped during the submission")
         await _observe_all(services, Phase.SUBMITTING, stopped)
         # All holders are dead: nothing needs to wait for a lease to end.
-        await store.jobs.end_holds()
-        await store.deliveries.end_holds()
-        await store.idempotency.end_holds()
+        await store.jobs.end_leases()
+        await store.deliveries.end_leases()
+        await store.idempotency.release_all()
 
 
 async def _observe_all(services: ServiceContext, phase: Phase, observation: Observation) -> None:

@@ -68,7 +68,7 @@ async def submit_job(
     `answer`, if already known, is stored with a new key.
 
     Raises:
-        KeyReused, KeyHeld: see `store.jobs.Jobs.create`.
+        KeyReused, KeyInUse: see `store.jobs.Jobs.create`.
         StoreUnavailable: nothing was written.
     """
     sink = services.sink

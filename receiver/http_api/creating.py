@@ -67,7 +67,7 @@ class Creation(ABC):
 
         Raises:
             Problem: the body or the key is refused.
-            KeyReused, KeyHeld: by the store.
+            KeyReused, KeyInUse: by the store.
             ClientGone: the client disconnected while it waited.
         """
         request = self._request

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from receiver.domain.serialization import compact_json
 from receiver.providers.contract import InputFault
-from store.errors import KeyHeld, KeyReused, NotFound, OutcomeUnknown, StoreUnavailable
+from store.errors import KeyInUse, KeyReused, NotFound, OutcomeUnknown, StoreUnavailable
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -145,7 +145,7 @@ def as_problem(error: Exception) -> Problem | None:
                 "idempotency_key_reused",
                 "This Idempotency-Key was used with another body. Use a new key.",
             )
-        case KeyHeld():
+        case KeyInUse():
             return Problem(
                 409,
                 "idempotency_key_in_use",

@@ -15,8 +15,8 @@ from store.idempotency import IdempotencyKey
 from store.records.times import Millis
 
 KEPT: Millis = 7 * 24 * 3600 * 1000
-HOLD_SLACK: Millis = 5_000
-"""How long a key is held beyond the request's own wait. Normally the request releases it
+IN_USE_SLACK: Millis = 5_000
+"""How long a key is in use beyond the request's own wait. Normally the request releases it
 earlier."""
 
 IDEMPOTENCY_KEY: Final = Parameter(
@@ -40,9 +40,9 @@ _LONG_NUMBER = 1e24
 
 
 def read_key(
-    context: ApiContext, request: Request, body: Mapping[str, Any], hold: Millis
+    context: ApiContext, request: Request, body: Mapping[str, Any], wait: Millis
 ) -> IdempotencyKey | None:
-    """The request's key, held for at most `hold` milliseconds; None if there is none.
+    """The request's key, in use for at most `wait` milliseconds; None if there is none.
 
     Raises:
         Problem: 400, if it is not one key of 1 to 255 printable ASCII characters.
@@ -63,7 +63,7 @@ def read_key(
         path=request.url.path,
         key=key,
         fingerprint=fingerprint(body),
-        held_until=now + hold + HOLD_SLACK,
+        in_use_until=now + wait + IN_USE_SLACK,
         expires_at=now + KEPT,
     )
 

@@ -18,9 +18,9 @@ from receiver.actions.context import ServiceContext
 from receiver.streams.hub import Hub
 from receiver.workers.poller import LEASE
 from receiver.workers.worker import TaskPool
-from store.advance import Applied
 from store.changes import Changes
 from store.errors import NotApplied, NotFound, StoreUnavailable
+from store.job_writer import Applied
 from store.records.jobs import Job
 from store.records.times import Lane, Lease, Millis
 

@@ -13,28 +13,28 @@ INSERT INTO deliveries (id, job_id, user_id, seq, status, final, self_declared, 
 VALUES (:id, :job_id, :user_id, :seq, :status, :final, :self_declared, :url, :host, :state,
         :created_at, :next_attempt_at, :body);
 
--- name: hold
+-- name: lease
 -- Lease one message, unless another process has leased it or another message of its job.
 UPDATE deliveries SET holder = :holder, held_until = :until
  WHERE id = :delivery_id AND state = 'pending'
    AND NOT EXISTS (SELECT 1 FROM deliveries flying
                     WHERE flying.job_id = deliveries.job_id AND flying.state = 'pending'
-                      AND flying.held_until > :now AND flying.held_until <= :longest);
+                      AND flying.held_until > :now AND flying.held_until <= :latest_end);
 
--- name: read-held
+-- name: read-leased
 -- A message that has just been leased; no row if another process was faster.
 SELECT d.*, (SELECT name FROM users WHERE users.id = d.user_id) FROM delivery_rows d
  WHERE d.id = :delivery_id
    AND EXISTS (SELECT 1 FROM deliveries h
                 WHERE h.id = :delivery_id AND h.holder = :holder AND h.held_until = :until);
 
--- name: list-ended-holds
+-- name: list-ended-leases
 -- Messages whose lease has expired, or was taken before the clock was set back.
 SELECT id FROM deliveries WHERE holder IS NOT NULL AND held_until <= :now
 UNION ALL
-SELECT id FROM deliveries WHERE holder IS NOT NULL AND held_until > :longest;
+SELECT id FROM deliveries WHERE holder IS NOT NULL AND held_until > :latest_end;
 
--- name: end-holds
+-- name: end-leases
 -- End the leases of a process that is gone; the next lease handles them like expired ones, and
 -- skips messages that were overtaken meanwhile.
 UPDATE deliveries SET held_until = 0 WHERE holder IS NOT NULL AND held_until <> 0;
@@ -69,7 +69,7 @@ RETURNING n;
 DELETE FROM attempts WHERE delivery_id = :delivery_id AND n <= :n;
 
 -- name: settle
--- Set the state after an attempt, if its lease still holds.
+-- Set the state after an attempt, if its lease has not been lost.
 UPDATE deliveries
    SET state = :state, next_attempt_at = :next_attempt_at, delivered_at = :delivered_at,
        step = step + 1, retried = FALSE, holder = NULL, held_until = NULL
@@ -110,7 +110,7 @@ SELECT min(at) FROM (
     UNION ALL
     SELECT * FROM (SELECT held_until FROM deliveries
                     WHERE holder IS NOT NULL
-                    ORDER BY held_until LIMIT 1) AS held) AS next;
+                    ORDER BY held_until LIMIT 1) AS leased) AS next;
 
 -- name: read-delivery
 -- One delivery of any user, with its attempts.

@@ -15,15 +15,17 @@ SELECT u.event_seq, u.event_nonce, j.*
               LIMIT :limit) j ON TRUE
  WHERE u.id = :user_id;
 
--- name: read-log-place
--- What is known of a position in a user's log: how far the log goes and has been removed, the
--- nonces of its origin and end, and the nonce at the position, even of a removed event among kept
--- ones.
-SELECT u.event_seq, u.event_nonce, u.origin_nonce, u.events_removed, e.nonce, r.nonce
-  FROM users u
-  LEFT JOIN events e ON e.user_id = u.id AND e.seq = :seq
-  LEFT JOIN removed_events r ON r.user_id = u.id AND r.seq = :seq
- WHERE u.id = :user_id;
+-- name: find-cursor
+-- How far a user's log has been removed; no row if the cursor is not from this log. It may stand at
+-- the log's origin or end, at a kept event, or at a removed one among kept ones.
+SELECT u.events_removed FROM users u
+ WHERE u.id = :user_id
+   AND ((:seq = 0 AND u.origin_nonce = :nonce)
+        OR (u.event_seq = :seq AND u.event_nonce = :nonce)
+        OR EXISTS (SELECT 1 FROM events e
+                    WHERE e.user_id = u.id AND e.seq = :seq AND e.nonce = :nonce)
+        OR EXISTS (SELECT 1 FROM removed_events r
+                    WHERE r.user_id = u.id AND r.seq = :seq AND r.nonce = :nonce));
 
 -- name: events-of-job
 -- A job's events after a position: at most 1 MiB, but at least one.
@@ -51,7 +53,7 @@ SELECT seq, nonce, job_id, at, data FROM events
         WHERE before < :bytes)
  ORDER BY seq;
 
--- name: read-latest-place
+-- name: read-latest-seq
 -- The end of a user's log.
 SELECT event_seq FROM users WHERE id = :user_id;
 
@@ -59,13 +61,13 @@ SELECT event_seq FROM users WHERE id = :user_id;
 -- Record how far retention has removed a user's events.
 UPDATE users SET events_removed = :seq WHERE id = :user_id AND events_removed < :seq;
 
--- name: keep-removed-place
+-- name: keep-removed-position
 -- Remember the position of a removed event that is later than a kept one; these are few.
 INSERT INTO removed_events (user_id, seq, nonce)
 SELECT :user_id, :seq, :nonce
  WHERE :seq > (SELECT min(seq) FROM events WHERE user_id = :user_id);
 
--- name: forget-removed-places
+-- name: forget-removed-positions
 -- Forget removed positions that have no kept event before them: no job's stream can resume there.
 DELETE FROM removed_events
  WHERE user_id = :user_id

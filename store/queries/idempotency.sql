@@ -8,7 +8,7 @@ SELECT fingerprint, job_id, held_until, status_code, headers, body
 -- Insert a key with its first request; no row if it exists and has not expired.
 INSERT INTO idempotency_keys (user_id, path, key, fingerprint, job_id, held_until, expires_at,
                               status_code, headers, body)
-VALUES (:user_id, :path, :key, :fingerprint, :job_id, :held_until, :expires_at,
+VALUES (:user_id, :path, :key, :fingerprint, :job_id, :in_use_until, :expires_at,
         :status_code, :headers, :body)
     ON CONFLICT (user_id, path, key) DO UPDATE
    SET fingerprint = excluded.fingerprint, job_id = excluded.job_id,
@@ -18,7 +18,7 @@ VALUES (:user_id, :path, :key, :fingerprint, :job_id, :held_until, :expires_at,
 RETURNING job_id;
 
 -- name: answer
--- Store the first answer of the key that created a job, and end its hold.
+-- Store the first answer of the key that created a job, which ends its use.
 UPDATE idempotency_keys
    SET status_code = :status_code, headers = :headers, body = :body, held_until = NULL
  WHERE job_id = :job_id AND status_code IS NULL;
@@ -27,8 +27,8 @@ UPDATE idempotency_keys
 -- Remove the key that created a job.
 DELETE FROM idempotency_keys WHERE job_id = :job_id;
 
--- name: end-holds
--- End the holds of a process that is gone.
+-- name: release-all
+-- End the uses of a process that is gone.
 UPDATE idempotency_keys SET held_until = NULL WHERE held_until IS NOT NULL;
 
 -- name: remove-expired

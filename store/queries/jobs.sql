@@ -60,7 +60,7 @@ UPDATE jobs SET {changes}
   FROM (VALUES (CAST(:id AS text), {values})) AS fresh
  WHERE jobs.id = fresh.column1;
 
--- name: read-provider-id-holders
+-- name: read-taken-provider-ids
 -- Which of these provider ids belong to a job. Run for many at once.
 WITH wanted (provider, provider_request_id) AS (
 VALUES (CAST(:provider AS text), CAST(:provider_request_id AS text))
@@ -87,7 +87,7 @@ SELECT id, body FROM callbacks WHERE id IN (VALUES (:id));
 -- once.
 INSERT INTO due (job_id, lane, at, provider, user_id, holder, held_until)
 VALUES (:job_id, :lane, :at, :provider, :user_id, CAST(:holder AS text),
-        CAST(:held_until AS bigint))
+        CAST(:until AS bigint))
     ON CONFLICT (job_id) DO UPDATE
    SET lane = excluded.lane, at = excluded.at, provider = excluded.provider,
        user_id = excluded.user_id, holder = excluded.holder, held_until = excluded.held_until;
@@ -135,7 +135,7 @@ UPDATE due SET holder = NULL, held_until = NULL
  WHERE job_id = :job_id AND holder = :holder
 RETURNING lane, at;
 
--- name: end-holds
+-- name: end-leases
 -- End the leases of a process that is gone.
 UPDATE due SET holder = NULL, held_until = NULL WHERE holder IS NOT NULL;
 
@@ -148,14 +148,14 @@ SELECT min(at) FROM (
     UNION ALL
     SELECT * FROM (SELECT held_until FROM due
                     WHERE lane = :lane AND holder IS NOT NULL
-                    ORDER BY held_until LIMIT 1) AS held) AS next;
+                    ORDER BY held_until LIMIT 1) AS leased) AS next;
 
 -- name: poll-at-once
 -- Move a job's next poll forward. During a poll, the job is due again when that one ends.
 UPDATE due SET at = :now
  WHERE job_id = :job_id AND lane = 'poll' AND at <> :now AND (at > :now OR holder IS NOT NULL);
 
--- name: list-removed-places
+-- name: list-removed-positions
 -- The positions in the users' logs that are removed with a job.
 SELECT user_id, seq, nonce FROM events WHERE job_id = :job_id;
 

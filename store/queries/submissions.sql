@@ -5,7 +5,7 @@ SELECT provider, user_id FROM due
  WHERE lane = 'submit' AND holder IS NOT NULL AND held_until <= :now
 UNION ALL
 SELECT provider, user_id FROM due
- WHERE lane = 'submit' AND holder IS NOT NULL AND held_until > :longest;
+ WHERE lane = 'submit' AND holder IS NOT NULL AND held_until > :latest_end;
 
 -- name: end-leases
 -- End leases that have expired, or were taken before the clock was set back.
@@ -14,7 +14,7 @@ UPDATE due SET holder = NULL, held_until = NULL
                    WHERE lane = 'submit' AND holder IS NOT NULL AND held_until <= :now
                    UNION ALL
                   SELECT job_id FROM due
-                   WHERE lane = 'submit' AND holder IS NOT NULL AND held_until > :longest);
+                   WHERE lane = 'submit' AND holder IS NOT NULL AND held_until > :latest_end);
 
 -- name: next-submission
 -- When there will be more to lease: the next retry, or the end of a lease.

@@ -82,18 +82,18 @@ class _Transaction:
     def run(self, works: Sequence[Work[object]]) -> list[Outcome[object]]:
         """Run all; returns their outcomes, in order. A group that fails is retried in halves."""
         outcomes: dict[int, Outcome[object]] = {}
-        for places, group in groups(works):
+        for indexes, group in groups(works):
             outcome = self._run_member(group)
             if isinstance(outcome, Done):
-                outcomes.update(zip(places, outcome.value, strict=True))
-            elif len(places) == 1:
-                outcomes[places[0]] = outcome
+                outcomes.update(zip(indexes, outcome.value, strict=True))
+            elif len(indexes) == 1:
+                outcomes[indexes[0]] = outcome
             else:
-                half = len(places) // 2
-                for some in (places[:half], places[half:]):
-                    theirs = self.run([works[place] for place in some])
+                half = len(indexes) // 2
+                for some in (indexes[:half], indexes[half:]):
+                    theirs = self.run([works[index] for index in some])
                     outcomes.update(zip(some, theirs, strict=True))
-        return [outcomes[place] for place in range(len(works))]
+        return [outcomes[index] for index in range(len(works))]
 
     def commit(self) -> None:
         """Append the events and commit. Raises `OutcomeUnknown` if it may have been committed."""
@@ -151,7 +151,7 @@ def _append(connection: sqlite3.Connection, events: Sequence[NewEvent]) -> dict[
     appended: dict[int, list[Event]] = {}
     for user_id, theirs in by_user.items():
         taken = {"user_id": user_id, "count": len(theirs), "nonce": theirs[-1].nonce}
-        ((last,),) = connection.execute(_EVENTS["take-places"], taken).fetchall()
+        ((last,),) = connection.execute(_EVENTS["take-positions"], taken).fetchall()
         for seq, event in enumerate(theirs, last - len(theirs) + 1):
             rows.append(
                 {

@@ -13,7 +13,7 @@ MANY = (
     "jobs.look-jobs-up",
     "jobs.note",
     "jobs.read-bodies",
-    "jobs.read-provider-id-holders",
+    "jobs.read-taken-provider-ids",
     "jobs.read-waiting",
     "jobs.set-verdict",
     "jobs.set-due",

@@ -1,8 +1,8 @@
--- name: due-places
+-- name: due-hosts
 -- Pairs of user and host with messages due, from a given pair to the last user, `most` hosts per
 -- user: the row that reaches the limit is returned too, due or not. It skips from pair to pair in
 -- the index, whatever the length of their backlogs.
-WITH RECURSIVE place (next_attempt_at, user_id, host, n) AS (
+WITH RECURSIVE pair (next_attempt_at, user_id, host, n) AS (
     (SELECT next_attempt_at, user_id, host, CAST(1 AS bigint) FROM deliveries
       WHERE state = 'pending'
         AND (user_id, host) > (CAST(:user_id AS bigint), CAST(:host AS text))
@@ -11,7 +11,7 @@ WITH RECURSIVE place (next_attempt_at, user_id, host, n) AS (
      UNION ALL
     SELECT there.next_attempt_at, there.user_id, there.host,
            CASE WHEN there.user_id = here.user_id THEN here.n + 1 ELSE 1 END
-      FROM place here CROSS JOIN LATERAL (
+      FROM pair here CROSS JOIN LATERAL (
            SELECT d.next_attempt_at, d.user_id, d.host FROM deliveries d
             WHERE d.state = 'pending'
               AND (d.user_id, d.host)
@@ -20,10 +20,10 @@ WITH RECURSIVE place (next_attempt_at, user_id, host, n) AS (
             ORDER BY d.user_id, d.host, d.next_attempt_at
             LIMIT 1) AS there
      WHERE here.user_id <= :last)
-SELECT next_attempt_at, user_id, host, n >= :most AS cut FROM place
+SELECT next_attempt_at, user_id, host, n >= :most AS cut FROM pair
  WHERE user_id <= :last AND (next_attempt_at <= :now OR n >= :most);
 
--- name: due-at-place
+-- name: due-to-host
 -- Messages of a user that may be sent to a host: one in flight per job, the job's oldest first,
 -- with requested retries out of that order. The job is locked, so that no other process leases one
 -- of its messages at the same time; locked jobs are skipped.
@@ -32,7 +32,7 @@ SELECT d.id, d.job_id FROM deliveries d JOIN jobs j ON j.id = d.job_id
    AND d.next_attempt_at <= :now
    AND NOT EXISTS (SELECT 1 FROM deliveries flying
                     WHERE flying.job_id = d.job_id AND flying.state = 'pending'
-                      AND flying.held_until > :now AND flying.held_until <= :longest)
+                      AND flying.held_until > :now AND flying.held_until <= :latest_end)
    AND (d.retried
         OR NOT EXISTS (SELECT 1 FROM deliveries older
                         WHERE older.job_id = d.job_id AND older.state = 'pending'

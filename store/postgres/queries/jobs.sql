@@ -43,12 +43,12 @@ SELECT id, n, fits FROM (
  LIMIT :limit;
 
 -- name: lease-due
--- Lease jobs that are due in a lane and not leased, earliest first. A lease beyond `longest` was
+-- Lease jobs that are due in a lane and not leased, earliest first. A lease beyond `latest_end` was
 -- taken before the clock was set back. Rows locked by another process are skipped.
 UPDATE due SET holder = :holder, held_until = :until
  WHERE job_id IN (SELECT job_id FROM due
                    WHERE lane = :lane AND at <= :now
-                     AND (holder IS NULL OR held_until <= :now OR held_until > :longest)
+                     AND (holder IS NULL OR held_until <= :now OR held_until > :latest_end)
                    ORDER BY at
                    LIMIT :limit
                      FOR UPDATE SKIP LOCKED)

@@ -1,10 +1,10 @@
--- name: due-places
+-- name: due-hosts
 -- Pairs of user and host with messages due, from a given pair to the last user, `most` hosts per
 -- user: the row that reaches the limit is returned too, due or not. It skips from pair to pair in
 -- the index, whatever the length of their backlogs: the largest possible time sorts after all of a
 -- pair's rows, and the `+` removes the user id's affinity, which would keep the comparison from
 -- using the index. `n` counts the hosts of `user_id` before the row.
-WITH RECURSIVE place (id, user_id, n) AS (
+WITH RECURSIVE pair (id, user_id, n) AS (
     SELECT (SELECT rowid FROM deliveries
              WHERE state = 'pending'
                AND (user_id, host, next_attempt_at) > (:user_id, :host, 9223372036854775807)
@@ -14,18 +14,18 @@ WITH RECURSIVE place (id, user_id, n) AS (
     SELECT (SELECT rowid FROM deliveries
              WHERE state = 'pending'
                AND (user_id, host, next_attempt_at)
-                   > (here.user_id + (here.user_id = place.user_id AND place.n + 1 >= :most),
-                      iif(here.user_id = place.user_id AND place.n + 1 >= :most, '', here.host),
+                   > (here.user_id + (here.user_id = pair.user_id AND pair.n + 1 >= :most),
+                      iif(here.user_id = pair.user_id AND pair.n + 1 >= :most, '', here.host),
                       9223372036854775807)
              ORDER BY user_id, host, next_attempt_at
-             LIMIT 1), here.user_id, iif(here.user_id = place.user_id, place.n, 0) + 1
-      FROM place CROSS JOIN deliveries here ON here.rowid = place.id
+             LIMIT 1), here.user_id, iif(here.user_id = pair.user_id, pair.n, 0) + 1
+      FROM pair CROSS JOIN deliveries here ON here.rowid = pair.id
      WHERE here.user_id <= :last)
-SELECT d.next_attempt_at, d.user_id, d.host, d.user_id = place.user_id AND place.n + 1 >= :most AS cut
-  FROM place CROSS JOIN deliveries d ON d.rowid = place.id
+SELECT d.next_attempt_at, d.user_id, d.host, d.user_id = pair.user_id AND pair.n + 1 >= :most AS cut
+  FROM pair CROSS JOIN deliveries d ON d.rowid = pair.id
  WHERE d.user_id <= :last AND (d.next_attempt_at <= :now OR cut);
 
--- name: due-at-place
+-- name: due-to-host
 -- Messages of a user that may be sent to a host: one in flight per job, the job's oldest first,
 -- with requested retries out of that order.
 SELECT d.id, d.job_id FROM deliveries d
@@ -33,7 +33,7 @@ SELECT d.id, d.job_id FROM deliveries d
    AND d.next_attempt_at <= :now
    AND NOT EXISTS (SELECT 1 FROM deliveries flying
                     WHERE flying.job_id = d.job_id AND flying.state = 'pending'
-                      AND flying.held_until > :now AND flying.held_until <= :longest)
+                      AND flying.held_until > :now AND flying.held_until <= :latest_end)
    AND (d.retried = 1
         OR NOT EXISTS (SELECT 1 FROM deliveries older
                         WHERE older.job_id = d.job_id AND older.state = 'pending'

@@ -1,4 +1,4 @@
--- name: take-places
+-- name: take-positions
 -- Allocate the next positions in a user's log; returns the last one.
 UPDATE users SET event_seq = event_seq + :count, event_nonce = :nonce WHERE id = :user_id
 RETURNING event_seq;

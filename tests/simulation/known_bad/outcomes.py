@@ -10,8 +10,8 @@ from receiver.assembly import rules
 from receiver.domain import claims, outcomes, polls, schedule, serialization
 from receiver.domain.schedule import Rules
 from receiver.settings import ServeSettings
-from store.advance import Applied, Change
 from store.callbacks import Callbacks, Receipt
+from store.job_writer import Applied, Change
 from store.records.callbacks import Callback
 from store.records.jobs import Job
 from store.session import Batchable

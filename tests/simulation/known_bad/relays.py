@@ -9,10 +9,10 @@ from receiver.webhooks.signing import sign
 from receiver.workers import relay
 from receiver.workers.relay import Relay
 from receiver.workers.worker import TaskPool
-from store.advance import Applied
 from store.callbacks import Callbacks
+from store.job_writer import Applied
 from store.jobs import Jobs
-from store.moves import MoveWriter
+from store.move_writer import MoveWriter
 from store.records.deliveries import Attempt, DeliveryState
 from store.records.jobs import Job
 from store.records.moves import Move
@@ -76,8 +76,8 @@ def lease_of_another_ignored() -> Patch:
     """A relay message is leased while another process sends it, or an older one of its job."""
     alive = "flying.held_until > :now"
     return together(
-        with_sql("deliveries", "due-at-place", alive, "FALSE"),
-        with_sql("deliveries", "hold", alive, "FALSE"),
+        with_sql("deliveries", "due-to-host", alive, "FALSE"),
+        with_sql("deliveries", "lease", alive, "FALSE"),
     )
 
 

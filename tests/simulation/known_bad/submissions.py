@@ -11,7 +11,7 @@ from receiver.domain.answers import SubmitNotSent
 from receiver.domain.observations import SubmissionBegins
 from receiver.workers.submitter import Submitter
 from store import jobs
-from store.errors import KeyHeld, StoreUnavailable
+from store.errors import KeyInUse, StoreUnavailable
 from store.idempotency import take_key
 from store.records.jobs import Job
 from tests.simulation.known_bad import plans
@@ -121,7 +121,7 @@ def keys_checked_then_written() -> Patch:
     """An Idempotency-Key is looked up first, and not checked again when the job is written."""
 
     def never_mind(*given: Any) -> None:
-        with suppress(KeyHeld):
+        with suppress(KeyInUse):
             take_key(*given)
 
     return patch.object(jobs, "take_key", never_mind)

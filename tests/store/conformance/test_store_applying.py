@@ -5,8 +5,8 @@ from itertools import chain
 
 import pytest
 
-from store.advance import JOB_BYTES
 from store.errors import NotApplied
+from store.job_writer import JOB_BYTES
 from store.records.moves import DecideCallbacks
 from store.records.times import Due, Lane, Lease
 from tests.store.applying import apply, applying, stumbling, verdicts

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from store.advance import GROUP_BYTES, JOB_BYTES, Applied
 from store.callbacks import Receipt
 from store.errors import NotApplied, NotFound, ProviderIdTaken
+from store.job_writer import GROUP_BYTES, JOB_BYTES, Applied
 from store.records.callbacks import Callback
 from store.records.jobs import Job, Phase, Status
 from store.records.moves import Move

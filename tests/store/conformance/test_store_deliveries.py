@@ -229,7 +229,7 @@ async def test_an_overtaken_update_is_skipped_when_its_lease_ends(world: World, 
     if how == "released":
         await world.store.deliveries.release("me")
     if how == "orphaned":
-        await world.store.deliveries.end_holds()
+        await world.store.deliveries.end_leases()
         later = NOW
 
     assert (await one(world, at=later)).seq == 3
@@ -330,7 +330,7 @@ async def test_a_released_message_is_due_as_before(world: World) -> None:
 
     await world.store.deliveries.release("me")
     assert await world.lease("gone") == [delivery]
-    await world.store.deliveries.end_holds()
+    await world.store.deliveries.end_leases()
     assert [leased.id for leased in await world.lease()] == [delivery.id]
 
 

@@ -74,11 +74,11 @@ async def test_a_released_job_is_due_as_before(world: World) -> None:
     assert await lease(world, "you") == [job]
 
 
-async def test_end_holds_ends_every_lease(world: World) -> None:
+async def test_end_leases_ends_every_lease(world: World) -> None:
     job = await world.create()
     assert await lease(world, "gone") == [job]
 
-    await world.store.jobs.end_holds()
+    await world.store.jobs.end_leases()
 
     assert await lease(world, "me") == [job]
 

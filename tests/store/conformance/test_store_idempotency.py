@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from store.errors import KeyHeld, KeyReused
+from store.errors import KeyInUse, KeyReused
 from store.idempotency import Answer, IdempotencyKey, Replay
 from store.job_reads import JobFilter
 from store.records.jobs import Job
@@ -50,24 +50,24 @@ async def test_an_answer_that_is_known_at_once_holds_nothing_and_stays(world: Wo
     assert await find(world) == Replay(job.id, ANSWER)
 
 
-async def test_a_key_is_held_until_its_first_answer(world: World) -> None:
+async def test_a_key_is_in_use_until_its_first_answer(world: World) -> None:
     job = world.job()
     await create(world, job)
 
-    with pytest.raises(KeyHeld):
+    with pytest.raises(KeyInUse):
         await create(world, world.job())
-    with pytest.raises(KeyHeld):
+    with pytest.raises(KeyInUse):
         await find(world, now=NOW + 30 * SECOND - 1)
     assert await find(world, now=NOW + 30 * SECOND) == Replay(job.id, None)
     await world.store.idempotency.answered(job.id, None)
     assert await find(world) == Replay(job.id, None)
 
 
-async def test_end_holds_ends_every_hold(world: World) -> None:
+async def test_release_all_ends_every_use(world: World) -> None:
     job = world.job()
     await create(world, job)
 
-    await world.store.idempotency.end_holds()
+    await world.store.idempotency.release_all()
 
     assert await find(world) == Replay(job.id, None)
 
@@ -126,7 +126,7 @@ async def test_of_many_requests_at_once_one_creates_a_job(world: World) -> None:
     )
 
     assert sum(isinstance(each, Job) for each in made) == 1
-    assert sum(isinstance(each, KeyHeld) for each in made) == 9
+    assert sum(isinstance(each, KeyInUse) for each in made) == 9
     assert len(await world.store.jobs.list_for_user(world.ann.id, JobFilter(), None, 99)) == 1
 
 

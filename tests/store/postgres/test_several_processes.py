@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from store.changes import Changes
-from store.errors import KeyHeld, KeyReused, ProviderIdTaken, StoreLocked
+from store.errors import KeyInUse, KeyReused, ProviderIdTaken, StoreLocked
 from store.idempotency import IdempotencyKey, Replay
 from store.postgres.foreign_commits import MANY, ForeignCommits, Snapshot
 from store.postgres.notifications import IDS, _payloads, _read
@@ -147,7 +147,7 @@ async def test_one_key_creates_one_job_in_all_processes(here: World, there: Worl
     made = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
     assert len(made) == 1
     assert not isinstance(made[0], Replay)
-    assert {type(each) for each in outcomes} - {type(made[0])} <= {KeyHeld, KeyReused}
+    assert {type(each) for each in outcomes} - {type(made[0])} <= {KeyInUse, KeyReused}
     assert len(await here.store.events.after_for_user(here.ann.id, 0, 9)) == 1
 
 

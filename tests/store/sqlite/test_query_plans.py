@@ -32,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
         "SCAN deliveries USING INDEX deliveries_held",
     },
     # Places are one row each.
-    "deliveries.due-places": {"SCAN place"},
+    "deliveries.due-hosts": {"SCAN pair"},
     # Everything of one job.
     "deliveries.list-by-job": {"USE TEMP B-TREE FOR ORDER BY"},
     # One row a provider.
@@ -44,13 +44,13 @@ ALLOWED: dict[str, set[str]] = {
         "USE TEMP B-TREE FOR ORDER BY",
     },
     # What is held, which is what is in flight.
-    "deliveries.end-holds": {"SCAN deliveries USING INDEX deliveries_held"},
-    "jobs.end-holds": {"SCAN due USING INDEX due_held"},
+    "deliveries.end-leases": {"SCAN deliveries USING INDEX deliveries_held"},
+    "jobs.end-leases": {"SCAN due USING INDEX due_held"},
     # One snapshot's jobs, in the order in which the inner query gave them.
     "events.snapshot-of-user": {"SCAN j LEFT-JOIN"},
     # What the batch is about, a row for each of its jobs.
     "jobs.change-jobs": {"SCAN fresh"},
-    "jobs.read-provider-id-holders": {"SCAN w"},
+    "jobs.read-taken-provider-ids": {"SCAN w"},
     # The callbacks of a batch's jobs, each of which has room for 200.
     "jobs.read-waiting": {"USE TEMP B-TREE FOR ORDER BY"},
     # Everything of one job, and of one id.
@@ -70,8 +70,8 @@ ALLOWED: dict[str, set[str]] = {
 
 CHOSEN = {
     "callbacks.receive": "callbacks_by_content (job_id=?)",
-    "deliveries.due-at-place": "deliveries_places (user_id=? AND host=? AND next_attempt_at<?)",
-    "deliveries.due-places": "deliveries_places ((user_id,host,next_attempt_at)>(?,?,?))",
+    "deliveries.due-to-host": "deliveries_places (user_id=? AND host=? AND next_attempt_at<?)",
+    "deliveries.due-hosts": "deliveries_places ((user_id,host,next_attempt_at)>(?,?,?))",
     "deliveries.list-all": "sqlite_autoindex_deliveries_1 (id<?)",
     "deliveries.list-by-host": "deliveries_by_host (<expr>=? AND id<?)",
     "deliveries.list-by-job": "sqlite_autoindex_deliveries_2 (job_id=?)",
@@ -102,7 +102,7 @@ CHOSEN = {
     "jobs.read-job-by-provider-id": "jobs_by_provider_id (provider_request_id=?)",
     "statistics.recent-attempts": "deliveries_by_user (user_id=? AND id>?)",
     "statistics.recent-jobs": "jobs_by_user (user_id=? AND id>?)",
-    "jobs.read-provider-id-holders": "jobs_by_provider_id (provider_request_id=? AND provider=?)",
+    "jobs.read-taken-provider-ids": "jobs_by_provider_id (provider_request_id=? AND provider=?)",
     "jobs.read-waiting": "callbacks_waiting_by_job (job_id=?)",
     "jobs.set-verdict": "callbacks USING INTEGER PRIMARY KEY (rowid=?)",
 }

@@ -1,4 +1,4 @@
-"""Writes moves of jobs: job rows, due rows, events, relay messages, verdicts and notes.
+"""Writes moves that are decided: job rows, due rows, events, relay messages, verdicts and notes.
 
 The moves of several jobs share one statement per table. SQLite's driver releases the GIL several
 times in each statement, and under load waits for the event loop each time; PostgreSQL needs a round
@@ -33,8 +33,6 @@ class Decided:
     """Who held the lease in the job's due row before the move."""
     lease: Lease | None
     """The lease to write if the job is due for confirmation."""
-    left: bool
-    """Whether more callbacks of the job wait for a later change."""
 
     @property
     def new_provider_id(self) -> str | None:
@@ -53,7 +51,7 @@ def due_values(job: Job, lease: Lease | None = None) -> Parameters:
         "provider": job.provider,
         "user_id": job.user_id,
         "holder": lease and lease.holder,
-        "held_until": lease and lease.until,
+        "until": lease and lease.until,
     }
 
 
@@ -129,7 +127,7 @@ class MoveWriter:
     def _many(self, columns: tuple[str, ...]) -> MultiRowStatement:
         if columns not in self._change_many:
             changes = ", ".join(
-                f"{column} = fresh.column{place}" for place, column in enumerate(columns, 2)
+                f"{column} = fresh.column{number}" for number, column in enumerate(columns, 2)
             )
             values = ", ".join(f"CAST(:{column} AS {_TYPES[column]})" for column in columns)
             statement = self._jobs["change-jobs"].format(

@@ -1,0 +1,247 @@
+"""Changes jobs, several at a time, inside the caller's transaction.
+
+`JobWriter.change` reads the jobs' rows and their waiting callbacks, calls `decide` for each job,
+and has all moves written together (move_writer.py). A change that fails before that fails alone.
+If the writing fails, the group of changes is undone and run again in parts
+(`store.session.Batchable`).
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import NamedTuple
+
+from store.changes import Effects
+from store.errors import NotApplied, NotFound, ProviderIdTaken
+from store.move_writer import Decided, MoveWriter
+from store.records.callbacks import Callback
+from store.records.jobs import Job
+from store.records.moves import DecideCallbacks, Move
+from store.records.times import Lease, Millis
+from store.rows import holder_in, job_from_row
+from store.session import Done, Failed, Outcome, Row, Session
+from store.sql import MultiRowStatement
+from store.table import Backend
+
+JOB_BYTES = 256 * 1024
+"""Maximum size of the callback bodies applied to one job at once; the first is always applied."""
+GROUP_BYTES = 1024 * 1024
+"""The same for all jobs of a group. The remaining jobs wait for a later batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The result of applying a job's waiting callbacks."""
+
+    job: Job
+    """The job afterwards."""
+    move: Move | None
+    left: bool
+    """Whether more callbacks are waiting: not all of them fit in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One job, and the function that decides its change."""
+
+    job_id: str
+    decide: DecideCallbacks
+    callbacks: int = 0
+    """The maximum number of waiting callbacks to apply; 0 if the change is not about callbacks."""
+    lease: Lease | None = None
+
+
+class _Stored(NamedTuple):
+    """A waiting callback, without its body."""
+
+    id: int
+    job_id: str
+    provider: str
+    received_at: Millis
+    tries: int
+    verified: bool
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """The callbacks of one job to apply now."""
+
+    callbacks: Sequence[Callback] = ()
+    left: bool = False
+
+
+_NONE_WAITING = _Waiting()
+
+
+class JobWriter:
+    """Changes jobs within the caller's transactions."""
+
+    def __init__(self, backend: Backend) -> None:
+        sql = backend.statements.load("jobs")
+        self.moves = MoveWriter(backend)
+        self._rows = MultiRowStatement(sql["look-jobs-up"])
+        self._taken_ids = MultiRowStatement(sql["read-taken-provider-ids"])
+        self._waiting = MultiRowStatement(sql["read-waiting"])
+        self._bodies = MultiRowStatement(sql["read-bodies"])
+
+    def read(self, session: Session, job_ids: Iterable[str]) -> list[Job]:
+        """Read the jobs, in the given order."""
+        wanted = list(job_ids)
+        rows = self._read_rows(session, wanted)
+        return [job_from_row(rows[job_id]) for job_id in wanted]
+
+    def change(
+        self, session: Session, effects: Effects, changes: Sequence[Change]
+    ) -> Sequence[Outcome[Applied]]:
+        """Read each job, call its `decide`, and write the moves (see `Jobs.advance`)."""
+        outcomes: dict[int, Outcome[Applied]] = {}
+        for indexes in rounds({index: change.job_id for index, change in enumerate(changes)}):
+            some = self._change_different(session, effects, [changes[index] for index in indexes])
+            outcomes.update(zip(indexes, some, strict=True))
+        return [outcomes[index] for index in range(len(changes))]
+
+    def _change_different(
+        self, session: Session, effects: Effects, changes: Sequence[Change]
+    ) -> list[Outcome[Applied]]:
+        """Change jobs, each of which has one change."""
+        rows = self._read_rows(session, [change.job_id for change in changes])
+        waiting = self._read_waiting(session, changes)
+        decided: list[Decided] = []
+        outcomes: dict[str, Outcome[Applied]] = {}
+        for change in changes:
+            job_id = change.job_id
+            found = _decide(rows.get(job_id), change, waiting.get(job_id, _NONE_WAITING))
+            if isinstance(found, Decided):
+                decided.append(found)
+            else:
+                outcomes[job_id] = found
+        outcomes |= self._refuse_taken_ids(session, decided)
+        moves = [each for each in decided if each.before.id not in outcomes]
+        self.moves.write(session, effects, moves)
+        for each in moves:
+            job_id = each.before.id
+            left = waiting.get(job_id, _NONE_WAITING).left
+            outcomes[job_id] = Done(Applied(each.move.job, each.move, left))
+        for change in changes:
+            outcome = outcomes[change.job_id]
+            if change.callbacks and isinstance(outcome, Done) and not outcome.value.left:
+                effects.applied.add(change.job_id)
+        return [outcomes[change.job_id] for change in changes]
+
+    def _read_rows(self, session: Session, job_ids: Sequence[str]) -> dict[str, Row]:
+        keys = [{"key": job_id} for job_id in job_ids]
+        return {row[0]: row for result in self._rows.run(session, keys) for row in result}
+
+    def _read_waiting(
+        self, session: Session, changes: Collection[Change]
+    ) -> Mapping[str, _Waiting]:
+        """By job: the callbacks to apply, within the limits on their bodies' size."""
+        most = {change.job_id: change.callbacks for change in changes if change.callbacks}
+        stored: dict[str, list[_Stored]] = {}
+        for result in self._waiting.run(session, [{"job_id": job_id} for job_id in most]):
+            for each in map(_Stored._make, result):
+                stored.setdefault(each.job_id, []).append(each)
+        chosen = _choose(stored, most)
+        wanted = [{"id": each.id} for some in chosen.values() for each in some]
+        bodies = {id_: body for result in self._bodies.run(session, wanted) for id_, body in result}
+        return {
+            job_id: _Waiting(
+                [_callback(each, bodies[each.id]) for each in some],
+                left=len(some) < len(stored[job_id]),
+            )
+            for job_id, some in chosen.items()
+        }
+
+    def _refuse_taken_ids(
+        self, session: Session, decided: Sequence[Decided]
+    ) -> dict[str, Outcome[Applied]]:
+        """By job: a failure for each move that gives it an id that another job of the provider has.
+
+        Checked first, although a unique index enforces it: a failing statement would abort the
+        transaction and with it the whole batch.
+        """
+        new_ids = {
+            each.before.id: (each.before.provider, each.new_provider_id)
+            for each in decided
+            if each.new_provider_id is not None
+        }
+        keys = [{"provider": name, "provider_request_id": id_} for name, id_ in new_ids.values()]
+        taken = {tuple(row) for result in self._taken_ids.run(session, keys) for row in result}
+        refused: dict[str, Outcome[Applied]] = {}
+        for job_id, new_id in new_ids.items():
+            if new_id in taken:
+                refused[job_id] = Failed(ProviderIdTaken(new_id[1]))
+            taken.add(new_id)
+        return refused
+
+
+def rounds(jobs: Mapping[int, str]) -> Iterator[list[int]]:
+    """Split the indexes of jobs into rounds, in order, so that no round has the same job twice."""
+    waiting = dict(jobs)
+    while waiting:
+        first: dict[str, int] = {}
+        for index, job_id in waiting.items():
+            first.setdefault(job_id, index)
+        yield list(first.values())
+        for index in first.values():
+            del waiting[index]
+
+
+def _decide(row: Row | None, change: Change, waiting: _Waiting) -> Decided | Outcome[Applied]:
+    if row is None:
+        return Failed(NotFound(change.job_id))
+    before = job_from_row(row)
+    if change.callbacks and not waiting.callbacks:
+        # Already applied by another worker, or over this group's size limit.
+        return Done(Applied(before, None, waiting.left))
+    try:
+        move = change.decide(before, waiting.callbacks)
+    except Exception as error:  # noqa: BLE001 - reported to the caller; nothing is written yet
+        return Failed(_not_applied(error, waiting))
+    if move is None:
+        return Done(Applied(before, None, waiting.left))
+    return Decided(before, move, holder_in(row), change.lease)
+
+
+def _not_applied(error: Exception, waiting: _Waiting) -> Exception:
+    if not waiting.callbacks:
+        return error
+    failure = NotApplied([callback.id for callback in waiting.callbacks])
+    failure.__cause__ = error
+    return failure
+
+
+def _choose(
+    stored: Mapping[str, Sequence[_Stored]], most: Mapping[str, int]
+) -> dict[str, list[_Stored]]:
+    """By job: its oldest callbacks, at most `most`, while their bodies fit."""
+    chosen = {}
+    room = GROUP_BYTES
+    for job_id, callbacks in stored.items():
+        some = _fitting(callbacks[: most[job_id]], min(room, JOB_BYTES)) if room > 0 else []
+        room -= sum(each.size for each in some)
+        chosen[job_id] = some
+    return chosen
+
+
+def _fitting(callbacks: Sequence[_Stored], room: int) -> list[_Stored]:
+    """The first one, and the following ones while their bodies fit."""
+    sizes = accumulate(each.size for each in callbacks)
+    return [
+        each
+        for index, (each, size) in enumerate(zip(callbacks, sizes, strict=True))
+        if index == 0 or size <= room
+    ]
+
+
+def _callback(stored: _Stored, body: bytes) -> Callback:
+    return Callback(
+        id=stored.id,
+        job_id=stored.job_id,
+        provider=stored.provider,
+        received_at=stored.received_at,
+        body=body,
+        tries=stored.tries,
+        verified=bool(stored.verified),
+    )
