@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from typing import Any, cast
 from unittest.mock import patch
 
-from receiver import http_client
 from receiver.archive.contract import key_of, type_of
 from receiver.clock import SystemClock
 from receiver.domain import results as domain_results
 from receiver.domain.results import fitting_result, links_of
 from receiver.domain.serialization import compact_json
+from receiver.http_client.connection import Connection
+from receiver.http_client.parser import ResponseParser
 from receiver.json_text import UnreadableJson, decode, parse
 from receiver.providers.answers import Account
 from receiver.providers.calls import Answer, Calls, _answer
@@ -146,17 +147,17 @@ def exchange(raw: bytes) -> None:
 
 def _answered(pieces: Iterable[bytes]) -> tuple[Any, ...]:
     """What an answer in these pieces is, and whether its connection can be used again."""
-    connection = http_client.Connection()
+    connection = Connection()
     connection.connection_made(_Line())
-    response = connection._response = http_client.Response(connection)
+    parser = connection._parser = ResponseParser()
     for piece in pieces:
         connection.data_received(piece)
-    body, fields = bytes(response._body), response._fields if response.status else []
-    response._body.clear()
+    body, fields = bytes(parser.body), parser._fields if parser.status else []
+    parser.body.clear()
     reusable = connection.is_reusable
     connection.eof_received()
-    failure = None if response._failure is None else str(response._failure)
-    return response.status, response.is_complete, failure, fields, body, reusable
+    failure = None if parser.failure is None else str(parser.failure)
+    return parser.status, parser.is_complete, failure, fields, body, reusable
 
 
 class _Line(asyncio.Transport):

@@ -1,0 +1,219 @@
+"""Connections, and the responses that arrive on them."""
+
+import asyncio
+import re
+import ssl
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from functools import cache
+from typing import cast
+
+import certifi
+
+from receiver.http_client.parser import AnswerTooLong, ResponseParser
+
+MOST_UNREAD = 128 * 1024
+"""Approximate number of body bytes that are buffered. Then reading from the server pauses until
+they are consumed."""
+
+ADDRESSES_TRIED = 4
+"""Maximum number of a name's addresses that are tried."""
+
+_INVALID = re.compile(r"[\r\n\0]")
+"""Characters that a line of a request's head must not have."""
+
+
+class Response:
+    """A response whose head has arrived; its body follows."""
+
+    def __init__(self, connection: "Connection", parser: ResponseParser) -> None:
+        self.status = parser.status
+        """Three digits, never 1xx."""
+        self._connection = connection
+        self._parser = parser
+
+    def header(self, name: str) -> str | None:
+        """The first header with this name, which is given in lower case."""
+        return self._parser.header(name)
+
+    async def read(self) -> bytes:
+        """The next piece of the body, of any size; empty when the body is complete.
+
+        Raises:
+            BadAnswer, AnswerTooLong: it is not complete.
+            OSError: the connection was lost.
+        """
+        parser = self._parser
+        while not parser.body and not parser.is_complete:
+            await self._connection.receive(parser)
+        piece = bytes(parser.body)
+        parser.body.clear()
+        self._connection.resume_reading()
+        return piece
+
+
+class Connection(asyncio.Protocol):
+    """A connection for requests one after another. Close it with `close`."""
+
+    _transport: asyncio.Transport
+
+    def __init__(self, longest: int = sys.maxsize) -> None:
+        """`longest` is the number of bytes that are read in all."""
+        self._left = longest
+        self._parser: ResponseParser | None = None
+        """The current response; the last one between two requests."""
+        self._waiter: asyncio.Future[None] | None = None
+        self._is_paused = False
+
+    async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
+        """Encrypt the connection, and check that the certificate is `host`'s. Raises `OSError`,
+        such as `ssl.SSLError`; the connection is then closed."""
+        loop = asyncio.get_running_loop()
+        try:
+            upgraded = await loop.start_tls(self._transport, self, context, server_hostname=host)
+        except BaseException:
+            self.close()
+            raise
+        self._transport = cast(asyncio.Transport, upgraded)
+
+    async def request(
+        self,
+        method: str,
+        target: str,
+        headers: Iterable[tuple[str, str]],
+        content: bytes = b"",
+    ) -> Response:
+        """Send a request, and wait for the head of the answer. Once this is called, any byte may
+        have arrived.
+
+        Args:
+            target: path and query, ASCII without spaces.
+            headers: `Host` among them; `Content-Length` is added if the method is not GET.
+
+        Raises:
+            ValueError: the target or a header has invalid characters; nothing was sent.
+            BadAnswer, AnswerTooLong: the answer's head is invalid, incomplete or too long.
+            OSError: the connection was lost.
+        """
+        lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
+        if method != "GET":
+            lines.append(f"Content-Length: {len(content)}")
+        if " " in target or any(map(_INVALID.search, lines)):
+            raise ValueError("the request has characters that are invalid in its head")
+        head = "\r\n".join([*lines, "", ""]).encode("ascii")
+        if self._transport.is_closing():
+            raise ConnectionResetError("the connection was closed")
+        parser = self._parser = ResponseParser()
+        self._transport.write(head + content)
+        while not parser.status:
+            await self.receive(parser)
+        return Response(self, parser)
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether another request may be sent: the last response was read to its end, and the
+        server keeps the connection open."""
+        parser = self._parser
+        is_read = parser is not None and parser.keeps_alive and not parser.body
+        return is_read and not self._transport.is_closing()
+
+    def close(self) -> None:
+        """Close it at once: the caller has what it wanted, and a TLS shutdown could hang."""
+        self._transport.abort()
+
+    # --- for the response -------------------------------------------------------------------------
+
+    async def receive(self, parser: ResponseParser) -> None:
+        """Wait until more of this response has arrived. Raises its failure."""
+        if parser.failure is not None:
+            raise parser.failure
+        self._waiter = asyncio.get_running_loop().create_future()
+        await self._waiter
+
+    def resume_reading(self) -> None:
+        """Read from the server again if that was paused."""
+        if self._is_paused and not self._transport.is_closing():
+            self._is_paused = False
+            self._transport.resume_reading()
+
+    # --- called by asyncio ------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        parser = self._parser
+        if parser is None or parser.is_complete:
+            self.close()  # it would be taken for the next answer
+            return
+        parser.feed(data[: self._left])
+        self._left -= len(data)
+        if self._left < 0:
+            parser.fail(AnswerTooLong("it has more bytes than the limit"))
+            self.close()
+        if len(parser.body) > MOST_UNREAD:
+            self._pause_reading()
+        self._wake()
+
+    def eof_received(self) -> None:
+        if self._parser is not None:
+            self._parser.end()
+            self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._parser is None:
+            return
+        if exc is None:
+            self._parser.end()
+        else:
+            self._parser.fail(exc)
+        self._wake()
+
+    def _pause_reading(self) -> None:
+        if not self._is_paused and not self._transport.is_closing():
+            self._is_paused = True
+            self._transport.pause_reading()
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+
+async def connect(
+    addresses: Sequence[str], port: int, timeout: float, *, longest: int = sys.maxsize
+) -> Connection:
+    """Connect to the first of the IP addresses that answers.
+
+    Args:
+        addresses: at least one; no more than `ADDRESSES_TRIED` are tried.
+        timeout: in seconds. Each address has its share, so that an unresponsive one leaves time for
+            the next.
+        longest: as for `Connection`.
+
+    Raises:
+        OSError: no connection to the last one; a `TimeoutError` if it did not answer in time.
+    """
+    *others, last = addresses[:ADDRESSES_TRIED]
+    share = timeout / (len(others) + 1)
+    for address in others:
+        with suppress(OSError):
+            return await _connect(address, port, share, longest)
+    return await _connect(last, port, share, longest)
+
+
+async def _connect(address: str, port: int, timeout: float, longest: int) -> Connection:
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(timeout):
+        _, connection = await loop.create_connection(lambda: Connection(longest), address, port)
+    return connection
+
+
+@cache
+def default_tls() -> ssl.SSLContext:
+    """Trusts the certificate authorities of the system and of certifi. Reading them takes 20 ms."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    context.load_verify_locations(certifi.where())
+    return context
