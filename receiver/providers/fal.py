@@ -113,10 +113,7 @@ class Fal(Provider):
             result = words.clean_for_people(answer.value, self._account.key)
             return StatusReport(replace(report, result=_as_result(result)))
         message = self._api.words(answer)
-        is_early = code == 400 and "in progress" in message.lower()
-        refused = 400 <= code < 500 and code not in _NOT_OF_THE_JOB and not is_early
-        broken = code >= 500 and ("error_type" in body or isinstance(body.get("detail"), list))
-        if refused or broken:
+        if _is_failure(code, body, message):
             return StatusReport(replace(report, status=read_end(body), message=message))
         return self._api.unavailable(answer)
 
@@ -143,7 +140,7 @@ class Fal(Provider):
         if self._user_id not in (None, user_id):
             raise BadSignature("signed for another user")
 
-        def fits(key: Ed25519PublicKey, body: bytes) -> bool:
+        def matches(key: Ed25519PublicKey, body: bytes) -> bool:
             message = b"\n".join([*signed, hashlib.sha256(body).hexdigest().encode()])
             try:
                 key.verify(binascii.unhexlify(given), message)
@@ -151,7 +148,7 @@ class Fal(Provider):
                 return False
             return True
 
-        return self._keys.verifier(sent_at, fits)
+        return self._keys.verifier(sent_at, matches)
 
     def read(self, body: Mapping[str, Any]) -> Report:
         """Read a webhook. After `OK` without a payload, the result must be fetched."""
@@ -182,6 +179,16 @@ class Fal(Provider):
         except NoAnswer:
             return ()
         return read_keys(answer.body or {}) if answer.status_code == 200 else ()
+
+
+def _is_failure(code: int, body: Mapping[str, Any], message: str) -> bool:
+    """Whether the answer to a result call says that the job failed. Any other answer says only that
+    the result cannot be had now."""
+    if code >= 500:
+        return "error_type" in body or isinstance(body.get("detail"), list)
+    if code == 400 and "in progress" in message.lower():
+        return False
+    return code >= 400 and code not in _NOT_OF_THE_JOB
 
 
 def _as_result(value: Any) -> Mapping[str, Any]:

@@ -136,12 +136,12 @@ class Replicate(Provider):
         sent_at = signed_header(headers, b"webhook-timestamp")
         given = signed_header(headers, b"webhook-signature").split(b" ")
 
-        def fits(key: bytes, body: bytes) -> bool:
+        def matches(key: bytes, body: bytes) -> bool:
             digest = hmac.digest(key, b"%s.%s.%s" % (message_id, sent_at, body), hashlib.sha256)
             expected = b"v1," + base64.b64encode(digest)
             return any(hmac.compare_digest(expected, each) for each in given)
 
-        return self._keys.verifier(sent_at, fits)
+        return self._keys.verifier(sent_at, matches)
 
     def read(self, body: Mapping[str, Any]) -> Report:
         """Read a prediction, from a webhook or a status answer."""

@@ -58,6 +58,7 @@ class VerificationKeys(Generic[K]):
         self._known = known
         self._lifetime = lifetime
         self._given_at = math.inf
+        """Monotonic time at which they were fetched; keys that were not fetched never expire."""
         self._ask_at = 0.0
         """Monotonic time before which no further request is made."""
         self._asking: asyncio.Task[None] | None = None
@@ -66,31 +67,39 @@ class VerificationKeys(Generic[K]):
         """Fetch the keys. Does not count towards the limit of once a minute."""
         await self._ask_now()
 
-    def verifier(self, timestamp: bytes, fits: Callable[[K, bytes], bool]) -> Verify:
-        """Verifies a callback that was signed at `timestamp`. `fits` says whether its signature was
-        made with this key for this body. Raises `BadSignature` as `is_fresh` does."""
+    def verifier(self, timestamp: bytes, matches: Callable[[K, bytes], bool]) -> Verify:
+        """Verifies a callback that was signed at `timestamp`. `matches` says whether its signature
+        was made with this key for this body. Raises `BadSignature` as `is_fresh` does."""
         fresh = is_fresh(timestamp, self._clock)
 
         async def verify(body: bytes) -> bool:
-            known = await self._has(lambda key: fits(key, body))
-            if known is False:
+            if self._any(matches, body):
+                return fresh
+            await self._refresh()
+            if self._any(matches, body):
+                return fresh
+            if self._current():
                 raise BadSignature("no key matches")
-            return bool(known) and fresh
+            return False  # without keys, the callback is an unverified claim
 
         return verify
 
-    async def _has(self, fits: Callable[[K], bool]) -> bool | None:
-        """Whether a key matches; None if there are no keys."""
-        if self._clock.monotonic() - self._given_at >= self._lifetime:
-            self._known, self._given_at = (), math.inf
-        if any(map(fits, self._known)):
-            return True
-        if self._asking is None and self._clock.monotonic() < self._ask_at:
-            return False if self._known else None
+    def _any(self, matches: Callable[[K, bytes], bool], body: bytes) -> bool:
+        return any(matches(key, body) for key in self._current())
+
+    def _current(self) -> Sequence[K]:
+        """The keys, unless they have expired."""
+        age = self._clock.monotonic() - self._given_at
+        return self._known if age < self._lifetime else ()
+
+    async def _refresh(self) -> None:
+        """Fetch the keys again, unless that was done within `ASK_PAUSE`."""
+        now = self._clock.monotonic()
         if self._asking is None:
-            self._ask_at = self._clock.monotonic() + ASK_PAUSE
+            if now < self._ask_at:
+                return
+            self._ask_at = now + ASK_PAUSE
         await self._ask_now(LONGEST_WAIT)
-        return any(map(fits, self._known)) if self._known else None
 
     async def _ask_now(self, longest: float | None = None) -> None:
         """Fetch the keys, or join a request in progress. Waits at most `longest` seconds; the
