@@ -35,6 +35,8 @@ Cursor = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+Command = Callable[..., Coroutine[Any, Any, Any]]
+"""A command as a coroutine function."""
 F = TypeVar("F", bound=Callable[..., Any])
 S = TypeVar("S", bound=Settings)
 
@@ -52,48 +54,63 @@ class Commands(typer.Typer):
         register = super().command(*args, **options)
 
         def decorate(function: F) -> F:
-            register(_callable(function) if inspect.iscoroutinefunction(function) else function)
+            register(_blocking(function) if inspect.iscoroutinefunction(function) else function)
             return function
 
         return decorate
 
 
-def _callable(function: Callable[..., Coroutine[Any, Any, Output | None]]) -> Callable[..., None]:
+def _blocking(function: Command) -> Callable[..., None]:
     """A function that typer can call; it reads the options from the signature."""
     signature = inspect.signature(function)
-    takes_client = "client" in signature.parameters
-    prints = signature.return_annotation is Output
-    options: dict[str, tuple[Any, Any]] = {}
-    if takes_client:
-        options |= {"url": (Url, None), "api_key": (ApiKey, None)}
-    if prints:
-        options["json"] = (Json, False)
+    if "client" in signature.parameters:
+        function = _with_client(function)
+    if signature.return_annotation is Output:
+        function = _printing(function)
 
     @functools.wraps(function)
     def call(**given: Any) -> None:
-        json = prints and given.pop("json")
+        _run(function(**given))
 
-        async def work() -> Output | None:
-            if not takes_client:
-                return await function(**given)
-            async with the_service(given.pop("url"), given.pop("api_key")) as client:
-                return await function(client=client, **given)
+    return call
 
-        output = _run(work())
-        if output is not None:
-            output.print(json=json)
 
+def _with_client(function: Command) -> Command:
+    """The same with --url and --api-key instead of the client."""
+
+    async def call(*, url: str | None, api_key: str | None, **given: Any) -> Any:
+        async with the_service(url, api_key) as client:
+            return await function(client=client, **given)
+
+    return _described(call, function, ("url", Url, None), ("api_key", ApiKey, None))
+
+
+def _printing(function: Command) -> Command:
+    """The same with --json; prints the output instead of returning it."""
+
+    async def call(*, json: bool, **given: Any) -> None:
+        output = await function(**given)
+        output.print(json=json)
+
+    return _described(call, function, ("json", Json, False))
+
+
+def _described(call: Command, function: Command, *options: tuple[str, Any, Any]) -> Command:
+    """`call` with the description of `function`, without its client and with these options: name,
+    annotation and default of each."""
+    functools.update_wrapper(call, function)
+    signature = inspect.signature(function)
     own = [each for each in signature.parameters.values() if each.name != "client"]
     added = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-        for name, (kind, default) in options.items()
+        for name, kind, default in options
     ]
     # `inspect.signature` reads this attribute, and Typer asks it; the type of a function has none.
     call.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
     return call
 
 
-def _run(main: Coroutine[Any, Any, Output | None]) -> Output | None:
+def _run(main: Coroutine[Any, Any, None]) -> None:
     """Run a coroutine in a new event loop, uvloop's if it is installed.
 
     Ctrl-C cancels it; KeyboardInterrupt is raised when it ends.
@@ -103,7 +120,7 @@ def _run(main: Coroutine[Any, Any, Output | None]) -> Output | None:
     with suppress(ImportError):
         from uvloop import new_event_loop as loop_factory
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        return runner.run(main)
+        runner.run(main)
 
 
 def configured(kind: type[S], **given: object) -> S:
