@@ -2,25 +2,18 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 import httpx
-from httpx_sse import EventSource, SSEError
+from httpx_sse import EventSource
 
-from receiver.client.errors import (
-    ApiError,
-    ClientError,
-    Unreachable,
-    UnreadableAnswer,
-    api_error,
-    read_document,
-)
+from receiver.client.errors import ApiError, ClientError, Unreachable
+from receiver.client.transport import Transport
 from receiver.client.watching import StreamEvent, Watching
-from receiver.settings import is_this_machine
 
 if TYPE_CHECKING:
     # Importing these takes longer than a call.
@@ -30,8 +23,6 @@ if TYPE_CHECKING:
 
 SUBMIT_TRIES = 3
 SUBMIT_PAUSE = 1.0
-STREAM_SILENCE = 60.0
-"""Seconds without a byte (not even a heartbeat) after which a stream's connection is dead."""
 
 Sleep = Callable[[float], Awaitable[None]]
 OnPause = Callable[[ClientError | None, float], None]
@@ -55,16 +46,7 @@ class AsyncClient:
         """
         self._sleep = sleep
         self._timeout = timeout
-        nearby = is_this_machine(url)
-        self._http = httpx.AsyncClient(
-            base_url=url,
-            headers={"API-KEY": api_key},
-            timeout=timeout,
-            # A proxy from the environment cannot reach this machine's loopback addresses.
-            trust_env=not nearby,
-            # Loading the certificate authorities takes longer than a call: skip it where possible.
-            verify=not (nearby and url.startswith("http:")),
-        )
+        self._transport = Transport(url, api_key, timeout)
 
     async def __aenter__(self) -> Self:
         return self
@@ -74,7 +56,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._transport.close()
 
     # --- jobs -------------------------------------------------------------------------------------
 
@@ -125,7 +107,7 @@ class AsyncClient:
         tries = 1
         while True:
             try:
-                job: Job = await self._call(
+                job: Job = await self._transport.call(
                     "POST", "/v1/jobs", json=dict(body), headers=headers, timeout=timeout
                 )
                 return job
@@ -138,7 +120,7 @@ class AsyncClient:
 
     async def get(self, job_id: str) -> "JobDetail":
         """The current state of a job, with its input."""
-        job: JobDetail = await self._call("GET", _job(job_id))
+        job: JobDetail = await self._transport.call("GET", _job(job_id))
         return job
 
     async def list(
@@ -170,17 +152,17 @@ class AsyncClient:
             cursor=cursor,
             **{f"metadata.{name}": value for name, value in (metadata or {}).items()},
         )
-        page: Jobs = await self._call("GET", "/v1/jobs", params=query)
+        page: Jobs = await self._transport.call("GET", "/v1/jobs", params=query)
         return page
 
     async def history(self, job_id: str) -> "Sequence[HistoryLine]":
         """Everything that happened to a job, oldest first."""
-        document: History = await self._call("GET", f"{_job(job_id)}/history")
+        document: History = await self._transport.call("GET", f"{_job(job_id)}/history")
         return document["history"]
 
     async def cancel(self, job_id: str) -> "Job":
         """Cancel a job. A finished one raises `ApiError` with code `job_finished`."""
-        job: Job = await self._call("POST", f"{_job(job_id)}/cancel")
+        job: Job = await self._transport.call("POST", f"{_job(job_id)}/cancel")
         return job
 
     async def wait(self, job_id: str, timeout: float | None = None) -> "Job":
@@ -245,6 +227,12 @@ class AsyncClient:
                 on_pause(trouble, seconds)
             await self._sleep(seconds)
 
+    def _stream(
+        self, job_id: str | None, cursor: str | None, user: str | None
+    ) -> AbstractAsyncContextManager[EventSource | None]:
+        path = "/v1/events" if job_id is None else f"{_job(job_id)}/events"
+        return self._transport.stream(path, _given(user=user), cursor)
+
     # --- webhooks ---------------------------------------------------------------------------------
 
     async def deliveries(
@@ -262,12 +250,12 @@ class AsyncClient:
         query = _given(
             state=state, request_id=request_id, host=host, user=user, limit=limit, cursor=cursor
         )
-        page: Deliveries = await self._call("GET", "/v1/deliveries", params=query)
+        page: Deliveries = await self._transport.call("GET", "/v1/deliveries", params=query)
         return page
 
     async def delivery(self, delivery_id: str) -> "DeliveryDetail":
         """One delivery, with its message."""
-        delivery: DeliveryDetail = await self._call("GET", _delivery(delivery_id))
+        delivery: DeliveryDetail = await self._transport.call("GET", _delivery(delivery_id))
         return delivery
 
     async def retry_all(
@@ -279,7 +267,7 @@ class AsyncClient:
         user: str | None = None,
     ) -> int:
         """Retry all matching deliveries; returns how many. `state` is exhausted or disabled."""
-        document: Retried = await self._call(
+        document: Retried = await self._transport.call(
             "POST",
             "/v1/deliveries/retry",
             params=_given(user=user),
@@ -289,75 +277,19 @@ class AsyncClient:
 
     async def retry(self, delivery_id: str) -> "Delivery":
         """Retry a delivery at once. A pending one raises `ApiError` with status 409."""
-        delivery: Delivery = await self._call("POST", f"{_delivery(delivery_id)}/retry")
+        delivery: Delivery = await self._transport.call("POST", f"{_delivery(delivery_id)}/retry")
         return delivery
 
     # --- for admin keys ---------------------------------------------------------------------------
 
     async def holds(self) -> "Holds":
         """The current holds on submissions."""
-        document: Holds = await self._call("GET", "/v1/holds")
+        document: Holds = await self._transport.call("GET", "/v1/holds")
         return document
 
     async def end_holds(self, provider: str) -> None:
         """End a provider's holds: submissions to it resume at once."""
-        await self._send("DELETE", f"/v1/holds/{quote(provider, safe='')}")
-
-    # --- HTTP -------------------------------------------------------------------------------------
-
-    async def _call(self, method: str, path: str, **options: Any) -> Any:
-        """One call, and the document in its answer. Raises `UnreadableAnswer`; see `_send`."""
-        response = await self._send(method, path, **options)
-        document = read_document(response)
-        if document is None:
-            url = response.request.url.copy_with(query=None)
-            raise UnreadableAnswer(f"{url} does not answer like the service")
-        return document
-
-    async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """One call, with options of httpx. Raises `ApiError` for a status of 300 or more, and
-        `Unreachable`."""
-        try:
-            response = await self._http.request(method, path, **options)
-        except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
-        if response.status_code >= 300:
-            raise api_error(response)
-        return response
-
-    @asynccontextmanager
-    async def _stream(
-        self, job_id: str | None, cursor: str | None, user: str | None
-    ) -> AsyncIterator[EventSource | None]:
-        """One connection of a stream; None if there are no more events (204)."""
-        headers = {"Accept": "text/event-stream"}
-        if cursor is not None:
-            headers["Last-Event-ID"] = cursor
-        try:
-            async with self._http.stream(
-                "GET",
-                "/v1/events" if job_id is None else f"{_job(job_id)}/events",
-                params=_given(user=user),
-                headers=headers,
-                timeout=httpx.Timeout(self._timeout, read=STREAM_SILENCE),
-            ) as response:
-                if response.status_code >= 300:
-                    await response.aread()
-                    raise api_error(response)
-                if "X-Request-ID" not in response.headers:
-                    raise UnreadableAnswer(f"{self._http.base_url} sent no event stream")
-                yield None if response.status_code == 204 else EventSource(response)
-        except SSEError as error:
-            # A subclass of HTTPError too, but retrying does not help.
-            raise UnreadableAnswer(f"{self._http.base_url} sent no event stream") from error
-        except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
-
-    def _unreachable(self, error: httpx.HTTPError) -> Unreachable:
-        reason = "timed out" if isinstance(error, httpx.TimeoutException) else str(error)
-        return Unreachable(
-            f"no answer from {self._http.base_url}: {reason or type(error).__name__}"
-        )
+        await self._transport.send("DELETE", f"/v1/holds/{quote(provider, safe='')}")
 
 
 def _given(**members: Any) -> dict[str, Any]:

@@ -1,0 +1,87 @@
+"""The client's HTTP calls, and what their failures become."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from httpx_sse import EventSource, SSEError
+
+from receiver.client.errors import Unreachable, UnreadableAnswer, api_error, read_document
+from receiver.settings import is_this_machine
+
+STREAM_SILENCE = 60.0
+"""Seconds without a byte (not even a heartbeat) after which a stream's connection is dead."""
+
+
+class Transport:
+    """Connections to one service, with one key."""
+
+    def __init__(self, url: str, api_key: str, timeout: float) -> None:
+        """Does not connect yet; `timeout` as for `AsyncClient`."""
+        self._timeout = timeout
+        nearby = is_this_machine(url)
+        self._http = httpx.AsyncClient(
+            base_url=url,
+            headers={"API-KEY": api_key},
+            timeout=timeout,
+            # A proxy from the environment cannot reach this machine's loopback addresses.
+            trust_env=not nearby,
+            # Loading the certificate authorities takes longer than a call: skip it where possible.
+            verify=not (nearby and url.startswith("http:")),
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def call(self, method: str, path: str, **options: Any) -> Any:
+        """One call, and the document in its answer. Raises `UnreadableAnswer`; see `send`."""
+        response = await self.send(method, path, **options)
+        document = read_document(response)
+        if document is None:
+            url = response.request.url.copy_with(query=None)
+            raise UnreadableAnswer(f"{url} does not answer like the service")
+        return document
+
+    async def send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """One call, with options of httpx. Raises `ApiError` for a status of 300 or more, and
+        `Unreachable`."""
+        try:
+            response = await self._http.request(method, path, **options)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        if response.status_code >= 300:
+            raise api_error(response)
+        return response
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, params: Mapping[str, str], cursor: str | None
+    ) -> AsyncIterator[EventSource | None]:
+        """One connection of a stream; None if there are no more events (204)."""
+        headers = {"Accept": "text/event-stream"}
+        if cursor is not None:
+            headers["Last-Event-ID"] = cursor
+        timeout = httpx.Timeout(self._timeout, read=STREAM_SILENCE)
+        try:
+            async with self._http.stream(
+                "GET", path, params=params, headers=headers, timeout=timeout
+            ) as response:
+                if response.status_code >= 300:
+                    await response.aread()
+                    raise api_error(response)
+                if "X-Request-ID" not in response.headers:
+                    raise UnreadableAnswer(f"{self._http.base_url} sent no event stream")
+                yield None if response.status_code == 204 else EventSource(response)
+        except SSEError as error:
+            # A subclass of HTTPError too, but retrying does not help.
+            raise UnreadableAnswer(f"{self._http.base_url} sent no event stream") from error
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: httpx.HTTPError) -> Unreachable:
+        reason = "timed out" if isinstance(error, httpx.TimeoutException) else str(error)
+        return Unreachable(
+            f"no answer from {self._http.base_url}: {reason or type(error).__name__}"
+        )
