@@ -8,7 +8,6 @@ import asyncio
 import json
 import socket
 import ssl
-import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ import httpx
 
 from receiver import tracing
 from receiver.http_client import BadAnswer, Connection, Response, connect, default_tls
-from receiver.json_text import UnreadableJson, decode, parse
+from receiver.providers.http_answers import TOO_LONG, Answer, decompressed, read_answer
 
 MAX_ANSWER_BYTES = 1024 * 1024
 LARGE_ANSWER = 16 * 1024 * 1024
@@ -55,30 +54,6 @@ class _Call:
     seconds: float
     until: float
     """In loop time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A status line, and as much of the rest as could be read."""
-
-    status_code: int
-    retry_after: str | None
-    flaw: str
-    """What is wrong with a body that is not a JSON object, for "an answer that …"."""
-    value: Any
-    """The JSON value, not cleaned."""
-    text: str | None
-    """The whole body if it is not JSON."""
-
-    @property
-    def body(self) -> Mapping[str, Any] | None:
-        """The JSON object, if it is one."""
-        return self.value if isinstance(self.value, dict) else None
-
-    @property
-    def is_json(self) -> bool:
-        """Whether the body is JSON, so that `value` is valid."""
-        return self.flaw in ("", _NO_OBJECT)
 
 
 class Calls:
@@ -209,19 +184,18 @@ class Calls:
                 while piece := await response.read():
                     raw += piece
                     if len(raw) > self._max_answer_bytes:
-                        flaw = _TOO_LONG
+                        flaw = TOO_LONG
                         break
         except Exception as error:  # once there is a status, any failure is a broken answer
             if response is None:
                 raise
             flaw = f"broke off: {_in_words(error, call.seconds)}"
         if not flaw and response.header("content-encoding") not in (None, "identity"):
-            raw, flaw = _decompressed(raw, self._max_answer_bytes)
+            raw, flaw = decompressed(raw, self._max_answer_bytes)
         for secret in call.secrets:
             if len(secret) >= MIN_SECRET:
                 raw = raw.replace(secret.encode(), "…".encode())
-        retry_after = response.header("retry-after") or None
-        return _answer(response.status, retry_after, raw, flaw)
+        return read_answer(response.status, response.header("retry-after") or None, raw, flaw)
 
     async def _connect(self, call: _Call) -> Connection:
         """A new connection. Raises `_NotConnected`."""
@@ -266,34 +240,6 @@ def _trace() -> list[tuple[str, str]]:
     `tracestate` is not sent, because it is meant for the user's own tracing vendors."""
     carried = tracing.outgoing_headers().get("traceparent")
     return [] if carried is None else [("traceparent", carried)]
-
-
-_TOO_LONG = "is too long"
-_NO_OBJECT = "is not a JSON object"
-
-
-def _decompressed(raw: bytearray, most: int) -> tuple[bytearray, str]:
-    """Decompress an answer that is compressed although we did not ask for it. Returns the content
-    and the flaw."""
-    try:
-        content = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(raw, most + 1)
-    except zlib.error:
-        return bytearray(), "has a content encoding that cannot be read"
-    return bytearray(content), _TOO_LONG if len(content) > most else ""
-
-
-def _answer(status_code: int, retry_after: str | None, raw: bytearray, flaw: str) -> Answer:
-    value: Any = None
-    text: str | None = None
-    if not flaw:
-        decoded = decode(raw)
-        try:
-            value = parse(decoded)
-        except UnreadableJson:
-            flaw, text = "is not JSON", decoded
-        else:
-            flaw = "" if isinstance(value, dict) else _NO_OBJECT
-    return Answer(status_code, retry_after, flaw, value, text)
 
 
 def _in_words(error: Exception, timeout: float) -> str:

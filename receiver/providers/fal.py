@@ -22,8 +22,8 @@ from receiver.domain.answers import (
 from receiver.domain.observations import CancelPassedOn
 from receiver.providers import words
 from receiver.providers.addresses import own_target
-from receiver.providers.answers import GOOD, Account, Api
-from receiver.providers.calls import Answer, Calls, NoAnswer
+from receiver.providers.api import GOOD, Account, Api
+from receiver.providers.calls import Calls, NoAnswer
 from receiver.providers.contract import BadSignature, Headers, Provider, UpstreamJob, Verify
 from receiver.providers.fal_report import (
     read_end,
@@ -33,6 +33,7 @@ from receiver.providers.fal_report import (
     read_state,
     read_status,
 )
+from receiver.providers.http_answers import Answer
 from receiver.providers.signatures import VerificationKeys, signed_header
 from store.records.jobs import FINAL_STATUSES, Status
 

@@ -5,7 +5,7 @@ from typing import Final
 from pydantic import SecretStr
 
 from receiver.clock import Clock
-from receiver.providers.answers import Account
+from receiver.providers.api import Account
 from receiver.providers.contract import Provider
 from receiver.providers.fal import Fal
 from receiver.providers.replicate import Replicate

@@ -22,7 +22,7 @@ from receiver.domain.answers import (
 from receiver.domain.observations import CancelPassedOn
 from receiver.providers import words
 from receiver.providers.addresses import own_target
-from receiver.providers.answers import GOOD, Account, Api
+from receiver.providers.api import GOOD, Account, Api
 from receiver.providers.calls import NoAnswer
 from receiver.providers.contract import Headers, Provider, UpstreamJob, Verify
 from receiver.providers.signatures import VerificationKeys, signed_header

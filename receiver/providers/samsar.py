@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from receiver.domain.answers import Report, StatusAnswer, SubmitAnswer
-from receiver.providers.answers import Account, Api
+from receiver.providers.api import Account, Api
 from receiver.providers.calls import MAX_ANSWER_BYTES
 from receiver.providers.contract import InputFault, Provider, UpstreamJob
 from receiver.providers.samsar_input import KINDS, InputRules, upstream_input

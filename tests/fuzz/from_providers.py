@@ -15,11 +15,12 @@ from receiver.domain.serialization import compact_json
 from receiver.http_client.connection import Connection
 from receiver.http_client.parser import ResponseParser
 from receiver.json_text import UnreadableJson, decode, parse
-from receiver.providers.answers import Account
-from receiver.providers.calls import Answer, Calls, _answer
+from receiver.providers.api import Account
+from receiver.providers.calls import Calls
 from receiver.providers.contract import BadSignature, Provider, UpstreamJob
 from receiver.providers.fal import Fal
 from receiver.providers.fal_report import read_keys
+from receiver.providers.http_answers import Answer, read_answer
 from receiver.providers.replicate import Replicate, read_secret
 from receiver.providers.samsar import Samsar
 from store.records.times import Millis
@@ -72,7 +73,7 @@ def answer(raw: bytes) -> None:
     """A provider's answer to each call: two bytes of status, a line of Retry-After, the body."""
     header, _, content = raw[2:].partition(b"\n")
     status = 100 + int.from_bytes(raw[:2], "big") % 500
-    asyncio.run(_call_all(_answer(status, header.decode("latin-1"), bytearray(content), "")))
+    asyncio.run(_call_all(read_answer(status, header.decode("latin-1"), bytearray(content), "")))
 
 
 async def _call_all(given: Answer) -> None:

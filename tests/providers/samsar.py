@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from receiver.domain.answers import SubmitAnswer
-from receiver.providers.answers import Account
+from receiver.providers.api import Account
 from receiver.providers.samsar import Samsar
 from tests.providers.faulty_server import Behaviour, FaultyServer, faulty_server
 

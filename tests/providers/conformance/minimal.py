@@ -7,7 +7,7 @@ from typing import Any
 
 from receiver.domain.answers import Report, StatusAnswer, SubmitAnswer
 from receiver.providers import words
-from receiver.providers.answers import Account, Api
+from receiver.providers.api import Account, Api
 from receiver.providers.contract import (
     BadSignature,
     Headers,

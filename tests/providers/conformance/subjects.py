@@ -12,7 +12,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from receiver.clock import Clock, SystemClock
-from receiver.providers.answers import Account
+from receiver.providers.api import Account
 from receiver.providers.contract import Headers, Provider
 from receiver.providers.fal import Fal
 from receiver.providers.replicate import Replicate

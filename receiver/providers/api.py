@@ -25,7 +25,8 @@ from receiver.domain.answers import (
 )
 from receiver.domain.observations import CancelPassedOn
 from receiver.domain.retry_after import read_retry_after
-from receiver.providers.calls import LARGE_ANSWER, Answer, Calls, NoAnswer
+from receiver.providers.calls import LARGE_ANSWER, Calls, NoAnswer
+from receiver.providers.http_answers import Answer
 from receiver.providers.words import read_plain_text
 from store.records.times import Millis
 
