@@ -72,21 +72,50 @@ class Downloader:
         return self.network
 
 
+@dataclass(frozen=True, slots=True)
+class _File:
+    """What the first response head says about the file."""
+
+    content_type: str
+    size: int | None
+    digest: str
+    """The header `Repr-Digest` (RFC 9530); empty if there is none."""
+    version: str | None
+    """The validator for resuming: a strong ETag, or Last-Modified."""
+
+    @classmethod
+    def of(cls, response: Response, path: str) -> "_File":
+        """The file of a successful response. Raises `DownloadFailed`."""
+        header, status = response.header, response.status
+        if status != 200:
+            raise DownloadFailed(f"bad_status: {status}", final=status in GONE)
+        if header("content-encoding") not in (None, "identity"):
+            raise DownloadFailed("bad_answer: it has a Content-Encoding, which was not requested")
+        length, tag = header("content-length"), header("etag") or ""
+        return cls(
+            content_type=type_of(header("content-type"), path),
+            size=None if length is None else int(length),
+            digest=header("repr-digest") or "",
+            version=tag if tag.startswith('"') else header("last-modified"),
+        )
+
+
 class Download:
     """An async context manager: `content_type` is known once it is entered, then read `content`."""
 
     def __init__(self, downloader: Downloader, link: str) -> None:
         self.size = 0
-        self.content_type = ""
+        """Bytes received so far."""
         self._from = downloader
         self._link = quote(urldefrag(link).url, safe=_RESERVED)
         self._sha256 = hashlib.sha256()
         self._closing = ExitStack()
-        self._whole: int | None = None
-        """The announced size, if any."""
-        self._digest = ""
-        self._version: str | None = None
-        """The validator for resuming: a strong ETag, or Last-Modified."""
+        """Closes the connection of the latest response."""
+
+    @property
+    def content_type(self) -> str:
+        """The file's media type."""
+        return self._file.content_type
 
     @property
     def sha256(self) -> str:
@@ -97,7 +126,8 @@ class Download:
         """Send the request and read the response head. Raises `DownloadFailed`."""
         try:
             self._response = await self._get(())
-            self._read_head()
+            self._file = _File.of(self._response, urlsplit(self._link).path)
+            self._check_size(self._file.size or 0)
         except Exception as error:  # a hostile host may make the HTTP stack raise anything
             self._closing.close()
             raise _failure(error) from error
@@ -148,21 +178,6 @@ class Download:
             own = [("Host", target.authority), *_HEADERS, *headers]
             return await connection.request("GET", target.path, own)
 
-    def _read_head(self) -> None:
-        header, status = self._response.header, self._response.status
-        if status != 200:
-            raise DownloadFailed(f"bad_status: {status}", final=status in GONE)
-        if header("content-encoding") not in (None, "identity"):
-            raise DownloadFailed("bad_answer: it has a Content-Encoding, which was not requested")
-        path = urlsplit(self._link).path
-        self.content_type = type_of(header("content-type"), path)
-        length = header("content-length")
-        self._whole = None if length is None else int(length)
-        self._check_size(self._whole or 0)
-        self._digest = header("repr-digest") or ""
-        tag = header("etag") or ""
-        self._version = tag if tag.startswith('"') else header("last-modified")
-
     async def _received(self) -> AsyncIterator[bytes]:
         """The bytes of the file, over as many connections as needed."""
         while True:
@@ -174,9 +189,9 @@ class Download:
                     yield data
                 return
             except _LOST:
-                if self._version is None or self.size == before:
+                if self._file.version is None or self.size == before:
                     raise
-            await self._resume(self._version)
+            await self._resume(self._file.version)
 
     async def _read(self) -> bytes:
         async with asyncio.timeout(IDLE_SECONDS):
@@ -203,9 +218,10 @@ class Download:
             raise DownloadFailed(f"too_large: {most}", final=True)
 
     def _check_whole(self) -> None:
-        if self._whole not in (None, self.size):
-            raise DownloadFailed(f"bad_answer: received {self.size:,} of {self._whole:,} bytes")
-        announced = _SHA256.search(self._digest)
+        size = self._file.size
+        if size not in (None, self.size):
+            raise DownloadFailed(f"bad_answer: received {self.size:,} of {size:,} bytes")
+        announced = _SHA256.search(self._file.digest)
         if announced and b64decode(announced[1]) != self._sha256.digest():
             raise DownloadFailed("bad_digest: it does not match its Repr-Digest")
 
