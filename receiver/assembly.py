@@ -9,8 +9,8 @@ from functools import partial
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
+from receiver.actions.accept_callback import CallbackIntake
 from receiver.actions.context import ServiceContext
-from receiver.actions.recent_callbacks import RecentCallbacks
 from receiver.actions.renew_link import LinkRenewals
 from receiver.archive.contract import Archive
 from receiver.archive.download import Downloader
@@ -131,8 +131,7 @@ def assemble(
         sessions=sessions,
         rate_limit=RateLimit(settings.rate_limit, services.clock),
         tokens=tokens,
-        recent_callbacks=RecentCallbacks(services.clock),
-        apply_soon=inbox.apply_soon,
+        callbacks=CallbackIntake(services, inbox.apply_soon),
         readiness=Readiness(services.store, services.clock),
         renewals=LinkRenewals(services),
         tickets=Tickets(keys),

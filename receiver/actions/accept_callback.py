@@ -11,53 +11,57 @@ from store.callbacks import Receipt
 _SECRET_HEADERS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 
 
-async def accept_callback(
-    services: ServiceContext,
-    recent: RecentCallbacks,
-    apply_soon: Callable[[str], None],
-    provider: str,
-    job_id: str,
-    body: bytes,
-    headers: Iterable[tuple[bytes, bytes]],
-    *,
-    verified: bool,
-) -> Receipt:
-    """Store a callback to a job's own URL; it is on disk when this returns, and applied later.
+class CallbackIntake:
+    """Accepts callbacks to the jobs' own URLs."""
 
-    Returns ACCEPTED, DUPLICATE, REJECTED or CONFLICT. A recently stored one is answered from
-    memory. `verified` says whether its signature is the provider's.
+    def __init__(self, services: ServiceContext, apply_soon: Callable[[str], None]) -> None:
+        """`apply_soon` is called with the job id while a callback is being stored."""
+        self._services = services
+        self._apply_soon = apply_soon
+        self._recent = RecentCallbacks(services.clock)
 
-    Raises:
-        NotFound: there is no such job.
-        StoreUnavailable: nothing was written, unless it is `OutcomeUnknown`.
-    """
-    key = (job_id, hashlib.sha256(body).digest(), verified)
-    known = recent.answer(key)
-    if known is not None:
-        return known
-    content = read_object(body)
-    names, final = None, False
-    if content is not None:
-        names = services.providers[provider].read_id(content)
-        final = services.providers[provider].is_final(content)
-    stored = services.store.callbacks.receive(
-        provider,
-        job_id,
-        body,
-        _kept(headers),
-        services.clock.now(),
-        names,
-        readable=content is not None,
-        final=final,
-        verified=verified,
-    )
-    if content is not None:
-        apply_soon(job_id)
-    receipt = await stored
-    recent.remember(key, receipt)
-    if receipt is Receipt.SURPLUS:
-        return Receipt.REJECTED if content is None else Receipt.DUPLICATE
-    return receipt
+    async def accept(
+        self,
+        provider: str,
+        job_id: str,
+        body: bytes,
+        headers: Iterable[tuple[bytes, bytes]],
+        *,
+        verified: bool,
+    ) -> Receipt:
+        """Store a callback; it is on disk when this returns, and applied later.
+
+        Returns ACCEPTED, DUPLICATE, REJECTED or CONFLICT. A recently stored one is answered from
+        memory. `verified` says whether its signature is the provider's.
+
+        Raises:
+            NotFound: there is no such job.
+            StoreUnavailable: nothing was written, unless it is `OutcomeUnknown`.
+        """
+        key = (job_id, hashlib.sha256(body).digest(), verified)
+        known = self._recent.answer(key)
+        if known is not None:
+            return known
+        content = read_object(body)
+        reader = self._services.providers[provider]
+        stored = self._services.store.callbacks.receive(
+            provider,
+            job_id,
+            body,
+            _kept(headers),
+            self._services.clock.now(),
+            None if content is None else reader.read_id(content),
+            readable=content is not None,
+            final=content is not None and reader.is_final(content),
+            verified=verified,
+        )
+        if content is not None:
+            self._apply_soon(job_id)
+        receipt = await stored
+        self._recent.remember(key, receipt)
+        if receipt is Receipt.SURPLUS:
+            return Receipt.REJECTED if content is None else Receipt.DUPLICATE
+        return receipt
 
 
 def read_object(body: bytes) -> Mapping[str, object] | None:

@@ -5,7 +5,6 @@ from typing import Final
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from receiver.actions.accept_callback import accept_callback
 from receiver.http_api import requests
 from receiver.http_api.body import read_body
 from receiver.http_api.context import ApiContext
@@ -45,15 +44,8 @@ async def callback(
     provider = scope["path_params"]["provider"]
     try:
         body, verified = await _read_verified(context, scope, receive, provider, job_id)
-        receipt = await accept_callback(
-            services,
-            context.recent_callbacks,
-            context.apply_soon,
-            provider,
-            job_id,
-            body,
-            scope["headers"],
-            verified=verified,
+        receipt = await context.callbacks.accept(
+            provider, job_id, body, scope["headers"], verified=verified
         )
     except NotFound:
         services.metrics.count_callback(provider, "gone")

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from starlette.responses import Response
 
+from receiver.actions.accept_callback import CallbackIntake
 from receiver.actions.context import ServiceContext
-from receiver.actions.recent_callbacks import RecentCallbacks
 from receiver.actions.renew_link import LinkRenewals
 from receiver.archive.contract import Archive
 from receiver.http_api.auth import Authenticator
@@ -34,9 +34,7 @@ class ApiContext:
     sessions: Sessions
     rate_limit: RateLimit
     tokens: CallbackTokens
-    recent_callbacks: RecentCallbacks
-    apply_soon: Callable[[str], None]
-    """Called with the job id while a callback is being stored (see `Inbox.apply_soon`)."""
+    callbacks: CallbackIntake
     readiness: Readiness
     renewals: LinkRenewals
     tickets: Tickets

@@ -19,6 +19,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from ipaddress import ip_address
 
 from receiver.webhooks.targets import IPAddress
@@ -72,34 +73,34 @@ class Resolver:
             lane.release()
             return self._under_way[host]
         loop = asyncio.get_running_loop()
-        outcome: asyncio.Future[Sequence[IPAddress]] = loop.create_future()
-        self._under_way[host] = outcome
-
-        def finish(addresses: Sequence[IPAddress]) -> None:
-            lane.release()
-            del self._under_way[host]
-            self._answered.pop(host, None)
-            if addresses:
-                self._answered[host] = None
-            if len(self._answered) > _REMEMBERED:
-                del self._answered[next(iter(self._answered))]
-            outcome.set_result(addresses)
-
-        def run() -> None:
-            addresses: Sequence[IPAddress] = ()
-            try:
-                with contextlib.suppress(OSError):
-                    addresses = self._lookup(host)
-            finally:
-                # If the loop is closed by now, no caller is waiting any more.
-                with contextlib.suppress(RuntimeError):
-                    loop.call_soon_threadsafe(finish, addresses)
-
+        outcome = self._under_way[host] = loop.create_future()
+        finish = partial(self._finish, host, lane)
+        run = partial(self._run, host, partial(loop.call_soon_threadsafe, finish))
         try:
             threading.Thread(target=run, name=f"resolve {host}", daemon=True).start()
         except RuntimeError:  # the system cannot start another thread
             finish(())
         return outcome
+
+    def _run(self, host: str, report: Callable[[Sequence[IPAddress]], object]) -> None:
+        """Look the name up, in a thread of its own."""
+        addresses: Sequence[IPAddress] = ()
+        try:
+            with contextlib.suppress(OSError):
+                addresses = self._lookup(host)
+        finally:
+            # If the loop is closed by now, no caller is waiting any more.
+            with contextlib.suppress(RuntimeError):
+                report(addresses)
+
+    def _finish(self, host: str, lane: asyncio.Semaphore, addresses: Sequence[IPAddress]) -> None:
+        lane.release()
+        self._answered.pop(host, None)
+        if addresses:
+            self._answered[host] = None
+        if len(self._answered) > _REMEMBERED:
+            del self._answered[next(iter(self._answered))]
+        self._under_way.pop(host).set_result(addresses)
 
 
 def _system_lookup(host: str) -> Sequence[IPAddress]:

@@ -115,20 +115,24 @@ def check_url(
         raise TargetRefused(f"the address must start with https://{other}")
     if parts["fragment"] is not None:
         raise TargetRefused("the address must not have a fragment (#…)")
-    authority = parts["authority"] or ""
-    if "@" in authority:
+    host, port = _checked_authority(parts["authority"] or "", allow_nets)
+    path = (parts["path"] or "/") + (parts["query"] or "")
+    return Target(scheme, host, _PORTS[scheme] if port is None else port, path)
+
+
+def _checked_authority(text: str, allow_nets: Sequence[IPNetwork]) -> tuple[str, int | None]:
+    """The host and the port, if there is one."""
+    if "@" in text:
         raise TargetRefused("the address must not hold a user name or password")
-    pieces = _AUTHORITY.fullmatch(authority)
-    if not pieces:
+    parts = _AUTHORITY.fullmatch(text)
+    if not parts:
         raise TargetRefused("the host or the port of the address cannot be read")
-    port = int(pieces["port"]) if pieces["port"] else _PORTS[scheme]
-    if not 1 <= port <= 65535:
+    port = int(parts["port"]) if parts["port"] else None
+    if port is not None and not 1 <= port <= 65535:
         raise TargetRefused("the port must be a number from 1 to 65535")
-    if pieces["ipv6"] is None:
-        host = _checked_host(pieces["host"].lower(), allow_nets)
-    else:
-        host = _checked_ipv6(pieces["ipv6"], allow_nets)
-    return Target(scheme, host, port, (parts["path"] or "/") + (parts["query"] or ""))
+    if parts["ipv6"] is None:
+        return _checked_host(parts["host"].lower(), allow_nets), port
+    return _checked_ipv6(parts["ipv6"], allow_nets), port
 
 
 def _checked_host(host: str, allow_nets: Sequence[IPNetwork]) -> str:
