@@ -9,6 +9,7 @@ from receiver.domain.answers import (
     StatusAnswer,
     StatusMissing,
     StatusReport,
+    StatusUnavailable,
     SubmitAccepted,
     SubmitAmbiguous,
     SubmitAnswer,
@@ -27,7 +28,8 @@ from receiver.domain.observations import (
     TimePassed,
 )
 from receiver.domain.schedule import DAY, MINUTE, SECOND, Rules, deadline
-from store.records.jobs import Job, Phase, Status
+from store.records.callbacks import Verdict
+from store.records.jobs import ErrorCode, Job, Phase, Status
 from store.records.moves import Move
 from store.records.times import Due, Lane, Millis
 
@@ -36,6 +38,8 @@ RULES = Rules()
 ID = "samsar-1"
 OTHER_ID = "samsar-2"
 LINK = "https://cdn.example/one.mp4"
+MISSING = StatusMissing("Request not found.")
+UNAVAILABLE = StatusUnavailable("timeout")
 EVERY_EVENT = ("IN_PROGRESS", "progress", "COMPLETED", "FAILED", "CANCELLED")
 
 
@@ -252,3 +256,12 @@ STATES: Mapping[str, Callable[[Job, Rules], Story]] = {
 def in_state(name: str, job: Job | None = None, rules: Rules = RULES) -> Story:
     """A new job led to the state."""
     return STATES[name](job or new_job(), rules)
+
+
+def verdicts(move: Move | None) -> list[tuple[Verdict, bool | None]]:
+    assert move is not None
+    return [(each.verdict, each.confirmed) for each in move.verdicts]
+
+
+def error_of(story: Story) -> ErrorCode | None:
+    return story.job.error.code if story.job.error else None

@@ -5,66 +5,41 @@ They are the rules of docs/guarantees.md and of the life of a job in docs/archit
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from random import Random
 
 import pytest
 from hypothesis import event, given, settings
-from hypothesis import strategies as st
 
 from receiver.domain.answers import (
-    Report,
-    StatusAnswer,
-    StatusMissing,
-    StatusReport,
-    StatusUnavailable,
     SubmitAccepted,
-    SubmitAmbiguous,
     SubmitNotSent,
 )
-from receiver.domain.archive import next_file
 from receiver.domain.claims import MAX_CLAIMS
 from receiver.domain.draft import visible
 from receiver.domain.lifecycle import decide
 from receiver.domain.observations import (
     CallbacksSaid,
-    CancelPassedOn,
     DownloadEnded,
-    FileStored,
     LinkRenewed,
     Polled,
     SubmissionBegins,
     SubmissionEnded,
-    SubmissionHeld,
     SubmissionLookedUp,
     TimePassed,
 )
-from receiver.domain.schedule import DAY, GRACE, HOUR, MINUTE, SECOND, Rules
+from receiver.domain.schedule import Rules
 from receiver.domain.serialization import SELF_DECLARED, is_self_declared, job_document
 from store.records.archive import FileState
 from store.records.callbacks import Verdict
 from store.records.jobs import FINAL_STATUSES, ErrorCode, Phase, Status
-from store.records.times import Lane, Millis
+from store.records.times import Lane
 from store.rows import row_of
-from tests.domain.jobs import (
-    ID,
-    Story,
-    asking,
-    at_work,
-    completed,
-    failed,
-    report,
-)
 from tests.domain.playing import (
-    Act,
     Script,
     Step,
-    asked,
-    plain,
     play,
     rules,
-    said,
     scripts,
     starts,
 )
@@ -287,143 +262,6 @@ def test_what_always_holds(
     corrections = sum(corrects(step) for step in steps)
     assert corrections <= 1, "a final state is replaced at most once"
     event(f"corrections: {corrections}")
-
-
-OUTCOMES: list[Report] = [
-    completed(names=ID),
-    failed(names=ID),
-    report(Status.CANCELLED, message="Stopped.", names=ID),
-]
-
-
-def _news(outcome: Report) -> list[Act]:
-    """Everything that can be observed of a job with this outcome, except a cancel, with correct
-    ids."""
-    poll_link_later = report(Status.COMPLETED, names=ID)
-    return [
-        plain(SubmitAccepted(ID)),
-        plain(SubmitAmbiguous("reset")),
-        plain(TimePassed()),
-        said(outcome),
-        said(report(outcome.status, result=outcome.result, message=outcome.message)),
-        said(at_work(20, names=ID)),
-        said(report(Status.PENDING)),
-        asked(StatusReport(outcome), 100),
-        asked(StatusReport(at_work(70)), 100),
-        asked(StatusReport(at_work(60)), 10 * SECOND),
-        asked(StatusMissing("Request not found."), 100),
-        asked(StatusUnavailable("timeout", 9 * SECOND), 100),
-        asked(StatusReport(poll_link_later if outcome.result else at_work(99)), 100),
-    ]
-
-
-@settings(deadline=None)
-@given(
-    st.sampled_from(OUTCOMES),
-    st.lists(st.tuples(st.sampled_from([0, 1, 3_000, 70_000, 3_000_000]), st.integers(0, 12))),
-    st.randoms(use_true_random=False),
-    st.booleans(),
-)
-def test_rule_6_every_order_and_repetition_ends_in_the_providers_one_outcome(
-    outcome: Report, extras: list[tuple[Millis, int]], rng: Random, confirm: bool
-) -> None:
-    news = _news(outcome)
-    acts = [*[(1_000, n) for n in range(len(news))], *extras]
-    rng.shuffle(acts)
-    story = Story(rules=Rules(confirm_callbacks=confirm))
-    story.begin()
-    for n, (pause, which) in enumerate(acts, start=1):
-        story.observe(news[which](story.now + pause, n), pause)
-    live(story, lambda: StatusReport(outcome), until_settled=True)
-    job = story.job
-    assert job.status is outcome.status
-    assert job.result == outcome.result
-    assert outcome.message in (None, job.message)
-    assert not is_self_declared(job)
-    finals = [m.relay for m in story.moves if m.relay and m.relay.final]
-    assert len([relay for relay in finals if not relay.self_declared]) == 1, "won once"
-    assert len(finals) <= 2
-
-
-def live(
-    story: Story,
-    answer: Callable[[], StatusAnswer],
-    *,
-    until_settled: bool = False,
-    held: bool = False,
-) -> None:
-    """Do what the workers do: wait until the job is due, and act by its lane."""
-    for _ in range(3_000):
-        job = story.job
-        if job.due is None or (job.done and not until_settled):
-            return
-        before, moment = job, story.now
-        story.wait_until(job.due.at)
-        match job.due.lane:
-            case Lane.SUBMIT if held:
-                story.observe(SubmissionHeld(story.now + HOUR), 0)
-            case Lane.SUBMIT:
-                story.begin()
-            case Lane.SUBMITTING | Lane.WAIT:
-                story.observe(TimePassed(), 0)
-            case Lane.POLL if job.cancel_wanted:
-                story.observe(CancelPassedOn("unavailable"), 100)
-            case Lane.POLL if job.provider_request_id is None:
-                asked_for = answer()
-                unlisted = StatusMissing("not listed")
-                found = unlisted if isinstance(asked_for, StatusReport) else asked_for
-                story.observe(SubmissionLookedUp(found), 100)
-            case Lane.POLL | Lane.CONFIRM:
-                story.observe(asking(story.now, answer()), 100)
-            case Lane.ARCHIVE:
-                index = next_file(job)
-                assert index is not None
-                stored = FileStored(9, "video/mp4", "0" * 64, "ada/1.mp4")
-                story.observe(DownloadEnded(index, job.archive[index].tries, stored), 0)
-        assert story.now > moment or story.job != before, "no progress"
-    raise AssertionError("the job never ends")
-
-
-@settings(max_examples=40, deadline=None)
-@given(starts, scripts, rules, st.booleans(), st.sampled_from([None, 60 * SECOND, DAY]))
-def test_rule_7_without_any_answer_a_job_ends_within_a_day_of_its_deadline(
-    start: str,
-    script: Script,
-    by: Rules,
-    held: bool,
-    retry_after: Millis | None,
-) -> None:
-    """Liveness: only time passes and each status call fails, asking for any pause."""
-    forward = [(abs(pause), act, False) for pause, act, _ in script]
-    story, _ = play(start, forward, by)
-    taken_over_at = story.now
-    live(story, lambda: StatusUnavailable("outage", retry_after), held=held)
-    job = story.job
-    assert job.done
-    ends = [taken_over_at + by.confirm_timeout, story.deadline() + GRACE]
-    if job.unconfirmed_at is not None:
-        ends.append(job.unconfirmed_at + by.unconfirmed_deadline)
-    assert job.done_at is not None
-    assert job.done_at <= max(ends) + 5 * MINUTE
-    live(story, lambda: StatusUnavailable("outage", retry_after), until_settled=True)
-    assert story.job.due is None, "and the day after, nobody asks any more"
-
-
-@settings(deadline=None)
-@given(starts, scripts, rules, st.sampled_from(OUTCOMES))
-def test_with_answers_every_job_that_can_be_asked_for_ends_as_the_provider_says(
-    start: str, script: Script, by: Rules, outcome: Report
-) -> None:
-    """With every callback lost, each job still reaches its outcome."""
-    story, _ = play(start, script, by)
-    known = story.job.provider_request_id is not None
-    watched = not story.job.done or (is_self_declared(story.job) and story.job.due is not None)
-    live(story, lambda: StatusReport(outcome), until_settled=True)
-    if known and watched:
-        assert story.job.status is outcome.status
-        assert story.job.result == outcome.result
-        assert not is_self_declared(story.job)
-    assert story.job.done
 
 
 def test_the_machine_knows_four_self_declared_failures() -> None:

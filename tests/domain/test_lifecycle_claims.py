@@ -1,0 +1,223 @@
+"""Claims: several cells of the table in a row."""
+
+from dataclasses import replace
+
+import pytest
+
+from receiver.domain.answers import (
+    Report,
+    StatusAnswer,
+    StatusMissing,
+    StatusReport,
+    StatusUnavailable,
+)
+from receiver.domain.observations import CancelRequested, TimePassed
+from receiver.domain.schedule import HOUR, MINUTE, SECOND, Rules
+from store.records.callbacks import Verdict
+from store.records.jobs import ErrorCode, Evidence, Phase, Status
+from store.records.times import Due, Lane, Millis
+from tests.domain.jobs import (
+    ID,
+    MISSING,
+    RULES,
+    UNAVAILABLE,
+    asking,
+    at_work,
+    called,
+    completed,
+    error_of,
+    failed,
+    in_state,
+    verdicts,
+)
+
+
+def test_an_answer_decides_only_claims_received_before_the_call() -> None:
+    story = in_state("confirming")
+    asked_at = story.now + 1_000
+    second_at = asked_at + 500
+    story.observe(called(2, second_at, failed()), 1_500)
+    move = story.observe(asking(asked_at, StatusReport(at_work(50))), 500)
+    assert verdicts(move) == [(Verdict.DENIED, None)]
+    assert [claim.callback_id for claim in story.job.tracking.claims] == [2]
+    assert story.job.phase is Phase.CONFIRMING
+    assert story.due().at == story.now
+    move = story.poll(failed())
+    assert verdicts(move) == [(Verdict.CONFIRMED, True)]
+    assert story.job.evidence is Evidence.CALLBACK, "a status call confirmed it"
+
+
+def test_a_claim_received_as_the_call_began_is_not_decided_by_it() -> None:
+    story = in_state("confirming")
+    received_at = story.now
+    assert verdicts(story.observe(asking(received_at, StatusReport(at_work(50))))) == []
+    move = story.observe(asking(received_at + 1, StatusReport(at_work(50))))
+    assert verdicts(move) == [(Verdict.DENIED, None)]
+
+
+def test_a_cancel_leaves_no_claim_undecided() -> None:
+    for state in ("confirming", "confirming without id"):
+        story = in_state(state)
+        assert verdicts(story.observe(CancelRequested())) == [(Verdict.LATE, None)]
+        assert story.job.tracking.claims == ()
+
+
+def test_a_denied_claim_makes_the_next_poll_due_after_poll_min() -> None:
+    story = in_state("confirming")
+    story.poll(at_work(50))
+    assert story.due().lane is Lane.POLL
+    assert RULES.poll_min <= story.due().at - story.now <= RULES.poll_min * 1.1
+
+
+def test_the_status_call_counts_and_not_the_claim() -> None:
+    story = in_state("confirming")
+    move = story.poll(failed("Really."))
+    assert verdicts(move) == [(Verdict.DENIED, None)]
+    assert (story.job.status, story.job.message) == (Status.FAILED, "Really.")
+    assert story.job.evidence is Evidence.POLL
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        UNAVAILABLE,
+        MISSING,
+        StatusReport(completed(link=None)),
+        StatusUnavailable("401", by_credentials=True),
+    ],
+    ids=["outage", "404", "linkless", "401"],
+)
+def test_confirm_timeout_counts_from_the_first_failed_call(answer: StatusAnswer) -> None:
+    story = in_state("confirming")
+    story.now += 10 * MINUTE  # our own downtime before any call counts for nothing
+    move = story.poll(answer)
+    first_failed_at = story.now
+    while not story.job.done:
+        assert story.due().lane is Lane.CONFIRM
+        assert story.now < story.due().at <= first_failed_at + RULES.confirm_timeout
+        story.wait_until(story.due().at)
+        move = story.observe(asking(story.now, answer), 10)
+    assert story.now - first_failed_at >= RULES.confirm_timeout
+    assert verdicts(move) == [(Verdict.APPLIED, False)]
+    assert (story.job.status, story.job.evidence) == (Status.COMPLETED, Evidence.CALLBACK)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        StatusReport(completed(link=None), 30 * SECOND),
+        StatusMissing("Request not found.", 30 * SECOND),
+        StatusUnavailable("429", 30 * SECOND),
+    ],
+    ids=["linkless", "404", "429"],
+)
+def test_retry_after_delays_a_confirmation_within_confirm_timeout(answer: StatusAnswer) -> None:
+    story = in_state("confirming")
+    story.poll(answer)
+    assert story.due() == Due(Lane.CONFIRM, story.now + 30 * SECOND)
+    trusted_at = story.now + RULES.confirm_timeout
+    story.poll(replace(answer, retry_after=HOUR))
+    assert story.due() == Due(Lane.CONFIRM, trusted_at)
+
+
+@pytest.mark.parametrize("state", ["confirming", "deadline_exceeded, claimed"])
+@pytest.mark.parametrize(
+    ("wish", "wait"), [(None, 0), (30 * SECOND, 30 * SECOND), (HOUR, RULES.confirm_timeout)]
+)
+def test_retry_after_delays_a_claim_that_came_during_the_call_within_confirm_timeout(
+    state: str, wish: Millis | None, wait: Millis
+) -> None:
+    story = in_state(state)
+    story.observe(asking(story.now - 1, StatusReport(at_work(50), wish)))
+    assert story.due() == Due(Lane.CONFIRM, story.now + wait)
+
+
+def test_retry_after_delays_the_poll_after_a_denied_claim() -> None:
+    story = in_state("confirming")
+    assert verdicts(story.poll(StatusReport(at_work(50), 10 * MINUTE))) == [(Verdict.DENIED, None)]
+    assert story.due() == Due(Lane.POLL, story.now + 10 * MINUTE)
+
+
+def test_the_deadline_does_not_fire_while_confirming() -> None:
+    story = in_state("confirming")
+    story.wait_until(story.deadline() + HOUR)
+    story.poll(UNAVAILABLE)
+    assert story.job.phase is Phase.CONFIRMING
+    story.poll(at_work(60))
+    assert error_of(story) is ErrorCode.DEADLINE_EXCEEDED, "denied, and asked for after it"
+
+
+def test_a_claim_without_id_is_trusted_after_confirm_timeout() -> None:
+    story = in_state("confirming without id")
+    received_at = story.now
+    assert (story.due().lane, story.due().at) == (Lane.WAIT, received_at + RULES.confirm_timeout)
+    story.wait_until(story.due().at)
+    move = story.observe(TimePassed(), 0)
+    assert verdicts(move) == [(Verdict.APPLIED, False)]
+    assert story.job.status is Status.COMPLETED
+
+
+@pytest.mark.parametrize(
+    "brings_id", [at_work(50, names=ID), failed(names=ID)], ids=["progress", "second claim"]
+)
+def test_a_claim_without_id_is_confirmed_once_a_callback_brings_the_id(brings_id: Report) -> None:
+    story = in_state("confirming without id")
+    story.called_back(brings_id)
+    assert (story.due().lane, story.due().at) == (Lane.CONFIRM, story.now)
+
+
+def test_a_claim_without_a_link_that_is_trusted_waits_for_one_with_it() -> None:
+    """Rule 4: COMPLETED without a link is no outcome."""
+    story = in_state("submitting")
+    story.called_back(completed(link=None))
+    story.wait_until(story.due().at)
+    story.observe(TimePassed(), 0)
+    assert (story.job.phase, story.due().at) == (Phase.CONFIRMING, story.deadline())
+    story.called_back(completed())
+    story.wait_until(story.due().at)
+    story.observe(TimePassed(), 0)
+    assert story.job.status is Status.COMPLETED
+
+
+def test_of_two_claims_the_one_with_an_outcome_is_trusted() -> None:
+    story = in_state("accepted")
+    story.called_back(completed(link=None))
+    story.called_back(completed())
+    story.poll(UNAVAILABLE)
+    story.now += RULES.confirm_timeout
+    move = story.poll(UNAVAILABLE)
+    assert verdicts(move) == [(Verdict.LATE, None), (Verdict.APPLIED, False)]
+    assert story.job.status is Status.COMPLETED
+
+
+def test_a_claim_on_a_self_declared_failure_is_confirmed_in_the_background() -> None:
+    story = in_state("deadline_exceeded, claimed")
+    assert (story.due().lane, story.due().at) == (Lane.CONFIRM, story.now)
+    move = story.poll(at_work(50))
+    assert verdicts(move) == [(Verdict.DENIED, None)]
+    assert move is not None
+    assert move.event is None
+    assert error_of(story) is ErrorCode.DEADLINE_EXCEEDED
+    story.called_back(completed())
+    assert verdicts(story.poll(completed())) == [(Verdict.CONFIRMED, True)]
+    assert story.job.status is Status.COMPLETED
+
+
+def test_a_claim_counts_at_once_where_callbacks_are_not_confirmed() -> None:
+    story = in_state("accepted", rules=Rules(confirm_callbacks=False))
+    assert verdicts(story.called_back(completed())) == [(Verdict.APPLIED, None)]
+    assert (story.job.status, story.job.evidence) == (Status.COMPLETED, Evidence.CALLBACK)
+
+
+def test_claims_are_decided_after_the_clock_stepped_back() -> None:
+    """Else the job would be asked for without a pause until the clock has caught up."""
+    story = in_state("confirming")
+    story.now -= HOUR
+    story.observe(asking(story.now, StatusReport(at_work(50))), 100)
+    asked = 1
+    while story.job.tracking.claims and asked < 5:
+        story.wait_until(story.due().at)
+        story.observe(asking(story.now + 1, StatusReport(at_work(50))), 100)
+        asked += 1
+    assert asked <= 2
+    assert story.job.phase is Phase.RENDERING

@@ -1,0 +1,246 @@
+"""Races and long waits of polls: lost jobs, missing links, deadlines, late corrections."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from receiver.domain.answers import (
+    Report,
+    StatusAnswer,
+    StatusMissing,
+    StatusReport,
+    StatusUnavailable,
+)
+from receiver.domain.observations import TimePassed
+from receiver.domain.schedule import DAY, GRACE, HOUR, MINUTE, SECOND
+from receiver.domain.serialization import is_self_declared
+from store.records.callbacks import Verdict
+from store.records.jobs import ErrorCode, Phase, Status
+from store.records.times import Due, Lane
+from tests.domain.jobs import (
+    ID,
+    MISSING,
+    RULES,
+    UNAVAILABLE,
+    asking,
+    at_work,
+    called,
+    completed,
+    error_of,
+    failed,
+    in_state,
+    report,
+    verdicts,
+)
+
+
+def test_rule_4_five_misses_count_only_over_ten_minutes_and_an_answer_resets_them() -> None:
+    story = in_state("accepted")
+    story.poll(MISSING)
+    first_at = story.now
+    for _ in range(6):
+        story.poll(MISSING)
+    assert not story.job.done, "seven misses, and too soon"
+    story.wait_until(first_at + 10 * MINUTE - 2 * SECOND)
+    story.poll(MISSING)
+    assert not story.job.done
+    story.poll(at_work(10))
+    for _ in range(4):
+        story.now += 10 * MINUTE
+        story.poll(MISSING)
+    assert not story.job.done, "four misses over half an hour"
+    story.poll(MISSING)
+    assert error_of(story) is ErrorCode.PROVIDER_JOB_LOST
+
+
+def test_rule_4_a_refused_key_fails_no_job() -> None:
+    story = in_state("accepted")
+    for _ in range(20):
+        story.poll(StatusUnavailable("401", by_credentials=True))
+    assert story.job.phase is Phase.ACCEPTED
+
+
+def test_rule_4_the_link_comes_at_a_later_call() -> None:
+    story = in_state("link missing")
+    assert RULES.poll_min <= story.due().at - story.now <= RULES.poll_min * 1.1
+    story.poll(completed(link=None))
+    assert story.job.seq == story.moves[-2].job.seq, "the same again is no event"
+    story.poll(completed())
+    assert story.job.status is Status.COMPLETED
+
+
+def test_rule_4_no_link_by_the_deadline_is_result_missing_which_a_late_link_corrects() -> None:
+    story = in_state("link missing")
+    story.wait_until(story.deadline() - 2 * SECOND)
+    story.poll(completed(link=None))
+    assert not story.job.done
+    assert story.due().at == story.deadline()
+    story.wait_until(story.due().at)
+    story.observe(asking(story.now, StatusReport(completed(link=None))), 100)
+    assert error_of(story) is ErrorCode.RESULT_MISSING
+    story.poll(completed())
+    assert story.job.status is Status.COMPLETED
+
+
+def test_rule_7_the_answer_to_a_call_before_the_deadline_does_not_end_the_job() -> None:
+    story = in_state("rendering")
+    asked_at = story.deadline() - 1
+    story.wait_until(asked_at)
+    story.observe(asking(asked_at, StatusReport(at_work(60))), 10 * SECOND)
+    assert not story.job.done
+    story.poll(at_work(60))
+    assert error_of(story) is ErrorCode.DEADLINE_EXCEEDED
+
+
+def test_rule_7_callbacks_on_disk_go_before_the_deadline() -> None:
+    for state in ("rendering", "accepted without id", "submit_unconfirmed"):
+        story = in_state(state)
+        story.job = replace(story.job, callbacks_waiting=True)
+        story.wait_until(max(story.deadline(), story.due().at))
+        if state == "rendering":
+            story.poll(at_work(60))
+        else:
+            story.observe(TimePassed(), 0)
+        assert not story.job.done
+        assert story.now < story.due().at <= story.now + RULES.poll_max
+
+
+def test_rule_7_in_an_outage_a_job_outlives_its_deadline_by_a_day_at_most() -> None:
+    story = in_state("rendering")
+    end = story.deadline() + GRACE
+    story.wait_until(end - 10 * SECOND)
+    story.poll(StatusUnavailable("503", retry_after=DAY))
+    assert not story.job.done
+    assert story.due().at == end, "whatever Retry-After says"
+    story.wait_until(end)
+    story.observe(asking(story.now, UNAVAILABLE), 100)
+    assert error_of(story) is ErrorCode.DEADLINE_EXCEEDED
+
+
+def test_rule_7_frequent_callbacks_do_not_delay_an_overdue_poll() -> None:
+    story = in_state("rendering")
+    story.wait_until(story.deadline() - SECOND)
+    story.poll(UNAVAILABLE)
+    owed = story.due().at
+    for percent in range(31, 60):
+        story.called_back(at_work(percent))
+    assert story.due().at <= max(owed, story.now)
+
+
+def test_rule_7_a_failure_that_we_declared_is_polled_for_a_day_at_gaps_up_to_an_hour() -> None:
+    story = in_state("deadline_exceeded")
+    done_at, gaps = story.now, []
+    while story.job.due is not None:
+        assert story.job.due.lane is Lane.POLL
+        gaps.append(story.job.due.at - story.now)
+        story.wait_until(story.job.due.at)
+        story.observe(asking(story.now, StatusReport(at_work(60))), 100)
+    assert max(gaps) <= HOUR * 1.05
+    assert max(gaps) > HOUR * 0.95
+    assert all(later > earlier * 0.9 for earlier, later in pairwise(gaps))
+    assert GRACE - 2 * HOUR < story.now - done_at <= GRACE + SECOND
+
+
+@pytest.mark.parametrize(
+    ("state", "answer"),
+    [
+        ("rendering", StatusReport(at_work(40), 3 * HOUR)),
+        ("link missing", StatusReport(completed(link=None), 3 * HOUR)),
+        ("deadline_exceeded", StatusReport(at_work(40), 3 * HOUR)),
+        ("deadline_exceeded", StatusReport(completed(link=None), 3 * HOUR)),
+        ("deadline_exceeded", StatusMissing("Request not found.", 3 * HOUR)),
+        ("deadline_exceeded", StatusUnavailable("503", 3 * HOUR)),
+    ],
+    ids=["fires", "fires linkless", "unfinished", "linkless", "404", "503"],
+)
+def test_retry_after_delays_the_poll_after_a_self_declared_failure(
+    state: str, answer: StatusAnswer
+) -> None:
+    story = in_state(state)
+    story.wait_until(story.deadline())
+    story.poll(answer)
+    assert is_self_declared(story.job)
+    assert story.due() == Due(Lane.POLL, story.now + 3 * HOUR)
+
+
+def test_retry_after_delays_the_poll_of_a_lost_job() -> None:
+    story = in_state("rendering")
+    for _ in range(5):
+        story.wait_until(story.due().at)
+        story.poll(StatusMissing("Request not found.", 3 * MINUTE), took=3 * MINUTE)
+    assert is_self_declared(story.job)
+    assert story.due() == Due(Lane.POLL, story.now + 3 * MINUTE)
+
+
+def test_retry_after_never_skips_the_last_poll_after_a_self_declared_failure() -> None:
+    story = in_state("rendering")
+    story.wait_until(story.deadline())
+    for _ in range(2):
+        story.poll(StatusReport(at_work(40), DAY))
+        assert story.due() == Due(Lane.POLL, (story.job.done_at or 0) + GRACE)
+    story.wait_until(story.due().at)
+    story.poll(StatusReport(at_work(40), DAY))
+    assert story.job.due is None
+
+
+@pytest.mark.parametrize(
+    "state",
+    ["deadline_exceeded", "submit_outcome_unknown", "result_missing", "provider_job_lost"],
+)
+@pytest.mark.parametrize(
+    "outcome",
+    [completed(names=ID), failed(names=ID), report(Status.CANCELLED, names=ID)],
+    ids=["COMPLETED", "FAILED", "CANCELLED"],
+)
+def test_rule_3_each_self_declared_failure_is_corrected_once(state: str, outcome: Report) -> None:
+    story = in_state(state)
+    story.called_back(outcome)
+    move = story.poll(outcome)
+    assert move is not None
+    assert move.event is not None
+    assert move.relay is not None
+    assert (move.relay.final, move.relay.self_declared) == (True, False)
+    assert story.job.status is outcome.status
+    corrected = story.job
+    for other in (completed(names=ID), failed("Other.", names=ID)):
+        assert verdicts(story.called_back(other)) == [(Verdict.LATE, None)]
+        assert story.poll(other) is None
+    assert story.job == corrected
+
+
+@pytest.mark.parametrize("answer", [StatusReport(at_work(40)), StatusUnavailable("timeout")])
+def test_a_job_that_becomes_due_during_a_call_is_polled_again(
+    answer: StatusAnswer,
+) -> None:
+    story = in_state("rendering")
+    asked_at = story.now
+    for came, again in [(asked_at, False), (asked_at + 1, True), (asked_at + MINUTE, False)]:
+        story.now = asked_at + SECOND
+        story.job = replace(in_state("rendering").job, due=Due(Lane.POLL, came))
+        story.observe(asking(asked_at, answer))
+        assert (story.job.due == Due(Lane.POLL, came)) == again, came
+
+
+def test_rule_4_a_job_is_not_lost_while_its_callback_waits_to_be_applied() -> None:
+    story = in_state("rendering")
+    story.job = replace(story.job, callbacks_waiting=True)
+    for _ in range(6):
+        story.poll(StatusMissing("Request not found."), took=5 * MINUTE)
+    assert not story.job.done
+    story.job = replace(story.job, callbacks_waiting=False)
+    story.poll(StatusMissing("Request not found."))
+    assert story.job.error is not None
+    assert story.job.error.code is ErrorCode.PROVIDER_JOB_LOST
+
+
+def test_an_overdue_poll_is_not_delayed_by_an_earlier_callback() -> None:
+    """A conflict makes the poll due at once; what is applied after it was in the inbox already."""
+    story = in_state("rendering")
+    owed = Due(Lane.POLL, story.now + SECOND)
+    story.job = replace(story.job, due=owed)
+    earlier = called(90, story.now, at_work(60))
+    story.observe(earlier, 2 * SECOND)
+    assert story.job.due == owed
+    story.called_back(at_work(70))
+    assert story.due().at > owed.at

@@ -1,0 +1,191 @@
+"""Races of a submission: attempts, holds, cancels, and the provider's id."""
+
+from dataclasses import replace
+
+import pytest
+
+from receiver.domain.answers import (
+    StatusReport,
+    SubmitAccepted,
+    SubmitNotSent,
+    SubmitRefused,
+)
+from receiver.domain.observations import CancelRequested, Polled, SubmissionHeld, TimePassed
+from receiver.domain.schedule import DAY, HOUR, MINUTE, SECOND, Rules
+from store.records.callbacks import Verdict
+from store.records.jobs import ErrorCode, Evidence, Phase, Status
+from store.records.times import Due, Lane
+from tests.domain.jobs import (
+    ID,
+    OTHER_ID,
+    STATES,
+    Story,
+    at_work,
+    completed,
+    error_of,
+    failed,
+    in_state,
+    verdicts,
+)
+
+
+def test_rule_2_retry_after_delays_the_next_attempt_but_not_past_the_deadline() -> None:
+    story = in_state("submitting")
+    story.observe(SubmitNotSent("503", retry_after=10 * MINUTE))
+    assert story.due().at == story.now + 10 * MINUTE
+    story.wait_until(story.due().at)
+    story.begin()
+    story.observe(SubmitNotSent("503", retry_after=DAY))
+    assert story.due().at == story.deadline()
+
+
+def test_rule_2_a_hold_never_makes_an_attempt_earlier() -> None:
+    story = in_state("submitting")
+    story.observe(SubmitNotSent("503", retry_after=10 * MINUTE))
+    planned = story.due()
+    story.observe(SubmissionHeld(story.now + MINUTE), 0)
+    assert story.due() == planned
+    story.observe(SubmissionHeld(story.now + 20 * MINUTE), 0)
+    assert story.due().at == story.now + 20 * MINUTE
+
+
+def test_rule_2_the_unconfirmed_deadline_is_independent_of_the_job_deadline() -> None:
+    by = Rules(job_deadline=MINUTE, unconfirmed_deadline=2 * HOUR)
+    story = in_state("submit_unconfirmed", rules=by)
+    assert story.due().at == story.now + 2 * HOUR
+    story.wait_until(story.due().at - 1)
+    assert story.observe(TimePassed(), 0) is None
+    story.observe(TimePassed(), 1)
+    assert error_of(story) is ErrorCode.SUBMIT_OUTCOME_UNKNOWN
+
+
+@pytest.mark.parametrize("state", ["submitting", "submit_unconfirmed"])
+def test_rule_2_the_jobs_own_callback_heals_and_brings_the_id(state: str) -> None:
+    story = in_state(state)
+    story.called_back(at_work(10, names=ID))
+    assert (story.job.provider_request_id, story.job.accepted_at) == (ID, story.now)
+    story.observe(SubmitNotSent("503", 0))
+    assert story.job.phase is Phase.RENDERING, "the provider has it, whatever was said"
+    story.observe(SubmitRefused(400, "No."))
+    assert story.job.phase is Phase.RENDERING
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["in time", "after the deadline"])
+def test_rule_2_a_job_whose_callback_waits_is_not_submitted_again(late: bool) -> None:
+    """A 503 was taken for "not sent", and a callback proves that the job runs."""
+    story = in_state("queued again")
+    story.job = replace(story.job, callbacks_waiting=True)
+    story.wait_until(story.deadline() if late else story.due().at)
+    story.begin()
+    story.observe(TimePassed(), 5 * SECOND)
+    assert (story.job.phase, story.job.attempts) == (Phase.QUEUED, 1)
+    assert story.due().lane is Lane.SUBMIT
+    assert story.due().at > story.now
+    story.job = replace(story.job, callbacks_waiting=False)
+    story.called_back(at_work(10, names=ID))
+    assert story.job.phase is Phase.RENDERING
+
+
+@pytest.mark.parametrize(
+    ("state", "billed"),
+    [
+        ("queued", False),
+        ("queued again", False),
+        ("submitting", True),
+        ("submit_unconfirmed", True),
+        ("accepted", True),
+        ("accepted without id", True),
+        ("rendering", True),
+        ("confirming", True),
+        ("confirming without id", True),
+        ("link missing", True),
+    ],
+)
+def test_a_cancel_says_whether_it_may_have_been_billed(state: str, billed: bool) -> None:
+    """`may_have_been_billed` unless surely nothing reached the provider."""
+    story = in_state(state)
+    story.observe(CancelRequested())
+    assert story.job.error is not None
+    assert story.job.error.code is ErrorCode.CANCELED_BY_USER
+    assert story.job.error.may_have_been_billed is billed
+    assert (story.job.evidence, story.job.due) == (Evidence.USER, None)
+    assert story.observe(CancelRequested()) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "billed"),
+    [
+        ("provider_refused", False),
+        ("not_submitted", False),
+        ("FAILED by provider", True),
+        ("CANCELLED by provider", True),
+        ("deadline_exceeded", True),
+        ("submit_outcome_unknown", True),
+        ("result_missing", True),
+        ("provider_job_lost", True),
+    ],
+)
+def test_a_failure_says_whether_it_may_have_been_billed(state: str, billed: bool) -> None:
+    error = in_state(state).job.error
+    assert error is not None
+    assert error.may_have_been_billed is billed
+
+
+# --- ids ------------------------------------------------------------------------------------------
+
+
+def test_rule_8_the_answer_outranks_an_id_that_a_callback_brought() -> None:
+    story = in_state("submitting")
+    story.called_back(at_work(10, names=OTHER_ID))
+    assert story.job.provider_request_id == OTHER_ID
+    story.observe(SubmitAccepted(ID))
+    assert story.job.provider_request_id == ID
+    move = story.called_back(completed(names=OTHER_ID))
+    assert verdicts(move) == [(Verdict.CONFLICT, None)]
+    assert story.due().at == story.now, "and the job is polled at once"
+    story.observe(SubmitAccepted("samsar-3"))
+    assert story.job.provider_request_id == ID
+
+
+def test_rule_8_a_finished_job_keeps_its_id() -> None:
+    story = in_state("submitting")
+    story.called_back(failed(names=OTHER_ID))
+    story.poll(failed())
+    story.observe(SubmitAccepted(ID))
+    assert story.job.provider_request_id == OTHER_ID
+
+
+def test_rule_8_an_answer_after_a_cancel_records_the_id_and_nothing_else() -> None:
+    story = in_state("CANCELLED in flight")
+    before = story.job
+    move = story.observe(SubmitAccepted(ID))
+    assert move is not None
+    assert (move.event, move.relay) == (None, None)
+    assert story.job == replace(before, provider_request_id=ID, id_from_answer=True)
+
+
+def test_rule_8_an_answer_to_an_unknown_outcome_brings_the_id_and_then_polls_correct_it() -> None:
+    story = in_state("submit_outcome_unknown")
+    story.observe(SubmitAccepted(ID))
+    assert error_of(story) is ErrorCode.SUBMIT_OUTCOME_UNKNOWN
+    assert story.due().lane is Lane.POLL
+    story.poll(completed())
+    assert (story.job.status, story.job.error) == (Status.COMPLETED, None)
+
+
+def test_rule_8_an_answer_about_a_replaced_id_is_ignored() -> None:
+    story = Story()
+    story.begin()
+    story.called_back(at_work(10, names="from-callback"))
+    asked_at = story.now
+    story.observe(SubmitAccepted("from-answer"))
+    answer = StatusReport(completed(link="https://elsewhere.example/another.mp4"))
+    story.observe(Polled(asked_at, "from-callback", answer))
+    assert not story.job.done
+    assert story.job.due == Due(Lane.POLL, story.now)
+
+
+def test_events_are_numbered_without_gaps() -> None:
+    for state in STATES:
+        told = [move.job.seq for move in in_state(state).moves if move.event]
+        assert told == list(range(2, 2 + len(told)))
