@@ -12,7 +12,8 @@ from receiver.webhooks.delivery import WebhookSender
 from receiver.webhooks.network import CheckedNetwork
 from tests.providers.faulty_server import THIS_MACHINE, FaultyServer, faulty_server, send_raw
 from tests.webhooks import corpus
-from tests.webhooks.test_delivery import BODY, OK, Names, deliver, sender_with
+from tests.webhooks.hostile_answers import OK
+from tests.webhooks.test_delivery import BODY, Names, deliver, sender_with
 
 pytestmark = pytest.mark.allow_hosts(THIS_MACHINE)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from tests.workers.harness import Harness, worker_harness
+from receiver.workers.inbox import Inbox
+from tests.workers.harness import Claims, Harness, worker_harness
 
 
 @pytest.fixture
@@ -22,3 +23,13 @@ def quiet_log() -> Iterator[None]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def claims() -> Claims:
+    return Claims()
+
+
+@pytest.fixture
+def inbox(harness: Harness, claims: Claims) -> Inbox:
+    return Inbox(harness.services, harness.hub, claims)

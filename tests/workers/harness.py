@@ -8,6 +8,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
+import pytest
+
 from receiver.actions.context import ServiceContext
 from receiver.actions.status_calls import StatusCalls
 from receiver.domain.answers import (
@@ -37,6 +39,11 @@ T = TypeVar("T")
 
 HOLDER = "me"
 LEASE: Millis = 60_000
+RUNNING = b'{"status":"IN_PROGRESS","progress":10}'
+COMPLETED = b'{"status":"COMPLETED","result":{"videoUrl":"https://cdn.example/v.mp4"}}'
+RATE = 50.0
+STEP = 0.1
+"""Seconds; the rate allows five calls in each."""
 
 
 class QuickProvider(SamsarDouble):
@@ -152,3 +159,39 @@ class Counted:
         """The calls since the last `take`."""
         calls, self.calls = self.calls, []
         return calls
+
+
+async def step(harness: Harness, worker: Poller) -> int:
+    """Advance the clock, and wait for the calls that begin; returns how many."""
+    harness.clock.advance(STEP)
+    begun = await worker.run_once()
+    await worker.drain()
+    return begun
+
+
+class Claims:
+    """Collects the jobs that the inbox hands over for confirmation."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+
+    def __call__(self, job: Job) -> None:
+        self.jobs.append(job)
+
+
+async def receive(harness: Harness, job: Job, body: bytes) -> None:
+    final = b"COMPLETED" in body or b"FAILED" in body
+    assert await harness.world.receive(job, body, at=harness.clock.now(), final=final) == "accepted"
+
+
+def applying_in_order(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ids of the jobs whose callbacks are applied from now on, in order."""
+    order: list[str] = []
+    apply = harness.store.callbacks.apply
+
+    def noting(job_id: str, *rest: Any, **named: Any) -> Any:
+        order.append(job_id)
+        return apply(job_id, *rest, **named)
+
+    monkeypatch.setattr(harness.store.callbacks, "apply", noting)
+    return order

@@ -1,4 +1,4 @@
-"""The poller: the order of calls, claims that are handed over, and look-ups."""
+"""The poller: the order of calls, and claims that are handed over."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,23 +6,18 @@ from dataclasses import replace
 
 import pytest
 
-from receiver.domain.answers import StatusReport, StatusUnavailable, SubmitAccepted
-from receiver.domain.schedule import Rules
+from receiver.domain.answers import StatusReport
 from receiver.providers.contract import UpstreamJob
 from receiver.providers.samsar_report import read_report
 from receiver.workers import poller as poller_module
-from receiver.workers.poller import LEASE, Poller
+from receiver.workers.poller import LEASE
 from store.errors import StoreUnavailable
 from store.records.callbacks import Callback, CallbackVerdict, Verdict
-from store.records.jobs import Evidence, Job, Phase
+from store.records.jobs import Evidence, Job
 from store.records.moves import Move
 from store.records.times import Due, Lane, Lease
 from tests.store.world import SECOND
-from tests.workers.harness import HOLDER, Counted, Harness
-
-RATE = 50.0
-STEP = 0.1
-"""Seconds; the rate allows five calls in each."""
+from tests.workers.harness import HOLDER, RATE, STEP, Counted, Harness, step
 
 
 async def claimed(harness: Harness, name: str, *, holder: str | None = HOLDER) -> Job:
@@ -46,14 +41,6 @@ async def due_polls(harness: Harness, count: int) -> None:
     await asyncio.gather(
         *(harness.accepted_job(f"poll-{number}", poll_at=now) for number in range(count))
     )
-
-
-async def step(harness: Harness, worker: Poller) -> int:
-    """Advance the clock, and wait for the calls that begin; returns how many."""
-    harness.clock.advance(STEP)
-    begun = await worker.run_once()
-    await worker.drain()
-    return begun
 
 
 def ending(harness: Harness) -> None:
@@ -229,88 +216,3 @@ async def test_a_claim_that_is_handed_over_ends_the_wait(harness: Harness) -> No
     worker.confirm(await claimed(harness, "claim"))
 
     await asyncio.wait_for(idling, 10)
-
-
-# --- submissions whose answer was lost ------------------------------------------------------------
-
-
-async def lost(harness: Harness) -> Job:
-    """A job that is due to be looked up."""
-    job, now = await harness.world.create(), harness.clock.now()
-    unconfirmed = replace(
-        job,
-        phase=Phase.SUBMIT_UNCONFIRMED,
-        attempts=1,
-        maybe_sent=True,
-        unconfirmed_at=now,
-        due=Due(Lane.POLL, now),
-    )
-    return await harness.world.advance(job, lambda _: Move(unconfirmed))
-
-
-def looking_up(harness: Harness, *, wanted: bool = True, can: bool = True) -> Poller:
-    harness.provider.can_look_up = can
-    rules = Rules(look_up_submissions=wanted)
-    harness.services = replace(harness.services, rules=rules)
-    return harness.poller(RATE)
-
-
-async def test_a_lost_submission_is_looked_up_by_its_callback_address(
-    harness: Harness,
-) -> None:
-    worker = looking_up(harness)
-    harness.provider.found = SubmitAccepted("up-1")
-    job = await lost(harness)
-
-    assert await step(harness, worker) == 1
-
-    assert harness.provider.looked_up == [
-        (f"https://here.example/{job.id}", job.created_at, job.unconfirmed_at)
-    ]
-    found = await harness.found(job)
-    assert (found.phase, found.provider_request_id) == (Phase.ACCEPTED, "up-1")
-
-
-async def test_a_job_found_under_the_id_of_another_job_is_accepted_without_it(
-    harness: Harness,
-) -> None:
-    await harness.accepted_job("up-1", poll_at=harness.clock.now() + 60 * SECOND)
-    worker = looking_up(harness)
-    harness.provider.found = SubmitAccepted("up-1")
-    job = await lost(harness)
-
-    await step(harness, worker)
-
-    found = await harness.found(job)
-    assert (found.phase, found.provider_request_id) == (Phase.ACCEPTED, None)
-
-
-@pytest.mark.parametrize(("wanted", "can"), [(False, True), (True, False)])
-async def test_a_list_that_must_not_be_searched_is_not_searched(
-    harness: Harness, wanted: bool, can: bool
-) -> None:
-    worker = looking_up(harness, wanted=wanted, can=can)
-    job = await lost(harness)
-
-    await step(harness, worker)
-
-    assert harness.provider.looked_up == []
-    after = await harness.found(job)
-    assert (after.phase, after.due) == (
-        Phase.SUBMIT_UNCONFIRMED,
-        Due(Lane.POLL, harness.clock.now() + Rules().unconfirmed_deadline - round(STEP * SECOND)),
-    )
-
-
-async def test_a_look_up_obeys_the_breaker_and_needs_a_lease(harness: Harness) -> None:
-    worker = looking_up(harness)
-    harness.provider.found = StatusUnavailable("no key", by_credentials=True)
-    await lost(harness)
-    await step(harness, worker)
-    await lost(harness)
-    assert await step(harness, worker) == 1
-    assert len(harness.provider.looked_up) == 1, "the breaker is open"
-
-    job = await lost(harness)
-    assert await harness.lease("another", Lane.POLL) == [job.id]
-    assert await step(harness, worker) == 0
