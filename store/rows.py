@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from store.records.archive import ArchivedFile, FileState
@@ -79,54 +79,74 @@ class Column(NamedTuple):
     """A column of the view `archived_job_rows`."""
 
     name: str
-    type: str = "text"
+    field: str
+    """The job's field, of which this is all or a part."""
+    type: str
     """For casts where the database cannot infer it; SQLite accepts these names too."""
-    read: Callable[[Any], object] | None = None
-    """Makes the job's value from the column's, where they differ."""
-    write: Callable[[Any], object] | None = None
-    """Makes the column's value from the job's, unless that is None."""
-    field: str = ""
-    """The job's field, where its name differs."""
+    read: Callable[[Any], object] | None
+    """Makes the field's value from the column's, where they differ."""
+    write: Callable[[Any], object] | None
+    """Makes the column's value from the field's, unless that is None."""
+
+    def value_of(self, field: object) -> object:
+        """The column's value for a value of the field."""
+        return field if field is None or self.write is None else self.write(field)
+
+
+def _column(
+    name: str,
+    type_: str = "text",
+    read: Callable[[Any], object] | None = None,
+    write: Callable[[Any], object] | None = None,
+) -> Column:
+    return Column(name, name, type_, read, write)
 
 
 def _flag(name: str) -> Column:
-    return Column(name, "boolean", bool)
+    return _column(name, "boolean", bool)
 
 
 def _number(name: str) -> Column:
-    return Column(name, "bigint")
+    return _column(name, "bigint")
 
 
 def _json(name: str) -> Column:
-    return Column(name, "text", _if_any(json.loads), to_json)
+    return _column(name, "text", _if_any(json.loads), to_json)
 
 
-COLUMNS: tuple[Column, ...] = (
-    # These never change.
-    Column("id"),
+def _part(name: str, field: str, attribute: str, type_: str = "text") -> Column:
+    """A column with one attribute of a field; `job_from_row` puts them together."""
+    return Column(name, field, type_, None, attrgetter(attribute))
+
+
+_FIXED = (
+    _column("id"),
     _number("user_id"),
-    Column("user"),
-    Column("provider"),
-    Column("kind"),
+    _column("user"),
+    _column("provider"),
+    _column("kind"),
     _number("created_at"),
     _json("metadata"),
-    Column("webhook_url"),
-    Column("webhook_events", "text", _words_from_text, ",".join),
+    _column("webhook_url"),
+    _column("webhook_events", "text", _words_from_text, ",".join),
     _flag("webhook_off"),
-    # A move may change these.
-    Column("status", "text", Status),
-    Column("phase", "text", Phase),
+)
+"""The columns that no move changes."""
+
+MUTABLE = (
+    _column("status", "text", Status),
+    _column("phase", "text", Phase),
     _number("seq"),
     _number("updated_at"),
-    Column("progress", "double precision"),
-    Column("provider_status"),
-    Column("evidence", "text", _if_any(Evidence)),
-    Column("message"),
+    _column("progress", "double precision"),
+    _column("provider_status"),
+    _column("evidence", "text", _if_any(Evidence)),
+    _column("message"),
     _json("result"),
-    Column("error_code", "text", None, attrgetter("code"), "error"),
-    Column("error_message", "text", None, attrgetter("message"), "error"),
-    Column("error_billed", "boolean", None, attrgetter("may_have_been_billed"), "error"),
-    Column("provider_request_id"),
+    _part("error_code", "error", "code"),
+    _part("error_message", "error", "message"),
+    _part("error_billed", "error", "may_have_been_billed", "boolean"),
+    _column("provider_request_id"),
     _flag("id_from_answer"),
     _number("done_at"),
     _number("accepted_at"),
@@ -135,70 +155,62 @@ COLUMNS: tuple[Column, ...] = (
     _number("attempts"),
     _flag("maybe_sent"),
     _number("refused_with"),
-    Column("tracking", "text", _tracking_from_json, _tracking_to_json),
+    _column("tracking", "text", _tracking_from_json, _tracking_to_json),
     _json("provider_urls"),
     _flag("cancel_wanted"),
-    Column("archive", "text", _archive_from_json, _archive_to_json),
-    # From the tables `due` and `callbacks`.
-    Column("lane", "text", None, attrgetter("lane"), "due"),
-    Column("due_at", "bigint", None, attrgetter("at"), "due"),
-    Column("holder"),
-    _flag("callbacks_waiting"),
-    # It never changes.
-    Column("label"),
+    _column("archive", "text", _archive_from_json, _archive_to_json),
 )
-"""The columns of the view `archived_job_rows`, in its order."""
-
-_NAMES = [column.name for column in COLUMNS]
-_place = _NAMES.index
-_ERROR, _DUE, _HOLDER = _place("error_code"), _place("lane"), _place("holder")
-
-_MUTABLE = slice(_place("status"), _DUE)
-MUTABLE = COLUMNS[_MUTABLE]
 """The columns that a move may change."""
 
-_FIELDS = [column.field or column.name for column in COLUMNS]
-_job_values = itemgetter(*(_FIELDS.index(field.name) for field in fields(Job)))
-_READS = [(place, column.read) for place, column in enumerate(COLUMNS) if column.read]
+_OF_OTHER_TABLES = (
+    _part("lane", "due", "lane"),
+    _part("due_at", "due", "at", "bigint"),
+    _column("holder"),
+    _flag("callbacks_waiting"),
+)
 
-_WRITTEN = (*COLUMNS[:_DUE], COLUMNS[-1])
-_written_fields = attrgetter(*_FIELDS[:_DUE], _FIELDS[-1])
-_mutable_fields = attrgetter(*_FIELDS[_MUTABLE])
+_LABEL = _column("label")
+
+COLUMNS = (*_FIXED, *MUTABLE, *_OF_OTHER_TABLES, _LABEL)
+"""The columns of the view `archived_job_rows`, in its order."""
+
+_NAMES = tuple(column.name for column in COLUMNS)
+_READ = {column.name: column.read for column in COLUMNS if column.read}
 
 
 def job_from_row(row: Row) -> Job:
     """The job in a row of the view `archived_job_rows`."""
-    values = list(row)
-    for place, read in _READS:
-        values[place] = read(values[place])
-    if row[_ERROR] is not None:
-        code, message, billed = row[_ERROR : _ERROR + 3]
-        values[_ERROR] = JobError(ErrorCode(code), message, bool(billed))
-    if row[_DUE] is not None:
-        values[_DUE] = Due(Lane(row[_DUE]), row[_DUE + 1])
-    return Job(*_job_values(values))
+    values = dict(zip(_NAMES, row, strict=True))
+    for name, read in _READ.items():
+        values[name] = read(values[name])
+    code, message = values.pop("error_code"), values.pop("error_message")
+    billed = bool(values.pop("error_billed"))
+    values["error"] = None if code is None else JobError(ErrorCode(code), message, billed)
+    lane, at = values.pop("lane"), values.pop("due_at")
+    values["due"] = None if lane is None else Due(Lane(lane), at)
+    del values["holder"]
+    return Job.of_fields(values)
 
 
 def row_of(job: Job) -> dict[str, object]:
     """The job's values by column, except those from other tables than `jobs` and `users`."""
+    values = vars(job)
     return {
-        column.name: value if value is None or column.write is None else column.write(value)
-        for column, value in zip(_WRITTEN, _written_fields(job), strict=True)
+        column.name: column.value_of(values[column.field]) for column in (*_FIXED, *MUTABLE, _LABEL)
     }
 
 
 def changed_values(before: Job, after: Job) -> dict[str, object]:
     """The values of the columns whose field has changed, by column."""
+    old, new = vars(before), vars(after)
     return {
-        column.name: new if new is None or column.write is None else column.write(new)
-        for column, old, new in zip(
-            MUTABLE, _mutable_fields(before), _mutable_fields(after), strict=True
-        )
-        if new is not old and new != old
+        column.name: column.value_of(new[column.field])
+        for column in MUTABLE
+        if new[column.field] is not old[column.field] and new[column.field] != old[column.field]
     }
 
 
 def holder_in(row: Row) -> str | None:
     """The holder of the lease in the job's due row."""
-    holder: str | None = row[_HOLDER]
+    holder: str | None = row[_NAMES.index("holder")]
     return holder
