@@ -1,4 +1,4 @@
-"""`Jobs`: creation, changes and reading."""
+"""`Jobs.create` and `Jobs.advance`: all of a change is written, or nothing."""
 
 import asyncio
 from dataclasses import replace
@@ -8,8 +8,7 @@ import pytest
 
 from store.database import Store
 from store.delivery_reads import DeliveryFilter
-from store.errors import NotFound, ProviderIdTaken
-from store.job_reads import JobFilter
+from store.errors import ProviderIdTaken
 from store.records.callbacks import CallbackVerdict, Verdict
 from store.records.events import Note
 from store.records.jobs import Claim, ErrorCode, Evidence, Job, JobError, Phase, Status, Tracking
@@ -19,11 +18,9 @@ from tests.store.gate import held
 from tests.store.world import (
     HOOK,
     NOW,
-    SECOND,
     TRACE,
     World,
     accepted,
-    attempt,
     change,
     completed,
     event_data,
@@ -226,18 +223,6 @@ async def test_the_schema_refuses_impossible_rows(world: World) -> None:
         assert await world.store.jobs.find(job.id) == job, impossible
 
 
-async def test_unknown_jobs_are_not_found(world: World) -> None:
-    unknown = world.job().id
-
-    with pytest.raises(NotFound):
-        await world.store.jobs.advance(unknown, lambda _: None)
-    with pytest.raises(NotFound):
-        await world.store.jobs.input_of(unknown)
-    assert await world.store.jobs.find(unknown) is None
-    assert await world.store.jobs.find_for_user(world.ann.id, unknown) is None
-    assert await world.store.jobs.history_of(unknown) == []
-
-
 async def test_a_providers_id_belongs_to_one_of_its_jobs(world: World) -> None:
     first, second = await world.create(), await world.create()
     elsewhere = await world.create(provider="other")
@@ -252,229 +237,6 @@ async def test_a_providers_id_belongs_to_one_of_its_jobs(world: World) -> None:
     await world.advance(second, accepted(provider_request_id="up-2"))
     await world.advance(elsewhere, accepted(provider_request_id="up-1"))
     assert (await world.find(elsewhere)).provider_request_id == "up-1"
-
-
-async def test_users_see_only_their_own_jobs(world: World) -> None:
-    job = await world.advance(await world.create(), accepted(provider_request_id="up-1"))
-    theirs = await world.create(world.bob)
-    jobs, ann, bob = world.store.jobs, world.ann.id, world.bob.id
-
-    # All of these share one statement.
-    found = await asyncio.gather(
-        jobs.find_for_user(ann, job.id),
-        jobs.find_for_user(bob, job.id),
-        jobs.find_for_user(bob, theirs.id),
-        jobs.find_for_user(ann, "job_unknown"),
-        jobs.find(theirs.id),
-    )
-    assert [*found] == [job, None, theirs, None, theirs]
-    assert await jobs.find_by_provider_id_for_user(ann, "up-1") == job
-    assert await jobs.find_by_provider_id_for_user(bob, "up-1") is None
-    assert await jobs.find_by_provider_id("up-1") == job
-    assert await jobs.find_by_provider_id("up-2") is None
-    for where in (JobFilter(), JobFilter(kind="create_movie"), JobFilter(status=Status.PENDING)):
-        assert await jobs.list_for_user(ann, where, None, 10) == [job]
-        assert await jobs.list_for_user(bob, where, None, 10) == [theirs]
-
-
-async def test_lists_are_newest_first_and_paged(world: World) -> None:
-    made = [await world.create(at=NOW + number) for number in range(7)]
-    made.reverse()
-
-    pages, before = [], None
-    while page := await world.store.jobs.list_for_user(world.ann.id, JobFilter(), before, 3):
-        pages.append(page)
-        before = page[-1].id
-
-    assert [len(page) for page in pages] == [3, 3, 1]
-    assert [job for page in pages for job in page] == made
-
-
-FILTERS: tuple[tuple[JobFilter, list[int]], ...] = (
-    (JobFilter(), [4, 3, 2, 1, 0]),
-    (JobFilter(status=Status.PENDING), [4, 2, 1]),
-    (JobFilter(status=Status.IN_PROGRESS), [3, 0]),
-    (JobFilter(kind="create_narrative"), [3, 1]),
-    (JobFilter(status=Status.PENDING, kind="create_narrative"), [1]),
-    (JobFilter(created_after=NOW + 1), [4, 3, 2]),
-    (JobFilter(created_before=NOW + 3), [2, 1, 0]),
-    (JobFilter(created_after=NOW, created_before=NOW + 4), [3, 2, 1]),
-    (JobFilter(metadata={"shop": "a"}), [4, 2, 0]),
-    (JobFilter(metadata={"shop": "a", "lane": "x"}), [2, 0]),
-    (JobFilter(metadata={"lane": "x", "shop": "a"}, status=Status.PENDING), [2]),
-    (JobFilter(metadata={"shop": "a"}, created_before=NOW + 2), [0]),
-    (JobFilter(metadata={"shop": "a"}, kind="create_narrative"), []),
-    (JobFilter(metadata={"shop": ""}), []),
-    (JobFilter(metadata={"nothing": "a"}), []),
-    (JobFilter(provider="fal"), [3, 2, 0]),
-    (JobFilter(provider="fal", kind="create_movie"), [2, 0]),
-    (JobFilter(provider="fal", kind="another"), []),
-    (JobFilter(provider="fal", status=Status.PENDING), [2]),
-    (JobFilter(provider="fal", metadata={"shop": "a"}), [2, 0]),
-    (JobFilter(provider="nobody"), []),
-)
-
-
-async def test_lists_are_filtered(world: World) -> None:
-    metadata = [
-        {"shop": "a", "lane": "x"},
-        {"shop": "b", "lane": "x"},
-        {"shop": "a", "lane": "x", "more": "y"},
-        None,
-        {"shop": "a", "lane": "z"},
-    ]
-    made = []
-    for number, given in enumerate(metadata):
-        kind = "create_narrative" if number in (1, 3) else "create_movie"
-        provider = "fal" if number in (0, 2, 3) else "samsar"
-        job = await world.create(at=NOW + number, kind=kind, provider=provider, metadata=given)
-        made.append(await world.advance(job, rendering()) if number in (0, 3) else job)
-    await world.create(world.bob, at=NOW + 9, metadata={"shop": "a", "lane": "x"})
-
-    for where, expected in FILTERS:
-        found = await world.store.jobs.list_for_user(world.ann.id, where, None, 10)
-        assert [made.index(job) for job in found] == expected, where
-
-
-LOOKED_THROUGH: tuple[tuple[JobFilter, list[str | None]], ...] = (
-    (JobFilter(), ["Bob's cat", "100% CAT", "a_cat", "Ümläut", None]),
-    (JobFilter(label="cAt"), ["Bob's cat", "100% CAT", "a_cat"]),
-    (JobFilter(label="0% c"), ["100% CAT"]),
-    (JobFilter(label="_"), ["a_cat"]),
-    (JobFilter(label="\\"), []),
-    (JobFilter(label="ÜMLÄUT"), []),
-    (JobFilter(label="üml"), []),
-    (JobFilter(label="Üml"), ["Ümläut"]),
-    (JobFilter(provider="fal"), ["a_cat"]),
-    (JobFilter(provider="fal", label="dog"), []),
-    (JobFilter(label="cat", metadata={"shop": "a"}), ["100% CAT"]),
-    (JobFilter(label="cat", status=Status.IN_PROGRESS), []),
-    (JobFilter(created_after=NOW + 1, created_before=NOW + 4), ["100% CAT", "a_cat"]),
-)
-
-
-async def test_all_users_jobs_are_searched(world: World) -> None:
-    await world.create(at=NOW)
-    await world.create(at=NOW + 1, label="Ümläut")
-    await world.create(at=NOW + 2, label="a_cat", provider="fal")
-    await world.create(at=NOW + 3, label="100% CAT", metadata={"shop": "a"})
-    await world.create(world.bob, at=NOW + 4, label="Bob's cat")
-
-    for where, expected in LOOKED_THROUGH:
-        found, more = await world.store.jobs.look_through(None, where, None, 10)
-        of_ann, _ = await world.store.jobs.look_through(world.ann.id, where, None, 10)
-        assert ([job.label for job in found], more) == (expected, None), where
-        anns = [label for label in expected if label != "Bob's cat"]
-        assert [job.label for job in of_ann] == anns, where
-
-
-@pytest.mark.parametrize("label", [None, "cat"])
-async def test_a_page_of_a_search_ends_after_a_bounded_number_of_jobs(
-    world: World, monkeypatch: pytest.MonkeyPatch, label: str | None
-) -> None:
-    monkeypatch.setattr("store.job_reads.LOOKED_THROUGH", 4)
-    jobs = [
-        await world.create(at=NOW + n, label="cat" if n in (1, 2, 8) else "dog") for n in range(9)
-    ]
-    pages, before = [], None
-    while True:
-        found, before = await world.store.jobs.look_through(
-            world.ann.id, JobFilter(label=label), before, 2
-        )
-        pages.append([jobs.index(job) for job in found])
-        if before is None:
-            break
-
-    assert pages == ([[8], [2, 1], []] if label else [[8, 7], [6, 5], [4, 3], [2, 1], [0]])
-
-
-async def test_a_clock_that_stepped_back_hides_no_job_from_a_filter(world: World) -> None:
-    await world.create(at=NOW + 3600 * SECOND)
-    stepped = await world.create(at=NOW)  # its id says an hour later
-
-    where = JobFilter(created_after=NOW - 1, created_before=NOW + 1)
-
-    assert await world.store.jobs.list_for_user(world.ann.id, where, None, 10) == [stepped]
-
-
-async def test_jobs_in_a_phase_are_listed_oldest_first(world: World) -> None:
-    first, second, third = [await world.create(at=NOW + number) for number in range(3)]
-    await world.advance(second, quietly(phase=Phase.SUBMITTING))
-
-    assert await world.store.jobs.in_phase(Phase.QUEUED, 10) == [first.id, third.id]
-    assert await world.store.jobs.in_phase(Phase.QUEUED, 1) == [first.id]
-    assert await world.store.jobs.in_phase(Phase.SUBMITTING, 10) == [second.id]
-
-
-async def test_newest_is_when_the_newest_job_was_created(world: World) -> None:
-    assert await world.store.jobs.newest() is None
-    await world.create(at=NOW + 5)
-    await world.create(world.bob, at=NOW + 9)
-    assert await world.store.jobs.newest() == NOW + 9
-
-
-async def test_the_census_counts_unfinished_jobs(world: World) -> None:
-    assert await world.store.jobs.census() == {}
-    await world.create(at=NOW + 5)
-    await world.create(world.bob, at=NOW + 3)
-    await world.advance(await world.create(at=NOW + 1), rendering())
-    await world.advance(await world.create(), completed())
-
-    assert await world.store.jobs.census() == {"queued": (2, NOW + 3), "rendering": (1, NOW + 1)}
-
-
-async def test_the_history_has_everything_oldest_first(world: World) -> None:
-    job = await world.create(webhook_url=HOOK)
-    await world.receive(job, b'{"status":"COMPLETED"}', at=NOW + 2)
-    (callback,) = await waiting(world.store)
-    await world.advance(job, rendering(NOW + 2, relay=True))
-    (delivery,) = await world.lease(at=NOW + 3)
-    await world.settle(delivery, delivery.state, NOW + 9, made=attempt(NOW + 3))
-    ruling = CallbackVerdict(callback.id, Verdict.CONFIRMED, False, Evidence.DEADLINE)
-    note = Note("poll", {"failed": "timeout"}, NOW + 5)
-    await world.store.jobs.advance(job.id, lambda now: Move(now, None, None, (ruling,), (note,)))
-    other = await world.create(world.bob)
-    await world.receive(other)
-
-    history = await world.store.jobs.history_of(job.id)
-
-    assert [(line.at - NOW, line.type) for line in history] == [
-        (0, "event"),
-        (2, "callback"),
-        (2, "event"),
-        (3, "relay"),
-        (5, "poll"),
-    ]
-    created, received, changed, relayed, polled = (dict(line.detail) for line in history)
-    assert created["job"]["seq"] == 1
-    assert changed["job"] == {"request_id": job.id, "seq": 2, "status": "IN_PROGRESS"}
-    assert received == {
-        "verdict": "confirmed",
-        "evidence": "deadline",
-        "confirmed": False,
-        "verified": False,
-        "bytes": 22,
-        "body": '{"status":"COMPLETED"}',
-    }
-    assert relayed == {
-        "delivery": delivery.id,
-        "seq": 2,
-        "status_code": 500,
-        "error": None,
-        "duration_ms": 12,
-    }
-    assert polled == {"failed": "timeout"}
-
-
-async def test_an_id_that_is_not_text_fails_alone(world: World) -> None:
-    job = await world.create()
-
-    good, bad = await asyncio.gather(
-        *(world.store.jobs.find(job_id) for job_id in (job.id, "\ud800")), return_exceptions=True
-    )
-
-    assert good == job
-    assert isinstance(bad, UnicodeError)
 
 
 async def test_a_change_that_a_client_waits_for_goes_first(world: World) -> None:

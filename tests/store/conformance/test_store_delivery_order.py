@@ -1,0 +1,82 @@
+"""The outbox: the messages of a job are sent in order, and a newer one replaces updates."""
+
+import pytest
+
+from store.records.jobs import ErrorCode
+from tests.store.outbox import DELIVERED, PENDING, SKIPPED, one, relayed
+from tests.store.world import HOOK, NOW, SECOND, World, completed, failed, rendering
+
+
+async def test_a_newer_message_skips_waiting_updates(world: World) -> None:
+    job = await relayed(world)
+    await world.advance(job, rendering(relay=True), rendering(relay=True))
+    assert await world.deliveries(job) == {2: SKIPPED, 3: SKIPPED, 4: PENDING}
+
+    await world.advance(job, completed(relay=True))
+
+    assert await world.deliveries(job) == {2: SKIPPED, 3: SKIPPED, 4: SKIPPED, 5: PENDING}
+    assert (await one(world)).seq == 5
+
+
+async def test_a_final_message_is_never_skipped(world: World) -> None:
+    job = await world.create(webhook_url=HOOK)
+    await world.advance(job, failed(relay=True), rendering(relay=True, error=None, done_at=None))
+
+    assert await world.deliveries(job) == {2: PENDING, 3: PENDING}
+    first = await one(world)
+    assert first.seq == 2
+    await world.settle(first, PENDING, NOW + 5 * SECOND)
+    assert await world.lease() == []  # the newer one waits for it
+    await world.settle(await one(world, at=NOW + 5 * SECOND))
+    assert (await one(world, at=NOW + 5 * SECOND)).seq == 3
+
+
+async def test_the_providers_outcome_replaces_a_self_declared_failure(world: World) -> None:
+    job = await world.create(webhook_url=HOOK)
+
+    await world.advance(
+        job, failed(NOW, ErrorCode.DEADLINE_EXCEEDED, relay=True), completed(relay=True)
+    )
+
+    assert await world.deliveries(job) == {2: SKIPPED, 3: PENDING}
+
+
+async def test_one_is_in_flight_for_a_job(world: World) -> None:
+    job = await relayed(world)
+    update = await one(world)
+    await world.advance(job, completed(relay=True))
+
+    assert await world.lease("you") == []
+    assert await world.deliveries(job) == {2: PENDING, 3: PENDING}
+    assert await world.store.deliveries.next_due() == NOW + 60 * SECOND
+    await world.settle(update, DELIVERED)
+
+    assert await world.deliveries(job) == {2: DELIVERED, 3: PENDING}
+    assert (await one(world)).seq == 3
+
+
+async def test_a_failed_update_that_was_overtaken_in_flight_is_skipped(world: World) -> None:
+    job = await relayed(world)
+    update = await one(world)
+    await world.advance(job, completed(relay=True))
+
+    assert await world.settle(update, PENDING, NOW + 5 * SECOND)
+
+    assert await world.deliveries(job) == {2: SKIPPED, 3: PENDING}
+
+
+@pytest.mark.parametrize("how", ["released", "ended", "orphaned"])
+async def test_an_overtaken_update_is_skipped_when_its_lease_ends(world: World, how: str) -> None:
+    job = await relayed(world)
+    await one(world)
+    await world.advance(job, completed(relay=True))
+    later = NOW + 60 * SECOND
+
+    if how == "released":
+        await world.store.deliveries.release("me")
+    if how == "orphaned":
+        await world.store.deliveries.end_leases()
+        later = NOW
+
+    assert (await one(world, at=later)).seq == 3
+    assert await world.deliveries(job) == {2: SKIPPED, 3: PENDING}

@@ -1,0 +1,82 @@
+"""The outbox: finding and listing deliveries."""
+
+from functools import partial
+from itertools import product
+
+from store.delivery_reads import DeliveryFilter
+from tests.store.outbox import DELIVERED, PENDING, one, relayed
+from tests.store.world import NOW, SECOND, World
+
+
+async def test_users_see_only_their_own_deliveries(world: World) -> None:
+    await relayed(world)
+    delivery = await one(world)
+    deliveries = world.store.deliveries
+
+    assert await deliveries.find_for_user(world.ann.id, delivery.id) == delivery
+    assert await deliveries.find_for_user(world.bob.id, delivery.id) is None
+    for state in (None, PENDING):
+        mine, his = (DeliveryFilter(user.id, state) for user in (world.ann, world.bob))
+        assert await deliveries.list_page(mine, None, 9) == [delivery]
+        assert await deliveries.list_page(his, None, 9) == []
+    assert await deliveries.find("msg_unknown") is None
+
+
+async def test_lists_are_newest_first_and_paged(world: World) -> None:
+    jobs = [await relayed(world) for _ in range(5)]
+    list_page = world.store.deliveries.list_page
+    everything = DeliveryFilter(world.ann.id)
+
+    first = await list_page(everything, None, 3)
+    second = await list_page(everything, first[-1].id, 3)
+    assert [delivery.job_id for delivery in first + second] == [job.id for job in reversed(jobs)]
+
+    await world.settle((await world.lease())[0], DELIVERED)
+    assert len(await list_page(DeliveryFilter(world.ann.id, DELIVERED), None, 9)) == 1
+    assert len(await list_page(DeliveryFilter(world.ann.id, PENDING), None, 9)) == 4
+
+
+async def test_filters_work_together(world: World) -> None:
+    for user, url in (
+        (world.ann, "https://a.example/"),
+        (world.ann, "https://a.example:8443/"),
+        (world.ann, "https://b.example/"),
+        (world.ann, "https://[2001:db8::1]/"),
+        (world.bob, "https://a.example/"),
+    ):
+        for _ in range(2):
+            await relayed(world, user=user, webhook_url=url)
+    for delivery in (await world.lease())[::2]:
+        await world.settle(delivery)
+    list_page = world.store.deliveries.list_page
+    everything = await list_page(DeliveryFilter(), None, 99)
+
+    for user_id, state in product((None, world.ann.id), (None, PENDING, DELIVERED)):
+        found = partial(DeliveryFilter, user_id, state)
+        kept = [x for x in everything if user_id in (None, x.user_id) and state in (None, x.state)]
+        assert kept
+        assert await list_page(found(), None, 99) == kept
+        for host, port in (("a.example", None), ("a.example", 8443), ("2001:db8::1", None)):
+            beginning = f"{host}:{port or ''}"
+            assert await list_page(found(host=host, port=port), None, 99) == [
+                each for each in kept if each.host.startswith(beginning)
+            ]
+        for each in kept:
+            assert await list_page(found(job_id=each.job_id), None, 99) == [each]
+            assert await list_page(found(job_id=each.job_id, host="c.example"), None, 99) == []
+
+
+async def test_next_due_and_backlog(world: World) -> None:
+    deliveries = world.store.deliveries
+    assert (await deliveries.next_due(), await deliveries.backlog()) == (None, (0, None))
+    await relayed(world)
+    await relayed(world)
+    assert (await deliveries.next_due(), await deliveries.backlog()) == (NOW, (2, NOW))
+
+    first, second = await world.lease(until=NOW + 9 * SECOND)
+    assert await deliveries.next_due() == NOW + 9 * SECOND
+    await world.settle(first)
+    await world.settle(second, PENDING, NOW + 3 * SECOND)
+
+    assert await deliveries.next_due() == NOW + 3 * SECOND
+    assert await deliveries.backlog() == (1, NOW)

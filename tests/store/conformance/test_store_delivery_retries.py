@@ -1,0 +1,124 @@
+"""The outbox: an address that is turned off, and requested retries."""
+
+import pytest
+
+from store.errors import DeliveryPending, NotFound
+from store.records.deliveries import DeliveryState
+from tests.store.outbox import DELIVERED, DISABLED, EXHAUSTED, PENDING, SKIPPED, again, one, relayed
+from tests.store.world import NOW, SECOND, World, completed, rendering
+
+
+async def test_a_410_turns_off_the_address_of_its_job(world: World) -> None:
+    job, other = await relayed(world), await relayed(world)
+    update = next(each for each in await world.lease() if each.job_id == job.id)
+    await world.advance(job, rendering(relay=True))
+
+    assert await world.settle(update, DISABLED, host_off=True)
+
+    assert await world.deliveries(job) == {2: DISABLED, 3: DISABLED}
+    assert await world.deliveries(other) == {2: PENDING}
+    found = await world.find(job)
+    assert found.webhook_off
+    await world.advance(job, completed(relay=True))
+    assert await world.deliveries(job) == {2: DISABLED, 3: DISABLED, 4: DISABLED}
+
+
+@pytest.mark.parametrize("state", [DELIVERED, EXHAUSTED])
+async def test_a_delivery_can_be_retried(world: World, state: DeliveryState) -> None:
+    await relayed(world)
+    delivery = await one(world)
+    await world.settle(delivery, state)
+    world.notified.clear()
+
+    retried = await world.store.deliveries.retry(delivery.id, NOW + 7)
+
+    assert retried == await again(world, delivery)
+    assert (retried.state, retried.step, retried.next_attempt_at) == (PENDING, 0, NOW + 7)
+    assert (retried.delivered_at, len(retried.attempts)) == (None, 1)
+    assert (await one(world, at=NOW + 7)).id == delivery.id
+    assert world.notified[0].relay
+
+
+async def test_a_retried_delivery_is_out_of_order_and_not_skipped(
+    world: World,
+) -> None:
+    job = await relayed(world)
+    first = await one(world)
+    await world.settle(first, EXHAUSTED)
+    await world.advance(job, rendering(relay=True))
+    await world.store.deliveries.retry(first.id, NOW)
+    await world.advance(job, rendering(relay=True))
+    assert await world.deliveries(job) == {2: PENDING, 3: SKIPPED, 4: PENDING}
+
+    leased = [await one(world)]
+    await world.settle(leased[0])
+    leased.append(await one(world))
+
+    assert {delivery.seq for delivery in leased} == {2, 4}
+
+
+async def test_a_retried_delivery_waits_for_the_one_in_flight(world: World) -> None:
+    job = await relayed(world)
+    first = await one(world)
+    await world.settle(first, EXHAUSTED)
+    await world.advance(job, rendering(relay=True))
+    flying = await one(world)
+
+    await world.store.deliveries.retry(first.id, NOW)
+
+    assert await world.lease() == []
+    await world.settle(flying)
+    assert (await one(world)).id == first.id
+
+
+async def test_a_retried_delivery_is_in_order_again_after_its_attempt(world: World) -> None:
+    job = await relayed(world)
+    first = await one(world)
+    await world.settle(first, EXHAUSTED)
+    await world.store.deliveries.retry(first.id, NOW)
+    await world.settle(await one(world), PENDING, NOW + 5 * SECOND)
+
+    await world.advance(job, rendering(relay=True))
+
+    assert await world.deliveries(job) == {2: SKIPPED, 3: PENDING}
+
+
+async def test_a_retry_turns_the_address_on_again(world: World) -> None:
+    job = await relayed(world)
+    delivery = await one(world)
+    await world.settle(delivery, DISABLED, host_off=True)
+
+    await world.store.deliveries.retry(delivery.id, NOW)
+
+    found = await world.find(job)
+    assert not found.webhook_off
+
+
+async def test_a_pending_delivery_cannot_be_retried(world: World) -> None:
+    await relayed(world)
+    delivery = await one(world)
+
+    with pytest.raises(DeliveryPending):
+        await world.store.deliveries.retry(delivery.id, NOW)
+    with pytest.raises(NotFound):
+        await world.store.deliveries.retry("msg_unknown", NOW)
+
+
+async def test_many_deliveries_are_retried_by_state(world: World) -> None:
+    jobs = [await relayed(world, webhook_url=f"https://h{n}.example/") for n in range(3)]
+    off, exhausted, pending = await world.lease()
+    await world.settle(off, DISABLED, host_off=True)
+    await world.settle(exhausted, EXHAUSTED)
+    world.notified.clear()
+    every = [delivery.id for delivery in (off, exhausted, pending)] + ["msg_unknown"]
+
+    assert await world.store.deliveries.retry_those(every, DISABLED, NOW + 7) == 1
+
+    again_due = await again(world, off)
+    assert (again_due.state, again_due.next_attempt_at) == (PENDING, NOW + 7)
+    assert (await again(world, exhausted)).state is EXHAUSTED
+    job = await world.store.jobs.find(off.job_id)
+    assert job is not None
+    assert not job.webhook_off
+    assert world.notified[0].relay
+    assert {job.id for job in jobs} == {each.job_id for each in (off, exhausted, pending)}

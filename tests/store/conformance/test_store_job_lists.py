@@ -1,0 +1,127 @@
+"""Lists of jobs and the search, which are filtered and paged."""
+
+import pytest
+
+from store.job_reads import JobFilter
+from store.records.jobs import Status
+from tests.store.world import NOW, SECOND, World, rendering
+
+
+async def test_lists_are_newest_first_and_paged(world: World) -> None:
+    made = [await world.create(at=NOW + number) for number in range(7)]
+    made.reverse()
+
+    pages, before = [], None
+    while page := await world.store.jobs.list_for_user(world.ann.id, JobFilter(), before, 3):
+        pages.append(page)
+        before = page[-1].id
+
+    assert [len(page) for page in pages] == [3, 3, 1]
+    assert [job for page in pages for job in page] == made
+
+
+FILTERS: tuple[tuple[JobFilter, list[int]], ...] = (
+    (JobFilter(), [4, 3, 2, 1, 0]),
+    (JobFilter(status=Status.PENDING), [4, 2, 1]),
+    (JobFilter(status=Status.IN_PROGRESS), [3, 0]),
+    (JobFilter(kind="create_narrative"), [3, 1]),
+    (JobFilter(status=Status.PENDING, kind="create_narrative"), [1]),
+    (JobFilter(created_after=NOW + 1), [4, 3, 2]),
+    (JobFilter(created_before=NOW + 3), [2, 1, 0]),
+    (JobFilter(created_after=NOW, created_before=NOW + 4), [3, 2, 1]),
+    (JobFilter(metadata={"shop": "a"}), [4, 2, 0]),
+    (JobFilter(metadata={"shop": "a", "lane": "x"}), [2, 0]),
+    (JobFilter(metadata={"lane": "x", "shop": "a"}, status=Status.PENDING), [2]),
+    (JobFilter(metadata={"shop": "a"}, created_before=NOW + 2), [0]),
+    (JobFilter(metadata={"shop": "a"}, kind="create_narrative"), []),
+    (JobFilter(metadata={"shop": ""}), []),
+    (JobFilter(metadata={"nothing": "a"}), []),
+    (JobFilter(provider="fal"), [3, 2, 0]),
+    (JobFilter(provider="fal", kind="create_movie"), [2, 0]),
+    (JobFilter(provider="fal", kind="another"), []),
+    (JobFilter(provider="fal", status=Status.PENDING), [2]),
+    (JobFilter(provider="fal", metadata={"shop": "a"}), [2, 0]),
+    (JobFilter(provider="nobody"), []),
+)
+
+
+async def test_lists_are_filtered(world: World) -> None:
+    metadata = [
+        {"shop": "a", "lane": "x"},
+        {"shop": "b", "lane": "x"},
+        {"shop": "a", "lane": "x", "more": "y"},
+        None,
+        {"shop": "a", "lane": "z"},
+    ]
+    made = []
+    for number, given in enumerate(metadata):
+        kind = "create_narrative" if number in (1, 3) else "create_movie"
+        provider = "fal" if number in (0, 2, 3) else "samsar"
+        job = await world.create(at=NOW + number, kind=kind, provider=provider, metadata=given)
+        made.append(await world.advance(job, rendering()) if number in (0, 3) else job)
+    await world.create(world.bob, at=NOW + 9, metadata={"shop": "a", "lane": "x"})
+
+    for where, expected in FILTERS:
+        found = await world.store.jobs.list_for_user(world.ann.id, where, None, 10)
+        assert [made.index(job) for job in found] == expected, where
+
+
+LOOKED_THROUGH: tuple[tuple[JobFilter, list[str | None]], ...] = (
+    (JobFilter(), ["Bob's cat", "100% CAT", "a_cat", "Ümläut", None]),
+    (JobFilter(label="cAt"), ["Bob's cat", "100% CAT", "a_cat"]),
+    (JobFilter(label="0% c"), ["100% CAT"]),
+    (JobFilter(label="_"), ["a_cat"]),
+    (JobFilter(label="\\"), []),
+    (JobFilter(label="ÜMLÄUT"), []),
+    (JobFilter(label="üml"), []),
+    (JobFilter(label="Üml"), ["Ümläut"]),
+    (JobFilter(provider="fal"), ["a_cat"]),
+    (JobFilter(provider="fal", label="dog"), []),
+    (JobFilter(label="cat", metadata={"shop": "a"}), ["100% CAT"]),
+    (JobFilter(label="cat", status=Status.IN_PROGRESS), []),
+    (JobFilter(created_after=NOW + 1, created_before=NOW + 4), ["100% CAT", "a_cat"]),
+)
+
+
+async def test_all_users_jobs_are_searched(world: World) -> None:
+    await world.create(at=NOW)
+    await world.create(at=NOW + 1, label="Ümläut")
+    await world.create(at=NOW + 2, label="a_cat", provider="fal")
+    await world.create(at=NOW + 3, label="100% CAT", metadata={"shop": "a"})
+    await world.create(world.bob, at=NOW + 4, label="Bob's cat")
+
+    for where, expected in LOOKED_THROUGH:
+        found, more = await world.store.jobs.look_through(None, where, None, 10)
+        of_ann, _ = await world.store.jobs.look_through(world.ann.id, where, None, 10)
+        assert ([job.label for job in found], more) == (expected, None), where
+        anns = [label for label in expected if label != "Bob's cat"]
+        assert [job.label for job in of_ann] == anns, where
+
+
+@pytest.mark.parametrize("label", [None, "cat"])
+async def test_a_page_of_a_search_ends_after_a_bounded_number_of_jobs(
+    world: World, monkeypatch: pytest.MonkeyPatch, label: str | None
+) -> None:
+    monkeypatch.setattr("store.job_reads.LOOKED_THROUGH", 4)
+    jobs = [
+        await world.create(at=NOW + n, label="cat" if n in (1, 2, 8) else "dog") for n in range(9)
+    ]
+    pages, before = [], None
+    while True:
+        found, before = await world.store.jobs.look_through(
+            world.ann.id, JobFilter(label=label), before, 2
+        )
+        pages.append([jobs.index(job) for job in found])
+        if before is None:
+            break
+
+    assert pages == ([[8], [2, 1], []] if label else [[8, 7], [6, 5], [4, 3], [2, 1], [0]])
+
+
+async def test_a_clock_that_stepped_back_hides_no_job_from_a_filter(world: World) -> None:
+    await world.create(at=NOW + 3600 * SECOND)
+    stepped = await world.create(at=NOW)  # its id says an hour later
+
+    where = JobFilter(created_after=NOW - 1, created_before=NOW + 1)
+
+    assert await world.store.jobs.list_for_user(world.ann.id, where, None, 10) == [stepped]

@@ -1,0 +1,138 @@
+"""Finding jobs, counting them, and their history."""
+
+import asyncio
+
+import pytest
+
+from store.errors import NotFound
+from store.job_reads import JobFilter
+from store.records.callbacks import CallbackVerdict, Verdict
+from store.records.events import Note
+from store.records.jobs import Evidence, Phase, Status
+from store.records.moves import Move
+from tests.store.world import (
+    HOOK,
+    NOW,
+    World,
+    accepted,
+    attempt,
+    completed,
+    quietly,
+    rendering,
+    waiting,
+)
+
+
+async def test_unknown_jobs_are_not_found(world: World) -> None:
+    unknown = world.job().id
+
+    with pytest.raises(NotFound):
+        await world.store.jobs.advance(unknown, lambda _: None)
+    with pytest.raises(NotFound):
+        await world.store.jobs.input_of(unknown)
+    assert await world.store.jobs.find(unknown) is None
+    assert await world.store.jobs.find_for_user(world.ann.id, unknown) is None
+    assert await world.store.jobs.history_of(unknown) == []
+
+
+async def test_users_see_only_their_own_jobs(world: World) -> None:
+    job = await world.advance(await world.create(), accepted(provider_request_id="up-1"))
+    theirs = await world.create(world.bob)
+    jobs, ann, bob = world.store.jobs, world.ann.id, world.bob.id
+
+    # All of these share one statement.
+    found = await asyncio.gather(
+        jobs.find_for_user(ann, job.id),
+        jobs.find_for_user(bob, job.id),
+        jobs.find_for_user(bob, theirs.id),
+        jobs.find_for_user(ann, "job_unknown"),
+        jobs.find(theirs.id),
+    )
+    assert [*found] == [job, None, theirs, None, theirs]
+    assert await jobs.find_by_provider_id_for_user(ann, "up-1") == job
+    assert await jobs.find_by_provider_id_for_user(bob, "up-1") is None
+    assert await jobs.find_by_provider_id("up-1") == job
+    assert await jobs.find_by_provider_id("up-2") is None
+    for where in (JobFilter(), JobFilter(kind="create_movie"), JobFilter(status=Status.PENDING)):
+        assert await jobs.list_for_user(ann, where, None, 10) == [job]
+        assert await jobs.list_for_user(bob, where, None, 10) == [theirs]
+
+
+async def test_an_id_that_is_not_text_fails_alone(world: World) -> None:
+    job = await world.create()
+
+    good, bad = await asyncio.gather(
+        *(world.store.jobs.find(job_id) for job_id in (job.id, "\ud800")), return_exceptions=True
+    )
+
+    assert good == job
+    assert isinstance(bad, UnicodeError)
+
+
+async def test_jobs_in_a_phase_are_listed_oldest_first(world: World) -> None:
+    first, second, third = [await world.create(at=NOW + number) for number in range(3)]
+    await world.advance(second, quietly(phase=Phase.SUBMITTING))
+
+    assert await world.store.jobs.in_phase(Phase.QUEUED, 10) == [first.id, third.id]
+    assert await world.store.jobs.in_phase(Phase.QUEUED, 1) == [first.id]
+    assert await world.store.jobs.in_phase(Phase.SUBMITTING, 10) == [second.id]
+
+
+async def test_newest_is_when_the_newest_job_was_created(world: World) -> None:
+    assert await world.store.jobs.newest() is None
+    await world.create(at=NOW + 5)
+    await world.create(world.bob, at=NOW + 9)
+    assert await world.store.jobs.newest() == NOW + 9
+
+
+async def test_the_census_counts_unfinished_jobs(world: World) -> None:
+    assert await world.store.jobs.census() == {}
+    await world.create(at=NOW + 5)
+    await world.create(world.bob, at=NOW + 3)
+    await world.advance(await world.create(at=NOW + 1), rendering())
+    await world.advance(await world.create(), completed())
+
+    assert await world.store.jobs.census() == {"queued": (2, NOW + 3), "rendering": (1, NOW + 1)}
+
+
+async def test_the_history_has_everything_oldest_first(world: World) -> None:
+    job = await world.create(webhook_url=HOOK)
+    await world.receive(job, b'{"status":"COMPLETED"}', at=NOW + 2)
+    (callback,) = await waiting(world.store)
+    await world.advance(job, rendering(NOW + 2, relay=True))
+    (delivery,) = await world.lease(at=NOW + 3)
+    await world.settle(delivery, delivery.state, NOW + 9, made=attempt(NOW + 3))
+    ruling = CallbackVerdict(callback.id, Verdict.CONFIRMED, False, Evidence.DEADLINE)
+    note = Note("poll", {"failed": "timeout"}, NOW + 5)
+    await world.store.jobs.advance(job.id, lambda now: Move(now, None, None, (ruling,), (note,)))
+    other = await world.create(world.bob)
+    await world.receive(other)
+
+    history = await world.store.jobs.history_of(job.id)
+
+    assert [(line.at - NOW, line.type) for line in history] == [
+        (0, "event"),
+        (2, "callback"),
+        (2, "event"),
+        (3, "relay"),
+        (5, "poll"),
+    ]
+    created, received, changed, relayed, polled = (dict(line.detail) for line in history)
+    assert created["job"]["seq"] == 1
+    assert changed["job"] == {"request_id": job.id, "seq": 2, "status": "IN_PROGRESS"}
+    assert received == {
+        "verdict": "confirmed",
+        "evidence": "deadline",
+        "confirmed": False,
+        "verified": False,
+        "bytes": 22,
+        "body": '{"status":"COMPLETED"}',
+    }
+    assert relayed == {
+        "delivery": delivery.id,
+        "seq": 2,
+        "status_code": 500,
+        "error": None,
+        "duration_ms": 12,
+    }
+    assert polled == {"failed": "timeout"}

@@ -1,0 +1,223 @@
+"""Batches on PostgreSQL: who fails, and what is known of a commit."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from store.changes import Effects
+from store.errors import NotFound, OutcomeUnknown, StoreLocked, StoreUnavailable
+from store.postgres import batches
+from store.postgres.address import parse
+from store.postgres.batches import PostgresBatchRunner
+from store.postgres.connection import connect
+from store.session import Done, Failed, Session, Work
+from tests.store.works import fail, kept, put
+
+
+def run_sql(sql: str) -> Work[None]:
+    def work(db: Session, _: Effects) -> None:
+        db.execute(sql)
+
+    return work
+
+
+@pytest.fixture
+def begun() -> list[int]:
+    return []
+
+
+@pytest.fixture
+def runner(postgres_url: str, begun: list[int]) -> Iterator[PostgresBatchRunner]:
+    runner = PostgresBatchRunner(lambda: connect(parse(postgres_url)), begun.append)
+    yield runner
+    runner.close()
+
+
+def test_a_member_that_fails_before_writing_fails_alone(
+    runner: PostgresBatchRunner, other: psycopg.Connection, begun: list[int]
+) -> None:
+    error = NotFound("x")
+
+    outcomes, changes, _ = runner.run(
+        [put("a"), fail(error), fail(error, run_sql("SELECT 1")), put("b")]
+    )
+
+    assert outcomes == [Done("a"), Failed(error), Failed(error), Done("b")]
+    assert changes.jobs == {"a", "b"}
+    assert kept(other) == ["a", "b"]
+    assert len(begun) == 1
+
+
+def test_the_member_that_fails_is_found_by_halving(
+    runner: PostgresBatchRunner, begun: list[int]
+) -> None:
+    works = [*map(put, "abcd"), fail(NotFound("x"), put("half")), *map(put, "efg")]
+
+    outcomes, *_ = runner.run(works)
+
+    assert [place for place, outcome in enumerate(outcomes) if isinstance(outcome, Failed)] == [4]
+    assert len(begun) == 3  # a to d, e, f and g
+
+
+def test_a_single_member_that_fails_after_writing_is_rolled_back(
+    runner: PostgresBatchRunner, other: psycopg.Connection
+) -> None:
+    error = NotFound("x")
+
+    assert runner.run([fail(error, put("half"))])[0] == [Failed(error)]
+    assert runner.run([put("a")])[0] == [Done("a")]
+    assert kept(other) == ["a"]
+
+
+def test_an_error_that_surfaces_at_another_member_is_attributed(
+    runner: PostgresBatchRunner, other: psycopg.Connection
+) -> None:
+    def look(db: Session, _: Effects) -> object:
+        return db.execute("SELECT 1").fetchone()
+
+    outcomes, *_ = runner.run([put("a"), run_sql("SELECT 1/0"), look])
+
+    assert outcomes[0] == Done("a")
+    assert isinstance(outcomes[1], Failed)
+    assert isinstance(outcomes[1].error, psycopg.errors.DivisionByZero)
+    assert outcomes[2] == Done((1,))
+    assert kept(other) == ["a"]
+
+
+def test_a_statement_that_takes_too_long_fails_alone(
+    runner: PostgresBatchRunner, other: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "STATEMENT_TIMEOUT", 100)
+
+    outcomes, *_ = runner.run([put("a"), run_sql("SELECT pg_sleep(9)")])
+
+    assert outcomes[0] == Done("a")
+    assert isinstance(outcomes[1], Failed)
+    assert isinstance(outcomes[1].error, StoreUnavailable)
+    assert kept(other) == ["a"]
+
+
+def test_two_batches_that_deadlock_both_succeed(
+    postgres_url: str, other: psycopg.Connection
+) -> None:
+    from threading import Barrier, Thread
+
+    meeting = Barrier(2, timeout=10)
+    other.execute("INSERT INTO meta (key, value) VALUES ('one', '0'), ('two', '0')")
+
+    def touch(key: str) -> Work[None]:
+        def work(db: Session, _: Effects) -> None:
+            db.execute(
+                "UPDATE meta SET value = (value::int + 1)::text WHERE key = %(key)s RETURNING 1",
+                {"key": key},
+            ).fetchone()
+
+        return work
+
+    met = [False, False]
+
+    def meet(who: int) -> Work[None]:
+        def work(_db: Session, _: Effects) -> None:
+            if not met[who]:
+                met[who] = True
+                meeting.wait()
+
+        return work
+
+    ended: list[Any] = [None, None]
+
+    def run(who: int, first: str, second: str) -> None:
+        runner = PostgresBatchRunner(lambda: connect(parse(postgres_url)), lambda _: None)
+        ended[who], *_ = runner.run([touch(first), meet(who), touch(second)])
+        runner.close()
+
+    threads = [
+        Thread(target=run, args=(0, "one", "two")),
+        Thread(target=run, args=(1, "two", "one")),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert ended == [[Done(None)] * 3] * 2
+    values = other.execute("SELECT value FROM meta WHERE key IN ('one', 'two')").fetchall()
+    assert values == [("2",), ("2",)]
+
+
+def test_a_lock_held_by_another_process_fails_one_member(
+    runner: PostgresBatchRunner,
+    other: psycopg.Connection,
+    begun: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batches, "LOCK_TIMEOUT", 50)
+    monkeypatch.setattr(batches, "LOCK_TIMEOUT_ALONE", 50)
+    runner.run([put("a")])
+    with other.transaction():
+        other.execute("SELECT 1 FROM meta FOR UPDATE")
+        blocked = run_sql("UPDATE meta SET value = 'y' WHERE key = 'a'")
+        outcomes, *_ = runner.run([blocked, *map(put, "bcd")])
+
+    assert isinstance(outcomes[0], Failed)
+    assert isinstance(outcomes[0].error, StoreLocked)
+    assert outcomes[1:] == [Done("b"), Done("c"), Done("d")]
+    assert len(begun) == 1 + 3  # one by one
+
+
+def end_sessions(other: psycopg.Connection) -> None:
+    other.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE pid <> pg_backend_pid() AND application_name = 'receiver'"
+    )
+
+
+def test_a_connection_lost_while_idle_fails_no_write(
+    runner: PostgresBatchRunner, other: psycopg.Connection
+) -> None:
+    runner.run([put("a")])
+    end_sessions(other)
+
+    assert runner.run([put("b")])[0] == [Done("b")]
+
+
+@pytest.mark.parametrize("case", ["committed", "not sure", "unreachable"])
+def test_a_commit_whose_answer_was_lost_is_looked_up(
+    postgres_url: str, other: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    away = False
+
+    def reach() -> psycopg.Connection:
+        if away:
+            raise StoreUnavailable("nothing listens")
+        return connect(parse(postgres_url))
+
+    runner = PostgresBatchRunner(reach, lambda _: None)
+    runner.run([put("first")])
+    fill = runner._fill
+
+    def fill_and_lose(*arguments: Any) -> None:
+        nonlocal away
+        fill(*arguments)
+        if case == "committed":
+            arguments[1]._pipeline.sync()
+        end_sessions(other)
+        away = case == "unreachable"
+
+    monkeypatch.setattr(runner, "_fill", fill_and_lose)
+    if case == "unreachable":
+        monkeypatch.setattr(batches, "FATE_TIMEOUT", 0.0)
+    outcomes, changes, _ = runner.run([put("a"), put("b")])
+    runner.close()
+
+    if case == "unreachable":
+        errors = [outcome.error for outcome in outcomes if isinstance(outcome, Failed)]
+        assert [type(error) for error in errors] == [OutcomeUnknown] * 2
+        assert not changes.jobs
+        return
+    is_kept = kept(other) == ["a", "b", "first"]
+    assert is_kept or case != "committed"
+    assert (outcomes == [Done("a"), Done("b")]) == is_kept
+    assert changes.jobs == ({"a", "b"} if is_kept else set())
