@@ -1,7 +1,7 @@
 """Copies a SQLite store to PostgreSQL, all of it or nothing."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -69,11 +69,7 @@ def copy_to_postgres(source: Path, url: str) -> Mapping[str, int]:
             connect(address) as new,
         ):
             with new.transaction():
-                # Excludes a service that starts on the target at the same time.
-                new.execute("LOCK TABLE users IN EXCLUSIVE MODE")
-                if new.execute("SELECT 1 FROM users LIMIT 1").fetchone() is not None:
-                    raise TargetNotEmpty(f"{address.shown} already contains data")
-                new.execute(_SQL["mark-copy"].encode())
+                _begin_copy(new, address.shown)
                 old.execute("BEGIN")
                 copied = {table: _copy(old, new, table) for table in TABLES}
                 old.execute("COMMIT")
@@ -85,6 +81,15 @@ def copy_to_postgres(source: Path, url: str) -> Mapping[str, int]:
             return copied
 
 
+def _begin_copy(new: psycopg.Connection, shown: str) -> None:
+    """Mark the target as a copy. Raises `TargetNotEmpty`, whose text names it as `shown`."""
+    # Excludes a service that starts on the target at the same time.
+    new.execute("LOCK TABLE users IN EXCLUSIVE MODE")
+    if new.execute("SELECT 1 FROM users LIMIT 1").fetchone() is not None:
+        raise TargetNotEmpty(f"{shown} already contains data")
+    new.execute(_SQL["mark-copy"].encode())
+
+
 def _mark_moved(source: Path, to: str) -> None:
     """Prevent serving from the source from now on; the error then names `to`."""
     with closing(connect_writer(source)) as connection:
@@ -93,22 +98,20 @@ def _mark_moved(source: Path, to: str) -> None:
 
 def _copy(old: sqlite3.Connection, new: psycopg.Connection, table: str) -> int:
     """Copy one table; returns its number of rows, which is checked."""
-    types: dict[str, str] = dict(
-        new.execute(
-            "SELECT column_name, data_type FROM information_schema.columns"
-            " WHERE table_schema = current_schema AND table_name = %s",
-            (table,),
-        ).fetchall()
-    )
-    cursor = old.execute(f"SELECT * FROM {table}")
-    columns = [name for name, *_ in cursor.description]
-    flags = [types[column] == "boolean" for column in columns]
-    with (
-        new.cursor() as target,
-        target.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN".encode()) as copy,
-    ):
-        for row in _rows(cursor, flags):
-            copy.write_row(row)
+    booleans = _boolean_columns(new, table)
+    rows = old.execute(f"SELECT * FROM {table}")
+    columns = [name for name, *_ in rows.description]
+    copy_rows = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
+    with new.cursor() as target, target.copy(copy_rows.encode()) as copy:
+        for row in rows:
+            values = zip(columns, row, strict=True)
+            # SQLite's booleans are integers.
+            copy.write_row(
+                [
+                    bool(value) if column in booleans and value is not None else value
+                    for column, value in values
+                ]
+            )
     if table in NUMBERED:
         new.execute(
             f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id))"
@@ -121,9 +124,10 @@ def _copy(old: sqlite3.Connection, new: psycopg.Connection, table: str) -> int:
     return int(before)
 
 
-def _rows(cursor: sqlite3.Cursor, flags: list[bool]) -> Iterator[list[object]]:
-    for row in cursor:
-        yield [
-            bool(value) if is_flag and value is not None else value
-            for value, is_flag in zip(row, flags, strict=True)
-        ]
+def _boolean_columns(new: psycopg.Connection, table: str) -> set[str]:
+    rows = new.execute(
+        "SELECT column_name FROM information_schema.columns"
+        " WHERE table_schema = current_schema AND table_name = %s AND data_type = 'boolean'",
+        (table,),
+    )
+    return {name for (name,) in rows}

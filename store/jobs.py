@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import NamedTuple
 
 from store.changes import Effects
 from store.errors import KeyInUse, KeyReused
@@ -18,8 +18,14 @@ from store.session import Batchable, Done, Failed, OnJobs, Outcome, Session
 from store.sql import MultiRowStatement
 from store.table import Backend, latest_lease_end
 
-_Creation: TypeAlias = tuple[NewJob, IdempotencyKey | None, Answer | None, Lease | None]
-"""The parameters of `Jobs.create`."""
+
+class _Creation(NamedTuple):
+    """The parameters of `Jobs.create`."""
+
+    new: NewJob
+    idempotency: IdempotencyKey | None
+    answer: Answer | None
+    lease: Lease | None
 
 
 class Jobs(JobReads):
@@ -54,7 +60,8 @@ class Jobs(JobReads):
         `KeyInUse` while its first request is still waiting. A key whose `expires_at` is before the
         job's `created_at` counts as absent.
         """
-        return await self._writer.urgent(Batchable(self._create, (new, idempotency, answer, lease)))
+        creation = _Creation(new, idempotency, answer, lease)
+        return await self._writer.urgent(Batchable(self._create, creation))
 
     async def advance(
         self, job_id: str, decide: Decide, *, client_waits: bool = False

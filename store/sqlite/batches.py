@@ -119,8 +119,8 @@ class _Transaction:
         effects = Effects()
         # The first member needs no savepoint: rolling back the transaction does the same. Under
         # load it is often the only one, and each statement saved is a release of the GIL saved.
-        alone, self._is_fresh = self._is_fresh, False
-        if not alone:
+        is_first, self._is_fresh = self._is_fresh, False
+        if not is_first:
             self._connection.execute("SAVEPOINT member")
         try:
             value = work(self._connection, effects)
@@ -128,14 +128,14 @@ class _Transaction:
             # An error belongs to the member's caller, unless the database itself has failed.
             if meaning(error) is not None:
                 raise
-            if alone:
+            if is_first:
                 self._connection.execute("ROLLBACK")
                 self._begin()
             else:
                 self._connection.execute("ROLLBACK TO member")
                 self._connection.execute("RELEASE member")
             return Failed(error)
-        if not alone:
+        if not is_first:
             self._connection.execute("RELEASE member")
         self.changes.add(effects)
         self._events += effects.events
