@@ -6,7 +6,7 @@ from pathlib import Path
 from receiver.actions.cancel_job import cancel_job
 from store.database import Store
 from store.records.jobs import Status
-from tests.store.gate import held
+from tests.store.gate import block
 from tests.store.world import change
 from tests.workers.harness import worker_harness
 
@@ -15,7 +15,7 @@ async def test_a_cancel_goes_before_background_work(tmp_path: Path) -> None:
     async with worker_harness(tmp_path) as harness:
         canceled, *others = [await harness.accepted_job(f"up-{number}") for number in range(4)]
         assert isinstance(harness.store, Store)
-        gate, holding = await held(harness.store._writer)
+        gate, blocked = await block(harness.store._writer)
         before = await harness.store.events.latest_seq(canceled.user_id)
         working = [
             asyncio.ensure_future(harness.store.jobs.advance(job.id, change())) for job in others
@@ -23,7 +23,7 @@ async def test_a_cancel_goes_before_background_work(tmp_path: Path) -> None:
         canceling = asyncio.ensure_future(cancel_job(harness.services, canceled.id))
         await asyncio.sleep(0)
         gate.open()
-        await asyncio.gather(holding, canceling, *working)
+        await asyncio.gather(blocked, canceling, *working)
 
         events = await harness.store.events.after_for_user(canceled.user_id, before, 9)
         assert [event.job_id for event in events] == [job.id for job in (canceled, *others)]

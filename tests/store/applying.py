@@ -10,7 +10,7 @@ from store.job_writer import Applied
 from store.records.callbacks import Callback, CallbackVerdict, Verdict
 from store.records.jobs import Evidence, Job
 from store.records.moves import DecideCallbacks, Move
-from tests.store.gate import held
+from tests.store.gate import block
 from tests.store.world import NOW, World, event_data
 
 
@@ -41,11 +41,11 @@ async def apply(world: World, job: Job, decide: DecideCallbacks, most: int = 100
 async def together(world: World, *calls: Callable[[], Awaitable[Any]]) -> list[Any]:
     """The results of calls whose writes share a batch, in order."""
     assert isinstance(world.store, Store)
-    gate, holding = await held(world.store._writer)
+    gate, blocked = await block(world.store._writer)
     tasks = [asyncio.ensure_future(call()) for call in calls]
     await asyncio.sleep(0)  # each is in the queue
     gate.open()
-    await holding
+    await blocked
     return await asyncio.gather(*tasks, return_exceptions=True)
 
 

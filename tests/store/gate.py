@@ -22,9 +22,9 @@ class Gate:
         self._opened.wait(10)
 
 
-async def held(writer: Writer) -> tuple[Gate, asyncio.Future[None]]:
+async def block(writer: Writer) -> tuple[Gate, asyncio.Future[None]]:
     """A gate that now blocks the writer, and the future of its work."""
     gate = Gate()
-    holding = asyncio.ensure_future(writer.urgent(gate))
+    blocked = asyncio.ensure_future(writer.urgent(gate))
     await asyncio.to_thread(gate.entered.wait, 10)
-    return gate, holding
+    return gate, blocked

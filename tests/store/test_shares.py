@@ -12,7 +12,7 @@ from store.changes import Changes, Effects
 from store.session import Done, Session, Work
 from store.shares import LATE, LEAST_BACKGROUND, MOST_BACKGROUND, Shares
 from store.writer import MAX_URGENT, Batch, ThreadedWriter
-from tests.store.gate import held
+from tests.store.gate import block
 
 URGENT_SECONDS = 0.001
 BACKGROUND_SECONDS = 0.001
@@ -149,12 +149,12 @@ async def test_under_load_background_work_gets_its_share_of_each_batch(
     waited: float,
     background: int,
 ) -> None:
-    gate, holding = await held(writer)
+    gate, blocked = await block(writer)
     waiting = [writer.background(nothing) for _ in range(500)]
     waiting += [writer.urgent(nothing) for _ in range(4 * MAX_URGENT)]
     time.now += waited
     gate.open()
-    await asyncio.gather(holding, *waiting)
+    await asyncio.gather(blocked, *waiting)
 
     assert runner.batches[:5] == [(1, 0), *[(MAX_URGENT, background)] * 4]
     # As many as possible when no urgent work is left.
@@ -164,10 +164,10 @@ async def test_under_load_background_work_gets_its_share_of_each_batch(
 async def test_a_few_background_works_are_always_taken(
     writer: ThreadedWriter, runner: PricedRunner
 ) -> None:
-    gate, holding = await held(writer)
+    gate, blocked = await block(writer)
     waiting = [writer.background(nothing) for _ in range(20)]
     waiting += [writer.urgent(nothing) for _ in range(3)]
     gate.open()
-    await asyncio.gather(holding, *waiting)
+    await asyncio.gather(blocked, *waiting)
 
     assert runner.batches == [(1, 0), (3, LEAST_BACKGROUND), (0, 20 - LEAST_BACKGROUND)]

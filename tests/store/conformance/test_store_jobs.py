@@ -14,7 +14,7 @@ from store.records.events import Note
 from store.records.jobs import Claim, ErrorCode, Evidence, Job, JobError, Phase, Status, Tracking
 from store.records.moves import Decide, Move
 from store.records.times import Due, Lane
-from tests.store.gate import held
+from tests.store.gate import block
 from tests.store.world import (
     HOOK,
     NOW,
@@ -248,13 +248,13 @@ async def test_a_change_that_a_client_waits_for_goes_first(world: World) -> None
         order.append(job.id)
         return change()(job)
 
-    gate, holding = await held(world.store._writer)
+    gate, blocked = await block(world.store._writer)
     changing = [
         asyncio.ensure_future(world.store.jobs.advance(behind.id, noting)),
         asyncio.ensure_future(world.store.jobs.advance(first.id, noting, client_waits=True)),
     ]
     await asyncio.sleep(0)
     gate.open()
-    await asyncio.gather(holding, *changing)
+    await asyncio.gather(blocked, *changing)
 
     assert order == [first.id, behind.id]

@@ -1,5 +1,7 @@
 """`Jobs.remove_finished`: what is removed, and what is kept."""
 
+from functools import partial
+
 import pytest
 
 from store.errors import NotFound
@@ -91,3 +93,17 @@ async def test_other_jobs_are_left_as_they_are(world: World) -> None:
     assert await world.store.jobs.find(kept.id) == kept
     assert await world.store.jobs.history_of(kept.id) == history
     assert await world.store.jobs.input_of(kept.id) == {"prompt": "a cat"}
+
+
+async def test_a_whole_result_is_replaced_by_a_newer_one_and_removed_with_its_job(
+    world: World,
+) -> None:
+    job = await world.create()
+    assert await world.store.jobs.whole_result_of(job.id) is None
+    for number in (10**300, 2):
+        whole = {"output": [number]}
+        await world.advance(job, partial(Move, whole_result=whole))
+        assert await world.store.jobs.whole_result_of(job.id) == whole
+    await world.advance(job, completed())
+    assert await world.store.jobs.remove_finished(NOW * 2, 10) == 1
+    assert await world.store.jobs.whole_result_of(job.id) is None

@@ -15,7 +15,7 @@ from store.session import Done, Failed, Session, Work
 from store.shares import LEAST_BACKGROUND, MOST_BACKGROUND
 from store.sqlite.batches import BatchRunner
 from store.writer import MAX_URGENT, BatchReport, ThreadedWriter
-from tests.store.gate import held
+from tests.store.gate import block
 from tests.store.works import fail, kept, limit_pages, put
 
 # --- one batch ------------------------------------------------------------------------------------
@@ -97,12 +97,12 @@ async def test_waiting_works_share_one_commit(
     reports: list[BatchReport],
     other: sqlite3.Connection,
 ) -> None:
-    gate, holding = await held(writer)
+    gate, blocked = await block(writer)
     keys = [f"{n:02}" for n in range(30)]
     waiting = [writer.urgent(put(key)) for key in keys]
     gate.open()
 
-    assert await asyncio.gather(holding, *waiting) == [None, *keys]
+    assert await asyncio.gather(blocked, *waiting) == [None, *keys]
 
     assert [report.members for report in reports] == [1, 30]
     assert len(kept(other)) == 30
@@ -111,10 +111,10 @@ async def test_waiting_works_share_one_commit(
 async def test_a_batch_has_a_limited_number_of_members(
     writer: ThreadedWriter, reports: list[BatchReport]
 ) -> None:
-    gate, holding = await held(writer)
+    gate, blocked = await block(writer)
     waiting = [writer.urgent(put(str(n))) for n in range(MAX_URGENT + 10)]
     gate.open()
-    await asyncio.gather(holding, *waiting)
+    await asyncio.gather(blocked, *waiting)
 
     assert [report.members for report in reports] == [1, MAX_URGENT, 10]
     assert [report.waiting for report in reports] == [MAX_URGENT + 10, 10, 0]
@@ -128,11 +128,11 @@ async def test_urgent_work_goes_first_and_background_work_has_a_share(
     def log(name: str) -> Work[None]:
         return lambda _db, _changes: order.append(name)
 
-    gate, holding = await held(writer)
+    gate, blocked = await block(writer)
     background = [writer.background(log("background")) for _ in range(100)]
     urgent = [writer.urgent(log("urgent")) for _ in range(MAX_URGENT + 1)]
     gate.open()
-    await asyncio.gather(holding, *background, *urgent)
+    await asyncio.gather(blocked, *background, *urgent)
 
     # How long background work takes is not known yet: it may have as many as it can.
     first = ["urgent"] * MAX_URGENT + ["background"] * MOST_BACKGROUND
@@ -150,11 +150,11 @@ async def test_on_change_is_called_once_per_batch_with_all_changes(
     def due(lane: Lane) -> Work[None]:
         return lambda _db, changes: changes.will_be_due(lane, 7)
 
-    gate, holding = await held(writer)
+    gate, blocked = await block(writer)
     members = [put("a"), fail(NotFound("x"), put("half")), put("b"), due(Lane.POLL), due(Lane.WAIT)]
     waiting = [writer.urgent(work) for work in members]
     gate.open()
-    await asyncio.gather(holding, *waiting, return_exceptions=True)
+    await asyncio.gather(blocked, *waiting, return_exceptions=True)
 
     assert notified[-1] == (Changes(jobs={"a", "b"}, due={Lane.POLL: 7, Lane.WAIT: 7}), ["a", "b"])
     assert len(notified) == 2
@@ -175,26 +175,11 @@ async def test_on_change_that_fails_leaves_no_caller_waiting(
     assert len(faults) == 1
 
 
-async def test_a_cancelled_caller_leaves_its_work_in_the_batch(
-    writer: ThreadedWriter, other: sqlite3.Connection
-) -> None:
-    gate, holding = await held(writer)
-    cancelled = asyncio.ensure_future(writer.urgent(put("a")))
-    beside = writer.urgent(put("b"))
-    cancelled.cancel()
-    gate.open()
-
-    await asyncio.gather(holding, beside)
-
-    assert cancelled.cancelled()
-    assert kept(other) == ["a", "b"]
-
-
 async def test_a_full_queue_refuses_at_once(
     writer: ThreadedWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer_module, "LONGEST_QUEUE", 2)
-    gate, holding = await held(writer)
+    gate, blocked = await block(writer)
     waiting = [writer.urgent(put("a")), writer.urgent(put("b"))]
 
     with pytest.raises(StoreBusy):
@@ -202,7 +187,7 @@ async def test_a_full_queue_refuses_at_once(
 
     beside = writer.background(put("d"))  # the other queue has room
     gate.open()
-    await asyncio.gather(holding, beside, *waiting)
+    await asyncio.gather(blocked, beside, *waiting)
     assert await writer.urgent(put("c")) == "c"
 
 
@@ -211,12 +196,12 @@ async def test_behind_a_slow_disk_the_queue_is_shorter(
 ) -> None:
     monkeypatch.setattr(writer_module, "MAX_URGENT", 1)
     monkeypatch.setattr(writer_module, "LONGEST_WAIT", 0.01)
-    slow, holding = await held(writer)
+    slow, blocked = await block(writer)
     await asyncio.sleep(0.02)
     slow.open()
-    await holding
+    await blocked
 
-    gate, holding = await held(writer)
+    gate, blocked = await block(writer)
     full_with = [writer.full]
     first = writer.urgent(put("a"))
     full_with.append(writer.full)
@@ -224,12 +209,12 @@ async def test_behind_a_slow_disk_the_queue_is_shorter(
     with pytest.raises(StoreBusy):
         await writer.urgent(put("b"))
     gate.open()
-    await asyncio.gather(holding, first)
+    await asyncio.gather(blocked, first)
 
 
 async def test_closing_finishes_the_queue(runner: BatchRunner, other: sqlite3.Connection) -> None:
     writer = ThreadedWriter(runner)
-    gate, holding = await held(writer)
+    gate, blocked = await block(writer)
     waiting = [
         writer.background(put("a")),
         writer.urgent(put("b")),
@@ -241,7 +226,7 @@ async def test_closing_finishes_the_queue(runner: BatchRunner, other: sqlite3.Co
         await writer.urgent(put("late"))
     gate.open()
 
-    await asyncio.gather(holding, closing, *waiting)
+    await asyncio.gather(blocked, closing, *waiting)
     assert len(kept(other)) == 2 + MOST_BACKGROUND
     await writer.close()
 
@@ -251,12 +236,12 @@ async def test_closing_does_not_wait_for_ever(
 ) -> None:
     monkeypatch.setattr(writer_module, "CLOSING_TIME", 0.01)
     writer = ThreadedWriter(runner)
-    gate, holding = await held(writer)
+    gate, blocked = await block(writer)
 
     with pytest.raises(StoreUnavailable):
         await writer.close()
 
     gate.open()
-    await holding
+    await blocked
     monkeypatch.setattr(writer_module, "CLOSING_TIME", 10)
     await writer.close()

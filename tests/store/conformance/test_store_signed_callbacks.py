@@ -1,6 +1,4 @@
-"""Whole results, and signed callbacks."""
-
-from functools import partial
+"""`Callbacks.receive`: callbacks with a valid signature."""
 
 import pytest
 
@@ -9,7 +7,7 @@ from store.changes import Changes
 from store.records.callbacks import CallbackVerdict, Verdict
 from store.records.jobs import Job
 from store.records.moves import Move
-from tests.store.world import NOW, World, accepted, completed, waiting
+from tests.store.world import NOW, World, accepted, waiting
 
 
 @pytest.fixture
@@ -35,17 +33,6 @@ async def rule(world: World, job: Job, verdict: Verdict) -> None:
 async def recorded(world: World, job: Job) -> list[tuple[str, bool]]:
     history = await world.store.jobs.history_of(job.id)
     return [(x.detail["verdict"], x.detail["verified"]) for x in history if x.type == "callback"]
-
-
-async def test_a_whole_result_is_replaced_by_a_newer_one(world: World, job: Job) -> None:
-    assert await world.store.jobs.whole_result_of(job.id) is None
-    for number in (10**300, 2):
-        whole = {"output": [number]}
-        await world.advance(job, partial(Move, whole_result=whole))
-        assert await world.store.jobs.whole_result_of(job.id) == whole
-    await world.advance(job, completed())
-    assert await world.store.jobs.remove_finished(NOW * 2, 10) == 1
-    assert await world.store.jobs.whole_result_of(job.id) is None
 
 
 async def test_a_callback_is_stored_as_verified_or_not(world: World, job: Job) -> None:
