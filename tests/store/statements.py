@@ -34,7 +34,7 @@ def sql_of(statements: Statements, subject: str, name: str) -> str:
         return sql.format(changes=statements.translate(changes))
     if name == "change-jobs":
         changes = ", ".join(
-            f"{column.name} = fresh.column{place}" for place, column in enumerate(MUTABLE, 2)
+            f"{column.name} = fresh.column{number}" for number, column in enumerate(MUTABLE, 2)
         )
         values = ", ".join(f"CAST(:{column.name} AS {column.type})" for column in MUTABLE)
         return sql.format(changes=changes, values=statements.translate(values))

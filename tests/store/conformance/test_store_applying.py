@@ -129,7 +129,7 @@ def claiming() -> DecideCallbacks:
     return applying(due=Due(Lane.CONFIRM, NOW))
 
 
-async def lease(world: World, holder: str, at: int, lane: Lane = Lane.CONFIRM) -> list[str]:
+async def lease_due(world: World, holder: str, at: int, lane: Lane = Lane.CONFIRM) -> list[str]:
     leased = await world.store.jobs.lease_due(lane, at, at + SECOND, holder, 9)
     return [job.id for job in leased]
 
@@ -139,41 +139,41 @@ async def test_a_claim_is_leased_to_the_caller_that_applied_it(world: World) -> 
     await world.receive(job)
     world.notified.clear()
 
-    hold = Lease("me", NOW + MINUTE)
-    await world.store.callbacks.apply(job.id, claiming(), most=9, lease=hold)
+    lease = Lease("me", NOW + MINUTE)
+    await world.store.callbacks.apply(job.id, claiming(), most=9, lease=lease)
 
     # Nobody else needs to look before the lease ends.
     assert [changes.due for changes in world.notified] == [{Lane.CONFIRM: NOW + MINUTE}]
-    assert await lease(world, "you", NOW + MINUTE - 1) == []
+    assert await lease_due(world, "you", NOW + MINUTE - 1) == []
     assert await world.store.jobs.next_due(Lane.CONFIRM) == NOW + MINUTE
     await world.store.jobs.release("me", [job.id])
-    assert await lease(world, "you", NOW) == [job.id]
+    assert await lease_due(world, "you", NOW) == [job.id]
 
 
 async def test_the_lease_of_a_claim_ends_by_itself_or_by_the_next_change(world: World) -> None:
     for end in (NOW + MINUTE, NOW):
         job = await world.create()
         await world.receive(job)
-        hold = Lease("me", NOW + MINUTE)
-        await world.store.callbacks.apply(job.id, claiming(), most=9, lease=hold)
+        lease = Lease("me", NOW + MINUTE)
+        await world.store.callbacks.apply(job.id, claiming(), most=9, lease=lease)
         if end == NOW:
             await world.advance(job, change(progress=5.0))
 
-        assert await lease(world, "you", end) == [job.id]
+        assert await lease_due(world, "you", end) == [job.id]
 
 
 @pytest.mark.parametrize(
-    ("lane", "hold"), [(Lane.CONFIRM, None), (Lane.POLL, Lease("me", NOW + MINUTE))]
+    ("lane", "lease"), [(Lane.CONFIRM, None), (Lane.POLL, Lease("me", NOW + MINUTE))]
 )
 async def test_only_a_claim_is_leased_and_only_if_asked(
-    world: World, lane: Lane, hold: Lease | None
+    world: World, lane: Lane, lease: Lease | None
 ) -> None:
     job = await world.create()
     await world.receive(job)
     world.notified.clear()
 
     decide = applying(due=Due(lane, NOW + 5))
-    await world.store.callbacks.apply(job.id, decide, most=9, lease=hold)
+    await world.store.callbacks.apply(job.id, decide, most=9, lease=lease)
 
     assert [changes.due for changes in world.notified] == [{lane: NOW + 5}]
-    assert await lease(world, "you", NOW + 5, lane) == [job.id]
+    assert await lease_due(world, "you", NOW + 5, lane) == [job.id]

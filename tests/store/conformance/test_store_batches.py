@@ -39,7 +39,7 @@ async def test_a_member_that_fails_in_a_batch_fails_alone(world: World) -> None:
 
     kinds = [type(each) for each in batch]
     assert kinds == [Applied, NotApplied, NotFound, Applied, NotFound, ZeroDivisionError, Receipt]
-    assert [batch[place].job.progress for place in (0, 3)] == [10.0, 30.0]
+    assert [batch[index].job.progress for index in (0, 3)] == [10.0, 30.0]
     assert [await verdicts(world, job) for job in made] == [
         *(["applied"], ["waiting"], ["applied"]),
         ["waiting", "waiting"],
@@ -178,7 +178,7 @@ async def test_of_two_jobs_in_a_batch_one_gets_the_id(world: World) -> None:
 
     assert isinstance(batch[1], ProviderIdTaken)
     assert batch[1].provider_request_id == "up-1"
-    assert [batch[place].job.provider_request_id for place in (0, 2, 3)] == ["up-1", "up-1", "up-2"]
+    assert [batch[index].job.provider_request_id for index in (0, 2, 3)] == ["up-1", "up-1", "up-2"]
     assert await verdicts(world, second) == ["waiting"]
 
 

@@ -78,7 +78,7 @@ async def test_each_of_many_callbacks_in_a_batch_is_judged_by_itself(
         (Receipt.CONFLICT, world.receive(job, b'{"id":2}', "up-2")),
         (Receipt.REJECTED, world.receive(job, b"no", readable=False)),
         (NotFound, world.receive(world.job())),
-        # The last place of its room, and one more.
+        # The last one that it has room for, and one more.
         (Receipt.ACCEPTED, world.receive(others[0], b'{"last":1}')),
         (Receipt.SURPLUS, world.receive(others[0], b'{"more":1}')),
         *((Receipt.ACCEPTED, world.receive(other, b'{"a":1}')) for other in others[1:]),

@@ -57,7 +57,7 @@ def test_the_member_that_fails_is_found_by_halving(
 
     outcomes, *_ = runner.run(works)
 
-    assert [place for place, outcome in enumerate(outcomes) if isinstance(outcome, Failed)] == [4]
+    assert [index for index, outcome in enumerate(outcomes) if isinstance(outcome, Failed)] == [4]
     assert len(begun) == 3  # a to d, e, f and g
 
 

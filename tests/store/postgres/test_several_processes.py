@@ -107,8 +107,8 @@ async def test_events_are_numbered_without_gaps_and_seen_in_order(
     writing = False
     await asyncio.gather(*readers)
 
-    for user_id, places in seen.items():
-        assert places == [*range(1, 1 + 5 + 5 * 20)], user_id
+    for user_id, seqs in seen.items():
+        assert seqs == [*range(1, 1 + 5 + 5 * 20)], user_id
     for job in jobs:
         found = await there.find(job)
         assert found.seq == 21

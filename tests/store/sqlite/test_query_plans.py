@@ -31,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
         "SCAN d USING INDEX deliveries_pending",
         "SCAN deliveries USING INDEX deliveries_held",
     },
-    # Places are one row each.
+    # A pair is one row.
     "deliveries.due-hosts": {"SCAN pair"},
     # Everything of one job.
     "deliveries.list-by-job": {"USE TEMP B-TREE FOR ORDER BY"},
@@ -43,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
         "SCAN due USING INDEX due_submissions",
         "USE TEMP B-TREE FOR ORDER BY",
     },
-    # What is held, which is what is in flight.
+    # What is leased, which is what is in flight.
     "deliveries.end-leases": {"SCAN deliveries USING INDEX deliveries_held"},
     "jobs.end-leases": {"SCAN due USING INDEX due_held"},
     # One snapshot's jobs, in the order in which the inner query gave them.
