@@ -62,11 +62,6 @@ def in_turn(hosts: Iterable[DueHost], last_user: int) -> Iterator[DueHost]:
             waiting.append(theirs)
 
 
-def _last_hosts(hosts: Iterable[DueHost]) -> dict[int, str]:
-    """By user with more hosts than were read: the last one read."""
-    return {each.user_id: each.host for each in hosts if each.is_last}
-
-
 class Deliveries(DeliveryReads):
     """The outbox of relay messages."""
 
@@ -128,14 +123,11 @@ class Deliveries(DeliveryReads):
 
         def work(db: Session, effects: Effects) -> bool:
             counted = db.execute(self._sql["count-attempt"], parameters)
-            rows = db.execute(self._sql["settle"], parameters).fetchall()
-            for (n,) in counted.fetchall():
-                if n > ATTEMPTS_KEPT:
-                    old = {"delivery_id": delivery_id, "n": n - ATTEMPTS_KEPT}
-                    db.execute(self._sql["forget-attempts"], old)
-            if not rows:
+            settled = db.execute(self._sql["settle"], parameters).fetchone()
+            self._forget_old_attempts(db, delivery_id, counted)
+            if settled is None:
                 return False
-            job = {"job_id": rows[0][0]}
+            job = {"job_id": settled[0]}
             if host_off:
                 db.execute(self._sql["turn-off"], job)
                 db.execute(self._sql["disable-waiting"], job)
@@ -247,6 +239,12 @@ class Deliveries(DeliveryReads):
         leased = [db.execute(self._sql["read-leased"], each) for each in leases]
         return [delivery_from_row(row) for result in leased for row in result]
 
+    def _forget_old_attempts(self, db: Session, delivery_id: str, counted: Result) -> None:
+        for (n,) in counted.fetchall():
+            if n > ATTEMPTS_KEPT:
+                old = {"delivery_id": delivery_id, "n": n - ATTEMPTS_KEPT}
+                db.execute(self._sql["forget-attempts"], old)
+
     def _skip_overtaken(self, db: Session, delivery_ids: Iterable[str]) -> None:
         """Skip the messages that were overtaken by a newer one while they were being sent."""
         for delivery_id in delivery_ids:
@@ -266,3 +264,8 @@ class Deliveries(DeliveryReads):
         if row is None:
             raise NotFound(delivery_id)
         return delivery_from_row(row)
+
+
+def _last_hosts(hosts: Iterable[DueHost]) -> dict[int, str]:
+    """By user with more hosts than were read: the last one read."""
+    return {each.user_id: each.host for each in hosts if each.is_last}
