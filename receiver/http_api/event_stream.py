@@ -1,0 +1,128 @@
+"""The response that is an event stream: its start, its events and its end."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.types import Receive, Scope, Send
+
+from receiver.http_api.auth import Caller
+from receiver.http_api.body import ClientGone
+from receiver.http_api.context import ApiContext
+from receiver.http_api.errors import Problem
+from receiver.server.connection import CONNECTION
+from receiver.streams import frames
+from receiver.streams.reader import Connection, Reader
+from store.records.events import Cursor
+
+RETRY_MS: Final = (2_000, 5_000)
+HEADERS: Final = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+    (b"vary", b"Origin"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a stream starts."""
+
+    resumed_at: Cursor | None
+    """The client's cursor; None starts the stream with a snapshot."""
+    is_reset: bool = False
+    """Whether the client's cursor is no longer valid."""
+
+
+@dataclass(slots=True)
+class EventStream(ABC):
+    """A streaming response."""
+
+    context: ApiContext
+    caller: Caller
+    start: Start
+    user_id: int
+    job_id: str | None
+    """The one job whose events it has; None for all of the user's."""
+
+    @abstractmethod
+    async def snapshot(self) -> tuple[Cursor, bytes]:
+        """The current state, and the cursor at which it was read."""
+
+    async def farewell(self) -> bytes | None:
+        """The last bytes of a stream that is over; None while it goes on."""
+        return None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the whole response: head, snapshot if needed, every later event, end."""
+        with self._counted():
+            retry = frames.retry(self.context.randint(*RETRY_MS))
+            if self.context.broadcast.closing:
+                await _begin(send, retry)
+            elif self.start.resumed_at is not None:
+                await _begin(send, retry)
+                await self._follow(scope, receive, send, self.start.resumed_at.seq)
+            else:
+                at, frame = await self.snapshot()
+                await _begin(send, retry + (frames.RESET if self.start.is_reset else b"") + frame)
+                del frame  # it can be large, and the stream may last for days
+                await self._follow(scope, receive, send, at.seq)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _follow(self, scope: Scope, receive: Receive, send: Send, after_seq: int) -> None:
+        connection: Connection | None = scope.get("extensions", {}).get(CONNECTION)
+        reader = Reader(
+            send,
+            connection,
+            key_hash=self.caller.key_hash,
+            user_id=self.user_id,
+            job_id=self.job_id,
+            after_seq=after_seq,
+        )
+        watching = None
+        if connection is not None:
+            connection.when_lost(reader.end)
+        else:
+            watching = asyncio.ensure_future(_until_gone(receive, reader))
+        try:
+            await self.context.broadcast.follow(reader, self.farewell)
+        except TimeoutError:
+            # The client has not read for too long: disconnect it, so that it resumes.
+            raise ClientGone from None
+        finally:
+            if watching is not None:
+                watching.cancel()
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count the stream as open. Raises Problem 429 if the key has reached its limit."""
+        streams, key = self.context.open_streams, self.caller.key_hash
+        most = self.context.settings.stream_max_per_key
+        if streams.get(key, 0) >= most:
+            raise Problem(
+                429,
+                "too_many_streams",
+                f"This key has {most} streams open. Close one, or read /v1/events instead.",
+                headers={"Retry-After": "5"},
+            )
+        streams[key] = streams.get(key, 0) + 1
+        try:
+            yield
+        finally:
+            streams[key] -= 1
+            if not streams[key]:
+                del streams[key]
+
+
+async def _begin(send: Send, first: bytes) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+    await send({"type": "http.response.body", "body": first, "more_body": True})
+
+
+async def _until_gone(receive: Receive, reader: Reader) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    reader.end()
