@@ -8,8 +8,8 @@ import functools
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from receiver.client.client import AsyncClient, OnPause, Sleep
-from receiver.client.watching import StreamEvent
+from receiver.client.client import AsyncClient
+from receiver.client.watching import OnPause, Sleep, StreamEvent
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -2,18 +2,18 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 import httpx
-from httpx_sse import EventSource
 
 from receiver.client.errors import ApiError, ClientError, Unreachable
 from receiver.client.transport import Transport
-from receiver.client.watching import StreamEvent, Watching
+from receiver.client.watching import OnPause, Sleep, StreamEvent, follow
 
 if TYPE_CHECKING:
     # Importing these takes longer than a call.
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 SUBMIT_TRIES = 3
 SUBMIT_PAUSE = 1.0
-
-Sleep = Callable[[float], Awaitable[None]]
-OnPause = Callable[[ClientError | None, float], None]
 
 
 class AsyncClient:
@@ -180,7 +177,7 @@ class AsyncClient:
 
     # --- the stream -------------------------------------------------------------------------------
 
-    async def watch(
+    def watch(
         self,
         job_id: str | None = None,
         *,
@@ -203,35 +200,9 @@ class AsyncClient:
             Unreachable: the first connection failed; later ones are retried for ever.
             ApiError: the service refused, and not just temporarily.
         """
-        watching = Watching(cursor)
-        connected = False
-        while True:
-            trouble: ClientError | None = None
-            try:
-                async with self._stream(job_id, watching.cursor, user) as source:
-                    connected = True
-                    if source is None:
-                        return
-                    async with aclosing(source.aiter_sse()) as stream:
-                        async for sent in stream:
-                            if (event := watching.take(sent)) is not None:
-                                yield event
-                            if watching.over:
-                                return
-            except (ApiError, Unreachable) as error:
-                if not connected or not _is_temporary(error):
-                    raise
-                trouble = error
-            seconds = watching.pause(trouble)
-            if on_pause is not None:
-                on_pause(trouble, seconds)
-            await self._sleep(seconds)
-
-    def _stream(
-        self, job_id: str | None, cursor: str | None, user: str | None
-    ) -> AbstractAsyncContextManager[EventSource | None]:
         path = "/v1/events" if job_id is None else f"{_job(job_id)}/events"
-        return self._transport.stream(path, _given(user=user), cursor)
+        connect = partial(self._transport.stream, path, _given(user=user))
+        return follow(connect, cursor, self._sleep, on_pause or _ignore)
 
     # --- webhooks ---------------------------------------------------------------------------------
 
@@ -313,8 +284,5 @@ def _may_have_created(error: ClientError) -> bool:
     )
 
 
-def _is_temporary(error: ClientError) -> bool:
-    """Whether a stream can be resumed after this error."""
-    return isinstance(error, Unreachable) or (
-        isinstance(error, ApiError) and (error.status == 429 or error.status >= 500)
-    )
+def _ignore(error: ClientError | None, seconds: float) -> None:
+    """An `OnPause` that does nothing."""

@@ -1,17 +1,24 @@
-"""Reads the events of a stream and keeps the cursor for resuming it."""
+"""Follows a stream over all its connections."""
 
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from httpx_sse import ServerSentEvent
+from httpx_sse import EventSource, ServerSentEvent
 
-from receiver.client.errors import ApiError, UnreadableAnswer
+from receiver.client.errors import ApiError, ClientError, Unreachable, UnreadableAnswer
 
 if TYPE_CHECKING:
     from receiver.domain.documents import Job
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0
+
+Sleep = Callable[[float], Awaitable[None]]
+OnPause = Callable[[ClientError | None, float], None]
+Connect = Callable[[str | None], AbstractAsyncContextManager[EventSource | None]]
+"""Opens a connection that resumes at a cursor; see `Transport.stream`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +33,39 @@ class StreamEvent:
     """Resumes the stream after this event; durable."""
     truncated: bool = False
     """Whether a snapshot of a user's jobs leaves out the oldest."""
+
+
+async def follow(
+    connect: Connect, cursor: str | None, sleep: Sleep, on_pause: OnPause
+) -> AsyncGenerator[StreamEvent, None]:
+    """See `AsyncClient.watch`."""
+    watching = Watching(cursor)
+    connected = False
+    while True:
+        trouble: ClientError | None = None
+        try:
+            async with connect(watching.cursor) as source:
+                connected = True
+                if source is None:
+                    return
+                async with aclosing(source.aiter_sse()) as stream:
+                    async for sent in stream:
+                        if (event := watching.take(sent)) is not None:
+                            yield event
+                        if watching.over:
+                            return
+        except (ApiError, Unreachable) as error:
+            if not connected or not _is_temporary(error):
+                raise
+            trouble = error
+        seconds = watching.pause(trouble)
+        on_pause(trouble, seconds)
+        await sleep(seconds)
+
+
+def _is_temporary(error: ApiError | Unreachable) -> bool:
+    """Whether the stream can be resumed after this error."""
+    return isinstance(error, Unreachable) or error.status == 429 or error.status >= 500
 
 
 class Watching:
