@@ -118,8 +118,8 @@ class Creation(ABC):
     async def _store_answer(self, job: Job, answer: Answer | None) -> None:
         """Store the first answer with the job's key; None if the client disconnected.
 
-        Errors are only logged: the job is stored, and replays are built from it once the key's hold
-        has ended.
+        Errors are only logged: the job is stored, and replays are built from it once the key is no
+        longer in use.
         """
         try:
             await self._context.services.store.idempotency.answered(job.id, answer)

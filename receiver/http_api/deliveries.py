@@ -30,6 +30,7 @@ from receiver.providers.contract import InputFault
 from receiver.webhooks.signing import plain_headers, secrets_of, sign
 from store.delivery_reads import DeliveryFilter
 from store.errors import DeliveryPending
+from store.keys import User
 from store.records.deliveries import Delivery, DeliveryState
 
 RETRIED_AT_ONCE = 200
@@ -177,27 +178,26 @@ async def test_webhook(context: ApiContext, request: Request, caller: Caller) ->
         raise Problem(
             429, "test_under_way", "Another test is still running.", headers={"Retry-After": "1"}
         )
+    context.webhook_tests.add(caller.user_id)
+    try:
+        return json_response(await _send_test(context, user, str(url)))
+    finally:
+        context.webhook_tests.discard(caller.user_id)
+
+
+async def _send_test(context: ApiContext, user: User, url: str) -> documents.WebhookTest:
     now = context.services.clock.now()
     webhook_id = context.services.ids.new("msg", now)
     body = compact_json({"type": "test", "timestamp": timestamp(now)})
-    context.webhook_tests.add(caller.user_id)
-    try:
-        made = await context.sender.deliver(
-            str(url),
-            sign(secrets_of(user, now), webhook_id, now, body),
-            body,
-            context.settings.relay_timeout,
-        )
-    finally:
-        context.webhook_tests.discard(caller.user_id)
-    document: documents.WebhookTest = {
+    headers = sign(secrets_of(user, now), webhook_id, now, body)
+    made = await context.sender.deliver(url, headers, body, context.settings.relay_timeout)
+    return {
         "webhook_id": webhook_id,
         "status_code": made.status_code,
         "error": made.error,
         "duration_ms": made.duration_ms,
         "excerpt": made.excerpt,
     }
-    return json_response(document)
 
 
 def _retry_faults(body: Mapping[str, Any]) -> list[InputFault]:

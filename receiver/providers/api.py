@@ -1,4 +1,4 @@
-"""Makes calls and turns their answers into observations, by rules that hold for all providers.
+"""Makes calls and turns their answers into observations, by rules that apply to all providers.
 
 A provider's own code only names paths, and reads statuses and ids. A submission that surely did not
 arrive is retried; one that may have arrived never is.

@@ -1,4 +1,4 @@
-"""HTTP calls to a provider. A failed one tells whether any byte of it may have been sent.
+"""HTTP calls to a provider. A failure says whether any byte of it may have been sent.
 
 A submission that was surely not sent is retried, and if that is wrong, the user pays twice. So this
 is decided by how far the HTTP client got, not by the class of an exception.

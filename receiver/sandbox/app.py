@@ -74,6 +74,10 @@ def create_app(
         lambda job, state: api.callback(job, state),  # noqa: PLW0108 - `api` is created below
     )
     api = make_api(jobs, api_key)
+    return _served(jobs, api)
+
+
+def _served(jobs: Jobs, api: SandboxApi) -> Starlette:
     pages = _Pages(jobs, api)
 
     @asynccontextmanager

@@ -14,7 +14,7 @@ _CONTINUE: Final = b"HTTP/1.1 100 "
 class AnswerWriter:
     """Writes the responses of a connection.
 
-    The head is held until the first part of the body and written together with it: each write is a
+    The head is kept until the first part of the body and written together with it: each write is a
     system call and wakes the client.
     """
 

@@ -68,19 +68,7 @@ async def serving(
     Raises:
         RuntimeError: the application's lifespan did not start; uvicorn has logged why.
     """
-    config = uvicorn.Config(
-        app if load_shedder is None else load_shedder.paced(app),
-        http=GuardedConnection,
-        ws="none",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-    )
-    config.load()
-    server = uvicorn.Server(config)
-    server.lifespan = config.lifespan_class(config)
+    server = _uvicorn(app if load_shedder is None else load_shedder.paced(app))
     try:
         await server.startup(sockets=[])
     except SystemExit as stop:
@@ -89,7 +77,7 @@ async def serving(
         listener,
         partial(
             GuardedConnection,
-            config,
+            server.config,
             server.server_state,
             server.lifespan.state,
             load_shedder=load_shedder,
@@ -111,6 +99,23 @@ async def serving(
             # In case the shutdown was interrupted: the remaining clients would wait for ever.
             _cut_connections(server)
         await asyncio.sleep(0)  # cut connections close in the next event-loop iteration
+
+
+def _uvicorn(app: ASGIApp) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app,
+        http=GuardedConnection,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+    )
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    return server
 
 
 async def _shut_down(server: uvicorn.Server, listener: socket.socket, timeout: float) -> None:
