@@ -9,7 +9,7 @@ If the writing fails, the group of changes is undone and run again in parts
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from store.changes import Effects
 from store.errors import NotApplied, NotFound, ProviderIdTaken
@@ -71,7 +71,8 @@ class _Waiting:
     left: bool = False
 
 
-_NONE_WAITING = _Waiting()
+_Found: TypeAlias = Decided | Outcome[Applied]
+"""What became of a change so far: a move to be written, or already its outcome."""
 
 
 class JobWriter:
@@ -107,27 +108,21 @@ class JobWriter:
         """Change jobs, each of which has one change."""
         rows = self._read_rows(session, [change.job_id for change in changes])
         waiting = self._read_waiting(session, changes)
-        decided: list[Decided] = []
-        outcomes: dict[str, Outcome[Applied]] = {}
+        found = {
+            change.job_id: _decide(rows.get(change.job_id), change, waiting[change.job_id])
+            for change in changes
+        }
+        found |= self._refuse_taken_ids(session, _decided_in(found))
+        self.moves.write(session, effects, _decided_in(found))
+        outcomes: list[Outcome[Applied]] = []
         for change in changes:
-            job_id = change.job_id
-            found = _decide(rows.get(job_id), change, waiting.get(job_id, _NONE_WAITING))
-            if isinstance(found, Decided):
-                decided.append(found)
-            else:
-                outcomes[job_id] = found
-        outcomes |= self._refuse_taken_ids(session, decided)
-        moves = [each for each in decided if each.before.id not in outcomes]
-        self.moves.write(session, effects, moves)
-        for each in moves:
-            job_id = each.before.id
-            left = waiting.get(job_id, _NONE_WAITING).left
-            outcomes[job_id] = Done(Applied(each.move.job, each.move, left))
-        for change in changes:
-            outcome = outcomes[change.job_id]
-            if change.callbacks and isinstance(outcome, Done) and not outcome.value.left:
+            each, left = found[change.job_id], waiting[change.job_id].left
+            if isinstance(each, Decided):
+                each = Done(Applied(each.move.job, each.move, left))
+            if change.callbacks and not left and isinstance(each, Done):
                 effects.applied.add(change.job_id)
-        return [outcomes[change.job_id] for change in changes]
+            outcomes.append(each)
+        return outcomes
 
     def _read_rows(self, session: Session, job_ids: Sequence[str]) -> dict[str, Row]:
         keys = [{"key": job_id} for job_id in job_ids]
@@ -145,7 +140,7 @@ class JobWriter:
         chosen = _choose(stored, most)
         wanted = [{"id": each.id} for some in chosen.values() for each in some]
         bodies = {id_: body for result in self._bodies.run(session, wanted) for id_, body in result}
-        return {
+        return {change.job_id: _Waiting() for change in changes} | {
             job_id: _Waiting(
                 [_callback(each, bodies[each.id]) for each in some],
                 left=len(some) < len(stored[job_id]),
@@ -153,9 +148,7 @@ class JobWriter:
             for job_id, some in chosen.items()
         }
 
-    def _refuse_taken_ids(
-        self, session: Session, decided: Sequence[Decided]
-    ) -> dict[str, Outcome[Applied]]:
+    def _refuse_taken_ids(self, session: Session, decided: Sequence[Decided]) -> dict[str, _Found]:
         """By job: a failure for each move that gives it an id that another job of the provider has.
 
         Checked first, although a unique index enforces it: a failing statement would abort the
@@ -168,7 +161,7 @@ class JobWriter:
         }
         keys = [{"provider": name, "provider_request_id": id_} for name, id_ in new_ids.values()]
         taken = {tuple(row) for result in self._taken_ids.run(session, keys) for row in result}
-        refused: dict[str, Outcome[Applied]] = {}
+        refused: dict[str, _Found] = {}
         for job_id, new_id in new_ids.items():
             if new_id in taken:
                 refused[job_id] = Failed(ProviderIdTaken(new_id[1]))
@@ -188,7 +181,11 @@ def rounds(jobs: Mapping[int, str]) -> Iterator[list[int]]:
             del waiting[index]
 
 
-def _decide(row: Row | None, change: Change, waiting: _Waiting) -> Decided | Outcome[Applied]:
+def _decided_in(found: Mapping[str, _Found]) -> list[Decided]:
+    return [each for each in found.values() if isinstance(each, Decided)]
+
+
+def _decide(row: Row | None, change: Change, waiting: _Waiting) -> _Found:
     if row is None:
         return Failed(NotFound(change.job_id))
     before = job_from_row(row)
