@@ -1,5 +1,6 @@
 """What all tests share: which folders are left out, how many run at once, where files go."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -38,6 +39,11 @@ def pytest_configure() -> None:
     on a disk that takes longer than all the rest of a test. Set TMPDIR to have them elsewhere."""
     if "TMPDIR" not in os.environ and _can_hold_files(MEMORY):
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported and collected stays to the end: the garbage collector need not visit it."""
+    gc.freeze()
 
 
 def _can_hold_files(folder: Path) -> bool:
