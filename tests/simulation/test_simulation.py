@@ -16,8 +16,8 @@ from tests.simulation.schedule import HOUR, SINKS, Action, Schedule, planned, sc
 from tests.simulation.shrink import report, shrunk
 from tests.simulation.simulate import Result, simulate
 
-QUICK = range(25)
-MANY = [range(first, first + 50) for first in range(25, 325, 50)]
+QUICK = range(12)
+MANY = [range(first, first + 53) for first in range(QUICK.stop, 330, 53)]
 
 
 def check(plan: Schedule) -> Result:
@@ -33,7 +33,7 @@ def test_a_seed(seed: int) -> None:
     check(schedule(seed))
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 def test_a_seed_in_which_lost_submissions_are_looked_up(seed: int) -> None:
     check(replace(schedule(seed), looks_up=True))
 
@@ -56,10 +56,12 @@ def test_a_lost_answer_is_healed_by_a_look_up() -> None:
 def test_many_seeds(seeds: range) -> None:
     for seed in seeds:
         check(schedule(seed))
+        if seed % 8 == 0:
+            check(replace(schedule(seed), looks_up=True))
 
 
 def test_the_same_seed_is_the_same_story() -> None:
-    for seed in (1, 3, 7):
+    for seed in (1, 7):
         assert simulate(schedule(seed)).journal == simulate(schedule(seed)).journal
 
 

@@ -20,7 +20,7 @@ WHOLE = "stored means whole"
 NOTHING_LEFT = "retention leaves nothing"
 
 
-@variant(WHOLE)
+@variant(WHOLE, first=1)
 def folders_not_synced() -> Patch:
     """A file is synced, and its name is not."""
     return patch.object(folder, "_sync", lambda _: None)
@@ -97,7 +97,7 @@ def files_forgotten_first() -> Patch:
     return patch.object(Archiver, "_remove", forget_and_remove)
 
 
-@variant(NOTHING_LEFT, plan=plans.power_cut_at_retention)
+@variant(NOTHING_LEFT, plan=plans.power_cut_at_retention, first=2)
 def removal_not_synced() -> Patch:
     """Retention removes files, and forgets them before their removal is durable."""
 

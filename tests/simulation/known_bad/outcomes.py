@@ -20,7 +20,7 @@ from tests.simulation.known_bad import plans
 from tests.simulation.known_bad.variant import Patch, variant
 
 
-@variant("an acknowledged callback is on disk", "a forgery is answered")
+@variant("an acknowledged callback is on disk", "a forgery is answered", first=1)
 def acknowledged_before_commit() -> Patch:
     """A callback is answered `accepted` while its row is still to be written."""
     receive = Callbacks.receive
@@ -33,7 +33,7 @@ def acknowledged_before_commit() -> Patch:
     return patch.object(Callbacks, "receive", answer_first)
 
 
-@variant("a verdict is given once", plan=plans.stalled_while_it_applies, seeds=100, first=4)
+@variant("a verdict is given once", plan=plans.stalled_while_it_applies, seeds=100, first=6)
 def callback_applied_twice() -> Patch:
     """Two workers that have read the same callback both apply it."""
     apply = Callbacks.apply

@@ -50,7 +50,7 @@ def cancelled_and_sent() -> Patch:
     return patch.object(Submitter, "_begin", never_mind)
 
 
-@variant(TWICE)
+@variant(TWICE, first=1)
 def resubmitted_after_timeout() -> Patch:
     """A submission that ended in a timeout is sent again."""
 
@@ -115,7 +115,7 @@ def answer_lost_with_the_disk() -> Patch:
 
 
 @variant(
-    "a key makes one job", "a key leads to one id", plan=plans.tried_again_beside_a_stall, first=12
+    "a key makes one job", "a key leads to one id", plan=plans.tried_again_beside_a_stall, first=13
 )
 def keys_checked_then_written() -> Patch:
     """An Idempotency-Key is looked up first, and not checked again when the job is written."""
