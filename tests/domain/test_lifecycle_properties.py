@@ -248,7 +248,7 @@ ALWAYS = (
 )
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=250)
 @given(start=starts, script=scripts, by=rules)
 def test_what_always_holds(
     database: sqlite3.Connection, start: str, script: Script, by: Rules

@@ -15,7 +15,7 @@ from tests.providers.any_json import any_json
 from tests.support.service import JOB, MOVIE, RunningService, submit
 
 FUZZ = settings(
-    max_examples=400,
+    max_examples=200,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -264,12 +264,17 @@ def in_pieces(part: bytes, key: str) -> Iterator[bytes]:
     yield b"%s%s\r\n" % (head, line * ((LONG - ROOM) // len(line)))
 
 
+@pytest.mark.parametrize(
+    "repeated", [REPEATED[::4], pytest.param(REPEATED, marks=pytest.mark.long)], ids=["some", "all"]
+)
 @pytest.mark.parametrize("place", [in_path, in_query, in_header, in_body, in_pieces])
 async def test_no_request_of_64_kib_holds_the_event_loop(
-    service: RunningService, place: Callable[[bytes, str], Iterator[bytes]]
+    service: RunningService,
+    place: Callable[[bytes, str], Iterator[bytes]],
+    repeated: list[str],
 ) -> None:
     key = await service.key()
-    parts = [part.encode("utf-8", "replace") for part in REPEATED]
+    parts = [part.encode("utf-8", "replace") for part in repeated]
     log = StringIO()
     with logging_to(log):
         for part in parts if place is not in_pieces else parts[:3]:
