@@ -155,8 +155,8 @@ def event_data(job: Job) -> bytes:
 
 def relay_body(event: str, document: Mapping[str, Any]) -> dict[str, Any]:
     """The webhook body for an event (one of `WEBHOOK_EVENTS`) and its job document."""
-    told = {name: document[name] for name in _STATUS_MEMBERS if document[name] is not None}
-    return told | {
+    said = {name: document[name] for name in _STATUS_MEMBERS if document[name] is not None}
+    return said | {
         "type": f"job.{event.lower()}",
         "timestamp": document["updated_at"],
         **{name: document[name] for name in ("seq", "kind", "metadata", "error")},

@@ -47,9 +47,10 @@ class Inbox:
         """`confirm` takes over a job whose claim must be confirmed, leased for `poller.LEASE`."""
         self._services = services
         self._confirm = confirm
-        self._final: dict[str, Millis] = {}
+        self._outcomes: dict[str, Millis] = {}
         """Jobs with a callback that reports an outcome, with the time of the offer, in order."""
-        self._others: dict[str, Millis] = {}
+        self._progress: dict[str, Millis] = {}
+        """All other jobs with callbacks, likewise."""
         self._offered = asyncio.Event()
         self._look_at = 0.0
         """Monotonic time of the next look for leftovers."""
@@ -60,29 +61,29 @@ class Inbox:
         """Apply a callback whose write has just been enqueued, if possible in the same transaction,
         which saves a commit under light load. Does nothing while others wait: then it is better to
         apply several callbacks of a job together."""
-        if not self._final and not self._others and self._direct.free:
+        if not self._outcomes and not self._progress and self._direct.free:
             now = self._services.clock.now()
             self._direct.begin(f"apply {job_id}", self._apply_directly, job_id, now)
 
     def offer(self, job_id: str, *, final: bool) -> None:
         """Apply the job's waiting callbacks soon."""
-        if len(self._final) + len(self._others) >= MOST_OFFERED:
+        if len(self._outcomes) + len(self._progress) >= MOST_OFFERED:
             return
         now = self._services.clock.now()
         if final:
-            self._final.setdefault(job_id, self._others.pop(job_id, now))
-        elif job_id not in self._final:
-            self._others.setdefault(job_id, now)
+            self._outcomes.setdefault(job_id, self._progress.pop(job_id, now))
+        elif job_id not in self._outcomes:
+            self._progress.setdefault(job_id, now)
         self._offered.set()
 
     async def run_once(self) -> int:
         """Apply the waiting callbacks of some jobs; returns the number of jobs."""
         await self._look_for_what_was_left()
-        some = dict(islice(self._final.items(), JOBS_AT_ONCE))
-        some |= dict(islice(self._others.items(), JOBS_AT_ONCE - len(some)))
-        final = self._final.keys() & some.keys()
+        some = dict(islice(self._outcomes.items(), JOBS_AT_ONCE))
+        some |= dict(islice(self._progress.items(), JOBS_AT_ONCE - len(some)))
+        final = self._outcomes.keys() & some.keys()
         for job_id in some:
-            (self._final if job_id in final else self._others).pop(job_id)
+            (self._outcomes if job_id in final else self._progress).pop(job_id)
         ends = await asyncio.gather(
             *(self._apply(job_id, since, final=job_id in final) for job_id, since in some.items()),
             return_exceptions=True,

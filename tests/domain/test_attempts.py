@@ -40,11 +40,11 @@ def test_the_answer_of_an_earlier_attempt_is_only_noted(state: str, answer: Subm
 def test_a_repeated_not_sent_does_not_requeue_the_next_attempt() -> None:
     """The first report was committed, and its confirmation was lost."""
     story = in_state("submitting")
-    told = SubmissionEnded(story.begun(), SubmitNotSent("connection refused"))
-    story.observe(told)
+    ended = SubmissionEnded(story.begun(), SubmitNotSent("connection refused"))
+    story.observe(ended)
     story.wait_until(story.due().at)
     story.begin()
-    story.observe(told)
+    story.observe(ended)
     assert (story.job.phase, story.job.attempts) == (Phase.SUBMITTING, 2)
 
 

@@ -187,5 +187,5 @@ def test_rule_8_an_answer_about_a_replaced_id_is_ignored() -> None:
 
 def test_events_are_numbered_without_gaps() -> None:
     for state in STATES:
-        told = [move.job.seq for move in in_state(state).moves if move.event]
-        assert told == list(range(2, 2 + len(told)))
+        numbers = [move.job.seq for move in in_state(state).moves if move.event]
+        assert numbers == list(range(2, 2 + len(numbers)))

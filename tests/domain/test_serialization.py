@@ -101,10 +101,10 @@ def test_timestamps_are_utc_with_milliseconds(at: int | None, text: str | None) 
 
 
 @pytest.mark.parametrize(
-    ("progress", "told"), [(None, "null"), (45.0, "45"), (0.0, "0"), (45.5, "45.5"), (99, "99")]
+    ("progress", "written"), [(None, "null"), (45.0, "45"), (0.0, "0"), (45.5, "45.5"), (99, "99")]
 )
-def test_whole_numbers_have_no_fraction(progress: float | None, told: str) -> None:
-    assert json.dumps(serialization.number(progress)) == told
+def test_whole_numbers_have_no_fraction(progress: float | None, written: str) -> None:
+    assert json.dumps(serialization.number(progress)) == written
 
 
 @given(st.text(max_size=200), st.dictionaries(st.text(max_size=9), st.text(max_size=9), max_size=3))
@@ -122,7 +122,7 @@ def test_an_event_is_one_line_of_ascii(text: str, metadata: dict[str, str]) -> N
 
 def test_in_progress_is_sent_once_and_progress_at_each_later_change() -> None:
     story = in_state("accepted", new_job(events=EVERY_EVENT))
-    told = [
+    sent = [
         body_of(story.called_back(said))
         for said in (
             report(Status.PENDING, progress=5),
@@ -133,8 +133,8 @@ def test_in_progress_is_sent_once_and_progress_at_each_later_change() -> None:
             report(Status.IN_PROGRESS, message="Nearly."),
         )
     ]
-    assert [body and (body["status"], body["progress"], body.get("message")) for body in told] == [
-        None,  # PENDING is no change to be told
+    assert [body and (body["status"], body["progress"], body.get("message")) for body in sent] == [
+        None,  # PENDING is no change to be sent
         ("IN_PROGRESS", 10, None),
         None,
         ("IN_PROGRESS", 30, None),
