@@ -22,3 +22,10 @@ async def again(world: World, delivery: Delivery) -> Delivery:
     found = await world.store.deliveries.find(delivery.id)
     assert found is not None
     return found
+
+
+async def exhausted(world: World) -> Delivery:
+    """The one message that is due, after its last attempt."""
+    delivery = await one(world)
+    await world.settle(delivery, EXHAUSTED)
+    return delivery

@@ -4,7 +4,17 @@ import pytest
 
 from store.errors import DeliveryPending, NotFound
 from store.records.deliveries import DeliveryState
-from tests.store.outbox import DELIVERED, DISABLED, EXHAUSTED, PENDING, SKIPPED, again, one, relayed
+from tests.store.outbox import (
+    DELIVERED,
+    DISABLED,
+    EXHAUSTED,
+    PENDING,
+    SKIPPED,
+    again,
+    exhausted,
+    one,
+    relayed,
+)
 from tests.store.world import NOW, SECOND, World, completed, rendering
 
 
@@ -43,8 +53,7 @@ async def test_a_retried_delivery_is_out_of_order_and_not_skipped(
     world: World,
 ) -> None:
     job = await relayed(world)
-    first = await one(world)
-    await world.settle(first, EXHAUSTED)
+    first = await exhausted(world)
     await world.advance(job, rendering(relay=True))
     await world.store.deliveries.retry(first.id, NOW)
     await world.advance(job, rendering(relay=True))
@@ -59,8 +68,7 @@ async def test_a_retried_delivery_is_out_of_order_and_not_skipped(
 
 async def test_a_retried_delivery_waits_for_the_one_in_flight(world: World) -> None:
     job = await relayed(world)
-    first = await one(world)
-    await world.settle(first, EXHAUSTED)
+    first = await exhausted(world)
     await world.advance(job, rendering(relay=True))
     flying = await one(world)
 
@@ -73,8 +81,7 @@ async def test_a_retried_delivery_waits_for_the_one_in_flight(world: World) -> N
 
 async def test_a_retried_delivery_is_in_order_again_after_its_attempt(world: World) -> None:
     job = await relayed(world)
-    first = await one(world)
-    await world.settle(first, EXHAUSTED)
+    first = await exhausted(world)
     await world.store.deliveries.retry(first.id, NOW)
     await world.settle(await one(world), PENDING, NOW + 5 * SECOND)
 
@@ -106,19 +113,19 @@ async def test_a_pending_delivery_cannot_be_retried(world: World) -> None:
 
 async def test_many_deliveries_are_retried_by_state(world: World) -> None:
     jobs = [await relayed(world, webhook_url=f"https://h{n}.example/") for n in range(3)]
-    off, exhausted, pending = await world.lease()
+    off, failed, pending = await world.lease()
     await world.settle(off, DISABLED, host_off=True)
-    await world.settle(exhausted, EXHAUSTED)
+    await world.settle(failed, EXHAUSTED)
     world.notified.clear()
-    every = [delivery.id for delivery in (off, exhausted, pending)] + ["msg_unknown"]
+    every = [delivery.id for delivery in (off, failed, pending)] + ["msg_unknown"]
 
     assert await world.store.deliveries.retry_those(every, DISABLED, NOW + 7) == 1
 
     again_due = await again(world, off)
     assert (again_due.state, again_due.next_attempt_at) == (PENDING, NOW + 7)
-    assert (await again(world, exhausted)).state is EXHAUSTED
+    assert (await again(world, failed)).state is EXHAUSTED
     job = await world.store.jobs.find(off.job_id)
     assert job is not None
     assert not job.webhook_off
     assert world.notified[0].relay
-    assert {job.id for job in jobs} == {each.job_id for each in (off, exhausted, pending)}
+    assert {job.id for job in jobs} == {each.job_id for each in (off, failed, pending)}
