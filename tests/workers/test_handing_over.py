@@ -216,6 +216,17 @@ def test_leases_from_the_store_are_bounded_and_shared_by_all_users() -> None:
     assert Backlog("samsar", 0) in many
 
 
+def test_an_empty_backlog_says_nothing_of_the_users_backlog_at_another_provider() -> None:
+    waiting = queue()
+    here, other = Backlog("samsar", 1), Backlog("other", 1)
+    wanted = waiting.wanted([here, other], NOW)
+    jobs = [replace(job_of(1, number), provider="other") for number in range(wanted[other])]
+    assert waiting.add([job_of(1, 99), *jobs], wanted, waiting.new_lease()) == []
+
+    assert waiting.lease(replace(job_of(1), provider="other")) is None, "older jobs go first"
+    assert waiting.lease(job_of(1)) is not None
+
+
 async def _leave_behind(folder: Path, jobs: dict[str, int]) -> None:
     """Create queued jobs of these users."""
     store = await open_store(f"sqlite:///{folder / 'receiver.db'}")
