@@ -65,7 +65,7 @@ class Relay:
         """
         now, moment = self._services.clock.now(), self._services.clock.monotonic()
         self._known.forget_stale(moment)
-        self._services.metrics.relay_hosts_open.set(self._known.throttled)
+        self._services.metrics.relay.hosts_open.set(self._known.throttled)
         free = self._task_pool.free
         if not free:
             return 0
@@ -153,7 +153,7 @@ class Relay:
             self._jitter(),
         )
         outcome = state if made.status_code or made.error is None else "no_answer"
-        self._services.metrics.relay_attempts.labels(outcome).inc()
+        self._services.metrics.relay.attempts.labels(outcome).inc()
         attempt = Attempt(
             at=began,
             status_code=made.status_code,
