@@ -27,7 +27,7 @@ from receiver.metrics import Metrics
 from receiver.providers.contract import Provider
 from receiver.providers.registry import open_provider
 from receiver.sandbox.apis import is_sandbox, sandbox_api, sandbox_rules
-from receiver.sandbox.rules import SandboxRules
+from receiver.sandbox.faults import SandboxRules
 from receiver.sandbox.run import sandbox
 from receiver.secret_file import load_or_create
 from receiver.server.listener import allow_many_connections

@@ -24,7 +24,7 @@ from receiver.cli.serve import hide_secrets
 from receiver.client import AsyncClient, BadRelay, verify_relay
 from receiver.clock import SystemClock
 from receiver.domain.documents import Job
-from receiver.sandbox.rules import SandboxRules
+from receiver.sandbox.faults import SandboxRules
 from receiver.server.serve import listen, origin, serving
 from receiver.settings import ServeSettings, sandbox_of
 

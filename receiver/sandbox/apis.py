@@ -7,8 +7,8 @@ from pydantic import SecretStr
 from receiver.providers.samsar_input import InputRules
 from receiver.sandbox.api import MakeApi
 from receiver.sandbox.fal import FalApi
+from receiver.sandbox.faults import SandboxRules
 from receiver.sandbox.replicate import ReplicateApi
-from receiver.sandbox.rules import SandboxRules
 from receiver.sandbox.samsar import SamsarApi
 from receiver.settings import SandboxSettings
 

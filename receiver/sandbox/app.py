@@ -13,11 +13,10 @@ from starlette.routing import Route
 
 from receiver.clock import Clock
 from receiver.sandbox.api import MakeApi, SandboxApi
-from receiver.sandbox.faults import FaultPlan
+from receiver.sandbox.faults import FaultPlan, SandboxRules
 from receiver.sandbox.jobs import Jobs
 from receiver.sandbox.memory import Memory
 from receiver.sandbox.results import CLIP, ResultLinks
-from receiver.sandbox.rules import SandboxRules
 
 _RESULT_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",

@@ -9,8 +9,8 @@ from pathlib import Path
 from receiver.clock import Clock
 from receiver.sandbox.api import MakeApi
 from receiver.sandbox.app import create_app
+from receiver.sandbox.faults import SandboxRules
 from receiver.sandbox.memory import Memory, open_memory
-from receiver.sandbox.rules import SandboxRules
 from receiver.server.serve import listen, origin, serving
 
 

@@ -18,7 +18,7 @@ from receiver.client.relay import Relay, verify_relay
 from receiver.clock import SystemClock
 from receiver.providers.samsar_input import InputRules
 from receiver.sandbox.app import create_app
-from receiver.sandbox.rules import SandboxRules
+from receiver.sandbox.faults import SandboxRules
 from receiver.sandbox.samsar import SamsarApi
 from receiver.server.serve import listen, origin, serving
 from tests.http_api.relay_sink import Message, relay_sink

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from receiver.sandbox.rules import SandboxRules
+from receiver.sandbox.faults import SandboxRules
 from tests.crash.judge import Tally, judge
 from tests.crash.world import World, world
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from receiver.sandbox.rules import SandboxRules
+from receiver.sandbox.faults import SandboxRules
 from tests.crash.judge import judge
 from tests.crash.world import World, world
 from tests.support.service import eventually

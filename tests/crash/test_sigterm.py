@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from receiver.sandbox.rules import SandboxRules
+from receiver.sandbox.faults import SandboxRules
 from tests.crash.outside import Provider, movie, provider
 from tests.crash.processes import Service, caller
 from tests.crash.world import QUICK

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from receiver.sandbox.rules import SandboxRules
+from receiver.sandbox.faults import SandboxRules
 from tests.crash.disks import fill, small_disk
 from tests.crash.judge import judge
 from tests.crash.processes import Service

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from receiver.sandbox.rules import SandboxRules
+from receiver.sandbox.faults import SandboxRules
 from tests.crash.outside import movie, provider
 from tests.crash.processes import Service, caller
 from tests.support.service import eventually

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from receiver.sandbox.rules import SandboxRules
+from receiver.sandbox.faults import SandboxRules
 from tests.crash.judge import judge
 from tests.crash.world import World, world
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import httpx
 
-from receiver.sandbox.rules import SandboxRules
+from receiver.sandbox.faults import SandboxRules
 from tests.crash.inside import set_trap
 from tests.crash.outside import Provider, Reader, Receipt, Sink, movie, provider, reader, sink
 from tests.crash.processes import Service, caller

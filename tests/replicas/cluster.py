@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from receiver.sandbox.rules import SandboxRules
+from receiver.sandbox.faults import SandboxRules
 from tests.benchmarks.world import SECRET
 from tests.crash.inside import set_clock
 from tests.crash.outside import provider, reader, sink

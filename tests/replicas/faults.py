@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from receiver.sandbox.rules import SandboxRules
+from receiver.sandbox.faults import SandboxRules
 from tests.crash.judge import Tally, judge
 from tests.replicas.cluster import Cluster, cluster
 from tests.support.pooler import is_installed

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from receiver.http_api.jobs import _SINCE_ADDED
-from receiver.sandbox.rules import SandboxRules
+from receiver.sandbox.faults import SandboxRules
 from tests.crash.judge import judge
 from tests.crash.processes import ROOT
 from tests.replicas.cluster import Cluster, cluster

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from receiver.providers.samsar_input import InputRules
-from receiver.sandbox.rules import SandboxRules
+from receiver.sandbox.faults import SandboxRules
 from receiver.sandbox.run import sandbox
 from receiver.sandbox.samsar import SamsarApi
 from tests.support.served import served

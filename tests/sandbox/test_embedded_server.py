@@ -12,7 +12,7 @@ import pytest
 from starlette.applications import Starlette
 
 from receiver.clock import SystemClock
-from receiver.sandbox.rules import SandboxRules
+from receiver.sandbox.faults import SandboxRules
 from receiver.sandbox.run import sandbox
 from receiver.server.serve import listen, origin, serving
 from tests.sandbox.conftest import SAMSAR

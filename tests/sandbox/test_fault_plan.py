@@ -5,8 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.sandbox.faults import FaultPlan
-from receiver.sandbox.rules import SandboxRules
+from receiver.sandbox.faults import FaultPlan, SandboxRules
 
 CHANCES = st.sampled_from([0.0, 0.3, 1.0])
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import httpx
 
 from receiver.clock import SystemClock
+from receiver.sandbox.faults import SandboxRules
 from receiver.sandbox.memory import open_memory
-from receiver.sandbox.rules import SandboxRules
 from receiver.sandbox.run import sandbox
 from tests.sandbox.conftest import SAMSAR
 

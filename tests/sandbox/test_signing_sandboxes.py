@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from receiver.sandbox.faults import SandboxRules
 from receiver.sandbox.replicate import ReplicateApi
-from receiver.sandbox.rules import SandboxRules
 from receiver.sandbox.run import sandbox
 from tests.sandbox.conftest import HandClock
 from tests.support.service import eventually, history_of, job_of, job_when, metric, running_service
