@@ -22,6 +22,7 @@ from receiver.archive import open_archive
 from receiver.archive.download import Downloader
 from receiver.assembly import Service, assemble, rules
 from receiver.clock import Clock, SystemClock
+from receiver.http_api.context import ApiContext
 from receiver.http_api.limits import REFUSED, exempt_from_shedding
 from receiver.metrics import Metrics
 from receiver.providers.contract import Provider
@@ -172,7 +173,7 @@ async def serve(
                     service.app,
                     listener,
                     grace=STOP_SECONDS,
-                    load_shedder=_load_shedder(store, metrics),
+                    load_shedder=load_shedder(service.context),
                 ):
                     on_start(service, origin(listener))
                     if not await store.keys.list_all():
@@ -190,11 +191,19 @@ def stop_signal() -> asyncio.Event:
     return stop
 
 
-def _load_shedder(store: Store, metrics: Metrics) -> LoadShedder:
+def load_shedder(context: ApiContext) -> LoadShedder:
+    """Sheds requests, and has the jobs polled whose callback was among them."""
+    services = context.services
+
+    def on_refusal(method: str, target: bytes) -> None:
+        services.metrics.count_request(REFUSED, method, 503, 0.0)
+        if method == "POST":
+            context.missed_callbacks.add_shed(target)
+
     return LoadShedder(
         exempt_from_shedding=exempt_from_shedding,
-        cannot_write=lambda: store.busy,
-        on_refusal=lambda method: metrics.count_request(REFUSED, method, 503, 0.0),
+        cannot_write=lambda: services.store.busy,
+        on_refusal=on_refusal,
     )
 
 

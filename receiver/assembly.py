@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from receiver.actions.accept_callback import CallbackIntake
 from receiver.actions.context import ServiceContext
+from receiver.actions.missed_callbacks import MissedCallbacks
 from receiver.actions.renew_link import LinkRenewals
 from receiver.archive.contract import Archive
 from receiver.archive.download import Downloader
@@ -104,7 +105,8 @@ def assemble(
     tokens = CallbackTokens(keys)
     sessions = Sessions(keys, services.clock, secure=settings.public_url.startswith("https:"))
     callback_address = _callback_address(settings.public_url, tokens)
-    poller = Poller(services, hub, callback_address)
+    missed = MissedCallbacks(tokens)
+    poller = Poller(services, hub, callback_address, missed)
     inbox = Inbox(services, hub, poller.confirm)
     submitter = Submitter(
         services,
@@ -132,6 +134,7 @@ def assemble(
         rate_limit=RateLimit(settings.rate_limit, services.clock),
         tokens=tokens,
         callbacks=CallbackIntake(services, inbox.apply_soon),
+        missed_callbacks=missed,
         readiness=Readiness(services.store, services.clock),
         renewals=LinkRenewals(services),
         tickets=Tickets(keys),

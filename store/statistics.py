@@ -8,7 +8,8 @@ from store.table import Table
 
 
 class RecentJob(NamedTuple):
-    """The state of a job; `status` and `evidence` are values of the enums in `store.records.jobs`."""
+    """The state of a job; `status` and `evidence` are values of the enums in
+    `store.records.jobs`."""
 
     created_at: Millis
     status: str

@@ -13,7 +13,7 @@ from receiver.http_api.errors import Problem
 from receiver.http_api.operation import Group, Operation
 from receiver.providers.contract import BadSignature
 from store.callbacks import Receipt
-from store.errors import NotFound
+from store.errors import NotFound, StoreUnavailable
 
 log = structlog.get_logger()
 
@@ -53,6 +53,9 @@ async def callback(
         raise Problem(
             410, "job_gone", "The job has been removed.", members={"request_id": job_id}
         ) from None
+    except StoreUnavailable:
+        context.missed_callbacks.add(job_id)
+        raise
     services.metrics.count_callback(provider, receipt, verified=verified)
     if receipt is Receipt.REJECTED:
         raise Problem(400, "invalid_json", "The body must be a JSON object.")

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from receiver.actions.accept_callback import CallbackIntake
 from receiver.actions.context import ServiceContext
+from receiver.actions.missed_callbacks import MissedCallbacks
 from receiver.actions.renew_link import LinkRenewals
 from receiver.archive.contract import Archive
 from receiver.http_api.auth import Authenticator
@@ -35,6 +36,7 @@ class ApiContext:
     rate_limit: RateLimit
     tokens: CallbackTokens
     callbacks: CallbackIntake
+    missed_callbacks: MissedCallbacks
     readiness: Readiness
     renewals: LinkRenewals
     tickets: Tickets

@@ -31,10 +31,11 @@ class LoadShedder:
         *,
         exempt_from_shedding: Callable[[bytes], bool],
         cannot_write: Callable[[], bool],
-        on_refusal: Callable[[str], object],
+        on_refusal: Callable[[str, bytes], object],
     ) -> None:
         """`exempt_from_shedding` says whether a target is never refused, and `cannot_write` whether
-        the store would refuse a write. `on_refusal` is called with each refused request's method.
+        the store would refuse a write. `on_refusal` is called with the method and the target of
+        each refused request.
         """
         self._exempt_from_shedding = exempt_from_shedding
         self._cannot_write = cannot_write
@@ -53,7 +54,7 @@ class LoadShedder:
             method == "POST" and self._cannot_write()
         )
         if busy and not self._exempt_from_shedding(target):
-            self._on_refusal(method)
+            self._on_refusal(method, target)
             return False
         self._admitted += 1
         self._schedule()

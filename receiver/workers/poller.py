@@ -16,6 +16,7 @@ import structlog
 
 from receiver import tracing
 from receiver.actions.context import ServiceContext
+from receiver.actions.missed_callbacks import MissedCallbacks
 from receiver.actions.observe_job import observe_job
 from receiver.domain.answers import LookUpAnswer, StatusAnswer, StatusMissing, StatusUnavailable
 from receiver.domain.observations import CancelPassedOn, Observation, Polled, SubmissionLookedUp
@@ -32,6 +33,9 @@ MOST_OFFERED = 1_000
 """Maximum number of offered claims; others are found when their lease ends."""
 AT_ONCE = 100
 """Maximum number of calls started in one pass."""
+MISSED_AT_ONCE = 20
+"""Maximum number of jobs a second that are polled because their callback was refused: status calls
+must not add much to the overload that refused it."""
 CONFIRMS_PER_POLL = 4
 """While polls are due, every fifth call is one."""
 DRAIN_SECONDS = 2.0
@@ -48,9 +52,16 @@ class Poller:
     name = "poller"
 
     def __init__(
-        self, services: ServiceContext, hub: Hub, callback_address: CallbackAddress
+        self,
+        services: ServiceContext,
+        hub: Hub,
+        callback_address: CallbackAddress,
+        missed: MissedCallbacks,
     ) -> None:
         self._services = services
+        self._missed = missed
+        self._missed_at = 0.0
+        """Monotonic time from which further jobs with a refused callback are polled."""
         self._callback_address = callback_address
         self._calls = services.status_calls
         self._timer = DueTimer(services, hub, Lane.CONFIRM, Lane.POLL)
@@ -79,6 +90,8 @@ class Poller:
         begun += self._begin_offered()
         begun += await self._pass(Lane.CONFIRM, AT_ONCE)
         begun += await self._pass(Lane.POLL, AT_ONCE)
+        # Last: if the store still refuses this, the calls above have begun.
+        await self._make_missed_due()
         return begun
 
     async def idle(self) -> None:
@@ -107,6 +120,19 @@ class Poller:
 
     def _probe_at(self, provider: str) -> float | None:
         return self._calls.breakers[provider].probe_at
+
+    async def _make_missed_due(self) -> None:
+        """Poll some of the jobs whose callback was refused."""
+        monotonic, now = self._services.clock.monotonic(), self._services.clock.now()
+        if monotonic < self._missed_at:
+            return
+        self._missed_at = monotonic + SAFETY_SECONDS
+
+        async def make_due(job_id: str) -> None:
+            await self._services.store.jobs.poll_at_once(job_id, now)
+            self._missed.remove(job_id)
+
+        await asyncio.gather(*map(make_due, self._missed.first(MISSED_AT_ONCE)))
 
     async def _make_probes_due(self) -> None:
         """Poll a job as soon as a breaker allows a probe, so that a recovered provider is noticed

@@ -11,6 +11,7 @@ import structlog
 from starlette.responses import JSONResponse, Response
 from structlog.testing import capture_logs
 
+from receiver.app import load_shedder
 from store.errors import StoreUnavailable
 from tests.http_api.accepted_job import AcceptedJob, accepted, sent
 from tests.http_api.conftest import Start
@@ -399,6 +400,35 @@ async def test_a_callback_that_was_not_stored_is_not_remembered(
         await job.send(RUNNING, 503)
     await job.send(RUNNING, word="accepted")
     await job.verdicts("applied")
+
+
+async def test_a_callback_that_could_not_be_stored_makes_a_poll(
+    service: RunningService,
+    provider: ScriptedProvider,
+    job: AcceptedJob,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise StoreUnavailable("the disk is away")
+
+    provider.states["up-1"] = COMPLETED
+    with monkeypatch.context() as broken:
+        broken.setattr(service.store.callbacks, "receive", fail)
+        await job.send(COMPLETED, 503)
+    finished = await job.when(done=True)  # long before POLL_FIRST
+    assert (finished["status"], finished["evidence"]) == ("COMPLETED", "poll")
+
+
+async def test_a_callback_that_was_shed_makes_a_poll(
+    service: RunningService, provider: ScriptedProvider, job: AcceptedJob
+) -> None:
+    provider.states["up-1"] = COMPLETED
+    shedder = load_shedder(service.inner.context)
+    while shedder.admits("GET", b"/v1/jobs"):
+        pass
+    assert not shedder.admits("POST", httpx.URL(job.callback_url).raw_path)
+    finished = await job.when(done=True)  # long before POLL_FIRST
+    assert (finished["status"], finished["evidence"]) == ("COMPLETED", "poll")
 
 
 async def test_callbacks_are_counted_by_what_they_were(

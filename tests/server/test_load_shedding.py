@@ -26,7 +26,7 @@ class Place:
     url: str = ""
     full: bool = False
     served: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
+    refused: list[tuple[str, bytes]] = field(default_factory=list)
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     slow: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -49,7 +49,7 @@ async def place() -> AsyncIterator[Place]:
     load_shedder = LoadShedder(
         exempt_from_shedding=exempt_from_shedding,
         cannot_write=lambda: place.full,
-        on_refusal=place.refused.append,
+        on_refusal=lambda method, target: place.refused.append((method, target)),
     )
     async with served(place, load_shedder) as place.url:
         yield place
@@ -67,7 +67,7 @@ async def test_the_body_of_a_shed_request_with_an_upgrade_is_dropped(
         place.full = False
         await client.send(POST)
         assert (await client.answer()).status_code == 200
-    assert place.refused == ["POST", "POST"]
+    assert place.refused == [("POST", b"/v1/jobs")] * 2
     assert place.served == ["/v1/jobs"]
 
 
@@ -87,7 +87,7 @@ async def test_a_refusal_is_a_problem_and_the_connection_goes_on(place: Place) -
         assert (await client.answer()).status_code == 200
 
     assert place.served == ["/v1/jobs"]
-    assert place.refused == ["POST", "POST"]
+    assert place.refused == [("POST", b"/v1/jobs")] * 2
 
 
 async def test_reads_are_served_while_the_store_is_full(place: Place) -> None:
@@ -203,7 +203,7 @@ def admitting() -> LoadShedder:
     return LoadShedder(
         exempt_from_shedding=exempt_from_shedding,
         cannot_write=lambda: False,
-        on_refusal=lambda _: None,
+        on_refusal=lambda *_: None,
     )
 
 

@@ -3,7 +3,7 @@ once."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import pytest
 
 from receiver.actions.context import ServiceContext
+from receiver.actions.missed_callbacks import MissedCallbacks
 from receiver.actions.status_calls import StatusCalls
 from receiver.domain.answers import (
     LookUpAnswer,
@@ -24,6 +25,7 @@ from receiver.domain.schedule import Rules
 from receiver.metrics import Metrics
 from receiver.providers.contract import UpstreamJob
 from receiver.providers.samsar_report import read_report
+from receiver.signed_text import CallbackTokens
 from receiver.streams.hub import Hub
 from receiver.workers.poller import Poller
 from store.database import Store
@@ -83,6 +85,9 @@ class Harness:
     clock: ManualClock
     provider: QuickProvider
     world: World
+    missed: MissedCallbacks = field(
+        default_factory=lambda: MissedCallbacks(CallbackTokens(["a secret of the tests"]))
+    )
 
     @property
     def store(self) -> Store:
@@ -92,7 +97,7 @@ class Harness:
         """A poller with its own rate limit, in calls per second."""
         calls = StatusCalls(self.clock, self.services.metrics, rate, at_once=1_000)
         services = replace(self.services, status_calls=calls)
-        return Poller(services, self.hub, lambda job: f"https://here.example/{job.id}")
+        return Poller(services, self.hub, lambda job: f"https://here.example/{job.id}", self.missed)
 
     async def accepted_job(self, name: str, **fields: Any) -> Job:
         """A job that the provider knows by this name."""

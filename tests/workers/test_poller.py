@@ -216,3 +216,20 @@ async def test_a_claim_that_is_handed_over_ends_the_wait(harness: Harness) -> No
     worker.confirm(await claimed(harness, "claim"))
 
     await asyncio.wait_for(idling, 10)
+
+
+async def test_jobs_with_a_refused_callback_are_polled_a_few_each_second(harness: Harness) -> None:
+    ending(harness)
+    worker = harness.poller()
+    later = harness.clock.now() + 60 * SECOND
+    jobs = [await harness.accepted_job(f"up-{n}", poll_at=later) for n in range(25)]
+    for job in jobs:
+        harness.missed.add(job.id)
+    asked = []
+    for _ in range(3):
+        await worker.run_once()  # makes them due
+        await worker.run_once()
+        await worker.drain()
+        asked.append(len(harness.provider.asked))
+        harness.clock.advance(1.0)
+    assert asked == [20, 25, 25]
