@@ -205,6 +205,10 @@ class Download:
         came = self._response.header("content-range") or ""
         if self._response.status != 206 or not came.startswith(begins):
             raise DownloadFailed("cannot_resume")
+        # It is the digest of the whole file, here too (RFC 9530, section 3).
+        digest = self._response.header("repr-digest")
+        if digest is not None:
+            self._file = replace(self._file, digest=digest)
 
     async def _hashed(self, piece: bytearray) -> bytes:
         data = bytes(piece)

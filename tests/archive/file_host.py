@@ -30,6 +30,8 @@ class Answer:
     cuts: list[int] = field(default_factory=list)
     """After how many bytes of the body each of the first requests is cut off."""
     ranges: bool = True
+    range_headers: dict[str, str] = field(default_factory=dict)
+    """Further headers of the answer to a range."""
     pause: float = 0.0
     """Seconds before each further 64 KiB."""
 
@@ -60,6 +62,7 @@ class FileHost:
             status = 206
             whole = len(answer.body)
             headers["Content-Range"] = f"bytes {start}-{whole - 1}/{whole}"
+            headers |= answer.range_headers
         else:
             start = 0
         body = answer.body[start:]

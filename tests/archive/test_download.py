@@ -190,6 +190,18 @@ async def test_a_digest_that_is_given_is_checked(host: FileHost) -> None:
     assert not final
 
 
+async def test_a_digest_that_is_given_with_the_rest_alone_is_checked(host: FileHost) -> None:
+    """It is the whole file's, also beside a range (RFC 9530)."""
+    digest = base64.b64encode(hashlib.sha256(FILE).digest()).decode()
+    given = {"Repr-Digest": f"sha-256=:{digest}:"}
+    tag = {"ETag": '"v1"'}
+    right = Answer(FILE, headers=tag, cuts=[500_000], range_headers=given)
+    assert (await load(host.link("/a", right)))[0] == FILE
+    wrong = Answer(FILE[1:] + b"x", headers=tag, cuts=[500_000], range_headers=given)
+    error, _ = await failure(host.link("/b", wrong))
+    assert error.startswith("bad_digest")
+
+
 async def test_a_host_that_cannot_be_reached(host: FileHost) -> None:
     assert await failure("http://127.0.0.1:1/x") == ("connect_failed", False)
     assert await failure("http://nowhere.invalid/x") == ("no_address", False)
