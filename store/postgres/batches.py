@@ -154,7 +154,7 @@ class PostgresBatchRunner:
                     with suppress(psycopg.Error):  # errors after the first add nothing
                         pipeline.sync()
                     raise
-        except Exception as error:
+        except Exception as error:  # whatever it is: rolled back, or looked up, and raised again
             if not connection.broken:
                 self._roll_back(connection)
                 raise
@@ -234,7 +234,7 @@ def _run_group(
     session.begin_member()
     try:
         outcomes = group(session, effects)
-    except Exception as error:
+    except Exception as error:  # a work may raise anything: it is for that work's caller
         # A single work that has written nothing fails alone. Anything else fails the transaction.
         if isinstance(error, psycopg.Error) or len(indexes) > 1 or session.has_written():
             raise
