@@ -40,7 +40,7 @@ async def apply_callbacks(
                 job_id, _deciding(services, taken), most=most, final=final, lease=lease
             )
         except ProviderIdTaken as conflict:
-            log.warning("the provider id belongs to another job", request_id=job_id)
+            log.warning("the provider id belongs to another job", job=job_id)
             taken.add(conflict.provider_request_id)
             continue
         note_end(services, applied.job, applied.move)

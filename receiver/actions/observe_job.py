@@ -38,7 +38,7 @@ async def observe_job(
                 client_waits=client_waits,
             )
         except ProviderIdTaken:
-            log.warning("the provider id belongs to another job", request_id=job_id)
+            log.warning("the provider id belongs to another job", job=job_id)
             observation = _without_id(observation)
             continue
         if isinstance(observation, SubmissionEnded):
@@ -75,7 +75,7 @@ def _compare_ids(job: Job, ended: SubmissionEnded) -> None:
         case SubmitAccepted(provider_request_id=str(given)) if given != job.provider_request_id:
             log.warning(
                 "the provider gave a job two ids; it may run twice",
-                request_id=job.id,
+                job=job.id,
                 attempt=ended.begun.attempt,
                 given=given,
                 recorded=job.provider_request_id,

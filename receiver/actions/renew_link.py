@@ -45,7 +45,7 @@ class LinkRenewals:
             job = await self._services.store.jobs.find(job.id) or job
             return await self._renewed(job) if self._is_old(job) else job
         except StoreUnavailable as error:
-            log.warning("a renewed link cannot be stored", job=job.id, why=str(error))
+            log.warning("a renewed link cannot be stored", job=job.id, reason=str(error))
             return job
         finally:
             del self._under_way[job.id]

@@ -125,7 +125,7 @@ class Creation(ABC):
             await self._context.services.store.idempotency.answered(job.id, answer)
         except Exception as error:  # noqa: BLE001 - the answer must not depend on it
             log.warning(
-                "could not store the answer of an idempotency key", job=job.id, why=str(error)
+                "could not store the answer of an idempotency key", job=job.id, reason=str(error)
             )
 
     async def _wait_for(self, job: Job) -> Job:
@@ -158,7 +158,7 @@ class Creation(ABC):
         try:
             return await self._context.services.store.jobs.find(job_id)
         except Exception as error:  # noqa: BLE001 - the job is stored in any case
-            log.warning("a waiting request cannot read its job", job=job_id, why=str(error))
+            log.warning("a waiting request cannot read its job", job=job_id, reason=str(error))
             return None
 
 

@@ -95,7 +95,7 @@ class _DropIn(Creation):
         try:
             job = await self._context.services.store.jobs.find(replay.job_id)
         except StoreUnavailable as error:
-            log.warning("could not read the job of a replay", job=replay.job_id, why=str(error))
+            log.warning("could not read the job of a replay", job=replay.job_id, reason=str(error))
             job = None
         return _accepted(replay.job_id) if job is None else self.answer(job)
 

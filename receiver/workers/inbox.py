@@ -161,7 +161,7 @@ class Inbox:
         tries = await self._services.store.callbacks.failed(callback_id, self._services.clock.now())
         log.error(
             "a callback could not be applied",
-            request_id=job_id,
+            job=job_id,
             callback=callback_id,
             tries=tries,
             exc_info=failure.__cause__,

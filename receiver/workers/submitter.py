@@ -176,7 +176,7 @@ class Submitter:
             try:
                 await self._services.store.jobs.release(self._services.holder, job_ids)
             except StoreUnavailable as error:
-                log.warning("jobs could not be released", jobs=len(job_ids), why=str(error))
+                log.warning("jobs could not be released", jobs=len(job_ids), reason=str(error))
 
     # --- one submission ---------------------------------------------------------------------------
 
@@ -276,7 +276,7 @@ class Submitter:
         try:
             await observe_job(self._services, job.id, SubmissionEnded(begun, answer))
         except StoreUnavailable as error:
-            log.warning("a submission's answer could not be stored", job=job.id, why=str(error))
+            log.warning("a submission's answer could not be stored", job=job.id, reason=str(error))
         await self._release([job.id])
 
     async def _report(self, job: Job, begun: SubmissionBegins, answer: SubmitAnswer) -> None:

@@ -50,7 +50,7 @@ async def test_a_callback_that_cannot_be_applied_does_not_block_others(
     assert (await harness.found(job)).status is Status.IN_PROGRESS
     assert await harness.verdicts(other) == ["applied"]
     failures = [log for log in logs if log["event"] == "a callback could not be applied"]
-    assert [(log["request_id"], log["tries"]) for log in failures] == [
+    assert [(log["job"], log["tries"]) for log in failures] == [
         (job.id, tries) for tries in (1, 2, 3)
     ]
     assert {type(log["exc_info"]) for log in failures} == {ZeroDivisionError}
