@@ -108,7 +108,7 @@ def _archive_url(text: str) -> str:
     if not (is_folder or is_bucket) or parts.query or parts.fragment:
         raise ValueError("file:///absolute/folder or s3://bucket/prefix is needed")
     if is_bucket and find_spec("obstore") is None:
-        raise ValueError("s3:// needs the extra s3: pip install '.[s3]' in this source's folder")
+        raise ValueError("s3:// needs the extra s3: run pip install '.[s3]' in the source folder")
     return text
 
 

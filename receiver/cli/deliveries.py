@@ -89,6 +89,6 @@ async def retry(
         return Output(delivery, f"{delivery['id']} {delivery['state']}")
     if delivery_id is None and state is not None:
         retried = await client.retry_all(state, host=host, user=user)
-        line = f"{retried} will be sent again" if retried else "No matching deliveries."
+        line = f"{retried} queued for resending." if retried else "No matching deliveries."
         return Output({"retried": retried}, line)
     raise typer.BadParameter("use either an ID, or --state (optionally with --host, --user)")

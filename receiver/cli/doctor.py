@@ -99,7 +99,7 @@ async def _check_store(settings: ServeSettings) -> list[Finding]:
             else:
                 findings.append(Finding("durability", "failed", found.detail, found.advice))
     except (StoreError, SettingsError) as error:
-        advice = "Free or repair the database, or set RECEIVER_DATABASE_URL to another one."
+        advice = "Unlock or repair the database, or set RECEIVER_DATABASE_URL to another one."
         findings.append(Finding("store", "failed", str(error), advice))
     if path is not None:
         findings.append(_check_disk(path.parent))

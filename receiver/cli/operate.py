@@ -71,7 +71,7 @@ def copy(
         from store.copying import copy_to_postgres
     except ImportError as error:
         raise Failure(
-            "PostgreSQL needs psycopg: run pip install '.[postgres]' in the source directory."
+            "PostgreSQL needs psycopg: run pip install '.[postgres]' in the source folder."
         ) from error
 
     try:

@@ -13,7 +13,7 @@ from store.records.times import Due, Lane, Millis
 
 _DECLARED: Final = {
     ErrorCode.NOT_SUBMITTED: "The job could not be submitted in time.",
-    ErrorCode.SUBMIT_OUTCOME_UNKNOWN: "It remained unknown whether the provider accepted the job.",
+    ErrorCode.SUBMIT_OUTCOME_UNKNOWN: "The submission got no answer, and no callback came.",
     ErrorCode.DEADLINE_EXCEEDED: "The job did not finish before its deadline.",
     ErrorCode.RESULT_MISSING: "The provider reported completion but gave no result.",
     ErrorCode.PROVIDER_JOB_LOST: "The provider no longer knows the job.",

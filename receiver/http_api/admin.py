@@ -36,7 +36,7 @@ async def list_holds(context: ApiContext, request: Request, _caller: Caller) -> 
 
     Responses:
         200: The current holds.
-        400: There are no parameters.
+        400: A parameter was given; there are none.
     """
     check_parameters(request)
     now = context.services.clock.now()

@@ -35,7 +35,7 @@ async def callback(
     Responses:
         200: `accepted`: durably stored. `duplicate`: it was stored before.
         400: The body is not a JSON object. It is stored, and the job is polled.
-        401: This is not a valid callback URL, or the signature is missing or wrong.
+        401: The URL is not a valid callback URL, or the signature is missing or wrong.
         409: The body has the id of another job. It is stored, and the job is polled.
         410: The job has been removed.
     """
@@ -60,7 +60,7 @@ async def callback(
     if receipt is Receipt.REJECTED:
         raise Problem(400, "invalid_json", "The body must be a JSON object.")
     if receipt is Receipt.CONFLICT:
-        raise Problem(409, "id_conflict", "The body has the id of another job than this URL.")
+        raise Problem(409, "id_conflict", "The body and this URL name different jobs.")
     content = _BODIES[receipt]
     length = (b"content-length", b"%d" % len(content))
     await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS, length]})

@@ -204,7 +204,10 @@ def _retry_faults(body: Mapping[str, Any]) -> list[InputFault]:
     known = ("state", "host", "request_id")
     # A filter with a typo would select everything.
     unknown = [name for name in body if name not in known][:20]
-    faults = [InputFault(pointer(name), f"Known are {', '.join(known)}.") for name in unknown]
+    faults = [
+        InputFault(pointer(name), f"This member is unknown; known are {', '.join(known)}.")
+        for name in unknown
+    ]
     if body.get("state") not in _GIVEN_UP:
         faults.append(InputFault("/state", f"state must be {' or '.join(_GIVEN_UP)}."))
     for name in ("host", "request_id"):

@@ -57,7 +57,7 @@ class Acceptor:
             except OSError as error:
                 # Out of file descriptors or memory. The listener stays readable, so without a pause
                 # the event loop would spin.
-                log.error("no connection can be taken", exc_info=error)
+                log.error("cannot accept connections", exc_info=error)
                 self._loop.remove_reader(self._listener)
                 self._retry = self._loop.call_later(RETRY_SECONDS, self._begin)
                 return

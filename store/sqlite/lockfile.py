@@ -22,7 +22,7 @@ def serving_lock(database: Path) -> Iterator[None]:
         # A hard link has another path and another lock file, and SQLite would write two logs for
         # one database: https://sqlite.org/howtocorrupt.html#_multiple_links_to_the_same_file
         if database.is_file() and database.stat().st_nlink > 1:
-            raise StoreInUse(f"{database} has a second name (a hard link)")
+            raise StoreInUse(f"{database} has a second name (a hard link): remove that name")
         lock = database.with_name(f"{database.name}.lock")
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

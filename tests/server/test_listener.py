@@ -79,4 +79,4 @@ async def test_accepting_pauses_while_no_file_descriptor_is_left(
         transport = await asyncio.wait_for(made.get(), TIMEOUT)
         transport.close()
         await acceptor.stop()
-    assert [line["event"] for line in lines] == ["no connection can be taken"]
+    assert [line["event"] for line in lines] == ["cannot accept connections"]
