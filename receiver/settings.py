@@ -67,7 +67,7 @@ class ArchiveSettings(Settings):
     """Where result files are kept."""
 
     archive_url: kinds.ArchiveUrl | None = None
-    """Where result files are kept: `file:///folder` or `s3://bucket/prefix` (extra `s3`). Not set,
+    """Where to keep result files: `file:///folder` or `s3://bucket/prefix` (extra `s3`). Not set,
     they are not kept."""
     archive_max_bytes: kinds.Bytes = 2_147_483_648
     """Maximum size of a file that is kept."""
@@ -81,7 +81,7 @@ class LogSettings(Settings):
     log_format: kinds.LogFormat | None = None
     """`json` or `console`. Not set: `console` on a terminal, else `json`."""
     log_level: kinds.LogLevel = "info"
-    """The lowest level that is written: `debug`, `info`, `warning`, `error` or `critical`."""
+    """The lowest level written: `debug`, `info`, `warning`, `error` or `critical`."""
 
 
 def _listening_address(values: dict[str, Any]) -> str:
@@ -161,15 +161,14 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
     replicate_base_url: kinds.FolderUrl = "https://api.replicate.com/v1/"
     """Replicate's API; its paths are appended."""
     replicate_webhook_secret: kinds.WebhookSecrets = Field(None, repr=False)
-    """`whsec_…`, comma-separated: what Replicate's callbacks are verified with. Not set, Replicate
-    is asked for it."""
+    """`whsec_…`, comma-separated: verifies Replicate's callbacks. Not set, Replicate is asked."""
     fal_base_url: kinds.FolderUrl = "https://queue.fal.run/"
     """fal's queue; its paths are appended."""
     fal_jwks_url: kinds.BaseUrl = "https://rest.fal.ai/.well-known/jwks.json"
-    """Where the keys are that fal's callbacks are verified with."""
+    """The address of the keys that verify fal's callbacks."""
     fal_user_id: str | None = None
-    """Your fal user id: a callback that is signed for another user is refused. fal signs for all of
-    its customers with the same keys."""
+    """Your fal user id: callbacks signed for other users are refused. fal signs for all of its
+    customers with the same keys."""
 
     submit_wait: kinds.Seconds = 10
     """How long a drop-in submission waits for the provider's answer."""
@@ -199,18 +198,17 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
     unconfirmed_deadline: kinds.Seconds = 3600
     """How long a submission with an unknown outcome waits for its callback."""
     look_up_submissions: bool = False
-    """Whether a submission with an unknown outcome is looked for in the provider's list meanwhile.
-    Replicate has one that can be searched (docs/providers.md)."""
+    """Whether a submission with an unknown outcome is looked for in the provider's list
+    (Replicate's; see docs/providers.md)."""
 
     relay_schedule: kinds.Schedule = (0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
     """The gaps before each attempt at a webhook, plus jitter; the first can be 0."""
     relay_timeout: kinds.Seconds = 15
     """The longest attempt at a webhook, from connecting to the last byte."""
     relay_allow_nets: kinds.Networks = ()
-    """Private or otherwise special networks (CIDR) that webhooks can reach. The demo allows this
-    machine."""
+    """Private and other special networks (CIDR) that webhooks can reach."""
     relay_allow_http: bool = False
-    """Whether webhook addresses can be `http://`. The demo allows it."""
+    """Whether webhook addresses can be `http://`."""
 
     max_body_bytes: kinds.Count = 1_048_576
     """Maximum size of a request body."""
@@ -223,7 +221,7 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
     cors_origins: kinds.Origins = ()
     """The origins whose pages can call the service."""
     retention_days: kinds.Days = 30
-    """How long finished jobs are kept; longer after the clock has jumped (docs/operating.md)."""
+    """How long finished jobs are kept; longer after a jump of the clock (docs/operating.md)."""
 
     @property
     def lacks_secrets(self) -> bool:
