@@ -140,7 +140,7 @@ def assemble(
         tickets=Tickets(keys),
         cursors=SignedText(keys, b"receiver.cursor"),
         sender=sender,
-        is_held=relay.is_throttled,
+        is_throttled=relay.is_throttled,
         entropy=rng.randbytes,
         randint=rng.randint,
         archive=archiving and archiving[0],

@@ -43,8 +43,9 @@ class ApiContext:
     cursors: SignedText
     """Signs the cursors of lists."""
     sender: WebhookSender
-    is_held: Callable[[str], bool]
-    """Whether a webhook host (name and port) is held back after connect failures."""
+    is_throttled: Callable[[str], bool]
+    """Whether a webhook host (name and port) gets only one attempt a minute, after connect
+    failures."""
     entropy: Entropy
     randint: Callable[[int, int], int]
     """A random integer from a range, both ends included."""

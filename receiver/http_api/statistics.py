@@ -91,7 +91,7 @@ async def statistics(context: ApiContext, request: Request, caller: Caller) -> R
     jobs = await stored.jobs(user_id, since, NEWEST)
     attempts = await stored.attempts(user_id, since, NEWEST)
     # In a thread, since it can take 20 ms.
-    document = await asyncio.to_thread(summary, since, jobs, attempts, context.is_held)
+    document = await asyncio.to_thread(summary, since, jobs, attempts, context.is_throttled)
     return json_response(document)
 
 
@@ -99,7 +99,7 @@ def summary(
     since: Millis,
     jobs: Sequence[RecentJob],
     attempts: Sequence[RecentAttempt],
-    is_held: Callable[[str], bool],
+    is_throttled: Callable[[str], bool],
 ) -> Statistics:
     """Jobs by hour of creation, attempts by hour and by host. The rows are newest first."""
     jobs_of: defaultdict[Millis, list[RecentJob]] = defaultdict(list)
@@ -120,7 +120,7 @@ def summary(
         "attempts_complete": len(attempts) < NEWEST,
         **_times(jobs),
         "hours": [_hour(at, jobs_of[at], attempts_of[at]) for at in range(since, last + 1, HOUR)],
-        "hosts": [_host(host, hosts[host], held=is_held(host)) for host in busiest],
+        "hosts": [_host(host, hosts[host], throttled=is_throttled(host)) for host in busiest],
     }
 
 
@@ -135,7 +135,7 @@ def _hour(at: Millis, jobs: list[RecentJob], attempts: list[RecentAttempt]) -> S
     }
 
 
-def _host(host: str, attempts: list[RecentAttempt], *, held: bool) -> StatisticsHost:
+def _host(host: str, attempts: list[RecentAttempt], *, throttled: bool) -> StatisticsHost:
     made = [attempt for attempt in attempts if attempt.at is not None]
     failed = [attempt for attempt in made if not _good(attempt)]
     last = max(failed, key=lambda attempt: attempt.at or 0, default=None)
@@ -147,7 +147,7 @@ def _host(host: str, attempts: list[RecentAttempt], *, held: bool) -> Statistics
         "p95_ms": _quantile([attempt.duration_ms or 0 for attempt in made], 95),
         "last_error": last and (last.error or str(last.status_code)),
         "last_error_at": timestamp(last and last.at),
-        "held": held,
+        "held": throttled,
     }
 
 
