@@ -141,8 +141,7 @@ def assemble(
         cursors=SignedText(keys, b"receiver.cursor"),
         sender=sender,
         is_throttled=relay.is_throttled,
-        entropy=rng.randbytes,
-        randint=rng.randint,
+        rng=rng,
         archive=archiving and archiving[0],
     )
     workers: list[Worker] = [

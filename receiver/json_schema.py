@@ -7,6 +7,7 @@ generated from them. A docstring below a member becomes its description.
 import ast
 import inspect
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from itertools import pairwise
@@ -19,8 +20,6 @@ from typing_extensions import TypedDict, get_original_bases
 
 Schema: TypeAlias = dict[str, Any]
 Document = TypeVar("Document")
-
-_NONE: Final[Mapping[str, Any]] = {}
 
 _PREFIX: Final = "#/components/schemas/"
 
@@ -46,7 +45,7 @@ def enum_schema(values: Iterable[str], description: str = "") -> Schema:
 
 
 def document(
-    *, example: Any = None, extra: bool = False, keywords: Mapping[str, Any] = _NONE
+    *, example: Any = None, extra: bool = False, **keywords: Any
 ) -> Callable[[type[Document]], type[Document]]:
     """Decorates a TypedDict.
 
@@ -56,10 +55,8 @@ def document(
         keywords: additional keywords of its JSON Schema.
     """
     if example is not None:
-        keywords = {**keywords, "examples": [example]}
-    return with_config(
-        ConfigDict(extra="allow" if extra else "forbid", json_schema_extra=dict(keywords))
-    )
+        keywords["examples"] = [example]
+    return with_config(ConfigDict(extra="allow" if extra else "forbid", json_schema_extra=keywords))
 
 
 class _Generator(GenerateJsonSchema):
@@ -76,9 +73,9 @@ class _Generator(GenerateJsonSchema):
         made = super().typed_dict_schema(schema)
         made.pop("title", None)
         # pydantic's own value comes from the type that contains this one.
-        own: Any = getattr(schema.get("cls"), "__pydantic_config__", {})
+        own: Any = getattr(schema["cls"], "__pydantic_config__", {})
         made["additionalProperties"] = own.get("extra") == "allow"
-        for name, text in _docstrings_of(schema.get("cls")).items():
+        for name, text in _docstrings_of(schema["cls"]).items():
             made["properties"][name]["description"] = text
         return made
 
@@ -92,9 +89,9 @@ class _Generator(GenerateJsonSchema):
 def _docstrings_of(document: Any) -> dict[str, str]:
     """The docstrings below the members of a TypedDict and of its bases. (pydantic's
     `use_attribute_docstrings` leaves out the bases.)"""
-    if document is None or document is TypedDict:
-        return {}
     found: dict[str, str] = {}
+    if document is TypedDict:
+        return found
     for base in get_original_bases(document):
         found |= _docstrings_of(base)
     return found | _docstrings_in(document.__module__).get(document.__name__, {})
@@ -103,24 +100,16 @@ def _docstrings_of(document: Any) -> dict[str, str]:
 @cache
 def _docstrings_in(module: str) -> dict[str, dict[str, str]]:
     """By class and member. They are not kept at run time, so they are read from the source."""
-    classes = ast.parse(inspect.getsource(sys.modules[module])).body
-    return {
-        each.name: {
-            ast.unparse(member.target): inspect.cleandoc(text)
-            for member, below in pairwise(each.body)
-            if isinstance(member, ast.AnnAssign) and (text := _text(below))
-        }
-        for each in classes
-        if isinstance(each, ast.ClassDef)
-    }
-
-
-def _text(statement: ast.stmt) -> str | None:
-    match statement:
-        case ast.Expr(ast.Constant(str(text))):
-            return text
-        case _:
-            return None
+    found: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for each in ast.parse(inspect.getsource(sys.modules[module])).body:
+        if isinstance(each, ast.ClassDef):
+            for pair in pairwise(each.body):
+                match pair:
+                    case (ast.AnnAssign(ast.Name(member)), ast.Expr(ast.Constant(str(text)))):
+                        found[each.name][member] = inspect.cleandoc(text)
+                    case _:
+                        pass
+    return found
 
 
 def schemas_of(types: Iterable[Any]) -> dict[str, Schema]:

@@ -17,14 +17,13 @@ from store.keys import UserSummary
 
 
 @Operation(Group.PROBES, documents.Users, PAGE)
-async def list_users(context: ApiContext, request: Request, _caller: Caller) -> Response:
+async def list_users(context: ApiContext, request: Request, caller: Caller) -> Response:
     """Users, by name.
 
     Responses:
         200: A page of them.
     """
-    check_parameters(request, *PAGE)
-    page = read_page(context, request, "users", None)
+    page = await read_page(context, request, caller, "users", *PAGE)
     found = await context.services.store.keys.list_users(page.after or "", page.limit + 1)
     users, last = page.cut(found, lambda user: user.name)
     return page.response(map(_user_document, users), last)

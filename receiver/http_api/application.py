@@ -2,7 +2,8 @@
 
 import itertools
 import re
-from collections.abc import Awaitable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Awaitable, Iterable
 from typing import Any, Final
 
 import structlog
@@ -31,10 +32,10 @@ class Application:
     def __init__(self, context: ApiContext, table: Iterable[Row[Any]]) -> None:
         self._context = context
         self._cors = Cors(context.settings.cors_origins)
-        routes = dict(_by_path(context, table))
-        self._fixed = {path: endpoint for path, endpoint in routes.items() if "{" not in path}
+        by_path = _endpoints(context, table)
+        self._fixed = {path: endpoint for path, endpoint in by_path.items() if "{" not in path}
         self._routes = [
-            Route(path, endpoint, methods=None) for path, endpoint in routes.items() if "{" in path
+            Route(path, endpoint, methods=None) for path, endpoint in by_path.items() if "{" in path
         ]
         # Ids are a per-process prefix and a counter: unique and cheap.
         self._id_prefix = context.services.ids.new("req", context.services.clock.now())[-12:]
@@ -120,15 +121,14 @@ def _given_id(scope: Scope) -> str | None:
     return None
 
 
-def _by_path(context: ApiContext, table: Iterable[Row[Any]]) -> Iterator[tuple[str, ASGIApp]]:
-    by_path: dict[str, dict[str, ASGIApp]] = {}
+def _endpoints(context: ApiContext, table: Iterable[Row[Any]]) -> dict[str, ASGIApp]:
+    by_path: defaultdict[str, dict[str, ASGIApp]] = defaultdict(dict)
     for row in table:
-        methods = by_path.setdefault(row.path, {})
-        methods[row.method] = row.endpoint(context)
+        methods = by_path[row.path]
+        methods[row.method] = row.credential.bind(context, row.handler)
         if row.method == "GET" and row.credential is not KEY_OR_TICKET:
             methods["HEAD"] = methods["GET"]
-    for path, methods in by_path.items():
-        yield path, _ByMethod(path, methods)
+    return {path: _ByMethod(path, methods) for path, methods in by_path.items()}
 
 
 class _ByMethod:

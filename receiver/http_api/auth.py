@@ -13,7 +13,6 @@ from receiver.http_api.limits import FAILED_LOGINS, RateLimit
 from receiver.http_api.sessions import Sessions
 from receiver.metrics import Metrics
 from store.database import Store
-from store.keys import ApiKey
 
 CACHE_SECONDS = 2.0
 """Lifetime of a cached key; a revocation must take effect within five seconds."""
@@ -82,27 +81,18 @@ class Authenticator:
         if cached is not None and now < cached[0]:
             return cached[1]
         key = await self._store.keys.find(key_hash)
-        caller = None if key is None else _caller(key)
+        caller = None
+        if key is not None and key.revoked_at is None:
+            caller = Caller(key.user_id, key.user, key.hash, key.admin)
         if len(self._cache) >= CACHE_KEYS:
             self._cache.clear()
         self._cache[key_hash] = (now + CACHE_SECONDS, caller)
         return caller
 
 
-def unauthorized(detail: str = NO_KEY) -> Problem:
+def unauthorized(detail: str) -> Problem:
     """The problem for an invalid key or ticket."""
-    return Problem(
-        401,
-        "unauthorized",
-        detail,
-        headers={"WWW-Authenticate": "Bearer"},
-    )
-
-
-def _caller(key: ApiKey) -> Caller | None:
-    if key.revoked_at is not None:
-        return None
-    return Caller(key.user_id, key.user, key.hash, key.admin)
+    return Problem(401, "unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})
 
 
 def _network_of(scope: Scope) -> str:

@@ -20,6 +20,12 @@ class ClientGone(Exception):
     """The client disconnected before it was answered."""
 
 
+async def disconnected(receive: Receive) -> None:
+    """Wait until the client disconnects. What it still sends is dropped."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
 def too_large(limit: int) -> Problem:
     """The problem for a body over the limit. The rest of the body is still read and dropped:
     closing a connection with unread bytes resets it, and most clients would not see the answer."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from random import Random
 
 from starlette.responses import Response
 
@@ -20,7 +21,6 @@ from receiver.streams.broadcast import Broadcast
 from receiver.streams.hub import Hub
 from receiver.streams.tickets import Tickets
 from receiver.webhooks.delivery import WebhookSender
-from store.ids import Entropy
 
 
 @dataclass(slots=True)
@@ -46,9 +46,8 @@ class ApiContext:
     is_throttled: Callable[[str], bool]
     """Whether a webhook host (name and port) gets only one attempt a minute, after connect
     failures."""
-    entropy: Entropy
-    randint: Callable[[int, int], int]
-    """A random integer from a range, both ends included."""
+    rng: Random
+    """Makes API keys too, so it must be unpredictable."""
     archive: Archive | None = None
     """None if result files are not archived."""
     stopping: bool = False

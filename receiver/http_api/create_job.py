@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -47,21 +48,21 @@ async def create_job(context: ApiContext, request: Request, caller: Caller) -> R
             - Preference-Applied: The `wait` that was applied.
         410: The job of this Idempotency-Key has been removed.
     """
-    return await _JobCreation(context, request, caller).respond()
+    wait = preferred_wait(request)
+    return await _JobCreation(context, request, caller, wait or 0, wait).respond()
 
 
+@dataclass
 class _JobCreation(Creation):
     """Answers with the job's document: at once, or with `Prefer: wait=N` when the job is done."""
 
-    def __init__(self, context: ApiContext, request: Request, caller: Caller) -> None:
-        self._preferred_wait = preferred_wait(request)
-        super().__init__(context, request, caller, wait=self._preferred_wait or 0)
+    preferred_wait: int | None
 
     def read(self, body: Mapping[str, Any]) -> Submission:
-        return read_job(self._context, body)
+        return read_job(self.context, body)
 
     def answer_at_once(self, new: NewJob) -> Answer | None:
-        return None if self._preferred_wait else self._created(new.job.id, new.event)
+        return None if self.wait else self._created(new.job.id, new.event)
 
     def is_enough(self, job: Job) -> bool:
         return job.done
@@ -71,7 +72,7 @@ class _JobCreation(Creation):
 
     async def answer_again(self, replay: Replay) -> Answer:
         try:
-            job = await self._context.services.store.jobs.find(replay.job_id)
+            job = await self.context.services.store.jobs.find(replay.job_id)
         except StoreUnavailable as error:
             raise storage_unavailable(
                 "The job exists but cannot be read now."
@@ -89,16 +90,14 @@ class _JobCreation(Creation):
 
     def _created(self, job_id: str, document: bytes) -> Answer:
         headers = {"Content-Type": JSON, "Location": f"/v1/jobs/{job_id}"}
-        if self._preferred_wait is not None:
-            headers["Preference-Applied"] = f"wait={self._preferred_wait}"
+        if self.preferred_wait is not None:
+            headers["Preference-Applied"] = f"wait={self.preferred_wait}"
         return Answer(202, headers, document)
 
 
 def preferred_wait(request: Request) -> int | None:
     """The seconds of `Prefer: wait=N` (RFC 7240), at most 60; None without a usable one."""
-    for name, value in request.scope["headers"]:
-        for preference in value.decode("latin-1").split(",") if name == b"prefer" else ():
-            match = _WAIT.fullmatch(preference.partition(";")[0].strip())
-            if match:
-                return min(int(match[1][:9]), LONGEST_WAIT)
+    for preference in ",".join(request.headers.getlist("prefer")).split(","):
+        if match := _WAIT.fullmatch(preference.partition(";")[0].strip()):
+            return min(int(match[1][:9]), LONGEST_WAIT)
     return None

@@ -4,17 +4,17 @@ gets the first response again. Each request is a span in its job's trace."""
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive
 
 from receiver import tracing
 from receiver.actions.submit_job import Submission, new_job, submit_job
 from receiver.http_api.auth import Caller
-from receiver.http_api.body import ClientGone, read_object
+from receiver.http_api.body import ClientGone, disconnected, read_object
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import as_problem, unexpected
 from receiver.http_api.idempotency import read_key
@@ -29,18 +29,18 @@ READ_AGAIN_SECONDS: Final = 0.5
 log = structlog.get_logger()
 
 
+@dataclass
 class Creation(ABC):
     """One request that creates a job. Each form of the API has a subclass."""
 
-    def __init__(
-        self, context: ApiContext, request: Request, caller: Caller, *, wait: float
-    ) -> None:
-        """The request may wait for its job for `wait` seconds from now."""
-        self._context = context
-        self._request = request
-        self._caller = caller
-        self._wait = wait
-        self._until = context.services.clock.monotonic() + wait
+    context: ApiContext
+    request: Request
+    caller: Caller
+    wait: float
+    """How long the request may wait for its job, in seconds from now."""
+
+    def __post_init__(self) -> None:
+        self._until = self.context.services.clock.monotonic() + self.wait
 
     @abstractmethod
     def read(self, body: Mapping[str, Any]) -> Submission:
@@ -70,7 +70,7 @@ class Creation(ABC):
             KeyReused, KeyInUse: by the store.
             ClientGone: the client disconnected while it waited.
         """
-        request = self._request
+        request = self.request
         template = request.scope["route_template"]
         with tracing.answering(request.method, template, _trace_headers(request)):
             try:
@@ -84,10 +84,10 @@ class Creation(ABC):
             return response
 
     async def _create_once(self) -> Response:
-        context, caller = self._context, self._caller
+        context, caller = self.context, self.caller
         services = context.services
-        body = await read_object(self._request, context.settings.max_body_bytes)
-        key = read_key(context, self._request, body, int(self._wait * 1_000))
+        body = await read_object(self.request, context.settings.max_body_bytes)
+        key = read_key(context, self.request, body, int(self.wait * 1_000))
         replay = None
         if key is not None:
             replay = await services.store.idempotency.find(
@@ -104,15 +104,12 @@ class Creation(ABC):
         return _response(answer, {"Idempotency-Replayed": "true"})
 
     async def _answer_later(self, job: Job, *, has_key: bool) -> Answer:
+        answer = None
         try:
-            job = await self._wait_for(job)
-        except ClientGone:
+            answer = self.answer(await self._wait_for(job))
+        finally:
             if has_key:
-                await self._store_answer(job, None)
-            raise
-        answer = self.answer(job)
-        if has_key:
-            await self._store_answer(job, answer)
+                await self._store_answer(job, answer)
         return answer
 
     async def _store_answer(self, job: Job, answer: Answer | None) -> None:
@@ -122,7 +119,7 @@ class Creation(ABC):
         longer in use.
         """
         try:
-            await self._context.services.store.idempotency.answered(job.id, answer)
+            await self.context.services.store.idempotency.answered(job.id, answer)
         except Exception as error:  # noqa: BLE001 - the answer must not depend on it
             log.warning(
                 "could not store the answer of an idempotency key", job=job.id, reason=str(error)
@@ -135,13 +132,13 @@ class Creation(ABC):
         Raises:
             ClientGone: the client disconnected.
         """
-        context = self._context
-        gone = asyncio.ensure_future(_disconnected(self._request.receive))
+        context = self.context
+        gone = asyncio.ensure_future(disconnected(self.request.receive))
         try:
             with context.hub.subscribed(hub.of_job(job.id), hub.Queue.STOP) as subscription:
                 gone.add_done_callback(lambda _: subscription.notify())
                 while True:
-                    found = await self._find(job.id)
+                    found = await self.find(job.id)
                     job = found or job
                     left = self._until - context.services.clock.monotonic()
                     if gone.done():
@@ -152,13 +149,13 @@ class Creation(ABC):
         finally:
             gone.cancel()
 
-    async def _find(self, job_id: str) -> Job | None:
-        """The job as it is; None if it cannot be read. That must not become an error response: the
-        job is stored, and the client would submit it again."""
+    async def find(self, job_id: str) -> Job | None:
+        """The job as it is; None if it has been removed or cannot be read. That must not become an
+        error response: the job is stored, and the client would submit it again."""
         try:
-            return await self._context.services.store.jobs.find(job_id)
+            return await self.context.services.store.jobs.find(job_id)
         except Exception as error:  # noqa: BLE001 - the job is stored in any case
-            log.warning("a waiting request cannot read its job", job=job_id, reason=str(error))
+            log.warning("a request cannot read its own job", job=job_id, reason=str(error))
             return None
 
 
@@ -179,8 +176,3 @@ def _record_status(status: int) -> None:
 
 def _response(answer: Answer, further: Mapping[str, str] | None = None) -> Response:
     return Response(answer.body, answer.status_code, {**answer.headers, **(further or {})})
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -40,10 +40,6 @@ class Row(Generic[Handler]):
     credential: Credential[Handler]
     handler: Handler
 
-    def endpoint(self, context: ApiContext) -> ASGIApp:
-        """The handler, behind the check of the credential."""
-        return self.credential.bind(context, self.handler)
-
 
 def _bind_open(context: ApiContext, handler: OpenHandler) -> ASGIApp:
     async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:

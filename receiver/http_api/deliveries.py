@@ -2,36 +2,29 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from receiver.domain.serialization import compact_json, timestamp
-from receiver.http_api import requests
+from receiver.http_api import queries, requests
 from receiver.http_api import webhook_documents as documents
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import read_object
 from receiver.http_api.context import ApiContext
-from receiver.http_api.errors import Problem, bad_query, invalid, not_found, pointer
+from receiver.http_api.errors import Problem, bad_query, or_404, pointer, refuse_any
 from receiver.http_api.operation import Group, Operation, Parameter
-from receiver.http_api.queries import (
-    PAGE,
-    USER_OR_ALL,
-    check_parameters,
-    read_page,
-    selected_user_or_all,
-)
 from receiver.http_api.responses import json_response
 from receiver.http_api.submissions import url_faults
 from receiver.json_schema import ref
 from receiver.providers.contract import InputFault
+from receiver.webhooks.delivery import Attempt as Sent
 from receiver.webhooks.signing import plain_headers, secrets_of, sign
 from store.delivery_reads import DeliveryFilter
-from store.errors import DeliveryPending
 from store.keys import User
-from store.records.deliveries import Delivery, DeliveryState
+from store.records.deliveries import Attempt, Delivery, DeliveryState
 
 RETRIED_AT_ONCE = 200
 """Maximum number of deliveries retried in one transaction."""
@@ -43,8 +36,8 @@ _LIST_PARAMETERS = (
     Parameter("state", "Only this state.", ref("DeliveryState")),
     Parameter("request_id", "Only this job."),
     Parameter("host", "Only this host: its name, or name:port."),
-    *PAGE,
-    USER_OR_ALL,
+    *queries.PAGE,
+    queries.USER_OR_ALL,
 )
 
 
@@ -58,14 +51,7 @@ def delivery_document(delivery: Delivery) -> documents.Delivery:
         "seq": delivery.seq,
         "state": delivery.state,
         "attempts": [
-            {
-                "at": timestamp(attempt.at),
-                "status_code": attempt.status_code,
-                "error": attempt.error,
-                "duration_ms": attempt.duration_ms,
-                "excerpt": attempt.excerpt,
-            }
-            for attempt in delivery.attempts
+            {"at": timestamp(attempt.at), **_outcome(attempt)} for attempt in delivery.attempts
         ],
         "next_attempt_at": timestamp(delivery.next_attempt_at),
         "created_at": timestamp(delivery.created_at),
@@ -80,18 +66,14 @@ async def list_deliveries(context: ApiContext, request: Request, caller: Caller)
     Responses:
         200: A page of them.
     """
-    check_parameters(request, *_LIST_PARAMETERS)
+    page = await queries.read_page(context, request, caller, "deliveries", *_LIST_PARAMETERS)
     query = request.query_params
-    state = query.get("state")
-    if state is not None and state not in list(DeliveryState):
-        raise bad_query("state", f"must be one of {', '.join(DeliveryState)}")
+    state = queries.read_choice(request, "state", DeliveryState)
     for name in ("request_id", "host"):
         if name in query and not _TEXT.fullmatch(query[name]):
             raise bad_query(name, "must be 1 to 300 visible ASCII characters")
-    user_id = await selected_user_or_all(context, request, caller)
-    page = read_page(context, request, "deliveries", user_id)
+    select = _filter(page.user_id, state, query)
     deliveries = context.services.store.deliveries
-    select = _filter(user_id, state, query)
     found = await deliveries.list_page(select, page.after, page.limit + 1)
     kept, last = page.cut(found, lambda delivery: delivery.id)
     return page.response(map(delivery_document, kept), last)
@@ -124,30 +106,23 @@ async def retry_delivery(context: ApiContext, request: Request, caller: Caller) 
         409: It is already pending.
     """
     found = await _readable(context, request, caller)
-    try:
-        found = await context.services.store.deliveries.retry(
-            found.id, context.services.clock.now()
-        )
-    except DeliveryPending:
-        raise Problem(
-            409, "delivery_pending", "The delivery is already pending: it will be sent."
-        ) from None
-    return json_response(delivery_document(found), 202)
+    now = context.services.clock.now()
+    retried = await context.services.store.deliveries.retry(found.id, now)
+    return json_response(delivery_document(retried), 202)
 
 
-@Operation(Group.WEBHOOKS, documents.Retried, (USER_OR_ALL,), body=requests.RetryDeliveries)
+@Operation(Group.WEBHOOKS, documents.Retried, (queries.USER_OR_ALL,), body=requests.RetryDeliveries)
 async def retry_deliveries(context: ApiContext, request: Request, caller: Caller) -> Response:
     """Resend all matching webhook messages that were given up.
 
     Responses:
         202: They are due now, within the sending limits.
     """
-    check_parameters(request, USER_OR_ALL)
+    queries.check_parameters(request, queries.USER_OR_ALL)
     body = await read_object(request, context.settings.max_body_bytes)
-    if faults := _retry_faults(body):
-        raise invalid(faults)
+    refuse_any(_retry_faults(body))
     state = DeliveryState(body["state"])
-    select = _filter(await selected_user_or_all(context, request, caller), state, body)
+    select = _filter(await queries.selected_user_or_all(context, request, caller), state, body)
     deliveries = context.services.store.deliveries
     retried, before = 0, None
     # Newest to oldest, so that a delivery that fails again meanwhile is not found twice.
@@ -168,11 +143,8 @@ async def test_webhook(context: ApiContext, request: Request, caller: Caller) ->
         429: Another test of this user is running.
     """
     url = (await read_object(request, context.settings.max_body_bytes)).get("url")
-    if faults := list(url_faults(context, "url", url)):
-        raise invalid(faults)
-    user = await context.services.store.keys.user(caller.user_id)
-    if user is None:
-        raise not_found()
+    refuse_any(url_faults(context, "url", url))
+    user = or_404(await context.services.store.keys.user(caller.user_id))
     # The endpoint decides how long this takes, so each user has only one at a time.
     if caller.user_id in context.webhook_tests:
         raise Problem(
@@ -191,32 +163,30 @@ async def _send_test(context: ApiContext, user: User, url: str) -> documents.Web
     body = compact_json({"type": "test", "timestamp": timestamp(now)})
     headers = sign(secrets_of(user, now), webhook_id, now, body)
     made = await context.sender.deliver(url, headers, body, context.settings.relay_timeout)
+    return {"webhook_id": webhook_id, **_outcome(made)}
+
+
+def _outcome(attempt: Attempt | Sent) -> documents.Outcome:
     return {
-        "webhook_id": webhook_id,
-        "status_code": made.status_code,
-        "error": made.error,
-        "duration_ms": made.duration_ms,
-        "excerpt": made.excerpt,
+        "status_code": attempt.status_code,
+        "error": attempt.error,
+        "duration_ms": attempt.duration_ms,
+        "excerpt": attempt.excerpt,
     }
 
 
-def _retry_faults(body: Mapping[str, Any]) -> list[InputFault]:
-    known = ("state", "host", "request_id")
+def _retry_faults(body: Mapping[str, Any]) -> Iterator[InputFault]:
     # A filter with a typo would select everything.
-    unknown = [name for name in body if name not in known][:20]
-    faults = [
-        InputFault(pointer(name), f"This member is unknown; known are {', '.join(known)}.")
-        for name in unknown
-    ]
+    for name in body:
+        if name not in ("state", "host", "request_id"):
+            text = "This member is unknown; known are state, host, request_id."
+            yield InputFault(pointer(name), text)
     if body.get("state") not in _GIVEN_UP:
-        faults.append(InputFault("/state", f"state must be {' or '.join(_GIVEN_UP)}."))
+        yield InputFault("/state", f"state must be {' or '.join(_GIVEN_UP)}.")
     for name in ("host", "request_id"):
         value = body.get(name, "any")
         if not isinstance(value, str) or not _TEXT.fullmatch(value):
-            faults.append(
-                InputFault(f"/{name}", f"{name} must be 1 to 300 visible ASCII characters.")
-            )
-    return faults
+            yield InputFault(f"/{name}", f"{name} must be 1 to 300 visible ASCII characters.")
 
 
 def _filter(user_id: int | None, state: str | None, narrower: Mapping[str, str]) -> DeliveryFilter:
@@ -240,11 +210,6 @@ def _read_host(text: str | None) -> tuple[str | None, int | None]:
 async def _readable(context: ApiContext, request: Request, caller: Caller) -> Delivery:
     """The delivery in the path, if the caller may read it. Raises Problem 404."""
     delivery_id, deliveries = request.path_params["delivery_id"], context.services.store.deliveries
-    found = await (
-        deliveries.find(delivery_id)
-        if caller.admin
-        else deliveries.find_for_user(caller.user_id, delivery_id)
-    )
-    if found is None:
-        raise not_found()
-    return found
+    if caller.admin:
+        return or_404(await deliveries.find(delivery_id))
+    return or_404(await deliveries.find_for_user(caller.user_id, delivery_id))

@@ -43,9 +43,7 @@ def docs(rows: Iterable[Row[Any]]) -> OpenHandler:
     def page(context: ApiContext) -> Response:
         document = openapi_document(rows, context.settings)
         return Response(
-            render(document, context.settings.public_url),
-            media_type="text/html",
-            headers=_HEADERS,
+            render(document, context.settings.public_url), media_type="text/html", headers=_HEADERS
         )
 
     return _made_once(page)

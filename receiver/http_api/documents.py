@@ -4,14 +4,13 @@ The job itself is in `domain/documents.py`. Every member is required unless it i
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NotRequired, TypeAlias
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypeAliasType, TypedDict
 
 from receiver.domain.documents import (
     A_JOB,
-    A_TIME,
     AN_ID,
     MESSAGE_CHARACTERS,
     Count,
@@ -24,24 +23,21 @@ from receiver.domain.documents import (
     Time,
     UserName,
 )
-from receiver.json_schema import document, has_schema, one_of
+from receiver.http_api import errors
+from receiver.json_schema import document, one_of
 from receiver.providers.registry import API_OF
 from store.records import callbacks
 
-KnownProvider = TypeAliasType(
-    "KnownProvider",
-    Annotated[str, one_of(API_OF, "All known providers, whether they run here or not.")],
-)
-File = TypeAliasType(
-    "File", Annotated[bytes, has_schema({"type": "string", "format": "binary", "examples": ["…"]})]
-)
+KnownProvider = TypeAliasType("KnownProvider", Annotated[str, one_of(API_OF)])
+File = TypeAliasType("File", bytes)
 Receipt = TypeAliasType("Receipt", Annotated[str, one_of(["accepted", "duplicate"])])
-NextCursor: TypeAlias = (
-    Annotated[
-        str, Field(description="Pass it as `cursor` to get the next page; null on the last one.")
-    ]
-    | None
-)
+
+
+class Page(TypedDict):
+    """One page of a list."""
+
+    next_cursor: str | None
+    """Pass it as `cursor` to get the next page; null on the last one."""
 
 
 class Health(TypedDict):
@@ -72,18 +68,7 @@ class Fault(TypedDict):
     detail: str
 
 
-@document(
-    extra=True,
-    example={
-        "type": "about:blank",
-        "title": "Bad Request",
-        "status": 400,
-        "detail": "Prompt is required",
-        "message": "Prompt is required",
-        "code": "invalid_request",
-        "errors": [{"pointer": "/input/prompt", "detail": "Prompt is required"}],
-    },
-)
+@document(extra=True, example=errors.invalid("/input/prompt", "Prompt is required").document())
 class Problem(TypedDict):
     """RFC 9457. Some errors have further members."""
 
@@ -112,11 +97,10 @@ class JobDetail(Job):
     """As submitted."""
 
 
-class Jobs(TypedDict):
+class Jobs(Page):
     """A page of jobs."""
 
     jobs: list[Job]
-    next_cursor: NextCursor
 
 
 @document(example={"request_id": AN_ID, "status": "IN_PROGRESS", "progress": 45})
@@ -132,10 +116,7 @@ class Status(TypedDict):
 
 # --- a job's history: one type for each kind of line ----------------------------------------------
 
-Verdict = TypeAliasType(
-    "Verdict",
-    Annotated[callbacks.Verdict, one_of(callbacks.Verdict, "What was done with a callback.")],
-)
+Verdict = TypeAliasType("Verdict", Annotated[callbacks.Verdict, one_of(callbacks.Verdict)])
 
 
 class _Line(TypedDict):
@@ -146,7 +127,7 @@ class HistoryEvent(_Line):
     """The job changed."""
 
     type: Literal["event"]
-    id: str
+    id: Annotated[str, Field(examples=["12.9f3c"])]
     job: Job
 
 
@@ -155,6 +136,7 @@ class HistoryCallback(_Line):
 
     type: Literal["callback"]
     verdict: Verdict
+    """What was done with it."""
     evidence: Evidence | None
     confirmed: bool | None
     bytes: Count
@@ -217,14 +199,6 @@ HistoryLine = TypeAliasType(
 )
 
 
-@document(
-    example={
-        "history": [
-            {"at": A_TIME, "type": "submission", "outcome": "accepted", "attempt": 1},
-            {"at": A_TIME, "type": "poll", "provider_status": "RENDERING", "status": "IN_PROGRESS"},
-        ]
-    }
-)
 class History(TypedDict):
     """Everything that happened to a job, oldest first."""
 
@@ -245,11 +219,10 @@ class User(TypedDict):
     """Unfinished jobs."""
 
 
-class Users(TypedDict):
+class Users(Page):
     """A page of users, by name."""
 
     users: list[User]
-    next_cursor: NextCursor
 
 
 class Hold(TypedDict):

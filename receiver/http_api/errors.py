@@ -2,49 +2,60 @@
 mapping from exceptions to problems."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from http import HTTPStatus
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from starlette.responses import Response
 
-from receiver.domain.serialization import compact_json
+from receiver.actions.cancel_job import JobFinished
+from receiver.domain.serialization import compact_json, job_document
 from receiver.providers.contract import InputFault
-from store.errors import KeyInUse, KeyReused, NotFound, OutcomeUnknown, StoreUnavailable
+from store.errors import (
+    AmbiguousPrefix,
+    DeliveryPending,
+    KeyInUse,
+    KeyReused,
+    NotFound,
+    OutcomeUnknown,
+    StoreUnavailable,
+)
+
+Found = TypeVar("Found")
 
 CONTENT_TYPE = "application/problem+json"
 
 MAX_FAULTS: Final = 20
 """Maximum length of `errors`, so that a response is not much longer than its request."""
 _POINTER_PART: Final = 64
+# A status that we pass on from a provider may not be one of these.
+_TITLES: Final = {status.value: status.phrase for status in HTTPStatus}
 
 
+@dataclass(eq=False)
 class Problem(Exception):
-    """An error response. `code` is stable, `detail` is for people."""
+    """An error response."""
 
-    def __init__(
-        self,
-        status: int,
-        code: str,
-        detail: str,
-        *,
-        faults: Sequence[InputFault] = (),
-        headers: Mapping[str, str] | None = None,
-        members: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.code = code
-        self.detail = detail
-        self.faults = faults
-        self.headers = dict(headers or {})
-        self.members = dict(members or {})
+    status: int
+    code: str
+    """Stable: programs compare it."""
+    detail: str
+    """For people."""
+    _: KW_ONLY
+    faults: Sequence[InputFault] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    members: Mapping[str, Any] = field(default_factory=dict)
+    """Further members of the body."""
+
+    def __str__(self) -> str:
+        return self.detail
 
     def document(self) -> dict[str, Any]:
         """The body, ready for JSON."""
         document: dict[str, Any] = {
             "type": "about:blank",
-            "title": _title(self.status),
+            "title": _TITLES.get(self.status, "Error"),
             "status": self.status,
             "detail": self.detail,
             "message": self.detail,
@@ -71,13 +82,6 @@ class Problem(Exception):
         )
 
 
-def _title(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:  # passed on from a provider, which may use a status of its own
-        return "Error"
-
-
 def pointer(*names: str) -> str:
     """The JSON pointer of a member (RFC 6901). Long names are truncated."""
     return "".join(
@@ -85,14 +89,24 @@ def pointer(*names: str) -> str:
     )
 
 
-def invalid(faults: Iterable[InputFault]) -> Problem:
-    """The problem for an invalid body. The first fault becomes the message. At most `MAX_FAULTS`
-    are listed; if there are more, the last entry says how many."""
+def invalid(at: str, detail: str) -> Problem:
+    """The problem for an invalid member of a body; `at` is its pointer."""
+    return Problem(400, "invalid_request", detail, faults=[InputFault(at, detail)])
+
+
+def refuse_any(faults: Iterable[InputFault]) -> None:
+    """Refuse a body that has faults. The first one becomes the message. At most `MAX_FAULTS` are
+    listed; if there are more, the last entry says how many.
+
+    Raises:
+        Problem: 400, if there are any.
+    """
     found = iter(faults)
     listed = list(islice(found, MAX_FAULTS))
     if beyond := sum(1 for _ in found):
         listed[-1] = InputFault("", f"There are {beyond + 1} more errors, which are not listed.")
-    return Problem(400, "invalid_request", listed[0].detail, faults=listed)
+    if listed:
+        raise Problem(400, "invalid_request", listed[0].detail, faults=listed)
 
 
 def bad_query(name: str, detail: str) -> Problem:
@@ -103,6 +117,13 @@ def bad_query(name: str, detail: str) -> Problem:
 def not_found() -> Problem:
     """The problem for something that does not exist or belongs to another user."""
     return Problem(404, "not_found", "Request not found.")
+
+
+def or_404(found: Found | None) -> Found:
+    """What was found. Raises `not_found` if that is None."""
+    if found is None:
+        raise not_found()
+    return found
 
 
 def storage_unavailable(detail: str, **members: Any) -> Problem:
@@ -152,5 +173,15 @@ def as_problem(error: Exception) -> Problem | None:
                 "The first request with this Idempotency-Key is still running.",
                 headers={"Retry-After": "1"},
             )
+        case JobFinished(job=job):
+            text = f"The job is already finished: it is {job.status}."
+            members = {"request_id": job.id, "job": job_document(job)}
+            return Problem(409, "job_finished", text, members=members)
+        case DeliveryPending():
+            text = "The delivery is already pending: it will be sent."
+            return Problem(409, "delivery_pending", text)
+        case AmbiguousPrefix():
+            text = "Several keys have this prefix; nothing was revoked."
+            return Problem(409, "ambiguous_prefix", text)
         case _:
             return None

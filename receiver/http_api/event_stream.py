@@ -10,7 +10,7 @@ from typing import Final
 from starlette.types import Receive, Scope, Send
 
 from receiver.http_api.auth import Caller
-from receiver.http_api.body import ClientGone
+from receiver.http_api.body import ClientGone, disconnected
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem
 from receiver.server.connection import CONNECTION
@@ -59,7 +59,7 @@ class EventStream(ABC):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the whole response: head, snapshot if needed, every later event, end."""
         with self._counted():
-            retry = frames.retry(self.context.randint(*RETRY_MS))
+            retry = frames.retry(self.context.rng.randint(*RETRY_MS))
             if self.context.broadcast.closing:
                 await _begin(send, retry)
             elif self.start.resumed_at is not None:
@@ -123,6 +123,5 @@ async def _begin(send: Send, first: bytes) -> None:
 
 
 async def _until_gone(receive: Receive, reader: Reader) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    await disconnected(receive)
     reader.end()

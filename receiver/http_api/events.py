@@ -14,13 +14,12 @@ from receiver.http_api import documents, requests
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import parse_object, read_body
 from receiver.http_api.context import ApiContext
-from receiver.http_api.errors import invalid, not_found
+from receiver.http_api.errors import invalid, or_404
 from receiver.http_api.event_stream import EventStream, Start
 from receiver.http_api.jobs import readable_job
 from receiver.http_api.operation import Group, Operation, Parameter, Text
 from receiver.http_api.queries import USER, selected_user
 from receiver.http_api.responses import NOT_STORED, json_response
-from receiver.providers.contract import InputFault
 from receiver.streams import frames
 from receiver.streams.tickets import Ticket
 from store.records.events import Cursor
@@ -94,9 +93,7 @@ class _JobStream(EventStream):
 
     async def snapshot(self) -> tuple[Cursor, bytes]:
         found = await self.context.services.store.events.snapshot_for_job(self.job_id)
-        if found is None:
-            raise not_found()
-        at, seen = found
+        at, seen = or_404(found)
         return at, frames.snapshot(at, job_document(seen))
 
     async def farewell(self) -> bytes | None:
@@ -136,14 +133,12 @@ async def create_stream_ticket(context: ApiContext, request: Request, caller: Ca
     path = "/v1/events"
     if job_id is not None:
         if not isinstance(job_id, str):
-            raise invalid([InputFault("/request_id", "request_id must be a string.")])
+            raise invalid("/request_id", "request_id must be a string.")
         await readable_job(context, caller, job_id)
         path = f"/v1/jobs/{job_id}/events"
     expires_at = context.services.clock.now() + TICKET_MS
     ticket = context.tickets.issue(Ticket(caller.user_id, caller.key_hash, job_id, expires_at))
-    document: documents.Ticket = {
-        "ticket": ticket,
-        "url": f"{path}?ticket={ticket}",
-        "expires_at": timestamp(expires_at),
-    }
+    document = documents.Ticket(
+        ticket=ticket, url=f"{path}?ticket={ticket}", expires_at=timestamp(expires_at)
+    )
     return json_response(document, headers=NOT_STORED)

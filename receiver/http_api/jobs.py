@@ -8,26 +8,17 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.actions.cancel_job import JobFinished
 from receiver.actions.cancel_job import cancel_job as cancel
 from receiver.domain import documents
-from receiver.domain.documents import LABEL_CHARACTERS
 from receiver.domain.results import links_of
 from receiver.domain.serialization import compact_json, job_document, timestamp
+from receiver.http_api import queries
 from receiver.http_api.archived import FILE_NUMBER, RANGE, archived_file, redirect
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
 from receiver.http_api.documents import File, History, JobDetail, Jobs
-from receiver.http_api.errors import Problem, bad_query, not_found
+from receiver.http_api.errors import Problem, bad_query, or_404
 from receiver.http_api.operation import Group, Operation, Parameter
-from receiver.http_api.queries import (
-    METADATA,
-    PAGE,
-    USER_OR_ALL,
-    check_parameters,
-    read_page,
-    selected_user_or_all,
-)
 from receiver.http_api.responses import NOT_STORED, json_response, none_match
 from receiver.json_schema import Schema, ref
 from receiver.logs import redact
@@ -48,28 +39,27 @@ _TIME: Final[Schema] = {"type": "string", "format": "date-time"}
 _LIST_PARAMETERS: Final = (
     Parameter("status", "Only this status.", ref("JobStatus")),
     Parameter("kind", "Only this kind.", ref("Kind")),
-    Parameter("provider", "Only this provider.", ref("KnownProvider")),
+    Parameter("provider", "Only this provider, whether it runs here or not.", ref("KnownProvider")),
     Parameter(
         "q",
         "Only jobs whose label contains this text (case-insensitive for ASCII letters). A page"
         " can be short although more follow.",
-        {"type": "string", "maxLength": LABEL_CHARACTERS},
+        {"type": "string", "maxLength": documents.LABEL_CHARACTERS},
     ),
     Parameter("created_after", "Created after this time.", _TIME),
     Parameter("created_before", "Created before this time.", _TIME),
-    Parameter(f"{METADATA}KEY", "With this value in the metadata member KEY."),
-    *PAGE,
-    USER_OR_ALL,
+    Parameter(f"{queries.METADATA}KEY", "With this value in the metadata member KEY."),
+    *queries.PAGE,
+    queries.USER_OR_ALL,
 )
 
 
 async def readable_job(context: ApiContext, caller: Caller, job_id: str) -> Job:
     """The caller's own job, or any for an admin. Raises Problem 404."""
     jobs = context.services.store.jobs
-    job = await (jobs.find(job_id) if caller.admin else jobs.find_for_user(caller.user_id, job_id))
-    if job is None:
-        raise not_found()
-    return job
+    if caller.admin:
+        return or_404(await jobs.find(job_id))
+    return or_404(await jobs.find_for_user(caller.user_id, job_id))
 
 
 @Operation(Group.JOBS, JobDetail, (_IF_NONE_MATCH,))
@@ -103,16 +93,14 @@ async def list_jobs(context: ApiContext, request: Request, caller: Caller) -> Re
     Responses:
         200: A page of them.
     """
-    check_parameters(request, *_LIST_PARAMETERS)
-    user_id = await selected_user_or_all(context, request, caller)
-    page = read_page(context, request, "jobs", user_id)
+    page = await queries.read_page(context, request, caller, "jobs", *_LIST_PARAMETERS)
     where = _read_filter(request, context.services.providers)
     stored = context.services.store.jobs
     found: Sequence[Job]
-    if user_id is None or where.label:
-        found, last = await stored.look_through(user_id, where, page.after, page.limit)
+    if page.user_id is None or where.label:
+        found, last = await stored.look_through(page.user_id, where, page.after, page.limit)
     else:
-        found = await stored.list_for_user(user_id, where, page.after, page.limit + 1)
+        found = await stored.list_for_user(page.user_id, where, page.after, page.limit + 1)
         found, last = page.cut(found, lambda job: job.id)
     return page.response(map(job_document, found), last)
 
@@ -185,34 +173,23 @@ async def cancel_job(context: ApiContext, request: Request, caller: Caller) -> R
         raise Problem(
             403, "not_your_job", "An admin key can read other users' jobs, not cancel them."
         )
-    try:
-        job = await cancel(context.services, job.id)
-    except JobFinished as finished:
-        raise Problem(
-            409,
-            "job_finished",
-            f"The job is already finished: it is {finished.job.status}.",
-            members={"request_id": job.id, "job": job_document(finished.job)},
-        ) from None
-    return json_response(job_document(job), 202)
+    return json_response(job_document(await cancel(context.services, job.id)), 202)
 
 
 def _read_filter(request: Request, providers: Mapping[str, Provider]) -> JobFilter:
     query = request.query_params
-    status = query.get("status")
-    if status is not None and status not in list(Status):
-        raise bad_query("status", f"must be one of {', '.join(Status)}")
+    status = queries.read_choice(request, "status", Status)
     kind = query.get("kind")
     if kind is not None:
         wrong = [each.check_kind(kind[:MAX_KIND]) for each in providers.values()]
         if all(wrong):
             raise bad_query("kind", f"is not valid for the providers that run here: {wrong[0]}")
-    provider = query.get("provider")
-    if provider is not None and provider not in API_OF:
-        raise bad_query("provider", f"must be one of {', '.join(API_OF)}")
+    provider = queries.read_choice(request, "provider", API_OF)
     label = query.get("q") or None
-    if label is not None and len(label) > LABEL_CHARACTERS:
-        raise bad_query("q", f"must have at most {LABEL_CHARACTERS} characters, as labels do")
+    if label is not None and len(label) > documents.LABEL_CHARACTERS:
+        raise bad_query(
+            "q", f"must have at most {documents.LABEL_CHARACTERS} characters, as labels do"
+        )
     return JobFilter(
         label=label,
         status=None if status is None else Status(status),
@@ -221,9 +198,9 @@ def _read_filter(request: Request, providers: Mapping[str, Provider]) -> JobFilt
         created_after=_read_time(request, "created_after"),
         created_before=_read_time(request, "created_before"),
         metadata={
-            name.removeprefix(METADATA): value
+            name.removeprefix(queries.METADATA): value
             for name, value in query.items()
-            if name.startswith(METADATA)
+            if name.startswith(queries.METADATA)
         },
     )
 

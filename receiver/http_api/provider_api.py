@@ -1,9 +1,9 @@
 """Samsar's own API, served by us: its clients change only the base URL and the key."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
-import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,16 +15,13 @@ from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
 from receiver.http_api.creating import Creation
 from receiver.http_api.documents import Accepted, Status
-from receiver.http_api.errors import CONTENT_TYPE, Problem, not_found
+from receiver.http_api.errors import CONTENT_TYPE, Problem, not_found, or_404
 from receiver.http_api.idempotency import IDEMPOTENCY_KEY
 from receiver.http_api.operation import Group, Operation, Parameter
 from receiver.http_api.responses import JSON, json_response
 from receiver.http_api.submissions import read_submission
-from store.errors import StoreUnavailable
 from store.idempotency import Answer, Replay
 from store.records.jobs import ErrorCode, Job, Phase
-
-log = structlog.get_logger()
 
 _REQUEST_ID: Final = Parameter(
     "request_id",
@@ -45,7 +42,7 @@ async def create_movie(context: ApiContext, request: Request, caller: Caller) ->
         4XX: The provider refused it; `message` is the provider's, `request_id` is the failed job.
         502: The provider rejects the operator's key.
     """
-    return await _DropIn(context, request, caller, "create_movie").respond()
+    return await _create(context, request, caller, "create_movie")
 
 
 @Operation(Group.PROVIDER_API, Accepted, (IDEMPOTENCY_KEY,), body=requests.CreateNarrative)
@@ -59,19 +56,23 @@ async def create_narrative(context: ApiContext, request: Request, caller: Caller
         4XX: The provider refused it; `message` is the provider's, `request_id` is the failed job.
         502: The provider rejects the operator's key.
     """
-    return await _DropIn(context, request, caller, "create_narrative").respond()
+    return await _create(context, request, caller, "create_narrative")
 
 
+async def _create(context: ApiContext, request: Request, caller: Caller, kind: str) -> Response:
+    wait, provider = context.settings.submit_wait, _provider(context)
+    return await _DropIn(context, request, caller, wait, provider, kind).respond()
+
+
+@dataclass
 class _DropIn(Creation):
     """Answers with the job's id, when the provider has answered or `submit_wait` is over."""
 
-    def __init__(self, context: ApiContext, request: Request, caller: Caller, kind: str) -> None:
-        super().__init__(context, request, caller, wait=context.settings.submit_wait)
-        self._provider = _provider(context)
-        self._kind = kind
+    provider: str
+    kind: str
 
     def read(self, body: Mapping[str, Any]) -> Submission:
-        return read_submission(self._context, self._provider, self._kind, body)
+        return read_submission(self.context, self.provider, self.kind, body)
 
     def is_enough(self, job: Job) -> bool:
         return job.phase not in (Phase.QUEUED, Phase.SUBMITTING)
@@ -92,11 +93,7 @@ class _DropIn(Creation):
 
     async def answer_again(self, replay: Replay) -> Answer:
         """Has only the id if the job has been removed or cannot be read now."""
-        try:
-            job = await self._context.services.store.jobs.find(replay.job_id)
-        except StoreUnavailable as error:
-            log.warning("could not read the job of a replay", job=replay.job_id, reason=str(error))
-            job = None
+        job = await self.find(replay.job_id)
         return _accepted(replay.job_id) if job is None else self.answer(job)
 
 
@@ -132,6 +129,4 @@ async def status(context: ApiContext, request: Request, caller: Caller) -> Respo
         job = await jobs.find_by_provider_id_for_user(caller.user_id, request_id)
     if job is None and caller.admin:
         job = await jobs.find(request_id) or await jobs.find_by_provider_id(request_id)
-    if job is None:
-        raise not_found()
-    return json_response(status_document(job))
+    return json_response(status_document(or_404(job)))

@@ -85,8 +85,16 @@ class Page:
         return json_response({self.name: list(entries), "next_cursor": cursor})
 
 
-def read_page(context: ApiContext, request: Request, name: str, user_id: int | None) -> Page:
-    """The page of the list `name` by `limit` and `cursor`. Raises Problem 400."""
+async def read_page(
+    context: ApiContext, request: Request, caller: Caller, name: str, *known: Parameter
+) -> Page:
+    """The page of the list `name` that a request asks for. It may have the `known` parameters.
+
+    Raises:
+        Problem: 400 for a parameter, and as `selected_user`.
+    """
+    check_parameters(request, *known)
+    user_id = await selected_user_or_all(context, request, caller)
     text = request.query_params.get("cursor")
     after = None if text is None else read_cursor(context.cursors, name, user_id, text)
     return Page(context.cursors, name, user_id, read_limit(request), after)
@@ -108,6 +116,14 @@ def read_limit(request: Request) -> int:
     if text.isascii() and text.isdecimal() and len(text) < 9 and 1 <= int(text) <= MAX_LIMIT:
         return int(text)
     raise bad_query("limit", f"must be a whole number from 1 to {MAX_LIMIT}")
+
+
+def read_choice(request: Request, name: str, choices: Iterable[str]) -> str | None:
+    """The query parameter `name`, one of `choices`; None without it. Raises Problem 400."""
+    value, known = request.query_params.get(name), list(choices)
+    if value is not None and value not in known:
+        raise bad_query(name, f"must be one of {', '.join(known)}")
+    return value
 
 
 async def selected_user_or_all(context: ApiContext, request: Request, caller: Caller) -> int | None:

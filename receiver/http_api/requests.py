@@ -10,8 +10,8 @@ from pydantic import Field
 from typing_extensions import TypeAliasType, TypedDict
 
 from receiver.domain.documents import AN_ID, Kind, Metadata
-from receiver.domain.serialization import DEFAULT_WEBHOOK_EVENTS, WEBHOOK_EVENTS
-from receiver.json_schema import Schema, document, enum_schema, has_schema, one_of, ref
+from receiver.domain.serialization import WEBHOOK_EVENTS
+from receiver.json_schema import Schema, document, enum_schema, one_of, ref
 from receiver.providers.contract import MAX_KIND
 from receiver.providers.samsar_input import (
     DURATION_SECONDS,
@@ -31,15 +31,6 @@ _MOVIE: Final = {
     "duration": 30,
     "aspect_ratio": "16:9",
 }
-_NARRATIVE: Final = {
-    "prompt_list": ["A ship leaves the harbour.", "The storm comes up."],
-    "image_model": "FLUX1.1PRO",
-    "speaker": "alloy",
-    "provider": "OPENAI",
-    "add_generative_video": True,
-    "video_model": "RUNWAYML",
-}
-_HOOK: Final = "https://example.com/hooks/video"
 
 # --- what is configured: see the end of this file -------------------------------------------------
 
@@ -53,18 +44,17 @@ NarrativeVideoModel = TypeAliasType("NarrativeVideoModel", str)
 _Text = Annotated[str, Field(pattern="\\S")]
 _Url = Annotated[
     str,
-    has_schema({"type": "string", "format": "uri", "maxLength": LONGEST_URL, "examples": [_HOOK]}),
+    Field(max_length=LONGEST_URL, json_schema_extra={"format": "uri"}),
+    Field(examples=["https://example.com/hooks/video"]),
 ]
 WebhookEvent = TypeAliasType("WebhookEvent", Annotated[str, one_of(WEBHOOK_EVENTS)])
+_Events = Annotated[list[WebhookEvent], Field(max_length=len(WEBHOOK_EVENTS))]
 SpeechProvider = TypeAliasType("SpeechProvider", Annotated[str, one_of(sorted(SPEECH_PROVIDERS))])
 PromptList = TypeAliasType(
     "PromptList",
     Annotated[
         Annotated[list[_Text], Field(min_length=1, max_length=PROMPT_LINES)] | _Text,
-        Field(
-            description=f"At most {PROMPT_LINES} lines; a string is split into its lines.",
-            examples=[_NARRATIVE["prompt_list"]],
-        ),
+        Field(examples=[["A ship leaves the harbour.", "The storm comes up."]]),
     ],
 )
 
@@ -72,17 +62,8 @@ PromptList = TypeAliasType(
 class _Submission(TypedDict):
     webhookUrl: NotRequired[_Url | None]
     """Where webhooks are sent: https, and not a special-use address."""
-    webhookEvents: NotRequired[
-        Annotated[
-            list[WebhookEvent],
-            Field(max_length=len(WEBHOOK_EVENTS)),
-            Field(
-                description="The events that send a webhook; an empty list means none. Default:"
-                f" {', '.join(DEFAULT_WEBHOOK_EVENTS)}."
-            ),
-        ]
-        | None
-    ]
+    webhookEvents: NotRequired[_Events | None]
+    """The events that send a webhook; an empty list means none. Default: all but `progress`."""
     metadata: NotRequired[Metadata | None]
 
 
@@ -113,11 +94,12 @@ _GENERATIVE: Final[Schema] = {
 }
 
 
-@document(extra=True, example=_NARRATIVE, keywords=_GENERATIVE)
+@document(extra=True, **_GENERATIVE)
 class NarrativeInput(TypedDict):
     """Unknown members go upstream as they are."""
 
     prompt_list: PromptList
+    """The lines; a string is split into its lines."""
     image_model: ImageModel
     add_generative_video: NotRequired[bool | None]
     video_model: NotRequired[NarrativeVideoModel | None]
@@ -126,14 +108,14 @@ class NarrativeInput(TypedDict):
     aspect_ratio: NotRequired[str | None]
 
 
-@document(extra=True, example={"input": _MOVIE, "webhookUrl": _HOOK})
+@document(extra=True)
 class CreateMovie(_Submission):
     """Unknown members are dropped."""
 
     input: MovieInput
 
 
-@document(extra=True, example={"input": _NARRATIVE, "webhookUrl": _HOOK})
+@document(extra=True)
 class CreateNarrative(_Submission):
     """Unknown members are dropped."""
 
@@ -148,23 +130,18 @@ def _input_of(kind: str, name: str) -> Schema:
     }
 
 
-JobInput = TypeAliasType(
-    "JobInput",
-    Annotated[
-        MovieInput | NarrativeInput,
-        Field(
-            description="A movie's input for `create_movie`, a narrative's for `create_narrative`."
-        ),
-    ],
-)
+JobInput = TypeAliasType("JobInput", MovieInput | NarrativeInput)
+
+
+_INPUT_BY_KIND: Final[Schema] = {
+    **_input_of("create_movie", "MovieInput"),
+    "else": _input_of("create_narrative", "NarrativeInput"),
+}
 
 
 @document(
     example={"kind": "create_movie", "input": _MOVIE, "metadata": {"order": "4711"}},
-    keywords={
-        **_input_of("create_movie", "MovieInput"),
-        "else": _input_of("create_narrative", "NarrativeInput"),
-    },
+    **_INPUT_BY_KIND,
 )
 class CreateJob(_Submission):
     """A job for any provider."""
@@ -172,6 +149,7 @@ class CreateJob(_Submission):
     provider: NotRequired[Provider | None]
     kind: Kind
     input: JobInput
+    """As the kind requires it."""
 
 
 # --- other requests -------------------------------------------------------------------------------

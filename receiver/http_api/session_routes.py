@@ -11,11 +11,9 @@ from receiver.domain.serialization import timestamp
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import read_object
 from receiver.http_api.context import ApiContext
-from receiver.http_api.errors import Problem, invalid
+from receiver.http_api.errors import invalid
 from receiver.http_api.responses import NOT_STORED, json_response
 from receiver.http_api.sessions import require_own_page
-from receiver.providers.contract import InputFault
-from store.errors import AmbiguousPrefix
 
 _MAX_BODY: Final = 4_096
 
@@ -38,7 +36,7 @@ async def sign_in(context: ApiContext, request: Request) -> Response:
         case {"key": str(key)} if key.strip():
             key_hash = hash_key(key.strip())
         case _:
-            raise invalid([InputFault("/key", "key must be your API key.")])
+            raise invalid("/key", "key must be your API key.")
     caller = None if key_hash is None else await context.auth.known(key_hash)
     if caller is None:
         context.auth.refuse(request.scope)
@@ -89,24 +87,17 @@ async def create_key(context: ApiContext, request: Request, _caller: Caller) -> 
     body = await read_object(request, _MAX_BODY)
     user, admin = body.get("user"), body.get("admin", False)
     if not isinstance(user, str) or not isinstance(admin, bool) or {*body} - {"user", "admin"}:
-        raise invalid(
-            [InputFault("", 'Send {"user": NAME}, and "admin": true for an admin\'s key.')]
-        )
+        raise invalid("", 'Send {"user": NAME}, and "admin": true for an admin\'s key.')
     store, now = context.services.store, context.services.clock.now()
     try:
-        made = await issue_key(store, now, context.entropy, user, admin=admin)
+        made = await issue_key(store, now, context.rng.randbytes, user, admin=admin)
     except UserNameRefused as refusal:
-        raise invalid([InputFault("/user", f"{refusal}.")]) from None
+        raise invalid("/user", f"{refusal}.") from None
     return json_response(asdict(made), 201, NOT_STORED)
 
 
 async def revoke_key(context: ApiContext, request: Request, _caller: Caller) -> Response:
     """`DELETE /session/keys/{prefix}`: revoke the active key with this prefix."""
     prefix, now = request.path_params["prefix"], context.services.clock.now()
-    try:
-        await context.services.store.keys.revoke(prefix, now)
-    except AmbiguousPrefix:
-        raise Problem(
-            409, "ambiguous_prefix", "Several keys have this prefix; nothing was revoked."
-        ) from None
+    await context.services.store.keys.revoke(prefix, now)
     return Response(status_code=204)

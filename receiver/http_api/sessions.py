@@ -70,13 +70,12 @@ class Sessions:
         Raises:
             Problem: 403, if a page of another origin sent the request.
         """
-        request = Request(scope)
         text = _session_cookie(scope)
         if not text:
             return None
         match self._payloads.read(text):
             case [str(key_hash), int(expires_at)] if self._clock.now() < expires_at:
-                require_own_page(request)
+                require_own_page(Request(scope))
                 return key_hash
             case _:  # forged, expired, or from another version of the service
                 return None

@@ -1,6 +1,6 @@
 """Validation of a submission's body."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from itertools import chain
 from typing import Any, Final
@@ -9,7 +9,7 @@ from receiver.actions.submit_job import Submission
 from receiver.domain.documents import METADATA_MEMBERS, METADATA_NAME, METADATA_VALUE
 from receiver.domain.serialization import DEFAULT_WEBHOOK_EVENTS, WEBHOOK_EVENTS
 from receiver.http_api.context import ApiContext
-from receiver.http_api.errors import MAX_FAULTS, invalid, pointer
+from receiver.http_api.errors import MAX_FAULTS, pointer, refuse_any
 from receiver.providers.contract import MAX_KIND, InputFault
 from receiver.webhooks.targets import TargetRefused, check_url
 
@@ -30,8 +30,8 @@ def read_job(context: ApiContext, body: Mapping[str, Any]) -> Submission:
     kind = body.get("kind")
     chosen = list(_choice_faults(context, provider, kind))
     given = [] if chosen else _input_faults(context, provider, str(kind), body)
-    _refuse(chain(chosen, given, _faults_beside_input(context, body), _unknown_faults(body)))
-    return _submission(provider, str(kind), body)
+    faults = chain(chosen, given, _faults_beside_input(context, body), _unknown_faults(body))
+    return _submission(provider, str(kind), body, faults)
 
 
 def read_submission(
@@ -43,11 +43,13 @@ def read_submission(
         Problem: 400, with all faults, the provider's first.
     """
     given = _input_faults(context, provider, kind, body)
-    _refuse(chain(given, _faults_beside_input(context, body)))
-    return _submission(provider, kind, body)
+    return _submission(provider, kind, body, chain(given, _faults_beside_input(context, body)))
 
 
-def _submission(provider: str, kind: str, body: Mapping[str, Any]) -> Submission:
+def _submission(
+    provider: str, kind: str, body: Mapping[str, Any], faults: Iterable[InputFault]
+) -> Submission:
+    refuse_any(faults)
     events = body.get("webhookEvents")
     return Submission(
         provider=provider,
@@ -57,12 +59,6 @@ def _submission(provider: str, kind: str, body: Mapping[str, Any]) -> Submission
         webhook_events=DEFAULT_WEBHOOK_EVENTS if events is None else tuple(dict.fromkeys(events)),
         metadata=body.get("metadata") or {},
     )
-
-
-def _refuse(faults: Iterator[InputFault]) -> None:
-    first = next(faults, None)
-    if first is not None:
-        raise invalid(chain([first], faults))
 
 
 # --- faults; a list that is too long is one fault, and its members are not checked ----------------

@@ -1,14 +1,13 @@
 """Webhooks and their deliveries as types."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, NotRequired
+from typing import Annotated, Final, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypeAliasType, TypedDict
 
 from receiver.domain.documents import (
-    A_TIME,
-    AN_ID,
+    A_JOB,
     Count,
     JobError,
     JobId,
@@ -18,52 +17,18 @@ from receiver.domain.documents import (
     Time,
     UserName,
 )
-from receiver.domain.serialization import WEBHOOK_EVENTS
-from receiver.http_api.documents import NextCursor, Status
+from receiver.domain.serialization import WEBHOOK_EVENTS, relay_body
+from receiver.http_api.documents import Page, Status
 from receiver.json_schema import document, one_of
 from receiver.webhooks.delivery import EXCERPT
 from store.records import deliveries
 
 A_MESSAGE: Final = "msg_01KE4XJ3A9F7N2C5D8G1H4K6MP"
-MessageId = Annotated[
-    str, Field(description="The `webhook-id` of every attempt.", examples=[A_MESSAGE])
-]
-_OUTCOME: Final[dict[str, Any]] = {
-    "status_code": 200,
-    "error": None,
-    "duration_ms": 83,
-    "excerpt": "ok",
-}
-_RELAY: Final[dict[str, Any]] = {
-    "type": "job.completed",
-    "timestamp": A_TIME,
-    "request_id": AN_ID,
-    "status": "COMPLETED",
-    "progress": 100,
-    "result": {"videoUrl": "https://cdn.example.com/67b1c0ffee.mp4"},
-    "seq": 6,
-    "kind": "create_movie",
-    "metadata": {"order": "4711"},
-    "error": None,
-}
-_DELIVERY: Final[dict[str, Any]] = {
-    "id": A_MESSAGE,
-    "request_id": AN_ID,
-    "user": "ada",
-    "status": "COMPLETED",
-    "seq": 6,
-    "state": "delivered",
-    "attempts": [{"at": A_TIME, **_OUTCOME}],
-    "next_attempt_at": None,
-    "created_at": A_TIME,
-    "delivered_at": A_TIME,
-}
-_DETAIL: Final[dict[str, Any]] = {
-    "url": "https://example.com/hooks/video",
-    "body": _RELAY,
-    "headers": {"webhook-id": A_MESSAGE, "webhook-timestamp": "1767323045"},
-}
-
+MessageId = Annotated[str, Field(examples=[A_MESSAGE])]
+_RESULT: Final = {"videoUrl": "https://cdn.example.com/67b1c0ffee.mp4"}
+_RELAY: Final = relay_body(
+    "COMPLETED", A_JOB | {"status": "COMPLETED", "progress": 100, "result": _RESULT, "seq": 6}
+)
 MessageType = TypeAliasType(
     "MessageType", Annotated[str, one_of(f"job.{event.lower()}" for event in WEBHOOK_EVENTS)]
 )
@@ -85,18 +50,17 @@ class Relay(Status):
 class Outcome(TypedDict):
     """The result of an attempt to send a webhook."""
 
-    status_code: int | None
+    status_code: Annotated[int, Field(examples=[200])] | None
     error: str | None
-    duration_ms: Count
-    excerpt: Annotated[str, Field(max_length=EXCERPT)] | None
+    duration_ms: Annotated[Count, Field(examples=[83])]
+    excerpt: Annotated[str, Field(max_length=EXCERPT, examples=["ok"])] | None
     """The first characters of the response's body."""
 
 
-@document(example={"webhook_id": A_MESSAGE, **_OUTCOME})
 class WebhookTest(Outcome):
     """The result of a test message."""
 
-    webhook_id: str
+    webhook_id: MessageId
 
 
 class Attempt(Outcome):
@@ -110,37 +74,35 @@ DeliveryState = TypeAliasType(
 )
 
 
-@document(example=_DELIVERY)
 class Delivery(TypedDict):
     """One webhook message and its state."""
 
     id: MessageId
+    """The `webhook-id` of every attempt."""
     request_id: JobId
     user: UserName
-    status: JobStatus
-    seq: Annotated[int, Field(ge=1)]
-    state: DeliveryState
+    status: Annotated[JobStatus, Field(examples=["COMPLETED"])]
+    seq: Annotated[int, Field(ge=1, examples=[6])]
+    state: Annotated[DeliveryState, Field(examples=["delivered"])]
     attempts: list[Attempt]
     """The last 50, oldest first."""
-    next_attempt_at: Time | None
+    next_attempt_at: Annotated[Time | None, Field(examples=[None])]
     created_at: Time
     delivered_at: Time | None
 
 
-class Deliveries(TypedDict):
+class Deliveries(Page):
     """A page of deliveries."""
 
     deliveries: list[Delivery]
-    next_cursor: NextCursor
 
 
-@document(example=_DELIVERY | _DETAIL)
 class DeliveryDetail(Delivery):
     """A delivery with its message."""
 
-    url: str
+    url: Annotated[str, Field(examples=["https://example.com/hooks/video"])]
     body: Relay
-    headers: Mapping[str, str]
+    headers: Annotated[Mapping[str, str], Field(examples=[{"webhook-id": A_MESSAGE}])]
     """Those of the last attempt, without its signature."""
 
 

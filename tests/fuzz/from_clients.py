@@ -132,7 +132,7 @@ def query(raw: bytes) -> None:
         for at in (where.created_after, where.created_before):
             assert at is None or abs(at) < YEARS
     params = QueryParams(raw)
-    if not _retry_faults(dict(params) | {"state": "exhausted"}):
+    if not list(_retry_faults(dict(params) | {"state": "exhausted"})):
         where_sent = _filter(1, "exhausted", params)
         assert (where_sent.host is None) == ("host" not in params)
         assert 0 <= (where_sent.port or 0) < 10**5

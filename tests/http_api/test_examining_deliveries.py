@@ -132,6 +132,14 @@ async def test_a_retry_of_many_with_a_typo_is_refused(
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, pointer)
 
 
+@SHARED_LOOP
+async def test_all_typos_of_such_a_retry_are_counted(visitor: httpx.AsyncClient) -> None:
+    body = {"state": "exhausted"} | {f"hots{number}": "a.example" for number in range(25)}
+    answer = await visitor.post("/v1/deliveries/retry", json=body)
+    assert [fault["pointer"] for fault in answer.json()["errors"]][18:] == ["/hots18", ""]
+    assert answer.json()["errors"][-1]["detail"].startswith("There are 6 more errors")
+
+
 async def test_an_admin_sees_and_retries_everybody_s(
     service: RunningService, provider: ScriptedProvider, sink: Sink
 ) -> None:
@@ -217,11 +225,10 @@ async def test_one_test_at_a_time_for_each_user(service: RunningService, sink: S
 @SHARED_LOOP
 @pytest.mark.parametrize("url", ["http://10.0.0.1/", "https://[fe80::1]/", "ftp://a.example/", 7])
 async def test_a_literal_address_that_is_refused_is_a_fault(
-    shared: RunningService, url: object
+    visitor: httpx.AsyncClient, url: object
 ) -> None:
-    client = await shared.user()
     for body in ({"url": url}, {}):
-        answer = await client.post("/v1/webhook-tests", json=body)
+        answer = await visitor.post("/v1/webhook-tests", json=body)
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, "/url")
 
 

@@ -27,8 +27,8 @@ from tests.support.service import running_service
 
 DOCUMENT = json.loads(json.dumps(documented.document()))
 MOVIE, NARRATIVE = (
-    {"input": DOCUMENT["components"]["schemas"][name]["examples"][0]}
-    for name in ("MovieInput", "NarrativeInput")
+    DOCUMENT["components"]["schemas"][name]["examples"][0]
+    for name in ("CreateMovie", "CreateNarrative")
 )
 PROBES = {"/livez", "/readyz", "/metrics"}
 
