@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import pytest_asyncio
 import structlog
@@ -43,14 +44,20 @@ async def provider(start: Start) -> AsyncIterator[ScriptedProvider]:
 
 @pytest.fixture
 async def service(provider: ScriptedProvider, start: Start) -> RunningService:
-    """A service in front of the scripted provider."""
+    """A service in front of the scripted provider. A file may have one of its own in its place."""
     return await start(**provider.settings())
 
 
 @pytest.fixture
-async def job(service: RunningService, provider: ScriptedProvider) -> AcceptedJob:
-    """A job of a service that confirms claims."""
-    return await accepted(service, provider)
+async def client(service: RunningService) -> httpx.AsyncClient:
+    """A user of that service."""
+    return await service.user()
+
+
+@pytest.fixture
+async def job(client: httpx.AsyncClient, provider: ScriptedProvider) -> AcceptedJob:
+    """A job of that user. The service confirms claims, unless a file's own does not."""
+    return await accepted(client, provider)
 
 
 @pytest.fixture
@@ -79,6 +86,12 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runn
     """
     async with running_service(tmp_path_factory.mktemp("shared")) as service:
         yield service
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def visitor(shared: RunningService, request: pytest.FixtureRequest) -> httpx.AsyncClient:
+    """A user of `shared`, for this test alone."""
+    return await shared.user(request.node.name)
 
 
 @pytest.fixture(autouse=True)

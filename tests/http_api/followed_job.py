@@ -6,6 +6,7 @@ import pytest
 
 from tests.http_api.accepted_job import AcceptedJob, accepted
 from tests.http_api.conftest import Start
+from tests.http_api.relay_sink import Sink
 from tests.http_api.scripted_provider import ScriptedProvider
 from tests.support.service import RunningService, eventually, make_key
 
@@ -56,3 +57,9 @@ async def follow(
     client = service.client(await make_key(service.store, "ada", secret=SECRET))
     job = await accepted(client, provider, webhookUrl=url, **members)
     return Followed(client, job.request_id, job.callback_url)
+
+
+@pytest.fixture(name="job")
+async def followed(service: RunningService, provider: ScriptedProvider, sink: Sink) -> Followed:
+    """A job whose webhooks go to `sink`."""
+    return await follow(service, provider, sink.url)

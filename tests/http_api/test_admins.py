@@ -62,6 +62,11 @@ async def test_everybodys_jobs_are_listed(service: RunningService) -> None:
     assert await jobs(root, user="*", cursor=cursor) == made[2:]
     assert (await root.get("/v1/jobs", params={"cursor": cursor})).status_code == 400
 
+    job = f"/v1/jobs/{made[0][1]}"
+    assert (await root.post(f"{job}/cancel")).status_code == 403
+    assert (await root.get(job)).json()["status"] == "PENDING"
+    assert (await submit(root))["user"] == "root"
+
 
 @SHARED_LOOP
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/deliveries", "/v1/events"])

@@ -8,9 +8,7 @@ from tests.support.service import ShiftedClock, job_when, running_service, submi
 BACK_MS = 3_600_000
 
 
-async def test_after_the_clock_was_set_back_a_job_is_not_delayed(
-    tmp_path: Path,
-) -> None:
+async def test_after_the_clock_was_set_back_a_job_is_not_delayed(tmp_path: Path) -> None:
     clock = ShiftedClock()
     async with (
         relay_sink() as sink,

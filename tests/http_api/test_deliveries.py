@@ -10,22 +10,12 @@ from starlette.responses import Response
 from receiver.clock import SystemClock
 from tests.http_api.accepted_job import sent
 from tests.http_api.conftest import Start
-from tests.http_api.followed_job import RELAY, SECRET, Followed, follow, service
+from tests.http_api.followed_job import RELAY, SECRET, Followed, follow, followed, service
 from tests.http_api.relay_sink import Message, Sink, always
-from tests.http_api.scripted_provider import (
-    COMPLETED,
-    FAILED,
-    ScriptedProvider,
-    answering,
-)
-from tests.support.service import (
-    RunningService,
-    eventually,
-    history_of,
-    make_key,
-)
+from tests.http_api.scripted_provider import COMPLETED, FAILED, ScriptedProvider, answering
+from tests.support.service import RunningService, eventually, history_of, make_key
 
-__all__ = ["service"]
+__all__ = ["followed", "service"]
 
 
 # --- what is sent ---------------------------------------------------------------------------------
@@ -109,9 +99,8 @@ async def test_only_what_was_asked_for_is_sent(
 
 
 async def test_a_cancel_sends_a_webhook_and_later_callbacks_do_not(
-    service: RunningService, provider: ScriptedProvider, sink: Sink
+    job: Followed, sink: Sink
 ) -> None:
-    job = await follow(service, provider, sink.url)
     await job.cancel()
     await job.states("delivered")
     await job.apply(COMPLETED)
@@ -157,9 +146,8 @@ async def test_an_update_that_is_overtaken_is_skipped_and_a_final_state_never(
 
 
 async def test_both_secrets_sign_after_a_rotation(
-    service: RunningService, provider: ScriptedProvider, sink: Sink
+    job: Followed, service: RunningService, provider: ScriptedProvider, sink: Sink
 ) -> None:
-    job = await follow(service, provider, sink.url)
     new = "whsec_" + "bmV3LW5ldy1uZXctbmV3LW5ldy1uZXctbmV3LW5ldw=="
     await service.store.keys.rotate_secret("ada", new, SystemClock().now() + 86_400_000)
     await job.apply(COMPLETED)
@@ -179,9 +167,8 @@ async def test_both_secrets_sign_after_a_rotation(
 
 
 async def test_what_was_delivered_or_exhausted_is_sent_again_on_request(
-    service: RunningService, provider: ScriptedProvider, sink: Sink
+    job: Followed, sink: Sink
 ) -> None:
-    job = await follow(service, provider, sink.url)
     await job.apply(FAILED)
     (delivery,) = await job.states("delivered")
     path = f"/v1/deliveries/{delivery['id']}/retry"
@@ -266,9 +253,7 @@ async def test_deliveries_are_listed_by_state_and_page(
     assert (await other.get("/v1/deliveries")).json() == {"deliveries": [], "next_cursor": None}
 
 
-async def test_the_message_is_as_the_job_stood_at_its_event(
-    service: RunningService, provider: ScriptedProvider, sink: Sink
-) -> None:
+async def test_the_message_is_as_the_job_stood_at_its_event(job: Followed, sink: Sink) -> None:
     release = asyncio.Event()
 
     async def slow(_: Message) -> Response:
@@ -276,7 +261,6 @@ async def test_the_message_is_as_the_job_stood_at_its_event(
         return Response(status_code=500 if len(sink.messages) == 1 else 200)
 
     sink.answer = slow
-    job = await follow(service, provider, sink.url)
     await job.apply({"status": "IN_PROGRESS", "progress": 5, "message": "é\u2028"})
     await sink.arrived(1)
     await job.apply(FAILED)

@@ -10,17 +10,13 @@ from starlette.responses import Response
 
 from receiver.webhooks import resolver
 from tests.http_api.conftest import Start
-from tests.http_api.followed_job import RELAY, SECRET, follow, service
+from tests.http_api.followed_job import RELAY, SECRET, Followed, follow, followed, service
 from tests.http_api.relay_sink import Message, Sink, always, relay_sink
-from tests.http_api.scripted_provider import (
-    COMPLETED,
-    FAILED,
-    ScriptedProvider,
-)
+from tests.http_api.scripted_provider import COMPLETED, FAILED, ScriptedProvider
 from tests.support.service import RunningService, eventually
 from tests.support.tcp_server import tcp_server
 
-__all__ = ["service"]
+__all__ = ["followed", "service"]
 
 
 async def test_what_fails_is_tried_by_the_schedule_and_then_exhausted(
@@ -41,29 +37,23 @@ async def test_what_fails_is_tried_by_the_schedule_and_then_exhausted(
             message.verified(SECRET)
 
 
-async def test_an_attempt_that_succeeds_ends_the_schedule(
-    service: RunningService, provider: ScriptedProvider, sink: Sink
-) -> None:
+async def test_an_attempt_that_succeeds_ends_the_schedule(job: Followed, sink: Sink) -> None:
     async def third_time(_: Message) -> Response:
         return Response(status_code=500 if len(sink.messages) < 3 else 204)
 
     sink.answer = third_time
-    job = await follow(service, provider, sink.url)
     await job.apply(FAILED)
     (delivery,) = await job.states("delivered")
     assert [each["status_code"] for each in delivery["attempts"]] == [500, 500, 204]
 
 
-async def test_retry_after_is_honoured(
-    service: RunningService, provider: ScriptedProvider, sink: Sink
-) -> None:
+async def test_retry_after_is_honoured(job: Followed, sink: Sink) -> None:
     async def busy_once(_: Message) -> Response:
         if len(sink.messages) == 1:
             return Response(status_code=503, headers={"Retry-After": "1"})
         return Response()
 
     sink.answer = busy_once
-    job = await follow(service, provider, sink.url)
     began = time.monotonic()
     await job.apply(FAILED)
     await job.states("delivered")
@@ -106,10 +96,9 @@ async def test_an_attempt_has_its_time(
 
 
 async def test_gone_turns_the_address_off_for_that_job(
-    service: RunningService, provider: ScriptedProvider, sink: Sink
+    job: Followed, service: RunningService, provider: ScriptedProvider, sink: Sink
 ) -> None:
     sink.answer = always(410)
-    job = await follow(service, provider, sink.url)
     other = await follow(service, provider, sink.url)
     await job.apply({"status": "IN_PROGRESS"})
     (off,) = await job.states("disabled")

@@ -114,31 +114,28 @@ BAD_BODIES = {
 
 
 @SHARED_LOOP
-async def test_a_body_that_is_no_json_object_is_400(shared: RunningService) -> None:
-    client = await shared.user("no-json")
+async def test_a_body_that_is_no_json_object_is_400(visitor: httpx.AsyncClient) -> None:
     for path in ("/v1/jobs", "/v1/video/create_movie"):
         for name, content in BAD_BODIES.items():
-            answer = await client.post(path, content=content)
+            answer = await visitor.post(path, content=content)
             assert answer.status_code == 400, name
             assert_problem(answer, 400, "invalid_json")
-    assert (await client.get("/v1/jobs")).json()["jobs"] == []
+    assert (await visitor.get("/v1/jobs")).json()["jobs"] == []
 
 
 @SHARED_LOOP
-async def test_unusual_json_is_accepted(shared: RunningService) -> None:
-    client = await shared.user()
+async def test_unusual_json_is_accepted(visitor: httpx.AsyncClient) -> None:
     deep: Any = "bottom"
     for _ in range(62):  # with the body and its input, 64
         deep = [deep]
     odd = {"smile": "\U0001f600", "deep": deep, "big": 10**300, "text": "\u2028\x7f\u0085"}
     content = json.dumps(JOB | {"input": MOVIE | odd}).encode()
     assert b"\\ud83d\\ude00" in content
-    assert (await client.post("/v1/jobs", content=content)).status_code == 202
+    assert (await visitor.post("/v1/jobs", content=content)).status_code == 202
 
 
 @SHARED_LOOP
-async def test_a_fault_in_a_body_is_named_by_its_pointer(shared: RunningService) -> None:
-    client = await shared.user()
+async def test_a_fault_in_a_body_is_named_by_its_pointer(visitor: httpx.AsyncClient) -> None:
     wrong = {
         "kind": "create_movie",
         "input": {"prompt": "", "image_model": "no", "duration": 121},
@@ -146,7 +143,7 @@ async def test_a_fault_in_a_body_is_named_by_its_pointer(shared: RunningService)
         "webhookEvents": ["COMPLETED", "LATER"],
         "metadata": {"a": 1, "x/y~z": None},
     }
-    problem = assert_problem(await client.post("/v1/jobs", json=wrong), 400, "invalid_request")
+    problem = assert_problem(await visitor.post("/v1/jobs", json=wrong), 400, "invalid_request")
     assert problem["message"] == "Prompt is required"
     assert [fault["pointer"] for fault in problem["errors"]] == [
         "/input/prompt",
@@ -185,12 +182,11 @@ async def test_a_body_over_the_limit_is_413(
 
 
 @SHARED_LOOP
-async def test_an_encoded_body_is_415(shared: RunningService) -> None:
-    client = await shared.user()
+async def test_an_encoded_body_is_415(visitor: httpx.AsyncClient) -> None:
     for encoding in ("gzip", "br", "identity, gzip", "x"):
-        answer = await client.post("/v1/jobs", json=JOB, headers={"Content-Encoding": encoding})
+        answer = await visitor.post("/v1/jobs", json=JOB, headers={"Content-Encoding": encoding})
         assert_problem(answer, 415, "unsupported_content_encoding")
-    plain = await client.post("/v1/jobs", json=JOB, headers={"Content-Encoding": "Identity"})
+    plain = await visitor.post("/v1/jobs", json=JOB, headers={"Content-Encoding": "Identity"})
     assert plain.status_code == 202
 
 
@@ -225,19 +221,18 @@ async def test_a_client_that_disconnects_within_its_body_leaves_nothing(
 
 
 @SHARED_LOOP
-async def test_every_response_carries_its_id(shared: RunningService) -> None:
-    client = await shared.user()
-    job = (await client.post("/v1/jobs", json=JOB)).json()["request_id"]
+async def test_every_response_carries_its_id(visitor: httpx.AsyncClient) -> None:
+    job = (await visitor.post("/v1/jobs", json=JOB)).json()["request_id"]
     ids = set()
     for path in (
         *("/livez", "/readyz", "/metrics", "/nowhere", "/v1/jobs", f"/v1/jobs/{job}"),
         *("/v1/jobs?limit=0", "/v1/video/status", f"/v1/jobs/{job}/result"),
     ):
-        ids.add((await client.get(path)).headers["X-Request-ID"])
+        ids.add((await visitor.get(path)).headers["X-Request-ID"])
     for path in (f"/v1/jobs/{job}/events", "/v1/events"):
-        async with client.stream("GET", path) as stream:
+        async with visitor.stream("GET", path) as stream:
             ids.add(stream.headers["X-Request-ID"])
-    ids.add((await client.post("/webhooks/samsar/x", json={})).headers["X-Request-ID"])
+    ids.add((await visitor.post("/webhooks/samsar/x", json={})).headers["X-Request-ID"])
     assert len(ids) == 12
 
 
@@ -256,15 +251,13 @@ async def test_a_client_may_choose_the_id_where_a_log_can_hold_it(shared: Runnin
 
 @SHARED_LOOP
 async def test_a_bug_is_500_without_details(
-    shared: RunningService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    shared: RunningService, visitor: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = await shared.user()
-
     async def broken(*_: object) -> None:
         raise RuntimeError("the secret plan")
 
     monkeypatch.setattr(shared.store.jobs, "list_for_user", broken)
-    answer = await client.get("/v1/jobs")
+    answer = await visitor.get("/v1/jobs")
     assert_problem(answer, 500, "internal_error")
     assert "secret" not in answer.text
     assert "RuntimeError" not in answer.text

@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.http_api.conftest import SHARED_LOOP
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.http_api.scripted_provider import ScriptedProvider
-from tests.support.service import RunningService, running_service, submit
+from tests.support.service import RunningService, running_service
 
 
 @SHARED_LOOP
@@ -32,18 +32,3 @@ async def test_a_service_that_stops_is_alive_and_not_ready(
         assert (answer.status_code, answer.json()["code"]) == (503, "stopping")
         await connection.send(request_bytes("GET", "/livez"))
         assert (await connection.answer()).status_code == 200
-
-
-async def test_metrics_count_and_hold_no_secret(
-    service: RunningService, provider: ScriptedProvider
-) -> None:
-    key = await service.key("ada")
-    client = service.client(key)
-    await submit(client)
-    sent = await provider.submitted()
-    answer = await client.get("/metrics")
-    assert answer.headers["Content-Type"].startswith("text/plain")
-    assert 'route="/v1/jobs"' in answer.text
-    token = sent.webhook_url.rpartition("/")[2]
-    for secret in (key, token, "operator-key", "ada"):
-        assert secret not in answer.text

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
+import httpx
 import pytest
 
 from receiver.http_api.errors import MAX_FAULTS
@@ -121,8 +122,7 @@ async def test_a_hostile_query_gets_a_short_answer_soon(
 # --- how many errors are listed -------------------------------------------------------------------
 
 
-async def test_twenty_faults_are_listed_and_the_rest_is_counted(shared: RunningService) -> None:
-    client = await shared.user()
+async def test_twenty_faults_are_listed_and_the_rest_is_counted(visitor: httpx.AsyncClient) -> None:
     body = {
         "kind": "create_narrative",
         "input": {"prompt_list": [""] * 20},  # 20, and the missing model
@@ -131,7 +131,7 @@ async def test_twenty_faults_are_listed_and_the_rest_is_counted(shared: RunningS
         "metadata": {str(number): 0 for number in range(16)},
     }
 
-    problem = (await client.post("/v1/jobs", json=body)).json()
+    problem = (await visitor.post("/v1/jobs", json=body)).json()
 
     assert problem["detail"] == "Prompt is required"
     assert len(problem["errors"]) == 20
@@ -142,12 +142,11 @@ async def test_twenty_faults_are_listed_and_the_rest_is_counted(shared: RunningS
     }
 
 
-async def test_exactly_twenty_faults_are_all_listed(shared: RunningService) -> None:
-    client = await shared.user()
+async def test_exactly_twenty_faults_are_all_listed(visitor: httpx.AsyncClient) -> None:
     lines = {"prompt_list": [""] * 20, "image_model": "IMAGEN3"}
 
     problem = (
-        await client.post("/v1/jobs", json={"kind": "create_narrative", "input": lines})
+        await visitor.post("/v1/jobs", json={"kind": "create_narrative", "input": lines})
     ).json()
 
     assert [each["pointer"] for each in problem["errors"]] == [
@@ -165,11 +164,9 @@ async def test_exactly_twenty_faults_are_all_listed(shared: RunningService) -> N
     ],
 )
 async def test_what_is_too_long_is_one_fault(
-    shared: RunningService, members: dict[str, Any], pointer: str
+    visitor: httpx.AsyncClient, members: dict[str, Any], pointer: str
 ) -> None:
-    client = await shared.user()
-
-    problem = (await client.post("/v1/jobs", json=JOB | members)).json()
+    problem = (await visitor.post("/v1/jobs", json=JOB | members)).json()
 
     found = [each["pointer"] for each in problem["errors"] if each["pointer"].startswith(pointer)]
     assert found.count(pointer) == 1
@@ -188,11 +185,9 @@ async def test_what_is_too_long_is_one_fault(
     ],
 )
 async def test_an_unknown_member_is_refused_with_the_one_that_was_meant(
-    shared: RunningService, name: str, meant: str | None
+    visitor: httpx.AsyncClient, name: str, meant: str | None
 ) -> None:
-    client = await shared.user()
-
-    answer = await client.post("/v1/jobs", json=JOB | {name: 1})
+    answer = await visitor.post("/v1/jobs", json=JOB | {name: 1})
 
     (fault,) = answer.json()["errors"]
     assert answer.status_code == 400
@@ -201,4 +196,4 @@ async def test_an_unknown_member_is_refused_with_the_one_that_was_meant(
         assert "known are provider, kind, input," in fault["detail"]
     else:
         assert fault["detail"].endswith(f"did you mean {meant}?")
-    assert (await client.get("/v1/jobs")).json()["jobs"] == []
+    assert (await visitor.get("/v1/jobs")).json()["jobs"] == []

@@ -46,9 +46,8 @@ def assert_replay(first: httpx.Response, again: httpx.Response) -> None:
     "path", ["/v1/jobs", "/v1/video/create_movie", "/v1/video/create_narrative"]
 )
 async def test_the_first_answer_comes_again(
-    service: RunningService, provider: ScriptedProvider, path: str
+    client: httpx.AsyncClient, provider: ScriptedProvider, path: str
 ) -> None:
-    client = await service.user()
     given = {"prompt_list": ["x"], "image_model": "IMAGEN3"} if "narrative" in path else MOVIE
     first = await create(client, "k", path, input=given)
     await provider.submitted()
@@ -59,34 +58,31 @@ async def test_the_first_answer_comes_again(
 
 
 @SHARED_LOOP
-async def test_a_held_answer_comes_again_as_it_was(shared: RunningService) -> None:
-    client = await shared.user("held")
+async def test_a_held_answer_comes_again_as_it_was(visitor: httpx.AsyncClient) -> None:
     headers = {"Idempotency-Key": "k", "Prefer": "wait=10"}
-    first = await client.post("/v1/jobs", json=JOB, headers=headers)
+    first = await visitor.post("/v1/jobs", json=JOB, headers=headers)
     assert first.json()["done"]
-    assert_replay(first, await client.post("/v1/jobs", json=JOB, headers=headers))
-    assert_replay(first, await create(client, "k"))
+    assert_replay(first, await visitor.post("/v1/jobs", json=JOB, headers=headers))
+    assert_replay(first, await create(visitor, "k"))
 
 
 @SHARED_LOOP
-async def test_equal_json_is_the_same_body(shared: RunningService) -> None:
-    client = await shared.user("equal")
+async def test_equal_json_is_the_same_body(visitor: httpx.AsyncClient) -> None:
     given = MOVIE | {"extra": [1, 2.5, {"x": None}, 1e22, 1e308]}
-    first = await create(client, "k", metadata={"a": "é", "b": ""}, input=given)
+    first = await create(visitor, "k", metadata={"a": "é", "b": ""}, input=given)
     text = (
         b'{"metadata": {"b": "", "a": "\\u00e9"},'
         b' "input": {"extra": [1.0, 25e-1, {"x": null}, 10000000000000000000000, 10e307],'
         b' "duration": 3e1, "video_model": "LUMA", "image_model": "IMAGEN3",'
         b' "prompt": "A lighthouse \\u0061t dawn"}, "kind": "create_movie"}'
     )
-    again = await client.post("/v1/jobs", content=text, headers={"Idempotency-Key": "k"})
+    again = await visitor.post("/v1/jobs", content=text, headers={"Idempotency-Key": "k"})
     assert_replay(first, again)
 
 
 @SHARED_LOOP
-async def test_another_body_is_422(shared: RunningService) -> None:
-    client = await shared.user("another-body")
-    assert (await create(client, "k", input=EXTRA)).status_code == 202
+async def test_another_body_is_422(visitor: httpx.AsyncClient) -> None:
+    assert (await create(visitor, "k", input=EXTRA)).status_code == 202
     others: list[dict[str, Any]] = [
         {"input": MOVIE | {"extra": [2, 1]}},
         {"input": MOVIE | {"extra": [1, 2, 3]}},
@@ -97,62 +93,54 @@ async def test_another_body_is_422(shared: RunningService) -> None:
         {"input": {}},
     ]
     for members in others:
-        answer = await create(client, "k", **members)
+        answer = await create(visitor, "k", **members)
         assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_reused")
-    assert await count(client) == 1
+    assert await count(visitor) == 1
 
 
 @SHARED_LOOP
-async def test_a_key_is_good_for_one_user_and_path(shared: RunningService) -> None:
+async def test_a_key_is_good_for_all_keys_of_a_user_and_one_path(shared: RunningService) -> None:
     client = await shared.user("ada")
     assert (await create(client, "k", input=EXTRA)).status_code == 202
     assert (await create(client, "k", "/v1/video/create_movie")).status_code == 200
     same_user = await shared.user("ada")
     again = await create(same_user, "k", input=EXTRA)
     assert again.headers["Idempotency-Replayed"] == "true"
-    other = await shared.user("bob")
-    fresh = await create(other, "k", input=EXTRA)
-    assert "Idempotency-Replayed" not in fresh.headers
-    assert fresh.json()["user"] == "bob"
 
 
 @SHARED_LOOP
-async def test_quoted_and_bare_are_the_same_key(shared: RunningService) -> None:
-    client = await shared.user("quoted")
-    first = await create(client, "a key")
-    assert_replay(first, await create(client, '"a key"'))
-    quoted = await create(client, '"a \\"quoted\\" \\\\ key"')
-    assert_replay(quoted, await create(client, '"a \\"quoted\\" \\\\ key"'))
+async def test_quoted_and_bare_are_the_same_key(visitor: httpx.AsyncClient) -> None:
+    first = await create(visitor, "a key")
+    assert_replay(first, await create(visitor, '"a key"'))
+    quoted = await create(visitor, '"a \\"quoted\\" \\\\ key"')
+    assert_replay(quoted, await create(visitor, '"a \\"quoted\\" \\\\ key"'))
     for longest in ("x" * 255, '"' + "y" * 255 + '"'):
-        assert (await create(client, longest)).status_code == 202
+        assert (await create(visitor, longest)).status_code == 202
 
 
 NO_KEYS = ("", '""', "x" * 256, f'"{"x" * 256}"', '"open', 'close"', 'a"b', "é", '"a"b"', '"\\a"')
 
 
 @SHARED_LOOP
-async def test_a_key_that_is_none_is_400(shared: RunningService) -> None:
-    client = await shared.user("no-key")
+async def test_a_key_that_is_none_is_400(visitor: httpx.AsyncClient) -> None:
     for key in NO_KEYS:
         headers = {b"Idempotency-Key": key.encode("latin-1")}
-        answer = await client.post("/v1/jobs", json=JOB, headers=headers)
+        answer = await visitor.post("/v1/jobs", json=JOB, headers=headers)
         assert answer.status_code == 400, key
         assert answer.json()["code"] == "invalid_idempotency_key"
-    assert await count(client) == 0
+    assert await count(visitor) == 0
 
 
 @SHARED_LOOP
-async def test_two_keys_are_400(shared: RunningService) -> None:
-    client = await shared.user()
+async def test_two_keys_are_400(visitor: httpx.AsyncClient) -> None:
     headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
-    assert (await client.post("/v1/jobs", json=JOB, headers=headers)).status_code == 400
+    assert (await visitor.post("/v1/jobs", json=JOB, headers=headers)).status_code == 400
 
 
 async def test_while_the_first_request_waits_a_second_is_409(
-    service: RunningService, provider: ScriptedProvider
+    client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
     release = provider.hold_submissions()
-    client = await service.user()
     first = asyncio.create_task(create(client, "k", "/v1/video/create_movie"))
     await provider.submitted()
     held = await create(client, "k", "/v1/video/create_movie")
@@ -167,9 +155,8 @@ async def test_while_the_first_request_waits_a_second_is_409(
 
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/video/create_movie"])
 async def test_equal_requests_at_once_make_one_job(
-    service: RunningService, provider: ScriptedProvider, path: str
+    client: httpx.AsyncClient, provider: ScriptedProvider, path: str
 ) -> None:
-    client = await service.user()
     answers = await asyncio.gather(*(create(client, "k", path) for _ in range(12)))
     taken = [answer for answer in answers if answer.status_code != 409]
     assert {answer.status_code for answer in taken} <= {200, 202}
@@ -204,7 +191,7 @@ async def test_a_client_that_hangs_up_lets_go_of_its_key(
 
 
 async def test_a_replay_built_from_the_job_shows_a_refusal(
-    service: RunningService, provider: ScriptedProvider
+    service: RunningService, client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
     release = asyncio.Event()
 
@@ -213,7 +200,6 @@ async def test_a_replay_built_from_the_job_shows_a_refusal(
         return Response('{"message": "Insufficient credits"}', 402)
 
     provider.submit = slow
-    client = await service.user()
     leaving = service.client(client.headers["API-KEY"])
     first = asyncio.create_task(create(leaving, "k", "/v1/video/create_movie"))
     await provider.submitted()
@@ -230,9 +216,8 @@ async def test_a_replay_built_from_the_job_shows_a_refusal(
     assert again.headers["Idempotency-Replayed"] == "true"
 
 
-async def test_a_refusal_comes_again(service: RunningService, provider: ScriptedProvider) -> None:
+async def test_a_refusal_comes_again(client: httpx.AsyncClient, provider: ScriptedProvider) -> None:
     provider.submit = answering(402, {"message": "Insufficient credits"})
-    client = await service.user()
     first = await create(client, "k", "/v1/video/create_movie")
     assert first.status_code == 402
     assert_replay(first, await create(client, "k", "/v1/video/create_movie"))
@@ -240,9 +225,8 @@ async def test_a_refusal_comes_again(service: RunningService, provider: Scripted
 
 
 async def test_what_was_refused_before_there_was_a_job_is_not_kept(
-    service: RunningService, provider: ScriptedProvider
+    client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
-    client = await service.user()
     assert (await create(client, "k", input={})).status_code == 400
     first = await create(client, "k")
     assert (first.status_code, "Idempotency-Replayed" in first.headers) == (202, False)
@@ -250,10 +234,9 @@ async def test_what_was_refused_before_there_was_a_job_is_not_kept(
 
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/video/create_movie"])
 async def test_refused_credentials_free_the_key(
-    service: RunningService, provider: ScriptedProvider, path: str
+    client: httpx.AsyncClient, provider: ScriptedProvider, path: str
 ) -> None:
     provider.submit = answering(401, {"message": "Invalid API key"})
-    client = await service.user()
     refused = (await create(client, "k", path)).json()["request_id"]
     await job_when(client, refused, done=True)
     provider.submit = None

@@ -5,9 +5,10 @@ import re
 import time
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.http_api.accepted_job import accepted, sent
+from tests.http_api.accepted_job import AcceptedJob, accepted, sent
 from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.http_api.scripted_provider import (
     COMPLETED,
@@ -36,10 +37,9 @@ RFC3339 = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
 
 async def test_a_job_is_answered_before_the_provider_is_called(
-    service: RunningService, provider: ScriptedProvider
+    client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
     provider.submit = never
-    client = await service.user()
     answer = await client.post("/v1/jobs", json=JOB | {"metadata": {"a": "b"}})
     assert answer.status_code == 202
     job = answer.json()
@@ -81,10 +81,9 @@ async def test_a_job_is_answered_before_the_provider_is_called(
 
 
 async def test_a_refusal_is_the_jobs_failure(
-    service: RunningService, provider: ScriptedProvider
+    client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
     provider.submit = answering(402, {"message": "Insufficient credits"})
-    client = await service.user()
     job = await (await sent(client, provider)).when(done=True)
     assert (job["status"], job["phase"], job["message"]) == (
         "FAILED",
@@ -140,46 +139,44 @@ async def test_a_local_address_is_refused_with_the_settings_that_would_allow_it(
 
 
 @SHARED_LOOP
-async def test_what_cannot_be_a_job_is_refused(shared: RunningService) -> None:
-    client = await shared.user("refused")
+async def test_what_cannot_be_a_job_is_refused(visitor: httpx.AsyncClient) -> None:
     for members, pointer in REFUSED:
-        answer = await client.post("/v1/jobs", json=JOB | members)
+        answer = await visitor.post("/v1/jobs", json=JOB | members)
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request"), members
         assert answer.json()["errors"][0]["pointer"] == pointer
-    assert (await client.get("/v1/jobs")).json()["jobs"] == []
+    assert (await visitor.get("/v1/jobs")).json()["jobs"] == []
 
 
 @SHARED_LOOP
-async def test_the_widest_that_is_taken(shared: RunningService) -> None:
-    client = await shared.user()
+async def test_the_widest_that_is_taken(visitor: httpx.AsyncClient) -> None:
     metadata = {f"{n:064}": "é" * 512 for n in range(16)}
     job = await submit(
-        client,
+        visitor,
         provider="sandbox",
         metadata=metadata,
         webhookUrl="https://example.com:8443/" + "x" * 2_023,
         webhookEvents=["IN_PROGRESS", "progress", "COMPLETED", "FAILED", "CANCELLED"],
     )
     assert job["metadata"] == metadata
-    await submit(client, metadata=None, webhookUrl=None, webhookEvents=None)
+    await submit(visitor, metadata=None, webhookUrl=None, webhookEvents=None)
 
 
 # --- waiting --------------------------------------------------------------------------------------
 
 
 @SHARED_LOOP
-async def test_prefer_wait_holds_the_answer_until_the_job_is_done(shared: RunningService) -> None:
-    client = await shared.user()
-    answer = await client.post("/v1/jobs", json=JOB, headers={"Prefer": "respond-async, wait=20"})
+async def test_prefer_wait_holds_the_answer_until_the_job_is_done(
+    visitor: httpx.AsyncClient,
+) -> None:
+    answer = await visitor.post("/v1/jobs", json=JOB, headers={"Prefer": "respond-async, wait=20"})
     assert answer.status_code == 202
     assert answer.headers["Preference-Applied"] == "wait=20"
     assert (answer.json()["status"], answer.json()["done"]) == ("COMPLETED", True)
 
 
 async def test_prefer_wait_ends_with_the_job_as_it_is(
-    service: RunningService, provider: ScriptedProvider
+    client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
-    client = await service.user()
     began = time.monotonic()
     answer = await client.post("/v1/jobs", json=JOB, headers={"Prefer": "wait=1"})
     assert 0.9 < time.monotonic() - began < 20  # and not the longest wait
@@ -188,9 +185,8 @@ async def test_prefer_wait_ends_with_the_job_as_it_is(
 
 
 async def test_prefer_wait_is_at_most_sixty_and_over_at_a_stop(
-    service: RunningService, provider: ScriptedProvider
+    service: RunningService, client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
-    client = await service.user()
     waiting = asyncio.create_task(
         client.post("/v1/jobs", json=JOB, headers={"Prefer": "wait=99999999999999999999"})
     )
@@ -205,10 +201,9 @@ async def test_prefer_wait_is_at_most_sixty_and_over_at_a_stop(
 
 
 @SHARED_LOOP
-async def test_a_preference_that_cannot_be_read_is_ignored(shared: RunningService) -> None:
-    client = await shared.user()
+async def test_a_preference_that_cannot_be_read_is_ignored(visitor: httpx.AsyncClient) -> None:
     for prefer in ("wait", "wait=", "wait=-1", "wait=x", "wait=1.5", "Wait"):
-        answer = await client.post("/v1/jobs", json=JOB, headers={"Prefer": prefer})
+        answer = await visitor.post("/v1/jobs", json=JOB, headers={"Prefer": prefer})
         assert answer.status_code == 202
         assert "Preference-Applied" not in answer.headers
 
@@ -216,12 +211,8 @@ async def test_a_preference_that_cannot_be_read_is_ignored(shared: RunningServic
 # --- reading --------------------------------------------------------------------------------------
 
 
-async def test_a_job_is_read_again_only_where_it_changed(
-    start: Start, provider: ScriptedProvider
-) -> None:
-    service = await start(**provider.settings(), confirm_callbacks=False)
-    job = await accepted(service, provider)
-    client, path = job.client, job.path
+async def test_a_job_is_read_again_only_where_it_changed(trusting: AcceptedJob) -> None:
+    job, client, path = trusting, trusting.client, trusting.path
     first = await client.get(path)
     tag = first.headers["ETag"]
     assert re.fullmatch(r'"[0-9a-f]{32}"', tag)
@@ -299,10 +290,9 @@ BAD_QUERIES = [
 
 
 @SHARED_LOOP
-async def test_a_query_that_cannot_be_used_is_400(shared: RunningService) -> None:
-    client = await shared.user()
+async def test_a_query_that_cannot_be_used_is_400(visitor: httpx.AsyncClient) -> None:
     for query in BAD_QUERIES:
-        answer = await client.get(f"/v1/jobs?{query}")
+        answer = await visitor.get(f"/v1/jobs?{query}")
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_query"), query
 
 
@@ -331,9 +321,8 @@ async def test_pages_miss_and_repeat_nothing_while_jobs_arrive(shared: RunningSe
 
 
 async def test_a_history_has_everything_in_order(
-    service: RunningService, provider: ScriptedProvider
+    provider: ScriptedProvider, job: AcceptedJob
 ) -> None:
-    job = await accepted(service, provider)
     await job.send({"status": "IN_PROGRESS", "progress": 10})
     await job.when(progress=10)
     await job.send(b"[]", 400)
@@ -361,11 +350,9 @@ async def test_a_history_has_everything_in_order(
 
 
 async def test_a_result_is_a_redirect_once_there_is_one(
-    start: Start, provider: ScriptedProvider
+    provider: ScriptedProvider, trusting: AcceptedJob
 ) -> None:
-    service = await start(**provider.settings(), confirm_callbacks=False)
-    job = await accepted(service, provider)
-    path = f"{job.path}/result"
+    job, path = trusting, f"{trusting.path}/result"
     early = await job.client.get(path)
     assert (early.status_code, early.json()["code"]) == (409, "no_result")
     link = "https://cdn.example/a b/é日.mp4?sig=%2F&x=1"
@@ -419,10 +406,9 @@ def assert_cancelled(job: dict[str, Any], *, billed: bool) -> None:
 
 
 async def test_a_queued_job_that_is_cancelled_is_never_sent(
-    service: RunningService, provider: ScriptedProvider
+    client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
     provider.submit = answering(429, {}, **{"Retry-After": "1"})
-    client = await service.user()
     await submit(client)
     await provider.submitted()
     await eventually(lambda: phases_of(client), lambda seen: seen == ["queued"])
@@ -479,8 +465,7 @@ async def test_an_answer_after_a_cancel_records_the_id_and_nothing_else(
     assert after == cancelled | {"provider_request_id": "up-1"}
 
 
-async def test_cancelling_at_once_cancels_once(service: RunningService) -> None:
-    client = await service.user()
+async def test_cancelling_at_once_cancels_once(client: httpx.AsyncClient) -> None:
     path = (await submit(client))["links"]["cancel"]
     answers = await asyncio.gather(*(client.post(path) for _ in range(8)))
     assert sorted(answer.status_code for answer in answers) == [202] + [409] * 7

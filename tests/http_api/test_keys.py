@@ -33,23 +33,12 @@ async def test_an_admin_makes_lists_and_revokes_keys(tmp_path: Path) -> None:
         assert (await root.delete(f"/session/keys/{key['prefix']}")).status_code == 404
         assert (await root.delete("/session/keys/rk_")).status_code == 409
 
-        async def look() -> int:
-            return (await ada.get("/v1/jobs")).status_code
-
-        await eventually(look, lambda status: status == 401, "a key that is revoked")
+        await eventually(lambda: ada.get("/v1/jobs"), lambda answer: answer.status_code == 401)
 
 
 @SHARED_LOOP
 async def test_what_is_refused(shared: RunningService) -> None:
-    root, ada = await shared.user("root", admin=True), await shared.user("ada")
-    for method, path in (
-        ("GET", "/session/keys"),
-        ("POST", "/session/keys"),
-        ("DELETE", "/session/keys/rk_x"),
-    ):
-        answer = await ada.request(method, path)
-        assert (answer.status_code, answer.json()["code"]) == (403, "admin_only")
-        assert (await shared.client().request(method, path)).status_code == 400
+    root = await shared.user("root", admin=True)
     bodies: tuple[dict[str, object], ...] = (
         {},
         {"user": 7},

@@ -24,12 +24,6 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runn
         yield service
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def client(shared: RunningService, request: pytest.FixtureRequest) -> httpx.AsyncClient:
-    """A user of this test alone."""
-    return await shared.user(request.node.name)
-
-
 async def submitted(client: httpx.AsyncClient, prompt: str) -> dict[str, Any]:
     return await submit(client, input=MOVIE | {"prompt": prompt})
 
@@ -52,59 +46,59 @@ LABELS = [
 
 
 async def test_a_label_is_the_beginning_of_the_prompt_on_one_line(
-    client: httpx.AsyncClient,
+    visitor: httpx.AsyncClient,
 ) -> None:
     for prompt, label in LABELS:
-        assert (await submitted(client, prompt))["label"] == label
-    assert await labels(client) == [label for _, label in reversed(LABELS)]
+        assert (await submitted(visitor, prompt))["label"] == label
+    assert await labels(visitor) == [label for _, label in reversed(LABELS)]
 
 
-async def test_without_a_prompt_there_is_no_label(client: httpx.AsyncClient) -> None:
-    job = await submit(client, kind="create_narrative", input=NARRATIVE)
+async def test_without_a_prompt_there_is_no_label(visitor: httpx.AsyncClient) -> None:
+    job = await submit(visitor, kind="create_narrative", input=NARRATIVE)
     assert job["label"] is None
-    assert (await job_of(client, job["request_id"]))["input"] == NARRATIVE
+    assert (await job_of(visitor, job["request_id"]))["input"] == NARRATIVE
 
 
-async def test_only_a_single_job_shows_its_input(client: httpx.AsyncClient) -> None:
+async def test_only_a_single_job_shows_its_input(visitor: httpx.AsyncClient) -> None:
     body_input = MOVIE | {"prompt": "Paper boats", "more": {"of": ["mine", 1, None]}}
-    made = await submit(client, input=body_input)
+    made = await submit(visitor, input=body_input)
     path = f"/v1/jobs/{made['request_id']}"
-    answer = await client.get(path)
+    answer = await visitor.get(path)
     assert answer.json()["input"] == body_input
-    unchanged = await client.get(path, headers={"If-None-Match": answer.headers["ETag"]})
+    unchanged = await visitor.get(path, headers={"If-None-Match": answer.headers["ETag"]})
     assert unchanged.status_code in (200, 304)
     assert "input" not in made
-    assert "input" not in (await client.get("/v1/jobs")).json()["jobs"][0]
-    async with event_stream(client, path + "/events") as stream:
+    assert "input" not in (await visitor.get("/v1/jobs")).json()["jobs"][0]
+    async with event_stream(visitor, path + "/events") as stream:
         (snapshot,) = await stream.events(1)
     assert "input" not in snapshot.data
     assert snapshot.data["label"] == "Paper boats"
-    assert "input" not in (await client.post(path + "/cancel")).json()
+    assert "input" not in (await visitor.post(path + "/cancel")).json()
 
 
-async def test_jobs_are_found_by_label_and_provider(client: httpx.AsyncClient) -> None:
+async def test_jobs_are_found_by_label_and_provider(visitor: httpx.AsyncClient) -> None:
     for prompt in ("A Lighthouse", "100% wool", "A light_house"):
-        await submitted(client, prompt)
-    await submit(client, kind="create_narrative", input=NARRATIVE)
+        await submitted(visitor, prompt)
+    await submit(visitor, kind="create_narrative", input=NARRATIVE)
 
-    assert await labels(client, q="LIGHT") == ["A light_house", "A Lighthouse"]
-    assert await labels(client, q="t_h") == ["A light_house"]
-    assert await labels(client, q="%") == ["100% wool"]
-    assert await labels(client, q="light", kind="create_narrative") == []
-    assert len(await labels(client, q="")) == 4
-    assert len(await labels(client, provider="sandbox")) == 4
-    assert await labels(client, provider="samsar", q="light") == []
+    assert await labels(visitor, q="LIGHT") == ["A light_house", "A Lighthouse"]
+    assert await labels(visitor, q="t_h") == ["A light_house"]
+    assert await labels(visitor, q="%") == ["100% wool"]
+    assert await labels(visitor, q="light", kind="create_narrative") == []
+    assert len(await labels(visitor, q="")) == 4
+    assert len(await labels(visitor, provider="sandbox")) == 4
+    assert await labels(visitor, provider="samsar", q="light") == []
     for query in ({"q": "x" * 121}, {"provider": "another"}):
-        refused = await client.get("/v1/jobs", params=query)
+        refused = await visitor.get("/v1/jobs", params=query)
         assert (refused.status_code, refused.json()["code"]) == (400, "invalid_query")
 
 
-async def test_pages_of_what_is_found_go_on(client: httpx.AsyncClient) -> None:
-    made = [(await submitted(client, f"boat {n}"))["request_id"] for n in range(5)]
+async def test_pages_of_what_is_found_go_on(visitor: httpx.AsyncClient) -> None:
+    made = [(await submitted(visitor, f"boat {n}"))["request_id"] for n in range(5)]
     found: list[str] = []
     query = {"q": "boat", "limit": "2"}
     while True:
-        page = (await client.get("/v1/jobs", params=query)).json()
+        page = (await visitor.get("/v1/jobs", params=query)).json()
         found += [job["request_id"] for job in page["jobs"]]
         if page["next_cursor"] is None:
             break

@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from starlette.responses import JSONResponse, Response
 
@@ -34,7 +35,7 @@ QUICK = {"poll_first": 0.05, "poll_min": 0.05, "poll_max": 0.2}
 
 
 @pytest.fixture
-async def polling(provider: ScriptedProvider, start: Start) -> RunningService:
+async def service(provider: ScriptedProvider, start: Start) -> RunningService:
     """A service that polls every moment."""
     return await start(**provider.settings() | QUICK)
 
@@ -53,8 +54,7 @@ async def test_lost_callbacks_lose_no_outcome(start: Start, dropped: float) -> N
             assert finished["evidence"] == "poll"
 
 
-async def test_polls_bring_progress(polling: RunningService, provider: ScriptedProvider) -> None:
-    client = await polling.user()
+async def test_polls_bring_progress(client: httpx.AsyncClient, provider: ScriptedProvider) -> None:
     request_id = (await submit(client))["request_id"]
     provider.states["up-1"] = {"status": "UPSCALING", "progress": 40, "message": "Sharper"}
     job = await job_when(client, request_id, progress=40)
@@ -74,9 +74,8 @@ async def test_polls_bring_progress(polling: RunningService, provider: ScriptedP
 
 
 async def test_completed_without_a_link_is_asked_again(
-    polling: RunningService, provider: ScriptedProvider
+    client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
-    client = await polling.user()
     request_id = (await submit(client))["request_id"]
     provider.states["up-1"] = {"status": "COMPLETED", "result": {"videoUrl": None}}
     job = await job_when(client, request_id, phase="confirming")
@@ -127,10 +126,9 @@ async def test_a_job_that_was_never_taken_fails_at_its_deadline(
 
 
 async def test_a_passing_404_is_no_loss(
-    polling: RunningService, provider: ScriptedProvider
+    client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
     provider.status = refusing_status(404, {"message": "Request not found."})
-    client = await polling.user()
     request_id = (await submit(client))["request_id"]
     await provider.asked(7)
     assert (await job_of(client, request_id))["phase"] == "accepted"
@@ -149,17 +147,17 @@ async def test_a_passing_404_is_no_loss(
     ],
 )
 async def test_a_breaker_opens_and_fails_no_job(
-    polling: RunningService, provider: ScriptedProvider, answer: Any, calls: int
+    service: RunningService,
+    client: httpx.AsyncClient,
+    provider: ScriptedProvider,
+    answer: Any,
+    calls: int,
 ) -> None:
     provider.status = answer
-    client = await polling.user()
     jobs = [(await submit(client))["request_id"] for _ in range(8)]
     state = 'receiver_provider_breaker{provider="samsar",state="open"}'
 
-    async def is_open() -> float:
-        return await metric(polling, state)
-
-    await eventually(is_open, lambda value: value == 1, "an open breaker")
+    await eventually(lambda: metric(service, state), lambda value: value == 1, "an open breaker")
     # Calls that were under way when it opened may end; then single probes alone.
     before = len(provider.status_calls)
     assert calls <= before <= calls + 8
@@ -167,7 +165,7 @@ async def test_a_breaker_opens_and_fails_no_job(
     await asyncio.sleep(0.5)
     # A probe may fall into that time, and where it got long, each second one that follows.
     assert len(provider.status_calls) <= before + 1 + (time.monotonic() - began) / 2
-    alarm = await metric(polling, 'receiver_provider_credentials_refused{provider="samsar"}')
+    alarm = await metric(service, 'receiver_provider_credentials_refused{provider="samsar"}')
     assert alarm == (1 if calls == 1 else 0)
     for request_id in jobs:
         assert not (await job_of(client, request_id))["done"]
@@ -178,7 +176,7 @@ async def test_a_breaker_opens_and_fails_no_job(
         await job_when(client, request_id, status="COMPLETED")
 
 
-async def test_retry_after_is_honoured(polling: RunningService, provider: ScriptedProvider) -> None:
+async def test_retry_after_is_honoured(service: RunningService, provider: ScriptedProvider) -> None:
     answers: dict[str, tuple[int, Any]] = {
         "up-1": (429, {}),
         "up-2": (404, {}),
@@ -194,7 +192,7 @@ async def test_retry_after_is_honoured(polling: RunningService, provider: Script
         return JSONResponse(body, status_code, {"Retry-After": "1"})
 
     provider.status = busy_once
-    for job in [await sent(await polling.user(), provider) for _ in answers]:
+    for job in [await sent(await service.user(), provider) for _ in answers]:
         await job.when(done=True)
     for request_id in answers:
         first, second = calls[request_id]
@@ -202,11 +200,11 @@ async def test_retry_after_is_honoured(polling: RunningService, provider: Script
 
 
 async def test_an_id_that_is_an_integer_of_any_size_is_polled_and_called_back(
-    polling: RunningService, provider: ScriptedProvider
+    service: RunningService, provider: ScriptedProvider
 ) -> None:
     number = 10**30
     provider.submit = answering(200, {"request_id": number})
-    job = await accepted(polling, provider)
+    job = await accepted(service, provider)
     assert (await job.document())["provider_request_id"] == str(number)
     await job.send({"request_id": number, "status": "IN_PROGRESS"})
     await job.send({"request_id": number + 1, "status": "IN_PROGRESS"}, 409)
@@ -286,13 +284,12 @@ async def test_after_a_restart_overdue_polls_are_spread(
 
 
 async def test_a_hung_status_call_does_not_block_others(
-    polling: RunningService, provider: ScriptedProvider
+    client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
     async def hangs_for_one(request_id: str) -> Response:
         return await never(None) if request_id == "up-1" else JSONResponse(COMPLETED)
 
     provider.status = hangs_for_one
-    client = await polling.user()
     stuck = (await submit(client))["request_id"]
     await provider.asked(1)
     other = (await submit(client))["request_id"]
@@ -301,9 +298,8 @@ async def test_a_hung_status_call_does_not_block_others(
 
 
 async def test_polls_that_change_nothing_are_no_history(
-    polling: RunningService, provider: ScriptedProvider
+    client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
-    client = await polling.user()
     request_id = (await submit(client))["request_id"]
     await job_when(client, request_id, provider_status="PENDING")
     before = await history_of(client, request_id)

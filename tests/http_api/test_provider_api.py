@@ -4,6 +4,7 @@ import asyncio
 import time
 from typing import Any
 
+import httpx
 import pytest
 from starlette.responses import JSONResponse, Response
 
@@ -26,9 +27,8 @@ WITHOUT = object()
 
 
 async def test_a_movie_is_submitted_as_its_user_wrote_it(
-    service: RunningService, provider: ScriptedProvider
+    service: RunningService, client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
-    client = await service.user()
     extra = {"aspect_ratio": "16:9", "seed": 10**20, "nested": {"a": [1.5, None, "\u2028é"]}}
     body = {
         "input": MOVIE | extra,
@@ -52,9 +52,8 @@ async def test_a_movie_is_submitted_as_its_user_wrote_it(
 
 
 async def test_a_narrative_goes_upstream_as_an_array(
-    service: RunningService, provider: ScriptedProvider
+    client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
-    client = await service.user()
     for given in (["One", "Two"], "One\r\n\r\n  \rTwo\n"):
         body = {"input": NARRATIVE | {"prompt_list": given}}
         assert (await client.post("/v1/video/create_narrative", json=body)).status_code == 200
@@ -78,8 +77,7 @@ NARRATIVE_FAULTS = [
 
 
 @SHARED_LOOP
-async def test_errors_use_the_providers_words(shared: RunningService) -> None:
-    client = await shared.user("faults")
+async def test_errors_use_the_providers_words(visitor: httpx.AsyncClient) -> None:
     for kind, good, faults in (
         ("create_movie", MOVIE, MOVIE_FAULTS),
         ("create_narrative", NARRATIVE, NARRATIVE_FAULTS),
@@ -88,22 +86,21 @@ async def test_errors_use_the_providers_words(shared: RunningService) -> None:
             given = {**good, name: value}
             if value is WITHOUT:
                 del given[name]
-            answer = await client.post(f"/v1/video/{kind}", json={"input": given})
+            answer = await visitor.post(f"/v1/video/{kind}", json={"input": given})
             assert (answer.status_code, answer.json()["message"]) == (400, message), (name, value)
             at = "video_model" if name == "add_generative_video" else name
             assert answer.json()["errors"][0]["pointer"].startswith(f"/input/{at}")
-    assert (await client.post("/v1/video/create_movie", json={})).status_code == 400
-    assert (await client.post("/v1/video/create_movie", json={"input": []})).status_code == 400
-    assert (await client.get("/v1/jobs")).json()["jobs"] == []
+    assert (await visitor.post("/v1/video/create_movie", json={})).status_code == 400
+    assert (await visitor.post("/v1/video/create_movie", json={"input": []})).status_code == 400
+    assert (await visitor.get("/v1/jobs")).json()["jobs"] == []
 
 
 # --- answers --------------------------------------------------------------------------------------
 
 
 async def test_a_refusal_passes_through(
-    service: RunningService, provider: ScriptedProvider
+    client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
-    client = await service.user()
     for status_code in (400, 402, 404, 409, 418, 422, 451, 499):
         provider.submit = answering(status_code, {"message": "Insufficient credits"})
         answer = await client.post("/v1/video/create_movie", json={"input": MOVIE})
@@ -123,10 +120,9 @@ async def test_a_refusal_passes_through(
 
 @pytest.mark.parametrize("status_code", [401, 403])
 async def test_a_refused_operator_key_is_502(
-    service: RunningService, provider: ScriptedProvider, status_code: int
+    client: httpx.AsyncClient, provider: ScriptedProvider, status_code: int
 ) -> None:
     provider.submit = answering(status_code, {"message": "Invalid API key"})
-    client = await service.user()
     answer = await client.post("/v1/video/create_movie", json={"input": MOVIE})
     assert (answer.status_code, answer.json()["code"]) == (502, "provider_credentials")
     job = await job_of(client, answer.json()["request_id"])
@@ -142,13 +138,12 @@ async def test_a_refused_operator_key_is_502(
     ],
 )
 async def test_a_busy_provider_is_asked_again_while_the_client_waits(
-    service: RunningService, provider: ScriptedProvider, busy: Response
+    client: httpx.AsyncClient, provider: ScriptedProvider, busy: Response
 ) -> None:
     async def busy_once(_: Submission) -> Response:
         return busy if len(provider.submissions) == 1 else provider.accept()
 
     provider.submit = busy_once
-    client = await service.user()
     began = time.monotonic()
     answer = await client.post("/v1/video/create_movie", json={"input": MOVIE})
     assert answer.status_code == 200
@@ -158,7 +153,7 @@ async def test_a_busy_provider_is_asked_again_while_the_client_waits(
 
 
 async def test_a_retry_after_holds_every_submission(
-    service: RunningService, provider: ScriptedProvider
+    service: RunningService, client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
     turned_away = 0.0
 
@@ -170,7 +165,6 @@ async def test_a_retry_after_holds_every_submission(
         return Response(status_code=429, headers={"Retry-After": "1"})
 
     provider.submit = busy_once
-    client = await service.user()
     first = asyncio.create_task(client.post("/v1/video/create_movie", json={"input": MOVIE}))
     await provider.submitted()
     # The answer is on its way: another user's job that comes after it is held as well.
@@ -200,13 +194,12 @@ AMBIGUOUS = [
 
 
 async def test_an_ambiguous_submission_is_taken_and_never_sent_again(
-    service: RunningService, provider: ScriptedProvider
+    client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
     async def ambiguous(_: Submission) -> Response:
         return AMBIGUOUS[len(provider.submissions) - 1]
 
     provider.submit = ambiguous
-    client = await service.user()
     for count, _ in enumerate(AMBIGUOUS, start=1):
         taken = await client.post("/v1/video/create_movie", json={"input": MOVIE})
         assert taken.status_code == 200
@@ -219,9 +212,8 @@ async def test_an_ambiguous_submission_is_taken_and_never_sent_again(
         assert len(provider.submissions) == count
 
 
-async def test_an_id_may_be_a_number(service: RunningService, provider: ScriptedProvider) -> None:
+async def test_an_id_may_be_a_number(client: httpx.AsyncClient, provider: ScriptedProvider) -> None:
     provider.submit = answering(200, {"request_id": 12345})
-    client = await service.user()
     taken = (await client.post("/v1/video/create_movie", json={"input": MOVIE})).json()
     assert (await job_of(client, taken["request_id"]))["provider_request_id"] == "12345"
     status = await client.get("/v1/video/status?request_id=12345")
@@ -243,10 +235,9 @@ async def test_a_hung_provider_is_waited_for_no_longer_than_submit_wait(
 
 
 async def test_a_submission_that_is_cancelled_meanwhile_is_answered(
-    service: RunningService, provider: ScriptedProvider
+    client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
     provider.submit = never
-    client = await service.user()
     waiting = asyncio.create_task(client.post("/v1/video/create_movie", json={"input": MOVIE}))
     await provider.submitted()
     request_id = await _newest(client)
@@ -256,10 +247,9 @@ async def test_a_submission_that_is_cancelled_meanwhile_is_answered(
 
 
 async def test_a_job_survives_the_client_that_submitted_it(
-    service: RunningService, provider: ScriptedProvider
+    client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
     release = provider.hold_submissions()
-    client = await service.user()
     waiting = asyncio.create_task(client.post("/v1/video/create_movie", json={"input": MOVIE}))
     await provider.submitted()
     waiting.cancel()
@@ -309,12 +299,11 @@ async def test_a_status_is_read_from_the_store_by_either_id(
 
 
 @SHARED_LOOP
-async def test_a_status_without_an_id_or_with_an_unknown_one(shared: RunningService) -> None:
-    client = await shared.user()
+async def test_a_status_without_an_id_or_with_an_unknown_one(visitor: httpx.AsyncClient) -> None:
     for path in ("/v1/video/status", "/v1/video/status?request_id=", "/v1/video/status?taskId=1"):
-        answer = await client.get(path)
+        answer = await visitor.get(path)
         assert answer.status_code == 400
         assert answer.json()["message"] == "taskId query parameter is missing."
     for unknown in ("job_0", "up-9", "x" * 5_000, "\x00", "%", "é"):
-        answer = await client.get("/v1/video/status", params={"request_id": unknown})
+        answer = await visitor.get("/v1/video/status", params={"request_id": unknown})
         assert (answer.status_code, answer.json()["message"]) == (404, "Request not found.")

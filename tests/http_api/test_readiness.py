@@ -5,20 +5,10 @@ from typing import Any
 
 import pytest
 
-from receiver.clock import SystemClock
 from receiver.http_api.readiness import Readiness
 from store.errors import OutcomeUnknown, StoreBusy, StoreCorrupt, StoreFull, StoreUnavailable
+from tests.support.manual_clock import ManualClock
 from tests.support.service import RunningService
-
-
-class SetClock(SystemClock):
-    """A clock that stands where a test puts it."""
-
-    def __init__(self) -> None:
-        self.at = 1_000.0
-
-    def monotonic(self) -> float:
-        return self.at
 
 
 class Store:
@@ -43,36 +33,36 @@ def store() -> Store:
 
 
 @pytest.fixture
-def clock() -> SetClock:
-    return SetClock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
-def readiness(store: Any, clock: SetClock) -> Readiness:
+def readiness(store: Any, clock: ManualClock) -> Readiness:
     return Readiness(store, clock)
 
 
 async def test_an_answer_holds_for_a_second(
-    readiness: Readiness, store: Store, clock: SetClock
+    readiness: Readiness, store: Store, clock: ManualClock
 ) -> None:
     for error, word in ((None, None), (StoreFull("no room"), "full"), (None, None)):
         store.error, before = error, store.asked
         assert [await readiness.trouble() for _ in range(50)] == [word] * 50
-        clock.at += 0.9
+        clock.advance(0.9)
         store.error = StoreUnavailable("asked too early")
         assert await readiness.trouble() == word
         assert store.asked == before + 1
-        clock.at += 0.1
+        clock.advance(0.1)
 
 
 async def test_concurrent_callers_share_one_check(
-    readiness: Readiness, store: Store, clock: SetClock
+    readiness: Readiness, store: Store, clock: ManualClock
 ) -> None:
     store.free.clear()
     asking = [asyncio.create_task(readiness.trouble()) for _ in range(20)]
     await asyncio.sleep(0)
     asking[0].cancel()  # one hangs up, and takes nobody along
-    clock.at += 5  # a slow check is one check
+    clock.advance(5)  # a slow check is one check
     asking.append(asyncio.create_task(readiness.trouble()))
     await asyncio.sleep(0)
     store.free.set()
@@ -110,7 +100,7 @@ async def test_a_flood_of_probes_is_one_write(
         await check()
 
     monkeypatch.setattr(service.store, "check_writable", counted)
-    clock = SetClock()
+    clock = ManualClock()
     service.inner.context.readiness._clock = clock
     client = service.client()
 

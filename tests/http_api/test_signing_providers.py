@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from receiver.clock import SystemClock
 from receiver.providers.signatures import LONGEST_WAIT
+from tests.http_api.accepted_job import AcceptedJob
 from tests.http_api.scripted_provider import scripted_provider
 from tests.providers.conformance.subjects import (
     KEY,
@@ -81,22 +82,20 @@ def settings_of(upstream: PathServer) -> dict[str, Any]:
     }
 
 
-class Taken:
-    """A job that its provider has accepted."""
+class Taken(AcceptedJob):
+    """A job that its provider has accepted; its callbacks are signed."""
 
     _ids = iter(range(10**6))
 
     def __init__(
         self, client: httpx.AsyncClient, upstream: PathServer, job: dict[str, Any]
     ) -> None:
-        self.client = client
         self.upstream = upstream
-        self.id = str(job["request_id"])
         self.name = str(job["provider_request_id"])
         self.provider = str(job["provider"])
         call = upstream.call(CREATE if self.provider == "replicate" else QUEUE)
         url = call.query["fal_webhook"] if self.provider == "fal" else call.json["webhook"]
-        self.path = httpx.URL(url).path
+        super().__init__(client, job["request_id"], httpx.URL(url).path)
 
     @property
     def status_path(self) -> str:
@@ -104,20 +103,14 @@ class Taken:
             return f"GET /v1/predictions/{self.name}"
         return f"GET /fal-ai/flux/requests/{self.name}/status"
 
-    async def send(
+    async def call_back(
         self, body: Any, *, signed: bool = True, ago: int = 0, **headers: str
     ) -> httpx.Response:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         if signed:
             sign = sign_fal if self.provider == "fal" else sign_replicate
             headers = sign(content, int(time.time()) - ago) | headers
-        return await self.client.post(self.path, content=content, headers=headers)
-
-    async def job(self, **members: Any) -> dict[str, Any]:
-        return await job_when(self.client, self.id, **members)
-
-    async def verdicts(self, *expected: str) -> list[dict[str, Any]]:
-        return await verdicts_when(self.client, self.id, *expected)
+        return await self.client.post(self.callback_url, content=content, headers=headers)
 
     def status_calls(self) -> int:
         return len(self.upstream.asked(self.status_path))
@@ -147,8 +140,8 @@ async def test_a_verified_outcome_needs_no_status_call(
 ) -> None:
     taken = await take(service, upstream, order)
     before = await metric(service, _counted(taken, "accepted", "true"))
-    assert (await taken.send(succeeded(taken))).status_code == 200
-    job = await taken.job(status="COMPLETED", evidence="callback")
+    assert (await taken.call_back(succeeded(taken))).status_code == 200
+    job = await taken.when(status="COMPLETED", evidence="callback")
     (line,) = await taken.verdicts("applied")
     assert (line["verified"], line["confirmed"]) == (True, None)
     assert taken.status_calls() == 0
@@ -158,7 +151,7 @@ async def test_a_verified_outcome_needs_no_status_call(
         if taken.provider == "replicate"
         else {"images": [{"url": "https://a.example/1.png"}], "seed": SEED}
     )
-    answer = await taken.client.get(f"/v1/jobs/{taken.id}/result")
+    answer = await taken.client.get(f"{taken.path}/result")
     assert (answer.status_code, answer.headers["location"]) == (302, "https://a.example/1.png")
 
 
@@ -188,22 +181,22 @@ async def test_the_order_of_the_checks(
         ({"id": "another", "request_id": "another", "status": "OK"}, 409, "id_conflict", {}),
     ]
     for body, status, code, named in cases:
-        answer = await taken.send(body, **named)
+        answer = await taken.call_back(body, **named)
         assert (answer.status_code, answer.json()["code"]) == (status, code), named
-    stored = await history_of(taken.client, taken.id, "callback")
+    stored = await taken.callbacks()
     assert [line["verdict"] for line in stored] == ["rejected", "conflict"]
-    taken.path = taken.path[:-1] + ("A" if taken.path[-1] != "A" else "B")
-    assert (await taken.send(b"{}", signed=False)).json()["code"] == "bad_token"
+    taken.callback_url = taken.callback_url[:-1] + ("A" if taken.callback_url[-1] != "A" else "B")
+    assert (await taken.call_back(b"{}", signed=False)).json()["code"] == "bad_token"
 
 
 async def test_a_job_that_is_gone_is_gone_before_its_signature_is_bad(
     service: RunningService, upstream: PathServer
 ) -> None:
     taken = await take(service, upstream, REPLICATE)
-    await taken.send(succeeded(taken))
-    await taken.job(done=True)
+    await taken.call_back(succeeded(taken))
+    await taken.when(done=True)
     await service.store.jobs.remove_finished(2**60, 1_000)
-    assert (await taken.send(b"{}", signed=False)).status_code == 410
+    assert (await taken.call_back(b"{}", signed=False)).status_code == 410
 
 
 @pytest.mark.parametrize("order", [REPLICATE, FAL], ids=["replicate", "fal"])
@@ -220,8 +213,8 @@ async def test_a_stale_signature_makes_a_claim(
     upstream.answers[taken.status_path.removesuffix("/status")] = (
         (200, {"images": []}) if taken.provider == "fal" else (200, state)
     )
-    assert (await taken.send(succeeded(taken), ago=400)).status_code == 200
-    job = await taken.job(status="COMPLETED")
+    assert (await taken.call_back(succeeded(taken), ago=400)).status_code == 200
+    job = await taken.when(status="COMPLETED")
     (line,) = await taken.verdicts("confirmed")
     assert (line["verified"], line["confirmed"]) == (False, True)
     assert taken.status_calls() == 1
@@ -234,14 +227,14 @@ async def test_a_claim_that_comes_again_with_its_signature_counts(
     taken = await take(service, upstream, REPLICATE)
     upstream.answers[taken.status_path] = (500, {})
     body = succeeded(taken)
-    await taken.send(body, ago=400)
-    await taken.job(phase="confirming")
+    await taken.call_back(body, ago=400)
+    await taken.when(phase="confirming")
     await taken.verdicts("claimed")
-    assert (await taken.send(body)).json() == {"status": "duplicate"}
-    await taken.job(status="COMPLETED")
+    assert (await taken.call_back(body)).json() == {"status": "duplicate"}
+    await taken.when(status="COMPLETED")
     (line,) = await taken.verdicts("applied")
     assert line["verified"] is True
-    assert (await taken.send(body, ago=400)).json() == {"status": "duplicate"}
+    assert (await taken.call_back(body, ago=400)).json() == {"status": "duplicate"}
 
 
 async def test_ok_without_a_payload_has_its_result_asked_for_at_once(
@@ -251,20 +244,20 @@ async def test_ok_without_a_payload_has_its_result_asked_for_at_once(
     upstream.answers[taken.status_path] = (200, {"status": "COMPLETED"})
     upstream.answers[taken.status_path.removesuffix("/status")] = (200, {"seed": SEED})
     body = {"request_id": taken.name, "status": "OK", "payload": None, "payload_error": "large"}
-    await taken.send(body)
-    job = await taken.job(status="COMPLETED")
+    await taken.call_back(body)
+    job = await taken.when(status="COMPLETED")
     assert job["result"] == {"seed": SEED}
-    assert f'"seed":{SEED}' in (await taken.client.get(f"/v1/jobs/{taken.id}")).text
+    assert f'"seed":{SEED}' in (await taken.client.get(taken.path)).text
 
 
 async def test_a_result_that_is_gone(service: RunningService, upstream: PathServer) -> None:
     taken = await take(service, upstream, REPLICATE)
     gone = {"id": taken.name, "status": "succeeded", "output": None, "data_removed": True}
     upstream.answers[taken.status_path] = (200, gone)
-    await taken.send(succeeded(taken), ago=400)
-    job = await taken.job(status="FAILED")
+    await taken.call_back(succeeded(taken), ago=400)
+    job = await taken.when(status="FAILED")
     assert (job["error"]["code"], job["result"]) == ("result_missing", None)
-    assert (await taken.client.get(f"/v1/jobs/{taken.id}/result")).status_code == 409
+    assert (await taken.client.get(f"{taken.path}/result")).status_code == 409
 
 
 async def test_a_large_result_is_kept_whole_beside_the_job(
@@ -272,13 +265,13 @@ async def test_a_large_result_is_kept_whole_beside_the_job(
 ) -> None:
     taken = await take(service, upstream, REPLICATE)
     whole = [{"seed": SEED, "text": "x" * 1_000}] * 200
-    await taken.send(succeeded(taken, whole))
-    job = await taken.job(status="COMPLETED")
+    await taken.call_back(succeeded(taken, whole))
+    job = await taken.when(status="COMPLETED")
     shown = job["result"]["output"]
     assert job["result"]["truncated"] is True
     assert 50 < len(shown) < 200
     assert whole[: len(shown) - 1] == shown[:-1]
-    answer = await taken.client.get(f"/v1/jobs/{taken.id}/result")
+    answer = await taken.client.get(f"{taken.path}/result")
     assert (answer.status_code, answer.json()) == (200, {"output": whole})
 
 
@@ -287,9 +280,9 @@ async def test_several_links_are_answered_as_they_are(
 ) -> None:
     taken = await take(service, upstream, REPLICATE)
     links = ["https://a.example/1", "https://a.example/2"]
-    await taken.send(succeeded(taken, links))
-    await taken.job(done=True)
-    answer = await taken.client.get(f"/v1/jobs/{taken.id}/result")
+    await taken.call_back(succeeded(taken, links))
+    await taken.when(done=True)
+    answer = await taken.client.get(f"{taken.path}/result")
     assert (answer.status_code, answer.json()) == (200, {"output": links})
 
 
@@ -298,7 +291,9 @@ async def test_several_links_are_answered_as_they_are(
 
 async def passed_on(taken: Taken) -> list[dict[str, Any]]:
     return await eventually(
-        lambda: history_of(taken.client, taken.id, "provider_cancel"), bool, "a cancel passed on"
+        lambda: history_of(taken.client, taken.request_id, "provider_cancel"),
+        bool,
+        "a cancel passed on",
     )
 
 
@@ -317,15 +312,15 @@ async def test_a_cancel_is_passed_on_once(
     path = taken.status_path.removeprefix("GET ").removesuffix("/status") + "/cancel"
     call = f"PUT {path}" if taken.provider == "fal" else f"POST {path}"
     upstream.answers[call] = (status, {})
-    answer = await taken.client.post(f"/v1/jobs/{taken.id}/cancel")
+    answer = await taken.client.post(f"{taken.path}/cancel")
     assert (answer.status_code, answer.json()["status"]) == (202, "CANCELLED")
     (line,) = await passed_on(taken)
     assert (line["outcome"], line["status_code"]) == (outcome, status)
     ended = {"id": taken.name, "request_id": taken.name, "status": "canceled"}
-    await taken.send(ended if taken.provider == "replicate" else ended | {"status": "ERROR"})
+    await taken.call_back(ended if taken.provider == "replicate" else ended | {"status": "ERROR"})
     await taken.verdicts("late")
     assert upstream.asked(call) == [call]
-    assert (await job_of(taken.client, taken.id))["error"]["code"] == "canceled_by_user"
+    assert (await taken.document())["error"]["code"] == "canceled_by_user"
 
 
 async def cancelled_while_submitting(
@@ -432,7 +427,7 @@ async def test_lists_of_one_provider(service: RunningService, upstream: PathServ
         jobs = (await client.get("/v1/jobs", params=query)).json()["jobs"]
         assert [job["provider"] for job in jobs].count(provider) == len(jobs) >= expected
         listed = (await client.get("/v1/jobs", params={"provider": provider})).json()["jobs"]
-        mine = {each.id for each in taken if each.provider == provider}
+        mine = {each.request_id for each in taken if each.provider == provider}
         assert mine <= {job["request_id"] for job in listed}
     assert (await client.get("/v1/jobs?provider=nobody")).status_code == 400
 
@@ -461,13 +456,13 @@ async def test_without_keys_callbacks_are_claims(tmp_path: Path) -> None:
         async with running_service(tmp_path, **given) as service:
             taken = await take(service, away, FAL)
             away.answers[taken.status_path] = (200, {"status": "COMPLETED", "error": "It broke."})
-            assert (await taken.send(succeeded(taken))).status_code == 200
-            job = await taken.job(status="FAILED")
+            assert (await taken.call_back(succeeded(taken))).status_code == 200
+            job = await taken.when(status="FAILED")
             assert job["message"] == "It broke."
             (line,) = await taken.verdicts("denied")
             assert line["verified"] is False
             assert await metric(service, _counted(taken, "accepted", "false")) == 1
-            assert (await taken.send(b"{}", signed=False)).status_code == 401
+            assert (await taken.call_back(b"{}", signed=False)).status_code == 401
 
 
 async def test_a_provider_that_hangs_delays_neither_start_nor_end_nor_a_callback_for_long(
@@ -482,7 +477,7 @@ async def test_a_provider_that_hangs_delays_neither_start_nor_end_nor_a_callback
             assert clock.monotonic() - began < LONGEST_WAIT
             taken = await take(service, away, FAL)
             began = clock.monotonic()
-            assert (await taken.send(succeeded(taken))).status_code == 200
+            assert (await taken.call_back(succeeded(taken))).status_code == 200
             assert clock.monotonic() - began < LONGEST_WAIT + 2
             began = clock.monotonic()
         assert clock.monotonic() - began < LONGEST_WAIT

@@ -8,15 +8,10 @@ import httpx
 
 from receiver.http_api.statistics import HOUR, NEWEST, summary
 from store.statistics import RecentAttempt, RecentJob
+from tests.http_api.followed_job import RELAY
 from tests.support.service import eventually, job_when, running_service, submit
 
-RELAYS: dict[str, Any] = {
-    "relay_allow_http": True,
-    "relay_allow_nets": "127.0.0.0/8",
-    "relay_schedule": "0,0.01,0.01,0.01,0.01,0.01",
-}
-
-
+SCHEDULE = {"relay_schedule": "0,0.01,0.01,0.01,0.01,0.01"}
 NOW = 1_767_323_045_678
 SINCE = NOW - NOW % HOUR - 23 * HOUR
 
@@ -71,7 +66,7 @@ def test_attempts_count_by_hour_and_by_host() -> None:
 
 
 async def test_the_last_day_of_a_user_and_of_everybody(tmp_path: Path) -> None:
-    async with running_service(tmp_path, **RELAYS) as service:
+    async with running_service(tmp_path, **RELAY | SCHEDULE) as service:
         ada, bob = await service.user("ada"), await service.user("bob")
         root = await service.user("root", admin=True)
         job = await submit(ada, webhookUrl="http://127.0.0.1:9/hook")
@@ -79,7 +74,7 @@ async def test_the_last_day_of_a_user_and_of_everybody(tmp_path: Path) -> None:
         other = await submit(bob)
         await bob.post(other["links"]["cancel"])
 
-        seen = await eventually(lambda: read(ada), failed_five_times, "five attempts and a hold")
+        seen = await eventually(lambda: read(ada), failed_five_times, "a throttled host")
         assert len(seen["hours"]) == 24
         hours = seen["hours"]  # another one may have begun meanwhile
         (ended,) = [hour for hour in hours if hour["jobs"]]
@@ -101,7 +96,7 @@ async def test_the_last_day_of_a_user_and_of_everybody(tmp_path: Path) -> None:
 
 
 def failed_five_times(seen: dict[str, Any]) -> bool:
-    """The hold is known in memory before the attempt that caused it is stored."""
+    """That the host is throttled is known before the attempt that caused it is stored."""
     attempts = sum(hour["attempts"] for hour in seen["hours"])
     return attempts >= 5 and any(host["held"] for host in seen["hosts"])
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -14,10 +14,26 @@ from tests.http_api.test_errors import assert_problem
 from tests.support.service import JOB, MOVIE, RunningService, eventually, job_when, submit
 
 DROP_IN = "/v1/video/create_movie"
-WAYS: list[tuple[str, dict[str, str], int]] = [
-    (DROP_IN, {}, 200),
-    ("/v1/jobs", {"Prefer": "wait=1"}, 202),
-]
+AWAY = StoreUnavailable("the disk is away")
+KEY = {"Idempotency-Key": "k"}
+
+
+class Way(NamedTuple):
+    """A request that creates a job, and waits for it."""
+
+    path: str
+    headers: dict[str, str]
+    status: int
+
+    async def post(self, client: httpx.AsyncClient, **further: str) -> httpx.Response:
+        headers = self.headers | further
+        return await client.post(self.path, json=body_for(self.path), headers=headers)
+
+
+@pytest.fixture(params=[Way(DROP_IN, {}, 200), Way("/v1/jobs", {"Prefer": "wait=1"}, 202)])
+def way(request: pytest.FixtureRequest) -> Way:
+    made: Way = request.param
+    return made
 
 
 class Failing:
@@ -37,137 +53,123 @@ class Failing:
         raise self._error
 
 
-def break_(
-    monkeypatch: pytest.MonkeyPatch,
-    owner: object,
-    method: str,
-    times: float = float("inf"),
-    error: Exception | None = None,
-) -> Failing:
-    failing = Failing(getattr(owner, method), times, error or StoreUnavailable("the disk is away"))
-    monkeypatch.setattr(owner, method, failing)
-    return failing
+Break = Callable[..., Failing]
+
+
+@pytest.fixture
+def break_(monkeypatch: pytest.MonkeyPatch) -> Break:
+    """Lets a method fail, always or for so many times."""
+
+    def break_(
+        owner: object,
+        method: str,
+        times: float = float("inf"),
+        error: Exception = AWAY,
+    ) -> Failing:
+        failing = Failing(getattr(owner, method), times, error)
+        monkeypatch.setattr(owner, method, failing)
+        return failing
+
+    return break_
 
 
 def body_for(path: str) -> dict[str, Any]:
     return {"input": MOVIE} if path == DROP_IN else JOB
 
 
-@pytest.mark.parametrize(("path", "headers", "status"), WAYS)
 async def test_a_client_that_obeys_pays_once_when_a_read_fails(
     service: RunningService,
+    client: httpx.AsyncClient,
     provider: ScriptedProvider,
-    monkeypatch: pytest.MonkeyPatch,
-    path: str,
-    headers: dict[str, str],
-    status: int,
+    break_: Break,
+    way: Way,
 ) -> None:
-    client = await service.user()
-    break_(monkeypatch, service.store.jobs, "find", times=1)
+    break_(service.store.jobs, "find", times=1)
 
-    answer = await client.post(path, json=body_for(path), headers=headers)
+    answer = await way.post(client)
     if answer.status_code == 503:  # it says "try again"
-        answer = await client.post(path, json=body_for(path), headers=headers)
+        answer = await way.post(client)
 
-    assert answer.status_code == status
+    assert answer.status_code == way.status
     await provider.submitted()
     assert len((await client.get("/v1/jobs")).json()["jobs"]) == 1
     await job_when(client, answer.json()["request_id"], phase="accepted")
     assert len(provider.submissions) == 1
 
 
-@pytest.mark.parametrize(("path", "headers", "status"), WAYS)
 async def test_while_no_read_works_the_answer_is_what_is_known(
-    provider: ScriptedProvider,
-    start: Start,
-    monkeypatch: pytest.MonkeyPatch,
-    path: str,
-    headers: dict[str, str],
-    status: int,
+    provider: ScriptedProvider, start: Start, break_: Break, way: Way
 ) -> None:
     service = await start(**provider.settings(), submit_wait=1)
     client = await service.user()
-    reads = break_(monkeypatch, service.store.jobs, "find")
+    reads = break_(service.store.jobs, "find")
 
-    answer = await client.post(path, json=body_for(path), headers=headers)
+    answer = await way.post(client)
 
-    assert answer.status_code == status
+    assert answer.status_code == way.status
     assert answer.json()["request_id"].startswith("job_")
     assert 1 <= reads.failed <= 10, "no busy loop"
 
 
-@pytest.mark.parametrize(("path", "headers", "status"), WAYS)
 async def test_reads_that_work_again_bring_the_outcome(
     service: RunningService,
+    client: httpx.AsyncClient,
     provider: ScriptedProvider,
-    monkeypatch: pytest.MonkeyPatch,
-    path: str,
-    headers: dict[str, str],
-    status: int,
+    break_: Break,
+    way: Way,
 ) -> None:
     provider.submit = answering(402, {"message": "Insufficient credits"})
-    client = await service.user()
-    break_(monkeypatch, service.store.jobs, "find", times=2)
-    headers = {name: value.replace("1", "30") for name, value in headers.items()}
+    break_(service.store.jobs, "find", times=2)
 
-    answer = await client.post(path, json=body_for(path), headers=headers)
+    answer = await way.post(client, **({} if way.path == DROP_IN else {"Prefer": "wait=30"}))
 
-    if path == DROP_IN:
+    if way.path == DROP_IN:
         assert_problem(answer, 402, "provider_refused")
     else:
-        assert (answer.status_code, answer.json()["status"]) == (status, "FAILED")
+        assert (answer.status_code, answer.json()["status"]) == (way.status, "FAILED")
 
 
-@pytest.mark.parametrize(("path", "headers", "status"), WAYS)
 async def test_an_answer_that_cannot_be_kept_is_given_all_the_same(
-    service: RunningService,
-    provider: ScriptedProvider,
-    monkeypatch: pytest.MonkeyPatch,
-    path: str,
-    headers: dict[str, str],
-    status: int,
+    service: RunningService, client: httpx.AsyncClient, break_: Break, way: Way
 ) -> None:
-    client = await service.user()
-    keeping = break_(monkeypatch, service.store.idempotency, "answered")
-    headers = {**headers, "Idempotency-Key": "k"}
+    keeping = break_(service.store.idempotency, "answered")
 
-    answer = await client.post(path, json=body_for(path), headers=headers)
+    answer = await way.post(client, **KEY)
 
-    assert answer.status_code == status
+    assert answer.status_code == way.status
     assert keeping.failed == 1
-    again = await client.post(path, json=body_for(path), headers=headers)
+    again = await way.post(client, **KEY)
     assert_problem(again, 409, "idempotency_key_in_use")
     assert len((await client.get("/v1/jobs")).json()["jobs"]) == 1
 
 
 async def test_a_client_that_hangs_up_is_no_failed_request_where_nothing_can_be_kept(
-    service: RunningService,
-    provider: ScriptedProvider,
-    monkeypatch: pytest.MonkeyPatch,
+    service: RunningService, client: httpx.AsyncClient, provider: ScriptedProvider, break_: Break
 ) -> None:
     provider.submit = never
-    client = await service.user()
-    keeping = break_(monkeypatch, service.store.idempotency, "answered")
-    leaving = service.client(client.headers["API-KEY"], **{"Idempotency-Key": "k"})
+    keeping = break_(service.store.idempotency, "answered")
+    leaving = service.client(client.headers["API-KEY"], **KEY)
     first = asyncio.create_task(leaving.post(DROP_IN, json={"input": MOVIE}))
     await provider.submitted()
     first.cancel()
 
-    async def counted() -> str:
-        return (await client.get("/metrics")).text
-
-    await eventually(counted, lambda text: 'create_movie",status="499"' in text)
+    await eventually(
+        lambda: client.get("/metrics"), lambda answer: 'create_movie",status="499"' in answer.text
+    )
     assert keeping.failed == 1
 
 
 async def test_a_cancel_needs_nothing_after_its_commit(
-    service: RunningService, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+    service: RunningService,
+    client: httpx.AsyncClient,
+    provider: ScriptedProvider,
+    break_: Break,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     provider.submit = never
-    client = await service.user()
     job = await submit(client)
     await provider.submitted()
-    reads = break_(monkeypatch, service.store.jobs, "find", times=0)
+    reads = break_(service.store.jobs, "find", times=0)
     advance = service.store.jobs.advance
 
     async def advance_and_fail(*given: Any, **named: Any) -> Any:
@@ -182,34 +184,30 @@ async def test_a_cancel_needs_nothing_after_its_commit(
     assert (answer.status_code, answer.json()["status"]) == (202, "CANCELLED")
 
 
-@pytest.mark.parametrize(("path", "headers", "status"), WAYS)
 async def test_a_replay_that_cannot_be_read_does_not_deny_its_job(
     service: RunningService,
+    client: httpx.AsyncClient,
     provider: ScriptedProvider,
-    monkeypatch: pytest.MonkeyPatch,
-    path: str,
-    headers: dict[str, str],
-    status: int,
+    break_: Break,
+    way: Way,
 ) -> None:
     """No first answer was kept, so the replay has to be built from the job."""
     release = provider.hold_submissions()
-    client = await service.user()
-    leaving = service.client(client.headers["API-KEY"], **headers, **{"Idempotency-Key": "k"})
-    first = asyncio.create_task(leaving.post(path, json=body_for(path)))
+    first = asyncio.create_task(way.post(service.client(client.headers["API-KEY"]), **KEY))
     await provider.submitted()
     first.cancel()
 
     async def again() -> httpx.Response:
-        return await client.post(path, json=body_for(path), headers={"Idempotency-Key": "k"})
+        return await client.post(way.path, json=body_for(way.path), headers=KEY)
 
     known = await eventually(again, lambda answer: answer.status_code != 409)
     request_id = known.json()["request_id"]
-    break_(monkeypatch, service.store.jobs, "find")
+    break_(service.store.jobs, "find")
 
     answer = await again()
 
     assert answer.json()["request_id"] == request_id
-    if path == DROP_IN:
+    if way.path == DROP_IN:
         assert answer.status_code == 200
     else:
         problem = assert_problem(answer, 503, "storage_unavailable")
@@ -221,10 +219,9 @@ async def test_a_replay_that_cannot_be_read_does_not_deny_its_job(
 
 
 async def test_nothing_was_saved_is_said_where_that_is_sure(
-    service: RunningService, monkeypatch: pytest.MonkeyPatch
+    service: RunningService, client: httpx.AsyncClient, break_: Break
 ) -> None:
-    client = await service.user()
-    break_(monkeypatch, service.store.jobs, "create", error=StoreFull("the disk is full"))
+    break_(service.store.jobs, "create", error=StoreFull("the disk is full"))
 
     problem = assert_problem(await client.post("/v1/jobs", json=JOB), 503, "storage_unavailable")
 
@@ -233,11 +230,10 @@ async def test_nothing_was_saved_is_said_where_that_is_sure(
 
 @pytest.mark.parametrize("path", ["/v1/jobs", DROP_IN])
 async def test_a_commit_whose_fate_is_unknown_has_a_code_of_its_own(
-    service: RunningService, monkeypatch: pytest.MonkeyPatch, path: str
+    service: RunningService, client: httpx.AsyncClient, break_: Break, path: str
 ) -> None:
-    client = await service.user()
     lost = OutcomeUnknown("the connection was lost during a commit")
-    break_(monkeypatch, service.store.jobs, "create", error=lost)
+    break_(service.store.jobs, "create", error=lost)
 
     answer = await client.post(path, json=body_for(path))
 

@@ -10,14 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.http_api.accepted_job import accepted
+from tests.http_api.accepted_job import AcceptedJob, accepted
 from tests.http_api.conftest import Start
 from tests.http_api.event_stream import EventStream, Frame, event_stream
 from tests.http_api.raw_http import raw_connection, request_bytes
-from tests.http_api.scripted_provider import (
-    COMPLETED,
-    ScriptedProvider,
-)
+from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider
 from tests.support.service import (
     TIMEOUT,
     RunningService,
@@ -58,10 +55,8 @@ async def cursor_now(client: httpx.AsyncClient, path: str) -> str:
 
 
 async def test_a_jobs_stream_from_snapshot_to_done(
-    service: RunningService, provider: ScriptedProvider
+    client: httpx.AsyncClient, job: AcceptedJob
 ) -> None:
-    client = await service.user()
-    job = await accepted(client, provider)
     path = f"{job.path}/events"
     async with event_stream(client, path) as stream:
         headers = stream.response.headers
@@ -77,10 +72,8 @@ async def test_a_jobs_stream_from_snapshot_to_done(
         assert 2_000 <= int(retry or 0) <= 5_000
         snapshot = await stream.next()
         assert snapshot is not None
-        assert (snapshot.event, snapshot.data) == (
-            "snapshot",
-            await told_of(client, job.request_id),
-        )
+        assert snapshot.event == "snapshot"
+        assert snapshot.data == await told_of(client, job.request_id)
         assert snapshot.id
 
         for progress in (10, 20):
@@ -106,9 +99,8 @@ async def test_a_jobs_stream_from_snapshot_to_done(
 
 
 async def test_what_is_replayed_is_what_was_live_byte_for_byte(
-    service: RunningService, provider: ScriptedProvider
+    client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
-    client = await service.user()
     async with event_stream(client, "/v1/events") as stream:
         (snapshot,) = await stream.events(1)
         job = await accepted(client, provider)
@@ -128,9 +120,8 @@ async def test_what_is_replayed_is_what_was_live_byte_for_byte(
 
 
 async def test_a_resume_from_any_place_gives_the_rest_once(
-    service: RunningService, provider: ScriptedProvider
+    client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
-    client = await service.user()
     start_at = await cursor_now(client, "/v1/events")
     job = await accepted(client, provider)
     other = await accepted(client, provider)
@@ -161,10 +152,9 @@ async def test_a_resume_from_any_place_gives_the_rest_once(
 
 
 async def test_the_header_outranks_the_query(
-    service: RunningService, provider: ScriptedProvider
+    client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
     """An EventSource connects again with the same address, and says in the header where it is."""
-    client = await service.user()
     old = await cursor_now(client, "/v1/events")
     job = await accepted(client, provider)
     new = await cursor_now(client, "/v1/events")
@@ -233,9 +223,8 @@ async def test_a_users_stream_shows_the_unfinished_and_every_event(
 
 
 async def test_a_user_without_jobs_can_resume(
-    service: RunningService, provider: ScriptedProvider
+    client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
-    client = await service.user()
     origin = await cursor_now(client, "/v1/events")
     await accepted(client, provider)
     async with event_stream(client, "/v1/events", origin) as stream:
@@ -304,9 +293,8 @@ async def test_a_cursor_that_is_unknown_gets_a_reset_and_a_snapshot(
 
 
 async def test_what_retention_has_removed_resets_a_users_stream_and_not_a_jobs(
-    service: RunningService, provider: ScriptedProvider
+    service: RunningService, client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
-    client = await service.user()
     old = await cursor_now(client, "/v1/events")
     gone = await accepted(client, provider)
     await gone.cancel()
@@ -323,10 +311,8 @@ async def test_what_retention_has_removed_resets_a_users_stream_and_not_a_jobs(
 
 
 async def test_streams_end_cleanly_at_shutdown(
-    service: RunningService, provider: ScriptedProvider
+    service: RunningService, client: httpx.AsyncClient, job: AcceptedJob
 ) -> None:
-    client = await service.user()
-    job = await accepted(client, provider)
     async with (
         event_stream(client, "/v1/events") as all_jobs,
         event_stream(client, f"{job.path}/events") as one_job,
@@ -350,11 +336,9 @@ async def test_streams_end_cleanly_at_shutdown(
 
 
 async def test_a_slow_reader_misses_nothing(
-    service: RunningService, provider: ScriptedProvider
+    service: RunningService, client: httpx.AsyncClient, job: AcceptedJob
 ) -> None:
     """It takes nothing while more is written than any buffer between us holds."""
-    client = await service.user()
-    job = await accepted(client, provider)
     key = client.headers["API-KEY"]
     async with raw_connection(service.url) as connection:
         await connection.send(request_bytes("GET", "/v1/events", API_KEY=key))
@@ -386,12 +370,7 @@ def _unchunked(body: bytes) -> bytes:
     return text
 
 
-async def test_many_readers_get_the_same(
-    service: RunningService, provider: ScriptedProvider
-) -> None:
-    client = await service.user()
-    job = await accepted(client, provider)
-
+async def test_many_readers_get_the_same(client: httpx.AsyncClient, job: AcceptedJob) -> None:
     async def read() -> list[bytes]:
         async with event_stream(client, f"{job.path}/events") as stream:
             opened.release()

@@ -19,13 +19,9 @@ from receiver.domain.serialization import timestamp
 from receiver.open_telemetry import OpenTelemetry
 from receiver.tracing import step, tracing_by
 from tests.http_api.event_stream import event_stream
+from tests.http_api.followed_job import RELAY
 from tests.http_api.relay_sink import Sink, always
-from tests.http_api.scripted_provider import (
-    COMPLETED,
-    ScriptedProvider,
-    answering,
-    call_back,
-)
+from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider, answering, call_back
 from tests.support.service import (
     JOB,
     RunningService,
@@ -39,11 +35,6 @@ from tests.support.service import (
 ROOT = Path(__file__).parents[2]
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLER = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
-RELAY: dict[str, Any] = {
-    "relay_allow_nets": "127.0.0.0/8",
-    "relay_allow_http": True,
-    "relay_schedule": "0,0.1,0.1",
-}
 ATTRIBUTES = {
     "error.type",
     "http.request.method",
@@ -94,7 +85,8 @@ def spans() -> Iterator[Spans]:
 async def begun(
     folder: Path, provider: ScriptedProvider, **given: Any
 ) -> AsyncIterator[RunningService]:
-    async with running_service(folder, **provider.settings(), **RELAY, **given) as service:
+    settings = provider.settings() | RELAY | {"confirm_callbacks": True} | given
+    async with running_service(folder, **settings) as service:
         yield service
 
 
@@ -126,9 +118,8 @@ def attribute(span: ReadableSpan, name: str) -> object:
 
 
 async def test_a_job_is_one_trace_from_its_client_to_its_webhook(
-    service: RunningService, spans: Spans, sink: Sink, provider: ScriptedProvider
+    client: httpx.AsyncClient, spans: Spans, sink: Sink, provider: ScriptedProvider
 ) -> None:
-    client = await service.user()
     headers = {"traceparent": CALLER, "tracestate": "vendor=opaque"}
     created = await client.post("/v1/jobs", json=JOB | {"webhookUrl": sink.url}, headers=headers)
     request_id = created.json()["request_id"]
@@ -194,9 +185,8 @@ async def test_a_trace_goes_on_after_a_restart(
 
 
 async def test_a_drop_in_submission_is_traced_too(
-    service: RunningService, spans: Spans, provider: ScriptedProvider
+    client: httpx.AsyncClient, spans: Spans, provider: ScriptedProvider
 ) -> None:
-    client = await service.user()
     answer = await client.post("/v1/video/create_movie", json=JOB, headers={"traceparent": CALLER})
     posted, submitted = await spans.when("POST /v1/video/create_movie", "submit job")
     assert attribute(posted, "receiver.job.id") == answer.json()["request_id"]
@@ -205,9 +195,8 @@ async def test_a_drop_in_submission_is_traced_too(
 
 
 async def test_a_traceparent_that_is_none_begins_a_new_trace(
-    service: RunningService, spans: Spans, provider: ScriptedProvider
+    client: httpx.AsyncClient, spans: Spans, provider: ScriptedProvider
 ) -> None:
-    client = await service.user()
     for malformed in (
         "",
         "nonsense",
@@ -228,9 +217,8 @@ async def test_a_traceparent_that_is_none_begins_a_new_trace(
 
 
 async def test_a_trace_that_is_not_sampled_is_carried_and_not_recorded(
-    service: RunningService, spans: Spans, sink: Sink, provider: ScriptedProvider
+    client: httpx.AsyncClient, spans: Spans, sink: Sink, provider: ScriptedProvider
 ) -> None:
-    client = await service.user()
     client.headers["traceparent"] = CALLER[:-2] + "00"
     job = await submit(client, webhookUrl=sink.url)
     submission = await provider.submitted()
@@ -243,9 +231,8 @@ async def test_a_trace_that_is_not_sampled_is_carried_and_not_recorded(
 
 
 async def test_a_tracestate_that_is_too_long_stays_behind(
-    service: RunningService, spans: Spans, sink: Sink, provider: ScriptedProvider
+    client: httpx.AsyncClient, spans: Spans, sink: Sink, provider: ScriptedProvider
 ) -> None:
-    client = await service.user()
     client.headers["traceparent"] = CALLER
     client.headers["tracestate"] = ",".join(f"v{n}={'x' * 100}" for n in range(6))
     job = await submit(client, webhookUrl=sink.url)
@@ -256,11 +243,10 @@ async def test_a_tracestate_that_is_too_long_stays_behind(
 
 
 async def test_a_failed_span_has_no_text_of_others(
-    service: RunningService, spans: Spans, sink: Sink, provider: ScriptedProvider
+    client: httpx.AsyncClient, spans: Spans, sink: Sink, provider: ScriptedProvider
 ) -> None:
     provider.submit = answering(402, {"message": "secret-of-the-provider"})
     sink.answer = always(500)
-    client = await service.user()
     await submit(client, webhookUrl=f"{sink.url}?token=secret-of-the-user")
     await sink.arrived(3)
     _, submitted, *relayed = await spans.when(
@@ -274,9 +260,8 @@ async def test_a_failed_span_has_no_text_of_others(
 
 
 async def test_an_unreachable_webhook_is_one_word_in_its_span(
-    service: RunningService, spans: Spans, sink: Sink, provider: ScriptedProvider
+    client: httpx.AsyncClient, spans: Spans, sink: Sink, provider: ScriptedProvider
 ) -> None:
-    client = await service.user()
     job = await submit(client, webhookUrl="http://nobody.invalid:1/?token=secret-of-the-user")
     await client.post(f"/v1/jobs/{job['request_id']}/cancel")
 
@@ -347,9 +332,7 @@ print([name for name in sys.modules if name.startswith("opentelemetry")])
 """
 
 
-async def test_opentelemetry_is_not_loaded_unless_tracing_is_configured(
-    tmp_path: Path,
-) -> None:
+async def test_opentelemetry_is_not_loaded_unless_tracing_is_configured(tmp_path: Path) -> None:
     done = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-c", UNTRACED, str(tmp_path)],
