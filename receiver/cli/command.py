@@ -27,7 +27,9 @@ ApiKey = Annotated[
 ]
 User = Annotated[
     str | None,
-    typer.Option("--user", help="Those of another user. Needs an admin key.", metavar="NAME"),
+    typer.Option(
+        "--user", help="Another user's, or all users' with '*'. Needs an admin key.", metavar="NAME"
+    ),
 ]
 Limit = Annotated[int, typer.Option("--limit", help="Maximum number of rows.", min=1, max=200)]
 Cursor = Annotated[

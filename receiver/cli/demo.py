@@ -89,7 +89,10 @@ async def demo(
         typer.Option(help="The port to listen on (RECEIVER_PORT).", min=0, max=65_535),
     ] = None,
 ) -> None:
-    """Run the service with a provider that loses callbacks, and watch six jobs complete anyway."""
+    """Watch six jobs complete, with a provider that loses callbacks.
+
+    The service then runs until Ctrl-C, with a dashboard.
+    """
     # Imported here: it is slow, and other commands do not need it.
     from receiver.app import STOP_SECONDS, running, stop_signal
 

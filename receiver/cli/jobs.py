@@ -187,7 +187,9 @@ async def watch(
         str | None,
         typer.Argument(metavar="REQUEST_ID", help="One job; all jobs by default."),
     ] = None,
-    user: User = None,
+    user: Annotated[
+        str | None, typer.Option(help="Another user's jobs. Needs an admin key.", metavar="NAME")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Watch jobs. With an id, exits when it is done: 0 if COMPLETED, else 1."""

@@ -41,10 +41,10 @@ async def listen(
         ),
     ],
 ) -> None:
-    """Post the webhooks of your jobs to a URL on this machine, until Ctrl-C.
+    """Post the webhooks of your jobs to a URL on this machine.
 
-    They are posted in order, and signed with a secret that is printed first. A failed post is
-    reported but not retried. Jobs need no webhookUrl for this.
+    Runs until Ctrl-C. Messages are posted in order, and signed with a secret that is printed first.
+    A failed post is reported but not retried. Jobs need no webhookUrl for this.
     """
     secret = new_secret(os.urandom(32))
     output.say(f"Signing secret: {secret}")

@@ -39,7 +39,7 @@ async def backup(
         ),
     ],
 ) -> Output:
-    """Write a consistent copy of the database, also while the service runs."""
+    """Copy the database consistently, also while the service runs."""
     settings, archive = configured(StoreSettings), load(ArchiveSettings).archive_url
     if settings.sqlite_path is not None and not settings.sqlite_path.exists():
         raise Failure(f"There is no database at {settings.sqlite_path}. Set RECEIVER_DATABASE_URL.")

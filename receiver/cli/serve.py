@@ -62,7 +62,7 @@ async def sandbox(
         int, typer.Option(help="The port to listen on; 0 selects a free one.", min=0, max=65_535)
     ] = SANDBOX_PORT,
 ) -> None:
-    """Run a simulated provider alone, which costs nothing, until SIGTERM or Ctrl-C."""
+    """Run a simulated provider alone, until SIGTERM or Ctrl-C. It costs nothing."""
     settings = load(_Sandbox)
     logs.configure(settings.log_format, settings.log_level)
     for warning in settings.warnings():
