@@ -33,7 +33,12 @@ def machine_cpu_seconds() -> float:
 
 def resident(pids: Iterable[int]) -> int:
     """Bytes of these processes and their children that are in memory."""
-    return sum(_resident(each) for pid in pids for each in family(pid))
+    return _bytes(pids, "status", "VmRSS")
+
+
+def private_memory(pids: Iterable[int]) -> int:
+    """Bytes that they hold for themselves."""
+    return _bytes(pids, "smaps_rollup", "Private_")
 
 
 def _ticks(pid: int) -> tuple[int, int]:
@@ -46,6 +51,8 @@ def _ticks(pid: int) -> tuple[int, int]:
     return program + of_children, kernel + kernel_of_children
 
 
-def _resident(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
+def _bytes(pids: Iterable[int], file: str, prefix: str) -> int:
+    """The sum of these lines of the file, which are in KiB."""
+    files = (Path(f"/proc/{each}/{file}") for pid in pids for each in family(pid))
+    lines = (line for each in files for line in each.read_text().splitlines())
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(prefix))

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from store.database import Store
 from store.job_reads import JobFilter
@@ -22,11 +23,12 @@ from tests.benchmarks.world import fill
 
 FAR: Millis = 4_000_000_000_000
 SMALL = 1_000
-CALLS = 300
+
+Call: TypeAlias = Callable[[], Awaitable[object]]
 
 
 def grow(database: Path, finished: int, unfinished: int) -> None:
-    """Clone one job so often, as rows: with its event and, while unfinished, what is due."""
+    """Clone one job so often, as rows: while it is unfinished, with what is due."""
     with closing(sqlite3.connect(database)) as db, db:
         db.execute("PRAGMA synchronous = OFF")
         columns = [name for _, name, *_ in db.execute("PRAGMA table_info(jobs)")]
@@ -61,80 +63,53 @@ def grow(database: Path, finished: int, unfinished: int) -> None:
                 )
 
 
-def measure(finished: int = 1_000_000, unfinished: int = 100_000) -> list[Line]:
-    return asyncio.run(_measure(finished, unfinished))
-
-
-async def _measure(finished: int, unfinished: int) -> list[Line]:
+async def measure(finished: int = 1_000_000, unfinished: int = 100_000) -> list[Line]:
     with tempfile.TemporaryDirectory() as folder:
-        small, large = Path(folder) / "small.db", Path(folder) / "large.db"
-        ids = {path: await fill(path, SMALL) for path in (small, large)}
-        grow(large, finished, unfinished)
-        lines = [await _opening(small, large)]
-        stores = {path: await open_store(f"sqlite:///{path}") for path in (small, large)}
+        databases = [Path(folder, name) for name in ("small.db", "large.db")]
+        urls = [f"sqlite:///{database}" for database in databases]
+        ids = [list(account.jobs) for url in urls for account in await fill(url, 1, jobs=SMALL)]
+        grow(databases[1], finished, unfinished)
+        lines = [await _compare("open", [partial(_open_and_close, url) for url in urls], 20)]
+        stores = [await open_store(url) for url in urls]
         try:
-            for name, call in _calls().items():
-                calls = {path: call(store, ids[path]) for path, store in stores.items()}
-                lines.append(await _compare(name, calls, small, large))
+            small, large = map(_calls, stores, ids)
+            lines += [await _compare(name, [small[name], large[name]]) for name in small]
         finally:
-            for store in stores.values():
+            for store in stores:
                 await store.close()
     return lines
 
 
-def _calls() -> dict[str, Callable[[Store, list[str]], Callable[[], Awaitable[object]]]]:
-    count = itertools.count()
+async def _open_and_close(url: str) -> None:
+    await (await open_store(url)).close()
 
-    def receive(store: Store, ids: list[str]) -> Callable[[], Awaitable[object]]:
-        def call() -> Awaitable[object]:
-            n = next(count)
-            body = b'{"n":%d}' % n
-            return store.callbacks.receive(
-                "samsar", ids[n % len(ids)], body, "", FAR, None, readable=True
-            )
 
-        return call
+def _calls(store: Store, ids: list[str]) -> dict[str, Call]:
+    numbers = itertools.count()
+
+    def receive() -> Awaitable[object]:
+        number = next(numbers)
+        job_id, body = ids[number % SMALL], b'{"n":%d}' % number
+        return store.callbacks.receive("samsar", job_id, body, "", FAR, None, readable=True)
 
     return {
-        "due query, nothing due": lambda store, _: (
-            lambda: store.jobs.lease_due(Lane.POLL, 1, 2, "bench", 8)
-        ),
-        "next due": lambda store, _: lambda: store.jobs.next_due(Lane.POLL),
+        "due query, nothing due": lambda: store.jobs.lease_due(Lane.POLL, 1, 2, "bench", 8),
+        "next due": lambda: store.jobs.next_due(Lane.POLL),
         "acknowledge a callback": receive,
-        "list, 50 jobs": lambda store, _: (
-            lambda: store.jobs.list_for_user(1, JobFilter(), None, 50)
-        ),
-        "status": lambda store, ids: lambda: store.jobs.find_for_user(1, ids[next(count) % SMALL]),
+        "list, 50 jobs": lambda: store.jobs.list_for_user(1, JobFilter(), None, 50),
+        "status": lambda: store.jobs.find_for_user(1, ids[next(numbers) % SMALL]),
     }
 
 
-async def _opening(small: Path, large: Path) -> Line:
-    async def open_and_close(path: Path) -> None:
-        await (await open_store(f"sqlite:///{path}")).close()
-
-    return await _compare(
-        "open",
-        {path: partial(open_and_close, path) for path in (small, large)},
-        small,
-        large,
-        calls=20,
-    )
-
-
-async def _compare(
-    name: str,
-    calls_by_path: dict[Path, Callable[[], Awaitable[object]]],
-    small: Path,
-    large: Path,
-    calls: int = CALLS,
-) -> Line:
-    seconds: dict[Path, list[float]] = {path: [] for path in calls_by_path}
-    for _ in range(calls):
-        for path, call in calls_by_path.items():
+async def _compare(name: str, calls: list[Call], times: int = 300) -> Line:
+    """What a call takes on the small database and on the large one, in turns."""
+    seconds: list[list[float]] = [[] for _ in calls]
+    for _ in range(times):
+        for call, taken in zip(calls, seconds, strict=True):
             began = time.perf_counter()
             await call()
-            seconds[path].append(time.perf_counter() - began)
-    before, after = (statistics.median(seconds[path]) for path in (small, large))
+            taken.append(time.perf_counter() - began)
+    before, after = map(statistics.median, seconds)
     return Line(
         f"{name}, after a million jobs / before",
         f"{after / before:.2f}",
@@ -144,4 +119,4 @@ async def _compare(
 
 
 if __name__ == "__main__":
-    show(measure(*(int(argument) for argument in sys.argv[1:])))
+    show(asyncio.run(measure(*(int(argument) for argument in sys.argv[1:]))))

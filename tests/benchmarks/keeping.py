@@ -11,16 +11,17 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.benchmarks import costs
 from tests.benchmarks.growth import grow
-from tests.benchmarks.load import blast, flood
+from tests.benchmarks.load import flood
 from tests.benchmarks.sender import Exchange
-from tests.benchmarks.world import Server, callbacks, fill, service
+from tests.benchmarks.table import quantile
+from tests.benchmarks.world import Callbacks, Server, fill, service
 
 OPEN = 2_000
 FINISHED = 50_000
@@ -38,39 +39,34 @@ class Phase:
     name: str
     seconds: float
     latencies: list[float]
-    """Seconds, in order."""
+    """Seconds."""
     log: int
     """Bytes of the write-ahead log at its largest."""
     memory: int
     """MiB of the process at the end."""
 
     def line(self, first: "Phase") -> str:
-        def at(phase: Phase, share: float) -> float:
-            return phase.latencies[int(len(phase.latencies) * share)] * 1e3
-
-        figures = [
-            f"{at(self, share):7.1f} ms x {at(self, share) / at(first, share):<5.1f}"
-            for share in (0.5, 0.99)
-        ]
+        times = [(quantile(each.latencies, share) * 1e3 for each in (self, first))
+                 for share in (0.5, 0.99)]  # fmt: skip
+        figures = " ".join(f"{here:7.1f} ms x {here / there:<5.1f}" for here, there in times)
         return (
-            f"{self.name:28} {self.seconds:5.1f} s  {figures[0]} {figures[1]}"
-            f" {self.latencies[-1] * 1e3:7.0f} ms  {self.log / 1e6:7.1f} MB  {self.memory:4} MiB"
+            f"{self.name:28} {self.seconds:5.1f} s  {figures}"
+            f" {max(self.latencies) * 1e3:7.0f} ms  {self.log / 1e6:7.1f} MB  {self.memory:4} MiB"
         )
 
 
 class Bench:
     """A service under steady load."""
 
-    def __init__(self, server: Server, database: Path, job_ids: list[str], rate: float) -> None:
+    def __init__(
+        self, server: Server, database: Path, next_request: Callable[[], bytes], rate: float
+    ) -> None:
         self.database = database
         self.log = database.with_name(f"{database.name}-wal")
         self._server = server
         self._rate = rate
-        self._next_request = callbacks(job_ids)
+        self._next_request = next_request
         self._pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
-
-    def warm_up(self) -> None:
-        self._load(2.0).result()
 
     def phase(self, name: str, during: Callable[[], object]) -> Phase:
         """Load the service for as long as `during` takes."""
@@ -85,7 +81,7 @@ class Bench:
 
         def load() -> None:
             while not over.is_set():
-                exchanges.extend(self._load(1.0).result())
+                exchanges.extend(self.load(1.0))
 
         threads = [threading.Thread(target=each) for each in (watch, load)]
         for thread in threads:
@@ -99,7 +95,7 @@ class Bench:
             for thread in threads:
                 thread.join()
         assert {each.status for each in exchanges} == {200}, "every callback is taken"
-        latencies = sorted(each.seconds for each in exchanges)
+        latencies = [each.seconds for each in exchanges]
         return Phase(name, seconds, latencies, largest, self.memory())
 
     def memory(self) -> int:
@@ -109,22 +105,24 @@ class Bench:
     def close(self) -> None:
         self._pool.shutdown()
 
-    def _load(self, seconds: float) -> Future[list[Exchange]]:
+    def load(self, seconds: float) -> list[Exchange]:
+        """What became of the callbacks of so many seconds, sent by another process."""
         requests = [self._next_request() for _ in range(int(self._rate * seconds))]
-        return self._pool.submit(
+        sending = self._pool.submit(
             flood, self._server.port, requests, self._rate, CONNECTIONS, timeout=30.0
         )
+        return sending.result()
 
 
 def main(rate: float = 200.0, seconds: float = 10.0) -> None:
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "bench.db"
-        job_ids = asyncio.run(fill(database, OPEN))
+        (account,) = asyncio.run(fill(f"sqlite:///{database}", 1, jobs=OPEN))
         grow(database, FINISHED, 0)
         _fatten(database)
-        with service(database, LOG_LEVEL="warning") as server:
-            bench = Bench(server, database, job_ids, rate)
-            bench.warm_up()
+        with service(f"sqlite:///{database}", LOG_LEVEL="warning") as server:
+            bench = Bench(server, database, Callbacks(account).next, rate)
+            bench.load(2.0)  # warms up
             print(
                 f"{rate:.0f} callbacks a second, {size(database) / 1e6:.0f} MB,"
                 f" {bench.memory()} MiB at the beginning:\n"
@@ -135,7 +133,6 @@ def main(rate: float = 200.0, seconds: float = 10.0) -> None:
                 phases.append(bench.phase(name, during))
                 print(phases[-1].line(phases[0]), flush=True)
             bench.close()
-            asyncio.run(blast(server.port, callbacks(job_ids), 1, 0.0))
             print(f"log in the end: {size(bench.log) / 1e6:.1f} MB")
 
 

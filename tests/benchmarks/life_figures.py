@@ -2,7 +2,6 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,8 +36,8 @@ class Usage:
     """Likewise the load and the provider."""
     other_cores: float
     """Likewise everything else on the machine, a database server included."""
-    memory: list[int]
-    """Bytes of the service that were resident, from the window's begin to its end."""
+    memory: int
+    """Bytes of the service that were resident at the window's end."""
 
 
 @dataclass
@@ -76,9 +75,3 @@ class Measured:
     def cpu_a_life(self) -> float:
         """Seconds; infinite where none ended."""
         return self.usage.cores / self.carried if self.carried else math.inf
-
-
-def quantile(values: Iterable[float], share: float) -> float:
-    """`share` of all are not above it; infinite where there are none."""
-    ordered = sorted(values)
-    return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else math.inf

@@ -12,19 +12,19 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from tests.benchmarks import costs
-from tests.benchmarks.life_figures import Load, Measured, Usage, quantile
+from tests.benchmarks.life_figures import Load, Measured, Usage
 from tests.benchmarks.sender import Exchange, Sender, request
+from tests.benchmarks.table import quantile
 from tests.benchmarks.upstreams import SAMSAR, UPSTREAMS, Upstream
-from tests.benchmarks.world import KEY
+from tests.benchmarks.world import key_of
 
-OTHER_KEY = "rk_" + "o" * 43
-"""Of the user whose jobs get the flood; nobody reads that stream."""
+KEY, OTHER_KEY = key_of(0), key_of(1)
+"""Of the user who is measured, and of the one whose jobs get the flood, which nobody reads."""
 CONNECTIONS = 1_024
 SECONDS_TO_END = 30.0
 """How long lives may go on after the load, before they count as never ended."""
 CALLBACKS_A_JOB = 150
 """A service stores at most 200 of one job."""
-MEMORY_LOOKS = 5
 
 
 @dataclass(frozen=True)
@@ -71,22 +71,10 @@ class _Run:
             await _until(self._began)
             watched = tasks.create_task(self._watched())
             flooded = tasks.create_task(self._flooded())
-        flood, applied_after = flooded.result()
+        usage, (flood, applied_after) = watched.result(), flooded.result()
         report, acknowledged, lost = await self._end()
         for each in (sender, self._provider, self._reader):
             each.close()
-        return self._measured(watched.result(), flood, applied_after, report, acknowledged, lost)
-
-    def _measured(
-        self,
-        usage: Usage,
-        flood: dict[str, Any],
-        applied_after: float,
-        report: dict[str, Any],
-        acknowledged: int,
-        lost: int,
-    ) -> Measured:
-        load = self._load
         known = self._reader.known
         called: dict[str, float] = report.pop("called")
         submitted: dict[str, float] = report.pop("submitted")
@@ -156,16 +144,14 @@ class _Run:
         sender.drop_waiting()
 
     async def _watched(self) -> Usage:
-        """Look at what is used from begin to end."""
+        """What is used from begin to end."""
         before = self._cpu()
-        memory = []
-        for part in range(MEMORY_LOOKS):
-            await _until(self._began + self._load.seconds * part / (MEMORY_LOOKS - 1))
-            memory.append(costs.resident(self._target.pids))
+        await _until(self._ended)
         service, kernel, load, machine = (
             (later - earlier) / self._load.seconds
             for earlier, later in zip(before, self._cpu(), strict=True)
         )
+        memory = costs.resident(self._target.pids)
         return Usage(service, kernel, load, machine - service - load, memory)
 
     def _cpu(self) -> tuple[float, ...]:

@@ -15,11 +15,12 @@ from contextlib import ExitStack
 from typing import TypeAlias
 
 from receiver.server.listener import allow_many_connections
-from tests.benchmarks.life_figures import Load, Measured, quantile
-from tests.benchmarks.life_world import Bench, postgres
-from tests.benchmarks.table import Line, ratio, show
+from tests.benchmarks.life_figures import Load, Measured
+from tests.benchmarks.life_world import SAFE, Bench
+from tests.benchmarks.table import Line, quantile, ratio, show
 from tests.benchmarks.upstreams import UPSTREAMS
 from tests.benchmarks.world import announced
+from tests.support.postgres_server import PostgresServer
 
 WHAT = "Whole lives of jobs, beside a plain app; floods take three times --seconds."
 SECONDS = 20.0
@@ -87,21 +88,12 @@ def flood(bench: Bench, seconds: float) -> Iterator[Line]:
         ours, plain = bench.in_turns(Load(10, 3 * seconds, flood=rate))
         what = f"10 lives/s beside {rate:,} callbacks/s: outcome"
         yield _outcome(what, ours, plain, bound)
-        yield Line(
-            "   from a POST's answer to the provider, p99",
-            _ms(_middle(ours, _to_provider)),
-            "<= 500 ms",
-            f"plain app {_ms(_middle(plain, _to_provider))}",
-        )
-        yield Line(
-            "   all callbacks applied after the last",
-            f"{_middle(ours, lambda each: each.applied_after):.1f} s",
-            "<= 10 s",
-            f"plain app {_middle(plain, lambda each: each.applied_after):.1f} s",
-        )
-        yield Line(
-            "   a callback's answer p50, p99", _flood(ours), "", f"plain app {_flood(plain)}"
-        )
+        for what, told, bound in (
+            ("from a POST's answer to the provider, p99", _to_provider, "<= 500 ms"),
+            ("all callbacks applied after the last", _applied, "<= 10 s"),
+            ("a callback's answer p50, p99", _flood, ""),
+        ):
+            yield Line(f"   {what}", told(ours), bound, f"plain app {told(plain)}")
         yield from _each(ours, plain)
 
 
@@ -114,8 +106,8 @@ def submissions(bench: Bench, seconds: float) -> Iterator[Line]:
         "6,000 POSTs/s: submitted / the full rate",
         ratio([each.submitted / full for each in ours]),
         "about 1",
-        f"{_middle(ours, _submitted):.0f}/s of {full:.0f}/s;"
-        f" plain app {_middle(plain, _submitted):.0f}/s",
+        f"{_rates([each.submitted for each in ours])} of {full:.0f}/s;"
+        f" plain app {_rates([each.submitted for each in plain])}",
     )
     yield from _each(ours, plain)
 
@@ -150,22 +142,6 @@ MEASURES: dict[str, Callable[[Bench, float], Iterator[Line]]] = {
     "submissions": submissions,
     "overload": overload,
 }
-
-
-def measure(
-    names: Sequence[str] = tuple(MEASURES),
-    *,
-    seconds: float = SECONDS,
-    rounds: int = 3,
-    database_url: str = "",
-    replicas: int = 1,
-) -> Iterator[Line]:
-    """Floods take three times as long as the rest."""
-    allow_many_connections()
-    with announced("provider") as server:
-        bench = Bench(server, database_url, replicas, rounds)
-        for name in names:
-            yield from MEASURES[name](bench, seconds)
 
 
 # --- how it is shown ------------------------------------------------------------------------------
@@ -203,7 +179,7 @@ def _told(each: Measured) -> Iterator[str]:
     yield f"{each.usage.kernel_cores:.2f} cores in the kernel"
     yield f"load late {_ms(each.late)}"
     yield f"provider {each.report}"
-    yield f"memory {' '.join(str(size // 1_000_000) for size in each.usage.memory)} MB"
+    yield f"memory {each.usage.memory // 1_000_000} MB"
     if each.flood:
         yield f"flood {each.flood['statuses']} of {each.flood['count']:,}"
 
@@ -212,17 +188,9 @@ def _middle(runs: Runs, figure: Callable[[Measured], float]) -> float:
     return statistics.median(map(figure, runs))
 
 
-def _to_provider(measured: Measured) -> float:
-    return quantile(measured.to_provider, 0.99)
-
-
 def _status_calls(measured: Measured) -> float:
     calls: int = measured.report["status_calls"]
     return calls / max(1, measured.acknowledged)
-
-
-def _submitted(measured: Measured) -> float:
-    return measured.submitted
 
 
 def _cpu_ratio(ours: Runs, plain: Runs) -> str:
@@ -234,6 +202,14 @@ def _cpu_ratio(ours: Runs, plain: Runs) -> str:
 
 def _cpu(runs: Runs) -> str:
     return f"{_middle(runs, lambda each: each.cpu_a_life) * 1_000:.2f} ms"
+
+
+def _to_provider(runs: Runs) -> str:
+    return _ms(_middle(runs, lambda each: quantile(each.to_provider, 0.99)))
+
+
+def _applied(runs: Runs) -> str:
+    return f"{_middle(runs, lambda each: each.applied_after):.1f} s"
 
 
 def _flood(runs: Runs) -> str:
@@ -254,21 +230,16 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(MEASURES), help="some of %(default)s")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each measurement")
-    parser.add_argument("--minutes", type=float, help="in their place: is the memory flat?")
-    parser.add_argument("--database-url", default="", help="postgresql://… in place of SQLite")
-    parser.add_argument("--postgres", action="store_true", help="a server started for this")
+    parser.add_argument("--postgres", action="store_true", help="in place of SQLite")
     parser.add_argument("--replicas", type=int, default=1, help="processes of the service")
     given = parser.parse_args()
+    allow_many_connections()
     with ExitStack() as stack:
-        url = stack.enter_context(postgres()) if given.postgres else given.database_url
-        lines = measure(
-            given.only.split(","),
-            seconds=60 * given.minutes if given.minutes else given.seconds,
-            rounds=given.rounds,
-            database_url=url,
-            replicas=given.replicas,
-        )
-        show(lines)
+        server = stack.enter_context(PostgresServer.running(**SAFE)) if given.postgres else None
+        provider = stack.enter_context(announced("provider"))
+        bench = Bench(provider, server, given.replicas, given.rounds)
+        for name in given.only.split(","):
+            show(MEASURES[name](bench, given.seconds))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import uvloop
 
 from receiver.server.listener import allow_many_connections
 from tests.benchmarks.sender import Exchange, Sender, paced
+from tests.benchmarks.table import quantile
 
 
 @dataclass
@@ -26,10 +27,10 @@ class Result:
         """Answers a second."""
         return len(self.latencies) / self.seconds
 
-    def quantile(self, share: float) -> float:
-        """A latency in seconds; `share` of all are not above it."""
-        ordered = sorted(self.latencies)
-        return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
+    @property
+    def p99(self) -> float:
+        """Of the latencies, in seconds."""
+        return quantile(self.latencies, 0.99)
 
 
 async def blast(

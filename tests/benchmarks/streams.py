@@ -3,7 +3,6 @@
 
 import asyncio
 import json
-import signal
 import sys
 import tempfile
 import time
@@ -14,26 +13,41 @@ from pathlib import Path
 from statistics import median
 from typing import TypeAlias
 
-import httpx
 import uvloop
 
-from tests.benchmarks.listeners import Audience, Source, at_rate, publish
-from tests.benchmarks.sender import Sender, request
-from tests.benchmarks.stream_world import (
-    NCHAN_MODULE,
-    Callbacks,
-    cpu_seconds,
-    fill,
-    idle_process,
-    memory,
-    nchan,
-)
+from tests.benchmarks.costs import cpu_seconds, private_memory
+from tests.benchmarks.listeners import Audience, Source
+from tests.benchmarks.sender import Sender, paced, request
 from tests.benchmarks.table import Line, show
-from tests.benchmarks.world import Server, announced, service
+from tests.benchmarks.world import Account, Callbacks, Server, announced, fill, service
+from tests.support.nginx import nginx
+from tests.support.ports import free_port
 
 KIB, MIB = 1024, 1024 * 1024
 EVENT = json.dumps({"job": "x" * 600})
 """As long as one of ours."""
+NCHAN_MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
+NCHAN = """
+server {{
+  listen 127.0.0.1:{port};
+  location ~ /publish/(.+)$ {{ nchan_publisher http; nchan_channel_id $1; }}
+  location ~ /events/(.+)$ {{
+    nchan_subscriber eventsource;
+    nchan_channel_id $1;
+    nchan_subscriber_first_message newest;
+  }}
+}}
+"""
+
+
+async def publish(sender: Sender, event: bytes) -> None:
+    """Send one, and wait for its 2xx."""
+    exchange = await sender.ask(event)
+    assert 200 <= exchange.status < 300, exchange
+
+
+def stream_of(server: Server, account: Account) -> Source:
+    return Source(server.port, "/v1/events", account.headers)
 
 
 # --- fan-out against others -----------------------------------------------------------------------
@@ -46,43 +60,34 @@ class FanOut:
     name: str
     server: Server
     source: Source
-    publish: Callable[[], bytes]
+    next_event: Callable[[], bytes]
+
+    @property
+    def pids(self) -> list[int]:
+        return [self.server.process.pid]
 
 
 @contextmanager
 def fan_outs(folder: Path) -> Iterator[list[FanOut]]:
     """Ours and every other that can be had here."""
-    (reader,) = asyncio.run(fill(folder / "fan.db", 1, jobs=10))
-    callbacks = Callbacks()
-    json_type = "Content-Type: application/json\r\n"
+    database = f"sqlite:///{folder}/fan.db"
+    (account,) = asyncio.run(fill(database, 1, jobs=10))
     with ExitStack() as stack:
-        ours = stack.enter_context(service(folder / "fan.db", STREAM_MAX_PER_KEY="10000"))
-        others = stack.enter_context(announced("peers", "sse-starlette"))
+        ours = stack.enter_context(service(database, STREAM_MAX_PER_KEY="10000"))
+        peer = stack.enter_context(announced("peers", "sse-starlette"))
+        event = request("POST", "/events/one", EVENT.encode(), "Content-Type: application/json\r\n")
         found = [
-            FanOut(
-                "receiver",
-                ours,
-                Source(ours.port, "/v1/events", reader.headers),
-                lambda: callbacks.next(reader),
-            ),
-            FanOut(
-                "sse-starlette",
-                others,
-                Source(others.port, "/events/one"),
-                lambda: request("POST", "/events/one", EVENT.encode(), json_type),
-            ),
+            FanOut("receiver", ours, stream_of(ours, account), Callbacks(account).next),
+            FanOut("sse-starlette", peer, Source(peer.port, "/events/one"), lambda: event),
         ]
         if NCHAN_MODULE.exists():
-            nginx = stack.enter_context(nchan(folder))
+            port = free_port()
+            module = f"load_module {NCHAN_MODULE};"
+            process = stack.enter_context(nginx(folder, NCHAN.format(port=port), modules=module))
             as_update = "X-EventSource-Event: update\r\nAccept: text/json\r\n"
-            found.append(
-                FanOut(
-                    "nchan",
-                    nginx,
-                    Source(nginx.port, "/events/one", "Accept: text/event-stream\r\n"),
-                    lambda: request("POST", "/publish/one", EVENT.encode(), as_update),
-                )
-            )
+            message = request("POST", "/publish/one", EVENT.encode(), as_update)
+            source = Source(port, "/events/one", "Accept: text/event-stream\r\n")
+            found.append(FanOut("nchan", Server(port, process), source, lambda: message))
         yield found
 
 
@@ -90,11 +95,12 @@ async def _cpu_of(target: FanOut, streams: int, events: int, rate: float) -> flo
     """CPU seconds of so many events to so many streams."""
     audience, publisher = Audience(), Sender([target.server.port], 1)
     await audience.open([target.source] * streams)
-    before = cpu_seconds(target.server)
-    await at_rate(lambda _: publish(publisher, target.publish()), rate, events)
-    await audience.tally.until(lambda: audience.tally.events == events * streams)
-    spent = cpu_seconds(target.server) - before
-    await audience.close()
+    before = cpu_seconds(target.pids)
+    async for _ in paced(events, rate):
+        await publish(publisher, target.next_event())
+    await audience.until(lambda: audience.events == events * streams)
+    spent = cpu_seconds(target.pids) - before
+    audience.close()
     publisher.close()
     return spent
 
@@ -128,10 +134,10 @@ def cpu_a_delivery(folder: Path) -> Iterator[Line]:
 async def _memory_of(target: FanOut, streams: int) -> float:
     audience = Audience()
     await audience.open([target.source] * 50)  # warms up
-    before = memory(target.server)
+    before = private_memory(target.pids)
     await audience.open([target.source] * streams)
-    grown = memory(target.server) - before
-    await audience.close()
+    grown = private_memory(target.pids) - before
+    audience.close()
     return grown / streams
 
 
@@ -146,139 +152,64 @@ def memory_a_connection(folder: Path) -> Iterator[Line]:
 # --- ours alone -----------------------------------------------------------------------------------
 
 
-def latency(folder: Path) -> Iterator[Line]:
-    """2,000 users with a stream each, 500 events a second among them."""
-    readers = asyncio.run(fill(folder / "latency.db", 2_000))
-
-    async def run(server: Server) -> list[float]:
-        audience, callbacks = Audience(), Callbacks()
-        await audience.open(
-            [Source(server.port, "/v1/events", reader.headers) for reader in readers], timed=True
-        )
-        publishers = Sender([server.port], 16)
-        await asyncio.sleep(1)
-        events = 5_000
-
-        async def send(index: int) -> None:
-            reader = readers[index * 7 % len(readers)]
-            await publish(publishers, callbacks.next(reader))
-
-        audience.tally.lags.clear()
-        await at_rate(send, 500, events, lanes=16)
-        await audience.tally.until(lambda: audience.tally.events >= events)
-        await audience.close()
-        return sorted(audience.tally.lags)
-
-    with service(folder / "latency.db") as server, idle_process() as lateness:
-        lags = uvloop.run(run(server))
-        late = lateness()
-        share = _share_within(server, "0.005")
-    yield Line(
-        "2,000 users, 500 events/s: within 5 ms at the socket",
-        f"{share:.2%}",
-        ">= 99%",
-        f"by its own clock; at the clients p50 {lags[len(lags) // 2] * 1e3:.1f} ms,"
-        f" p99 {lags[len(lags) * 99 // 100] * 1e3:.1f} ms;"
-        f" an idle process wakes {late * 1e3:.1f} ms late at p99",
-    )
-
-
-def _share_within(server: Server, bound: str) -> float:
-    text = httpx.get(f"http://127.0.0.1:{server.port}/metrics", trust_env=False).text
-    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
-    within = float(values[f'receiver_stream_lag_seconds_bucket{{le="{bound}"}}'])
-    return within / float(values["receiver_stream_lag_seconds_count"])
-
-
 def stalled(folder: Path) -> Iterator[Line]:
     """50 readers that take nothing: half of them from now on, half with 6 MiB to catch up with."""
-    (reader,) = asyncio.run(fill(folder / "stalled.db", 1, jobs=20))
+    database = f"sqlite:///{folder}/stalled.db"
+    (account,) = asyncio.run(fill(database, 1, jobs=20))
 
     async def run(server: Server) -> tuple[int, int]:
-        moving, standing, callbacks = Audience(), Audience(), Callbacks()
-        publisher = Sender([server.port], 1)
-        live = Source(server.port, "/v1/events", reader.headers)
+        moving, standing, callbacks = Audience(), Audience(), Callbacks(account)
+        publisher, pids = Sender([server.port], 1), [server.process.pid]
+        live = stream_of(server, account)
 
         async def publish_some(events: int) -> None:
-            wanted = moving.tally.events + events
+            wanted = moving.events + events
             for _ in range(events):
-                await publish(publisher, callbacks.next(reader, "x" * 7_500))
-            await moving.tally.until(lambda: moving.tally.events >= wanted)
+                await publish(publisher, callbacks.next("x" * 7_500))
+            await moving.until(lambda: moving.events >= wanted)
 
         await moving.open([live])
         await publish_some(400)
-        began = memory(server)
+        began = private_memory(pids)
         await publish_some(400)
-        alone = memory(server) - began
-        await standing.open([live] * 25, stalled=True)
-        await standing.open([Source(server.port, "/v1/events", reader.resuming)] * 25, stalled=True)
+        alone = private_memory(pids) - began
+        resumed = Source(server.port, "/v1/events", account.resuming)
+        await standing.open([live] * 25 + [resumed] * 25, stalled=True)
         await publish_some(400)
-        grown = memory(server) - began - 2 * alone
-        await moving.close()
-        await standing.close()
+        grown = private_memory(pids) - began - 2 * alone
+        moving.close()
+        standing.close()
         return grown, alone
 
-    with service(folder / "stalled.db") as server:
+    with service(database) as server:
         grown, alone = uvloop.run(run(server))
-    yield Line(
-        "50 stalled readers",
-        f"{grown / MIB:.1f} MiB",
-        "<= 10 MiB",
-        f"beside {alone / MIB:.1f} MiB that the same events take without them",
-    )
+    beside = f"beside {alone / MIB:.1f} MiB that the same events take without them"
+    yield Line("50 stalled readers", f"{grown / MIB:.1f} MiB", "<= 10 MiB", beside)
 
 
 def resume(folder: Path) -> Iterator[Line]:
     """A restart, and 2,000 clients that each lack 20 events come at once."""
-    readers = asyncio.run(fill(folder / "resume.db", 2_000, events=20))
+    database = f"sqlite:///{folder}/resume.db"
+    accounts = asyncio.run(fill(database, 2_000, jobs=1, events=20))
 
     async def run(server: Server) -> float:
         audience = Audience()
         began = time.perf_counter()
-        await audience.open(
-            [Source(server.port, "/v1/events", reader.resuming) for reader in readers]
-        )
-        await audience.tally.until(lambda: audience.tally.events >= 20 * len(readers))
+        await audience.open([Source(server.port, "/v1/events", each.resuming) for each in accounts])
+        await audience.until(lambda: audience.events >= 20 * len(accounts))
         seconds = time.perf_counter() - began
-        assert audience.tally.events == 20 * len(readers)
-        await audience.close()
+        assert audience.events == 20 * len(accounts)
+        audience.close()
         return seconds
 
-    with service(folder / "resume.db") as server:
+    with service(database) as server:
         seconds = uvloop.run(run(server))
     yield Line("restart: 2,000 clients that lack 20 events", f"{seconds:.2f} s", "<= 3 s")
 
 
-def stop(folder: Path) -> Iterator[Line]:
-    """SIGTERM with 1,000 streams."""
-    readers = asyncio.run(fill(folder / "stop.db", 1_000))
-
-    async def run(server: Server) -> tuple[float, int]:
-        audience = Audience()
-        await audience.open(
-            [Source(server.port, "/v1/events", reader.headers) for reader in readers]
-        )
-        began = time.perf_counter()
-        server.process.send_signal(signal.SIGTERM)
-        await audience.tally.until(lambda: audience.tally.open == 0)
-        server.process.wait(10)
-        return time.perf_counter() - began, audience.tally.ended_cleanly
-
-    with service(folder / "stop.db") as server:
-        seconds, clean = uvloop.run(run(server))
-        status = server.process.returncode
-    yield Line(
-        "SIGTERM with 1,000 streams",
-        f"{seconds:.2f} s, exit {status}",
-        "<= 3 s, exit 0",
-        f"{clean} ended cleanly",
-    )
-
-
 Scenario: TypeAlias = Callable[[Path], Iterator[Line]]
 SCENARIOS: dict[str, Scenario] = {
-    each.__name__: each
-    for each in (cpu_a_delivery, memory_a_connection, latency, stalled, resume, stop)
+    each.__name__: each for each in (cpu_a_delivery, memory_a_connection, stalled, resume)
 }
 
 

@@ -1,5 +1,6 @@
 """The form of what is measured: one line a figure, beside what it should be and its baseline."""
 
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,12 @@ class Line:
 def ratio(ratios: Sequence[float]) -> str:
     """The median of rounds, and how far they lie apart."""
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def quantile(values: Iterable[float], share: float) -> float:
+    """`share` of all are not above it; infinite where there are none."""
+    ordered = sorted(values)
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else math.inf
 
 
 def show(lines: Iterable[Line]) -> None:

@@ -1,4 +1,4 @@
-"""A database full of open jobs, and servers in processes of their own, for the benchmarks."""
+"""Users with jobs in a database, and servers in processes of their own, for the benchmarks."""
 
 import asyncio
 import itertools
@@ -8,15 +8,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 from receiver.actions.keys import hash_key
-from receiver.domain.answers import SubmitAccepted
+from receiver.clock import SystemClock
+from receiver.domain.answers import Report, StatusReport, SubmitAccepted
 from receiver.domain.lifecycle import deciding
-from receiver.domain.observations import SubmissionBegins, SubmissionEnded
+from receiver.domain.observations import Observation, Polled, SubmissionBegins, SubmissionEnded
 from receiver.domain.schedule import Rules
 from receiver.domain.serialization import event_data
 from receiver.signed_text import CallbackTokens
@@ -24,6 +24,7 @@ from store.database import Store
 from store.ids import Ids, time_of
 from store.keys import ApiKey, User
 from store.open import open_store
+from store.records.events import Cursor
 from store.records.jobs import Job, Phase, Status
 from store.records.moves import NewJob
 from store.records.times import Due, Lane
@@ -32,8 +33,13 @@ from tests.support.ports import free_port
 from tests.support.programs import running
 
 SECRET = "benchmark-secret-of-at-least-32-characters"
-KEY = "rk_" + "b" * 43
 NOW = 1_790_000_000_000
+RULES = Rules(poll_first=3_600_000, poll_min=3_600_000)
+"""Nothing is polled within a benchmark."""
+AT_ONCE = 100
+"""A slow disk refuses writes that have waited for seconds: not too many at once."""
+
+# --- servers --------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -69,13 +75,12 @@ def announced(module: str, *arguments: str) -> Iterator[Server]:
 
 
 @contextmanager
-def service(database: Path, *, module: str = "receiver", **settings: str) -> Iterator[Server]:
-    """`receiver serve`, whose provider is nowhere and is not asked within a benchmark. `module` is
-    what Python runs in its place."""
+def service(database_url: str, **settings: str) -> Iterator[Server]:
+    """`receiver serve`, whose provider is nowhere and is not asked within a benchmark."""
     port = free_port()
     environment = {
         **os.environ,
-        "RECEIVER_DATABASE_URL": f"sqlite:///{database}",
+        "RECEIVER_DATABASE_URL": database_url,
         "RECEIVER_PORT": str(port),
         "RECEIVER_SECRET_KEYS": SECRET,
         "RECEIVER_SAMSAR_API_KEY": "none",
@@ -84,7 +89,7 @@ def service(database: Path, *, module: str = "receiver", **settings: str) -> Ite
         "RECEIVER_LOG_FORMAT": "json",
         **{f"RECEIVER_{name}": value for name, value in settings.items()},
     }
-    command = [sys.executable, "-m", module, "serve"]
+    command = [sys.executable, "-m", "receiver", "serve"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with running(command, env=environment, **quiet) as process:
         wait_for(port, process)
@@ -100,26 +105,63 @@ def wait_for(port: int, process: subprocess.Popen[str]) -> None:
     raise RuntimeError(f"the service ended with {process.returncode}")
 
 
-async def fill(database: Path, jobs: int) -> list[str]:
-    """Make so many accepted jobs that wait for their callbacks; their ids."""
-    store = await open_store(f"sqlite:///{database}")
+# --- users with jobs ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user's key, and jobs that the provider has accepted."""
+
+    key: str
+    jobs: dict[str, str]
+    """The provider's id of each job, by ours."""
+    cursor: Cursor
+    """Where the user's log was before the events that `fill` added."""
+
+    @property
+    def headers(self) -> str:
+        return f"API-KEY: {self.key}\r\n"
+
+    @property
+    def resuming(self) -> str:
+        return f"{self.headers}Last-Event-ID: {self.cursor}\r\n"
+
+
+def key_of(index: int) -> str:
+    """The key of one of the users that `fill` makes."""
+    return f"rk_{index:043d}"
+
+
+async def fill(database_url: str, users: int, *, jobs: int, events: int = 0) -> list[Account]:
+    """Make so many users, so many jobs of each, and so many more events of each job."""
+    store = await open_store(database_url)
     try:
-        user = await store.keys.add(
-            ApiKey(hash_key(KEY), KEY[:11], 0, "bench", False, NOW, None), "whsec_" + "A" * 32
-        )
-        ids = Ids(os.urandom)
-        made = []
-        # A slow disk refuses writes that have waited for seconds: not too many at once.
-        for first in range(0, jobs, 100):
-            some = range(first, min(first + 100, jobs))
-            made += await asyncio.gather(*(accepted_job(store, ids, user, f"up-{n}") for n in some))
-        return made
+        ids, places = Ids(os.urandom), asyncio.Semaphore(AT_ONCE)
+
+        async def job(user: User, name: str) -> str:
+            async with places:
+                return await _accepted_job(store, ids, user, name)
+
+        async def one(index: int) -> Account:
+            key = key_of(index)
+            row = ApiKey(hash_key(key), key[:11], 0, f"user-{index}", False, NOW, None)
+            async with places:
+                user = await store.keys.add(row, "whsec_" + "A" * 32)
+            names = [f"up-{index}-{number}" for number in range(jobs)]
+            made = await asyncio.gather(*(job(user, name) for name in names))
+            cursor, _, _ = await store.events.snapshot_for_user(user.id, 1)
+            accepted = dict(zip(made, names, strict=True))
+            async with places:
+                await _progress(store, accepted, events)
+            return Account(key, accepted, cursor)
+
+        return await asyncio.gather(*map(one, range(users)))
     finally:
         await store.close()
 
 
-async def accepted_job(store: Store, ids: Ids, user: User, provider_request_id: str) -> str:
-    """Make a job that the provider has accepted; its id."""
+async def _accepted_job(store: Store, ids: Ids, user: User, name: str) -> str:
+    """Make a job that the provider has accepted under this name; its id."""
     job_id = ids.new("job", time.time_ns() // 1_000_000)
     at = time_of(job_id)
     job = Job(
@@ -135,28 +177,41 @@ async def accepted_job(store: Store, ids: Ids, user: User, provider_request_id: 
         updated_at=at,
         due=Due(Lane.SUBMIT, at),
     )
-    await store.jobs.create(NewJob(replace(job), {"prompt": "a cat"}, event_data(job)))
-    rules = Rules(poll_first=3_600_000)
+    await store.jobs.create(NewJob(job, {"prompt": "a cat"}, event_data(job)))
     begins = SubmissionBegins(1, at + 60_000)
-    accepted = SubmissionEnded(begins, SubmitAccepted(provider_request_id))
-    for observation in (begins, accepted):
-        await store.jobs.advance(job_id, deciding(observation, lambda: at, rules))
+    observations: list[Observation] = [begins, SubmissionEnded(begins, SubmitAccepted(name))]
+    for observation in observations:
+        await store.jobs.advance(job_id, deciding(observation, lambda: at, RULES))
     return job_id
 
 
-def callbacks(job_ids: list[str]) -> Callable[[], bytes]:
-    """Requests that are each a new callback of one of the jobs."""
-    tokens = CallbackTokens([SECRET])
-    paths = [f"/webhooks/samsar/{tokens.sign('samsar', job_id)}" for job_id in job_ids]
-    count = itertools.count()
+async def _progress(store: Store, jobs: dict[str, str], events: int) -> None:
+    for job_id, name in jobs.items():
+        for count in range(events):
+            report = Report(Status.IN_PROGRESS, "RUNNING", None, None, f"step {count}", name)
+            said = Polled(NOW, name, StatusReport(report))
+            await store.jobs.advance(job_id, deciding(said, SystemClock().now, RULES))
 
-    def next_request() -> bytes:
-        index = next(count)
-        which = index % len(job_ids)
-        body = (
-            f'{{"request_id":"up-{which}","status":"IN_PROGRESS","progress":{index % 99},'
-            f'"message":"step {index}"}}'
-        ).encode()
-        return request("POST", paths[which], body, "Content-Type: application/json\r\n")
 
-    return next_request
+class Callbacks:
+    """Callbacks that are each a new event of one of an account's jobs, in turns."""
+
+    def __init__(self, account: Account) -> None:
+        sign = CallbackTokens([SECRET]).sign
+        self._jobs = [
+            (f"/webhooks/samsar/{sign('samsar', job_id)}", name)
+            for job_id, name in account.jobs.items()
+        ]
+        self._numbers = itertools.count()
+
+    def parts(self, padding: str = "") -> tuple[str, bytes]:
+        """Path and body of the next one."""
+        number = next(self._numbers)
+        path, name = self._jobs[number % len(self._jobs)]
+        message = f"step {number} {padding}"
+        body = f'{{"request_id":"{name}","status":"IN_PROGRESS","message":"{message}"}}'
+        return path, body.encode()
+
+    def next(self, padding: str = "") -> bytes:
+        """The next one as it goes over the wire."""
+        return request("POST", *self.parts(padding), "Content-Type: application/json\r\n")

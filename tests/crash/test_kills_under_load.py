@@ -10,8 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.benchmarks.stream_world import Callbacks, fill
-from tests.benchmarks.world import SECRET
+from tests.benchmarks.world import SECRET, Callbacks, fill
 from tests.crash.followers import Follower, following
 from tests.crash.processes import Service, caller
 from tests.crash.random_kills import killed_under_load
@@ -48,16 +47,15 @@ async def test_streams_resume_through_twenty_kills(tmp_path: Path) -> None:
         "LOG_LEVEL": "error",
     }
     async with Service(tmp_path, settings) as service:
-        users = await fill(service.database, USERS, jobs=20)
+        users = await fill(f"sqlite:///{service.database}", USERS, jobs=20)
         followers = [Follower(service.port, user.key) for user in users for _ in range(STREAMS)]
         published = 0
 
         async def publish() -> None:
             nonlocal published
-            callbacks = Callbacks()
             async with caller(service) as client:
-                for user in itertools.cycle(users):
-                    await _post(client, *callbacks.parts(user))
+                for callbacks in itertools.cycle(map(Callbacks, users)):
+                    await _post(client, *callbacks.parts())
                     published += 1
 
         await service.start()

@@ -16,7 +16,7 @@ import pytest
 
 from tests.benchmarks.load import blast, flood
 from tests.benchmarks.sender import Exchange, request
-from tests.benchmarks.world import KEY, Server, callbacks, fill, service
+from tests.benchmarks.world import Callbacks, Server, fill, key_of, service
 
 pytestmark = [pytest.mark.long, pytest.mark.alone, pytest.mark.timeout(180)]
 
@@ -37,12 +37,13 @@ GROWTH = 400
 
 def test_three_times_the_load_is_shed_and_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     database = tmp_path / "receiver.db"
-    job_ids = asyncio.run(fill(database, JOBS))
+    url = f"sqlite:///{database}"
+    (account,) = asyncio.run(fill(url, 1, jobs=JOBS))
     with (
-        service(database, LOG_LEVEL="warning", SUBMIT_TIMEOUT="1") as ours,
+        service(url, LOG_LEVEL="warning", SUBMIT_TIMEOUT="1") as ours,
         ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as elsewhere,
     ):
-        next_request = _mixed(job_ids)
+        next_request = _mixed(Callbacks(account).next)
         capacity = asyncio.run(blast(ours.port, next_request, 64, 4.0)).rate
         before = _memory(ours, "VmRSS")
         sent = [next_request() for _ in range(int(TIMES * capacity * SECONDS))]
@@ -65,8 +66,7 @@ def test_three_times_the_load_is_shed_and_nothing_acknowledged_is_lost(tmp_path:
         _assert_what_is_kept(database, sent, exchanges)
 
 
-def _mixed(job_ids: list[str]) -> Callable[[], bytes]:
-    next_callback = callbacks(job_ids)
+def _mixed(next_callback: Callable[[], bytes]) -> Callable[[], bytes]:
     count = itertools.count(1)
 
     def next_request() -> bytes:
@@ -75,10 +75,9 @@ def _mixed(job_ids: list[str]) -> Callable[[], bytes]:
             return next_callback()
         models = {"image_model": "IMAGEN3", "video_model": "LUMA", "duration": 10}
         body = {"kind": "create_movie", "input": {"prompt": f"cat {number}"} | models}
-        headers = (
-            f"Content-Type: application/json\r\nAPI-KEY: {KEY}\r\nIdempotency-Key: k{number}\r\n"
-        )
-        return request("POST", "/v1/jobs", json.dumps(body).encode(), headers)
+        headers = f"Content-Type: application/json\r\nAPI-KEY: {key_of(0)}\r\n"
+        keyed = f"{headers}Idempotency-Key: k{number}\r\n"
+        return request("POST", "/v1/jobs", json.dumps(body).encode(), keyed)
 
     return next_request
 
@@ -99,7 +98,8 @@ def _assert_what_is_kept(database: Path, sent: list[bytes], exchanges: list[Exch
         stored = {body for (body,) in db.execute("SELECT body FROM callbacks")}
         jobs = {job_id for (job_id,) in db.execute("SELECT id FROM jobs")}
         keys = {key for (key,) in db.execute("SELECT key FROM idempotency_keys")}
-        inputs = {json.loads(given)["prompt"] for (given,) in db.execute(_INPUTS)}
+        given = db.execute("SELECT input FROM job_inputs")
+        inputs = {json.loads(each)["prompt"] for (each,) in given}
     for whole, exchange in zip(sent, exchanges, strict=True):
         head, _, body = whole.partition(b"\r\n\r\n")
         done = exchange.status != 503
@@ -107,16 +107,10 @@ def _assert_what_is_kept(database: Path, sent: list[bytes], exchanges: list[Exch
             assert (body in stored) is done, body
             continue
         assert (json.loads(body)["input"]["prompt"] in inputs) is done, body
-        assert (_key(head) in keys) is done, head
+        key = head.partition(b"Idempotency-Key: ")[2].decode()
+        assert (key in keys) is done, head
         if done:
             assert json.loads(exchange.body)["request_id"] in jobs
-
-
-_INPUTS = "SELECT input FROM job_inputs"
-
-
-def _key(head: bytes) -> str:
-    return head.partition(b"Idempotency-Key: ")[2].decode()
 
 
 def _memory(server: Server, name: str) -> int:
