@@ -5,7 +5,7 @@ A request dies with the process that answers it, as its connection would.
 
 import asyncio
 from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tests.simulation.loop import loop_of_world
@@ -107,42 +107,3 @@ def scope(method: str, target: str, headers: dict[str, str]) -> dict[str, Any]:
         "client": ("192.0.2.1", 40_000),
         "server": ("receiver.example", 443),
     }
-
-
-@dataclass
-class Frame:
-    """One server-sent event."""
-
-    event: str = "message"
-    id: str | None = None
-    data: list[str] = field(default_factory=list)
-
-
-class FrameReader:
-    """Reads frames out of the bytes of a stream, as an EventSource does."""
-
-    def __init__(self) -> None:
-        self._buffer = b""
-
-    def feed(self, chunk: bytes) -> list[Frame]:
-        """The frames that the chunk makes whole."""
-        self._buffer += chunk
-        *blocks, self._buffer = self._buffer.split(b"\n\n")
-        return [frame for block in blocks if (frame := _frame(block)).data or frame.id]
-
-
-def _frame(block: bytes) -> Frame:
-    frame = Frame()
-    for line in block.decode("ascii").split("\n"):
-        name, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        match name:
-            case "event":
-                frame.event = value
-            case "id":
-                frame.id = value
-            case "data":
-                frame.data.append(value)
-            case _:
-                pass  # a comment, `retry`, or a name that an EventSource ignores
-    return frame

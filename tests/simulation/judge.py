@@ -1,7 +1,5 @@
 """What happened, and the first thing that must not have: the journal of one simulation."""
 
-import hashlib
-
 from tests.simulation.loop import VirtualLoop, current_process
 
 
@@ -33,13 +31,3 @@ class Judge:
         if self._loop.stopped_by is None:
             text = " ".join(str(each) for each in details)
             self._loop.stopped_by = Violation(f"{promise}: {text}")
-
-    @property
-    def now(self) -> float:
-        """The loop's time."""
-        return self._loop.time()
-
-    @property
-    def digest(self) -> str:
-        """The same for the same journal."""
-        return hashlib.sha256("\n".join(self.lines).encode()).hexdigest()

@@ -120,7 +120,8 @@ class Truth:
         ).fetchall()
         for seq, nonce, job_id, job_seq, data in rows:
             self._judge.require(seq == len(log) + 1, "the event log has no gap", user_id, seq)
-            event = LoggedEvent(seq, f"{seq}.{nonce}", data, json.loads(data), self._judge.now)
+            now = loop_of_world().time()
+            event = LoggedEvent(seq, f"{seq}.{nonce}", data, json.loads(data), now)
             log.append(event)
             self._read_event(user_id, job_id, job_seq, event)
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from tests.simulation.client import Exchange, Frame, FrameReader, NoAnswer, Response
+from tests.http_api.event_stream import Frame
+from tests.simulation.client import Exchange, NoAnswer, Response
 from tests.simulation.loop import loop_of_world
 from tests.simulation.truth import FINAL, LoggedEvent
 
@@ -149,7 +150,8 @@ class Follower:
         self._until = loop_of_world().time() + how["lasts"]
         self._lags: tuple[float, float] | None = how["lags"]
         self._random = Random(how["chance"])
-        self._frames = FrameReader()
+        self._unread = b""
+        """Of the connection's bytes: what follows the last whole frame."""
         self._exchange: Exchange | None = None
         self.cursor: str | None = None
         self.position = 0
@@ -170,7 +172,7 @@ class Follower:
         world = self._world
         headers = {} if self.cursor is None else {"last-event-id": self.cursor}
         target = "/v1/events" if self._job_id is None else f"/v1/jobs/{self._job_id}/events"
-        self._frames = FrameReader()
+        self._unread = b""
         try:
             exchange = world.stream(self._user, target, headers, self._read_chunk)
         except NoAnswer:
@@ -201,8 +203,10 @@ class Follower:
                 exchange.drain()
 
     def _read_chunk(self, chunk: bytes) -> None:
-        for frame in self._frames.feed(chunk):
-            self._check_frame(frame)
+        *blocks, self._unread = (self._unread + chunk).split(b"\n\n")
+        for frame in map(Frame, blocks):
+            if frame.id or frame.field(b"data") is not None:
+                self._check_frame(frame)
 
     def _check_frame(self, frame: Frame) -> None:
         require = self._world.judge.require
@@ -216,8 +220,8 @@ class Follower:
                 expected = rest[0] if rest else None
                 require(
                     expected is not None
-                    and (frame.id, "\n".join(frame.data).encode())
-                    == (expected.id, expected.data),
+                    and (frame.id, frame.field(b"data"))
+                    == (expected.id, expected.data.decode()),
                     "a stream is a prefix of the truth",
                     "got", frame.id, "after", self.position,
                     "expected", expected.id if expected else None,
@@ -233,7 +237,7 @@ class Follower:
                 self._world.judge.fail("a frame of a kind that was due", other)
 
     def _check_snapshot(self, frame: Frame) -> None:
-        document = json.loads("\n".join(frame.data))
+        document = frame.data
         self._move(frame)
         truth, require = self._world.truth, self._world.judge.require
         log = truth.logs.get(self._user_id, [])
