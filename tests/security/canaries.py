@@ -8,23 +8,20 @@ quotes it, and in base64. Prints how often each was found where; all should be 0
 
 import asyncio
 import base64
-import json
-import os
-import signal
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from urllib.parse import quote
 
 import httpx
 from starlette.responses import JSONResponse, Response
 
+from tests.crash.processes import Service
 from tests.http_api.scripted_provider import ScriptedProvider, Submission, scripted_provider
 from tests.providers.faulty_server import faulty_server, reset_after_request, send_raw
-from tests.support.service import JOB, eventually
+from tests.support.service import JOB
 
 SIGNING = "canary-signing-secret-of-at-least-32-characters"
 OPERATOR = "canary-operator-key-5f2c"
@@ -64,28 +61,26 @@ async def _run(log_format: str) -> tuple[dict[str, set[str]], dict[str, str]]:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         provider = await stack.enter_async_context(scripted_provider())
-        environment = {
-            **{name: value for name, value in os.environ.items() if "RECEIVER" not in name},
-            "RECEIVER_DATABASE_URL": f"sqlite:///{folder / 'receiver.db'}",
-            "RECEIVER_PORT": "0",
-            "RECEIVER_SECRET_KEYS": SIGNING,
-            "RECEIVER_SAMSAR_API_KEY": OPERATOR,
-            "RECEIVER_SAMSAR_BASE_URL": provider.base_url,
-            "RECEIVER_RELAY_ALLOW_HTTP": "true",
-            "RECEIVER_RELAY_ALLOW_NETS": "127.0.0.0/8",
-            "RECEIVER_RELAY_SCHEDULE": "0,0.1,0.1",
-            "RECEIVER_POLL_FIRST": "0.1",
-            "RECEIVER_POLL_MIN": "0.1",
-            "RECEIVER_LOG_FORMAT": log_format,
-            "RECEIVER_LOG_LEVEL": "debug",
+        settings = {
+            "PROVIDER": "samsar",
+            "SECRET_KEYS": SIGNING,
+            "SAMSAR_API_KEY": OPERATOR,
+            "SAMSAR_BASE_URL": provider.base_url,
+            "RELAY_ALLOW_HTTP": "true",
+            "RELAY_ALLOW_NETS": "127.0.0.0/8",
+            "RELAY_SCHEDULE": "0,0.1,0.1",
+            "POLL_FIRST": "0.1",
+            "POLL_MIN": "0.1",
+            "LOG_FORMAT": log_format,
+            "LOG_LEVEL": "debug",
         }
-        made = await _command(environment, "keys", "create", "ada", "--json")
-        key = json.loads(made)
-        rotated = json.loads(await _command(environment, "keys", "rotate-secret", "ada", "--json"))
-        traffic = _Traffic(provider, str(key["key"]))
-        output = await traffic.run(environment, stack)
-        output["a start that fails"] = await _failing_start(environment)
-        output["keys list"] = await _command(environment, "keys", "list")
+        service = await stack.enter_async_context(Service(folder, settings, forked=False))
+        key = await service.make_key()
+        rotated = (await service.run("keys", "rotate-secret", "ada", "--json")).json()
+        traffic = _Traffic(provider, key["key"])
+        output = await traffic.run(service)
+        output["a start that fails"] = await _failing_start(service)
+        output["keys list"] = (await service.run("keys", "list")).out
     return {
         "API key": {traffic.key, GUESSED},
         "signing secret of a user": {key["secret"], rotated["secret"]},
@@ -97,37 +92,19 @@ async def _run(log_format: str) -> tuple[dict[str, set[str]], dict[str, str]]:
     }, output
 
 
-async def _command(environment: dict[str, str], *arguments: str) -> str:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "receiver", *arguments),
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert process.returncode == 0, err
-    return out.decode()
-
-
-async def _failing_start(environment: dict[str, str]) -> str:
+async def _failing_start(service: Service) -> str:
     """What is printed by starts whose settings hold secrets and are no good."""
     said = ""
-    for changed in (
-        {"RECEIVER_DATABASE_URL": f"postgresql://ada:{PASSWORD}@127.0.0.1:1/db"},
-        {"RECEIVER_DATABASE_URL": f"postgres://ada:{PASSWORD}@127.0.0.1:1/db"},
-        {"RECEIVER_SAMSAR_BASE_URL": f"https://ada:{PASSWORD}@example.com/"},
-        {"RECEIVER_SECRET_KEYS": f"{SIGNING},{PASSWORD}"},
-        {"RECEIVER_SAMSAR_API_KEY": f"{OPERATOR} {PASSWORD}"},
+    for name, value in (
+        ("DATABASE_URL", f"postgresql://ada:{PASSWORD}@127.0.0.1:1/db"),
+        ("DATABASE_URL", f"postgres://ada:{PASSWORD}@127.0.0.1:1/db"),
+        ("SAMSAR_BASE_URL", f"https://ada:{PASSWORD}@example.com/"),
+        ("SECRET_KEYS", f"{SIGNING},{PASSWORD}"),
+        ("SAMSAR_API_KEY", f"{OPERATOR} {PASSWORD}"),
     ):
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "receiver", "serve"),
-            env=environment | changed,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        out, _ = await process.communicate()
-        assert process.returncode, f"{changed} was taken"
-        said += out.decode()
+        ended = await service.run("serve", **{f"RECEIVER_{name}": value})
+        assert ended.status, f"{name}={value} was taken"
+        said += ended.out + ended.err
     return said
 
 
@@ -142,15 +119,15 @@ class _Traffic:
         self._answers: list[str] = []
         self._errors: list[str] = []
 
-    async def run(self, environment: dict[str, str], stack: AsyncExitStack) -> dict[str, str]:
-        failing = await stack.enter_async_context(faulty_server(send_raw(REFUSING)))
-        broken = await stack.enter_async_context(faulty_server(reset_after_request))
+    async def run(self, service: Service) -> dict[str, str]:
         async with (
-            _serving(environment) as (url, output),
+            faulty_server(send_raw(REFUSING)) as failing,
+            faulty_server(reset_after_request) as broken,
             httpx.AsyncClient(
-                base_url=url, trust_env=False, verify=False, event_hooks={"response": [self._keep]}
+                base_url=service.url, trust_env=False, event_hooks={"response": [self._keep]}
             ) as client,
         ):
+            await service.start()
             await self._submissions(client, [failing.port, broken.port])
             await self._callbacks(client)
             await self._streams(client)
@@ -160,8 +137,9 @@ class _Traffic:
                 (await client.get(f"/v1/jobs/{job['request_id']}/history", headers=self._good)).text
                 for job in (await client.get("/v1/jobs", headers=self._good)).json()["jobs"]
             ]
+            await service.terminate()
         return {
-            "stdout and stderr": output.decode(),
+            "stdout and stderr": service.log.read_text(),
             "answers": "\n".join(self._answers),
             "errors": "\n".join(self._errors),
             "metrics": metrics,
@@ -247,38 +225,6 @@ class _Traffic:
             await client.get(f"/v1/jobs/{key}", headers=self._good)
             await client.get(f"/{key}")
             await client.request(key[:20], "/v1/jobs", headers=self._good)
-
-
-@asynccontextmanager
-async def _serving(environment: dict[str, str]) -> AsyncIterator[tuple[str, bytearray]]:
-    """A service in a process of its own: its address, and what it has written, whole at the end."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "receiver", "serve"),
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    assert process.stdout is not None
-    output = bytearray()
-    stream: asyncio.StreamReader = process.stdout
-
-    async def read() -> None:
-        while chunk := await stream.read(65_536):
-            output.extend(chunk)
-
-    reading = asyncio.create_task(read())
-
-    async def address() -> str:
-        assert process.returncode is None, output.decode()
-        _, said, rest = output.decode().partition("http://127.0.0.1:")
-        return said + rest[: next((i for i, c in enumerate(rest) if not c.isdigit()), 0)]
-
-    try:
-        yield await eventually(address, lambda url: len(url) > 20, "an address"), output
-    finally:
-        process.send_signal(signal.SIGTERM)
-        await process.wait()
-        await reading
 
 
 def main() -> int:

@@ -13,17 +13,9 @@ import pytest_asyncio
 from receiver.http_api.credentials import ADMIN_KEY, KEY_OR_TICKET, Row
 from receiver.http_api.table import TABLE
 from tests.http_api.conftest import SHARED_LOOP
-from tests.providers.faulty_server import faulty_server, send_raw
-from tests.support.service import (
-    JOB,
-    RunningService,
-    eventually,
-    job_when,
-    running_service,
-    submit,
-)
+from tests.http_api.relay_sink import relay_sink
+from tests.support.service import JOB, RunningService, eventually, job_when, running_service, submit
 
-OK = b"HTTP/1.1 204 No Content\r\n\r\n"
 ASKING = [row for row in TABLE if row.credential.schemes]
 BY_QUERY_OR_BODY = {"/v1/video/status", "/v1/stream-tickets"}
 """They name a job elsewhere than in their path; each has a test of its own below."""
@@ -77,7 +69,7 @@ class World:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
-        hook = await stack.enter_async_context(faulty_server(send_raw(OK)))
+        hook = await stack.enter_async_context(relay_sink())
         service = await stack.enter_async_context(
             running_service(
                 tmp_path_factory.mktemp("world"),
@@ -88,8 +80,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         )
         ada, bob = await service.user("ada"), await service.user("bob")
         admin = await service.user("root", admin=True)
-        url = f"http://127.0.0.1:{hook.port}/"
-        job = await submit(ada, webhookUrl=url, metadata={"secret": "of ada"})
+        job = await submit(ada, webhookUrl=hook.url, metadata={"secret": "of ada"})
         await job_when(ada, job["request_id"], status="COMPLETED")
 
         async def deliveries() -> list[dict[str, Any]]:
@@ -183,9 +174,8 @@ async def test_a_ticket_opens_its_users_streams_and_nothing_else(world: World) -
     job_id = world.names["job_id"]
     bobs = (await submit(world.bob))["request_id"]
     for_all = (await world.bob.post("/v1/stream-tickets")).json()["ticket"]
-    for_one = (await world.bob.post("/v1/stream-tickets", json={"request_id": bobs})).json()[
-        "ticket"
-    ]
+    asked = await world.bob.post("/v1/stream-tickets", json={"request_id": bobs})
+    for_one = asked.json()["ticket"]
     nobody = world.service.client()
     for ticket, path, status in (
         (for_all, "/v1/events", 200),

@@ -6,7 +6,7 @@ import json
 import resource
 import secrets
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,10 @@ from tests.http_api.raw_http import RawAnswer, RawConnection, raw_connection, re
 from tests.support import documented
 from tests.support.service import JOB, TIMEOUT, RunningService, running_service
 
-SHORT = 1.0
+SHORT = 0.5
 """Seconds, in place of the longer limits."""
+UNREAD = request_bytes("POST", "/v1/jobs", Content_Length="1000")
+"""A request that is refused before its body has come."""
 
 
 @pytest.fixture
@@ -104,9 +106,8 @@ async def test_trailers_without_an_end_are_cut_off(
             request_bytes("POST", "/v1/jobs", API_KEY=key, Transfer_Encoding="chunked")
             + b"2\r\n{}\r\n0\r\n"
         )
-        sending = asyncio.create_task(_send_for_ever(connection, b"A: " + b"b" * 6_000 + b"\r\n"))
-        assert await connection.ended()
-        sending.cancel()
+        async with sending(connection, b"A: " + b"b" * 6_000 + b"\r\n", pause=0):
+            assert await connection.ended()
 
 
 @SHARED_LOOP
@@ -143,23 +144,31 @@ async def test_nonsense_does_not_get_into_an_open_stream(shared: RunningService)
 # --- time -----------------------------------------------------------------------------------------
 
 
-async def test_a_head_that_trickles_ends(
-    service: RunningService, hurried: Callable[[str], None]
+@pytest.mark.parametrize(
+    ("limit", "start", "trickles", "refusal"),
+    [
+        ("HEAD_SECONDS", b"", False, None),
+        ("HEAD_SECONDS", b"GET /livez HTTP/1.1\r\nA: ", True, (408, "head_too_slow")),
+        ("UNREAD_SECONDS", UNREAD, True, (400, "api_key_missing")),
+        ("QUIET_SECONDS", UNREAD, False, (400, "api_key_missing")),
+    ],
+)
+async def test_what_does_not_come_to_its_end_is_cut_off(
+    service: RunningService,
+    hurried: Callable[[str], None],
+    limit: str,
+    start: bytes,
+    trickles: bool,
+    refusal: tuple[int, str] | None,
 ) -> None:
-    hurried("HEAD_SECONDS")
+    """A head that never comes, or trickles; likewise the rest of a body that nobody reads."""
+    hurried(limit)
     async with raw_connection(service.url) as connection:
-        await connection.send(b"GET /livez HTTP/1.1\r\nA: ")
-        trickling = asyncio.create_task(_trickle(connection))
-        assert_refused(await connection.answer(), 408, "head_too_slow")
-        trickling.cancel()
-
-
-async def test_a_connection_that_says_nothing_ends(
-    service: RunningService, hurried: Callable[[str], None]
-) -> None:
-    hurried("HEAD_SECONDS")
-    async with raw_connection(service.url) as connection:
-        assert await connection.ended()
+        await connection.send(start)
+        async with sending(connection) if trickles else nullcontext():
+            if refusal is not None:
+                assert_refused(await connection.answer(), *refusal)
+            assert await connection.ended()
 
 
 async def test_blank_lines_do_not_keep_a_connection(
@@ -170,28 +179,6 @@ async def test_blank_lines_do_not_keep_a_connection(
         await connection.send(request_bytes("GET", "/livez"))
         assert (await connection.answer()).status_code == 200
         await connection.send(b"\r\n")
-        assert await connection.ended()
-
-
-async def test_the_body_of_a_request_that_was_refused_does_not_trickle_for_ever(
-    service: RunningService, hurried: Callable[[str], None]
-) -> None:
-    hurried("UNREAD_SECONDS")
-    async with raw_connection(service.url) as connection:
-        await connection.send(request_bytes("POST", "/v1/jobs", Content_Length="1000"))
-        assert_refused(await connection.answer(), 400, "api_key_missing")
-        trickling = asyncio.create_task(_trickle(connection))
-        assert await connection.ended()
-        trickling.cancel()
-
-
-async def test_the_rest_of_such_a_body_that_never_comes_is_not_waited_for(
-    service: RunningService, hurried: Callable[[str], None]
-) -> None:
-    hurried("QUIET_SECONDS")
-    async with raw_connection(service.url) as connection:
-        await connection.send(request_bytes("POST", "/v1/jobs", Content_Length="1000"))
-        assert_refused(await connection.answer(), 400, "api_key_missing")
         assert await connection.ended()
 
 
@@ -217,7 +204,7 @@ async def test_a_request_that_is_too_large_is_refused_and_the_connection_goes_on
 ) -> None:
     """No reset while the body still comes, so that the client sees the answer."""
     client = await shared.user()
-    for content in (b" " * 8_000_000, _pieces()):
+    for content in (b" " * 8_000_000, pieces()):
         answer = await client.post("/v1/jobs", content=content)
         assert answer.status_code == 413
     assert (await client.get("/v1/jobs")).status_code == 200
@@ -230,10 +217,9 @@ async def test_a_slow_body_ends_and_delays_no_other(
     key = await service.key()
     async with raw_connection(service.url) as slow:
         await slow.send(request_bytes("POST", "/v1/jobs", API_KEY=key, Content_Length="1000"))
-        trickling = asyncio.create_task(_trickle(slow))
-        assert (await service.client().get("/livez")).status_code == 200
-        assert_refused(await slow.answer(), 408, "body_too_slow")
-        trickling.cancel()
+        async with sending(slow):
+            assert (await service.client().get("/livez")).status_code == 200
+            assert_refused(await slow.answer(), 408, "body_too_slow")
 
 
 async def test_a_client_that_takes_no_answer_is_cut_off(
@@ -316,15 +302,10 @@ def test_connections_leave_files_to_the_rest(monkeypatch: pytest.MonkeyPatch) ->
 # --- failed logins --------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def few_failures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("receiver.http_api.auth.FAILED_LOGINS", Rate(3, 60))
-
-
-@pytest.mark.usefixtures("few_failures")
 async def test_guessing_keys_is_limited_and_valid_keys_are_not(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("receiver.http_api.auth.FAILED_LOGINS", Rate(3, 60))
     async with running_service(tmp_path) as service:
         good = await service.user()
         guess = service.client()
@@ -332,11 +313,10 @@ async def test_guessing_keys_is_limited_and_valid_keys_are_not(
         async def guessed(**given: Any) -> Any:
             return await guess.get("/v1/jobs", **given)
 
-        for _ in range(3):
-            answer = await guessed(headers={"API-KEY": "rk_" + secrets.token_urlsafe(32)})
-            assert answer.status_code == 401
-        answer = await guessed(headers={"API-KEY": "rk_" + secrets.token_urlsafe(32)})
-        assert answer.status_code == 429
+        keys = ["rk_" + secrets.token_urlsafe(32) for _ in range(4)]
+        answers = [await guessed(headers={"API-KEY": key}) for key in keys]
+        assert [each.status_code for each in answers] == [401, 401, 401, 429]
+        answer = answers[-1]
         assert answer.json()["code"] == "rate_limited"
         assert 1 <= int(answer.headers["retry-after"]) <= 60
         # Others at the same address are not locked out, and a missing key is answered as before.
@@ -362,20 +342,23 @@ def test_an_ipv6_customer_is_one_address(one: str, other: str, same: bool) -> No
 # --- what they send -------------------------------------------------------------------------------
 
 
-async def _trickle(connection: RawConnection) -> None:
-    with suppress(ConnectionError):
-        while True:
-            await asyncio.sleep(SHORT / 10)
-            await connection.send(b"a")
+@asynccontextmanager
+async def sending(
+    connection: RawConnection, piece: bytes = b"a", pause: float = SHORT / 10
+) -> AsyncIterator[None]:
+    """Send the piece again and again until the block is left."""
+
+    async def send() -> None:
+        with suppress(ConnectionError):
+            while True:
+                await asyncio.sleep(pause)
+                await connection.send(piece)
+
+    task = asyncio.create_task(send())
+    yield
+    task.cancel()
 
 
-async def _pieces() -> AsyncIterator[bytes]:
+async def pieces() -> AsyncIterator[bytes]:
     for _ in range(80):
         yield b" " * 100_000
-
-
-async def _send_for_ever(connection: RawConnection, piece: bytes) -> None:
-    with suppress(ConnectionError):
-        while True:
-            await connection.send(piece)
-            await asyncio.sleep(0)
