@@ -16,7 +16,7 @@ from receiver.clock import SystemClock
 from tests.http_api.conftest import quiet_log
 from tests.support.service import RunningService, running_service
 
-__all__ = ["browser", "quiet_log", "start", "visit"]
+__all__ = ["browser", "enter", "quiet_log", "start", "visit"]
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
@@ -91,6 +91,7 @@ class Visitor:
 
 Visit = Callable[..., Awaitable[Visitor]]
 Start = Callable[..., Awaitable[RunningService]]
+Enter = Callable[..., Awaitable[tuple[RunningService, Visitor]]]
 
 
 def chromium() -> str:
@@ -161,3 +162,16 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             return await stack.enter_async_context(running_service(tmp_path, **settings))
 
         yield start
+
+
+@pytest.fixture
+def enter(start: Start, visit: Visit) -> Enter:
+    """Starts a service, and signs a user in at its page."""
+
+    async def enter(*, admin: bool = False, **given: object) -> tuple[RunningService, Visitor]:
+        service = await start(**given)
+        visitor = await visit(service.url)
+        await visitor.sign_in(await service.key("root" if admin else "ada", admin=admin))
+        return service, visitor
+
+    return enter

@@ -7,20 +7,15 @@ its webhooks go to an endpoint that fails at times.
 import asyncio
 import random
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 from playwright.async_api import Browser, Page, async_playwright
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse
-from starlette.routing import Route
+from starlette.responses import PlainTextResponse, Response
 
-from tests.browser.conftest import ARGUMENTS, chromium
-from tests.support.served import served
+from tests.browser.conftest import ARGUMENTS, Visitor, chromium
+from tests.http_api.relay_sink import Answer, Message, relay_sink
 from tests.support.service import RunningService, ShiftedClock, eventually, running_service, submit
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
@@ -47,19 +42,16 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-@asynccontextmanager
-async def endpoint(rng: random.Random) -> AsyncIterator[str]:
-    """A receiver of webhooks that refuses one in twelve."""
+def failing_at_times(rng: random.Random) -> Answer:
+    """Refuses one webhook in twelve."""
 
-    async def hook(_: Request) -> PlainTextResponse:
+    async def answer(_: Message) -> Response:
         await asyncio.sleep(rng.random() * 0.1)
         if rng.random() < 1 / 12:
             return PlainTextResponse('{"error": "database is locked"}', status_code=500)
         return PlainTextResponse("ok")
 
-    app = Starlette(routes=[Route("/hooks/video", hook, methods=["POST"])])
-    async with served(app) as url:
-        yield f"{url}/hooks/video"
+    return answer
 
 
 async def a_day(service: RunningService, clock: ShiftedClock, rng: random.Random, url: str) -> str:
@@ -106,7 +98,8 @@ async def shoot(browser: Browser, service: RunningService, key: str) -> None:
     for name, view in views.items():
         context = await browser.new_context(viewport={"width": 1200, "height": 860})
         page = await context.new_page()
-        await open_view(page, f"{service.url}/{view}", key)
+        await Visitor(page, f"{service.url}/{view}").try_key(key)
+        await settle(page)
         if name == "jobs":
             for prompt in PROMPTS[:3]:
                 await submit(client, input=prompt_of(prompt))
@@ -115,10 +108,8 @@ async def shoot(browser: Browser, service: RunningService, key: str) -> None:
         await context.close()
 
 
-async def open_view(page: Page, url: str, key: str) -> None:
-    await page.goto(url)
-    await page.get_by_label("API key").fill(key)
-    await page.get_by_role("button", name="Sign in").click()
+async def settle(page: Page) -> None:
+    """Wait until what moves has come to rest, and open one entry of a timeline."""
     await page.get_by_text("live", exact=True).wait_for()
     await page.mouse.move(0, 0)
     await page.wait_for_timeout(900)
@@ -133,11 +124,12 @@ async def main() -> None:
     clock.ahead_ms = -23 * HOUR_MS  # from the first id on, since ids never go back
     with tempfile.TemporaryDirectory() as folder:
         async with (
-            endpoint(rng) as url,
+            relay_sink() as sink,
             running_service(Path(folder), clock=clock, **SETTINGS) as service,
             async_playwright() as playwright,
         ):
-            key = await a_day(service, clock, rng, url)
+            sink.answer = failing_at_times(rng)
+            key = await a_day(service, clock, rng, sink.url)
             browser = await playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
             await shoot(browser, service, key)
             await browser.close()

@@ -7,17 +7,15 @@ import pytest
 from playwright.async_api import Route, expect
 
 from receiver.http_api.sessions import COOKIE
-from tests.browser.conftest import SkippingClock, Start, Visit
+from tests.browser.conftest import Enter, SkippingClock, Start, Visit
 from tests.support.service import job_of, submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 
-async def test_sign_in_submit_and_watch_it_finish(start: Start, visit: Visit) -> None:
-    service = await start()
-    visitor = await visit(service.url)
+async def test_sign_in_submit_and_watch_it_finish(enter: Enter) -> None:
+    _, visitor = await enter()
     page = visitor.page
-    await visitor.sign_in(await service.key("ada"))
     await visitor.sees("No jobs yet")
 
     await visitor.submit_by_form(Prompt="A lighthouse & the <sea>", Label="First try")
@@ -49,13 +47,10 @@ async def test_sign_in_submit_and_watch_it_finish(start: Start, visit: Visit) ->
     assert visitor.console == []
 
 
-async def test_the_list_is_live(start: Start, visit: Visit) -> None:
+async def test_the_list_is_live(enter: Enter) -> None:
     clock = SkippingClock()
-    service = await start(sandbox_render=3600, clock=clock)
-    visitor = await visit(service.url)
-    key = await service.key("ada")
-    await visitor.sign_in(key)
-    await submit(service.client(key), metadata={"label": "From elsewhere"})
+    service, visitor = await enter(sandbox_render=3600, clock=clock)
+    await submit(await service.user(), metadata={"label": "From elsewhere"})
     row = visitor.page.get_by_role("link", name="From elsewhere")
     await expect(row).to_contain_text("accepted")
     clock.skip(1800)
@@ -69,14 +64,11 @@ async def test_the_list_is_live(start: Start, visit: Visit) -> None:
     assert visitor.console == []
 
 
-async def test_a_click_while_the_row_changes(start: Start, visit: Visit) -> None:
+async def test_a_click_while_the_row_changes(enter: Enter) -> None:
     clock = SkippingClock()
-    service = await start(sandbox_render=3600, clock=clock)
-    visitor = await visit(service.url)
+    service, visitor = await enter(sandbox_render=3600, clock=clock)
     page = visitor.page
-    key = await service.key("ada")
-    await submit(service.client(key), metadata={"label": "Restless"})
-    await visitor.sign_in(key)
+    await submit(await service.user(), metadata={"label": "Restless"})
     row = page.get_by_role("link", name="Restless")
     await expect(row).to_contain_text("accepted")
     await row.hover()
@@ -110,18 +102,15 @@ async def test_a_job_that_ends_between_the_list_and_the_stream(start: Start, vis
     await expect(row.locator(".chip")).to_contain_text("Cancelled")
 
 
-async def test_filter_and_search(start: Start, visit: Visit) -> None:
-    service = await start(sandbox_render=60)
-    visitor = await visit(service.url)
+async def test_filter_and_search(enter: Enter) -> None:
+    service, visitor = await enter(sandbox_render=60)
     page = visitor.page
-    key = await service.key("ada")
-    client = service.client(key)
+    client = await service.user()
     ids = [
         (await submit(client, metadata={"label": label}))["request_id"]
         for label in ("Paper boats", "Winter train", "Boat race")
     ]
     await client.post(f"/v1/jobs/{ids[0]}/cancel")
-    await visitor.sign_in(key)
     # The whole list each time: its length alone may be right before it has changed.
     titles = page.locator(".row.job strong")
     await expect(titles).to_have_text(["Boat race", "Winter train", "Paper boats"])
@@ -148,11 +137,9 @@ async def test_filter_and_search(start: Start, visit: Visit) -> None:
     assert visitor.console == []
 
 
-async def test_errors_are_shown_at_their_fields(start: Start, visit: Visit) -> None:
-    service = await start()
-    visitor = await visit(service.url)
+async def test_errors_are_shown_at_their_fields(enter: Enter) -> None:
+    _, visitor = await enter()
     page = visitor.page
-    await visitor.sign_in(await service.key())
     await visitor.submit_by_form(Prompt="x" * 501, Seconds="soon", Webhook="http://10.0.0.1/")
     prompt = page.get_by_label("Prompt", exact=True)
     await expect(prompt).to_have_attribute("aria-invalid", "true")
@@ -170,10 +157,8 @@ async def test_errors_are_shown_at_their_fields(start: Start, visit: Visit) -> N
     await expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
 
 
-async def test_a_narrative(start: Start, visit: Visit) -> None:
-    service = await start()
-    visitor = await visit(service.url)
-    await visitor.sign_in(await service.key())
+async def test_a_narrative(enter: Enter) -> None:
+    _, visitor = await enter()
     await visitor.open("#/new")
     await visitor.page.get_by_label("Narrative").check()
     await expect(visitor.page.get_by_label("Prompt", exact=True)).to_be_hidden()
@@ -183,11 +168,9 @@ async def test_a_narrative(start: Start, visit: Visit) -> None:
     assert visitor.console == []
 
 
-async def test_another_provider_and_again_with_every_digit(start: Start, visit: Visit) -> None:
-    service = await start(providers="sandbox,sandbox-replicate")
-    visitor = await visit(service.url)
+async def test_another_provider_and_again_with_every_digit(enter: Enter) -> None:
+    service, visitor = await enter(providers="sandbox,sandbox-replicate")
     page = visitor.page
-    await visitor.sign_in(await service.key())
     await visitor.open("#/new")
     await page.get_by_label("Another provider").check()
     await expect(page.get_by_label("Prompt", exact=True)).to_be_hidden()
@@ -214,11 +197,9 @@ async def test_another_provider_and_again_with_every_digit(start: Start, visit: 
     assert visitor.console == []
 
 
-async def test_cancel_by_keyboard(start: Start, visit: Visit) -> None:
-    service = await start(sandbox_render=60)
-    visitor = await visit(service.url)
+async def test_cancel_by_keyboard(enter: Enter) -> None:
+    _, visitor = await enter(sandbox_render=60)
     page = visitor.page
-    await visitor.sign_in(await service.key())
     await visitor.submit_by_form(Label="Regretted")
     await page.get_by_role("button", name="Cancel").press("Enter")
     dialog = page.get_by_role("dialog", name="Cancel this job?")

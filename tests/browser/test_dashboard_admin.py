@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import expect
 from starlette.responses import JSONResponse, Response
 
-from tests.browser.conftest import Start, Visit
+from tests.browser.conftest import Enter, Start, Visit
 from tests.http_api.scripted_provider import scripted_provider
 from tests.support.service import eventually, submit
 
@@ -81,11 +81,9 @@ async def test_health_and_holds(start: Start, visit: Visit) -> None:
         assert visitor.console == []
 
 
-async def test_keys_are_created_and_revoked(start: Start, visit: Visit) -> None:
-    service = await start()
-    visitor = await visit(service.url)
+async def test_keys_are_created_and_revoked(enter: Enter) -> None:
+    service, visitor = await enter(admin=True)
     page = visitor.page
-    await visitor.sign_in(await service.key("root", admin=True))
     await page.get_by_role("link", name="Keys").click()
     await page.get_by_label("User", exact=True).fill("no such name!")
     await page.get_by_role("button", name="Create a key").click()
@@ -119,10 +117,8 @@ async def test_keys_are_created_and_revoked(start: Start, visit: Visit) -> None:
     assert key not in await page.content()
 
 
-async def test_others_see_neither_health_nor_keys(start: Start, visit: Visit) -> None:
-    service = await start()
-    visitor = await visit(service.url)
-    await visitor.sign_in(await service.key())
+async def test_others_see_neither_health_nor_keys(enter: Enter) -> None:
+    _, visitor = await enter()
     for name in ("Health", "Keys"):
         await expect(visitor.page.get_by_role("link", name=name)).to_be_hidden()
     for view in ("#/health", "#/keys"):

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from playwright.async_api import Route, expect
 
-from tests.browser.conftest import Start, Visit, Visitor
+from tests.browser.conftest import Enter, Start, Visit, Visitor
 from tests.http_api.scripted_provider import call_back, scripted_provider
 from tests.providers.faulty_server import faulty_server, send_raw
 from tests.support.service import eventually, job_when, submit
@@ -21,18 +21,16 @@ Content-Length: 24\r
 the database is <locked>"""
 
 
-async def visitor_of_a_job_with_a_dead_webhook(start: Start, visit: Visit) -> Visitor:
+async def visitor_of_a_job_with_a_dead_webhook(enter: Enter) -> Visitor:
     """A visitor at a job whose last webhook was not delivered."""
-    service = await start(**RELAYS, sandbox_render=0.3)
-    visitor = await visit(service.url)
-    await visitor.sign_in(await service.key())
+    _, visitor = await enter(**RELAYS, sandbox_render=0.3)
     await visitor.submit_by_form(Label="Undelivered", Webhook=UNREACHABLE)
     await expect(visitor.page.locator(".title").get_by_text("Completed")).to_be_visible()
     return visitor
 
 
-async def test_a_delivery_is_sent_again_once_it_is_confirmed(start: Start, visit: Visit) -> None:
-    visitor = await visitor_of_a_job_with_a_dead_webhook(start, visit)
+async def test_a_delivery_is_sent_again_once_it_is_confirmed(enter: Enter) -> None:
+    visitor = await visitor_of_a_job_with_a_dead_webhook(enter)
     page = visitor.page
     await page.get_by_role("link", name="Deliveries").click()
     row = page.locator(".row.delivery", has_text="Undelivered · Completed")
@@ -101,9 +99,9 @@ async def test_a_delivery_can_be_examined(start: Start, visit: Visit) -> None:
         await expect(page.locator(".row.delivery")).to_have_count(2)
 
 
-async def test_a_button_in_use_is_not_pulled_away(start: Start, visit: Visit) -> None:
+async def test_a_button_in_use_is_not_pulled_away(enter: Enter) -> None:
     """The list of deliveries is read again by itself, and its answer comes too late."""
-    visitor = await visitor_of_a_job_with_a_dead_webhook(start, visit)
+    visitor = await visitor_of_a_job_with_a_dead_webhook(enter)
     page = visitor.page
     await page.clock.install()
     await visitor.open("#/deliveries")

@@ -5,98 +5,52 @@ import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx
 import pytest
 import pytest_asyncio
 from playwright.async_api import Route, expect
 
 from tests.archive.file_host import Answer, file_host
-from tests.browser.conftest import Start, Visit
-from tests.support.forked import ForkedProcess, run
-from tests.support.ports import free_port
-from tests.support.service import eventually, job_when, submit
+from tests.browser.conftest import Enter, Start, Visit
+from tests.crash.processes import Service, caller
+from tests.support.service import job_when, submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
-# What is begun before the kill is unfinished for longer than a test waits for anything; what is
-# begun after it soon ends.
-RENDER_BEFORE, RENDER_AFTER = 40, 1
-
 SETTINGS = {
-    "PROVIDER": "sandbox",
     "SANDBOX_DROP_CALLBACKS": "1",
+    "SANDBOX_RENDER": "40",
     "POLL_FIRST": "0.3",
     "POLL_MIN": "0.3",
     "POLL_MAX": "0.6",
     "LOG_LEVEL": "error",
 }
-
-
-class Server:
-    """`receiver serve` as a process of its own, always on the same port and database."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._port = free_port()
-        self._process: ForkedProcess | None = None
-        self.url = f"http://127.0.0.1:{self._port}"
-
-    def _environment(self, **settings: str) -> dict[str, str]:
-        ours = SETTINGS | {"PORT": str(self._port)} | settings
-        return {f"RECEIVER_{name}": value for name, value in ours.items()}
-
-    def key(self, user: str) -> str:
-        words = ("keys", "create", user, "--json")
-        done = run(*words, environment=self._environment(), folder=self._folder, timeout=30)
-        return str(done.json()["key"])
-
-    def client(self, **headers: str) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            base_url=self.url, headers=headers, trust_env=False, verify=False, timeout=30
-        )
-
-    async def submit(self, key: str, label: str, **until: object) -> None:
-        """Create a job elsewhere than on the page, and wait until its members are these."""
-        async with self.client(**{"API-KEY": key}) as client:
-            job = await submit(client, metadata={"label": label})
-            await job_when(client, job["request_id"], **until)
-
-    async def start(self, render: float) -> None:
-        self._process = ForkedProcess(
-            "serve",
-            environment=self._environment(SANDBOX_RENDER=str(render)),
-            folder=self._folder,
-            out=self._folder / "out",
-            err=self._folder / "err",
-        )
-        async with self.client() as client:
-
-            async def is_ready() -> bool:
-                try:
-                    return (await client.get("/readyz")).status_code == 200
-                except httpx.TransportError:
-                    return False
-
-            await eventually(is_ready, bool, "a service that answers")
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(10)
+"""What is begun before the kill is unfinished for longer than a test waits for anything."""
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def server(tmp_path: Path) -> AsyncIterator[Server]:
-    server = Server(tmp_path)
-    await server.start(RENDER_BEFORE)
-    yield server
-    server.kill()
+async def server(tmp_path: Path) -> AsyncIterator[Service]:
+    async with Service(tmp_path, dict(SETTINGS)) as service:
+        await service.start()
+        yield service
 
 
-async def test_a_killed_server_that_comes_back(server: Server, visit: Visit) -> None:
+async def start_again(server: Service) -> None:
+    """What is begun from now on soon ends."""
+    server.settings["SANDBOX_RENDER"] = "1"
+    await server.start()
+
+
+async def submit_elsewhere(server: Service, key: str, label: str, **until: object) -> None:
+    """Create a job elsewhere than on the page, and wait until its members are these."""
+    async with caller(server, key) as client:
+        job = await submit(client, metadata={"label": label})
+        await job_when(client, job["request_id"], **until)
+
+
+async def test_a_killed_server_that_comes_back(server: Service, visit: Visit) -> None:
     visitor = await visit(server.url)
     page = visitor.page
-    await visitor.sign_in(server.key("ada"))
+    await visitor.sign_in((await server.make_key())["key"])
     await visitor.open("#/new")
     await page.get_by_label("Label").fill("Through the outage")
     await page.get_by_role("button", name="Submit").click()
@@ -105,7 +59,7 @@ async def test_a_killed_server_that_comes_back(server: Server, visit: Visit) -> 
     row = page.get_by_role("link", name="Through the outage")
     await expect(row).to_contain_text("In progress")
 
-    server.kill()
+    await server.kill()
     banner = page.get_by_role("alert").filter(has_text="The connection is lost")
     await expect(banner).to_contain_text("Next attempt in")
     await expect(row).to_be_visible()
@@ -113,7 +67,7 @@ async def test_a_killed_server_that_comes_back(server: Server, visit: Visit) -> 
     await page.get_by_label("Kind").select_option("Movie")
     await visitor.sees("The service does not answer")
 
-    await server.start(RENDER_AFTER)
+    await start_again(server)
     await expect(page.get_by_role("alert")).to_have_count(0)
     await expect(page.locator("#connection")).to_have_text("live")
     await expect(row).to_be_visible()
@@ -127,34 +81,32 @@ async def test_a_killed_server_that_comes_back(server: Server, visit: Visit) -> 
     assert [line for line in visitor.console if "net::ERR_" not in line] == []
 
 
-async def test_what_happened_meanwhile_is_there_at_once(server: Server, visit: Visit) -> None:
+async def test_what_happened_meanwhile_is_there_at_once(server: Service, visit: Visit) -> None:
     """The page was cut off and the service went on: it resumes where it was."""
-    key = server.key("ada")
+    key = (await server.make_key())["key"]
     visitor = await visit(server.url)
     page = visitor.page
     await visitor.sign_in(key)
     # Once it has seen a job come, the page has a place in the stream to resume from.
     await visitor.sees("No jobs yet")
-    await server.submit(key, "Beforehand")
+    await submit_elsewhere(server, key, "Beforehand")
     await expect(page.get_by_role("link", name="Beforehand")).to_be_visible()
     await page.context.set_offline(True)
     # An open stream outlives what Chromium calls offline; what ends it here is the server.
-    server.kill()
+    await server.kill()
     await visitor.sees("The connection is lost")
-    await server.start(RENDER_AFTER)
+    await start_again(server)
     # Done before the page is back: no snapshot holds it, so it comes by resuming alone.
-    await server.submit(key, "Meanwhile", status="COMPLETED")
+    await submit_elsewhere(server, key, "Meanwhile", status="COMPLETED")
     async with page.expect_request(re.compile(r"/v1/events\?last_event_id=")):
         await page.context.set_offline(False)
     await expect(page.get_by_role("link", name="Meanwhile")).to_be_visible()
 
 
-async def test_trying_now_outlives_the_attempt_before_it(start: Start, visit: Visit) -> None:
+async def test_trying_now_outlives_the_attempt_before_it(enter: Enter) -> None:
     """The page's own attempt hangs, the visitor presses “Try now”, and then the first one fails."""
-    service = await start()
-    visitor = await visit(service.url)
+    service, visitor = await enter()
     page = visitor.page
-    await visitor.sign_in(await service.key())
     asked, may_fail = asyncio.Event(), asyncio.Event()
     begun, may_begin = asyncio.Event(), asyncio.Event()
 

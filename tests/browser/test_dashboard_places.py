@@ -3,7 +3,7 @@
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.conftest import Start, Visit
+from tests.browser.conftest import Enter, Start, Visit
 from tests.http_api.scripted_provider import call_back, scripted_provider
 from tests.support.service import MOVIE, eventually, job_when, submit
 
@@ -79,15 +79,12 @@ async def test_search_finds_the_prompt_of_what_is_not_loaded(start: Start, visit
         await visitor.sees("No matching jobs")
 
 
-async def test_submit_again_names_the_cost(start: Start, visit: Visit) -> None:
-    service = await start(sandbox_render=0.3)
-    key = await service.key()
-    client = service.client(key)
+async def test_submit_again_names_the_cost(enter: Enter) -> None:
+    service, visitor = await enter(sandbox_render=0.3)
+    client = await service.user()
     first = await submit(client, input=MOVIE | {"prompt": "Twice"}, metadata={"order": "7"})
     await job_when(client, first["request_id"], status="COMPLETED")
-    visitor = await visit(service.url)
     page = visitor.page
-    await visitor.sign_in(key)
     await page.get_by_role("link", name="Twice").click()
     await page.get_by_role("button", name="Submit again").click()
     dialog = page.get_by_role("dialog", name="Submit “Twice” again?")

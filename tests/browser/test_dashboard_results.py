@@ -7,20 +7,16 @@ import pytest
 from playwright.async_api import expect
 
 from tests.archive.file_host import Answer, file_host
-from tests.browser.conftest import Start, Visit
+from tests.browser.conftest import Enter, Start, Visit
 from tests.http_api.scripted_provider import call_back, scripted_provider
 from tests.support.service import submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 
-async def test_an_archived_result_plays_from_the_archive(
-    start: Start, visit: Visit, tmp_path: Path
-) -> None:
-    service = await start(archive_url=f"file://{tmp_path}/kept")
-    visitor = await visit(service.url)
+async def test_an_archived_result_plays_from_the_archive(enter: Enter, tmp_path: Path) -> None:
+    _, visitor = await enter(archive_url=f"file://{tmp_path}/kept")
     page = visitor.page
-    await visitor.sign_in(await service.key("ada"))
     await visitor.submit_by_form(Prompt="A lighthouse", Label="Kept")
     await expect(page.locator("dd", has_text="stored, ")).to_be_visible()
     await expect(page.locator("dt", has_text="Kept until")).to_be_visible()

@@ -6,20 +6,16 @@ import re
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Route, expect
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route as StarletteRoute
 
 from receiver.actions.keys import hash_key
-from receiver.server.serve import listen, origin, serving
 from tests.browser.conftest import Start, Visit
+from tests.browser.other_origin import other_origin
 from tests.docs.pages import ROOT, blocks
 from tests.support.service import submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 MODULE = re.compile(r"https?://[^/]+/static/")
-"""Where a guide's page imports the module from."""
+"""Where the guide's page imports the module from."""
 
 
 async def test_try_it_sends_what_the_form_says(start: Start, visit: Visit) -> None:
@@ -75,31 +71,19 @@ async def test_a_sign_in_link_works_once(start: Start, visit: Visit) -> None:
 async def test_the_page_of_the_guide_goes_on_after_a_502(start: Start, visit: Visit) -> None:
     """As it stands in docs/integration.md; an EventSource by itself would give up."""
     [html] = blocks((ROOT / "docs" / "integration.md").read_text(), "html")
-    tickets: list[str] = []
-    with listen("127.0.0.1", 0) as listener:
-        shop = origin(listener)
-        service = await start(sandbox_render=3, sandbox_drop_callbacks=0, cors_origins=shop)
-        client = await service.user("ada")
-        job = (await submit(client))["request_id"]
-
-        async def page(request: Request) -> Response:
-            return HTMLResponse(MODULE.sub(f"{service.url}/static/", html))
-
-        async def ticket(request: Request) -> Response:
-            answer = await client.post("/v1/stream-tickets", json={"request_id": job})
-            tickets.append(answer.json()["ticket"])
-            return Response(answer.content, media_type="application/json")
+    async with other_origin() as shop:
+        service = await start(sandbox_render=3, sandbox_drop_callbacks=0, cors_origins=shop.url)
+        await shop.order(service)
+        shop.html = MODULE.sub(f"{service.url}/static/", html)
 
         async def events(route: Route) -> None:
-            if len(tickets) == 1:
-                await route.fulfill(status=502, headers={"Access-Control-Allow-Origin": shop})
+            if shop.tickets == 1:
+                await route.fulfill(status=502, headers={"Access-Control-Allow-Origin": shop.url})
             else:
                 await route.continue_()
 
-        routes = [StarletteRoute("/", page), StarletteRoute("/my-backend/{path}", ticket)]
-        async with serving(Starlette(routes=routes), listener):
-            visitor = await visit(service.url)
-            await visitor.page.route(re.compile(r"/events\?"), events)
-            await visitor.page.goto(shop)
-            await visitor.page.wait_for_function("document.getElementById('bar').value === 100")
-    assert len(tickets) == 2, visitor.console
+        visitor = await visit(service.url)
+        await visitor.page.route(re.compile(r"/events\?"), events)
+        await visitor.page.goto(shop.url)
+        await visitor.page.wait_for_function("document.getElementById('bar').value === 100")
+    assert shop.tickets == 2, visitor.console

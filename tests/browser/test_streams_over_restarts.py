@@ -7,13 +7,13 @@ import pytest
 from playwright.async_api import Request
 
 from tests.browser.conftest import Visit
-from tests.browser.test_receiver_events import FOLLOW, other_origin, seen_when
+from tests.browser.other_origin import FOLLOW, other_origin, seen_when
 from tests.streams.scripted_job import COMPLETED, HEARTBEAT, accepted_job
 
 pytestmark = pytest.mark.browser
 
 EVENT_SOURCE = """async service => {
-    const answer = await (await fetch("/ticket", { method: "POST" })).json();
+    const answer = await (await fetch("/my-backend/ticket")).json();
     const source = new EventSource(new URL(answer.url, service));
     globalThis.seen = [];
     for (const kind of ["message", "snapshot", "update", "reset"])
@@ -31,11 +31,14 @@ def refused(request: Request) -> bool:
 
 async def test_a_stream_continues_after_the_last_event(tmp_path: Path, visit: Visit) -> None:
     """Both are cut twice: once without a new event, and once with one that they missed."""
-    async with other_origin() as (url, asked), accepted_job(tmp_path, cors_origins=url) as job:
-        asked |= {"client": job.service.client(job.key), "body": {"request_id": job.request_id}}
-        native, module = [(await visit(url)).page for _ in range(2)]
+    async with (
+        other_origin() as origin,
+        accepted_job(tmp_path, cors_origins=origin.url) as job,
+    ):
+        origin.client, origin.body = job.service.client(job.key), {"request_id": job.request_id}
+        native, module = [(await visit(origin.url)).page for _ in range(2)]
         for page, program in ((native, EVENT_SOURCE), (module, FOLLOW)):
-            await page.goto(url)
+            await page.goto(origin.url)
             await page.evaluate(program, job.service.url)
         [[_, first]] = await seen_when(native, "snapshot")
         assert await seen_when(module, "snapshot") == [["snapshot", first]]
@@ -47,7 +50,7 @@ async def test_a_stream_continues_after_the_last_event(tmp_path: Path, visit: Vi
             ):
                 await job.where.stop()
             await job.where.start()
-            asked["client"] = job.service.client(job.key)
+            origin.client = job.service.client(job.key)
 
         await restart()
         await job.read_by(2)
@@ -65,4 +68,4 @@ async def test_a_stream_continues_after_the_last_event(tmp_path: Path, visit: Vi
                 ["update", first + 2],
                 ["done", "COMPLETED"],
             ]
-        assert asked["tickets"] == 2
+        assert origin.tickets == 2

@@ -23,11 +23,6 @@ def another_database(database: Path) -> None:
         connection.execute("CREATE TABLE recipes (name TEXT)")
 
 
-def of_a_newer_release(database: Path) -> None:
-    with contextlib.closing(sqlite3.connect(database)) as connection:
-        connection.execute("PRAGMA user_version = 1000")
-
-
 def assert_refused(ended: Done, status: int, words: str) -> None:
     assert ended.status == status, ended
     assert words in ended.err.lower()
@@ -55,7 +50,8 @@ async def test_a_file_that_is_none_of_ours_is_left_as_it_was(
 async def test_a_database_of_a_newer_release_is_left_as_it_was(tmp_path: Path) -> None:
     service = Service(tmp_path)
     await service.make_key()
-    of_a_newer_release(service.database)
+    with contextlib.closing(sqlite3.connect(service.database)) as connection:
+        connection.execute("PRAGMA user_version = 1000")
     before = service.database.read_bytes()
 
     assert_refused(await service.run("serve"), 1, "newer")
@@ -79,18 +75,16 @@ async def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
     assert_refused(await service.run("serve"), 1, f"{tmp_path}/file".lower())
 
 
-async def test_a_folder_that_is_read_only(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", "16m", read_only=True) as disk:
+@pytest.mark.parametrize(
+    ("size", "read_only", "words"), [("16m", True, "read-only"), ("128k", False, "disk is full")]
+)
+async def test_a_disk_that_takes_no_database(
+    tmp_path: Path, size: str, read_only: bool, words: str
+) -> None:
+    with small_disk(tmp_path / "disk", size, read_only=read_only) as disk:
         service = Service(tmp_path, {"DATABASE_URL": f"sqlite:///{disk}/receiver.db"})
 
-        assert_refused(await service.run("serve"), 1, "read-only")
-
-
-async def test_a_disk_without_room_for_a_database(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", "128k") as disk:
-        service = Service(tmp_path, {"DATABASE_URL": f"sqlite:///{disk}/receiver.db"})
-
-        assert_refused(await service.run("serve"), 1, "disk is full")
+        assert_refused(await service.run("serve"), 1, words)
 
 
 @pytest.mark.long

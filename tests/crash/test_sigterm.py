@@ -19,7 +19,7 @@ STREAMS = 5
 async def test_streams_and_waiting_requests_end_at_once(tmp_path: Path) -> None:
     async with (
         provider(SandboxRules(render_seconds=60)) as upstream,
-        Service(tmp_path, upstream.settings) as service,
+        Service(tmp_path, upstream.settings, forked=False) as service,
     ):
         key = (await service.make_key())["key"]
         await service.start()

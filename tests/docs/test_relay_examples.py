@@ -1,6 +1,5 @@
 """The receivers of docs/relay.md take a message that the service really sent."""
 
-import asyncio
 import base64
 import hashlib
 import hmac
@@ -9,8 +8,8 @@ import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,10 @@ import pytest
 import pytest_asyncio
 
 from tests.docs.pages import ROOT, blocks
-from tests.providers.faulty_server import faulty_server, send_raw
+from tests.http_api.relay_sink import Message, relay_sink
 from tests.support.ports import free_port
-from tests.support.service import TIMEOUT, eventually, make_key, running_service, submit
+from tests.support.programs import running
+from tests.support.service import eventually, make_key, running_service, submit
 
 DOC = (ROOT / "docs" / "relay.md").read_text()
 SECRET = "whsec_" + "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
@@ -32,41 +32,28 @@ def example(language: str, mark: str) -> str:
     return code
 
 
-@dataclass
-class Sent:
-    """One request, as it came."""
-
-    headers: dict[str, str]
-    body: bytes
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def sent(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sent]:
-    async with AsyncExitStack() as stack:
-        hook = await stack.enter_async_context(
-            faulty_server(send_raw(b"HTTP/1.1 204 No Content\r\n\r\n"))
-        )
-        service = await stack.enter_async_context(
-            running_service(
-                tmp_path_factory.mktemp("service"),
-                relay_allow_http=True,
-                relay_allow_nets="127.0.0.1/32",
-            )
-        )
+async def sent(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Message]:
+    """A message of the service, with those of its headers that matter."""
+    async with (
+        relay_sink() as sink,
+        running_service(
+            tmp_path_factory.mktemp("service"),
+            relay_allow_http=True,
+            relay_allow_nets="127.0.0.1/32",
+        ) as service,
+    ):
         client = service.client(await make_key(service.store, "ada", secret=SECRET))
-        await submit(client, webhookUrl=f"http://127.0.0.1:{hook.port}/")
-        await asyncio.wait_for(hook.received.wait(), TIMEOUT)
-        (head,), (body,) = hook.heads, hook.bodies
-        lines = head.strip().split("\r\n")[1:]
-        headers = dict(line.split(": ", 1) for line in lines)
+        await submit(client, webhookUrl=sink.url)
+        message = (await sink.arrived(1))[0]
         signed = ("webhook-id", "webhook-timestamp", "webhook-signature", "content-type")
-        yield Sent({name: headers[name] for name in signed}, body)
+        yield replace(message, headers={name: message.headers[name] for name in signed})
 
 
-Post = Callable[[Sent], Awaitable[int]]
+Post = Callable[[Message], Awaitable[int]]
 
 
-async def check(sent: Sent, post: Post, printed: Callable[[], str]) -> None:
+async def check(sent: Message, post: Post, printed: Callable[[], str]) -> None:
     """A good message is accepted; one whose bytes or timestamp differ is refused."""
     assert await post(sent) == 204
     message = json.loads(sent.body)
@@ -74,11 +61,11 @@ async def check(sent: Sent, post: Post, printed: Callable[[], str]) -> None:
     again = json.dumps(message).encode()
     assert again != sent.body  # the trap: the same JSON, serialized again
     old = sent.headers | {"webhook-timestamp": "1700000000"}
-    for bad in (Sent(sent.headers, again), Sent(old, sent.body)):
+    for bad in (replace(sent, body=again), replace(sent, headers=old)):
         assert await post(bad) == 400
 
 
-def test_the_steps_without_a_library(sent: Sent) -> None:
+def test_the_steps_without_a_library(sent: Message) -> None:
     key = base64.b64decode(SECRET.removeprefix("whsec_"))
     signed = f"{sent.headers['webhook-id']}.{sent.headers['webhook-timestamp']}.".encode()
     digest = hmac.digest(key, signed + sent.body, hashlib.sha256)
@@ -86,14 +73,14 @@ def test_the_steps_without_a_library(sent: Sent) -> None:
 
 
 async def test_fastapi(
-    sent: Sent, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    sent: Message, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SECRET", SECRET)
     app = run_block(example("python", "FastAPI"))["app"]
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://hook") as client:
 
-        async def post(message: Sent) -> int:
+        async def post(message: Message) -> int:
             answer = await client.post(
                 "/hooks/video", content=message.body, headers=message.headers
             )
@@ -103,12 +90,12 @@ async def test_fastapi(
 
 
 async def test_flask(
-    sent: Sent, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    sent: Message, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SECRET", SECRET)
     client = run_block(example("python", "Flask"))["app"].test_client()
 
-    async def post(message: Sent) -> int:
+    async def post(message: Message) -> int:
         answer = client.post("/hooks/video", data=message.body, headers=message.headers)
         return int(answer.status_code)
 
@@ -135,23 +122,21 @@ def express(folder: Path, port: int) -> Iterator[Path]:
     (folder / "hook.mjs").write_text(example("javascript", "express"))
     environment = {"PATH": os.environ["PATH"], "SECRET": SECRET, "PORT": str(port)}
     log = folder / "log"
-    with log.open("w") as out:
-        process = subprocess.Popen([node, "hook.mjs"], cwd=folder, env=environment, stdout=out)
-    try:
+    with (
+        log.open("w") as out,
+        running([node, "hook.mjs"], cwd=folder, env=environment, stdout=out),
+    ):
         yield log
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(180)
-async def test_express(sent: Sent, tmp_path: Path) -> None:
+async def test_express(sent: Message, tmp_path: Path) -> None:
     port = free_port()
     with express(tmp_path, port) as log:
         async with httpx.AsyncClient(trust_env=False) as client:
 
-            async def post(message: Sent) -> int:
+            async def post(message: Message) -> int:
                 url = f"http://127.0.0.1:{port}/hooks/video"
                 try:
                     answer = await client.post(url, content=message.body, headers=message.headers)
