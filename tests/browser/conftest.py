@@ -12,7 +12,6 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
-from receiver.clock import SystemClock
 from tests.http_api.conftest import quiet_log
 from tests.support.service import RunningService, running_service
 
@@ -36,23 +35,6 @@ GO = """view => new Promise(arrived => {
     addEventListener("hashchange", () => arrived(), { once: true });
     location.hash = view;
 })"""
-
-
-class SkippingClock(SystemClock):
-    """The machine's clock, which a test can advance.
-
-    A sandbox's job that lasts an hour then moves only when the test says so, and no state of it
-    passes unseen.
-    """
-
-    def __init__(self) -> None:
-        self._skipped = 0.0
-
-    def skip(self, seconds: float) -> None:
-        self._skipped += seconds
-
-    def monotonic(self) -> float:
-        return super().monotonic() + self._skipped
 
 
 @dataclass

@@ -16,7 +16,14 @@ from starlette.responses import PlainTextResponse, Response
 
 from tests.browser.conftest import ARGUMENTS, Visitor, chromium
 from tests.http_api.relay_sink import Answer, Message, relay_sink
-from tests.support.service import RunningService, ShiftedClock, eventually, running_service, submit
+from tests.support.service import (
+    MOVIE,
+    RunningService,
+    ShiftedClock,
+    eventually,
+    running_service,
+    submit,
+)
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 HOUR_MS = 3_600_000
@@ -63,18 +70,14 @@ async def a_day(service: RunningService, clock: ShiftedClock, rng: random.Random
         count = rng.randint(2, 6) if 8 < (hour + 23) % 24 < 22 else rng.randint(0, 3)
         for _ in range(max(count, 3 if hour == 0 else 0)):
             order = {"order": str(rng.randint(4000, 4999))}
-            given = prompt_of(rng.choice(PROMPTS))
+            given = MOVIE | {"prompt": rng.choice(PROMPTS)}
             await submit(client, input=given, webhookUrl=url, metadata=order)
         await eventually(lambda: unfinished(client), lambda jobs: not jobs, "the ends of an hour")
         await asyncio.sleep(0.3)
-    await submit(client, input=prompt_of(PROMPTS[4]), webhookUrl="http://127.0.0.1:9/gone")
+    await submit(client, input=MOVIE | {"prompt": PROMPTS[4]}, webhookUrl="http://127.0.0.1:9/gone")
     await eventually(lambda: unfinished(client), lambda jobs: not jobs, "the last end")
     await asyncio.sleep(3)
     return key
-
-
-def prompt_of(prompt: str) -> dict[str, Any]:
-    return {"prompt": prompt, "image_model": "IMAGEN3", "video_model": "LUMA", "duration": 10}
 
 
 async def unfinished(client: httpx.AsyncClient) -> list[dict[str, Any]]:
@@ -102,7 +105,7 @@ async def shoot(browser: Browser, service: RunningService, key: str) -> None:
         await settle(page)
         if name == "jobs":
             for prompt in PROMPTS[:3]:
-                await submit(client, input=prompt_of(prompt))
+                await submit(client, input=MOVIE | {"prompt": prompt})
                 await asyncio.sleep(0.6)
         await page.screenshot(path=IMAGES / f"dashboard-{name}.png", full_page=name != "jobs")
         await context.close()

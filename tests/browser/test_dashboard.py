@@ -7,8 +7,8 @@ import pytest
 from playwright.async_api import Route, expect
 
 from receiver.http_api.sessions import COOKIE
-from tests.browser.conftest import Enter, SkippingClock, Start, Visit
-from tests.support.service import job_of, submit
+from tests.browser.conftest import Enter, Start, Visit
+from tests.support.service import ShiftedClock, job_of, submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -48,7 +48,7 @@ async def test_sign_in_submit_and_watch_it_finish(enter: Enter) -> None:
 
 
 async def test_the_list_is_live(enter: Enter) -> None:
-    clock = SkippingClock()
+    clock = ShiftedClock()
     service, visitor = await enter(sandbox_render=3600, clock=clock)
     await submit(await service.user(), metadata={"label": "From elsewhere"})
     row = visitor.page.get_by_role("link", name="From elsewhere")
@@ -65,7 +65,7 @@ async def test_the_list_is_live(enter: Enter) -> None:
 
 
 async def test_a_click_while_the_row_changes(enter: Enter) -> None:
-    clock = SkippingClock()
+    clock = ShiftedClock()
     service, visitor = await enter(sandbox_render=3600, clock=clock)
     page = visitor.page
     await submit(await service.user(), metadata={"label": "Restless"})

@@ -6,8 +6,8 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 
-from tests.browser.conftest import SkippingClock, Start, Visit, Visitor
-from tests.support.service import job_when, submit
+from tests.browser.conftest import Start, Visit, Visitor
+from tests.support.service import ShiftedClock, job_when, submit
 
 # The themes differ in their colours alone.
 RUNS: dict[Literal["light", "dark"], dict[str, list[str]]] = {
@@ -29,7 +29,7 @@ async def check(visitor: Visitor, where: str) -> None:
 
 @pytest.mark.parametrize("width", [1200, 360])
 async def test_every_view(start: Start, visit: Visit, width: int) -> None:
-    clock = SkippingClock()
+    clock = ShiftedClock()
     relays = {
         "relay_allow_http": True,
         "relay_allow_nets": "127.0.0.0/8",

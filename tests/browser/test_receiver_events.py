@@ -5,9 +5,9 @@ import json
 import pytest
 from playwright.async_api import Route
 
-from tests.browser.conftest import SkippingClock, Start, Visit
+from tests.browser.conftest import Start, Visit
 from tests.browser.other_origin import FOLLOW, other_origin, seen, seen_when
-from tests.support.service import eventually, submit
+from tests.support.service import ShiftedClock, eventually, submit
 
 pytestmark = pytest.mark.browser
 
@@ -16,7 +16,7 @@ async def test_refused_streams_are_opened_again_until_the_job_is_done(
     visit: Visit, start: Start
 ) -> None:
     async with other_origin() as origin:
-        clock = SkippingClock()
+        clock = ShiftedClock()
         service = await start(sandbox_render=3600, clock=clock, cors_origins=origin.url)
         job_id = await origin.order(service)
         page = (await visit(origin.url)).page

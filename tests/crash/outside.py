@@ -22,17 +22,15 @@ from receiver.sandbox.faults import SandboxRules
 from receiver.sandbox.samsar import SamsarApi
 from receiver.server.serve import listen, origin, serving
 from tests.http_api.relay_sink import Message, relay_sink
+from tests.support.service import MOVIE
 
 CALLBACKS = 4
 """The sandbox sends so many of a job, where none is lost or doubled."""
 
-IMAGE_MODEL, VIDEO_MODEL = "IMAGEN3", "LUMA"
-
 
 def movie(title: str) -> dict[str, Any]:
     """An input that differs from every other, at the provider too."""
-    models = {"image_model": IMAGE_MODEL, "video_model": VIDEO_MODEL}
-    return {"prompt": title, "duration": 30} | models
+    return MOVIE | {"prompt": title}
 
 
 # --- the provider ---------------------------------------------------------------------------------
@@ -130,7 +128,7 @@ async def provider(rules: SandboxRules) -> AsyncIterator[Provider]:
     """Run the sandbox until the block is left."""
     with listen("127.0.0.1", 0) as listener:
         running = Provider(origin(listener))
-        models = InputRules(frozenset({IMAGE_MODEL}), frozenset({VIDEO_MODEL}))
+        models = InputRules(*(frozenset({MOVIE[name]}) for name in ("image_model", "video_model")))
         app = create_app(
             rules,
             SystemClock(),

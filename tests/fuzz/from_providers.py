@@ -8,7 +8,6 @@ from typing import Any, cast
 from unittest.mock import patch
 
 from receiver.archive.contract import key_of, type_of
-from receiver.clock import SystemClock
 from receiver.domain import results as domain_results
 from receiver.domain.results import fitting_result, links_of
 from receiver.domain.serialization import compact_json
@@ -23,19 +22,14 @@ from receiver.providers.fal_report import read_keys
 from receiver.providers.http_answers import Answer, read_answer
 from receiver.providers.replicate import Replicate, read_secret
 from receiver.providers.samsar import Samsar
-from store.records.times import Millis
+from tests.support.manual_clock import ManualClock
 
-NOW = 1_767_323_045_678
 MOVIE = {"prompt": "a", "image_model": "IMAGEN3", "video_model": "LUMA", "duration": 10}
 SECRET = "whsec_" + 43 * "A" + "="
 
 
-class _Standing(SystemClock):
-    def now(self) -> Millis:
-        return NOW
-
-
-CLOCK = _Standing()
+CLOCK = ManualClock()
+NOW = CLOCK.now()
 ACCOUNT = Account("one", "https://api.example/", "operators-own-key", CLOCK)
 SAMSAR = Samsar(ACCOUNT, image_models=["IMAGEN3"], video_models=["LUMA"])
 REPLICATE = Replicate(ACCOUNT, [SECRET])
