@@ -1,7 +1,6 @@
 """Several cells (docs/scaling.md), one of them lost for a while: a world for each, on one loop."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from random import Random
 
 from tests.simulation.known_bad.plans import submissions
@@ -20,25 +19,12 @@ END = 260.0
 """Seconds of virtual time. Ticks are not skipped: then no cell's timing depends on another's."""
 
 
-@dataclass(frozen=True)
-class Cell:
-    """What came of a cell."""
-
-    journal: tuple[str, ...]
-    answered: int
-    """Submissions that ended with a job's id."""
-    lives: Sequence[tuple[float, float]]
-    """When each job was made, and when it had its final state."""
-    submissions: Sequence[int]
-    """How many arrived at the provider, of each job."""
-
-
-def cells(lost: int | None) -> list[Cell]:
+def cells(lost: int | None) -> list[World]:
     """Run all cells; `lost` loses its power, and what was not synced. Raises `Violation`."""
     loop = VirtualLoop()
     with worlds_of(loop, [_plan(seed) for seed in range(CELLS)]) as worlds:
         loop.run(_live(worlds, lost))
-        return [_cell(world) for world in worlds]
+        return worlds
 
 
 def _plan(seed: int) -> Schedule:
@@ -58,9 +44,7 @@ async def _live(worlds: Sequence[World], lost: int | None) -> None:
     loop = worlds[0].loop
     for world in worlds:
         await world.set_up()
-        for machine in world.machines:
-            machine.boot()
-        world.spawn(_act(world))
+        world.spawn(world.play())
     await loop.arrival_at(LOST_AT)
     if lost is not None:
         worlds[lost].die_at_sync({"power": True, "syncs": None, "down": LOST_FOR})
@@ -68,22 +52,3 @@ async def _live(worlds: Sequence[World], lost: int | None) -> None:
     for world in worlds:
         check_end(world)
         world.files.check_end()
-
-
-async def _act(world: World) -> None:
-    for action in world.plan.actions:
-        await world.loop.arrival_at(action.at)
-        world.act(action)
-
-
-def _cell(world: World) -> Cell:
-    accounts = world.users.accounts.values()
-    return Cell(
-        tuple(world.judge.lines),
-        sum(bool(account.request_ids) for account in accounts),
-        [
-            (job.events[0].committed_at, job.outcome.committed_at)
-            for job in world.truth.jobs.values()
-        ],
-        [len(arrived) for arrived in world.provider.submissions.values()],
-    )

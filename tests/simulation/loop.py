@@ -16,10 +16,9 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
-from typing import IO, Any, TypeVar, TypeVarTuple, Unpack, cast
+from typing import IO, Any, TypeVar, cast
 
 T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
 
 
 Connect = Callable[[Callable[[], asyncio.BaseProtocol]], Coroutine[Any, Any, asyncio.Transport]]
@@ -208,10 +207,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return not self._running
 
     def call_soon(
-        self,
-        callback: Callable[[Unpack[Ts]], object],
-        *args: *Ts,
-        context: Context | None = None,
+        self, callback: Any, *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
         context = copy_context() if context is None else context
         handle = asyncio.Handle(callback, args, self, context)
@@ -219,28 +215,17 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return handle
 
     def call_soon_threadsafe(
-        self,
-        callback: Callable[[Unpack[Ts]], object],
-        *args: *Ts,
-        context: Context | None = None,
+        self, callback: Any, *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
         raise AssertionError("there are no threads here")
 
     def call_later(
-        self,
-        delay: float,
-        callback: Callable[[Unpack[Ts]], object],
-        *args: *Ts,
-        context: Context | None = None,
+        self, delay: float, callback: Any, *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         return self.call_at(self._now + delay, callback, *args, context=context)
 
     def call_at(
-        self,
-        when: float,
-        callback: Callable[[Unpack[Ts]], object],
-        *args: *Ts,
-        context: Context | None = None,
+        self, when: float, callback: Any, *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         context = copy_context() if context is None else context
         handle = asyncio.TimerHandle(when, callback, args, self, context)
@@ -251,7 +236,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             heapq.heappush(self._fixed, when)
         return handle
 
-    def hop(self, delay: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts) -> None:
+    def hop(self, delay: float, callback: Callable[..., object], *args: Any) -> None:
         """As `call_later`, of something that is under way: nothing is skipped over it."""
         handle = self.call_later(delay, callback, *args)
         heapq.heappush(self._fixed, handle.when())
@@ -276,7 +261,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return transport, protocol
 
     def run_in_executor(
-        self, executor: Any, func: Callable[[Unpack[Ts]], T], *args: *Ts
+        self, executor: Any, func: Callable[..., T], *args: Any
     ) -> asyncio.Future[T]:
         """A thread's work is one step, at a moment of its own."""
         future: asyncio.Future[T] = self.create_future()

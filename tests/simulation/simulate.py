@@ -49,7 +49,7 @@ def simulate(plan: Schedule) -> Result:
     failure: BaseException | None = None
     with worlds_of(loop, [plan]) as (world,):
         try:
-            loop.run(_live(world, plan))
+            loop.run(_live(world))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what the seed found
             failure = error
         seconds = loop.time()
@@ -74,15 +74,10 @@ def worlds_of(loop: VirtualLoop, plans: Sequence[Schedule]) -> Iterator[list[Wor
             world.truth.close()
 
 
-async def _live(world: World, plan: Schedule) -> None:
-    loop = world.loop
+async def _live(world: World) -> None:
     await world.set_up()
-    for machine in world.machines:
-        machine.boot()
-    loop.horizon = world.horizon
-    for action in plan.actions:
-        await loop.arrival_at(max(loop.time(), action.at))
-        world.act(action)
+    world.loop.horizon = world.horizon
+    await world.play()
     await world.sleep(60.0)
     world.file_disk.at_sync = None
     for machine in world.machines:
@@ -101,8 +96,7 @@ async def _rest(world: World) -> None:
     loop = world.loop
     while True:
         soonest = world.horizon()
-        resting = soonest == NEVER and not world.is_busy()
-        if resting:
+        if soonest == NEVER and not world.is_busy():
             await world.sleep(20.0)  # the last events reach followers too
             if world.horizon() == NEVER and not world.is_busy():
                 return

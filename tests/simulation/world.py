@@ -72,12 +72,10 @@ class World:
     # --- the run ----------------------------------------------------------------------------------
 
     async def set_up(self) -> None:
-        """Users and their keys, before anything runs."""
+        """Make users and their keys, and boot the machines."""
         random = self.random
-        writer, readers = (
-            InlineWriter(self.disk, CrashPoint(), random),
-            InlineReaders(self.disk, random),
-        )
+        writer = InlineWriter(self.disk, CrashPoint(), random)
+        readers = InlineReaders(self.disk, random)
         store = SqliteStore(self.disk.path, writer, readers, random.randbytes)
         for number in range(USERS):
             secret = new_secret(random.randbytes(32))
@@ -87,6 +85,14 @@ class World:
             self.user_ids.append(user.id)
             self.relays.secrets.append([secret])
         await store.close()
+        for machine in self.machines:
+            machine.boot()
+
+    async def play(self) -> None:
+        """Let the schedule happen."""
+        for action in self.plan.actions:
+            await self.loop.arrival_at(max(self.loop.time(), action.at))
+            self.act(action)
 
     def act(self, action: Action) -> None:
         """Let an action of the schedule happen."""
