@@ -36,6 +36,11 @@ def resident(pids: Iterable[int]) -> int:
     return _bytes(pids, "status", "VmRSS")
 
 
+def peak(pids: Iterable[int]) -> int:
+    """The most that they have had."""
+    return _bytes(pids, "status", "VmHWM")
+
+
 def private_memory(pids: Iterable[int]) -> int:
     """Bytes that they hold for themselves."""
     return _bytes(pids, "smaps_rollup", "Private_")

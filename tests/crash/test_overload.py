@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmarks import costs
 from tests.benchmarks.load import blast, flood
 from tests.benchmarks.sender import Exchange, request
-from tests.benchmarks.world import Callbacks, Server, fill, key_of, service
+from tests.benchmarks.world import Callbacks, fill, key_of, service
 
 pytestmark = [pytest.mark.long, pytest.mark.alone, pytest.mark.timeout(180)]
 
@@ -31,6 +32,7 @@ SUBMISSION_EVERY = 10
 # What has to hold on a machine that is busy with other things too; the figures are far below.
 LONGEST_ANSWER = 15.0
 RECOVERY = 3.0
+MIB = 1024 * 1024
 GROWTH = 400
 """MiB that the process may grow by: what waits is bounded, and so is what it takes."""
 
@@ -43,9 +45,10 @@ def test_three_times_the_load_is_shed_and_nothing_acknowledged_is_lost(tmp_path:
         service(url, LOG_LEVEL="warning", SUBMIT_TIMEOUT="1") as ours,
         ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as elsewhere,
     ):
+        pids = [ours.process.pid]
         next_request = _mixed(Callbacks(account).next)
         capacity = asyncio.run(blast(ours.port, next_request, 64, 4.0)).rate
-        before = _memory(ours, "VmRSS")
+        before = costs.resident(pids) // MIB
         sent = [next_request() for _ in range(int(TIMES * capacity * SECONDS))]
 
         exchanges = elsewhere.submit(
@@ -53,7 +56,7 @@ def test_three_times_the_load_is_shed_and_nothing_acknowledged_is_lost(tmp_path:
         ).result()
         recovery = asyncio.run(blast(ours.port, next_request, 1, 0.0))
 
-        growth = _memory(ours, "VmHWM") - before
+        growth = costs.peak(pids) // MIB - before
         _print(capacity, exchanges, before, growth, recovery.latencies[0])
         assert set(recovery.statuses) <= {200, 202}
         assert recovery.latencies[0] < RECOVERY
@@ -111,14 +114,6 @@ def _assert_what_is_kept(database: Path, sent: list[bytes], exchanges: list[Exch
         assert (key in keys) is done, head
         if done:
             assert json.loads(exchange.body)["request_id"] in jobs
-
-
-def _memory(server: Server, name: str) -> int:
-    """A figure of the process, in MiB."""
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    found = re.search(rf"{name}:\s+(\d+) kB", status)
-    assert found is not None
-    return int(found[1]) // 1024
 
 
 def _print(

@@ -60,7 +60,6 @@ class World:
     orders: dict[str, Order] = field(default_factory=dict)
     acknowledged: dict[str, str] = field(default_factory=dict)
     """Idempotency key of an order -> the request_id that it was answered with."""
-    asked_again: int = 0
     watchers: list[tuple[Reader, asyncio.Task[None]]] = field(default_factory=list)
 
     async def __aenter__(self) -> Self:
@@ -113,7 +112,6 @@ class World:
                     return str(answer.json()["request_id"])
                 assert answer.status_code in (409, 503), answer.text
                 assert "Retry-After" in answer.headers
-            self.asked_again += 1
             await asyncio.sleep(RETRY_PAUSE)
 
     async def get(self, path: str, **query: str | int) -> Any:

@@ -144,7 +144,7 @@ def _check_relays(world: World, job_id: str, history: JobHistory) -> None:
     state, seq = world.truth.db.execute(
         "SELECT state, seq FROM deliveries WHERE job_id = ? ORDER BY seq DESC LIMIT 1", (job_id,)
     ).fetchone()
-    arrived = world.relays.arrivals.get(job_id, [])
+    arrived = world.sender.arrivals.get(job_id, [])
     require = world.judge.require
     require(seq == history.outcome.document["seq"], "the last message is of the last event", job_id)
     if state == "delivered":

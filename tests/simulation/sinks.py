@@ -1,18 +1,34 @@
-"""The users' ends of the relay: a sender without a network, and what answers behind it."""
+"""The users' ends of the relay: a sender without a network, and the sinks behind it. What arrives
+there is signed, committed, and in its job's order."""
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from standardwebhooks import Webhook
+
 from receiver.webhooks.delivery import Attempt, WebhookSender
+from receiver.webhooks.signing import new_secret
 from tests.simulation.loop import Process, current_process, loop_of_world
 from tests.simulation.schedule import SINKS, SUSPENDS, FaultWindows
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
+DAY_MS = 86_400_000
 _STATUS: Mapping[str | None, int] = {"silent": 0, "broken": 500, "busy": 503, "gone": 410}
+
+
+@dataclass(frozen=True)
+class Relayed:
+    """One arrival at a sink."""
+
+    seq: int
+    status: int
+    """What the sink answered; 0 where the answer never came."""
 
 
 class SimulatedSender(WebhookSender):
@@ -31,6 +47,12 @@ class SimulatedSender(WebhookSender):
         """What happens, once, to the next that sends a message, just before that."""
         self.troubles = {sink: FaultWindows() for sink in SINKS}
         """By host."""
+        self.secrets: list[list[str]] = []
+        """Of each user: the signing secrets, newest first."""
+        self._replaced: dict[str, int] = {}
+        """By secret that was rotated: the last second in which an attempt could begin with it."""
+        self.arrivals: dict[str, list[Relayed]] = {}
+        """By job."""
 
     async def deliver(
         self, url: str, headers: Mapping[str, str], body: bytes, timeout: float
@@ -61,7 +83,7 @@ class SimulatedSender(WebhookSender):
             kind = troubles.at(loop.time())
             met.append(kind)
             if kind != "refused":
-                self._world.relays.arrived(url, headers, body, _STATUS.get(kind, 200))
+                self._arrived(url, headers, body, _STATUS.get(kind, 200))
 
         troubles = self.troubles[str(urlsplit(url).hostname)]
         uneven = troubles.at(began) == "uneven"
@@ -95,3 +117,53 @@ class SimulatedSender(WebhookSender):
 
     async def _wait(self, seconds: float) -> None:
         await loop_of_world().arrival(seconds)
+
+    # --- the sinks --------------------------------------------------------------------------------
+
+    def rotate(self, user: int) -> None:
+        """As `receiver keys rotate-secret` does it, beside the running service."""
+        fresh = new_secret(self._world.random.randbytes(32))
+        self._replaced[self.secrets[user][0]] = self._world.clock.now() // 1_000
+        self.secrets[user].insert(0, fresh)
+        self._world.truth.db.execute(
+            "UPDATE users SET previous_secret = secret, secret = ?, previous_secret_until = ?"
+            " WHERE id = ?",
+            (fresh, self._world.clock.now() + DAY_MS, self._world.user_ids[user]),
+        )
+
+    def _arrived(self, url: str, headers: Mapping[str, str], body: bytes, status: int) -> None:
+        """A relay message reaches a sink: signed right, committed, and in its job's order."""
+        require = self._world.judge.require
+        document = json.loads(body)
+        job_id, seq = document["request_id"], document["seq"]
+        self._world.judge.note("relay", job_id[-6:], seq, document["status"], status)
+        history = self._world.truth.jobs.get(job_id)
+        require(history is not None and len(history.events) >= seq,
+                "nothing is told before its commit", job_id, seq)  # fmt: skip
+        if history is None:
+            return
+        row = self._world.truth.one(
+            "SELECT body FROM deliveries WHERE id = ?", headers["webhook-id"]
+        )
+        require(row == body, "a relay is sent as it was written", job_id, seq)
+        user = self._world.user_ids.index(history.user_id)
+        require(self._verified(user, headers, body), "a relay is signed", job_id)
+        before = self.arrivals.setdefault(job_id, [])
+        require(all(each.seq <= seq for each in before), "relays come in their job's order", job_id,
+                seq, [each.seq for each in before])  # fmt: skip
+        before.append(Relayed(seq, status))
+
+    def _verified(self, user: int, headers: Mapping[str, str], body: bytes) -> bool:
+        """Signed by the newest secret, or by the one that was the newest when the attempt began."""
+        newest, *older = self.secrets[user]
+        began = int(headers["webhook-timestamp"])
+        fitting = [newest, *(secret for secret in older if began <= self._replaced[secret])]
+        return any(_signed_by(secret, headers, body) for secret in fitting)
+
+
+def _signed_by(secret: str, headers: Mapping[str, str], body: bytes) -> bool:
+    """Whether the signature is the secret's; the library's own check would read the real clock."""
+    webhook = Webhook(secret)
+    moment = datetime.fromtimestamp(int(headers["webhook-timestamp"]), UTC)
+    expected = webhook.sign(headers["webhook-id"], moment, body.decode())
+    return expected in headers["webhook-signature"].split(" ")

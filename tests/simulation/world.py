@@ -22,7 +22,6 @@ from tests.simulation.judge import Judge
 from tests.simulation.loop import VirtualLoop, current_process
 from tests.simulation.machine import EPOCH, KEYS, Machine, WallClock
 from tests.simulation.provider import SimulatedProvider
-from tests.simulation.relays import RelayEnds
 from tests.simulation.schedule import USERS, Action, Schedule
 from tests.simulation.sinks import SimulatedSender
 from tests.simulation.truth import Truth
@@ -64,7 +63,6 @@ class World:
         self.files = Files(self)
         self.callbacks = CallbackLine(self)
         self.provider = SimulatedProvider(self)
-        self.relays = RelayEnds(self)
         self.sender = SimulatedSender(self)
         self.users = Users(self)
         self.machines = [Machine(self, f"m{number}") for number in range(plan.machines)]
@@ -83,7 +81,7 @@ class World:
                          EPOCH, None)  # fmt: skip
             user = await store.keys.add(key, secret)
             self.user_ids.append(user.id)
-            self.relays.secrets.append([secret])
+            self.sender.secrets.append([secret])
         await store.close()
         for machine in self.machines:
             machine.boot()
@@ -143,7 +141,7 @@ class World:
             case "dies_at_retention":
                 self.at_retention.append(how)
             case "rotate_secret":
-                self.relays.rotate(how["user"])
+                self.sender.rotate(how["user"])
             case other:
                 raise ValueError(other)
 
