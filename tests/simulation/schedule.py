@@ -4,7 +4,7 @@ An action names jobs by the label of their submission, so taking one away leaves
 they are; whatever refers to a submission that is gone does nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
@@ -14,6 +14,13 @@ HOUR = 3600.0
 USERS = 2
 SINKS = ("sink-a.example", "sink-b.example", "sink-c.example")
 EVERY_EVENT = ("IN_PROGRESS", "progress", "COMPLETED", "FAILED", "CANCELLED")
+
+DOWN = (0.05, 1.0, 20.0, 400.0)
+"""Seconds until a dead process starts again."""
+WHERE = ("step", "before_commit", "after_commit")
+COUNTS = (0, 1, 3, 10, 60)
+OUTAGES = ("refused", "silent", "broken", "busy", "key")
+SINK_TROUBLES = ("refused", "refused", "silent", "broken", "busy", "gone")
 
 SUSPENDS = {"stall", "stall_at_relay", "stall_at_sending", "clock_step"}
 """Actions after which a lease may end while its holder still works."""
@@ -102,149 +109,100 @@ def schedule(seed: int) -> Schedule:
 
 
 def _traffic(random: Random, submissions: int, length: float, confirm: bool) -> list[Action]:
-    actions = []
+    actions, choice = [], random.choice
 
     def act(at: float, do: str, **how: Any) -> None:
         actions.append(Action(round(at, 3), do, how))
 
+    def soon(at: float, mean: float) -> float:
+        return at + random.expovariate(1 / mean)
+
     for label in range(submissions):
-        at = random.uniform(0, length)
-        user = random.randrange(USERS)
-        wait = random.choice([None, None, 3, 30])
-        act(
-            at,
-            "submit",
-            label=label,
-            user=user,
-            route=random.choice(["jobs", "movie"]),
-            key=random.random() < 0.7,
-            wait=wait,
-            timeout=random.choice([1.0, 8.0, 70.0]),
-            sink=random.choice([*SINKS, None]),
-            events=random.choice([None, EVERY_EVENT, ("COMPLETED", "FAILED"), ()]),
-            fate=random.getrandbits(32),
-        )
+        at, user = random.uniform(0, length), random.randrange(USERS)
+        how = {
+            "wait": choice([None, None, 3, 30]),
+            "route": choice(["jobs", "movie"]),
+            "key": random.random() < 0.7,
+            "timeout": choice([1.0, 8.0, 70.0]),
+            "sink": choice([*SINKS, None]),
+            "events": choice([None, EVERY_EVENT, ("COMPLETED", "FAILED"), ()]),
+            "fate": random.getrandbits(32),
+        }
+        act(at, "submit", label=label, user=user, **how)
         if random.random() < 0.2:
-            act(at + random.expovariate(1 / 20), "cancel", label=label, user=user)
-        for _ in range(random.choice([0, 0, 0, 1, 2])):
+            act(soon(at, 20), "cancel", label=label, user=user)
+        for _ in range(choice([0, 0, 0, 1, 2])):
             kinds = ["token", "garbage", "id", *(["claim", "claim", "claim"] if confirm else [])]
-            status = random.choice(["COMPLETED", "FAILED", "CANCELLED"])
-            act(
-                at + random.expovariate(1 / 30),
-                "forge",
-                label=label,
-                kind=random.choice(kinds),
-                status=status,
-            )
+            status = choice(["COMPLETED", "FAILED", "CANCELLED"])
+            act(soon(at, 30), "forge", label=label, kind=choice(kinds), status=status)
         if random.random() < 0.4:
-            act(
-                at + random.expovariate(1 / 5),
-                "follow",
-                user=user,
-                label=label,
-                lasts=random.choice([30.0, 1e9]),
-                lags=random.choice([None, None, (5.0, 4.0), (3.0, 90.0)]),
-                chance=random.getrandbits(32),
-            )
+            begins = soon(at, 5)
+            lasts, lags = choice([30.0, 1e9]), choice([None, None, (5.0, 4.0), (3.0, 90.0)])
+            chance = random.getrandbits(32)
+            act(begins, "follow", user=user, label=label, lasts=lasts, lags=lags, chance=chance)
     for user in range(USERS):
         if random.random() < 0.7:
-            act(
-                random.uniform(0, length / 2),
-                "follow",
-                user=user,
-                label=None,
-                lasts=random.choice([40.0, 1e9]),
-                lags=random.choice([None, None, (10.0, 6.0), (10.0, 100.0)]),
-                chance=random.getrandbits(32),
-            )
+            begins = random.uniform(0, length / 2)
+            lasts, lags = choice([40.0, 1e9]), choice([None, None, (10.0, 6.0), (10.0, 100.0)])
+            chance = random.getrandbits(32)
+            act(begins, "follow", user=user, label=None, lasts=lasts, lags=lags, chance=chance)
     return actions
 
 
 def _trouble(random: Random, machines: int, length: float) -> list[Action]:
-    actions = []
+    """Each row: how often it happens, what it is, and what is chosen for it."""
+    actions, choice = [], random.choice
 
     def act(do: str, **how: Any) -> None:
         actions.append(Action(round(random.uniform(0, length * 1.3), 3), do, how))
 
-    for _ in range(random.choice([0, 1, 1, 2, 4])):
-        act(
-            "crash",
-            machine=random.randrange(machines),
-            where=random.choice(["step", "before_commit", "after_commit"]),
-            count=random.choice([0, 1, 3, 10, 60]),
-            down=random.choice([0.05, 1.0, 20.0, 400.0]),
-        )
-    for _ in range(random.choice([0, 0, 1])):
-        act("restart", machine=random.randrange(machines), down=random.choice([0.5, 30.0]))
-    for _ in range(random.choice([0, 0, 1, 2])):
-        act("stall", machine=random.randrange(machines), lasts=random.choice([3.0, 35.0, 100.0]))
-    for _ in range(random.choice([0, 0, 1, 2])):
-        act(
-            "outage",
-            kind=random.choice(["refused", "silent", "broken", "busy", "key"]),
-            lasts=random.choice([5.0, 50.0, 50.0, 500.0, 500.0, 8 * HOUR]),
-        )
-    for _ in range(random.choice([0, 0, 1, 2, 3])):
-        act(
-            "sink_trouble",
-            sink=random.choice(SINKS),
-            kind=random.choice(["refused", "refused", "silent", "broken", "busy", "gone"]),
-            lasts=random.choice([2.0, 40.0, 40.0, 2_000.0, 74 * HOUR]),
-        )
-    for _ in range(random.choice([0, 0, 0, 1])):
-        act("disk_full", lasts=random.choice([0.5, 6.0, 40.0]))
-    for _ in range(random.choice([0, 0, 0, 1, 2])):
-        act("clock_step", by=random.choice([-600.0, -30.0, -1.0, 1.0, 45.0, 600.0]))
+    rows: list[tuple[Sequence[int], str, dict[str, Sequence[Any]]]] = [
+        ((0, 1, 1, 2, 4), "crash", {"machine": range(machines), "where": WHERE, "count": COUNTS,
+                                    "down": DOWN}),
+        ((0, 0, 1), "restart", {"machine": range(machines), "down": (0.5, 30.0)}),
+        ((0, 0, 1, 2), "stall", {"machine": range(machines), "lasts": (3.0, 35.0, 100.0)}),
+        ((0, 0, 1, 2), "outage", {"kind": OUTAGES, "lasts": (5.0, 50.0, 50.0, 500.0, 500.0,
+                                                             8 * HOUR)}),
+        ((0, 0, 1, 2, 3), "sink_trouble", {"sink": SINKS, "kind": SINK_TROUBLES,
+                                           "lasts": (2.0, 40.0, 40.0, 2_000.0, 74 * HOUR)}),
+        ((0, 0, 0, 1), "disk_full", {"lasts": (0.5, 6.0, 40.0)}),
+        ((0, 0, 0, 1, 2), "clock_step", {"by": (-600.0, -30.0, -1.0, 1.0, 45.0, 600.0)}),
+    ]  # fmt: skip
+    for times, do, options in rows:
+        for _ in range(choice(times)):
+            act(do, **{name: choice(some) for name, some in options.items()})
     if random.random() < 0.15:
         act("rotate_secret", user=random.randrange(USERS))
     if random.random() < 0.25:
-        act("answers_lost", lasts=random.choice([2.0, 10.0, 40.0]))
+        act("answers_lost", lasts=choice([2.0, 10.0, 40.0]))
     if random.random() < 0.1:
-        act("stop_at_submission", stalls_after=random.choice([0.004, 0.02]), lasts=45.0)
+        act("stop_at_submission", stalls_after=choice([0.004, 0.02]), lasts=45.0)
     if random.random() < 0.08:
-        act("flood", calls=random.choice([50, 150]))
+        act("flood", calls=choice([50, 150]))
     return actions
 
 
 def _files(random: Random, submissions: int, length: float) -> list[Action]:
     """Readers of archived files, and what happens to the host, the disk and who writes to it."""
-    actions = []
+    actions, choice, randrange = [], random.choice, random.randrange
 
     def act(do: str, within: float, **how: Any) -> None:
         actions.append(Action(round(random.uniform(0, within), 3), do, how))
 
-    for _ in range(random.choice([2, 5, 10])):
-        act(
-            "fetch",
-            length * 2,
-            label=random.randrange(submissions),
-            number=random.choice([1, 1, 2, 3]),
-            start=random.choice([None, None, 0, 700]),
-        )
-    down = (0.05, 1.0, 20.0, 400.0)
-    for _ in range(random.choice([0, 0, 1])):
-        act(
-            "file_outage",
-            length * 1.5,
-            kind=random.choice(["refused", "silent", "broken"]),
-            lasts=random.choice([5.0, 200.0, 1_800.0]),
-        )
-    for _ in range(random.choice([0, 0, 1, 2])):
-        act(
-            "dies_at_sync",
-            length,
-            power=random.random() < 0.5,
-            syncs=random.randrange(6),
-            down=random.choice(down),
-        )
-    for _ in range(random.choice([0, 0, 0, 1])):
-        act("power_cut", length * 1.5, power=True, syncs=None, down=random.choice(down))
+    def die(do: str, within: float, syncs: int) -> None:
+        power = random.random() < 0.5
+        act(do, within, power=power, syncs=randrange(syncs), down=choice(DOWN))
+
+    for _ in range(choice([2, 5, 10])):
+        label, number = randrange(submissions), choice([1, 1, 2, 3])
+        act("fetch", length * 2, label=label, number=number, start=choice([None, None, 0, 700]))
+    for _ in range(choice([0, 0, 1])):
+        kind = choice(["refused", "silent", "broken"])
+        act("file_outage", length * 1.5, kind=kind, lasts=choice([5.0, 200.0, 1_800.0]))
+    for _ in range(choice([0, 0, 1, 2])):
+        die("dies_at_sync", length, 6)
+    for _ in range(choice([0, 0, 0, 1])):
+        act("power_cut", length * 1.5, power=True, syncs=None, down=choice(DOWN))
     if random.random() < 0.4:
-        act(
-            "dies_at_retention",
-            0.0,
-            power=random.random() < 0.5,
-            syncs=random.randrange(4),
-            down=random.choice(down),
-        )
+        die("dies_at_retention", 0.0, 4)
     return actions
