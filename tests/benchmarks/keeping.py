@@ -74,26 +74,21 @@ class Bench:
         over = threading.Event()
         exchanges: list[Exchange] = []
 
-        def watch() -> None:
-            nonlocal largest
-            while not over.wait(0.02):
-                largest = max(largest, size(self.log))
-
         def load() -> None:
+            nonlocal largest
             while not over.is_set():
                 exchanges.extend(self.load(1.0))
+                largest = max(largest, size(self.log))
 
-        threads = [threading.Thread(target=each) for each in (watch, load)]
-        for thread in threads:
-            thread.start()
+        thread = threading.Thread(target=load)
+        thread.start()
         began = time.perf_counter()
         try:
             during()
         finally:
             seconds = time.perf_counter() - began
             over.set()
-            for thread in threads:
-                thread.join()
+            thread.join()
         assert {each.status for each in exchanges} == {200}, "every callback is taken"
         latencies = [each.seconds for each in exchanges]
         return Phase(name, seconds, latencies, largest, self.memory())
