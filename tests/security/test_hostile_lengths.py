@@ -25,17 +25,9 @@ from receiver import logs
 from receiver.clock import SystemClock
 from receiver.dashboard import pages
 from receiver.domain.retry_after import read_retry_after
-from receiver.http_api import (
-    auth,
-    body,
-    create_job,
-    idempotency,
-    jobs,
-    queries,
-    responses,
-    sessions,
-)
+from receiver.http_api import auth, body, create_job, idempotency, jobs, queries, responses
 from receiver.http_api.cors import Cors
+from receiver.http_api.sessions import COOKIE, Sessions
 from receiver.open_telemetry import OpenTelemetry
 from receiver.providers import lenient_json, samsar_report, words
 from receiver.providers.samsar_input import InputRules, upstream_input
@@ -87,7 +79,7 @@ def request_with(query: str = "", **headers: str) -> Request:
     return Request(scope_of(**headers) | {"query_string": query_string})
 
 
-SESSIONS = sessions.Sessions(KEYS, SystemClock(), secure=False)
+SESSIONS = Sessions(KEYS, SystemClock(), secure=False)
 PARTS: Any = SimpleNamespace(services=SimpleNamespace(clock=SystemClock()))
 PAGE = pages._Page(b"", "text/html", {}, frozenset({"localhost"}))
 RULES = InputRules(frozenset(), frozenset())
@@ -154,7 +146,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "a key": lambda text: auth._given_key(scope_of(authorization=text)),
     "a client's address": lambda text: auth._network_of({"client": (text, 1)}),
     "a cookie": lambda text: SESSIONS.key_hash(scope_of(cookie=text)),
-    "our cookie": lambda text: SESSIONS.key_hash(scope_of(cookie=f'{sessions.COOKIE}="{text}"')),
+    "our cookie": lambda text: SESSIONS.key_hash(scope_of(cookie=f'{COOKIE}="{text}"')),
     "Idempotency-Key": lambda text: idempotency.read_key(
         PARTS, request_with(idempotency_key=f'"{text}'), {}, 0
     ),

@@ -1,51 +1,22 @@
 """Limits: what is too long, too slow, too much or too often ends, in the one shape where an answer
 can still be given, and nobody else notices."""
 
-import asyncio
-import json
 import resource
 import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext, suppress
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from receiver.http_api import body
 from receiver.http_api.auth import _network_of
 from receiver.server import connection as server_connection
-from receiver.server import incoming, listener
+from receiver.server import listener
 from receiver.setting_values import Rate
 from tests.http_api.conftest import SHARED_LOOP
-from tests.http_api.raw_http import RawAnswer, RawConnection, raw_connection, request_bytes
+from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.support import documented
-from tests.support.service import JOB, TIMEOUT, RunningService, running_service
-
-SHORT = 0.5
-"""Seconds, in place of the longer limits."""
-UNREAD = request_bytes("POST", "/v1/jobs", Content_Length="1000")
-"""A request that is refused before its body has come."""
-
-
-@pytest.fixture
-def hurried(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Makes one of the bounds in time short."""
-    monkeypatch.setattr(server_connection, "LOOK_SECONDS", 0.05)
-
-    def hurry(name: str) -> None:
-        module = incoming if hasattr(incoming, name) else server_connection
-        monkeypatch.setattr(module, name, SHORT)
-
-    return hurry
-
-
-def assert_refused(answer: RawAnswer, status: int, code: str) -> None:
-    assert answer.status_code == status
-    assert answer.headers["content-type"] == documented.PROBLEM
-    documented.validator("Problem").validate(answer.json())
-    assert answer.json()["code"] == code
-
+from tests.support.service import RunningService, running_service
 
 # --- size of heads --------------------------------------------------------------------------------
 
@@ -66,7 +37,7 @@ async def test_a_head_that_is_too_large_is_refused(
     async with raw_connection(shared.url) as connection:
         await connection.send(head.encode() + b"\r\n")
         answer = await connection.answer()
-    assert_refused(answer, status, code)
+    documented.assert_problem(answer, status, code)
     assert "x-request-id" in answer.headers
 
 
@@ -92,22 +63,8 @@ async def test_a_head_without_an_end_is_cut_off(
 ) -> None:
     async with raw_connection(shared.url) as connection:
         await connection.send(start + more * 11)
-        assert_refused(await connection.answer(), 431, "head_too_large")
+        documented.assert_problem(await connection.answer(), 431, "head_too_large")
         assert await connection.ended()
-
-
-async def test_trailers_without_an_end_are_cut_off(
-    service: RunningService, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(incoming, "FRAMING_BYTES", 200_000)
-    key = await service.key()
-    async with raw_connection(service.url) as connection:
-        await connection.send(
-            request_bytes("POST", "/v1/jobs", API_KEY=key, Transfer_Encoding="chunked")
-            + b"2\r\n{}\r\n0\r\n"
-        )
-        async with sending(connection, b"A: " + b"b" * 6_000 + b"\r\n", pause=0):
-            assert await connection.ended()
 
 
 @SHARED_LOOP
@@ -127,7 +84,7 @@ async def test_what_is_no_http_is_refused_in_the_one_shape(
 ) -> None:
     async with raw_connection(shared.url) as connection:
         await connection.send(request_)
-        assert_refused(await connection.answer(), 400, "malformed_request")
+        documented.assert_problem(await connection.answer(), 400, "malformed_request")
         assert await connection.ended()
 
 
@@ -139,63 +96,6 @@ async def test_nonsense_does_not_get_into_an_open_stream(shared: RunningService)
         await connection.until(b"event: snapshot")
         await connection.send(b"nonsense\r\n\r\n")
         assert b"HTTP/1.1" not in await connection.rest()
-
-
-# --- time -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("limit", "start", "trickles", "refusal"),
-    [
-        ("HEAD_SECONDS", b"", False, None),
-        ("HEAD_SECONDS", b"GET /livez HTTP/1.1\r\nA: ", True, (408, "head_too_slow")),
-        ("UNREAD_SECONDS", UNREAD, True, (400, "api_key_missing")),
-        ("QUIET_SECONDS", UNREAD, False, (400, "api_key_missing")),
-    ],
-)
-async def test_what_does_not_come_to_its_end_is_cut_off(
-    service: RunningService,
-    hurried: Callable[[str], None],
-    limit: str,
-    start: bytes,
-    trickles: bool,
-    refusal: tuple[int, str] | None,
-) -> None:
-    """A head that never comes, or trickles; likewise the rest of a body that nobody reads."""
-    hurried(limit)
-    async with raw_connection(service.url) as connection:
-        await connection.send(start)
-        async with sending(connection) if trickles else nullcontext():
-            if refusal is not None:
-                assert_refused(await connection.answer(), *refusal)
-            assert await connection.ended()
-
-
-async def test_blank_lines_do_not_keep_a_connection(
-    service: RunningService, hurried: Callable[[str], None]
-) -> None:
-    hurried("HEAD_SECONDS")
-    async with raw_connection(service.url) as connection:
-        await connection.send(request_bytes("GET", "/livez"))
-        assert (await connection.answer()).status_code == 200
-        await connection.send(b"\r\n")
-        assert await connection.ended()
-
-
-async def test_a_pause_in_the_body_of_a_pipelined_request(
-    service: RunningService, hurried: Callable[[str], None]
-) -> None:
-    """The response to an earlier request does not make it the rest of an answered one."""
-    hurried("QUIET_SECONDS")
-    key = await service.key()
-    body = json.dumps(JOB).encode()
-    second = request_bytes("POST", "/v1/jobs", body, API_KEY=key)
-    async with raw_connection(service.url) as connection:
-        await connection.send(request_bytes("GET", "/livez") + second[:-1])
-        assert (await connection.answer()).status_code == 200
-        await asyncio.sleep(2 * SHORT)
-        await connection.send(second[-1:])
-        assert (await connection.answer()).status_code == 202
 
 
 @SHARED_LOOP
@@ -210,60 +110,9 @@ async def test_a_request_that_is_too_large_is_refused_and_the_connection_goes_on
     assert (await client.get("/v1/jobs")).status_code == 200
 
 
-async def test_a_slow_body_ends_and_delays_no_other(
-    service: RunningService, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(body, "BODY_SECONDS", SHORT)
-    key = await service.key()
-    async with raw_connection(service.url) as slow:
-        await slow.send(request_bytes("POST", "/v1/jobs", API_KEY=key, Content_Length="1000"))
-        async with sending(slow):
-            assert (await service.client().get("/livez")).status_code == 200
-            assert_refused(await slow.answer(), 408, "body_too_slow")
-
-
-async def test_a_client_that_takes_no_answer_is_cut_off(
-    service: RunningService, hurried: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hurried("STALLED_SECONDS")
-    cut = asyncio.Event()
-    end = server_connection.GuardedConnection.connection_lost
-
-    def ended(connection: server_connection.GuardedConnection, exc: Exception | None) -> None:
-        end(connection, exc)
-        cut.set()
-
-    monkeypatch.setattr(server_connection.GuardedConnection, "connection_lost", ended)
-    # More answers than the buffers of both kernels hold, whatever the server's pace: it is cut off
-    # long before the last, and a server that does not cut it off serves them all.
-    many = 2_000
-    async with raw_connection(service.url) as connection:
-        with connection.deaf(), suppress(ConnectionError):
-            for _ in range(many):
-                await connection.send(request_bytes("GET", "/docs"))
-                await asyncio.sleep(0)
-            async with asyncio.timeout(TIMEOUT):
-                await cut.wait()
-        assert (await connection.rest()).count(b"HTTP/1.1 200") < many
-
-
-async def test_an_idle_client_is_not_cut_off(
-    service: RunningService, hurried: Callable[[str], None]
-) -> None:
-    """A stream on which nothing happens, and a connection between two requests."""
-    for name in ("HEAD_SECONDS", "UNREAD_SECONDS", "STALLED_SECONDS"):
-        hurried(name)
-    key = await service.key()
-    async with raw_connection(service.url) as kept:
-        await kept.send(request_bytes("GET", "/livez"))
-        await kept.answer()
-        async with raw_connection(service.url) as stream:
-            await stream.send(request_bytes("GET", "/v1/events", API_KEY=key))
-            await stream.until(b"event: snapshot")
-            await asyncio.sleep(2 * SHORT)
-            assert stream.is_open()
-            await kept.send(request_bytes("GET", "/livez"))
-            assert (await kept.answer()).status_code == 200
+async def pieces() -> AsyncIterator[bytes]:
+    for _ in range(80):
+        yield b" " * 100_000
 
 
 # --- number ---------------------------------------------------------------------------------------
@@ -337,28 +186,3 @@ async def test_guessing_keys_is_limited_and_valid_keys_are_not(
 )
 def test_an_ipv6_customer_is_one_address(one: str, other: str, same: bool) -> None:
     assert (_network_of({"client": (one, 1)}) == _network_of({"client": (other, 2)})) is same
-
-
-# --- what they send -------------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def sending(
-    connection: RawConnection, piece: bytes = b"a", pause: float = SHORT / 10
-) -> AsyncIterator[None]:
-    """Send the piece again and again until the block is left."""
-
-    async def send() -> None:
-        with suppress(ConnectionError):
-            while True:
-                await asyncio.sleep(pause)
-                await connection.send(piece)
-
-    task = asyncio.create_task(send())
-    yield
-    task.cancel()
-
-
-async def pieces() -> AsyncIterator[bytes]:
-    for _ in range(80):
-        yield b" " * 100_000

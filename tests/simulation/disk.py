@@ -19,7 +19,8 @@ from store.sqlite.batches import BatchRunner
 from store.sqlite.connection import uri
 from store.sqlite.failures import translated
 from store.writer import Batch, Kind, Writer
-from tests.simulation.loop import Killed, loop_of_world, settle
+from tests.simulation.loop import loop_of_world, settle
+from tests.simulation.process import Killed
 from tests.simulation.queues import COMMIT_SECONDS, Members, Queues
 
 T = TypeVar("T")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from receiver.archive.folder import PARTIAL
 from tests.simulation.disk import pause
-from tests.simulation.loop import Killed
+from tests.simulation.process import Killed
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

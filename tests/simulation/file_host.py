@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from receiver.archive.download import IDLE_SECONDS
 from receiver.webhooks.targets import IPAddress
 from tests.simulation.file_fate import MOST_BYTES, FileFate
-from tests.simulation.loop import Process, current_process, loop_of_world
+from tests.simulation.loop import loop_of_world
+from tests.simulation.process import Process, current_process
 from tests.simulation.schedule import FaultWindows
 
 if TYPE_CHECKING:

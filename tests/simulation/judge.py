@@ -1,6 +1,7 @@
 """What happened, and the first thing that must not have: the journal of one simulation."""
 
-from tests.simulation.loop import VirtualLoop, current_process
+from tests.simulation.loop import VirtualLoop
+from tests.simulation.process import current_process
 
 
 class Violation(AssertionError):

@@ -15,37 +15,16 @@ import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import suppress
-from contextvars import Context, ContextVar, copy_context
+from contextvars import Context, copy_context
 from typing import IO, Any, TypeVar, cast
+
+from tests.simulation.process import PROCESS, Killed, Process, current_process
 
 T = TypeVar("T")
 
 
 Connect = Callable[[Callable[[], asyncio.BaseProtocol]], Coroutine[Any, Any, asyncio.Transport]]
 """Takes a connection for a protocol. Raises `OSError`."""
-
-
-class Process:
-    """One process of the service: what it has begun dies with it."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.dead = False
-        self.stalled_until = 0.0
-        """Loop time until which nothing of it runs: a suspended machine, a long pause."""
-        self.tasks: list[asyncio.Task[Any]] = []
-        self.pause: Callable[[], float] = lambda: 0.0
-        """How long a hop to a thread takes, in seconds."""
-        self.after_thread: Callable[[], None] = lambda: None
-        """Called when a thread has done something."""
-
-
-class Killed(BaseException):
-    """The process died in the middle of a callback: nothing after that line of it runs. The loop
-    lets it pass, since its process is dead."""
-
-
-_PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -156,7 +135,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def spawn(self, process: Process, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """A task of the process; whatever it begins is of that process too."""
         context = copy_context()
-        context.run(_PROCESS.set, process)
+        context.run(PROCESS.set, process)
         return self.create_task(work, context=context)
 
     def _end(self, task: asyncio.Task[None]) -> None:
@@ -211,7 +190,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> asyncio.Handle:
         context = copy_context() if context is None else context
         handle = asyncio.Handle(callback, args, self, context)
-        self._handles.append((context.get(_PROCESS), handle))
+        self._handles.append((context.get(PROCESS), handle))
         return handle
 
     def call_soon_threadsafe(
@@ -230,7 +209,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         context = copy_context() if context is None else context
         handle = asyncio.TimerHandle(when, callback, args, self, context)
         self._count += 1
-        process = context.get(_PROCESS)
+        process = context.get(PROCESS)
         heapq.heappush(self._timers, (when, self._count, process, handle))
         if process is None:
             heapq.heappush(self._fixed, when)
@@ -300,7 +279,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         task = asyncio.Task(coro, loop=self, context=context)
         if name is not None:
             task.set_name(name)
-        process = _PROCESS.get() if context is None else context.get(_PROCESS)
+        process = PROCESS.get() if context is None else context.get(PROCESS)
         (self._world_tasks if process is None else process.tasks).append(task)
         return task
 
@@ -314,11 +293,6 @@ def settle(future: asyncio.Future[None]) -> None:
     """Resolve it, unless its awaiter was cancelled."""
     if not future.done():
         future.set_result(None)
-
-
-def current_process() -> Process | None:
-    """The process that the running code belongs to; None in the world."""
-    return _PROCESS.get()
 
 
 def loop_of_world() -> VirtualLoop:

@@ -28,7 +28,8 @@ from tests.simulation.client import Exchange, NoAnswer, Response, scope
 from tests.simulation.disk import CrashPoint, InlineReaders, InlineWriter
 from tests.simulation.file_fate import MOST_BYTES
 from tests.simulation.file_host import CONCURRENCY
-from tests.simulation.loop import Process, VirtualLoop, loop_of_world, settle
+from tests.simulation.loop import VirtualLoop, loop_of_world, settle
+from tests.simulation.process import Process
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

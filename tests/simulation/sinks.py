@@ -12,7 +12,8 @@ from standardwebhooks import Webhook
 
 from receiver.webhooks.delivery import Attempt, WebhookSender
 from receiver.webhooks.signing import new_secret
-from tests.simulation.loop import Process, current_process, loop_of_world
+from tests.simulation.loop import loop_of_world
+from tests.simulation.process import Process, current_process
 from tests.simulation.schedule import SINKS, SUSPENDS, FaultWindows
 
 if TYPE_CHECKING:

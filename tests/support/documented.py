@@ -35,6 +35,14 @@ async def check(response: httpx.Response) -> None:
         )
 
 
+def assert_problem(answer: Any, status_code: int, code: str) -> None:
+    """Fail where the answer, of whichever client, is not this problem in the documented shape."""
+    assert answer.status_code == status_code
+    assert answer.headers["content-type"] == PROBLEM
+    validator("Problem").validate(answer.json())
+    assert answer.json()["code"] == code
+
+
 def faults(response: httpx.Response, media_type: str) -> Iterator[str]:
     """What is not as documented; addresses outside of the document answer as they please."""
     path, method = response.request.url.path, response.request.method

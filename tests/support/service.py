@@ -115,25 +115,21 @@ async def make_key(store: Store, user: str, *, admin: bool = False, secret: str 
     return key
 
 
-def settings_for(folder: Path, **given: Any) -> ServeSettings:
-    """Settings of a service that keeps its database in `folder` and listens on a free port."""
-    defaults: dict[str, Any] = {
-        "database_url": f"sqlite:///{folder / 'receiver.db'}",
-        "port": 0,
-        "provider": "sandbox",
-        "sandbox_render": 0.3,
-        "rate_limit": "",
-    }
-    return load(ServeSettings, **defaults | given)
-
-
 @asynccontextmanager
 async def running_service(
     folder: Path, *, clock: Clock | None = None, port: int = 0, **given: Any
 ) -> AsyncIterator[RunningService]:
-    """Run a service with these settings until the block is left, shutdown included."""
+    """Run a service with these settings until the block is left, shutdown included. It keeps its
+    database in `folder`."""
+    defaults: dict[str, Any] = {
+        "database_url": f"sqlite:///{folder / 'receiver.db'}",
+        "provider": "sandbox",
+        "sandbox_render": 0.3,
+        "rate_limit": "",
+    }
     with listen("127.0.0.1", port) as listener:
-        settings = settings_for(folder, **given).with_port(listener.getsockname()[1])
+        given = defaults | given | {"port": listener.getsockname()[1]}
+        settings = load(ServeSettings, **given)
         async with app.running(settings, clock=clock) as inner:
             service = RunningService(origin(listener), inner)
             async with serving(inner.app, listener, grace=2):

@@ -13,7 +13,7 @@ from receiver.archive.contract import folder_of
 from receiver.archive.download import Download
 from receiver.archive.folder import FolderArchive
 from receiver.workers.archiver import REMOVALS_AT_ONCE, Archiver
-from tests.simulation.known_bad import plans
+from tests.simulation.known_bad import file_plans
 from tests.simulation.known_bad.variant import Patch, variant
 
 WHOLE = "stored means whole"
@@ -26,7 +26,7 @@ def folders_not_synced() -> Patch:
     return patch.object(folder, "_sync", lambda _: None)
 
 
-@variant("a file that has its name is whole", plan=plans.power_cut_while_it_stores)
+@variant("a file that has its name is whole", plan=file_plans.power_cut_while_it_stores)
 def renamed_before_sync() -> Patch:
     """A file gets its name first, and is synced then."""
 
@@ -66,7 +66,7 @@ def whole_not_checked() -> Patch:
     return patch.object(Download, "_check_whole", lambda _: None)
 
 
-@variant(WHOLE, plan=plans.cut_and_changed)
+@variant(WHOLE, plan=file_plans.cut_and_changed)
 def resumed_whatever_changed() -> Patch:
     """A download is resumed although the file behind the link has changed."""
     get = Download._get
@@ -77,13 +77,13 @@ def resumed_whatever_changed() -> Patch:
     return patch.object(Download, "_get", without_condition)
 
 
-@variant(NOTHING_LEFT, plan=plans.killed_while_it_stores)
+@variant(NOTHING_LEFT, plan=file_plans.killed_while_it_stores)
 def partial_files_left() -> Patch:
     """What a dead process had begun to write stays."""
     return patch.object(FolderArchive, "_sweep", lambda *_: 0)
 
 
-@variant(NOTHING_LEFT, plan=plans.killed_at_retention)
+@variant(NOTHING_LEFT, plan=file_plans.killed_at_retention)
 def files_forgotten_first() -> Patch:
     """Retention forgets which files to remove, and removes them then."""
 
@@ -97,7 +97,7 @@ def files_forgotten_first() -> Patch:
     return patch.object(Archiver, "_remove", forget_and_remove)
 
 
-@variant(NOTHING_LEFT, plan=plans.power_cut_at_retention, first=2)
+@variant(NOTHING_LEFT, plan=file_plans.power_cut_at_retention, first=2)
 def removal_not_synced() -> Patch:
     """Retention removes files, and forgets them before their removal is durable."""
 

@@ -1,0 +1,173 @@
+"""Clients that are slow, or never come to an end: each is cut off in time, and nobody else is."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext, suppress
+
+import pytest
+
+from receiver.http_api import body
+from receiver.server import connection as server_connection
+from receiver.server import incoming
+from tests.http_api.raw_http import RawConnection, raw_connection, request_bytes
+from tests.support.documented import assert_problem
+from tests.support.service import JOB, TIMEOUT, RunningService
+
+SHORT = 0.5
+"""Seconds, in place of the longer limits."""
+UNREAD = request_bytes("POST", "/v1/jobs", Content_Length="1000")
+"""A request that is refused before its body has come."""
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Makes one of the bounds in time short."""
+    monkeypatch.setattr(server_connection, "LOOK_SECONDS", 0.05)
+
+    def hurry(name: str) -> None:
+        module = incoming if hasattr(incoming, name) else server_connection
+        monkeypatch.setattr(module, name, SHORT)
+
+    return hurry
+
+
+@asynccontextmanager
+async def sending(
+    connection: RawConnection, piece: bytes = b"a", pause: float = SHORT / 10
+) -> AsyncIterator[None]:
+    """Send the piece again and again until the block is left."""
+
+    async def send() -> None:
+        with suppress(ConnectionError):
+            while True:
+                await asyncio.sleep(pause)
+                await connection.send(piece)
+
+    task = asyncio.create_task(send())
+    yield
+    task.cancel()
+
+
+async def test_trailers_without_an_end_are_cut_off(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(incoming, "FRAMING_BYTES", 200_000)
+    key = await service.key()
+    async with raw_connection(service.url) as connection:
+        await connection.send(
+            request_bytes("POST", "/v1/jobs", API_KEY=key, Transfer_Encoding="chunked")
+            + b"2\r\n{}\r\n0\r\n"
+        )
+        async with sending(connection, b"A: " + b"b" * 6_000 + b"\r\n", pause=0):
+            assert await connection.ended()
+
+
+@pytest.mark.parametrize(
+    ("limit", "start", "trickles", "refusal"),
+    [
+        ("HEAD_SECONDS", b"", False, None),
+        ("HEAD_SECONDS", b"GET /livez HTTP/1.1\r\nA: ", True, (408, "head_too_slow")),
+        ("UNREAD_SECONDS", UNREAD, True, (400, "api_key_missing")),
+        ("QUIET_SECONDS", UNREAD, False, (400, "api_key_missing")),
+    ],
+)
+async def test_what_does_not_come_to_its_end_is_cut_off(
+    service: RunningService,
+    hurried: Callable[[str], None],
+    limit: str,
+    start: bytes,
+    trickles: bool,
+    refusal: tuple[int, str] | None,
+) -> None:
+    """A head that never comes, or trickles; likewise the rest of a body that nobody reads."""
+    hurried(limit)
+    async with raw_connection(service.url) as connection:
+        await connection.send(start)
+        async with sending(connection) if trickles else nullcontext():
+            if refusal is not None:
+                assert_problem(await connection.answer(), *refusal)
+            assert await connection.ended()
+
+
+async def test_blank_lines_do_not_keep_a_connection(
+    service: RunningService, hurried: Callable[[str], None]
+) -> None:
+    hurried("HEAD_SECONDS")
+    async with raw_connection(service.url) as connection:
+        await connection.send(request_bytes("GET", "/livez"))
+        assert (await connection.answer()).status_code == 200
+        await connection.send(b"\r\n")
+        assert await connection.ended()
+
+
+async def test_a_pause_in_the_body_of_a_pipelined_request(
+    service: RunningService, hurried: Callable[[str], None]
+) -> None:
+    """The response to an earlier request does not make it the rest of an answered one."""
+    hurried("QUIET_SECONDS")
+    key = await service.key()
+    body = json.dumps(JOB).encode()
+    second = request_bytes("POST", "/v1/jobs", body, API_KEY=key)
+    async with raw_connection(service.url) as connection:
+        await connection.send(request_bytes("GET", "/livez") + second[:-1])
+        assert (await connection.answer()).status_code == 200
+        await asyncio.sleep(2 * SHORT)
+        await connection.send(second[-1:])
+        assert (await connection.answer()).status_code == 202
+
+
+async def test_a_slow_body_ends_and_delays_no_other(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body, "BODY_SECONDS", SHORT)
+    key = await service.key()
+    async with raw_connection(service.url) as slow:
+        await slow.send(request_bytes("POST", "/v1/jobs", API_KEY=key, Content_Length="1000"))
+        async with sending(slow):
+            assert (await service.client().get("/livez")).status_code == 200
+            assert_problem(await slow.answer(), 408, "body_too_slow")
+
+
+async def test_a_client_that_takes_no_answer_is_cut_off(
+    service: RunningService, hurried: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hurried("STALLED_SECONDS")
+    cut = asyncio.Event()
+    end = server_connection.GuardedConnection.connection_lost
+
+    def ended(connection: server_connection.GuardedConnection, exc: Exception | None) -> None:
+        end(connection, exc)
+        cut.set()
+
+    monkeypatch.setattr(server_connection.GuardedConnection, "connection_lost", ended)
+    # More answers than the buffers of both kernels hold, whatever the server's pace: it is cut off
+    # long before the last, and a server that does not cut it off serves them all.
+    many = 2_000
+    async with raw_connection(service.url) as connection:
+        with connection.deaf(), suppress(ConnectionError):
+            for _ in range(many):
+                await connection.send(request_bytes("GET", "/docs"))
+                await asyncio.sleep(0)
+            async with asyncio.timeout(TIMEOUT):
+                await cut.wait()
+        assert (await connection.rest()).count(b"HTTP/1.1 200") < many
+
+
+async def test_an_idle_client_is_not_cut_off(
+    service: RunningService, hurried: Callable[[str], None]
+) -> None:
+    """A stream on which nothing happens, and a connection between two requests."""
+    for name in ("HEAD_SECONDS", "UNREAD_SECONDS", "STALLED_SECONDS"):
+        hurried(name)
+    key = await service.key()
+    async with raw_connection(service.url) as kept:
+        await kept.send(request_bytes("GET", "/livez"))
+        await kept.answer()
+        async with raw_connection(service.url) as stream:
+            await stream.send(request_bytes("GET", "/v1/events", API_KEY=key))
+            await stream.until(b"event: snapshot")
+            await asyncio.sleep(2 * SHORT)
+            assert stream.is_open()
+            await kept.send(request_bytes("GET", "/livez"))
+            assert (await kept.answer()).status_code == 200

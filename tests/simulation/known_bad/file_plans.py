@@ -1,0 +1,68 @@
+"""Schedules of their own, for variants of the archive."""
+
+from collections.abc import Callable
+
+from tests.simulation.file_fate import DAY
+from tests.simulation.known_bad.plans import is_quick, submissions
+from tests.simulation.provider import Fate
+from tests.simulation.schedule import Action, Schedule, planned
+
+
+def _files(seed: int, wanted: Callable[[Fate], bool], *trouble: Action, jobs: int = 4) -> Schedule:
+    """Jobs that have files, by their fates."""
+    actions = submissions(
+        (1.0 + label / 2 for label in range(jobs)),
+        lambda fated: fated.outcome == "COMPLETED" and wanted(fated),
+    )
+    return planned(seed, [*actions, *trouble])
+
+
+def _is_had_at_once(fated: Fate) -> bool:
+    file = fated.files[0]
+    good = not (file.troubles or file.hopeless) and file.size > 0 and file.lives > DAY
+    return is_quick(fated) and good
+
+
+def _death(at: float, syncs: int, *, power: bool, do: str = "dies_at_sync") -> Action:
+    return Action(at, do, {"power": power, "syncs": syncs, "down": 1.0})
+
+
+def power_cut_while_it_stores(seed: int) -> Schedule:
+    """The power fails at one sync of a file or of a folder, and soon again."""
+    deaths = (_death(1.0 + 6 * n, (seed + n) % 5, power=True) for n in range(4))
+    return _files(seed, _is_had_at_once, *deaths)
+
+
+def killed_while_it_stores(seed: int) -> Schedule:
+    """The process is killed at one sync of a file or of a folder, and soon again."""
+    deaths = (_death(1.0 + 6 * n, (seed + n) % 5, power=False) for n in range(4))
+    return _files(seed, _is_had_at_once, *deaths)
+
+
+def killed_at_retention(seed: int) -> Schedule:
+    """The process is killed while it removes files."""
+    return _files(seed, _is_had_at_once, _death(0.5, seed % 3, power=False, do="dies_at_retention"))
+
+
+def power_cut_at_retention(seed: int) -> Schedule:
+    """The power fails as everything is removed."""
+    cut = {"power": True, "syncs": None, "down": 1.0, "after": 30.0 * (seed % 6)}
+    return _files(seed, _is_had_at_once, Action(0.5, "dies_at_retention", cut))
+
+
+def cut_and_changed(seed: int) -> Schedule:
+    """The connection is lost in the middle of a file, which is replaced by another version soon."""
+
+    def is_cut(fated: Fate) -> bool:
+        file = fated.files[0]
+        return (
+            file.troubles[:1] == ("cut",)
+            and file.size > 1_000
+            and file.version in ("etag", "date")
+            and file.changes_after == 3.0
+            and not file.digest
+            and fated.submission == "accept"
+            and fated.renders <= 60
+        )
+
+    return _files(seed, is_cut, jobs=2)
