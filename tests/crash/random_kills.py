@@ -5,6 +5,7 @@ import contextlib
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
+from itertools import count, takewhile
 from pathlib import Path
 
 from receiver.sandbox.faults import SandboxRules
@@ -57,16 +58,13 @@ async def killed_under_load(folder: Path, rounds: int, seed: int) -> tuple[Tally
 @contextlib.asynccontextmanager
 async def _under_load(around: World, rng: random.Random) -> AsyncIterator[None]:
     """Clients that submit job after job; at the end each waits for its last answer."""
-    over = False
-
-    async def client() -> None:
-        while not over:
-            await around.submit()
-            await asyncio.sleep(rng.uniform(0.2, 1.2))
-
-    clients = [asyncio.create_task(client()) for _ in range(CLIENTS)]
+    over = asyncio.Event()
+    jobs = takewhile(lambda _: not over.is_set(), count())
+    submitting = asyncio.create_task(
+        around.submit_all(jobs, CLIENTS, lambda: asyncio.sleep(rng.uniform(0.2, 1.2)))
+    )
     try:
         yield
     finally:
-        over = True
-        await asyncio.gather(*clients)
+        over.set()
+        await submitting

@@ -2,13 +2,14 @@
 a service that is killed every few seconds meanwhile."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from receiver.sandbox.faults import SandboxRules
 from tests.crash.judge import judge
-from tests.crash.world import World, world
+from tests.crash.world import world
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
 
@@ -20,7 +21,7 @@ KILL_EVERY = 2.5
 async def test_every_callback_is_lost(tmp_path: Path) -> None:
     rules = SandboxRules(render_seconds=2, drop_callbacks=1, fail_jobs=0.2)
     async with world(tmp_path, rules) as around:
-        await submit_all(around)
+        await around.submit_all(range(JOBS), CLIENTS, partial(asyncio.sleep, 0))
 
         tally = await judge(around)
 
@@ -38,7 +39,7 @@ async def test_callbacks_come_twice_and_in_the_wrong_order(tmp_path: Path) -> No
         fail_jobs=0.2,
     )
     async with world(tmp_path, rules) as around:
-        await submit_all(around)
+        await around.submit_all(range(JOBS), CLIENTS, partial(asyncio.sleep, 0))
 
         tally = await judge(around)
 
@@ -51,7 +52,8 @@ async def test_the_service_is_killed_every_few_seconds(tmp_path: Path) -> None:
     rules = SandboxRules(render_seconds=2, duplicate_callbacks=0.2, fail_jobs=0.2)
     # Only a callback can resolve what a kill leaves unknown, and most come while it is down.
     async with world(tmp_path, rules) as around:
-        submitting = asyncio.create_task(submit_all(around, pause=2.0))
+        pause = partial(asyncio.sleep, 2.0)
+        submitting = asyncio.create_task(around.submit_all(range(JOBS), CLIENTS, pause))
         kills = 0
         while not submitting.done():
             await asyncio.sleep(KILL_EVERY)
@@ -65,14 +67,3 @@ async def test_the_service_is_killed_every_few_seconds(tmp_path: Path) -> None:
         assert tally.jobs == JOBS
         assert kills >= 5
         assert tally.unknown < JOBS / 4
-
-
-async def submit_all(around: World, pause: float = 0.0) -> None:
-    """Submit all jobs, so many at a time, each client with a pause after each."""
-
-    async def client() -> None:
-        for _ in range(JOBS // CLIENTS):
-            await around.submit()
-            await asyncio.sleep(pause)
-
-    await asyncio.gather(*(client() for _ in range(CLIENTS)))

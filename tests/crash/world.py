@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -97,6 +97,20 @@ class World:
             watcher = Reader(self.client, f"/v1/jobs/{request_id}/events")
             self.watchers.append((watcher, asyncio.create_task(watcher.follow())))
         return request_id
+
+    async def submit_all(
+        self, jobs: Iterable[object], clients: int, waiting: Callable[[], Awaitable[object]]
+    ) -> None:
+        """Have so many jobs made, by clients that each make one after the other, and wait before
+        each."""
+        left = iter(jobs)
+
+        async def client() -> None:
+            for _ in left:
+                await waiting()
+                await self.submit()
+
+        await asyncio.gather(*(client() for _ in range(clients)))
 
     async def post(self, order: Order) -> httpx.Response:
         """Send an order once."""

@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import random
 import sys
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import ge
 from pathlib import Path
 
 from receiver.sandbox.faults import SandboxRules
@@ -100,22 +101,17 @@ class Cluster:
     ) -> AsyncIterator[asyncio.Task[None]]:
         """Have these jobs made by clients at once, each a while later where so many are open. At
         the end of the block all of them have been acknowledged."""
-        task = asyncio.create_task(self._submit(iter(jobs), clients, backlog))
+
+        def room() -> Awaitable[int]:
+            few = partial(ge, backlog)
+            return eventually(self._open_jobs, few, "room", timeout=FINISH_TIMEOUT)
+
+        task = asyncio.create_task(self.world.submit_all(jobs, clients, room))
         try:
             yield task
             await task
         finally:
             task.cancel()
-
-    async def _submit(self, left: Iterator[int], clients: int, backlog: int) -> None:
-        async def client() -> None:
-            for _ in left:
-                await eventually(
-                    self._open_jobs, lambda count: count <= backlog, timeout=FINISH_TIMEOUT
-                )
-                await self.world.submit()
-
-        await asyncio.gather(*(client() for _ in range(clients)))
 
     async def _open_jobs(self) -> int:
         return len(self.world.acknowledged) - self.world.reader.ended
