@@ -46,8 +46,10 @@ class Phase:
     """MiB of the process at the end."""
 
     def line(self, first: "Phase") -> str:
-        times = [(quantile(each.latencies, share) * 1e3 for each in (self, first))
-                 for share in (0.5, 0.99)]  # fmt: skip
+        times = [
+            [quantile(each.latencies, share) * 1e3 for each in (self, first)]
+            for share in (0.5, 0.99)
+        ]
         figures = " ".join(f"{here:7.1f} ms x {here / there:<5.1f}" for here, there in times)
         return (
             f"{self.name:28} {self.seconds:5.1f} s  {figures}"
