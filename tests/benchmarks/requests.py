@@ -1,6 +1,6 @@
 """Submissions, status reads and callbacks, each against a Starlette route that does nothing, with
-and without uvicorn's access log (the service writes one too):
-`python -m tests.benchmarks.requests [ROUNDS] [SECONDS]`."""
+and without uvicorn's access log (the service writes one too); callbacks also against the same route
+without its write: `python -m tests.benchmarks.requests [ROUNDS] [SECONDS]`."""
 
 import asyncio
 import itertools
@@ -26,7 +26,7 @@ BODY = (
     b'"video_model":"LUMA","duration":10}}'
 )
 HEADERS = f"Content-Type: application/json\r\nAPI-KEY: {key_of(0)}\r\n"
-NO_OP, LOGGED = "a no-op", "a no-op with an access log"
+NO_OP, LOGGED, UNWRITTEN = "a no-op", "a no-op with an access log", "itself without the write"
 
 NextRequest: TypeAlias = Callable[[], bytes]
 
@@ -83,14 +83,17 @@ def _post(path: str) -> NextRequest:
 
 def measure(rounds: int = 5, seconds: float = 3.0) -> Iterator[Line]:
     with tempfile.TemporaryDirectory() as folder, _silent_provider() as provider:
-        database, empty = (f"sqlite:///{folder}/{name}.db" for name in ("bench", "empty"))
+        names = ("bench", "empty", "none")
+        database, empty, unwritten = (f"sqlite:///{folder}/{name}.db" for name in names)
         (account,) = asyncio.run(fill(database, 1, jobs=10_000))
-        asyncio.run(fill(empty, 1, jobs=0))
+        for url in (empty, unwritten):
+            asyncio.run(fill(url, 1, jobs=0))
         # What is measured is the answer at commit, and not what the provider makes of it.
         apart = {"SAMSAR_BASE_URL": provider, "SUBMIT_TIMEOUT": "60"}
         with (
             announced("peers", "noop") as noop,
             announced("peers", "logged") as logged,
+            service(unwritten, module="tests.benchmarks.unwritten") as verifies,
             service(empty, **apart) as submitted_to,
             service(database) as ours,
         ):
@@ -99,18 +102,19 @@ def measure(rounds: int = 5, seconds: float = 3.0) -> Iterator[Line]:
             status = _get([f"/v1/video/status?request_id={job_id}" for job_id in account.jobs])
             read = _get([f"/v1/jobs/{job_id}" for job_id in account.jobs])
             call_back = Callbacks(account).next
-            calls = {NO_OP: (noop, call_back), LOGGED: (logged, call_back)}
+            others = {NO_OP: noop, LOGGED: logged, UNWRITTEN: verifies}
+            calls = {name: (server, call_back) for name, server in others.items()}
+            as_fast = {NO_OP: (">= 0.6", "<= 1.5"), UNWRITTEN: (">= 0.9", "<= 1.5")}
             submit = _post("/v1/jobs")
             for case in (
                 Case("POST /v1/jobs", submitted_to, submit, post, {NO_OP: (">= 0.4", "")}),
                 Case("GET /v1/video/status", ours, status, get, {NO_OP: (">= 0.6", "")}),
                 Case("GET /v1/jobs/{id}", ours, read, get, {}),
                 # The last: what they leave to be applied costs others the processor.
-                Case(
-                    "callbacks acknowledged", ours, call_back, calls, {NO_OP: (">= 0.6", "<= 1.5")}
-                ),
+                Case("callbacks acknowledged", ours, call_back, calls, as_fast),
             ):
-                yield from case.measured(rounds, seconds, [noop, logged, submitted_to, ours])
+                servers = [noop, logged, verifies, submitted_to, ours]
+                yield from case.measured(rounds, seconds, servers)
 
 
 @contextmanager

@@ -75,8 +75,9 @@ def announced(module: str, *arguments: str) -> Iterator[Server]:
 
 
 @contextmanager
-def service(database_url: str, **settings: str) -> Iterator[Server]:
-    """`receiver serve`, whose provider is nowhere and is not asked within a benchmark."""
+def service(database_url: str, *, module: str = "receiver", **settings: str) -> Iterator[Server]:
+    """`receiver serve`, whose provider is nowhere and is not asked within a benchmark. `module` is
+    what Python runs in its place."""
     port = free_port()
     environment = {
         **os.environ,
@@ -89,7 +90,7 @@ def service(database_url: str, **settings: str) -> Iterator[Server]:
         "RECEIVER_LOG_FORMAT": "json",
         **{f"RECEIVER_{name}": value for name, value in settings.items()},
     }
-    command = [sys.executable, "-m", "receiver", "serve"]
+    command = [sys.executable, "-m", module, "serve"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with running(command, env=environment, **quiet) as process:
         wait_for(port, process)
