@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from receiver.domain import schedule
+from receiver.domain import holds, schedule
 from tests.providers import faulty_server as faulty
 from tests.support.service import eventually, history_of, job_of, running_service, submit
 
@@ -79,6 +79,7 @@ async def provider(row: Row) -> AsyncIterator[tuple[str, faulty.FaultyServer]]:
 async def test_a_fault(row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two attempts' time: whatever is ever sent again has been sent again by then."""
     monkeypatch.setattr(schedule, "SUBMIT_BACKOFF_MIN", 100)
+    monkeypatch.setattr(holds, "DEFAULT_PAUSE", 100)
     async with (
         provider(row) as (url, server),
         running_service(
@@ -86,7 +87,7 @@ async def test_a_fault(row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             provider="samsar",
             samsar_api_key="upstream",
             samsar_base_url=url,
-            submit_timeout=1 if row.behaviour is faulty.stay_silent else 60,
+            submit_timeout=0.5 if row.behaviour is faulty.stay_silent else 60,
         ) as service,
     ):
         client = await service.user()

@@ -43,19 +43,19 @@ def run(database: Path, statement: str) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (text_file, "not a database"),
-        (of_another_application, "another application"),
-        (of_a_newer_release, "newer"),
+        (text_file, ("not a database", "RECEIVER_DATABASE_URL")),
+        (of_another_application, ("another application", "RECEIVER_DATABASE_URL")),
+        (of_a_newer_release, ("newer",)),
     ],
 )
 async def test_a_file_that_is_none_of_ours_is_left_as_it_was(
-    spoil: Callable[[Path], None], words: str, tmp_path: Path
+    spoil: Callable[[Path], None], words: tuple[str, ...], tmp_path: Path
 ) -> None:
     service = Service(tmp_path)
     spoil(service.database)
     before = service.database.read_bytes()
 
-    await assert_refused(service, words, "RECEIVER_DATABASE_URL")
+    await assert_refused(service, *words)
 
     assert service.database.read_bytes() == before
 

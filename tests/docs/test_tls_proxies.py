@@ -79,7 +79,7 @@ def tls_caddy(folder: Path, upstream: str, port: int) -> Iterator[Path]:
         "CADDY_ADMIN": "off",
         "HOME": str(folder),
     }
-    command = ["caddy", "run", "--config", folder / "Caddyfile", "--adapter", "caddyfile"]
+    command = ["caddy", "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
     environment = {"PATH": os.environ["PATH"]} | here
     with (
         (folder / "caddy.log").open("w") as written,

@@ -22,7 +22,8 @@ UNREAD = request_bytes("POST", "/v1/jobs", Content_Length="1000")
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Makes one of the bounds in time short."""
+    """Makes one of the bounds in time short. It has to come before the service, which looks at its
+    connections from its start."""
     monkeypatch.setattr(server_connection, "LOOK_SECONDS", 0.05)
 
     def hurry(name: str) -> None:
@@ -73,8 +74,8 @@ async def test_trailers_without_an_end_are_cut_off(
     ],
 )
 async def test_what_does_not_come_to_its_end_is_cut_off(
-    service: RunningService,
     hurried: Callable[[str], None],
+    service: RunningService,
     limit: str,
     start: bytes,
     trickles: bool,
@@ -91,7 +92,7 @@ async def test_what_does_not_come_to_its_end_is_cut_off(
 
 
 async def test_blank_lines_do_not_keep_a_connection(
-    service: RunningService, hurried: Callable[[str], None]
+    hurried: Callable[[str], None], service: RunningService
 ) -> None:
     hurried("HEAD_SECONDS")
     async with raw_connection(service.url) as connection:
@@ -102,7 +103,7 @@ async def test_blank_lines_do_not_keep_a_connection(
 
 
 async def test_a_pause_in_the_body_of_a_pipelined_request(
-    service: RunningService, hurried: Callable[[str], None]
+    hurried: Callable[[str], None], service: RunningService
 ) -> None:
     """The response to an earlier request does not make it the rest of an answered one."""
     hurried("QUIET_SECONDS")
@@ -130,7 +131,7 @@ async def test_a_slow_body_ends_and_delays_no_other(
 
 
 async def test_a_client_that_takes_no_answer_is_cut_off(
-    service: RunningService, hurried: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    hurried: Callable[[str], None], service: RunningService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hurried("STALLED_SECONDS")
     cut = asyncio.Event()
@@ -155,7 +156,7 @@ async def test_a_client_that_takes_no_answer_is_cut_off(
 
 
 async def test_an_idle_client_is_not_cut_off(
-    service: RunningService, hurried: Callable[[str], None]
+    hurried: Callable[[str], None], service: RunningService
 ) -> None:
     """A stream on which nothing happens, and a connection between two requests."""
     for name in ("HEAD_SECONDS", "UNREAD_SECONDS", "STALLED_SECONDS"):

@@ -16,12 +16,12 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context, copy_context
-from typing import IO, Any, TypeVar, cast
+from typing import IO, Any, TypeVar, TypeVarTuple, Unpack, cast
 
 from tests.simulation.process import PROCESS, Killed, Process, current_process
 
 T = TypeVar("T")
-
+Ts = TypeVarTuple("Ts")
 
 Connect = Callable[[Callable[[], asyncio.BaseProtocol]], Coroutine[Any, Any, asyncio.Transport]]
 """Takes a connection for a protocol. Raises `OSError`."""
@@ -186,7 +186,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return not self._running
 
     def call_soon(
-        self, callback: Any, *args: Any, context: Context | None = None
+        self,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
     ) -> asyncio.Handle:
         context = copy_context() if context is None else context
         handle = asyncio.Handle(callback, args, self, context)
@@ -194,17 +197,28 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return handle
 
     def call_soon_threadsafe(
-        self, callback: Any, *args: Any, context: Context | None = None
+        self,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
     ) -> asyncio.Handle:
         raise AssertionError("there are no threads here")
 
     def call_later(
-        self, delay: float, callback: Any, *args: Any, context: Context | None = None
+        self,
+        delay: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
     ) -> asyncio.TimerHandle:
         return self.call_at(self._now + delay, callback, *args, context=context)
 
     def call_at(
-        self, when: float, callback: Any, *args: Any, context: Context | None = None
+        self,
+        when: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
     ) -> asyncio.TimerHandle:
         context = copy_context() if context is None else context
         handle = asyncio.TimerHandle(when, callback, args, self, context)
@@ -240,7 +254,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return transport, protocol
 
     def run_in_executor(
-        self, executor: Any, func: Callable[..., T], *args: Any
+        self, executor: Any, func: Callable[[Unpack[Ts]], T], *args: *Ts
     ) -> asyncio.Future[T]:
         """A thread's work is one step, at a moment of its own."""
         future: asyncio.Future[T] = self.create_future()

@@ -49,19 +49,18 @@ class Campaign:
         self._file = file
         stored = json.loads(file.read_text()) if file is not None and file.exists() else []
         self.sums = [Sum(**each) for each in stored]
-        self._tree = core_hash()
 
     @property
     def done(self) -> int:
         """How much was done on these sources so far."""
-        return sum(each.done for each in self.sums if each.tree == self._tree)
+        return sum(each.done for each in self.sums if each.tree == core_hash())
 
     def add(self, done: int, violations: int, faults: Mapping[str, int]) -> Self:
         """Count a run on these sources, and write it down."""
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
-        mine = next((each for each in self.sums if each.tree == self._tree), None)
+        mine = next((each for each in self.sums if each.tree == core_hash()), None)
         if mine is None:
-            mine = Sum(self._tree, today, today)
+            mine = Sum(core_hash(), today, today)
             self.sums.append(mine)
         mine.last = today
         mine.done += done
