@@ -12,24 +12,18 @@ from starlette.types import ASGIApp
 from receiver.actions.accept_callback import CallbackIntake
 from receiver.actions.context import ServiceContext
 from receiver.actions.missed_callbacks import MissedCallbacks
-from receiver.actions.renew_link import LinkRenewals
 from receiver.archive.contract import Archive
 from receiver.archive.download import Downloader
 from receiver.dashboard.pages import pages
 from receiver.domain.schedule import Rules
 from receiver.http_api.application import Application
-from receiver.http_api.auth import Authenticator
 from receiver.http_api.context import ApiContext
 from receiver.http_api.credentials import NOTHING, OpenHandler, Row
-from receiver.http_api.limits import RateLimit
-from receiver.http_api.readiness import Readiness
-from receiver.http_api.sessions import Sessions
 from receiver.http_api.table import TABLE
 from receiver.settings import ServeSettings, is_this_machine
-from receiver.signed_text import CallbackTokens, SignedText
+from receiver.signed_text import CallbackTokens
 from receiver.streams.broadcast import Broadcast
 from receiver.streams.hub import Hub
-from receiver.streams.tickets import Tickets
 from receiver.webhooks.delivery import WebhookSender
 from receiver.workers.archiver import Archiver
 from receiver.workers.deadlines import Deadlines
@@ -103,7 +97,6 @@ def assemble(
         services.store, hub, services.metrics, services.clock, settings.stream_heartbeat
     )
     tokens = CallbackTokens(keys)
-    sessions = Sessions(keys, services.clock, secure=settings.public_url.startswith("https:"))
     callback_address = _callback_address(settings.public_url, tokens)
     missed = MissedCallbacks(tokens)
     poller = Poller(services, hub, callback_address, missed)
@@ -127,18 +120,12 @@ def assemble(
     context = ApiContext(
         services=services,
         settings=settings,
+        keys=keys,
         hub=hub,
         broadcast=broadcast,
-        auth=Authenticator(services.store, services.clock, services.metrics, sessions),
-        sessions=sessions,
-        rate_limit=RateLimit(settings.rate_limit, services.clock),
         tokens=tokens,
         callbacks=CallbackIntake(services, inbox.apply_soon),
         missed_callbacks=missed,
-        readiness=Readiness(services.store, services.clock),
-        renewals=LinkRenewals(services),
-        tickets=Tickets(keys),
-        cursors=SignedText(keys, b"receiver.cursor"),
         sender=sender,
         is_throttled=relay.is_throttled,
         rng=rng,

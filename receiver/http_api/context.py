@@ -1,7 +1,7 @@
 """The context of request handlers."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import InitVar, dataclass, field
 from random import Random
 
 from starlette.responses import Response
@@ -29,19 +29,13 @@ class ApiContext:
 
     services: ServiceContext
     settings: ServeSettings
+    keys: InitVar[Sequence[str]]
+    """The signing keys, newest first."""
     hub: Hub
     broadcast: Broadcast
-    auth: Authenticator
-    sessions: Sessions
-    rate_limit: RateLimit
     tokens: CallbackTokens
     callbacks: CallbackIntake
     missed_callbacks: MissedCallbacks
-    readiness: Readiness
-    renewals: LinkRenewals
-    tickets: Tickets
-    cursors: SignedText
-    """Signs the cursors of lists."""
     sender: WebhookSender
     is_throttled: Callable[[str], bool]
     """Whether a webhook host (name and port) gets only one attempt a minute, after connect
@@ -50,6 +44,14 @@ class ApiContext:
     """Makes API keys too, so it must be unpredictable."""
     archive: Archive | None = None
     """None if result files are not archived."""
+    sessions: Sessions = field(init=False)
+    auth: Authenticator = field(init=False)
+    rate_limit: RateLimit = field(init=False)
+    readiness: Readiness = field(init=False)
+    renewals: LinkRenewals = field(init=False)
+    tickets: Tickets = field(init=False)
+    cursors: SignedText = field(init=False)
+    """Signs the cursors of lists."""
     stopping: bool = False
     """Whether the service is shutting down: waiting requests are then answered at once."""
     open_streams: dict[str, int] = field(default_factory=dict)
@@ -58,3 +60,14 @@ class ApiContext:
     """Responses that never change, by path."""
     webhook_tests: set[int] = field(default_factory=set)
     """Ids of users whose test message is being sent."""
+
+    def __post_init__(self, keys: Sequence[str]) -> None:
+        services, clock = self.services, self.services.clock
+        is_secure = self.settings.public_url.startswith("https:")
+        self.sessions = Sessions(keys, clock, secure=is_secure)
+        self.auth = Authenticator(services.store, clock, services.metrics, self.sessions)
+        self.rate_limit = RateLimit(self.settings.rate_limit, clock)
+        self.readiness = Readiness(services.store, clock)
+        self.renewals = LinkRenewals(services)
+        self.tickets = Tickets(keys)
+        self.cursors = SignedText(keys, b"receiver.cursor")
