@@ -63,56 +63,40 @@ class Commands(typer.Typer):
 
 
 def _blocking(function: Command) -> Callable[..., None]:
-    """A function that typer can call; it reads the options from the signature."""
+    """The command as a function that typer can call: it reads the options from the signature."""
     signature = inspect.signature(function)
-    if "client" in signature.parameters:
-        function = _with_client(function)
-    if signature.return_annotation is Output:
-        function = _printing(function)
+    takes_client = "client" in signature.parameters
+    prints = signature.return_annotation is Output
 
-    @functools.wraps(function)
-    def call(**given: Any) -> None:
-        _run(function(**given))
-
-    return call
-
-
-def _with_client(function: Command) -> Command:
-    """The same with --url and --api-key instead of the client."""
-
-    async def call(*, url: str | None, api_key: str | None, **given: Any) -> Any:
+    async def run(url: str | None, api_key: str | None, given: dict[str, Any]) -> Any:
+        if not takes_client:
+            return await function(**given)
         async with the_service(url, api_key) as client:
             return await function(client=client, **given)
 
-    return _described(call, function, ("url", Url, None), ("api_key", ApiKey, None))
+    @functools.wraps(function)
+    def call(**given: Any) -> None:
+        as_json = given.pop("json") if prints else False
+        output = _run(run(given.pop("url", None), given.pop("api_key", None), given))
+        if prints:
+            output.print(json=as_json)
 
-
-def _printing(function: Command) -> Command:
-    """The same with --json; prints the output instead of returning it."""
-
-    async def call(*, json: bool, **given: Any) -> None:
-        output = await function(**given)
-        output.print(json=json)
-
-    return _described(call, function, ("json", Json, False))
-
-
-def _described(call: Command, function: Command, *options: tuple[str, Any, Any]) -> Command:
-    """`call` with the description of `function`, without its client and with these options: name,
-    annotation and default of each."""
-    functools.update_wrapper(call, function)
-    signature = inspect.signature(function)
-    own = [each for each in signature.parameters.values() if each.name != "client"]
-    added = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-        for name, kind, default in options
-    ]
-    # `inspect.signature` reads this attribute, and Typer asks it; the type of a function has none.
-    call.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
+    options = [each for each in signature.parameters.values() if each.name != "client"]
+    if takes_client:
+        options += [_option("url", Url, None), _option("api_key", ApiKey, None)]
+    if prints:
+        options.append(_option("json", Json, False))
+    # `inspect.signature` reads this attribute, and typer asks it; the type of a function has none.
+    call.__signature__ = signature.replace(parameters=options)  # type: ignore[attr-defined]
     return call
 
 
-def _run(main: Coroutine[Any, Any, None]) -> None:
+def _option(name: str, kind: Any, default: object) -> inspect.Parameter:
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, keyword, default=default, annotation=kind)
+
+
+def _run(main: Coroutine[Any, Any, Any]) -> Any:
     """Run a coroutine in a new event loop, uvloop's if it is installed.
 
     Ctrl-C cancels it; KeyboardInterrupt is raised when it ends.
@@ -122,7 +106,7 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
     with suppress(ImportError):
         from uvloop import new_event_loop as loop_factory
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        runner.run(main)
+        return runner.run(main)
 
 
 def configured(kind: type[S], **given: object) -> S:
