@@ -1,4 +1,4 @@
-"""A typed client of the service: `AsyncClient`, and `Client` for synchronous code.
+"""A typed client of the service.
 
     async with AsyncClient("http://127.0.0.1:8000", key) as receiver:
         job = await receiver.submit("create_movie", {"prompt": "…", …})
@@ -7,7 +7,6 @@
 Verify the service's webhooks with `verify_relay`.
 """
 
-from receiver.client.blocking import Client as Client
 from receiver.client.client import AsyncClient as AsyncClient
 from receiver.client.errors import ApiError as ApiError
 from receiver.client.errors import BadRelay as BadRelay

@@ -1,4 +1,4 @@
-"""The asynchronous client. `receiver.client.blocking` is the synchronous one."""
+"""The client."""
 
 import asyncio
 import secrets

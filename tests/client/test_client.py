@@ -1,7 +1,5 @@
 """The client's calls, to a real service and to servers that are not the service."""
 
-import asyncio
-import inspect
 import json
 import re
 from collections.abc import AsyncIterator
@@ -13,8 +11,6 @@ import pytest
 from receiver.client import (
     ApiError,
     AsyncClient,
-    Client,
-    ClientError,
     Fault,
     Unreachable,
     UnreadableAnswer,
@@ -307,37 +303,3 @@ async def test_the_same_idempotency_key_creates_one_job(client: AsyncClient) -> 
     with pytest.raises(ApiError) as caught:
         await client.submit("create_narrative", MOVIE, idempotency_key="mine")
     assert caught.value.code == "idempotency_key_reused"
-
-
-# --- the synchronous client -----------------------------------------------------------------------
-
-
-async def test_both_clients_have_the_same_methods() -> None:
-    for name, method in inspect.getmembers(AsyncClient, inspect.isfunction):
-        if not name.startswith("_"):
-            same = getattr(Client, name)
-            assert inspect.getdoc(same)
-            given = list(inspect.signature(same).parameters)
-            assert given == list(inspect.signature(method).parameters), name
-
-
-async def test_the_synchronous_client_does_the_same(service: RunningService) -> None:
-    key = await service.key("bob")
-
-    def use() -> None:
-        with Client(service.url, key) as client:
-            job_id = client.submit("create_movie", MOVIE)["request_id"]
-            seen = [each for event in client.watch(job_id) for each in event.jobs]
-            assert [each["seq"] for each in seen] == sorted({each["seq"] for each in seen})
-            assert seen[-1] == client.wait(job_id)
-            assert client.get(job_id)["seq"] == seen[-1]["seq"]
-            assert client.list()["jobs"] == [seen[-1]]
-            assert client.history(job_id)
-            assert client.deliveries()["deliveries"] == []
-            with pytest.raises(ClientError):
-                client.cancel(job_id)
-            for event in client.watch():
-                assert event.type == "snapshot"
-                break
-
-    await asyncio.to_thread(use)
