@@ -96,11 +96,13 @@ async def _running_on(
     keys = signing_keys(settings)
     async with AsyncExitStack() as stack:
         faults = sandbox_faults or sandbox_rules(settings)
-        sandboxes = {
-            name: await stack.enter_async_context(_embedded_sandbox(name, settings, faults, clock))
-            for name in settings.running
-            if is_sandbox(name)
-        }
+        sandboxes = {}
+        for name in filter(is_sandbox, settings.running):
+            make_api, key = sandbox_api(name, settings)
+            file = settings.sandbox_file(name)
+            sandboxes[name] = await stack.enter_async_context(
+                sandbox(faults, clock, make_api, api_key=key, remember_in=file)
+            )
         providers: dict[str, Provider] = {}
         for name in settings.running:
             provider = open_provider(name, settings, clock, sandboxes.get(name))
@@ -226,13 +228,3 @@ async def _starting(providers: Iterable[Provider]) -> AsyncIterator[None]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-@asynccontextmanager
-async def _embedded_sandbox(
-    provider: str, settings: ServeSettings, faults: SandboxRules, clock: Clock
-) -> AsyncIterator[str]:
-    make_api, key = sandbox_api(provider, settings)
-    remember_in = settings.sandbox_file(provider)
-    async with sandbox(faults, clock, make_api, api_key=key, remember_in=remember_in) as origin:
-        yield origin
