@@ -76,9 +76,7 @@ async def running(
 @asynccontextmanager
 async def _opened(settings: ServeSettings) -> AsyncIterator[tuple[Store, Metrics]]:
     metrics = Metrics(version("job-receiver"))
-    store = await open_store(
-        settings.database_url, entropy=os.urandom, serving=True, on_batch=metrics.count_batch
-    )
+    store = await open_store(settings.database_url, serving=True, on_batch=metrics.count_batch)
     try:
         yield store, metrics
     finally:

@@ -4,7 +4,6 @@ store and the service."""
 import asyncio
 import functools
 import inspect
-import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any, TypeVar
@@ -14,7 +13,7 @@ import typer
 from receiver.cli.errors import warn
 from receiver.cli.output import Output
 from receiver.client import AsyncClient
-from receiver.environment import Settings, SettingsError, load
+from receiver.environment import Settings, load
 from receiver.settings import ClientSettings, StoreSettings
 from store.database import Store
 from store.open import open_store
@@ -125,10 +124,7 @@ def configured(kind: type[S], **given: object) -> S:
 async def the_store(settings: StoreSettings | None = None) -> AsyncIterator[Store]:
     """The configured store; loads the settings by default. Raises SettingsError, StoreError."""
     settings = settings or configured(StoreSettings)
-    try:
-        store = await open_store(settings.database_url, entropy=os.urandom)
-    except ValueError as error:
-        raise SettingsError((f"RECEIVER_DATABASE_URL: {error}",)) from error
+    store = await open_store(settings.database_url)
     try:
         yield store
     finally:

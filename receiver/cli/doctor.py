@@ -15,7 +15,6 @@ from receiver.cli.command import the_store
 from receiver.cli.output import Output, Table
 from receiver.clock import Clock
 from receiver.domain.answers import StatusMissing, StatusReport, StatusUnavailable
-from receiver.environment import SettingsError
 from receiver.providers.registry import open_provider
 from receiver.settings import KEY_OF, ServeSettings, is_this_machine
 from store.errors import StoreError
@@ -90,7 +89,7 @@ async def _check_store(settings: ServeSettings) -> list[Finding]:
                 findings.append(Finding("durability", "ok", found.detail))
             else:
                 findings.append(Finding("durability", "failed", found.detail, found.advice))
-    except (StoreError, SettingsError) as error:
+    except StoreError as error:
         advice = "Unlock or repair the database, or set RECEIVER_DATABASE_URL to another one."
         findings.append(Finding("store", "failed", str(error), advice))
     return findings

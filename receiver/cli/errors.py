@@ -18,6 +18,7 @@ from receiver.environment import SettingsError
 from receiver.logs import redact
 from receiver.secret_file import SecretFileError, SecretsUnfit
 from store.errors import (
+    AddressInvalid,
     AmbiguousPrefix,
     SchemaTooNew,
     StoreError,
@@ -34,6 +35,7 @@ _KNOWN: Mapping[type[Exception], tuple[int, str]] = {
     SecretsUnfit: (USAGE, ""),
     SecretFileError: (FAILED, ""),
     OSError: (FAILED, ""),
+    AddressInvalid: (USAGE, "Correct RECEIVER_DATABASE_URL."),
     StoreInUse: (USAGE, "Stop the other service, or set RECEIVER_DATABASE_URL."),
     StoreLocked: (FAILED, "Try again."),
     SchemaTooNew: (FAILED, "Install that release."),

@@ -77,8 +77,11 @@ def _listening(options: dict[str, str], listen: str | None) -> str | None:
         return None
     if not listen:
         return make_conninfo("", **options)
-    server = urlsplit(f"//{listen}")
-    there = {"host": server.hostname or "", "port": str(server.port or 5432)}
+    try:
+        server = urlsplit(f"//{listen}")
+        there = {"host": server.hostname or "", "port": str(server.port or 5432)}
+    except ValueError:
+        raise AddressInvalid("the address's parameter listen must be host:port or none") from None
     return make_conninfo("", **{**options, **there})
 
 

@@ -61,6 +61,20 @@ def test_each_settings_error_is_a_line_and_the_status_is_2(place: Place) -> None
         assert any(f"RECEIVER_{name}" in line for line in lines)
 
 
+@pytest.mark.parametrize("words", [("serve",), ("keys", "list")])
+def test_a_database_address_that_cannot_be_used_is_a_settings_error(
+    place: Place, words: tuple[str, ...]
+) -> None:
+    address = "postgresql://u:hunter2@127.0.0.1/d?sslmod=require"
+    place = place.with_settings(DATABASE_URL=address, SECRET_KEYS="s" * 32)
+    done = place.run(*words)
+    assert (done.status, done.out) == (2, "")
+    [line] = done.err.splitlines()
+    assert "parameter sslmod" in line
+    assert "RECEIVER_DATABASE_URL" in line
+    assert "hunter2" not in line
+
+
 def test_an_address_that_cannot_be_listened_on_is_an_error(place: Place) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

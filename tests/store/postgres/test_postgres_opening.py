@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from store.errors import (
+    AddressInvalid,
     BackupElsewhere,
     SchemaTooNew,
     ServerUnfit,
@@ -29,11 +30,12 @@ from tests.support.postgres_server import PostgresServer
         ("postgresql://u:hunter2@h/d?sslmod=require", "the address's parameter sslmod"),
         ("postgresql://u:hunter2@h:port/d", "user:password@host:port/database is needed"),
         ("postgresql://u:hunter2@[::1/d", "user:password@host:port/database is needed"),
+        ("postgresql://u:hunter2@h/d?listen=h:port", "listen must be host:port"),
         ("postgres://u:hunter2@h/d", "begin with sqlite:/// or postgresql://"),
     ],
 )
 async def test_a_wrong_address_is_reported_without_its_password(url: str, words: str) -> None:
-    with pytest.raises(ValueError, match=words) as caught:
+    with pytest.raises(AddressInvalid, match=words) as caught:
         await open_store(url)
 
     assert "hunter2" not in str(caught.value)
