@@ -1,6 +1,5 @@
 """The response that is an event stream: its start, its events and its end."""
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,6 @@ from typing import Final
 from starlette.types import Receive, Scope, Send
 
 from receiver.http_api.auth import Caller
-from receiver.http_api.body import ClientGone, disconnected
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem
 from receiver.server.connection import CONNECTION
@@ -64,16 +62,16 @@ class EventStream(ABC):
                 await _begin(send, retry)
             elif self.start.resumed_at is not None:
                 await _begin(send, retry)
-                await self._follow(scope, receive, send, self.start.resumed_at.seq)
+                await self._follow(scope, send, self.start.resumed_at.seq)
             else:
                 at, frame = await self.snapshot()
                 await _begin(send, retry + (frames.RESET if self.start.is_reset else b"") + frame)
                 del frame  # it can be large, and the stream may last for days
-                await self._follow(scope, receive, send, at.seq)
+                await self._follow(scope, send, at.seq)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _follow(self, scope: Scope, receive: Receive, send: Send, after_seq: int) -> None:
-        connection: Connection | None = scope.get("extensions", {}).get(CONNECTION)
+    async def _follow(self, scope: Scope, send: Send, after_seq: int) -> None:
+        connection: Connection = scope["extensions"][CONNECTION]
         reader = Reader(
             send,
             connection,
@@ -82,19 +80,7 @@ class EventStream(ABC):
             job_id=self.job_id,
             after_seq=after_seq,
         )
-        watching = None
-        if connection is not None:
-            connection.when_lost(reader.end)
-        else:
-            watching = asyncio.ensure_future(_until_gone(receive, reader))
-        try:
-            await self.context.broadcast.follow(reader, self.farewell)
-        except TimeoutError:
-            # The client has not read for too long: disconnect it, so that it resumes.
-            raise ClientGone from None
-        finally:
-            if watching is not None:
-                watching.cancel()
+        await self.context.broadcast.follow(reader, self.farewell)
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -120,8 +106,3 @@ class EventStream(ABC):
 async def _begin(send: Send, first: bytes) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
     await send({"type": "http.response.body", "body": first, "more_body": True})
-
-
-async def _until_gone(receive: Receive, reader: Reader) -> None:
-    await disconnected(receive)
-    reader.end()

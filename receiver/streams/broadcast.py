@@ -70,7 +70,7 @@ class Broadcast:
 
         `farewell` returns the final bytes of a stream that is complete, and None while there may be
         more events. It is called before each read of the log, so all events are written before
-        those bytes. Raises TimeoutError if the client has read nothing for too long.
+        those bytes.
         """
         self.heartbeats.add(reader)
         self._metrics.streams.open.inc()

@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from receiver.streams import frames
-from receiver.streams.frames import Frame
 from receiver.streams.reader import Reader
 from store.records.events import Event
 
@@ -33,7 +32,7 @@ class Channel:
         """The number of readers, including those catching up."""
         self.offered: list[Event] = []
         """Events that this process has committed, so that they need not be read from the store."""
-        self._recent: deque[tuple[Event, Frame]] = deque()
+        self._recent: deque[tuple[Event, bytes]] = deque()
         self._recent_bytes = 0
         self._dropped_seq = 0
         """Events up to here are not in `_recent`; those after it, up to `pushed_seq`, are."""
@@ -67,11 +66,11 @@ class Channel:
 
     def push(self, event: Event) -> int:
         """Push the event to every reader that wants it; returns how many accepted it."""
-        frame = frames.update(event)
+        chunk = frames.update(event)
         give = self._give
-        taken = sum([give(reader, event, frame) for reader in tuple(self.readers)])
+        taken = sum([give(reader, event, chunk) for reader in tuple(self.readers)])
         self.pushed_seq = event.cursor.seq
-        self._remember(event, frame)
+        self._remember(event, chunk)
         return taken
 
     def join(self, reader: Reader) -> None:
@@ -82,9 +81,9 @@ class Channel:
         if reader.written_seq < self._dropped_seq:
             return
         self.readers.add(reader)
-        for event, frame in self._recent:
+        for event, chunk in self._recent:
             if reader in self.readers:
-                self._give(reader, event, frame)
+                self._give(reader, event, chunk)
 
     def beat(self, reader: Reader) -> None:
         """Send one reader its heartbeat."""
@@ -95,22 +94,22 @@ class Channel:
         self.readers.discard(reader)
         reader.wake()
 
-    def _give(self, reader: Reader, event: Event, frame: Frame) -> bool:
+    def _give(self, reader: Reader, event: Event, chunk: bytes) -> bool:
         """Push one event to one reader; remove it if it lags or its job may be done."""
         if not reader.wants(event):
             return False
-        taken = reader.push(frame)
+        taken = reader.push(chunk)
         if taken:
             reader.written_seq = event.cursor.seq
         if not taken or (reader.job_id is not None and _DONE in event.data):
             self._dismiss(reader)
         return taken
 
-    def _remember(self, event: Event, frame: Frame) -> None:
-        self._recent.append((event, frame))
-        self._recent_bytes += len(frame.body)
+    def _remember(self, event: Event, chunk: bytes) -> None:
+        self._recent.append((event, chunk))
+        self._recent_bytes += len(chunk)
         everybody_is_here = self.members == len(self.readers)
         while self._recent and (everybody_is_here or self._recent_bytes > RECENT_BYTES):
-            oldest, its_frame = self._recent.popleft()
-            self._recent_bytes -= len(its_frame.body)
+            oldest, its_chunk = self._recent.popleft()
+            self._recent_bytes -= len(its_chunk)
             self._dropped_seq = oldest.cursor.seq

@@ -7,29 +7,14 @@ clients dispatch an empty event.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from receiver.domain.serialization import compact_json
 from store.records.events import Cursor, Event
 from store.records.jobs import Job
 
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """Bytes that every reader gets, encoded once."""
-
-    body: bytes
-    chunk: bytes
-    """The body as a chunk of HTTP/1.1 (RFC 9112, 7.1)."""
-
-
-def frame(body: bytes) -> Frame:
-    """The frame of a non-empty body."""
-    return Frame(body, b"%x\r\n%b\r\n" % (len(body), body))
-
-
-HEARTBEAT = frame(b":\n")
+HEARTBEAT = b"2\r\n:\n\r\n"
+"""A comment line, as a chunk."""
 RESET = b"event: reset\ndata: {}\n\n"
 
 _MAX_CURSOR = 64
@@ -42,10 +27,10 @@ def retry(milliseconds: int) -> bytes:
     return b"retry: %d\n" % milliseconds
 
 
-def update(event: Event) -> Frame:
-    """One stored event."""
+def update(event: Event) -> bytes:
+    """One stored event, as a chunk: encoded once for all readers."""
     cursor = str(event.cursor).encode()
-    return frame(b"event: update\nid: %s\ndata: %s\n\n" % (cursor, event.data))
+    return _chunk(b"event: update\nid: %s\ndata: %s\n\n" % (cursor, event.data))
 
 
 def snapshot(cursor: Cursor, document: Mapping[str, Any]) -> bytes:
@@ -66,3 +51,8 @@ def read_cursor(text: str) -> Cursor | None:
     number = count.isascii() and count.isdecimal() and len(count) <= _MAX_DIGITS
     known = dot and nonce and number and len(text) <= _MAX_CURSOR
     return Cursor(int(count), nonce) if known else None
+
+
+def _chunk(body: bytes) -> bytes:
+    """A chunk of HTTP/1.1 (RFC 9112, 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(body), body)

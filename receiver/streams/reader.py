@@ -4,33 +4,34 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol, TypeAlias
 
-from receiver.streams.frames import Frame
 from store.records.events import Event
 
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-STALL_SECONDS = 60.0
-"""A reader whose socket takes nothing for this long is dropped; it can resume by its cursor."""
-
 
 class Connection(Protocol):
-    """A connection that takes chunks directly, without ASGI (receiver.server.connection)."""
+    """A connection that takes chunks directly, without ASGI (receiver.server.connection). It ends
+    itself if its client reads nothing for too long."""
 
-    def push(self, chunk: bytes) -> bool: ...
+    def push(self, chunk: bytes) -> bool:
+        """Write now if the client can take it now; if it lags, write nothing and return False."""
+        ...
 
-    def when_lost(self, call: Callable[[], None]) -> None: ...
+    def when_lost(self, call: Callable[[], None]) -> None:
+        """Call `call` once the connection is lost; at once if it already is."""
+        ...
 
 
 class Reader:
     """One open stream."""
 
     __slots__ = (
-        "_connection",
         "_send",
         "_wake",
         "ended",
         "job_id",
         "key_hash",
+        "push",
         "user_id",
         "written_seq",
     )
@@ -38,15 +39,14 @@ class Reader:
     def __init__(
         self,
         send: Send,
-        connection: Connection | None,
+        connection: Connection,
         *,
         key_hash: str,
         user_id: int,
         job_id: str | None,
         after_seq: int,
     ) -> None:
-        """The events after `after_seq` are written. `connection` is the one under `send`, if the
-        server exposes it."""
+        """The events after `after_seq` are written. `connection` is the one under `send`."""
         self.key_hash = key_hash
         self.user_id = user_id
         self.job_id = job_id
@@ -55,9 +55,11 @@ class Reader:
         """The user's events up to here are written, or do not concern this reader."""
         self.ended = False
         """Whether to write nothing more: client gone, key revoked, or shutting down."""
+        self.push = connection.push
+        """Writes a chunk without waiting; see `Connection.push`."""
         self._send = send
-        self._connection = connection
         self._wake: asyncio.Future[None] | None = None
+        connection.when_lost(self.end)
 
     def wants(self, event: Event) -> bool:
         """Whether the event is for this reader and has not been written."""
@@ -82,24 +84,5 @@ class Reader:
             self._wake = None
 
     async def write(self, body: bytes) -> None:
-        """Write at the client's pace. Raises TimeoutError if it takes nothing for too long."""
-        async with asyncio.timeout(STALL_SECONDS):
-            await self._send(_message(body))
-
-    def push(self, frame: Frame) -> bool:
-        """Write now if the client can take it now; if it lags, write nothing and return False."""
-        if self._connection is not None:
-            return self._connection.push(frame.chunk)
-        # uvicorn's `send` returns at once if the socket takes the bytes, and waits before writing
-        # anything if the client lags. So one step of the coroutine is a non-blocking attempt.
-        writing = self._send(_message(frame.body)).__await__()
-        try:
-            next(writing)
-        except StopIteration:
-            return True
-        writing.close()
-        return False
-
-
-def _message(body: bytes) -> MutableMapping[str, Any]:
-    return {"type": "http.response.body", "body": body, "more_body": True}
+        """Write at the client's pace."""
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})

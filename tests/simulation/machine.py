@@ -16,6 +16,7 @@ from receiver.archive.folder import FolderArchive
 from receiver.assembly import Service, assemble, rules
 from receiver.environment import load
 from receiver.metrics import Metrics
+from receiver.server.connection import CONNECTION
 from receiver.settings import ServeSettings
 from receiver.webhooks.network import CheckedNetwork
 from store.errors import StoreUnavailable
@@ -252,9 +253,8 @@ class Machine:
             raise NoAnswer("connection refused")
         self._exchanges[exchange] = None
         loop = loop_of_world()
-        task = loop.spawn(
-            self._process, _serve(self.service.app, exchange, scope(method, target, headers))
-        )
+        request = scope(method, target, headers) | {"extensions": {CONNECTION: exchange}}
+        task = loop.spawn(self._process, _serve(self.service.app, exchange, request))
 
         def over(_: "asyncio.Task[None]") -> None:
             self._exchanges.pop(exchange, None)

@@ -117,7 +117,7 @@ async def settled() -> None:
 
 
 def chunks_of(*seqs: int, user: int = ANN) -> list[bytes]:
-    return [frames.update(event(seq, user)).chunk for seq in seqs]
+    return [frames.update(event(seq, user)) for seq in seqs]
 
 
 @pytest.fixture
