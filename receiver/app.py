@@ -130,7 +130,7 @@ async def _running_on(
         sender = WebhookSender(network, clock)
         service = assemble(settings, services, keys, sender, random.SystemRandom(), archiving)
         await recover(services)
-        service.supervisor.start()
+        service.start()
         await stack.enter_async_context(_starting(providers.values()))
         stack.push_async_callback(service.stopped)
         yield service

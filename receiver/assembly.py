@@ -33,7 +33,7 @@ from receiver.workers.poller import Poller
 from receiver.workers.relay import Relay
 from receiver.workers.submitter import Submitter
 from receiver.workers.supervisor import Supervisor
-from receiver.workers.worker import CallbackAddress, Worker
+from receiver.workers.worker import Worker
 from store.records.jobs import Job
 from store.records.times import Millis
 
@@ -44,12 +44,20 @@ DAY: Millis = 24 * 3600 * 1000
 
 @dataclass(slots=True)
 class Service:
-    """A running service: its application, and how to stop it."""
+    """A service: its application, and how to start and stop what runs behind it."""
 
     app: ASGIApp
     context: ApiContext
     supervisor: Supervisor
     _ending: asyncio.Future[None] | None = None
+
+    def start(self) -> None:
+        """Start the workers and the streams."""
+        broadcast = self.context.broadcast
+        self.supervisor.start()
+        self.supervisor.keep_running("broadcast", broadcast.pump)
+        self.supervisor.keep_running("heartbeat", broadcast.heartbeats.run)
+        self.supervisor.keep_running("safety", self._watch_store)
 
     def begin_stop(self) -> None:
         """Answer waiting requests, end the streams, and let the workers finish what they began."""
@@ -64,6 +72,14 @@ class Service:
         self.begin_stop()
         if self._ending is not None:
             await self._ending
+
+    async def _watch_store(self) -> None:
+        """Notify all subscribers when another process has written to the store."""
+        services = self.context.services
+        while True:
+            await services.clock.sleep(SAFETY_SECONDS)
+            if await services.store.changed_elsewhere():
+                self.context.hub.notify_all()
 
 
 def rules(settings: ServeSettings) -> Rules:
@@ -93,12 +109,9 @@ def assemble(
     """Assemble a service from the parts that do I/O; nothing runs yet."""
     hub = Hub()
     services.store.on_change = hub.announce
-    broadcast = Broadcast(
-        services.store, hub, services.metrics, services.clock, settings.stream_heartbeat
-    )
     tokens = CallbackTokens(keys)
-    callback_address = _callback_address(settings.public_url, tokens)
     missed = MissedCallbacks(tokens)
+    callback_address = partial(_callback_address, settings.public_url, tokens)
     poller = Poller(services, hub, callback_address, missed)
     inbox = Inbox(services, hub, poller.confirm)
     submitter = Submitter(
@@ -117,12 +130,15 @@ def assemble(
         timeout=settings.relay_timeout,
         jitter=rng.random,
     )
+    others = _other_workers(settings, services, hub, archiving)
     context = ApiContext(
         services=services,
         settings=settings,
         keys=keys,
         hub=hub,
-        broadcast=broadcast,
+        broadcast=Broadcast(
+            services.store, hub, services.metrics, services.clock, settings.stream_heartbeat
+        ),
         tokens=tokens,
         callbacks=CallbackIntake(services, inbox.apply_soon),
         missed_callbacks=missed,
@@ -131,21 +147,25 @@ def assemble(
         rng=rng,
         archive=archiving and archiving[0],
     )
-    workers: list[Worker] = [
-        inbox,
-        submitter,
-        poller,
-        Deadlines(services, hub),
-        relay,
-        Janitor(services, round(settings.retention_days * DAY)),
-    ]
+    workers = (inbox, submitter, poller, relay, *others)
+    return Service(
+        Application(context, (*TABLE, *_dashboard(settings))),
+        context,
+        Supervisor(workers, services.clock, services.metrics),
+    )
+
+
+def _other_workers(
+    settings: ServeSettings,
+    services: ServiceContext,
+    hub: Hub,
+    archiving: tuple[Archive, Downloader] | None,
+) -> Iterator[Worker]:
+    """The workers that no other part knows."""
+    yield Deadlines(services, hub)
+    yield Janitor(services, round(settings.retention_days * DAY))
     if archiving is not None:
-        workers.append(Archiver(services, hub, *archiving, settings.archive_concurrency))
-    supervisor = Supervisor(workers, services.clock, services.metrics)
-    supervisor.keep_running("broadcast", broadcast.pump)
-    supervisor.keep_running("heartbeat", broadcast.heartbeats.run)
-    supervisor.keep_running("safety", partial(_watch_store, services, hub))
-    return Service(Application(context, (*TABLE, *_dashboard(settings))), context, supervisor)
+        yield Archiver(services, hub, *archiving, settings.archive_concurrency)
 
 
 def _dashboard(settings: ServeSettings) -> Iterator[Row[OpenHandler]]:
@@ -162,19 +182,8 @@ def _always(page: ASGIApp) -> OpenHandler:
     return handler
 
 
-def _callback_address(public_url: str, tokens: CallbackTokens) -> CallbackAddress:
-    def address(job: Job) -> str:
-        return f"{public_url}/webhooks/{job.provider}/{tokens.sign(job.provider, job.id)}"
-
-    return address
-
-
-async def _watch_store(services: ServiceContext, hub: Hub) -> None:
-    """Notify all subscribers when another process has written to the store."""
-    while True:
-        await services.clock.sleep(SAFETY_SECONDS)
-        if await services.store.changed_elsewhere():
-            hub.notify_all()
+def _callback_address(public_url: str, tokens: CallbackTokens, job: Job) -> str:
+    return f"{public_url}/webhooks/{job.provider}/{tokens.sign(job.provider, job.id)}"
 
 
 def _ms(seconds: float) -> Millis:

@@ -141,7 +141,7 @@ class Machine:
         except StoreUnavailable:
             self.die(down=5.0)  # it exits with a message, and its supervisor starts it again
             return
-        service.supervisor.start()
+        service.start()
         self.service = service
 
     def runs(self, process: Process) -> bool:
