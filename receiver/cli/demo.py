@@ -200,7 +200,7 @@ async def _run_jobs(
 async def _follow_jobs(client: AsyncClient, bodies: Sequence[Mapping[str, Any]]) -> list[Job]:
     """Submit the jobs, and show them until each is finished."""
     with board() as shown:
-        unfinished = {(await client.submit_body(body))["request_id"] for body in bodies}
+        unfinished = {(await client.submit(body))["request_id"] for body in bodies}
         ended: list[Job] = []
         async with aclosing(client.watch()) as events:
             async for event in events:

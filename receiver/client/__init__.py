@@ -1,7 +1,7 @@
 """A typed client of the service.
 
     async with AsyncClient("http://127.0.0.1:8000", key) as receiver:
-        job = await receiver.submit("create_movie", {"prompt": "…", …})
+        job = await receiver.submit({"kind": "create_movie", "input": {…}})
         job = await receiver.wait(job["request_id"])
 
 Verify the service's webhooks with `verify_relay`.

@@ -59,43 +59,21 @@ class AsyncClient:
 
     async def submit(
         self,
-        kind: str,
-        input: Mapping[str, Any],  # noqa: A002 - the API's own name
+        body: Mapping[str, Any],
         *,
-        provider: str | None = None,
-        webhook_url: str | None = None,
-        webhook_events: Sequence[str] | None = None,
-        metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
         wait: int | None = None,
     ) -> "Job":
         """Submit a job; it is on the service's disk when this returns.
 
         Args:
-            kind: what to run, such as `create_movie`; each provider has its own kinds.
+            body: the body of `POST /v1/jobs`: `kind` and `input`, and optionally `provider`,
+                `webhookUrl`, `webhookEvents` and `metadata`.
             idempotency_key: for a week, calls with the same key create only one job; pass one to be
                 safe across crashes of your own process. Without it, each call creates exactly one
                 job, even if connections break.
             wait: seconds, at most 60, to wait for the job to be done.
         """
-        body = _given(
-            provider=provider,
-            kind=kind,
-            input=dict(input),
-            webhookUrl=webhook_url,
-            webhookEvents=None if webhook_events is None else list(webhook_events),
-            metadata=None if metadata is None else dict(metadata),
-        )
-        return await self.submit_body(body, idempotency_key=idempotency_key, wait=wait)
-
-    async def submit_body(
-        self,
-        body: Mapping[str, Any],
-        *,
-        idempotency_key: str | None = None,
-        wait: int | None = None,
-    ) -> "Job":
-        """Like `submit`, but takes the complete body of `POST /v1/jobs`."""
         headers = {"Idempotency-Key": idempotency_key or secrets.token_urlsafe(24)}
         if wait is not None:
             headers["Prefer"] = f"wait={wait}"

@@ -25,7 +25,7 @@ from tests.providers.faulty_server import (
     http_answer,
     refused_url,
 )
-from tests.support.service import MOVIE, TIMEOUT, RunningService, eventually
+from tests.support.service import JOB, MOVIE, TIMEOUT, RunningService, eventually
 
 pytestmark = SHARED_LOOP
 
@@ -56,7 +56,7 @@ async def no_sleep(_seconds: float) -> None:
 async def test_a_job_is_submitted_awaited_and_read(
     service: RunningService, client: AsyncClient, request: pytest.FixtureRequest
 ) -> None:
-    submitted = await client.submit("create_movie", MOVIE, metadata={"film": "1"}, wait=0)
+    submitted = await client.submit(JOB | {"metadata": {"film": "1"}}, wait=0)
     assert (submitted["status"], submitted["user"]) == ("PENDING", user_of(request))
     assert submitted["metadata"] == {"film": "1"}
     job = await client.wait(submitted["request_id"], timeout=TIMEOUT)
@@ -74,7 +74,7 @@ async def test_a_job_is_submitted_awaited_and_read(
 
 
 async def test_lists_have_pages_and_filters(client: AsyncClient) -> None:
-    jobs = [await client.submit("create_movie", MOVIE, metadata={"n": str(n)}) for n in range(3)]
+    jobs = [await client.submit(JOB | {"metadata": {"n": str(n)}}) for n in range(3)]
     page = await client.list(limit=2)
     rest = await client.list(limit=2, cursor=page["next_cursor"])
     assert [job["request_id"] for job in (*page["jobs"], *rest["jobs"])] == [
@@ -90,7 +90,7 @@ async def test_lists_have_pages_and_filters(client: AsyncClient) -> None:
 
 async def test_a_job_is_cancelled_once(endless: RunningService) -> None:
     async with AsyncClient(endless.url, await endless.key()) as client:
-        job = await client.submit("create_movie", MOVIE)
+        job = await client.submit(JOB)
         with pytest.raises(TimeoutError):
             await client.wait(job["request_id"], timeout=0.05)
         cancelled = await client.cancel(job["request_id"])
@@ -105,9 +105,7 @@ async def test_a_job_is_cancelled_once(endless: RunningService) -> None:
 
 async def test_deliveries_are_listed_and_retried(client: AsyncClient) -> None:
     async with faulty_server(answer(500)) as hook:
-        job = await client.submit(
-            "create_movie", MOVIE, webhook_url=hook.url, webhook_events=["COMPLETED"]
-        )
+        job = await client.submit(JOB | {"webhookUrl": hook.url, "webhookEvents": ["COMPLETED"]})
         await client.wait(job["request_id"], timeout=TIMEOUT)
         page = await eventually(
             lambda: client.deliveries(state="exhausted"), lambda page: bool(page["deliveries"])
@@ -133,7 +131,7 @@ async def test_deliveries_are_listed_and_retried(client: AsyncClient) -> None:
 
 async def test_an_api_error_has_all_members_of_the_problem(client: AsyncClient) -> None:
     with pytest.raises(ApiError) as caught:
-        await client.submit("create_movie", MOVIE | {"prompt": "", "duration": 121})
+        await client.submit(JOB | {"input": MOVIE | {"prompt": "", "duration": 121}})
     error = caught.value
     assert (error.status, error.code, str(error)) == (400, "invalid_request", "Prompt is required")
     assert error.faults == (
@@ -176,7 +174,7 @@ async def test_a_refused_connection_is_unreachable() -> None:
         with pytest.raises(Unreachable, match="no answer from http://127"):
             await client.list()
         with pytest.raises(Unreachable):
-            await client.submit("create_movie", MOVIE)
+            await client.submit(JOB)
         with pytest.raises(Unreachable):
             await client.wait("job_x")
 
@@ -252,7 +250,7 @@ async def test_a_lost_response_is_requested_again_and_creates_no_second_job(
         faulty_server(lose_the_first) as proxy,
         AsyncClient(proxy.url, key, sleep=no_sleep) as client,
     ):
-        job = await client.submit("create_movie", MOVIE)
+        job = await client.submit(JOB)
         assert proxy.connections == 2
     async with AsyncClient(service.url, key) as direct:
         listed = (await direct.list())["jobs"]
@@ -270,7 +268,7 @@ async def test_submitting_gives_up_after_three_attempts() -> None:
         AsyncClient(server.url, "key", sleep=sleep) as client,
     ):
         with pytest.raises(Unreachable):
-            await client.submit("create_movie", MOVIE)
+            await client.submit(JOB)
     assert len(server.bodies) == 3
     assert len({header(head, "Idempotency-Key") for head in server.heads}) == 1
     assert pauses == [1.0, 1.0]
@@ -289,17 +287,15 @@ async def test_only_an_unknown_outcome_is_requested_again_with_the_same_key(
         AsyncClient(server.url, "key", sleep=no_sleep) as client,
     ):
         with pytest.raises(ApiError) as caught:
-            await client.submit("create_movie", MOVIE)
+            await client.submit(JOB)
     assert caught.value.code == code
     assert len(server.bodies) == attempts
     assert len({header(head, "Idempotency-Key") for head in server.heads}) == 1
 
 
 async def test_the_same_idempotency_key_creates_one_job(client: AsyncClient) -> None:
-    one, two = [
-        await client.submit("create_movie", MOVIE, idempotency_key="mine") for _ in range(2)
-    ]
+    one, two = [await client.submit(JOB, idempotency_key="mine") for _ in range(2)]
     assert one["request_id"] == two["request_id"]
     with pytest.raises(ApiError) as caught:
-        await client.submit("create_narrative", MOVIE, idempotency_key="mine")
+        await client.submit(JOB | {"kind": "create_narrative"}, idempotency_key="mine")
     assert caught.value.code == "idempotency_key_reused"

@@ -27,7 +27,7 @@ from tests.providers.faulty_server import (
     refused_url,
     send_raw,
 )
-from tests.support.service import MOVIE, TIMEOUT, eventually, running_service
+from tests.support.service import JOB, TIMEOUT, eventually, running_service
 
 HEAD = b"HTTP/1.1 200 OK\r\nX-Request-ID: r1\r\nConnection: close\r\n"
 STREAM = HEAD + b"Content-Type: text/event-stream\r\n\r\n"
@@ -85,7 +85,7 @@ async def test_a_job_is_watched_to_its_end_and_resumed_from_any_cursor(
         running_service(tmp_path, sandbox_render=1.5) as service,
         AsyncClient(service.url, await service.key()) as client,
     ):
-        job_id = (await client.submit("create_movie", MOVIE))["request_id"]
+        job_id = (await client.submit(JOB))["request_id"]
         events = await watched(client, job_id, pauses)
         assert events[0].type == "snapshot"
         assert {event.type for event in events[1:]} == {"update"}
@@ -101,7 +101,7 @@ async def test_a_job_is_watched_to_its_end_and_resumed_from_any_cursor(
 
 @SHARED_LOOP
 async def test_an_invalid_cursor_is_reset(client: AsyncClient) -> None:
-    job = await client.submit("create_movie", MOVIE, wait=10)
+    job = await client.submit(JOB, wait=10)
     events = [event async for event in client.watch(job["request_id"], cursor="7.feedbeef")]
     assert [event.type for event in events] == ["reset", "snapshot"]
     assert events[1].jobs[0]["status"] == "COMPLETED"
@@ -114,7 +114,7 @@ async def test_a_restart_loses_nothing_and_repeats_nothing(tmp_path: Path, pause
         )
         key, port = await service.key(), int(service.url.rpartition(":")[2])
         async with AsyncClient(service.url, key, sleep=pauses.sleep) as client:
-            job_id = (await client.submit("create_movie", MOVIE))["request_id"]
+            job_id = (await client.submit(JOB))["request_id"]
             watching = asyncio.create_task(watched(client, job_id, pauses))
             await eventually(lambda: client.get(job_id), lambda job: job["phase"] == "accepted")
             await first_run.aclose()
@@ -140,7 +140,7 @@ async def test_all_jobs_of_a_user_are_watched(client: AsyncClient) -> None:
         async for event in events:
             if event.type == "snapshot":
                 assert event.jobs == ()
-                jobs = [await client.submit("create_movie", MOVIE) for _ in range(3)]
+                jobs = [await client.submit(JOB) for _ in range(3)]
                 submitted = [job["request_id"] for job in jobs]
             for job in event.jobs:
                 seen.setdefault(job["request_id"], []).append(job["seq"])
