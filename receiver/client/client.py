@@ -1,6 +1,7 @@
 """The client."""
 
 import asyncio
+import json
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -74,7 +75,12 @@ class AsyncClient:
                 job, even if connections break.
             wait: seconds, at most 60, to wait for the job to be done.
         """
-        headers = {"Idempotency-Key": idempotency_key or secrets.token_urlsafe(24)}
+        # httpx would raise for a lone surrogate or NaN; the service refuses them in words.
+        content = json.dumps(dict(body))
+        headers = {
+            "Content-Type": "application/json",
+            "Idempotency-Key": idempotency_key or secrets.token_urlsafe(24),
+        }
         if wait is not None:
             headers["Prefer"] = f"wait={wait}"
         # The answer may take `wait` seconds longer.
@@ -83,7 +89,7 @@ class AsyncClient:
         while True:
             try:
                 job: Job = await self._transport.call(
-                    "POST", "/v1/jobs", json=dict(body), headers=headers, timeout=timeout
+                    "POST", "/v1/jobs", content=content, headers=headers, timeout=timeout
                 )
                 return job
             except ClientError as error:

@@ -59,6 +59,15 @@ def test_a_refusal_names_each_error_with_its_pointer(ann: Place) -> None:
     assert "/provider: provider must be sandbox." in unknown.err
 
 
+@pytest.mark.parametrize("value", [r'"\ud800"', "NaN", "1e400"])
+def test_a_value_that_no_json_text_may_have_is_refused_by_the_service(
+    ann: Place, value: str
+) -> None:
+    done = ann.run("submit", "-", given=f'{{"kind": "create_movie", "input": {{"a": {value}}}}}')
+    assert done.status == 1
+    assert "(400 invalid_json)" in done.err
+
+
 @pytest.mark.parametrize("given", ["", "[1]", "{", "[" * 100_000])
 def test_a_file_without_a_json_object_is_a_usage_error(ann: Place, given: str) -> None:
     assert ann.run("submit", "-", given=given).status == 2
