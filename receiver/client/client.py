@@ -75,14 +75,13 @@ class AsyncClient:
                 job, even if connections break.
             wait: seconds, at most 60, to wait for the job to be done.
         """
-        # httpx would raise for a lone surrogate or NaN; the service refuses them in words.
+        # httpx would raise for NaN, a lone surrogate, or a key that is not ASCII; the service
+        # refuses them in words.
         content = json.dumps(dict(body))
-        headers = {
-            "Content-Type": "application/json",
-            "Idempotency-Key": idempotency_key or secrets.token_urlsafe(24),
-        }
+        key = (idempotency_key or secrets.token_urlsafe(24)).encode(errors="replace")
+        headers = {"Content-Type": b"application/json", "Idempotency-Key": key}
         if wait is not None:
-            headers["Prefer"] = f"wait={wait}"
+            headers["Prefer"] = b"wait=%d" % wait
         # The answer may take `wait` seconds longer.
         timeout = httpx.Timeout(self._timeout, read=self._timeout + (wait or 0))
         tries = 1

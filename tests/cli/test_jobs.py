@@ -68,6 +68,12 @@ def test_a_value_that_no_json_text_may_have_is_refused_by_the_service(
     assert "(400 invalid_json)" in done.err
 
 
+def test_an_idempotency_key_that_is_not_ascii_is_refused_by_the_service(ann: Place) -> None:
+    done = ann.run("submit", "-", "--idempotency-key", "ä", given=json.dumps(MOVIE))
+    assert done.status == 1
+    assert "(400 " in done.err
+
+
 @pytest.mark.parametrize("given", ["", "[1]", "{", "[" * 100_000])
 def test_a_file_without_a_json_object_is_a_usage_error(ann: Place, given: str) -> None:
     assert ann.run("submit", "-", given=given).status == 2
