@@ -8,6 +8,7 @@ import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from receiver.setting_values import MIN_SECRET_LENGTH
 
@@ -55,19 +56,13 @@ def load_or_create(path: Path) -> list[str]:
 
 def _create(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_urlsafe(48) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+    with NamedTemporaryFile("w", encoding="ascii", dir=path.parent) as draft:  # its mode is 0600
+        draft.write(secrets.token_urlsafe(48) + "\n")
+        draft.flush()
+        os.fsync(draft.fileno())
         # A link is atomic, and never replaces the file of a faster process.
-        os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
+        with suppress(FileExistsError):
+            os.link(draft.name, path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -146,19 +146,19 @@ def _draw(
     """Only columns in `texts` wrap, so ids and links stay whole: if a row is wider than the
     terminal, the terminal itself wraps it. Empty columns are omitted."""
     used = [index for index in range(len(columns)) if any(row[index] != "-" for row in rows)]
-    columns = [columns[index] for index in used]
-    rows = [[row[index] for index in used] for row in rows]
     drawn = RichTable(box=None, pad_edge=False, header_style="bold", show_header=header)
-    width = GAP * (len(columns) - 1)
-    for column, cells in zip(columns, zip(*rows, strict=True), strict=True):
-        pieces = " ".join(cells).split() if column in texts else cells
-        least = max(cell_len(piece) for piece in [column * header, *pieces])
+    width = GAP * (len(used) - 1)
+    for index in used:
+        column = columns[index]
+        cells = [column * header, *(row[index] for row in rows)]
+        least = max(map(cell_len, cells))
         if column in texts:
-            least = max(least, min(TEXT_WIDTH, max(map(cell_len, cells))))
+            longest_word = max(map(cell_len, " ".join(cells).split()))
+            least = max(longest_word, min(TEXT_WIDTH, least))
         drawn.add_column(column, min_width=least, no_wrap=column not in texts)
         width += least
     for row in rows:
-        drawn.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+        drawn.add_row(*(Text(row[index], style=STYLES.get(row[index], "")) for index in used))
     console = Console(width=max(width, Console().width))
     with console.capture() as captured:
         console.print(drawn, soft_wrap=True)
