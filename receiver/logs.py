@@ -240,21 +240,14 @@ def _plain(value: object, name: str = "", depth: int = 0) -> object:
 
 def _without_controls(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Keep a terminal line on one line; a traceback's lines are indented below it."""
-    safe = {name: _escaped(value) for name, value in event.items()}
+    safe = {
+        name: _escape(value if isinstance(value, str) else repr(value))
+        for name, value in event.items()
+    }
     for name in ("exception", "stack"):
         if isinstance(text := event.get(name), str):
             safe[name] = "\n".join("    " + _escape(line) for line in text.split("\n"))
     return safe
-
-
-def _escaped(value: object) -> object:
-    match value:
-        case str():
-            return _escape(value)
-        case dict() | list():
-            return _escape(repr(value))
-        case _:
-            return value
 
 
 def _escape(text: str) -> str:

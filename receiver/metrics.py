@@ -6,7 +6,7 @@ stored data are set from the store by the janitor, so they are right after a res
 """
 
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -27,7 +27,6 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 BreakerState = Literal["closed", "half_open", "open"]
 
-_BREAKER_STATES: tuple[BreakerState, ...] = ("closed", "half_open", "open")
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -236,7 +235,7 @@ class Metrics:
 
     def set_breaker(self, provider: str, state: BreakerState) -> None:
         """Set the current state of the provider's breaker."""
-        for each in _BREAKER_STATES:
+        for each in get_args(BreakerState):
             self.providers.breaker.labels(provider, each).set(each == state)
 
     def render(self) -> bytes:
