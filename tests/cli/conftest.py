@@ -135,14 +135,14 @@ class Served:
     def log_lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.read_text("utf-8").splitlines()]
 
-    def new_key(self, user: str) -> str:
-        key = self.place.run("keys", "create", user, "--json").json()["key"]
+    def new_key(self, user: str, *options: str) -> str:
+        key = self.place.run("keys", "create", user, "--json", *options).json()["key"]
         assert isinstance(key, str)
         return key
 
-    def as_user(self, user: str) -> Place:
-        """The place, with a new key of the user."""
-        return self.place.with_settings(API_KEY=self.new_key(user))
+    def as_user(self, user: str, *options: str) -> Place:
+        """The place, with a new key of the user; `options` are those of `keys create`."""
+        return self.place.with_settings(API_KEY=self.new_key(user, *options))
 
 
 def submitted(place: Place, **members: object) -> str:

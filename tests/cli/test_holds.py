@@ -19,8 +19,7 @@ def busy(place: Place) -> Iterator[Served]:
 
 
 def test_holds_are_listed_and_ended(busy: Served) -> None:
-    key = busy.place.run("keys", "create", "root", "--admin", "--json").json()["key"]
-    root, ann = busy.place.with_settings(API_KEY=key), busy.as_user("ann")
+    root, ann = busy.as_user("root", "--admin"), busy.as_user("ann")
     none = root.run("holds", "list")
     assert (none.status, none.out) == (0, "No submissions are held.\n")
     assert root.run("holds", "list", "--json").json() == {"holds": []}

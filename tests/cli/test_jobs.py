@@ -116,8 +116,7 @@ def test_lists_have_filters_and_pages(ann: Place) -> None:
 
 def test_an_admin_lists_the_jobs_of_all_users(served: Served, ann: Place) -> None:
     job_id = submitted(ann)
-    key = served.place.run("keys", "create", "root", "--admin", "--json").json()["key"]
-    root = served.place.with_settings(API_KEY=key)
+    root = served.as_user("root", "--admin")
     listed = root.run("jobs", "list", "--user", "*", "--json").json()["jobs"]
     (mine,) = [job for job in listed if job["request_id"] == job_id]
     assert mine["user"] in root.run("jobs", "list", "--user", "*").out
