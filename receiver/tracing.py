@@ -63,34 +63,28 @@ def configured_exporters(environ: Mapping[str, str]) -> list[str]:
     ]
 
 
-@contextmanager
-def exporting(environ: Mapping[str, str]) -> Iterator[None]:
+def exporting(environ: Mapping[str, str]) -> AbstractContextManager[None]:
     """Trace while the block runs, if the environment configures it.
 
     If that is not possible there is only a warning: no job depends on tracing.
     """
     exporters = configured_exporters(environ)
     if not exporters:
-        yield
-        return
+        return _NOTHING
     try:
         # Imported here: it is optional, and costs nothing if not configured.
         from receiver.open_telemetry import OpenTelemetry
 
-        telemetry = OpenTelemetry.exporting(exporters)
+        return tracing_by(OpenTelemetry.exporting(exporters))
     except ImportError as error:
         log.warning(
             "tracing is configured, but OpenTelemetry is not installed: nothing is"
             " traced (run pip install '.[otel]' in the source folder)",
             missing=error.name,
         )
-        yield
     except (LookupError, ValueError) as error:
         log.warning("tracing is configured, but nothing can be exported", reason=str(error))
-        yield
-    else:
-        with tracing_by(telemetry):
-            yield
+    return _NOTHING
 
 
 @contextmanager
