@@ -13,7 +13,7 @@ from receiver.metrics import Metrics
 from receiver.streams import frames
 from receiver.streams.channel import Channel
 from receiver.streams.heartbeats import Heartbeats
-from receiver.streams.hub import Hub, of_user
+from receiver.streams.hub import Hub, Queue
 from receiver.streams.reader import Reader
 from store.changes import Changes
 from store.database import Store
@@ -34,7 +34,6 @@ class Broadcast:
     ) -> None:
         """`heartbeat` is the interval between comment lines, in seconds."""
         self._store = store
-        self._hub = hub
         self._metrics = metrics
         self._clock = clock
         self.heartbeats = Heartbeats(store, clock, heartbeat, self._beat)
@@ -46,6 +45,7 @@ class Broadcast:
         self.closing = False
         """Whether the service is shutting down and streams end."""
         hub.subscribe(self._on_commit)
+        hub.add(Queue.STREAMS, self._look_everywhere)
 
     def close(self) -> None:
         """End every stream cleanly, including those requested from now on."""
@@ -140,8 +140,7 @@ class Broadcast:
     def _enter(self, user_id: int) -> Channel:
         channel = self._channels.get(user_id)
         if channel is None:
-            channel = self._channels[user_id] = Channel(user_id, self._notify)
-            self._hub.add(of_user(user_id), channel.notify)
+            channel = self._channels[user_id] = Channel(user_id)
         channel.members += 1
         return channel
 
@@ -150,7 +149,6 @@ class Broadcast:
         channel.members -= 1
         if channel.members == 0:
             del self._channels[reader.user_id]
-            self._hub.remove(of_user(reader.user_id), channel.notify)
             self._notified.pop(channel, None)
 
     def _notify(self, channel: Channel) -> None:
@@ -181,6 +179,13 @@ class Broadcast:
                 self._metrics.streams.lag.observe(self._clock.monotonic() - notified_at)
 
     def _on_commit(self, changes: Changes) -> None:
-        for user_id, events in changes.appended.items():
-            if user_id in self._channels:
-                self._channels[user_id].offer(events)
+        for user_id in changes.users:
+            channel = self._channels.get(user_id)
+            if channel is not None:
+                channel.offer(changes.appended.get(user_id, ()))
+                self._notify(channel)
+
+    def _look_everywhere(self) -> None:
+        """Something has changed, and it is unknown what."""
+        for channel in self._channels.values():
+            self._notify(channel)

@@ -1,7 +1,7 @@
 """One user's new events, and the readers that keep up with them."""
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from receiver.streams import frames
 from receiver.streams.reader import Reader
@@ -21,9 +21,8 @@ the job itself must be checked."""
 class Channel:
     """One user's channel; exists while the user has readers. Nothing is pushed until it is open."""
 
-    def __init__(self, user_id: int, notify: Callable[["Channel"], None]) -> None:
+    def __init__(self, user_id: int) -> None:
         self.user_id = user_id
-        self._notify = notify
         self.is_open = False
         self.pushed_seq = 0
         """All events up to here were pushed, or are older than the channel."""
@@ -36,10 +35,6 @@ class Channel:
         self._recent_bytes = 0
         self._dropped_seq = 0
         """Events up to here are not in `_recent`; those after it, up to `pushed_seq`, are."""
-
-    def notify(self) -> None:
-        """There are new events."""
-        self._notify(self)
 
     def open(self, latest_seq: int) -> None:
         """Start pushing the events after this one, unless the channel is open already."""

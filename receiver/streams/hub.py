@@ -15,27 +15,23 @@ from store.changes import Changes
 
 
 class Queue(Enum):
-    """Topics besides jobs, users and lanes. Only `notify_all` notifies lanes: after a commit,
-    `Changes.due` says when its jobs are due."""
+    """Topics besides jobs and lanes. Only `notify_all` notifies STREAMS and lanes: after a commit,
+    `Changes` says which events are new and when its jobs are due."""
 
     RELAY = "relay"
+    STREAMS = "streams"
     STOP = "stop"
     """Once, when the service begins to shut down."""
 
 
 Topic: TypeAlias = Hashable
-"""A value of `of_job` or `of_user`, a `Queue`, or a `Lane` with work that may be due."""
+"""A value of `of_job`, a `Queue`, or a `Lane` with work that may be due."""
 Listener: TypeAlias = Callable[[], None]
 
 
 def of_job(job_id: str) -> Topic:
     """The job changed."""
     return ("job", job_id)
-
-
-def of_user(user_id: int) -> Topic:
-    """The user's event log grew."""
-    return ("user", user_id)
 
 
 class Subscription:
@@ -76,8 +72,6 @@ class Hub:
             subscriber(changes)
         for job_id in changes.jobs:
             self._notify(of_job(job_id))
-        for user_id in changes.users:
-            self._notify(of_user(user_id))
         if changes.relay:
             self._notify(Queue.RELAY)
 
