@@ -9,7 +9,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 
@@ -136,13 +136,8 @@ async def _running_on(
         yield service
 
 
-async def serve(
-    settings: ServeSettings,
-    on_start: Callable[[Service, str], None],
-    *,
-    new_secrets: bool = False,
-) -> None:
-    """Run the service until SIGTERM or SIGINT; `on_start` is called with its URL.
+async def serve(settings: ServeSettings, *, new_secrets: bool) -> None:
+    """Run the service until SIGTERM or SIGINT.
 
     `new_secrets`: the signing secrets were made for this start, since there were none.
 
@@ -175,7 +170,8 @@ async def serve(
                     grace=STOP_SECONDS,
                     load_shedder=load_shedder(service.context),
                 ):
-                    on_start(service, origin(listener))
+                    provider = ", ".join(settings.running)
+                    log.info("serving", url=origin(listener), provider=provider)
                     if not await store.keys.list_all():
                         log.info("no keys yet: `receiver keys create USER` makes one")
                     await stop.wait()

@@ -33,11 +33,7 @@ async def serve(host: Host = None, port: Port = None) -> None:
     from receiver import app
 
     with tracing.exporting(os.environ), naming_the_port(settings.host, settings.port):
-        await app.serve(
-            settings,
-            lambda _, url: log.info("serving", url=url, provider=", ".join(settings.running)),
-            new_secrets=lacked_secrets,
-        )
+        await app.serve(settings, new_secrets=lacked_secrets)
     log.info("stopped")
 
 
