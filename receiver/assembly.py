@@ -147,7 +147,7 @@ def assemble(
         rng=rng,
         archive=archiving and archiving[0],
     )
-    workers = (inbox, submitter, poller, relay, *others)
+    workers: list[Worker] = [inbox, submitter, poller, relay, *others]
     return Service(
         Application(context, (*TABLE, *_dashboard(settings))),
         context,
