@@ -32,16 +32,15 @@ def has_schema(schema: Mapping[str, Any]) -> GetPydanticSchema:
     )
 
 
-def one_of(values: Iterable[str], description: str = "") -> GetPydanticSchema:
+def one_of(values: Iterable[str]) -> GetPydanticSchema:
     """An annotation for an enum of strings."""
-    return has_schema(enum_schema(values, description))
+    return has_schema(enum_schema(values))
 
 
-def enum_schema(values: Iterable[str], description: str = "") -> Schema:
+def enum_schema(values: Iterable[str]) -> Schema:
     """The schema of an enum of strings. Use it for named types: client generators make a class of
     each name."""
-    schema: Schema = {"type": "string", "enum": [str(value) for value in values]}
-    return schema | ({"description": description} if description else {})
+    return {"type": "string", "enum": [str(value) for value in values]}
 
 
 def document(

@@ -39,17 +39,8 @@ Progress = Annotated[float | int, has_schema({"type": "number", "minimum": 0, "m
 UserName = Annotated[str, Field(examples=["ada"])]
 Kind = TypeAliasType("Kind", str)
 JobStatus = TypeAliasType("JobStatus", Annotated[jobs.Status, one_of(jobs.Status)])
-Phase = TypeAliasType(
-    "Phase",
-    Annotated[
-        jobs.Phase,
-        one_of(jobs.Phase, "The step that a job is in; finer than the status."),
-    ],
-)
-Evidence = TypeAliasType(
-    "Evidence",
-    Annotated[jobs.Evidence, one_of(jobs.Evidence, "The source of the current status.")],
-)
+Phase = TypeAliasType("Phase", Annotated[jobs.Phase, one_of(jobs.Phase)])
+Evidence = TypeAliasType("Evidence", Annotated[jobs.Evidence, one_of(jobs.Evidence)])
 ErrorCode = TypeAliasType("ErrorCode", Annotated[jobs.ErrorCode, one_of(jobs.ErrorCode)])
 FileState = TypeAliasType("FileState", Annotated[archive.FileState, one_of(archive.FileState)])
 Metadata = TypeAliasType(
@@ -175,6 +166,7 @@ class Job(TypedDict):
     """The beginning of the prompt, on one line."""
     status: JobStatus
     phase: Phase
+    """The step that the job is in; finer than the status."""
     done: bool
     progress: Progress | None
     seq: Annotated[int, Field(ge=1)]
@@ -184,6 +176,7 @@ class Job(TypedDict):
     error: JobError | None
     provider_status: Annotated[str, Field(max_length=PROVIDER_STATUS_CHARACTERS)] | None
     evidence: Evidence | None
+    """The source of the current status."""
     metadata: Metadata
     archive: list[ArchivedFile]
     """The files of the result; empty if none are kept."""
