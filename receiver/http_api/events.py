@@ -1,6 +1,6 @@
 """The routes of event streams (Server-Sent Events), and the tickets for them."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Final
 
@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from receiver.domain.documents import AN_ID
-from receiver.domain.serialization import job_document, timestamp
+from receiver.domain.serialization import event_data, timestamp
 from receiver.http_api import documents, requests
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import parse_object, read_body
@@ -23,8 +23,11 @@ from receiver.http_api.responses import NOT_STORED, json_response
 from receiver.streams import frames
 from receiver.streams.tickets import Ticket
 from store.records.events import Cursor
+from store.records.jobs import Job
 
 SNAPSHOT_JOBS: Final = 1_000
+SNAPSHOT_BYTES: Final = 256 * 1024
+"""Limits on the snapshot of a user's jobs; the newest are in it."""
 TICKET_MS: Final = 3_600_000
 _RESUME: Final = (
     Parameter("Last-Event-ID", "The last `id` seen: every later event follows.", location="header"),
@@ -94,7 +97,7 @@ class _JobStream(EventStream):
     async def snapshot(self) -> tuple[Cursor, bytes]:
         found = await self.context.services.store.events.snapshot_for_job(self.job_id)
         at, seen = or_404(found)
-        return at, frames.snapshot(at, job_document(seen))
+        return at, frames.snapshot(at, event_data(seen))
 
     async def farewell(self) -> bytes | None:
         job = await self.context.services.store.jobs.find(self.job_id)
@@ -111,10 +114,21 @@ class _UserStream(EventStream):
     async def snapshot(self) -> tuple[Cursor, bytes]:
         events = self.context.services.store.events
         at, jobs, truncated = await events.snapshot_for_user(self.user_id, SNAPSHOT_JOBS)
-        document: dict[str, object] = {"jobs": [job_document(job) for job in jobs]}
-        if truncated:
-            document["truncated"] = True
-        return at, frames.snapshot(at, document)
+        return at, frames.snapshot(at, _newest(jobs, truncated=truncated))
+
+
+def _newest(jobs: Iterable[Job], *, truncated: bool) -> bytes:
+    """The data of a user's snapshot, with as many jobs as fit. `truncated`: there are more jobs."""
+    shown: list[bytes] = []
+    room = SNAPSHOT_BYTES - len(b'{"jobs":[],"truncated":true}')
+    for job in jobs:
+        data = event_data(job)
+        room -= len(data) + 1
+        if room < 0:
+            truncated = True
+            break
+        shown.append(data)
+    return b'{"jobs":[%b]%b}' % (b",".join(shown), b',"truncated":true' if truncated else b"")
 
 
 # --- tickets --------------------------------------------------------------------------------------

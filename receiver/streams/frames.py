@@ -6,9 +6,6 @@ client could take for a line end. A blank line follows events only: after anythi
 clients dispatch an empty event.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from receiver.domain.serialization import compact_json
 from store.records.events import Cursor, Event
 from store.records.jobs import Job
@@ -33,9 +30,8 @@ def update(event: Event) -> bytes:
     return _chunk(b"event: update\nid: %s\ndata: %s\n\n" % (cursor, event.data))
 
 
-def snapshot(cursor: Cursor, document: Mapping[str, Any]) -> bytes:
-    """The state at the cursor."""
-    data = compact_json(document)
+def snapshot(cursor: Cursor, data: bytes) -> bytes:
+    """The state at the cursor, as one line of JSON."""
     return b"event: snapshot\nid: %s\ndata: %s\n\n" % (str(cursor).encode(), data)
 
 

@@ -16,6 +16,7 @@ from tests.http_api.event_stream import EventStream, Frame, event_stream
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider
 from tests.support.service import (
+    JOB,
     TIMEOUT,
     RunningService,
     history_of,
@@ -220,6 +221,22 @@ async def test_a_users_stream_shows_the_unfinished_and_every_event(
         third.request_id,
         second.request_id,
     ]
+
+
+async def test_a_users_snapshot_has_the_newest_jobs_that_fit_in_256_kib(
+    service: RunningService,
+) -> None:
+    client = await service.user()
+    wide = {"metadata": {str(n): "\u00e9" * 512 for n in range(16)}}  # 49 KB as ASCII JSON
+    made = [await client.post("/v1/jobs", json=JOB | wide) for _ in range(7)]
+
+    async with event_stream(client, "/v1/events") as stream:
+        (snapshot,) = await stream.events(1)
+
+    assert snapshot.data["truncated"] is True
+    shown = [job["request_id"] for job in snapshot.data["jobs"]]
+    assert shown == [answer.json()["request_id"] for answer in reversed(made[2:])]
+    assert len(snapshot.raw.rpartition(b"data: ")[2]) <= 256 * 1024
 
 
 async def test_a_user_without_jobs_can_resume(
