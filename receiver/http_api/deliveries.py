@@ -14,10 +14,10 @@ from receiver.http_api import webhook_documents as documents
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import read_object
 from receiver.http_api.context import ApiContext
-from receiver.http_api.errors import Problem, bad_query, or_404, pointer, refuse_any
+from receiver.http_api.errors import Problem, bad_query, or_404, refuse_any
 from receiver.http_api.operation import Group, Operation, Parameter
 from receiver.http_api.responses import json_response
-from receiver.http_api.submissions import url_faults
+from receiver.http_api.submissions import unknown_faults, url_faults
 from receiver.json_schema import ref
 from receiver.providers.contract import InputFault
 from receiver.webhooks.delivery import Attempt as Sent
@@ -177,10 +177,7 @@ def _outcome(attempt: Attempt | Sent) -> documents.Outcome:
 
 def _retry_faults(body: Mapping[str, Any]) -> Iterator[InputFault]:
     # A filter with a typo would select everything.
-    for name in body:
-        if name not in ("state", "host", "request_id"):
-            text = "This member is unknown; known are state, host, request_id."
-            yield InputFault(pointer(name), text)
+    yield from unknown_faults(body, ("state", "host", "request_id"))
     if body.get("state") not in _GIVEN_UP:
         yield InputFault("/state", f"state must be {' or '.join(_GIVEN_UP)}.")
     for name in ("host", "request_id"):

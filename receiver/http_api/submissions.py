@@ -1,8 +1,8 @@
 """Validation of a submission's body."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any, Final
 
 from receiver.actions.submit_job import Submission
@@ -15,7 +15,6 @@ from receiver.webhooks.targets import TargetRefused, check_url
 
 MEMBERS: Final = ("provider", "kind", "input", "webhookUrl", "webhookEvents", "metadata")
 """The members of the body of `POST /v1/jobs`."""
-_KNOWN: Final = ", ".join(MEMBERS)
 
 
 def read_job(context: ApiContext, body: Mapping[str, Any]) -> Submission:
@@ -30,7 +29,8 @@ def read_job(context: ApiContext, body: Mapping[str, Any]) -> Submission:
     kind = body.get("kind")
     chosen = list(_choice_faults(context, provider, kind))
     given = [] if chosen else _input_faults(context, provider, str(kind), body)
-    faults = chain(chosen, given, _faults_beside_input(context, body), _unknown_faults(body))
+    unknown = unknown_faults(body, MEMBERS)
+    faults = chain(chosen, given, _faults_beside_input(context, body), unknown)
     return _submission(provider, str(kind), body, faults)
 
 
@@ -96,15 +96,15 @@ def _faults_beside_input(context: ApiContext, body: Mapping[str, Any]) -> Iterat
     yield from _metadata_faults(body.get("metadata"))
 
 
-def _unknown_faults(body: Mapping[str, Any]) -> Iterator[InputFault]:
-    unknown = [name for name in body if name not in MEMBERS]
-    if len(unknown) > MAX_FAULTS:
-        yield InputFault("", f"{len(unknown)} members are unknown; known are {_KNOWN}.")
-        return
-    for name in unknown:
-        meant = get_close_matches(name[:METADATA_NAME], MEMBERS, n=1)
-        hint = f"did you mean {meant[0]}?" if meant else f"known are {_KNOWN}."
+def unknown_faults(body: Mapping[str, Any], known: Sequence[str]) -> Iterator[InputFault]:
+    """A fault for each member of the body that is not known."""
+    unknown = [name for name in body if name not in known]
+    for name in unknown[:MAX_FAULTS]:
+        meant = get_close_matches(name[:METADATA_NAME], known, n=1)
+        hint = f"did you mean {meant[0]}?" if meant else f"known are {', '.join(known)}."
         yield InputFault(pointer(name), f"This member is unknown; {hint}")
+    # Further ones are not listed, only counted.
+    yield from repeat(InputFault("", "This member is unknown."), len(unknown) - MAX_FAULTS)
 
 
 def url_faults(context: ApiContext, name: str, url: Any) -> Iterator[InputFault]:

@@ -155,12 +155,28 @@ async def test_exactly_twenty_faults_are_all_listed(visitor: httpx.AsyncClient) 
 
 
 @pytest.mark.parametrize(
+    ("path", "body"), [("/v1/jobs", JOB), ("/v1/deliveries/retry", {"state": "exhausted"})]
+)
+async def test_unknown_members_are_named_and_counted(
+    visitor: httpx.AsyncClient, path: str, body: dict[str, Any]
+) -> None:
+    unknown = {f"member{number}": 0 for number in range(30)}
+
+    problem = (await visitor.post(path, json=body | unknown)).json()
+
+    assert [each["pointer"] for each in problem["errors"]] == [
+        *map("/{}".format, [*unknown][:19]),
+        "",
+    ]
+    assert problem["errors"][19]["detail"].startswith("There are 11 more errors")
+
+
+@pytest.mark.parametrize(
     ("members", "pointer"),
     [
         ({"webhookEvents": ["COMPLETED"] * 6}, "/webhookEvents"),
         ({"metadata": {str(number): 0 for number in range(17)}}, "/metadata"),
         ({"kind": "create_narrative", "input": {"prompt_list": [0] * 21}}, "/input/prompt_list"),
-        ({str(number): 0 for number in range(21)}, ""),
     ],
 )
 async def test_what_is_too_long_is_one_fault(
