@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 from receiver.actions.accept_callback import CallbackIntake
 from receiver.actions.context import ServiceContext
 from receiver.actions.missed_callbacks import MissedCallbacks
+from receiver.actions.recent_callbacks import RecentCallbacks
 from receiver.archive.contract import Archive
 from receiver.archive.download import Downloader
 from receiver.dashboard.pages import pages
@@ -130,6 +131,7 @@ def assemble(
         timeout=settings.relay_timeout,
         jitter=rng.random,
     )
+    recent = RecentCallbacks(services.clock, retention=settings.retention_days * DAY / 1_000)
     others = _other_workers(settings, services, hub, archiving)
     context = ApiContext(
         services=services,
@@ -140,7 +142,7 @@ def assemble(
             services.store, hub, services.metrics, services.clock, settings.stream_heartbeat
         ),
         tokens=tokens,
-        callbacks=CallbackIntake(services, inbox.apply_soon),
+        callbacks=CallbackIntake(services, inbox.apply_soon, recent),
         missed_callbacks=missed,
         sender=sender,
         is_throttled=relay.is_throttled,

@@ -14,11 +14,16 @@ _SECRET_HEADERS = frozenset({b"authorization", b"cookie", b"proxy-authorization"
 class CallbackIntake:
     """Accepts callbacks to the jobs' own URLs."""
 
-    def __init__(self, services: ServiceContext, apply_soon: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        services: ServiceContext,
+        apply_soon: Callable[[str], None],
+        recent: RecentCallbacks,
+    ) -> None:
         """`apply_soon` is called with the job id while a callback is being stored."""
         self._services = services
         self._apply_soon = apply_soon
-        self._recent = RecentCallbacks(services.clock)
+        self._recent = recent
 
     async def accept(
         self,

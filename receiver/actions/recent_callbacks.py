@@ -6,7 +6,7 @@ from receiver.clock import Clock
 from store.callbacks import Receipt
 
 SECONDS: Final = 60.0
-"""How long a callback is remembered. If its job is removed, duplicates get 410 only after that."""
+"""How long a callback is remembered, at most."""
 CALLBACKS: Final = 10_000
 """Maximum number remembered; then the oldest is dropped."""
 
@@ -19,8 +19,11 @@ class RecentCallbacks:
     """The answers to duplicates of stored callbacks. Per process: another replica has its own
     memory, or asks the store, and answers the same."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, retention: float) -> None:
+        """`retention` is how long finished jobs are kept, in seconds. Callbacks are forgotten by
+        then, so that those of a removed job get 410 (unless they came when it was finished)."""
         self._clock = clock
+        self._seconds = min(SECONDS, retention)
         self._answers: dict[Key, tuple[float, Receipt]] = {}
 
     def answer(self, key: Key) -> Receipt | None:
@@ -36,6 +39,6 @@ class RecentCallbacks:
             return
         again = Receipt.DUPLICATE if receipt is Receipt.ACCEPTED else receipt
         self._answers.pop(key, None)  # move it to the end: the first is always the oldest
-        self._answers[key] = (self._clock.monotonic() + SECONDS, again)
+        self._answers[key] = (self._clock.monotonic() + self._seconds, again)
         if len(self._answers) > CALLBACKS:
             del self._answers[next(iter(self._answers))]

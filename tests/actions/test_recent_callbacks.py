@@ -15,7 +15,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def recent(clock: ManualClock) -> RecentCallbacks:
-    return RecentCallbacks(clock)
+    return RecentCallbacks(clock, retention=SECONDS)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,13 @@ def test_a_callback_is_forgotten_after_a_minute(
     clock.advance(SECONDS - 0.1)
     assert recent.answer(("job", b"", False)) is Receipt.DUPLICATE
     clock.advance(0.1)
+    assert recent.answer(("job", b"", False)) is None
+
+
+def test_a_callback_is_forgotten_before_its_job_is_removed(clock: ManualClock) -> None:
+    recent = RecentCallbacks(clock, retention=2.0)
+    recent.remember(("job", b"", False), Receipt.ACCEPTED)
+    clock.advance(2.0)
     assert recent.answer(("job", b"", False)) is None
 
 

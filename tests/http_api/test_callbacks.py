@@ -117,6 +117,20 @@ async def test_a_job_that_is_gone_is_410(start: Start, provider: ScriptedProvide
     assert paths == ["/webhooks/samsar/…"]
 
 
+async def test_the_callback_that_ended_a_job_is_410_after_its_removal(
+    start: Start, provider: ScriptedProvider
+) -> None:
+    service = await start(**provider.settings(), confirm_callbacks=False, retention_days=1e-7)
+    job = await accepted(service, provider)
+    await job.send(COMPLETED)
+    await job.when(done=True)
+    assert await service.store.jobs.remove_finished(2**60, 10) == 1
+
+    await eventually(
+        lambda: call_back(job.callback_url, COMPLETED), lambda answer: answer.status_code == 410
+    )
+
+
 async def test_a_body_over_the_limit_is_413_and_polls(
     start: Start, provider: ScriptedProvider
 ) -> None:
