@@ -95,6 +95,8 @@ def _apply_claim(draft: Draft, said: CallbackSaid) -> None:
         draft.track(claims=tuple(others))
         draft.set_verdict(said.callback_id, Verdict.APPLIED)
         apply_terminal(draft, report, Evidence.CALLBACK)
+        if report.lacks_result and not draft.job.done:
+            look_again(draft, draft.now)
         return
     claims = draft.job.tracking.claims
     if len(claims) >= MAX_CLAIMS:

@@ -209,6 +209,13 @@ def test_a_claim_counts_at_once_where_callbacks_are_not_confirmed() -> None:
     assert (story.job.status, story.job.evidence) == (Status.COMPLETED, Evidence.CALLBACK)
 
 
+def test_a_result_that_is_missing_is_asked_for_at_once_where_callbacks_are_not_confirmed() -> None:
+    story = in_state("accepted", rules=Rules(confirm_callbacks=False))
+    assert verdicts(story.called_back(completed(link=None))) == [(Verdict.APPLIED, None)]
+    assert story.job.phase is Phase.CONFIRMING
+    assert (story.due().lane, story.due().at) == (Lane.POLL, story.now)
+
+
 def test_claims_are_decided_after_the_clock_stepped_back() -> None:
     """Else the job would be asked for without a pause until the clock has caught up."""
     story = in_state("confirming")
