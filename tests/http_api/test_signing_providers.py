@@ -284,6 +284,9 @@ async def test_several_links_are_answered_as_they_are(
     await taken.when(done=True)
     answer = await taken.client.get(f"{taken.path}/result")
     assert (answer.status_code, answer.json()) == (200, {"output": links})
+    for n, link in enumerate(links, start=1):
+        answer = await taken.client.get(f"/v1/jobs/{taken.request_id}/result", params={"n": n})
+        assert (answer.status_code, answer.headers.get("Location")) == (302, link)
 
 
 # --- cancelling -----------------------------------------------------------------------------------
