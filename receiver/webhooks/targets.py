@@ -72,13 +72,6 @@ _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 # The WHATWG URL standard's "ends in a number": a resolver reads such a host as an IPv4 address.
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
-# RFC 6761, section 6.3, and the names for localhost in common hosts files.
-_LOCALHOST = re.compile(
-    r"(?:.+\.)?localhost|localhost\.localdomain|localhost6(?:\.localdomain6)?"
-    r"|ip6-(?:localhost|loopback)"
-)
-_LOOPBACK = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
-
 
 def check_url(
     url: str,
@@ -147,8 +140,6 @@ def _checked_host(host: str, allow_nets: Sequence[IPNetwork]) -> str:
         return host
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         raise TargetRefused("the address has no valid host name")
-    if _LOCALHOST.fullmatch(host) and not any(_is_in(own, allow_nets) for own in _LOOPBACK):
-        raise TargetRefused(f"the host is this machine itself (RFC 6761); {_ALLOW_NETS}")
     return host
 
 

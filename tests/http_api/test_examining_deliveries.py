@@ -13,7 +13,7 @@ from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.http_api.followed_job import RELAY, SECRET, Followed, follow, service
 from tests.http_api.relay_sink import Message, Sink, always
 from tests.http_api.scripted_provider import COMPLETED, FAILED, ScriptedProvider
-from tests.support.service import RunningService
+from tests.support.service import JOB, RunningService
 
 __all__ = ["service"]
 
@@ -238,11 +238,17 @@ async def test_a_name_that_is_refused_or_not_found_is_an_answer(
     monkeypatch.setattr(
         resolver,
         "_system_lookup",
-        lambda name: [ip_address("127.0.0.1")] if name == "hooks.example" else [],
+        lambda name: [] if name == "gone.example" else [ip_address("127.0.0.1")],
     )
     service = await start(**provider.settings(), **RELAY | {"relay_allow_nets": ""})
     client = await service.user()
-    for name, error in (("hooks.example", "refused_target"), ("gone.example", "no_address")):
+    for name, error in (
+        ("hooks.example", "refused_target"),
+        ("localhost", "refused_target"),
+        ("gone.example", "no_address"),
+    ):
+        submitted = await client.post("/v1/jobs", json=JOB | {"webhookUrl": f"https://{name}/"})
+        assert submitted.status_code == 202
         answer = await client.post("/v1/webhook-tests", json={"url": f"https://{name}/"})
         assert answer.status_code == 200
         assert answer.json()["status_code"] is None

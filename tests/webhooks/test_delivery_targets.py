@@ -10,6 +10,7 @@ import pytest
 from receiver.clock import SystemClock
 from receiver.webhooks.delivery import WebhookSender
 from receiver.webhooks.network import CheckedNetwork
+from receiver.webhooks.resolver import Resolver
 from tests.providers.faulty_server import THIS_MACHINE, FaultyServer, faulty_server, send_raw
 from tests.webhooks import corpus
 from tests.webhooks.hostile_answers import OK
@@ -59,6 +60,17 @@ async def test_no_special_address_is_connected_to_whether_written_or_resolved() 
                 assert (attempt.error or "").startswith("refused_target: "), (host, attempt)
                 assert not attempt.connect_failure
         assert [server.connections for server in sinks] == [0] * len(sinks)
+
+
+async def test_localhost_is_refused_when_it_is_resolved_unless_it_is_allowed() -> None:
+    async with watched() as sinks:
+        for allowed, connections in (((), 0), (("127.0.0.0/8", "::1/128"), 1)):
+            network = CheckedNetwork(Resolver().resolve, True, [*map(ip_network, allowed)])
+            sender = WebhookSender(network, SystemClock())
+            attempt = await deliver(sender, sinks[0], host="localhost")
+            assert (attempt.status_code == 200) is bool(connections)
+            assert (attempt.error or "").startswith("refused_target: ") is not bool(connections)
+            assert sum(server.connections for server in sinks) == connections
 
 
 async def test_a_malformed_url_that_was_stored_is_a_refused_target() -> None:

@@ -113,12 +113,6 @@ def test_http_is_accepted_only_if_it_is_allowed() -> None:
     assert re.search(r"https://; .* by RECEIVER_RELAY_ALLOW_HTTP", why)
 
 
-def test_names_of_this_machine_are_accepted_if_its_addresses_are_allowed() -> None:
-    for network in ("127.0.0.0/8", "::1/128"):
-        assert refusal("https://localhost:8000/", allowed=nets(network)) == ""
-    assert "this machine" in refusal("https://localhost:8000/", allowed=nets("10.0.0.0/8"))
-
-
 def test_the_longest_url() -> None:
     url = "https://example.com/"
     url += "a" * (LONGEST_URL - len(url))
