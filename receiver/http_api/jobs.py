@@ -154,8 +154,7 @@ async def job_result(context: ApiContext, request: Request, caller: Caller) -> R
     if whole.get("truncated") is True:
         whole = await context.services.store.jobs.whole_result_of(job.id) or whole
     links = links_of(whole)
-    is_named = FILE_NUMBER.name in request.query_params
-    if links and (is_named or len(links) == 1 or links[0] == whole.get("videoUrl")):
+    if links and (len(links) == 1 or FILE_NUMBER.name in request.query_params):
         return redirect(links[0])
     return json_response(whole, headers=NOT_STORED)
 

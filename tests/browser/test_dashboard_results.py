@@ -81,4 +81,5 @@ async def test_a_link_that_leads_nowhere(start: Start, visit: Visit) -> None:
         await visitor.open(f"#/jobs/{job['request_id']}")
         await visitor.sees("It cannot be shown here.")
         open_it = visitor.page.get_by_role("link", name="Open the result")
-        await expect(open_it).to_have_attribute("href", f"/v1/jobs/{job['request_id']}/result")
+        path = f"/v1/jobs/{job['request_id']}/result?n=1"
+        await expect(open_it).to_have_attribute("href", path)

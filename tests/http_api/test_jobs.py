@@ -366,6 +366,21 @@ async def test_a_result_is_a_redirect_once_there_is_one(
     assert provider.status_calls == []
 
 
+async def test_a_result_with_further_links_is_answered_as_it_is(
+    start: Start, provider: ScriptedProvider
+) -> None:
+    service = await start(**provider.settings(), confirm_callbacks=False)
+    job = await accepted(service, provider)
+    result = {"poster": "https://cdn.example/1.jpg", "videoUrl": "https://cdn.example/1.mp4"}
+    await job.send({"status": "COMPLETED", "result": result})
+    await job.when(done=True)
+    whole = await job.client.get(f"{job.path}/result")
+    assert (whole.status_code, whole.json()) == (200, result)
+    for n, name in ((1, "videoUrl"), (2, "poster")):
+        answer = await job.client.get(f"{job.path}/result", params={"n": n})
+        assert (answer.status_code, answer.headers["Location"]) == (302, result[name])
+
+
 async def test_an_old_link_is_renewed_and_nothing_else_changes(
     start: Start, provider: ScriptedProvider
 ) -> None:

@@ -44,7 +44,7 @@ function kindOf(url, name) {
 
 // The main link, which is renewed, is opened through our own URL too.
 const addressOf = (job, { kept, url }) =>
-  kept ?? (job.result?.videoUrl === url ? `${job.links.self}/result` : url);
+  kept ?? (job.result?.videoUrl === url ? `${job.links.self}/result?n=1` : url);
 
 /** A thumbnail of a job's result; `glyph` if there is none. */
 export function thumbnail(job, glyph) {
