@@ -18,7 +18,7 @@ from store.table import Backend, Table
 MAX_STORED_CALLBACKS = 200
 """Callbacks stored per job."""
 
-TRIES = 3
+APPLY_TRIES = 3
 """Failed applications after which a callback is abandoned."""
 
 
@@ -140,12 +140,12 @@ class Callbacks(Table):
 
         def work(db: Session, effects: Effects) -> int:
             rows = db.execute(
-                self._sql["count-failure"], {"callback_id": callback_id, "tries": TRIES}
+                self._sql["count-failure"], {"callback_id": callback_id, "tries": APPLY_TRIES}
             ).fetchall()
             if not rows:
                 raise NotFound(f"callback {callback_id}")
             ((job_id, tries),) = rows
-            if tries >= TRIES:
+            if tries >= APPLY_TRIES:
                 self._moves.poll_at_once(db, effects, job_id, now)
             return int(tries)
 

@@ -25,10 +25,10 @@ T = TypeVar("T")
 MAX_URGENT = 40
 """Maximum number of urgent members in a batch."""
 
-LONGEST_QUEUE = 2_000
+MAX_QUEUED = 2_000
 """Members that may wait in each queue; further ones are refused at once."""
 
-LONGEST_WAIT = 1.0
+MAX_QUEUE_SECONDS = 1.0
 """Seconds that the last in a queue may have to wait, estimated from the previous batch: a slow disk
 shortens the queue. The member's own batch is not counted."""
 
@@ -169,7 +169,7 @@ class ThreadedWriter(Writer):
 
     def _is_full(self, queue: deque[_Member]) -> bool:
         batches_before = len(queue) // MAX_URGENT
-        return len(queue) >= LONGEST_QUEUE or batches_before * self._batch_seconds > LONGEST_WAIT
+        return len(queue) >= MAX_QUEUED or batches_before * self._batch_seconds > MAX_QUEUE_SECONDS
 
     def _wake(self) -> None:
         for handle in (self._waking, self._waking_late):
@@ -213,7 +213,7 @@ class ThreadedWriter(Writer):
         if isinstance(outcomes[0], Failed) and isinstance(outcomes[0].error, StoreLocked):
             # Work queued meanwhile would wait just as long for the same lock.
             for queue in self._queues.values():
-                late = _take(queue, LONGEST_QUEUE)
+                late = _take(queue, MAX_QUEUED)
                 members += late
                 outcomes += [Failed(StoreLocked(str(outcomes[0].error))) for _ in late]
         report = BatchReport(len(members), seconds, waiting=sum(map(len, self._queues.values())))

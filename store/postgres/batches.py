@@ -39,7 +39,7 @@ LOCK_TIMEOUT = 3_000
 LOCK_TIMEOUT_ALONE = 500
 """The same for a single write, because others wait behind it."""
 
-TRIES = 3
+COLLISION_TRIES = 3
 """Runs of a single write that collides."""
 
 FATE_TIMEOUT = 10.0
@@ -101,7 +101,7 @@ class PostgresBatchRunner:
 
     # --- several transactions -------------------------------------------------------------------
 
-    def _run(self, works: Sequence[Work[object]], tries: int = TRIES) -> _Ran:
+    def _run(self, works: Sequence[Work[object]], tries: int = COLLISION_TRIES) -> _Ran:
         """Run them in one transaction or, if one of them fails it, in several."""
         try:
             return self._run_together(works)

@@ -23,7 +23,7 @@ MIGRATIONS = read_migrations(Path(__file__).with_name("migrations"))
 MIGRATION_TRIES = 20
 """How often the migrations are tried if they deadlock with writes; each try takes a second."""
 
-BACKOFF = (0.1, 2.0)
+CONNECT_BACKOFF = (0.1, 2.0)
 """Shortest and longest pause after a failure to connect, in seconds; it doubles."""
 
 _LOCK = 0x72637672
@@ -82,7 +82,7 @@ class Connector:
         try:
             connection = connect(self._address)
         except StoreUnavailable:
-            first, longest = BACKOFF
+            first, longest = CONNECT_BACKOFF
             self._pause = min(max(first, self._pause * 2), longest)
             self._not_before = time.monotonic() + self._pause
             raise

@@ -26,13 +26,13 @@ from store.records.times import Lane
 
 CHANNEL = "receiver"
 
-PAUSE = 0.02
+NOTIFY_PAUSE = 0.02
 """Seconds between two notifications."""
 
 IDS = 200
 """Ids in one notification, whose limit is 8000 bytes."""
 
-BACKOFF = (0.5, 10.0)
+LISTEN_BACKOFF = (0.5, 10.0)
 """Shortest and longest delay between attempts to listen, in seconds; it doubles, with jitter."""
 
 T = TypeVar("T", str, int)
@@ -91,10 +91,10 @@ class Notifications:
                     await self._send(payload)
             except StoreUnavailable:
                 pass  # the others find the changes by polling
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(NOTIFY_PAUSE)
 
     async def _listen(self, conninfo: str) -> None:
-        first, longest = BACKOFF
+        first, longest = LISTEN_BACKOFF
         pause = first
         while True:
             try:

@@ -17,10 +17,10 @@ from store.postgres.connection import options
 from store.postgres.failures import translated
 from store.session import Bound, Row
 
-CONNECTIONS = 4
+POOL_SIZE = 4
 """Read connections per process, in addition to the writer's and the listener's."""
 
-LONGEST_QUEUE = 1_000
+MAX_WAITING_READS = 1_000
 """Reads that may wait for a connection; further ones are refused at once."""
 
 ACQUIRE_TIMEOUT = 1.5
@@ -47,8 +47,8 @@ class PooledReaders:
             address.conninfo,
             kwargs=options(address),
             min_size=1,
-            max_size=CONNECTIONS,
-            max_waiting=LONGEST_QUEUE,
+            max_size=POOL_SIZE,
+            max_waiting=MAX_WAITING_READS,
             timeout=ACQUIRE_TIMEOUT,
             reconnect_timeout=RECONNECT_SECONDS,
             name="receiver-readers",
@@ -83,7 +83,7 @@ class PooledReaders:
                 await cursor.execute(sql.encode(), parameters)
                 return await cursor.fetchall()
         except TooManyRequests as error:
-            raise StoreBusy(f"{LONGEST_QUEUE} reads are waiting") from error
+            raise StoreBusy(f"{MAX_WAITING_READS} reads are waiting") from error
         except PoolTimeout as error:
             raise StoreUnavailable("no connection to PostgreSQL is available") from error
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from threading import Event, Thread
 
-PAUSE = 1.0
+CHECKPOINT_PAUSE = 1.0
 """Seconds between two checkpoints: a page written by many commits is copied once."""
 
 
@@ -37,7 +37,7 @@ class Checkpointer:
 
     def _run(self) -> None:
         connection: sqlite3.Connection | None = None
-        while self._has_grown.wait() and not self._ending.wait(PAUSE):
+        while self._has_grown.wait() and not self._ending.wait(CHECKPOINT_PAUSE):
             self._has_grown.clear()
             if self._ending.is_set():
                 break  # otherwise the notification of `close` would be lost, and awaited

@@ -58,7 +58,7 @@ async def test_a_missing_server_database_or_user_is_reported(
 def test_a_server_that_cannot_be_reached_is_not_tried_at_each_write(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connection, "BACKOFF", (60.0, 60.0))
+    monkeypatch.setattr(connection, "CONNECT_BACKOFF", (60.0, 60.0))
     reach = Connector(parse("postgresql://u@127.0.0.1:1/d"))
 
     with pytest.raises(StoreUnavailable, match="refused"):

@@ -17,8 +17,8 @@ from tests.support.postgres_server import PostgresServer
 async def test_a_read_beyond_the_queue_is_refused_at_once(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readers, "CONNECTIONS", 1)
-    monkeypatch.setattr(readers, "LONGEST_QUEUE", 1)
+    monkeypatch.setattr(readers, "POOL_SIZE", 1)
+    monkeypatch.setattr(readers, "MAX_WAITING_READS", 1)
     pool = await readers.PooledReaders.open(parse(postgres_url))
     try:
         async with pool._pool.connection():

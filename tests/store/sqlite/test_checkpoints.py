@@ -42,7 +42,7 @@ def wait_for(path: Path, key: str) -> None:
 
 @pytest.fixture(autouse=True)
 def without_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "PAUSE", 0.0)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_PAUSE", 0.0)
 
 
 def test_commits_are_moved_into_the_database(path: Path, writer: sqlite3.Connection) -> None:
@@ -99,7 +99,7 @@ def test_it_ends_without_a_commit() -> None:
 
 
 def test_closing_during_a_checkpoint_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "PAUSE", 0)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_PAUSE", 0)
     checkpointer = Checkpointer(lambda: sqlite3.connect(":memory:"))
     clear = checkpointer._has_grown.clear
 

@@ -178,7 +178,7 @@ async def test_on_change_that_fails_leaves_no_caller_waiting(
 async def test_a_full_queue_refuses_at_once(
     writer: ThreadedWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer_module, "LONGEST_QUEUE", 2)
+    monkeypatch.setattr(writer_module, "MAX_QUEUED", 2)
     gate, blocked = await block(writer)
     waiting = [writer.urgent(put("a")), writer.urgent(put("b"))]
 
@@ -195,7 +195,7 @@ async def test_behind_a_slow_disk_the_queue_is_shorter(
     writer: ThreadedWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer_module, "MAX_URGENT", 1)
-    monkeypatch.setattr(writer_module, "LONGEST_WAIT", 0.01)
+    monkeypatch.setattr(writer_module, "MAX_QUEUE_SECONDS", 0.01)
     slow, blocked = await block(writer)
     await asyncio.sleep(0.02)
     slow.open()
