@@ -1,7 +1,7 @@
 """Finds and lists relay messages."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from store.records.deliveries import Attempt, Delivery, DeliveryState
 from store.records.jobs import Status
@@ -11,6 +11,8 @@ from store.table import Table
 
 _LAST_ID = "~"
 """Sorts after every id."""
+
+_FIELDS = [field.name for field in fields(Delivery)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +36,14 @@ class DeliveryReads(Table):
     async def next_due(self) -> Millis | None:
         """When the next message can be leased, ignoring slots. A message behind one of its job in
         flight does not count. The end of a lease does."""
-        ((at,),) = await self._fetch("next-due")
-        found: Millis | None = at
-        return found
+        return await self._fetch_value("next-due")
 
     async def find(self, delivery_id: str) -> Delivery | None:
-        row = await self._fetch_one("read-delivery", delivery_id=delivery_id)
-        return delivery_from_row(row) if row else None
+        return await self._find("read-delivery", delivery_from_row, delivery_id=delivery_id)
 
     async def find_for_user(self, user_id: int, delivery_id: str) -> Delivery | None:
-        row = await self._fetch_one(
-            "read-delivery-of-user", delivery_id=delivery_id, user_id=user_id
-        )
-        return delivery_from_row(row) if row else None
+        found = await self.find(delivery_id)
+        return found if found is not None and found.user_id == user_id else None
 
     async def list_page(
         self, select: DeliveryFilter, before: str | None, limit: int
@@ -62,8 +59,8 @@ class DeliveryReads(Table):
             "before": before or _LAST_ID,
             "limit": limit,
         }
-        rows = await self._fetch(_narrowest(select), **parameters)
-        return [delivery_from_row(row) for row in rows]
+        sql = self._statements.complete(self._sql["list-page"], narrow=narrowest(select))
+        return [delivery_from_row(row) for row in await self._readers.fetch(sql, parameters)]
 
     async def backlog(self) -> tuple[int, Millis | None]:
         """The number of pending messages, and when the oldest was written."""
@@ -71,36 +68,25 @@ class DeliveryReads(Table):
         return count, oldest
 
 
-def _narrowest(select: DeliveryFilter) -> str:
-    """The list query whose index leaves the fewest rows to read."""
+def narrowest(select: DeliveryFilter) -> str:
+    """The condition whose index leaves the fewest rows to try all filters on."""
     unfinished = select.state not in (None, DeliveryState.DELIVERED, DeliveryState.SKIPPED)
     if select.job_id is not None:
-        return "list-by-job"
+        return "d.job_id = :job_id"
     if select.host is not None and not unfinished:
-        return "list-by-host"
-    if select.user_id is None:
-        return "list-unfinished" if unfinished else "list-all"
-    return "list-by-user" if select.state is None else "list-by-state"
+        return "rtrim(d.host, '0123456789') = :name"
+    if select.user_id is not None:
+        in_state = "" if select.state is None else " AND d.state = :state"
+        return f"d.user_id = :user_id{in_state}"
+    if unfinished:
+        return "d.state NOT IN ('delivered', 'skipped') AND d.state = :state"
+    return "TRUE"
 
 
 def delivery_from_row(row: Row) -> Delivery:
     """The delivery in a row of a query that reads some."""
-    id_, job_id, user_id, status, seq, state, url, host, body, step, *times, attempts, user = row
-    created_at, next_attempt_at, delivered_at = times
-    return Delivery(
-        id=id_,
-        job_id=job_id,
-        user_id=user_id,
-        user=user,
-        status=Status(status),
-        seq=seq,
-        state=DeliveryState(state),
-        url=url,
-        host=host,
-        body=body,
-        step=step,
-        created_at=created_at,
-        next_attempt_at=next_attempt_at,
-        delivered_at=delivered_at,
-        attempts=tuple(Attempt(*values) for values in json.loads(attempts)),
-    )
+    values = dict(zip(_FIELDS, row, strict=True))
+    values["status"] = Status(values["status"])
+    values["state"] = DeliveryState(values["state"])
+    values["attempts"] = tuple(Attempt(*each) for each in json.loads(values["attempts"]))
+    return Delivery(**values)

@@ -3,6 +3,7 @@
 from store.records.events import Cursor, Event
 from store.records.jobs import Job
 from store.rows import job_from_row
+from store.session import Row
 from store.table import Table
 
 PAGE_BYTES = 1024 * 1024
@@ -17,8 +18,7 @@ class Events(Table):
     async def snapshot_for_job(self, job_id: str) -> tuple[Cursor, Job] | None:
         """The cursor of the job's user, and the job, in one snapshot; None if there is no such
         job."""
-        found = await self._fetch_one("snapshot-of-job", job_id=job_id)
-        return None if found is None else (Cursor(*found[:2]), job_from_row(found[2:]))
+        return await self._find("snapshot-of-job", _cursor_and_job, job_id=job_id)
 
     async def snapshot_for_user(self, user_id: int, limit: int) -> tuple[Cursor, list[Job], bool]:
         """The user's cursor, the unfinished jobs, newest first, and whether there are more than
@@ -46,10 +46,9 @@ class Events(Table):
     async def _removed_up_to(self, user_id: int, cursor: Cursor) -> int | None:
         """Up to which `seq` retention has removed the log's events; None if the cursor is not from
         this user's log."""
-        found = await self._fetch_one(
+        return await self._fetch_value(
             "find-cursor", user_id=user_id, seq=cursor.seq, nonce=cursor.nonce
         )
-        return found[0] if found else None
 
     async def after_for_job(self, job_id: str, seq: int, limit: int) -> list[Event]:
         """The job's events after `seq` in its user's log, oldest first. A page ends early at 1 MiB
@@ -68,5 +67,8 @@ class Events(Table):
 
     async def latest_seq(self, user_id: int) -> int:
         """The `seq` of the user's latest event; 0 if there is none."""
-        found = await self._fetch_one("read-latest-seq", user_id=user_id)
-        return found[0] if found else 0
+        return await self._fetch_value("read-latest-seq", user_id=user_id) or 0
+
+
+def _cursor_and_job(row: Row) -> tuple[Cursor, Job]:
+    return Cursor(*row[:2]), job_from_row(row[2:])

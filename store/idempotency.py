@@ -84,8 +84,8 @@ class Idempotency(Table):
     ) -> Replay | None:
         """The key's first request; None if the key is unused or expired. Raises as `Jobs.create`
         does."""
-        row = await self._fetch_one("read-key", user_id=user_id, path=path, key=key, now=now)
-        return _replay(row, fingerprint, now) if row else None
+        which = {"user_id": user_id, "path": path, "key": key, "now": now}
+        return await self._find("read-key", lambda row: _replay(row, fingerprint, now), **which)
 
     async def answered(self, job_id: str, answer: Answer | None) -> None:
         """Store the first answer of the key that created the job; the key is no longer in use.

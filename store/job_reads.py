@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from string import ascii_uppercase
-from typing import Any
+from typing import Any, NamedTuple
 
 from store.errors import NotFound
 from store.ids import first_id
@@ -14,13 +14,15 @@ from store.lookups import Lookups
 from store.records.jobs import Job, Phase, Status
 from store.records.times import Millis
 from store.rows import job_from_row, to_json
-from store.session import Row
 from store.table import Backend, Table
 
 _LAST_ID = "~"
 """Sorts after every id."""
 
 _END_OF_TIME: Millis = 2**62
+
+LISTED_BY = ("status", "provider", "kind")
+"""Columns whose value a list can have an index for; the first that is given is used."""
 
 LOOKED_THROUGH = 5_000
 """Maximum number of jobs examined for one page when no index covers the filter."""
@@ -63,7 +65,6 @@ class JobReads(Table):
         super().__init__(backend)
         self._lookups = Lookups(backend.readers, self._sql["look-jobs-up"])
         self._inputs = Lookups(backend.readers, self._sql["look-inputs-up"])
-        self._of_user = backend.statements.translate("user_id = :user_id")
 
     async def find(self, job_id: str) -> Job | None:
         """Any user's job; for workers, and for admin keys."""
@@ -74,20 +75,12 @@ class JobReads(Table):
         job = await self.find(job_id)
         return job if job is not None and job.user_id == user_id else None
 
-    async def find_by_provider_id(self, provider_request_id: str) -> Job | None:
-        """Any user's newest job with the id; for admin keys."""
-        row = await self._fetch_one(
-            "read-job-of-anybody-by-provider-id", provider_request_id=provider_request_id
-        )
-        return job_from_row(row) if row else None
-
-    async def find_by_provider_id_for_user(
-        self, user_id: int, provider_request_id: str
+    async def find_by_provider_id(
+        self, user_id: int | None, provider_request_id: str
     ) -> Job | None:
-        row = await self._fetch_one(
-            "read-job-by-provider-id", user_id=user_id, provider_request_id=provider_request_id
-        )
-        return job_from_row(row) if row else None
+        """The newest job with the id, of a user or (None) of anybody; for admin keys."""
+        ids = {"user_id": user_id, "provider_request_id": provider_request_id}
+        return await self._find("read-job-by-provider-id", job_from_row, **ids)
 
     async def list_for_user(
         self, user_id: int, where: JobFilter, before: str | None, limit: int
@@ -97,16 +90,13 @@ class JobReads(Table):
         if where.metadata:
             name, value = next(iter(where.metadata.items()))
             parameters |= {"name": name, "value": value, "metadata": to_json(where.metadata)}
-            query = "list-by-metadata"
-        elif where.status is not None:
-            query = "list-by-status"
-        elif where.provider is not None:
-            query = "list-by-provider"
-        elif where.kind is not None:
-            query = "list-by-kind"
+            sql = self._sql["list-by-metadata"]
+        elif column := next((name for name in LISTED_BY if parameters[name] is not None), None):
+            parameters["value"] = parameters[column]
+            sql = self._statements.complete(self._sql["list-by-column"], column=column)
         else:
-            query = "list-by-user"
-        return [job_from_row(row) for row in await self._fetch(query, **parameters)]
+            sql = self._sql["list-by-user"]
+        return [job_from_row(row) for row in await self._readers.fetch(sql, parameters)]
 
     async def look_through(
         self, user_id: int | None, where: JobFilter, before: str | None, limit: int
@@ -124,8 +114,9 @@ class JobReads(Table):
             "most": most,
             "limit": limit + 1,
         }
-        whose = "TRUE" if user_id is None else self._of_user
-        rows = await self._readers.fetch(self._sql["look-through"].format(whose=whose), parameters)
+        whose = "TRUE" if user_id is None else "user_id = :user_id"
+        sql = self._statements.complete(self._sql["look-through"], whose=whose)
+        rows = await self._readers.fetch(sql, parameters)
         ended = len(rows) <= limit and (not rows or rows[-1][1] < most)
         page = rows[:limit]
         found = await asyncio.gather(*(self.find(job_id) for job_id, _, fits in page if fits))
@@ -141,18 +132,17 @@ class JobReads(Table):
 
     async def whole_result_of(self, job_id: str) -> Any:
         """The whole result if the job's own is truncated (`Move.whole_result`), else None."""
-        row = await self._fetch_one("read-whole-result", job_id=job_id)
-        return json.loads(row[0]) if row else None
+        return await self._find("read-whole-result", lambda row: json.loads(row[0]), job_id=job_id)
 
     async def trace_context_of(self, job_id: str) -> str | None:
         """The trace context that the job was created with; None if there is none or no such job."""
-        row = await self._fetch_one("read-trace-context", job_id=job_id)
-        return row[0] if row else None
+        return await self._fetch_value("read-trace-context", job_id=job_id)
 
     async def history_of(self, job_id: str) -> list[HistoryLine]:
         """The job's events, callbacks (with the first 3,072 bytes of the body), notes and relay
         attempts, oldest first."""
-        return [_history_line(row) for row in await self._fetch("read-history", job_id=job_id)]
+        rows = await self._fetch("read-history", job_id=job_id)
+        return [_history_line(_HistoryRow._make(row)) for row in rows]
 
     async def in_phase(self, phase: Phase, limit: int) -> list[str]:
         """Ids of jobs in a phase, for recovery at startup; only `submitting` and `queued`."""
@@ -161,8 +151,7 @@ class JobReads(Table):
 
     async def newest(self) -> Millis | None:
         """When the newest stored job was created."""
-        row = await self._fetch_one("read-newest")
-        return row[0] if row else None
+        return await self._fetch_value("read-newest")
 
     async def census(self) -> Mapping[str, tuple[int, Millis]]:
         """By unfinished phase: the number of jobs, and when the oldest of them was created."""
@@ -190,31 +179,48 @@ def _containing(text: str) -> str:
     return "%" + _WILD.sub(r"\\\g<0>", text.translate(_SMALL)) + "%"
 
 
-def _history_line(row: Row) -> HistoryLine:
-    """The line of a row of `read-history`."""
-    at, source, data, *columns = row
-    match source, columns:
-        case "event", (cursor, *_):
-            return HistoryLine(at, "event", {"id": cursor, "job": json.loads(data)})
-        case "callback", (verdict, evidence, confirmed, size, verified):
+class _HistoryRow(NamedTuple):
+    """A row of `read-history`."""
+
+    at: Millis
+    source: str
+    id: str
+    data: bytes | None
+    verdict: str
+    evidence: str | None
+    confirmed: bool | None
+    verified: bool
+    size: int
+    type: str
+    detail: str
+    seq: int
+    status_code: int | None
+    error: str | None
+    duration_ms: Millis
+
+
+def _history_line(row: _HistoryRow) -> HistoryLine:
+    data = row.data or b""  # SQLite's substr() makes NULL of an empty body
+    match row.source:
+        case "event":
+            detail = {"id": row.id, "job": json.loads(data)}
+        case "callback":
             detail = {
-                "verdict": verdict,
-                "evidence": evidence,
-                "confirmed": None if confirmed is None else bool(confirmed),
-                "verified": bool(verified),
-                "bytes": size,
-                "body": bytes(data or b"").decode("utf-8", "replace"),
+                "verdict": row.verdict,
+                "evidence": row.evidence,
+                "confirmed": None if row.confirmed is None else bool(row.confirmed),
+                "verified": bool(row.verified),
+                "bytes": row.size,
+                "body": data.decode("utf-8", "replace"),
             }
-            return HistoryLine(at, "callback", detail)
-        case "relay", (delivery_id, error, seq, status_code, duration):
+        case "relay":
             detail = {
-                "delivery": delivery_id,
-                "seq": seq,
-                "status_code": status_code,
-                "error": error,
-                "duration_ms": duration,
+                "delivery": row.id,
+                "seq": row.seq,
+                "status_code": row.status_code,
+                "error": row.error,
+                "duration_ms": row.duration_ms,
             }
-            return HistoryLine(at, "relay", detail)
         case _:
-            type_, note, *_ = columns
-            return HistoryLine(at, type_, json.loads(note))
+            return HistoryLine(row.at, row.type, json.loads(row.detail))
+    return HistoryLine(row.at, row.source, detail)

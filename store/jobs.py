@@ -127,8 +127,7 @@ class Jobs(JobReads):
 
     async def next_due(self, lane: Lane) -> Millis | None:
         """When the lane next has a job to lease: an unleased job becomes due, or a lease ends."""
-        row = await self._fetch_one("next-due", lane=lane.value)
-        return row[0] if row else None
+        return await self._fetch_value("next-due", lane=lane.value)
 
     async def poll_at_once(self, job_id: str, now: Millis) -> None:
         """Move the job's next poll forward to `now`, if it is scheduled for later. During a status

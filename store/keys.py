@@ -1,6 +1,6 @@
 """Users and their API keys."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from store.changes import Effects
 from store.errors import AmbiguousPrefix, NotFound
@@ -71,8 +71,7 @@ class Keys(Table):
         return await self._writer.urgent(work)
 
     async def find(self, key_hash: str) -> ApiKey | None:
-        row = await self._fetch_one("read-key", hash=key_hash)
-        return _key(row) if row else None
+        return await self._find("read-key", _key, hash=key_hash)
 
     async def list_all(self) -> list[ApiKey]:
         return [_key(row) for row in await self._fetch("list-keys")]
@@ -87,7 +86,7 @@ class Keys(Table):
                     raise NotFound(prefix)
                 case [key]:
                     db.execute(self._sql["revoke-key"], {"hash": key.hash, "now": now})
-                    return _key(db.execute(self._sql["read-key"], {"hash": key.hash}).fetchone())
+                    return replace(key, revoked_at=now)
                 case keys:
                     raise AmbiguousPrefix([key.prefix for key in keys])
 
@@ -105,12 +104,10 @@ class Keys(Table):
         return await self._writer.urgent(work)
 
     async def user(self, user_id: int) -> User | None:
-        row = await self._fetch_one("read-user", user_id=user_id)
-        return User(*row) if row else None
+        return await self._find("read-user", _user, user_id=user_id)
 
     async def user_named(self, name: str) -> User | None:
-        row = await self._fetch_one("read-user-by-name", name=name)
-        return User(*row) if row else None
+        return await self._find("read-user-by-name", _user, name=name)
 
     async def list_users(self, after: str, limit: int) -> list[UserSummary]:
         """By name, those whose names come after `after`."""
@@ -121,9 +118,13 @@ class Keys(Table):
         row = db.execute(self._sql["read-user-by-name"], {"name": name}).fetchone()
         if row is None:
             raise NotFound(name)
-        return User(*row)
+        return _user(row)
 
 
 def _key(row: Row) -> ApiKey:
     hash_, prefix, user_id, user, admin, created_at, revoked_at = row
     return ApiKey(hash_, prefix, user_id, user, bool(admin), created_at, revoked_at)
+
+
+def _user(row: Row) -> User:
+    return User(*row)

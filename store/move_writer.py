@@ -119,8 +119,8 @@ class MoveWriter:
     def _one(self, columns: tuple[str, ...]) -> str:
         if columns not in self._change_one:
             changes = ", ".join(f"{column} = :{column}" for column in columns)
-            self._change_one[columns] = self._jobs["change-job"].format(
-                changes=self._statements.translate(changes)
+            self._change_one[columns] = self._statements.complete(
+                self._jobs["change-job"], changes=changes
             )
         return self._change_one[columns]
 
@@ -130,10 +130,10 @@ class MoveWriter:
                 f"{column} = fresh.column{number}" for number, column in enumerate(columns, 2)
             )
             values = ", ".join(f"CAST(:{column} AS {_TYPES[column]})" for column in columns)
-            statement = self._jobs["change-jobs"].format(
-                changes=changes, values=self._statements.translate(values)
+            sql = self._statements.complete(
+                self._jobs["change-jobs"], changes=changes, values=values
             )
-            self._change_many[columns] = MultiRowStatement(statement)
+            self._change_many[columns] = MultiRowStatement(sql)
         return self._change_many[columns]
 
     def _write_due(self, session: Session, effects: Effects, decided: Sequence[Decided]) -> None:

@@ -46,6 +46,10 @@ class Statements:
         """The statement in the backend's parameter style."""
         return _PARAMETER.sub(self._parameter, sql)
 
+    def complete(self, sql: str, **parts: str) -> str:
+        """A statement of `load` with its `{names}` replaced by SQL, as in `str.format`."""
+        return sql.format_map({name: self.translate(part) for name, part in parts.items()})
+
     def _read(self, file: Path, statements: dict[str, str]) -> None:
         _, *blocks = ("\n" + file.read_text(encoding="utf-8")).split("\n-- name: ")
         for block in blocks:

@@ -1,7 +1,9 @@
 """The base class of the store's tables: one subject's SQL statements, and methods to run them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from operator import itemgetter
+from typing import Any, ClassVar, TypeVar
 
 from store.changes import Effects
 from store.ids import Ids
@@ -9,6 +11,8 @@ from store.records.times import Millis
 from store.session import Readers, Row, Session, Work
 from store.sql import Statements
 from store.writer import Writer
+
+T = TypeVar("T")
 
 CLOCKS_APART: Millis = 600_000
 """The clock difference between two processes above which one ends the other's leases."""
@@ -34,16 +38,23 @@ class Table:
     def __init__(self, backend: Backend) -> None:
         self._writer = backend.writer
         self._readers = backend.readers
+        self._statements = backend.statements
         self._sql = backend.statements.load(self.subject)
 
     async def _fetch(self, query: str, /, **parameters: object) -> list[Row]:
         """All rows of a query, read in one snapshot."""
         return await self._readers.fetch(self._sql[query], parameters)
 
-    async def _fetch_one(self, query: str, /, **parameters: object) -> Row | None:
-        """The first row."""
+    async def _find(
+        self, query: str, make: Callable[[Row], T], /, **parameters: object
+    ) -> T | None:
+        """What `make` returns for the first row; None if there is no row."""
         rows = await self._fetch(query, **parameters)
-        return rows[0] if rows else None
+        return make(rows[0]) if rows else None
+
+    async def _fetch_value(self, query: str, /, **parameters: object) -> Any | None:
+        """The first value of the first row; None if there is no row."""
+        return await self._find(query, itemgetter(0), **parameters)
 
     def _run(self, query: str, /, **parameters: object) -> Work[None]:
         """A work of one statement."""

@@ -126,7 +126,7 @@ async def status(context: ApiContext, request: Request, caller: Caller) -> Respo
     jobs = context.services.store.jobs
     job = await jobs.find_for_user(caller.user_id, request_id)
     if job is None:
-        job = await jobs.find_by_provider_id_for_user(caller.user_id, request_id)
+        job = await jobs.find_by_provider_id(caller.user_id, request_id)
     if job is None and caller.admin:
-        job = await jobs.find(request_id) or await jobs.find_by_provider_id(request_id)
+        job = await jobs.find(request_id) or await jobs.find_by_provider_id(None, request_id)
     return json_response(status_document(or_404(job)))

@@ -117,69 +117,11 @@ SELECT min(at) FROM (
 SELECT d.*, (SELECT name FROM users WHERE users.id = d.user_id) FROM delivery_rows d
  WHERE d.id = :delivery_id;
 
--- name: read-delivery-of-user
--- One delivery of one user.
+-- name: list-page
+-- Deliveries, newest first. `narrow` selects by an index the rows that all filters are tried on.
 SELECT d.*, (SELECT name FROM users WHERE users.id = d.user_id) FROM delivery_rows d
- WHERE d.id = :delivery_id AND d.user_id = :user_id;
-
--- name: list-by-user
--- A user's deliveries, newest first. The lists differ in the index that they use; each accepts all
--- filters.
-SELECT d.*, (SELECT name FROM users WHERE users.id = d.user_id) FROM delivery_rows d
- WHERE d.user_id = :user_id AND d.id < :before
-   AND (CAST(:state AS text) IS NULL OR d.state = :state)
-   AND (CAST(:job_id AS text) IS NULL OR d.job_id = :job_id)
-   AND (CAST(:host AS text) IS NULL OR d.host = :host)
-   AND (CAST(:name AS text) IS NULL OR rtrim(d.host, '0123456789') = :name)
- ORDER BY d.id DESC
- LIMIT :limit;
-
--- name: list-by-state
--- The same in one state.
-SELECT d.*, (SELECT name FROM users WHERE users.id = d.user_id) FROM delivery_rows d
- WHERE d.user_id = :user_id AND d.state = :state AND d.id < :before
-   AND (CAST(:job_id AS text) IS NULL OR d.job_id = :job_id)
-   AND (CAST(:host AS text) IS NULL OR d.host = :host)
-   AND (CAST(:name AS text) IS NULL OR rtrim(d.host, '0123456789') = :name)
- ORDER BY d.id DESC
- LIMIT :limit;
-
--- name: list-by-job
--- The same of one job, which are few.
-SELECT d.*, (SELECT name FROM users WHERE users.id = d.user_id) FROM delivery_rows d
- WHERE d.job_id = :job_id AND d.id < :before
+ WHERE {narrow} AND d.id < :before
    AND (CAST(:user_id AS bigint) IS NULL OR d.user_id = :user_id)
-   AND (CAST(:state AS text) IS NULL OR d.state = :state)
-   AND (CAST(:host AS text) IS NULL OR d.host = :host)
-   AND (CAST(:name AS text) IS NULL OR rtrim(d.host, '0123456789') = :name)
- ORDER BY d.id DESC
- LIMIT :limit;
-
--- name: list-by-host
--- The same to one host.
-SELECT d.*, (SELECT name FROM users WHERE users.id = d.user_id) FROM delivery_rows d
- WHERE rtrim(d.host, '0123456789') = :name AND d.id < :before
-   AND (CAST(:user_id AS bigint) IS NULL OR d.user_id = :user_id)
-   AND (CAST(:state AS text) IS NULL OR d.state = :state)
-   AND (CAST(:job_id AS text) IS NULL OR d.job_id = :job_id)
-   AND (CAST(:host AS text) IS NULL OR d.host = :host)
- ORDER BY d.id DESC
- LIMIT :limit;
-
--- name: list-unfinished
--- All users' deliveries in a state that few are in.
-SELECT d.*, (SELECT name FROM users WHERE users.id = d.user_id) FROM delivery_rows d
- WHERE d.state NOT IN ('delivered', 'skipped') AND d.state = :state AND d.id < :before
-   AND (CAST(:job_id AS text) IS NULL OR d.job_id = :job_id)
-   AND (CAST(:host AS text) IS NULL OR d.host = :host)
-   AND (CAST(:name AS text) IS NULL OR rtrim(d.host, '0123456789') = :name)
- ORDER BY d.id DESC
- LIMIT :limit;
-
--- name: list-all
--- All users' deliveries.
-SELECT d.*, (SELECT name FROM users WHERE users.id = d.user_id) FROM delivery_rows d
- WHERE d.id < :before
    AND (CAST(:state AS text) IS NULL OR d.state = :state)
    AND (CAST(:job_id AS text) IS NULL OR d.job_id = :job_id)
    AND (CAST(:host AS text) IS NULL OR d.host = :host)

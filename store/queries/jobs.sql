@@ -27,17 +27,11 @@ INSERT INTO job_metadata (user_id, name, value, job_id) VALUES (:user_id, :name,
 SELECT * FROM archived_job_rows WHERE id IN (VALUES (:key));
 
 -- name: read-job-by-provider-id
--- A user's job by the provider's id. Two providers may use the same id: the newest job wins. The
--- plus keeps the planner from scanning the user's index for the sake of the order.
-SELECT * FROM archived_job_rows
- WHERE provider_request_id = :provider_request_id AND +user_id = :user_id
- ORDER BY id DESC
- LIMIT 1;
-
--- name: read-job-of-anybody-by-provider-id
--- The same for any user.
+-- A job of a user, or of any, by the provider's id. Two providers may use the same id: the newest
+-- job wins.
 SELECT * FROM archived_job_rows
  WHERE provider_request_id = :provider_request_id
+   AND (CAST(:user_id AS bigint) IS NULL OR user_id = :user_id)
  ORDER BY id DESC
  LIMIT 1;
 
@@ -172,22 +166,26 @@ SELECT created_at FROM jobs WHERE id = (SELECT max(id) FROM jobs);
 SELECT phase, count(*), min(created_at) FROM jobs WHERE phase <> 'finished' GROUP BY phase;
 
 -- name: read-history
--- Everything that happened to a job. Within one millisecond: its creation, then causes before
--- effects.
-SELECT at, source, data, a, b, c, d, e FROM (
-    SELECT at, 'event' AS source, data, seq || '.' || nonce AS a, NULL AS b,
-           CAST(NULL AS integer) AS c, CAST(NULL AS integer) AS d, CAST(NULL AS integer) AS e,
-           CASE job_seq WHEN 1 THEN 0 ELSE 3 END AS rank, seq AS n
-      FROM events WHERE job_id = :job_id
+-- Everything that happened to a job; a column is NULL in the lines that have nothing of the kind.
+-- Within one millisecond: its creation, then causes before effects.
+SELECT at, source, id, data, verdict, evidence, confirmed, verified, size, type, detail, seq,
+       status_code, error, duration_ms
+  FROM (
+    SELECT a.at, 'relay' AS source, d.id, NULL AS data, NULL AS verdict, NULL AS evidence,
+           NULL AS confirmed, NULL AS verified, NULL AS size, NULL AS type, NULL AS detail,
+           d.seq, a.status_code, a.error, a.duration_ms, 4 AS rank, a.n
+      FROM deliveries d JOIN attempts a ON a.delivery_id = d.id WHERE d.job_id = :job_id
     UNION ALL
-    SELECT received_at, 'callback', substr(body, 1, 3072), verdict, evidence,
-           CAST(confirmed AS integer), length(body), CAST(verified AS integer), 1, id
+    SELECT received_at, 'callback', NULL, substr(body, 1, 3072), verdict, evidence, confirmed,
+           verified, length(body), NULL, NULL, NULL, NULL, NULL, NULL, 1, id
       FROM callbacks WHERE job_id = :job_id
     UNION ALL
-    SELECT at, 'note', NULL, type, detail, NULL, NULL, NULL, 2, id
+    SELECT at, 'note', NULL, NULL, NULL, NULL, NULL, NULL, NULL, type, detail, NULL, NULL, NULL,
+           NULL, 2, id
       FROM notes WHERE job_id = :job_id
     UNION ALL
-    SELECT a.at, 'relay', NULL, d.id, a.error, d.seq, a.status_code, a.duration_ms, 4, a.n
-      FROM deliveries d JOIN attempts a ON a.delivery_id = d.id WHERE d.job_id = :job_id
+    SELECT at, 'event', seq || '.' || nonce, data, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+           NULL, NULL, NULL, CASE job_seq WHEN 1 THEN 0 ELSE 3 END, seq
+      FROM events WHERE job_id = :job_id
     ) AS lines
  ORDER BY at, rank, n;

@@ -36,13 +36,12 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One relay message and its attempts."""
+    """One relay message and its attempts; the fields are in the order of the view's columns."""
 
     id: str
     """The `webhook-id`, the same at every attempt."""
     job_id: str
     user_id: int
-    user: str
     status: Status
     seq: int
     state: DeliveryState
@@ -55,7 +54,8 @@ class Delivery:
     created_at: Millis
     next_attempt_at: Millis | None
     delivered_at: Millis | None
-    attempts: tuple[Attempt, ...] = ()
+    attempts: tuple[Attempt, ...]
+    user: str
 
 
 @dataclass(frozen=True, slots=True)

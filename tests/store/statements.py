@@ -1,7 +1,10 @@
 """The store's statements as they are run: completed, and for many rows."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
+from store.delivery_reads import DeliveryFilter, narrowest
+from store.job_reads import LISTED_BY
+from store.records.deliveries import DeliveryState
 from store.rows import MUTABLE
 from store.sql import SHARED, MultiRowStatement, Statements, positional
 
@@ -20,35 +23,61 @@ MANY = (
 )
 """Statements that are run for many rows at once."""
 
+_FRESH = {f"column{number}": column for number, column in enumerate(MUTABLE, 2)}
+_DELIVERIES = {
+    "by user": DeliveryFilter(1),
+    "by state": DeliveryFilter(1, DeliveryState.EXHAUSTED),
+    "by job": DeliveryFilter(1, DeliveryState.PENDING, "job_1", "hooks.example"),
+    "by host": DeliveryFilter(1, DeliveryState.DELIVERED, host="hooks.example"),
+    "unfinished": DeliveryFilter(state=DeliveryState.EXHAUSTED, host="hooks.example"),
+    "all": DeliveryFilter(state=DeliveryState.DELIVERED),
+}
+PARTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
+    "deliveries.list-page": {
+        words: {"narrow": narrowest(select)} for words, select in _DELIVERIES.items()
+    },
+    "jobs.change-job": {
+        "": {"changes": ", ".join(f"{column.name} = :{column.name}" for column in MUTABLE)}
+    },
+    "jobs.change-jobs": {
+        "": {
+            "changes": ", ".join(
+                f"{column.name} = fresh.{name}" for name, column in _FRESH.items()
+            ),
+            "values": ", ".join(f"CAST(:{column.name} AS {column.type})" for column in MUTABLE),
+        }
+    },
+    "jobs.list-by-column": {f"by {column}": {"column": column} for column in LISTED_BY},
+    "jobs.look-through": {"": {"whose": "user_id = :user_id"}, "of all": {"whose": "TRUE"}},
+}
+"""What completes a statement, by words that tell its versions apart."""
+
 
 def subjects(statements: Statements) -> list[str]:
     """The subjects of a backend's statements."""
     return sorted({file.stem for at in (SHARED, statements.own) for file in at.glob("*.sql")})
 
 
-def sql_of(statements: Statements, subject: str, name: str) -> str:
-    """The statement; if it writes the changed columns, then with all of them."""
-    sql = statements.load(subject)[name]
-    if name == "change-job":
-        changes = ", ".join(f"{column.name} = :{column.name}" for column in MUTABLE)
-        return sql.format(changes=statements.translate(changes))
-    if name == "change-jobs":
-        changes = ", ".join(
-            f"{column.name} = fresh.column{number}" for number, column in enumerate(MUTABLE, 2)
-        )
-        values = ", ".join(f"CAST(:{column.name} AS {column.type})" for column in MUTABLE)
-        return sql.format(changes=changes, values=statements.translate(values))
-    if name == "look-through":
-        return sql.format(whose=statements.translate("user_id = :user_id"))
-    return sql
+def all_sql(statements: Statements) -> dict[str, str]:
+    """A backend's statements by subject and name, each of its versions in the place of one that is
+    completed when it is run; those that write the changed columns have all of them."""
+    return dict(_all_sql(statements))
 
 
-def for_many(
-    statements: Statements, query: str, values: Mapping[str, object], rows: int = 64
-) -> tuple[str, list[object]]:
+def _all_sql(statements: Statements) -> Iterator[tuple[str, str]]:
+    for subject in subjects(statements):
+        for name, sql in statements.load(subject).items():
+            query = f"{subject}.{name}"
+            for words, parts in PARTS.get(query, {"": {}}).items():
+                yield (
+                    f"{query} {words}".strip(),
+                    statements.complete(sql, **parts) if parts else sql,
+                )
+
+
+def for_many(sql: str, values: Mapping[str, object], rows: int = 64) -> tuple[str, list[object]]:
     """The statement for some rows of the same values, and its positional parameters; those without
     a value are NULL."""
-    sql = sql_of(statements, *query.split("."))
     _, names = positional(sql)
     bound = {name: values.get(name) for name in names}
     ((sql_for_many, parameters),) = MultiRowStatement(sql).bound([bound] * rows, **bound)

@@ -52,7 +52,7 @@ def test_every_query_is_used_and_every_use_has_a_query(statements: Statements) -
         match[1]
         for text in code
         for match in re.finditer(
-            r"(?:(?:_[A-Z]+|_sql|sql|_jobs|_keys|_deliveries)\[|_(?:fetch|fetch_one|run)\(\s*)"
+            r"(?:(?:_[A-Z]+|_sql|sql|_jobs|_keys|_deliveries)\[|_(?:fetch|fetch_value|find|run)\(\s*)"
             r'"([a-z-]+)"',
             text,
         )

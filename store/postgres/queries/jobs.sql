@@ -76,29 +76,12 @@ SELECT id FROM jobs
  ORDER BY id
    FOR NO KEY UPDATE;
 
--- name: list-by-status
--- As `list-by-user`, with one status, and optionally one kind and one provider.
+-- name: list-by-column
+-- As `list-by-user`, with one value in an indexed column, and optionally one kind and one provider.
 SELECT * FROM archived_job_rows
- WHERE user_id = :user_id AND status = :status AND id < :before AND id >= :first
+ WHERE user_id = :user_id AND {column} = :value AND id < :before AND id >= :first
    AND created_at > :created_after AND created_at < :created_before
    AND (CAST(:kind AS text) IS NULL OR kind = :kind)
    AND (CAST(:provider AS text) IS NULL OR provider = :provider)
- ORDER BY id DESC
- LIMIT :limit;
-
--- name: list-by-kind
--- As `list-by-user`, of one kind.
-SELECT * FROM archived_job_rows
- WHERE user_id = :user_id AND kind = :kind AND id < :before AND id >= :first
-   AND created_at > :created_after AND created_at < :created_before
- ORDER BY id DESC
- LIMIT :limit;
-
--- name: list-by-provider
--- As `list-by-user`, with one provider, and optionally one kind.
-SELECT * FROM archived_job_rows
- WHERE user_id = :user_id AND provider = :provider AND id < :before AND id >= :first
-   AND created_at > :created_after AND created_at < :created_before
-   AND (CAST(:kind AS text) IS NULL OR kind = :kind)
  ORDER BY id DESC
  LIMIT :limit;

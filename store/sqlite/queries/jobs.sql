@@ -61,31 +61,13 @@ SELECT j.id FROM jobs j
  ORDER BY j.done_at
  LIMIT :limit;
 
--- name: list-by-status
--- As `list-by-user`, with one status, and optionally one kind and one provider.
+-- name: list-by-column
+-- As `list-by-user`, with one value in an indexed column, and optionally one kind and one provider.
 -- Without `unlikely`, newer releases of SQLite (3.53) search all jobs of the user.
 SELECT * FROM archived_job_rows
- WHERE user_id = :user_id AND unlikely(status = :status) AND id < :before AND id >= :first
+ WHERE user_id = :user_id AND unlikely({column} = :value) AND id < :before AND id >= :first
    AND created_at > :created_after AND created_at < :created_before
    AND (CAST(:kind AS text) IS NULL OR kind = :kind)
    AND (CAST(:provider AS text) IS NULL OR provider = :provider)
- ORDER BY id DESC
- LIMIT :limit;
-
--- name: list-by-kind
--- As `list-by-user`, of one kind. `unlikely` as in `list-by-status`.
-SELECT * FROM archived_job_rows
- WHERE user_id = :user_id AND unlikely(kind = :kind) AND id < :before AND id >= :first
-   AND created_at > :created_after AND created_at < :created_before
- ORDER BY id DESC
- LIMIT :limit;
-
--- name: list-by-provider
--- As `list-by-user`, with one provider, and optionally one kind. `unlikely` as in
--- `list-by-status`.
-SELECT * FROM archived_job_rows
- WHERE user_id = :user_id AND unlikely(provider = :provider) AND id < :before AND id >= :first
-   AND created_at > :created_after AND created_at < :created_before
-   AND (CAST(:kind AS text) IS NULL OR kind = :kind)
  ORDER BY id DESC
  LIMIT :limit;
