@@ -1,6 +1,5 @@
 """The inbox: the provider's callbacks, stored raw before they are applied."""
 
-import hashlib
 from collections.abc import Awaitable, Sequence
 from enum import StrEnum
 from typing import TypedDict
@@ -37,19 +36,24 @@ _ACCEPTED = Done(Receipt.ACCEPTED)
 _RECEIPT_AGAIN = {Verdict.REJECTED: Receipt.REJECTED, Verdict.CONFLICT: Receipt.CONFLICT}
 
 
-class _Arrival(TypedDict):
-    """A callback to be stored in the inbox."""
+class Arrival(TypedDict):
+    """A callback that has just come."""
 
     provider: str
     job_id: str
     at: Millis
     digest: bytes
+    """SHA-256 of the body: of one job, the same bytes are stored once."""
     headers: str
     body: bytes
     names: str | None
+    """The provider_request_id in the body."""
     readable: bool
+    """Whether the body is a JSON object."""
     final: bool
+    """Whether it reports an outcome, which is applied before progress (`Changes.inbox`)."""
     verified: bool
+    """Whether its signature was the provider's."""
 
 
 class Callbacks(Table):
@@ -63,44 +67,17 @@ class Callbacks(Table):
         self._job_writer = job_writer
         self._moves = job_writer.moves
 
-    def receive(
-        self,
-        provider: str,
-        job_id: str,
-        body: bytes,
-        headers: str,
-        at: Millis,
-        names: str | None,
-        *,
-        readable: bool,
-        final: bool = False,
-        verified: bool = False,
-    ) -> Awaitable[Receipt]:
+    def receive(self, arrival: Arrival) -> Awaitable[Receipt]:
         """Store one callback and classify it, in one transaction.
 
-        `names` is the provider_request_id in the body; `readable` says whether the body is a JSON
-        object; `final` whether it reports an outcome, which is applied before progress
-        (`Changes.inbox`); `verified` whether its signature was the provider's. The checks run in
-        this order: rejected (not readable), conflict (`names` is not the job's id, or is another
-        job's), duplicate (same bytes as before), accepted. A verified duplicate makes the stored
-        callback verified, and it is applied again if it was claimed, denied or late. A
-        rejected or conflicting callback makes the job's poll due at `at`, and so does one beyond
-        the 200 stored per job. A repeated rejected or conflicting callback is not stored again and
-        gets the same receipt. Beyond 200 nothing is stored, and a new callback's receipt is
-        SURPLUS. Raises `NotFound` if there is no such job.
+        The checks run in this order: rejected (not readable), conflict (`names` is not the job's
+        id, or is another job's), duplicate (same bytes as before), accepted. A verified duplicate
+        makes the stored callback verified, and it is applied again if it was claimed, denied or
+        late. A rejected or conflicting callback makes the job's poll due at `at`, and so does one
+        beyond the 200 stored per job. A repeated rejected or conflicting callback is not stored
+        again and gets the same receipt. Beyond 200 nothing is stored, and a new callback's receipt
+        is SURPLUS. Raises `NotFound` if there is no such job.
         """
-        arrival: _Arrival = {
-            "provider": provider,
-            "job_id": job_id,
-            "at": at,
-            "digest": hashlib.sha256(body).digest(),
-            "headers": headers,
-            "body": body,
-            "names": names,
-            "readable": readable,
-            "final": final,
-            "verified": verified,
-        }
         return self._writer.urgent(Batchable(self._receive, arrival))
 
     async def exists(self, provider: str, job_id: str) -> bool:
@@ -157,7 +134,7 @@ class Callbacks(Table):
         return count, oldest
 
     def _receive(
-        self, db: Session, effects: Effects, arrivals: Sequence[_Arrival]
+        self, db: Session, effects: Effects, arrivals: Sequence[Arrival]
     ) -> Sequence[Outcome[Receipt]]:
         accepted: set[int] = set()
         readable = {
@@ -179,7 +156,7 @@ class Callbacks(Table):
             for index, arrival in enumerate(arrivals)
         ]
 
-    def _insert(self, db: Session, arrivals: Sequence[_Arrival]) -> int:
+    def _insert(self, db: Session, arrivals: Sequence[Arrival]) -> int:
         """Insert the acceptable callbacks; returns how many. The rows are counted, not returned:
         SQLite's driver releases the GIL for each row and then waits for the event loop."""
         return sum(
@@ -187,7 +164,7 @@ class Callbacks(Table):
             for inserted in self._inbox.run(db, arrivals, room=MAX_STORED_CALLBACKS)
         )
 
-    def _judge(self, db: Session, effects: Effects, arrival: _Arrival) -> Outcome[Receipt]:
+    def _judge(self, db: Session, effects: Effects, arrival: Arrival) -> Outcome[Receipt]:
         """Classify a callback that was not inserted. A new one that is rejected or conflicts is
         recorded; anything new makes a poll due."""
         parameters = {**arrival, "room": MAX_STORED_CALLBACKS}
@@ -212,7 +189,7 @@ class Callbacks(Table):
         self._moves.poll_at_once(db, effects, arrival["job_id"], arrival["at"])
         return Done(receipt)
 
-    def _verify(self, db: Session, effects: Effects, arrival: _Arrival) -> None:
+    def _verify(self, db: Session, effects: Effects, arrival: Arrival) -> None:
         """The same bytes as before, now with a good signature."""
         row = db.execute(self._sql["verify"], arrival).fetchone()
         if row is not None and row[0] == Verdict.WAITING:

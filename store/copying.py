@@ -98,20 +98,14 @@ def _mark_moved(source: Path, to: str) -> None:
 
 def _copy(old: sqlite3.Connection, new: psycopg.Connection, table: str) -> int:
     """Copy one table; returns its number of rows, which is checked."""
-    booleans = _boolean_columns(new, table)
     rows = old.execute(f"SELECT * FROM {table}")
-    columns = [name for name, *_ in rows.description]
-    copy_rows = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
-    with new.cursor() as target, target.copy(copy_rows.encode()) as copy:
+    columns = ", ".join(name for name, *_ in rows.description)
+    with (
+        new.cursor() as target,
+        target.copy(f"COPY {table} ({columns}) FROM STDIN".encode()) as copy,
+    ):
         for row in rows:
-            values = zip(columns, row, strict=True)
-            # SQLite's booleans are integers.
-            copy.write_row(
-                [
-                    bool(value) if column in booleans and value is not None else value
-                    for column, value in values
-                ]
-            )
+            copy.write_row(row)  # as text, where 0 and 1 are booleans too
     if table in NUMBERED:
         new.execute(
             f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id))"
@@ -122,12 +116,3 @@ def _copy(old: sqlite3.Connection, new: psycopg.Connection, table: str) -> int:
     if arrived != before:
         raise StoreUnavailable(f"only {arrived} of {before} rows of {table} were copied")
     return int(before)
-
-
-def _boolean_columns(new: psycopg.Connection, table: str) -> set[str]:
-    rows = new.execute(
-        "SELECT column_name FROM information_schema.columns"
-        " WHERE table_schema = current_schema AND table_name = %s AND data_type = 'boolean'",
-        (table,),
-    )
-    return {name for (name,) in rows}

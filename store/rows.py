@@ -1,19 +1,20 @@
 """Converts jobs to rows and back."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from store.records.archive import ArchivedFile, FileState
-from store.records.jobs import Claim, ErrorCode, Evidence, Job, JobError, Phase, Status, Tracking
+from pydantic import TypeAdapter
+
+from store.records.archive import ArchivedFile
+from store.records.jobs import ErrorCode, Evidence, Job, JobError, Phase, Status, Tracking
 from store.records.times import Due, Lane
 from store.session import Row
 
 _UNTRACKED = Tracking()
-_TRACKED = [field.name for field in fields(Tracking) if field.name != "claims"]
-_claim_values = attrgetter(*(field.name for field in fields(Claim)))
+_TRACKING = TypeAdapter(Tracking)
+_ARCHIVE = TypeAdapter(tuple[ArchivedFile, ...])
 
 
 def to_json(value: object) -> str:
@@ -29,46 +30,19 @@ def _tracking_to_json(tracking: Tracking) -> str | None:
     """Defaults are left out to keep the column short."""
     if tracking == _UNTRACKED:
         return None
-    kept = {
-        name: value
-        for name in _TRACKED
-        if (value := getattr(tracking, name)) != getattr(_UNTRACKED, name)
-    }
-    if tracking.claims:
-        kept["claims"] = [list(_claim_values(claim)) for claim in tracking.claims]
-    return to_json(kept)
+    return _TRACKING.dump_json(tracking, exclude_defaults=True).decode()
 
 
 def _tracking_from_json(text: str | None) -> Tracking:
-    if text is None:
-        return _UNTRACKED
-    kept: Mapping[str, Any] = json.loads(text)
-    return Tracking(**{**kept, "claims": tuple(map(_claim_from_list, kept.get("claims", ())))})
-
-
-def _claim_from_list(values: Sequence[Any]) -> Claim:
-    callback_id, received_at, status, word, result, message = values
-    return Claim(callback_id, received_at, Status(status), word, result, message)
+    return _UNTRACKED if text is None else _TRACKING.validate_json(text)
 
 
 def _archive_to_json(archive: tuple[ArchivedFile, ...]) -> str | None:
-    """Defaults are left out."""
-    if not archive:
-        return None
-    return to_json(
-        [
-            {name: value for name, value in asdict(file).items() if value is not None}
-            for file in archive
-        ]
-    )
+    return _ARCHIVE.dump_json(archive, exclude_none=True).decode() if archive else None
 
 
 def _archive_from_json(text: str | None) -> tuple[ArchivedFile, ...]:
-    if text is None:
-        return ()
-    return tuple(
-        ArchivedFile(**{**kept, "state": FileState(kept["state"])}) for kept in json.loads(text)
-    )
+    return () if text is None else _ARCHIVE.validate_json(text)
 
 
 def _if_any(convert: Callable[[Any], object]) -> Callable[[Any], object]:

@@ -1,19 +1,21 @@
 """The submission queue, and the holds that providers asked for."""
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pydantic import TypeAdapter
 
 from store.changes import Effects
-from store.holds import Hold, LimitedUser, ProviderHolds, Refusal
+from store.holds import ProviderHolds
 from store.job_writer import JobWriter
 from store.records.jobs import Job
 from store.records.times import Lane, Lease, Millis
-from store.rows import to_json
 from store.session import Session
 from store.table import Backend, Table, latest_lease_end
+
+_HOLDS = TypeAdapter(ProviderHolds)
 
 
 class Backlog(NamedTuple):
@@ -78,7 +80,8 @@ class Submissions(Table):
 
     async def holds(self) -> Mapping[str, ProviderHolds]:
         """By provider: its recorded refusals."""
-        return {provider: _from_json(state) for provider, state in await self._fetch("list-holds")}
+        rows = await self._fetch("list-holds")
+        return {provider: _HOLDS.validate_json(state) for provider, state in rows}
 
     async def change_holds(
         self, provider: str, change: Callable[[ProviderHolds], ProviderHolds]
@@ -88,12 +91,12 @@ class Submissions(Table):
 
         def work(db: Session, effects: Effects) -> ProviderHolds:
             ((state,),) = db.execute(self._sql["lock-hold"], {"provider": provider}).fetchall()
-            before = _from_json(state)
+            before = ProviderHolds() if state is None else _HOLDS.validate_json(state)
             after = change(before)
             if after != before:
                 until = 0 if after.everybody is None else after.everybody.until
-                values = {"provider": provider, "until": until, "state": to_json(asdict(after))}
-                db.execute(self._sql["change-hold"], values)
+                fresh = {"until": until, "state": _HOLDS.dump_json(after).decode()}
+                db.execute(self._sql["change-hold"], {"provider": provider, **fresh})
                 effects.will_be_due(Lane.SUBMIT, 0)
             return after
 
@@ -102,28 +105,3 @@ class Submissions(Table):
 
 def _times(now: Millis) -> Mapping[str, Millis]:
     return {"now": now, "latest_end": latest_lease_end(now)}
-
-
-def _from_json(text: str | None) -> ProviderHolds:
-    if text is None:
-        return ProviderHolds()
-    state = json.loads(text)
-    return ProviderHolds(
-        everybody=_hold(state["everybody"]),
-        users={
-            int(user_id): LimitedUser(limited["seen_at"], _hold(limited["hold"]))
-            for user_id, limited in state["users"].items()
-        },
-        jobs=state["jobs"],
-    )
-
-
-def _hold(state: Mapping[str, Any] | None) -> Hold | None:
-    if state is None:
-        return None
-    return Hold(
-        until=state["until"],
-        length=state["length"],
-        refusals=tuple(Refusal(**refusal) for refusal in state["refusals"]),
-        probes=tuple(state["probes"]),
-    )

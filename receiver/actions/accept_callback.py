@@ -43,22 +43,26 @@ class CallbackIntake:
             NotFound: there is no such job.
             StoreUnavailable: nothing was written, unless it is `OutcomeUnknown`.
         """
-        key = (job_id, hashlib.sha256(body).digest(), verified)
+        digest = hashlib.sha256(body).digest()
+        key = (job_id, digest, verified)
         known = self._recent.answer(key)
         if known is not None:
             return known
         content = read_object(body)
         reader = self._services.providers[provider]
         stored = self._services.store.callbacks.receive(
-            provider,
-            job_id,
-            body,
-            _kept(headers),
-            self._services.clock.now(),
-            None if content is None else reader.read_id(content),
-            readable=content is not None,
-            final=content is not None and reader.is_final(content),
-            verified=verified,
+            {
+                "provider": provider,
+                "job_id": job_id,
+                "at": self._services.clock.now(),
+                "digest": digest,
+                "headers": _kept(headers),
+                "body": body,
+                "names": None if content is None else reader.read_id(content),
+                "readable": content is not None,
+                "final": content is not None and reader.is_final(content),
+                "verified": verified,
+            }
         )
         if content is not None:
             self._apply_soon(job_id)

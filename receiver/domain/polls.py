@@ -1,6 +1,5 @@
 """Applies the answers to status calls."""
 
-from dataclasses import replace
 from typing import assert_never
 
 from receiver.domain import schedule, serialization
@@ -114,7 +113,7 @@ def _deny_claims(draft: Draft, report: Report, asked_at: Millis) -> None:
         draft.track(poll_gap=None)
     # A claim from the future was received before the clock stepped back: the next call decides it.
     left = [
-        replace(claim, received_at=min(claim.received_at, draft.now))
+        claim._replace(received_at=min(claim.received_at, draft.now))
         for claim in claims
         if claim not in denied
     ]

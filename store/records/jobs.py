@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from store.records.archive import ArchivedFile
 from store.records.times import Due, Millis
@@ -94,8 +94,7 @@ class JobError:
     may_have_been_billed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A terminal status from an unsigned callback, not yet decided by a status call."""
 
     callback_id: int

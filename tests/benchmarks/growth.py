@@ -20,6 +20,7 @@ from store.open import open_store
 from store.records.times import Lane, Millis
 from tests.benchmarks.table import Line, show
 from tests.benchmarks.world import fill
+from tests.store.world import arrival
 
 FAR: Millis = 4_000_000_000_000
 SMALL = 1_000
@@ -90,7 +91,7 @@ def _calls(store: Store, ids: list[str]) -> dict[str, Call]:
     def receive() -> Awaitable[object]:
         number = next(numbers)
         job_id, body = ids[number % SMALL], b'{"n":%d}' % number
-        return store.callbacks.receive("samsar", job_id, body, "", FAR, None, readable=True)
+        return store.callbacks.receive(arrival(job_id, body, at=FAR))
 
     return {
         "due query, nothing due": lambda: store.jobs.lease_due(Lane.POLL, 1, 2, "bench", 8),

@@ -1,6 +1,7 @@
 """Users, jobs and changes for tests of the store, without the state machine."""
 
 import asyncio
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,6 +9,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Self
 
+from store.callbacks import Arrival
 from store.changes import Changes
 from store.database import Store
 from store.delivery_reads import DeliveryFilter
@@ -158,12 +160,10 @@ class World:
         names: str | None = None,
         *,
         at: Millis = NOW,
-        readable: bool = True,
-        final: bool = False,
+        **said: bool,
     ) -> str:
-        return await self.store.callbacks.receive(
-            job.provider, job.id, body, "{}", at, names, readable=readable, final=final
-        )
+        given = arrival(job.id, body, job.provider, at=at, names=names, **said)
+        return await self.store.callbacks.receive(given)
 
     async def lease(
         self, holder: str = "me", at: Millis = NOW, until: Millis | None = None, **limits: Any
@@ -196,6 +196,32 @@ class World:
         """The state of each of a job's messages, by the seq of its event."""
         found = await self.store.deliveries.list_page(DeliveryFilter(job_id=job.id), None, 200)
         return {each.seq: each.state for each in reversed(found)}
+
+
+def arrival(
+    job_id: str,
+    body: bytes,
+    provider: str = "samsar",
+    *,
+    at: Millis = NOW,
+    names: str | None = None,
+    readable: bool = True,
+    final: bool = False,
+    verified: bool = False,
+) -> Arrival:
+    """A callback to a job."""
+    return {
+        "provider": provider,
+        "job_id": job_id,
+        "at": at,
+        "digest": hashlib.sha256(body).digest(),
+        "headers": "{}",
+        "body": body,
+        "names": names,
+        "readable": readable,
+        "final": final,
+        "verified": verified,
+    }
 
 
 class Limits:

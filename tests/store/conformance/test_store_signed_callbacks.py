@@ -7,7 +7,7 @@ from store.changes import Changes
 from store.records.callbacks import CallbackVerdict, Verdict
 from store.records.jobs import Job
 from store.records.moves import Move
-from tests.store.world import NOW, World, accepted, waiting
+from tests.store.world import World, accepted, waiting
 
 
 @pytest.fixture
@@ -16,9 +16,7 @@ async def job(world: World) -> Job:
 
 
 async def receive(world: World, job: Job, body: bytes, *, verified: bool) -> str:
-    return await world.store.callbacks.receive(
-        job.provider, job.id, body, "", NOW, "up-1", readable=True, final=True, verified=verified
-    )
+    return await world.receive(job, body, "up-1", final=True, verified=verified)
 
 
 async def rule(world: World, job: Job, verdict: Verdict) -> None:
@@ -75,8 +73,5 @@ def _inbox(notified: list[Changes]) -> dict[str, bool]:
 
 async def test_a_signed_conflict_is_a_conflict(world: World, job: Job) -> None:
     for verified in (False, True):
-        receipt = await world.store.callbacks.receive(
-            job.provider, job.id, b"{}", "", NOW, "up-2", readable=True, verified=verified
-        )
-        assert receipt == Receipt.CONFLICT
+        assert await world.receive(job, b"{}", "up-2", verified=verified) == Receipt.CONFLICT
     assert await recorded(world, job) == [("conflict", True)]

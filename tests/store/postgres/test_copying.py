@@ -62,9 +62,7 @@ async def fill(path: Path) -> tuple[World, list[Job]]:
     assert await store.jobs.remove_finished(NOW - 8, 9) == 1
     for body in (b"{}", b'{"status":"\xff"}'):
         await world.receive(kept, body)
-    await store.callbacks.receive(
-        "samsar", kept.id, b"signed", "", NOW, None, readable=True, verified=True
-    )
+    await world.receive(kept, b"signed", verified=True)
     await world.advance(
         kept,
         lambda job: Move(
