@@ -143,8 +143,11 @@ class Callbacks(Table):
             if arrival["readable"]
         }
         for indexes in rounds(readable):
-            inserted = self._insert(db, [arrivals[index] for index in indexes])
-            if inserted == len(indexes):
+            rows = [arrivals[index] for index in indexes]
+            results = self._inbox.run(db, rows, room=MAX_STORED_CALLBACKS)
+            # Counted, not returned: SQLite's driver releases the GIL for each row that it returns,
+            # and then waits for the event loop.
+            if sum(result.rowcount for result in results) == len(indexes):
                 accepted.update(indexes)
             elif len(indexes) > 1:
                 raise NotBatchable
@@ -155,14 +158,6 @@ class Callbacks(Table):
             _ACCEPTED if index in accepted else self._judge(db, effects, arrival)
             for index, arrival in enumerate(arrivals)
         ]
-
-    def _insert(self, db: Session, arrivals: Sequence[Arrival]) -> int:
-        """Insert the acceptable callbacks; returns how many. The rows are counted, not returned:
-        SQLite's driver releases the GIL for each row and then waits for the event loop."""
-        return sum(
-            inserted.rowcount
-            for inserted in self._inbox.run(db, arrivals, room=MAX_STORED_CALLBACKS)
-        )
 
     def _judge(self, db: Session, effects: Effects, arrival: Arrival) -> Outcome[Receipt]:
         """Classify a callback that was not inserted. A new one that is rejected or conflicts is

@@ -124,7 +124,10 @@ class Deliveries(DeliveryReads):
         def work(db: Session, effects: Effects) -> bool:
             counted = db.execute(self._sql["count-attempt"], parameters)
             settled = db.execute(self._sql["settle"], parameters).fetchone()
-            self._forget_old_attempts(db, delivery_id, counted)
+            for (n,) in counted.fetchall():
+                if n > ATTEMPTS_KEPT:
+                    old = {"delivery_id": delivery_id, "n": n - ATTEMPTS_KEPT}
+                    db.execute(self._sql["forget-attempts"], old)
             if settled is None:
                 return False
             job = {"job_id": settled[0]}
@@ -238,12 +241,6 @@ class Deliveries(DeliveryReads):
         # All statements are sent before the first result is read: they may be pipelined.
         leased = [db.execute(self._sql["read-leased"], each) for each in leases]
         return [delivery_from_row(row) for result in leased for row in result]
-
-    def _forget_old_attempts(self, db: Session, delivery_id: str, counted: Result) -> None:
-        for (n,) in counted.fetchall():
-            if n > ATTEMPTS_KEPT:
-                old = {"delivery_id": delivery_id, "n": n - ATTEMPTS_KEPT}
-                db.execute(self._sql["forget-attempts"], old)
 
     def _skip_overtaken(self, db: Session, delivery_ids: Iterable[str]) -> None:
         """Skip the messages that were overtaken by a newer one while they were being sent."""

@@ -102,9 +102,10 @@ class NotApplied(StoreError):
     `callback_ids` are the callbacks of that attempt, oldest first.
     """
 
-    def __init__(self, callback_ids: list[int]) -> None:
+    def __init__(self, callback_ids: list[int], cause: Exception) -> None:
         super().__init__(f"{len(callback_ids)} callbacks could not be applied")
         self.callback_ids = callback_ids
+        self.__cause__ = cause
 
 
 class KeyReused(StoreError):

@@ -8,7 +8,6 @@ If the writing fails, the group of changes is undone and run again in parts
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import NamedTuple, TypeAlias
 
 from store.changes import Effects
@@ -62,9 +61,14 @@ class _Stored(NamedTuple):
     verified: bool
     size: int
 
+    def with_body(self, body: bytes) -> Callback:
+        verified = bool(self.verified)  # SQLite has integers
+        return Callback(
+            *(self.id, self.job_id, self.provider, self.received_at, self.tries, verified, body)
+        )
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+
+class _Waiting(NamedTuple):
     """The callbacks of one job to apply now."""
 
     callbacks: Sequence[Callback] = ()
@@ -142,7 +146,7 @@ class JobWriter:
         bodies = {id_: body for result in self._bodies.run(session, wanted) for id_, body in result}
         return {change.job_id: _Waiting() for change in changes} | {
             job_id: _Waiting(
-                [_callback(each, bodies[each.id]) for each in some],
+                [each.with_body(bodies[each.id]) for each in some],
                 left=len(some) < len(stored[job_id]),
             )
             for job_id, some in chosen.items()
@@ -195,50 +199,25 @@ def _decide(row: Row | None, change: Change, waiting: _Waiting) -> _Found:
     try:
         move = change.decide(before, waiting.callbacks)
     except Exception as error:  # noqa: BLE001 - reported to the caller; nothing is written yet
-        return Failed(_not_applied(error, waiting))
+        ids = [callback.id for callback in waiting.callbacks]
+        return Failed(NotApplied(ids, error) if ids else error)
     if move is None:
         return Done(Applied(before, None, waiting.left))
     return Decided(before, move, holder_in(row), change.lease)
-
-
-def _not_applied(error: Exception, waiting: _Waiting) -> Exception:
-    if not waiting.callbacks:
-        return error
-    failure = NotApplied([callback.id for callback in waiting.callbacks])
-    failure.__cause__ = error
-    return failure
 
 
 def _choose(
     stored: Mapping[str, Sequence[_Stored]], most: Mapping[str, int]
 ) -> dict[str, list[_Stored]]:
     """By job: its oldest callbacks, at most `most`, while their bodies fit."""
-    chosen = {}
+    chosen: dict[str, list[_Stored]] = {job_id: [] for job_id in stored}
     room = GROUP_BYTES
-    for job_id, callbacks in stored.items():
-        some = _fitting(callbacks[: most[job_id]], min(room, JOB_BYTES)) if room > 0 else []
-        room -= sum(each.size for each in some)
-        chosen[job_id] = some
+    for job_id, some in chosen.items():
+        limit = min(room, JOB_BYTES)
+        for each in stored[job_id][: most[job_id]] if room > 0 else ():
+            limit -= each.size
+            if some and limit < 0:
+                break
+            some.append(each)
+            room -= each.size
     return chosen
-
-
-def _fitting(callbacks: Sequence[_Stored], room: int) -> list[_Stored]:
-    """The first one, and the following ones while their bodies fit."""
-    sizes = accumulate(each.size for each in callbacks)
-    return [
-        each
-        for index, (each, size) in enumerate(zip(callbacks, sizes, strict=True))
-        if index == 0 or size <= room
-    ]
-
-
-def _callback(stored: _Stored, body: bytes) -> Callback:
-    return Callback(
-        id=stored.id,
-        job_id=stored.job_id,
-        provider=stored.provider,
-        received_at=stored.received_at,
-        body=body,
-        tries=stored.tries,
-        verified=bool(stored.verified),
-    )

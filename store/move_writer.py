@@ -68,8 +68,8 @@ class MoveWriter:
         self._clear_due = MultiRowStatement(self._jobs["clear-due"])
         self._set_verdict = MultiRowStatement(self._jobs["set-verdict"])
         self._note = MultiRowStatement(self._jobs["note"])
-        self._change_one: dict[tuple[str, ...], str] = {}
-        self._change_many: dict[tuple[str, ...], MultiRowStatement] = {}
+        self._changing: dict[tuple[str, ...], tuple[str, MultiRowStatement]] = {}
+        """By changed columns: the statements for one job and for several."""
 
     def write(self, session: Session, effects: Effects, decided: Sequence[Decided]) -> None:
         """Write moves of different jobs."""
@@ -111,30 +111,22 @@ class MoveWriter:
                 rows = by_columns.setdefault(tuple(changed), [])
                 rows.append({**changed, "id": each.before.id})
         for columns, rows in by_columns.items():
+            for_one, for_several = self._changing.get(columns) or self._prepare(columns)
             if len(rows) == 1:
-                session.execute(self._one(columns), rows[0])
+                session.execute(for_one, rows[0])
             else:
-                self._many(columns).run(session, rows)
+                for_several.run(session, rows)
 
-    def _one(self, columns: tuple[str, ...]) -> str:
-        if columns not in self._change_one:
-            changes = ", ".join(f"{column} = :{column}" for column in columns)
-            self._change_one[columns] = self._statements.complete(
-                self._jobs["change-job"], changes=changes
-            )
-        return self._change_one[columns]
-
-    def _many(self, columns: tuple[str, ...]) -> MultiRowStatement:
-        if columns not in self._change_many:
-            changes = ", ".join(
-                f"{column} = fresh.column{number}" for number, column in enumerate(columns, 2)
-            )
-            values = ", ".join(f"CAST(:{column} AS {_TYPES[column]})" for column in columns)
-            sql = self._statements.complete(
-                self._jobs["change-jobs"], changes=changes, values=values
-            )
-            self._change_many[columns] = MultiRowStatement(sql)
-        return self._change_many[columns]
+    def _prepare(self, columns: tuple[str, ...]) -> tuple[str, MultiRowStatement]:
+        values = ", ".join(f"CAST(:{column} AS {_TYPES[column]})" for column in columns)
+        own = ", ".join(f"{column} = :{column}" for column in columns)
+        fresh = ", ".join(f"{column} = fresh.column{n}" for n, column in enumerate(columns, 2))
+        complete = self._statements.complete
+        self._changing[columns] = prepared = (
+            complete(self._jobs["change-job"], changes=own),
+            MultiRowStatement(complete(self._jobs["change-jobs"], changes=fresh, values=values)),
+        )
+        return prepared
 
     def _write_due(self, session: Session, effects: Effects, decided: Sequence[Decided]) -> None:
         fresh, cleared = [], []

@@ -17,6 +17,8 @@ MAX_ROWS = 64
 """Maximum number of rows in one statement."""
 
 _PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
+_VALUES = re.compile(r"(?<=VALUES )(\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))")
+"""The row after VALUES, with casts of parameters in either style."""
 _NAMED = re.compile(r"(?<!:):(?P<colon>[a-z_]+)|%\((?P<percent>[a-z_]+)\)s")
 
 
@@ -70,10 +72,10 @@ class MultiRowStatement:
     """
 
     def __init__(self, sql: str) -> None:
-        start, end = _values(sql)
-        self._before, self._names_before = positional(sql[:start])
-        self._row, columns = positional(sql[start:end])
-        self._after, self._names_after = positional(sql[end:])
+        before, row, after = _VALUES.split(sql, maxsplit=1)
+        self._before, self._names_before = positional(before)
+        self._row, columns = positional(row)
+        self._after, self._names_after = positional(after)
         self._columns = _picked(columns)
         self._by_size: dict[int, str] = {}
 
@@ -112,17 +114,6 @@ def positional(sql: str) -> tuple[str, list[str]]:
     """SQL with its driver's positional parameters (`?` or `%s`), and their names in order."""
     names = [match["colon"] or match["percent"] for match in _NAMED.finditer(sql)]
     return _NAMED.sub(lambda match: "?" if match["colon"] else "%s", sql), names
-
-
-def _values(sql: str) -> tuple[int, int]:
-    """Start and end of the row after `VALUES`, including the parentheses."""
-    start = sql.index("VALUES (") + len("VALUES ")
-    depth = 0
-    for end in range(start, len(sql)):
-        depth += {"(": 1, ")": -1}.get(sql[end], 0)
-        if depth == 0:
-            return start, end + 1
-    raise ValueError("a parenthesis is not closed")
 
 
 def read_migrations(folder: Path) -> list[str]:

@@ -51,7 +51,7 @@ class Callback:
     job_id: str
     provider: str
     received_at: Millis
-    body: bytes
     tries: int
-    verified: bool = False
+    verified: bool
     """Whether it carried a valid signature of the provider."""
+    body: bytes

@@ -8,7 +8,7 @@ checkpoints it, when little is left to do.
 
 import sqlite3
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from threading import Event, Thread
 
 CHECKPOINT_PAUSE = 1.0
@@ -36,23 +36,10 @@ class Checkpointer:
         self._thread.join()
 
     def _run(self) -> None:
-        connection: sqlite3.Connection | None = None
         while self._has_grown.wait() and not self._ending.wait(CHECKPOINT_PAUSE):
             self._has_grown.clear()
             if self._ending.is_set():
                 break  # otherwise the notification of `close` would be lost, and awaited
-            try:
-                connection = connection or self._connect()
+            # The writer meets the same disk failure and reports it; the log is unchanged.
+            with suppress(sqlite3.Error), closing(self._connect()) as connection:
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-            except sqlite3.Error:
-                # The writer meets the same disk failure and reports it. The log is unchanged, and
-                # the connection is reopened, since its state is unknown.
-                _close(connection)
-                connection = None
-        _close(connection)
-
-
-def _close(connection: sqlite3.Connection | None) -> None:
-    if connection is not None:
-        with suppress(sqlite3.Error):  # the disk may be gone
-            connection.close()

@@ -127,35 +127,15 @@ def _check(connection: sqlite3.Connection) -> None:
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
-    if _pragma(connection, "user_version") == len(MIGRATIONS):
-        return
-    # The version is read again under the lock: two processes may open a new database at once.
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        _check(connection)
-        for number, script in pending(MIGRATIONS, _pragma(connection, "user_version")):
-            for statement in _statements(script):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {number:d}")
-        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID:d}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+    """Apply the missing migrations in one transaction. If one fails, it is left open: closing the
+    connection rolls it back."""
+    missing = pending(MIGRATIONS, _pragma(connection, "user_version"))
+    scripts = [f"{script}\nPRAGMA user_version = {number:d};\n" for number, script in missing]
+    if scripts:
+        known_by = f"PRAGMA application_id = {_APPLICATION_ID:d};\n"
+        connection.executescript("".join(["BEGIN IMMEDIATE;\n", known_by, *scripts, "COMMIT;"]))
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:
     value: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
     return value
-
-
-def _statements(script: str) -> list[str]:
-    """A script's statements, one by one: `executescript` would commit first."""
-    found, current = [], ""
-    for line in script.splitlines(keepends=True):
-        current += line
-        if sqlite3.complete_statement(current):
-            found.append(current)
-            current = ""
-    return found

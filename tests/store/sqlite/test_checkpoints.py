@@ -54,41 +54,26 @@ def test_commits_are_moved_into_the_database(path: Path, writer: sqlite3.Connect
             wait_for(path, key)
 
 
-def notify_until_moved(checkpointer: Checkpointer, path: Path, key: str) -> None:
-    until = time.monotonic() + TIMEOUT
-    while key not in moved(path):
-        checkpointer.notify()
-        assert time.monotonic() < until
-        time.sleep(0.01)
-
-
 def test_a_failing_disk_is_tried_again(path: Path, writer: sqlite3.Connection) -> None:
-    refusals = [sqlite3.OperationalError("unable to open database file")] * 2
+    closed = sqlite3.connect(":memory:")
+    closed.close()  # each of its statements fails
+    failures: list[sqlite3.OperationalError | None] = [None, sqlite3.OperationalError("no file")]
 
     def connect() -> sqlite3.Connection:
-        if refusals:
-            raise refusals.pop()
-        return connect_writer(path)
+        if not failures:
+            return connect_writer(path)
+        if failure := failures.pop():
+            raise failure
+        return closed
 
     with closing(Checkpointer(connect)) as checkpointer:
         put(writer, "a")
-        notify_until_moved(checkpointer, path, "a")
-    assert not refusals
-
-
-def test_a_connection_that_failed_is_opened_again(path: Path, writer: sqlite3.Connection) -> None:
-    made: list[sqlite3.Connection] = []
-
-    def connect() -> sqlite3.Connection:
-        made.append(connect_writer(path) if made else sqlite3.connect(":memory:"))
-        if len(made) == 1:
-            made[0].close()  # each of its statements fails
-        return made[-1]
-
-    with closing(Checkpointer(connect)) as checkpointer:
-        put(writer, "a")
-        notify_until_moved(checkpointer, path, "a")
-    assert len(made) == 2
+        until = time.monotonic() + TIMEOUT
+        while "a" not in moved(path):
+            checkpointer.notify()
+            assert time.monotonic() < until
+            time.sleep(0.01)
+    assert not failures
 
 
 def test_it_ends_without_a_commit() -> None:
