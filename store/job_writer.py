@@ -64,7 +64,7 @@ class _Stored(NamedTuple):
     def with_body(self, body: bytes) -> Callback:
         verified = bool(self.verified)  # SQLite has integers
         return Callback(
-            *(self.id, self.job_id, self.provider, self.received_at, self.tries, verified, body)
+            self.id, self.job_id, self.provider, self.received_at, self.tries, verified, body
         )
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any, ClassVar, TypeVar
 
 from store.changes import Effects
@@ -54,7 +53,8 @@ class Table:
 
     async def _fetch_value(self, query: str, /, **parameters: object) -> Any | None:
         """The first value of the first row; None if there is no row."""
-        return await self._find(query, itemgetter(0), **parameters)
+        rows = await self._fetch(query, **parameters)
+        return rows[0][0] if rows else None
 
     def _run(self, query: str, /, **parameters: object) -> Work[None]:
         """A work of one statement."""

@@ -58,13 +58,9 @@ class PooledReaders:
         return cls(pool)
 
     async def fetch(self, sql: str, parameters: Bound) -> list[Row]:
-        with _cancellation_kept():
-            return await self._fetch_in_time(sql, parameters)
-
-    async def _fetch_in_time(self, sql: str, parameters: Bound) -> list[Row]:
         try:
-            async with asyncio.timeout(READ_SECONDS):
-                with translated():
+            with _cancellation_kept(), translated():
+                async with asyncio.timeout(READ_SECONDS):
                     try:
                         return await self._fetch(sql, parameters)
                     except psycopg.OperationalError as error:

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from store.callbacks import Receipt
 from store.errors import NotApplied, NotFound, ProviderIdTaken
 from store.job_writer import GROUP_BYTES, JOB_BYTES, Applied
@@ -13,7 +11,7 @@ from store.records.callbacks import Callback
 from store.records.jobs import Job, Phase, Status
 from store.records.moves import Move
 from store.records.times import Due, Lane
-from tests.store.applying import apply, applying, in_a_batch, stumbling, together, verdicts
+from tests.store.applying import applying, in_a_batch, stumbling, together, verdicts
 from tests.store.world import NOW, World, change, message, waiting
 
 
@@ -142,20 +140,6 @@ async def test_many_jobs_with_the_same_changed_columns_are_written(world: World)
 
 
 # --- ids of the provider --------------------------------------------------------------------------
-
-
-async def test_an_id_that_another_job_holds_is_refused(world: World) -> None:
-    holder, job = await world.create(), await world.create()
-    await world.advance(holder, change(provider_request_id="up-1"))
-    await world.receive(job)
-
-    with pytest.raises(ProviderIdTaken) as conflict:
-        await apply(world, job, applying(provider_request_id="up-1"))
-
-    assert conflict.value.provider_request_id == "up-1"
-    assert await verdicts(world, job) == ["waiting"]
-    found = await world.store.jobs.find(job.id)
-    assert found == replace(job, callbacks_waiting=True)
 
 
 async def test_of_two_jobs_in_a_batch_one_gets_the_id(world: World) -> None:
