@@ -53,7 +53,7 @@ def uri(path: Path) -> str:
     return f"file:{quote(str(path))}?mode=rw"
 
 
-def connect_writer(path: Path, busy_timeout: int = BUSY_TIMEOUT) -> sqlite3.Connection:
+def connect_writer(path: Path) -> sqlite3.Connection:
     """A connection for writing: every commit is synced, transactions are explicit."""
     settings = (
         "journal_mode = WAL",
@@ -64,18 +64,16 @@ def connect_writer(path: Path, busy_timeout: int = BUSY_TIMEOUT) -> sqlite3.Conn
         "cache_size = -32768",
         "temp_store = MEMORY",
     )
-    return _connect(path, busy_timeout, settings, check_same_thread=True)
+    return _connect(path, settings, check_same_thread=True)
 
 
-def connect_reader(path: Path, busy_timeout: int = BUSY_TIMEOUT) -> sqlite3.Connection:
+def connect_reader(path: Path) -> sqlite3.Connection:
     """A read-only connection, which may be used in another thread."""
     settings = ("query_only = ON", "cache_size = -8192")
-    return _connect(path, busy_timeout, settings, check_same_thread=False)
+    return _connect(path, settings, check_same_thread=False)
 
 
-def _connect(
-    path: Path, busy_timeout: int, settings: Sequence[str], *, check_same_thread: bool
-) -> sqlite3.Connection:
+def _connect(path: Path, settings: Sequence[str], *, check_same_thread: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(
         uri(path),
         uri=True,
@@ -85,7 +83,7 @@ def _connect(
         check_same_thread=check_same_thread,
     )
     try:
-        for setting in (f"busy_timeout = {busy_timeout:d}", *settings):
+        for setting in (f"busy_timeout = {BUSY_TIMEOUT:d}", *settings):
             connection.execute(f"PRAGMA {setting}")
     except BaseException:
         connection.close()
@@ -93,7 +91,7 @@ def _connect(
     return connection
 
 
-def prepare(path: Path, busy_timeout: int = BUSY_TIMEOUT) -> None:
+def prepare(path: Path) -> None:
     """Create the database if missing, mode 0600, and migrate its schema.
 
     Raises `StoreUnavailable`, `StoreCorrupt` (not a database, or not one of ours) and
@@ -110,9 +108,9 @@ def prepare(path: Path, busy_timeout: int = BUSY_TIMEOUT) -> None:
             if path.stat().st_mode & 0o077:
                 with suppress(PermissionError):  # another owner's file: the mode is left alone
                     path.chmod(0o600)
-            with closing(connect_reader(path, busy_timeout)) as connection:
+            with closing(connect_reader(path)) as connection:
                 _check(connection)
-            with closing(connect_writer(path, busy_timeout)) as connection:
+            with closing(connect_writer(path)) as connection:
                 _migrate(connection)
         finally:
             os.close(descriptor)

@@ -15,7 +15,6 @@ from store.sqlite.backup import back_up
 from store.sqlite.batches import BatchRunner
 from store.sqlite.checkpoints import Checkpointer
 from store.sqlite.connection import (
-    BUSY_TIMEOUT,
     STATEMENTS,
     WAL_LIMIT,
     connect_reader,
@@ -95,34 +94,33 @@ async def open_sqlite(
     entropy: Entropy,
     serving: bool,
     on_batch: OnBatch = ignore,
-    busy_timeout: int = BUSY_TIMEOUT,
 ) -> SqliteStore:
     """Open the store in the file at `path`, which is created if missing.
 
-    `busy_timeout` is in milliseconds. Raises as `store.open.open_store` does.
+    Raises as `store.open.open_store` does.
     """
     with ExitStack() as resources:
-        path = await asyncio.to_thread(_prepare, path, serving, busy_timeout, resources)
-        readers = await AiosqliteReaders.open(path, busy_timeout)
-        connect = partial(connect_writer, path, busy_timeout)
+        path = await asyncio.to_thread(_prepare, path, serving, resources)
+        readers = await AiosqliteReaders.open(path)
+        connect = partial(connect_writer, path)
         checkpointer = resources.enter_context(closing(Checkpointer(connect)))
         writer = ThreadedWriter(BatchRunner(connect, checkpointer.notify), on_batch)
         return SqliteStore(path, writer, readers, entropy, resources.pop_all())
 
 
-def _prepare(path: Path, serving: bool, busy_timeout: int, resources: ExitStack) -> Path:
+def _prepare(path: Path, serving: bool, resources: ExitStack) -> Path:
     """Prepare the file, and lock it when serving; returns its resolved path."""
     path = path.resolve()
     if serving:
         resources.enter_context(serving_lock(path))
-    prepare(path, busy_timeout)
+    prepare(path)
     if serving:
-        _check_not_moved(path, busy_timeout)
+        _check_not_moved(path)
     return path
 
 
-def _check_not_moved(path: Path, busy_timeout: int) -> None:
-    with translated(), closing(connect_reader(path, busy_timeout)) as connection:
+def _check_not_moved(path: Path) -> None:
+    with translated(), closing(connect_reader(path)) as connection:
         sql = STATEMENTS.load("database")["read-moved-mark"]
         moved = connection.execute(sql).fetchone()
     if moved is not None:
@@ -142,7 +140,8 @@ def _truncate_wal(path: Path) -> None:
     Truncating waits for readers while holding the write lock. So the log is checkpointed first,
     which blocks no one, and a slow reader delays writers only briefly.
     """
-    with translated(), closing(connect_writer(path, CUT_TIMEOUT)) as connection:
+    with translated(), closing(connect_writer(path)) as connection:
+        connection.execute(f"PRAGMA busy_timeout = {CUT_TIMEOUT:d}")
         busy, pages, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         if busy or moved == pages:  # busy: the checkpointer is at work and soon done
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

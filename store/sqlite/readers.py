@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Self, TypeAlias
@@ -17,7 +18,7 @@ from typing import Self, TypeAlias
 import aiosqlite
 
 from store.session import Bound, Done, Failed, Outcome, Row, tell
-from store.sqlite.connection import BUSY_TIMEOUT, connect_reader
+from store.sqlite.connection import connect_reader
 from store.sqlite.failures import translated
 
 CONNECTIONS = 2
@@ -58,12 +59,12 @@ class AiosqliteReaders:
         self._reading: set[asyncio.Task[None]] = set()
 
     @classmethod
-    async def open(cls, path: Path, busy_timeout: int = BUSY_TIMEOUT) -> Self:
+    async def open(cls, path: Path) -> Self:
         """Open the connections. The caller must close them: each is a thread."""
         async with AsyncExitStack() as stack:
             with translated():
                 connections = [
-                    _Connection(lambda: connect_reader(path, busy_timeout), iter_chunk_size=64)
+                    _Connection(partial(connect_reader, path), iter_chunk_size=64)
                     for _ in range(CONNECTIONS)
                 ]
                 for connection in connections:

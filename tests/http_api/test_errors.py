@@ -4,7 +4,6 @@ import asyncio
 import json
 import sqlite3
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import pytest
 from receiver.http_api import body as body_module
 from receiver.server import connection as server_connection
 from receiver.server import incoming
-from store.sqlite.database import open_sqlite
 from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.http_api.scripted_provider import ScriptedProvider
@@ -266,7 +264,7 @@ async def test_a_bug_is_500_without_details(
 async def test_nothing_is_acknowledged_while_the_store_is_locked(
     tmp_path: Path, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.open.open_sqlite", partial(open_sqlite, busy_timeout=500))
+    monkeypatch.setattr("store.sqlite.connection.BUSY_TIMEOUT", 500)
     async with running_service(tmp_path, **provider.settings()) as service:
         client = await service.user()
         job = await submit(client)

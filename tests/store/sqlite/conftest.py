@@ -9,12 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from store.sqlite import connection
 from store.sqlite.batches import BatchRunner
 from store.sqlite.connection import connect_writer, prepare
 from store.sqlite.database import SqliteStore, open_sqlite
-
-IMPATIENT = 50
-"""A busy timeout in milliseconds."""
 
 
 @pytest.fixture
@@ -25,22 +23,28 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def runner(path: Path) -> Iterator[BatchRunner]:
-    runner = BatchRunner(partial(connect_writer, path, IMPATIENT))
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections wait for locks only for a moment."""
+    monkeypatch.setattr(connection, "BUSY_TIMEOUT", 50)
+
+
+@pytest.fixture
+def runner(path: Path, impatience: None) -> Iterator[BatchRunner]:
+    runner = BatchRunner(partial(connect_writer, path))
     yield runner
     runner.close()
 
 
 @pytest.fixture
-def other(path: Path) -> Iterator[sqlite3.Connection]:
+def other(path: Path, impatience: None) -> Iterator[sqlite3.Connection]:
     """Another process's connection, as far as SQLite can tell."""
-    with closing(connect_writer(path, IMPATIENT)) as connection:
-        yield connection
+    with closing(connect_writer(path)) as database:
+        yield database
 
 
 @pytest.fixture
-async def impatient(path: Path) -> AsyncIterator[SqliteStore]:
+async def impatient(path: Path, impatience: None) -> AsyncIterator[SqliteStore]:
     """The store, which waits for locks only for a moment."""
-    store = await open_sqlite(path, entropy=os.urandom, serving=True, busy_timeout=IMPATIENT)
+    store = await open_sqlite(path, entropy=os.urandom, serving=True)
     yield store
     await store.close()

@@ -175,7 +175,7 @@ def test_a_database_locked_by_another_process_is_reported(
     other.execute("BEGIN EXCLUSIVE")
 
     with pytest.raises(StoreLocked):
-        prepare(path, 20)
+        prepare(path)
 
 
 async def test_a_process_ends_without_closing_its_store(tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ async def test_commits_are_synced(path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert (await store.durability()).sound
     await store.close()
 
-    def connect_without_sync(path: Path, _: int) -> sqlite3.Connection:
+    def connect_without_sync(path: Path) -> sqlite3.Connection:
         connection = connect_writer(path)
         connection.execute("PRAGMA synchronous = NORMAL")
         return connection

@@ -221,7 +221,7 @@ def test_a_commit_that_fails_says_whether_it_may_have_been_written(
     path: Path, name: str, kind: type[Exception]
 ) -> None:
     runner = BatchRunner(
-        lambda: _FailingCommit(connect_writer(path, 50), getattr(sqlite3, name), name)  # type: ignore[arg-type,return-value]
+        lambda: _FailingCommit(connect_writer(path), getattr(sqlite3, name), name)  # type: ignore[arg-type,return-value]
     )
 
     outcomes, changes, _ = runner.run([lambda *_: None, lambda *_: None])
