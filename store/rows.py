@@ -53,101 +53,80 @@ class Column(NamedTuple):
     """A column of the view `archived_job_rows`."""
 
     name: str
-    field: str
-    """The job's field, of which this is all or a part."""
-    type: str
+    type: str = "text"
     """For casts where the database cannot infer it; SQLite accepts these names too."""
-    read: Callable[[Any], object] | None
+    read: Callable[[Any], object] | None = None
     """Makes the field's value from the column's, where they differ."""
-    write: Callable[[Any], object] | None
+    write: Callable[[Any], object] | None = None
     """Makes the column's value from the field's, unless that is None."""
+    part_of: str | None = None
+    """The job's field of which this is one value, if the names differ; `job_from_row` makes it."""
 
     def value_of(self, field: object) -> object:
         """The column's value for a value of the field."""
         return field if field is None or self.write is None else self.write(field)
 
 
-def _column(
-    name: str,
-    type_: str = "text",
-    read: Callable[[Any], object] | None = None,
-    write: Callable[[Any], object] | None = None,
-) -> Column:
-    return Column(name, name, type_, read, write)
-
-
-def _flag(name: str) -> Column:
-    return _column(name, "boolean", bool)
-
-
-def _number(name: str) -> Column:
-    return _column(name, "bigint")
-
-
-def _json(name: str) -> Column:
-    return _column(name, "text", _if_any(json.loads), to_json)
-
-
-def _part(name: str, field: str, attribute: str, type_: str = "text") -> Column:
-    """A column with one attribute of a field; `job_from_row` puts them together."""
-    return Column(name, field, type_, None, attrgetter(attribute))
-
+_FLAG = ("boolean", bool)
+_JSON = ("text", _if_any(json.loads), to_json)
 
 _FIXED = (
-    _column("id"),
-    _number("user_id"),
-    _column("user"),
-    _column("provider"),
-    _column("kind"),
-    _number("created_at"),
-    _json("metadata"),
-    _column("webhook_url"),
-    _column("webhook_events", "text", _words_from_text, ",".join),
-    _flag("webhook_off"),
+    Column("id"),
+    Column("user_id", "bigint"),
+    Column("user"),
+    Column("provider"),
+    Column("kind"),
+    Column("created_at", "bigint"),
+    Column("metadata", *_JSON),
+    Column("webhook_url"),
+    Column("webhook_events", "text", _words_from_text, ",".join),
+    Column("webhook_off", *_FLAG),
 )
 """The columns that no move changes."""
 
 MUTABLE = (
-    _column("status", "text", Status),
-    _column("phase", "text", Phase),
-    _number("seq"),
-    _number("updated_at"),
-    _column("progress", "double precision"),
-    _column("provider_status"),
-    _column("evidence", "text", _if_any(Evidence)),
-    _column("message"),
-    _json("result"),
-    _part("error_code", "error", "code"),
-    _part("error_message", "error", "message"),
-    _part("error_billed", "error", "may_have_been_billed", "boolean"),
-    _column("provider_request_id"),
-    _flag("id_from_answer"),
-    _number("done_at"),
-    _number("accepted_at"),
-    _number("unconfirmed_at"),
-    _number("result_at"),
-    _number("attempts"),
-    _flag("maybe_sent"),
-    _number("refused_with"),
-    _column("tracking", "text", _tracking_from_json, _tracking_to_json),
-    _json("provider_urls"),
-    _flag("cancel_wanted"),
-    _column("archive", "text", _archive_from_json, _archive_to_json),
+    Column("status", "text", Status),
+    Column("phase", "text", Phase),
+    Column("seq", "bigint"),
+    Column("updated_at", "bigint"),
+    Column("progress", "double precision"),
+    Column("provider_status"),
+    Column("evidence", "text", _if_any(Evidence)),
+    Column("message"),
+    Column("result", *_JSON),
+    Column("error_code", write=attrgetter("code"), part_of="error"),
+    Column("error_message", write=attrgetter("message"), part_of="error"),
+    Column("error_billed", "boolean", None, attrgetter("may_have_been_billed"), "error"),
+    Column("provider_request_id"),
+    Column("id_from_answer", *_FLAG),
+    Column("done_at", "bigint"),
+    Column("accepted_at", "bigint"),
+    Column("unconfirmed_at", "bigint"),
+    Column("result_at", "bigint"),
+    Column("attempts", "bigint"),
+    Column("maybe_sent", *_FLAG),
+    Column("refused_with", "bigint"),
+    Column("tracking", "text", _tracking_from_json, _tracking_to_json),
+    Column("provider_urls", *_JSON),
+    Column("cancel_wanted", *_FLAG),
+    Column("archive", "text", _archive_from_json, _archive_to_json),
 )
 """The columns that a move may change."""
 
 _OF_OTHER_TABLES = (
-    _part("lane", "due", "lane"),
-    _part("due_at", "due", "at", "bigint"),
-    _column("holder"),
-    _flag("callbacks_waiting"),
+    Column("lane", part_of="due"),
+    Column("due_at", part_of="due"),
+    Column("holder"),
+    Column("callbacks_waiting", *_FLAG),
 )
 
-_LABEL = _column("label")
+_LABEL = Column("label")
 
 COLUMNS = (*_FIXED, *MUTABLE, *_OF_OTHER_TABLES, _LABEL)
 """The columns of the view `archived_job_rows`, in its order."""
 
+_CHANGING = [(column, column.part_of or column.name) for column in MUTABLE]
+_WRITTEN = [(column, column.part_of or column.name) for column in (*_FIXED, *MUTABLE, _LABEL)]
 _NAMES = tuple(column.name for column in COLUMNS)
 _READ = {column.name: column.read for column in COLUMNS if column.read}
 
@@ -169,18 +148,16 @@ def job_from_row(row: Row) -> Job:
 def row_of(job: Job) -> dict[str, object]:
     """The job's values by column, except those from other tables than `jobs` and `users`."""
     values = vars(job)
-    return {
-        column.name: column.value_of(values[column.field]) for column in (*_FIXED, *MUTABLE, _LABEL)
-    }
+    return {column.name: column.value_of(values[field]) for column, field in _WRITTEN}
 
 
 def changed_values(before: Job, after: Job) -> dict[str, object]:
     """The values of the columns whose field has changed, by column."""
     old, new = vars(before), vars(after)
     return {
-        column.name: column.value_of(new[column.field])
-        for column in MUTABLE
-        if new[column.field] is not old[column.field] and new[column.field] != old[column.field]
+        column.name: column.value_of(new[field])
+        for column, field in _CHANGING
+        if new[field] is not old[field] and new[field] != old[field]
     }
 
 

@@ -16,13 +16,13 @@ from itertools import zip_longest
 from typing import TypeVar
 
 import psycopg
+from pydantic import TypeAdapter
 
 from store.changes import Changes
 from store.errors import StoreUnavailable
 from store.postgres.address import Address
 from store.postgres.connection import options
 from store.postgres.failures import in_one_line
-from store.records.times import Lane
 
 CHANNEL = "receiver"
 
@@ -36,6 +36,8 @@ LISTEN_BACKOFF = (0.5, 10.0)
 """Shortest and longest delay between attempts to listen, in seconds; it doubles, with jitter."""
 
 T = TypeVar("T", str, int)
+
+_CHANGES = TypeAdapter(Changes)
 
 log = logging.getLogger(__name__)
 
@@ -135,14 +137,7 @@ def _read(node: str, payload: str) -> Changes | None:
     """The changes in a notification; None if it is our own, empty if it is unreadable."""
     try:
         message = json.loads(payload)
-        if message["from"] == node:
-            return None
-        return Changes(
-            jobs=set(message.get("jobs", ())),
-            users=set(message.get("users", ())),
-            due={Lane(lane): int(at) for lane, at in message.get("due", {}).items()},
-            relay=bool(message.get("relay")),
-        )
+        return None if message.pop("from") == node else _CHANGES.validate_python(message)
     except (AttributeError, ValueError, KeyError, TypeError):
         log.warning("unreadable notification on the channel %s", CHANNEL)
         return Changes()
