@@ -1,9 +1,10 @@
 """The previous release still writes while replicas are replaced one by one."""
 
+import json
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +16,10 @@ from store.holds import Hold, ProviderHolds, Refusal
 from store.open import open_store
 from store.postgres import connection as postgres_connection
 from store.postgres.address import parse
+from store.records.archive import ArchivedFile
+from store.records.jobs import Claim, Job, Phase, Status, Tracking
 from store.records.times import Lease
+from store.rows import row_of
 from store.session import Row
 from store.sqlite import connection as sqlite_connection
 from tests.store.world import NOW, SECOND, rendering
@@ -135,3 +139,31 @@ async def test_submissions_of_the_second_schema_continue(
     until = "SELECT until FROM submission_holds WHERE provider = 'samsar'"
     assert old.execute(until) == [(NOW + SECOND,)]
     await store.close()
+
+
+def test_what_is_json_in_a_column_is_written_as_the_previous_release_reads_it() -> None:
+    claims = (
+        Claim(4, NOW, Status.COMPLETED, "done", {"n": [2**70, None, "\u2028"]}, None),
+        Claim(5, NOW, Status.FAILED, None, None, "It failed."),
+    )
+    archive = ArchivedFile("https://cdn.example/1.mp4", next_try_at=NOW)
+    written = Job(
+        *("job_1", 1, "ann", "samsar", "create_movie", Status.PENDING, Phase.ACCEPTED, 1, NOW, NOW),
+        tracking=Tracking(polls=3, claims=claims),
+        archive=(archive,),
+    )
+
+    values = row_of(written)
+
+    assert json.loads(str(values["tracking"])) == {
+        "polls": 3,
+        "claims": [
+            [4, NOW, "COMPLETED", "done", {"n": [2**70, None, "\u2028"]}, None],
+            [5, NOW, "FAILED", None, None, "It failed."],
+        ],
+    }
+    assert json.loads(str(values["archive"])) == [
+        {"link": archive.link, "state": "pending", "next_try_at": NOW, "tries": 0}
+    ]
+    unchanged = replace(written, tracking=Tracking(), archive=())
+    assert {row_of(unchanged)[name] for name in ("tracking", "archive")} == {None}
