@@ -116,12 +116,11 @@ class Callbacks(Table):
         is due at `now`. Returns the count. Raises `NotFound` if it is no longer waiting."""
 
         def work(db: Session, effects: Effects) -> int:
-            rows = db.execute(
-                self._sql["count-failure"], {"callback_id": callback_id, "tries": APPLY_TRIES}
-            ).fetchall()
-            if not rows:
+            failed = {"callback_id": callback_id, "tries": APPLY_TRIES}
+            row = db.execute(self._sql["count-failure"], failed).fetchone()
+            if row is None:
                 raise NotFound(f"callback {callback_id}")
-            ((job_id, tries),) = rows
+            job_id, tries = row
             if tries >= APPLY_TRIES:
                 self._moves.poll_at_once(db, effects, job_id, now)
             return int(tries)

@@ -116,10 +116,8 @@ def _replay(row: Row, fingerprint: str, now: Millis) -> Replay:
 
 
 def _answer_values(answer: Answer | None) -> dict[str, object]:
-    if answer is None:
-        return {"status_code": None, "headers": None, "body": None}
     return {
-        "status_code": answer.status_code,
-        "headers": to_json(dict(answer.headers)),
-        "body": answer.body,
+        "status_code": answer and answer.status_code,
+        "headers": answer and to_json(dict(answer.headers)),
+        "body": answer and answer.body,
     }
