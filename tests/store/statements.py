@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from store.delivery_reads import DeliveryFilter, narrowest
+from store.delivery_reads import DeliveryFilter, filters
 from store.job_reads import LISTED_BY
 from store.records.deliveries import DeliveryState
 from store.rows import MUTABLE
@@ -34,7 +34,7 @@ _DELIVERIES = {
 }
 PARTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     "deliveries.list-page": {
-        words: {"narrow": narrowest(select)} for words, select in _DELIVERIES.items()
+        words: {"filters": filters(select)} for words, select in _DELIVERIES.items()
     },
     "jobs.change-job": {
         "": {"changes": ", ".join(f"{column.name} = :{column.name}" for column in MUTABLE)}

@@ -1,7 +1,9 @@
 """No query reads a whole table that grows, once there is something in it."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import count
 
 import psycopg
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from store.postgres.address import parse
 from store.postgres.connection import STATEMENTS, connect, prepare
 from store.session import Bound
+from store.sql import positional
 from tests.store.statements import MANY, all_sql, for_many
 from tests.support.postgres_server import PostgresServer
 
@@ -170,6 +173,25 @@ def test_for_many_rows_no_table_is_read_whole(filled: psycopg.Connection, query:
     found, plan = scanned(filled, *for_many(SQL[query], values, rows=16))
 
     assert found <= {"users"}, plan  # a hundred, whose names are wanted
+
+
+@pytest.mark.parametrize("query", ["by user", "by state", "all"])
+def test_a_list_of_deliveries_that_is_prepared_sorts_no_history(
+    filled: psycopg.Connection, query: str
+) -> None:
+    sql, names = positional(SQL[f"deliveries.list-page {query}"])
+    numbers = count(1)
+    numbered = re.sub("%s", lambda _: f"${next(numbers)}", sql)
+    given = ", ".join(repr(VALUES[name]) for name in names)
+
+    with filled.transaction(force_rollback=True):
+        # What it becomes after some executions, without regard to the values.
+        filled.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        filled.execute(f"PREPARE listing AS {numbered}".encode())
+        plan = filled.execute(f"EXPLAIN EXECUTE listing ({given})".encode()).fetchall()
+        filled.execute("DEALLOCATE listing")
+
+    assert not [line for (line,) in plan if "Sort" in line], plan
 
 
 def test_a_scan_would_be_found(filled: psycopg.Connection) -> None:
