@@ -207,8 +207,7 @@ def signing_keys(settings: ServeSettings) -> list[str]:
     """SECRET_KEYS, or those in the file beside the database, which is created if missing."""
     if settings.secret_keys is not None:
         return [key.get_secret_value() for key in settings.secret_keys]
-    if settings.secret_file is None:
-        raise AssertionError("settings refuse a shared database without SECRET_KEYS")
+    assert settings.secret_file is not None, "a shared database requires SECRET_KEYS"
     return load_or_create(settings.secret_file)
 
 

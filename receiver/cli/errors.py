@@ -88,6 +88,11 @@ def warn(line: str) -> None:
     print(on_one_line(redact(line)), file=sys.stderr)
 
 
+def warn_of_pause(error: ClientError | None, seconds: float) -> None:
+    """Say that a stream is interrupted; see `AsyncClient.watch`."""
+    warn(f"{error or 'the stream has ended'}; resuming in {seconds:.0f} s")
+
+
 @contextmanager
 def naming_the_port(host: str, port: int) -> Iterator[None]:
     """Turn an OSError from listening on an address into a Failure."""

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from receiver.cli.command import Commands, Cursor, Json, Limit, User
-from receiver.cli.errors import FAILED
-from receiver.cli.output import Output, Table, local_times, on_one_line
+from receiver.cli.errors import FAILED, warn_of_pause
+from receiver.cli.output import Output, Table, local_times
 from receiver.cli.progress import board
-from receiver.client import AsyncClient, ClientError
+from receiver.client import AsyncClient
 from receiver.domain.documents import Job
 
 JobId = Annotated[str, typer.Argument(metavar="REQUEST_ID", help="The job's id.")]
@@ -194,13 +194,9 @@ async def watch(
 ) -> None:
     """Watch jobs. With an id, exits when it is done: 0 if COMPLETED, else 1."""
     job: Job | None = None
+    watching = client.watch(request_id, user=user, on_pause=warn_of_pause)
     with board(json=json) as shown:
-
-        def pause(error: ClientError | None, seconds: float) -> None:
-            reason = "the stream has ended" if error is None else str(error)
-            shown.say(on_one_line(f"{reason}; resuming in {seconds:.0f} s"))
-
-        async with aclosing(client.watch(request_id, user=user, on_pause=pause)) as events:
+        async with aclosing(watching) as events:
             async for event in events:
                 for job in event.jobs:
                     shown.show(job)

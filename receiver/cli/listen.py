@@ -11,8 +11,8 @@ import httpx
 import typer
 
 from receiver.cli import output
-from receiver.cli.errors import warn
-from receiver.client import AsyncClient, ClientError, StreamEvent
+from receiver.cli.errors import warn, warn_of_pause
+from receiver.client import AsyncClient, StreamEvent
 from receiver.clock import SystemClock
 from receiver.domain.documents import Job
 from receiver.domain.serialization import DEFAULT_WEBHOOK_EVENTS, compact_json, relay_body
@@ -52,7 +52,7 @@ async def listen(
     async with (
         # The connection stays on this machine, so its certificate need not be verified.
         httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, verify=False) as http,
-        aclosing(client.watch(on_pause=_warn_of_pause)) as events,
+        aclosing(client.watch(on_pause=warn_of_pause)) as events,
     ):
         async for event in events:
             if event.type == "snapshot":
@@ -102,7 +102,3 @@ async def _post(http: httpx.AsyncClient, url: str, secret: str, job: Job) -> Non
         output.say(f"{name} {answer.status_code} {milliseconds} ms")
     else:
         warn(f"{name} failed and is not retried: answered {answer.status_code}")
-
-
-def _warn_of_pause(error: ClientError | None, seconds: float) -> None:
-    warn(f"{error or 'the stream has ended'}; resuming in {seconds:.0f} s")

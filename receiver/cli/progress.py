@@ -1,7 +1,6 @@
 """Live progress of jobs: a bar for each on a terminal, a line for each change elsewhere."""
 
 import json as json_lib
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -35,10 +34,6 @@ class Lines:
             self._shown[job["request_id"]] = line
             self._print(line, job["status"])
 
-    def say(self, text: str) -> None:
-        """Print one line beside the jobs: on stderr, since standard output has only jobs."""
-        print(text, file=sys.stderr, flush=True)
-
     def _print(self, line: str, _status: str) -> None:
         output.say(line)
 
@@ -62,9 +57,6 @@ class Bars(Lines):
             task = self._progress.add_task(job["request_id"], total=100, phase=job["phase"])
         self._progress.update(task, completed=round(job["progress"] or 0), phase=job["phase"])
         self._tasks[job["request_id"]] = task
-
-    def say(self, text: str) -> None:
-        self._print(text, "")
 
     def _print(self, line: str, status: str) -> None:
         text = Text(line, style=output.STYLES.get(status, ""))

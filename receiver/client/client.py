@@ -185,7 +185,7 @@ class AsyncClient:
         """
         path = "/v1/events" if job_id is None else f"{_job(job_id)}/events"
         connect = partial(self._transport.stream, path, _given(user=user))
-        return follow(connect, cursor, self._sleep, on_pause or _ignore)
+        return follow(connect, cursor, self._sleep, on_pause)
 
     # --- webhooks ---------------------------------------------------------------------------------
 
@@ -265,7 +265,3 @@ def _may_have_created(error: ClientError) -> bool:
     return isinstance(error, Unreachable) or (
         isinstance(error, ApiError) and error.code in ("idempotency_key_in_use", "outcome_unknown")
     )
-
-
-def _ignore(error: ClientError | None, seconds: float) -> None:
-    """An `OnPause` that does nothing."""

@@ -36,7 +36,7 @@ class StreamEvent:
 
 
 async def follow(
-    connect: Connect, cursor: str | None, sleep: Sleep, on_pause: OnPause
+    connect: Connect, cursor: str | None, sleep: Sleep, on_pause: OnPause | None
 ) -> AsyncGenerator[StreamEvent, None]:
     """See `AsyncClient.watch`."""
     watching = Watching(cursor)
@@ -59,7 +59,8 @@ async def follow(
                 raise
             trouble = error
         seconds = watching.pause(trouble)
-        on_pause(trouble, seconds)
+        if on_pause is not None:
+            on_pause(trouble, seconds)
         await sleep(seconds)
 
 
