@@ -16,7 +16,7 @@ from receiver.actions.recent_callbacks import RecentCallbacks
 from receiver.archive.contract import Archive
 from receiver.archive.download import Downloader
 from receiver.dashboard.pages import pages
-from receiver.domain.schedule import Rules
+from receiver.domain.schedule import DAY, Rules
 from receiver.http_api.application import Application
 from receiver.http_api.context import ApiContext
 from receiver.http_api.credentials import NOTHING, OpenHandler, Row
@@ -38,9 +38,8 @@ from receiver.workers.worker import Worker
 from store.records.jobs import Job
 from store.records.times import Millis
 
-SAFETY_SECONDS = 1.0
+STORE_CHECK_SECONDS = 1.0
 """How often to check whether another process has written to the store."""
-DAY: Millis = 24 * 3600 * 1000
 
 
 @dataclass(slots=True)
@@ -78,7 +77,7 @@ class Service:
         """Notify all subscribers when another process has written to the store."""
         services = self.context.services
         while True:
-            await services.clock.sleep(SAFETY_SECONDS)
+            await services.clock.sleep(STORE_CHECK_SECONDS)
             if await services.store.changed_elsewhere():
                 self.context.hub.notify_all()
 

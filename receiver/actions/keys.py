@@ -5,6 +5,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
+from receiver.domain.schedule import DAY
 from receiver.webhooks.signing import new_secret
 from store.database import Store
 from store.ids import Entropy
@@ -15,7 +16,7 @@ SECRET_BYTES = 32
 PREFIX_LENGTH = 11
 """`rk_` and eight characters: enough to tell keys apart, too little to guess the rest."""
 
-OVERLAP: Millis = 24 * 3600 * 1000
+OVERLAP: Millis = DAY
 """How long a previous secret signs together with the new one."""
 
 # Needs no escaping in a URL (`?user=NAME`), a shell or a log.

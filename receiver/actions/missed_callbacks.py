@@ -6,7 +6,7 @@ from typing import Final
 
 from receiver.signed_text import CallbackTokens
 
-MOST: Final = 500
+MOST_MISSED: Final = 500
 """Maximum number of jobs remembered; the others wait for their next poll as planned."""
 
 
@@ -19,13 +19,13 @@ class MissedCallbacks:
 
     def add(self, job_id: str) -> None:
         """The job's callback could not be stored."""
-        if len(self._job_ids) < MOST:
+        if len(self._job_ids) < MOST_MISSED:
             self._job_ids[job_id] = None
 
     def add_shed(self, target: bytes) -> None:
         """A request with this target was shed. Only callbacks with a good token count."""
         # Refusing must stay cheap, so nothing is verified for which there is no room.
-        if len(self._job_ids) >= MOST or not target.startswith(b"/webhooks/"):
+        if len(self._job_ids) >= MOST_MISSED or not target.startswith(b"/webhooks/"):
             return
         path = target.partition(b"?")[0].decode("ascii", "replace")
         provider, _, token = path.removeprefix("/webhooks/").partition("/")

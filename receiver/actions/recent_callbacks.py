@@ -5,9 +5,9 @@ from typing import Final, TypeAlias
 from receiver.clock import Clock
 from store.callbacks import Receipt
 
-SECONDS: Final = 60.0
+REMEMBERED_SECONDS: Final = 60.0
 """How long a callback is remembered, at most."""
-CALLBACKS: Final = 10_000
+MOST_RECENT: Final = 10_000
 """Maximum number remembered; then the oldest is dropped."""
 
 Key: TypeAlias = tuple[str, bytes, bool]
@@ -23,7 +23,7 @@ class RecentCallbacks:
         """`retention` is how long finished jobs are kept, in seconds. Callbacks are forgotten by
         then, so that those of a removed job get 410 (unless they came when it was finished)."""
         self._clock = clock
-        self._seconds = min(SECONDS, retention)
+        self._seconds = min(REMEMBERED_SECONDS, retention)
         self._answers: dict[Key, tuple[float, Receipt]] = {}
 
     def answer(self, key: Key) -> Receipt | None:
@@ -40,5 +40,5 @@ class RecentCallbacks:
         again = Receipt.DUPLICATE if receipt is Receipt.ACCEPTED else receipt
         self._answers.pop(key, None)  # move it to the end: the first is always the oldest
         self._answers[key] = (self._clock.monotonic() + self._seconds, again)
-        if len(self._answers) > CALLBACKS:
+        if len(self._answers) > MOST_RECENT:
             del self._answers[next(iter(self._answers))]

@@ -7,7 +7,7 @@ from receiver.actions.observe_job import observe_job
 from receiver.domain.observations import Observation, RestoredFromBackup, SubmissionInterrupted
 from store.records.jobs import Phase
 
-BATCH = 500
+RECOVERED_AT_ONCE = 500
 
 log = structlog.get_logger()
 
@@ -34,7 +34,7 @@ async def recover(services: ServiceContext) -> None:
 
 
 async def _observe_all(services: ServiceContext, phase: Phase, observation: Observation) -> None:
-    while job_ids := await services.store.jobs.in_phase(phase, BATCH):
+    while job_ids := await services.store.jobs.in_phase(phase, RECOVERED_AT_ONCE):
         for job_id in job_ids:
             await observe_job(services, job_id, observation)
         log.warning("recovered jobs at start", phase=phase, jobs=len(job_ids))

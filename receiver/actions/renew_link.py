@@ -9,7 +9,7 @@ from receiver.actions.observe_job import observe_job
 from receiver.domain.answers import StatusReport
 from receiver.domain.observations import LinkRenewed
 from receiver.domain.results import links_of
-from receiver.domain.schedule import LINK_LIFE
+from receiver.domain.schedule import LINK_MAX_AGE
 from receiver.providers.contract import upstream_job
 from store.errors import StoreUnavailable
 from store.records.jobs import Job, Status
@@ -52,7 +52,9 @@ class LinkRenewals:
             ended.set()
 
     def _is_old(self, job: Job) -> bool:
-        return job.result_at is not None and self._services.clock.now() - job.result_at > LINK_LIFE
+        return (
+            job.result_at is not None and self._services.clock.now() - job.result_at > LINK_MAX_AGE
+        )
 
     async def _renewed(self, job: Job) -> Job:
         provider = self._services.providers.get(job.provider)

@@ -12,9 +12,9 @@ from receiver.domain.call_limits import Breaker, Pace
 from receiver.metrics import Metrics
 from receiver.providers.contract import Provider, UpstreamJob
 
-LONGEST_WAIT: Final = 1.0
+LONGEST_PACE_WAIT: Final = 1.0
 """Seconds that a call made for a client may wait for the rate limit."""
-FULL_SECONDS: Final = 0.1
+SLOT_CHECK_SECONDS: Final = 0.1
 """Seconds between two checks for a free slot."""
 
 A = TypeVar("A", bound=StatusAnswer | LookUpAnswer)
@@ -46,7 +46,7 @@ class StatusCalls:
     def wait(self) -> float:
         """Seconds after which a call may be free."""
         if self._under_way >= self.at_once:
-            return FULL_SECONDS
+            return SLOT_CHECK_SECONDS
         return self._pace.wait(self._clock.monotonic())
 
     def begin(self) -> None:
@@ -82,13 +82,13 @@ class StatusCalls:
         return answer
 
     async def ask_soon(self, provider: Provider, job: UpstreamJob) -> StatusAnswer | None:
-        """Make a status call if it can start within `LONGEST_WAIT` and the breaker allows it, else
-        return None.
+        """Make a status call if it can start within `LONGEST_PACE_WAIT` and the breaker allows it,
+        else return None.
 
         Such calls use at most half of the slots: a few that hang must not stop the polls.
         """
         pause = self.wait()
-        if pause > LONGEST_WAIT or self._asked_soon >= max(1, self.at_once // 2):
+        if pause > LONGEST_PACE_WAIT or self._asked_soon >= max(1, self.at_once // 2):
             return None
         probe_at = self.breakers[provider.name].probe_at
         is_open = probe_at is not None and self._clock.monotonic() < probe_at

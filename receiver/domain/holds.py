@@ -18,21 +18,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
+from receiver.domain.schedule import DAY, SECOND
 from store.holds import Hold, LimitedUser, ProviderHolds, Refusal
 from store.records.times import Millis
 
 K = TypeVar("K")
 Change: TypeAlias = Callable[[ProviderHolds], ProviderHolds]
 
-SECOND: Millis = 1_000
-DEFAULT_PAUSE = 5 * SECOND
+DEFAULT_HOLD = 5 * SECOND
 """The hold's length if the provider gives none."""
-LONGEST_RETRY_AFTER = 60 * SECOND
+LONGEST_FIRST_HOLD = 60 * SECOND
 """The longest hold from a Retry-After; the refused job itself waits for all of it."""
 LONGEST_HOLD = 300 * SECOND
 PROBE_TIME = 5 * SECOND
 """After this time without an answer another probe may be sent: a slow call holds nobody up."""
-REMEMBERED = 24 * 3_600 * SECOND
+REMEMBERED = DAY
 """How long a user or job stays limited alone after its last refusal."""
 MOST_REMEMBERED = 500
 MOST_LISTED = 20
@@ -107,7 +107,7 @@ def refused(
     holds: ProviderHolds, refusal: Refusal, retry_after: Millis | None, now: Millis
 ) -> ProviderHolds:
     """A submission was refused for now."""
-    pause = min(DEFAULT_PAUSE if retry_after is None else retry_after, LONGEST_RETRY_AFTER)
+    pause = min(DEFAULT_HOLD if retry_after is None else retry_after, LONGEST_FIRST_HOLD)
     job_id, user_id = refusal.request_id, refusal.user_id
     limited = holds.users.get(user_id)
     if job_id in holds.jobs:

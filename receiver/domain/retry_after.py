@@ -3,21 +3,23 @@
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
+from receiver.domain.schedule import DAY
 from store.records.times import Millis
 
-LONGEST: Millis = 24 * 60 * 60 * 1000
-"""A day: the upper limit, so that a wrong header cannot stop us for good."""
+LONGEST_RETRY_AFTER: Millis = DAY
+"""The upper limit, so that a wrong header cannot stop us for good."""
 
 _LONGEST_DATE = 64
 """Characters; an HTTP date has 29."""
 
 
 def read_retry_after(header: str | None, now: Millis) -> Millis | None:
-    """Milliseconds from `now`, 0 to `LONGEST`, from seconds or an HTTP date; None if unreadable."""
+    """Milliseconds from `now`, at most `LONGEST_RETRY_AFTER`, from seconds or an HTTP date; None if
+    unreadable."""
     text = (header or "").strip()
     if text.isascii() and text.isdigit():
         # Python refuses to parse thousands of digits; more than twelve are over a day in any case.
-        return LONGEST if len(text) > 12 else min(int(text) * 1000, LONGEST)
+        return LONGEST_RETRY_AFTER if len(text) > 12 else min(int(text) * 1000, LONGEST_RETRY_AFTER)
     if len(text) > _LONGEST_DATE:
         return None
     try:
@@ -28,4 +30,4 @@ def read_retry_after(header: str | None, now: Millis) -> Millis | None:
         )
     except (ValueError, TypeError, OverflowError):
         return None
-    return min(max(wished_at - now, 0), LONGEST)
+    return min(max(wished_at - now, 0), LONGEST_RETRY_AFTER)

@@ -20,7 +20,7 @@ LATE_POLL_MAX = HOUR
 """The longest gap between polls after a self-declared failure."""
 MISSES_TO_LOSE = 5
 MISSING_TO_LOSE = 10 * MINUTE
-LINK_LIFE = 6 * DAY
+LINK_MAX_AGE = 6 * DAY
 """A result link older than this is renewed before it is used; the provider keeps it seven days."""
 INBOX_FIRST = 1 * SECOND
 """How long a deadline waits for unapplied callbacks."""

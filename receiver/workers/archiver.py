@@ -12,19 +12,18 @@ from receiver.domain.archive import next_file
 from receiver.domain.lifecycle import deciding
 from receiver.domain.observations import DownloadEnded, FileFailed, FileStored
 from receiver.streams.hub import Hub
-from receiver.workers.worker import DueTimer, TaskPool, until_stored
+from receiver.workers.worker import SAFETY_SECONDS, DueTimer, TaskPool, until_stored
 from store.errors import NotFound
 from store.records.jobs import Job
 from store.records.times import Lane, Millis
 
 TOTAL_SECONDS = 1800.0
 """Maximum duration of an attempt, until the file is durable."""
-LEASE: Millis = 1_860_000
+DOWNLOAD_LEASE: Millis = 1_860_000
 """Longer than an attempt."""
 MAINTENANCE_SECONDS = 30.0
-SWEEP_SECONDS = 3600.0
-SAFETY_SECONDS = 1.0
-DRAIN_SECONDS = 1.0
+ARCHIVE_SWEEP_SECONDS = 3600.0
+DOWNLOAD_DRAIN_SECONDS = 1.0
 REMOVALS_AT_ONCE = 64
 
 log = structlog.get_logger()
@@ -59,7 +58,7 @@ class Archiver:
             self._maintain_at = monotonic + MAINTENANCE_SECONDS
             await self._maintain(monotonic)
         begun = 0
-        async with self._timer.leased(Lane.ARCHIVE, LEASE, self._task_pool.free) as jobs:
+        async with self._timer.leased(Lane.ARCHIVE, DOWNLOAD_LEASE, self._task_pool.free) as jobs:
             for job in jobs:
                 name = f"archive {job.id}"
                 if not self._task_pool.is_running(name):
@@ -75,7 +74,7 @@ class Archiver:
 
     async def stop(self) -> None:
         """Interrupted downloads start again with the next process."""
-        await self._task_pool.drain(DRAIN_SECONDS)
+        await self._task_pool.drain(DOWNLOAD_DRAIN_SECONDS)
 
     # --- downloads ------------------------------------------------------------------------------
 
@@ -133,7 +132,7 @@ class Archiver:
         self._services.metrics.archive.oldest_age.set(age / 1_000)
         try:
             if monotonic >= self._sweep_at:
-                self._sweep_at = monotonic + SWEEP_SECONDS
+                self._sweep_at = monotonic + ARCHIVE_SWEEP_SECONDS
                 await self._sweep()
             await self._remove()
         except ArchiveUnavailable as error:

@@ -16,7 +16,7 @@ from receiver import tracing
 from receiver.actions.apply_callbacks import apply_callbacks
 from receiver.actions.context import ServiceContext
 from receiver.streams.hub import Hub
-from receiver.workers.poller import LEASE
+from receiver.workers.poller import POLL_LEASE
 from receiver.workers.worker import TaskPool
 from store.changes import Changes
 from store.errors import NotApplied, NotFound, StoreUnavailable
@@ -29,7 +29,7 @@ CALLBACKS_AT_ONCE = 100
 """Maximum number of a job's callbacks in one change."""
 DIRECT_AT_ONCE = 8
 """Maximum number of callbacks applied at once in the transaction that stores them."""
-MOST_OFFERED = 50_000
+MOST_JOBS_OFFERED = 50_000
 """Maximum number of jobs remembered; others are found among the leftovers."""
 LOOK_SECONDS = 1.0
 LOOK_AT = 200
@@ -44,7 +44,7 @@ class Inbox:
     name = "inbox"
 
     def __init__(self, services: ServiceContext, hub: Hub, confirm: Callable[[Job], None]) -> None:
-        """`confirm` takes over a job whose claim must be confirmed, leased for `poller.LEASE`."""
+        """`confirm` takes over a job whose claim must be confirmed, leased for `POLL_LEASE`."""
         self._services = services
         self._confirm = confirm
         self._outcomes: dict[str, Millis] = {}
@@ -67,7 +67,7 @@ class Inbox:
 
     def offer(self, job_id: str, *, final: bool) -> None:
         """Apply the job's waiting callbacks soon."""
-        if len(self._outcomes) + len(self._progress) >= MOST_OFFERED:
+        if len(self._outcomes) + len(self._progress) >= MOST_JOBS_OFFERED:
             return
         now = self._services.clock.now()
         if final:
@@ -138,7 +138,7 @@ class Inbox:
 
     async def _apply_some(self, job_id: str, most: int, *, final: bool) -> Applied | None:
         """Apply the waiting callbacks; None if that failed and the failure was counted."""
-        lease = Lease(self._services.holder, self._services.clock.now() + LEASE)
+        lease = Lease(self._services.holder, self._services.clock.now() + POLL_LEASE)
         try:
             applied = await apply_callbacks(self._services, job_id, most, lease, final=final)
         except NotApplied as failure:

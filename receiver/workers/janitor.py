@@ -8,12 +8,12 @@ from receiver.workers.worker import Worker
 from store.records.jobs import Phase
 from store.records.times import Millis
 
-BATCH = 100
+REMOVED_AT_ONCE = 100
 BREATH_SECONDS = 0.05
 """Pause between batches. A client's write that arrives during a batch waits about ten milliseconds;
 without the pause nearly every write would. About 1,500 jobs a second are removed at this rate, more
 than can be submitted."""
-SWEEP_SECONDS = 30.0
+RETENTION_SWEEP_SECONDS = 30.0
 
 log = structlog.get_logger()
 
@@ -38,8 +38,8 @@ class Janitor(Worker):
         store, now = self._services.store, self._services.clock.now()
         removed = 0
         if await self._trusts(now):
-            removed += await store.jobs.remove_finished(now - self._retention, BATCH)
-            removed += await store.idempotency.remove_expired(now, BATCH)
+            removed += await store.jobs.remove_finished(now - self._retention, REMOVED_AT_ONCE)
+            removed += await store.idempotency.remove_expired(now, REMOVED_AT_ONCE)
         if removed:
             await self._services.clock.sleep(BREATH_SECONDS)
         else:
@@ -47,7 +47,7 @@ class Janitor(Worker):
         return removed
 
     async def idle(self) -> None:
-        await self._services.clock.sleep(SWEEP_SECONDS)
+        await self._services.clock.sleep(RETENTION_SWEEP_SECONDS)
 
     async def _trusts(self, now: Millis) -> bool:
         monotonic = self._services.clock.monotonic()

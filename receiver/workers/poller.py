@@ -22,24 +22,23 @@ from receiver.domain.answers import LookUpAnswer, StatusAnswer, StatusMissing, S
 from receiver.domain.observations import CancelPassedOn, Observation, Polled, SubmissionLookedUp
 from receiver.providers.contract import Provider, UpstreamJob, upstream_job
 from receiver.streams.hub import Hub
-from receiver.workers.worker import CallbackAddress, DueTimer, TaskPool
+from receiver.workers.worker import SAFETY_SECONDS, CallbackAddress, DueTimer, TaskPool
 from store.errors import NotFound
 from store.records.jobs import Job
 from store.records.times import Lane, Millis
 
-LEASE: Millis = 30_000
+POLL_LEASE: Millis = 30_000
 """How long a job is leased for one call: longer than a call and its write take."""
-MOST_OFFERED = 1_000
+MOST_CLAIMS_OFFERED = 1_000
 """Maximum number of offered claims; others are found when their lease ends."""
-AT_ONCE = 100
+CALLS_PER_PASS = 100
 """Maximum number of calls started in one pass."""
 MISSED_AT_ONCE = 20
 """Maximum number of jobs a second that are polled because their callback was refused: status calls
 must not add much to the overload that refused it."""
 CONFIRMS_PER_POLL = 4
 """While polls are due, every fifth call is one."""
-DRAIN_SECONDS = 2.0
-SAFETY_SECONDS = 1.0
+POLL_DRAIN_SECONDS = 2.0
 
 A = TypeVar("A", bound=StatusAnswer | LookUpAnswer)
 
@@ -75,11 +74,11 @@ class Poller:
 
     def confirm(self, job: Job) -> None:
         """Take over a job that is due for confirmation and already leased to this worker for
-        `LEASE`."""
-        until = self._services.clock.now() + LEASE
+        `POLL_LEASE`."""
+        until = self._services.clock.now() + POLL_LEASE
         # If the job is not confirmed by then, for whatever reason, it can be leased again.
         self._timer.look_at(Lane.CONFIRM, until)
-        if len(self._offered) < MOST_OFFERED:
+        if len(self._offered) < MOST_CLAIMS_OFFERED:
             self._offered[job.id] = job, until
             self._timer.wake()
 
@@ -88,8 +87,8 @@ class Poller:
         await self._make_probes_due()
         begun = await self._pass(Lane.POLL, self._confirms // CONFIRMS_PER_POLL)
         begun += self._begin_offered()
-        begun += await self._pass(Lane.CONFIRM, AT_ONCE)
-        begun += await self._pass(Lane.POLL, AT_ONCE)
+        begun += await self._pass(Lane.CONFIRM, CALLS_PER_PASS)
+        begun += await self._pass(Lane.POLL, CALLS_PER_PASS)
         # Last: if the store still refuses this, the calls above have begun.
         await self._make_missed_due()
         return begun
@@ -112,7 +111,7 @@ class Poller:
         offered, self._offered = self._offered, {}
         if offered:
             await self._services.store.jobs.release(self._services.holder, list(offered))
-        await self._task_pool.drain(DRAIN_SECONDS)
+        await self._task_pool.drain(POLL_DRAIN_SECONDS)
 
     async def drain(self) -> None:
         """Wait for every call under way."""
@@ -157,7 +156,7 @@ class Poller:
     async def _pass(self, lane: Lane, most: int) -> int:
         """Start calls for the jobs due in the lane, within the limits."""
         room = min(self._room(lane), most)
-        async with self._timer.leased(lane, LEASE, room) as jobs:
+        async with self._timer.leased(lane, POLL_LEASE, room) as jobs:
             begun = sum([self._begin(lane, job) for job in jobs])
             if lane is Lane.POLL and len(jobs) < room:
                 self._confirms = 0  # no polls are due any more

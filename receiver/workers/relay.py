@@ -11,18 +11,16 @@ from receiver.streams.hub import Hub, Queue
 from receiver.webhooks.delivery import Attempt as Made
 from receiver.webhooks.delivery import WebhookSender
 from receiver.webhooks.signing import secrets_of, sign
-from receiver.workers.relay_slots import AT_ONCE, InFlight, Slots
-from receiver.workers.worker import TaskPool
+from receiver.workers.relay_slots import ATTEMPTS_AT_ONCE, InFlight, Slots
+from receiver.workers.worker import LEASE_SLACK, TaskPool
 from store.records.deliveries import Attempt, Delivery, DeliveryState
 from store.records.times import Millis
 
 UNPROVEN_PER_PASS = 8
 UNPROVEN_AFTER = 0.025
 """Delay in seconds of attempts at unproven hosts, so that the pass's other attempts go first."""
-LEASE_SLACK: Millis = 15_000
-"""How much longer a lease is than the longest attempt."""
-DRAIN_SECONDS = 5.0
-SAFETY_SECONDS = 0.5
+RELAY_DRAIN_SECONDS = 5.0
+RELAY_LOOK_SECONDS = 0.5
 
 
 class Relay:
@@ -47,7 +45,7 @@ class Relay:
         self._schedule = schedule
         self._timeout = timeout
         self._jitter = jitter
-        self._task_pool = TaskPool(AT_ONCE)
+        self._task_pool = TaskPool(ATTEMPTS_AT_ONCE)
         self._in_flight = InFlight()
         self._known = KnownHosts()
         self._unproven_at: float | None = None
@@ -87,7 +85,7 @@ class Relay:
 
     async def idle(self) -> None:
         due = await self._services.store.deliveries.next_due()
-        now, waits = self._services.clock.now(), [SAFETY_SECONDS]
+        now, waits = self._services.clock.now(), [RELAY_LOOK_SECONDS]
         # Due messages that were not leased wait for a slot, and the end of an attempt notifies.
         if due is not None and due > now:
             waits.append((due - now) / 1_000)
@@ -98,7 +96,7 @@ class Relay:
 
     async def stop(self) -> None:
         """Let the attempts in flight finish, and release the other messages."""
-        await self._task_pool.drain(DRAIN_SECONDS)
+        await self._task_pool.drain(RELAY_DRAIN_SECONDS)
         await self._services.store.deliveries.release(self._services.holder)
 
     def _begin(self, leased: Sequence[Delivery], begin_by: Millis) -> None:

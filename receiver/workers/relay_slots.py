@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from receiver.domain.relay import KnownHosts
 
-AT_ONCE = 64
+ATTEMPTS_AT_ONCE = 64
 PER_USER = 16
 PER_HOST = 4
 UNPROVEN_AT_ONCE = 56

@@ -14,10 +14,10 @@ from store.records.moves import NewJob
 from store.records.times import Lease, Millis
 from store.submissions import Backlog
 
-LEASE: Millis = 30_000
+QUEUE_LEASE: Millis = 30_000
 """How long a queued job is leased to this process before its submission starts."""
-MOST_OFFERED = 256
-MOST_OF_ONE = 64
+MOST_HANDED_OVER = 256
+MOST_HANDED_OVER_OF_ONE = 64
 """Maximum number of new jobs handed over and not started: of all users, and of one user."""
 MOST_WAITING = 512
 """Jobs are leased from the store only while fewer than this wait here."""
@@ -61,8 +61,8 @@ class SubmissionQueue:
             self._is_closed
             or self._holds_on(backlog)
             or backlog in self._left  # older jobs go first
-            or of_user >= MOST_OF_ONE
-            or len(self._turns) + self._promised.total() >= MOST_OFFERED
+            or of_user >= MOST_HANDED_OVER_OF_ONE
+            or len(self._turns) + self._promised.total() >= MOST_HANDED_OVER
         ):
             return None
         self._promised[job.user_id] += 1
@@ -94,7 +94,7 @@ class SubmissionQueue:
 
     def new_lease(self) -> Lease:
         """A lease of this process, starting now."""
-        return Lease(self._holder, self._clock.now() + LEASE)
+        return Lease(self._holder, self._clock.now() + QUEUE_LEASE)
 
     @property
     def is_short(self) -> bool:

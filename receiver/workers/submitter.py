@@ -33,6 +33,8 @@ from receiver.streams.hub import Hub, Subscription
 from receiver.workers.hold_keeper import HoldKeeper
 from receiver.workers.submission_queue import SubmissionQueue, Waiting
 from receiver.workers.worker import (
+    LEASE_SLACK,
+    SAFETY_SECONDS,
     STORE_RETRY_SECONDS,
     CallbackAddress,
     TaskPool,
@@ -44,11 +46,8 @@ from store.ids import time_of
 from store.records.jobs import Job, Phase
 from store.records.times import Lane, Millis
 
-LEASE_SLACK: Millis = 15_000
-"""How much longer a lease is than the longest submission."""
-DRAIN_SECONDS = 7.0
+SUBMISSION_DRAIN_SECONDS = 7.0
 """Time for submissions in flight at shutdown."""
-SAFETY_SECONDS = 1.0
 LOST_PROBE_PAUSE: Millis = 1_000
 """How long a submission waits if another one became the probe."""
 LOOK_PAUSE = 0.05
@@ -121,7 +120,7 @@ class Submitter:
         is left then becomes unconfirmed."""
         self._stopping = True
         await self._release(self.queue.close())
-        await self._task_pool.drain(DRAIN_SECONDS)
+        await self._task_pool.drain(SUBMISSION_DRAIN_SECONDS)
         await self._release(self.queue.close())  # jobs whose write was under way
 
     # --- the store's queue ------------------------------------------------------------------------

@@ -15,6 +15,10 @@ from store.errors import StoreUnavailable
 from store.records.jobs import Job
 from store.records.times import Lane, Millis
 
+SAFETY_SECONDS = 1.0
+"""How long a worker waits at most before it looks again."""
+LEASE_SLACK: Millis = 15_000
+"""How much longer a lease is than the longest attempt that it is for."""
 STORE_RETRY_SECONDS = 1.0
 
 log = structlog.get_logger()

@@ -3,7 +3,7 @@
 import pytest
 
 from receiver.actions import recent_callbacks
-from receiver.actions.recent_callbacks import SECONDS, RecentCallbacks
+from receiver.actions.recent_callbacks import REMEMBERED_SECONDS, RecentCallbacks
 from store.callbacks import Receipt
 from tests.support.manual_clock import ManualClock
 
@@ -15,7 +15,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def recent(clock: ManualClock) -> RecentCallbacks:
-    return RecentCallbacks(clock, retention=SECONDS)
+    return RecentCallbacks(clock, retention=REMEMBERED_SECONDS)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_a_callback_is_forgotten_after_a_minute(
     recent: RecentCallbacks, clock: ManualClock
 ) -> None:
     recent.remember(("job", b"", False), Receipt.ACCEPTED)
-    clock.advance(SECONDS - 0.1)
+    clock.advance(REMEMBERED_SECONDS - 0.1)
     assert recent.answer(("job", b"", False)) is Receipt.DUPLICATE
     clock.advance(0.1)
     assert recent.answer(("job", b"", False)) is None
@@ -61,7 +61,7 @@ def test_a_callback_is_forgotten_before_its_job_is_removed(clock: ManualClock) -
 def test_the_oldest_callback_is_dropped(
     recent: RecentCallbacks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recent_callbacks, "CALLBACKS", 3)
+    monkeypatch.setattr(recent_callbacks, "MOST_RECENT", 3)
     for job in ("a", "b", "c", "a", "d"):
         recent.remember((job, b"", False), Receipt.DUPLICATE)
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from receiver.actions.status_calls import FULL_SECONDS, StatusCalls
+from receiver.actions.status_calls import SLOT_CHECK_SECONDS, StatusCalls
 from receiver.domain.answers import StatusAnswer, StatusMissing, StatusUnavailable
 from receiver.metrics import Metrics
 from receiver.providers.contract import Provider, UpstreamJob
@@ -141,7 +141,7 @@ async def test_no_slot_is_free_while_the_poller_has_them_all() -> None:
     gate = Gate(rate=1_000, at_once=2)
     gate.calls.begin()
     gate.calls.begin()
-    assert (gate.calls.free(), gate.calls.wait()) == (0, FULL_SECONDS)
+    assert (gate.calls.free(), gate.calls.wait()) == (0, SLOT_CHECK_SECONDS)
     assert await gate.ask() is None
     gate.calls.end()
     assert await gate.ask() is not None

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from receiver.domain import holds as rules
 from receiver.domain.holds import OPEN
+from receiver.domain.schedule import SECOND
 from store.holds import ProviderHolds, Refusal
 from store.records.times import Millis
 
-SECOND = rules.SECOND
 ANN, BOB, CAT = 1, 2, 3
 
 
@@ -226,7 +226,7 @@ def test_no_user_waits_for_more_than_one_hold_of_another(
                 story.later(user, job, wishes[number % len(wishes)])
                 after = story.holds.everybody
                 if after is not None and after != before and after.length:
-                    longest = rules.LONGEST_RETRY_AFTER * 2 ** len(holders)
+                    longest = rules.LONGEST_FIRST_HOLD * 2 ** len(holders)
                     assert after.length <= min(longest, rules.LONGEST_HOLD)
                     holders.append(user)
             else:

@@ -11,7 +11,7 @@ from starlette.responses import FileResponse
 
 from receiver.client.errors import BadRelay
 from receiver.client.relay import verify_relay
-from receiver.domain.retry_after import LONGEST, read_retry_after
+from receiver.domain.retry_after import LONGEST_RETRY_AFTER, read_retry_after
 from receiver.domain.serialization import compact_json
 from receiver.http_api import queries
 from receiver.http_api.application import _given_id
@@ -68,7 +68,7 @@ def headers(raw: bytes) -> None:
     for line in raw.split(b"\n"):
         text = line.decode("latin-1")
         waits = read_retry_after(text, NOW)
-        assert waits is None or 0 <= waits <= LONGEST
+        assert waits is None or 0 <= waits <= LONGEST_RETRY_AFTER
         cursor = read_cursor(text)
         assert cursor is None or (read_cursor(str(cursor)) == cursor and cursor.seq < 2**63)
         none_match(text, '"tag"')

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from receiver.actions.keys import hash_key
-from receiver.assembly import SAFETY_SECONDS
+from receiver.assembly import STORE_CHECK_SECONDS
 from receiver.signed_text import CallbackTokens
 from receiver.webhooks.signing import new_secret
 from store.keys import ApiKey
@@ -198,7 +198,7 @@ class World:
         if self.calls or stopping or trouble_until + 5.0 > now:
             return now
         # A process hears of another one's commit at its next look: that tick finds something.
-        if len(self.machines) > 1 and self.truth.last_event_at + 3 * SAFETY_SECONDS > now:
+        if len(self.machines) > 1 and self.truth.last_event_at + 3 * STORE_CHECK_SECONDS > now:
             return now
         if self._due_as_of != self.truth.commits:
             self._due, self._due_as_of = self._read_what_is_due(), self.truth.commits

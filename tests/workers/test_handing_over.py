@@ -75,7 +75,7 @@ async def test_a_submission_costs_three_writes_and_no_read(
 async def test_jobs_that_cannot_be_handed_over_are_found_in_the_store(
     tmp_path: Path, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(submission_queue, "MOST_OF_ONE", 0)
+    monkeypatch.setattr(submission_queue, "MOST_HANDED_OVER_OF_ONE", 0)
     async with running_service(tmp_path, **provider.settings()) as service:
         client = await service.user()
         jobs = [await submit(client) for _ in range(50)]
@@ -87,7 +87,7 @@ async def test_jobs_that_cannot_be_handed_over_are_found_in_the_store(
 async def test_stopping_releases_jobs_that_were_not_started(
     tmp_path: Path, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(submitter, "DRAIN_SECONDS", 0.1)
+    monkeypatch.setattr(submitter, "SUBMISSION_DRAIN_SECONDS", 0.1)
     provider.submit = never
     settings = provider.settings() | {"submit_concurrency": 1}
     async with running_service(tmp_path, **settings) as service:
@@ -169,12 +169,12 @@ def hand_over(to: SubmissionQueue, job: Job) -> bool:
 def test_handed_over_jobs_are_bounded_per_user_and_in_total() -> None:
     waiting = queue()
     taken = [hand_over(waiting, job_of(1, number)) for number in range(100)]
-    assert taken.count(True) == submission_queue.MOST_OF_ONE
+    assert taken.count(True) == submission_queue.MOST_HANDED_OVER_OF_ONE
     taken += [hand_over(waiting, job_of(user, n)) for user in range(2, 12) for n in range(50)]
-    assert taken.count(True) == submission_queue.MOST_OFFERED
+    assert taken.count(True) == submission_queue.MOST_HANDED_OVER
     # A lease whose job is still being written counts too, until it is declined.
     fresh = queue()
-    leases = [fresh.lease(job_of(1)) for _ in range(submission_queue.MOST_OF_ONE + 1)]
+    leases = [fresh.lease(job_of(1)) for _ in range(submission_queue.MOST_HANDED_OVER_OF_ONE + 1)]
     assert leases[-1] is None
     fresh.decline(job_of(1))
     assert fresh.lease(job_of(1)) is not None

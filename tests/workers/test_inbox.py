@@ -6,7 +6,7 @@ import pytest
 
 from receiver.workers import inbox as inbox_module
 from receiver.workers.inbox import LOOK_SECONDS, Inbox
-from receiver.workers.poller import LEASE
+from receiver.workers.poller import POLL_LEASE
 from store.records.times import Lane
 from tests.store.world import SECOND, bodies
 from tests.workers.harness import (
@@ -108,7 +108,7 @@ async def test_a_claim_is_handed_over_with_a_lease(
     (claimed,) = claims.jobs
     assert (claimed.id, claimed.due and claimed.due.lane) == (job.id, Lane.CONFIRM)
     assert await harness.lease("another", Lane.CONFIRM) == []
-    harness.clock.advance(LEASE / SECOND)
+    harness.clock.advance(POLL_LEASE / SECOND)
     assert await harness.lease("another", Lane.CONFIRM) == [job.id]
 
 
@@ -173,7 +173,7 @@ async def test_callbacks_of_another_process_are_found_within_a_second(
 async def test_jobs_over_the_limit_are_found_later(
     harness: Harness, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbox_module, "MOST_OFFERED", 2)
+    monkeypatch.setattr(inbox_module, "MOST_JOBS_OFFERED", 2)
     jobs = [await harness.accepted_job(f"up-{number}") for number in range(3)]
     await inbox.run_once()
     for job in jobs:

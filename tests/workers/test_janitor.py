@@ -14,7 +14,7 @@ from tests.store.world import NOW, World, completed
 from tests.support.manual_clock import ManualClock
 from tests.support.service import TIMEOUT, running_service
 
-BATCH = 2
+REMOVED_AT_ONCE = 2
 JOBS = 5
 
 
@@ -33,7 +33,7 @@ class HeldClock(SystemClock):
 async def test_between_two_batches_the_writer_serves_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(janitor, "BATCH", BATCH)
+    monkeypatch.setattr(janitor, "REMOVED_AT_ONCE", REMOVED_AT_ONCE)
     clock = HeldClock()
     async with running_service(tmp_path, retention_days=36_500) as service:
         world = await World.begin(service.store)
@@ -45,9 +45,9 @@ async def test_between_two_batches_the_writer_serves_others(
         assert await asyncio.wait_for(clock.asleep.get(), TIMEOUT) == BREATH_SECONDS
 
         await asyncio.wait_for(service.store.check_writable(), TIMEOUT)
-        assert await service.store.jobs.remove_finished(NOW + 1, JOBS) == JOBS - BATCH
+        assert await service.store.jobs.remove_finished(NOW + 1, JOBS) == JOBS - REMOVED_AT_ONCE
         clock.go_on.set()
-        assert await sweep == BATCH
+        assert await sweep == REMOVED_AT_ONCE
         assert await keeper.run_once() == 0
 
 

@@ -10,7 +10,7 @@ from receiver.domain.answers import StatusReport
 from receiver.providers.contract import UpstreamJob
 from receiver.providers.samsar_report import read_report
 from receiver.workers import poller as poller_module
-from receiver.workers.poller import LEASE
+from receiver.workers.poller import POLL_LEASE
 from store.errors import StoreUnavailable
 from store.records.callbacks import Callback, CallbackVerdict, Verdict
 from store.records.jobs import Evidence, Job
@@ -31,7 +31,7 @@ async def claimed(harness: Harness, name: str, *, holder: str | None = HOLDER) -
         verdict = CallbackVerdict(callback.id, Verdict.CLAIMED, None, Evidence.CALLBACK)
         return Move(replace(before, due=Due(Lane.CONFIRM, now)), verdicts=(verdict,))
 
-    lease = None if holder is None else Lease(holder, now + LEASE)
+    lease = None if holder is None else Lease(holder, now + POLL_LEASE)
     applied = await harness.store.callbacks.apply(job.id, decide, most=9, lease=lease)
     return applied.job
 
@@ -112,7 +112,7 @@ async def test_a_claim_whose_lease_has_ended_is_left_to_another_holder(harness: 
     await worker.run_once()
     job = await claimed(harness, "claim")
     worker.confirm(job)
-    harness.clock.advance(LEASE / SECOND)
+    harness.clock.advance(POLL_LEASE / SECOND)
     assert await harness.lease("another", Lane.CONFIRM) == [job.id]
 
     assert await step(harness, worker) == 0
@@ -124,7 +124,7 @@ async def test_a_claim_whose_lease_has_ended_is_leased_again(harness: Harness) -
     worker = harness.poller(RATE)
     await worker.run_once()
     worker.confirm(await claimed(harness, "claim"))
-    harness.clock.advance(LEASE / SECOND)
+    harness.clock.advance(POLL_LEASE / SECOND)
 
     assert await step(harness, worker) == 1
     assert harness.provider.asked == ["claim"]
@@ -133,7 +133,7 @@ async def test_a_claim_whose_lease_has_ended_is_leased_again(harness: Harness) -
 async def test_a_claim_over_the_limit_is_found_when_its_lease_ends(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(poller_module, "MOST_OFFERED", 1)
+    monkeypatch.setattr(poller_module, "MOST_CLAIMS_OFFERED", 1)
     ending(harness)
     worker = harness.poller(RATE)
     await worker.run_once()
@@ -142,7 +142,7 @@ async def test_a_claim_over_the_limit_is_found_when_its_lease_ends(
 
     assert await step(harness, worker) == 1
     assert await step(harness, worker) == 0
-    harness.clock.advance(LEASE / SECOND)
+    harness.clock.advance(POLL_LEASE / SECOND)
     assert await step(harness, worker) == 1
     assert harness.provider.asked == ["first", "second"]
 
@@ -162,7 +162,7 @@ async def test_a_claim_whose_answer_was_not_stored_is_polled_again(
         context.setattr(harness.store.jobs, "advance", fail)
         assert await step(harness, worker) == 1
     assert await step(harness, worker) == 0
-    harness.clock.advance(LEASE / SECOND)
+    harness.clock.advance(POLL_LEASE / SECOND)
     assert await step(harness, worker) == 1
     assert harness.provider.asked == ["claim", "claim"]
 
