@@ -2,17 +2,10 @@
 
 from dataclasses import replace
 
-from receiver.domain import schedule, serialization
+from receiver.domain import outcomes, schedule, serialization
 from receiver.domain.answers import Report
 from receiver.domain.draft import Draft, look_again, next_poll, visible
 from receiver.domain.observations import CallbackSaid
-from receiver.domain.outcomes import (
-    apply_progress,
-    apply_terminal,
-    become_accepted,
-    pass_on_cancel,
-    watch_for_correction,
-)
 from store.records.callbacks import Verdict
 from store.records.jobs import FINAL_STATUSES, Claim, Evidence, Job, Phase, Status
 from store.records.times import Due, Lane, Millis
@@ -23,47 +16,41 @@ MAX_CLAIMS = 8
 
 def apply_callback(draft: Draft, said: CallbackSaid) -> None:
     """Apply a callback: progress counts at once, an outcome becomes a claim unless it is signed."""
-    report = said.report
-    if _names_another_job(draft.job, said):
+    job, report = draft.job, said.report
+    named = report.provider_request_id
+    if named is not None and (said.id_is_taken or job.provider_request_id not in (None, named)):
         draft.set_verdict(said.callback_id, Verdict.CONFLICT)
-        if draft.job.due is not None and draft.job.due.lane is Lane.POLL:
-            draft.set(due=Due(Lane.POLL, min(draft.job.due.at, draft.now)))
+        if job.due is not None and job.due.lane is Lane.POLL:
+            draft.set(due=Due(Lane.POLL, min(job.due.at, draft.now)))
         return
-    if draft.job.done and not serialization.is_self_declared(draft.job):
-        if draft.job.cancel_wanted and draft.job.provider_request_id is None:
-            draft.set(provider_request_id=report.provider_request_id)
-            pass_on_cancel(draft)
+    if job.done and not serialization.is_self_declared(job):
+        if job.cancel_wanted and job.provider_request_id is None:
+            draft.set(provider_request_id=named)
+            outcomes.pass_on_cancel(draft)
         draft.set_verdict(said.callback_id, Verdict.LATE)
         return
-    if draft.job.provider_request_id is None and report.provider_request_id is not None:
-        draft.set(provider_request_id=report.provider_request_id)
-        if draft.job.tracking.claims:
+    if named is not None and job.provider_request_id is None:
+        draft.set(provider_request_id=named)
+        if job.tracking.claims:
             # The claims could not be confirmed without a provider id; now there is one.
             look_again(draft, draft.now)
     if report.status in FINAL_STATUSES:
         _apply_claim(draft, said)
-    elif draft.job.done:
+    elif job.done:
         draft.set_verdict(said.callback_id, Verdict.LATE)
-        watch_for_correction(draft)
+        outcomes.watch_for_correction(draft)
     else:
         draft.set_verdict(said.callback_id, Verdict.APPLIED)
         before = draft.job
         _prove_acceptance(draft)
-        apply_progress(draft, report, Evidence.CALLBACK)
+        outcomes.apply_progress(draft, report, Evidence.CALLBACK)
         _postpone_poll(draft, before, said.received_at)
-
-
-def _names_another_job(job: Job, said: CallbackSaid) -> bool:
-    named = said.report.provider_request_id
-    if named is None:
-        return False
-    return said.id_is_taken or job.provider_request_id not in (None, named)
 
 
 def _prove_acceptance(draft: Draft) -> None:
     """A job's own callback proves that the provider has it, whatever the submission's answer."""
     if not draft.job.done and draft.job.accepted_at is None:
-        become_accepted(draft, Evidence.CALLBACK)
+        outcomes.become_accepted(draft, Evidence.CALLBACK)
 
 
 def _postpone_poll(draft: Draft, before: Job, received_at: Millis) -> None:
@@ -94,7 +81,7 @@ def _apply_claim(draft: Draft, said: CallbackSaid) -> None:
         others = (c for c in draft.job.tracking.claims if c.callback_id != said.callback_id)
         draft.track(claims=tuple(others))
         draft.set_verdict(said.callback_id, Verdict.APPLIED)
-        apply_terminal(draft, report, Evidence.CALLBACK)
+        outcomes.apply_terminal(draft, report, Evidence.CALLBACK)
         if report.lacks_result and not draft.job.done:
             look_again(draft, draft.now)
         return
@@ -132,8 +119,8 @@ def fail_to_confirm(draft: Draft, retry_after: Millis | None) -> None:
 def take_claim(draft: Draft) -> None:
     """Accept the oldest claim unconfirmed, preferring an outcome over one without a link."""
     claims = draft.job.tracking.claims
-    outcomes = [c for c in claims if c.status is not Status.COMPLETED or c.result is not None]
-    taken = (outcomes or claims)[0]
+    decisive = [c for c in claims if c.status is not Status.COMPLETED or c.result is not None]
+    taken = (decisive or claims)[0]
     for claim in claims:
         if claim is taken:
             draft.set_verdict(claim.callback_id, Verdict.APPLIED, confirmed=False)
@@ -141,4 +128,4 @@ def take_claim(draft: Draft) -> None:
             draft.set_verdict(claim.callback_id, Verdict.LATE)
     draft.track(claims=(), failing_since=None, poll_gap=None)
     report = Report(taken.status, taken.word, None, taken.result, taken.message)
-    apply_terminal(draft, report, Evidence.CALLBACK)
+    outcomes.apply_terminal(draft, report, Evidence.CALLBACK)

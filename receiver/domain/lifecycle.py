@@ -5,27 +5,12 @@ docs/architecture.md describes the states and rules.
 """
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import assert_never
 
-from receiver.domain import archive, claims, polls, serialization, submission
+from receiver.domain import archive, claims, outcomes, polls, serialization, submission
+from receiver.domain import observations as observed
 from receiver.domain.draft import Draft, let_inbox_go_first, visible
-from receiver.domain.observations import (
-    CallbacksSaid,
-    CancelPassedOn,
-    CancelRequested,
-    DownloadEnded,
-    LinkRenewed,
-    Observation,
-    Polled,
-    RestoredFromBackup,
-    SubmissionBegins,
-    SubmissionEnded,
-    SubmissionHeld,
-    SubmissionInterrupted,
-    SubmissionLookedUp,
-    TimePassed,
-)
-from receiver.domain.outcomes import finish, miss_deadline, pass_on_cancel
 from receiver.domain.schedule import Rules
 from store.records.archive import FileState
 from store.records.jobs import ErrorCode, Evidence, Job, JobError, Phase, Status
@@ -33,41 +18,37 @@ from store.records.moves import Decide, Move
 from store.records.times import Lane, Millis
 
 
-def decide(job: Job, observation: Observation, now: Millis, rules: Rules) -> Move | None:
+def decide(job: Job, observation: observed.Observation, now: Millis, rules: Rules) -> Move | None:
     """The change that the observation makes to the job, or None if it changes nothing.
 
     The move's event and relay message are created here, so no change can lack them.
     """
     draft = Draft(job, now, rules)
     match observation:
-        case SubmissionBegins():
+        case observed.SubmissionBegins():
             submission.begin(draft, observation)
-        case SubmissionHeld():
+        case observed.SubmissionHeld():
             submission.postpone(draft, observation.until)
-        case SubmissionInterrupted():
-            submission.become_unconfirmed(draft, observation.reason)
-        case RestoredFromBackup():
-            if job.phase is Phase.QUEUED:
-                draft.set(phase=Phase.SUBMITTING)
-            submission.become_unconfirmed(draft, "the database is a restored copy")
-        case SubmissionEnded():
+        case observed.SubmissionLost():
+            submission.lose(draft, observation.reason)
+        case observed.SubmissionEnded():
             submission.end(draft, observation)
-        case SubmissionLookedUp():
+        case observed.SubmissionLookedUp():
             submission.look_up(draft, observation.answer)
-        case CallbacksSaid():
+        case observed.CallbacksSaid():
             for said in observation.callbacks:
                 claims.apply_callback(draft, said)
-        case Polled():
+        case observed.Polled():
             polls.apply_poll(draft, observation)
-        case TimePassed():
+        case observed.TimePassed():
             _pass_time(draft)
-        case CancelRequested():
+        case observed.CancelRequested():
             _cancel(draft, observation)
-        case CancelPassedOn():
+        case observed.CancelPassedOn():
             _end_cancel(draft, observation)
-        case LinkRenewed():
+        case observed.LinkRenewed():
             _renew_link(draft, observation)
-        case DownloadEnded():
+        case observed.DownloadEnded():
             archive.apply_download(draft, observation)
         case _:
             assert_never(observation)
@@ -109,9 +90,8 @@ def _file_states(job: Job) -> list[FileState]:
 def _pass_time(draft: Draft) -> None:
     """Apply a timeout that needs no request. If it comes early or twice, it changes nothing."""
     job = draft.job
-    if job.due is None or job.due.lane not in (Lane.SUBMITTING, Lane.WAIT, Lane.SUBMIT):
-        return
-    if draft.now < job.due.at:
+    lanes = (Lane.SUBMITTING, Lane.WAIT, Lane.SUBMIT)
+    if job.due is None or job.due.lane not in lanes or draft.now < job.due.at:
         return
     if job.callbacks_waiting:
         let_inbox_go_first(draft, job.due.lane)
@@ -125,37 +105,36 @@ def _pass_time(draft: Draft) -> None:
         submission.postpone(draft, job.due.at)
     elif not job.done:
         # Without a provider id there is no status call: the deadline applies at once.
-        miss_deadline(draft)
+        outcomes.miss_deadline(draft)
 
 
-def _cancel(draft: Draft, requested: CancelRequested) -> None:
+def _cancel(draft: Draft, requested: observed.CancelRequested) -> None:
     job = draft.job
     if job.done:
         return
     billed = job.maybe_sent or job.phase is Phase.SUBMITTING
     error = JobError(ErrorCode.CANCELED_BY_USER, "Canceled by its user.", billed)
-    finish(draft, Status.CANCELLED, Evidence.USER, error, message=job.message)
+    outcomes.finish(draft, Status.CANCELLED, Evidence.USER, error, message=job.message)
     if billed and job.provider in requested.can_cancel:
         draft.set(cancel_wanted=True)
-        pass_on_cancel(draft)
+        outcomes.pass_on_cancel(draft)
 
 
-def _end_cancel(draft: Draft, passed_on: CancelPassedOn) -> None:
+def _end_cancel(draft: Draft, passed_on: observed.CancelPassedOn) -> None:
     """Record the answer to a cancel request. It is sent only once, whatever the answer."""
     if not draft.job.cancel_wanted:
         return
-    details = {"status_code": passed_on.status_code, "message": passed_on.message}
-    said = {name: value for name, value in details.items() if value is not None}
-    draft.note("provider_cancel", outcome=passed_on.outcome, **said)
+    said = {name: value for name, value in asdict(passed_on).items() if value is not None}
+    draft.note("provider_cancel", **said)
     draft.set(cancel_wanted=False, due=None)
 
 
-def _renew_link(draft: Draft, renewed: LinkRenewed) -> None:
+def _renew_link(draft: Draft, renewed: observed.LinkRenewed) -> None:
     if draft.job.status is Status.COMPLETED:
         draft.set(result=draft.fitting(renewed.result), result_at=draft.now)
 
 
-def deciding(observation: Observation, now: Callable[[], Millis], rules: Rules) -> Decide:
+def deciding(observation: observed.Observation, now: Callable[[], Millis], rules: Rules) -> Decide:
     """Bind all arguments of `decide` except the job.
 
     The clock is read when the store calls the function. That may be much later, and nothing stored

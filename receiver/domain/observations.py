@@ -50,15 +50,11 @@ class SubmissionHeld:
 
 
 @dataclass(frozen=True, slots=True)
-class SubmissionInterrupted:
-    """The process that was sending the job is gone, so its answer is lost."""
+class SubmissionLost:
+    """The job may have been sent, and the answer is lost: the process that was sending it is gone,
+    or the database is a copy, and even an unsent job may have been sent since it was made."""
 
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class RestoredFromBackup:
-    """The database is a copy: unsent jobs may have been sent since it was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +155,7 @@ Observation: TypeAlias = (
     SubmissionBegins
     | SubmissionLookedUp
     | SubmissionHeld
-    | SubmissionInterrupted
-    | RestoredFromBackup
+    | SubmissionLost
     | SubmissionEnded
     | CallbacksSaid
     | Polled

@@ -2,20 +2,11 @@
 
 from typing import assert_never
 
-from receiver.domain import schedule, serialization
+from receiver.domain import outcomes, schedule, serialization
 from receiver.domain.answers import Report, StatusMissing, StatusReport, StatusUnavailable
 from receiver.domain.claims import fail_to_confirm
 from receiver.domain.draft import Draft, look_again, next_poll, visible
 from receiver.domain.observations import Polled
-from receiver.domain.outcomes import (
-    apply_progress,
-    apply_terminal,
-    give_up,
-    look_again_at_claims,
-    miss_deadline,
-    wait_for_link,
-    watch_for_correction,
-)
 from store.records.callbacks import Verdict
 from store.records.jobs import FINAL_STATUSES, ErrorCode, Evidence, Job, Phase, Status
 from store.records.times import Due, Lane, Millis
@@ -73,9 +64,9 @@ def _poll_again_or_fail(draft: Draft, polled: Polled) -> None:
     if isinstance(polled.answer, StatusUnavailable):
         end += schedule.GRACE
     if job.done:
-        watch_for_correction(draft, retry_after)
+        outcomes.watch_for_correction(draft, retry_after)
     elif polled.asked_at >= end and not job.callbacks_waiting:
-        miss_deadline(draft, retry_after)
+        outcomes.miss_deadline(draft, retry_after)
     else:
         look_again(draft, next_poll(draft, retry_after))
 
@@ -87,14 +78,14 @@ def _apply_unfinished(draft: Draft, report: Report, polled: Polled) -> None:
     draft.track(failing_since=None, link_missing=False)
     claims, retry_after = draft.job.tracking.claims, polled.answer.retry_after
     if before.done:
-        watch_for_correction(draft, retry_after)
+        outcomes.watch_for_correction(draft, retry_after)
         return
     if not claims and before.phase is Phase.CONFIRMING:
         rendering = before.status is Status.IN_PROGRESS
         draft.set(phase=Phase.RENDERING if rendering else Phase.ACCEPTED, evidence=Evidence.POLL)
-    apply_progress(draft, report, Evidence.POLL)
+    outcomes.apply_progress(draft, report, Evidence.POLL)
     if claims:
-        look_again_at_claims(draft, retry_after)
+        outcomes.look_again_at_claims(draft, retry_after)
         return
     if visible(before) != visible(draft.job):
         draft.note("poll", provider_status=report.word, status=draft.job.status)
@@ -126,7 +117,7 @@ def _apply_linkless(draft: Draft, report: Report, polled: Polled) -> None:
         if not draft.job.tracking.link_missing:
             draft.note("poll", provider_status=report.word, link_missing=True)
             draft.track(poll_gap=None)
-        wait_for_link(draft, report, Evidence.POLL)
+        outcomes.wait_for_link(draft, report, Evidence.POLL)
     _go_on(draft, polled)
 
 
@@ -140,7 +131,7 @@ def _apply_miss(draft: Draft, polled: Polled) -> None:
         _go_on(draft, polled)
     else:
         retry_after = polled.answer.retry_after
-        give_up(draft, ErrorCode.PROVIDER_JOB_LOST, retry_after, evidence=Evidence.POLL)
+        outcomes.give_up(draft, ErrorCode.PROVIDER_JOB_LOST, retry_after, evidence=Evidence.POLL)
 
 
 def _apply_outcome(draft: Draft, report: Report) -> None:
@@ -152,7 +143,7 @@ def _apply_outcome(draft: Draft, report: Report) -> None:
         else:
             draft.set_verdict(claim.callback_id, Verdict.DENIED)
     draft.track(claims=())
-    apply_terminal(draft, report, Evidence.CALLBACK if agreeing else Evidence.POLL)
+    outcomes.apply_terminal(draft, report, Evidence.CALLBACK if agreeing else Evidence.POLL)
 
 
 def _is_lost(job: Job, now: Millis) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from receiver.domain import schedule
+from receiver.domain import outcomes, schedule
 from receiver.domain.answers import (
     LookUpAnswer,
     StatusUnavailable,
@@ -14,13 +14,6 @@ from receiver.domain.answers import (
 from receiver.domain.documents import MESSAGE_CHARACTERS
 from receiver.domain.draft import Draft, let_inbox_go_first, look_again, next_poll
 from receiver.domain.observations import SubmissionBegins, SubmissionEnded
-from receiver.domain.outcomes import (
-    become_accepted,
-    finish,
-    give_up,
-    pass_on_cancel,
-    watch_for_correction,
-)
 from store.records.jobs import ErrorCode, Evidence, Job, JobError, Phase, Status
 from store.records.times import Due, Lane, Millis
 
@@ -97,7 +90,14 @@ def _give_up_unsent(draft: Draft) -> None:
     if draft.job.callbacks_waiting:
         let_inbox_go_first(draft, Lane.SUBMIT)
     else:
-        give_up(draft, ErrorCode.NOT_SUBMITTED)
+        outcomes.give_up(draft, ErrorCode.NOT_SUBMITTED)
+
+
+def lose(draft: Draft, reason: str) -> None:
+    """The answer to a submission is lost with its process or, of a restored copy, may be."""
+    if draft.job.phase is Phase.QUEUED:
+        draft.set(phase=Phase.SUBMITTING)
+    become_unconfirmed(draft, reason)
 
 
 def become_unconfirmed(draft: Draft, reason: str, attempt: int | None = None) -> None:
@@ -151,7 +151,7 @@ def remain_unknown(draft: Draft) -> None:
     if draft.job.callbacks_waiting:
         let_inbox_go_first(draft, Lane.WAIT)
     else:
-        give_up(draft, ErrorCode.SUBMIT_OUTCOME_UNKNOWN)
+        outcomes.give_up(draft, ErrorCode.SUBMIT_OUTCOME_UNKNOWN)
 
 
 def refuse(draft: Draft, begun: SubmissionBegins, refused: SubmitRefused) -> None:
@@ -164,7 +164,8 @@ def refuse(draft: Draft, begun: SubmissionBegins, refused: SubmitRefused) -> Non
     draft.set(maybe_sent=False, refused_with=code)
     why = ErrorCode.PROVIDER_CREDENTIALS if refused.by_credentials else ErrorCode.PROVIDER_REFUSED
     message = refused.message[:MESSAGE_CHARACTERS]
-    finish(draft, Status.FAILED, Evidence.SUBMIT, JobError(why, message, False), message=message)
+    error = JobError(why, message, may_have_been_billed=False)
+    outcomes.finish(draft, Status.FAILED, Evidence.SUBMIT, error, message=message)
 
 
 def accept(
@@ -181,16 +182,16 @@ def accept(
     if job.done:
         if provider_request_id is not None and job.provider_request_id is None:
             draft.set(provider_request_id=provider_request_id, id_from_answer=True)
-            watch_for_correction(draft)
+            outcomes.watch_for_correction(draft)
         _keep_urls(draft, answer)
-        pass_on_cancel(draft)
+        outcomes.pass_on_cancel(draft)
         return
     if provider_request_id is not None and not job.id_from_answer:
         draft.set(provider_request_id=provider_request_id, id_from_answer=True)
         draft.track(misses=0, missed_since=None)
     _keep_urls(draft, answer)
     if job.accepted_at is None:
-        become_accepted(draft, Evidence.SUBMIT)
+        outcomes.become_accepted(draft, Evidence.SUBMIT)
     else:
         look_again(draft, job.due.at if job.due and job.due.lane is Lane.POLL else draft.now)
 

@@ -28,12 +28,11 @@ from receiver.domain.observations import (
     FileStored,
     LinkRenewed,
     Observation,
-    RestoredFromBackup,
     SubmissionBegins,
     SubmissionEnded,
     SubmissionHeld,
-    SubmissionInterrupted,
     SubmissionLookedUp,
+    SubmissionLost,
     TimePassed,
 )
 from receiver.domain.schedule import DAY, HOUR, MINUTE, SECOND, Rules
@@ -121,8 +120,7 @@ others: st.SearchStrategy[Act] = st.sampled_from(
         *(
             plain(observation)
             for observation in (
-                SubmissionInterrupted("killed"),
-                RestoredFromBackup(),
+                SubmissionLost("killed"),
                 SubmitAccepted(ID),
                 SubmitAccepted(OTHER_ID),
                 SubmitAccepted(None),

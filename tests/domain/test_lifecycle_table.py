@@ -33,11 +33,10 @@ from receiver.domain.observations import (
     CancelRequested,
     LinkRenewed,
     Observation,
-    RestoredFromBackup,
     SubmissionBegins,
     SubmissionHeld,
-    SubmissionInterrupted,
     SubmissionLookedUp,
+    SubmissionLost,
     TimePassed,
 )
 from receiver.domain.schedule import GRACE, HOUR, MINUTE, SECOND
@@ -115,8 +114,7 @@ COLUMNS: dict[str, Column] = {
     "begins late": past_deadline(SubmissionBegins(NEXT, 10**15)),
     "held": soon(SubmissionHeld(10**15)),
     "held late": past_deadline(SubmissionHeld(10**15)),
-    "interrupted": soon(SubmissionInterrupted("killed")),
-    "restored": soon(RestoredFromBackup()),
+    "lost": soon(SubmissionLost("killed")),
     "accepted": soon(SubmitAccepted(ID)),
     "accepted otherwise": soon(SubmitAccepted(OTHER_ID)),
     "accepted unnamed": soon(SubmitAccepted(None)),

@@ -94,7 +94,7 @@ def progress_taken_as_it_comes() -> Patch:
             draft.job = replace(draft.job, progress=0.0)
         apply(draft, report, evidence)
 
-    return patch.object(claims, "apply_progress", as_it_comes)
+    return patch.object(outcomes, "apply_progress", as_it_comes)
 
 
 @variant("every job ends", first=2)
