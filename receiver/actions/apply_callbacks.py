@@ -13,7 +13,7 @@ from store.errors import ProviderIdTaken
 from store.job_writer import Applied
 from store.records.callbacks import Callback
 from store.records.jobs import Job
-from store.records.moves import DecideCallbacks, Move
+from store.records.moves import Move
 from store.records.times import Lease
 
 log = structlog.get_logger()
@@ -34,10 +34,15 @@ async def apply_callbacks(
         StoreUnavailable: nothing was written.
     """
     taken: set[str | None] = set()
+
+    def decide_together(job: Job, callbacks: Sequence[Callback]) -> Move | None:
+        said = CallbacksSaid(tuple(_read(services, callback, taken) for callback in callbacks))
+        return decide(job, said, services.clock.now(), services.rules)
+
     while True:
         try:
             applied = await services.store.callbacks.apply(
-                job_id, _deciding(services, taken), most=most, final=final, lease=lease
+                job_id, decide_together, most=most, final=final, lease=lease
             )
         except ProviderIdTaken as conflict:
             log.warning("the provider id belongs to another job", job=job_id)
@@ -47,16 +52,9 @@ async def apply_callbacks(
         return applied
 
 
-def _deciding(services: ServiceContext, taken: Collection[str | None]) -> DecideCallbacks:
-    def deciding(job: Job, callbacks: Sequence[Callback]) -> Move | None:
-        said = []
-        for callback in callbacks:
-            report = services.providers[callback.provider].read(read_object(callback.body) or {})
-            named = report.provider_request_id
-            is_taken = named is not None and named in taken
-            said.append(
-                CallbackSaid(callback.id, callback.received_at, report, is_taken, callback.verified)
-            )
-        return decide(job, CallbacksSaid(tuple(said)), services.clock.now(), services.rules)
-
-    return deciding
+def _read(
+    services: ServiceContext, callback: Callback, taken: Collection[str | None]
+) -> CallbackSaid:
+    report = services.providers[callback.provider].read(read_object(callback.body) or {})
+    is_taken = report.provider_request_id in taken
+    return CallbackSaid(callback.id, callback.received_at, report, is_taken, callback.verified)

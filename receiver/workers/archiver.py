@@ -82,8 +82,7 @@ class Archiver:
         """Attempt to download the next file of a job."""
         try:
             index = next_file(job)
-            if index is None:
-                raise AssertionError(f"{job.id} is due, and has no file to download")
+            assert index is not None, "a job is due in this lane while a file is pending"
             outcome = await self._download(job, index)
             ended = DownloadEnded(index, job.archive[index].tries, outcome)
             decide = deciding(ended, self._services.clock.now, self._services.rules)

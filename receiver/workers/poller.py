@@ -113,10 +113,6 @@ class Poller:
             await self._services.store.jobs.release(self._services.holder, list(offered))
         await self._task_pool.drain(POLL_DRAIN_SECONDS)
 
-    async def drain(self) -> None:
-        """Wait for every call under way."""
-        await self._task_pool.drain()
-
     def _probe_at(self, provider: str) -> float | None:
         return self._calls.breakers[provider].probe_at
 
@@ -240,7 +236,10 @@ class Poller:
         async def traced(provider: Provider) -> A:
             with tracing.step(what, "client", trace, job.id):
                 answer = await call(provider)
-                _annotate_span(job, answer)
+                tracing.set_attribute("receiver.provider", job.provider)
+                tracing.set_attribute("receiver.outcome", answer.outcome)
+                if isinstance(answer, StatusUnavailable):
+                    tracing.failed(answer.outcome)
                 return answer
 
         answer = await self._calls.ask(provider, traced)
@@ -251,12 +250,3 @@ class Poller:
         elif self._probe_at(job.provider) is not None and answer.retry_after is None:
             self._probes[job.provider] = job.id
         return answer
-
-
-def _annotate_span(job: Job, answer: StatusAnswer | LookUpAnswer) -> None:
-    """Add a status call's result to its span."""
-    outcome = answer.outcome
-    tracing.set_attribute("receiver.provider", job.provider)
-    tracing.set_attribute("receiver.outcome", outcome)
-    if isinstance(answer, StatusUnavailable):
-        tracing.failed(outcome)

@@ -1,6 +1,5 @@
 """Sends relay messages: signed, one in flight per job, without slow hosts delaying others."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -159,15 +158,13 @@ class Relay:
             duration_ms=made.duration_ms,
             excerpt=made.excerpt,
         )
-        await asyncio.shield(
-            self._services.store.deliveries.settle(
-                delivery.id,
-                self._services.holder,
-                attempt,
-                state,
-                next_at,
-                host_off=state is DeliveryState.DISABLED,
-            )
+        await self._services.store.deliveries.settle(
+            delivery.id,
+            self._services.holder,
+            attempt,
+            state,
+            next_at,
+            host_off=state is DeliveryState.DISABLED,
         )
 
 

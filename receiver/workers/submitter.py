@@ -207,10 +207,8 @@ class Submitter:
         """The provider's answer; None if the job is not sent, now or ever."""
         job = waiting.job
         try:
-            trace = (
-                waiting.new.trace_context if waiting.new else await self._services.trace_of(job.id)
-            )
-            begun = await self._may_go(job) and await self._begin(job, begins)
+            if not (await self._may_go(job) and await self._begin(job, begins)):
+                return None
         except NotFound:
             return None  # it was not created, or was removed
         except asyncio.CancelledError:
@@ -224,10 +222,8 @@ class Submitter:
             await self._report(job, begins, unsent)
             await self._release([job.id])
             return None
-        if not begun:
-            return None
         try:
-            return await self._answer(waiting, trace)
+            return await self._answer(waiting)
         except asyncio.CancelledError:
             await self._report_once(job, begins, SubmitAmbiguous("the service stopped meanwhile"))
             raise
@@ -249,16 +245,16 @@ class Submitter:
         job, move = await observe_job(self._services, job.id, begins)
         return move is not None and job.phase is Phase.SUBMITTING
 
-    async def _answer(self, waiting: Waiting, trace: str | None) -> SubmitAnswer:
-        job = waiting.job
+    async def _answer(self, waiting: Waiting) -> SubmitAnswer:
+        job, new = waiting.job, waiting.new
         provider = self._services.providers.get(job.provider)
         if provider is None:
             return SubmitNotSent(f"provider {job.provider} is not configured")
         try:
-            new = waiting.new
             body_input = new.input if new else await self._services.store.jobs.input_of(job.id)
         except StoreUnavailable as error:
             return SubmitNotSent(f"the job could not be read: {error}")
+        trace = new.trace_context if new else await self._services.trace_of(job.id)
         with tracing.step("submit job", "client", trace, job.id):
             tracing.set_attribute("receiver.provider", job.provider)
             try:

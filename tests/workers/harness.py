@@ -170,7 +170,7 @@ async def step(harness: Harness, worker: Poller) -> int:
     """Advance the clock, and wait for the calls that begin; returns how many."""
     harness.clock.advance(STEP)
     begun = await worker.run_once()
-    await worker.drain()
+    await worker._task_pool.drain()
     return begun
 
 

@@ -129,7 +129,7 @@ async def test_the_store_is_not_asked_while_nothing_is_due(harness: Harness, nam
     assert await worker.run_once() == 3
     assert store.take() == ["lease_due", "next_due"]
     if isinstance(worker, Poller):
-        await worker.drain()
+        await worker._task_pool.drain()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -167,4 +167,4 @@ async def test_a_pass_that_fails_is_made_again(
     await worker.run_once()
     assert set(store.take()) == set(QUERIES)
     if isinstance(worker, Poller):
-        await worker.drain()
+        await worker._task_pool.drain()

@@ -187,7 +187,7 @@ async def test_a_job_has_one_call_at_a_time(harness: Harness) -> None:
     harness.clock.advance(STEP)
     assert await worker.run_once() == 0
     answered.set()
-    await worker.drain()
+    await worker._task_pool.drain()
     assert harness.provider.asked == ["claim"]
 
 
@@ -229,7 +229,7 @@ async def test_jobs_with_a_refused_callback_are_polled_a_few_each_second(harness
     for _ in range(3):
         await worker.run_once()  # makes them due
         await worker.run_once()
-        await worker.drain()
+        await worker._task_pool.drain()
         asked.append(len(harness.provider.asked))
         harness.clock.advance(1.0)
     assert asked == [20, 25, 25]
