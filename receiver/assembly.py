@@ -121,7 +121,7 @@ def assemble(
         submit_timeout=settings.submit_timeout,
         concurrency=settings.submit_concurrency,
     )
-    services = replace(services, sink=submitter.queue)
+    services = replace(services, queue=submitter.queue)
     relay = Relay(
         services,
         hub,

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from receiver import tracing
 from receiver.actions.status_calls import StatusCalls
+from receiver.actions.submission_queue import SubmissionQueue
 from receiver.clock import Clock
 from receiver.domain.schedule import Rules
 from receiver.metrics import Metrics
@@ -13,26 +13,6 @@ from receiver.providers.contract import Provider
 from store.database import Store
 from store.errors import StoreUnavailable
 from store.ids import Ids
-from store.records.jobs import Job
-from store.records.moves import NewJob
-from store.records.times import Lease
-
-
-class JobSink(Protocol):
-    """Takes over new jobs directly from the request, without a query for due work."""
-
-    def lease(self, job: Job) -> Lease | None:
-        """The lease to write with the job; None if it cannot be taken over now. Each lease is
-        followed by `offer` or `decline`."""
-        ...
-
-    def offer(self, new: NewJob, lease: Lease) -> None:
-        """Take over the job with its lease; it is on disk, or may be."""
-        ...
-
-    def decline(self, job: Job) -> None:
-        """The job was not created: forget its lease."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +28,8 @@ class ServiceContext:
     providers: Mapping[str, Provider]
     metrics: Metrics
     status_calls: StatusCalls
-    sink: JobSink | None = None
-    """Takes over new jobs for submission; without one they are found in the store."""
+    queue: SubmissionQueue | None = None
+    """Takes over new jobs for submission; without it they are found in the store."""
 
     async def trace_of(self, job_id: str) -> str | None:
         """The trace that the job was submitted in, for `tracing.step`; None if there is none or it

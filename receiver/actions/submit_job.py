@@ -71,8 +71,8 @@ async def submit_job(
         KeyReused, KeyInUse: see `store.jobs.Jobs.create`.
         StoreUnavailable: nothing was written.
     """
-    sink = services.sink
-    lease = sink.lease(new.job) if sink is not None else None
+    queue = services.queue
+    lease = queue.lease(new.job) if queue is not None else None
     may_exist = False
     try:
         made = await services.store.jobs.create(new, idempotency, answer, lease)
@@ -82,10 +82,10 @@ async def submit_job(
         may_exist = True
         raise
     finally:
-        if sink is not None and lease is not None:
+        if queue is not None and lease is not None:
             if may_exist:
-                sink.offer(new, lease)
+                queue.offer(new, lease)
             else:
-                sink.decline(new.job)
+                queue.decline(new.job)
     tracing.set_attribute("receiver.job.id", made.id if isinstance(made, Job) else made.job_id)
     return made

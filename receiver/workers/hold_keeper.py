@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from receiver.actions.context import ServiceContext
+from receiver.actions.submission_queue import SubmissionQueue
 from receiver.domain import holds as rules
 from receiver.domain.answers import SubmitNotSent
-from receiver.workers.submission_queue import SubmissionQueue
 from store.holds import ProviderHolds, Refusal
 from store.records.jobs import Job
 from store.records.times import Millis

@@ -15,6 +15,7 @@ import structlog
 from receiver import tracing
 from receiver.actions.context import ServiceContext
 from receiver.actions.observe_job import observe_job
+from receiver.actions.submission_queue import SubmissionQueue, Waiting
 from receiver.domain.answers import (
     SubmitAccepted,
     SubmitAmbiguous,
@@ -31,7 +32,6 @@ from receiver.domain.observations import (
 )
 from receiver.streams.hub import Hub, Subscription
 from receiver.workers.hold_keeper import HoldKeeper
-from receiver.workers.submission_queue import SubmissionQueue, Waiting
 from receiver.workers.worker import (
     LEASE_SLACK,
     SAFETY_SECONDS,

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from receiver.actions import submission_queue
+from receiver.actions.submission_queue import SubmissionQueue
 from receiver.actions.submit_job import Submission, new_job, submit_job
 from receiver.clock import SystemClock
-from receiver.workers import submission_queue, submitter
-from receiver.workers.submission_queue import SubmissionQueue
+from receiver.workers import submitter
 from store.database import Store
 from store.holds import Hold, ProviderHolds, Refusal
 from store.ids import Ids

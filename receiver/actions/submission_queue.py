@@ -34,7 +34,8 @@ class Waiting:
 
 
 class SubmissionQueue:
-    """The submissions that wait for a slot; implements `receiver.actions.context.JobSink`."""
+    """The submissions that wait for a slot. New jobs come directly from their requests, without a
+    query for due work."""
 
     def __init__(self, holder: str, slots: int, clock: Clock, wake: Callable[[], None]) -> None:
         """`wake` is called when a job was handed over or a slot is free."""
@@ -52,9 +53,11 @@ class SubmissionQueue:
         """Backlogs that may have more jobs in the store."""
         self._is_closed = False
 
-    # --- handing over: see JobSink ----------------------------------------------------------------
+    # --- handing over -----------------------------------------------------------------------------
 
     def lease(self, job: Job) -> Lease | None:
+        """The lease to write with a new job; None if it cannot be taken over now. Each lease is
+        followed by `offer` or `decline`."""
         backlog = _backlog_of(job)
         of_user = self._turns.waiting(job.user_id) + self._promised[job.user_id]
         if (
@@ -69,11 +72,13 @@ class SubmissionQueue:
         return self.new_lease()
 
     def offer(self, new: NewJob, lease: Lease) -> None:
+        """Take over a job with its lease; it is on disk, or may be."""
         self.decline(new.job)
         self._turns.add(new.job.user_id, Waiting(new.job, lease, new))
         self._wake()
 
     def decline(self, job: Job) -> None:
+        """The job was not created: forget its lease."""
         self._promised[job.user_id] -= 1
         self._promised += Counter()  # drops zero counts
 
