@@ -131,12 +131,7 @@ def give_up(
 
 
 def finish(
-    draft: Draft,
-    status: Status,
-    evidence: Evidence,
-    error: JobError | None,
-    *,
-    message: str | None,
+    draft: Draft, status: Status, evidence: Evidence, error: JobError | None, *, message: str | None
 ) -> None:
     """Finish the job. Undecided claims become late."""
     for claim in draft.job.tracking.claims:

@@ -174,10 +174,7 @@ def accept(
     """Apply an acceptance; its id takes precedence over one from a callback."""
     job, provider_request_id = draft.job, answer.provider_request_id
     draft.note(
-        "submission",
-        outcome=outcome,
-        attempt=attempt,
-        provider_request_id=provider_request_id,
+        "submission", outcome=outcome, attempt=attempt, provider_request_id=provider_request_id
     )
     if job.done:
         if provider_request_id is not None and job.provider_request_id is None:

@@ -104,9 +104,7 @@ answers: st.SearchStrategy[StatusAnswer] = st.one_of(
 )
 callbacks = st.lists(
     st.tuples(
-        reports,
-        st.sampled_from([False, False, False, True]),
-        st.sampled_from([False, False, True]),
+        reports, st.sampled_from([False, False, False, True]), st.sampled_from([False, False, True])
     ),
     min_size=1,
     max_size=4,

@@ -105,11 +105,7 @@ def test_a_flood_of_progress_is_one_event_and_one_message() -> None:
     story = in_state("accepted")
     seq = story.job.seq
     move = observe_together(story, *(at_work(progress) for progress in range(1, 99)))
-    assert (move.job.seq, move.job.progress, move.job.status) == (
-        seq + 1,
-        98,
-        Status.IN_PROGRESS,
-    )
+    assert (move.job.seq, move.job.progress, move.job.status) == (seq + 1, 98, Status.IN_PROGRESS)
     assert verdicts(move) == [Verdict.APPLIED] * 98
     assert move.relay is not None
     assert move.relay.status is Status.IN_PROGRESS
@@ -137,10 +133,5 @@ def test_the_first_id_is_the_job_s_and_another_beside_it_is_a_conflict() -> None
     move = observe_together(
         story, at_work(1), at_work(2, names=ID), at_work(3, names=OTHER_ID), at_work(4, names=ID)
     )
-    assert verdicts(move) == [
-        Verdict.APPLIED,
-        Verdict.APPLIED,
-        Verdict.CONFLICT,
-        Verdict.APPLIED,
-    ]
+    assert verdicts(move) == [Verdict.APPLIED, Verdict.APPLIED, Verdict.CONFLICT, Verdict.APPLIED]
     assert (move.job.provider_request_id, move.job.progress) == (ID, 4)

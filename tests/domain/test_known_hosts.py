@@ -41,9 +41,7 @@ def test_the_last_attempt_decides_whether_a_host_answers() -> None:
     assert not known.answers(HOST)
 
 
-def test_many_hosts_of_one_user_displace_only_their_own(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_many_hosts_of_one_user_displace_only_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay, "HOSTS_PER_USER", 3)
     known = KnownHosts()
     fail(known, BOB, "dead", 0.0, times=5)

@@ -28,26 +28,8 @@ from receiver.domain.schedule import DAY, GRACE, HOUR, MINUTE, SECOND, Rules
 from receiver.domain.serialization import is_self_declared
 from store.records.jobs import Status
 from store.records.times import Lane, Millis
-from tests.domain.jobs import (
-    ID,
-    Story,
-    asking,
-    at_work,
-    completed,
-    failed,
-    report,
-)
-from tests.domain.playing import (
-    Act,
-    Script,
-    asked,
-    plain,
-    play,
-    rules,
-    said,
-    scripts,
-    starts,
-)
+from tests.domain.jobs import ID, Story, asking, at_work, completed, failed, report
+from tests.domain.playing import Act, Script, asked, plain, play, rules, said, scripts, starts
 
 OUTCOMES: list[Report] = [
     completed(names=ID),
@@ -147,11 +129,7 @@ def live(
 @settings(max_examples=40, deadline=None)
 @given(starts, scripts, rules, st.booleans(), st.sampled_from([None, 60 * SECOND, DAY]))
 def test_rule_7_without_any_answer_a_job_ends_within_a_day_of_its_deadline(
-    start: str,
-    script: Script,
-    by: Rules,
-    held: bool,
-    retry_after: Millis | None,
+    start: str, script: Script, by: Rules, held: bool, retry_after: Millis | None
 ) -> None:
     """Liveness: only time passes and each status call fails, asking for any pause."""
     forward = [(abs(pause), act, False) for pause, act, _ in script]

@@ -185,8 +185,7 @@ def test_retry_after_never_skips_the_last_poll_after_a_self_declared_failure() -
 
 
 @pytest.mark.parametrize(
-    "state",
-    ["deadline_exceeded", "submit_outcome_unknown", "result_missing", "provider_job_lost"],
+    "state", ["deadline_exceeded", "submit_outcome_unknown", "result_missing", "provider_job_lost"]
 )
 @pytest.mark.parametrize(
     "outcome",
@@ -210,9 +209,7 @@ def test_rule_3_each_self_declared_failure_is_corrected_once(state: str, outcome
 
 
 @pytest.mark.parametrize("answer", [StatusReport(at_work(40)), StatusUnavailable("timeout")])
-def test_a_job_that_becomes_due_during_a_call_is_polled_again(
-    answer: StatusAnswer,
-) -> None:
+def test_a_job_that_becomes_due_during_a_call_is_polled_again(answer: StatusAnswer) -> None:
     story = in_state("rendering")
     asked_at = story.now
     for came, again in [(asked_at, False), (asked_at + 1, True), (asked_at + MINUTE, False)]:

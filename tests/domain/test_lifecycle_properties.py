@@ -11,10 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import event, given, settings
 
-from receiver.domain.answers import (
-    SubmitAccepted,
-    SubmitNotSent,
-)
+from receiver.domain.answers import SubmitAccepted, SubmitNotSent
 from receiver.domain.claims import MAX_CLAIMS
 from receiver.domain.draft import visible
 from receiver.domain.lifecycle import decide
@@ -35,14 +32,7 @@ from store.records.callbacks import Verdict
 from store.records.jobs import FINAL_STATUSES, ErrorCode, Phase, Status
 from store.records.times import Lane
 from store.rows import row_of
-from tests.domain.playing import (
-    Script,
-    Step,
-    play,
-    rules,
-    scripts,
-    starts,
-)
+from tests.domain.playing import Script, Step, play, rules, scripts, starts
 
 MIGRATIONS = Path(__file__).parents[2] / "store/sqlite/migrations"
 ORDER = (Status.PENDING, Status.IN_PROGRESS)

@@ -4,12 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from receiver.domain.answers import (
-    StatusReport,
-    SubmitAccepted,
-    SubmitNotSent,
-    SubmitRefused,
-)
+from receiver.domain.answers import StatusReport, SubmitAccepted, SubmitNotSent, SubmitRefused
 from receiver.domain.observations import CancelRequested, Polled, SubmissionHeld, TimePassed
 from receiver.domain.schedule import DAY, HOUR, MINUTE, SECOND, Rules
 from store.records.callbacks import Verdict

@@ -70,10 +70,7 @@ def soon(observation: Observation | SubmitAnswer) -> Column:
 
 
 def called_back(said: Report, *, taken: bool = False) -> Column:
-    return lambda story: (
-        called(NEW, story.now + SECOND, said, taken=taken),
-        story.now + SECOND,
-    )
+    return lambda story: (called(NEW, story.now + SECOND, said, taken=taken), story.now + SECOND)
 
 
 def polled(answer: Report | StatusAnswer) -> Column:

@@ -9,11 +9,7 @@ from hypothesis import strategies as st
 from receiver.domain import serialization
 from receiver.domain.results import fitting_result, links_of
 from store.records.jobs import Status
-from tests.domain.jobs import (
-    LINK,
-    in_state,
-    report,
-)
+from tests.domain.jobs import LINK, in_state, report
 
 members = st.dictionaries(
     st.sampled_from("abcdef"),

@@ -16,16 +16,7 @@ from store.records.callbacks import Verdict
 from store.records.jobs import ErrorCode, Evidence, Phase, Status
 from store.records.moves import Move
 from store.records.times import Lane
-from tests.domain.jobs import (
-    ID,
-    OTHER_ID,
-    Story,
-    at_work,
-    completed,
-    failed,
-    in_state,
-    report,
-)
+from tests.domain.jobs import ID, OTHER_ID, Story, at_work, completed, failed, in_state, report
 
 PASSED_ON = CancelRequested(frozenset({"samsar"}))
 URLS = {"status": "https://queue.example/1"}
@@ -93,10 +84,7 @@ def test_a_removed_result_fails_the_job_at_once() -> None:
     story = in_state("rendering")
     story.poll(replace(completed(link=None), result_is_gone=True))
     assert story.job.error is not None
-    assert (story.job.error.code, story.job.evidence) == (
-        ErrorCode.RESULT_MISSING,
-        Evidence.POLL,
-    )
+    assert (story.job.error.code, story.job.evidence) == (ErrorCode.RESULT_MISSING, Evidence.POLL)
     assert story.job.due is None
     verified(story, completed())
     assert story.job.status is Status.COMPLETED, "its late callback still brings the result"

@@ -35,9 +35,7 @@ def looking_up(harness: Harness, *, wanted: bool = True, can: bool = True) -> Po
     return harness.poller(RATE)
 
 
-async def test_a_lost_submission_is_looked_up_by_its_callback_address(
-    harness: Harness,
-) -> None:
+async def test_a_lost_submission_is_looked_up_by_its_callback_address(harness: Harness) -> None:
     worker = looking_up(harness)
     harness.provider.found = SubmitAccepted("up-1")
     job = await lost(harness)
