@@ -1,7 +1,7 @@
 """Finds the files of a result and schedules their downloads."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from receiver.domain.draft import Draft
@@ -49,16 +49,8 @@ def apply_download(draft: Draft, ended: DownloadEnded) -> None:
         return
     after = replace(before, tries=before.tries + 1, next_try_at=None)
     match ended.outcome:
-        case FileStored(size, content_type, sha256, key):
-            after = replace(
-                after,
-                state=FileState.STORED,
-                bytes=size,
-                content_type=content_type,
-                sha256=sha256,
-                key=key,
-                error=None,
-            )
+        case FileStored() as stored:
+            after = replace(after, state=FileState.STORED, error=None, **asdict(stored))
         case FileFailed(error, final):
             at = None if final else _next_try(draft, after.tries)
             state = FileState.FAILED if at is None else FileState.PENDING

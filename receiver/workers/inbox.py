@@ -32,7 +32,7 @@ DIRECT_AT_ONCE = 8
 MOST_JOBS_OFFERED = 50_000
 """Maximum number of jobs remembered; others are found among the leftovers."""
 LOOK_SECONDS = 1.0
-LOOK_AT = 200
+LEFTOVERS_AT_ONCE = 200
 """Callbacks read when looking for leftovers: those that have waited longest."""
 
 log = structlog.get_logger()
@@ -121,7 +121,7 @@ class Inbox:
         now = self._services.clock.monotonic()
         if now >= self._look_at:
             self._look_at = now + LOOK_SECONDS
-            for job_id in await self._services.store.callbacks.jobs_waiting(LOOK_AT):
+            for job_id in await self._services.store.callbacks.jobs_waiting(LEFTOVERS_AT_ONCE):
                 self.offer(job_id, final=False)
 
     async def _apply(self, job_id: str, since: Millis, *, final: bool) -> None:

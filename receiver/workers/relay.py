@@ -141,23 +141,13 @@ class Relay:
         return made
 
     async def _settle(self, delivery: Delivery, began: Millis, made: Made) -> None:
+        now, step = self._services.clock.now(), delivery.step
         state, next_at = after_attempt(
-            made.status_code,
-            made.retry_after_ms,
-            delivery.step,
-            self._schedule,
-            self._services.clock.now(),
-            self._jitter(),
+            made.status_code, made.retry_after_ms, step, self._schedule, now, self._jitter()
         )
-        outcome = state if made.status_code or made.error is None else "no_answer"
+        outcome = state if made.error is None else "no_answer"
         self._services.metrics.relay.attempts.labels(outcome).inc()
-        attempt = Attempt(
-            at=began,
-            status_code=made.status_code,
-            error=made.error,
-            duration_ms=made.duration_ms,
-            excerpt=made.excerpt,
-        )
+        attempt = Attempt(began, made.status_code, made.error, made.duration_ms, made.excerpt)
         await self._services.store.deliveries.settle(
             delivery.id,
             self._services.holder,
