@@ -11,7 +11,7 @@ from receiver.domain.lifecycle import decide
 from receiver.domain.observations import CallbackSaid, CallbacksSaid
 from receiver.domain.schedule import SECOND, Rules
 from store.records.callbacks import Verdict
-from store.records.jobs import Job, Status
+from store.records.jobs import Evidence, Job, Status
 from store.records.moves import Move
 from store.records.times import Lane, Millis
 from tests.domain.jobs import (
@@ -125,6 +125,7 @@ def test_without_confirmation_the_first_outcome_counts_and_the_rest_is_late() ->
     move = observe_together(story, at_work(20), completed(), failed(), at_work(30))
     assert verdicts(move) == [Verdict.APPLIED, Verdict.APPLIED, Verdict.LATE, Verdict.LATE]
     assert (move.job.status, move.job.progress) == (Status.COMPLETED, 100)
+    assert move.job.evidence is Evidence.CALLBACK
     assert finals([move]) == [(Status.COMPLETED, False)]
 
 

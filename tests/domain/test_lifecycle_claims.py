@@ -11,7 +11,7 @@ from receiver.domain.answers import (
     StatusReport,
     StatusUnavailable,
 )
-from receiver.domain.observations import CancelRequested, TimePassed
+from receiver.domain.observations import TimePassed
 from receiver.domain.schedule import HOUR, MINUTE, SECOND, Rules
 from store.records.callbacks import Verdict
 from store.records.jobs import ErrorCode, Evidence, Phase, Status
@@ -53,13 +53,6 @@ def test_a_claim_received_as_the_call_began_is_not_decided_by_it() -> None:
     assert verdicts(story.observe(asking(received_at, StatusReport(at_work(50))))) == []
     move = story.observe(asking(received_at + 1, StatusReport(at_work(50))))
     assert verdicts(move) == [(Verdict.DENIED, None)]
-
-
-def test_a_cancel_leaves_no_claim_undecided() -> None:
-    for state in ("confirming", "confirming without id"):
-        story = in_state(state)
-        assert verdicts(story.observe(CancelRequested())) == [(Verdict.LATE, None)]
-        assert story.job.tracking.claims == ()
 
 
 def test_a_denied_claim_makes_the_next_poll_due_after_poll_min() -> None:
@@ -201,12 +194,6 @@ def test_a_claim_on_a_self_declared_failure_is_confirmed_in_the_background() -> 
     story.called_back(completed())
     assert verdicts(story.poll(completed())) == [(Verdict.CONFIRMED, True)]
     assert story.job.status is Status.COMPLETED
-
-
-def test_a_claim_counts_at_once_where_callbacks_are_not_confirmed() -> None:
-    story = in_state("accepted", rules=Rules(confirm_callbacks=False))
-    assert verdicts(story.called_back(completed())) == [(Verdict.APPLIED, None)]
-    assert (story.job.status, story.job.evidence) == (Status.COMPLETED, Evidence.CALLBACK)
 
 
 def test_a_result_that_is_missing_is_asked_for_at_once_where_callbacks_are_not_confirmed() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from receiver.domain import observations as observed
 from receiver.domain.answers import (
     Report,
     StatusAnswer,
@@ -29,16 +30,6 @@ from receiver.domain.answers import (
     SubmitRefused,
 )
 from receiver.domain.lifecycle import decide
-from receiver.domain.observations import (
-    CancelRequested,
-    LinkRenewed,
-    Observation,
-    SubmissionBegins,
-    SubmissionHeld,
-    SubmissionLookedUp,
-    SubmissionLost,
-    TimePassed,
-)
 from receiver.domain.schedule import GRACE, HOUR, MINUTE, SECOND
 from store.records.jobs import Status
 from store.records.moves import Move
@@ -61,11 +52,11 @@ from tests.domain.jobs import (
 )
 
 NEW = 99
-Column = Callable[[Story], tuple[Observation | SubmitAnswer, Millis]]
+Column = Callable[[Story], tuple[observed.Observation | SubmitAnswer, Millis]]
 """The observation for the job of a story, and its time."""
 
 
-def soon(observation: Observation | SubmitAnswer) -> Column:
+def soon(observation: observed.Observation | SubmitAnswer) -> Column:
     return lambda story: (observation, story.now + SECOND)
 
 
@@ -88,30 +79,31 @@ def polled_late(answer: Report | StatusAnswer, late: Millis = SECOND) -> Column:
     """The call began after the job's deadline."""
     heard = StatusReport(answer) if isinstance(answer, Report) else answer
 
-    def column(story: Story) -> tuple[Observation, Millis]:
+    def column(story: Story) -> tuple[observed.Observation, Millis]:
         asked_at = max(story.deadline(), story.now) + late
         return asking(asked_at, heard), asked_at + SECOND
 
     return column
 
 
-def past_deadline(observation: Observation | SubmitAnswer) -> Column:
+def past_deadline(observation: observed.Observation | SubmitAnswer) -> Column:
     return lambda story: (observation, max(story.deadline(), story.now) + SECOND)
 
 
-def when_due(story: Story) -> tuple[Observation, Millis]:
-    return TimePassed(), story.now if story.job.due is None else max(story.now, story.job.due.at)
+def when_due(story: Story) -> tuple[observed.Observation, Millis]:
+    due = story.job.due
+    return observed.TimePassed(), story.now if due is None else max(story.now, due.at)
 
 
 MISSING = StatusMissing("Request not found.")
 UNAVAILABLE = StatusUnavailable("timeout")
 
 COLUMNS: dict[str, Column] = {
-    "begins": soon(SubmissionBegins(NEXT, 10**15)),
-    "begins late": past_deadline(SubmissionBegins(NEXT, 10**15)),
-    "held": soon(SubmissionHeld(10**15)),
-    "held late": past_deadline(SubmissionHeld(10**15)),
-    "lost": soon(SubmissionLost("killed")),
+    "begins": soon(observed.SubmissionBegins(NEXT, 10**15)),
+    "begins late": past_deadline(observed.SubmissionBegins(NEXT, 10**15)),
+    "held": soon(observed.SubmissionHeld(10**15)),
+    "held late": past_deadline(observed.SubmissionHeld(10**15)),
+    "lost": soon(observed.SubmissionLost("killed")),
     "accepted": soon(SubmitAccepted(ID)),
     "accepted otherwise": soon(SubmitAccepted(OTHER_ID)),
     "accepted unnamed": soon(SubmitAccepted(None)),
@@ -120,9 +112,9 @@ COLUMNS: dict[str, Column] = {
     "not sent": soon(SubmitNotSent("connection refused")),
     "not sent late": past_deadline(SubmitNotSent("connection refused")),
     "ambiguous": soon(SubmitAmbiguous("reset")),
-    "found": soon(SubmissionLookedUp(SubmitAccepted(ID))),
-    "not listed": soon(SubmissionLookedUp(MISSING)),
-    "not listed late": lambda story: (SubmissionLookedUp(MISSING), story.now + HOUR),
+    "found": soon(observed.SubmissionLookedUp(SubmitAccepted(ID))),
+    "not listed": soon(observed.SubmissionLookedUp(MISSING)),
+    "not listed late": lambda story: (observed.SubmissionLookedUp(MISSING), story.now + HOUR),
     "callback 40": called_back(at_work(40, names=ID)),
     "callback pending": called_back(report(Status.PENDING)),
     "callback new word": called_back(report(Status.IN_PROGRESS, word="STITCHING")),
@@ -147,10 +139,10 @@ COLUMNS: dict[str, Column] = {
     "poll unavailable": polled(UNAVAILABLE),
     "poll unavailable late": polled_late(UNAVAILABLE),
     "poll unavailable a day late": polled_late(UNAVAILABLE, GRACE + MINUTE),
-    "time, early": soon(TimePassed()),
+    "time, early": soon(observed.TimePassed()),
     "time, due": when_due,
-    "cancel": soon(CancelRequested()),
-    "link renewed": soon(LinkRenewed({"videoUrl": LINK + "?again"})),
+    "cancel": soon(observed.CancelRequested()),
+    "link renewed": soon(observed.LinkRenewed({"videoUrl": LINK + "?again"})),
 }
 
 

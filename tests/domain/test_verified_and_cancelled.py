@@ -30,7 +30,10 @@ def verified(story: Story, said: Report, callback_id: int = 7) -> Move | None:
 
 @pytest.mark.parametrize(
     "state",
-    ["submitting", "submit_unconfirmed", "accepted", "rendering", "confirming", "link missing"],
+    [
+        *("submitting", "submit_unconfirmed", "accepted", "rendering", "confirming"),
+        *("link missing", "deadline_exceeded", "submit_outcome_unknown"),
+    ],
 )
 @pytest.mark.parametrize("said", [completed(), failed(), report(Status.CANCELLED)])
 def test_a_verified_outcome_counts_at_once(state: str, said: Report) -> None:
@@ -43,13 +46,6 @@ def test_a_verified_outcome_counts_at_once(state: str, said: Report) -> None:
     assert (mine.verdict, mine.confirmed) == (Verdict.APPLIED, None)
     others = {each.verdict for each in move.verdicts if each.callback_id != 7}
     assert others <= {Verdict.LATE}
-
-
-@pytest.mark.parametrize("state", ["deadline_exceeded", "submit_outcome_unknown"])
-def test_a_verified_outcome_corrects_a_failure_that_we_declared(state: str) -> None:
-    story = in_state(state)
-    verified(story, completed())
-    assert story.job.status is Status.COMPLETED
 
 
 def test_a_verified_completion_without_a_result_is_polled_at_once() -> None:
