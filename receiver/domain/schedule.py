@@ -50,11 +50,6 @@ def deadline(job: Job, rules: Rules) -> Millis:
     return (job.accepted_at or job.created_at) + rules.job_deadline
 
 
-def first_look_up(now: Millis, rules: Rules) -> Due:
-    """When a submission that became unconfirmed now is first looked for."""
-    return Due(Lane.POLL, now + min(rules.poll_first, rules.unconfirmed_deadline // 2))
-
-
 def submit_backoff(job: Job) -> Millis:
     """The delay after an attempt that certainly sent nothing: 1 s, doubling to 30 s."""
     pause = min(SUBMIT_BACKOFF_MIN << min(job.attempts - 1, 10), SUBMIT_BACKOFF_MAX)

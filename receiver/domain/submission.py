@@ -113,15 +113,18 @@ def become_unconfirmed(draft: Draft, reason: str, attempt: int | None = None) ->
     if not current:
         # A callback has already proved more than this, or the job is finished.
         return
+    rules = draft.rules
+    if rules.look_up_submissions:
+        due = Due(Lane.POLL, draft.now + min(rules.poll_first, rules.unconfirmed_deadline // 2))
+    else:
+        due = Due(Lane.WAIT, draft.now + rules.unconfirmed_deadline)
     draft.set(
         phase=Phase.SUBMIT_UNCONFIRMED,
         unconfirmed_at=draft.now,
         maybe_sent=True,
         evidence=Evidence.SUBMIT,
-        due=Due(Lane.WAIT, draft.now + draft.rules.unconfirmed_deadline),
+        due=due,
     )
-    if draft.rules.look_up_submissions:
-        draft.set(due=schedule.first_look_up(draft.now, draft.rules))
 
 
 def look_up(draft: Draft, answer: LookUpAnswer) -> None:
