@@ -1,6 +1,7 @@
 """Remembers the jobs whose callback we refused for a fault of ours, until they are polled: Samsar
 sends a callback once, whatever the answer."""
 
+from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
@@ -37,6 +38,7 @@ class MissedCallbacks:
         """The jobs that have waited longest, at most so many."""
         return list(islice(self._job_ids, most))
 
-    def remove(self, job_id: str) -> None:
-        """The job's poll is due."""
-        self._job_ids.pop(job_id, None)
+    def remove(self, job_ids: Iterable[str]) -> None:
+        """The polls of these jobs are due."""
+        for job_id in job_ids:
+            self._job_ids.pop(job_id, None)

@@ -19,7 +19,8 @@ class HoldKeeper:
         self._services = services
         self._queue = queue
         self._probes: set[str] = set()
-        """Jobs that this process has sent as probes and that have no answer yet."""
+        """Jobs that this process has sent as probes and that have no answer yet. The copy may not
+        say so: a read that began before may have ended after."""
 
     def learn(self, found: Mapping[str, ProviderHolds]) -> None:
         """Take over the store's current holds, and export them as metrics."""

@@ -122,12 +122,9 @@ class Poller:
         if monotonic < self._missed_at:
             return
         self._missed_at = monotonic + SAFETY_SECONDS
-
-        async def make_due(job_id: str) -> None:
-            await self._services.store.jobs.poll_at_once(job_id, now)
-            self._missed.remove(job_id)
-
-        await asyncio.gather(*map(make_due, self._missed.first(MISSED_AT_ONCE)))
+        jobs, job_ids = self._services.store.jobs, self._missed.first(MISSED_AT_ONCE)
+        await asyncio.gather(*(jobs.poll_at_once(job_id, now) for job_id in job_ids))
+        self._missed.remove(job_ids)
 
     async def _make_probes_due(self) -> None:
         """Poll a job as soon as a breaker allows a probe, so that a recovered provider is noticed

@@ -34,8 +34,7 @@ def test_each_job_is_remembered_once_and_the_oldest_comes_first() -> None:
     for job_id in ("job_1", "job_2", "job_1", "job_3"):
         missed.add(job_id)
     assert missed.first(2) == ["job_1", "job_2"]
-    missed.remove("job_1")
-    missed.remove("job_1")
+    missed.remove(["job_1", "job_1"])
     assert missed.first(9) == ["job_2", "job_3"]
 
 
