@@ -19,7 +19,7 @@ QUEUE_LEASE: Millis = 30_000
 MOST_HANDED_OVER = 256
 MOST_HANDED_OVER_OF_ONE = 64
 """Maximum number of new jobs handed over and not started: of all users, and of one user."""
-MOST_WAITING = 512
+MOST_QUEUED = 512
 """Jobs are leased from the store only while fewer than this wait here."""
 
 
@@ -164,7 +164,7 @@ class SubmissionQueue:
     def _shares(self, backlogs: Sequence[Backlog]) -> dict[Backlog, int]:
         """An equal share of the room here, for each backlog of which few jobs wait here."""
         short = [backlog for backlog in backlogs if self._has_few(backlog)]
-        room = max(0, MOST_WAITING - len(self._turns))
+        room = max(0, MOST_QUEUED - len(self._turns))
         share = min(self._ahead, max(1, room // max(1, len(short))))
         return dict.fromkeys(short[: room // share], share)
 

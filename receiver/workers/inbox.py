@@ -31,7 +31,7 @@ DIRECT_AT_ONCE = 8
 """Maximum number of callbacks applied at once in the transaction that stores them."""
 MOST_JOBS_OFFERED = 50_000
 """Maximum number of jobs remembered; others are found among the leftovers."""
-LOOK_SECONDS = 1.0
+LEFTOVER_SECONDS = 1.0
 LEFTOVERS_AT_ONCE = 200
 """Callbacks read when looking for leftovers: those that have waited longest."""
 
@@ -120,7 +120,7 @@ class Inbox:
         self._offered.clear()
         now = self._services.clock.monotonic()
         if now >= self._look_at:
-            self._look_at = now + LOOK_SECONDS
+            self._look_at = now + LEFTOVER_SECONDS
             for job_id in await self._services.store.callbacks.jobs_waiting(LEFTOVERS_AT_ONCE):
                 self.offer(job_id, final=False)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from receiver.domain.answers import (
     Report,
@@ -168,11 +168,17 @@ class Story:
         return deadline(self.job, self.rules)
 
 
-def _story(*acts: Callable[[Story], object]) -> Callable[[Job, Rules], Story]:
+_Act: TypeAlias = Observation | SubmitAnswer | Callable[[Story], object]
+
+
+def _story(*acts: _Act) -> Callable[[Job, Rules], Story]:
     def tell(job: Job, rules: Rules) -> Story:
         story = Story(job, rules=rules)
         for act in acts:
-            act(story)
+            if callable(act):
+                act(story)
+            else:
+                story.observe(act)
         return story
 
     return tell
@@ -202,14 +208,6 @@ def _lose(story: Story) -> None:
         story.now += 3 * MINUTE
 
 
-def _begin(story: Story) -> object:
-    return story.begin()
-
-
-def _observe(observation: Observation | SubmitAnswer) -> Callable[[Story], object]:
-    return lambda story: story.observe(observation)
-
-
 def _callback(said: Report) -> Callable[[Story], object]:
     return lambda story: story.called_back(said)
 
@@ -218,9 +216,8 @@ def _poll(said: Report) -> Callable[[Story], object]:
     return lambda story: story.poll(said)
 
 
-_accept = _observe(SubmitAccepted(ID))
-_accept_unnamed = _observe(SubmitAccepted(None))
-_refuse = _observe(SubmitRefused(400, "Prompt is too long"))
+_begin = Story.begin
+_accept = SubmitAccepted(ID)
 _begin_too_late = (lambda story: story.wait_until(story.deadline() + DAY), _begin)
 
 STATES: Mapping[str, Callable[[Job, Rules], Story]] = {
@@ -228,26 +225,26 @@ STATES: Mapping[str, Callable[[Job, Rules], Story]] = {
     "queued again": _story(_try_in_vain),
     "submitting": _story(_begin),
     "submitting again": _story(_try_in_vain, _begin),
-    "submit_unconfirmed": _story(_begin, _observe(SubmitAmbiguous("reset"))),
+    "submit_unconfirmed": _story(_begin, SubmitAmbiguous("reset")),
     "accepted": _story(_begin, _accept),
-    "accepted without id": _story(_begin, _accept_unnamed),
+    "accepted without id": _story(_begin, SubmitAccepted(None)),
     "rendering": _story(_begin, _accept, _poll(at_work(30))),
     "confirming": _story(_begin, _accept, _poll(at_work(30)), _callback(completed())),
     "confirming without id": _story(_begin, _callback(completed())),
     "link missing": _story(_begin, _accept, _poll(completed(link=None))),
     "COMPLETED": _story(_begin, _accept, _poll(completed())),
     "FAILED by provider": _story(_begin, _accept, _poll(failed())),
-    "provider_refused": _story(_begin, _refuse),
+    "provider_refused": _story(_begin, SubmitRefused(400, "Prompt is too long")),
     "not_submitted": _story(*_begin_too_late),
     "deadline_exceeded": _story(_begin, _accept, _end_at_deadline(at_work(40))),
     "deadline_exceeded, claimed": _story(
         _begin, _accept, _end_at_deadline(at_work(40)), _callback(completed())
     ),
-    "submit_outcome_unknown": _story(_begin, _observe(SubmitAmbiguous("reset")), _answer_late),
+    "submit_outcome_unknown": _story(_begin, SubmitAmbiguous("reset"), _answer_late),
     "result_missing": _story(_begin, _accept, _end_at_deadline(completed(link=None))),
     "provider_job_lost": _story(_begin, _accept, _lose),
-    "CANCELLED unsent": _story(_observe(CancelRequested())),
-    "CANCELLED in flight": _story(_begin, _observe(CancelRequested())),
+    "CANCELLED unsent": _story(CancelRequested()),
+    "CANCELLED in flight": _story(_begin, CancelRequested()),
     "CANCELLED by provider": _story(_begin, _accept, _poll(report(Status.CANCELLED))),
 }
 """Every state of the machine by name, as the story that leads a new job there."""

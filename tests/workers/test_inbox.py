@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from receiver.workers import inbox as inbox_module
-from receiver.workers.inbox import LOOK_SECONDS, Inbox
+from receiver.workers.inbox import LEFTOVER_SECONDS, Inbox
 from receiver.workers.poller import POLL_LEASE
 from store.records.times import Lane
 from tests.store.world import SECOND, bodies
@@ -161,11 +161,11 @@ async def test_callbacks_of_another_process_are_found_within_a_second(
     await receive(harness, job, RUNNING)
     store = Counted(harness.store.callbacks, "jobs_waiting")
 
-    harness.clock.advance(LOOK_SECONDS * 0.9)
+    harness.clock.advance(LEFTOVER_SECONDS * 0.9)
     assert [await inbox.run_once() for _ in range(3)] == [0, 0, 0]
     assert store.take() == []
 
-    harness.clock.advance(LOOK_SECONDS * 0.1)
+    harness.clock.advance(LEFTOVER_SECONDS * 0.1)
     assert [await inbox.run_once() for _ in range(3)] == [1, 0, 0]
     assert store.take() == ["jobs_waiting"]
 
@@ -180,7 +180,7 @@ async def test_jobs_over_the_limit_are_found_later(
         await receive(harness, job, RUNNING)
 
     assert [await inbox.run_once() for _ in range(2)] == [2, 0]
-    harness.clock.advance(LOOK_SECONDS)
+    harness.clock.advance(LEFTOVER_SECONDS)
     assert await inbox.run_once() == 1
     assert [await harness.verdicts(job) for job in jobs] == [["applied"]] * 3
 
@@ -201,4 +201,4 @@ async def test_an_offer_ends_the_wait(harness: Harness, inbox: Inbox) -> None:
 
     await receive(harness, job, RUNNING)
 
-    await asyncio.wait_for(idling, LOOK_SECONDS / 2)
+    await asyncio.wait_for(idling, LEFTOVER_SECONDS / 2)

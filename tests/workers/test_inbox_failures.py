@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from receiver.workers import inbox as inbox_module
-from receiver.workers.inbox import LOOK_SECONDS, Inbox
+from receiver.workers.inbox import LEFTOVER_SECONDS, Inbox
 from store.errors import StoreUnavailable
 from store.records.jobs import Job, Status
 from tests.store.world import bodies
@@ -41,9 +41,9 @@ async def test_a_callback_that_cannot_be_applied_does_not_block_others(
     with capture_logs() as logs:
         while await inbox.run_once():
             pass
-        harness.clock.advance(LOOK_SECONDS)
+        harness.clock.advance(LEFTOVER_SECONDS)
         while await inbox.run_once():
-            harness.clock.advance(LOOK_SECONDS)
+            harness.clock.advance(LEFTOVER_SECONDS)
 
     assert await harness.verdicts(job) == ["applied"] * 3 + ["failed", "applied"]
     assert (await harness.found(job)).progress == 50
@@ -67,7 +67,7 @@ async def test_two_bad_callbacks_each_have_three_tries(harness: Harness, inbox: 
     with capture_logs() as logs:
         for _ in range(20):
             await inbox.run_once()
-            harness.clock.advance(LOOK_SECONDS)
+            harness.clock.advance(LEFTOVER_SECONDS)
 
     assert await harness.verdicts(job) == ["failed", "applied", "failed"]
     tries = [log["tries"] for log in logs if log["event"] == "a callback could not be applied"]
