@@ -86,8 +86,7 @@ class SubmissionQueue:
 
     def take(self) -> Waiting | None:
         """The next submission, with a slot; None if none waits or no slot is free."""
-        taken = self._turns.take()
-        return None if taken is None else taken[1]
+        return self._turns.take()
 
     def give_back(self, job: Job) -> None:
         """Release the job's slot."""
@@ -111,10 +110,9 @@ class SubmissionQueue:
         probing = []
         free = []
         for backlog in backlogs:
-            holds = self._holds_on(backlog)
-            if not holds:
+            if not self._holds_on(backlog):
                 free.append(backlog)
-            elif all(hold.until <= now for hold in holds):
+            elif self._held_until(backlog) <= now:
                 probing.append(backlog)
         self._left = set(free)
         return self._probes(probing) | self._shares(free)
@@ -140,11 +138,8 @@ class SubmissionQueue:
 
     def remove_held(self, now: Millis) -> list[str]:
         """Remove the jobs that must wait for the end of a hold; returns their ids."""
-
-        def is_held(waiting: Waiting) -> bool:
-            return any(hold.until > now for hold in self._holds_on(_backlog_of(waiting.job)))
-
-        return [waiting.job.id for waiting in self._turns.remove(is_held)] if self.holds else []
+        held = self._turns.remove(lambda each: self._held_until(_backlog_of(each.job)) > now)
+        return [waiting.job.id for waiting in held]
 
     def close(self) -> list[str]:
         """Accept no more jobs, and remove those not started; returns their ids."""
@@ -156,6 +151,9 @@ class SubmissionQueue:
 
     def _holds_on(self, backlog: Backlog) -> list[Hold]:
         return rules.holds_on(self._holds_of(backlog.provider), backlog.user_id)
+
+    def _held_until(self, backlog: Backlog) -> Millis:
+        return rules.held_until(self._holds_of(backlog.provider), backlog.user_id)
 
     def _has_few(self, backlog: Backlog) -> bool:
         """Whether few of the user's jobs wait here."""

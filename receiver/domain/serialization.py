@@ -44,13 +44,11 @@ def compact_json(value: Mapping[str, Any]) -> bytes:
 def timestamp(at: Millis) -> str: ...
 @overload
 def timestamp(at: Millis | None) -> str | None: ...
+@lru_cache(4096)
 def timestamp(at: Millis | None) -> str | None:
     """RFC 3339 in UTC with milliseconds, `2026-01-02T03:04:05.678Z`."""
-    return None if at is None else _timestamp(at)
-
-
-@lru_cache(4096)
-def _timestamp(at: Millis) -> str:
+    if at is None:
+        return None
     seconds, millis = divmod(at, 1_000)
     return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{millis:03d}Z"
 

@@ -35,9 +35,8 @@ class Turns(Generic[T]):
         """Queue an item."""
         self._waiting.setdefault(user_id, deque()).append(thing)
 
-    def take(self) -> tuple[int, T] | None:
-        """Give a slot to the next item and return it with its user; None if no slot is free or
-        nothing waits."""
+    def take(self) -> T | None:
+        """Give a slot to the next item and return it; None if no slot is free or nothing waits."""
         if not self._free or not self._waiting:
             return None
         user_id = min(self._waiting, key=self._taken.__getitem__)
@@ -47,7 +46,7 @@ class Turns(Generic[T]):
             self._waiting[user_id] = things  # re-inserted at the end
         self._free -= 1
         self._taken[user_id] += 1
-        return user_id, thing
+        return thing
 
     def give_back(self, user_id: int) -> None:
         """Release a slot of the user."""

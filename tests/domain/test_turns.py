@@ -12,9 +12,9 @@ def test_a_single_user_has_every_slot_in_order() -> None:
     turns = Turns[int](3)
     for thing in range(5):
         turns.add(1, thing)
-    assert [turns.take() for _ in range(4)] == [(1, 0), (1, 1), (1, 2), None]
+    assert [turns.take() for _ in range(4)] == [0, 1, 2, None]
     turns.give_back(1)
-    assert turns.take() == (1, 3)
+    assert turns.take() == 3
     assert len(turns) == turns.waiting(1) == 1
 
 
@@ -22,12 +22,11 @@ def test_the_user_with_the_fewest_slots_is_next_then_the_longest_waiting() -> No
     turns = Turns[str](4)
     for user in (1, 2, 3):
         for thing in "xyz":
-            turns.add(user, thing)
-    taken = [turns.take() for _ in range(4)]
-    assert taken == [(1, "x"), (2, "x"), (3, "x"), (1, "y")]
+            turns.add(user, f"{user}{thing}")
+    assert [turns.take() for _ in range(4)] == ["1x", "2x", "3x", "1y"]
     turns.give_back(1)
     # One each: two and three have waited for longer than one, who had the last turn.
-    assert turns.take() == (2, "y")
+    assert turns.take() == "2y"
 
 
 def test_removed_items_get_no_slot() -> None:
@@ -35,7 +34,7 @@ def test_removed_items_get_no_slot() -> None:
     for thing in range(4):
         turns.add(thing % 2, thing)
     assert sorted(turns.remove(lambda thing: thing < 3)) == [0, 1, 2]
-    assert [turns.take(), turns.take()] == [(1, 3), None]
+    assert [turns.take(), turns.take()] == [3, None]
 
 
 @given(
@@ -53,8 +52,7 @@ def test_nobody_takes_more_than_half_while_another_waits(
             turns.add(number, number)
         elif running:
             turns.give_back(running.pop(number % len(running)))
-        while (taken := turns.take()) is not None:
-            user, _ = taken
+        while (user := turns.take()) is not None:
             running.append(user)
             if any(turns.waiting(other) for other in range(5) if other != user):
                 assert Counter(running)[user] <= (slots + 1) // 2
