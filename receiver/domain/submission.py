@@ -94,7 +94,8 @@ def _give_up_unsent(draft: Draft) -> None:
 
 
 def lose(draft: Draft, reason: str) -> None:
-    """The answer to a submission is lost with its process or, of a restored copy, may be."""
+    """A submission was lost with its process. Of a restored copy, queued jobs count too: they may
+    have been sent since it was made."""
     if draft.job.phase is Phase.QUEUED:
         draft.set(phase=Phase.SUBMITTING)
     become_unconfirmed(draft, reason)

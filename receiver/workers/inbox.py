@@ -78,7 +78,7 @@ class Inbox:
 
     async def run_once(self) -> int:
         """Apply the waiting callbacks of some jobs; returns the number of jobs."""
-        await self._look_for_what_was_left()
+        await self._find_leftovers()
         some = dict(islice(self._outcomes.items(), JOBS_AT_ONCE))
         some |= dict(islice(self._progress.items(), JOBS_AT_ONCE - len(some)))
         final = self._outcomes.keys() & some.keys()
@@ -116,7 +116,7 @@ class Inbox:
         for job_id, final in changes.inbox.items():
             self.offer(job_id, final=final)
 
-    async def _look_for_what_was_left(self) -> None:
+    async def _find_leftovers(self) -> None:
         self._offered.clear()
         now = self._services.clock.monotonic()
         if now >= self._look_at:

@@ -188,10 +188,10 @@ class Submitter:
         finally:
             self.queue.give_back(job)
         if answer is not None:
-            await self._take_in(job, begins, answer)
+            await self._store_answer(job, begins, answer)
         self._holds.forget(job)
 
-    async def _take_in(self, job: Job, begins: SubmissionBegins, answer: SubmitAnswer) -> None:
+    async def _store_answer(self, job: Job, begins: SubmissionBegins, answer: SubmitAnswer) -> None:
         """Store an answer, and its effect on the provider's holds."""
         self._services.metrics.jobs.submissions.labels(job.provider, answer.outcome).inc()
         log.info("submission ended", job=job.id, outcome=answer.outcome)
@@ -207,7 +207,7 @@ class Submitter:
         """The provider's answer; None if the job is not sent, now or ever."""
         job = waiting.job
         try:
-            if not (await self._may_go(job) and await self._begin(job, begins)):
+            if not (await self._may_be_sent(job) and await self._begin(job, begins)):
                 return None
         except NotFound:
             return None  # it was not created, or was removed
@@ -228,7 +228,7 @@ class Submitter:
             await self._report_once(job, begins, SubmitAmbiguous("the service stopped meanwhile"))
             raise
 
-    async def _may_go(self, job: Job) -> bool:
+    async def _may_be_sent(self, job: Job) -> bool:
         """Whether the job may be sent now. If a hold applies, the job is postponed."""
         until = await self._holds.held_until(job)
         if until:
