@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from receiver.server import connection as server_connection
 from tests.http_api.accepted_job import AcceptedJob, accepted
 from tests.http_api.conftest import Start
 from tests.http_api.event_stream import EventStream, Frame, event_stream
@@ -19,9 +20,11 @@ from tests.support.service import (
     JOB,
     TIMEOUT,
     RunningService,
+    eventually,
     history_of,
     job_of,
     job_when,
+    metric,
     running_service,
     told_of,
 )
@@ -376,6 +379,30 @@ async def test_a_slow_reader_misses_nothing(
     last = (await job_of(client, job.request_id))["seq"]
     assert seqs(updates) == list(range(last - len(updates) + 1, last + 1))
     assert len(updates) >= 100
+
+
+async def test_a_reader_that_takes_nothing_is_cut_off(
+    service: RunningService,
+    client: httpx.AsyncClient,
+    job: AcceptedJob,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server_connection, "STALLED_SECONDS", 0.5)
+
+    async def open_streams() -> float:
+        return await metric(service, "receiver_streams_open")
+
+    async with raw_connection(service.url) as deaf:
+        key = client.headers["API-KEY"]
+        await deaf.send(request_bytes("GET", "/v1/events", API_KEY=key))
+        await deaf.until(b"event: snapshot")
+        with deaf.deaf():
+            for n in range(190):  # fewer callbacks than a job keeps, and more than the kernel does
+                if not await open_streams():
+                    break
+                await job.send(running(n / 2) | {"message": f"{n}:" + "é" * 8_000})
+                await job.when(progress=n / 2)
+            await eventually(open_streams, lambda streams: streams == 0)
 
 
 def _unchunked(body: bytes) -> bytes:
