@@ -31,6 +31,10 @@ async def doctor(json: Json = False) -> None:
         raise typer.Exit(FAILED)
 
 
+class _BackupSettings(StoreSettings, ArchiveSettings):
+    """The settings of `backup`."""
+
+
 async def backup(
     file: Annotated[
         Path,
@@ -40,7 +44,7 @@ async def backup(
     ],
 ) -> Output:
     """Copy the database consistently, also while the service runs."""
-    settings, archive = configured(StoreSettings), load(ArchiveSettings).archive_url
+    settings = configured(_BackupSettings)
     if settings.sqlite_path is not None and not settings.sqlite_path.exists():
         raise Failure(f"There is no database at {settings.sqlite_path}. Set RECEIVER_DATABASE_URL.")
     if not file.absolute().parent.is_dir():
@@ -53,8 +57,8 @@ async def backup(
     lines = [f"{file} is a verified copy. It contains signing secrets: keep it safe."]
     if settings.secret_file is not None and settings.secret_file.exists():
         lines.append(f"Also back up {settings.secret_file}: callback URLs are signed with it.")
-    if archive is not None:
-        lines.append(f"It does not include result files; those are in {archive}.")
+    if settings.archive_url is not None:
+        lines.append(f"It does not include result files; those are in {settings.archive_url}.")
     return Output({"file": str(file.absolute())}, *lines)
 
 

@@ -144,6 +144,13 @@ def test_a_backup_creates_no_folder(served: Served) -> None:
     assert "/nowhere. Create it" in done.err
 
 
+def test_backup_reports_all_its_settings_together(place: Place) -> None:
+    done = place.with_settings(DATABASE_URL="x", ARCHIVE_URL="y").run("backup", "copy.db")
+    assert done.status == 2
+    assert "RECEIVER_DATABASE_URL" in done.err
+    assert "RECEIVER_ARCHIVE_URL" in done.err
+
+
 def test_without_a_database_backup_fails(place: Place) -> None:
     done = place.run("backup", "copy.db")
     assert done.status == 1
