@@ -27,7 +27,7 @@ from receiver.http_api.limits import REFUSED, exempt_from_shedding
 from receiver.metrics import Metrics
 from receiver.providers.contract import Provider
 from receiver.providers.registry import open_provider
-from receiver.sandbox.apis import is_sandbox, sandbox_api, sandbox_rules
+from receiver.sandbox.apis import sandbox_api, sandbox_rules
 from receiver.sandbox.faults import SandboxRules
 from receiver.sandbox.run import sandbox
 from receiver.secret_file import load_or_create
@@ -95,12 +95,12 @@ async def _running_on(
     async with AsyncExitStack() as stack:
         faults = sandbox_faults or sandbox_rules(settings)
         sandboxes = {}
-        for name in filter(is_sandbox, settings.running):
-            make_api, key = sandbox_api(name, settings)
-            file = settings.sandbox_file(name)
-            sandboxes[name] = await stack.enter_async_context(
-                sandbox(faults, clock, make_api, api_key=key, remember_in=file)
-            )
+        for name in settings.running:
+            if settings.base_url_of(name) is None:
+                api, file = sandbox_api(name, settings), settings.sandbox_file(name)
+                sandboxes[name] = await stack.enter_async_context(
+                    sandbox(faults, clock, api, remember_in=file)
+                )
         providers: dict[str, Provider] = {}
         for name in settings.running:
             provider = open_provider(name, settings, clock, sandboxes.get(name))

@@ -70,12 +70,10 @@ async def sandbox(
     from receiver.sandbox.run import sandbox as running_sandbox
 
     logs.redact_values(settings.secrets())
-    make_api, key = apis.sandbox_api(provider, settings)
+    make_api = apis.sandbox_api(provider, settings)
     rules = apis.sandbox_rules(settings)
     with naming_the_port(host, port):
         stop = stop_signal()
-        async with running_sandbox(
-            rules, SystemClock(), make_api, api_key=key, host=host, port=port
-        ) as origin:
+        async with running_sandbox(rules, SystemClock(), make_api, host=host, port=port) as origin:
             log.info("serving the sandbox", url=origin + SANDBOX_PATHS[provider])
             await stop.wait()

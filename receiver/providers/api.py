@@ -4,11 +4,14 @@ A provider's own code only names paths, and reads statuses and ids. A submission
 arrive is retried; one that may have arrived never is.
 """
 
+import re
 import ssl
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
+
+import httpx
 
 from receiver.clock import Clock
 from receiver.domain.answers import (
@@ -25,12 +28,14 @@ from receiver.domain.answers import (
 )
 from receiver.domain.observations import CancelPassedOn
 from receiver.domain.retry_after import read_retry_after
-from receiver.providers.calls import LARGE_ANSWER, Calls, NoAnswer
+from receiver.providers.calls import Calls, NoAnswer
 from receiver.providers.http_answers import Answer
 from receiver.providers.words import read_plain_text
 from store.records.times import Millis
 
-GOOD = range(200, 300)
+GOOD: Final = range(200, 300)
+
+_USABLE_URL: Final = re.compile(r"[!-~]{1,2048}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ class Account:
     name: str
     """The provider's name in URLs and settings."""
     base_url: str
-    """See `Calls`."""
+    """Paths are appended to it."""
     key: str = field(repr=False)
     """The operator's key, which is redacted in all answers."""
     clock: Clock
@@ -63,21 +68,16 @@ class Api:
         account: Account,
         headers: Mapping[str, str],
         read_message: Callable[[Mapping[str, Any]], str | None],
-        *,
-        good: Container[int] = GOOD,
-        max_answer_bytes: int = LARGE_ANSWER,
     ) -> None:
         """`headers` are sent with every call. `read_message` extracts the provider's human-readable
-        message from an answer's body. `good` are the status codes of a status call whose body
-        reports a status."""
+        message from an answer's body."""
         self._account = account
         self._read_message = read_message
-        self._good = good
         self._calls = Calls(
             account.base_url,
             headers,
+            secret=account.key,
             connect_timeout=account.connect_timeout,
-            max_answer_bytes=max_answer_bytes,
             tls=account.tls,
         )
 
@@ -85,84 +85,84 @@ class Api:
         self,
         path: str,
         body: Mapping[str, Any],
-        callback_url: str,
         read_id: Callable[[Mapping[str, Any]], str | None],
         read_urls: Callable[[Mapping[str, Any]], Mapping[str, str] | None] = lambda _: None,
         headers: Mapping[str, str] = MappingProxyType({}),
     ) -> SubmitAnswer:
         """Send a submission once. `read_id` and `read_urls` read the members of `SubmitAccepted`
         from the body of a 2xx answer."""
-        secrets = self._account.key, callback_url.rpartition("/")[2]
         timeout = self._account.submit_timeout
         try:
-            answer = await self._calls.send_once(path, body, timeout, *secrets, headers=headers)
+            answer = await self._calls.send_once("POST", path, body, timeout, headers)
         except NoAnswer as error:
             if error.may_have_arrived:
                 return SubmitAmbiguous(str(error))
             return SubmitNotSent(str(error))
-        refusal = self._refusal(answer)
-        if refusal is not None:
-            return refusal
+        code, retry_after = answer.status_code, self._retry_after(answer)
+        if code == 429 or (code == 503 and retry_after is not None):
+            return SubmitNotSent(self.words(answer), retry_after, status_code=code)
+        if 400 <= code < 500:
+            return SubmitRefused(code, self.words(answer))
+        if code not in GOOD:
+            return SubmitAmbiguous(self.words(answer))
         if answer.body is None:
-            return SubmitAmbiguous(f"a {answer.status_code} answer that {answer.flaw}")
+            return SubmitAmbiguous(f"a {code} answer that {answer.flaw}")
         provider_id = read_id(answer.body)
         if provider_id is None:
-            return SubmitAmbiguous(f"a {answer.status_code} answer without a job id")
+            return SubmitAmbiguous(f"a {code} answer without a job id")
         return SubmitAccepted(provider_id, read_urls(answer.body))
 
-    async def status(
-        self,
-        path: str,
-        read: Callable[[Mapping[str, Any]], Report | None],
-        query: Mapping[str, str] = MappingProxyType({}),
-    ) -> StatusAnswer:
-        """Make a status call. `read` reads the body of a good answer; it returns None if that has
-        no status."""
+    async def status(self, path: str, read: Callable[[Mapping[str, Any]], Report]) -> StatusAnswer:
+        """Make a status call. `read` reads the body of a 2xx answer."""
         try:
-            answer = await self.get(path, query)
+            answer = await self.get(path)
         except NoAnswer as error:
             return StatusUnavailable(str(error))
-        retry_after = self._retry_after(answer)
-        code = answer.status_code
+        code, retry_after = answer.status_code, self._retry_after(answer)
         if code == 404:
             return StatusMissing(self.words(answer), retry_after)
-        if code not in self._good:
+        if code not in GOOD:
             return self.unavailable(answer)
         if answer.body is None:
             return StatusUnavailable(f"a {code} answer that {answer.flaw}", retry_after)
         report = read(answer.body)
-        if report is None:
+        if report.status is None and report.progress is None and report.result is None:
             return StatusUnavailable(f"a {code} answer without a status", retry_after)
         return StatusReport(report, retry_after)
 
     async def cancel(self, path: str, method: str = "POST") -> CancelPassedOn:
         """Send a cancel request once."""
-        account = self._account
         try:
-            answer = await self._calls.send_once(
-                path, None, account.status_timeout, account.key, method=method
-            )
+            answer = await self._calls.send_once(method, path, None, self._account.status_timeout)
         except NoAnswer as error:
             return CancelPassedOn("unavailable", message=str(error))
         code = answer.status_code
-        if 200 <= code < 300:
+        if code in GOOD:
             return CancelPassedOn("accepted", code)
         outcome = "refused" if 400 <= code < 500 and code != 429 else "unavailable"
         return CancelPassedOn(outcome, code, self.words(answer))
 
-    async def get(
-        self,
-        path: str,
-        query: Mapping[str, str] = MappingProxyType({}),
-        timeout: float | None = None,
-    ) -> Answer:
-        """Make any other call. Raises NoAnswer."""
+    async def get(self, path: str, timeout: float | None = None) -> Answer:
+        """Make any other call, by default within the time of a status call. Raises NoAnswer."""
         seconds = self._account.status_timeout if timeout is None else timeout
-        return await self._calls.ask(path, query, seconds, self._account.key)
+        return await self._calls.ask(path, seconds)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close the connections that are kept for status calls."""
-        await self._calls.close()
+        self._calls.close()
+
+    def own_path(self, url: Any) -> str | None:
+        """Path and query of a URL in an answer; None if it is not a usable URL with the scheme,
+        host and port of the base URL: the operator's key must not be sent to other hosts."""
+        if not isinstance(url, str) or not _USABLE_URL.fullmatch(url):
+            return None
+        try:
+            given, base = httpx.URL(url), httpx.URL(self._account.base_url)
+        except httpx.InvalidURL:
+            return None
+        if (given.scheme, given.netloc) != (base.scheme, base.netloc) or given.userinfo:
+            return None
+        return given.raw_path.decode("ascii")
 
     def words(self, answer: Answer) -> str:
         """The provider's own message, or one with the status code."""
@@ -188,16 +188,3 @@ class Api:
             if isinstance(requested, int | float | str) and not isinstance(requested, bool):
                 header = str(requested)[:40]
         return read_retry_after(header, self._account.clock.now())
-
-    def _refusal(self, answer: Answer) -> SubmitRefused | SubmitNotSent | SubmitAmbiguous | None:
-        """The observation for a submission's answer that is not a 2xx; None for a 2xx."""
-        retry_after = self._retry_after(answer)
-        match answer.status_code:
-            case code if 200 <= code < 300:
-                return None
-            case (429 | 503) as code if code == 429 or retry_after is not None:
-                return SubmitNotSent(self.words(answer), retry_after, status_code=code)
-            case code if 400 <= code < 500:
-                return SubmitRefused(code, self.words(answer))
-            case _:
-                return SubmitAmbiguous(self.words(answer))

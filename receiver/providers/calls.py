@@ -13,7 +13,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlencode
 
 import httpx
 
@@ -21,16 +20,15 @@ from receiver import tracing
 from receiver.http_client import BadAnswer, Connection, Response, connect, default_tls
 from receiver.providers.http_answers import TOO_LONG, Answer, decompressed, read_answer
 
-MAX_ANSWER_BYTES = 1024 * 1024
-LARGE_ANSWER = 16 * 1024 * 1024
-"""For a provider whose answers contain inputs, logs and whole results."""
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+"""The body of a longer answer is ignored. Some contain inputs, logs and whole results."""
 KEPT_CONNECTIONS = 16
 """Maximum number of idle connections kept for status calls."""
 KEPT_SECONDS = 30.0
 """How long they are kept. Firewalls silently drop idle connections, and a call on a dropped one
 gets no answer."""
 MIN_SECRET = 8
-"""Secrets with fewer characters are not redacted in answers: they would match by chance."""
+"""A secret with fewer characters is not redacted in answers: it would match by chance."""
 
 
 class NoAnswer(Exception):
@@ -44,13 +42,12 @@ class NoAnswer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One request, what to redact in its answer, and the time for both."""
+    """One request, and the time for it and its answer."""
 
     method: str
     target: str
     headers: Sequence[tuple[str, str]]
     content: bytes
-    secrets: Sequence[str]
     seconds: float
     until: float
     """In loop time."""
@@ -64,50 +61,46 @@ class Calls:
         base_url: str,
         headers: Mapping[str, str],
         *,
+        secret: str = "",
         connect_timeout: float = 10.0,
-        max_answer_bytes: int = MAX_ANSWER_BYTES,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """Does no I/O.
 
         Args:
-            base_url: ends in `/`; paths are appended to it, unless they begin with `/`. No call
-                goes to another scheme, host or port.
+            base_url: paths are appended to it, unless they begin with `/`. No call goes to another
+                scheme, host or port.
             headers: sent with every call; ASCII.
+            secret: what is redacted in every answer.
             connect_timeout: seconds for connecting, including TLS.
-            max_answer_bytes: the body of a longer answer is ignored.
             tls: by default, see `default_tls`.
         """
         base = httpx.URL(base_url)
         self._host = base.raw_host.decode("ascii")
         self._port = base.port or (443 if base.scheme == "https" else 80)
         self._path = base.raw_path.decode("ascii")
-        named = {
-            "Host": base.netloc.decode("ascii"),
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",
-            "User-Agent": "receiver",
-            **headers,
-        }
-        self._headers = list(named.items())
+        self._headers = [
+            ("Host", base.netloc.decode("ascii")),
+            ("Accept", "application/json"),
+            ("Accept-Encoding", "identity"),
+            ("User-Agent", "receiver"),
+            *headers.items(),
+        ]
+        self._secret = secret.encode()
         self._connect_timeout = connect_timeout
-        self._max_answer_bytes = max_answer_bytes
-        self._tls = None
-        if base.scheme == "https":
-            self._tls = tls or default_tls()
+        self._tls = (tls or default_tls()) if base.scheme == "https" else None
         self._idle: list[tuple[Connection, float]] = []
         """With the loop time until which each is kept, the earliest first."""
 
     async def send_once(
         self,
+        method: str,
         path: str,
         body: Mapping[str, Any] | None,
         timeout: float,
-        *secrets: str,
-        method: str = "POST",
         headers: Mapping[str, str] = MappingProxyType({}),
     ) -> Answer:
-        """Send a request once, with a JSON body or none, and redact `secrets` in the answer.
+        """Send a request once, with a JSON body or none.
 
         It uses a new connection: if the server closed a kept one just as it is reused, the request
         would look as if it may have arrived. Raises NoAnswer.
@@ -116,7 +109,7 @@ class Calls:
         content = b""
         if body is not None:
             content = json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
-        call = self._call(method, path, content, headers, secrets, timeout)
+        call = self._call(method, path, timeout, content, headers)
         may_have_arrived = False
         try:
             with closing(await self._connect(call)) as connection:
@@ -126,12 +119,9 @@ class Calls:
             reason = _in_words(error, timeout)
             raise NoAnswer(reason, may_have_arrived=may_have_arrived) from error
 
-    async def ask(
-        self, path: str, query: Mapping[str, str], timeout: float, *secrets: str
-    ) -> Answer:
-        """GET, on a kept connection if there is one; redacts `secrets`. Raises NoAnswer."""
-        target = f"{path}?{urlencode(query)}" if query else path
-        call = self._call("GET", target, b"", {}, secrets, timeout)
+    async def ask(self, path: str, timeout: float) -> Answer:
+        """GET, on a kept connection if there is one. Raises NoAnswer."""
+        call = self._call("GET", path, timeout)
         try:
             while (kept := self._kept_connection()) is not None:
                 try:
@@ -142,7 +132,7 @@ class Calls:
         except Exception as error:  # in any case, there is no answer
             raise NoAnswer(_in_words(error, timeout), may_have_arrived=True) from error
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close the idle connections."""
         for connection, _ in self._idle:
             connection.close()
@@ -151,9 +141,7 @@ class Calls:
     def _kept_connection(self) -> Connection | None:
         """The connection that was used last, if it is not too old."""
         if self._idle and self._idle[-1][1] < asyncio.get_running_loop().time():
-            for connection, _ in self._idle:
-                connection.close()
-            self._idle.clear()
+            self.close()
         return self._idle.pop()[0] if self._idle else None
 
     async def _ask_on(self, connection: Connection, call: _Call) -> Answer:
@@ -183,7 +171,7 @@ class Calls:
                 )
                 while piece := await response.read():
                     raw += piece
-                    if len(raw) > self._max_answer_bytes:
+                    if len(raw) > MAX_ANSWER_BYTES:
                         flaw = TOO_LONG
                         break
         except Exception as error:  # once there is a status, any failure is a broken answer
@@ -191,10 +179,9 @@ class Calls:
                 raise
             flaw = f"broke off: {_in_words(error, call.seconds)}"
         if not flaw and response.header("content-encoding") not in (None, "identity"):
-            raw, flaw = decompressed(raw, self._max_answer_bytes)
-        for secret in call.secrets:
-            if len(secret) >= MIN_SECRET:
-                raw = raw.replace(secret.encode(), "…".encode())
+            raw, flaw = decompressed(raw, MAX_ANSWER_BYTES)
+        if len(self._secret) >= MIN_SECRET:
+            raw = raw.replace(self._secret, "…".encode())
         return read_answer(response.status, response.header("retry-after") or None, raw, flaw)
 
     async def _connect(self, call: _Call) -> Connection:
@@ -218,17 +205,16 @@ class Calls:
         self,
         method: str,
         path: str,
-        content: bytes,
-        more_headers: Mapping[str, str],
-        secrets: Sequence[str],
         timeout: float,
+        content: bytes = b"",
+        more_headers: Mapping[str, str] = MappingProxyType({}),
     ) -> _Call:
         headers = [*self._headers, *_trace(), *more_headers.items()]
         if content:
             headers.append(("Content-Type", "application/json"))
         target = path if path.startswith("/") else self._path + path
         until = asyncio.get_running_loop().time() + timeout
-        return _Call(method, target, headers, content, secrets, timeout, until)
+        return _Call(method, target, headers, content, timeout, until)
 
 
 class _NotConnected(Exception):

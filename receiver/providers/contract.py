@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 
 from receiver.domain.answers import LookUpAnswer, Report, StatusAnswer, StatusMissing, SubmitAnswer
 from receiver.domain.observations import CancelPassedOn
-from store.records.jobs import FINAL_STATUSES, Job
+from store.records.jobs import FINAL_STATUSES, Job, Status
 from store.records.times import Millis
 
 MAX_KIND = 200
@@ -122,14 +122,18 @@ class Provider(Protocol):
     def read_id(self, body: Mapping[str, Any]) -> str | None:
         """The provider_request_id in a callback's body, as `read` reads it. Pure.
 
-        This and `is_final` are called for each callback as it arrives: where bodies are large,
+        This and `read_status` are called for each callback as it arrives: where bodies are large,
         reading one member is cheaper than reading all.
         """
         return self.read(body).provider_request_id
 
+    def read_status(self, body: Mapping[str, Any]) -> Status | None:
+        """The status in a callback's body, as `read` reads it. Pure."""
+        return self.read(body).status
+
     def is_final(self, body: Mapping[str, Any]) -> bool:
-        """Whether a callback's body reports an outcome, as `read` reads it. Pure."""
-        return self.read(body).status in FINAL_STATUSES
+        """Whether a callback's body reports an outcome. Pure."""
+        return self.read_status(body) in FINAL_STATUSES
 
     @abstractmethod
     async def close(self) -> None:

@@ -1,11 +1,13 @@
 """fal's queue API. Its webhooks are signed with Ed25519."""
 
 import asyncio
+import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -21,26 +23,27 @@ from receiver.domain.answers import (
 )
 from receiver.domain.observations import CancelPassedOn
 from receiver.providers import words
-from receiver.providers.addresses import own_target
 from receiver.providers.api import GOOD, Account, Api
 from receiver.providers.calls import Calls, NoAnswer
 from receiver.providers.contract import BadSignature, Headers, Provider, UpstreamJob, Verify
-from receiver.providers.fal_report import (
-    read_end,
-    read_keys,
-    read_message,
-    read_request_id,
-    read_state,
-    read_status,
-)
 from receiver.providers.http_answers import Answer
-from receiver.providers.signatures import VerificationKeys, signed_header
-from store.records.jobs import FINAL_STATUSES, Status
+from receiver.providers.signatures import ASK_TIMEOUT, VerificationKeys, signed_header
+from store.records.jobs import Status
 
 _ENDPOINT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)+")
+_WORDS: Final = {
+    "IN_QUEUE": Status.PENDING,
+    "IN_PROGRESS": Status.IN_PROGRESS,
+    "COMPLETED": Status.COMPLETED,
+    # in webhooks
+    "OK": Status.COMPLETED,
+    "ERROR": Status.FAILED,
+}
+_CANCELLED: Final = "client_cancelled"
+_MEMBERS: Final = ("status", "payload", "error", "error_type", "detail", "message", "payload_error")
+"""Those of a webhook or a status answer that are read, beside the id."""
 _NOT_OF_THE_JOB: Final = frozenset({401, 403, 404, 408, 429})
 """Status codes of a result call that say nothing about how the job ended."""
-_KEYS_TIMEOUT: Final = 5.0
 _KEYS_LIFETIME: Final = 24 * 3600.0
 
 
@@ -60,20 +63,19 @@ class Fal(Provider):
         self.base_url = account.base_url
         self._account = account
         self._user_id = None if user_id is None else user_id.encode()
-        self._api = Api(account, {"Authorization": f"Key {account.key}"}, read_message)
-        folder, _, self._jwks_file = jwks_url.rpartition("/")
-        self._jwks = Calls(f"{folder}/", {}, connect_timeout=_KEYS_TIMEOUT, tls=account.tls)
-        self._keys = VerificationKeys(account.clock, self._ask_for_keys, lifetime=_KEYS_LIFETIME)
+        self._api = Api(account, {"Authorization": f"Key {account.key}"}, _read_message)
+        self._jwks = Calls(jwks_url, {}, connect_timeout=ASK_TIMEOUT, tls=account.tls)
+        ask = partial(self._jwks.ask, "", ASK_TIMEOUT)
+        self._keys = VerificationKeys(account.clock, ask, read_keys, lifetime=_KEYS_LIFETIME)
 
     async def start(self) -> None:
         """Fetch the keys that verify callbacks."""
-        await self._keys.start()
+        await self._keys.fetch()
 
     def check_kind(self, kind: str) -> str | None:
         """Valid kinds are endpoints."""
-        if _ENDPOINT.fullmatch(kind):
-            return None
-        return "kind must be an endpoint, such as fal-ai/flux/dev."
+        fits = _ENDPOINT.fullmatch(kind)
+        return None if fits else "kind must be an endpoint, such as fal-ai/flux/dev."
 
     async def submit(
         self, kind: str, body_input: Mapping[str, Any], callback_url: str
@@ -81,25 +83,22 @@ class Fal(Provider):
         """Queue a request, once."""
         path = f"{kind}?{urlencode({'fal_webhook': callback_url})}"
         once = {"X-Fal-No-Retry": "1"}
-        return await self._api.submit(
-            path, body_input, callback_url, self.read_id, self._read_urls, once
-        )
+        return await self._api.submit(path, body_input, self.read_id, self._read_urls, once)
 
     def _read_urls(self, body: Mapping[str, Any]) -> Mapping[str, str] | None:
         given = {name: body.get(f"{name}_url") for name in ("status", "response", "cancel")}
-        urls = {name: str(url) for name, url in given.items() if own_target(url, self.base_url)}
-        return urls or None
+        return {name: str(url) for name, url in given.items() if self._api.own_path(url)} or None
 
     async def status(self, job: UpstreamJob) -> StatusAnswer:
         """Read a request's status, and its result if it has ended: only that shows whether it
         succeeded."""
         now = asyncio.get_running_loop().time
         until = now() + self._account.status_timeout
-        said = await self._api.status(self._address(job, "status", "/status"), read_state)
+        said = await self._api.status(self._path(job, "status", "/status"), self.read)
         match said:
             case StatusReport(report=Report(status=Status.COMPLETED) as report):
                 try:
-                    path = self._address(job, "response", "")
+                    path = self._path(job, "response", "")
                     answer = await self._api.get(path, timeout=max(until - now(), 0.1))
                     return self._read_response(report, answer)
                 except NoAnswer as error:
@@ -115,22 +114,20 @@ class Fal(Provider):
             return StatusReport(replace(report, result=_as_result(result)))
         message = self._api.words(answer)
         if _is_failure(code, body, message):
-            return StatusReport(replace(report, status=read_end(body), message=message))
+            return StatusReport(replace(report, status=_read_end(body), message=message))
         return self._api.unavailable(answer)
 
     async def cancel(self, job: UpstreamJob) -> CancelPassedOn:
         """Cancel a request. A running one may still complete."""
-        return await self._api.cancel(self._address(job, "cancel", "/cancel"), "PUT")
+        return await self._api.cancel(self._path(job, "cancel", "/cancel"), "PUT")
 
-    def _address(self, job: UpstreamJob, name: str, suffix: str) -> str:
-        """The URL from the submission's answer, or built the way fal's own clients do."""
-        if given := own_target(job.urls.get(name), self.base_url):
+    def _path(self, job: UpstreamJob, name: str, suffix: str) -> str:
+        """That of the URL from the submission's answer, or built the way fal's own clients do."""
+        if given := self._api.own_path(job.urls.get(name)):
             return given
         parts = job.kind.split("/")
         owner_and_alias = "/".join(parts[: 3 if parts[0] in ("workflows", "comfy") else 2])
         return f"{owner_and_alias}/requests/{quote(job.id, safe='')}{suffix}"
-
-    # --- callbacks --------------------------------------------------------------------------------
 
     def verifier(self, headers: Headers) -> Verify:
         """Ed25519 over request id, user id, timestamp and the body's digest."""
@@ -152,34 +149,91 @@ class Fal(Provider):
         return self._keys.verifier(sent_at, matches)
 
     def read(self, body: Mapping[str, Any]) -> Report:
-        """Read a webhook. After `OK` without a payload, the result must be fetched."""
-        safe = words.clean_for_people(dict(body), self._account.key)
-        report = read_state(safe) or Report(provider_request_id=read_request_id(safe))
-        payload = safe.get("payload")
-        if report.status is Status.COMPLETED and payload is not None:
-            return replace(report, result=_as_result(payload))
-        return report
+        """Read a webhook or a status answer. After `OK` without a payload, and after a status
+        answer, the result must be fetched."""
+        said = {name: body.get(name) for name in _MEMBERS}
+        safe = words.clean_for_people(said, self._account.key)
+        status, payload = self.read_status(safe), safe.get("payload")
+        completed = status is Status.COMPLETED
+        return Report(
+            status=status,
+            word=words.read_word(safe.get("status")),
+            result=_as_result(payload) if completed and payload is not None else None,
+            message=_read_failure(safe) if status in (Status.FAILED, Status.CANCELLED) else None,
+            provider_request_id=self.read_id(body),
+        )
 
     def read_id(self, body: Mapping[str, Any]) -> str | None:
-        """The request's id."""
-        return read_request_id(body)
+        """The request's id. `gateway_request_id` differs from it after a retry inside fal."""
+        return words.read_id(body.get("request_id"))
 
-    def is_final(self, body: Mapping[str, Any]) -> bool:
-        """Whether the request has ended."""
-        return read_status(body) in FINAL_STATUSES
+    def read_status(self, body: Mapping[str, Any]) -> Status | None:
+        """The status. In status answers, a failure is COMPLETED with an error."""
+        word = body.get("status")
+        status = words.read_status(word, _WORDS)
+        has_error = body.get("error") or body.get("error_type")
+        if status is Status.FAILED or (has_error and str(word).strip().upper() == "COMPLETED"):
+            return _read_end(body)
+        return status
 
     async def close(self) -> None:
         """Close the connections that are kept for status calls."""
         await self._keys.close()
-        await self._jwks.close()
-        await self._api.close()
+        self._jwks.close()
+        self._api.close()
 
-    async def _ask_for_keys(self) -> Sequence[Ed25519PublicKey]:
-        try:
-            answer = await self._jwks.ask(self._jwks_file, {}, _KEYS_TIMEOUT)
-        except NoAnswer:
-            return ()
-        return read_keys(answer.body or {}) if answer.status_code == 200 else ()
+
+def read_keys(jwks: Mapping[str, Any]) -> list[Ed25519PublicKey]:
+    """The valid Ed25519 keys of a JWKS."""
+    given = jwks.get("keys")
+    found = map(_read_key, given if isinstance(given, list) else ())
+    return [key for key in found if key is not None]
+
+
+def _read_key(given: Any) -> Ed25519PublicKey | None:
+    encoded = given.get("x") if isinstance(given, dict) else None
+    if not isinstance(encoded, str) or given.get("crv", "Ed25519") != "Ed25519":
+        return None
+    try:
+        # Padding is optional, and more of it than is needed is ignored.
+        return Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(encoded + "=="))
+    except ValueError:
+        return None
+
+
+def _read_end(body: Mapping[str, Any]) -> Status:
+    """The final status of a request that did not succeed."""
+    inner = body.get("payload")
+    parts = [body, inner] if isinstance(inner, dict) else [body]
+    said = [part.get(name) for part in parts for name in ("error_type", "error", "detail")]
+    cancelled = any(isinstance(text, str) and _CANCELLED in text for text in said)
+    return Status.CANCELLED if cancelled else Status.FAILED
+
+
+def _read_failure(body: Mapping[str, Any]) -> str | None:
+    """The error of a webhook or status answer, followed by the model's own message."""
+    inner = body.get("payload")
+    model = _read_message(inner) if isinstance(inner, dict) else None
+    texts = dict.fromkeys(filter(None, [_read_message(body), model]))
+    return words.read_message(": ".join(texts))
+
+
+def _read_message(body: Mapping[str, Any]) -> str | None:
+    """`detail`, which is a string or a list of validation errors; else the error."""
+    detail = body.get("detail")
+    if isinstance(detail, list):
+        return words.read_message("; ".join(filter(None, map(_read_fault, detail[:20]))))
+    texts = (detail, body.get("error"), body.get("message"), body.get("payload_error"))
+    return next(filter(None, map(words.read_message, texts)), None)
+
+
+def _read_fault(fault: Any) -> str | None:
+    if not isinstance(fault, dict) or not isinstance(message := fault.get("msg"), str):
+        return None
+    path = fault.get("loc")
+    names = path[:8] if isinstance(path, list) else []
+    where = ".".join(str(name) for name in names if isinstance(name, str | int))
+    return f"{where}: {message}" if where else message
 
 
 def _is_failure(code: int, body: Mapping[str, Any], message: str) -> bool:

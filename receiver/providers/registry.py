@@ -10,19 +10,18 @@ from receiver.providers.contract import Provider
 from receiver.providers.fal import Fal
 from receiver.providers.replicate import Replicate
 from receiver.providers.samsar import Samsar
-from receiver.settings import KEY_OF, ServeSettings
+from receiver.settings import KEY_OF, SandboxSettings, ServeSettings, sandbox_of
 
-API_OF: Final = {
-    "samsar": "samsar",
-    "sandbox": "samsar",
-    "replicate": "replicate",
-    "sandbox-replicate": "replicate",
-    "fal": "fal",
-    "sandbox-fal": "fal",
-}
+API_OF: Final = {name: api for api in KEY_OF for name in (api, sandbox_of(api))}
 """By each known name: whose API it has."""
 SANDBOX_PATHS: Final = {"samsar": "/v1/video/", "replicate": "/v1/", "fal": "/"}
 """By API: where a sandbox serves it."""
+
+
+def operators_key(api: str, settings: SandboxSettings) -> str | None:
+    """The operator's key for an API, if it is set."""
+    key: SecretStr | None = getattr(settings, KEY_OF[api])
+    return None if key is None else key.get_secret_value()
 
 
 def open_provider(
@@ -35,26 +34,31 @@ def open_provider(
     if base_url is None:
         assert sandbox is not None, "an embedded provider is called where its sandbox listens"
         base_url = sandbox + SANDBOX_PATHS[api]
-    key: SecretStr | None = getattr(settings, KEY_OF[api])
+        # What is set for the real provider is not its sandbox's.
+        own: dict[str, object] = {
+            "samsar_auth_header": "API-KEY",
+            "replicate_webhook_secret": None,
+            "fal_jwks_url": f"{base_url}.well-known/jwks.json",
+            "fal_user_id": None,
+        }
+        settings = settings.model_copy(update=own)
     account = Account(
         name=name,
         base_url=base_url,
-        key="sandbox" if key is None else key.get_secret_value(),
+        key=operators_key(api, settings) or "sandbox",
         clock=clock,
         submit_timeout=settings.submit_timeout,
     )
     match api:
         case "replicate":
-            secrets = settings.replicate_webhook_secret if sandbox is None else None
-            return Replicate(account, [secret.get_secret_value() for secret in secrets or ()])
-        case "fal" if sandbox is None:
-            return Fal(account, settings.fal_jwks_url, settings.fal_user_id)
+            secrets = settings.replicate_webhook_secret or ()
+            return Replicate(account, [secret.get_secret_value() for secret in secrets])
         case "fal":
-            return Fal(account, f"{base_url}.well-known/jwks.json")
+            return Fal(account, settings.fal_jwks_url, settings.fal_user_id)
         case _:
             return Samsar(
                 account,
                 image_models=settings.image_models,
                 video_models=settings.video_models,
-                auth_header=settings.samsar_auth_header if sandbox is None else "API-KEY",
+                auth_header=settings.samsar_auth_header,
             )

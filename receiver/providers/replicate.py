@@ -1,12 +1,12 @@
 """Replicate's predictions API. Its webhooks are signed by the Standard Webhooks rules."""
 
 import base64
-import binascii
 import hashlib
 import hmac
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -21,12 +21,11 @@ from receiver.domain.answers import (
 )
 from receiver.domain.observations import CancelPassedOn
 from receiver.providers import words
-from receiver.providers.addresses import own_target
 from receiver.providers.api import GOOD, Account, Api
 from receiver.providers.calls import NoAnswer
 from receiver.providers.contract import Headers, Provider, UpstreamJob, Verify
-from receiver.providers.signatures import VerificationKeys, signed_header
-from store.records.jobs import FINAL_STATUSES, Status
+from receiver.providers.signatures import ASK_TIMEOUT, VerificationKeys, signed_header
+from store.records.jobs import Status
 from store.records.times import Millis
 
 _PART: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -41,7 +40,6 @@ _WORDS: Final = {
     "ABORTED": Status.FAILED,
     "CANCELED": Status.CANCELLED,
 }
-_SECRET_TIMEOUT: Final = 5.0
 _PAGES: Final = 5
 """Maximum number of pages, of a hundred predictions each, that a look-up reads."""
 _SLACK: Final = 300_000
@@ -62,12 +60,13 @@ class Replicate(Provider):
         self.base_url = account.base_url
         self._account = account
         self._api = Api(account, {"Authorization": f"Bearer {account.key}"}, _read_refusal)
-        known = [key for secret in webhook_secrets if (key := read_secret(secret)) is not None]
-        self._keys = VerificationKeys(account.clock, None if known else self._ask_for_secret, known)
+        known = [key for secret in webhook_secrets for key in read_keys({"key": secret})]
+        ask = partial(self._api.get, "webhooks/default/secret", ASK_TIMEOUT)
+        self._keys = VerificationKeys(account.clock, None if known else ask, read_keys, known=known)
 
     async def start(self) -> None:
         """Fetch the account's webhook secret, unless one is set."""
-        await self._keys.start()
+        await self._keys.fetch()
 
     def check_kind(self, kind: str) -> str | None:
         """Valid kinds are models, versions and deployments."""
@@ -91,13 +90,11 @@ class Replicate(Provider):
             path, body["version"] = "predictions", kind
         else:
             path = f"{'' if _DEPLOYMENT.fullmatch(kind) else 'models/'}{kind}/predictions"
-        return await self._api.submit(path, body, callback_url, self.read_id)
+        return await self._api.submit(path, body, self.read_id)
 
     async def status(self, job: UpstreamJob) -> StatusAnswer:
         """Read a prediction."""
-        return await self._api.status(
-            _path(job), lambda body: None if _read_status(body) is None else self.read(body)
-        )
+        return await self._api.status(_path(job), self.read)
 
     async def cancel(self, job: UpstreamJob) -> CancelPassedOn:
         """Cancel a prediction."""
@@ -125,7 +122,7 @@ class Replicate(Provider):
             mine = filter(lambda each: _is_called_back_at(each, callback_url), listed)
             if (found := next(filter(None, map(self.read_id, mine)), None)) is not None:
                 return SubmitAccepted(found)
-            target = own_target((answer.body or {}).get("next"), self.base_url)
+            target = self._api.own_path((answer.body or {}).get("next"))
         return StatusMissing("The provider does not list it.")
 
     # --- callbacks --------------------------------------------------------------------------------
@@ -145,7 +142,7 @@ class Replicate(Provider):
 
     def read(self, body: Mapping[str, Any]) -> Report:
         """Read a prediction, from a webhook or a status answer."""
-        status = _read_status(body)
+        status = self.read_status(body)
         said = [body.get("output"), body.get("error")]
         output, error = words.clean_for_people(said, self._account.key)
         completed = status is Status.COMPLETED
@@ -163,42 +160,31 @@ class Replicate(Provider):
         """The prediction's id."""
         return words.read_id(body.get("id"))
 
-    def is_final(self, body: Mapping[str, Any]) -> bool:
-        """Whether the prediction has ended."""
-        return _read_status(body) in FINAL_STATUSES
+    def read_status(self, body: Mapping[str, Any]) -> Status | None:
+        """The prediction's status."""
+        return words.read_status(body.get("status"), _WORDS)
 
     async def close(self) -> None:
         """Close the connections that are kept for status calls."""
         await self._keys.close()
-        await self._api.close()
-
-    async def _ask_for_secret(self) -> Sequence[bytes]:
-        try:
-            answer = await self._api.get("webhooks/default/secret", timeout=_SECRET_TIMEOUT)
-        except NoAnswer:
-            return ()
-        secret = (answer.body or {}).get("key") if answer.status_code == 200 else None
-        key = read_secret(secret) if isinstance(secret, str) else None
-        return () if key is None else (key,)
+        self._api.close()
 
 
-def read_secret(secret: str) -> bytes | None:
-    """The key in a `whsec_…` secret; None if it is malformed."""
-    encoded = secret.removeprefix("whsec_")
-    if encoded == secret or not encoded:
-        return None
+def read_keys(body: Mapping[str, Any]) -> list[bytes]:
+    """The key in a `whsec_…` secret, from the answer that has it; none if it is malformed."""
+    secret = body.get("key")
+    encoded = secret.removeprefix("whsec_") if isinstance(secret, str) else ""
+    if encoded in ("", secret):
+        return []
     try:
-        return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True) or None
-    except (binascii.Error, ValueError):
-        return None
+        key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    except ValueError:
+        return []
+    return [key] if key else []
 
 
 def _path(job: UpstreamJob) -> str:
     return f"predictions/{quote(job.id, safe='')}"
-
-
-def _read_status(body: Mapping[str, Any]) -> Status | None:
-    return words.read_status(body.get("status"), _WORDS)
 
 
 def _iso(at: Millis) -> str:

@@ -55,8 +55,7 @@ class InputRules:
     def faults(self, kind: str, body_input: Mapping[str, Any]) -> list[InputFault]:
         """All errors that the provider would report, in the order of its checks. `kind` is one of
         `KINDS`."""
-        is_movie = kind == "create_movie"
-        check = self._movie_faults if is_movie else self._narrative_faults
+        check = self._movie_faults if kind == "create_movie" else self._narrative_faults
         return list(check(body_input))
 
     def _movie_faults(self, given: Mapping[str, Any]) -> Iterator[InputFault]:

@@ -3,23 +3,27 @@
 import asyncio
 import math
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import structlog
 
 from receiver.clock import Clock
+from receiver.providers.calls import NoAnswer
 from receiver.providers.contract import BadSignature, Headers, Verify
+from receiver.providers.http_answers import Answer
 
 TOLERANCE: Final = 300
 """Seconds by which a valid signature's timestamp may differ from our clock."""
 ASK_PAUSE: Final = 60.0
 """Minimum seconds between key requests caused by signatures that no key matches."""
+ASK_TIMEOUT: Final = 5.0
+"""Maximum seconds of a key request."""
 LONGEST_WAIT: Final = 2.0
 """Maximum seconds that a callback waits for keys; its sender expects an answer in a few seconds."""
 
 K = TypeVar("K")
-Ask = Callable[[], Awaitable[Sequence[K]]]
+Ask: TypeAlias = Callable[[], Awaitable[Answer]]
 
 log = structlog.get_logger()
 
@@ -46,15 +50,18 @@ class VerificationKeys(Generic[K]):
     def __init__(
         self,
         clock: Clock,
-        ask: Ask[K] | None,
-        known: Sequence[K] = (),
+        ask: Ask | None,
+        read: Callable[[Mapping[str, Any]], Sequence[K]],
         *,
+        known: Sequence[K] = (),
         lifetime: float = math.inf,
     ) -> None:
-        """`ask` fetches the current keys, and returns none if that fails; without it, only the
-        `known` keys are used. Fetched keys expire after `lifetime` seconds."""
+        """`ask` requests the current keys, and may raise NoAnswer; `read` reads them from the body
+        of the answer. Without `ask`, only the `known` keys are used. Fetched keys expire after
+        `lifetime` seconds."""
         self._clock = clock
         self._ask = ask
+        self._read = read
         self._known = known
         self._lifetime = lifetime
         self._given_at = math.inf
@@ -63,9 +70,14 @@ class VerificationKeys(Generic[K]):
         """Monotonic time before which no further request is made."""
         self._asking: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Fetch the keys. Does not count towards the limit of once a minute."""
-        await self._ask_now()
+    async def fetch(self, longest: float | None = None) -> None:
+        """Fetch the keys, or join a request in progress. Waits at most `longest` seconds; the
+        request continues after that."""
+        if self._ask is None:
+            return
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._learn(self._ask))
+        await asyncio.wait({self._asking}, timeout=longest)
 
     def verifier(self, timestamp: bytes, matches: Callable[[K, bytes], bool]) -> Verify:
         """Verifies a callback that was signed at `timestamp`. `matches` says whether its signature
@@ -75,7 +87,7 @@ class VerificationKeys(Generic[K]):
         async def verify(body: bytes) -> bool:
             if self._any(matches, body):
                 return fresh
-            await self._refresh()
+            await self._fetch_again()
             if self._any(matches, body):
                 return fresh
             if self._current():
@@ -83,6 +95,12 @@ class VerificationKeys(Generic[K]):
             return False  # without keys, the callback is an unverified claim
 
         return verify
+
+    async def close(self) -> None:
+        """Cancel a request in progress."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.gather(self._asking, return_exceptions=True)
 
     def _any(self, matches: Callable[[K, bytes], bool], body: bytes) -> bool:
         return any(matches(key, body) for key in self._current())
@@ -92,36 +110,24 @@ class VerificationKeys(Generic[K]):
         age = self._clock.monotonic() - self._given_at
         return self._known if age < self._lifetime else ()
 
-    async def _refresh(self) -> None:
-        """Fetch the keys again, unless that was done within `ASK_PAUSE`."""
+    async def _fetch_again(self) -> None:
+        """Fetch the keys, unless that was done within `ASK_PAUSE`."""
         now = self._clock.monotonic()
         if self._asking is None:
             if now < self._ask_at:
                 return
             self._ask_at = now + ASK_PAUSE
-        await self._ask_now(LONGEST_WAIT)
+        await self.fetch(LONGEST_WAIT)
 
-    async def _ask_now(self, longest: float | None = None) -> None:
-        """Fetch the keys, or join a request in progress. Waits at most `longest` seconds; the
-        request continues after that."""
-        if self._ask is None:
-            return
-        if self._asking is None:
-            self._asking = asyncio.create_task(self._learn(self._ask))
-        await asyncio.wait({self._asking}, timeout=longest)
-
-    async def _learn(self, ask: Ask[K]) -> None:
+    async def _learn(self, ask: Ask) -> None:
         try:
-            given = await ask()
+            answer = await ask()
+            given = self._read(answer.body or {}) if answer.status_code == 200 else ()
+        except NoAnswer:
+            given = ()
         finally:
             self._asking = None
         if given:
             self._known, self._given_at = given, self._clock.monotonic()
         else:
             log.warning("could not fetch the keys that verify callbacks")
-
-    async def close(self) -> None:
-        """Cancel a request in progress."""
-        if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.gather(self._asking, return_exceptions=True)

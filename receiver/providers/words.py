@@ -1,16 +1,23 @@
-"""Cleans ids and texts of a provider for storing and for showing them to users."""
+"""Cleans a provider's JSON, ids and texts, for storing them and for showing them to users.
 
+What a database, an event stream or a signed body cannot represent is replaced here, once. Requests
+of our own users are not read so leniently: they get an error.
+"""
+
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from receiver.domain.documents import MESSAGE_CHARACTERS, PROVIDER_STATUS_CHARACTERS
+from receiver.json_text import MAX_DEPTH
 from receiver.providers.calls import MIN_SECRET
-from receiver.providers.lenient_json import clean, clean_text
 from store.records.jobs import Status
 
 ID_CHARACTERS = 200
+
+_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 
 # A provider may quote the callback URL to users. Its token is secret (`receiver.signed_text`).
 _CALLBACK_TOKEN = re.compile(r"job_[0-9A-Z]{26}\.[A-Za-z0-9_-]{43}")
@@ -62,9 +69,12 @@ def read_plain_text(text: str) -> str | None:
     The content decides, not the declared type: frameworks send plain text as `text/html`. A NUL
     counts as binary, and decoded bytes never contain a lone surrogate.
     """
-    if _NOT_FOR_PEOPLE.search(text):
-        return None
-    return for_people(text.strip())[:MESSAGE_CHARACTERS] or None
+    return None if _NOT_FOR_PEOPLE.search(text) else read_message(text.strip())
+
+
+def clean_text(text: str) -> str:
+    """Replace each lone surrogate and NUL by U+FFFD."""
+    return _NO_TEXT.sub("\ufffd", text)
 
 
 def for_people(text: str, secret: str = "") -> str:
@@ -76,6 +86,27 @@ def for_people(text: str, secret: str = "") -> str:
     if len(secret) >= MIN_SECRET and secret in text:
         text = text.replace(secret, "…")
     return text
+
+
+def clean(value: Any, text: Callable[[str], str] = clean_text, levels: int = MAX_DEPTH) -> Any:
+    """A copy of a JSON value that every encoder, database and stream accepts. Never raises.
+
+    `text` cleans each string and each member name. Non-finite numbers and values nested deeper than
+    `levels` become None. Integers of any size are kept: a rounded seed would be a different one.
+    """
+    match value:
+        case str():
+            return text(value)
+        case bool() | int() | None:
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case dict() if levels > 0:
+            return {text(name): clean(item, text, levels - 1) for name, item in value.items()}
+        case list() if levels > 0:
+            return [clean(item, text, levels - 1) for item in value]
+        case _:
+            return None
 
 
 def clean_for_people(value: Any, secret: str = "") -> Any:

@@ -2,8 +2,8 @@
 
 import hmac
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, NoReturn, TypeAlias
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, ClassVar, TypeAlias
 
 import httpx
 from starlette.exceptions import HTTPException
@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from receiver.json_text import UnreadableJson
-from receiver.providers.lenient_json import read_json
+from receiver.json_text import UnreadableJson, decode, parse
+from receiver.providers.words import clean
 from receiver.sandbox.jobs import Callback, Jobs, JobState, SandboxJob
 
 RETRY_AFTER_SECONDS = 1
@@ -25,8 +25,10 @@ class SandboxApi(ABC):
 
     path: ClassVar[str]
     """The base path: a client's base URL is the origin followed by this."""
+    schemes: ClassVar[Sequence[str]] = ()
+    """The schemes, in lower case, with which the Authorization header may send the key."""
 
-    def __init__(self, jobs: Jobs, api_key: str | None) -> None:
+    def __init__(self, jobs: Jobs, *, api_key: str | None = None) -> None:
         """`api_key` is the only accepted key; None accepts any that is not empty."""
         self._jobs = jobs
         self._api_key = api_key
@@ -45,24 +47,34 @@ class SandboxApi(ABC):
 
     # --- for the calls ----------------------------------------------------------------------------
 
+    def call(
+        self, method: str, path: str, answer: Callable[[Request], Awaitable[Response]]
+    ) -> Route:
+        """The route of a call that requires the key."""
+
+        async def authenticated(request: Request) -> Response:
+            self.authenticate(request)
+            return await answer(request)
+
+        return Route(path, authenticated, methods=[method])
+
+    def authenticate(self, request: Request) -> None:
+        """Require the key. Raises HTTPException."""
+        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() not in self.schemes or not self.accepts(key):
+            raise HTTPException(401, "Authentication is required.")
+
     def accepts(self, key: str) -> bool:
         """Whether this is the key, or any key if none is set."""
         if self._api_key is None:
             return bool(key)
         return hmac.compare_digest(key.encode(), self._api_key.encode())
 
-    def authenticate(self, request: Request, *schemes: str) -> None:
-        """Require an Authorization header with one of these schemes. Raises HTTPException 401."""
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() not in schemes or not self.accepts(key):
-            raise HTTPException(401, "Authentication is required.")
-
     def begin_submission(self) -> None:
-        """Count an authenticated submission. Raises HTTPException if a fault is planned for it."""
+        """Count a submission. Raises HTTPException if a fault is planned for it."""
         ordinal = self._jobs.submissions
         self._jobs.submissions += 1
-        if (busy := self._jobs.faults.busy_status("submissions", ordinal)) is not None:
-            _refuse_busy(busy)
+        self._refuse_if_busy("submissions", ordinal)
         if self._jobs.faults.is_broken(ordinal):
             raise HTTPException(500, "Internal server error")
 
@@ -87,9 +99,7 @@ class SandboxApi(ABC):
         job = self.find(request_id)
         job.status_calls += 1
         # Counted per job: how often other jobs are polled must not change this one's plan.
-        busy = self._jobs.faults.busy_status(f"status/{job.record.ordinal}", job.status_calls - 1)
-        if busy is not None:
-            _refuse_busy(busy)
+        self._refuse_if_busy(f"status/{job.record.ordinal}", job.status_calls - 1)
         return job
 
     def find(self, request_id: str) -> SandboxJob:
@@ -99,14 +109,19 @@ class SandboxApi(ABC):
             raise HTTPException(404, "Request not found.")
         return job
 
+    def _refuse_if_busy(self, caller: str, call: int) -> None:
+        busy = self._jobs.faults.busy_status(caller, call)
+        if busy is not None:
+            raise HTTPException(busy, "Too busy", {"Retry-After": str(RETRY_AFTER_SECONDS)})
 
-MakeApi: TypeAlias = Callable[[Jobs, str | None], SandboxApi]
+
+MakeApi: TypeAlias = Callable[[Jobs], SandboxApi]
 
 
 async def read_object(request: Request) -> dict[str, Any]:
     """The JSON object in a request's body. Raises HTTPException 400."""
     try:
-        body = read_json(await request.body())
+        body = clean(parse(decode(await request.body())))
     except UnreadableJson:
         raise HTTPException(400, "Body is not valid JSON") from None
     if not isinstance(body, dict):
@@ -125,7 +140,3 @@ def read_webhook_url(given: object) -> str | None:
     if url.scheme not in ("http", "https") or not url.host:
         raise HTTPException(400, "Webhook URL is invalid")
     return str(given)
-
-
-def _refuse_busy(status_code: int) -> NoReturn:
-    raise HTTPException(status_code, "Too busy", {"Retry-After": str(RETRY_AFTER_SECONDS)})

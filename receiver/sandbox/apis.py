@@ -2,8 +2,7 @@
 
 from functools import partial
 
-from pydantic import SecretStr
-
+from receiver.providers.registry import API_OF, operators_key
 from receiver.providers.samsar_input import InputRules
 from receiver.sandbox.api import MakeApi
 from receiver.sandbox.fal import FalApi
@@ -13,17 +12,18 @@ from receiver.sandbox.samsar import SamsarApi
 from receiver.settings import SandboxSettings
 
 
-def sandbox_api(provider: str, settings: SandboxSettings) -> tuple[MakeApi, str | None]:
-    """The API of a provider's sandbox, and the only key that it accepts, if one is set. The
-    provider's name may begin with `sandbox-`; `sandbox` alone is Samsar's."""
-    match provider.removeprefix("sandbox-"):
+def sandbox_api(provider: str, settings: SandboxSettings) -> MakeApi:
+    """The API of a provider's sandbox. It accepts the operator's key alone, if that is set."""
+    api = API_OF[provider]
+    key = operators_key(api, settings)
+    match api:
         case "replicate":
-            return ReplicateApi, _secret(settings.replicate_api_token)
+            return partial(ReplicateApi, api_key=key)
         case "fal":
-            return FalApi, _secret(settings.fal_key)
+            return partial(FalApi, api_key=key)
         case _:
             rules = InputRules(frozenset(settings.image_models), frozenset(settings.video_models))
-            return partial(SamsarApi, input_rules=rules), _secret(settings.samsar_api_key)
+            return partial(SamsarApi, api_key=key, input_rules=rules)
 
 
 def sandbox_rules(settings: SandboxSettings) -> SandboxRules:
@@ -35,12 +35,3 @@ def sandbox_rules(settings: SandboxSettings) -> SandboxRules:
         fail_jobs=settings.sandbox_fail_jobs,
         submit_timeouts=settings.sandbox_submit_timeouts,
     )
-
-
-def is_sandbox(provider: str) -> bool:
-    """Whether this provider is an embedded sandbox."""
-    return provider == "sandbox" or provider.startswith("sandbox-")
-
-
-def _secret(key: SecretStr | None) -> str | None:
-    return None if key is None else key.get_secret_value()

@@ -26,15 +26,16 @@ class FalApi(SandboxApi):
     """fal's queue API."""
 
     path = SANDBOX_PATHS["fal"]
+    schemes = ("key",)
 
     def routes(self) -> Sequence[Route]:
         request = "/{endpoint:path}/requests/{id}"
         return [
             Route("/.well-known/jwks.json", self._jwks),
-            Route(f"{request}/status", self._status),
-            Route(f"{request}/cancel", self._cancel, methods=["PUT"]),
-            Route(request, self._response),
-            Route("/{endpoint:path}", self._submit, methods=["POST"]),
+            self.call("GET", f"{request}/status", self._status),
+            self.call("PUT", f"{request}/cancel", self._cancel),
+            self.call("GET", request, self._response),
+            self.call("POST", "/{endpoint:path}", self._submit),
         ]
 
     def callback(self, job: SandboxJob, state: JobState) -> Callback | None:
@@ -50,16 +51,13 @@ class FalApi(SandboxApi):
         message = "\n".join([*signed, hashlib.sha256(body).hexdigest()])
         names = ("request-id", "user-id", "timestamp", "signature")
         values = (*signed, self._private_key().sign(message.encode()).hex())
-        headers = {
-            f"x-fal-webhook-{name}": value for name, value in zip(names, values, strict=True)
-        }
+        headers = {f"x-fal-webhook-{name}": each for name, each in zip(names, values, strict=True)}
         return Callback(body, headers)
 
     def refusal(self, status_code: int, detail: str) -> Body:
         return {"detail": detail}
 
     async def _submit(self, request: Request) -> Response:
-        self.authenticate(request, "key")
         self.begin_submission()
         kind = request.path_params["endpoint"]
         job_input = await read_object(request)
@@ -78,7 +76,6 @@ class FalApi(SandboxApi):
         return await self.end_submission(job, request, answer)
 
     async def _status(self, request: Request) -> Response:
-        self.authenticate(request, "key")
         job = self.begin_status(request.path_params["id"])
         state = self._jobs.state(job)
         if state.is_final:
@@ -89,7 +86,7 @@ class FalApi(SandboxApi):
         return JSONResponse({"status": "IN_PROGRESS", "logs": []}, 202)
 
     async def _response(self, request: Request) -> Response:
-        job = self._find(request)
+        job = self.find(request.path_params["id"])
         state = self._jobs.state(job)
         if not state.is_final:
             raise HTTPException(400, "Request is still in progress")
@@ -98,7 +95,7 @@ class FalApi(SandboxApi):
         return JSONResponse(_output(job, state))
 
     async def _cancel(self, request: Request) -> Response:
-        job = self._find(request)
+        job = self.find(request.path_params["id"])
         if self._jobs.state(job).is_final:
             return JSONResponse({"status": "ALREADY_COMPLETED"}, 400)
         self._jobs.cancel(job)
@@ -108,10 +105,6 @@ class FalApi(SandboxApi):
         raw = self._private_key().public_key().public_bytes_raw()
         key = {"kty": "OKP", "crv": "Ed25519", "x": urlsafe_b64encode(raw).decode().rstrip("=")}
         return JSONResponse({"keys": [key]})
-
-    def _find(self, request: Request) -> SandboxJob:
-        self.authenticate(request, "key")
-        return self.find(request.path_params["id"])
 
     def _private_key(self) -> Ed25519PrivateKey:
         return Ed25519PrivateKey.from_private_bytes(self._jobs.faults.signing_seed())

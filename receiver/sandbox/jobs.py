@@ -1,7 +1,6 @@
 """The jobs of the sandbox: created by submissions, and progressing with time alone."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -56,7 +55,6 @@ class SandboxJob:
     """POSTs attempted, copies included."""
     callbacks_dropped: int = 0
     callbacks_duplicated: int = 0
-    cancel_calls: int = 0
     is_cancelled: bool = False
 
     @property
@@ -72,16 +70,14 @@ class Jobs:
     faults: FaultPlan
     links: ResultLinks
     clock: Clock
-    render_seconds: float
     http: httpx.AsyncClient
     memory: Memory
-    make_callback: Callable[[SandboxJob, JobState], Callback | None]
+    make_callback: Callable[[SandboxJob, JobState], Callback | None] = field(init=False)
     """The webhook for a state of a job; None if the provider sends none."""
     submissions: int = field(init=False, default=0)
     """Authenticated ones, whatever their outcome."""
     _next_ordinal: int = field(init=False, default=0)
     _by_id: dict[str, SandboxJob] = field(init=False, default_factory=dict)
-    _submissions_by_webhook: Counter[str] = field(init=False, default_factory=Counter)
     _sending: set[asyncio.Task[None]] = field(init=False, default_factory=set)
 
     def make(self, kind: str, job_input: Mapping[str, Any], webhook_url: str | None) -> SandboxJob:
@@ -104,7 +100,6 @@ class Jobs:
         self._next_ordinal = record.ordinal + 1
         self._by_id[job.request_id] = job
         if record.webhook_url is not None:
-            self._submissions_by_webhook[record.webhook_url] += 1
             sending = self._send_callbacks(job, record.webhook_url, sending_from)
             task = asyncio.create_task(sending)
             self._sending.add(task)
@@ -121,7 +116,6 @@ class Jobs:
 
     def cancel(self, job: SandboxJob) -> None:
         """End a job, unless it has ended."""
-        job.cancel_calls += 1
         if not self._is_over(job):
             job.is_cancelled = True
 
@@ -129,25 +123,22 @@ class Jobs:
         """A job's current state."""
         if job.is_cancelled or self._is_over(job):
             return self._outcome(job)
-        share = (self.clock.monotonic() - job.created_at) / self.render_seconds
+        share = (self.clock.monotonic() - job.created_at) / self.faults.rules.render_seconds
         if share < _PENDING_SHARE:
             return JobState(Status.PENDING)
         return JobState(Status.IN_PROGRESS, min(99, int(share * 100)))
 
     def listing(self) -> list[dict[str, Any]]:
-        """All jobs, oldest first. `submissions` over 1 means that the job was paid for twice."""
+        """All jobs, oldest first."""
         return [
             {
                 "request_id": job.request_id,
                 "kind": job.record.kind,
                 "status": self.state(job).status,
                 "input": job.record.input,
-                "webhookUrl": job.record.webhook_url and _without_token(job.record.webhook_url),
-                "submissions": self._submissions_by_webhook[job.record.webhook_url or ""] or 1,
                 "status_calls": job.status_calls,
                 "callbacks_sent": job.callbacks_sent,
                 "callbacks_dropped": job.callbacks_dropped,
-                "cancel_calls": job.cancel_calls,
             }
             for job in self._by_id.values()
         ]
@@ -207,7 +198,7 @@ class Jobs:
 
     def _is_over(self, job: SandboxJob) -> bool:
         # The same sum as a callback's due time; a quotient could round to just under 1.
-        return self.clock.monotonic() >= job.created_at + self.render_seconds
+        return self.clock.monotonic() >= job.created_at + self.faults.rules.render_seconds
 
     def _outcome(self, job: SandboxJob) -> JobState:
         if job.is_cancelled:
@@ -215,8 +206,3 @@ class Jobs:
         if job.plan.failure is not None:
             return JobState(Status.FAILED, failure=job.plan.failure)
         return JobState(Status.COMPLETED, link=self.links.make(job.request_id, self.clock.now()))
-
-
-def _without_token(webhook_url: str) -> str:
-    path, slash, _ = webhook_url.partition("?")[0].rpartition("/")
-    return f"{path}{slash}…"

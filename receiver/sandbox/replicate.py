@@ -33,16 +33,16 @@ class ReplicateApi(SandboxApi):
     """Replicate's predictions API."""
 
     path = SANDBOX_PATHS["replicate"]
+    schemes = ("bearer", "token")
 
     def routes(self) -> Sequence[Route]:
-        models = "/v1/{kind:path}/predictions"
         return [
-            Route("/v1/predictions", self._create, methods=["POST"]),
-            Route("/v1/predictions", self._list, methods=["GET"]),
-            Route("/v1/predictions/{id}", self._read),
-            Route("/v1/predictions/{id}/cancel", self._cancel, methods=["POST"]),
-            Route("/v1/webhooks/default/secret", self._show_secret),
-            Route(models, self._create, methods=["POST"]),
+            self.call("POST", "/v1/predictions", self._create),
+            self.call("GET", "/v1/predictions", self._list),
+            self.call("GET", "/v1/predictions/{id}", self._read),
+            self.call("POST", "/v1/predictions/{id}/cancel", self._cancel),
+            self.call("GET", "/v1/webhooks/default/secret", self._show_secret),
+            self.call("POST", "/v1/{kind:path}/predictions", self._create),
         ]
 
     def callback(self, job: SandboxJob, state: JobState) -> Callback | None:
@@ -57,7 +57,6 @@ class ReplicateApi(SandboxApi):
         return ({"title": title} if title else {}) | {"detail": detail, "status": status_code}
 
     async def _create(self, request: Request) -> Response:
-        self.authenticate(request, "bearer", "token")
         self.begin_submission()
         body = await read_object(request)
         if unknown := [name for name in body if name not in _MEMBERS]:
@@ -73,13 +72,11 @@ class ReplicateApi(SandboxApi):
         return await self.end_submission(job, request, prediction, 201)
 
     async def _read(self, request: Request) -> Response:
-        self.authenticate(request, "bearer", "token")
         job = self.begin_status(request.path_params["id"])
         return JSONResponse(_prediction(job, self._jobs.state(job)))
 
     async def _list(self, request: Request) -> Response:
         """The newest predictions first, with their webhooks; `cursor` counts those before."""
-        self.authenticate(request, "bearer", "token")
         query = dict(request.query_params)
         try:
             skipped = int(query.get("cursor", 0))
@@ -106,13 +103,11 @@ class ReplicateApi(SandboxApi):
         )
 
     async def _cancel(self, request: Request) -> Response:
-        self.authenticate(request, "bearer", "token")
         job = self.find(request.path_params["id"])
         self._jobs.cancel(job)
         return JSONResponse(_prediction(job, self._jobs.state(job)))
 
-    async def _show_secret(self, request: Request) -> Response:
-        self.authenticate(request, "bearer", "token")
+    async def _show_secret(self, _request: Request) -> Response:
         return JSONResponse({"key": self._secret()})
 
     def _secret(self) -> str:

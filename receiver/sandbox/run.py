@@ -20,7 +20,6 @@ async def sandbox(
     clock: Clock,
     make_api: MakeApi,
     *,
-    api_key: str | None = None,
     host: str = "127.0.0.1",
     port: int = 0,
     remember_in: Path | None = None,
@@ -41,7 +40,7 @@ async def sandbox(
     with closing(memory), _listen_again(host, port, memory.port) as listener:
         memory.listening(listener.getsockname()[1])
         base_url = origin(listener)
-        app = create_app(rules, clock, base_url, api_key, make_api, memory=memory)
+        app = create_app(rules, clock, base_url, make_api, memory=memory)
         async with serving(app, listener, grace=0):
             yield base_url
 

@@ -21,15 +21,15 @@ class SamsarApi(SandboxApi):
 
     path = SANDBOX_PATHS["samsar"]
 
-    def __init__(self, jobs: Jobs, api_key: str | None, input_rules: InputRules) -> None:
+    def __init__(self, jobs: Jobs, *, api_key: str | None = None, input_rules: InputRules) -> None:
         """`input_rules` validate a job's `input`."""
-        super().__init__(jobs, api_key)
+        super().__init__(jobs, api_key=api_key)
         self._input_rules = input_rules
 
     def routes(self) -> Sequence[Route]:
         return [
-            *(Route(self.path + kind, self._submit, methods=["POST"]) for kind in KINDS),
-            Route(f"{self.path}status", self._status),
+            *(self.call("POST", self.path + kind, self._submit) for kind in KINDS),
+            self.call("GET", f"{self.path}status", self._status),
         ]
 
     def callback(self, job: SandboxJob, state: JobState) -> Callback:
@@ -39,8 +39,16 @@ class SamsarApi(SandboxApi):
     def refusal(self, status_code: int, detail: str) -> Body:
         return {"message": detail}
 
+    def authenticate(self, request: Request) -> None:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        bearer = token.strip() if scheme.lower() == "bearer" else ""
+        key = request.headers.get("API-KEY") or bearer
+        if not key:
+            raise HTTPException(400, "API-KEY is missing")
+        if not self.accepts(key):
+            raise HTTPException(401, "API-KEY is invalid")
+
     async def _submit(self, request: Request) -> Response:
-        self._authenticate(request)
         self.begin_submission()
         kind = request.url.path.removeprefix(self.path)
         body = await read_object(request)
@@ -49,21 +57,11 @@ class SamsarApi(SandboxApi):
         return await self.end_submission(job, request, {"request_id": job.request_id})
 
     async def _status(self, request: Request) -> Response:
-        self._authenticate(request)
         request_id = request.query_params.get("request_id")
         if not request_id:
             raise HTTPException(400, "taskId query parameter is missing.")
         job = self.begin_status(request_id)
         return JSONResponse(_answer(self._jobs.state(job)))
-
-    def _authenticate(self, request: Request) -> None:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        bearer = token.strip() if scheme.lower() == "bearer" else ""
-        key = request.headers.get("API-KEY") or bearer
-        if not key:
-            raise HTTPException(400, "API-KEY is missing")
-        if not self.accepts(key):
-            raise HTTPException(401, "API-KEY is invalid")
 
     def _check(self, kind: str, job_input: object) -> Mapping[str, Any]:
         if not isinstance(job_input, dict):
@@ -85,10 +83,11 @@ def _answer(state: JobState) -> dict[str, Any]:
         case Status.IN_PROGRESS:
             return {"status": "IN_PROGRESS", "progress": state.progress, "message": "Processing..."}
         case Status.COMPLETED:
+            result = {"videoUrl": state.link}
             return {
                 "status": "COMPLETED",
                 "progress": 100,
-                "result": {"videoUrl": state.link},
+                "result": result,
                 "message": "All done!",
             }
         case _:

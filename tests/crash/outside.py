@@ -133,7 +133,6 @@ async def provider(rules: SandboxRules) -> AsyncIterator[Provider]:
             rules,
             SystemClock(),
             running.url,
-            None,
             partial(SamsarApi, input_rules=models),
             callback_transport=running.callbacks,
         )

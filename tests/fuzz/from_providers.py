@@ -14,13 +14,11 @@ from receiver.domain.serialization import compact_json
 from receiver.http_client.connection import Connection
 from receiver.http_client.parser import ResponseParser
 from receiver.json_text import UnreadableJson, decode, parse
+from receiver.providers import fal, replicate
 from receiver.providers.api import Account
 from receiver.providers.calls import Calls
 from receiver.providers.contract import BadSignature, Provider, UpstreamJob
-from receiver.providers.fal import Fal
-from receiver.providers.fal_report import read_keys
 from receiver.providers.http_answers import Answer, read_answer
-from receiver.providers.replicate import Replicate, read_secret
 from receiver.providers.samsar import Samsar
 from tests.support.manual_clock import ManualClock
 
@@ -32,8 +30,8 @@ CLOCK = ManualClock()
 NOW = CLOCK.now()
 ACCOUNT = Account("one", "https://api.example/", "operators-own-key", CLOCK)
 SAMSAR = Samsar(ACCOUNT, image_models=["IMAGEN3"], video_models=["LUMA"])
-REPLICATE = Replicate(ACCOUNT, [SECRET])
-FAL = Fal(ACCOUNT, "https://keys.example/jwks.json")
+REPLICATE = replicate.Replicate(ACCOUNT, [SECRET])
+FAL = fal.Fal(ACCOUNT, "https://keys.example/jwks.json")
 KINDS: dict[Provider, str] = {
     SAMSAR: "create_movie",
     REPLICATE: "owner/name",
@@ -91,9 +89,10 @@ async def _call_all(given: Answer) -> None:
 def signature(raw: bytes) -> None:
     """The headers of a signed callback, a line each, and its body: nobody has signed it."""
     *lines, content = (raw.split(b"\n", 4) + 5 * [b""])[:5]
-    fal = [f"x-fal-webhook-{name}" for name in ("request-id", "user-id", "timestamp", "signature")]
+    names = ("request-id", "user-id", "timestamp", "signature")
+    sent = [f"x-fal-webhook-{name}".encode() for name in names]
     with contextlib.suppress(BadSignature):
-        FAL.verifier([(name.encode(), line) for name, line in zip(fal, lines, strict=True)])
+        FAL.verifier([*zip(sent, lines, strict=True)])
     standard = (b"webhook-id", b"webhook-timestamp", b"webhook-signature")
     with contextlib.suppress(BadSignature):
         verify = REPLICATE.verifier([*zip(standard, lines, strict=False)])
@@ -120,8 +119,8 @@ def results(raw: bytes) -> None:
 
 def keys(raw: bytes) -> None:
     """What providers answer when they are asked for the keys of their signatures."""
-    read_secret(raw.decode("latin-1"))
-    for key in read_keys(_object(raw)):
+    replicate.read_keys({"key": raw.decode("latin-1")})
+    for key in fal.read_keys(_object(raw)):
         assert len(key.public_bytes_raw()) == 32
 
 

@@ -16,7 +16,7 @@ from receiver.domain.answers import (
     SubmitAccepted,
 )
 from receiver.providers.contract import BadSignature, UpstreamJob
-from receiver.providers.replicate import Replicate, read_secret
+from receiver.providers.replicate import Replicate, read_keys
 from store.records.jobs import Status
 from tests.providers.conformance.subjects import (
     KEY,
@@ -195,9 +195,9 @@ async def test_configured_secrets_are_not_fetched() -> None:
     assert server.calls == []
 
 
-@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_!", "c2VjcmV0", "whsec_\ud800"])
-def test_malformed_secrets(secret: str) -> None:
-    assert read_secret(secret) is None
+@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_!", "c2VjcmV0", "whsec_\ud800", None, 7])
+def test_malformed_secrets(secret: Any) -> None:
+    assert read_keys({"key": secret}) == []
 
 
 # --- looking up a submission whose answer was lost ------------------------------------------------

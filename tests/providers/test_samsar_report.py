@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 
 from receiver.domain.answers import Report
-from receiver.providers.samsar_report import read_report
+from receiver.providers.samsar import read_report
 from receiver.providers.words import read_plain_text
 from store.records.jobs import Status
 from tests.providers.any_json import objects_with

@@ -84,7 +84,7 @@ async def start(clock: HandClock) -> AsyncIterator[Start]:
         async def start(api_key: str | None = None, **rules: Any) -> httpx.AsyncClient:
             rules = {"render_seconds": 10, "seed": 1} | rules
             base_url = await stack.enter_async_context(
-                sandbox(SandboxRules(**rules), clock, SAMSAR, api_key=api_key)
+                sandbox(SandboxRules(**rules), clock, partial(SAMSAR, api_key=api_key))
             )
             client = httpx.AsyncClient(
                 base_url=base_url, headers={"API-KEY": "secret"}, trust_env=False

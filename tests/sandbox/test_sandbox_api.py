@@ -178,8 +178,8 @@ async def test_the_pages_show_what_came_and_no_token(
     listing = await client.get("/sandbox/jobs")
     first = listing.json()[0]
     assert first["input"] == movie
-    assert first["webhookUrl"] == sink.url.removesuffix("token") + "…"
-    assert (first["status"], first["submissions"], first["callbacks_sent"]) == ("COMPLETED", 2, 4)
+    assert (first["status"], first["callbacks_sent"]) == ("COMPLETED", 4)
+    assert "token" not in listing.text
     assert (await client.get("/sandbox/stats")).json() == {
         "submissions": 2,
         "jobs": 2,
@@ -188,6 +188,5 @@ async def test_the_pages_show_what_came_and_no_token(
         "callbacks_dropped": 0,
         "callbacks_duplicated": 0,
     }
-    assert "/sandbox/jobs" in (await client.get("/")).text
     assert list((await client.get("/nowhere")).json()) == ["message"]
     assert (await client.get(MOVIE_PATH)).status_code == 405

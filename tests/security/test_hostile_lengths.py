@@ -28,8 +28,9 @@ from receiver.domain.retry_after import read_retry_after
 from receiver.http_api import auth, body, create_job, idempotency, jobs, queries, responses
 from receiver.http_api.cors import Cors
 from receiver.http_api.sessions import COOKIE, Sessions
+from receiver.json_text import decode, parse
 from receiver.open_telemetry import OpenTelemetry
-from receiver.providers import lenient_json, samsar_report, words
+from receiver.providers import samsar, words
 from receiver.providers.samsar_input import InputRules, upstream_input
 from receiver.signed_text import CallbackTokens, SignedText
 from receiver.streams import frames
@@ -89,7 +90,11 @@ TELEMETRY = OpenTelemetry([SimpleSpanProcessor(InMemorySpanExporter())])
 def report(text: str) -> None:
     names = ("status", "message", "videoUrl", "url", "request_id", "error")
     result = {"videoUrl": f"http://{text}", "result_urls": [text]}
-    samsar_report.read_report(dict.fromkeys(names, text) | {"result": result})
+    samsar.read_report(dict.fromkeys(names, text) | {"result": result})
+
+
+def provider_json(raw: bytes) -> None:
+    words.clean(parse(decode(raw)))
 
 
 def narrative(text: str) -> None:
@@ -128,8 +133,8 @@ READERS: dict[str, Callable[[str], object]] = {
     "json, a list": lambda text: body.parse_object(
         f'{{"a": [{text.rstrip(",")}]}}'.encode("utf-8", "surrogatepass")
     ),
-    "a provider's json": lambda text: lenient_json.read_json(json.dumps([text]).encode()),
-    "a provider's bytes": lambda text: lenient_json.read_json(text.encode("utf-16", "replace")),
+    "a provider's json": lambda text: provider_json(json.dumps([text]).encode()),
+    "a provider's bytes": lambda text: provider_json(text.encode("utf-16", "replace")),
     "a provider's report": report,
     "a provider's plain words": words.read_plain_text,
     "Retry-After": lambda text: read_retry_after(text, 0),

@@ -24,7 +24,7 @@ from receiver.domain.answers import (
     SubmitRefused,
 )
 from receiver.providers.contract import UpstreamJob
-from receiver.providers.samsar_report import read_report
+from receiver.providers.samsar import read_report
 from tests.simulation.file_fate import FileFate, file_fates
 from tests.simulation.loop import loop_of_world
 from tests.simulation.schedule import FaultWindows

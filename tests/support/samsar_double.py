@@ -5,8 +5,7 @@ from typing import Any
 
 from receiver.domain.answers import Report
 from receiver.providers.contract import Provider, UpstreamJob
-from receiver.providers.samsar_report import read_report, read_request_id, read_status
-from store.records.jobs import FINAL_STATUSES
+from receiver.providers.samsar import read_report
 
 
 class SamsarDouble(Provider):
@@ -21,12 +20,6 @@ class SamsarDouble(Provider):
 
     def read(self, body: Mapping[str, Any]) -> Report:
         return read_report(body)
-
-    def read_id(self, body: Mapping[str, Any]) -> str | None:
-        return read_request_id(body)
-
-    def is_final(self, body: Mapping[str, Any]) -> bool:
-        return read_status(body) in FINAL_STATUSES
 
     async def close(self) -> None:
         pass

@@ -24,7 +24,7 @@ from receiver.domain.answers import (
 from receiver.domain.schedule import Rules
 from receiver.metrics import Metrics
 from receiver.providers.contract import UpstreamJob
-from receiver.providers.samsar_report import read_report
+from receiver.providers.samsar import read_report
 from receiver.signed_text import CallbackTokens
 from receiver.streams.hub import Hub
 from receiver.workers.poller import Poller

@@ -8,7 +8,7 @@ import pytest
 
 from receiver.domain.answers import StatusReport
 from receiver.providers.contract import UpstreamJob
-from receiver.providers.samsar_report import read_report
+from receiver.providers.samsar import read_report
 from receiver.workers import poller as poller_module
 from receiver.workers.poller import POLL_LEASE
 from store.errors import StoreUnavailable

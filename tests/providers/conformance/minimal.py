@@ -4,6 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from receiver.domain.answers import Report, StatusAnswer, SubmitAnswer
 from receiver.providers import words
@@ -43,12 +44,10 @@ class Minimal(Provider):
         self, kind: str, body_input: Mapping[str, Any], callback_url: str
     ) -> SubmitAnswer:
         body = {**body_input, "tell": callback_url}
-        return await self._api.submit("drawings", body, callback_url, self.read_id)
+        return await self._api.submit("drawings", body, self.read_id)
 
     async def status(self, job: UpstreamJob) -> StatusAnswer:
-        return await self._api.status(
-            "drawing", lambda body: self.read(body) if "state" in body else None, {"id": job.id}
-        )
+        return await self._api.status(f"drawing?{urlencode({'id': job.id})}", self.read)
 
     def verifier(self, headers: Headers) -> Verify:
         sent_at = signed_header(headers, b"x-sent-at")
@@ -75,7 +74,7 @@ class Minimal(Provider):
         )
 
     async def close(self) -> None:
-        await self._api.close()
+        self._api.close()
 
 
 def _read_why(body: Mapping[str, Any]) -> str | None:

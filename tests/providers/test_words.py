@@ -1,4 +1,4 @@
-"""Reading a provider's JSON: whatever it sends, the result can be stored and sent."""
+"""Cleaning a provider's JSON: whatever it sends, the result can be stored and sent."""
 
 import json
 from contextlib import suppress
@@ -8,9 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.json_text import MAX_DEPTH, UnreadableJson
-from receiver.providers.lenient_json import clean, read_json
+from receiver.json_text import MAX_DEPTH, UnreadableJson, decode, parse
+from receiver.providers.words import clean
 from tests.providers.any_json import any_json
+
+
+def read_json(raw: bytes) -> Any:
+    return clean(parse(decode(raw)))
 
 
 @pytest.mark.parametrize(
