@@ -10,8 +10,8 @@ import asyncio
 import hashlib
 import re
 from base64 import b64decode
-from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from urllib.parse import quote, urldefrag, urljoin, urlsplit
@@ -20,7 +20,7 @@ from receiver.archive.contract import type_of
 from receiver.clock import Clock
 from receiver.domain.archive import LONGEST_LINK
 from receiver.domain.observations import FileFailed
-from receiver.http_client import LONGEST_HEAD, AnswerTooLong, BadAnswer, Response
+from receiver.http_client import LONGEST_HEAD, AnswerTooLong, BadAnswer, Connection, Response
 from receiver.webhooks.network import CheckedNetwork, failure_word
 from receiver.webhooks.targets import TargetRefused
 
@@ -72,36 +72,13 @@ class Downloader:
         return self.network
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    """What the first response head says about the file."""
-
-    content_type: str
-    size: int | None
-    digest: str
-    """The header `Repr-Digest` (RFC 9530); empty if there is none."""
-    version: str | None
-    """The validator for resuming: a strong ETag, or Last-Modified."""
-
-    @classmethod
-    def of(cls, response: Response, path: str) -> "_File":
-        """The file of a successful response. Raises `DownloadFailed`."""
-        header, status = response.header, response.status
-        if status != 200:
-            raise DownloadFailed(f"bad_status: {status}", final=status in GONE)
-        if header("content-encoding") not in (None, "identity"):
-            raise DownloadFailed("bad_answer: it has a Content-Encoding, which was not requested")
-        length, tag = header("content-length"), header("etag") or ""
-        return cls(
-            content_type=type_of(header("content-type"), path),
-            size=None if length is None else int(length),
-            digest=header("repr-digest") or "",
-            version=tag if tag.startswith('"') else header("last-modified"),
-        )
-
-
 class Download:
     """An async context manager: `content_type` is known once it is entered, then read `content`."""
+
+    content_type: str
+    """The file's media type."""
+    _connection: Connection
+    """The latest one."""
 
     def __init__(self, downloader: Downloader, link: str) -> None:
         self.size = 0
@@ -110,12 +87,7 @@ class Download:
         self._link = quote(urldefrag(link).url, safe=_RESERVED)
         self._sha256 = hashlib.sha256()
         self._closing = ExitStack()
-        """Closes the connection of the latest response."""
-
-    @property
-    def content_type(self) -> str:
-        """The file's media type."""
-        return self._file.content_type
+        """Closes the latest connection."""
 
     @property
     def sha256(self) -> str:
@@ -125,13 +97,28 @@ class Download:
     async def __aenter__(self) -> "Download":
         """Send the request and read the response head. Raises `DownloadFailed`."""
         try:
-            self._response = await self._get(())
-            self._file = _File.of(self._response, urlsplit(self._link).path)
-            self._check_size(self._file.size or 0)
-        except Exception as error:  # a hostile host may make the HTTP stack raise anything
+            with _translated():
+                self._read_head(await self._get(()))
+        except BaseException:
             self._closing.close()
-            raise _failure(error) from error
+            raise
         return self
+
+    def _read_head(self, response: Response) -> None:
+        """What the first response says about the file."""
+        header, status = response.header, response.status
+        if status != 200:
+            raise DownloadFailed(f"bad_status: {status}", final=status in GONE)
+        if header("content-encoding") not in (None, "identity"):
+            raise DownloadFailed("bad_answer: it has a Content-Encoding, which was not requested")
+        length, tag = header("content-length"), header("etag") or ""
+        self.content_type = type_of(header("content-type"), urlsplit(self._link).path)
+        self._length = None if length is None else int(length)
+        self._digest = header("repr-digest") or ""
+        """As in RFC 9530; empty if there is none."""
+        self._version = tag if tag.startswith('"') else header("last-modified")
+        """The validator for resuming: a strong ETag, or Last-Modified."""
+        self._check_size(self._length or 0)
 
     async def __aexit__(self, *_: object) -> None:
         self._closing.close()
@@ -140,15 +127,13 @@ class Download:
         """The content in pieces of about 1 MiB. Raises `DownloadFailed`, also at the end if the
         length or digest differs from the announced one."""
         piece = bytearray()
-        try:
+        with _translated():
             async for data in self._received():
                 piece += data
                 if len(piece) >= PIECE:
                     yield await self._hashed(piece)
             yield await self._hashed(piece)
             self._check_whole()
-        except Exception as error:  # as in `__aenter__`
-            raise _failure(error) from error
 
     # --- HTTP -----------------------------------------------------------------------------------
 
@@ -172,11 +157,11 @@ class Download:
             raise DownloadFailed(failure_word(refusal), final=True) from None
         # Chunked encoding needs more bytes than the file has.
         longest = 2 * self._from.most_bytes + LONGEST_HEAD
-        connection = await network.connect(target, CONNECT_SECONDS, longest)
-        self._closing.callback(connection.close)
+        self._connection = await network.connect(target, CONNECT_SECONDS, longest)
+        self._closing.callback(self._connection.close)
         async with asyncio.timeout(IDLE_SECONDS):
             own = [("Host", target.authority), *_HEADERS, *headers]
-            return await connection.request("GET", target.path, own)
+            return await self._connection.request("GET", target.path, own)
 
     async def _received(self) -> AsyncIterator[bytes]:
         """The bytes of the file, over as many connections as needed."""
@@ -189,26 +174,23 @@ class Download:
                     yield data
                 return
             except _LOST:
-                if self._file.version is None or self.size == before:
+                if self._version is None or self.size == before:
                     raise
-            await self._resume(self._file.version)
+            await self._resume(self._version)
 
     async def _read(self) -> bytes:
         async with asyncio.timeout(IDLE_SECONDS):
-            return await self._response.read()
+            return await self._connection.read()
 
     async def _resume(self, version: str) -> None:
         await self._from.clock.sleep(RESUME_AFTER)
         rest = ("Range", f"bytes={self.size}-"), ("If-Range", version)
-        self._response = await self._get(rest)
-        begins = f"bytes {self.size}-"
-        came = self._response.header("content-range") or ""
-        if self._response.status != 206 or not came.startswith(begins):
+        response = await self._get(rest)
+        came = response.header("content-range") or ""
+        if response.status != 206 or not came.startswith(f"bytes {self.size}-"):
             raise DownloadFailed("cannot_resume")
         # It is the digest of the whole file, here too (RFC 9530, section 3).
-        digest = self._response.header("repr-digest")
-        if digest is not None:
-            self._file = replace(self._file, digest=digest)
+        self._digest = response.header("repr-digest") or self._digest
 
     async def _hashed(self, piece: bytearray) -> bytes:
         data = bytes(piece)
@@ -222,19 +204,21 @@ class Download:
             raise DownloadFailed(f"too_large: {most}", final=True)
 
     def _check_whole(self) -> None:
-        size = self._file.size
-        if size not in (None, self.size):
-            raise DownloadFailed(f"bad_answer: received {self.size:,} of {size:,} bytes")
-        announced = _SHA256.search(self._file.digest)
+        if self._length not in (None, self.size):
+            raise DownloadFailed(f"bad_answer: received {self.size:,} of {self._length:,} bytes")
+        announced = _SHA256.search(self._digest)
         if announced and b64decode(announced[1]) != self._sha256.digest():
             raise DownloadFailed("bad_digest: it does not match its Repr-Digest")
 
 
-def _failure(error: Exception) -> DownloadFailed:
-    match error:
-        case DownloadFailed():
-            return error
-        case AnswerTooLong():
-            return DownloadFailed("too_large", final=True)
-        case _:
-            return DownloadFailed(failure_word(error))
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Raises `DownloadFailed` for any error: a hostile host may make the HTTP stack raise any."""
+    try:
+        yield
+    except DownloadFailed:
+        raise
+    except AnswerTooLong as error:
+        raise DownloadFailed("too_large", final=True) from error
+    except Exception as error:
+        raise DownloadFailed(failure_word(error)) from error

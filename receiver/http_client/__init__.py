@@ -10,9 +10,9 @@ whose answers are framed differently, are not supported.
 
 from receiver.http_client.connection import MOST_UNREAD as MOST_UNREAD
 from receiver.http_client.connection import Connection as Connection
-from receiver.http_client.connection import Response as Response
 from receiver.http_client.connection import connect as connect
 from receiver.http_client.connection import default_tls as default_tls
-from receiver.http_client.parser import LONGEST_HEAD as LONGEST_HEAD
-from receiver.http_client.parser import AnswerTooLong as AnswerTooLong
-from receiver.http_client.parser import BadAnswer as BadAnswer
+from receiver.http_client.response import LONGEST_HEAD as LONGEST_HEAD
+from receiver.http_client.response import AnswerTooLong as AnswerTooLong
+from receiver.http_client.response import BadAnswer as BadAnswer
+from receiver.http_client.response import Response as Response

@@ -1,4 +1,4 @@
-"""Connections, and the responses that arrive on them."""
+"""Connections: requests are sent on them, and responses arrive."""
 
 import asyncio
 import re
@@ -11,7 +11,7 @@ from typing import cast
 
 import certifi
 
-from receiver.http_client.parser import AnswerTooLong, ResponseParser
+from receiver.http_client.response import AnswerTooLong, Response
 
 MOST_UNREAD = 128 * 1024
 """Approximate number of body bytes that are buffered. Then reading from the server pauses until
@@ -24,35 +24,6 @@ _INVALID = re.compile(r"[\r\n\0]")
 """Characters that a line of a request's head must not have."""
 
 
-class Response:
-    """A response whose head has arrived; its body follows."""
-
-    def __init__(self, connection: "Connection", parser: ResponseParser) -> None:
-        self.status = parser.status
-        """Three digits, never 1xx."""
-        self._connection = connection
-        self._parser = parser
-
-    def header(self, name: str) -> str | None:
-        """The first header with this name, which is given in lower case."""
-        return self._parser.header(name)
-
-    async def read(self) -> bytes:
-        """The next piece of the body, of any size; empty when the body is complete.
-
-        Raises:
-            BadAnswer, AnswerTooLong: it is not complete.
-            OSError: the connection was lost.
-        """
-        parser = self._parser
-        while not parser.body and not parser.is_complete:
-            await self._connection.receive(parser)
-        piece = bytes(parser.body)
-        parser.body.clear()
-        self._connection.resume_reading()
-        return piece
-
-
 class Connection(asyncio.Protocol):
     """A connection for requests one after another. Close it with `close`."""
 
@@ -61,7 +32,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, longest: int = sys.maxsize) -> None:
         """`longest` is the number of bytes that are read in all."""
         self._left = longest
-        self._parser: ResponseParser | None = None
+        self._response: Response | None = None
         """The current response; the last one between two requests."""
         self._waiter: asyncio.Future[None] | None = None
         self._is_paused = False
@@ -104,38 +75,48 @@ class Connection(asyncio.Protocol):
         head = "\r\n".join([*lines, "", ""]).encode("ascii")
         if self._transport.is_closing():
             raise ConnectionResetError("the connection was closed")
-        parser = self._parser = ResponseParser()
+        response = self._response = Response()
         self._transport.write(head + content)
-        while not parser.status:
-            await self.receive(parser)
-        return Response(self, parser)
+        while not response.status:
+            await self._receive(response)
+        return response
+
+    async def read(self) -> bytes:
+        """The next piece of the current response's body, of any size; empty when it is complete.
+
+        Raises:
+            BadAnswer, AnswerTooLong: it will never be complete.
+            OSError: the connection was lost.
+        """
+        response = self._response
+        assert response is not None, "there is no response before a request"
+        while not response.body and not response.is_complete:
+            await self._receive(response)
+        piece = bytes(response.body)
+        response.body.clear()
+        if self._is_paused and not self._transport.is_closing():
+            self._is_paused = False
+            self._transport.resume_reading()
+        return piece
 
     @property
     def is_reusable(self) -> bool:
         """Whether another request may be sent: the last response was read to its end, and the
         server keeps the connection open."""
-        parser = self._parser
-        is_read = parser is not None and parser.keeps_alive and not parser.body
+        response = self._response
+        is_read = response is not None and response.keeps_alive and not response.body
         return is_read and not self._transport.is_closing()
 
     def close(self) -> None:
         """Close it at once: the caller has what it wanted, and a TLS shutdown could hang."""
         self._transport.abort()
 
-    # --- for the response -------------------------------------------------------------------------
-
-    async def receive(self, parser: ResponseParser) -> None:
+    async def _receive(self, response: Response) -> None:
         """Wait until more of this response has arrived. Raises its failure."""
-        if parser.failure is not None:
-            raise parser.failure
+        if response.failure is not None:
+            raise response.failure
         self._waiter = asyncio.get_running_loop().create_future()
         await self._waiter
-
-    def resume_reading(self) -> None:
-        """Read from the server again if that was paused."""
-        if self._is_paused and not self._transport.is_closing():
-            self._is_paused = False
-            self._transport.resume_reading()
 
     # --- called by asyncio ------------------------------------------------------------------------
 
@@ -143,37 +124,32 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        parser = self._parser
-        if parser is None or parser.is_complete:
+        response = self._response
+        if response is None or response.is_complete:
             self.close()  # it would be taken for the next answer
             return
-        parser.feed(data[: self._left])
+        response.feed(data[: self._left])
         self._left -= len(data)
         if self._left < 0:
-            parser.fail(AnswerTooLong("it has more bytes than the limit"))
+            response.fail(AnswerTooLong("it has more bytes than the limit"))
             self.close()
-        if len(parser.body) > MOST_UNREAD:
-            self._pause_reading()
+        is_slow = len(response.body) > MOST_UNREAD and not self._is_paused
+        if is_slow and not self._transport.is_closing():
+            self._is_paused = True
+            self._transport.pause_reading()
         self._wake()
 
     def eof_received(self) -> None:
-        if self._parser is not None:
-            self._parser.end()
-            self._wake()
+        self.connection_lost(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._parser is None:
+        if self._response is None:
             return
         if exc is None:
-            self._parser.end()
+            self._response.end()
         else:
-            self._parser.fail(exc)
+            self._response.fail(exc)
         self._wake()
-
-    def _pause_reading(self) -> None:
-        if not self._is_paused and not self._transport.is_closing():
-            self._is_paused = True
-            self._transport.pause_reading()
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None

@@ -60,7 +60,7 @@ class Account:
     """See `Calls`."""
 
 
-class Api:
+class Api(Calls):
     """Makes the calls of one provider, and turns their answers into observations."""
 
     def __init__(
@@ -71,15 +71,15 @@ class Api:
     ) -> None:
         """`headers` are sent with every call. `read_message` extracts the provider's human-readable
         message from an answer's body."""
-        self._account = account
-        self._read_message = read_message
-        self._calls = Calls(
+        super().__init__(
             account.base_url,
             headers,
             secret=account.key,
             connect_timeout=account.connect_timeout,
             tls=account.tls,
         )
+        self._account = account
+        self._read_message = read_message
 
     async def submit(
         self,
@@ -93,7 +93,7 @@ class Api:
         from the body of a 2xx answer."""
         timeout = self._account.submit_timeout
         try:
-            answer = await self._calls.send_once("POST", path, body, timeout, headers)
+            answer = await self.send_once("POST", path, body, timeout, headers)
         except NoAnswer as error:
             if error.may_have_arrived:
                 return SubmitAmbiguous(str(error))
@@ -115,7 +115,7 @@ class Api:
     async def status(self, path: str, read: Callable[[Mapping[str, Any]], Report]) -> StatusAnswer:
         """Make a status call. `read` reads the body of a 2xx answer."""
         try:
-            answer = await self.get(path)
+            answer = await self.ask(path, self._account.status_timeout)
         except NoAnswer as error:
             return StatusUnavailable(str(error))
         code, retry_after = answer.status_code, self._retry_after(answer)
@@ -133,7 +133,7 @@ class Api:
     async def cancel(self, path: str, method: str = "POST") -> CancelPassedOn:
         """Send a cancel request once."""
         try:
-            answer = await self._calls.send_once(method, path, None, self._account.status_timeout)
+            answer = await self.send_once(method, path, None, self._account.status_timeout)
         except NoAnswer as error:
             return CancelPassedOn("unavailable", message=str(error))
         code = answer.status_code
@@ -142,27 +142,17 @@ class Api:
         outcome = "refused" if 400 <= code < 500 and code != 429 else "unavailable"
         return CancelPassedOn(outcome, code, self.words(answer))
 
-    async def get(self, path: str, timeout: float | None = None) -> Answer:
-        """Make any other call, by default within the time of a status call. Raises NoAnswer."""
-        seconds = self._account.status_timeout if timeout is None else timeout
-        return await self._calls.ask(path, seconds)
-
-    def close(self) -> None:
-        """Close the connections that are kept for status calls."""
-        self._calls.close()
-
     def own_path(self, url: Any) -> str | None:
         """Path and query of a URL in an answer; None if it is not a usable URL with the scheme,
         host and port of the base URL: the operator's key must not be sent to other hosts."""
         if not isinstance(url, str) or not _USABLE_URL.fullmatch(url):
             return None
         try:
-            given, base = httpx.URL(url), httpx.URL(self._account.base_url)
+            given = httpx.URL(url)
         except httpx.InvalidURL:
             return None
-        if (given.scheme, given.netloc) != (base.scheme, base.netloc) or given.userinfo:
-            return None
-        return given.raw_path.decode("ascii")
+        is_own = (given.scheme, given.netloc) == (self._base.scheme, self._base.netloc)
+        return given.raw_path.decode("ascii") if is_own and not given.userinfo else None
 
     def words(self, answer: Answer) -> str:
         """The provider's own message, or one with the status code."""

@@ -44,10 +44,8 @@ class NoAnswer(Exception):
 class _Call:
     """One request, and the time for it and its answer."""
 
-    method: str
-    target: str
-    headers: Sequence[tuple[str, str]]
-    content: bytes
+    request: tuple[str, str, Sequence[tuple[str, str]], bytes]
+    """What `Connection.request` takes."""
     seconds: float
     until: float
     """In loop time."""
@@ -76,6 +74,7 @@ class Calls:
             tls: by default, see `default_tls`.
         """
         base = httpx.URL(base_url)
+        self._base = base
         self._host = base.raw_host.decode("ascii")
         self._port = base.port or (443 if base.scheme == "https" else 80)
         self._path = base.raw_path.decode("ascii")
@@ -166,10 +165,8 @@ class Calls:
         raw, flaw = bytearray(), ""
         try:
             async with asyncio.timeout_at(call.until):
-                response = await connection.request(
-                    call.method, call.target, call.headers, call.content
-                )
-                while piece := await response.read():
+                response = await connection.request(*call.request)
+                while piece := await connection.read():
                     raw += piece
                     if len(raw) > MAX_ANSWER_BYTES:
                         flaw = TOO_LONG
@@ -214,7 +211,7 @@ class Calls:
             headers.append(("Content-Type", "application/json"))
         target = path if path.startswith("/") else self._path + path
         until = asyncio.get_running_loop().time() + timeout
-        return _Call(method, target, headers, content, timeout, until)
+        return _Call((method, target, headers, content), timeout, until)
 
 
 class _NotConnected(Exception):

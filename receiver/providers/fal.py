@@ -99,7 +99,7 @@ class Fal(Provider):
             case StatusReport(report=Report(status=Status.COMPLETED) as report):
                 try:
                     path = self._path(job, "response", "")
-                    answer = await self._api.get(path, timeout=max(until - now(), 0.1))
+                    answer = await self._api.ask(path, max(until - now(), 0.1))
                     return self._read_response(report, answer)
                 except NoAnswer as error:
                     return StatusUnavailable(f"its result: {error}")

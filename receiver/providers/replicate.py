@@ -61,7 +61,7 @@ class Replicate(Provider):
         self._account = account
         self._api = Api(account, {"Authorization": f"Bearer {account.key}"}, _read_refusal)
         known = [key for secret in webhook_secrets for key in read_keys({"key": secret})]
-        ask = partial(self._api.get, "webhooks/default/secret", ASK_TIMEOUT)
+        ask = partial(self._api.ask, "webhooks/default/secret", ASK_TIMEOUT)
         self._keys = VerificationKeys(account.clock, None if known else ask, read_keys, known=known)
 
     async def start(self) -> None:
@@ -110,7 +110,7 @@ class Replicate(Provider):
             if target is None:
                 break
             try:
-                answer = await self._api.get(target, timeout=max(0.0, ends_at - now()))
+                answer = await self._api.ask(target, max(0.0, ends_at - now()))
             except NoAnswer as error:
                 return StatusUnavailable(str(error))
             if answer.status_code not in GOOD:

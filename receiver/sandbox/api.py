@@ -72,8 +72,8 @@ class SandboxApi(ABC):
 
     def begin_submission(self) -> None:
         """Count a submission. Raises HTTPException if a fault is planned for it."""
-        ordinal = self._jobs.submissions
-        self._jobs.submissions += 1
+        ordinal = self._jobs.counts["submissions"]
+        self._jobs.counts["submissions"] += 1
         self._refuse_if_busy("submissions", ordinal)
         if self._jobs.faults.is_broken(ordinal):
             raise HTTPException(500, "Internal server error")
@@ -97,6 +97,7 @@ class SandboxApi(ABC):
         """Count a status call, and find its job. Raises HTTPException 404, or if a fault is planned
         for the call."""
         job = self.find(request_id)
+        self._jobs.counts["status_calls"] += 1
         job.status_calls += 1
         # Counted per job: how often other jobs are polled must not change this one's plan.
         self._refuse_if_busy(f"status/{job.record.ordinal}", job.status_calls - 1)

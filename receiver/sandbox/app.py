@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 import httpx
 from starlette.applications import Starlette
@@ -16,13 +18,15 @@ from receiver.sandbox.api import MakeApi, SandboxApi
 from receiver.sandbox.faults import FaultPlan, SandboxRules
 from receiver.sandbox.jobs import Jobs
 from receiver.sandbox.memory import Memory
-from receiver.sandbox.results import CLIP, ResultLinks
+
+_CLIP: Final = Path(__file__).with_name("clip.webm")
+"""Four seconds of moving colours."""
 
 
 def create_app(
     rules: SandboxRules,
     clock: Clock,
-    base_url: str,
+    origin: str,
     make_api: MakeApi,
     *,
     callback_transport: httpx.AsyncBaseTransport | None = None,
@@ -33,13 +37,12 @@ def create_app(
     Args:
         rules: how it behaves.
         clock: determines the progress of jobs.
-        base_url: its origin, used in result links.
+        origin: used in links.
         make_api: the API that it imitates.
         callback_transport: carries the callbacks instead of real connections.
         memory: the jobs of an earlier process, and where new ones are recorded, if jobs must
             survive this process; `rules.seed` must be the memory's.
     """
-    faults = FaultPlan(rules)
     # A new connection for each callback: if the server closed a reused one, a callback would be
     # lost that no rule drops.
     http = httpx.AsyncClient(
@@ -47,8 +50,7 @@ def create_app(
         trust_env=False,
         limits=httpx.Limits(max_keepalive_connections=0),
     )
-    links = ResultLinks(base_url, faults.link_key())
-    jobs = Jobs(faults, links, clock, http, memory or Memory())
+    jobs = Jobs(FaultPlan(rules), origin, clock, http, memory or Memory())
     api = make_api(jobs)
     jobs.make_callback = api.callback
     pages = _Pages(jobs, api)
@@ -87,13 +89,9 @@ class _Pages:
 
     async def result(self, request: Request) -> Response:
         job = self.api.find(request.path_params["request_id"])
-        query, now = request.query_params, self.jobs.clock.now()
-        expires, signature = query.get("expires", ""), query.get("signature", "")
-        if not self.jobs.links.is_valid(job.request_id, expires, signature, now):
-            raise HTTPException(403, "The link has expired.")
         if self.jobs.state(job).link is None:
             raise HTTPException(404, "There is no result.")
-        return FileResponse(CLIP, media_type="video/webm")
+        return FileResponse(_CLIP, media_type="video/webm")
 
     async def list_jobs(self, _request: Request) -> Response:
         return JSONResponse(self.jobs.listing())

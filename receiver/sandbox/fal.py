@@ -64,8 +64,7 @@ class FalApi(SandboxApi):
         webhook_url = read_webhook_url(request.query_params.get("fal_webhook"))
         job = self._jobs.make(kind, job_input, webhook_url)
         owner_and_alias = "/".join(kind.split("/")[:2])
-        origin = self._jobs.links.base_url
-        response_url = f"{origin}/{owner_and_alias}/requests/{job.request_id}"
+        response_url = f"{self._jobs.origin}/{owner_and_alias}/requests/{job.request_id}"
         answer = {
             "request_id": job.request_id,
             "response_url": response_url,

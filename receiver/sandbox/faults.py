@@ -129,10 +129,6 @@ class FaultPlan:
         """32 bytes from which a signing provider derives its key."""
         return self._draws("signing").randbytes(32)
 
-    def link_key(self) -> bytes:
-        """The key that signs result links."""
-        return self._draws("links").randbytes(32)
-
     def _copies(self, draws: random.Random) -> int:
         dropped = draws.random() < self.rules.drop_callbacks
         duplicated = draws.random() < self.rules.duplicate_callbacks

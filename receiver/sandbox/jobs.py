@@ -1,6 +1,7 @@
 """The jobs of the sandbox: created by submissions, and progressing with time alone."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -10,7 +11,6 @@ import httpx
 from receiver.clock import Clock
 from receiver.sandbox.faults import FaultPlan, JobPlan, PlannedCallback
 from receiver.sandbox.memory import JobRecord, Memory
-from receiver.sandbox.results import ResultLinks
 from store.records.jobs import FINAL_STATUSES, Status
 
 _PENDING_SHARE: Final = 0.1
@@ -51,10 +51,6 @@ class SandboxJob:
     created_at: float
     """Monotonic seconds."""
     status_calls: int = 0
-    callbacks_sent: int = 0
-    """POSTs attempted, copies included."""
-    callbacks_dropped: int = 0
-    callbacks_duplicated: int = 0
     is_cancelled: bool = False
 
     @property
@@ -68,14 +64,15 @@ class Jobs:
     """Every job, and the tasks that send their callbacks."""
 
     faults: FaultPlan
-    links: ResultLinks
+    origin: str
+    """Of the sandbox, for links."""
     clock: Clock
     http: httpx.AsyncClient
     memory: Memory
     make_callback: Callable[[SandboxJob, JobState], Callback | None] = field(init=False)
     """The webhook for a state of a job; None if the provider sends none."""
-    submissions: int = field(init=False, default=0)
-    """Authenticated ones, whatever their outcome."""
+    counts: Counter[str] = field(init=False, default_factory=Counter)
+    """See `stats`."""
     _next_ordinal: int = field(init=False, default=0)
     _by_id: dict[str, SandboxJob] = field(init=False, default_factory=dict)
     _sending: set[asyncio.Task[None]] = field(init=False, default_factory=set)
@@ -136,24 +133,17 @@ class Jobs:
                 "kind": job.record.kind,
                 "status": self.state(job).status,
                 "input": job.record.input,
-                "status_calls": job.status_calls,
-                "callbacks_sent": job.callbacks_sent,
-                "callbacks_dropped": job.callbacks_dropped,
             }
             for job in self._by_id.values()
         ]
 
     def stats(self) -> dict[str, int]:
-        """Counts since the start of this process."""
-        jobs = self._by_id.values()
-        return {
-            "submissions": self.submissions,
-            "jobs": self._next_ordinal,
-            "status_calls": sum(job.status_calls for job in jobs),
-            "callbacks_sent": sum(job.callbacks_sent for job in jobs),
-            "callbacks_dropped": sum(job.callbacks_dropped for job in jobs),
-            "callbacks_duplicated": sum(job.callbacks_duplicated for job in jobs),
-        }
+        """The number of jobs, and counts since the start of this process: authenticated
+        submissions, status calls, and POSTs of callbacks, copies included."""
+        names = ("submissions", "status_calls")
+        callbacks = ("callbacks_sent", "callbacks_dropped", "callbacks_duplicated")
+        counts = {name: self.counts[name] for name in (*names, *callbacks)}
+        return {"jobs": self._next_ordinal, **counts}
 
     async def close(self) -> None:
         """Cancel the tasks and close the connections."""
@@ -182,12 +172,12 @@ class Jobs:
         if callback is None:
             return
         if planned.copies == 0:
-            job.callbacks_dropped += 1
+            self.counts["callbacks_dropped"] += 1
             return
-        job.callbacks_duplicated += planned.copies - 1
+        self.counts["callbacks_duplicated"] += planned.copies - 1
         headers = {"Content-Type": "application/json", **callback.headers}
         for _ in range(planned.copies):
-            job.callbacks_sent += 1
+            self.counts["callbacks_sent"] += 1
             try:
                 await self.http.post(
                     webhook_url, content=callback.body, headers=headers, timeout=_CALLBACK_TIMEOUT
@@ -205,4 +195,4 @@ class Jobs:
             return JobState(Status.CANCELLED)
         if job.plan.failure is not None:
             return JobState(Status.FAILED, failure=job.plan.failure)
-        return JobState(Status.COMPLETED, link=self.links.make(job.request_id, self.clock.now()))
+        return JobState(Status.COMPLETED, link=f"{self.origin}/results/{job.request_id}.webm")

@@ -13,8 +13,8 @@ from typing import IO, Any
 
 from store.records.times import Millis
 
-_KEPT_FOR: Millis = 8 * 24 * 3600 * 1000
-"""One day longer than the lifetime of a result link."""
+_KEPT_FOR: Millis = 7 * 24 * 3600 * 1000
+"""As long as the provider's links live."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Memory:
 def open_memory(path: Path, seed: int | None, now: Millis) -> Memory:
     """Open the memory in a file, and create the file if it is missing. `seed` overrides the file's.
 
-    Jobs whose result links have expired are dropped.
+    Jobs that are older than a week are dropped, with their results.
     """
     known_seed, port, jobs = None, 0, []
     lines = path.read_text().splitlines() if path.exists() else []

@@ -7,13 +7,13 @@ the schedule has few attempts. A new one also means that the address is checked 
 import asyncio
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from receiver.clock import Clock
 from receiver.domain.retry_after import read_retry_after
-from receiver.http_client import Connection
+from receiver.http_client import Response
 from receiver.webhooks.network import CheckedNetwork, failure_word
-from receiver.webhooks.targets import Target, TargetRefused
+from receiver.webhooks.targets import TargetRefused
 from store.records.times import Millis
 
 LONGEST_ANSWER = 64 * 1024
@@ -63,53 +63,32 @@ class WebhookSender:
             timeout: seconds for the whole attempt, from name lookup to the last byte.
         """
         started = self._clock.monotonic()
-        answer = _Answer()
+        response: Response | None = None
+        excerpt = bytearray()
         error: str | None = None
-        connect_failure = False
+        is_connected = connect_failure = False
         try:
             async with asyncio.timeout(timeout):
                 target = self._network.check(url)
                 connection = await self._network.connect(target, timeout, LONGEST_ANSWER)
+                is_connected = True
                 with closing(connection):
-                    answer.is_connected = True
-                    await _post(connection, target, headers, body, answer)
+                    own = {"Host": target.authority, "Connection": "close", **headers}
+                    response = await connection.request("POST", target.path, own.items(), body)
+                    while piece := await connection.read():
+                        excerpt += piece[: _EXCERPT_BYTES - len(excerpt)]
         except Exception as failure:  # noqa: BLE001 - a hostile host may make the stack raise anything
-            if answer.status_code is None:
+            if response is None:
                 error = failure_word(failure)
-                is_refused = isinstance(failure, TargetRefused)
-                connect_failure = not (answer.is_connected or is_refused)
+                connect_failure = not (is_connected or isinstance(failure, TargetRefused))
+        retry_after = None if response is None else response.header("retry-after")
         # Databases do not accept NUL in text.
-        excerpt = answer.excerpt.decode("utf-8", "replace").replace("\0", "\ufffd")
+        text = excerpt.decode("utf-8", "replace").replace("\0", "\ufffd")
         return Attempt(
-            status_code=answer.status_code,
+            status_code=None if response is None else response.status,
             error=error,
             duration_ms=round((self._clock.monotonic() - started) * 1000),
-            retry_after_ms=read_retry_after(answer.retry_after, self._clock.now()),
-            excerpt=excerpt[:EXCERPT] or None,
+            retry_after_ms=read_retry_after(retry_after, self._clock.now()),
+            excerpt=text[:EXCERPT] or None,
             connect_failure=connect_failure,
         )
-
-
-@dataclass(slots=True)
-class _Answer:
-    """The response so far, kept even if the rest fails."""
-
-    is_connected: bool = False
-    status_code: int | None = None
-    retry_after: str | None = None
-    excerpt: bytearray = field(default_factory=bytearray)
-
-
-async def _post(
-    connection: Connection,
-    target: Target,
-    headers: Mapping[str, str],
-    body: bytes,
-    answer: _Answer,
-) -> None:
-    own = {"Host": target.authority, "Connection": "close"}
-    response = await connection.request("POST", target.path, {**own, **headers}.items(), body)
-    answer.status_code = response.status
-    answer.retry_after = response.header("retry-after")
-    while piece := await response.read():
-        answer.excerpt += piece[: _EXCERPT_BYTES - len(answer.excerpt)]

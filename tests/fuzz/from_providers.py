@@ -12,7 +12,7 @@ from receiver.domain import results as domain_results
 from receiver.domain.results import fitting_result, links_of
 from receiver.domain.serialization import compact_json
 from receiver.http_client.connection import Connection
-from receiver.http_client.parser import ResponseParser
+from receiver.http_client.response import Response
 from receiver.json_text import UnreadableJson, decode, parse
 from receiver.providers import fal, replicate
 from receiver.providers.api import Account
@@ -143,15 +143,15 @@ def _answered(pieces: Iterable[bytes]) -> tuple[Any, ...]:
     """What an answer in these pieces is, and whether its connection can be used again."""
     connection = Connection()
     connection.connection_made(_Line())
-    parser = connection._parser = ResponseParser()
+    response = connection._response = Response()
     for piece in pieces:
         connection.data_received(piece)
-    body, fields = bytes(parser.body), parser._fields if parser.status else []
-    parser.body.clear()
+    body, fields = bytes(response.body), response._fields if response.status else []
+    response.body.clear()
     reusable = connection.is_reusable
     connection.eof_received()
-    failure = None if parser.failure is None else str(parser.failure)
-    return parser.status, parser.is_complete, failure, fields, body, reusable
+    failure = None if response.failure is None else str(response.failure)
+    return response.status, response.is_complete, failure, fields, body, reusable
 
 
 class _Line(asyncio.Transport):

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, closing
 
 import pytest
 
-from receiver.http_client import MOST_UNREAD, BadAnswer, Connection, Response, connect
+from receiver.http_client import MOST_UNREAD, BadAnswer, Connection, connect
 from tests.providers import faulty_server as faulty
 from tests.providers.faulty_server import answer_each, faulty_server, full_backlog, send_raw
 from tests.support.service import TIMEOUT
@@ -23,13 +23,13 @@ async def connected_to(behaviour: faulty.Behaviour) -> AsyncIterator[Connection]
 
 
 async def ask(connection: Connection) -> bytes:
-    response = await connection.request("GET", "/", HOST)
-    return await rest_of(response)
+    await connection.request("GET", "/", HOST)
+    return await rest_of(connection)
 
 
-async def rest_of(response: Response) -> bytes:
+async def rest_of(connection: Connection) -> bytes:
     body = b""
-    while piece := await response.read():
+    while piece := await connection.read():
         body += piece
     return body
 
@@ -74,9 +74,9 @@ async def test_unsolicited_bytes_are_not_an_answer() -> None:
 async def test_a_connection_is_not_reused_while_its_answer_is_not_read() -> None:
     """It may be paused: then the next answer would never come."""
     async with connected_to(answer_each(OK)) as connection:
-        response = await connection.request("GET", "/", HOST)
+        await connection.request("GET", "/", HOST)
         assert not connection.is_reusable
-        assert await rest_of(response) == b"ok"
+        assert await rest_of(connection) == b"ok"
         assert connection.is_reusable
 
 
@@ -98,7 +98,7 @@ async def test_an_answer_that_is_unusual_is_read(answer: bytes) -> None:
     async with connected_to(answer_each(answer)) as connection:
         response = await connection.request("GET", "/", HOST)
         assert response.header("x") == "1"
-        assert await rest_of(response) == b"ok"
+        assert await rest_of(connection) == b"ok"
         assert connection.is_reusable
 
 
@@ -133,14 +133,14 @@ async def test_a_slow_reader_slows_the_server_down() -> None:
             await connection.send(bytes(MOST_UNREAD))
 
     async with connected_to(flood) as connection:
-        response = await connection.request("GET", "/", HOST)
+        await connection.request("GET", "/", HOST)
         before = -1
         while before != sent:  # until the sockets' buffers are full
             before = sent
             await asyncio.sleep(0.05)
         assert sent < 300 * MOST_UNREAD
         received = 0
-        while piece := await response.read():
+        while piece := await connection.read():
             received += len(piece)
         assert received == 300 * MOST_UNREAD
 

@@ -33,7 +33,6 @@ async def test_dropped_callbacks(
     clock.advance(10)
     await until_stats(client, callbacks_dropped=4, callbacks_sent=0)
     assert sink.is_empty()
-    assert (await client.get("/sandbox/jobs")).json()[0]["callbacks_dropped"] == 4
 
 
 async def test_duplicated_callbacks(

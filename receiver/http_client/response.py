@@ -1,4 +1,4 @@
-"""Parses the bytes of a response. No I/O."""
+"""Responses, parsed as their bytes arrive. No I/O."""
 
 import httptools
 
@@ -14,8 +14,11 @@ class AnswerTooLong(Exception):
     """The answer has more bytes than the limit."""
 
 
-class ResponseParser:
-    """One response, as far as it has arrived. What follows a complete one is ignored."""
+class Response:
+    """One response, as far as it has arrived. What follows a complete one is ignored.
+
+    `status` and `header` are for callers; the rest is for the `Connection`.
+    """
 
     def __init__(self) -> None:
         self.status = 0
@@ -45,6 +48,8 @@ class ResponseParser:
         value = next(found, None)
         # The parser leaves white space after the value (RFC 9110, section 5.5).
         return None if value is None else value.decode("latin-1").rstrip(" \t")
+
+    # --- called by the connection -----------------------------------------------------------------
 
     def feed(self, data: bytes) -> None:
         """Parse what has arrived."""
