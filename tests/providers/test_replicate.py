@@ -17,6 +17,7 @@ from receiver.domain.answers import (
 )
 from receiver.providers.contract import BadSignature, UpstreamJob
 from receiver.providers.replicate import Replicate, read_keys
+from receiver.webhooks.signing import new_secret
 from store.records.jobs import Status
 from tests.providers.conformance.subjects import (
     KEY,
@@ -78,27 +79,25 @@ async def test_the_path_of_each_kind(kind: str, path: str, version: str | None) 
 @pytest.mark.parametrize(
     ("prediction", "report"),
     [
-        ({"status": "starting"}, Report(Status.PENDING, "starting", None, None, None, None)),
-        ({"status": "odd"}, Report(Status.IN_PROGRESS, "odd", None, None, None, None)),
+        ({"status": "starting"}, Report(Status.PENDING, "starting")),
+        ({"status": "odd"}, Report(Status.IN_PROGRESS, "odd")),
         (
             {"status": "succeeded", "output": None},
-            Report(Status.COMPLETED, "succeeded", None, {"output": None}, None, None),
+            Report(Status.COMPLETED, "succeeded", result={"output": None}),
         ),
         (
             {"status": "succeeded", "output": 17454220438242315174},
-            Report(
-                Status.COMPLETED, "succeeded", None, {"output": 17454220438242315174}, None, None
-            ),
+            Report(Status.COMPLETED, "succeeded", result={"output": 17454220438242315174}),
         ),
         (
             {"status": "succeeded", "output": None, "data_removed": True},
-            Report(Status.COMPLETED, "succeeded", None, None, None, None, result_is_gone=True),
+            Report(Status.COMPLETED, "succeeded", result_is_gone=True),
         ),
         (
             {"status": "succeeded", "output": [], "data_removed": True},
-            Report(Status.COMPLETED, "succeeded", None, {"output": []}, None, None),
+            Report(Status.COMPLETED, "succeeded", result={"output": []}),
         ),
-        ({"status": "aborted"}, Report(Status.FAILED, "aborted", None, None, None, None)),
+        ({"status": "aborted"}, Report(Status.FAILED, "aborted")),
         (
             {"id": "x", "status": "failed", "error": f"E1001 {KEY}", "output": ["part"]},
             Report(Status.FAILED, "failed", None, None, "E1001 …", "x"),
@@ -148,7 +147,7 @@ async def test_the_secret_is_fetched_again_once_a_minute_if_it_does_not_match() 
         # The question at the start does not count: the first that does not fit asks at once.
         assert await verified(provider, clock, b"garbage") is None
         assert len(server.calls) == 2
-        server.answers[f"GET {SECRET_PATH}"] = (200, {"key": "whsec_" + _encoded(fresh)})
+        server.answers[f"GET {SECRET_PATH}"] = (200, {"key": new_secret(fresh)})
         clock.ahead += 59
         assert await verified(provider, clock, fresh) is None
         assert len(server.calls) == 2
@@ -157,12 +156,6 @@ async def test_the_secret_is_fetched_again_once_a_minute_if_it_does_not_match() 
         assert await verified(provider, clock, SECRET) is None
         assert len(server.calls) == 3
         await provider.close()
-
-
-def _encoded(secret: bytes) -> str:
-    import base64
-
-    return base64.b64encode(secret).decode()
 
 
 async def test_callbacks_share_one_request_for_keys() -> None:
@@ -184,9 +177,7 @@ async def test_callbacks_share_one_request_for_keys() -> None:
 async def test_configured_secrets_are_not_fetched() -> None:
     async with path_server({f"GET {SECRET_PATH}": (200, {"key": WHSEC})}) as server:
         clock = SystemClock()
-        provider = replicate(
-            server, clock, "whsec_" + _encoded(b"old"), "whsec_" + _encoded(b"new")
-        )
+        provider = replicate(server, clock, new_secret(b"old"), new_secret(b"new"))
         await provider.start()
         assert await verified(provider, clock, b"old") is True
         assert await verified(provider, clock, b"new") is True

@@ -2,16 +2,8 @@
 
 import json
 
-import pytest
-
 from receiver.domain.answers import SubmitAccepted
-from tests.providers.faulty_server import (
-    answer,
-    faulty_server,
-    http_answer,
-    refused_url,
-    stall_after,
-)
+from tests.providers.faulty_server import answer, faulty_server, http_answer, stall_after
 from tests.providers.samsar import ACCEPTED, CALLBACK, INPUT, samsar, submit_to
 
 
@@ -52,12 +44,3 @@ async def test_each_submission_has_a_connection_of_its_own() -> None:
                 await provider.submit("create_movie", INPUT, CALLBACK), SubmitAccepted
             )
     assert server.connections == len(server.bodies) == 3
-
-
-async def test_proxies_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", refused_url())
-    monkeypatch.setenv("ALL_PROXY", refused_url())
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    said, _ = await submit_to(answer(200, ACCEPTED))
-    assert said == SubmitAccepted("up-1")

@@ -17,7 +17,6 @@ from receiver.providers.contract import UpstreamJob
 from store.records.jobs import Status
 from tests.providers.faulty_server import (
     Behaviour,
-    Connection,
     FaultyServer,
     answer,
     answer_each,
@@ -107,12 +106,6 @@ async def test_an_answer_s_texts_are_cleaned() -> None:
     )
 
 
-@pytest.mark.parametrize("status", [201, 204])
-async def test_a_2xx_status_other_than_200_is_not_an_answer(status: int) -> None:
-    said, _ = await ask(answer(status, b""))
-    assert said == StatusUnavailable(f"The provider answered {status}.")
-
-
 @pytest.mark.parametrize("raw", [b"", http_answer(200, b'{"status"', length=500)])
 async def test_the_whole_call_is_bounded(raw: bytes) -> None:
     said, server = await ask(stall_after(raw), status_timeout=1)
@@ -131,26 +124,6 @@ async def test_a_connection_is_kept_but_not_for_long(
             for _ in range(3):
                 assert isinstance(await provider.status(UP_1), StatusReport)
         assert server.connections == connections
-
-
-async def test_cancelled_calls_use_up_no_connections() -> None:
-    """A shared pool would lose one now and then, and in time answer nothing any more."""
-
-    async def answer_late(connection: Connection) -> None:
-        await connection.receive()
-        await asyncio.sleep(0.01)
-        await connection.send(http_answer(200, b'{"status": "PENDING"}'))
-
-    async with (
-        faulty_server(answer_late) as server,
-        samsar(server.url) as provider,
-    ):
-        asked = [asyncio.create_task(provider.status(UP_1)) for _ in range(150)]
-        for index, call in enumerate(asked):
-            asyncio.get_running_loop().call_later(index * 0.0004, call.cancel)
-        await asyncio.gather(*asked, return_exceptions=True)
-        later = await asyncio.gather(*(provider.status(UP_1) for _ in range(120)))
-    assert all(isinstance(said, StatusReport) for said in later)
 
 
 async def test_a_cancelled_call_is_cancelled() -> None:

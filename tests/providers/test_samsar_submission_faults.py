@@ -13,12 +13,10 @@ from receiver.providers.calls import MAX_ANSWER_BYTES
 from tests.providers.faulty_server import (
     Behaviour,
     answer,
-    close_after_request,
     close_at_once,
     faulty_server,
     full_backlog,
     http_answer,
-    reset_after_request,
     send_raw,
     stall_after,
     stay_silent,
@@ -37,13 +35,7 @@ HUNG = 0.2
 @pytest.mark.parametrize(
     ("body", "request_id"),
     [
-        (b'{"request_id": "up-1"}', "up-1"),
-        (b'{"request_id": 42}', "42"),
-        (b'{"request_id": 9223372036854775808}', "9223372036854775808"),
         (b'{"request_id": -9223372036854775809}', "-9223372036854775809"),
-        (b'{"request_id": 1' + b"0" * 199 + b"}", "1" + "0" * 199),
-        (b'{"request_id": "' + b"x" * 200 + b'"}', "x" * 200),
-        (b'{"session_id": "s-1"}', "s-1"),
         (b'{"request_id": null, "session_id": "s-1"}', "s-1"),
         (b'\xef\xbb\xbf{"request_id": "up-1"}', "up-1"),
         (b'{"request_id": "a\\u0000\\ud800b"}', "a\ufffd\ufffdb"),
@@ -59,23 +51,10 @@ async def test_an_answer_with_an_id_is_accepted(status: int, body: bytes, reques
 @pytest.mark.parametrize(
     "body",
     [
-        b"",
-        b"<html>all is well</html>",
-        b"[]",
         b'"up-1"',
-        b"{}",
-        b'{"request_id": ""}',
-        b'{"request_id": true}',
-        b'{"request_id": 1.5}',
         b'{"request_id": 1e30}',
-        b'{"request_id": 1' + b"0" * 200 + b"}",
-        b'{"request_id": {"id": 1}}',
-        b'{"request_id": "' + b"x" * 201 + b'", "session_id": "s-1"}',
         b'{"request_id": "up-1", "cost": NaN}',
-        b'{"request_id": "up-1", "cost": 1e309}',
-        b'{"request_id": "up-1", "cost": ' + b"9" * 5000 + b"}",
         b'{"request_id": "up-1", "deep": ' + b"[" * 64 + b"]" * 64 + b"}",
-        b"[" * 100_000,
         b'{"request_id": "up-1"}' + b" " * MAX_ANSWER_BYTES,
     ],
     ids=lambda body: repr(body[:40]),
@@ -84,20 +63,6 @@ async def test_a_success_that_cannot_be_read_is_ambiguous(body: bytes) -> None:
     said, server = await submit_to(answer(200, body))
     assert isinstance(said, SubmitAmbiguous)
     assert len(server.bodies) == 1
-
-
-@pytest.mark.parametrize(
-    ("body", "message"),
-    [
-        (b'{"error": {"message": "No"}}', "No"),
-        (b'{"error": "No"}', "No"),
-        (b"<html>", "The provider answered 400."),
-        (b"", "The provider answered 400."),
-    ],
-)
-async def test_the_message_of_a_refusal_is_found_in_any_shape(body: bytes, message: str) -> None:
-    said, _ = await submit_to(answer(400, body))
-    assert said == SubmitRefused(400, message)
 
 
 @pytest.mark.parametrize(
@@ -131,21 +96,11 @@ async def test_the_status_line_of_a_refusal_is_enough(body: bytes) -> None:
     assert len(server.bodies) == 1
 
 
-@pytest.mark.parametrize(
-    ("header", "wait"),
-    [
-        ("0", 0),
-        ("7", 7_000),
-        (formatdate(NOW / 1000 + 90, usegmt=True), 90_000),
-        (formatdate(NOW / 1000 - 90, usegmt=True), 0),
-        ("9" * 5000, 86_400_000),
-        ("86401", 86_400_000),
-    ],
-    ids=lambda value: str(value)[:30],
-)
 @pytest.mark.parametrize("status", [429, 503])
-async def test_later_is_not_sent(status: int, header: str, wait: int) -> None:
-    said, server = await submit_to(answer(status, b'{"message": "Busy"}', {"Retry-After": header}))
+@pytest.mark.parametrize(("seconds", "wait"), [(90, 90_000), (-90, 0)])
+async def test_later_is_not_sent(status: int, seconds: int, wait: int) -> None:
+    header = {"Retry-After": formatdate(NOW / 1000 + seconds, usegmt=True)}
+    said, server = await submit_to(answer(status, b'{"message": "Busy"}', header))
     assert said == SubmitNotSent("Busy", wait, status_code=status)
     assert len(server.bodies) == 1
 
@@ -241,8 +196,6 @@ async def test_a_connect_or_tls_handshake_that_hangs_is_not_sent(limits: dict[st
     ("behaviour", "sent"),
     [
         pytest.param(close_at_once, 0, id="accepted and closed"),
-        pytest.param(close_after_request, 1, id="closed after the request"),
-        pytest.param(reset_after_request, 1, id="reset after the request"),
         pytest.param(answer(200, ACCEPTED, length=500), 1, id="half a body"),
         pytest.param(send_raw(b"HTTP/1.1 200 OK\r\nContent-Le"), 1, id="half a head"),
         pytest.param(send_raw(b"220 mail.example ESMTP\r\n"), 1, id="no HTTP"),

@@ -126,17 +126,8 @@ async def test_an_invalid_submission_is_refused_in_the_providers_words(
         assert list(answer.json()) == ["message"]
         return str(answer.json()["message"])
 
-    for change, message in (
-        ({"prompt": " "}, "Prompt is required"),
-        ({"prompt": "x" * 501}, "Prompt is too long"),
-        ({"image_model": "NONE"}, "Invalid image model"),
-        ({"image_model": "DALLE3"}, "Image model is not supported for this type"),
-        ({"video_model": None}, "Invalid video model"),
-        ({"video_model": "RUNWAYML"}, "Video model is not supported for this type"),
-        ({"duration": "30"}, "Duration is invalid"),
-        ({"duration": 121}, "Duration is too long"),
-    ):
-        assert await refused("create_movie", json.dumps({"input": movie | change})) == message
+    too_long = json.dumps({"input": movie | {"duration": 121}})
+    assert await refused("create_movie", too_long) == "Duration is too long"
     lines = {"image_model": "IMAGEN3", "prompt_list": "read as more than twenty characters"}
     message = await refused("create_narrative", json.dumps({"input": lines}))
     assert message == "Prompt is too long"
