@@ -5,7 +5,6 @@ import re
 import ssl
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from functools import cache
 from typing import cast
 
@@ -171,19 +170,16 @@ async def connect(
     Raises:
         OSError: no connection to the last one; a `TimeoutError` if it did not answer in time.
     """
-    *others, last = addresses[:ADDRESSES_TRIED]
-    share = timeout / (len(others) + 1)
-    for address in others:
-        with suppress(OSError):
-            return await _connect(address, port, share, longest)
-    return await _connect(last, port, share, longest)
-
-
-async def _connect(address: str, port: int, timeout: float, longest: int) -> Connection:
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(timeout):
-        _, connection = await loop.create_connection(lambda: Connection(longest), address, port)
-    return connection
+    tried = addresses[:ADDRESSES_TRIED]
+    loop, failure = asyncio.get_running_loop(), OSError("no address")
+    for address in tried:
+        try:
+            async with asyncio.timeout(timeout / len(tried)):
+                _, made = await loop.create_connection(lambda: Connection(longest), address, port)
+            return made
+        except OSError as error:
+            failure = error
+    raise failure
 
 
 @cache

@@ -30,7 +30,7 @@ from receiver.domain.observations import CancelPassedOn
 from receiver.domain.retry_after import read_retry_after
 from receiver.providers.calls import Calls, NoAnswer
 from receiver.providers.http_answers import Answer
-from receiver.providers.words import read_plain_text
+from receiver.providers.words import clean_for_people, read_plain_text
 from store.records.times import Millis
 
 GOOD: Final = range(200, 300)
@@ -47,7 +47,7 @@ class Account:
     base_url: str
     """Paths are appended to it."""
     key: str = field(repr=False)
-    """The operator's key, which is redacted in all answers."""
+    """The operator's key, which is redacted in all messages."""
     clock: Clock
     """The base for a `Retry-After` date."""
     submit_timeout: float = 60.0
@@ -74,7 +74,6 @@ class Api(Calls):
         super().__init__(
             account.base_url,
             headers,
-            secret=account.key,
             connect_timeout=account.connect_timeout,
             tls=account.tls,
         )
@@ -156,10 +155,11 @@ class Api(Calls):
 
     def words(self, answer: Answer) -> str:
         """The provider's own message, or one with the status code."""
+        key, message = self._account.key, None
         if answer.body is not None:
-            message = self._read_message(answer.body)
-        else:
-            message = None if answer.text is None else read_plain_text(answer.text)
+            message = self._read_message(clean_for_people(answer.body, key))
+        elif answer.text is not None:
+            message = read_plain_text(answer.text, key)
         return message or f"The provider answered {answer.status_code}."
 
     def unavailable(self, answer: Answer) -> StatusUnavailable:

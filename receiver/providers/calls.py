@@ -27,8 +27,6 @@ KEPT_CONNECTIONS = 16
 KEPT_SECONDS = 30.0
 """How long they are kept. Firewalls silently drop idle connections, and a call on a dropped one
 gets no answer."""
-MIN_SECRET = 8
-"""A secret with fewer characters is not redacted in answers: it would match by chance."""
 
 
 class NoAnswer(Exception):
@@ -59,7 +57,6 @@ class Calls:
         base_url: str,
         headers: Mapping[str, str],
         *,
-        secret: str = "",
         connect_timeout: float = 10.0,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -69,7 +66,6 @@ class Calls:
             base_url: paths are appended to it, unless they begin with `/`. No call goes to another
                 scheme, host or port.
             headers: sent with every call; ASCII.
-            secret: what is redacted in every answer.
             connect_timeout: seconds for connecting, including TLS.
             tls: by default, see `default_tls`.
         """
@@ -85,7 +81,6 @@ class Calls:
             ("User-Agent", "receiver"),
             *headers.items(),
         ]
-        self._secret = secret.encode()
         self._connect_timeout = connect_timeout
         self._tls = (tls or default_tls()) if base.scheme == "https" else None
         self._idle: list[tuple[Connection, float]] = []
@@ -177,8 +172,6 @@ class Calls:
             flaw = f"broke off: {_in_words(error, call.seconds)}"
         if not flaw and response.header("content-encoding") not in (None, "identity"):
             raw, flaw = decompressed(raw, MAX_ANSWER_BYTES)
-        if len(self._secret) >= MIN_SECRET:
-            raw = raw.replace(self._secret, "…".encode())
         return read_answer(response.status, response.header("retry-after") or None, raw, flaw)
 
     async def _connect(self, call: _Call) -> Connection:

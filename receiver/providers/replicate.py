@@ -143,13 +143,13 @@ class Replicate(Provider):
     def read(self, body: Mapping[str, Any]) -> Report:
         """Read a prediction, from a webhook or a status answer."""
         status = self.read_status(body)
-        said = [body.get("output"), body.get("error")]
-        output, error = words.clean_for_people(said, self._account.key)
+        said = [body.get(name) for name in ("status", "output", "error")]
+        word, output, error = words.clean_for_people(said, self._account.key)
         completed = status is Status.COMPLETED
         gone = completed and output is None and body.get("data_removed") is True
         return Report(
             status=status,
-            word=words.read_word(body.get("status")),
+            word=words.read_word(word),
             result={"output": output} if completed and not gone else None,
             message=words.read_message(error),
             provider_request_id=self.read_id(body),

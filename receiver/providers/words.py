@@ -12,10 +12,11 @@ from typing import Any
 
 from receiver.domain.documents import MESSAGE_CHARACTERS, PROVIDER_STATUS_CHARACTERS
 from receiver.json_text import MAX_DEPTH
-from receiver.providers.calls import MIN_SECRET
 from store.records.jobs import Status
 
 ID_CHARACTERS = 200
+MIN_SECRET = 8
+"""A secret with fewer characters is not redacted: it would match by chance."""
 
 _NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 
@@ -63,13 +64,14 @@ def read_status(word: Any, meanings: Mapping[str, Status]) -> Status | None:
     return None
 
 
-def read_plain_text(text: str) -> str | None:
+def read_plain_text(text: str, secret: str = "") -> str | None:
     """The message in an answer that is not JSON; None if it is HTML, broken JSON or binary.
+    `secret` is redacted.
 
     The content decides, not the declared type: frameworks send plain text as `text/html`. A NUL
     counts as binary, and decoded bytes never contain a lone surrogate.
     """
-    return None if _NOT_FOR_PEOPLE.search(text) else read_message(text.strip())
+    return None if _NOT_FOR_PEOPLE.search(text) else read_message(for_people(text.strip(), secret))
 
 
 def clean_text(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +13,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from receiver.clock import Clock
-from receiver.sandbox.api import MakeApi, SandboxApi
+from receiver.sandbox.api import MakeApi
 from receiver.sandbox.faults import FaultPlan, SandboxRules
 from receiver.sandbox.jobs import Jobs
 from receiver.sandbox.memory import Memory
@@ -53,7 +52,6 @@ def create_app(
     jobs = Jobs(FaultPlan(rules), origin, clock, http, memory or Memory())
     api = make_api(jobs)
     jobs.make_callback = api.callback
-    pages = _Pages(jobs, api)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -68,33 +66,26 @@ def create_app(
         body = api.refusal(refusal.status_code, refusal.detail)
         return JSONResponse(body, refusal.status_code, headers=refusal.headers)
 
+    async def result(request: Request) -> Response:
+        job = api.find(request.path_params["request_id"])
+        if jobs.state(job).link is None:
+            raise HTTPException(404, "There is no result.")
+        return FileResponse(_CLIP, media_type="video/webm")
+
+    async def list_jobs(_request: Request) -> Response:
+        return JSONResponse(jobs.listing())
+
+    async def stats(_request: Request) -> Response:
+        return JSONResponse(jobs.stats())
+
     return Starlette(
         routes=[
-            Route("/results/{request_id}.webm", pages.result),
-            Route("/sandbox/jobs", pages.list_jobs),
-            Route("/sandbox/stats", pages.stats),
+            Route("/results/{request_id}.webm", result),
+            # for people and tests
+            Route("/sandbox/jobs", list_jobs),
+            Route("/sandbox/stats", stats),
             *api.routes(),
         ],
         lifespan=lifespan,
         exception_handlers={HTTPException: refuse},
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Pages:
-    """For people and tests."""
-
-    jobs: Jobs
-    api: SandboxApi
-
-    async def result(self, request: Request) -> Response:
-        job = self.api.find(request.path_params["request_id"])
-        if self.jobs.state(job).link is None:
-            raise HTTPException(404, "There is no result.")
-        return FileResponse(_CLIP, media_type="video/webm")
-
-    async def list_jobs(self, _request: Request) -> Response:
-        return JSONResponse(self.jobs.listing())
-
-    async def stats(self, _request: Request) -> Response:
-        return JSONResponse(self.jobs.stats())

@@ -128,9 +128,5 @@ def _prediction(job: SandboxJob, state: JobState) -> dict[str, Any]:
         "input": job.record.input,
         "output": None if state.link is None else [state.link],
         "error": state.failure,
-        "logs": "",
-        "metrics": {},
-        "data_removed": False,
-        "source": "api",
         "urls": dict.fromkeys(("get", "cancel", "web"), f"/v1/predictions/{job.request_id}"),
     }

@@ -56,7 +56,11 @@ class CheckedNetwork:
             NotConnected: no connection, or no TLS.
             TimeoutError: no answer in time.
         """
-        addresses = await self._addresses(target.host)
+        addresses: Sequence[IPAddress]
+        try:
+            addresses = [ip_address(target.host)]
+        except ValueError:
+            addresses = await self.resolve(target.host)
         for address in addresses:
             check_address(address, self.allow_nets)
         failure = "connect_failed"
@@ -72,12 +76,6 @@ class CheckedNetwork:
         except OSError as error:
             raise NotConnected(failure) from error
         return connection
-
-    async def _addresses(self, host: str) -> Sequence[IPAddress]:
-        try:
-            return (ip_address(host),)
-        except ValueError:
-            return await self.resolve(host)
 
 
 def failure_word(failure: Exception) -> str:

@@ -1,7 +1,7 @@
 """The archive in a bucket, on a server with S3's protocol over real HTTP."""
 
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from receiver.archive.contract import ArchiveUnavailable
 from receiver.workers import archiver
 from tests.archive.file_host import Answer, file_host, file_of
 from tests.archive.test_archiving import complete, settings, settled
+from tests.archive.test_folder import pieces
 from tests.http_api.scripted_provider import scripted_provider
 from tests.support.service import eventually, running_service
 
@@ -54,13 +55,6 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def keys(bucket: Any) -> list[str]:
     return [found["Key"] for found in bucket.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
-
-
-async def pieces(*content: bytes, then: Exception | None = None) -> AsyncIterator[bytes]:
-    for piece in content:
-        yield piece
-    if then is not None:
-        raise then
 
 
 async def test_a_file_in_many_parts_is_stored_whole_or_not_at_all(bucket: Any) -> None:

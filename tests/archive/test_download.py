@@ -1,5 +1,6 @@
 """One attempt to download a file, from hosts that are slow, broken, lying or forbidden."""
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import AsyncIterator, Sequence
@@ -14,6 +15,7 @@ from receiver.webhooks.network import CheckedNetwork
 from receiver.webhooks.resolver import Resolver
 from receiver.webhooks.targets import IPNetwork
 from tests.archive.file_host import Answer, FileHost, file_host, file_of
+from tests.providers.faulty_server import faulty_server, stall_after
 
 FILE = file_of(3_000_000)
 
@@ -200,6 +202,16 @@ async def test_a_digest_that_is_given_with_the_rest_alone_is_checked(host: FileH
     wrong = Answer(FILE[1:] + b"x", headers=tag, cuts=[500_000], range_headers=given)
     error, _ = await failure(host.link("/b", wrong))
     assert error.startswith("bad_digest")
+
+
+async def test_a_download_that_is_cancelled_before_its_head_came_leaves_no_connection() -> None:
+    async with faulty_server(stall_after(b"")) as server:
+        loading = asyncio.create_task(load(f"http://127.0.0.1:{server.port}/f"))
+        await server.received.wait()
+        loading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await loading
+        await server.empty.wait()
 
 
 async def test_a_host_that_cannot_be_reached(host: FileHost) -> None:

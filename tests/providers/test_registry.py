@@ -7,6 +7,7 @@ from receiver.domain.answers import SubmitAccepted
 from receiver.providers.registry import open_provider
 from receiver.settings import ServeSettings
 from tests.providers.faulty_server import answer, faulty_server
+from tests.providers.path_server import path_server
 
 MOVIE = {"prompt": "A heron", "image_model": "A", "video_model": "B", "duration": 5}
 
@@ -30,3 +31,17 @@ async def test_samsar_is_created_from_the_settings(
         assert await provider.submit("create_movie", MOVIE, "http://a/") == SubmitAccepted("1")
         await provider.close()
     assert f"\r\n{key_header}\r\n" in server.heads[0]
+
+
+async def test_what_is_set_for_a_provider_is_not_its_sandboxs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RECEIVER_PROVIDER", "sandbox")
+    monkeypatch.setenv("RECEIVER_REPLICATE_WEBHOOK_SECRET", "whsec_c2VjcmV0")
+    monkeypatch.setenv("RECEIVER_FAL_JWKS_URL", "http://127.0.0.1:1/jwks.json")
+    async with path_server() as server:
+        for name in ("sandbox-replicate", "sandbox-fal"):
+            provider = open_provider(name, ServeSettings(), SystemClock(), server.origin)
+            await provider.start()
+            await provider.close()
+    assert server.asked() == ["GET /v1/webhooks/default/secret", "GET /.well-known/jwks.json"]

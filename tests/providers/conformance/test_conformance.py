@@ -152,11 +152,13 @@ async def test_a_submission_that_was_surely_not_sent(subject: Subject) -> None:
 
 async def test_neither_key_nor_token_is_quoted(subject: Subject) -> None:
     text = f"{KEY} and {CALLBACK} are wrong"
-    said, _ = await submitted(subject, answer(400, as_body(subject.words(text))))
-    assert isinstance(said, SubmitRefused)
-    assert "are wrong" in said.message
-    assert KEY not in said.message
-    assert TOKEN not in said.message
+    body = as_body(subject.words(text))
+    for raw in (body, body.replace(KEY[:1].encode(), b"\\u%04x" % ord(KEY[0])), text.encode()):
+        said, _ = await submitted(subject, answer(400, raw))
+        assert isinstance(said, SubmitRefused)
+        assert "are wrong" in said.message
+        assert KEY not in said.message
+        assert TOKEN not in said.message
 
 
 # --- status calls ---------------------------------------------------------------------------------
