@@ -25,6 +25,7 @@ MOVIE = {
 NARRATIVE = {"prompt_list": ["One", "Two"], "image_model": "IMAGEN3"}
 
 ABSENT = object()
+NOT_FINITE = (math.nan, math.inf, -math.inf)
 
 
 def changed(base: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
@@ -48,19 +49,7 @@ def changed(base: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
         ("video_model", "RUNWAYML", "Video model is not supported for this type"),
         *[
             ("duration", value, "Duration is invalid")
-            for value in (
-                ABSENT,
-                None,
-                "30",
-                True,
-                0,
-                -1,
-                -0.5,
-                math.nan,
-                math.inf,
-                -math.inf,
-                [30],
-            )
+            for value in (*(ABSENT, None, "30", True, [30]), *(0, -1, -0.5), *NOT_FINITE)
         ],
         *[("duration", value, "Duration is too long") for value in (121, 120.01, 10**400)],
         *[("aspect_ratio", value, "Aspect ratio is invalid") for value in (16, ["16:9"], True)],

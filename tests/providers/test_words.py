@@ -42,14 +42,7 @@ def test_json_that_can_be_read(raw: bytes, value: Any) -> None:
 @pytest.mark.parametrize(
     "raw",
     [
-        b"",
-        b"{",
-        b"{} {}",
-        b"NaN",
-        b"-Infinity",
-        b"1e309",
-        b"-1e309",
-        b"9" * 5000,
+        *(b"", b"{", b"{} {}", b"NaN", b"-Infinity", b"1e309", b"-1e309", b"9" * 5000),
         b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1),
         b'{"a":' * (MAX_DEPTH + 1) + b"1" + b"}" * (MAX_DEPTH + 1),
         b"[" * 100_000,

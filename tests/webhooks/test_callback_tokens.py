@@ -80,20 +80,9 @@ def test_a_missing_character_and_a_changed_case(position: int) -> None:
 @pytest.mark.parametrize(
     "token",
     [
-        "",
-        ".",
-        JOB,
-        f"{JOB}.",
-        TOKEN + "=",
-        TOKEN + "==",
-        TOKEN + "\n",
-        TOKEN + "\x00",
-        TOKEN + "\u00e9",
-        " " + TOKEN,
-        "/" + TOKEN,
-        TOKEN.upper(),
-        TOKEN.lower(),
-        TOKEN * 2,
+        *("", ".", JOB, f"{JOB}."),
+        *(TOKEN + end for end in ("=", "==", "\n", "\x00", "\u00e9")),
+        *(" " + TOKEN, "/" + TOKEN, TOKEN.upper(), TOKEN.lower(), TOKEN * 2),
         "a" * 10_000_000,
         "\ud800" * 100,
         "\u212aey",  # lower-cases into ASCII
