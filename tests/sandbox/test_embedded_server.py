@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from receiver.clock import SystemClock
 from receiver.sandbox.faults import SandboxRules
 from receiver.sandbox.run import sandbox
-from receiver.server.serve import listen, origin, serving
+from receiver.server.serve import listen, serving
 from tests.sandbox.conftest import SAMSAR
 from tests.support.service import TIMEOUT
 
@@ -55,11 +55,3 @@ async def test_a_lifespan_that_fails_raises() -> None:
     with listen("127.0.0.1", 0) as listener, pytest.raises(RuntimeError, match="did not start"):
         async with serving(Starlette(lifespan=lifespan), listener):
             pass
-
-
-async def test_a_port_in_use_raises() -> None:
-    with listen("127.0.0.1", 0) as taken:
-        port = int(origin(taken).rpartition(":")[2])
-        with pytest.raises(OSError, match="in use"):
-            async with sandbox(SandboxRules(), SystemClock(), SAMSAR, port=port):
-                pass
