@@ -204,7 +204,10 @@ async def test_a_digest_that_is_given_with_the_rest_alone_is_checked(host: FileH
     assert error.startswith("bad_digest")
 
 
-async def test_a_download_that_is_cancelled_before_its_head_came_leaves_no_connection() -> None:
+async def test_a_download_that_is_cancelled_before_its_head_came_leaves_no_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(download, "IDLE_SECONDS", 30.0)
     async with faulty_server(stall_after(b"")) as server:
         loading = asyncio.create_task(load(f"http://127.0.0.1:{server.port}/f"))
         await server.received.wait()
