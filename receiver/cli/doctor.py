@@ -1,8 +1,11 @@
 """The checks of `doctor`. Each reports what it found, and what to do about it."""
 
 import os
+import shutil
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -20,6 +23,10 @@ from receiver.settings import KEY_OF, ServeSettings, is_this_machine
 from store.errors import StoreError
 
 TIMEOUT = 10.0
+CLOCK_TOLERANCE = 120.0
+SANE_YEARS = range(2025, 2100)
+DISK_LOW = 1024**3
+DISK_FULL = 100 * 1024**2
 
 State = Literal["ok", "remark", "failed"]
 
@@ -56,6 +63,7 @@ async def check_all(settings: ServeSettings, clock: Clock) -> list[Finding]:
     if "fal" in settings.running and settings.fal_user_id is None:
         findings.append(ANY_FAL_CUSTOMER)
     findings.append(await _check_public_address(settings))
+    findings.append(await _check_clock(settings, clock))
     return findings
 
 
@@ -92,6 +100,8 @@ async def _check_store(settings: ServeSettings) -> list[Finding]:
     except StoreError as error:
         advice = "Unlock or repair the database, or set RECEIVER_DATABASE_URL to another one."
         findings.append(Finding("store", "failed", str(error), advice))
+    if path is not None:
+        findings.append(_check_disk(path.parent))
     return findings
 
 
@@ -105,6 +115,16 @@ def _check_folder(path: Path) -> Finding:
         f"{path} does not exist, and {folder} is not writable",
         "Make the folder writable for this user, or set RECEIVER_DATABASE_URL.",
     )
+
+
+def _check_disk(folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free
+    detail = f"{free / 1024**3:.1f} GiB free"
+    if free < DISK_FULL:
+        return Finding("disk", "failed", detail, f"Free space on the disk of {folder}.")
+    if free < DISK_LOW:
+        return Finding("disk", "remark", detail, f"The disk of {folder} will soon be full.")
+    return Finding("disk", "ok", detail)
 
 
 async def _check_archive(url: str) -> Finding:
@@ -151,13 +171,12 @@ async def _check_provider(name: str, settings: ServeSettings, clock: Clock) -> F
             )
 
 
-# --- the address ----------------------------------------------------------------------------------
+# --- addresses and time ---------------------------------------------------------------------------
 
 
 async def _check_public_address(settings: ServeSettings) -> Finding:
     """Whether callbacks would arrive, as far as can be checked from here."""
-    url = settings.public_url
-    real = [each for each in map(settings.base_url_of, settings.running) if each is not None]
+    url, real = settings.public_url, _real_providers(settings)
     bad = partial(Finding, "public address", "failed" if real else "remark")
     if is_this_machine(url) and not all(map(is_this_machine, real)):
         return bad(
@@ -165,8 +184,7 @@ async def _check_public_address(settings: ServeSettings) -> Finding:
             "Set RECEIVER_PUBLIC_URL to the URL at which the provider reaches this service.",
         )
     try:
-        async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as client:
-            response = await client.get(f"{url}/livez")
+        response = await _get(f"{url}/livez")
     except httpx.HTTPError as error:
         return bad(
             f"{url} does not answer: {str(error) or type(error).__name__}",
@@ -178,3 +196,33 @@ async def _check_public_address(settings: ServeSettings) -> Finding:
             "Point RECEIVER_PUBLIC_URL to `receiver serve`, without a redirect.",
         )
     return Finding("public address", "ok", f"{url} reaches a running service")
+
+
+async def _check_clock(settings: ServeSettings, clock: Clock) -> Finding:
+    """Signed webhooks and deadlines depend on the clock. It is compared with the provider's."""
+    now = datetime.fromtimestamp(clock.now() / 1_000, UTC)
+    advice = "Set this machine's clock, for example with NTP."
+    if now.year not in SANE_YEARS:
+        return Finding("clock", "failed", f"it says {now:%Y-%m-%d}", advice)
+    real = _real_providers(settings)
+    if not real:
+        return Finding("clock", "ok", f"{now:%Y-%m-%d %H:%M:%S}Z")
+    try:
+        response = await _get(real[0])
+        theirs = parsedate_to_datetime(response.headers["Date"])
+    except (httpx.HTTPError, KeyError, ValueError):
+        return Finding("clock", "remark", "it cannot be compared with the provider's clock")
+    apart = abs(now.timestamp() - theirs.timestamp())
+    if apart > CLOCK_TOLERANCE:
+        return Finding("clock", "failed", f"{apart:.0f} s off the provider's clock", advice)
+    return Finding("clock", "ok", f"within {max(apart, 1):.0f} s of the provider's clock")
+
+
+def _real_providers(settings: ServeSettings) -> list[str]:
+    """The base URLs of the providers that are not embedded sandboxes."""
+    return [url for url in map(settings.base_url_of, settings.running) if url is not None]
+
+
+async def _get(url: str) -> httpx.Response:
+    async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as client:
+        return await client.get(url)

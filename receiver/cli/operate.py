@@ -14,7 +14,7 @@ from receiver.settings import ArchiveSettings, ServeSettings, StoreSettings
 
 
 async def doctor(json: Json = False) -> None:
-    """Check settings, store, provider and public address. Exits with 1 if a check failed."""
+    """Check settings, store, provider, public address and clock. Exits with 1 if a check failed."""
     # Imported here: it needs all providers, and other commands none.
     from receiver.cli.doctor import Finding, check_all, output_of
 

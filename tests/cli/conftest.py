@@ -200,8 +200,8 @@ def other_server(
             found.calls.put(Call(self.path, dict(self.headers), self.rfile.read(length)))
             self.send_response_only(found.status)
             body = b"" if found.status == 204 else b"{}"
-            self.send_header("Content-Length", str(len(body)))
-            for name, value in found.headers.items():
+            usual = {"Date": self.date_time_string(), "Content-Length": str(len(body))}
+            for name, value in (usual | found.headers).items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)

@@ -5,6 +5,8 @@ import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
+import pytest
+
 from tests.cli.conftest import Place, Served, other_server
 from tests.support.forked import Done
 
@@ -12,9 +14,9 @@ KEY = "operators-own-key"
 
 
 @contextmanager
-def upstream(status: int) -> Iterator[str]:
+def upstream(status: int, **headers: str) -> Iterator[str]:
     """A provider that answers every request in the same way; yields its base URL."""
-    with other_server(status) as server:
+    with other_server(status, headers) as server:
         yield f"{server.url}/v1/video/"
 
 
@@ -47,10 +49,30 @@ def test_all_checks_pass_beside_a_running_service(served: Served) -> None:
         "settings",
         "store",
         "durability",
+        "disk",
         "provider",
         "public address",
+        "clock",
     }
     assert KEY not in done.out + done.err
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "check", "advice"),
+    [
+        (401, {}, "provider", "RECEIVER_SAMSAR_API_KEY"),
+        (403, {}, "provider", "RECEIVER_SAMSAR_API_KEY"),
+        (404, {"Date": "Thu, 01 Jan 2026 00:00:00 GMT"}, "clock", "Set this machine's clock"),
+    ],
+)
+def test_a_rejected_key_or_a_wrong_clock_fails(
+    served: Served, status: int, headers: dict[str, str], check: str, advice: str
+) -> None:
+    with upstream(status, **headers) as base_url:
+        done = examined(served, base_url)
+    assert done.status == 1
+    assert states(done)[check] == "failed"
+    assert advice in done.out
 
 
 def test_a_url_at_the_start_of_an_error_keeps_its_case(place: Place) -> None:
