@@ -18,7 +18,7 @@ from receiver.archive.contract import ArchiveUnavailable
 PART_BYTES = 8 * 1024 * 1024
 """S3 accepts parts of at least 5 MiB, at most 10,000 of them."""
 PARTS_AT_ONCE = 2
-LINK_LIFE = timedelta(minutes=15)
+SIGNED_LINK_LIFE = timedelta(minutes=15)
 
 
 class BucketArchive:
@@ -46,7 +46,7 @@ class BucketArchive:
 
     async def find(self, key: str) -> str | None:
         with _translated():
-            return await obstore.sign_async(self._store, "GET", key, LINK_LIFE)
+            return await obstore.sign_async(self._store, "GET", key, SIGNED_LINK_LIFE)
 
     async def remove(self, folder: str) -> None:
         with _translated():

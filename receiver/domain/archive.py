@@ -12,7 +12,7 @@ from store.records.archive import ArchivedFile, FileState
 from store.records.jobs import Job
 from store.records.times import Due, Lane, Millis
 
-MOST_FILES = 100
+MOST_LINKS = 100
 """Maximum number of links kept per result: every change writes all of them."""
 LONGEST_LINK = 8_192
 """Maximum number of characters of a link."""
@@ -27,7 +27,7 @@ GAP_MAX = HOUR
 def begin(draft: Draft, result: Mapping[str, Any]) -> None:
     """Schedule the downloads of a job that has just completed. `result` is not truncated."""
     if draft.rules.archive:
-        links = [link for link in links_of(result) if len(link) <= LONGEST_LINK][:MOST_FILES]
+        links = [link for link in links_of(result) if len(link) <= LONGEST_LINK][:MOST_LINKS]
         _set(draft, tuple(ArchivedFile(link, next_try_at=draft.now) for link in links))
 
 

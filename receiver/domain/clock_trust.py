@@ -7,7 +7,7 @@ wall clock agrees with the monotonic clock, which cannot be set.
 from receiver.domain.schedule import DAY, HOUR, MINUTE
 from store.records.times import Millis
 
-TOLERANCE: Millis = MINUTE
+CLOCK_TOLERANCE: Millis = MINUTE
 """How far the two clocks may drift apart between two checks: more than clocks are ever slewed."""
 PROBATION: Millis = HOUR
 """How long the clock must run without another step before its new time is trusted."""
@@ -34,7 +34,7 @@ class ClockTrust:
         self._trusted: Millis | None = self._seen
         self._trusted_from: Millis = 0
         """On the monotonic clock, in milliseconds."""
-        if newest is not None and not newest - TOLERANCE <= now <= newest + STALE:
+        if newest is not None and not newest - CLOCK_TOLERANCE <= now <= newest + STALE:
             self._trusted = None
             self._begin_probation(monotonic)
 
@@ -42,9 +42,9 @@ class ClockTrust:
         """Whether the clock is trusted now. Call this about every minute."""
         seen, before = _distance(now, monotonic), self._seen
         self._seen = seen
-        if self._trusted is not None and abs(seen - self._trusted) <= TOLERANCE:
+        if self._trusted is not None and abs(seen - self._trusted) <= CLOCK_TOLERANCE:
             self._trusted = seen
-        elif abs(seen - before) > TOLERANCE:
+        elif abs(seen - before) > CLOCK_TOLERANCE:
             self._begin_probation(monotonic)
             return False
         elif monotonic * 1_000 >= self._trusted_from:

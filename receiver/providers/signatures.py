@@ -19,7 +19,7 @@ ASK_PAUSE: Final = 60.0
 """Minimum seconds between key requests caused by signatures that no key matches."""
 ASK_TIMEOUT: Final = 5.0
 """Maximum seconds of a key request."""
-LONGEST_WAIT: Final = 2.0
+LONGEST_KEY_WAIT: Final = 2.0
 """Maximum seconds that a callback waits for keys; its sender expects an answer in a few seconds."""
 
 K = TypeVar("K")
@@ -117,7 +117,7 @@ class VerificationKeys(Generic[K]):
             if now < self._ask_at:
                 return
             self._ask_at = now + ASK_PAUSE
-        await self.fetch(LONGEST_WAIT)
+        await self.fetch(LONGEST_KEY_WAIT)
 
     async def _learn(self, ask: Ask) -> None:
         try:

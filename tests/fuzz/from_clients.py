@@ -19,7 +19,7 @@ from receiver.http_api.archived import _read_number, _takes_range
 from receiver.http_api.auth import _given_key
 from receiver.http_api.body import parse_object
 from receiver.http_api.context import ApiContext
-from receiver.http_api.create_job import LONGEST_WAIT, preferred_wait
+from receiver.http_api.create_job import LONGEST_PREFERENCE, preferred_wait
 from receiver.http_api.deliveries import _filter, _retry_faults
 from receiver.http_api.errors import Problem
 from receiver.http_api.idempotency import _unquoted, fingerprint
@@ -171,5 +171,5 @@ def ranges(raw: bytes) -> None:
         if _takes_range(request, '"tag"', FILE_BYTES):
             [(start, end)] = FileResponse._parse_range_header(wanted.decode("latin-1"), FILE_BYTES)
             assert 0 <= start < end <= FILE_BYTES
-    assert 0 <= (preferred_wait(request) or 0) <= LONGEST_WAIT
+    assert 0 <= (preferred_wait(request) or 0) <= LONGEST_PREFERENCE
     assert (_given_id(request.scope) or "").isprintable()
