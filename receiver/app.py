@@ -18,6 +18,7 @@ import structlog
 from receiver.actions.context import ServiceContext
 from receiver.actions.recover import recover
 from receiver.actions.status_calls import StatusCalls
+from receiver.actions.submission_queue import SubmissionQueue
 from receiver.archive import open_archive
 from receiver.archive.download import Downloader
 from receiver.assembly import Service, assemble, rules
@@ -106,15 +107,17 @@ async def _running_on(
             provider = open_provider(name, settings, clock, sandboxes.get(name))
             stack.push_async_callback(provider.close)
             providers[name] = provider
+        holder = os.urandom(8).hex()
         services = ServiceContext(
             store=store,
-            holder=os.urandom(8).hex(),
+            holder=holder,
             clock=clock,
             ids=Ids(os.urandom),
             rules=rules(settings),
             providers=providers,
             metrics=metrics,
             status_calls=StatusCalls(clock, metrics, settings.poll_rate, settings.poll_concurrency),
+            queue=SubmissionQueue(holder, settings.submit_concurrency, clock),
         )
         network = CheckedNetwork(
             Resolver().resolve,

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from starlette.requests import Request
@@ -114,14 +114,7 @@ def assemble(
     callback_address = partial(_callback_address, settings.public_url, tokens)
     poller = Poller(services, hub, callback_address, missed)
     inbox = Inbox(services, hub, poller.confirm)
-    submitter = Submitter(
-        services,
-        hub,
-        callback_address,
-        submit_timeout=settings.submit_timeout,
-        concurrency=settings.submit_concurrency,
-    )
-    services = replace(services, queue=submitter.queue)
+    submitter = Submitter(services, hub, callback_address, settings.submit_timeout)
     relay = Relay(
         services,
         hub,

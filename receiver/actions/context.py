@@ -28,8 +28,7 @@ class ServiceContext:
     providers: Mapping[str, Provider]
     metrics: Metrics
     status_calls: StatusCalls
-    queue: SubmissionQueue | None = None
-    """Takes over new jobs for submission; without it they are found in the store."""
+    queue: SubmissionQueue
 
     async def trace_of(self, job_id: str) -> str | None:
         """The trace that the job was submitted in, for `tracing.step`; None if there is none or it

@@ -2,12 +2,13 @@
 leftovers from the store. Bounded, and fair between users."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from receiver.clock import Clock
 from receiver.domain import holds as rules
 from receiver.domain.turns import Turns
+from receiver.streams.hub import Subscription
 from store.holds import Hold, ProviderHolds
 from store.records.jobs import Job
 from store.records.moves import NewJob
@@ -37,13 +38,15 @@ class SubmissionQueue:
     """The submissions that wait for a slot. New jobs come directly from their requests, without a
     query for due work."""
 
-    def __init__(self, holder: str, slots: int, clock: Clock, wake: Callable[[], None]) -> None:
-        """`wake` is called when a job was handed over or a slot is free."""
+    def __init__(self, holder: str, slots: int, clock: Clock) -> None:
+        """`slots`: how many submissions run at once."""
+        self.slots = slots
+        self.wake = Subscription()
+        """Notified when a job was handed over or a slot is free."""
         self.holds: Mapping[str, ProviderHolds] = {}
         """The providers' holds, as last read from the store."""
         self._holder = holder
         self._clock = clock
-        self._wake = wake
         self._turns = Turns[Waiting](slots)
         self._ahead = 2 * slots
         """How many jobs of one backlog are leased at a time."""
@@ -75,7 +78,7 @@ class SubmissionQueue:
         """Take over a job with its lease; it is on disk, or may be."""
         self.decline(new.job)
         self._turns.add(new.job.user_id, Waiting(new.job, lease, new))
-        self._wake()
+        self.wake.notify()
 
     def decline(self, job: Job) -> None:
         """The job was not created: forget its lease."""
@@ -92,7 +95,7 @@ class SubmissionQueue:
         """Release the job's slot."""
         self._turns.give_back(job.user_id)
         if len(self._turns):
-            self._wake()
+            self.wake.notify()
 
     # --- what is in the store ---------------------------------------------------------------------
 

@@ -71,8 +71,7 @@ async def submit_job(
         KeyReused, KeyInUse: see `store.jobs.Jobs.create`.
         StoreUnavailable: nothing was written.
     """
-    queue = services.queue
-    lease = queue.lease(new.job) if queue is not None else None
+    lease = services.queue.lease(new.job)
     may_exist = False
     try:
         made = await services.store.jobs.create(new, idempotency, answer, lease)
@@ -82,10 +81,10 @@ async def submit_job(
         may_exist = True
         raise
     finally:
-        if queue is not None and lease is not None:
+        if lease is not None:
             if may_exist:
-                queue.offer(new, lease)
+                services.queue.offer(new, lease)
             else:
-                queue.decline(new.job)
+                services.queue.decline(new.job)
     tracing.set_attribute("receiver.job.id", made.id if isinstance(made, Job) else made.job_id)
     return made

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from receiver.actions.context import ServiceContext
-from receiver.actions.submission_queue import SubmissionQueue
 from receiver.domain import holds as rules
 from receiver.domain.answers import SubmitNotSent
 from store.holds import ProviderHolds, Refusal
@@ -15,9 +14,9 @@ class HoldKeeper:
     """Checks whether a submission may be sent, and records its result. Writes raise
     `StoreUnavailable` and may be repeated."""
 
-    def __init__(self, services: ServiceContext, queue: SubmissionQueue) -> None:
+    def __init__(self, services: ServiceContext) -> None:
         self._services = services
-        self._queue = queue
+        self._queue = services.queue
         self._probes: set[str] = set()
         """Jobs that this process has sent as probes and that have no answer yet. The copy may not
         say so: a read that began before may have ended after."""

@@ -15,7 +15,7 @@ import structlog
 from receiver import tracing
 from receiver.actions.context import ServiceContext
 from receiver.actions.observe_job import observe_job
-from receiver.actions.submission_queue import SubmissionQueue, Waiting
+from receiver.actions.submission_queue import Waiting
 from receiver.domain.answers import (
     SubmitAccepted,
     SubmitAmbiguous,
@@ -30,7 +30,7 @@ from receiver.domain.observations import (
     SubmissionHeld,
     TimePassed,
 )
-from receiver.streams.hub import Hub, Subscription
+from receiver.streams.hub import Hub
 from receiver.workers.hold_keeper import HoldKeeper
 from receiver.workers.worker import (
     LEASE_SLACK,
@@ -61,7 +61,7 @@ log = structlog.get_logger()
 class Submitter:
     """The worker behind `POST /v1/jobs` and the drop-in routes.
 
-    New jobs are handed over to `queue`. Others are read from the store: when it announces some,
+    New jobs are handed over to the queue. Others are read from the store: when it announces some,
     when one becomes due, and every second in any case.
     """
 
@@ -72,23 +72,17 @@ class Submitter:
         services: ServiceContext,
         hub: Hub,
         callback_address: CallbackAddress,
-        *,
-        submit_timeout: float,
-        concurrency: int,
+        timeout: float,
     ) -> None:
-        """`submit_timeout` is the time limit of one submission call, in seconds; `concurrency` is
-        how many run at once."""
+        """`timeout` of one submission call is in seconds."""
         self._services = services
         self._callback_address = callback_address
-        self._lease: Millis = int(submit_timeout * 1_000) + LEASE_SLACK
+        self._lease: Millis = int(timeout * 1_000) + LEASE_SLACK
         # Twice as many, since a slot is released when the answer arrives, before it is on disk.
-        self._task_pool = TaskPool(2 * concurrency)
+        self._task_pool = TaskPool(2 * services.queue.slots)
         self._stopping = False
-        self._wake = Subscription()
-        self.queue = SubmissionQueue(
-            services.holder, concurrency, services.clock, self._wake.notify
-        )
-        self._holds = HoldKeeper(services, self.queue)
+        self._queue = services.queue
+        self._holds = HoldKeeper(services)
         self._look_at = 0.0
         """Monotonic time of the next read of the store's queue."""
         self._looked_at = 0.0
@@ -102,10 +96,10 @@ class Submitter:
         if self._services.clock.monotonic() >= self._look_at:
             await self._look()
         begun = 0
-        while self._task_pool.free and (waiting := self.queue.take()):
+        while self._task_pool.free and (waiting := self._queue.take()):
             self._task_pool.begin(f"submit {waiting.job.id}", self._submit, waiting)
             begun += 1
-        if begun and self.queue.is_short:
+        if begun and self._queue.is_short:
             self._look_at = 0.0
         return begun
 
@@ -113,15 +107,15 @@ class Submitter:
         if not self._task_pool.free:
             await self._task_pool.wait_any()
             return
-        await self._wake.wait(max(0.001, self._look_at - self._services.clock.monotonic()))
+        await self._queue.wake.wait(max(0.001, self._look_at - self._services.clock.monotonic()))
 
     async def stop(self) -> None:
         """Start nothing new, release jobs that have not started, and wait for those in flight; what
         is left then becomes unconfirmed."""
         self._stopping = True
-        await self._release(self.queue.close())
+        await self._release(self._queue.close())
         await self._task_pool.drain(SUBMISSION_DRAIN_SECONDS)
-        await self._release(self.queue.close())  # jobs whose write was under way
+        await self._release(self._queue.close())  # jobs whose write was under way
 
     # --- the store's queue ------------------------------------------------------------------------
 
@@ -135,7 +129,7 @@ class Submitter:
         at = max(self._services.clock.monotonic() + seconds, self._looked_at + LOOK_PAUSE)
         if at < self._look_at:
             self._look_at = at
-            self._wake.notify()
+            self._queue.wake.notify()
 
     async def _look(self) -> None:
         """Lease jobs from the store that are due, users in turn."""
@@ -146,11 +140,11 @@ class Submitter:
             now = clock.now()
             due, holds = await asyncio.gather(submissions.due(now), submissions.holds())
             self._holds.learn(holds)
-            await self._release(self.queue.remove_held(now))
-            if wanted := self.queue.wanted(due.backlogs, now):
-                lease = self.queue.new_lease()
+            await self._release(self._queue.remove_held(now))
+            if wanted := self._queue.wanted(due.backlogs, now):
+                lease = self._queue.new_lease()
                 jobs = await submissions.lease(wanted, now, lease)
-                await self._release(self.queue.add(jobs, wanted, lease))
+                await self._release(self._queue.add(jobs, wanted, lease))
             if due.backlogs and clock.monotonic() >= self._expire_at:
                 await self._expire(now)
                 self._expire_at = clock.monotonic() + SAFETY_SECONDS
@@ -186,7 +180,7 @@ class Submitter:
             # This process may have been suspended, and another one may have leased the job.
             answer = await self._call(waiting, begins) if now < waiting.lease.until else None
         finally:
-            self.queue.give_back(job)
+            self._queue.give_back(job)
         if answer is not None:
             await self._store_answer(job, begins, answer)
         self._holds.forget(job)

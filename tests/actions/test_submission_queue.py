@@ -14,7 +14,7 @@ from tests.store.world import NOW, SECOND
 
 
 def queue(slots: int = 4) -> SubmissionQueue:
-    return SubmissionQueue("me", slots, SystemClock(), lambda: None)
+    return SubmissionQueue("me", slots, SystemClock())
 
 
 def job_of(user_id: int, number: int = 0) -> Job:

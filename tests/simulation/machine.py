@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from receiver.actions.context import ServiceContext
 from receiver.actions.recover import recover
 from receiver.actions.status_calls import StatusCalls
+from receiver.actions.submission_queue import SubmissionQueue
 from receiver.archive.download import Downloader
 from receiver.archive.folder import FolderArchive
 from receiver.assembly import Service, assemble, rules
@@ -131,6 +132,7 @@ class Machine:
             status_calls=StatusCalls(
                 world.clock, metrics, self._settings.poll_rate, self._settings.poll_concurrency
             ),
+            queue=SubmissionQueue(process.name, self._settings.submit_concurrency, world.clock),
         )
         network = CheckedNetwork(world.file_host.resolve, allow_http=True, tls=NO_TLS)
         downloader = Downloader(network, ExactClock(world.loop), MOST_BYTES)

@@ -13,6 +13,7 @@ import pytest
 from receiver.actions.context import ServiceContext
 from receiver.actions.missed_callbacks import MissedCallbacks
 from receiver.actions.status_calls import StatusCalls
+from receiver.actions.submission_queue import SubmissionQueue
 from receiver.domain.answers import (
     LookUpAnswer,
     Report,
@@ -137,6 +138,7 @@ async def worker_harness(folder: Path) -> AsyncIterator[Harness]:
         rules=Rules(),
         providers={provider.name: provider},
         status_calls=StatusCalls(clock, metrics, rate=1_000, at_once=1_000),
+        queue=SubmissionQueue(HOLDER, 4, clock),
         metrics=metrics,
     )
     try:
