@@ -10,7 +10,7 @@ if it cannot be reached (changes by other processes are then seen within a secon
 """
 
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -53,9 +53,10 @@ def parse(url: str) -> Address:
         parts = urlsplit(url)
     except ValueError:
         raise AddressInvalid(_NEEDED) from None
-    query = parse_qsl(parts.query, keep_blank_values=True)
+    # For libpq, a plus is no space.
+    query = parse_qsl(parts.query.replace("+", "%2B"), keep_blank_values=True)
     listen = dict(query).get("listen")
-    kept = urlencode([(name, value) for name, value in query if name != "listen"])
+    kept = urlencode([each for each in query if each[0] != "listen"], quote_via=quote)
     try:
         given = conninfo_to_dict(urlunsplit(parts._replace(query=kept)))
     except psycopg.ProgrammingError:

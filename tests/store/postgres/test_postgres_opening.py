@@ -191,24 +191,30 @@ def test_an_address_says_where_to_listen() -> None:
     assert "host=pooler port=6432" in pooled.conninfo
     assert "application_name=me" in pooled.conninfo
     assert unheard.listen is None
+    spaced = parse("postgresql://u@db/d?options=-c%20search_path%3Dx%20-ca%3Db&password=a+b")
+    assert "options='-c search_path=x -ca=b'" in spaced.conninfo
+    assert "password=a+b" in spaced.conninfo
     assert "p@" not in direct.shown
 
 
 async def test_a_migration_that_deadlocks_with_a_write_is_tried_again(
     postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    address = parse(postgres_server.new_schema_url())
+    url = postgres_server.new_schema_url()
+    address = parse(url)
+    # Of two sessions that deadlock, the server ends the one that looks first: the migration.
+    impatient = parse(f"{url}%20-cdeadlock_timeout%3D3s")
     await asyncio.to_thread(prepare, address)
     locks = "LOCK TABLE jobs; LOCK TABLE callbacks"
     monkeypatch.setattr(connection, "MIGRATIONS", [*MIGRATIONS, locks])
     with connect(address) as replica, connect(address) as watch:
         watch.autocommit = True
         replica.autocommit = False
+        replica.execute("SET deadlock_timeout = '1min'")
         replica.execute("LOCK TABLE callbacks IN ROW EXCLUSIVE MODE")
-        migrating = asyncio.create_task(asyncio.to_thread(prepare, address))
+        migrating = asyncio.create_task(asyncio.to_thread(prepare, impatient))
         waiting = "SELECT 1 FROM pg_stat_activity WHERE query = %s AND wait_event_type = 'Lock'"
         await eventually(lambda: watch.execute(waiting, (locks,)).fetchone() is not None)
-        # The server ends the one that has waited longer, which is the migration.
         await asyncio.to_thread(replica.execute, "LOCK TABLE jobs IN ROW EXCLUSIVE MODE")
         replica.commit()
         await migrating
