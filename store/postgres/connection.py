@@ -30,7 +30,7 @@ _LOCK = 0x72637672
 """The advisory lock ("rcvr") that serialises migrations by replicas that start together."""
 
 _APPLICATION = "receiver"
-_TABLES = ("users", "jobs", "events", "callbacks", "deliveries")
+_TABLES = {"users", "jobs", "events", "callbacks", "deliveries"}
 
 
 class _Text(StrDumperUnknown):
@@ -133,9 +133,12 @@ def _migrate(connection: psycopg.Connection) -> None:
 
 def _version(connection: psycopg.Connection) -> int:
     """The number of the last migration. Raises `StoreCorrupt`, `SchemaTooNew`."""
-    tables = _tables_there(connection)
+    # In one snapshot, since another process may be creating them; not by to_regclass(), which may
+    # have cached, before the lock, that a table does not exist.
+    rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = current_schema")
+    tables = {name for (name,) in rows}
     if "meta" not in tables:
-        if tables:
+        if tables & _TABLES:
             raise StoreCorrupt(
                 "the database belongs to another application: it has tables with our names"
             )
@@ -149,15 +152,3 @@ def _version(connection: psycopg.Connection) -> int:
     version = int(known["schema"])
     pending(MIGRATIONS, version)
     return version
-
-
-def _tables_there(connection: psycopg.Connection) -> set[str]:
-    """The existing tables with our names, in one snapshot: another process may be creating them."""
-    # Not to_regclass(): it may have cached, before the lock, that a table does not exist which
-    # another process has created since.
-    rows = connection.execute(
-        "SELECT tablename FROM pg_tables"
-        " WHERE schemaname = current_schema AND tablename = ANY(%s::text[])",
-        (["meta", *_TABLES],),
-    ).fetchall()
-    return {name for (name,) in rows}

@@ -6,11 +6,9 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from pathlib import Path
-from threading import Event
 
 from store.errors import StoreCorrupt, StoreFull
 from store.sqlite.connection import STATEMENTS, connect_reader, uri
@@ -38,8 +36,12 @@ def back_up(source: Path, target: Path) -> None:
         with translated():
             partial.unlink(missing_ok=True)
             _create(partial)
-            with _written_as_it_grows(partial):
-                _copy(source, partial)
+            with ThreadPoolExecutor(1) as beside:
+                copying = beside.submit(_copy, source, partial)
+                # One sync at the end would delay the syncs of a service on the same disk.
+                while wait([copying], SYNC_SECONDS).not_done:
+                    _sync(partial)
+            copying.result()
             _sync(partial)
             partial.replace(target)
             _sync(target.parent)
@@ -66,25 +68,6 @@ def _copy(source: Path, partial: Path) -> None:
 
 def _create(file: Path) -> None:
     os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-
-
-@contextmanager
-def _written_as_it_grows(file: Path) -> Iterator[None]:
-    """Sync a growing file regularly: one large sync at the end would delay the syncs of a service
-    on the same disk."""
-    over = Event()
-
-    def write_out() -> None:
-        while not over.wait(SYNC_SECONDS):
-            _sync(file)
-
-    with ThreadPoolExecutor(1) as beside:
-        writing = beside.submit(write_out)
-        try:
-            yield
-        finally:
-            over.set()
-            writing.result()
 
 
 def _sync(path: Path) -> None:
