@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from functools import cache
@@ -34,11 +35,19 @@ WORKERS = 3
 """One more than the cores of a small machine: the tests wait for almost as long as they compute."""
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Keep temporary files in memory where there is plenty: every commit of a store is a sync, and
-    on a disk that takes longer than all the rest of a test. Set TMPDIR to have them elsewhere."""
+    on a disk that takes longer than all the rest of a test. Set TMPDIR to have them elsewhere.
+
+    Where bytecode may not stand beside the sources, keep it in pytest's cache: else each process of
+    the run would compile all of them, and each program that a test starts.
+    """
     if "TMPDIR" not in os.environ and _can_hold_files(MEMORY):
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", "") and hasattr(config, "cache"):
+        sys.dont_write_bytecode = False
+        sys.pycache_prefix = str(config.cache.mkdir("bytecode"))
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 
 
 def pytest_collection_finish() -> None:
