@@ -79,7 +79,7 @@ async def provider(row: Row) -> AsyncIterator[tuple[str, faulty.FaultyServer]]:
 async def test_a_fault(row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two attempts' time: whatever is ever sent again has been sent again by then."""
     monkeypatch.setattr(schedule, "SUBMIT_BACKOFF_MIN", 100)
-    monkeypatch.setattr(holds, "DEFAULT_PAUSE", 100)
+    monkeypatch.setattr(holds, "DEFAULT_HOLD", 100)
     async with (
         provider(row) as (url, server),
         running_service(
