@@ -3,10 +3,10 @@
 import asyncio
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from string import ascii_uppercase
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from store.errors import NotFound
 from store.ids import first_id
@@ -14,7 +14,10 @@ from store.lookups import Lookups
 from store.records.jobs import Job, Phase, Status
 from store.records.times import Millis
 from store.rows import job_from_row, to_json
+from store.session import Row
 from store.table import Backend, Table
+
+T = TypeVar("T")
 
 _LAST_ID = "~"
 """Sorts after every id."""
@@ -23,6 +26,9 @@ _END_OF_TIME: Millis = 2**62
 
 LISTED_BY = ("status", "provider", "kind")
 """Columns whose value a list can have an index for; the first that is given is used."""
+
+READ_AT_ONCE = 25
+"""Rows that are read in one event-loop iteration: a few milliseconds if they are long."""
 
 LOOKED_THROUGH = 5_000
 """Maximum number of jobs examined for one page when no index covers the filter."""
@@ -96,7 +102,7 @@ class JobReads(Table):
             sql = self._statements.complete(self._sql["list-by-column"], column=column)
         else:
             sql = self._sql["list-by-user"]
-        return [job_from_row(row) for row in await self._readers.fetch(sql, parameters)]
+        return await _in_turns(job_from_row, await self._readers.fetch(sql, parameters))
 
     async def look_through(
         self, user_id: int | None, where: JobFilter, before: str | None, limit: int
@@ -142,7 +148,7 @@ class JobReads(Table):
         """The job's events, callbacks (with the first 3,072 bytes of the body), notes and relay
         attempts, oldest first."""
         rows = await self._fetch("read-history", job_id=job_id)
-        return [_history_line(_HistoryRow._make(row)) for row in rows]
+        return await _in_turns(lambda row: _history_line(_HistoryRow._make(row)), rows)
 
     async def in_phase(self, phase: Phase, limit: int) -> list[str]:
         """Ids of jobs in a phase, for recovery at startup; only `submitting` and `queued`."""
@@ -157,6 +163,16 @@ class JobReads(Table):
         """By unfinished phase: the number of jobs, and when the oldest of them was created."""
         rows = await self._fetch("census")
         return {phase: (count, oldest) for phase, count, oldest in rows}
+
+
+async def _in_turns(read: Callable[[Row], T], rows: Iterable[Row]) -> list[T]:
+    """Read the rows, and let the event loop run in between."""
+    found = []
+    for number, row in enumerate(rows, start=1):
+        found.append(read(row))
+        if number % READ_AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return found
 
 
 def _bounds(where: JobFilter, before: str | None) -> dict[str, object]:

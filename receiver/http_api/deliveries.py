@@ -76,7 +76,7 @@ async def list_deliveries(context: ApiContext, request: Request, caller: Caller)
     deliveries = context.services.store.deliveries
     found = await deliveries.list_page(select, page.after, page.limit + 1)
     kept, last = page.cut(found, lambda delivery: delivery.id)
-    return page.response(map(delivery_document, kept), last)
+    return await page.response(map(delivery_document, kept), last)
 
 
 @Operation(Group.WEBHOOKS, documents.DeliveryDetail)

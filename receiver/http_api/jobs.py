@@ -1,6 +1,6 @@
 """The routes below `/v1/jobs`, except those in create_job.py and events.py."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, Final
@@ -19,12 +19,12 @@ from receiver.http_api.context import ApiContext
 from receiver.http_api.documents import File, History, JobDetail, Jobs
 from receiver.http_api.errors import Problem, bad_query, or_404
 from receiver.http_api.operation import Group, Operation, Parameter
-from receiver.http_api.responses import NOT_STORED, json_response, none_match
+from receiver.http_api.responses import NOT_STORED, json_response, list_response, none_match
 from receiver.json_schema import Schema, ref
 from receiver.logs import redact
 from receiver.providers.contract import MAX_KIND, Provider
 from receiver.providers.registry import API_OF
-from store.job_reads import JobFilter
+from store.job_reads import HistoryLine, JobFilter
 from store.records.jobs import Job, Status
 from store.records.times import Millis
 
@@ -102,7 +102,7 @@ async def list_jobs(context: ApiContext, request: Request, caller: Caller) -> Re
     else:
         found = await stored.list_for_user(page.user_id, where, page.after, page.limit + 1)
         found, last = page.cut(found, lambda job: job.id)
-    return page.response(map(job_document, found), last)
+    return await page.response(map(job_document, found), last)
 
 
 @Operation(Group.JOBS, History)
@@ -113,9 +113,14 @@ async def job_history(context: ApiContext, request: Request, caller: Caller) -> 
         200: Events, callbacks, polls that changed something, webhook attempts.
     """
     job = await readable_job(context, caller, request.path_params["job_id"])
-    lines: list[dict[str, Any]] = []
+    history = await context.services.store.jobs.history_of(job.id)
+    return await list_response("history", _shown(history))
+
+
+def _shown(history: Iterable[HistoryLine]) -> Iterator[dict[str, Any]]:
+    """The lines as the API shows them."""
     room = RAW_BODIES
-    for line in await context.services.store.jobs.history_of(job.id):
+    for line in history:
         shown = {"at": timestamp(line.at), "type": line.type, **line.detail}
         if line.type == "event":
             shown["job"] = _SINCE_ADDED | shown["job"]
@@ -123,8 +128,7 @@ async def job_history(context: ApiContext, request: Request, caller: Caller) -> 
             room -= len(body)
             # Redact first: a provider may quote a secret that the limit would cut in two.
             shown["body"] = redact(body)[:RAW_BODY] if room >= 0 else None
-        lines.append(shown)
-    return json_response({"history": lines})
+        yield shown
 
 
 @Operation(Group.JOBS, File, (FILE_NUMBER, RANGE))

@@ -12,7 +12,7 @@ from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem, bad_query
 from receiver.http_api.operation import Parameter, Texts
-from receiver.http_api.responses import json_response
+from receiver.http_api.responses import list_response
 from receiver.signed_text import SignedText
 
 DEFAULT_LIMIT: Final = 50
@@ -78,11 +78,11 @@ class Page:
         kept = found[: self.limit]
         return kept, id_of(kept[-1]) if len(found) > self.limit else None
 
-    def response(self, entries: Iterable[Mapping[str, Any]], last: str | None) -> Response:
+    async def response(self, entries: Iterable[Mapping[str, Any]], last: str | None) -> Response:
         """The response, with a cursor for the entries after the id `last`; None on the last
         page."""
         cursor = last and self.cursors.sign([self.name, self.user_id, last])
-        return json_response({self.name: list(entries), "next_cursor": cursor})
+        return await list_response(self.name, entries, next_cursor=cursor)
 
 
 async def read_page(

@@ -1,5 +1,6 @@
 """Bodies and queries that are made to cost much: short answers, and little of the event loop."""
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from receiver.http_api.errors import MAX_FAULTS
+from receiver.http_api.responses import ENCODED_AT_ONCE, list_response
 from tests.http_api.conftest import SHARED_LOOP
 from tests.simulation.client import Exchange, scope
 from tests.support.service import JOB, MOVIE, RunningService
@@ -117,6 +119,24 @@ async def test_a_hostile_query_gets_a_short_answer_soon(
     assert status in (200, 400, 404), answer
     assert len(answer) <= LONGEST_ANSWER
     assert seconds < LOOP_SECONDS
+
+
+async def test_others_are_served_while_a_list_of_megabytes_is_encoded() -> None:
+    iterations = 0
+
+    async def serve_others() -> None:
+        nonlocal iterations
+        while True:
+            iterations += 1
+            await asyncio.sleep(0)
+
+    others = asyncio.create_task(serve_others())
+    entries = [{"long": "x" * ENCODED_AT_ONCE}] * 10
+    response = await list_response("jobs", entries, next_cursor=None)
+    others.cancel()
+
+    assert json.loads(bytes(response.body)) == {"jobs": entries, "next_cursor": None}
+    assert iterations >= len(entries)
 
 
 # --- how many errors are listed -------------------------------------------------------------------
