@@ -40,7 +40,7 @@ def renamed_before_sync() -> Patch:
     return patch.object(folder, "_finish", finish)
 
 
-@variant(WHOLE)
+@variant(WHOLE, first=1)
 def stored_before_the_file() -> Patch:
     """A file is called stored when all of it has come, and is written beside that."""
     put = FolderArchive.put

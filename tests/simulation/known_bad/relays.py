@@ -81,7 +81,7 @@ def lease_of_another_ignored() -> Patch:
     )
 
 
-@variant("a delivery's end is its end", plan=plans.stalled_while_it_sends)
+@variant("a delivery's end is its end", plan=plans.stalled_while_it_sends, first=8)
 def lost_lease_ignored() -> Patch:
     """A relay attempt is settled by its maker, although another process holds the lease by now."""
     return with_sql("deliveries", "settle", " AND holder = :holder", "")
@@ -98,7 +98,7 @@ def sent_after_the_lease() -> Patch:
     return patch.object(Relay, "_send", whenever)
 
 
-@variant(IN_ORDER, plan=plans.paused_as_they_send, first=4)
+@variant(IN_ORDER, plan=plans.paused_as_they_send, first=5)
 def second_attempt_beside_the_first() -> Patch:
     """After a long pause a process leases a message again that it is still sending itself."""
     return patch.object(TaskPool, "is_running", lambda *_: False)

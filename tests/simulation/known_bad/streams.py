@@ -14,7 +14,7 @@ from tests.simulation.known_bad.variant import Patch, together, variant
 PREFIX = "a stream is a prefix of the truth"
 
 
-@variant(PREFIX)
+@variant(PREFIX, first=1)
 def told_before_commit() -> Patch:
     """Streams get an event inside the transaction that writes it, and not after its commit."""
     make, append = Broadcast.__init__, batches._append
@@ -40,7 +40,7 @@ def told_before_commit() -> Patch:
     )
 
 
-@variant(PREFIX)
+@variant(PREFIX, first=1)
 def stream_resumed_one_early() -> Patch:
     """A resumed stream begins with the event that the client has seen."""
     make = Reader.__init__

@@ -61,7 +61,7 @@ def resubmitted_after_timeout() -> Patch:
     return patch.object(submission, "become_unconfirmed", again)
 
 
-@variant(TWICE, seeds=200)
+@variant(TWICE, seeds=200, first=1)
 def recovery_sends_again() -> Patch:
     """A start puts what a dead process was submitting back into the queue."""
     unconfirmed = submission.become_unconfirmed
@@ -76,7 +76,7 @@ def recovery_sends_again() -> Patch:
     return patch.object(submission, "become_unconfirmed", not_sent)
 
 
-@variant(TWICE, plan=plans.stopped_before_it_begins, first=3)
+@variant(TWICE, plan=plans.stopped_before_it_begins, first=4)
 def attempt_of_another_taken_back() -> Patch:
     """A worker that was suspended takes back the attempt that another one has begun meanwhile."""
     requeue = submission.requeue
@@ -90,7 +90,7 @@ def attempt_of_another_taken_back() -> Patch:
     return patch.object(submission, "requeue", by_number)
 
 
-@variant(BEFORE_THE_COMMIT[0], TWICE, plan=plans.put_off_while_answers_are_lost, first=12)
+@variant(BEFORE_THE_COMMIT[0], TWICE, plan=plans.put_off_while_answers_are_lost, first=25)
 def not_sent_of_any_attempt() -> Patch:
     """An attempt that was not sent requeues the job, even if a later attempt is under way."""
     requeue = submission.requeue
@@ -115,7 +115,7 @@ def answer_lost_with_the_disk() -> Patch:
 
 
 @variant(
-    "a key makes one job", "a key leads to one id", plan=plans.tried_again_beside_a_stall, first=13
+    "a key makes one job", "a key leads to one id", plan=plans.tried_again_beside_a_stall, first=15
 )
 def keys_checked_then_written() -> Patch:
     """An Idempotency-Key is looked up first, and not checked again when the job is written."""
