@@ -83,7 +83,7 @@ class Truth:
         """Relay messages that are through, and how."""
         self.at_lease: dict[str, Callable[[], None]] = {}
         """What happens, once, right after a commit that leases a relay message or a submission."""
-        self.commits = 0
+        self._checks = 0
         self.last_event_at = 0.0
         world.disk.watch = self.look
 
@@ -92,7 +92,6 @@ class Truth:
 
     def look(self, changes: Changes | None) -> None:
         """Read what a commit has changed; None: whatever it was."""
-        self.commits += 1
         if self._world.retiring:
             return
         if changes is None or changes.users:
@@ -106,7 +105,8 @@ class Truth:
         if changes is None or changes.relay:
             self._follow_deliveries()
         self._meet_lease()
-        if changes is None or changes.users or self.commits % 50 == 0:
+        self._checks += 1
+        if changes is None or changes.users or self._checks % 50 == 0:
             self._conserve()
 
     # --- the event log ----------------------------------------------------------------------------

@@ -11,7 +11,6 @@ from receiver.assembly import STORE_CHECK_SECONDS
 from receiver.signed_text import CallbackTokens
 from receiver.webhooks.signing import new_secret
 from store.keys import ApiKey
-from store.records.times import Millis
 from store.sqlite.database import SqliteStore
 from tests.simulation.archive import Files
 from tests.simulation.callbacks import CallbackLine
@@ -55,9 +54,6 @@ class World:
         self.calls = 0
         """Calls under way whose caller waits."""
         self.user_ids: list[int] = []
-        self._due: list[Millis] | None = None
-        """What `_read_what_is_due` gave after that many commits."""
-        self._due_as_of = -1
         self.disk = Disk(database)
         self.disk.starves = partial(
             self.judge.fail, "no work waits for a second while other work is served"
@@ -114,8 +110,7 @@ class World:
             case "flood":
                 self.callbacks.flood(how["calls"])
             case "crash":
-                machine = self.machines[how["machine"]]
-                machine.crash_at(how["where"], how["count"], how["down"])
+                self.machines[how["machine"]].crash_at(how["where"], how["count"], how["down"])
             case "restart":
                 self.machines[how["machine"]].stop(how["down"])
             case "stall":
@@ -200,20 +195,9 @@ class World:
         # A process hears of another one's commit at its next look: that tick finds something.
         if len(self.machines) > 1 and self.truth.last_event_at + 3 * STORE_CHECK_SECONDS > now:
             return now
-        if self._due_as_of != self.truth.commits:
-            self._due, self._due_as_of = self._read_what_is_due(), self.truth.commits
-        if self._due is None:
-            return now
-        moments = [self.clock.at(at) for at in self._due]
-        if (downloading := self.file_host.busy_until) is not None:
-            moments.append(downloading)
-        return max(now, min(moments, default=NEVER))
-
-    def _read_what_is_due(self) -> list[Millis] | None:
-        """When jobs and webhooks are due, each the first; None where a callback waits."""
         one = self.truth.one
         if one("SELECT 1 FROM callbacks WHERE verdict = 'waiting'"):
-            return None
+            return now
         due = one(
             "SELECT min(max(coalesce(held_until, at), CASE lane WHEN 'submit' THEN coalesce(("
             " SELECT max(until, coalesce(json_extract(state, '$.users.\"' || user_id"
@@ -226,7 +210,10 @@ class World:
             " SELECT 1 FROM deliveries o WHERE o.job_id = d.job_id AND o.state = 'pending'"
             " AND o.retried = 0 AND o.seq < d.seq))"
         )
-        return [at for at in (due, relay) if at is not None]
+        moments = [self.clock.at(at) for at in (due, relay) if at is not None]
+        if (downloading := self.file_host.busy_until) is not None:
+            moments.append(downloading)
+        return max(now, min(moments, default=NEVER))
 
     def busy_until(self) -> float:
         """Until when the world goes on by itself, whatever the service does."""
