@@ -36,8 +36,8 @@ class Usage:
     """Likewise the load and the provider."""
     other_cores: float
     """Likewise everything else on the machine, a database server included."""
-    memory: int
-    """Bytes of the service that were resident at the window's end."""
+    memory: list[int]
+    """Bytes of the service that were resident, from the window's begin to its end."""
 
 
 @dataclass

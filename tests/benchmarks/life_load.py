@@ -25,6 +25,9 @@ SECONDS_TO_END = 30.0
 """How long lives may go on after the load, before they count as never ended."""
 CALLBACKS_A_JOB = 150
 """A service stores at most 200 of one job."""
+MEMORY_LOOKS = 5
+"""How often memory is looked at, from the window's begin to its end: with enough `--seconds` this
+shows whether it grows."""
 
 
 @dataclass(frozen=True)
@@ -146,12 +149,14 @@ class _Run:
     async def _watched(self) -> Usage:
         """What is used from begin to end."""
         before = self._cpu()
-        await _until(self._ended)
+        memory = []
+        for part in range(MEMORY_LOOKS):
+            await _until(self._began + self._load.seconds * part / (MEMORY_LOOKS - 1))
+            memory.append(costs.resident(self._target.pids))
         service, kernel, load, machine = (
             (later - earlier) / self._load.seconds
             for earlier, later in zip(before, self._cpu(), strict=True)
         )
-        memory = costs.resident(self._target.pids)
         return Usage(service, kernel, load, machine - service - load, memory)
 
     def _cpu(self) -> tuple[float, ...]:

@@ -179,7 +179,7 @@ def _told(each: Measured) -> Iterator[str]:
     yield f"{each.usage.kernel_cores:.2f} cores in the kernel"
     yield f"load late {_ms(each.late)}"
     yield f"provider {each.report}"
-    yield f"memory {each.usage.memory // 1_000_000} MB"
+    yield f"memory {' '.join(str(size // 1_000_000) for size in each.usage.memory)} MB"
     if each.flood:
         yield f"flood {each.flood['statuses']} of {each.flood['count']:,}"
 

@@ -129,8 +129,10 @@ class World:
             await asyncio.sleep(RETRY_PAUSE)
 
     async def get(self, path: str, **query: str | int) -> Any:
-        """A document of a service that runs."""
-        answer = await self.client.get(path, params=query)
+        """A document of a service that runs. For a moment after its database was away it may say
+        503, and is asked again, as any client would."""
+        ask = partial(self.client.get, path, params=query)
+        answer = await eventually(ask, lambda answer: answer.status_code != 503, path)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
