@@ -14,6 +14,9 @@ from receiver.archive.contract import ArchiveUnavailable
 
 PARTIAL = ".partial"
 """The folder of partial files. User names never begin with a dot."""
+SYNC_BYTES = 32 * 1024 * 1024
+"""A file is synced each time it has grown by so many bytes: one large sync at its end would delay
+the syncs of a database on the same disk."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,8 +34,13 @@ class FolderArchive:
         closing = ExitStack()
         try:
             file = await _in_thread(self._create, closing)
+            unsynced = 0
             async for piece in content:
                 await _in_thread(file.write, piece)
+                unsynced += len(piece)
+                if unsynced >= SYNC_BYTES:
+                    await _in_thread(os.fsync, file.fileno())
+                    unsynced = 0
             await _in_thread(_finish, file, self._root / key)
         finally:
             await _in_thread(closing.close)

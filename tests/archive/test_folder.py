@@ -1,12 +1,14 @@
 """The archive in a folder: visible files are complete, and removed ones leave nothing."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from receiver.archive import folder
 from receiver.archive.contract import ArchiveUnavailable, key_of, type_of
 from receiver.archive.folder import PARTIAL, FolderArchive
 
@@ -33,6 +35,24 @@ async def test_a_file_is_stored_and_found(archive: FolderArchive) -> None:
     assert await archive.find("ada/job/2.mp4") is None
     await archive.put("ada/job/1.mp4", "video/mp4", pieces(b"again"))
     assert found.read_bytes() == b"again"
+
+
+async def test_a_large_file_is_synced_as_it_grows(
+    archive: FolderArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder, "SYNC_BYTES", 5)
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    seen = []
+
+    async def content() -> AsyncIterator[bytes]:
+        for piece in (b"three", b"two", b"nine letters"):
+            seen.append(len(synced))
+            yield piece
+        seen.append(len(synced))
+
+    await archive.put("ada/job/1.mp4", "video/mp4", content())
+    assert seen == [0, 1, 1, 2]
 
 
 async def test_a_failed_write_leaves_nothing(archive: FolderArchive, tmp_path: Path) -> None:
