@@ -52,7 +52,9 @@ async def tcp_server(
 
     def leave(task: asyncio.Task[None]) -> None:
         # Not in `serve`: a task that is cancelled before its first step has run nothing of it.
-        connections[task].transport.abort()
+        # A transport that has closed by itself, once its buffer was empty, cannot be aborted.
+        with suppress(AttributeError):
+            connections[task].transport.abort()
         if all(each.done() for each in connections):
             empty.set()
 
