@@ -140,7 +140,7 @@ class SimulatedSender(WebhookSender):
         self._world.judge.note("relay", job_id[-6:], seq, document["status"], status)
         history = self._world.truth.jobs.get(job_id)
         require(history is not None and len(history.events) >= seq,
-                "nothing is told before its commit", job_id, seq)  # fmt: skip
+                "nothing is sent before its commit", job_id, seq)  # fmt: skip
         if history is None:
             return
         row = self._world.truth.one(

@@ -203,7 +203,7 @@ async def test_a_migration_that_deadlocks_with_a_write_is_tried_again(
     url = postgres_server.new_schema_url()
     address = parse(url)
     # Of two sessions that deadlock, the server ends the one that looks first: the migration.
-    impatient = parse(f"{url}%20-cdeadlock_timeout%3D3s")
+    checks_first = parse(f"{url}%20-cdeadlock_timeout%3D3s")
     await asyncio.to_thread(prepare, address)
     locks = "LOCK TABLE jobs; LOCK TABLE callbacks"
     monkeypatch.setattr(connection, "MIGRATIONS", [*MIGRATIONS, locks])
@@ -212,7 +212,7 @@ async def test_a_migration_that_deadlocks_with_a_write_is_tried_again(
         replica.autocommit = False
         replica.execute("SET deadlock_timeout = '1min'")
         replica.execute("LOCK TABLE callbacks IN ROW EXCLUSIVE MODE")
-        migrating = asyncio.create_task(asyncio.to_thread(prepare, impatient))
+        migrating = asyncio.create_task(asyncio.to_thread(prepare, checks_first))
         waiting = "SELECT 1 FROM pg_stat_activity WHERE query = %s AND wait_event_type = 'Lock'"
         await eventually(lambda: watch.execute(waiting, (locks,)).fetchone() is not None)
         await asyncio.to_thread(replica.execute, "LOCK TABLE jobs IN ROW EXCLUSIVE MODE")

@@ -45,12 +45,12 @@ async def world(own_server: PostgresServer) -> AsyncIterator[World]:
 
 
 @pytest.fixture
-def impatient_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_read_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """For a pool that is opened after this: each read without a server waits for so long."""
     monkeypatch.setattr(readers, "ACQUIRE_TIMEOUT", 0.3)
 
 
-@pytest.mark.usefixtures("impatient_reads")
+@pytest.mark.usefixtures("short_read_limit")
 @pytest.mark.parametrize("how", ["fast", "immediate"])
 async def test_a_stopped_server_is_unavailable_until_it_is_back(
     own_server: PostgresServer, world: World, how: str

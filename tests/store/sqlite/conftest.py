@@ -23,27 +23,27 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_busy_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     """Connections wait for locks only for a moment."""
     monkeypatch.setattr(connection, "BUSY_TIMEOUT", 50)
 
 
 @pytest.fixture
-def runner(path: Path, impatience: None) -> Iterator[BatchRunner]:
+def runner(path: Path, short_busy_timeout: None) -> Iterator[BatchRunner]:
     runner = BatchRunner(partial(connect_writer, path))
     yield runner
     runner.close()
 
 
 @pytest.fixture
-def other(path: Path, impatience: None) -> Iterator[sqlite3.Connection]:
+def other(path: Path, short_busy_timeout: None) -> Iterator[sqlite3.Connection]:
     """Another process's connection, as far as SQLite can tell."""
     with closing(connect_writer(path)) as database:
         yield database
 
 
 @pytest.fixture
-async def impatient(path: Path, impatience: None) -> AsyncIterator[SqliteStore]:
+async def opened(path: Path, short_busy_timeout: None) -> AsyncIterator[SqliteStore]:
     """The store, which waits for locks only for a moment."""
     store = await open_sqlite(path, entropy=os.urandom, serving=True)
     yield store

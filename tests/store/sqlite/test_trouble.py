@@ -21,10 +21,10 @@ from tests.store.works import limit_pages
 from tests.store.world import World, waiting
 
 
-async def test_nothing_is_acknowledged_while_the_disk_is_full(impatient: SqliteStore) -> None:
-    world = await World.begin(impatient)
+async def test_nothing_is_acknowledged_while_the_disk_is_full(opened: SqliteStore) -> None:
+    world = await World.begin(opened)
     job = await world.create()
-    await impatient._writer.background(limit_pages(1))  # as full as it is
+    await opened._writer.background(limit_pages(1))  # as full as it is
 
     async def receive_without_end() -> None:
         for number in count():
@@ -32,43 +32,43 @@ async def test_nothing_is_acknowledged_while_the_disk_is_full(impatient: SqliteS
 
     with pytest.raises(StoreFull):
         await receive_without_end()
-    stored = len(await waiting(impatient))
+    stored = len(await waiting(opened))
 
     # A failed batch reopens the connection, and with it the limit is gone, as a full disk's may be.
-    await impatient.check_writable()
+    await opened.check_writable()
     await world.receive(job, b"{}")
-    assert len(await waiting(impatient)) == stored + 1
+    assert len(await waiting(opened)) == stored + 1
 
 
 async def test_a_lock_held_too_long_is_unavailable_and_passes(
-    impatient: SqliteStore, other: sqlite3.Connection
+    opened: SqliteStore, other: sqlite3.Connection
 ) -> None:
-    world = await World.begin(impatient)
+    world = await World.begin(opened)
     job = await world.create()
     other.execute("BEGIN IMMEDIATE")
 
     writes: list[Callable[[], Awaitable[object]]] = [
         partial(world.receive, job),
         world.create,
-        impatient.check_writable,
-        partial(impatient.jobs.poll_at_once, job.id, 0),
+        opened.check_writable,
+        partial(opened.jobs.poll_at_once, job.id, 0),
     ]
     for write in writes:
         with pytest.raises(StoreLocked):
             await write()
-    assert await impatient.jobs.find(job.id) == job  # readers do not mind
+    assert await opened.jobs.find(job.id) == job  # readers do not mind
 
     other.execute("ROLLBACK")
     assert await world.receive(job) == "accepted"
 
 
 async def test_writes_queued_while_a_batch_waits_for_the_lock_fail_with_it(
-    impatient: SqliteStore, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+    opened: SqliteStore, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = await World.begin(impatient)
+    world = await World.begin(opened)
     job = await world.create()
     batches: list[BatchReport] = []
-    writer = impatient._writer
+    writer = opened._writer
     assert isinstance(writer, ThreadedWriter)
     writer._on_batch = batches.append
     loop, begun, run = asyncio.get_running_loop(), asyncio.Event(), writer._runner.run
@@ -91,38 +91,38 @@ async def test_writes_queued_while_a_batch_waits_for_the_lock_fail_with_it(
 
 
 async def test_only_other_processes_commits_are_noticed(
-    impatient: SqliteStore, other: sqlite3.Connection
+    opened: SqliteStore, other: sqlite3.Connection
 ) -> None:
-    assert not await impatient.changed_elsewhere()
-    await impatient.check_writable()
-    assert not await impatient.changed_elsewhere()
+    assert not await opened.changed_elsewhere()
+    await opened.check_writable()
+    assert not await opened.changed_elsewhere()
 
     other.execute("INSERT INTO meta VALUES ('a', 'b')")
 
-    assert await impatient.changed_elsewhere()
-    assert not await impatient.changed_elsewhere()
+    assert await opened.changed_elsewhere()
+    assert not await opened.changed_elsewhere()
 
 
 async def test_a_long_log_is_truncated(
-    impatient: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+    opened: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("store.sqlite.database.WAL_LIMIT", 1)
-    await impatient.check_writable()
+    await opened.check_writable()
     assert path.with_name("receiver.db-wal").stat().st_size > 0
 
-    sizes = await impatient.upkeep()
+    sizes = await opened.upkeep()
 
     assert sizes == {"database": path.stat().st_size, "wal": 0}
 
 
 async def test_a_slow_reader_delays_neither_writers_nor_the_log_for_ever(
-    impatient: SqliteStore,
+    opened: SqliteStore,
     path: Path,
     other: sqlite3.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("store.sqlite.database.WAL_LIMIT", 1)
-    world = await World.begin(impatient)
+    world = await World.begin(opened)
     job = await world.create()
     other.execute("BEGIN")
     other.execute("SELECT count(*) FROM jobs").fetchall()
@@ -131,7 +131,7 @@ async def test_a_slow_reader_delays_neither_writers_nor_the_log_for_ever(
     log = path.with_name("receiver.db-wal")
     grown = log.stat().st_size
 
-    keeping = asyncio.ensure_future(impatient.upkeep())
+    keeping = asyncio.ensure_future(opened.upkeep())
     number = 20
     while not keeping.done() or number < 40:
         assert await world.receive(job, b"%d" % number) == "accepted"
@@ -139,17 +139,17 @@ async def test_a_slow_reader_delays_neither_writers_nor_the_log_for_ever(
 
     assert (await keeping)["wal"] >= grown  # the reader still needs it
     other.execute("COMMIT")
-    assert (await impatient.upkeep())["wal"] == 0
+    assert (await opened.upkeep())["wal"] == 0
 
 
-async def test_no_read_stays_open(impatient: SqliteStore, other: sqlite3.Connection) -> None:
-    world = await World.begin(impatient)
+async def test_no_read_stays_open(opened: SqliteStore, other: sqlite3.Connection) -> None:
+    world = await World.begin(opened)
     job = await world.create()
     await asyncio.gather(
-        impatient.jobs.find(job.id),
-        impatient.events.after_for_user(world.ann.id, 0, 10),
-        impatient.events.snapshot_for_user(world.ann.id, 10),
-        waiting(impatient),
+        opened.jobs.find(job.id),
+        opened.events.after_for_user(world.ann.id, 0, 10),
+        opened.events.snapshot_for_user(world.ann.id, 10),
+        waiting(opened),
     )
 
     busy, _, _ = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
