@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -221,7 +221,9 @@ def test_a_commit_that_fails_says_whether_it_may_have_been_written(
     path: Path, name: str, kind: type[Exception]
 ) -> None:
     runner = BatchRunner(
-        lambda: _FailingCommit(connect_writer(path), getattr(sqlite3, name), name)  # type: ignore[arg-type,return-value]
+        lambda: cast(
+            sqlite3.Connection, _FailingCommit(connect_writer(path), getattr(sqlite3, name), name)
+        )
     )
 
     outcomes, changes, _ = runner.run([lambda *_: None, lambda *_: None])
