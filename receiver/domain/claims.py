@@ -6,6 +6,7 @@ from receiver.domain import outcomes, schedule, serialization
 from receiver.domain.answers import Report
 from receiver.domain.draft import Draft, look_again, next_poll, visible
 from receiver.domain.observations import CallbackSaid
+from receiver.domain.results import fitting_result
 from store.records.callbacks import Verdict
 from store.records.jobs import FINAL_STATUSES, Claim, Evidence, Job, Phase, Status
 from store.records.times import Due, Lane, Millis
@@ -91,7 +92,9 @@ def _apply_claim(draft: Draft, said: CallbackSaid) -> None:
         return
     draft.set_verdict(said.callback_id, Verdict.CLAIMED)
     assert report.status is not None
-    result = report.result and draft.fitting(report.result)
+    # One whole result is stored per job: that of the claim that `take_claim` would accept.
+    keep = fitting_result if any(c.result is not None for c in claims) else draft.fitting
+    result = report.result and keep(report.result)
     claim = Claim(
         said.callback_id, said.received_at, report.status, report.word, result, report.message
     )

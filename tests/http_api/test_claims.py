@@ -106,6 +106,41 @@ async def test_a_claim_that_cannot_be_confirmed_is_taken_in_the_end(
     assert line["confirmed"] is False
 
 
+def long_result(name: str) -> dict[str, Any]:
+    links = {"videoUrl": f"https://a.example/{name}", "preview": f"https://a.example/{name}.png"}
+    return {"status": "COMPLETED", "result": {**links, "log": name * 20_000}}
+
+
+@pytest.mark.parametrize("first_is_denied", [False, True])
+async def test_the_result_of_the_claim_that_is_taken_is_shown(
+    start: Start, provider: ScriptedProvider, first_is_denied: bool
+) -> None:
+    clock, release = ShiftedClock(), asyncio.Event()
+    settings = provider.settings() | {"poll_min": 0.1, "poll_max": 0.2}
+    service = await start(**settings, confirm_timeout=60, clock=clock)
+    job = await accepted(service, provider)
+    refused = refusing_status(500)
+
+    async def status(request_id: str) -> Response:
+        await release.wait()
+        provider.status = refused
+        return JSONResponse(RUNNING) if first_is_denied else await refused(request_id)
+
+    provider.status = status
+    await job.send(long_result("first"))
+    await provider.asked(1)
+    await job.send(long_result("second"))
+    release.set()
+    await job.verdicts("denied" if first_is_denied else "claimed", "claimed")
+    await provider.asked(3)  # so one of the second claim has failed
+    clock.ahead_ms = 61_000
+    taken = long_result("second" if first_is_denied else "first")["result"]
+    shown = (await job.when(done=True))["result"]
+    whole = (await job.client.get(f"{job.path}/result")).json()
+    assert (shown["videoUrl"], shown["truncated"]) == (taken["videoUrl"], True)
+    assert whole == (shown if first_is_denied else taken)
+
+
 async def test_without_confirmation_a_claim_counts_at_once(
     provider: ScriptedProvider, trusting: AcceptedJob
 ) -> None:
