@@ -1,6 +1,6 @@
-"""Serves the dashboard's static files with strict security headers.
+"""Serves the static files of the dashboard and of `/docs`, with strict security headers.
 
-There is a single page without data of its own; everything that it shows comes from the public API.
+The pages have no data of their own; everything that they show comes from the public API.
 """
 
 from collections.abc import Mapping
@@ -20,10 +20,12 @@ _MEDIA_TYPES: Final = {
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
+_PAGES: Final = {"index.html": "/", "docs.html": "/docs"}
+"""The paths of the files that are not below `/static/`."""
 
 
 def pages(public_url: str, host: str, *, results_nearby: bool) -> Mapping[str, ASGIApp]:
-    """An application for each path: `/`, and each file below `/static/`.
+    """An application for each path: `/`, `/docs`, and each file below `/static/`.
 
     They accept the host names in `public_url` and `host`, loopback names and IP addresses.
     `results_nearby` allows results from this machine over plain HTTP, such as a sandbox's.
@@ -33,7 +35,7 @@ def pages(public_url: str, host: str, *, results_nearby: bool) -> Mapping[str, A
     found: dict[str, ASGIApp] = {}
     for file in (files("receiver.dashboard") / "static").iterdir():
         media_type = _MEDIA_TYPES[file.name[file.name.rindex(".") :]]
-        path = "/" if file.name == "index.html" else f"/static/{file.name}"
+        path = _PAGES.get(file.name, f"/static/{file.name}")
         found[path] = _Page(file.read_bytes(), media_type, headers, frozenset(names))
     return found
 

@@ -56,8 +56,8 @@ class ApiContext:
     """Whether the service is shutting down: waiting requests are then answered at once."""
     open_streams: dict[str, int] = field(default_factory=dict)
     """Number of open streams by key hash."""
-    made_once: dict[str, Response] = field(default_factory=dict)
-    """Responses that never change, by path."""
+    openapi: Response | None = None
+    """The OpenAPI document, once it has been requested."""
     webhook_tests: set[int] = field(default_factory=set)
     """Ids of users whose test message is being sent."""
 

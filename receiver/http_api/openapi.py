@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 document of the API, made from the route table."""
 
+import asyncio
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -7,13 +8,18 @@ from importlib.metadata import version
 from itertools import chain
 from typing import Any, Final
 
+from starlette.requests import Request
+from starlette.responses import Response
+
 from receiver.domain.documents import AN_ID
-from receiver.http_api.credentials import ADMIN_KEY, Row
+from receiver.http_api.context import ApiContext
+from receiver.http_api.credentials import ADMIN_KEY, OpenHandler, Row
 from receiver.http_api.docstrings import responses_of, summary_of
 from receiver.http_api.documents import File, KnownProvider, Problem
 from receiver.http_api.errors import CONTENT_TYPE
 from receiver.http_api.operation import Group, Operation, Parameter, Text, Texts, operation_of
 from receiver.http_api.requests import configured
+from receiver.http_api.responses import json_response
 from receiver.http_api.webhook_documents import A_MESSAGE, Relay
 from receiver.json_schema import Schema, example_of, ref, schemas_of
 from receiver.settings import ServeSettings
@@ -62,6 +68,19 @@ _WEBHOOK_HEADERS: Final = {
     "webhook-timestamp": "When this attempt was made, in seconds.",
     "webhook-signature": "`v1,…`; two of them for a day after the secret was rotated.",
 }
+
+
+def openapi_json(rows: Iterable[Row[Any]]) -> OpenHandler:
+    """The handler of `GET /openapi.json`. The document is made when it is first requested, in a
+    thread: most processes never need it."""
+
+    async def handler(context: ApiContext, _: Request) -> Response:
+        if context.openapi is None:
+            document = await asyncio.to_thread(openapi_document, rows, context.settings)
+            context.openapi = json_response(document)
+        return context.openapi
+
+    return handler
 
 
 def openapi_document(rows: Iterable[Row[Any]], settings: ServeSettings) -> dict[str, Any]:

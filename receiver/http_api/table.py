@@ -7,7 +7,6 @@ from receiver.http_api import (
     callbacks,
     create_job,
     deliveries,
-    docs_page,
     events,
     health,
     jobs,
@@ -24,6 +23,7 @@ from receiver.http_api.credentials import (
     NOTHING,
     Row,
 )
+from receiver.http_api.openapi import openapi_json
 
 CALLBACK_PATH = "/webhooks/{provider}/{token}"
 """The values of its parameters are never logged: the token is a secret."""
@@ -61,8 +61,4 @@ API: tuple[Row[Any], ...] = (
     Row("GET", "/readyz", NOTHING, health.readyz),
     Row("GET", "/metrics", NOTHING, health.metrics),
 )
-TABLE: tuple[Row[Any], ...] = (
-    *API,
-    Row("GET", "/openapi.json", NOTHING, docs_page.openapi_json(API)),
-    Row("GET", "/docs", NOTHING, docs_page.docs(API)),
-)
+TABLE: tuple[Row[Any], ...] = (*API, Row("GET", "/openapi.json", NOTHING, openapi_json(API)))

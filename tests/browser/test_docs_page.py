@@ -1,7 +1,10 @@
 """What the docs show, in a real browser: /docs, the link to sign in, and the page that follows a
 job."""
 
+import asyncio
+import os
 import re
+import shutil
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
@@ -11,11 +14,13 @@ from receiver.actions.keys import hash_key
 from tests.browser.conftest import Start, Visit
 from tests.browser.other_origin import other_origin
 from tests.docs.pages import ROOT, blocks
+from tests.support import documented
 from tests.support.service import submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 MODULE = re.compile(r"https?://[^/]+/static/")
 """Where the guide's page imports the module from."""
+IDS = "[...document.querySelectorAll('SELECTOR')].map(each => each.id)"
 
 
 async def test_try_it_sends_what_the_form_says(start: Start, visit: Visit) -> None:
@@ -55,6 +60,67 @@ async def test_try_it_sends_what_the_form_says(start: Start, visit: Visit) -> No
     results = await Axe().run(page)
     assert results.violations_count == 0, results.generate_report()
     assert [said for said in visitor.console if "400 (Bad Request)" not in said] == []
+
+
+async def test_it_shows_the_whole_document_and_its_links_lead_somewhere(
+    start: Start, visit: Visit
+) -> None:
+    service = await start(**documented.EVERYTHING)
+    visitor = await visit(service.url)
+    page = visitor.page
+    await page.goto(f"{service.url}/docs#schema-Problem")
+    await expect(page.locator("details#schema-Problem table")).to_be_visible()
+
+    document = documented.document()
+    methods = [each for item in document["paths"].values() for each in item.values()]
+    shown = {each["operationId"] for each in [*methods, document["webhooks"]["job"]["post"]]}
+    shown |= {f"schema-{name}" for name in document["components"]["schemas"]}
+    assert set(await page.evaluate(IDS.replace("SELECTOR", "details"))) == shown
+    places = await page.evaluate(IDS.replace("SELECTOR", "[id]"))
+    assert len(places) == len(set(places))
+    links = await page.evaluate("[...document.links].map(link => link.getAttribute('href'))")
+    assert {link for link in links if link[0] != "#"} == {"/", "/openapi.json"}
+    assert {link[1:] for link in links if link[0] == "#"} <= set(places)
+    await page.get_by_role("link", name="Documents").click()
+    await page.locator("details#createJob summary").click()
+    await page.locator("details#createJob").get_by_role("link", name="CreateJob").click()
+    await expect(page.locator("details#schema-CreateJob table")).to_be_visible()
+    assert visitor.console == []
+
+
+async def test_it_says_why_it_is_empty(start: Start, visit: Visit) -> None:
+    service = await start()
+    visitor = await visit(service.url)
+    await visitor.page.route(re.compile("/openapi.json"), lambda route: route.fulfill(status=503))
+    await visitor.page.goto(f"{service.url}/docs")
+    await visitor.sees("The reference cannot be loaded: 503")
+
+
+async def test_the_curl_examples_are_commands_that_the_service_takes(
+    start: Start, visit: Visit
+) -> None:
+    """None is refused for its form: what the examples name is not there, and no more."""
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed here")
+    service = await start(relay_allow_nets="127.0.0.0/8")
+    key = await service.key(admin=True)
+    page = (await visit(service.url)).page
+    await page.goto(f"{service.url}/docs")
+    await page.locator("details#createJob").wait_for()
+    commands = await page.locator("pre.curl").all_text_contents()
+    paths = documented.document()["paths"]
+    assert len(commands) == sum(len(item) for item in paths.values())
+    for command in commands:
+        local = command.replace("https://example.com", "https://127.0.0.1:9")
+        process = await asyncio.create_subprocess_shell(
+            f"{local} -o /dev/null -m 5 -w '%{{http_code}}'",
+            env=os.environ | {"KEY": key, "no_proxy": "*"},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, _ = await process.communicate()
+        expected = b"401" if "/webhooks/" in command else (b"200", b"202", b"204", b"404")
+        assert out in expected, (command, out)
 
 
 async def test_a_sign_in_link_works_once(start: Start, visit: Visit) -> None:

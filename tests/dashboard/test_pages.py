@@ -1,4 +1,4 @@
-"""The dashboard's files: their headers, and what must not be in them."""
+"""The static files of the dashboard and of /docs: their headers, and what must not be in them."""
 
 import re
 from collections.abc import AsyncIterator
@@ -69,7 +69,7 @@ async def test_a_real_provider_s_results_need_https(tmp_path: Path) -> None:
 @SERVICE_LOOP
 @pytest.mark.parametrize("name", sorted(FILES))
 async def test_each_file_is_served_and_revalidated(client: httpx.AsyncClient, name: str) -> None:
-    path = "/" if name == "index.html" else f"/static/{name}"
+    path = {"index.html": "/", "docs.html": "/docs"}.get(name, f"/static/{name}")
     answer = await client.get(path)
     assert answer.status_code == 200
     assert answer.text == FILES[name]
@@ -129,7 +129,8 @@ def test_the_page_never_parses_markup() -> None:
         assert found is None, name
 
 
-def test_the_page_has_no_inline_script_or_style() -> None:
-    page = FILES["index.html"]
+@pytest.mark.parametrize(("name", "scripts"), [("index.html", 2), ("docs.html", 1)])
+def test_the_page_has_no_inline_script_or_style(name: str, scripts: int) -> None:
+    page = FILES[name]
     assert not re.search(r"<style|\sstyle=|\son\w+=", page)
-    assert re.findall(r"<script[^>]*>([^<]*)</script>", page) == ["", ""]
+    assert re.findall(r"<script[^>]*>([^<]*)</script>", page) == [""] * scripts

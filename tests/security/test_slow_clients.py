@@ -148,7 +148,7 @@ async def test_a_client_that_takes_no_answer_is_cut_off(
     async with raw_connection(service.url) as connection:
         with connection.deaf(), suppress(ConnectionError):
             for _ in range(many):
-                await connection.send(request_bytes("GET", "/docs"))
+                await connection.send(request_bytes("GET", "/openapi.json"))
                 await asyncio.sleep(0)
             async with asyncio.timeout(TIMEOUT):
                 await cut.wait()

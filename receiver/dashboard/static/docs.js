@@ -1,80 +1,124 @@
-// "Try it" on /docs: a form for each operation, made from /openapi.json. Requests go only to this
-// service. The key stays in this page; without one, the dashboard's session is used.
+// Draws /docs: the reference of the API, from /openapi.json.
 
 import { h } from "./dom.js";
+import { keyField, tryIt } from "./try-it.js";
 
-const SHOWN = 65_536; // maximum characters shown of a response
+const BOUNDS = ["format", "minimum", "exclusiveMinimum", "maximum", "maxLength", "default"];
 
-const key = h("input", { type: "password", autocomplete: "off", spellcheck: "false" });
-document.getElementById("try-key").append(h("label", {},
-  "API key for “Try it” (kept in this page only; empty: the dashboard's session)", key));
-
-const places = new Map([...document.querySelectorAll(".try")].map((place) => [place.dataset.operation, place]));
-const { paths } = await (await fetch("/openapi.json")).json();
-for (const [path, item] of Object.entries(paths)) {
-  for (const [method, operation] of Object.entries(item)) {
-    places.get(operation.operationId)?.append(form(method.toUpperCase(), path, operation));
-  }
+/** Open what the address names, so that links lead into it. The browser looked for it too early. */
+function openTarget() {
+  const target = location.hash && document.getElementById(location.hash.slice(1));
+  if (!target) return;
+  if (target.tagName === "DETAILS") target.open = true;
+  target.scrollIntoView();
 }
 
-function form(method, path, operation) {
-  const inputs = (operation.parameters ?? []).map((parameter) => {
-    const { name, required, schema, example = schema.examples?.[0] } = parameter;
-    const input = h("input", { name, required, spellcheck: "false", placeholder: example });
-    return { parameter, input, label: h("label", {}, `${name} (${parameter.in})`, input) };
-  });
-  const example = operation.requestBody?.content["application/json"].example;
-  const body = example
-    && h("textarea", { rows: 8, spellcheck: "false" }, JSON.stringify(example, null, 2));
-  const button = h("button", {}, "Send");
-  const output = h("pre", { hidden: true, tabindex: 0, "aria-live": "polite" });
-  let running = null;
-  const result = h("form", {}, h("h3", {}, "Try it"),
-    method !== "GET" && h("p", { class: "soft" }, "This sends a real request, which may cost money."),
-    inputs.map(({ label }) => label), body && h("label", {}, "Body", body), button, output);
-  result.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    if (running) return running.abort();
-    running = new AbortController();
-    button.textContent = "Stop";
-    output.hidden = false;
-    output.textContent = "…";
-    try {
-      await send(method, path, inputs, body?.value, running.signal, output);
-    } catch (error) {
-      output.textContent += running.signal.aborted ? "\n(stopped)" : `\nNo response: ${error.message}`;
-    }
-    running = null;
-    button.textContent = "Send";
-  });
-  return result;
+function reference({ info, tags, paths, webhooks, components }) {
+  const sections = [...tags.map(({ name }) => name), "Documents"];
+  return [
+    h("p", {}, `${info.summary} Version ${info.version}.`),
+    keyField,
+    h("nav", { "aria-label": "Sections" }, sections.map((name) => h("a", { href: `#${anchor(name)}` }, name))),
+    tags.map(({ name, description }) => [
+      h("h2", { id: anchor(name) }, name), h("p", {}, prose(description)),
+      operations(paths, name).map(({ method, key, operation }) =>
+        section(method, key, operation, [h("h3", {}, "curl"),
+          h("pre", { class: "curl" }, curl(method, key, operation)), tryIt(method, key, operation)])),
+      operations(webhooks, name).map(({ method, key, operation }) =>
+        section(method, `your webhookUrl (${key})`, operation)),
+    ]),
+    h("h2", { id: "documents" }, "Documents"),
+    Object.entries(components.schemas).map(([name, schema]) => documented(name, schema)),
+  ].flat(Infinity);
 }
 
-async function send(method, path, inputs, body, signal, output) {
-  const headers = key.value ? { "API-KEY": key.value } : { "X-Requested-With": "docs" };
-  if (body !== undefined) headers["Content-Type"] = "application/json";
-  const query = new URLSearchParams();
-  for (const { parameter, input } of inputs) {
-    if (parameter.in === "path") path = path.replace(`{${parameter.name}}`, encodeURIComponent(input.value));
-    else if (input.value && parameter.in === "query") query.append(parameter.name, input.value);
-    else if (input.value) headers[parameter.name] = input.value;
-  }
-  const url = query.size ? `${path}?${query}` : path;
-  const response = await fetch(url, { method, headers, body, signal, cache: "no-store", redirect: "manual" });
-  // A redirect leads to the result on another host; the browser does not reveal its URL.
-  output.textContent = response.type === "opaqueredirect" ? "A redirect to the result."
-    : `${response.status} ${response.statusText}\nX-Request-ID: ${response.headers.get("X-Request-ID")}\n\n`;
-  const head = output.textContent;
-  const decoder = new TextDecoder();
-  let text = "";
-  if (!response.body) return;
-  for (const reader = response.body.getReader(); ;) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    text = (text + decoder.decode(value, { stream: true })).slice(-SHOWN);
-    output.textContent = head + text;
-  }
-  if (response.headers.get("Content-Type")?.includes("json") && text) {
-    output.textContent = head + JSON.stringify(JSON.parse(text), null, 2);
-  }
+function operations(items, tag) {
+  return Object.entries(items).flatMap(([key, item]) => Object.entries(item)
+    .filter(([, operation]) => operation.tags.includes(tag))
+    .map(([method, operation]) => ({ method: method.toUpperCase(), key, operation })));
 }
+
+function section(method, where, operation, forms) {
+  const { operationId, summary, security = [], parameters, requestBody, responses } = operation;
+  return h("details", { id: operationId },
+    h("summary", {}, h("b", {}, method), h("code", {}, where), h("span", {}, prose(summary))),
+    h("div", {},
+      security.length > 0 && h("p", { class: "soft" },
+        `Authentication: ${security.flatMap(Object.keys).join(" or ")}.`),
+      parameters && [h("h3", {}, "Parameters"), h("table", {}, parameters.map((each) => row(each.name,
+        soft(`${each.in}${each.required ? ", required" : ""}. ${constraints(each.schema)}`), each.description)))],
+      requestBody && [h("h3", {}, "Body"), h("p", {}, content(requestBody.content))],
+      forms,
+      h("h3", {}, "Responses"),
+      h("table", {}, Object.entries(responses).map(([status, response]) =>
+        row(status, content(response.content ?? {}), response.description)))));
+}
+
+/** A curl command with example values. */
+function curl(method, path, { parameters = [], security, requestBody, responses }) {
+  let url = location.origin + path;
+  for (const { name, in: where, required, schema } of parameters) {
+    if (where === "path") url = url.replace(`{${name}}`, schema.examples[0]);
+    else if (required) url += `?${name}=${schema.examples[0]}`;
+  }
+  const stream = responses[200]?.content?.["text/event-stream"];
+  const words = ["curl", stream ? "-sSN" : "-sS", quoted(url)];
+  if (security.length) words.push('-H "API-KEY: $KEY"');
+  if (requestBody) {
+    const { example } = requestBody.content["application/json"];
+    words.push("-H 'Content-Type: application/json'", "-d", quoted(JSON.stringify(example)));
+  } else if (method !== "GET") words.push("-X", method);
+  return words.join(" ");
+}
+
+/** As one word of a shell command. */
+const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+
+function documented(name, { description, properties = {}, required = [], examples = [] }) {
+  return h("details", { id: `schema-${name}` }, h("summary", {}, h("code", {}, name)), h("div", {},
+    description && h("p", {}, prose(description)),
+    h("table", {}, Object.entries(properties).map(([member, schema]) => row(member,
+      soft(`${required.includes(member) ? "" : "optional. "}${constraints(schema)}`), schema.description))),
+    examples.map((example) => [h("h3", {}, "Example"), h("pre", { tabindex: 0 }, JSON.stringify(example, null, 2))])));
+}
+
+const row = (name, details, description = "") =>
+  h("tr", {}, h("td", {}, h("code", {}, name)), h("td", {}, prose(description), " ", details));
+
+const soft = (text) => h("span", { class: "soft" }, text);
+
+/** A text with its `code` marked. */
+const prose = (text) =>
+  text.split("`").map((part, index) => (index % 2 ? h("code", {}, part) : part));
+
+const content = (types) => Object.entries(types).map(([type, { schema }]) => {
+  const name = schema && nameOf(schema);
+  return [name && h("a", { href: `#schema-${name}` }, name), soft(` ${type} `)];
+});
+
+/** A short summary of a schema; openapi.json has the details. */
+function constraints(schema) {
+  if (schema.$ref) return nameOf(schema);
+  if (schema.anyOf) return schema.anyOf.map(constraints).join(" or ");
+  const words = [];
+  if (schema.enum) words.push(`one of ${schema.enum.map((value) => JSON.stringify(value)).join(", ")}`);
+  else if (schema.type) words.push([schema.type].flat().join(" or "));
+  if (schema.items) words.push(`of ${constraints(schema.items)}`);
+  for (const name of BOUNDS) if (name in schema) words.push(`${name} ${JSON.stringify(schema[name])}`);
+  return words.join(", ");
+}
+
+const nameOf = (schema) => schema.$ref.split("/").at(-1);
+
+const anchor = (name) => name.toLowerCase().replaceAll(" ", "-");
+
+const place = document.getElementById("reference");
+try {
+  const response = await fetch("/openapi.json");
+  if (!response.ok) throw new Error(`${response.status} ${response.statusText}`);
+  place.replaceWith(...reference(await response.json()));
+} catch (error) {
+  place.textContent = `The reference cannot be loaded: ${error.message}`;
+}
+addEventListener("hashchange", openTarget);
+openTarget();
