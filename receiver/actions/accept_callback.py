@@ -7,6 +7,7 @@ from receiver.actions.context import ServiceContext
 from receiver.actions.recent_callbacks import RecentCallbacks
 from receiver.json_text import UnreadableJson, decode, parse
 from store.callbacks import Receipt
+from store.records.jobs import FINAL_STATUSES
 
 _SECRET_HEADERS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 
@@ -60,7 +61,7 @@ class CallbackIntake:
                 "body": body,
                 "names": None if content is None else reader.read_id(content),
                 "readable": content is not None,
-                "final": content is not None and reader.is_final(content),
+                "final": content is not None and reader.read_status(content) in FINAL_STATUSES,
                 "verified": verified,
             }
         )

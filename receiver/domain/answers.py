@@ -103,7 +103,6 @@ class StatusMissing:
     """404: the provider does not know the job. This is often temporary."""
 
     outcome: ClassVar = "missing"
-    message: str
     retry_after: Millis | None = None
     """The provider's Retry-After, in milliseconds from now."""
 

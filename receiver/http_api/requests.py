@@ -13,7 +13,7 @@ from receiver.domain.documents import AN_ID, Kind, Metadata
 from receiver.domain.serialization import WEBHOOK_EVENTS
 from receiver.json_schema import Schema, document, enum_schema, one_of, ref
 from receiver.providers.contract import MAX_KIND
-from receiver.providers.samsar_input import (
+from receiver.providers.samsar import (
     DURATION_SECONDS,
     KINDS,
     NARRATIVE_VIDEO_MODELS,

@@ -28,8 +28,7 @@ from receiver.domain.answers import (
 )
 from receiver.domain.observations import CancelPassedOn
 from receiver.domain.retry_after import read_retry_after
-from receiver.providers.calls import Calls, NoAnswer
-from receiver.providers.http_answers import Answer
+from receiver.providers.calls import Answer, Calls, NoAnswer
 from receiver.providers.words import clean_for_people, read_plain_text
 from store.records.times import Millis
 
@@ -119,7 +118,7 @@ class Api(Calls):
             return StatusUnavailable(str(error))
         code, retry_after = answer.status_code, self._retry_after(answer)
         if code == 404:
-            return StatusMissing(self.words(answer), retry_after)
+            return StatusMissing(retry_after)
         if code not in GOOD:
             return self.unavailable(answer)
         if answer.body is None:

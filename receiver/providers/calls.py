@@ -8,6 +8,7 @@ import asyncio
 import json
 import socket
 import ssl
+import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import httpx
 
 from receiver import tracing
 from receiver.http_client import BadAnswer, Connection, Response, connect, default_tls
-from receiver.providers.http_answers import TOO_LONG, Answer, decompressed, read_answer
+from receiver.json_text import UnreadableJson, decode, parse
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """The body of a longer answer is ignored. Some contain inputs, logs and whole results."""
@@ -27,6 +28,33 @@ KEPT_CONNECTIONS = 16
 KEPT_SECONDS = 30.0
 """How long they are kept. Firewalls silently drop idle connections, and a call on a dropped one
 gets no answer."""
+
+_TOO_LONG = "is too long"
+_NO_OBJECT = "is not a JSON object"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status line, and as much of the rest as could be read."""
+
+    status_code: int
+    retry_after: str | None
+    flaw: str
+    """What is wrong with a body that is not a JSON object, for "an answer that …"."""
+    value: Any
+    """The JSON value, not cleaned."""
+    text: str | None
+    """The whole body if it is not JSON."""
+
+    @property
+    def body(self) -> Mapping[str, Any] | None:
+        """The JSON object, if it is one."""
+        return self.value if isinstance(self.value, dict) else None
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the body is JSON, so that `value` is valid."""
+        return self.flaw in ("", _NO_OBJECT)
 
 
 class NoAnswer(Exception):
@@ -164,14 +192,14 @@ class Calls:
                 while piece := await connection.read():
                     raw += piece
                     if len(raw) > MAX_ANSWER_BYTES:
-                        flaw = TOO_LONG
+                        flaw = _TOO_LONG
                         break
         except Exception as error:  # once there is a status, any failure is a broken answer
             if response is None:
                 raise
             flaw = f"broke off: {_in_words(error, call.seconds)}"
         if not flaw and response.header("content-encoding") not in (None, "identity"):
-            raw, flaw = decompressed(raw, MAX_ANSWER_BYTES)
+            raw, flaw = _decompressed(raw)
         return read_answer(response.status, response.header("retry-after") or None, raw, flaw)
 
     async def _connect(self, call: _Call) -> Connection:
@@ -205,6 +233,30 @@ class Calls:
         target = path if path.startswith("/") else self._path + path
         until = asyncio.get_running_loop().time() + timeout
         return _Call((method, target, headers, content), timeout, until)
+
+
+def read_answer(status_code: int, retry_after: str | None, raw: bytearray, flaw: str) -> Answer:
+    """The answer with this body, which is read unless it has a flaw already."""
+    value: Any = None
+    text: str | None = None
+    if not flaw:
+        decoded = decode(raw)
+        try:
+            value = parse(decoded)
+        except UnreadableJson:
+            flaw, text = "is not JSON", decoded
+        else:
+            flaw = "" if isinstance(value, dict) else _NO_OBJECT
+    return Answer(status_code, retry_after, flaw, value, text)
+
+
+def _decompressed(raw: bytearray) -> tuple[bytearray, str]:
+    """The content of an answer that is compressed although we did not ask for it, and its flaw."""
+    try:
+        content = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(raw, MAX_ANSWER_BYTES + 1)
+    except zlib.error:
+        return bytearray(), "has a content encoding that cannot be read"
+    return bytearray(content), _TOO_LONG if len(content) > MAX_ANSWER_BYTES else ""
 
 
 class _NotConnected(Exception):

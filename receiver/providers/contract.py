@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 
 from receiver.domain.answers import LookUpAnswer, Report, StatusAnswer, StatusMissing, SubmitAnswer
 from receiver.domain.observations import CancelPassedOn
-from store.records.jobs import FINAL_STATUSES, Job, Status
+from store.records.jobs import Job, Status
 from store.records.times import Millis
 
 MAX_KIND = 200
@@ -108,7 +108,7 @@ class Provider(Protocol):
 
         Takes no longer than a status call, and reads a bounded part of the list.
         """
-        return StatusMissing(f"{self.name} has no list to search")
+        return StatusMissing()
 
     def verifier(self, headers: Headers) -> Verify | None:
         """A function that verifies the body of a callback with these headers; None if the provider
@@ -130,10 +130,6 @@ class Provider(Protocol):
     def read_status(self, body: Mapping[str, Any]) -> Status | None:
         """The status in a callback's body, as `read` reads it. Pure."""
         return self.read(body).status
-
-    def is_final(self, body: Mapping[str, Any]) -> bool:
-        """Whether a callback's body reports an outcome. Pure."""
-        return self.read_status(body) in FINAL_STATUSES
 
     @abstractmethod
     async def close(self) -> None:

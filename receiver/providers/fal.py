@@ -24,9 +24,8 @@ from receiver.domain.answers import (
 from receiver.domain.observations import CancelPassedOn
 from receiver.providers import words
 from receiver.providers.api import GOOD, Account, Api
-from receiver.providers.calls import Calls, NoAnswer
+from receiver.providers.calls import Answer, Calls, NoAnswer
 from receiver.providers.contract import BadSignature, Headers, Provider, UpstreamJob, Verify
-from receiver.providers.http_answers import Answer
 from receiver.providers.signatures import ASK_TIMEOUT, VerificationKeys, signed_header
 from store.records.jobs import Status
 

@@ -9,7 +9,7 @@ from receiver.providers.api import Account
 from receiver.providers.contract import Provider
 from receiver.providers.fal import Fal
 from receiver.providers.replicate import Replicate
-from receiver.providers.samsar import Samsar
+from receiver.providers.samsar import InputRules, Samsar
 from receiver.settings import KEY_OF, SandboxSettings, ServeSettings, sandbox_of
 
 API_OF: Final = {name: api for api in KEY_OF for name in (api, sandbox_of(api))}
@@ -22,6 +22,11 @@ def operators_key(api: str, settings: SandboxSettings) -> str | None:
     """The operator's key for an API, if it is set."""
     key: SecretStr | None = getattr(settings, KEY_OF[api])
     return None if key is None else key.get_secret_value()
+
+
+def input_rules(settings: SandboxSettings) -> InputRules:
+    """Samsar's rules, with the models that are set."""
+    return InputRules(frozenset(settings.image_models), frozenset(settings.video_models))
 
 
 def open_provider(
@@ -56,9 +61,4 @@ def open_provider(
         case "fal":
             return Fal(account, settings.fal_jwks_url, settings.fal_user_id)
         case _:
-            return Samsar(
-                account,
-                image_models=settings.image_models,
-                video_models=settings.video_models,
-                auth_header=settings.samsar_auth_header,
-            )
+            return Samsar(account, input_rules(settings), auth_header=settings.samsar_auth_header)

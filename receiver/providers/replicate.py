@@ -117,13 +117,12 @@ class Replicate(Provider):
                 return self._api.unavailable(answer)
             listed = (answer.body or {}).get("results")
             if not isinstance(listed, list):
-                # Not asked again soon: it may be a list that is too long.
-                return StatusMissing("The provider's list cannot be read.")
+                return StatusMissing()  # not asked again soon: it may be a list that is too long
             mine = filter(lambda each: _is_called_back_at(each, callback_url), listed)
             if (found := next(filter(None, map(self.read_id, mine)), None)) is not None:
                 return SubmitAccepted(found)
             target = self._api.own_path((answer.body or {}).get("next"))
-        return StatusMissing("The provider does not list it.")
+        return StatusMissing()
 
     # --- callbacks --------------------------------------------------------------------------------
 

@@ -9,9 +9,8 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 import structlog
 
 from receiver.clock import Clock
-from receiver.providers.calls import NoAnswer
+from receiver.providers.calls import Answer, NoAnswer
 from receiver.providers.contract import BadSignature, Headers, Verify
-from receiver.providers.http_answers import Answer
 
 TOLERANCE: Final = 300
 """Seconds by which a valid signature's timestamp may differ from our clock."""

@@ -2,8 +2,7 @@
 
 from functools import partial
 
-from receiver.providers.registry import API_OF, operators_key
-from receiver.providers.samsar_input import InputRules
+from receiver.providers.registry import API_OF, input_rules, operators_key
 from receiver.sandbox.api import MakeApi
 from receiver.sandbox.fal import FalApi
 from receiver.sandbox.faults import SandboxRules
@@ -22,8 +21,7 @@ def sandbox_api(provider: str, settings: SandboxSettings) -> MakeApi:
         case "fal":
             return partial(FalApi, api_key=key)
         case _:
-            rules = InputRules(frozenset(settings.image_models), frozenset(settings.video_models))
-            return partial(SamsarApi, api_key=key, input_rules=rules)
+            return partial(SamsarApi, api_key=key, input_rules=input_rules(settings))
 
 
 def sandbox_rules(settings: SandboxSettings) -> SandboxRules:

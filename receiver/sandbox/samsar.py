@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from receiver.providers.registry import SANDBOX_PATHS
-from receiver.providers.samsar_input import KINDS, InputRules
+from receiver.providers.samsar import KINDS, InputRules
 from receiver.sandbox.api import Body, SandboxApi, read_object, read_webhook_url
 from receiver.sandbox.jobs import Callback, Jobs, JobState, SandboxJob
 from store.records.jobs import Status

@@ -217,7 +217,7 @@ class Poller:
         provider = self._services.providers.get(job.provider)
         cannot = provider is not None and not provider.can_look_up
         if cannot or not self._services.rules.look_up_submissions or job.unconfirmed_at is None:
-            return StatusMissing("the provider's list is not searched")
+            return StatusMissing()
         url, since, until = self._callback_address(job), job.created_at, job.unconfirmed_at
         return await self._ask(job, "look up job", lambda asked: asked.look_up(url, since, until))
 

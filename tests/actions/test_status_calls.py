@@ -12,7 +12,7 @@ from receiver.metrics import Metrics
 from receiver.providers.contract import Provider, UpstreamJob
 from tests.support.manual_clock import ManualClock
 
-MISSING = StatusMissing("Request not found.")
+MISSING = StatusMissing()
 FAILED = StatusUnavailable("it is away")
 REFUSED = StatusUnavailable("the key", by_credentials=True)
 

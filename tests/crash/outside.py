@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from receiver.client.relay import Relay, verify_relay
 from receiver.clock import SystemClock
-from receiver.providers.samsar_input import InputRules
+from receiver.providers.samsar import InputRules
 from receiver.sandbox.app import create_app
 from receiver.sandbox.faults import SandboxRules
 from receiver.sandbox.samsar import SamsarApi

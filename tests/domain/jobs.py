@@ -38,7 +38,7 @@ RULES = Rules()
 ID = "samsar-1"
 OTHER_ID = "samsar-2"
 LINK = "https://cdn.example/one.mp4"
-MISSING = StatusMissing("Request not found.")
+MISSING = StatusMissing()
 UNAVAILABLE = StatusUnavailable("timeout")
 EVERY_EVENT = ("IN_PROGRESS", "progress", "COMPLETED", "FAILED", "CANCELLED")
 
@@ -204,7 +204,7 @@ def _end_at_deadline(said: Report) -> Callable[[Story], object]:
 
 def _lose(story: Story) -> None:
     for _ in range(5):
-        story.poll(StatusMissing("Request not found."))
+        story.poll(StatusMissing())
         story.now += 3 * MINUTE
 
 

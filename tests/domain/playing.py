@@ -99,7 +99,7 @@ reports = st.builds(
 retry_after = st.sampled_from([None, 0, 90 * SECOND, DAY])
 answers: st.SearchStrategy[StatusAnswer] = st.one_of(
     st.builds(StatusReport, reports, retry_after),
-    st.builds(StatusMissing, st.just("Request not found."), retry_after),
+    st.builds(StatusMissing, retry_after),
     st.builds(StatusUnavailable, st.just("timeout"), retry_after),
 )
 callbacks = st.lists(
@@ -128,7 +128,7 @@ others: st.SearchStrategy[Act] = st.sampled_from(
                 SubmitAmbiguous("reset"),
                 SubmissionLookedUp(SubmitAccepted(ID)),
                 SubmissionLookedUp(SubmitAccepted(None)),
-                SubmissionLookedUp(StatusMissing("not listed")),
+                SubmissionLookedUp(StatusMissing()),
                 SubmissionLookedUp(StatusUnavailable("timeout", 90 * SECOND)),
                 SubmissionEnded(SubmissionBegins(1, 0), SubmitNotSent("refused")),
                 SubmissionEnded(SubmissionBegins(1, 0), SubmitRefused(400, "No.")),

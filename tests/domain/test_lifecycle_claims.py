@@ -99,7 +99,7 @@ def test_confirm_timeout_counts_from_the_first_failed_call(answer: StatusAnswer)
     "answer",
     [
         StatusReport(completed(link=None), 30 * SECOND),
-        StatusMissing("Request not found.", 30 * SECOND),
+        StatusMissing(30 * SECOND),
         StatusUnavailable("429", 30 * SECOND),
     ],
     ids=["linkless", "404", "429"],

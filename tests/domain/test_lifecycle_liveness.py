@@ -53,7 +53,7 @@ def _news(outcome: Report) -> list[Act]:
         asked(StatusReport(outcome), 100),
         asked(StatusReport(at_work(70)), 100),
         asked(StatusReport(at_work(60)), 10 * SECOND),
-        asked(StatusMissing("Request not found."), 100),
+        asked(StatusMissing(), 100),
         asked(StatusUnavailable("timeout", 9 * SECOND), 100),
         asked(StatusReport(poll_link_later if outcome.result else at_work(99)), 100),
     ]
@@ -112,7 +112,7 @@ def live(
                 story.observe(CancelPassedOn("unavailable"), 100)
             case Lane.POLL if job.provider_request_id is None:
                 asked_for = answer()
-                unlisted = StatusMissing("not listed")
+                unlisted = StatusMissing()
                 found = unlisted if isinstance(asked_for, StatusReport) else asked_for
                 story.observe(SubmissionLookedUp(found), 100)
             case Lane.POLL | Lane.CONFIRM:

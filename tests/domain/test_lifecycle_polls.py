@@ -149,7 +149,7 @@ def test_rule_7_a_failure_that_we_declared_is_polled_for_a_day_at_gaps_up_to_an_
         ("link missing", StatusReport(completed(link=None), 3 * HOUR)),
         ("deadline_exceeded", StatusReport(at_work(40), 3 * HOUR)),
         ("deadline_exceeded", StatusReport(completed(link=None), 3 * HOUR)),
-        ("deadline_exceeded", StatusMissing("Request not found.", 3 * HOUR)),
+        ("deadline_exceeded", StatusMissing(3 * HOUR)),
         ("deadline_exceeded", StatusUnavailable("503", 3 * HOUR)),
     ],
     ids=["fires", "fires linkless", "unfinished", "linkless", "404", "503"],
@@ -168,7 +168,7 @@ def test_retry_after_delays_the_poll_of_a_lost_job() -> None:
     story = in_state("rendering")
     for _ in range(5):
         story.wait_until(story.due().at)
-        story.poll(StatusMissing("Request not found.", 3 * MINUTE), took=3 * MINUTE)
+        story.poll(StatusMissing(3 * MINUTE), took=3 * MINUTE)
     assert is_self_declared(story.job)
     assert story.due() == Due(Lane.POLL, story.now + 3 * MINUTE)
 
@@ -223,10 +223,10 @@ def test_rule_4_a_job_is_not_lost_while_its_callback_waits_to_be_applied() -> No
     story = in_state("rendering")
     story.job = replace(story.job, callbacks_waiting=True)
     for _ in range(6):
-        story.poll(StatusMissing("Request not found."), took=5 * MINUTE)
+        story.poll(StatusMissing(), took=5 * MINUTE)
     assert not story.job.done
     story.job = replace(story.job, callbacks_waiting=False)
-    story.poll(StatusMissing("Request not found."))
+    story.poll(StatusMissing())
     assert story.job.error is not None
     assert story.job.error.code is ErrorCode.PROVIDER_JOB_LOST
 

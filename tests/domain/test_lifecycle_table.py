@@ -95,7 +95,7 @@ def when_due(story: Story) -> tuple[observed.Observation, Millis]:
     return observed.TimePassed(), story.now if due is None else max(story.now, due.at)
 
 
-MISSING = StatusMissing("Request not found.")
+MISSING = StatusMissing()
 UNAVAILABLE = StatusUnavailable("timeout")
 
 COLUMNS: dict[str, Column] = {

@@ -15,7 +15,7 @@ from store.records.times import Due, Lane, Millis
 from tests.domain.jobs import ID, OTHER_ID, Story, at_work
 
 FOUND = SubmissionLookedUp(SubmitAccepted(ID))
-UNLISTED = SubmissionLookedUp(StatusMissing("not listed"))
+UNLISTED = SubmissionLookedUp(StatusMissing())
 UNAVAILABLE = SubmissionLookedUp(StatusUnavailable("timeout"))
 
 

@@ -71,7 +71,7 @@ def test_a_callback_postpones_the_poll() -> None:
         StatusReport(at_work(10), 10 * MINUTE),
         StatusReport(at_work(60), 10 * MINUTE),
         StatusReport(completed(link=None), 10 * MINUTE),
-        StatusMissing("Request not found.", 10 * MINUTE),
+        StatusMissing(10 * MINUTE),
         StatusUnavailable("429", 10 * MINUTE),
     ],
     ids=["nothing new", "progress", "linkless", "404", "429"],

@@ -28,7 +28,7 @@ from receiver.http_api.queries import MAX_LIMIT, check_parameters, read_limit
 from receiver.http_api.responses import none_match
 from receiver.http_api.sessions import Sessions
 from receiver.http_api.submissions import read_job
-from receiver.providers.samsar_input import upstream_input
+from receiver.providers.samsar import upstream_input
 from receiver.signed_text import CallbackTokens, SignedText
 from receiver.streams.frames import read_cursor
 from receiver.streams.tickets import Tickets

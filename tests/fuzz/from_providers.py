@@ -16,10 +16,9 @@ from receiver.http_client.response import Response
 from receiver.json_text import UnreadableJson, decode, parse
 from receiver.providers import fal, replicate
 from receiver.providers.api import Account
-from receiver.providers.calls import Calls
+from receiver.providers.calls import Answer, Calls, read_answer
 from receiver.providers.contract import BadSignature, Provider, UpstreamJob
-from receiver.providers.http_answers import Answer, read_answer
-from receiver.providers.samsar import Samsar
+from receiver.providers.samsar import InputRules, Samsar
 from tests.support.manual_clock import ManualClock
 
 MOVIE = {"prompt": "a", "image_model": "IMAGEN3", "video_model": "LUMA", "duration": 10}
@@ -29,7 +28,7 @@ SECRET = "whsec_" + 43 * "A" + "="
 CLOCK = ManualClock()
 NOW = CLOCK.now()
 ACCOUNT = Account("one", "https://api.example/", "operators-own-key", CLOCK)
-SAMSAR = Samsar(ACCOUNT, image_models=["IMAGEN3"], video_models=["LUMA"])
+SAMSAR = Samsar(ACCOUNT, InputRules(frozenset({"IMAGEN3"}), frozenset({"LUMA"})))
 REPLICATE = replicate.Replicate(ACCOUNT, [SECRET])
 FAL = fal.Fal(ACCOUNT, "https://keys.example/jwks.json")
 KINDS: dict[Provider, str] = {
@@ -58,7 +57,7 @@ def callback(raw: bytes) -> None:
             storable(text)
         compact_json({"result": report.result})
         storable(json.dumps(report.result, ensure_ascii=False))
-        assert isinstance(provider.is_final(value), bool)
+        assert provider.read_status(value) is report.status
 
 
 def answer(raw: bytes) -> None:

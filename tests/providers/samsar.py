@@ -7,7 +7,7 @@ from typing import Any
 
 from receiver.domain.answers import SubmitAnswer
 from receiver.providers.api import Account
-from receiver.providers.samsar import Samsar
+from receiver.providers.samsar import InputRules, Samsar
 from tests.providers.faulty_server import Behaviour, FaultyServer, faulty_server
 
 INPUT = {
@@ -39,8 +39,7 @@ async def samsar(base_url: str, **values: Any) -> AsyncIterator[Samsar]:
     values = {"key": "key-1", "submit_timeout": 10.0, **values}
     provider = Samsar(
         Account("samsar", base_url, clock=FixedClock(), **values),
-        image_models=["IMAGEN3"],
-        video_models=["LUMA"],
+        InputRules(frozenset({"IMAGEN3"}), frozenset({"LUMA"})),
         auth_header=auth_header,
     )
     try:

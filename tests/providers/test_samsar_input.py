@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from receiver.providers.contract import InputFault
-from receiver.providers.samsar_input import InputRules, upstream_input
+from receiver.providers.samsar import InputRules, upstream_input
 from tests.providers.any_json import objects_with
 
 RULES = InputRules(

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from receiver.providers.samsar_input import InputRules
+from receiver.providers.samsar import InputRules
 from receiver.sandbox.faults import SandboxRules
 from receiver.sandbox.run import sandbox
 from receiver.sandbox.samsar import SamsarApi

@@ -31,7 +31,7 @@ from receiver.http_api.sessions import COOKIE, Sessions
 from receiver.json_text import decode, parse
 from receiver.open_telemetry import OpenTelemetry
 from receiver.providers import samsar, words
-from receiver.providers.samsar_input import InputRules, upstream_input
+from receiver.providers.samsar import InputRules, upstream_input
 from receiver.signed_text import CallbackTokens, SignedText
 from receiver.streams import frames
 from receiver.webhooks import targets

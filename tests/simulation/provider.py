@@ -219,7 +219,7 @@ class SimulatedProvider(SamsarDouble):
         if outage := self.outages.at(loop_of_world().time()):
             return StatusUnavailable(outage, by_credentials=outage == "key")
         if job_id not in self.jobs:
-            return StatusMissing("not listed")
+            return StatusMissing()
         self.found.add(job_id)
         return SubmitAccepted(self.jobs[job_id].id)
 
@@ -238,7 +238,7 @@ class SimulatedProvider(SamsarDouble):
             answer = StatusUnavailable(outage, retry_after, by_credentials=outage == "key")
         elif upstream is None or loop.time() < upstream.taken_at + upstream.fate.missing_for:
             said = "missing"
-            answer = StatusMissing("Request not found.")
+            answer = StatusMissing()
         else:
             report = read_report(upstream.document(loop.time()))
             said = "report" if report.status != "COMPLETED" or report.result else "no_link"

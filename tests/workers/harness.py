@@ -55,7 +55,7 @@ class QuickProvider(SamsarDouble):
     def __init__(self) -> None:
         self.answer: StatusAnswer = StatusReport(read_report({"status": "IN_PROGRESS"}))
         self.asked: list[str] = []
-        self.found: LookUpAnswer = StatusMissing("not listed")
+        self.found: LookUpAnswer = StatusMissing()
         self.looked_up: list[tuple[str, Millis, Millis]] = []
 
     async def submit(

@@ -16,7 +16,7 @@ from receiver.providers.api import Account
 from receiver.providers.contract import Headers, Provider
 from receiver.providers.fal import Fal
 from receiver.providers.replicate import Replicate
-from receiver.providers.samsar import Samsar
+from receiver.providers.samsar import InputRules, Samsar
 from store.records.jobs import Status
 from tests.providers.conformance.minimal import Minimal
 
@@ -99,7 +99,7 @@ def as_body(content: Any) -> bytes:
 
 SAMSAR = Subject(
     name="samsar",
-    make=lambda account: Samsar(account, image_models=["A"], video_models=["B"]),
+    make=lambda account: Samsar(account, InputRules(frozenset("A"), frozenset("B"))),
     good_kinds=("create_movie", "create_narrative"),
     bad_kinds=("", "owner/name", "create_poem", "CREATE_MOVIE"),
     good_input={"prompt": "A heron", "image_model": "A", "video_model": "B", "duration": 5},
