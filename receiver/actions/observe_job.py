@@ -51,7 +51,7 @@ def note_end(services: ServiceContext, job: Job, move: Move | None) -> None:
     """Count and log the move if it has finished the job."""
     if move is None or move.event is None or not job.done:
         return
-    services.metrics.jobs.finished.labels(job.status, job.evidence or "none").inc()
+    services.metrics.jobs_finished.labels(job.status, job.evidence or "none").inc()
     log.info(
         "job finished",
         job=job.id,

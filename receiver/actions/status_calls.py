@@ -62,7 +62,7 @@ class StatusCalls:
         """Make a counted call if the provider's breaker allows it, else return None."""
         breaker = self.breakers[provider.name]
         if not breaker.allows(self._clock.monotonic()):
-            self._metrics.providers.polls.labels(provider.name, "breaker_open").inc()
+            self._metrics.status_polls.labels(provider.name, "breaker_open").inc()
             return None
         try:
             answer = await call(provider)
@@ -76,9 +76,9 @@ class StatusCalls:
             log.warning("a status call failed", provider=provider.name, reason=answer.reason)
         else:
             breaker.succeeded()
-        self._metrics.providers.credentials_refused.labels(provider.name).set(by_credentials)
+        self._metrics.provider_credentials_refused.labels(provider.name).set(by_credentials)
         self._metrics.set_breaker(provider.name, breaker.state)
-        self._metrics.providers.polls.labels(provider.name, answer.outcome).inc()
+        self._metrics.status_polls.labels(provider.name, answer.outcome).inc()
         return answer
 
     async def ask_soon(self, provider: Provider, job: UpstreamJob) -> StatusAnswer | None:

@@ -52,7 +52,7 @@ class Authenticator:
         key = _given_key(scope)
         key_hash = hash_key(key) if key else self._sessions.key_hash(scope)
         if key_hash is None:
-            self._metrics.http.logins_refused.labels("missing").inc()
+            self._metrics.logins_refused.labels("missing").inc()
             raise Problem(
                 400,
                 "api_key_missing",
@@ -70,7 +70,7 @@ class Authenticator:
         Raises:
             Problem: 401, or 429 if there were too many from this address.
         """
-        self._metrics.http.logins_refused.labels("unknown").inc()
+        self._metrics.logins_refused.labels("unknown").inc()
         self._failures.take(_network_of(scope))
         raise unauthorized(detail)
 

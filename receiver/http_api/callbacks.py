@@ -65,7 +65,7 @@ async def callback(
     length = (b"content-length", b"%d" % len(content))
     await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS, length]})
     await send({"type": "http.response.body", "body": content})
-    services.metrics.callbacks.seconds.observe(services.clock.monotonic() - began)
+    services.metrics.callback_acknowledgement_seconds.observe(services.clock.monotonic() - began)
 
 
 async def _read_verified(

@@ -73,7 +73,7 @@ class Broadcast:
         those bytes.
         """
         self.heartbeats.add(reader)
-        self._metrics.streams.open.inc()
+        self._metrics.streams_open.inc()
         try:
             channel = self._enter(reader.user_id)
             try:
@@ -85,7 +85,7 @@ class Broadcast:
             finally:
                 self._leave(reader, channel)
         finally:
-            self._metrics.streams.open.dec()
+            self._metrics.streams_open.dec()
             self.heartbeats.remove(reader)
 
     async def _follow(
@@ -128,7 +128,7 @@ class Broadcast:
             if not reader.push(frames.update(event)):
                 break
             reader.written_seq = event.cursor.seq
-            self._metrics.streams.events.inc()
+            self._metrics.stream_events.inc()
         return bool(page) and (reader.job_id is not None or reader.written_seq < pushed_seq)
 
     def _beat(self, reader: Reader) -> None:
@@ -175,8 +175,8 @@ class Broadcast:
     def _push(self, channel: Channel, events: Sequence[Event], notified_at: float) -> None:
         for event in events:
             if event.cursor.seq > channel.pushed_seq and (written := channel.push(event)):
-                self._metrics.streams.events.inc(written)
-                self._metrics.streams.lag.observe(self._clock.monotonic() - notified_at)
+                self._metrics.stream_events.inc(written)
+                self._metrics.stream_lag_seconds.observe(self._clock.monotonic() - notified_at)
 
     def _on_commit(self, changes: Changes) -> None:
         for user_id in changes.users:

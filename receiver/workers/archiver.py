@@ -116,10 +116,10 @@ class Archiver:
         metrics = self._services.metrics
         match outcome:
             case FileStored(size):
-                metrics.archive.downloads.labels("stored").inc()
-                metrics.archive.stored_bytes.inc(size)
+                metrics.archive_downloads.labels("stored").inc()
+                metrics.archive_stored_bytes.inc(size)
             case FileFailed(error):
-                metrics.archive.downloads.labels("failed").inc()
+                metrics.archive_downloads.labels("failed").inc()
                 log.warning("a download failed", job=job.id, file=index + 1, reason=error)
 
     # --- maintenance ----------------------------------------------------------------------------
@@ -127,8 +127,8 @@ class Archiver:
     async def _maintain(self, monotonic: float) -> None:
         waiting, since = await self._store.archive.backlog()
         age = 0 if since is None else max(0, self._services.clock.now() - since)
-        self._services.metrics.archive.backlog.set(waiting)
-        self._services.metrics.archive.oldest_age.set(age / 1_000)
+        self._services.metrics.archive_backlog.set(waiting)
+        self._services.metrics.archive_oldest_age_seconds.set(age / 1_000)
         try:
             if monotonic >= self._sweep_at:
                 self._sweep_at = monotonic + ARCHIVE_SWEEP_SECONDS

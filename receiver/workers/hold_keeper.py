@@ -25,10 +25,11 @@ class HoldKeeper:
         """Take over the store's current holds, and export them as metrics."""
         self._queue.holds = found
         now = self._services.clock.now()
+        held_until = self._services.metrics.submissions_held_until_timestamp_seconds
         for provider in self._services.providers:
             hold = found.get(provider, rules.OPEN).everybody
             until = hold.until / 1_000 if hold is not None and hold.until > now else 0
-            self._services.metrics.providers.held_until.labels(provider).set(until)
+            held_until.labels(provider).set(until)
 
     async def held_until(self, job: Job) -> Millis:
         """0 if the job may be sent (as a probe if a hold has ended), else when to check again."""

@@ -57,7 +57,7 @@ class Janitor(Worker):
         trusted = self._trust.look(now, monotonic)
         if trusted is self._paused:
             self._paused = not trusted
-            self._services.metrics.store.retention_paused.set(self._paused)
+            self._services.metrics.retention_paused.set(self._paused)
             if trusted:
                 log.info("the clock is trusted again: removal of old data resumes")
             else:
@@ -70,23 +70,23 @@ class Janitor(Worker):
     async def _measure(self, now: Millis) -> None:
         store, metrics = self._services.store, self._services.metrics
         sizes = await store.upkeep()
-        metrics.store.database_bytes.set(sizes.get("database", 0))
-        metrics.store.wal_bytes.set(sizes.get("wal", 0))
+        metrics.database_size_bytes.set(sizes.get("database", 0))
+        metrics.wal_size_bytes.set(sizes.get("wal", 0))
 
         census = await store.jobs.census()
         for phase in Phase:
             if phase is not Phase.FINISHED:
-                metrics.jobs.stored.labels(phase).set(census.get(phase, (0, 0))[0])
-        metrics.jobs.unconfirmed.set(census.get(Phase.SUBMIT_UNCONFIRMED, (0, 0))[0])
+                metrics.jobs.labels(phase).set(census.get(phase, (0, 0))[0])
+        metrics.submissions_unconfirmed.set(census.get(Phase.SUBMIT_UNCONFIRMED, (0, 0))[0])
         oldest = min((at for _, at in census.values()), default=None)
-        metrics.jobs.oldest_age.set(_age(oldest, now))
+        metrics.oldest_unfinished_job_age_seconds.set(_age(oldest, now))
 
         waiting, oldest = await store.callbacks.backlog()
-        metrics.callbacks.inbox_rows.set(waiting)
-        metrics.callbacks.inbox_age.set(_age(oldest, now))
+        metrics.inbox_rows.set(waiting)
+        metrics.inbox_oldest_age_seconds.set(_age(oldest, now))
         pending, oldest = await store.deliveries.backlog()
-        metrics.relay.backlog.set(pending)
-        metrics.relay.oldest_age.set(_age(oldest, now))
+        metrics.relay_backlog.set(pending)
+        metrics.relay_oldest_age_seconds.set(_age(oldest, now))
 
 
 def _age(since: Millis | None, now: Millis) -> float:

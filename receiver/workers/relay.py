@@ -62,7 +62,7 @@ class Relay:
         """
         now, moment = self._services.clock.now(), self._services.clock.monotonic()
         self._known.forget_stale(moment)
-        self._services.metrics.relay.hosts_open.set(self._known.throttled)
+        self._services.metrics.relay_host_breakers_open.set(self._known.throttled)
         free = self._task_pool.free
         if not free:
             return 0
@@ -146,7 +146,7 @@ class Relay:
             made.status_code, made.retry_after_ms, step, self._schedule, now, self._jitter()
         )
         outcome = state if made.error is None else "no_answer"
-        self._services.metrics.relay.attempts.labels(outcome).inc()
+        self._services.metrics.relay_attempts.labels(outcome).inc()
         attempt = Attempt(began, made.status_code, made.error, made.duration_ms, made.excerpt)
         await self._services.store.deliveries.settle(
             delivery.id,

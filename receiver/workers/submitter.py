@@ -187,7 +187,7 @@ class Submitter:
 
     async def _store_answer(self, job: Job, begins: SubmissionBegins, answer: SubmitAnswer) -> None:
         """Store an answer, and its effect on the provider's holds."""
-        self._services.metrics.jobs.submissions.labels(job.provider, answer.outcome).inc()
+        self._services.metrics.submissions.labels(job.provider, answer.outcome).inc()
         log.info("submission ended", job=job.id, outcome=answer.outcome)
         if isinstance(answer, SubmitNotSent):
             # The hold first, so that it is stored before the job is due again.

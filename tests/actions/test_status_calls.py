@@ -56,7 +56,7 @@ class Gate:
         return await self.calls.ask(cast(Provider, self.provider), lambda asked: asked.status(job))
 
     def counted(self, outcome: str) -> float:
-        sample: Any = self.metrics.providers.polls.labels("samsar", outcome)
+        sample: Any = self.metrics.status_polls.labels("samsar", outcome)
         return float(sample._value.get())
 
 

@@ -15,7 +15,7 @@ def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], f
 
 def test_each_service_has_its_own_metrics() -> None:
     one, other = Metrics("1"), Metrics("2")
-    one.callbacks.received.labels("samsar", "accepted", "false").inc()
+    one.callbacks.labels("samsar", "accepted", "false").inc()
     labels = (("provider", "samsar"), ("verdict", "accepted"), ("verified", "false"))
     assert samples(one)["receiver_callbacks_total", labels] == 1
     assert ("receiver_callbacks_total", labels) not in samples(other)
