@@ -103,14 +103,12 @@ class Deliveries(DeliveryReads):
         attempt: Attempt,
         state: DeliveryState,
         next_attempt_at: Millis | None,
-        *,
-        host_off: bool,
     ) -> bool:
         """Record an attempt and the resulting state. Returns False if the lease was lost: then the
         attempt is recorded in the history and the state is not changed. A pending update with a
         newer message behind it becomes SKIPPED (a final one only if it is self-declared).
-        `host_off` (410) turns off the job's address and makes its other pending messages
-        DISABLED."""
+        DISABLED (410) turns off the job's address and makes its other pending messages DISABLED
+        too."""
         delivered = state is DeliveryState.DELIVERED
         parameters = {
             **asdict(attempt),
@@ -131,7 +129,7 @@ class Deliveries(DeliveryReads):
             if settled is None:
                 return False
             job = {"job_id": settled[0]}
-            if host_off:
+            if state is DeliveryState.DISABLED:
                 db.execute(self._sql["turn-off"], job)
                 db.execute(self._sql["disable-waiting"], job)
             self._skip_overtaken(db, [delivery_id])

@@ -12,7 +12,7 @@ from receiver.webhooks.delivery import WebhookSender
 from receiver.webhooks.signing import secrets_of, sign
 from receiver.workers.relay_slots import ATTEMPTS_AT_ONCE, InFlight, Slots
 from receiver.workers.worker import LEASE_SLACK, TaskPool
-from store.records.deliveries import Attempt, Delivery, DeliveryState
+from store.records.deliveries import Attempt, Delivery
 from store.records.times import Millis
 
 UNPROVEN_PER_PASS = 8
@@ -149,12 +149,7 @@ class Relay:
         self._services.metrics.relay_attempts.labels(outcome).inc()
         attempt = Attempt(began, made.status_code, made.error, made.duration_ms, made.excerpt)
         await self._services.store.deliveries.settle(
-            delivery.id,
-            self._services.holder,
-            attempt,
-            state,
-            next_at,
-            host_off=state is DeliveryState.DISABLED,
+            delivery.id, self._services.holder, attempt, state, next_at
         )
 
 

@@ -186,10 +186,9 @@ class World:
         *,
         made: Attempt | None = None,
         holder: str = "me",
-        host_off: bool = False,
     ) -> bool:
         return await self.store.deliveries.settle(
-            delivery.id, holder, made or attempt(), state, next_attempt_at, host_off=host_off
+            delivery.id, holder, made or attempt(), state, next_attempt_at
         )
 
     async def deliveries(self, job: Job) -> dict[int, DeliveryState]:

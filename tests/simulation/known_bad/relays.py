@@ -59,12 +59,7 @@ def relay_settled_before_it_is_sent() -> Patch:
     async def settle_first(self: Relay, delivery: Any, *given: Any) -> Any:
         attempt = Attempt(self._services.clock.now(), 200, None, 0, None)
         await self._services.store.deliveries.settle(
-            delivery.id,
-            self._services.holder,
-            attempt,
-            DeliveryState.DELIVERED,
-            None,
-            host_off=False,
+            delivery.id, self._services.holder, attempt, DeliveryState.DELIVERED, None
         )
         return await send(self, delivery, *given)
 

@@ -102,9 +102,7 @@ async def test_a_holder_that_lost_its_lease_cannot_write_the_state(world: World)
 
 
 async def test_an_attempt_of_a_removed_delivery_is_ignored(world: World) -> None:
-    assert not await world.store.deliveries.settle(
-        "msg_unknown", "me", attempt(), DELIVERED, None, host_off=False
-    )
+    assert not await world.store.deliveries.settle("msg_unknown", "me", attempt(), DELIVERED, None)
 
 
 async def test_two_holders_never_share_a_message(world: World) -> None:

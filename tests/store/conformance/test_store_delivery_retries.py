@@ -23,7 +23,7 @@ async def test_a_410_turns_off_the_address_of_its_job(world: World) -> None:
     update = next(each for each in await world.lease() if each.job_id == job.id)
     await world.advance(job, rendering(relay=True))
 
-    assert await world.settle(update, DISABLED, host_off=True)
+    assert await world.settle(update, DISABLED)
 
     assert await world.deliveries(job) == {2: DISABLED, 3: DISABLED}
     assert await world.deliveries(other) == {2: PENDING}
@@ -93,7 +93,7 @@ async def test_a_retried_delivery_is_in_order_again_after_its_attempt(world: Wor
 async def test_a_retry_turns_the_address_on_again(world: World) -> None:
     job = await relayed(world)
     delivery = await one(world)
-    await world.settle(delivery, DISABLED, host_off=True)
+    await world.settle(delivery, DISABLED)
 
     await world.store.deliveries.retry(delivery.id, NOW)
 
@@ -114,7 +114,7 @@ async def test_a_pending_delivery_cannot_be_retried(world: World) -> None:
 async def test_many_deliveries_are_retried_by_state(world: World) -> None:
     jobs = [await relayed(world, webhook_url=f"https://h{n}.example/") for n in range(3)]
     off, failed, pending = await world.lease()
-    await world.settle(off, DISABLED, host_off=True)
+    await world.settle(off, DISABLED)
     await world.settle(failed, EXHAUSTED)
     world.notified.clear()
     every = [delivery.id for delivery in (off, failed, pending)] + ["msg_unknown"]
