@@ -24,18 +24,20 @@ _NAMED = re.compile(r"(?<!:):(?P<colon>[a-z_]+)|%\((?P<percent>[a-z_]+)\)s")
 
 class Statements:
     """The shared statements together with those of one backend. Each file is a subject, and each
-    statement in it has a name and a comment:
+    statement in it has a name and a comment, and `{names}` where the backends differ:
 
         -- name: read-newest
         -- When the newest job was created.
         SELECT created_at FROM jobs WHERE id = (SELECT max(id) FROM jobs);
     """
 
-    def __init__(self, own: Path, parameter: str = r":\1") -> None:
+    def __init__(self, own: Path, parameter: str = r":\1", **dialect: str) -> None:
         """`own` is the backend's folder of queries; `parameter` replaces `:name` in its SQL, as in
-        `re.sub`. Raises ValueError if a name is defined twice, or has no comment or statement."""
+        `re.sub`, and `dialect` is its SQL for each `{name}`. Raises ValueError if a statement's
+        name is defined twice, or has no comment or statement."""
         self.own = own
         self._parameter = parameter
+        self._dialect = dialect
         self._by_subject: dict[str, dict[str, str]] = {}
         for file in (*SHARED.glob("*.sql"), *own.glob("*.sql")):
             self._read(file, self._by_subject.setdefault(file.stem, {}))
@@ -60,6 +62,8 @@ class Statements:
             statement = "\n".join(sql).strip().removesuffix(";")
             if name in statements or not statement or len(sql) == len(lines):
                 raise ValueError(f"{file.name}: {name} is defined twice, empty or without comment")
+            for part, own in self._dialect.items():
+                statement = statement.replace(f"{{{part}}}", own)
             statements[name] = self.translate(statement)
 
 

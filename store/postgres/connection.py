@@ -17,7 +17,14 @@ from store.sql import Statements, pending, read_migrations
 OLDEST = 14
 """The oldest server that is supported."""
 
-STATEMENTS = Statements(Path(__file__).with_name("queries"), parameter=r"%(\1)s")
+STATEMENTS = Statements(
+    Path(__file__).with_name("queries"),
+    parameter=r"%(\1)s",
+    # NUL is replaced as in texts (see `_Text`).
+    metadata_members=r"jsonb_each_text(CAST(replace(:metadata, '\u0000', '\u2400') AS jsonb))",
+    skip_locked="FOR UPDATE SKIP LOCKED",
+    unlikely="",
+)
 MIGRATIONS = read_migrations(Path(__file__).with_name("migrations"))
 
 MIGRATION_TRIES = 20

@@ -27,27 +27,14 @@ SELECT u.events_removed FROM users u
         OR EXISTS (SELECT 1 FROM removed_events r
                     WHERE r.user_id = u.id AND r.seq = :seq AND r.nonce = :nonce));
 
--- name: events-of-job
--- A job's events after a position: at most 1 MiB, but at least one.
+-- name: events-after
+-- A job's or a user's events after a position: at most 1 MiB, but at least one.
 SELECT seq, nonce, job_id, at, data FROM events
- WHERE job_id = :job_id AND seq > :seq AND seq <= (
+ WHERE {whose} AND seq > :seq AND seq <= (
        SELECT max(seq) FROM (
               SELECT seq, sum(size) OVER (ORDER BY seq) - size AS before FROM (
                      SELECT seq, length(data) AS size FROM events
-                      WHERE job_id = :job_id AND seq > :seq
-                      ORDER BY seq
-                      LIMIT :limit) AS page) AS sums
-        WHERE before < :bytes)
- ORDER BY seq;
-
--- name: events-of-user
--- A user's events after a position; pages as above.
-SELECT seq, nonce, job_id, at, data FROM events
- WHERE user_id = :user_id AND seq > :seq AND seq <= (
-       SELECT max(seq) FROM (
-              SELECT seq, sum(size) OVER (ORDER BY seq) - size AS before FROM (
-                     SELECT seq, length(data) AS size FROM events
-                      WHERE user_id = :user_id AND seq > :seq
+                      WHERE {whose} AND seq > :seq
                       ORDER BY seq
                       LIMIT :limit) AS page) AS sums
         WHERE before < :bytes)

@@ -1,3 +1,16 @@
+-- name: lease-of-user
+-- Lease a user's due submissions at a provider, earliest first. This also fills in provider and
+-- user of rows written by an older release.
+UPDATE due
+   SET holder = :holder, held_until = :until,
+       (provider, user_id) = (SELECT j.provider, j.user_id FROM jobs j WHERE j.id = due.job_id)
+ WHERE job_id IN (SELECT job_id FROM due
+                   WHERE lane = 'submit' AND holder IS NULL
+                     AND provider = :provider AND user_id = :user_id AND at <= :now
+                   ORDER BY at
+                   LIMIT :limit {skip_locked})
+RETURNING job_id, at;
+
 -- name: list-ended-leases
 -- Providers and users of submissions whose lease has expired, or was taken before the clock was set
 -- back.

@@ -23,7 +23,12 @@ LONG_LOG = 8_000
 """Pages of the write-ahead log (32 MiB) above which commits checkpoint it too, not only
 `store.sqlite.checkpoints`."""
 
-STATEMENTS = Statements(Path(__file__).with_name("queries"))
+STATEMENTS = Statements(
+    Path(__file__).with_name("queries"),
+    metadata_members="json_each(:metadata)",
+    skip_locked="",  # there is one writer
+    unlikely="unlikely",
+)
 MIGRATIONS = read_migrations(Path(__file__).with_name("migrations"))
 
 _APPLICATION_ID = 0x72637672

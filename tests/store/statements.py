@@ -36,6 +36,10 @@ PARTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     "deliveries.list-page": {
         words: {"filters": filters(select)} for words, select in _DELIVERIES.items()
     },
+    "events.events-after": {
+        "of job": {"whose": "job_id = :job_id"},
+        "of user": {"whose": "user_id = :user_id"},
+    },
     "jobs.change-job": {
         "": {"changes": ", ".join(f"{column.name} = :{column.name}" for column in MUTABLE)}
     },

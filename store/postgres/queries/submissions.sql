@@ -17,17 +17,3 @@ WITH RECURSIVE first_of_user (provider, user_id, at) AS (
 SELECT provider, user_id FROM first_of_user
  WHERE at <= :now
  ORDER BY at;
-
--- name: lease-of-user
--- Lease a user's due submissions at a provider, earliest first. This also fills in provider and
--- user of rows written by an older release. Rows locked by another process are skipped.
-UPDATE due
-   SET holder = :holder, held_until = :until,
-       (provider, user_id) = (SELECT j.provider, j.user_id FROM jobs j WHERE j.id = due.job_id)
- WHERE job_id IN (SELECT job_id FROM due
-                   WHERE lane = 'submit' AND holder IS NULL
-                     AND provider = :provider AND user_id = :user_id AND at <= :now
-                   ORDER BY at
-                   LIMIT :limit
-                     FOR UPDATE SKIP LOCKED)
-RETURNING job_id, at;

@@ -18,16 +18,3 @@ WITH RECURSIVE first_of_user (job_id) AS (
 SELECT d.provider, d.user_id FROM first_of_user CROSS JOIN due d ON d.job_id = first_of_user.job_id
  WHERE d.at <= :now
  ORDER BY d.at;
-
--- name: lease-of-user
--- Lease a user's due submissions at a provider, earliest first. This also fills in provider and
--- user of rows written by an older release.
-UPDATE due
-   SET holder = :holder, held_until = :until,
-       (provider, user_id) = (SELECT j.provider, j.user_id FROM jobs j WHERE j.id = due.job_id)
- WHERE job_id IN (SELECT job_id FROM due INDEXED BY due_submissions
-                   WHERE lane = 'submit' AND holder IS NULL
-                     AND provider = :provider AND user_id = :user_id AND at <= :now
-                   ORDER BY at
-                   LIMIT :limit)
-RETURNING job_id, at;

@@ -25,8 +25,8 @@ ALLOWED: dict[str, set[str]] = {
     "callbacks.receive": {"SCAN a"},
     # In the order of the index and ended by a LIMIT. What is sorted are the sizes of one page.
     "callbacks.jobs-waiting": {"SCAN callbacks USING INDEX callbacks_waiting"},
-    "events.events-of-job": {"USE TEMP B-TREE FOR ORDER BY"},
-    "events.events-of-user": {"USE TEMP B-TREE FOR ORDER BY"},
+    "events.events-after of job": {"USE TEMP B-TREE FOR ORDER BY"},
+    "events.events-after of user": {"USE TEMP B-TREE FOR ORDER BY"},
     "deliveries.next-due": {
         "SCAN d USING INDEX deliveries_pending",
         "SCAN deliveries USING INDEX deliveries_held",
@@ -81,7 +81,7 @@ CHOSEN = {
     "deliveries.list-page by state": "deliveries_by_state (user_id=? AND state=? AND id<?)",
     "deliveries.list-page by user": "deliveries_by_user (user_id=? AND id<?)",
     "deliveries.list-page unfinished": "deliveries_unfinished (state=? AND id<?)",
-    "events.events-of-job": "events_by_job (job_id=? AND seq>? AND seq<?)",
+    "events.events-after of job": "events_by_job (job_id=? AND seq>? AND seq<?)",
     "events.snapshot-of-user": "jobs_unfinished_by_user (user_id=?)",
     "jobs.change-jobs": "sqlite_autoindex_jobs_1 (id=?)",
     "jobs.clear-due": "due USING PRIMARY KEY (job_id=?)",
