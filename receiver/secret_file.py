@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from receiver.setting_values import MIN_SECRET_LENGTH
+from store.files import sync
 
 
 class SecretFileError(Exception):
@@ -63,8 +64,4 @@ def _create(path: Path) -> None:
         # A link is atomic, and never replaces the file of a faster process.
         with suppress(FileExistsError):
             os.link(draft.name, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync(path.parent)

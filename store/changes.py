@@ -1,6 +1,7 @@
 """What transactions change: for subscribers, and for the batch that appends the events."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from store.records.events import Event
 from store.records.times import Lane, Millis
@@ -42,8 +43,7 @@ class Changes:
         self.due[lane] = min(at, self.due.get(lane, at))
 
 
-@dataclass(frozen=True, slots=True)
-class NewEvent:
+class NewEvent(NamedTuple):
     """An event that is numbered in its user's log at the end of the transaction."""
 
     user_id: int

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, ClassVar, TypeVar
 
 from store.changes import Effects
@@ -53,8 +54,7 @@ class Table:
 
     async def _fetch_value(self, query: str, /, **parameters: object) -> Any | None:
         """The first value of the first row; None if there is no row."""
-        rows = await self._fetch(query, **parameters)
-        return rows[0][0] if rows else None
+        return await self._find(query, itemgetter(0), **parameters)
 
     def _run(self, query: str, /, **parameters: object) -> Work[None]:
         """A work of one statement."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, ParamSpec, TypeVar
 
 from receiver.archive.contract import ArchiveUnavailable
+from store.files import sync
 
 PARTIAL = ".partial"
 """The folder of partial files. User names never begin with a dot."""
@@ -81,7 +82,7 @@ def _finish(file: IO[bytes], target: Path) -> None:
     os.fsync(file.fileno())
     _make(target.parent)
     Path(file.name).replace(target)
-    _sync(target.parent)
+    sync(target.parent)
 
 
 def _make(folder: Path) -> None:
@@ -91,24 +92,16 @@ def _make(folder: Path) -> None:
         _make(folder.parent)
         folder.mkdir(exist_ok=True)
     with suppress(PermissionError):  # a folder above the archive may be the operator's
-        _sync(folder.parent)
+        sync(folder.parent)
 
 
 def _remove(folder: Path) -> None:
     with suppress(FileNotFoundError):
         shutil.rmtree(folder)
     with suppress(FileNotFoundError):
-        _sync(folder.parent)
+        sync(folder.parent)
     with suppress(OSError):  # not empty: the user has other jobs
         folder.parent.rmdir()
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 async def _in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

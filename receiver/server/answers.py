@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from http import HTTPStatus
 from secrets import token_hex
 from typing import Final
 
@@ -52,10 +53,9 @@ class AnswerWriter:
 
 def answer(status: int, code: str, detail: str, headers: bytes) -> bytes:
     """An error response in the application's shape. `headers` end with a line end."""
-    title = STATUS_LINE[status].partition(b" ")[2].partition(b" ")[2].strip().decode()
     document = {
         "type": "about:blank",
-        "title": title,
+        "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
         "message": detail,

@@ -113,19 +113,16 @@ class GuardedConnection(HttpToolsProtocol):
             self._incoming.await_head(self.loop.time())
 
     def _parse(self, data: bytes) -> None:
-        try:
-            self.parser.feed_data(data)
-            return
-        except httptools.HttpParserUpgrade as upgrade:
-            rest = memoryview(data)[upgrade.args[0] :]
-        # A client may pipeline several such requests.
-        while not self.transport.is_closing():
-            self._ignore_upgrade()
+        rest: bytes | memoryview = data
+        while True:  # a client may pipeline several requests with an `Upgrade`
             try:
                 self.parser.feed_data(rest)
                 return
             except httptools.HttpParserUpgrade as upgrade:
-                rest = rest[upgrade.args[0] :]
+                rest = memoryview(rest)[upgrade.args[0] :]
+            if self.transport.is_closing():
+                return
+            self._ignore_upgrade()
 
     def _ignore_upgrade(self) -> None:
         """Continue with a request as if it had no `Upgrade` header (RFC 9110, 7.8).

@@ -25,17 +25,6 @@ class Connection(Protocol):
 class Reader:
     """One open stream."""
 
-    __slots__ = (
-        "_send",
-        "_wake",
-        "ended",
-        "job_id",
-        "key_hash",
-        "push",
-        "user_id",
-        "written_seq",
-    )
-
     def __init__(
         self,
         send: Send,

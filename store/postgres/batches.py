@@ -256,11 +256,8 @@ def _lock_jobs(session: PostgresSession, works: Sequence[Work[object]]) -> None:
 
 def _append(session: PostgresSession, events: Sequence[NewEvent]) -> None:
     session.execute(_EVENTS["lock-logs"], {"users": list({event.user_id for event in events})})
-    columns = ("user_id", "nonce", "job_id", "job_seq", "at", "data")
-    session.execute(
-        _EVENTS["append-events"],
-        {column: [getattr(event, column) for event in events] for column in columns},
-    )
+    columns = map(list, zip(*events, strict=True))
+    session.execute(_EVENTS["append-events"], dict(zip(NewEvent._fields, columns, strict=True)))
 
 
 def _failed(works: Sequence[Work[object]], error: Exception) -> list[Outcome[object]]:

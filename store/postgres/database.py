@@ -36,8 +36,7 @@ class PostgresStore(Store):
         return self._notifications.may_have_missed() or changed
 
     async def durability(self) -> Durability:
-        (values,) = await self._fetch("durability")
-        fsync, full_page_writes, version = values
+        ((fsync, full_page_writes, version),) = await self._fetch("durability")
         return Durability(
             # The third such setting, synchronous_commit, is set by each transaction (`begin`).
             sound=(fsync, full_page_writes) == ("on", "on"),

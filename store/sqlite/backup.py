@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from store.errors import StoreCorrupt, StoreFull
+from store.files import sync
 from store.sqlite.connection import STATEMENTS, connect_reader, uri
 from store.sqlite.failures import translated
 
@@ -40,11 +41,11 @@ def back_up(source: Path, target: Path) -> None:
                 copying = beside.submit(_copy, source, partial)
                 # One sync at the end would delay the syncs of a service on the same disk.
                 while wait([copying], SYNC_SECONDS).not_done:
-                    _sync(partial)
+                    sync(partial)
             copying.result()
-            _sync(partial)
+            sync(partial)
             partial.replace(target)
-            _sync(target.parent)
+            sync(target.parent)
     except BaseException:
         partial.unlink(missing_ok=True)
         target.unlink(missing_ok=True)
@@ -68,12 +69,3 @@ def _copy(source: Path, partial: Path) -> None:
 
 def _create(file: Path) -> None:
     os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-
-
-def _sync(path: Path) -> None:
-    """Sync a file's content, or a folder's entries."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -153,17 +153,7 @@ def _append(connection: sqlite3.Connection, events: Sequence[NewEvent]) -> dict[
         taken = {"user_id": user_id, "count": len(theirs), "nonce": theirs[-1].nonce}
         ((last,),) = connection.execute(_EVENTS["take-positions"], taken).fetchall()
         for seq, event in enumerate(theirs, last - len(theirs) + 1):
-            rows.append(
-                {
-                    "user_id": user_id,
-                    "seq": seq,
-                    "nonce": event.nonce,
-                    "job_id": event.job_id,
-                    "job_seq": event.job_seq,
-                    "at": event.at,
-                    "data": event.data,
-                }
-            )
+            rows.append({"seq": seq, **event._asdict()})
             placed = Event(Cursor(seq, event.nonce), event.job_id, event.at, event.data)
             appended.setdefault(user_id, []).append(placed)
     _EVENT_ROWS.run(connection, rows)

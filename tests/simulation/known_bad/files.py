@@ -13,6 +13,7 @@ from receiver.archive.contract import folder_of
 from receiver.archive.download import Download
 from receiver.archive.folder import FolderArchive
 from receiver.workers.archiver import REMOVALS_AT_ONCE, Archiver
+from store.files import sync
 from tests.simulation.known_bad import file_plans
 from tests.simulation.known_bad.variant import Patch, variant
 
@@ -23,7 +24,7 @@ NOTHING_LEFT = "retention leaves nothing"
 @variant(WHOLE, first=1)
 def folders_not_synced() -> Patch:
     """A file is synced, and its name is not."""
-    return patch.object(folder, "_sync", lambda _: None)
+    return patch.object(folder, "sync", lambda _: None)
 
 
 @variant("a file that has its name is whole", plan=file_plans.power_cut_while_it_stores)
@@ -34,7 +35,7 @@ def renamed_before_sync() -> Patch:
         file.flush()
         folder._make(target.parent)
         Path(file.name).replace(target)
-        folder._sync(target.parent)
+        sync(target.parent)
         os.fsync(file.fileno())
 
     return patch.object(folder, "_finish", finish)
