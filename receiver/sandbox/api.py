@@ -5,7 +5,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
-import httpx
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -105,10 +104,9 @@ class SandboxApi(ABC):
 
     def find(self, request_id: str) -> SandboxJob:
         """A job by its id. Raises HTTPException 404."""
-        job = self._jobs.find(request_id)
-        if job is None:
+        if request_id not in self._jobs.by_id:
             raise HTTPException(404, "Request not found.")
-        return job
+        return self._jobs.by_id[request_id]
 
     def _refuse_if_busy(self, caller: str, call: int) -> None:
         busy = self._jobs.faults.busy_status(caller, call)
@@ -128,16 +126,3 @@ async def read_object(request: Request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise HTTPException(400, "Body is not a JSON object")
     return body
-
-
-def read_webhook_url(given: object) -> str | None:
-    """The webhook URL, None if there is none. Raises HTTPException 400."""
-    if given is None or given == "":
-        return None
-    try:
-        url = httpx.URL(str(given))
-    except (httpx.InvalidURL, ValueError):
-        raise HTTPException(400, "Webhook URL is invalid") from None
-    if url.scheme not in ("http", "https") or not url.host:
-        raise HTTPException(400, "Webhook URL is invalid")
-    return str(given)

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from receiver.providers.registry import SANDBOX_PATHS
-from receiver.sandbox.api import Body, SandboxApi, read_object, read_webhook_url
+from receiver.sandbox.api import Body, SandboxApi, read_object
 from receiver.sandbox.jobs import Callback, JobState, SandboxJob
 from store.records.jobs import Status
 
@@ -61,8 +61,7 @@ class FalApi(SandboxApi):
         self.begin_submission()
         kind = request.path_params["endpoint"]
         job_input = await read_object(request)
-        webhook_url = read_webhook_url(request.query_params.get("fal_webhook"))
-        job = self._jobs.make(kind, job_input, webhook_url)
+        job = self._jobs.make(kind, job_input, request.query_params.get("fal_webhook"))
         owner_and_alias = "/".join(kind.split("/")[:2])
         response_url = f"{self._jobs.origin}/{owner_and_alias}/requests/{job.request_id}"
         answer = {

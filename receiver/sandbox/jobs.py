@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -73,8 +73,9 @@ class Jobs:
     """The webhook for a state of a job; None if the provider sends none."""
     counts: Counter[str] = field(init=False, default_factory=Counter)
     """See `stats`."""
+    by_id: dict[str, SandboxJob] = field(init=False, default_factory=dict)
+    """By request id, oldest first."""
     _next_ordinal: int = field(init=False, default=0)
-    _by_id: dict[str, SandboxJob] = field(init=False, default_factory=dict)
     _sending: set[asyncio.Task[None]] = field(init=False, default_factory=set)
 
     def make(self, kind: str, job_input: Mapping[str, Any], webhook_url: str | None) -> SandboxJob:
@@ -95,21 +96,13 @@ class Jobs:
     def _begin(self, record: JobRecord, *, created_at: float, sending_from: float) -> SandboxJob:
         job = SandboxJob(record, self.faults.of_job(record.ordinal), created_at)
         self._next_ordinal = record.ordinal + 1
-        self._by_id[job.request_id] = job
+        self.by_id[job.request_id] = job
         if record.webhook_url is not None:
             sending = self._send_callbacks(job, record.webhook_url, sending_from)
             task = asyncio.create_task(sending)
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
         return job
-
-    def find(self, request_id: str) -> SandboxJob | None:
-        """The job with this id, if there is one."""
-        return self._by_id.get(request_id)
-
-    def newest_first(self) -> Iterator[SandboxJob]:
-        """Every job, the newest first."""
-        return reversed(self._by_id.values())
 
     def cancel(self, job: SandboxJob) -> None:
         """End a job, unless it has ended."""
@@ -134,7 +127,7 @@ class Jobs:
                 "status": self.state(job).status,
                 "input": job.record.input,
             }
-            for job in self._by_id.values()
+            for job in self.by_id.values()
         ]
 
     def stats(self) -> dict[str, int]:
@@ -182,7 +175,7 @@ class Jobs:
                 await self.http.post(
                     webhook_url, content=callback.body, headers=headers, timeout=_CALLBACK_TIMEOUT
                 )
-            except httpx.HTTPError:
+            except (httpx.HTTPError, httpx.InvalidURL):
                 # The provider does not retry: a receiver that cannot be reached misses it.
                 continue
 

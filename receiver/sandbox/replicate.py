@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from receiver.providers.registry import SANDBOX_PATHS
-from receiver.sandbox.api import Body, SandboxApi, read_object, read_webhook_url
+from receiver.sandbox.api import Body, SandboxApi, read_object
 from receiver.sandbox.jobs import Callback, JobState, SandboxJob
 from receiver.webhooks.signing import new_secret, sign
 from store.records.jobs import Status
@@ -66,8 +66,7 @@ class ReplicateApi(SandboxApi):
         kind = request.path_params.get("kind", "").removeprefix("models/") or body.get("version")
         if not isinstance(kind, str):
             raise HTTPException(422, "version is required")
-        webhook_url = read_webhook_url(body.get("webhook"))
-        job = self._jobs.make(kind, job_input, webhook_url)
+        job = self._jobs.make(kind, job_input, body.get("webhook"))
         prediction = _prediction(job, self._jobs.state(job))
         return await self.end_submission(job, request, prediction, 201)
 
@@ -88,7 +87,7 @@ class ReplicateApi(SandboxApi):
             raise HTTPException(400, "Bad request") from None
         found = [
             {**_prediction(job, self._jobs.state(job)), "webhook": job.record.webhook_url}
-            for job in self._jobs.newest_first()
+            for job in reversed(self._jobs.by_id.values())
             if (after is None or after <= _created_at(job))
             and (before is None or _created_at(job) < before)
         ]

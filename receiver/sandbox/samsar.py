@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from receiver.providers.registry import SANDBOX_PATHS
 from receiver.providers.samsar import KINDS, InputRules
-from receiver.sandbox.api import Body, SandboxApi, read_object, read_webhook_url
+from receiver.sandbox.api import Body, SandboxApi, read_object
 from receiver.sandbox.jobs import Callback, Jobs, JobState, SandboxJob
 from store.records.jobs import Status
 
@@ -53,7 +53,7 @@ class SamsarApi(SandboxApi):
         kind = request.url.path.removeprefix(self.path)
         body = await read_object(request)
         job_input = self._check(kind, body.get("input"))
-        job = self._jobs.make(kind, job_input, read_webhook_url(body.get("webhookUrl")))
+        job = self._jobs.make(kind, job_input, body.get("webhookUrl"))
         return await self.end_submission(job, request, {"request_id": job.request_id})
 
     async def _status(self, request: Request) -> Response:

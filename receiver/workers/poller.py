@@ -41,6 +41,7 @@ CONFIRMS_PER_POLL = 4
 POLL_DRAIN_SECONDS = 2.0
 
 A = TypeVar("A", bound=StatusAnswer | LookUpAnswer)
+B = TypeVar("B", bound=StatusAnswer | LookUpAnswer | CancelPassedOn)
 
 log = structlog.get_logger()
 
@@ -204,11 +205,7 @@ class Poller:
         provider = self._services.providers.get(job.provider)
         if provider is None:
             return CancelPassedOn("unavailable", message=f"no provider {job.provider} runs here")
-        trace = await self._services.trace_of(job.id)
-        with tracing.step("cancel job", "client", trace, job.id):
-            tracing.set_attribute("receiver.provider", job.provider)
-            answer = await provider.cancel(upstream)
-            tracing.set_attribute("receiver.outcome", answer.outcome)
+        answer = await self._traced(job, "cancel job", provider.cancel(upstream))
         log.info("cancel passed on", job=job.id, outcome=answer.outcome)
         return answer
 
@@ -228,18 +225,7 @@ class Poller:
         provider = self._services.providers.get(job.provider)
         if provider is None:
             return StatusUnavailable(f"provider {job.provider} is not configured")
-        trace = await self._services.trace_of(job.id)
-
-        async def traced(provider: Provider) -> A:
-            with tracing.step(what, "client", trace, job.id):
-                answer = await call(provider)
-                tracing.set_attribute("receiver.provider", job.provider)
-                tracing.set_attribute("receiver.outcome", answer.outcome)
-                if isinstance(answer, StatusUnavailable):
-                    tracing.failed(answer.outcome)
-                return answer
-
-        answer = await self._calls.ask(provider, traced)
+        answer = await self._calls.ask(provider, lambda asked: self._traced(job, what, call(asked)))
         if answer is None:
             return StatusUnavailable("the breaker is open")
         if not isinstance(answer, StatusUnavailable):
@@ -247,3 +233,14 @@ class Poller:
         elif self._probe_at(job.provider) is not None and answer.retry_after is None:
             self._probes[job.provider] = job.id
         return answer
+
+    async def _traced(self, job: Job, what: str, call: Awaitable[B]) -> B:
+        """Make a call in a span of the job's trace."""
+        trace = await self._services.trace_of(job.id)
+        with tracing.step(what, "client", trace, job.id):
+            answer = await call
+            tracing.set_attribute("receiver.provider", job.provider)
+            tracing.set_attribute("receiver.outcome", answer.outcome)
+            if answer.outcome == "unavailable":
+                tracing.failed(answer.outcome)
+            return answer
