@@ -10,7 +10,7 @@ import pytest
 from store.errors import OutcomeUnknown, StoreFull, StoreUnavailable
 from tests.http_api.conftest import Start
 from tests.http_api.scripted_provider import ScriptedProvider, answering, never
-from tests.http_api.test_errors import assert_problem
+from tests.support.documented import assert_problem
 from tests.support.service import JOB, MOVIE, RunningService, eventually, job_when, submit
 
 DROP_IN = "/v1/video/create_movie"

@@ -128,6 +128,7 @@ async def test_a_slow_body_ends_and_delays_no_other(
         async with sending(slow):
             assert (await service.client().get("/livez")).status_code == 200
             assert_problem(await slow.answer(), 408, "body_too_slow")
+            assert await slow.ended()
 
 
 async def test_a_client_that_takes_no_answer_is_cut_off(

@@ -3,6 +3,7 @@
 import functools
 import re
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -35,12 +36,17 @@ async def check(response: httpx.Response) -> None:
         )
 
 
-def assert_problem(answer: Any, status_code: int, code: str) -> None:
-    """Fail where the answer, of whichever client, is not this problem in the documented shape."""
-    assert answer.status_code == status_code
+def assert_problem(answer: Any, status_code: int, code: str) -> dict[str, Any]:
+    """Fail where an answer, of whichever client, is not this problem in the one shape; its body."""
+    assert answer.status_code == status_code, answer.json()
     assert answer.headers["content-type"] == PROBLEM
-    validator("Problem").validate(answer.json())
-    assert answer.json()["code"] == code
+    assert answer.headers["x-request-id"]
+    problem: dict[str, Any] = answer.json()
+    validator("Problem").validate(problem)
+    assert (problem["status"], problem["code"]) == (status_code, code)
+    assert (problem["type"], problem["title"]) == ("about:blank", HTTPStatus(status_code).phrase)
+    assert problem["detail"] == problem["message"] != ""
+    return problem
 
 
 def faults(response: httpx.Response, media_type: str) -> Iterator[str]:
