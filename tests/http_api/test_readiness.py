@@ -1,4 +1,4 @@
-"""One check of the store for everybody who asks within a second."""
+"""Probes: one check of the store for everybody who asks within a second."""
 
 import asyncio
 from typing import Any
@@ -7,8 +7,11 @@ import pytest
 
 from receiver.http_api.readiness import Readiness
 from store.errors import OutcomeUnknown, StoreBusy, StoreCorrupt, StoreFull, StoreUnavailable
+from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.support.manual_clock import ManualClock
 from tests.support.service import RunningService
+
+OK = '{"status":"ok"}'
 
 
 class Store:
@@ -88,6 +91,21 @@ async def test_the_reason_is_one_word(
     assert await readiness.trouble() == word
 
 
+async def test_a_service_that_stops_is_alive_and_not_ready(service: RunningService) -> None:
+    async with raw_connection(service.url) as connection:
+        for path, stopping, status, word in (
+            ("/readyz", False, 200, "ok"),
+            ("/readyz", True, 503, "stopping"),
+            ("/livez", True, 200, "ok"),
+        ):
+            if stopping:
+                service.inner.begin_stop()
+            await connection.send(request_bytes("GET", path))
+            answer = await connection.answer()
+            said = answer.json()
+            assert (answer.status_code, said.get("code", said["status"])) == (status, word)
+
+
 async def test_a_flood_of_probes_is_one_write(
     service: RunningService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +124,7 @@ async def test_a_flood_of_probes_is_one_write(
 
     for _ in range(2):
         answers = await asyncio.gather(*(client.get("/readyz") for _ in range(50)))
-        assert {answer.status_code for answer in answers} == {200}
+        assert {(answer.status_code, answer.text) for answer in answers} == {(200, OK)}
+        assert (await client.head("/readyz")).status_code == 200
 
     assert asked == 1
