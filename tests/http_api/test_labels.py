@@ -91,16 +91,3 @@ async def test_jobs_are_found_by_label_and_provider(visitor: httpx.AsyncClient) 
     for query in ({"q": "x" * 121}, {"provider": "another"}):
         refused = await visitor.get("/v1/jobs", params=query)
         assert (refused.status_code, refused.json()["code"]) == (400, "invalid_query")
-
-
-async def test_pages_of_what_is_found_go_on(visitor: httpx.AsyncClient) -> None:
-    made = [(await submitted(visitor, f"boat {n}"))["request_id"] for n in range(5)]
-    found: list[str] = []
-    query = {"q": "boat", "limit": "2"}
-    while True:
-        page = (await visitor.get("/v1/jobs", params=query)).json()
-        found += [job["request_id"] for job in page["jobs"]]
-        if page["next_cursor"] is None:
-            break
-        query["cursor"] = page["next_cursor"]
-    assert found == made[::-1]

@@ -1,0 +1,187 @@
+"""Results: links that are handed out, and renewed first where they have grown old."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from starlette.responses import JSONResponse, Response
+
+from store.errors import StoreUnavailable
+from tests.http_api.accepted_job import AcceptedJob, accepted
+from tests.http_api.conftest import Start
+from tests.http_api.scripted_provider import ScriptedProvider, refusing_status
+from tests.support.service import RunningService, ShiftedClock, metric
+
+OLD, NEW = "https://cdn.example/old.mp4", "https://cdn.example/new.mp4"
+MINUTE = 60_000
+AGE = 6 * 24 * 60 * MINUTE
+"""After which a link is renewed."""
+
+
+def completed(link: str) -> dict[str, Any]:
+    return {"status": "COMPLETED", "result": {"videoUrl": link}}
+
+
+async def test_a_result_is_a_redirect_once_there_is_one(
+    provider: ScriptedProvider, trusting: AcceptedJob
+) -> None:
+    job, path = trusting, f"{trusting.path}/result"
+    early = await job.client.get(path)
+    assert (early.status_code, early.json()["code"]) == (409, "no_result")
+    link = "https://cdn.example/a b/é日.mp4?sig=%2F&x=1"
+    await job.send({"status": "COMPLETED", "video": {"url": link}})
+    await job.when(done=True)
+    found = await job.client.get(path)
+    assert found.status_code == 302
+    assert found.headers["Location"] == (
+        "https://cdn.example/a%20b/%C3%A9%E6%97%A5.mp4?sig=%2F&x=1"
+    )
+    assert provider.status_calls == []
+
+
+async def test_a_result_with_further_links_is_answered_as_it_is(trusting: AcceptedJob) -> None:
+    result = {"poster": "https://cdn.example/1.jpg", "videoUrl": "https://cdn.example/1.mp4"}
+    await trusting.send({"status": "COMPLETED", "result": result})
+    await trusting.when(done=True)
+    path = f"{trusting.path}/result"
+    whole = await trusting.client.get(path)
+    assert (whole.status_code, whole.json()) == (200, result)
+    for n, name in ((1, "videoUrl"), (2, "poster")):
+        answer = await trusting.client.get(path, params={"n": n})
+        assert (answer.status_code, answer.headers["Location"]) == (302, result[name])
+
+
+# --- old links ------------------------------------------------------------------------------------
+
+
+@dataclass
+class Aged:
+    """A service with jobs whose links are old; the provider has new ones."""
+
+    service: RunningService
+    clock: ShiftedClock
+    jobs: list[AcceptedJob]
+
+    async def link(self, number: int = 0) -> str:
+        job = self.jobs[number]
+        answer = await job.client.get(f"{job.path}/result")
+        assert answer.status_code == 302, answer.text
+        return answer.headers["Location"]
+
+
+async def aged(start: Start, provider: ScriptedProvider, jobs: int = 1, **given: Any) -> Aged:
+    clock = ShiftedClock()
+    settings = provider.settings() | {"confirm_callbacks": False} | given
+    service = await start(**settings, clock=clock)
+    made = [await accepted(service, provider) for _ in range(jobs)]
+    for number, job in enumerate(made, start=1):
+        await job.send(completed(OLD))
+        await job.when(done=True)
+        provider.states[f"up-{number}"] = completed(NEW)
+    clock.ahead_ms = AGE + MINUTE
+    return Aged(service, clock, made)
+
+
+async def test_an_old_link_is_renewed_and_nothing_else_changes(
+    start: Start, provider: ScriptedProvider
+) -> None:
+    aging = await aged(start, provider)
+    (job,) = aging.jobs
+    before = await job.client.get(job.path)
+    aging.clock.ahead_ms = AGE - MINUTE
+    assert await aging.link() == OLD
+    assert provider.status_calls == []
+    aging.clock.ahead_ms = AGE + MINUTE
+    provider.status = refusing_status(500)
+    assert await aging.link() == OLD
+    provider.status = None
+    for _ in range(2):
+        assert await aging.link() == NEW
+    assert provider.status_calls == ["up-1", "up-1"]
+    renewed = await job.client.get(job.path, headers={"If-None-Match": before.headers["ETag"]})
+    assert renewed.json() == before.json() | {"result": {"videoUrl": NEW}}
+
+
+async def test_the_link_of_a_provider_that_runs_no_more_is_handed_out(
+    start: Start, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aging = await aged(start, provider)
+    monkeypatch.delitem(aging.service.inner.context.services.providers, "samsar")
+    assert await aging.link() == OLD
+
+
+async def test_no_renewal_while_the_breaker_is_open(
+    start: Start, provider: ScriptedProvider
+) -> None:
+    aging = await aged(start, provider, jobs=2)
+    provider.status = refusing_status(401)
+    assert await aging.link(0) == OLD
+    assert await metric(aging.service, 'receiver_provider_credentials_refused{provider="samsar"}')
+    provider.status = None
+
+    assert await aging.link(1) == OLD
+
+    assert len(provider.status_calls) == 1
+
+
+async def test_the_pace_of_polls_holds_for_renewals_too(
+    start: Start, provider: ScriptedProvider
+) -> None:
+    aging = await aged(start, provider, jobs=2, poll_rate=0.01)
+    assert await aging.link(0) == NEW
+    began = time.monotonic()
+
+    assert await aging.link(1) == OLD
+
+    assert time.monotonic() - began < 10, "nobody waits for the next call, 100 s later"
+    assert provider.status_calls == ["up-1"]
+
+
+async def test_there_is_one_call_at_a_time_for_a_job(
+    start: Start, provider: ScriptedProvider
+) -> None:
+    aging = await aged(start, provider)
+    release = asyncio.Event()
+
+    async def slow(_: str) -> Response:
+        await release.wait()
+        return JSONResponse(completed(NEW))
+
+    provider.status = slow
+    asking = [asyncio.create_task(aging.link()) for _ in range(5)]
+    await provider.asked()
+    release.set()
+
+    assert await asyncio.gather(*asking) == [NEW] * 5
+    assert provider.status_calls == ["up-1"]
+    assert not aging.service.inner.context.renewals._under_way
+
+
+async def test_a_link_that_was_just_renewed_is_not_renewed_again(
+    start: Start, provider: ScriptedProvider
+) -> None:
+    aging = await aged(start, provider)
+    read_before = await aging.service.store.jobs.find(aging.jobs[0].request_id)
+    assert read_before is not None
+    assert await aging.link() == NEW
+
+    job = await aging.service.inner.context.renewals.renew(read_before)
+
+    assert job.result == {"videoUrl": NEW}
+    assert provider.status_calls == ["up-1"]
+
+
+async def test_a_renewed_link_that_cannot_be_kept_is_no_error(
+    start: Start, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aging = await aged(start, provider)
+
+    async def fail(*_: Any, **__: Any) -> Any:
+        raise StoreUnavailable("the disk is away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(aging.service.store.jobs, "advance", fail)
+        assert await aging.link() == OLD
+    assert await aging.link() == NEW
