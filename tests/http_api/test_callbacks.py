@@ -264,27 +264,6 @@ async def test_a_callback_of_each_kind_is_applied(start: Start, provider: Script
         assert {name: found[name] for name in expected} == expected, body
 
 
-async def test_nothing_goes_back(trusting: AcceptedJob) -> None:
-    job = trusting
-    for step, body in enumerate(
-        (
-            {"status": "IN_PROGRESS", "progress": 60},
-            {"status": "IN_PROGRESS", "progress": 20},
-            {"status": "PENDING", "progress": 10},
-        )
-    ):
-        await job.send(body)
-        await job.verdicts(*["applied"] * (step + 1))
-    seen = await job.document()
-    assert (seen["status"], seen["progress"]) == ("IN_PROGRESS", 60)
-    await job.send(COMPLETED)
-    finished = await job.when(done=True)
-    for late in (FAILED, RUNNING, {"status": "CANCELLED"}):
-        await job.send(late)
-    await job.verdicts(*["applied"] * 4, *["late"] * 3)
-    assert await job.document() == finished
-
-
 # --- callbacks and submissions --------------------------------------------------------------------
 
 
@@ -346,24 +325,6 @@ async def test_an_id_of_another_job_is_a_conflict_even_before_the_own_is_known(
     await other.send(COMPLETED | {"request_id": "up-1"}, 409)
     await other.verdicts("conflict")
     assert (await other.when(done=False))["phase"] == "submit_unconfirmed"
-
-
-async def test_a_late_outcome_corrects_a_failure_that_we_declared(
-    start: Start, provider: ScriptedProvider
-) -> None:
-    service = await start(**provider.settings(), confirm_callbacks=False, unconfirmed_deadline=0.2)
-    provider.submit = answering(500, {})
-    job = await sent(await service.user(), provider)
-    given_up = await job.when(done=True)
-    assert given_up["error"]["code"] == "submit_outcome_unknown"
-    assert given_up["error"]["may_have_been_billed"] is True
-    assert given_up["evidence"] == "deadline"
-    await job.send(COMPLETED | {"request_id": "late"})
-    corrected = await job.when(status="COMPLETED")
-    assert (corrected["error"], corrected["done"]) == (None, True)
-    await job.send(FAILED)
-    await job.verdicts("applied", "late")
-    assert await job.document() == corrected
 
 
 async def test_a_flood_of_duplicates_costs_the_store_nothing(

@@ -2,15 +2,13 @@
 
 import asyncio
 import time
-from collections import defaultdict
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from starlette.responses import JSONResponse, Response
 
-from tests.http_api.accepted_job import accepted, sent
+from tests.http_api.accepted_job import accepted
 from tests.http_api.conftest import Start
 from tests.http_api.scripted_provider import (
     COMPLETED,
@@ -21,13 +19,11 @@ from tests.http_api.scripted_provider import (
 )
 from tests.support.service import (
     RunningService,
-    ShiftedClock,
     eventually,
     history_of,
     job_of,
     job_when,
     metric,
-    running_service,
     submit,
 )
 
@@ -73,17 +69,6 @@ async def test_polls_bring_progress(client: httpx.AsyncClient, provider: Scripte
     await job_when(client, request_id, status="COMPLETED", progress=100)
 
 
-async def test_completed_without_a_link_is_asked_again(
-    client: httpx.AsyncClient, provider: ScriptedProvider
-) -> None:
-    request_id = (await submit(client))["request_id"]
-    provider.states["up-1"] = {"status": "COMPLETED", "result": {"videoUrl": None}}
-    job = await job_when(client, request_id, phase="confirming")
-    assert (job["done"], job["result"], job["progress"]) == (False, None, None)
-    provider.states["up-1"] = {"status": "COMPLETED", "result_urls": ["https://cdn.example/1"]}
-    await job_when(client, request_id, result={"videoUrl": "https://cdn.example/1"})
-
-
 @pytest.mark.parametrize(
     ("state", "code"),
     [({"status": "IN_PROGRESS"}, "deadline_exceeded"), ({"status": "COMPLETED"}, "result_missing")],
@@ -125,18 +110,6 @@ async def test_a_job_that_was_never_taken_fails_at_its_deadline(
     }
 
 
-async def test_a_passing_404_is_no_loss(
-    client: httpx.AsyncClient, provider: ScriptedProvider
-) -> None:
-    provider.status = refusing_status(404, {"message": "Request not found."})
-    request_id = (await submit(client))["request_id"]
-    await provider.asked(7)
-    assert (await job_of(client, request_id))["phase"] == "accepted"
-    provider.status = None
-    provider.states["up-1"] = COMPLETED
-    await job_when(client, request_id, status="COMPLETED")
-
-
 @pytest.mark.parametrize(
     ("answer", "calls"),
     [
@@ -176,29 +149,6 @@ async def test_a_breaker_opens_and_fails_no_job(
         await job_when(client, request_id, status="COMPLETED")
 
 
-async def test_retry_after_is_honoured(service: RunningService, provider: ScriptedProvider) -> None:
-    answers: dict[str, tuple[int, Any]] = {
-        "up-1": (429, {}),
-        "up-2": (404, {}),
-        "up-3": (200, {"status": "PENDING"}),
-    }
-    calls: defaultdict[str, list[float]] = defaultdict(list)
-
-    async def busy_once(request_id: str) -> Response:
-        calls[request_id].append(time.monotonic())
-        if len(calls[request_id]) > 1:
-            return JSONResponse(COMPLETED)
-        status_code, body = answers[request_id]
-        return JSONResponse(body, status_code, {"Retry-After": "1"})
-
-    provider.status = busy_once
-    for job in [await sent(await service.user(), provider) for _ in answers]:
-        await job.when(done=True)
-    for request_id in answers:
-        first, second = calls[request_id]
-        assert second - first > 0.9, request_id
-
-
 async def test_an_id_that_is_an_integer_of_any_size_is_polled_and_called_back(
     service: RunningService, provider: ScriptedProvider
 ) -> None:
@@ -212,26 +162,6 @@ async def test_an_id_that_is_an_integer_of_any_size_is_polled_and_called_back(
     await job.when(status="COMPLETED")
     found = await job.client.get("/v1/video/status", params={"request_id": str(number)})
     assert found.json()["request_id"] == job.request_id
-
-
-async def test_a_callback_postpones_the_poll(start: Start, provider: ScriptedProvider) -> None:
-    clock = ShiftedClock()
-    service = await start(**provider.settings(), confirm_callbacks=False, clock=clock)
-    job = await accepted(service, provider)
-    await accepted(service, provider)
-    for step in range(1, 6):
-        clock.ahead_ms += 30_000  # half of what the first poll waits for
-        await job.send({"status": "IN_PROGRESS", "progress": step})
-        await job.when(progress=step)
-    # The other job, which had no callback, shows that polls are made.
-    await provider.asked(1)
-    assert set(provider.status_calls) == {"up-2"}
-    clock.ahead_ms += 120_000
-
-    async def asked_about() -> list[str]:
-        return provider.status_calls
-
-    await eventually(asked_about, lambda asked: "up-1" in asked)
 
 
 async def test_calls_keep_to_the_rate_and_to_their_number(
@@ -258,29 +188,6 @@ async def test_calls_keep_to_the_rate_and_to_their_number(
     # 20 a second, but for the two that a tenth of a second saves up.
     assert time.monotonic() - began > (30 - 2) / 20 - 0.05
     assert most <= 2
-
-
-async def test_after_a_restart_overdue_polls_are_spread(
-    tmp_path: Path, provider: ScriptedProvider
-) -> None:
-    settings = provider.settings() | {"poll_rate": 10}
-    clock = ShiftedClock()
-    async with running_service(tmp_path, clock=clock, **settings) as service:
-        key = await service.key()
-        client = service.client(key)
-        jobs = [(await submit(client))["request_id"] for _ in range(8)]
-        for request_id in jobs:
-            await job_when(client, request_id, phase="accepted")
-    assert provider.status_calls == []
-    provider.states.default_factory = lambda: dict(COMPLETED)
-    clock.ahead_ms = 600_000  # now every poll is overdue
-    began = time.monotonic()
-    async with running_service(tmp_path, clock=clock, **settings) as service:
-        client = service.client(key)
-        for request_id in jobs:
-            await job_when(client, request_id, status="COMPLETED")
-        assert time.monotonic() - began > 0.6
-        assert sorted(provider.status_calls) == [f"up-{n}" for n in range(1, 9)]
 
 
 async def test_a_hung_status_call_does_not_block_others(

@@ -207,14 +207,6 @@ async def test_an_ambiguous_submission_is_taken_and_never_sent_again(
         assert len(provider.submissions) == count
 
 
-async def test_an_id_may_be_a_number(client: httpx.AsyncClient, provider: ScriptedProvider) -> None:
-    provider.submit = answering(200, {"request_id": 12345})
-    taken = (await client.post("/v1/video/create_movie", json={"input": MOVIE})).json()
-    assert (await job_of(client, taken["request_id"]))["provider_request_id"] == "12345"
-    status = await client.get("/v1/video/status?request_id=12345")
-    assert status.json()["request_id"] == taken["request_id"]
-
-
 async def test_a_hung_provider_is_waited_for_no_longer_than_submit_wait(
     start: Start, provider: ScriptedProvider
 ) -> None:

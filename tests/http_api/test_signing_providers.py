@@ -275,20 +275,6 @@ async def test_a_large_result_is_kept_whole_beside_the_job(
     assert (answer.status_code, answer.json()) == (200, {"output": whole})
 
 
-async def test_several_links_are_answered_as_they_are(
-    service: RunningService, upstream: PathServer
-) -> None:
-    taken = await take(service, upstream, REPLICATE)
-    links = ["https://a.example/1", "https://a.example/2"]
-    await taken.call_back(succeeded(taken, links))
-    await taken.when(done=True)
-    answer = await taken.client.get(f"{taken.path}/result")
-    assert (answer.status_code, answer.json()) == (200, {"output": links})
-    for n, link in enumerate(links, start=1):
-        answer = await taken.client.get(f"/v1/jobs/{taken.request_id}/result", params={"n": n})
-        assert (answer.status_code, answer.headers.get("Location")) == (302, link)
-
-
 # --- cancelling -----------------------------------------------------------------------------------
 
 
@@ -420,19 +406,6 @@ async def test_jobs_are_checked_by_their_provider(service: RunningService) -> No
         answer = await client.post("/v1/jobs", json=order)
         assert answer.status_code == 400, order
         assert [fault["pointer"] for fault in answer.json()["errors"]] == pointers, order
-
-
-async def test_lists_of_one_provider(service: RunningService, upstream: PathServer) -> None:
-    taken = [await take(service, upstream, order) for order in (REPLICATE, FAL, FAL)]
-    client = await service.user()
-    for provider, expected in (("replicate", 1), ("fal", 2)):
-        query = {"provider": provider, "limit": "3", "status": "PENDING"}
-        jobs = (await client.get("/v1/jobs", params=query)).json()["jobs"]
-        assert [job["provider"] for job in jobs].count(provider) == len(jobs) >= expected
-        listed = (await client.get("/v1/jobs", params={"provider": provider})).json()["jobs"]
-        mine = {each.request_id for each in taken if each.provider == provider}
-        assert mine <= {job["request_id"] for job in listed}
-    assert (await client.get("/v1/jobs?provider=nobody")).status_code == 400
 
 
 async def test_samsar_beside_another_default_keeps_its_routes(

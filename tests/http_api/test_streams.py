@@ -1,7 +1,6 @@
 """Event streams, read byte by byte."""
 
 import asyncio
-import json
 import time
 from functools import partial
 from pathlib import Path
@@ -242,32 +241,6 @@ async def test_a_users_snapshot_has_the_newest_jobs_that_fit_in_256_kib(
     assert len(snapshot.raw.rpartition(b"data: ")[2]) <= 256 * 1024
 
 
-async def test_a_user_without_jobs_can_resume(
-    client: httpx.AsyncClient, provider: ScriptedProvider
-) -> None:
-    origin = await cursor_now(client, "/v1/events")
-    await accepted(client, provider)
-    async with event_stream(client, "/v1/events", origin) as stream:
-        assert seqs(await stream.events(3)) == [1, 2, 3]
-
-
-async def test_an_admin_follows_anyone(service: RunningService, provider: ScriptedProvider) -> None:
-    ada, root = await service.user("ada"), await service.user("root", admin=True)
-    job = await accepted(ada, provider)
-    async with (
-        event_stream(root, "/v1/events?user=ada") as all_jobs,
-        event_stream(root, f"{job.path}/events") as one_job,
-        event_stream(root, "/v1/events") as own,
-    ):
-        (snapshot,) = await all_jobs.events(1)
-        assert [job["request_id"] for job in snapshot.data["jobs"]] == [job.request_id]
-        assert (await own.events(1))[0].data == {"jobs": []}
-        await one_job.events(1)
-        await job.send(COMPLETED)
-        assert (await all_jobs.events(1))[0].data["done"]
-        assert [f.event for f in await one_job.rest()] == ["update", "done"]
-
-
 # --- cursors that are no good ---------------------------------------------------------------------
 
 
@@ -412,21 +385,3 @@ def _unchunked(body: bytes) -> bytes:
         text += rest[: int(size, 16)]
         body = rest[int(size, 16) + 2 :]
     return text
-
-
-async def test_many_readers_get_the_same(client: httpx.AsyncClient, job: AcceptedJob) -> None:
-    async def read() -> list[bytes]:
-        async with event_stream(client, f"{job.path}/events") as stream:
-            opened.release()
-            return [frame.raw for frame in (await stream.rest())[1:]]
-
-    opened = asyncio.Semaphore(0)
-    readers = [asyncio.create_task(read()) for _ in range(20)]
-    for _ in readers:
-        await opened.acquire()
-    for progress in range(20):
-        await job.send(running(progress))
-    await job.send(COMPLETED)
-    first, *others = await asyncio.gather(*readers)
-    assert all(frames == first for frames in others)
-    assert json.loads(first[-1].split(b"data: ")[1])["status"] == "COMPLETED"
