@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from receiver.actions.accept_callback import CallbackIntake
@@ -166,14 +165,7 @@ def _dashboard(settings: ServeSettings) -> Iterator[Row[OpenHandler]]:
     urls = map(settings.base_url_of, settings.running)
     nearby = any(url is None or is_this_machine(url) for url in urls)
     for path, page in pages(settings.public_url, settings.host, results_nearby=nearby).items():
-        yield Row("GET", path, NOTHING, _always(page))
-
-
-def _always(page: ASGIApp) -> OpenHandler:
-    async def handler(_context: ApiContext, _request: Request) -> ASGIApp:
-        return page
-
-    return handler
+        yield Row("GET", path, NOTHING, page)
 
 
 def _callback_address(public_url: str, tokens: CallbackTokens, job: Job) -> str:

@@ -10,9 +10,8 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 _MEDIA_TYPES: Final = {
     ".css": "text/css",
@@ -24,19 +23,19 @@ _PAGES: Final = {"index.html": "/", "docs.html": "/docs"}
 """The paths of the files that are not below `/static/`."""
 
 
-def pages(public_url: str, host: str, *, results_nearby: bool) -> Mapping[str, ASGIApp]:
-    """An application for each path: `/`, `/docs`, and each file below `/static/`.
+def pages(public_url: str, host: str, *, results_nearby: bool) -> Mapping[str, "Page"]:
+    """A handler for each path: `/`, `/docs`, and each file below `/static/`.
 
     They accept the host names in `public_url` and `host`, loopback names and IP addresses.
     `results_nearby` allows results from this machine over plain HTTP, such as a sandbox's.
     """
     names = {"localhost", host.lower(), (urlsplit(public_url).hostname or "").lower()}
     headers = _headers(results_nearby=results_nearby)
-    found: dict[str, ASGIApp] = {}
+    found: dict[str, Page] = {}
     for file in (files("receiver.dashboard") / "static").iterdir():
         media_type = _MEDIA_TYPES[file.name[file.name.rindex(".") :]]
         path = _PAGES.get(file.name, f"/static/{file.name}")
-        found[path] = _Page(file.read_bytes(), media_type, headers, frozenset(names))
+        found[path] = Page(file.read_bytes(), media_type, headers, frozenset(names))
     return found
 
 
@@ -69,7 +68,7 @@ def _headers(*, results_nearby: bool) -> Mapping[str, str]:
     }
 
 
-class _Page:
+class Page:
     """One file."""
 
     def __init__(
@@ -86,15 +85,13 @@ class _Page:
             status_code=421,
         )
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = Headers(scope=scope)
-        if not self._answers_to(headers.get("host", "")):
-            response: Response = self._misdirected
-        elif self._etag in headers.get("if-none-match", ""):
-            response = self._unchanged
-        else:
-            response = self._whole
-        await response(scope, receive, send)
+    async def __call__(self, _context: object, request: Request) -> Response:
+        """The handler of the file's route."""
+        if not self._answers_to(request.headers.get("host", "")):
+            return self._misdirected
+        if self._etag in request.headers.get("if-none-match", ""):
+            return self._unchanged
+        return self._whole
 
     def _answers_to(self, host: str) -> bool:
         """Whether a Host header names us. Otherwise it may be DNS rebinding, which cannot use an IP

@@ -19,13 +19,13 @@ IN_USE_SLACK: Millis = 5_000
 """How long a key is in use beyond the request's own wait. Normally the request releases it
 earlier."""
 
+_KEY: Final = re.compile(r'([!#-~](?:[ !#-~]{0,253}[!#-~])?)|"((?:[ !#-\[\]-~]|\\["\\]){1,255})"')
+"""1 to 255 printable ASCII characters: bare, or as a string of RFC 9651."""
+
 IDEMPOTENCY_KEY: Final = Parameter(
     "Idempotency-Key",
     "For 7 days, a repeated key creates no second job: you get the first response again.",
-    {
-        "type": "string",
-        "pattern": r'^([!#-~]([ !#-~]{0,253}[!#-~])?|"([ !#-\[\]-~]|\\["\\]){1,255}")$',
-    },
+    {"type": "string", "pattern": f"^({_KEY.pattern})$"},
     "header",
     problems={
         409: "The first request with this Idempotency-Key is still running.",
@@ -33,8 +33,6 @@ IDEMPOTENCY_KEY: Final = Parameter(
     },
 )
 
-_QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
-_LONGEST = 255
 _LONG_NUMBER = 1e24
 """Larger whole numbers keep their exponent: `1e308` would have 309 digits."""
 
@@ -50,18 +48,19 @@ def read_key(
     values = request.headers.getlist("idempotency-key")
     if not values:
         return None
-    key = _unquoted(values[0].strip()) if len(values) == 1 else None
-    if key is None or not 1 <= len(key) <= _LONGEST or not (key.isascii() and key.isprintable()):
+    found = _KEY.fullmatch(values[0].strip()) if len(values) == 1 else None
+    if found is None:
         raise Problem(
             400,
             "invalid_idempotency_key",
-            f"Idempotency-Key must be one string of 1 to {_LONGEST} printable ASCII characters,"
+            "Idempotency-Key must be one string of 1 to 255 printable ASCII characters,"
             " quoted or not.",
         )
+    bare, quoted = found.groups()
     now = context.services.clock.now()
     return IdempotencyKey(
         path=request.url.path,
-        key=key,
+        key=bare or re.sub(r"\\(.)", r"\1", quoted),
         fingerprint=fingerprint(body),
         in_use_until=now + wait + IN_USE_SLACK,
         expires_at=now + KEPT,
@@ -84,14 +83,3 @@ def _plain(value: Any) -> Any:
             return [_plain(member) for member in value]
         case _:
             return value
-
-
-def _unquoted(text: str) -> str | None:
-    """A string, with or without RFC 9651 quotes; None if its quotes do not match or it is too
-    long."""
-    if len(text) > 2 * _LONGEST + 2:
-        return None
-    if not text.startswith('"'):
-        return None if '"' in text else text
-    quoted = _QUOTED.fullmatch(text)
-    return re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else None

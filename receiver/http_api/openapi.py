@@ -43,11 +43,6 @@ _WITH_KEY: Final[Texts] = {
     403: "A session was used from a page that is not ours.",
     429: "Too many requests with this key, or too many bad ones from this address.",
 }
-_WITH_NAME: Final[Mapping[str, Texts]] = {
-    "job_id": {404: "There is no such job, or it belongs to another user."},
-    "delivery_id": {404: "There is no such delivery, or it belongs to another user."},
-}
-"""By the path's parameter."""
 _RETRYING: Final = ("429", "503")
 """Statuses with a Retry-After header."""
 _WITH_CONTENT: Final = ("200", "202", "206")
@@ -57,12 +52,13 @@ _SCHEMES: Final = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "ticket": {"type": "apiKey", "in": "query", "name": "ticket"},
 }
-_PATH_EXAMPLES: Final = {
-    "job_id": AN_ID,
-    "delivery_id": A_MESSAGE,
-    "provider": "samsar",
-    "token": "eyJqIjoiMSJ9.c2lnbmF0dXJl",
+_IN_PATH: Final[Mapping[str, tuple[str, Texts]]] = {
+    "job_id": (AN_ID, {404: "There is no such job, or it belongs to another user."}),
+    "delivery_id": (A_MESSAGE, {404: "There is no such delivery, or it belongs to another user."}),
+    "provider": ("samsar", {}),
+    "token": ("eyJqIjoiMSJ9.c2lnbmF0dXJl", {}),
 }
+"""An example of each parameter in a path, and the error responses that it may cause."""
 _WEBHOOK_HEADERS: Final = {
     "webhook-id": "The same at every attempt: drop what you have seen before.",
     "webhook-timestamp": "When this attempt was made, in seconds.",
@@ -118,67 +114,66 @@ def _schemas(operations: Iterable[Operation], settings: ServeSettings) -> dict[s
 
 
 def _operation(row: Row[Any], operation: Operation, schemas: Mapping[str, Schema]) -> Schema:
-    parameters = [
-        Parameter(name, "", {"type": "string", "examples": [_PATH_EXAMPLES[name]]}, "path", True)
-        for name in _names_in(row.path)
-    ]
-    parameters += operation.parameters
+    parameters = [*_path_parameters(row.path), *operation.parameters]
+    causes = [parameter.problems for parameter in parameters]
+    if operation.body is not None:
+        causes.append(_WITH_BODY)
+    if row.credential is ADMIN_KEY:
+        causes.append({403: "The key is not an admin's."})
+    if row.credential.schemes:
+        causes.append(_WITH_KEY)
+    responses = _responses(row, operation.responds, [*causes, _EVERYWHERE], schemas)
     described: Schema = {
-        "operationId": _camel_case(row.handler.__name__),
+        "operationId": re.sub(r"_(.)", lambda found: found[1].upper(), row.handler.__name__),
         "summary": summary_of(row.handler),
         "tags": [_name(operation.group)],
         "security": [{scheme: []} for scheme in row.credential.schemes],
-        "responses": dict(sorted(_responses(row, operation, schemas).items())),
+        "responses": dict(sorted(responses.items())),
     }
     if parameters:
         described["parameters"] = [_parameter(each) for each in parameters]
     if operation.body is not None:
-        described["requestBody"] = {
-            "required": operation.body_required,
-            "content": _json(operation.body, schemas),
-        }
+        content = _content(operation.body, schemas)
+        described["requestBody"] = {"required": operation.body_required, "content": content}
     return described
 
 
-def _responses(row: Row[Any], operation: Operation, schemas: Mapping[str, Schema]) -> Schema:
+def _path_parameters(path: str) -> Iterator[Parameter]:
+    for name in re.findall(r"\{(\w+)\}", path):
+        example, problems = _IN_PATH[name]
+        schema = {"type": "string", "examples": [example]}
+        yield Parameter(name, "", schema, "path", required=True, problems=problems)
+
+
+def _responses(
+    row: Row[Any], responds: Any, causes: Iterable[Texts], schemas: Mapping[str, Schema]
+) -> Schema:
+    """The responses in the handler's docstring, and the error responses by their causes."""
     described: Schema = {}
     problems: defaultdict[str, list[str]] = defaultdict(list)
     for response in responses_of(row.handler):
         if response.status >= "4":
             problems[response.status].append(response.description)
             continue
-        document = operation.responds if response.status in _WITH_CONTENT else None
-        described[response.status] = {
-            "description": response.description,
-            "headers": _headers(response.headers),
-            **_content(document, schemas),
-        }
-    for cause in _causes(row, operation):
-        for status, text in cause.items():
-            problems[str(status)].append(text)
-    return described | {status: _problem(status, " ".join(t)) for status, t in problems.items()}
+        described[response.status] = _response(response.description, response.headers)
+        if responds is not None and response.status in _WITH_CONTENT:
+            described[response.status]["content"] = _content(responds, schemas)
+    for status, text in chain.from_iterable(cause.items() for cause in causes):
+        problems[str(status)].append(text)
+    wait = {"Retry-After": "Seconds to wait before trying again."}
+    for status, texts in problems.items():
+        described[status] = _response(" ".join(texts), wait if status in _RETRYING else {})
+        described[status]["content"] = {CONTENT_TYPE: {"schema": ref(Problem.__name__)}}
+    return described
 
 
-def _causes(row: Row[Any], operation: Operation) -> Iterator[Texts]:
-    """The error responses that the path, the parameters, the body and the credential may cause."""
-    yield from (_WITH_NAME.get(name, {}) for name in _names_in(row.path))
-    yield from (parameter.problems for parameter in operation.parameters)
-    if operation.body is not None:
-        yield _WITH_BODY
-    if row.credential is ADMIN_KEY:
-        yield {403: "The key is not an admin's."}
-    if row.credential.schemes:
-        yield _WITH_KEY
-    yield _EVERYWHERE
-
-
-def _names_in(path: str) -> list[str]:
-    return re.findall(r"\{(\w+)\}", path)
-
-
-def _camel_case(name: str) -> str:
-    first, *others = name.split("_")
-    return first + "".join(word.capitalize() for word in others)
+def _response(description: str, headers: Mapping[str, str]) -> Schema:
+    named = {"X-Request-ID": "Names the request in the log.", **headers}
+    schema = {"type": "string"}
+    return {
+        "description": description,
+        "headers": {name: {"description": t, "schema": schema} for name, t in named.items()},
+    }
 
 
 def _parameter(parameter: Parameter) -> Schema:
@@ -192,33 +187,11 @@ def _parameter(parameter: Parameter) -> Schema:
 
 
 def _content(document: Any, schemas: Mapping[str, Schema]) -> Schema:
-    if document is None:
-        return {}
     if isinstance(document, Text):
-        return {"content": {document.media_type: {"example": document.example}}}
-    return {"content": _json(document, schemas)}
-
-
-def _json(document: Any, schemas: Mapping[str, Schema]) -> Schema:
+        return {document.media_type: {"example": document.example}}
     schema = ref(document.__name__)
     media_type = "application/octet-stream" if document is File else "application/json"
     return {media_type: {"schema": schema, "example": example_of(schema, schemas)}}
-
-
-def _problem(status: str, description: str) -> Schema:
-    headers = {"Retry-After": "Seconds to wait before trying again."} if status in _RETRYING else {}
-    return {
-        "description": description,
-        "headers": _headers(headers),
-        "content": {CONTENT_TYPE: {"schema": ref(Problem.__name__)}},
-    }
-
-
-def _headers(headers: Mapping[str, str]) -> Schema:
-    named = {"X-Request-ID": "Names the request in the log.", **headers}
-    return {
-        name: {"description": text, "schema": {"type": "string"}} for name, text in named.items()
-    }
 
 
 def _webhook() -> Schema:

@@ -22,7 +22,7 @@ from receiver.http_api.context import ApiContext
 from receiver.http_api.create_job import LONGEST_PREFERENCE, preferred_wait
 from receiver.http_api.deliveries import _filter, _retry_faults
 from receiver.http_api.errors import Problem
-from receiver.http_api.idempotency import _unquoted, fingerprint
+from receiver.http_api.idempotency import fingerprint, read_key
 from receiver.http_api.jobs import _LIST_PARAMETERS, _read_filter
 from receiver.http_api.queries import MAX_LIMIT, check_parameters, read_limit
 from receiver.http_api.responses import none_match
@@ -44,6 +44,13 @@ FILE_BYTES = 1_000
 YEARS = 400 * 366 * 86_400 * 1_000 * 26
 """More milliseconds than any time in a query is from 1970."""
 NAMED = {provider.name: provider for provider in KINDS}
+SERVICE = cast(
+    ApiContext,
+    SimpleNamespace(
+        settings=SimpleNamespace(provider="samsar", relay_allow_http=False, relay_allow_nets=[]),
+        services=SimpleNamespace(providers=NAMED, clock=CLOCK),
+    ),
+)
 
 
 def body(raw: bytes) -> None:
@@ -72,8 +79,11 @@ def headers(raw: bytes) -> None:
         cursor = read_cursor(text)
         assert cursor is None or (read_cursor(str(cursor)) == cursor and cursor.seq < 2**63)
         none_match(text, '"tag"')
-        unquoted = _unquoted(text)
-        assert unquoted is None or len(unquoted) <= len(text)
+        request = Request({"type": "http", "path": "/", "headers": [(b"idempotency-key", line)]})
+        with contextlib.suppress(Problem):
+            key = read_key(SERVICE, request, {}, 0)
+            assert key is not None
+            assert 1 <= len(key.key) <= len(text)
         scope = {"headers": [(b"authorization", line), (b"cookie", line)]}
         assert _given_key(scope) == _given_key(scope).strip()
         key_hash = SESSIONS.key_hash(scope | {"type": "http"})
@@ -144,13 +154,10 @@ def submitted(raw: bytes) -> None:
         value = parse_object(raw)
     except Problem:
         return
-    settings = SimpleNamespace(provider="samsar", relay_allow_http=False, relay_allow_nets=[])
-    services = SimpleNamespace(providers=NAMED)
-    context = cast(ApiContext, SimpleNamespace(settings=settings, services=services))
     for provider in (None, *NAMED):
         named = value if provider is None else value | {"provider": provider}
         try:
-            made = read_job(context, named)
+            made = read_job(SERVICE, named)
         except Problem as problem:
             if problem.status != 400:
                 raise

@@ -82,7 +82,7 @@ def request_with(query: str = "", **headers: str) -> Request:
 
 SESSIONS = Sessions(KEYS, SystemClock(), secure=False)
 PARTS: Any = SimpleNamespace(services=SimpleNamespace(clock=SystemClock()))
-PAGE = pages._Page(b"", "text/html", {}, frozenset({"localhost"}))
+PAGE = pages.Page(b"", "text/html", {}, frozenset({"localhost"}))
 RULES = InputRules(frozenset(), frozenset())
 TELEMETRY = OpenTelemetry([SimpleSpanProcessor(InMemorySpanExporter())])
 
