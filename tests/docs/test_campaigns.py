@@ -20,8 +20,9 @@ def test_runs_add_up_on_the_same_sources_and_stand_apart_on_others(
 ) -> None:
     file = tmp_path / "sums.json"
     monkeypatch.setattr(campaign, "core_hash", lambda: "before")
-    Campaign(file).add(3, 0, {"deaths": 2})
-    Campaign(file).add(4, 1, {"deaths": 1, "stall": 5})
+    one, beside = Campaign(file), Campaign(file)
+    one.add(3, 0, {"deaths": 2})
+    beside.add(4, 1, {"deaths": 1, "stall": 5})
     monkeypatch.setattr(campaign, "core_hash", lambda: "now")
     Campaign(file).add(1, 0, {})
 

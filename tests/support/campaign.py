@@ -6,6 +6,7 @@ What was run on other sources stands beside, under their hash, and proves nothin
 
 import ast
 import datetime
+import fcntl
 import hashlib
 import json
 from collections import Counter
@@ -43,12 +44,11 @@ class Sum:
 
 
 class Campaign:
-    """One file; without one nothing is kept."""
+    """One file, to which several processes may add; without one nothing is kept."""
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
-        stored = json.loads(file.read_text()) if file is not None and file.exists() else []
-        self.sums = [Sum(**each) for each in stored]
+        self.sums = _read(file.read_text()) if file is not None and file.exists() else []
 
     @property
     def done(self) -> int:
@@ -57,6 +57,19 @@ class Campaign:
 
     def add(self, done: int, violations: int, faults: Mapping[str, int]) -> Self:
         """Count a run on these sources, and write it down."""
+        if self._file is None:
+            self._count(done, violations, faults)
+            return self
+        with self._file.open("a+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+            self.sums = _read(file.read() or "[]")
+            self._count(done, violations, faults)
+            file.truncate(0)
+            file.write(json.dumps([asdict(each) for each in self.sums], indent=1) + "\n")
+        return self
+
+    def _count(self, done: int, violations: int, faults: Mapping[str, int]) -> None:
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
         mine = next((each for each in self.sums if each.tree == core_hash()), None)
         if mine is None:
@@ -66,9 +79,10 @@ class Campaign:
         mine.done += done
         mine.violations += violations
         mine.faults = dict(sorted((Counter(mine.faults) + Counter(faults)).items()))
-        if self._file is not None:
-            self._file.write_text(json.dumps([asdict(each) for each in self.sums], indent=1) + "\n")
-        return self
+
+
+def _read(text: str) -> list[Sum]:
+    return [Sum(**each) for each in json.loads(text)]
 
 
 @cache
