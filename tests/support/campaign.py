@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -121,17 +121,26 @@ _CODE: dict[str, Callable[[str], str]] = {".py": python_code, ".sql": _sql_code}
 
 
 def table() -> str:
-    """All sums as Markdown, the newest first of each kind."""
+    """The newest sum of each kind, and all earlier ones as one, as Markdown."""
     lines = [HEAD, "|---|---|---|---|---|---|"]
     for kind, unit in UNITS.items():
-        for each in reversed(Campaign(FOLDER / f"{kind}.json").sums):
-            days = each.first if each.first == each.last else f"{each.first} to {each.last}"
-            injected = ", ".join(f"{count:,} {name}" for name, count in each.faults.items())
-            lines.append(
-                f"| {kind} | `{each.tree}` | {days} | {each.done:,} {unit} | {injected} |"
-                f" {each.violations} |"
-            )
+        *earlier, newest = Campaign(FOLDER / f"{kind}.json").sums
+        lines.append(_line(kind, unit, f"`{newest.tree}`", [newest]))
+        if earlier:
+            lines.append(_line(kind, unit, f"{len(earlier)} earlier", earlier))
     return "\n".join(lines)
+
+
+def _line(kind: str, unit: str, sources: str, sums: Sequence[Sum]) -> str:
+    first, last = min(each.first for each in sums), max(each.last for each in sums)
+    days = first if first == last else f"{first} to {last}"
+    done = sum(each.done for each in sums)
+    faults = Counter[str]()
+    for each in sums:
+        faults += Counter(each.faults)
+    injected = ", ".join(f"{count:,} {name}" for name, count in sorted(faults.items()))
+    broken = sum(each.violations for each in sums)
+    return f"| {kind} | {sources} | {days} | {done:,} {unit} | {injected} | {broken} |"
 
 
 if __name__ == "__main__":
