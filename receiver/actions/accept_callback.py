@@ -16,10 +16,7 @@ class CallbackIntake:
     """Accepts callbacks to the jobs' own URLs."""
 
     def __init__(
-        self,
-        services: ServiceContext,
-        apply_soon: Callable[[str], None],
-        recent: RecentCallbacks,
+        self, services: ServiceContext, apply_soon: Callable[[str], None], recent: RecentCallbacks
     ) -> None:
         """`apply_soon` is called with the job id while a callback is being stored."""
         self._services = services

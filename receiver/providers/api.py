@@ -8,7 +8,6 @@ import re
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Final
 
 import httpx
@@ -71,10 +70,7 @@ class Api(Calls):
         """`headers` are sent with every call. `read_message` extracts the provider's human-readable
         message from an answer's body."""
         super().__init__(
-            account.base_url,
-            headers,
-            connect_timeout=account.connect_timeout,
-            tls=account.tls,
+            account.base_url, headers, connect_timeout=account.connect_timeout, tls=account.tls
         )
         self._account = account
         self._read_message = read_message
@@ -85,13 +81,12 @@ class Api(Calls):
         body: Mapping[str, Any],
         read_id: Callable[[Mapping[str, Any]], str | None],
         read_urls: Callable[[Mapping[str, Any]], Mapping[str, str] | None] = lambda _: None,
-        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> SubmitAnswer:
         """Send a submission once. `read_id` and `read_urls` read the members of `SubmitAccepted`
         from the body of a 2xx answer."""
         timeout = self._account.submit_timeout
         try:
-            answer = await self.send_once("POST", path, body, timeout, headers)
+            answer = await self.send_once("POST", path, body, timeout)
         except NoAnswer as error:
             if error.may_have_arrived:
                 return SubmitAmbiguous(str(error))

@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -115,12 +114,7 @@ class Calls:
         """With the loop time until which each is kept, the earliest first."""
 
     async def send_once(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None,
-        timeout: float,
-        headers: Mapping[str, str] = MappingProxyType({}),
+        self, method: str, path: str, body: Mapping[str, Any] | None, timeout: float
     ) -> Answer:
         """Send a request once, with a JSON body or none.
 
@@ -131,7 +125,7 @@ class Calls:
         content = b""
         if body is not None:
             content = json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
-        call = self._call(method, path, timeout, content, headers)
+        call = self._call(method, path, timeout, content)
         may_have_arrived = False
         try:
             with closing(await self._connect(call)) as connection:
@@ -219,15 +213,8 @@ class Calls:
         except OSError as error:
             raise _NotConnected(f"could not connect: {error}") from error
 
-    def _call(
-        self,
-        method: str,
-        path: str,
-        timeout: float,
-        content: bytes = b"",
-        more_headers: Mapping[str, str] = MappingProxyType({}),
-    ) -> _Call:
-        headers = [*self._headers, *_trace(), *more_headers.items()]
+    def _call(self, method: str, path: str, timeout: float, content: bytes = b"") -> _Call:
+        headers = [*self._headers, *_trace()]
         if content:
             headers.append(("Content-Type", "application/json"))
         target = path if path.startswith("/") else self._path + path

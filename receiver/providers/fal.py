@@ -62,8 +62,9 @@ class Fal(Provider):
         self.base_url = account.base_url
         self._account = account
         self._user_id = None if user_id is None else user_id.encode()
-        self._api = Api(account, {"Authorization": f"Key {account.key}"}, _read_message)
-        self._jwks = Calls(jwks_url, {}, connect_timeout=ASK_TIMEOUT, tls=account.tls)
+        headers = {"Authorization": f"Key {account.key}", "X-Fal-No-Retry": "1"}
+        self._api = Api(account, headers, _read_message)
+        self._jwks = Calls(jwks_url, {}, tls=account.tls)
         ask = partial(self._jwks.ask, "", ASK_TIMEOUT)
         self._keys = VerificationKeys(account.clock, ask, read_keys, lifetime=_KEYS_LIFETIME)
 
@@ -81,8 +82,7 @@ class Fal(Provider):
     ) -> SubmitAnswer:
         """Queue a request, once."""
         path = f"{kind}?{urlencode({'fal_webhook': callback_url})}"
-        once = {"X-Fal-No-Retry": "1"}
-        return await self._api.submit(path, body_input, self.read_id, self._read_urls, once)
+        return await self._api.submit(path, body_input, self.read_id, self._read_urls)
 
     def _read_urls(self, body: Mapping[str, Any]) -> Mapping[str, str] | None:
         given = {name: body.get(f"{name}_url") for name in ("status", "response", "cancel")}

@@ -16,12 +16,7 @@ RULES = InputRules(
     image_models=frozenset({"IMAGEN3", "FLUX1.1PRO", "TOMORROW"}),
     video_models=frozenset({"LUMA", "KLINGIMGTOVIDPRO"}),
 )
-MOVIE = {
-    "prompt": "A heron",
-    "image_model": "IMAGEN3",
-    "video_model": "LUMA",
-    "duration": 30,
-}
+MOVIE = {"prompt": "A heron", "image_model": "IMAGEN3", "video_model": "LUMA", "duration": 30}
 NARRATIVE = {"prompt_list": ["One", "Two"], "image_model": "IMAGEN3"}
 
 ABSENT = object()

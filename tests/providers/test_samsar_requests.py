@@ -18,10 +18,7 @@ async def test_the_body_is_the_input_and_the_callback_alone() -> None:
 
 async def test_a_narrative_goes_upstream_with_an_array() -> None:
     given = {"prompt_list": "One\r\n\n Two \rThree", "image_model": "IMAGEN3"}
-    async with (
-        faulty_server(answer(200, ACCEPTED)) as server,
-        samsar(server.url) as provider,
-    ):
+    async with faulty_server(answer(200, ACCEPTED)) as server, samsar(server.url) as provider:
         await provider.submit("create_narrative", given, CALLBACK)
     assert json.loads(server.bodies[0])["input"]["prompt_list"] == ["One", " Two ", "Three"]
     assert server.heads[0].startswith("POST /v1/video/create_narrative ")
@@ -35,10 +32,7 @@ async def test_authorization_carries_a_bearer_key() -> None:
 
 async def test_each_submission_has_a_connection_of_its_own() -> None:
     keep_alive = http_answer(200, ACCEPTED, {"Connection": "keep-alive"})
-    async with (
-        faulty_server(stall_after(keep_alive)) as server,
-        samsar(server.url) as provider,
-    ):
+    async with faulty_server(stall_after(keep_alive)) as server, samsar(server.url) as provider:
         for _ in range(3):
             assert isinstance(
                 await provider.submit("create_movie", INPUT, CALLBACK), SubmitAccepted

@@ -32,10 +32,7 @@ UP_1 = UpstreamJob("up-1", "create_movie", {})
 async def ask(
     behaviour: Behaviour, request_id: str = "up-1", **values: Any
 ) -> tuple[StatusAnswer, FaultyServer]:
-    async with (
-        faulty_server(behaviour) as server,
-        samsar(server.url, **values) as provider,
-    ):
+    async with faulty_server(behaviour) as server, samsar(server.url, **values) as provider:
         said = await provider.status(UpstreamJob(request_id, "create_movie", {}))
     return said, server
 
@@ -127,10 +124,7 @@ async def test_a_connection_is_kept_but_not_for_long(
 
 
 async def test_a_cancelled_call_is_cancelled() -> None:
-    async with (
-        faulty_server(stall_after(b"")) as server,
-        samsar(server.url) as provider,
-    ):
+    async with faulty_server(stall_after(b"")) as server, samsar(server.url) as provider:
         call = asyncio.create_task(provider.status(UP_1))
         await server.received.wait()
         call.cancel()

@@ -243,10 +243,7 @@ async def test_the_whole_is_bounded_where_no_single_read_is_slow() -> None:
 
 
 async def test_a_cancelled_submission_is_not_sent_again() -> None:
-    async with (
-        faulty_server(stall_after(b"")) as server,
-        samsar(server.url) as provider,
-    ):
+    async with faulty_server(stall_after(b"")) as server, samsar(server.url) as provider:
         call = asyncio.create_task(provider.submit("create_movie", INPUT, CALLBACK))
         await server.received.wait()
         call.cancel()

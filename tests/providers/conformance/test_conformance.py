@@ -18,13 +18,7 @@ from receiver.domain.answers import (
     SubmitRefused,
 )
 from receiver.providers.contract import UpstreamJob
-from tests.providers.conformance.subjects import (
-    KEY,
-    SUBJECTS,
-    Subject,
-    as_body,
-    opened,
-)
+from tests.providers.conformance.subjects import KEY, SUBJECTS, Subject, as_body, opened
 from tests.providers.faulty_server import (
     Behaviour,
     FaultyServer,
@@ -211,10 +205,7 @@ async def test_a_broken_status_call(subject: Subject, behaviour: Behaviour) -> N
 
 
 async def test_the_absent_job_has_a_status_call(subject: Subject) -> None:
-    async with (
-        faulty_server(answer(404, b"{}")) as server,
-        opened(subject, server.url) as provider,
-    ):
+    async with faulty_server(answer(404, b"{}")) as server, opened(subject, server.url) as provider:
         assert isinstance(await provider.status(provider.absent_job), StatusMissing)
 
 
