@@ -203,32 +203,23 @@ class Deliveries(DeliveryReads):
     def _due_hosts(self, db: Session, now: Millis) -> list[DueHost]:
         """The hosts to which messages are due. For a user with many hosts, these are the first
         hosts and some of the others: each call continues where the last one stopped."""
-        found = self._read_due_hosts(db, now)
+        found = self._read_due_hosts(db, now, (0, ""), _LAST_USER)
         last_host: dict[int, str] = {}
         for user_id, host in _last_hosts(found).items():
             after = self._last_host.get(user_id, host)
-            others = self._read_due_hosts(db, now, after=(user_id, after), last_user=user_id)
+            others = self._read_due_hosts(db, now, (user_id, after), user_id)
             found += others
             last_host |= _last_hosts(others)
         self._last_host = last_host
         return [each for each in found if each.at <= now]
 
     def _read_due_hosts(
-        self,
-        db: Session,
-        now: Millis,
-        after: tuple[int, str] = (0, ""),
-        last_user: int = _LAST_USER,
+        self, db: Session, now: Millis, after: tuple[int, str], last_user: int
     ) -> list[DueHost]:
-        user_id, host = after
-        parameters = {
-            "now": now,
-            "most": HOSTS_AT_ONCE,
-            "user_id": user_id,
-            "host": host,
-            "last": last_user,
-        }
-        return [DueHost(*row) for row in db.execute(self._sql["due-hosts"], parameters).fetchall()]
+        """The hosts from a pair of user and host to the last user's last one."""
+        place = {"user_id": after[0], "host": after[1], "last": last_user}
+        due = db.execute(self._sql["due-hosts"], {**place, "now": now, "most": HOSTS_AT_ONCE})
+        return [DueHost(*row) for row in due.fetchall()]
 
     def _lease(
         self, db: Session, delivery_ids: Iterable[str], lease: Mapping[str, object]

@@ -58,8 +58,8 @@ class DeliveryReads(Table):
     ) -> list[Delivery]:
         """Newest first (by id), with their attempts."""
         parameters = _given(select) | {"before": before or _LAST_ID, "limit": limit}
-        sql = self._statements.complete(self._sql["list-page"], filters=filters(select))
-        return [delivery_from_row(row) for row in await self._readers.fetch(sql, parameters)]
+        rows = await self._fetch("list-page", {"filters": filters(select)}, **parameters)
+        return [delivery_from_row(row) for row in rows]
 
     async def backlog(self) -> tuple[int, Millis | None]:
         """The number of pending messages, and when the oldest was written."""

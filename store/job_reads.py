@@ -15,7 +15,7 @@ from store.records.jobs import Job, Phase, Status
 from store.records.times import Millis
 from store.rows import job_from_row, to_json
 from store.session import Row
-from store.table import Backend, Table
+from store.table import Backend, Table, of
 
 T = TypeVar("T")
 
@@ -96,13 +96,12 @@ class JobReads(Table):
         if where.metadata:
             name, value = next(iter(where.metadata.items()))
             parameters |= {"name": name, "value": value, "metadata": to_json(where.metadata)}
-            sql = self._sql["list-by-metadata"]
-        elif column := next((name for name in LISTED_BY if parameters[name] is not None), None):
-            parameters["value"] = parameters[column]
-            sql = self._statements.complete(self._sql["list-by-column"], column=column)
+            rows = await self._fetch("list-by-metadata", **parameters)
         else:
-            sql = self._sql["list-by-user"]
-        return await _in_turns(job_from_row, await self._readers.fetch(sql, parameters))
+            indexed = (f"{name} = :{name}" for name in LISTED_BY if parameters[name] is not None)
+            condition = {"condition": next(indexed, "TRUE")}
+            rows = await self._fetch("list-by-user", condition, **parameters)
+        return await _in_turns(job_from_row, rows)
 
     async def look_through(
         self, user_id: int | None, where: JobFilter, before: str | None, limit: int
@@ -120,9 +119,7 @@ class JobReads(Table):
             "most": most,
             "limit": limit + 1,
         }
-        whose = "TRUE" if user_id is None else "user_id = :user_id"
-        sql = self._statements.complete(self._sql["look-through"], whose=whose)
-        rows = await self._readers.fetch(sql, parameters)
+        rows = await self._fetch("look-through", of(user_id), **parameters)
         ended = len(rows) <= limit and (not rows or rows[-1][1] < most)
         page = rows[:limit]
         found = await asyncio.gather(*(self.find(job_id) for job_id, _, fits in page if fits))

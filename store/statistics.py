@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from store.ids import first_id
 from store.records.times import Millis
-from store.table import Table
+from store.table import Table, of
 
 
 class RecentJob(NamedTuple):
@@ -40,16 +40,14 @@ class Statistics(Table):
     async def jobs(self, user_id: int | None, since: Millis, limit: int) -> list[RecentJob]:
         """The newest `limit` jobs created since `since`, of one user or (None) of all."""
         first = first_id("job", since)
-        rows = await self._fetch(
-            "recent-jobs", user_id=user_id, since=since, first=first, limit=limit
-        )
+        given = {"user_id": user_id, "since": since, "first": first, "limit": limit}
+        rows = await self._fetch("recent-jobs", of(user_id), **given)
         return [RecentJob(*row) for row in rows]
 
     async def attempts(self, user_id: int | None, since: Millis, limit: int) -> list[RecentAttempt]:
         """The attempts of the newest `limit` deliveries created since `since`, at most `2 * limit`
         rows. A delivery without attempts is one row."""
         first = first_id("msg", since)
-        rows = await self._fetch(
-            "recent-attempts", user_id=user_id, first=first, limit=limit, attempts=2 * limit
-        )
+        given = {"user_id": user_id, "first": first, "limit": limit, "attempts": 2 * limit}
+        rows = await self._fetch("recent-attempts", of(user_id), **given)
         return [RecentAttempt(*row) for row in rows]

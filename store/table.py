@@ -1,6 +1,6 @@
 """The base class of the store's tables: one subject's SQL statements, and methods to run them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, ClassVar, TypeVar
@@ -41,9 +41,15 @@ class Table:
         self._statements = backend.statements
         self._sql = backend.statements.load(self.subject)
 
-    async def _fetch(self, query: str, /, **parameters: object) -> list[Row]:
-        """All rows of a query, read in one snapshot."""
-        return await self._readers.fetch(self._sql[query], parameters)
+    async def _fetch(
+        self, query: str, parts: Mapping[str, str] | None = None, /, **parameters: object
+    ) -> list[Row]:
+        """All rows of a query, completed by `parts` (`Statements.complete`), read in one
+        snapshot."""
+        sql = self._sql[query]
+        if parts is not None:
+            sql = self._statements.complete(sql, **parts)
+        return await self._readers.fetch(sql, parameters)
 
     async def _find(
         self, query: str, make: Callable[[Row], T], /, **parameters: object
@@ -63,6 +69,11 @@ class Table:
             session.execute(self._sql[query], parameters)
 
         return work
+
+
+def of(user_id: int | None) -> Mapping[str, str]:
+    """The part `{whose}` of a query: the rows of `:user_id`, or of everybody."""
+    return {"whose": "TRUE" if user_id is None else "user_id = :user_id"}
 
 
 def latest_lease_end(until: Millis) -> Millis:

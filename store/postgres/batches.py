@@ -170,16 +170,10 @@ class PostgresBatchRunner:
         session: PostgresSession,
         works: Sequence[Work[object]],
     ) -> None:
-        lock_timeout = LOCK_TIMEOUT_ALONE if len(works) == 1 else LOCK_TIMEOUT
+        lock = LOCK_TIMEOUT_ALONE if len(works) == 1 else LOCK_TIMEOUT
+        timeouts = {"statement": STATEMENT_TIMEOUT, "lock": lock, "pause": PAUSE_TIMEOUT}
         session.execute("BEGIN")
-        begun = session.execute(
-            _BEGIN,
-            {
-                "statement_timeout": f"{STATEMENT_TIMEOUT}ms",
-                "lock_timeout": f"{lock_timeout}ms",
-                "pause_timeout": f"{PAUSE_TIMEOUT}ms",
-            },
-        )
+        begun = session.execute(_BEGIN, timeouts)
         _lock_jobs(session, works)
         for indexes, group in groups(works):
             _run_group(transaction, session, indexes, group)

@@ -100,18 +100,10 @@ UPDATE callbacks SET verdict = :verdict, confirmed = :confirmed, evidence = :evi
 INSERT INTO notes (job_id, at, type, detail) VALUES (:job_id, :at, :type, :detail);
 
 -- name: list-by-user
--- A user's jobs, newest first.
-SELECT * FROM archived_job_rows
- WHERE user_id = :user_id AND id < :before AND id >= :first
-   AND created_at > :created_after AND created_at < :created_before
- ORDER BY id DESC
- LIMIT :limit;
-
--- name: list-by-column
--- As `list-by-user`, with one value in an indexed column, and optionally one kind and one provider.
+-- A user's jobs, newest first, that meet a condition for which there is an index, or TRUE.
 -- Without `unlikely()`, newer releases of SQLite (3.53) search all jobs of the user.
 SELECT * FROM archived_job_rows
- WHERE user_id = :user_id AND {unlikely}({column} = :value) AND id < :before AND id >= :first
+ WHERE user_id = :user_id AND {unlikely}({condition}) AND id < :before AND id >= :first
    AND created_at > :created_after AND created_at < :created_before
    AND (CAST(:kind AS text) IS NULL OR kind = :kind)
    AND (CAST(:provider AS text) IS NULL OR provider = :provider)

@@ -7,6 +7,7 @@ from store.job_reads import LISTED_BY
 from store.records.deliveries import DeliveryState
 from store.rows import MUTABLE
 from store.sql import SHARED, MultiRowStatement, Statements, positional
+from store.table import of
 
 MANY = (
     "callbacks.receive",
@@ -51,8 +52,14 @@ PARTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
             "values": ", ".join(f"CAST(:{column.name} AS {column.type})" for column in MUTABLE),
         }
     },
-    "jobs.list-by-column": {f"by {column}": {"column": column} for column in LISTED_BY},
-    "jobs.look-through": {"": {"whose": "user_id = :user_id"}, "of all": {"whose": "TRUE"}},
+    "jobs.list-by-user": {
+        "": {"condition": "TRUE"},
+        **{f"by {column}": {"condition": f"{column} = :{column}"} for column in LISTED_BY},
+    },
+    **{
+        query: {"": of(1), "of all": of(None)}
+        for query in ("jobs.look-through", "statistics.recent-attempts", "statistics.recent-jobs")
+    },
 }
 """What completes a statement, by words that tell its versions apart."""
 

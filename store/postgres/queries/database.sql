@@ -1,10 +1,10 @@
 -- name: begin
 -- Settings for one transaction, since a pooler may share the session: timeouts for statements,
--- locks and idling, commits on disk, and a transaction id with which the commit's fate can be
--- looked up.
-SELECT set_config('statement_timeout', :statement_timeout, TRUE),
-       set_config('lock_timeout', :lock_timeout, TRUE),
-       set_config('idle_in_transaction_session_timeout', :pause_timeout, TRUE),
+-- locks and idling (in milliseconds), commits on disk, and a transaction id with which the commit's
+-- fate can be looked up.
+SELECT set_config('statement_timeout', CAST(:statement AS text), TRUE),
+       set_config('lock_timeout', CAST(:lock AS text), TRUE),
+       set_config('idle_in_transaction_session_timeout', CAST(:pause AS text), TRUE),
        CASE current_setting('synchronous_commit')
             WHEN 'off' THEN set_config('synchronous_commit', 'on', TRUE) END,
        CAST(pg_current_xact_id() AS text);
