@@ -95,18 +95,16 @@ async def _running_on(
     keys = signing_keys(settings)
     async with AsyncExitStack() as stack:
         faults = sandbox_faults or sandbox_rules(settings)
-        sandboxes = {}
-        for name in settings.running:
-            if settings.base_url_of(name) is None:
-                api, file = sandbox_api(name, settings), settings.sandbox_file(name)
-                sandboxes[name] = await stack.enter_async_context(
-                    sandbox(faults, clock, api, remember_in=file)
-                )
+        sandboxes: list[str] = []
         providers: dict[str, Provider] = {}
         for name in settings.running:
-            provider = open_provider(name, settings, clock, sandboxes.get(name))
-            stack.push_async_callback(provider.close)
-            providers[name] = provider
+            own = None
+            if settings.base_url_of(name) is None:
+                api, file = sandbox_api(name, settings), settings.sandbox_file(name)
+                own = await stack.enter_async_context(sandbox(faults, clock, api, remember_in=file))
+                sandboxes.append(own)
+            providers[name] = open_provider(name, settings, clock, own)
+            stack.push_async_callback(providers[name].close)
         holder = os.urandom(8).hex()
         services = ServiceContext(
             store=store,
@@ -126,9 +124,7 @@ async def _running_on(
         )
         archiving = None
         if settings.archive_url is not None:
-            downloader = Downloader(
-                network, clock, settings.archive_max_bytes, tuple(sandboxes.values())
-            )
+            downloader = Downloader(network, clock, settings.archive_max_bytes, tuple(sandboxes))
             archiving = open_archive(settings.archive_url), downloader
         sender = WebhookSender(network, clock)
         service = assemble(settings, services, keys, sender, random.SystemRandom(), archiving)

@@ -123,7 +123,6 @@ def assemble(
         jitter=rng.random,
     )
     recent = RecentCallbacks(services.clock, retention=settings.retention_days * DAY / 1_000)
-    others = _other_workers(settings, services, hub, archiving)
     context = ApiContext(
         services=services,
         settings=settings,
@@ -140,25 +139,15 @@ def assemble(
         rng=rng,
         archive=archiving and archiving[0],
     )
-    workers: list[Worker] = [inbox, submitter, poller, relay, *others]
+    janitor = Janitor(services, round(settings.retention_days * DAY))
+    workers: list[Worker] = [inbox, submitter, poller, relay, Deadlines(services, hub), janitor]
+    if archiving is not None:
+        workers.append(Archiver(services, hub, *archiving, settings.archive_concurrency))
     return Service(
         Application(context, (*TABLE, *_dashboard(settings))),
         context,
         Supervisor(workers, services.clock, services.metrics),
     )
-
-
-def _other_workers(
-    settings: ServeSettings,
-    services: ServiceContext,
-    hub: Hub,
-    archiving: tuple[Archive, Downloader] | None,
-) -> Iterator[Worker]:
-    """The workers that no other part knows."""
-    yield Deadlines(services, hub)
-    yield Janitor(services, round(settings.retention_days * DAY))
-    if archiving is not None:
-        yield Archiver(services, hub, *archiving, settings.archive_concurrency)
 
 
 def _dashboard(settings: ServeSettings) -> Iterator[Row[OpenHandler]]:

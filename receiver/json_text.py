@@ -3,7 +3,7 @@
 import codecs
 import json
 import math
-from collections.abc import Iterable
+from itertools import chain
 from typing import Any, NoReturn
 
 MAX_DEPTH = 64
@@ -68,21 +68,10 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite
 
 
 def _refuse_depth(value: Any) -> None:
-    layer = [value]
-    for _ in range(MAX_DEPTH):
-        layer = [
-            item for outer in layer for item in _members(outer) if isinstance(item, dict | list)
-        ]
+    layer: list[Any] = [[value]]
+    for _ in range(MAX_DEPTH + 1):
+        members = (each.values() if isinstance(each, dict) else each for each in layer)
+        layer = [each for each in chain.from_iterable(members) if isinstance(each, dict | list)]
         if not layer:
             return
     raise UnreadableJson(f"nested deeper than {MAX_DEPTH}")
-
-
-def _members(value: Any) -> Iterable[Any]:
-    match value:
-        case dict():
-            return value.values()
-        case list():
-            return value
-        case _:
-            return ()

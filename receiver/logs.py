@@ -12,8 +12,8 @@ import logging
 import math
 import re
 import sys
-import time
 from collections.abc import Iterable, Mapping, Set
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Literal, TextIO
 from urllib.parse import quote
@@ -177,21 +177,15 @@ class _AccessLog:
     def __init__(self, stream: TextIO) -> None:
         self._write = stream.write
         self._lines: list[str] = []
-        self._second = 0
-        self._prefix = ""
 
     def write(self, method: str, path: str, status: int, seconds: float, request_id: str) -> None:
-        second, rest = divmod(time.time_ns(), 1_000_000_000)
-        if second != self._second:
-            self._second = second
-            self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
         if not self._lines:
             asyncio.get_running_loop().call_soon(self._flush)
         self._lines.append(
             f'{{"event": "request", "level": "info", "method": {_quoted(method)},'
             f' "path": {_quoted(path)}, "status": {status}, "ms": {seconds * 1_000:.1f},'
             f' "request_id": "{request_id}",'
-            f' "timestamp": "{self._prefix}.{rest // 1_000:06d}Z"}}\n'
+            f' "timestamp": "{datetime.now(UTC).isoformat(timespec="microseconds")[:-6]}Z"}}\n'
         )
 
     def _flush(self) -> None:

@@ -40,19 +40,16 @@ def configured_exporters(environ: Mapping[str, str]) -> list[str]:
     Installing the extra alone turns nothing on. (OpenTelemetry's default would send to localhost.)
     """
 
-    def value(name: str) -> str:
-        return environ.get(name, "").strip()
+    def value(*names: str) -> str:
+        """The first of these variables that is not blank."""
+        return next(filter(None, (environ.get(name, "").strip() for name in names)), "")
 
     if value("OTEL_SDK_DISABLED").lower() == "true":
         return []
-    named = value("OTEL_TRACES_EXPORTER")
-    if not named and (
-        value("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or value("OTEL_EXPORTER_OTLP_ENDPOINT")
-    ):
-        named = "otlp"
+    endpoint = value("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    named = value("OTEL_TRACES_EXPORTER") or (endpoint and "otlp")
     protocol = (
-        value("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
-        or value("OTEL_EXPORTER_OTLP_PROTOCOL")
+        value("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
         or "http/protobuf"
     )
     exporters = [name.strip() for name in named.split(",")]

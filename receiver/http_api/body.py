@@ -1,6 +1,7 @@
 """Request bodies: limits of size and time, and strict parsing."""
 
 import asyncio
+import json
 import re
 from typing import Any
 
@@ -103,22 +104,10 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _unreadable("it is another type of value")
     # The bytes are valid UTF-8, so only an escape can be a surrogate. Most bodies have no escape.
-    if "\\u" in text and _has_surrogate(value):
+    if "\\u" in text and _SURROGATES.search(json.dumps(value, ensure_ascii=False)):
         raise _unreadable("it contains a lone surrogate")
     return value
 
 
 def _unreadable(why: str) -> Problem:
     return Problem(400, "invalid_json", f"The body is not a valid JSON object: {why}.")
-
-
-def _has_surrogate(value: Any) -> bool:
-    match value:
-        case str():
-            return _SURROGATES.search(value) is not None
-        case dict():
-            return any(_has_surrogate(name) or _has_surrogate(v) for name, v in value.items())
-        case list():
-            return any(map(_has_surrogate, value))
-        case _:
-            return False

@@ -66,10 +66,6 @@ def _bind_by(
     return bind
 
 
-async def _caller(context: ApiContext, scope: Scope) -> Caller:
-    return await context.auth.caller(scope)
-
-
 async def _metered_caller(context: ApiContext, scope: Scope) -> Caller:
     caller = await context.auth.caller(scope)
     context.rate_limit.take(caller.key_hash)
@@ -119,7 +115,9 @@ _KEY_SCHEMES: Final = ("key", "bearer")
 NOTHING: Final = Credential((), _bind_open)
 KEY: Final = Credential(_KEY_SCHEMES, _bind_by(_metered_caller))
 """An API key or a session; the request counts against its rate limit."""
-KEY_UNMETERED: Final = Credential(_KEY_SCHEMES, _bind_by(_caller))
+KEY_UNMETERED: Final = Credential(
+    _KEY_SCHEMES, _bind_by(lambda context, scope: context.auth.caller(scope))
+)
 """Like `KEY`, but without the rate limit, for cheap reads."""
 ADMIN_KEY: Final = Credential(_KEY_SCHEMES, _bind_by(_admin))
 """Like `KEY`, but only an admin's."""
