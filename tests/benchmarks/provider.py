@@ -23,7 +23,8 @@ import uvloop
 
 from receiver.server.listener import allow_many_connections
 from tests.benchmarks.sender import Exchange, Sender, content_length, paced, request
-from tests.benchmarks.upstreams import FAL, REPLICATE, SAMSAR, Upstream, jwks
+from tests.benchmarks.upstreams import FAL, REPLICATE, SAMSAR, Upstream
+from tests.providers.conformance.subjects import PRIVATE_KEY, as_body, jwks
 
 CONNECTIONS = 512
 SECONDS_TO_END = 30.0
@@ -80,7 +81,7 @@ class Provider:
             case _ if path.startswith(b"/v1/predictions/"):
                 self._status(REPLICATE, path.rpartition(b"/")[2].decode(), answer)
             case b"/.well-known/jwks.json":
-                answer(jwks())
+                answer(as_body(jwks(PRIVATE_KEY)))
             case b"/begin":
                 self._begin(Plan(**json.loads(body)))
                 answer(b"{}")
@@ -124,7 +125,7 @@ class Provider:
 
     def _call(self, upstream: Upstream, name: str, path: str) -> None:
         body = upstream.outcome(name)
-        headers = upstream.headers(name, body).items()
+        headers = upstream.headers(body).items()
         lines = "".join(f"{key}: {value}\r\n" for key, value in headers)
         self._records.called[name] = self._sender.send(request("POST", path, body, lines))
 

@@ -1,8 +1,6 @@
 """How the providers speak that the benchmarks' double imitates. Samsar's callbacks are unsigned;
 those of Replicate and fal are signed as the real ones are."""
 
-import base64
-import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -10,14 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-from receiver.webhooks.signing import new_secret, sign
-
-SECRET = new_secret(b"replicates secret of the bench")
-_KEY = Ed25519PrivateKey.from_private_bytes(b"f" * 32)
-_FAL_USER = "bench"
-_JSON = {"content-type": "application/json"}
+from tests.providers.conformance.subjects import WHSEC, Sign, sign_fal, sign_replicate
 
 
 @dataclass(frozen=True)
@@ -33,8 +24,8 @@ class Upstream:
     working: str
     completed: Callable[[str], dict[str, Any]]
     """A callback's body without the id, of a link."""
-    headers: Callable[[str, bytes], Mapping[str, str]]
-    """A callback's headers, of its id and body."""
+    sign: Sign | None = None
+    """Where callbacks are signed: the headers for that."""
 
     def accepted(self, name: str) -> bytes:
         return b'{"%s":"%s"}' % (self.id_member.encode(), name.encode())
@@ -47,14 +38,10 @@ class Upstream:
         members = self.completed(f"https://cdn.test/{name}.mp4")
         return json.dumps({self.id_member: name, **members}).encode()
 
-
-def _sign_fal(name: str, body: bytes) -> Mapping[str, str]:
-    signed = [name, _FAL_USER, str(int(time.time()))]
-    message = "\n".join([*signed, hashlib.sha256(body).hexdigest()])
-    names = ("request-id", "user-id", "timestamp", "signature")
-    values = (*signed, _KEY.sign(message.encode()).hex())
-    named = zip(names, values, strict=True)
-    return _JSON | {f"x-fal-webhook-{each}": value for each, value in named}
+    def headers(self, body: bytes) -> Mapping[str, str]:
+        """A callback's headers."""
+        signed = self.sign(body, int(time.time())) if self.sign else {}
+        return {"content-type": "application/json", **signed}
 
 
 SAMSAR = Upstream(
@@ -64,7 +51,6 @@ SAMSAR = Upstream(
     submitted=lambda body, _: (body["input"], body["webhookUrl"]),
     working="IN_PROGRESS",
     completed=lambda link: {"status": "COMPLETED", "videoUrl": link},
-    headers=lambda _name, _body: _JSON,
 )
 REPLICATE = Upstream(
     name="replicate",
@@ -73,7 +59,7 @@ REPLICATE = Upstream(
     submitted=lambda body, _: (body["input"], body["webhook"]),
     working="processing",
     completed=lambda link: {"status": "succeeded", "output": link},
-    headers=lambda name, body: sign([SECRET], f"msg_{name}", int(time.time() * 1_000), body),
+    sign=sign_replicate,
 )
 FAL = Upstream(
     name="fal",
@@ -82,15 +68,9 @@ FAL = Upstream(
     submitted=lambda body, query: (body, parse_qs(query.decode())["fal_webhook"][0]),
     working="IN_PROGRESS",
     completed=lambda link: {"status": "OK", "error": None, "payload": {"video": {"url": link}}},
-    headers=_sign_fal,
+    sign=sign_fal,
 )
 UPSTREAMS = {each.name: each for each in (SAMSAR, REPLICATE, FAL)}
-
-
-def jwks() -> bytes:
-    """fal's keys."""
-    encoded = base64.urlsafe_b64encode(_KEY.public_key().public_bytes_raw()).decode()
-    return json.dumps({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": encoded}]}).encode()
 
 
 def settings_of(origin: str) -> dict[str, str]:
@@ -100,9 +80,9 @@ def settings_of(origin: str) -> dict[str, str]:
         "SAMSAR_BASE_URL": f"{origin}/v1/video/",
         "REPLICATE_BASE_URL": f"{origin}/v1/",
         "REPLICATE_API_TOKEN": "none",
-        "REPLICATE_WEBHOOK_SECRET": SECRET,
+        "REPLICATE_WEBHOOK_SECRET": WHSEC,
         "FAL_BASE_URL": f"{origin}/",
         "FAL_KEY": "none",
-        "FAL_USER_ID": _FAL_USER,
+        "FAL_USER_ID": "user-1",
         "FAL_JWKS_URL": f"{origin}/.well-known/jwks.json",
     }

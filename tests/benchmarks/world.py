@@ -7,28 +7,24 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from receiver.actions.keys import hash_key
 from receiver.clock import SystemClock
-from receiver.domain.answers import Report, StatusReport, SubmitAccepted
+from receiver.domain.answers import Report, StatusReport
 from receiver.domain.lifecycle import deciding
-from receiver.domain.observations import Observation, Polled, SubmissionBegins, SubmissionEnded
+from receiver.domain.observations import Polled
 from receiver.domain.schedule import Rules
-from receiver.domain.serialization import event_data
 from receiver.signed_text import CallbackTokens
 from store.database import Store
-from store.ids import Ids, time_of
-from store.keys import ApiKey, User
+from store.ids import Ids
 from store.open import open_store
 from store.records.events import Cursor
-from store.records.jobs import Job, Phase, Status
-from store.records.moves import NewJob
-from store.records.times import Due, Lane
+from store.records.jobs import Status
 from tests.benchmarks.sender import request
+from tests.store.world import World, accepted, add_key
 from tests.support.ports import free_port
 from tests.support.programs import running
 
@@ -139,51 +135,28 @@ async def fill(database_url: str, users: int, *, jobs: int, events: int = 0) -> 
     try:
         ids, places = Ids(os.urandom), asyncio.Semaphore(AT_ONCE)
 
-        async def job(user: User, name: str) -> str:
+        async def job(world: World, name: str) -> str:
+            now = SystemClock().now()
+            taken = accepted(now, now + RULES.poll_first, provider_request_id=name)
             async with places:
-                return await _accepted_job(store, ids, user, name)
+                return (await world.advance(await world.create(at=now), taken)).id
 
         async def one(index: int) -> Account:
             key = key_of(index)
-            row = ApiKey(hash_key(key), key[:11], 0, f"user-{index}", False, NOW, None)
             async with places:
-                user = await store.keys.add(row, "whsec_" + "A" * 32)
+                user = await add_key(store, f"user-{index}", key[:11], hash=hash_key(key))
+            world = World(store, user, user, ids, [])
             names = [f"up-{index}-{number}" for number in range(jobs)]
-            made = await asyncio.gather(*(job(user, name) for name in names))
+            made = await asyncio.gather(*(job(world, name) for name in names))
             cursor, _, _ = await store.events.snapshot_for_user(user.id, 1)
-            accepted = dict(zip(made, names, strict=True))
+            named = dict(zip(made, names, strict=True))
             async with places:
-                await _progress(store, accepted, events)
-            return Account(key, accepted, cursor)
+                await _progress(store, named, events)
+            return Account(key, named, cursor)
 
         return await asyncio.gather(*map(one, range(users)))
     finally:
         await store.close()
-
-
-async def _accepted_job(store: Store, ids: Ids, user: User, name: str) -> str:
-    """Make a job that the provider has accepted under this name; its id."""
-    job_id = ids.new("job", time.time_ns() // 1_000_000)
-    at = time_of(job_id)
-    job = Job(
-        id=job_id,
-        user_id=user.id,
-        user=user.name,
-        provider="samsar",
-        kind="create_movie",
-        status=Status.PENDING,
-        phase=Phase.QUEUED,
-        seq=1,
-        created_at=at,
-        updated_at=at,
-        due=Due(Lane.SUBMIT, at),
-    )
-    await store.jobs.create(NewJob(job, {"prompt": "a cat"}, event_data(job)))
-    begins = SubmissionBegins(1, at + 60_000)
-    observations: list[Observation] = [begins, SubmissionEnded(begins, SubmitAccepted(name))]
-    for observation in observations:
-        await store.jobs.advance(job_id, deciding(observation, lambda: at, RULES))
-    return job_id
 
 
 async def _progress(store: Store, jobs: dict[str, str], events: int) -> None:
