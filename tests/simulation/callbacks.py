@@ -4,6 +4,7 @@ and forgeries among them."""
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -65,13 +66,15 @@ class CallbackLine:
             later = partial(self._world.loop.call_later, context=self._world.loop.world)
             later(number // BURST * BURST_GAP, partial(deliver, instant=True))
 
-    async def _deliver_callback(self, address: str, body: bytes, instant: bool) -> None:
+    async def _post(self, address: str, body: bytes, instant: bool = False) -> Response | None:
         target = address.removeprefix(PUBLIC_URL)
-        try:
-            response = await self._world.call(
-                None, "POST", target, {}, body, TIMEOUT, instant=instant
-            )
-        except NoAnswer:
+        with suppress(NoAnswer):
+            return await self._world.call(None, "POST", target, {}, body, TIMEOUT, instant=instant)
+        return None
+
+    async def _deliver_callback(self, address: str, body: bytes, instant: bool) -> None:
+        response = await self._post(address, body, instant)
+        if response is None:
             return
         job_id = self.job_of(address)
         self._world.judge.note("callback", job_id[-6:], response.status, body.decode())
@@ -124,10 +127,8 @@ class CallbackLine:
     async def _deliver_forgery(
         self, job_id: str, address: str, body: bytes, answers: tuple[int, ...]
     ) -> None:
-        target = address.removeprefix(PUBLIC_URL)
-        try:
-            response = await self._world.call(None, "POST", target, {}, body, TIMEOUT)
-        except NoAnswer:
+        response = await self._post(address, body)
+        if response is None:
             return
         self._world.judge.note("forgery", job_id[-6:], response.status, body.decode())
         answered = response.status in (*answers, 503) or self._is_full(job_id)

@@ -78,7 +78,7 @@ class InlineWriter(Writer):
         self._crash_point = crash_point
         self._random = random
         self._runner = BatchRunner(self._connect)
-        self._queues = Queues(self._starves)
+        self._queues = Queues(disk.starves)
         self._free_at = 0.0
         """Loop time at which the batch before is through."""
         self._scheduled = False
@@ -98,9 +98,6 @@ class InlineWriter(Writer):
         self._queues.add(kind, work, future, loop.time())
         self._schedule()
         return cast(Awaitable[T], future)
-
-    def _starves(self, kind: Kind, seconds: float) -> None:
-        self._disk.starves(kind, seconds)
 
     def _schedule(self) -> None:
         if not self._scheduled:

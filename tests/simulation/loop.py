@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context, copy_context
-from typing import IO, Any, TypeVar, TypeVarTuple, Unpack, cast
+from typing import IO, Any, TypeVar, TypeVarTuple, cast
 
 from tests.simulation.process import PROCESS, Killed, Process, current_process
 
@@ -176,9 +176,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         return self._now
 
-    def get_debug(self) -> bool:
-        return False
-
     def is_running(self) -> bool:
         return self._running
 
@@ -186,39 +183,20 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return not self._running
 
     def call_soon(
-        self,
-        callback: Callable[[Unpack[Ts]], object],
-        *args: *Ts,
-        context: Context | None = None,
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
         context = copy_context() if context is None else context
         handle = asyncio.Handle(callback, args, self, context)
         self._handles.append((context.get(PROCESS), handle))
         return handle
 
-    def call_soon_threadsafe(
-        self,
-        callback: Callable[[Unpack[Ts]], object],
-        *args: *Ts,
-        context: Context | None = None,
-    ) -> asyncio.Handle:
-        raise AssertionError("there are no threads here")
-
     def call_later(
-        self,
-        delay: float,
-        callback: Callable[[Unpack[Ts]], object],
-        *args: *Ts,
-        context: Context | None = None,
+        self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Any = None
     ) -> asyncio.TimerHandle:
         return self.call_at(self._now + delay, callback, *args, context=context)
 
     def call_at(
-        self,
-        when: float,
-        callback: Callable[[Unpack[Ts]], object],
-        *args: *Ts,
-        context: Context | None = None,
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Any = None
     ) -> asyncio.TimerHandle:
         context = copy_context() if context is None else context
         handle = asyncio.TimerHandle(when, callback, args, self, context)
@@ -254,7 +232,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return transport, protocol
 
     def run_in_executor(
-        self, executor: Any, func: Callable[[Unpack[Ts]], T], *args: *Ts
+        self, executor: Any, func: Callable[[*Ts], T], *args: *Ts
     ) -> asyncio.Future[T]:
         """A thread's work is one step, at a moment of its own."""
         future: asyncio.Future[T] = self.create_future()
