@@ -47,6 +47,7 @@ class CallbackIntake:
         if known is not None:
             return known
         content = read_object(body)
+        said = content or {}
         reader = self._services.providers[provider]
         stored = self._services.store.callbacks.receive(
             {
@@ -56,9 +57,9 @@ class CallbackIntake:
                 "digest": digest,
                 "headers": _kept(headers),
                 "body": body,
-                "names": None if content is None else reader.read_id(content),
+                "names": reader.read_id(said),
                 "readable": content is not None,
-                "final": content is not None and reader.read_status(content) in FINAL_STATUSES,
+                "final": reader.read_status(said) in FINAL_STATUSES,
                 "verified": verified,
             }
         )

@@ -1,6 +1,6 @@
 """Decides what follows a delivery attempt, and when a host is throttled. Pure."""
 
-from collections import defaultdict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -66,20 +66,12 @@ class KnownHosts:
     """
 
     def __init__(self) -> None:
-        self._hosts: dict[str, _Host] = {}
-        self._by_user: defaultdict[int, dict[str, None]] = defaultdict(dict)
-        """The hosts by user, least recently tried first."""
-        self._throttled: set[str] = set()
-        self._forget_at = 0.0
-
-    @property
-    def throttled(self) -> int:
-        """The number of throttled hosts."""
-        return len(self._throttled)
-
-    def is_throttled(self, host: str) -> bool:
-        """Whether the host is throttled."""
-        return host in self._throttled
+        self.throttled: set[str] = set()
+        """The throttled hosts."""
+        self._hosts: OrderedDict[str, _Host] = OrderedDict()
+        """The least recently tried first."""
+        self._per_user: Counter[int] = Counter()
+        """How many of the hosts count to each user's limit."""
 
     def answers(self, host: str) -> bool:
         """Whether the last attempt got an answer."""
@@ -99,32 +91,28 @@ class KnownHosts:
         self, user_id: int, host: str, now: float, *, answered: bool, connected: bool
     ) -> None:
         """Record the result of an attempt."""
-        known = self._hosts.setdefault(host, _Host(user_id))
+        if host not in self._hosts:
+            self._hosts[host] = _Host(user_id)
+            self._per_user[user_id] += 1
+        self._hosts.move_to_end(host)
+        known = self._hosts[host]
         known.at = now
         known.answered = answered
         known.connect_failures = 0 if connected else known.connect_failures + 1
         if known.connect_failures >= FAILURES_TO_THROTTLE:
-            self._throttled.add(host)
+            self.throttled.add(host)
         else:
-            self._throttled.discard(host)
-        of_user = self._by_user[known.user_id]
-        of_user.pop(host, None)
-        of_user[host] = None
-        if len(of_user) > HOSTS_PER_USER:
-            self._forget(next(iter(of_user)))
+            self.throttled.discard(host)
+        if self._per_user[known.user_id] > HOSTS_PER_USER:
+            hosts = self._hosts.items()
+            self._forget(next(each for each, of in hosts if of.user_id == known.user_id))
 
     def forget_stale(self, now: float) -> None:
-        """Forget hosts that were not tried for an hour; checks once a minute."""
-        if now < self._forget_at:
-            return
-        self._forget_at = now + PROBE_EVERY
-        for host in [host for host, known in self._hosts.items() if known.at + FORGET_AFTER <= now]:
-            self._forget(host)
+        """Forget hosts that were not tried for an hour."""
+        while self._hosts and next(iter(self._hosts.values())).at + FORGET_AFTER <= now:
+            self._forget(next(iter(self._hosts)))
 
     def _forget(self, host: str) -> None:
         known = self._hosts.pop(host)
-        self._throttled.discard(host)
-        of_user = self._by_user[known.user_id]
-        del of_user[host]
-        if not of_user:
-            del self._by_user[known.user_id]
+        self.throttled.discard(host)
+        self._per_user[known.user_id] -= 1

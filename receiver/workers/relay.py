@@ -52,7 +52,7 @@ class Relay:
 
     def is_throttled(self, host: str) -> bool:
         """Whether this process throttles the host (name and port)."""
-        return self._known.is_throttled(host)
+        return host in self._known.throttled
 
     async def run_once(self) -> int:
         """Start the attempts that are due and have a free slot; returns how many, 0 if there cannot
@@ -62,7 +62,7 @@ class Relay:
         """
         now, moment = self._services.clock.now(), self._services.clock.monotonic()
         self._known.forget_stale(moment)
-        self._services.metrics.relay_host_breakers_open.set(self._known.throttled)
+        self._services.metrics.relay_host_breakers_open.set(len(self._known.throttled))
         free = self._task_pool.free
         if not free:
             return 0

@@ -21,11 +21,11 @@ def test_after_five_connect_failures_a_host_gets_one_attempt_a_minute() -> None:
 
     fail(known, ANN, HOST, 100.0)
 
-    assert known.throttled == 1
+    assert known.throttled == {HOST}
     assert not known.may_try(HOST, 100.0 + PROBE_EVERY - 1)
     assert known.may_try(HOST, 100.0 + PROBE_EVERY)
     known.judge(BOB, HOST, 170.0, answered=False, connected=True)
-    assert known.throttled == 0
+    assert not known.throttled
     assert known.may_try(HOST, 170.0)
     assert not known.answers(HOST)
 
@@ -50,7 +50,7 @@ def test_many_hosts_of_one_user_displace_only_their_own(monkeypatch: pytest.Monk
     for number in range(1_000):
         fail(known, ANN, f"h{number}", 1.0, times=5)
 
-    assert known.throttled == 1 + 3
+    assert len(known.throttled) == 1 + 3
     assert not known.may_try("dead", 1.0)
     assert known.answers("alive")
     assert known.may_try("h996", 1.0)
@@ -63,9 +63,9 @@ def test_a_host_not_tried_for_an_hour_is_forgotten() -> None:
     fail(known, ANN, "other", 60.0, times=5)
 
     known.forget_stale(FORGET_AFTER - 1)
-    assert known.throttled == 2
-    known.forget_stale(FORGET_AFTER)  # looked for less than a minute ago
-    assert known.throttled == 2
-    known.forget_stale(FORGET_AFTER + PROBE_EVERY - 1)
-
-    assert known.throttled == 1
+    assert known.throttled == {HOST, "other"}
+    known.forget_stale(FORGET_AFTER)
+    assert known.throttled == {"other"}
+    fail(known, ANN, "other", FORGET_AFTER)
+    known.forget_stale(FORGET_AFTER + 60.0)
+    assert known.throttled == {"other"}, "tried since"
