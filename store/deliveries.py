@@ -1,8 +1,8 @@
 """The outbox of relay messages."""
 
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import chain, zip_longest
 from typing import NamedTuple, Protocol, TypeVar
 
 from store.changes import Effects
@@ -50,16 +50,12 @@ class DueHost(NamedTuple):
 
 def in_turn(hosts: Iterable[DueHost], last_user: int) -> Iterator[DueHost]:
     """Users in turn, first those after `last_user`; of each user the host that is longest due."""
-    by_user: dict[int, deque[DueHost]] = {}
+    by_user: dict[int, list[DueHost]] = {}
     for each in sorted(hosts):
-        by_user.setdefault(each.user_id, deque()).append(each)
+        by_user.setdefault(each.user_id, []).append(each)
     users = sorted(by_user, key=lambda user_id: (user_id <= last_user, user_id))
-    waiting = deque(by_user[user_id] for user_id in users)
-    while waiting:
-        theirs = waiting.popleft()
-        yield theirs.popleft()
-        if theirs:
-            waiting.append(theirs)
+    rounds = zip_longest(*(by_user[user_id] for user_id in users))
+    return filter(None, chain.from_iterable(rounds))
 
 
 class Deliveries(DeliveryReads):

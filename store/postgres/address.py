@@ -65,11 +65,12 @@ def parse(url: str) -> Address:
     if not all(port.isdecimal() for port in str(given.get("port", "0")).split(",")):
         raise AddressInvalid(_NEEDED)
     options = {**DEFAULTS, **{name: str(value) for name, value in given.items()}}
+    database = options.get("dbname") or options.get("user") or "named after the user"
     return Address(
         conninfo=make_conninfo("", **options),
         listen=_listening(options, listen),
         pooled=listen is not None,
-        shown=f"{options.get('host', 'the local socket')}, database {_database(options)}",
+        shown=f"{options.get('host', 'the local socket')}, database {database}",
     )
 
 
@@ -84,10 +85,6 @@ def _listening(options: dict[str, str], listen: str | None) -> str | None:
     except ValueError:
         raise AddressInvalid("the address's parameter listen must be host:port or none") from None
     return make_conninfo("", **{**options, **there})
-
-
-def _database(options: dict[str, str]) -> str:
-    return options.get("dbname") or options.get("user") or "named after the user"
 
 
 def _what_is_wrong(query: str) -> str:

@@ -27,6 +27,8 @@ from store.sqlite.readers import AiosqliteReaders
 from store.table import Backend
 from store.writer import OnBatch, ThreadedWriter, Writer, ignore
 
+_READ_MOVED_MARK = STATEMENTS.load("database")["read-moved-mark"]
+
 CUT_TIMEOUT = 50
 """Milliseconds that truncating the write-ahead log waits for others, and they for it."""
 
@@ -109,22 +111,18 @@ async def open_sqlite(
 
 
 def _prepare(path: Path, serving: bool, resources: ExitStack) -> Path:
-    """Prepare the file, and lock it when serving; returns its resolved path."""
+    """Prepare the file; when serving, lock it and check that it has not moved. Returns its resolved
+    path."""
     path = path.resolve()
     if serving:
         resources.enter_context(serving_lock(path))
     prepare(path)
     if serving:
-        _check_not_moved(path)
+        with translated(), closing(connect_reader(path)) as connection:
+            moved = connection.execute(_READ_MOVED_MARK).fetchone()
+        if moved is not None:
+            raise StoreMoved(f"the database {path} has moved to {moved[0]}")
     return path
-
-
-def _check_not_moved(path: Path) -> None:
-    with translated(), closing(connect_reader(path)) as connection:
-        sql = STATEMENTS.load("database")["read-moved-mark"]
-        moved = connection.execute(sql).fetchone()
-    if moved is not None:
-        raise StoreMoved(f"the database {path} has moved to {moved[0]}")
 
 
 def _size(file: Path) -> int:
