@@ -148,7 +148,8 @@ async def _check_archive(url: str) -> Finding:
 
 async def _check_provider(name: str, settings: ServeSettings, clock: Clock) -> Finding:
     """Whether it answers and accepts the key. A status call is free."""
-    if settings.base_url_of(name) is None:
+    base_url = settings.base_url_of(name)
+    if base_url is None:
         return Finding("provider", "ok", f"{name}: an embedded sandbox")
     failed = partial(Finding, "provider", "failed")
     provider = open_provider(name, settings, clock)
@@ -158,15 +159,15 @@ async def _check_provider(name: str, settings: ServeSettings, clock: Clock) -> F
         await provider.close()
     match answer:
         case StatusMissing() | StatusReport():
-            return Finding("provider", "ok", f"{provider.base_url} accepts the key")
+            return Finding("provider", "ok", f"{base_url} accepts the key")
         case StatusUnavailable(by_credentials=True):
             advice = f"Set RECEIVER_{KEY_OF[name].upper()} to a valid key"
             if name == "samsar":
                 advice += " (it is sent in the header RECEIVER_SAMSAR_AUTH_HEADER)"
-            return failed(f"{provider.base_url} rejects the key: {answer.reason}", f"{advice}.")
+            return failed(f"{base_url} rejects the key: {answer.reason}", f"{advice}.")
         case StatusUnavailable():
             return failed(
-                f"{provider.base_url}: {answer.reason}",
+                f"{base_url}: {answer.reason}",
                 f"Check RECEIVER_{name.upper()}_BASE_URL and the network connection to it.",
             )
 

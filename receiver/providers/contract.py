@@ -66,8 +66,6 @@ class Provider(Protocol):
 
     name: str
     """The name in URLs and settings."""
-    base_url: str
-    """The base URL of its API, for display."""
     absent_job: UpstreamJob
     """A job that does not exist: its status call is free and shows whether the key is accepted."""
     can_cancel: bool = False

@@ -59,7 +59,6 @@ class Fal(Provider):
         customer are, since the keys at `jwks_url` are the same for all.
         """
         self.name = account.name
-        self.base_url = account.base_url
         self._account = account
         self._user_id = None if user_id is None else user_id.encode()
         headers = {"Authorization": f"Key {account.key}", "X-Fal-No-Retry": "1"}
@@ -94,16 +93,13 @@ class Fal(Provider):
         now = asyncio.get_running_loop().time
         until = now() + self._account.status_timeout
         said = await self._api.status(self._path(job, "status", "/status"), self.read)
-        match said:
-            case StatusReport(report=Report(status=Status.COMPLETED) as report):
-                try:
-                    path = self._path(job, "response", "")
-                    answer = await self._api.ask(path, max(until - now(), 0.1))
-                    return self._read_response(report, answer)
-                except NoAnswer as error:
-                    return StatusUnavailable(f"its result: {error}")
-            case _:
-                return said
+        if not isinstance(said, StatusReport) or said.report.status is not Status.COMPLETED:
+            return said
+        try:
+            answer = await self._api.ask(self._path(job, "response", ""), max(until - now(), 0.1))
+        except NoAnswer as error:
+            return StatusUnavailable(f"its result: {error}")
+        return self._read_response(said.report, answer)
 
     def _read_response(self, report: Report, answer: Answer) -> StatusAnswer:
         """Classify the answer to a result call."""

@@ -57,7 +57,6 @@ class Replicate(Provider):
         """Does no I/O. `webhook_secrets` are `whsec_…`; if empty, the secret is fetched from the
         provider."""
         self.name = account.name
-        self.base_url = account.base_url
         self._account = account
         self._api = Api(account, {"Authorization": f"Bearer {account.key}"}, _read_refusal)
         known = [key for secret in webhook_secrets for key in read_keys({"key": secret})]

@@ -71,7 +71,6 @@ class Samsar(Provider):
         """Does no I/O. The key is sent in `auth_header`, as `Bearer KEY` if that is
         `Authorization`."""
         self.name = account.name
-        self.base_url = account.base_url
         self._key = key = account.key
         self._rules = rules
         bearer = auth_header.lower() == "authorization"

@@ -15,7 +15,7 @@ import structlog
 from receiver import tracing
 from receiver.actions.apply_callbacks import apply_callbacks
 from receiver.actions.context import ServiceContext
-from receiver.streams.hub import Hub
+from receiver.streams.hub import Hub, Subscription
 from receiver.workers.poller import POLL_LEASE
 from receiver.workers.worker import TaskPool
 from store.changes import Changes
@@ -51,7 +51,7 @@ class Inbox:
         """Jobs with a callback that reports an outcome, with the time of the offer, in order."""
         self._progress: dict[str, Millis] = {}
         """All other jobs with callbacks, likewise."""
-        self._offered = asyncio.Event()
+        self._offered = Subscription()
         self._look_at = 0.0
         """Monotonic time of the next look for leftovers."""
         self._direct = TaskPool(DIRECT_AT_ONCE)
@@ -74,7 +74,7 @@ class Inbox:
             self._outcomes.setdefault(job_id, self._progress.pop(job_id, now))
         elif job_id not in self._outcomes:
             self._progress.setdefault(job_id, now)
-        self._offered.set()
+        self._offered.notify()
 
     async def run_once(self) -> int:
         """Apply the waiting callbacks of some jobs; returns the number of jobs."""
@@ -98,11 +98,7 @@ class Inbox:
 
     async def idle(self) -> None:
         pause = self._look_at - self._services.clock.monotonic()
-        try:
-            async with asyncio.timeout(max(pause, 0.001)):
-                await self._offered.wait()
-        except TimeoutError:
-            return
+        await self._offered.wait(max(pause, 0.001))
 
     async def stop(self) -> None:
         """Nothing to release: what was not applied is applied at the next start."""
@@ -117,7 +113,6 @@ class Inbox:
             self.offer(job_id, final=final)
 
     async def _find_leftovers(self) -> None:
-        self._offered.clear()
         now = self._services.clock.monotonic()
         if now >= self._look_at:
             self._look_at = now + LEFTOVER_SECONDS

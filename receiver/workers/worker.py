@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Protocol, TypeAlias, TypeVarTuple
 
 import structlog
 
 from receiver.actions.context import ServiceContext
 from receiver.clock import Clock
-from receiver.streams.hub import Hub
+from receiver.streams.hub import Hub, Subscription
 from store.changes import Changes
 from store.errors import StoreUnavailable
 from store.records.jobs import Job
@@ -58,7 +58,7 @@ class DueTimer:
     def __init__(self, services: ServiceContext, hub: Hub, *lanes: Lane) -> None:
         self._services = services
         self._at: dict[Lane, Millis | None] = dict.fromkeys(lanes, 0)  # there may be leftovers
-        self._sooner = asyncio.Event()
+        self._sooner = Subscription()
         hub.subscribe(self._on_commit)
         for lane in lanes:
             hub.add(lane, self._look_now)
@@ -84,7 +84,7 @@ class DueTimer:
         before = self._at[lane]
         if at is not None and (before is None or at < before):
             self._at[lane] = at
-            self._sooner.set()
+            self._sooner.notify()
 
     def is_due(self, lane: Lane) -> bool:
         """Whether a pass is due."""
@@ -95,14 +95,11 @@ class DueTimer:
         """Wait until a pass is due or has been rescheduled, at most `most` seconds."""
         now = self._services.clock.now()
         seconds = [max(0.001, (at - now) / 1_000) for at in self._at.values() if at is not None]
-        with suppress(TimeoutError):
-            async with asyncio.timeout(min([most, *seconds])):
-                await self._sooner.wait()
-        self._sooner.clear()
+        await self._sooner.wait(min([most, *seconds]))
 
     def wake(self) -> None:
         """End the wait: there is other work."""
-        self._sooner.set()
+        self._sooner.notify()
 
     def _look_now(self) -> None:
         """Something has changed, and it is unknown what."""

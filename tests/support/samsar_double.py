@@ -12,7 +12,6 @@ class SamsarDouble(Provider):
     """Reads callbacks as Samsar's are read. How it answers is for each double to say."""
 
     name = "samsar"
-    base_url = "http://provider.example/"
     absent_job = UpstreamJob("0", "create_movie", {})
 
     def check_kind(self, kind: str) -> str | None:

@@ -30,7 +30,6 @@ class Minimal(Provider):
     absent_job = UpstreamJob("nobody", "draw", {})
 
     def __init__(self, account: Account) -> None:
-        self.base_url = account.base_url
         self._account = account
         self._api = Api(account, {"Authorization": f"Bearer {account.key}"}, _read_why)
 
