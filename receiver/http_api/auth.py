@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import Final, NoReturn
 
+from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from receiver.actions.keys import hash_key
@@ -107,12 +108,8 @@ def _network_of(scope: Scope) -> str:
 
 
 def _given_key(scope: Scope) -> str:
-    bearer = ""
-    for name, value in scope["headers"]:
-        if name == b"api-key":
-            return str(value.decode("latin-1").strip())
-        if name == b"authorization":
-            scheme, _, key = value.decode("latin-1").partition(" ")
-            if scheme.lower() == "bearer":
-                bearer = key.strip()
-    return bearer
+    headers = Headers(scope=scope)
+    if "api-key" in headers:
+        return headers["api-key"].strip()
+    scheme, _, key = headers.get("authorization", "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else ""

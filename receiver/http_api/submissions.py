@@ -122,38 +122,34 @@ def url_faults(context: ApiContext, name: str, url: Any) -> Iterator[InputFault]
 
 
 def _event_faults(events: Any) -> Iterator[InputFault]:
-    if events is None:
-        return
-    if not isinstance(events, list):
-        yield InputFault("/webhookEvents", "webhookEvents must be an array.")
-        return
-    if len(events) > len(WEBHOOK_EVENTS):
-        yield InputFault(
-            "/webhookEvents", f"webhookEvents may have at most {len(WEBHOOK_EVENTS)} entries."
-        )
-        return
-    for index, event in enumerate(events):
-        if not isinstance(event, str) or event not in WEBHOOK_EVENTS:
-            known = ", ".join(WEBHOOK_EVENTS)
-            yield InputFault(f"/webhookEvents/{index}", f"An event must be one of {known}.")
+    most, known = len(WEBHOOK_EVENTS), ", ".join(WEBHOOK_EVENTS)
+    match events:
+        case None:
+            pass
+        case list() if len(events) <= most:
+            for index, event in enumerate(events):
+                if event not in WEBHOOK_EVENTS:
+                    at = f"/webhookEvents/{index}"
+                    yield InputFault(at, f"An event must be one of {known}.")
+        case list():
+            yield InputFault("/webhookEvents", f"webhookEvents may have at most {most} entries.")
+        case _:
+            yield InputFault("/webhookEvents", "webhookEvents must be an array.")
 
 
 def _metadata_faults(metadata: Any) -> Iterator[InputFault]:
-    if metadata is None:
-        return
-    if not isinstance(metadata, dict):
-        yield InputFault("/metadata", "metadata must be an object of strings.")
-        return
-    if len(metadata) > METADATA_MEMBERS:
-        yield InputFault("/metadata", f"metadata may have at most {METADATA_MEMBERS} members.")
-        return
-    for name, value in metadata.items():
-        at = pointer("metadata", name)
-        if not 1 <= len(name) <= METADATA_NAME or "\0" in name:
-            yield InputFault(at, f"A metadata name has 1 to {METADATA_NAME} characters.")
-        if not isinstance(value, str) or len(value) > METADATA_VALUE or "\0" in value:
-            yield InputFault(
-                at,
-                f"A metadata value is a string of at most {METADATA_VALUE} characters,"
-                " without NUL.",
-            )
+    match metadata:
+        case None:
+            pass
+        case dict() if len(metadata) <= METADATA_MEMBERS:
+            for name, value in metadata.items():
+                at = pointer("metadata", name)
+                if not 1 <= len(name) <= METADATA_NAME or "\0" in name:
+                    yield InputFault(at, f"A metadata name has 1 to {METADATA_NAME} characters.")
+                if not isinstance(value, str) or len(value) > METADATA_VALUE or "\0" in value:
+                    text = f"A metadata value is a string of at most {METADATA_VALUE} characters"
+                    yield InputFault(at, f"{text}, without NUL.")
+        case dict():
+            yield InputFault("/metadata", f"metadata may have at most {METADATA_MEMBERS} members.")
+        case _:
+            yield InputFault("/metadata", "metadata must be an object of strings.")
