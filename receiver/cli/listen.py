@@ -1,9 +1,11 @@
 """`listen`: forwards the webhooks of your jobs to a local URL, for development."""
 
+import base64
 import os
 import time
 from collections.abc import Iterator
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -11,12 +13,13 @@ import httpx
 import typer
 
 from receiver.cli import output
-from receiver.cli.errors import warn, warn_of_pause
+from receiver.cli.errors import FAILED, Failure, warn, warn_of_pause
 from receiver.client import AsyncClient, StreamEvent
 from receiver.clock import SystemClock
 from receiver.domain.documents import Job
 from receiver.domain.serialization import DEFAULT_WEBHOOK_EVENTS, compact_json, relay_body
 from receiver.settings import is_this_machine
+from receiver.webhooks.delivery import EXCERPT
 from receiver.webhooks.signing import new_secret, sign
 from store.ids import Ids
 
@@ -32,6 +35,19 @@ def _local_url(url: str) -> str:
     return url
 
 
+def _signing_secret(text: str | None) -> str | None:
+    if text is None:
+        return None
+    prefix, _, encoded = text.partition("_")
+    try:
+        known = base64.b64decode(encoded, validate=True)
+    except ValueError:
+        known = b""
+    if prefix != "whsec" or not known:
+        raise typer.BadParameter("must be whsec_ followed by the secret in base64")
+    return text
+
+
 async def listen(
     client: AsyncClient,
     forward_to: Annotated[
@@ -40,25 +56,57 @@ async def listen(
             help="Where to post to: a URL on this machine.", metavar="URL", callback=_local_url
         ),
     ],
+    secret: Annotated[
+        str | None,
+        typer.Option(
+            help="Sign with this secret, so that your endpoint can keep it; by default a new one.",
+            metavar="WHSEC",
+            callback=_signing_secret,
+        ),
+    ] = None,
+    replay: Annotated[
+        str | None,
+        typer.Option(
+            help="Post the last message of this job once more, and exit: 0 if it was accepted.",
+            metavar="REQUEST_ID",
+        ),
+    ] = None,
 ) -> None:
     """Post the webhooks of your jobs to a URL on this machine.
 
     Runs until Ctrl-C. Messages are posted in order, and signed with a secret that is printed first.
     A failed post is reported but not retried. Jobs need no webhookUrl for this.
+
+    \b
+    Examples:
+      receiver listen --forward-to http://127.0.0.1:3000/hooks
+      receiver listen --forward-to http://127.0.0.1:3000/hooks --replay REQUEST_ID
     """
-    secret = new_secret(os.urandom(32))
+    secret = secret or new_secret(os.urandom(32))
     output.say(f"Signing secret: {secret}")
+    # The connection stays on this machine, so its certificate need not be verified.
+    async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, verify=False) as http:
+        endpoint = Endpoint(http, forward_to, secret)
+        if replay is None:
+            await _forward(client, endpoint)
+        elif not await _replay(await client.get(replay), endpoint):
+            raise typer.Exit(FAILED)
+
+
+async def _forward(client: AsyncClient, endpoint: "Endpoint") -> None:
     changes = Changes()
-    async with (
-        # The connection stays on this machine, so its certificate need not be verified.
-        httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, verify=False) as http,
-        aclosing(client.watch(on_pause=warn_of_pause)) as events,
-    ):
+    async with aclosing(client.watch(on_pause=warn_of_pause)) as events:
         async for event in events:
             if event.type == "snapshot":
-                output.say(f"Following the jobs of this key, posting to {forward_to}.")
+                output.say(f"Following the jobs of this key, posting to {endpoint.url}.")
             for job in changes.take(event):
-                await _post(http, forward_to, secret, job)
+                await endpoint.post(job)
+
+
+async def _replay(job: Job, endpoint: "Endpoint") -> bool:
+    if job["status"] not in DEFAULT_WEBHOOK_EVENTS:
+        raise Failure(f"{job['request_id']} is {job['status']}: there is no message about it yet.")
+    return await endpoint.post(job)
 
 
 class Changes:
@@ -86,19 +134,31 @@ def _is_news(job: Job, before: str | None) -> bool:
     return job["status"] != before
 
 
-async def _post(http: httpx.AsyncClient, url: str, secret: str, job: Job) -> None:
-    now = SystemClock().now()
-    body = compact_json(relay_body(job["status"], job))
-    headers = sign([secret], Ids(os.urandom).new("msg", now), now, body)
-    started = time.monotonic()
-    name = f"job.{job['status'].lower()} {job['request_id']}"
-    try:
-        answer = await http.post(url, content=body, headers=headers)
-    except httpx.HTTPError as error:
-        warn(f"{name} failed and is not retried: {str(error) or type(error).__name__}")
-        return
-    milliseconds = round((time.monotonic() - started) * 1_000)
-    if answer.is_success:
-        output.say(f"{name} {answer.status_code} {milliseconds} ms")
-    else:
-        warn(f"{name} failed and is not retried: answered {answer.status_code}")
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """The webhook receiver under development."""
+
+    http: httpx.AsyncClient
+    url: str
+    secret: str
+
+    async def post(self, job: Job) -> bool:
+        """Post the message about a job's current state, and print the result. Whether the answer
+        was a 2xx."""
+        now = SystemClock().now()
+        body = compact_json(relay_body(job["status"], job))
+        headers = sign([self.secret], Ids(os.urandom).new("msg", now), now, body)
+        name = f"{time.strftime('%H:%M:%S')} job.{job['status'].lower()} {job['request_id']}"
+        started = time.monotonic()
+        try:
+            answer = await self.http.post(self.url, content=body, headers=headers)
+        except httpx.HTTPError as error:
+            warn(f"{name} failed and is not retried: {str(error) or type(error).__name__}")
+            return False
+        milliseconds = round((time.monotonic() - started) * 1_000)
+        if answer.is_success:
+            output.say(f"{name} {answer.status_code} {milliseconds} ms")
+        else:
+            said = f"answered {answer.status_code} {answer.text[:EXCERPT]}".rstrip()
+            warn(f"{name} failed and is not retried: {said}")
+        return answer.is_success

@@ -1,6 +1,7 @@
 """`listen`: webhooks for development, without a public URL."""
 
 import json
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import pytest
 from receiver.cli.listen import Changes
 from receiver.client import BadRelay, StreamEvent, verify_relay
 from receiver.domain.documents import A_JOB, Job
+from receiver.webhooks.signing import new_secret
 from tests.cli.conftest import TIMEOUT, OtherServer, Place, Served, other_server, submitted
 
 
@@ -23,9 +25,9 @@ def sink() -> Iterator[OtherServer]:
 
 
 @contextmanager
-def listening(place: Place, url: str) -> Iterator[tuple[Popen[str], str]]:
+def listening(place: Place, url: str, *options: str) -> Iterator[tuple[Popen[str], str]]:
     """The running command, and the secret that it printed."""
-    with place.running("listen", "--forward-to", url) as process:
+    with place.running("listen", "--forward-to", url, *options) as process:
         assert process.stdout is not None
         secret = process.stdout.readline().removeprefix("Signing secret: ").strip()
         assert process.stdout.readline().endswith(f" posting to {url}.\n")
@@ -49,7 +51,8 @@ def test_the_forwarded_webhooks_equal_those_of_the_relay(served: Served, sink: O
             except BadRelay:  # it is signed with the user's own secret
                 sent["relay"].append(json.loads(post.body))
         assert process.stdout is not None
-        assert process.stdout.readline().startswith(f"job.in_progress {begun} 204 ")
+        line = process.stdout.readline()
+        assert re.match(rf"\d\d:\d\d:\d\d job.in_progress {begun} 204 \d+ ms\n", line)
     assert sent["listen"] == sent["relay"]
     assert [each["type"] for each in sent["listen"]] == ["job.in_progress", "job.completed"]
     assert {each["request_id"] for each in sent["listen"]} == {begun}
@@ -64,9 +67,52 @@ def test_a_failed_post_is_reported_and_not_retried(endless: Served, sink: OtherS
         post = sink.calls.get(timeout=TIMEOUT)
         assert verify_relay(secret, post.headers, post.body).body["type"] == "job.cancelled"
         assert process.stderr is not None
-        line = process.stderr.readline()
-        assert line == f"job.cancelled {job_id} failed and is not retried: answered 500\n"
+        line = process.stderr.readline().partition(" ")[2]
+        assert line == f"job.cancelled {job_id} failed and is not retried: answered 500 {{}}\n"
     assert sink.calls.empty()
+
+
+def test_the_secret_can_be_kept(endless: Served, sink: OtherServer) -> None:
+    secret = new_secret(b"s" * 32)
+    ann = endless.as_user("listener")
+    with listening(ann, sink.url, "--secret", secret) as (_, printed):
+        assert printed == secret
+        assert ann.run("jobs", "cancel", submitted(ann)).status == 0
+        post = sink.calls.get(timeout=TIMEOUT)
+        assert verify_relay(secret, post.headers, post.body).body["type"] == "job.cancelled"
+
+
+def test_the_last_message_of_a_job_is_posted_again(served: Served, sink: OtherServer) -> None:
+    ann = served.as_user("replayer")
+    job_id = submitted(ann, webhookUrl=sink.url, webhookEvents=["COMPLETED"])
+    assert ann.run("watch", job_id).status == 0
+    sent = json.loads(sink.calls.get(timeout=TIMEOUT).body)
+    secret = new_secret(b"s" * 32)
+    words = ("listen", "--forward-to", sink.url, "--secret", secret, "--replay")
+    done = ann.run(*words, job_id)
+    assert (done.status, done.err) == (0, "")
+    post = sink.calls.get(timeout=TIMEOUT)
+    assert verify_relay(secret, post.headers, post.body).body == sent
+    sink.status = 500
+    refused = ann.run(*words, job_id)
+    assert refused.status == 1
+    assert f"job.completed {job_id} failed and is not retried: answered 500" in refused.err
+
+
+def test_a_job_without_a_message_cannot_be_replayed(endless: Served, sink: OtherServer) -> None:
+    ann = endless.as_user("replayer")
+    job_id = submitted(ann)
+    done = ann.run("listen", "--forward-to", sink.url, "--replay", job_id)
+    assert done.status == 1
+    assert done.err == f"{job_id} is PENDING: there is no message about it yet.\n"
+    assert sink.calls.empty()
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_a", "whsec_%"])
+def test_a_secret_that_cannot_sign_is_a_usage_error(place: Place, secret: str) -> None:
+    done = place.run("listen", "--forward-to", "http://127.0.0.1:9/", "--secret", secret)
+    assert done.status == 2
+    assert "must be whsec_ followed by the secret in base64" in done.err
 
 
 @pytest.mark.parametrize(
