@@ -30,9 +30,13 @@ User = Annotated[
         "--user", help="Another user's, or all users' with '*'. Needs an admin key.", metavar="NAME"
     ),
 ]
-Limit = Annotated[int, typer.Option("--limit", help="Maximum number of rows.", min=1, max=200)]
+Limit = Annotated[
+    int,
+    typer.Option("--limit", help="Maximum number of rows, up to 200.", metavar="N", min=1, max=200),
+]
 Cursor = Annotated[
-    str | None, typer.Option("--cursor", help="The cursor printed after the previous page.")
+    str | None,
+    typer.Option("--cursor", help="The cursor printed after the previous page.", metavar="CURSOR"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -1,18 +1,21 @@
 """`deliveries`: the webhooks that the service sends, over HTTP."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from receiver.cli.command import Commands, Cursor, Limit, User
+from receiver.cli.command import Commands, Cursor, Json, Limit, User
+from receiver.cli.errors import FAILED
 from receiver.cli.output import Output, Table, local_times
 from receiver.client import AsyncClient
+from store.records.deliveries import DeliveryState
 
 if TYPE_CHECKING:
     from receiver.http_api.webhook_documents import Delivery
 
-deliveries = Commands(help="List, show and resend webhooks.", no_args_is_help=True)
+deliveries = Commands(help="List, show, resend and test webhooks.", no_args_is_help=True)
 
+RequestId = Annotated[str | None, typer.Option(help="Only this job.", metavar="REQUEST_ID")]
 Host = Annotated[
     str | None, typer.Option(help="Only this host: its name, or name:port.", metavar="HOST")
 ]
@@ -21,12 +24,8 @@ Host = Annotated[
 @deliveries.command(name="list")
 async def list_(
     client: AsyncClient,
-    state: Annotated[
-        str | None, typer.Option(help="pending, delivered, skipped, exhausted or disabled.")
-    ] = None,
-    request_id: Annotated[
-        str | None, typer.Option(help="Only this job.", metavar="REQUEST_ID")
-    ] = None,
+    state: Annotated[DeliveryState | None, typer.Option(help="Only this state.")] = None,
+    request_id: RequestId = None,
     host: Host = None,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -62,7 +61,7 @@ async def show(
     delivery = await client.delivery(delivery_id)
     attempts = Table(
         "at status_code error duration_ms excerpt",
-        map(local_times, delivery["attempts"]),
+        (local_times(each, "milliseconds") for each in delivery["attempts"]),
         empty="No attempts yet.",
         texts=("error", "excerpt"),
     )
@@ -78,17 +77,46 @@ async def retry(
         str | None, typer.Argument(metavar="ID", help="A single delivery, in any state.")
     ] = None,
     state: Annotated[
-        str | None, typer.Option(help="All deliveries in this state: exhausted or disabled.")
+        Literal["exhausted", "disabled"] | None,
+        typer.Option(help="All deliveries in this state: given up, or turned off by a 410."),
     ] = None,
     host: Host = None,
+    request_id: RequestId = None,
     user: User = None,
 ) -> Output:
-    """Resend one delivery now, or all that match --state, --host and --user."""
-    if delivery_id is not None and not (state or host or user):
+    """Resend one delivery, or all in a state.
+
+    An attempt is made now; if it fails, the schedule begins again.
+
+    \b
+    Examples:
+      receiver deliveries retry MESSAGE_ID
+      receiver deliveries retry --state exhausted --host hooks.example.com
+    """
+    narrower = {"host": host, "request_id": request_id, "user": user}
+    if delivery_id is not None and not (state or any(narrower.values())):
         delivery = await client.retry(delivery_id)
-        return Output(delivery, f"{delivery['id']} {delivery['state']}")
+        return Output(delivery, f"{delivery['id']} is sent again now.")
     if delivery_id is None and state is not None:
-        retried = await client.retry_all(state, host=host, user=user)
+        retried = await client.retry_all(state, **narrower)
         line = f"{retried} queued for resending." if retried else "No matching deliveries."
         return Output({"retried": retried}, line)
-    raise typer.BadParameter("use either an ID, or --state (optionally with --host, --user)")
+    raise typer.BadParameter(
+        "use either an ID, or --state (optionally with --host, --request-id, --user)"
+    )
+
+
+@deliveries.command(name="test")
+async def send_test(
+    client: AsyncClient,
+    endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="The URL to send it to.")],
+    json: Json = False,
+) -> None:
+    """Have the service send a signed test message, and show the answer.
+
+    Exits with 1 if your endpoint did not accept it.
+    """
+    outcome = await client.test_webhook(endpoint)
+    Output(outcome, outcome).print(json=json)
+    if not 200 <= (outcome["status_code"] or 0) < 300:
+        raise typer.Exit(FAILED)

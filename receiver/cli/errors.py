@@ -50,9 +50,11 @@ _KNOWN: Mapping[type[Exception], tuple[int, str]] = {
 """The exit status of an error and what to do about it. An error's own class comes before its base
 classes."""
 
-_AFTER_STATUS = {
-    401: "Set RECEIVER_API_KEY or --api-key to an active key; `receiver keys list` shows them.",
-    404: "See `receiver jobs list` and `receiver deliveries list`.",
+_AFTER_CODE = {
+    "unauthorized": "Set RECEIVER_API_KEY or --api-key to an active key;"
+    " `receiver keys list` shows them.",
+    "admin_only": "`receiver keys create NAME --admin` creates one.",
+    "not_found": "See `receiver jobs list` and `receiver deliveries list`.",
 }
 
 _CANNOT_LISTEN = {
@@ -150,5 +152,5 @@ def _answer_lines(error: ApiError) -> Iterator[str]:
         yield f"Try again in {error.retry_after:g} s."
     elif error.status >= 500 and error.request_id is not None:
         yield f"See request_id {error.request_id} in the service's log."
-    elif error.status in _AFTER_STATUS:
-        yield _AFTER_STATUS[error.status]
+    elif error.code in _AFTER_CODE:
+        yield _AFTER_CODE[error.code]

@@ -15,6 +15,7 @@ from receiver.cli.output import Output, Table, local_times
 from receiver.cli.progress import board
 from receiver.client import AsyncClient
 from receiver.domain.documents import Job
+from store.records.jobs import Status
 
 JobId = Annotated[str, typer.Argument(metavar="REQUEST_ID", help="The job's id.")]
 
@@ -38,10 +39,22 @@ async def submit(
         ),
     ] = None,
     wait: Annotated[
-        int | None, typer.Option(help="Wait up to N seconds for the job to finish.", min=1, max=60)
+        int | None,
+        typer.Option(
+            help="Wait up to N seconds, at most 60, for the job to finish.",
+            metavar="N",
+            min=1,
+            max=60,
+        ),
     ] = None,
 ) -> Output:
-    """Submit a job, and print its id once the service has stored it."""
+    """Submit a job, and print its id once the service has stored it.
+
+    \b
+    Examples:
+      receiver submit job.json --idempotency-key order-4711
+      receiver submit - --wait 60 < job.json
+    """
     try:
         body = json.load(file)
     except (ValueError, RecursionError) as error:
@@ -71,11 +84,13 @@ def _moment(text: str) -> datetime:
 @jobs.command(name="list")
 async def list_(
     client: AsyncClient,
-    status: Annotated[
-        str | None, typer.Option(help="PENDING, IN_PROGRESS, COMPLETED, FAILED or CANCELLED.")
+    status: Annotated[Status | None, typer.Option(help="Only this status.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="Only this kind, such as create_movie.", metavar="KIND")
     ] = None,
-    kind: Annotated[str | None, typer.Option(help="Only this kind, such as create_movie.")] = None,
-    provider: Annotated[str | None, typer.Option(help="Only this provider.")] = None,
+    provider: Annotated[
+        str | None, typer.Option(help="Only this provider.", metavar="PROVIDER")
+    ] = None,
     search: Annotated[
         str | None, typer.Option(help="Only jobs whose label contains this.", metavar="TEXT")
     ] = None,
@@ -95,7 +110,13 @@ async def list_(
     cursor: Cursor = None,
     user: User = None,
 ) -> Output:
-    """List jobs, newest first."""
+    """List jobs, newest first.
+
+    \b
+    Examples:
+      receiver jobs list --status FAILED --since 24h
+      receiver jobs list --metadata order=4711
+    """
     page = await client.list(
         status=status,
         kind=kind,
@@ -142,7 +163,7 @@ async def show(
     lines = await client.history(request_id)
     table = Table(
         "at type detail",
-        (local_times(line) | {"detail": _detail(line)} for line in lines),
+        (local_times(line, "milliseconds") | {"detail": _detail(line)} for line in lines),
         empty="No history.",
         texts=("detail",),
     )
@@ -176,7 +197,7 @@ def _detail(line: Mapping[str, Any]) -> str:
     # An event contains the whole job; its status is enough for one line.
     if job := members.pop("job", None):
         members |= {name: job[name] for name in ("seq", "status", "phase", "progress")}
-    for name in ("at", "type", "body"):  # a body is too long for a line; --json has it
+    for name in ("at", "type", "id", "body"):  # --json has the cursor and the long body
         members.pop(name, None)
     return " ".join(f"{name}={value}" for name, value in members.items() if value is not None)
 

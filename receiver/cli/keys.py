@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from receiver.actions.keys import hash_key, issue_key, rotate_secret
-from receiver.cli.command import Commands, the_store
+from receiver.cli.command import Commands, configured, the_store
 from receiver.cli.errors import Failure
 from receiver.cli.output import Output, Table, local_times
 from receiver.clock import SystemClock
 from receiver.domain.serialization import timestamp
+from receiver.settings import StoreSettings
 from store.errors import NotFound
 from store.keys import ApiKey
 
@@ -40,13 +41,15 @@ async def create(
 @keys.command(name="list")
 async def list_() -> Output:
     """List all keys by their first characters, oldest first."""
-    async with the_store() as store:
+    settings = configured(StoreSettings)
+    async with the_store(settings) as store:
         found = await store.keys.list_all()
     documents = [_document(each) for each in found]
     table = Table(
         "prefix user admin created_at revoked_at",
         map(local_times, documents),
-        empty="No keys yet: `receiver keys create USER` creates one.",
+        empty=f"No keys yet in {settings.sqlite_path or 'the database'}:"
+        " `receiver keys create USER` creates one.",
     )
     return Output(documents, table)
 

@@ -39,6 +39,8 @@ _PADDING = re.compile(r" +(\x1b\[0m)? *$")
 """Padding at the end of a table's line, which would wrap in a narrow terminal."""
 TEXT_WIDTH = 30
 """Minimum width of a column of texts in a narrow terminal."""
+JSON_WIDTH = 60
+"""Maximum length of JSON on one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,30 +112,39 @@ def on_one_line(text: str) -> str:
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
-def moment(at: str | None) -> str | None:
-    """A time of a document as a local time to the second, with its UTC offset."""
+def moment(at: str | None, precision: str = "seconds") -> str | None:
+    """A time of a document as a local time with its UTC offset. `precision` as in `isoformat`."""
     if at is None:
         return None
     local = datetime.fromisoformat(at).astimezone()
-    return local.isoformat(" ", "seconds").replace("+00:00", "Z")
+    return local.isoformat(" ", precision).replace("+00:00", "Z")
 
 
-def local_times(document: Mapping[str, Any]) -> dict[str, Any]:
+def local_times(document: Mapping[str, Any], precision: str = "seconds") -> dict[str, Any]:
     """The document with its times (`at`, `…_at`) as local times."""
     return {
-        name: moment(value) if name.rpartition("_")[2] == "at" else value
+        name: moment(value, precision) if name.rpartition("_")[2] == "at" else value
         for name, value in document.items()
     }
 
 
 def _print_pairs(values: Mapping[str, object]) -> None:
     """One pair per line; values of None are omitted."""
-    pairs = [[name, _cell(value)] for name, value in values.items() if value is not None]
+    given = {name: value for name, value in values.items() if value is not None}
     if is_terminal():
+        pairs = [[name, _block(value)] for name, value in given.items()]
         _draw(pairs, ("", "value"), ("value",), header=False)
     else:
-        for name, value in pairs:
-            say(f"{name}: {value}")
+        for name, value in given.items():
+            say(f"{name}: {_cell(value)}")
+
+
+def _block(value: object) -> str:
+    """A value on a terminal: JSON that is too long for a line is indented."""
+    line = _cell(value)
+    if len(line) <= JSON_WIDTH or not isinstance(value, dict | list):
+        return line
+    return "\n".join(map(on_one_line, _json(value, indent=2).split("\n")))
 
 
 def _draw(
@@ -173,6 +184,11 @@ def _cell(value: object) -> str:
         case bool():
             return "yes" if value else "no"
         case dict() | list():
-            return json_lib.dumps(value)
+            return on_one_line(_json(value))
         case _:
             return on_one_line(str(value))
+
+
+def _json(value: object, indent: int | None = None) -> str:
+    """For people: other scripts are readable."""
+    return json_lib.dumps(value, ensure_ascii=False, indent=indent)

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     # Importing these takes longer than a call.
     from receiver.domain.documents import Job
     from receiver.http_api.documents import History, HistoryLine, Holds, JobDetail, Jobs
-    from receiver.http_api.webhook_documents import Deliveries, Delivery, DeliveryDetail, Retried
+    from receiver.http_api.webhook_documents import (
+        Deliveries,
+        Delivery,
+        DeliveryDetail,
+        Retried,
+        WebhookTest,
+    )
 
 SUBMIT_TRIES = 3
 SUBMIT_PAUSE = 1.0
@@ -233,6 +239,14 @@ class AsyncClient:
         """Retry a delivery at once. A pending one raises `ApiError` with status 409."""
         delivery: Delivery = await self._transport.call("POST", f"{_delivery(delivery_id)}/retry")
         return delivery
+
+    async def test_webhook(self, url: str) -> "WebhookTest":
+        """Have the service send a signed test message to `url`; returns what was answered. A URL
+        that is refused raises `ApiError` with status 400."""
+        outcome: WebhookTest = await self._transport.call(
+            "POST", "/v1/webhook-tests", json={"url": url}
+        )
+        return outcome
 
     # --- for admin keys ---------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -54,6 +55,7 @@ def test_the_commands_are_those_of_the_documentation() -> None:
         "deliveries list",
         "deliveries retry",
         "deliveries show",
+        "deliveries test",
         "listen",
         "holds",
         "holds list",
@@ -76,6 +78,26 @@ def test_every_command_has_a_help_text(
     described = shown.split("\n\n")[1]
     assert re.match(r" +[A-Z].*", described), shown
     assert "\x1b" not in shown
+
+
+def test_the_examples_in_the_help_texts_can_be_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("job.json").write_text("{}")
+    examples = []
+    for words in commands():
+        with pytest.raises(SystemExit):
+            app([*words, "--help"], prog_name="receiver")
+        examples += re.findall(r"^ {4}receiver (.+)$", capsys.readouterr().out, re.MULTILINE)
+    assert "listen --forward-to http://127.0.0.1:3000/hooks" in examples
+    for example in examples:
+        rest = shlex.split(example.partition(" <")[0])
+        command = typer.main.get_command(app)
+        while isinstance(command, typer.core.TyperGroup):
+            command, rest = command.commands[rest[0]], rest[1:]
+        with command.make_context(example, rest) as context:
+            assert context.params
 
 
 def test_the_version_is_printed(place: Place) -> None:
@@ -105,6 +127,7 @@ READERS = (
     ("deliveries", "retry", "dlv_x"),
     ("deliveries", "retry", "--state", "exhausted"),
     ("deliveries", "show", "dlv_x"),
+    ("deliveries", "test", "ftp://127.0.0.1"),
     ("holds", "list"),
     ("holds", "end", "sandbox"),
     ("backup", "nowhere/copy.db"),
@@ -269,6 +292,19 @@ def test_times_are_printed_in_local_time(served: Served) -> None:
     assert re.search(r"created_at +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+05:45", written)
     printed = there.run("jobs", "show", job_id, "--json").json()["created_at"]
     assert printed.endswith("Z")
+    _, history = on_a_terminal(there, "jobs", "show", job_id, "--history")
+    first = r"\r\n\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\+05:45  event +seq=1 "
+    assert re.search(first, history)
+
+
+def test_json_is_readable_for_people(served: Served) -> None:
+    ann = served.as_user("scripts")
+    prompt = "Ein Leuchtturm über der Brücke, 日本の灯台\u202e"
+    job_id = submitted(ann, input=MOVIE["input"] | {"prompt": prompt})
+    readable = '"prompt": "Ein Leuchtturm über der Brücke, 日本の灯台\\u202e"'
+    assert f"input: {{{readable}, " in ann.run("jobs", "show", job_id).out
+    _, written = on_a_terminal(ann, "jobs", "show", job_id)
+    assert re.search(rf"^ +  {re.escape(readable)},\r$", written, re.MULTILINE)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -3,11 +3,12 @@
 import json
 import signal
 import socket
+import time
 from contextlib import ExitStack
 
 import pytest
 
-from tests.cli.conftest import MOVIE, TIMEOUT, Place, Served, submitted
+from tests.cli.conftest import MOVIE, TIMEOUT, Place, Served, other_server, submitted
 from tests.support.ports import free_port
 
 
@@ -102,7 +103,9 @@ def test_lists_have_filters_and_pages(ann: Place) -> None:
     rest = ann.run("jobs", "list", "--cursor", cursor)
     assert [line.split("\t")[0] for line in rest.out.splitlines()] == [ids[0]]
     assert rest.err == ""
-    assert ann.run("jobs", "list", "--status", "ODD").status == 1
+    odd = ann.run("jobs", "list", "--status", "ODD")
+    assert odd.status == 2
+    assert "'FAILED', 'CANCELLED'" in odd.err
     assert ann.run("jobs", "list", "--metadata", "n").status == 2
     assert ann.run("jobs", "list", "--search", "KITE", "--limit", "1").out.startswith(ids[2])
     assert ann.run("jobs", "list", "--search", "boat").out == "No jobs.\n"
@@ -151,9 +154,56 @@ def test_deliveries_are_listed_shown_and_retried(ann: Place) -> None:
     shown = ann.run("deliveries", "show", delivery["id"])
     assert f"url: {url}\n" in shown.out
     assert "job.completed" in shown.out
-    nothing = ann.run("deliveries", "retry", "--state", "exhausted", "--host", "127.0.0.1")
-    assert (nothing.status, nothing.out) == (0, "No matching deliveries.\n")
+    for narrower in (("--host", "127.0.0.1"), ("--request-id", job_id)):
+        nothing = ann.run("deliveries", "retry", "--state", "exhausted", *narrower)
+        assert (nothing.status, nothing.out) == (0, "No matching deliveries.\n")
     assert ann.run("deliveries", "retry").status == 2
+    assert ann.run("deliveries", "retry", delivery["id"], "--request-id", job_id).status == 2
+    assert ann.run("deliveries", "retry", "--state", "delivered").status == 2
+
+
+def in_state(place: Place, job_id: str, state: str) -> str:
+    """The id of the job's delivery, once it is in this state."""
+    until = time.monotonic() + TIMEOUT
+    while True:
+        done = place.run("deliveries", "list", "--request-id", job_id, "--state", state)
+        if done.out != "No deliveries.\n":
+            return done.out.split("\t")[0]
+        assert time.monotonic() < until
+
+
+def test_a_delivery_is_sent_again(ann: Place) -> None:
+    with other_server(410) as sink:
+        job_id = submitted(ann, webhookUrl=sink.url, webhookEvents=["COMPLETED"])
+        sink.calls.get(timeout=TIMEOUT)
+        message = in_state(ann, job_id, "disabled")
+        sink.status = 204
+        done = ann.run("deliveries", "retry", "--state", "disabled", "--request-id", job_id)
+        assert (done.status, done.out) == (0, "1 queued for resending.\n")
+        assert sink.calls.get(timeout=TIMEOUT).headers["webhook-id"] == message
+        assert in_state(ann, job_id, "delivered") == message
+        done = ann.run("deliveries", "retry", message)
+        assert (done.status, done.out) == (0, f"{message} is sent again now.\n")
+        assert sink.calls.get(timeout=TIMEOUT).headers["webhook-id"] == message
+
+
+def test_a_test_message_is_sent_by_the_service(ann: Place) -> None:
+    with other_server(200) as sink:
+        done = ann.run("deliveries", "test", f"{sink.url}/hook")
+        assert done.status == 0
+        post = sink.calls.get(timeout=TIMEOUT)
+        assert (post.path, json.loads(post.body)["type"]) == ("/hook", "test")
+        assert f"webhook_id: {post.headers['webhook-id']}\nstatus_code: 200\n" in done.out
+        sink.status = 500
+        refused = ann.run("deliveries", "test", sink.url, "--json")
+        assert refused.status == 1
+        assert '"status_code": 500' in refused.out
+        assert '"excerpt": "{}"' in refused.out
+    nobody = ann.run("deliveries", "test", sink.url)
+    assert (nobody.status, "error: connect_failed\n" in nobody.out) == (1, True)
+    invalid = ann.run("deliveries", "test", "ftp://127.0.0.1")
+    assert invalid.status == 1
+    assert "/url: " in invalid.err
 
 
 def test_without_a_service_or_a_key_the_error_says_what_to_do(place: Place) -> None:
@@ -166,6 +216,13 @@ def test_without_a_service_or_a_key_the_error_says_what_to_do(place: Place) -> N
         nobody = place.run(*words, "--url", url, "--api-key", "rk_x")
         assert nobody.status == 1
         assert "`receiver serve`" in nobody.err
+
+
+def test_a_key_that_is_no_admin_s_is_told_how_to_get_one(ann: Place) -> None:
+    for words in (("holds", "list"), ("jobs", "list", "--user", "*")):
+        done = ann.run(*words)
+        assert done.status == 1
+        assert "`receiver keys create NAME --admin`" in done.err
 
 
 def test_an_unknown_key_is_not_shown(served: Served) -> None:

@@ -50,6 +50,13 @@ def test_the_list_shows_prefixes_and_no_key(served: Served) -> None:
     assert key["secret"] not in plain
 
 
+def test_an_empty_list_names_the_database(place: Place) -> None:
+    there = place.with_settings(DATABASE_URL="sqlite:///elsewhere.db")
+    assert there.run("keys", "list").out == (
+        "No keys yet in elsewhere.db: `receiver keys create USER` creates one.\n"
+    )
+
+
 @pytest.mark.parametrize("characters", [11, 46], ids=["prefix", "whole key"])
 def test_a_revoked_key_stops_working_within_five_seconds(served: Served, characters: int) -> None:
     key = served.new_key("ann")

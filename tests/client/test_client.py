@@ -121,6 +121,7 @@ async def test_deliveries_are_listed_and_retried(client: AsyncClient) -> None:
             lambda: client.delivery(delivery["id"]), lambda found: found["state"] == "exhausted"
         )
         assert (await client.retry(delivery["id"]))["state"] == "pending"
+        assert (await client.test_webhook(hook.url))["status_code"] == 500
         with pytest.raises(ApiError) as unknown:
             await client.retry("msg/../nothing")
         assert unknown.value.status == 404
