@@ -19,7 +19,6 @@ from tests.http_api.scripted_provider import (
 )
 from tests.support.service import (
     JOB,
-    MOVIE,
     RunningService,
     eventually,
     history_of,
@@ -99,16 +98,6 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"webhookUrl": "https://u:p@example.com/"}, "/webhookUrl"),
     ({"webhookUrl": "https://169.254.169.254/"}, "/webhookUrl"),  # more in tests/webhooks
 ]
-
-
-@SHARED_LOOP
-async def test_a_refused_model_is_listed_with_the_accepted_ones(shared: RunningService) -> None:
-    answer = await (await shared.user()).post(
-        "/v1/jobs", json=JOB | {"input": MOVIE | {"image_model": "NOPE"}}
-    )
-    assert answer.json()["message"] == "Invalid image model"
-    (fault,) = answer.json()["errors"]
-    assert fault["detail"] == "Invalid image model: one of FLUX1.1PRO, IMAGEN3 is needed"
 
 
 @SHARED_LOOP

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from starlette.responses import Response
 
-from receiver.server import serve
 from receiver.workers import submitter
 from tests.http_api.scripted_provider import (
     COMPLETED,
@@ -17,7 +16,6 @@ from tests.http_api.scripted_provider import (
     never,
 )
 from tests.support.service import (
-    JOB,
     MOVIE,
     ShiftedClock,
     job_of,
@@ -122,14 +120,3 @@ async def test_a_request_that_hangs_does_not_hold_the_service(
         began = time.monotonic()
     assert time.monotonic() - began < 8  # two seconds of grace here, and a little
     await asyncio.gather(hanging, return_exceptions=True)
-
-
-async def test_nothing_new_is_taken_once_the_listener_is_closed(
-    tmp_path: Path, provider: ScriptedProvider
-) -> None:
-    async with running_service(tmp_path, **provider.settings()) as service:
-        key = await service.key()
-        port = int(service.url.rpartition(":")[2])
-        assert (await service.client(key).post("/v1/jobs", json=JOB)).status_code == 202
-    with serve.listen("127.0.0.1", port):
-        pass  # it is free again

@@ -246,24 +246,11 @@ async def test_a_users_snapshot_has_the_newest_jobs_that_fit_in_256_kib(
 
 def hostile(cursor: str) -> list[str]:
     seq, _, nonce = cursor.partition(".")
+    places = (int(seq) + 1, int(seq) + 1_000_000, 2**63 - 1, 2**63, "9" * 50, -1, 0, "")
     return [
-        f"{seq}.{'0' * len(nonce)}",
-        f"{int(seq) + 1}.{nonce}",
-        f"{int(seq) + 1_000_000}.{nonce}",
-        f"{2**63 - 1}.{nonce}",
-        f"{2**63}.{nonce}",
-        f"{'9' * 50}.{nonce}",
-        f"-1.{nonce}",
-        f"0.{nonce}",
-        seq,
-        f"{seq}.",
-        f".{nonce}",
-        f"{cursor}x",
-        "x",
-        "%00",
-        "9" * 5_000,
-        "é",
-        "'; DROP TABLE events; --",
+        *(f"{place}.{nonce}" for place in places),
+        *(f"{seq}.{'0' * len(nonce)}", seq, f"{seq}.", f"{cursor}x"),
+        *("x", "%00", "9" * 5_000, "é", "'; DROP TABLE events; --"),
     ]
 
 
