@@ -6,10 +6,8 @@ being checkpointed. The reads of one event-loop iteration share a hop, which cos
 them.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import partial
 from itertools import cycle
 from pathlib import Path
@@ -17,7 +15,8 @@ from typing import Self, TypeAlias
 
 import aiosqlite
 
-from store.session import Bound, Done, Failed, Outcome, Row, tell
+from store.gathered import Gathered
+from store.session import Bound, Done, Failed, Outcome, Row
 from store.sqlite.connection import connect_reader
 from store.sqlite.failures import translated
 
@@ -27,24 +26,19 @@ MAX_STATEMENTS = 16
 """Maximum number of reads that share a hop: all their results are in memory at once."""
 
 Rows: TypeAlias = list[Row]
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    sql: str
-    parameters: Bound
-    caller: asyncio.Future[Rows]
+_Read: TypeAlias = tuple[str, Bound]
+"""A statement and its parameters."""
 
 
 class _Connection(aiosqlite.Connection):
     async def fetch_all(self, reads: Sequence[_Read]) -> list[Outcome[Rows]]:
         # aiosqlite's methods are built on `_execute`; it has none for several statements.
         execute: Callable[..., Awaitable[list[Outcome[Rows]]]] = self._execute
-        return await execute(lambda: [self._fetch(read) for read in reads])
+        return await execute(lambda: [self._fetch(*read) for read in reads])
 
-    def _fetch(self, read: _Read) -> Outcome[Rows]:
+    def _fetch(self, sql: str, parameters: Bound) -> Outcome[Rows]:
         try:
-            return Done(self._conn.execute(read.sql, read.parameters).fetchall())
+            return Done(self._conn.execute(sql, parameters).fetchall())
         except Exception as error:  # noqa: BLE001 - it belongs to this read's caller
             return Failed(error)
 
@@ -55,8 +49,7 @@ class AiosqliteReaders:
     def __init__(self, connections: Iterable[_Connection], closing: AsyncExitStack) -> None:
         self._connections = cycle(connections)
         self._closing = closing
-        self._waiting: list[_Read] = []
-        self._reading: set[asyncio.Task[None]] = set()
+        self._gathered = Gathered(self._fetch_all, MAX_STATEMENTS)
 
     @classmethod
     async def open(cls, path: Path) -> Self:
@@ -72,30 +65,12 @@ class AiosqliteReaders:
             return cls(connections, stack.pop_all())
 
     async def fetch(self, sql: str, parameters: Bound) -> Rows:
-        loop = asyncio.get_running_loop()
-        if not self._waiting:
-            loop.call_soon(self._begin)
-        read = _Read(sql, parameters, loop.create_future())
-        self._waiting.append(read)
         with translated():
-            return await read.caller
+            return await self._gathered((sql, parameters))
 
     async def close(self) -> None:
-        await asyncio.gather(*self._reading)
+        await self._gathered.finish()
         await self._closing.aclose()
 
-    def _begin(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for first in range(0, len(waiting), MAX_STATEMENTS):
-            some = waiting[first : first + MAX_STATEMENTS]
-            task = asyncio.create_task(self._read(next(self._connections), some))
-            self._reading.add(task)
-            task.add_done_callback(self._reading.discard)
-
-    async def _read(self, connection: _Connection, reads: Sequence[_Read]) -> None:
-        try:
-            outcomes = await connection.fetch_all(reads)
-        except Exception as closed:  # noqa: BLE001 - every caller must get an outcome
-            outcomes = [Failed(closed) for _ in reads]
-        for read, outcome in zip(reads, outcomes, strict=True):
-            tell(read.caller, outcome)
+    def _fetch_all(self, reads: Sequence[_Read]) -> Awaitable[list[Outcome[Rows]]]:
+        return next(self._connections).fetch_all(reads)

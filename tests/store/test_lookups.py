@@ -76,7 +76,7 @@ async def test_a_failure_reaches_all_callers_and_passes(rows: Rows, lookups: Loo
 
 
 async def test_a_cancelled_caller_does_not_disturb_others(lookups: Lookups) -> None:
-    cancelled, waiting = (asyncio.create_task(lookups.find(f"key {n}")) for n in (1, 2))
+    cancelled, waiting = (asyncio.ensure_future(lookups.find(f"key {n}")) for n in (1, 2))
     await asyncio.sleep(0)
     cancelled.cancel()
 
