@@ -104,7 +104,10 @@ def _network_of(scope: Scope) -> str:
         address = ip_address(host)
     except ValueError:
         return host
-    return str(int(address) >> 64) if isinstance(address, IPv6Address) else host
+    if isinstance(address, IPv6Address):
+        # A listener on `::` sees an IPv4 client as a mapped address; all of them are in one /64.
+        return str(address.ipv4_mapped or int(address) >> 64)
+    return host
 
 
 def _given_key(scope: Scope) -> str:

@@ -182,6 +182,7 @@ async def test_guessing_keys_is_limited_and_valid_keys_are_not(
         ("192.0.2.1", "192.0.2.2", False),
         ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
         ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
     ],
 )
 def test_an_ipv6_customer_is_one_address(one: str, other: str, same: bool) -> None:
