@@ -1,6 +1,6 @@
 """Decides what follows a delivery attempt, and when a host is throttled. Pure."""
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -70,8 +70,8 @@ class KnownHosts:
         """The throttled hosts."""
         self._hosts: OrderedDict[str, _Host] = OrderedDict()
         """The least recently tried first."""
-        self._per_user: Counter[int] = Counter()
-        """How many of the hosts count to each user's limit."""
+        self._by_user: defaultdict[int, OrderedDict[str, None]] = defaultdict(OrderedDict)
+        """The hosts that count to each user's limit, in the same order."""
 
     def answers(self, host: str) -> bool:
         """Whether the last attempt got an answer."""
@@ -91,11 +91,11 @@ class KnownHosts:
         self, user_id: int, host: str, now: float, *, answered: bool, connected: bool
     ) -> None:
         """Record the result of an attempt."""
-        if host not in self._hosts:
-            self._hosts[host] = _Host(user_id)
-            self._per_user[user_id] += 1
+        known = self._hosts.setdefault(host, _Host(user_id))
         self._hosts.move_to_end(host)
-        known = self._hosts[host]
+        of_user = self._by_user[known.user_id]
+        of_user[host] = None
+        of_user.move_to_end(host)
         known.at = now
         known.answered = answered
         known.connect_failures = 0 if connected else known.connect_failures + 1
@@ -103,9 +103,8 @@ class KnownHosts:
             self.throttled.add(host)
         else:
             self.throttled.discard(host)
-        if self._per_user[known.user_id] > HOSTS_PER_USER:
-            hosts = self._hosts.items()
-            self._forget(next(each for each, of in hosts if of.user_id == known.user_id))
+        if len(of_user) > HOSTS_PER_USER:
+            self._forget(next(iter(of_user)))
 
     def forget_stale(self, now: float) -> None:
         """Forget hosts that were not tried for an hour."""
@@ -115,4 +114,7 @@ class KnownHosts:
     def _forget(self, host: str) -> None:
         known = self._hosts.pop(host)
         self.throttled.discard(host)
-        self._per_user[known.user_id] -= 1
+        of_user = self._by_user[known.user_id]
+        del of_user[host]
+        if not of_user:
+            del self._by_user[known.user_id]
