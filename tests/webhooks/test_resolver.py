@@ -56,16 +56,14 @@ async def test_the_system_resolver_is_the_default() -> None:
     }
 
 
-@pytest.mark.parametrize("error", [socket.gaierror(-2, "unknown"), TimeoutError(), OSError()])
-async def test_a_failed_lookup_is_no_address(error: OSError) -> None:
+@pytest.mark.parametrize("error", [socket.gaierror(-2, "unknown"), TimeoutError(), OSError(), None])
+async def test_a_lookup_without_an_answer_is_no_address(error: OSError | None) -> None:
     def fail(_: str) -> Sequence[IPAddress]:
-        raise error
+        if error is not None:
+            raise error
+        return ()
 
     await fail_to_resolve(Resolver(fail), "a.example", "a.example")
-
-
-async def test_no_answer_is_no_address() -> None:
-    await fail_to_resolve(Resolver(lambda _: ()), "a.example")
 
 
 async def test_a_dead_name_is_given_up_and_has_one_thread(names: SlowNames) -> None:

@@ -58,12 +58,6 @@ async def test_the_same_bytes_are_a_duplicate(world: World, job: Job) -> None:
     assert await poll_due(world, job) == POLL_AT
 
 
-async def test_of_equal_callbacks_at_once_one_is_accepted(world: World, job: Job) -> None:
-    receipts = await asyncio.gather(*(world.receive(job, b'{"a":1}') for _ in range(20)))
-
-    assert sorted(receipts) == [Receipt.ACCEPTED] + [Receipt.DUPLICATE] * 19
-
-
 async def test_each_of_many_callbacks_in_a_batch_is_judged_by_itself(
     world: World, job: Job
 ) -> None:

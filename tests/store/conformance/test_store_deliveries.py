@@ -1,6 +1,5 @@
 """`Deliveries.lease` and `settle`: sending what is in the outbox."""
 
-import asyncio
 from dataclasses import replace
 
 from store.delivery_reads import DeliveryFilter
@@ -103,16 +102,6 @@ async def test_a_holder_that_lost_its_lease_cannot_write_the_state(world: World)
 
 async def test_an_attempt_of_a_removed_delivery_is_ignored(world: World) -> None:
     assert not await world.store.deliveries.settle("msg_unknown", "me", attempt(), DELIVERED, None)
-
-
-async def test_two_holders_never_share_a_message(world: World) -> None:
-    for _ in range(12):
-        await relayed(world)
-
-    leases = await asyncio.gather(*(world.lease(f"h{n}", limit=2, per_host=9) for n in range(9)))
-
-    taken = [delivery.id for lease in leases for delivery in lease]
-    assert len(taken) == len(set(taken)) == 12
 
 
 async def test_a_released_message_is_due_as_before(world: World) -> None:

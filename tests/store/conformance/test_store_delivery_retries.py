@@ -33,9 +33,9 @@ async def test_a_410_turns_off_the_address_of_its_job(world: World) -> None:
     assert await world.deliveries(job) == {2: DISABLED, 3: DISABLED, 4: DISABLED}
 
 
-@pytest.mark.parametrize("state", [DELIVERED, EXHAUSTED])
+@pytest.mark.parametrize("state", [DELIVERED, EXHAUSTED, DISABLED])
 async def test_a_delivery_can_be_retried(world: World, state: DeliveryState) -> None:
-    await relayed(world)
+    job = await relayed(world)
     delivery = await one(world)
     await world.settle(delivery, state)
     world.notified.clear()
@@ -47,6 +47,7 @@ async def test_a_delivery_can_be_retried(world: World, state: DeliveryState) -> 
     assert (retried.delivered_at, len(retried.attempts)) == (None, 1)
     assert (await one(world, at=NOW + 7)).id == delivery.id
     assert world.notified[0].relay
+    assert not (await world.find(job)).webhook_off  # a retry turns the address on again
 
 
 async def test_a_retried_delivery_is_out_of_order_and_not_skipped(
@@ -88,17 +89,6 @@ async def test_a_retried_delivery_is_in_order_again_after_its_attempt(world: Wor
     await world.advance(job, rendering(relay=True))
 
     assert await world.deliveries(job) == {2: SKIPPED, 3: PENDING}
-
-
-async def test_a_retry_turns_the_address_on_again(world: World) -> None:
-    job = await relayed(world)
-    delivery = await one(world)
-    await world.settle(delivery, DISABLED)
-
-    await world.store.deliveries.retry(delivery.id, NOW)
-
-    found = await world.find(job)
-    assert not found.webhook_off
 
 
 async def test_a_pending_delivery_cannot_be_retried(world: World) -> None:

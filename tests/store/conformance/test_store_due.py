@@ -1,7 +1,5 @@
 """`Jobs`: due times and leases."""
 
-import asyncio
-
 import pytest
 
 from store.records.events import Note
@@ -32,16 +30,6 @@ async def test_a_lease_is_of_one_lane_and_limited(world: World) -> None:
     assert await lease(world, at=NOW + 1, limit=9) == [second]
     assert await world.store.jobs.lease_due(Lane.POLL, NOW, NOW + 1, "me", 9) == [polled]
     assert await world.store.jobs.lease_due(Lane.CONFIRM, NOW, NOW + 1, "me", 9) == []
-
-
-async def test_two_holders_never_share_a_job(world: World) -> None:
-    made = {(await world.create()).id for _ in range(20)}
-
-    leases = await asyncio.gather(*(lease(world, f"h{n}", limit=3) for n in range(9)))
-
-    taken = [job.id for each in leases for job in each]
-    assert len(taken) == 20
-    assert set(taken) == made
 
 
 async def test_a_lease_ends_by_itself(world: World) -> None:

@@ -58,6 +58,7 @@ def test_a_failing_member_rolls_back_alone(both: tuple[Runner, Any]) -> None:
     assert "unique" in str(duplicate.error).lower()
     assert outcomes[4] == Done("c")
     assert changes.jobs == {"a", "b", "c"}
+    assert runner.run([fail(error, put("half"))]).outcomes == [Failed(error)]
     assert kept(other) == ["a", "b", "c"]
 
 

@@ -1,6 +1,5 @@
 """`Submissions`: the queue, its leases, and the holds."""
 
-import asyncio
 from dataclasses import replace
 
 from store.holds import Hold, LimitedUser, ProviderHolds, Refusal
@@ -61,18 +60,6 @@ async def test_a_lease_that_has_ended_is_free(world: World) -> None:
 
     assert await backlogs(world, NOW + 10 * SECOND) == [("samsar", world.ann.id)]
     assert await lease(world, (world.ann.id, 1), at=NOW + 10 * SECOND, holder="you") == [job]
-
-
-async def test_two_holders_never_share_a_submission(world: World) -> None:
-    made = {(await world.create()).id for _ in range(20)}
-
-    leases = await asyncio.gather(
-        *(lease(world, (world.ann.id, 3), holder=f"h{n}") for n in range(9))
-    )
-
-    taken = [job.id for each in leases for job in each]
-    assert len(taken) == 20
-    assert set(taken) == made
 
 
 async def test_a_job_can_be_created_with_a_lease(

@@ -61,16 +61,6 @@ def test_the_member_that_fails_is_found_by_halving(
     assert len(begun) == 3  # a to d, e, f and g
 
 
-def test_a_single_member_that_fails_after_writing_is_rolled_back(
-    runner: PostgresBatchRunner, other: psycopg.Connection
-) -> None:
-    error = NotFound("x")
-
-    assert runner.run([fail(error, put("half"))])[0] == [Failed(error)]
-    assert runner.run([put("a")])[0] == [Done("a")]
-    assert kept(other) == ["a"]
-
-
 def test_an_error_that_surfaces_at_another_member_is_attributed(
     runner: PostgresBatchRunner, other: psycopg.Connection
 ) -> None:

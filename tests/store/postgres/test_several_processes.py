@@ -1,6 +1,7 @@
 """Several processes on one database: leases, locks and notifications."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import psycopg
 import pytest
@@ -10,23 +11,32 @@ from store.errors import KeyInUse, KeyReused, ProviderIdTaken, StoreLocked
 from store.idempotency import IdempotencyKey, Replay
 from store.postgres.foreign_commits import MANY, ForeignCommits, Snapshot
 from store.postgres.notifications import IDS, _payloads, _read
-from store.records.times import Lane
+from store.records.times import Lane, Lease
+from store.submissions import Backlog
 from tests.store.postgres.conftest import eventually
 from tests.store.world import HOOK, NOW, SECOND, World, accepted, change, new, rendering
 
 # --- leases ---------------------------------------------------------------------------------------
 
 
-async def test_a_due_job_is_leased_once(here: World, there: World) -> None:
-    jobs = {(await here.create()).id for _ in range(60)}
+UNTIL = NOW + 60 * SECOND
 
-    async def lease(world: World, holder: str) -> list[str]:
-        return [
-            job.id
-            for job in await world.store.jobs.lease_due(
-                Lane.SUBMIT, NOW, NOW + 60 * SECOND, holder, 10
-            )
-        ]
+
+async def by_lane(world: World, holder: str) -> list[str]:
+    leased = await world.store.jobs.lease_due(Lane.SUBMIT, NOW, UNTIL, holder, 10)
+    return [job.id for job in leased]
+
+
+async def by_user(world: World, holder: str) -> list[str]:
+    most = {Backlog("samsar", world.ann.id): 10}
+    return [job.id for job in await world.store.submissions.lease(most, NOW, Lease(holder, UNTIL))]
+
+
+@pytest.mark.parametrize("lease", [by_lane, by_user])
+async def test_a_due_job_is_leased_once(
+    here: World, there: World, lease: Callable[[World, str], Awaitable[list[str]]]
+) -> None:
+    jobs = {(await here.create()).id for _ in range(60)}
 
     taken = await asyncio.gather(
         *(lease(world, f"{n}") for n in range(4) for world in (here, there))
@@ -37,18 +47,6 @@ async def test_a_due_job_is_leased_once(here: World, there: World) -> None:
     assert set(flat) <= jobs
     rest = [await lease(here, "last") for _ in range(6)]
     assert {job_id for each in rest for job_id in each} | set(flat) == jobs
-
-
-async def test_a_dead_process_lease_is_free_when_it_ends(here: World, there: World) -> None:
-    job = await here.create()
-    assert await here.store.jobs.lease_due(Lane.SUBMIT, NOW, NOW + SECOND, "dead", 9)
-
-    assert not await there.store.jobs.lease_due(Lane.SUBMIT, NOW, NOW + SECOND, "living", 9)
-    (taken,) = await there.store.jobs.lease_due(
-        Lane.SUBMIT, NOW + SECOND, NOW + 9 * SECOND, "living", 9
-    )
-
-    assert taken.id == job.id
     assert not here.store.exclusive
 
 
@@ -65,17 +63,6 @@ async def test_one_message_of_a_job_is_in_flight_in_all_processes(
 
     jobs = [delivery.job_id for each in taken for delivery in each]
     assert len(jobs) == len(set(jobs)) == 5
-
-
-async def test_a_lost_lease_settles_nothing(here: World, there: World) -> None:
-    job = await here.create(webhook_url=HOOK, webhook_events=("IN_PROGRESS",))
-    await here.advance(job, rendering(relay=True))
-    (mine,) = await here.lease("slow", until=NOW + SECOND)
-    (again,) = await there.lease("quick", at=NOW + 2 * SECOND)
-    assert again.id == mine.id
-
-    assert not await here.settle(mine, holder="slow")
-    assert await there.settle(mine, holder="quick")
 
 
 # --- writes at the same time ----------------------------------------------------------------------

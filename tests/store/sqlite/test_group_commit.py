@@ -92,30 +92,17 @@ async def writer(runner: BatchRunner, reports: list[BatchReport]) -> AsyncIterat
     await writer.close()
 
 
-async def test_waiting_works_share_one_commit(
-    writer: ThreadedWriter,
-    reports: list[BatchReport],
-    other: sqlite3.Connection,
+async def test_waiting_works_share_commits_of_a_limited_number(
+    writer: ThreadedWriter, reports: list[BatchReport], other: sqlite3.Connection
 ) -> None:
     gate, blocked = await block(writer)
-    keys = [f"{n:02}" for n in range(30)]
+    keys = [f"{n:02}" for n in range(MAX_URGENT + 10)]
     waiting = [writer.urgent(put(key)) for key in keys]
     gate.open()
 
     assert await asyncio.gather(blocked, *waiting) == [None, *keys]
 
-    assert [report.members for report in reports] == [1, 30]
-    assert len(kept(other)) == 30
-
-
-async def test_a_batch_has_a_limited_number_of_members(
-    writer: ThreadedWriter, reports: list[BatchReport]
-) -> None:
-    gate, blocked = await block(writer)
-    waiting = [writer.urgent(put(str(n))) for n in range(MAX_URGENT + 10)]
-    gate.open()
-    await asyncio.gather(blocked, *waiting)
-
+    assert kept(other) == keys
     assert [report.members for report in reports] == [1, MAX_URGENT, 10]
     assert [report.waiting for report in reports] == [MAX_URGENT + 10, 10, 0]
 
