@@ -10,9 +10,9 @@ import socket
 import ssl
 import zlib
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpx
 
@@ -65,15 +65,12 @@ class NoAnswer(Exception):
         """Whether any byte of the request may have been sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """One request, and the time for it and its answer."""
+class _ConnectionBroke(NoAnswer):
+    """If the connection was a kept one, the server may have closed it before the request."""
 
-    request: tuple[str, str, Sequence[tuple[str, str]], bytes]
-    """What `Connection.request` takes."""
-    seconds: float
-    until: float
-    """In loop time."""
+
+_Request: TypeAlias = tuple[str, str, Sequence[tuple[str, str]], bytes]
+"""What `Connection.request` takes."""
 
 
 class Calls:
@@ -121,32 +118,17 @@ class Calls:
         It uses a new connection: if the server closed a kept one just as it is reused, the request
         would look as if it may have arrived. Raises NoAnswer.
         """
-        # Non-ASCII characters are escaped, so any text can be encoded.
-        content = b""
-        if body is not None:
-            content = json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
-        call = self._call(method, path, timeout, content)
-        may_have_arrived = False
-        try:
-            with closing(await self._connect(call)) as connection:
-                may_have_arrived = True
-                return await self._exchange(connection, call)
-        except Exception as error:  # in any case, the caller must know if it may have arrived
-            reason = _in_words(error, timeout)
-            raise NoAnswer(reason, may_have_arrived=may_have_arrived) from error
+        until = asyncio.get_running_loop().time() + timeout
+        with closing(await self._connect(until)) as connection:
+            return await self._exchange(connection, self._request(method, path, body), until)
 
     async def ask(self, path: str, timeout: float) -> Answer:
         """GET, on a kept connection if there is one. Raises NoAnswer."""
-        call = self._call("GET", path, timeout)
-        try:
-            while (kept := self._kept_connection()) is not None:
-                try:
-                    return await self._ask_on(kept, call)
-                except (ConnectionError, BadAnswer):
-                    continue  # the server has closed it; a GET can safely be repeated
-            return await self._ask_on(await self._connect(call), call)
-        except Exception as error:  # in any case, there is no answer
-            raise NoAnswer(_in_words(error, timeout), may_have_arrived=True) from error
+        until = asyncio.get_running_loop().time() + timeout
+        while (kept := self._kept_connection()) is not None:
+            with suppress(_ConnectionBroke):  # a GET can safely be repeated
+                return await self._ask_on(kept, path, until)
+        return await self._ask_on(await self._connect(until), path, until)
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -160,9 +142,9 @@ class Calls:
             self.close()
         return self._idle.pop()[0] if self._idle else None
 
-    async def _ask_on(self, connection: Connection, call: _Call) -> Answer:
+    async def _ask_on(self, connection: Connection, path: str, until: float) -> Answer:
         try:
-            return await self._exchange(connection, call)
+            return await self._exchange(connection, self._request("GET", path), until)
         finally:
             if connection.is_reusable and len(self._idle) < KEPT_CONNECTIONS:
                 kept_until = asyncio.get_running_loop().time() + KEPT_SECONDS
@@ -170,36 +152,40 @@ class Calls:
             else:
                 connection.close()
 
-    async def _exchange(self, connection: Connection, call: _Call) -> Answer:
-        """Send the request and read the answer within the limit.
+    async def _exchange(self, connection: Connection, request: _Request, until: float) -> Answer:
+        """Send the request and read the answer until then. Raises NoAnswer.
 
         Once the status line has been received there is an answer, even if its body breaks off.
-
-        Raises:
-            Exception: no status line was received: as `Connection.request`, or TimeoutError.
         """
         response: Response | None = None
         raw, flaw = bytearray(), ""
         try:
-            async with asyncio.timeout_at(call.until):
-                response = await connection.request(*call.request)
+            async with asyncio.timeout_at(until):
+                response = await connection.request(*request)
                 while piece := await connection.read():
                     raw += piece
                     if len(raw) > MAX_ANSWER_BYTES:
                         flaw = _TOO_LONG
                         break
-        except Exception as error:  # once there is a status, any failure is a broken answer
+        except Exception as error:  # in any case, the request may have arrived
+            # Errors other than a timeout may quote the request.
+            late = isinstance(error, TimeoutError)
+            reason = (
+                "no answer in time" if late else f"the connection broke ({type(error).__name__})"
+            )
             if response is None:
-                raise
-            flaw = f"broke off: {_in_words(error, call.seconds)}"
+                broke = isinstance(error, ConnectionError | BadAnswer)
+                kind = _ConnectionBroke if broke else NoAnswer
+                raise kind(reason, may_have_arrived=True) from error
+            flaw = f"broke off: {reason}"
         if not flaw and response.header("content-encoding") not in (None, "identity"):
             raw, flaw = _decompressed(raw)
         return read_answer(response.status, response.header("retry-after") or None, raw, flaw)
 
-    async def _connect(self, call: _Call) -> Connection:
-        """A new connection. Raises `_NotConnected`."""
+    async def _connect(self, until: float) -> Connection:
+        """A new connection. Raises NoAnswer."""
         loop = asyncio.get_running_loop()
-        seconds = min(call.until - loop.time(), self._connect_timeout)
+        seconds = min(until - loop.time(), self._connect_timeout)
         try:
             async with asyncio.timeout(seconds):
                 found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
@@ -209,17 +195,17 @@ class Calls:
                     await connection.start_tls(self._tls, self._host)
                 return connection
         except TimeoutError as error:
-            raise _NotConnected("connecting took too long") from error
-        except OSError as error:
-            raise _NotConnected(f"could not connect: {error}") from error
+            raise NoAnswer("connecting took too long", may_have_arrived=False) from error
+        except (OSError, UnicodeError) as error:  # the latter for a name that cannot be encoded
+            raise NoAnswer(f"could not connect: {error}", may_have_arrived=False) from error
 
-    def _call(self, method: str, path: str, timeout: float, content: bytes = b"") -> _Call:
-        headers = [*self._headers, *_trace()]
-        if content:
+    def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> _Request:
+        headers, content = [*self._headers, *_trace()], b""
+        if body is not None:
+            # Non-ASCII characters are escaped, so any text can be encoded.
+            content = json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
             headers.append(("Content-Type", "application/json"))
-        target = path if path.startswith("/") else self._path + path
-        until = asyncio.get_running_loop().time() + timeout
-        return _Call((method, target, headers, content), timeout, until)
+        return method, path if path.startswith("/") else self._path + path, headers, content
 
 
 def read_answer(status_code: int, retry_after: str | None, raw: bytearray, flaw: str) -> Answer:
@@ -246,23 +232,8 @@ def _decompressed(raw: bytearray) -> tuple[bytearray, str]:
     return bytearray(content), _TOO_LONG if len(content) > MAX_ANSWER_BYTES else ""
 
 
-class _NotConnected(Exception):
-    """No connection was made. The message says why."""
-
-
 def _trace() -> list[tuple[str, str]]:
     """The header that lets the provider's trace join ours. It contains only two random numbers;
     `tracestate` is not sent, because it is meant for the user's own tracing vendors."""
     carried = tracing.outgoing_headers().get("traceparent")
     return [] if carried is None else [("traceparent", carried)]
-
-
-def _in_words(error: Exception, timeout: float) -> str:
-    match error:
-        case _NotConnected():
-            return str(error)
-        case TimeoutError():
-            return f"no answer within {timeout:g} s"
-        case _:
-            # The text of other errors may quote the request.
-            return f"the connection broke ({type(error).__name__})"

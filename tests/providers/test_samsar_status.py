@@ -107,7 +107,7 @@ async def test_an_answer_s_texts_are_cleaned() -> None:
 async def test_the_whole_call_is_bounded(raw: bytes) -> None:
     said, server = await ask(stall_after(raw), status_timeout=1)
     assert isinstance(said, StatusUnavailable)
-    assert "no answer within 1 s" in said.reason
+    assert "no answer in time" in said.reason
     assert len(server.bodies) == 1
 
 

@@ -225,7 +225,7 @@ async def test_a_broken_exchange_is_ambiguous(behaviour: Behaviour, sent: int) -
 async def test_an_answer_that_does_not_come_in_time_is_ambiguous(raw: bytes) -> None:
     said, server = await submit_to(stall_after(raw), submit_timeout=SHORT)
     assert isinstance(said, SubmitAmbiguous)
-    assert "no answer within 1 s" in said.reason
+    assert "no answer in time" in said.reason
     assert len(server.bodies) == 1
 
 
