@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from tests.http_api.conftest import quiet_log
+from tests.http_api.scripted_provider import ScriptedProvider, scripted_provider
 from tests.support.service import RunningService, running_service
 
-__all__ = ["browser", "enter", "quiet_log", "start", "visit"]
+__all__ = ["browser", "enter", "provider", "quiet_log", "start", "visit"]
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
@@ -104,10 +106,17 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def visit(browser: Browser) -> AsyncIterator[Visit]:
-    """Opens windows of their own, with no cookie yet, which close with the test."""
+    """Opens windows of their own, with no cookie yet, which close with the test. A `user` is signed
+    in."""
     contexts: list[BrowserContext] = []
 
-    async def visit(url: str, *, theme: str = "light", width: int = 1200) -> Visitor:
+    async def visit(
+        url: str,
+        user: httpx.AsyncClient | None = None,
+        *,
+        theme: str = "light",
+        width: int = 1200,
+    ) -> Visitor:
         context = await browser.new_context(
             color_scheme="dark" if theme == "dark" else "light",
             viewport={"width": width, "height": 800},
@@ -126,6 +135,8 @@ async def visit(browser: Browser) -> AsyncIterator[Visit]:
             ),
         )
         visitor.page.on("pageerror", lambda error: visitor.console.append(str(error)))
+        if user is not None:
+            await visitor.sign_in(user.headers["API-KEY"])
         return visitor
 
     yield visit
@@ -146,14 +157,20 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         yield start
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def provider(start: Start) -> AsyncIterator[ScriptedProvider]:
+    """It ends before the services do."""
+    async with scripted_provider() as provider:
+        yield provider
+
+
 @pytest.fixture
 def enter(start: Start, visit: Visit) -> Enter:
     """Starts a service, and signs a user in at its page."""
 
     async def enter(*, admin: bool = False, **given: object) -> tuple[RunningService, Visitor]:
         service = await start(**given)
-        visitor = await visit(service.url)
-        await visitor.sign_in(await service.key("root" if admin else "ada", admin=admin))
-        return service, visitor
+        user = await service.user("root" if admin else "ada", admin=admin)
+        return service, await visit(service.url, user)
 
     return enter

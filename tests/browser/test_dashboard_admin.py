@@ -1,13 +1,11 @@
 """The page of an administrator: everybody's jobs, one user's, keys, holds and health."""
 
-import asyncio
 
 import pytest
 from playwright.async_api import expect
-from starlette.responses import JSONResponse, Response
 
 from tests.browser.conftest import Enter, Start, Visit
-from tests.http_api.scripted_provider import scripted_provider
+from tests.http_api.scripted_provider import ScriptedProvider, answering
 from tests.support.service import eventually, submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
@@ -18,9 +16,9 @@ async def test_an_admin_sees_everybody_and_one_user(start: Start, visit: Visit) 
     ada, bob = await service.user("ada"), await service.user("bob")
     job = await submit(bob, metadata={"label": "Bob's"})
     await submit(ada, metadata={"label": "Ada's"})
-    visitor = await visit(service.url)
+    root = await service.user("root", admin=True)
+    visitor = await visit(service.url, root)
     page = visitor.page
-    await visitor.sign_in(await service.key("root", admin=True))
     titles = page.locator(".row.job strong")
     await expect(titles).to_have_text(["Ada's", "Bob's"])
     await expect(page.locator(".row.job", has_text="Bob's")).to_contain_text("bob · ")
@@ -52,33 +50,26 @@ async def test_an_admin_sees_everybody_and_one_user(start: Start, visit: Visit) 
 
     # A link to another user's job works without the user's name.
     stranger = await visit(f"{service.url}/#/jobs/{job['request_id']}")
-    await stranger.try_key(await service.key("root", admin=True))
+    await stranger.try_key(root.headers["API-KEY"])
     await expect(stranger.page.get_by_role("heading", name="Bob's")).to_be_visible()
 
 
-async def test_health_and_holds(start: Start, visit: Visit) -> None:
-    async with scripted_provider() as provider:
+async def test_health_and_holds(enter: Enter, provider: ScriptedProvider) -> None:
 
-        async def later(_: object) -> Response:
-            return JSONResponse({}, status_code=429, headers={"Retry-After": "60"})
-
-        provider.submit = later
-        service = await start(**provider.settings())
-        bob = await service.user("bob")
-        await submit(bob)
-        await provider.submitted()
-        visitor = await visit(service.url)
-        page = visitor.page
-        await visitor.sign_in(await service.key("root", admin=True))
-        await page.get_by_role("link", name="Health").click()
-        breaker = page.get_by_role("region", name="Provider and breaker")
-        await expect(breaker).to_contain_text("submission: ")
-        holds = page.get_by_role("region", name="Holds")
-        await expect(holds).to_contain_text("samsar: all users got 429; next attempt in")
-        await holds.get_by_role("button", name="End the holds of samsar").click()
-        await page.get_by_role("dialog").get_by_role("button", name="End the holds").click()
-        await expect(holds).to_contain_text("None: submissions are sent.")
-        assert visitor.console == []
+    provider.submit = answering(429, {}, **{"Retry-After": "60"})
+    service, visitor = await enter(admin=True, **provider.settings())
+    page = visitor.page
+    await submit(await service.user("bob"))
+    await provider.submitted()
+    await page.get_by_role("link", name="Health").click()
+    breaker = page.get_by_role("region", name="Provider and breaker")
+    await expect(breaker).to_contain_text("submission: ")
+    holds = page.get_by_role("region", name="Holds")
+    await expect(holds).to_contain_text("samsar: all users got 429; next attempt in")
+    await holds.get_by_role("button", name="End the holds of samsar").click()
+    await page.get_by_role("dialog").get_by_role("button", name="End the holds").click()
+    await expect(holds).to_contain_text("None: submissions are sent.")
+    assert visitor.console == []
 
 
 async def test_keys_are_created_and_revoked(enter: Enter) -> None:
@@ -104,12 +95,7 @@ async def test_keys_are_created_and_revoked(enter: Enter) -> None:
     await row.get_by_role("button", name="Revoke").click()
     await page.get_by_role("button", name="Revoke the key").click()
     await expect(row).to_contain_text("Revoked")
-
-    async def look() -> int:
-        await asyncio.sleep(0)
-        return (await carol.get("/v1/jobs")).status_code
-
-    await eventually(look, lambda status: status == 401, "a key that is revoked")
+    await eventually(lambda: carol.get("/v1/jobs"), lambda answer: answer.status_code == 401)
     assert visitor.console == []
 
     await page.reload()

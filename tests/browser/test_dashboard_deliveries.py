@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Route, expect
 
 from tests.browser.conftest import Enter, Start, Visit, Visitor
-from tests.http_api.scripted_provider import call_back, scripted_provider
+from tests.http_api.scripted_provider import ScriptedProvider, call_back
 from tests.providers.faulty_server import faulty_server, send_raw
 from tests.support.service import eventually, job_when, submit
 
@@ -60,17 +60,14 @@ async def test_a_delivery_is_sent_again_once_it_is_confirmed(enter: Enter) -> No
     assert visitor.console == []
 
 
-async def test_a_delivery_can_be_examined(start: Start, visit: Visit) -> None:
+async def test_a_delivery_can_be_examined(enter: Enter) -> None:
     async with faulty_server(send_raw(REFUSAL)) as hook:
         host = f"127.0.0.1:{hook.port}"
         url = f"http://{host}/in"
-        service = await start(**RELAYS)
-        key = await service.key()
-        job = await submit(service.client(key), webhookUrl=url)
-        await job_when(service.client(key), job["request_id"], status="COMPLETED")
-        visitor = await visit(service.url)
-        page = visitor.page
-        await visitor.sign_in(key)
+        service, visitor = await enter(**RELAYS)
+        page, client = visitor.page, await service.user()
+        job = await submit(client, webhookUrl=url)
+        await job_when(client, job["request_id"], status="COMPLETED")
         await visitor.open(f"#/deliveries?host={host}&request_id={job['request_id']}")
         await page.locator(".row.delivery", has_text="Completed").get_by_role("link").click()
         attempt = page.get_by_role("region", name="Attempts").get_by_role("listitem")
@@ -127,11 +124,12 @@ async def test_a_button_in_use_is_not_pulled_away(enter: Enter) -> None:
     await expect(page.get_by_role("dialog", name="Send this webhook again?")).to_be_visible()
 
 
-async def test_a_row_far_down_is_sent_again_in_its_place(start: Start, visit: Visit) -> None:
-    async with scripted_provider() as provider, faulty_server(send_raw(REFUSAL)) as hook:
+async def test_a_row_far_down_is_sent_again_in_its_place(
+    start: Start, visit: Visit, provider: ScriptedProvider
+) -> None:
+    async with faulty_server(send_raw(REFUSAL)) as hook:
         service = await start(**provider.settings(), **RELAYS, confirm_callbacks=False)
-        key = await service.key()
-        client = service.client(key)
+        client = await service.user()
         for number in range(51):
             label = {"label": f"Number {number}"}
             await submit(client, metadata=label, webhookUrl=f"http://127.0.0.1:{hook.port}/")
@@ -141,9 +139,8 @@ async def test_a_row_far_down_is_sent_again_in_its_place(start: Start, visit: Vi
         await eventually(
             lambda: client.get(path), lambda page: len(page.json()["deliveries"]) == 51, "refusals"
         )
-        visitor = await visit(service.url)
+        visitor = await visit(service.url, client)
         page = visitor.page
-        await visitor.sign_in(key)
         await visitor.open("#/deliveries")
         rows = page.locator(".row.delivery")
         await expect(rows).to_have_count(50)

@@ -7,12 +7,11 @@ import pytest
 from playwright.async_api import Page, expect
 from starlette.responses import JSONResponse, Response
 
-from tests.browser.conftest import Start, Visit, Visitor
+from tests.browser.conftest import Enter, Visitor
 from tests.http_api.scripted_provider import (
     ScriptedProvider,
     Submission,
     call_back,
-    scripted_provider,
 )
 from tests.support.service import MOVIE, submit
 
@@ -35,25 +34,22 @@ async def nothing_became_markup(page: Page) -> None:
     assert await page.locator("a[href^='javascript:']").count() == 0
 
 
-async def test_in_every_field(start: Start, visit: Visit) -> None:
-    async with scripted_provider() as provider:
+async def test_in_every_field(enter: Enter, provider: ScriptedProvider) -> None:
 
-        async def accept_with_a_strange_id(submission: Submission) -> Response:
-            return JSONResponse({"request_id": submission.body["input"]["prompt"]})
+    async def accept_with_a_strange_id(submission: Submission) -> Response:
+        return JSONResponse({"request_id": submission.body["input"]["prompt"]})
 
-        provider.submit = accept_with_a_strange_id
-        service = await start(**provider.settings(), confirm_callbacks=False)
-        key = await service.key("ada")
-        visitor = await visit(service.url)
-        opened: list[str] = []
-        # Dialogs of scripts stay open, as nobody answers them: whatever follows would fail.
-        visitor.page.on("dialog", lambda dialog: opened.append(dialog.message))
-        await visitor.sign_in(key)
-        for text in HOSTILE:
-            await shows_as_text(visitor, service.client(key), provider, text)
-        assert opened == []
-        # Links of the provider that lead nowhere, and the 404s that were asked for.
-        assert [line for line in visitor.console if "Failed to load resource" not in line] == []
+    provider.submit = accept_with_a_strange_id
+    service, visitor = await enter(**provider.settings(), confirm_callbacks=False)
+    client = await service.user()
+    opened: list[str] = []
+    # Dialogs of scripts stay open, as nobody answers them: whatever follows would fail.
+    visitor.page.on("dialog", lambda dialog: opened.append(dialog.message))
+    for text in HOSTILE:
+        await shows_as_text(visitor, client, provider, text)
+    assert opened == []
+    # Links of the provider that lead nowhere, and the 404s that were asked for.
+    assert [line for line in visitor.console if "Failed to load resource" not in line] == []
 
 
 async def shows_as_text(

@@ -4,79 +4,77 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.conftest import Enter, Start, Visit
-from tests.http_api.scripted_provider import call_back, scripted_provider
+from tests.http_api.scripted_provider import ScriptedProvider, call_back
 from tests.support.service import MOVIE, eventually, job_when, submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 
-async def test_back_restores_the_list(start: Start, visit: Visit) -> None:
-    async with scripted_provider() as provider:
-        service = await start(**provider.settings())
-        key = await service.key()
-        client = service.client(key)
-        for number in range(70):
-            await submit(client, metadata={"label": f"Number {number}"})
-        visitor = await visit(service.url)
-        page = visitor.page
-        await visitor.sign_in(key)
-        await visitor.open("#/?kind=create_movie&since=24h")
-        rows = page.locator(".row.job")
-        await expect(rows).to_have_count(50)
-        await page.get_by_role("button", name="Show older").click()
-        await expect(rows).to_have_count(70)
-        row = rows.filter(has_text="Number 5").last
-        await row.scroll_into_view_if_needed()
-        await row.hover()
-        seen = await page.evaluate("scrollY")
-        assert seen > 0
-        await row.click()
-        await expect(page.get_by_role("heading", name="Number 5")).to_be_visible()
-        assert await page.evaluate("scrollY") == 0
+async def test_back_restores_the_list(
+    start: Start, visit: Visit, provider: ScriptedProvider
+) -> None:
+    service = await start(**provider.settings())
+    client = await service.user()
+    for number in range(70):
+        await submit(client, metadata={"label": f"Number {number}"})
+    visitor = await visit(service.url, client)
+    page = visitor.page
+    await visitor.open("#/?kind=create_movie&since=24h")
+    rows = page.locator(".row.job")
+    await expect(rows).to_have_count(50)
+    await page.get_by_role("button", name="Show older").click()
+    await expect(rows).to_have_count(70)
+    row = rows.filter(has_text="Number 5").last
+    await row.scroll_into_view_if_needed()
+    await row.hover()
+    seen = await page.evaluate("scrollY")
+    assert seen > 0
+    await row.click()
+    await expect(page.get_by_role("heading", name="Number 5")).to_be_visible()
+    assert await page.evaluate("scrollY") == 0
 
-        up = page.get_by_role("link", name="← Jobs")
-        async with page.context.expect_page() as tab:
-            await up.click(modifiers=["ControlOrMeta"])
-        await (await tab.value).close()
-        await expect(page.get_by_role("heading", name="Number 5")).to_be_visible()
-        await page.reload()  # the way back is kept too
-        await up.click()
-        await expect(rows).to_have_count(70)
-        await eventually(
-            lambda: page.evaluate("scrollY"), lambda y: abs(y - seen) < 5, "the scroll position"
-        )
-        await expect(page.get_by_label("Created")).to_have_value("24h")
-        await page.go_forward()
-        await expect(page.get_by_role("heading", name="Number 5")).to_be_visible()
-        await page.go_back()
-        await eventually(
-            lambda: page.evaluate("scrollY"), lambda y: abs(y - seen) < 5, "the scroll position"
-        )
+    up = page.get_by_role("link", name="← Jobs")
+    async with page.context.expect_page() as tab:
+        await up.click(modifiers=["ControlOrMeta"])
+    await (await tab.value).close()
+    await expect(page.get_by_role("heading", name="Number 5")).to_be_visible()
+    await page.reload()  # the way back is kept too
+    await up.click()
+    await expect(rows).to_have_count(70)
+    await eventually(
+        lambda: page.evaluate("scrollY"), lambda y: abs(y - seen) < 5, "the scroll position"
+    )
+    await expect(page.get_by_label("Created")).to_have_value("24h")
+    await page.go_forward()
+    await expect(page.get_by_role("heading", name="Number 5")).to_be_visible()
+    await page.go_back()
+    await eventually(
+        lambda: page.evaluate("scrollY"), lambda y: abs(y - seen) < 5, "the scroll position"
+    )
 
-        # A link opens a view from its beginning, and an address can be shared.
-        await visitor.open("#/deliveries")
-        await visitor.open("#/?q=Number+6")
-        await expect(page.get_by_label("Search")).to_have_value("Number 6")
-        assert visitor.console == []
+    # A link opens a view from its beginning, and an address can be shared.
+    await visitor.open("#/deliveries")
+    await visitor.open("#/?q=Number+6")
+    await expect(page.get_by_label("Search")).to_have_value("Number 6")
+    assert visitor.console == []
 
 
-async def test_search_finds_the_prompt_of_what_is_not_loaded(start: Start, visit: Visit) -> None:
-    async with scripted_provider() as provider:
-        service = await start(**provider.settings())
-        key = await service.key()
-        client = service.client(key)
-        await submit(client, input=MOVIE | {"prompt": "A needle in the hay"})
-        for _ in range(60):
-            await submit(client)
-        visitor = await visit(service.url)
-        page = visitor.page
-        await visitor.sign_in(key)
-        await expect(page.locator(".row.job")).to_have_count(50)
-        await page.get_by_label("Search").fill("NEEDLE")
-        await expect(page.locator(".row.job strong")).to_have_text(["A needle in the hay"])
-        await expect(page).to_have_url(f"{visitor.url}/#/?q=NEEDLE")
-        await page.get_by_label("Search").fill("camel")
-        await visitor.sees("No matching jobs")
+async def test_search_finds_the_prompt_of_what_is_not_loaded(
+    start: Start, visit: Visit, provider: ScriptedProvider
+) -> None:
+    service = await start(**provider.settings())
+    client = await service.user()
+    await submit(client, input=MOVIE | {"prompt": "A needle in the hay"})
+    for _ in range(60):
+        await submit(client)
+    visitor = await visit(service.url, client)
+    page = visitor.page
+    await expect(page.locator(".row.job")).to_have_count(50)
+    await page.get_by_label("Search").fill("NEEDLE")
+    await expect(page.locator(".row.job strong")).to_have_text(["A needle in the hay"])
+    await expect(page).to_have_url(f"{visitor.url}/#/?q=NEEDLE")
+    await page.get_by_label("Search").fill("camel")
+    await visitor.sees("No matching jobs")
 
 
 async def test_submit_again_names_the_cost(enter: Enter) -> None:
@@ -99,33 +97,32 @@ async def test_submit_again_names_the_cost(enter: Enter) -> None:
     assert visitor.console == []
 
 
-async def test_a_callback_and_its_effect_are_one_entry(start: Start, visit: Visit) -> None:
-    async with scripted_provider() as provider:
-        service = await start(**provider.settings(), confirm_callbacks=False)
-        key = await service.key()
-        client = service.client(key)
-        job = await submit(client)
-        url = (await provider.submitted()).webhook_url
-        await job_when(client, job["request_id"], phase="accepted")
-        await call_back(url, {"status": "IN_PROGRESS", "progress": 40, "note": f"to {url} <b>"})
-        await job_when(client, job["request_id"], progress=40)
-        visitor = await visit(service.url)
-        page = visitor.page
-        await visitor.sign_in(key)
-        await visitor.open(f"#/jobs/{job['request_id']}")
-        entry = page.locator(".timeline li", has_text="Rendering, 40 %")
-        await expect(entry).to_contain_text("Callback: applied")
-        await entry.get_by_text("Body, ").click()
-        await expect(entry.locator("pre")).to_contain_text('"progress": 40')
-        # The address of a callback is a secret.
-        await expect(entry.locator("pre")).to_contain_text("/webhooks/samsar/… <b>")
+async def test_a_callback_and_its_effect_are_one_entry(
+    start: Start, visit: Visit, provider: ScriptedProvider
+) -> None:
+    service = await start(**provider.settings(), confirm_callbacks=False)
+    client = await service.user()
+    job = await submit(client)
+    url = (await provider.submitted()).webhook_url
+    await job_when(client, job["request_id"], phase="accepted")
+    await call_back(url, {"status": "IN_PROGRESS", "progress": 40, "note": f"to {url} <b>"})
+    await job_when(client, job["request_id"], progress=40)
+    visitor = await visit(service.url, client)
+    page = visitor.page
+    await visitor.open(f"#/jobs/{job['request_id']}")
+    entry = page.locator(".timeline li", has_text="Rendering, 40 %")
+    await expect(entry).to_contain_text("Callback: applied")
+    await entry.get_by_text("Body, ").click()
+    await expect(entry.locator("pre")).to_contain_text('"progress": 40')
+    # The address of a callback is a secret.
+    await expect(entry.locator("pre")).to_contain_text("/webhooks/samsar/… <b>")
 
-        await call_back(url, {"status": "FAILED", "message": "No film"})
-        end = page.locator(".timeline .end.failed")
-        await expect(end).to_contain_text("Failed")
-        await expect(end).to_contain_text("Callback: applied")
-        await expect(entry.locator("pre")).to_be_visible()  # what is opened stays open
-        assert visitor.console == []
+    await call_back(url, {"status": "FAILED", "message": "No film"})
+    end = page.locator(".timeline .end.failed")
+    await expect(end).to_contain_text("Failed")
+    await expect(end).to_contain_text("Callback: applied")
+    await expect(entry.locator("pre")).to_be_visible()  # what is opened stays open
+    assert visitor.console == []
 
 
 async def test_what_is_typed_as_the_view_is_left_stays_there(start: Start, visit: Visit) -> None:

@@ -8,7 +8,7 @@ from playwright.async_api import expect
 
 from tests.archive.file_host import Answer, file_host
 from tests.browser.conftest import Enter, Start, Visit
-from tests.http_api.scripted_provider import call_back, scripted_provider
+from tests.http_api.scripted_provider import ScriptedProvider, call_back
 from tests.support.service import submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
@@ -29,14 +29,16 @@ async def test_an_archived_result_plays_from_the_archive(enter: Enter, tmp_path:
     assert visitor.console == []
 
 
-async def test_each_archived_file_is_shown(start: Start, visit: Visit, tmp_path: Path) -> None:
+async def test_each_archived_file_is_shown(
+    start: Start, visit: Visit, tmp_path: Path, provider: ScriptedProvider
+) -> None:
     """The links end without a type, come in another order, and are dead by now."""
 
     def picture(width: int) -> Answer:
         body = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="30"/>'
         return Answer(body.encode(), headers={"Content-Type": "image/svg+xml"})
 
-    async with scripted_provider() as provider, file_host() as host:
+    async with file_host() as host:
         service = await start(
             **provider.settings(),
             confirm_callbacks=False,
@@ -44,8 +46,8 @@ async def test_each_archived_file_is_shown(start: Start, visit: Visit, tmp_path:
             relay_allow_http=True,
             relay_allow_nets="127.0.0.0/8",
         )
-        key = await service.key()
-        job = await submit(service.client(key), metadata={"label": "Pictures"})
+        client = await service.user()
+        job = await submit(client, metadata={"label": "Pictures"})
         result = {
             "thumbs": [host.link("/second", picture(20))],
             "videoUrl": host.link("/first", picture(10)),
@@ -53,8 +55,7 @@ async def test_each_archived_file_is_shown(start: Start, visit: Visit, tmp_path:
         }
         url = (await provider.submitted()).webhook_url
         await call_back(url, {"status": "COMPLETED", "result": result})
-        visitor = await visit(service.url)
-        await visitor.sign_in(key)
+        visitor = await visit(service.url, client)
         thumbnail = visitor.page.get_by_role("link", name="Pictures").locator(".thumb img")
         archived = f"/v1/jobs/{job['request_id']}/result?n="
         await expect(thumbnail).to_have_attribute("src", f"{archived}2")
@@ -67,19 +68,19 @@ async def test_each_archived_file_is_shown(start: Start, visit: Visit, tmp_path:
         assert await shown.evaluate_all(wide) == [[f"{archived}2", 20], [f"{archived}1", 10]]
 
 
-async def test_a_link_that_leads_nowhere(start: Start, visit: Visit) -> None:
+async def test_a_link_that_leads_nowhere(
+    start: Start, visit: Visit, provider: ScriptedProvider
+) -> None:
     """The page says so, and the link stays."""
-    async with scripted_provider() as provider:
-        service = await start(**provider.settings(), confirm_callbacks=False)
-        key = await service.key()
-        job = await submit(service.client(key))
-        url = (await provider.submitted()).webhook_url
-        link = "http://127.0.0.1:9/film.mp4"
-        await call_back(url, {"status": "COMPLETED", "result": {"videoUrl": link}})
-        visitor = await visit(service.url)
-        await visitor.sign_in(key)
-        await visitor.open(f"#/jobs/{job['request_id']}")
-        await visitor.sees("It cannot be shown here.")
-        open_it = visitor.page.get_by_role("link", name="Open the result")
-        path = f"/v1/jobs/{job['request_id']}/result?n=1"
-        await expect(open_it).to_have_attribute("href", path)
+    service = await start(**provider.settings(), confirm_callbacks=False)
+    client = await service.user()
+    job = await submit(client)
+    url = (await provider.submitted()).webhook_url
+    link = "http://127.0.0.1:9/film.mp4"
+    await call_back(url, {"status": "COMPLETED", "result": {"videoUrl": link}})
+    visitor = await visit(service.url, client)
+    await visitor.open(f"#/jobs/{job['request_id']}")
+    await visitor.sees("It cannot be shown here.")
+    open_it = visitor.page.get_by_role("link", name="Open the result")
+    path = f"/v1/jobs/{job['request_id']}/result?n=1"
+    await expect(open_it).to_have_attribute("href", path)
