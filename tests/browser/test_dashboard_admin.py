@@ -1,6 +1,5 @@
 """The page of an administrator: everybody's jobs, one user's, keys, holds and health."""
 
-
 import pytest
 from playwright.async_api import expect
 

@@ -1,9 +1,8 @@
-"""Starts that cannot be: each ends at once, in words, with its exit status, and harms nothing. What
-the store itself refuses is tested in tests/store/sqlite/test_opening.py."""
+"""Starts that the store refuses: each ends at once, in words, with its exit status. More of what it
+refuses, and that it harms nothing, is tested in tests/store/sqlite/test_opening.py."""
 
 import contextlib
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,42 +21,23 @@ async def assert_refused(service: Service, *words: str) -> None:
     assert "Internal error" not in ended.err
 
 
-def text_file(database: Path) -> None:
-    database.write_text("Dear diary, today I was taken for a database.\n" * 100)
-
-
-def of_another_application(database: Path) -> None:
-    run(database, "CREATE TABLE recipes (name TEXT)")
-
-
-def of_a_newer_release(database: Path) -> None:
-    prepare(database)
-    run(database, "PRAGMA user_version = 1000")
-
-
-def run(database: Path, statement: str) -> None:
-    with contextlib.closing(sqlite3.connect(database)) as connection:
-        connection.execute(statement)
-
-
-@pytest.mark.parametrize(
-    ("spoil", "words"),
-    [
-        (text_file, ("not a database", "RECEIVER_DATABASE_URL")),
-        (of_another_application, ("another application", "RECEIVER_DATABASE_URL")),
-        (of_a_newer_release, ("newer",)),
-    ],
-)
-async def test_a_file_that_is_none_of_ours_is_left_as_it_was(
-    spoil: Callable[[Path], None], words: tuple[str, ...], tmp_path: Path
-) -> None:
+async def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     service = Service(tmp_path)
-    spoil(service.database)
+    service.database.write_text("Dear diary, today I was taken for a database.\n" * 100)
     before = service.database.read_bytes()
 
-    await assert_refused(service, *words)
+    await assert_refused(service, "not a database", "RECEIVER_DATABASE_URL")
 
     assert service.database.read_bytes() == before
+
+
+async def test_a_database_of_a_newer_release(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    prepare(service.database)
+    with contextlib.closing(sqlite3.connect(service.database)) as connection:
+        connection.execute("PRAGMA user_version = 1000")
+
+    await assert_refused(service, "newer", "Install that release.")
 
 
 async def test_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:
@@ -65,13 +45,6 @@ async def test_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:
     service.database.mkdir()
 
     await assert_refused(service, str(service.database), "RECEIVER_DATABASE_URL")
-
-
-async def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    service = Service(tmp_path, {"DATABASE_URL": f"sqlite:///{tmp_path}/file/receiver.db"})
-
-    await assert_refused(service, f"{tmp_path}/file")
 
 
 @pytest.mark.parametrize(
