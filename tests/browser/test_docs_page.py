@@ -66,7 +66,7 @@ async def test_it_shows_the_whole_document_and_its_links_lead_somewhere(
     start: Start, visit: Visit
 ) -> None:
     service = await start(**documented.EVERYTHING)
-    visitor = await visit(service.url)
+    visitor = await visit(service.url, theme="dark", width=380)
     page = visitor.page
     await page.goto(f"{service.url}/docs#schema-Problem")
     await expect(page.locator("details#schema-Problem table")).to_be_visible()
@@ -85,6 +85,11 @@ async def test_it_shows_the_whole_document_and_its_links_lead_somewhere(
     await page.locator("details#createJob summary").click()
     await page.locator("details#createJob").get_by_role("link", name="CreateJob").click()
     await expect(page.locator("details#schema-CreateJob table")).to_be_visible()
+
+    await page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    assert await page.evaluate("document.documentElement.scrollWidth") == 380
+    results = await Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
     assert visitor.console == []
 
 
