@@ -94,8 +94,12 @@ async def settled(client: httpx.AsyncClient, request_id: str) -> dict[str, Any]:
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_a_file_is_stored_and_served(
-    client: httpx.AsyncClient, provider: ScriptedProvider, host: FileHost, folder: Path
+async def test_a_file_is_stored_and_served_to_its_user_until_somebody_removes_it(
+    client: httpx.AsyncClient,
+    provider: ScriptedProvider,
+    host: FileHost,
+    folder: Path,
+    service: RunningService,
 ) -> None:
     link = host.link("/a.mp4", Answer(FILE, headers={"Content-Type": "video/mp4"}))
     request_id = await complete(client, provider, {"videoUrl": link})
@@ -110,7 +114,8 @@ async def test_a_file_is_stored_and_served(
             "error": None,
         }
     ]
-    assert (folder / "kept" / "ada" / request_id / "1.mp4").read_bytes() == FILE
+    kept = folder / "kept" / "ada" / request_id / "1.mp4"
+    assert kept.read_bytes() == FILE
     del host.answers["/a.mp4"]  # the link dies
 
     path = f"/v1/jobs/{request_id}/result"
@@ -131,6 +136,10 @@ async def test_a_file_is_stored_and_served(
     assert (await client.get(path, params={"n": 1})).content == FILE
     other = await client.get(path, headers={"If-Range": '"x"', "Range": "bytes=1-2"})
     assert (other.status_code, other.content) == (200, FILE)
+    assert (await (await service.user("bob")).get(path)).status_code == 404
+    kept.unlink()
+    answer = await client.get(path)
+    assert (answer.status_code, answer.headers["Location"]) == (302, link)
 
 
 async def test_ranges(
@@ -256,26 +265,6 @@ async def test_an_attempt_has_a_time_limit(
     )
     assert job["archive"][0]["error"] == "timeout"
     assert list((folder / "kept" / PARTIAL).iterdir()) == []
-
-
-async def test_a_file_that_somebody_removed_is_a_redirect_again(
-    client: httpx.AsyncClient, provider: ScriptedProvider, host: FileHost, folder: Path
-) -> None:
-    link = host.link("/m", Answer(FILE))
-    request_id = await complete(client, provider, {"videoUrl": link})
-    await settled(client, request_id)
-    next((folder / "kept" / "ada" / request_id).iterdir()).unlink()
-    answer = await client.get(f"/v1/jobs/{request_id}/result")
-    assert (answer.status_code, answer.headers["Location"]) == (302, link)
-
-
-async def test_another_users_file_is_404(
-    client: httpx.AsyncClient, provider: ScriptedProvider, host: FileHost, service: RunningService
-) -> None:
-    request_id = await complete(client, provider, {"videoUrl": host.link("/o", Answer(FILE))})
-    await settled(client, request_id)
-    other = await service.user("bob")
-    assert (await other.get(f"/v1/jobs/{request_id}/result")).status_code == 404
 
 
 async def test_a_failed_attempt_is_repeated_and_leaves_nothing_behind(

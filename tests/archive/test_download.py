@@ -182,26 +182,21 @@ async def test_a_file_that_is_too_large_is_refused(host: FileHost, length: bool)
     assert (await load(host.link("/f", Answer(FILE, length=length)), most_bytes=3_000_000))[0]
 
 
-async def test_a_digest_that_is_given_is_checked(host: FileHost) -> None:
+@pytest.mark.parametrize("where", ["headers", "range_headers"])
+async def test_a_digest_that_is_given_is_checked(host: FileHost, where: str) -> None:
+    """It is the whole file's, also beside the rest of it (RFC 9530)."""
     digest = base64.b64encode(hashlib.sha256(FILE).digest()).decode()
-    right = Answer(FILE, headers={"Repr-Digest": f"md5=:x:, sha-256=:{digest}:"})
-    assert (await load(host.link("/a", right)))[0] == FILE
-    wrong = Answer(FILE[1:] + b"x", headers=right.headers)
-    error, final = await failure(host.link("/b", wrong))
+    given: dict[str, Any] = {"headers": {"ETag": '"v1"'}}
+    given.setdefault(where, {})["Repr-Digest"] = f"md5=:x:, sha-256=:{digest}:"
+
+    def link(path: str, body: bytes) -> str:
+        cuts = [500_000] if where == "range_headers" else []
+        return host.link(path, Answer(body, cuts=cuts, **given))
+
+    assert (await load(link("/a", FILE)))[0] == FILE
+    error, final = await failure(link("/b", FILE[1:] + b"x"))
     assert error.startswith("bad_digest")
     assert not final
-
-
-async def test_a_digest_that_is_given_with_the_rest_alone_is_checked(host: FileHost) -> None:
-    """It is the whole file's, also beside a range (RFC 9530)."""
-    digest = base64.b64encode(hashlib.sha256(FILE).digest()).decode()
-    given = {"Repr-Digest": f"sha-256=:{digest}:"}
-    tag = {"ETag": '"v1"'}
-    right = Answer(FILE, headers=tag, cuts=[500_000], range_headers=given)
-    assert (await load(host.link("/a", right)))[0] == FILE
-    wrong = Answer(FILE[1:] + b"x", headers=tag, cuts=[500_000], range_headers=given)
-    error, _ = await failure(host.link("/b", wrong))
-    assert error.startswith("bad_digest")
 
 
 async def test_a_download_that_is_cancelled_before_its_head_came_leaves_no_connection(
