@@ -71,7 +71,9 @@ async def test_the_body_of_a_shed_request_with_an_upgrade_is_dropped(
     assert place.served == ["/v1/jobs"]
 
 
-async def test_a_refusal_is_a_problem_and_the_connection_goes_on(place: Place) -> None:
+async def test_while_the_store_is_full_writes_alone_are_refused_and_the_connection_goes_on(
+    place: Place,
+) -> None:
     async with place.connect() as client:
         place.full = True
         for _ in range(2):
@@ -82,19 +84,14 @@ async def test_a_refusal_is_a_problem_and_the_connection_goes_on(place: Place) -
             assert refused.headers["content-type"] == "application/problem+json"
             assert refused.json()["code"] == "overloaded"
             assert refused.headers["x-request-id"]
+        await client.send(b"GET /read HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await client.answer()).status_code == 200
         place.full = False
         await client.send(POST)
         assert (await client.answer()).status_code == 200
 
-    assert place.served == ["/v1/jobs"]
+    assert place.served == ["/read", "/v1/jobs"]
     assert place.refused == [("POST", b"/v1/jobs")] * 2
-
-
-async def test_reads_are_served_while_the_store_is_full(place: Place) -> None:
-    place.full = True
-    async with place.connect() as client:
-        await client.send(b"GET /v1/jobs HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert (await client.answer()).status_code == 200
 
 
 async def test_beyond_its_limit_an_iteration_admits_only_probes_and_streams(

@@ -73,20 +73,6 @@ async def test_a_move_that_cannot_be_written_fails_alone(world: World) -> None:
     assert len(await world.store.events.after_for_user(world.ann.id, 0, 99)) == 5 + 4
 
 
-async def test_of_two_applications_of_one_job_the_second_finds_nothing(world: World) -> None:
-    job = await world.create()
-    await world.receive(job)
-    seen: list[list[bytes]] = []
-
-    first, second = await together(
-        world, in_a_batch(world, job, applying(seen)), in_a_batch(world, job, applying(seen))
-    )
-
-    assert len(seen) == 1
-    assert first.move is not None
-    assert (second.move, second.job.seq, second.left) == (None, 2, False)
-
-
 async def test_changes_of_one_job_in_a_batch_follow_each_other(world: World) -> None:
     job = await world.create()
     await world.receive(job)

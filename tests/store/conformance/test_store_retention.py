@@ -7,12 +7,11 @@ import pytest
 from store.errors import NotFound
 from store.records.callbacks import CallbackVerdict, Verdict
 from store.records.deliveries import DeliveryState
-from store.records.jobs import Evidence, Job
+from store.records.jobs import Evidence
 from store.records.moves import Move
 from tests.store.world import (
     HOOK,
     NOW,
-    SECOND,
     World,
     completed,
     rendering,
@@ -24,7 +23,10 @@ async def remove(world: World, limit: int = 100, done_before: int = NOW + 1) -> 
     return await world.store.jobs.remove_finished(done_before, limit)
 
 
-async def test_a_job_is_removed_with_all_its_rows(world: World) -> None:
+async def test_a_job_is_removed_with_all_its_rows_and_no_others(world: World) -> None:
+    kept = await world.advance(await world.create(webhook_url=HOOK), rendering(relay=True))
+    (of_kept,) = await world.lease()
+    history = await world.store.jobs.history_of(kept.id)
     job = await world.create(webhook_url=HOOK, metadata={"a": "b"})
     await world.advance(job, completed(relay=True))
     (delivery,) = await world.lease()
@@ -41,6 +43,10 @@ async def test_a_job_is_removed_with_all_its_rows(world: World) -> None:
         await world.store.jobs.input_of(job.id)
     with pytest.raises(NotFound):
         await world.receive(job)
+    assert await world.store.jobs.find(kept.id) == kept
+    assert await world.store.jobs.history_of(kept.id) == history
+    assert await world.store.jobs.input_of(kept.id) == {"prompt": "a cat"}
+    assert await world.store.deliveries.find(of_kept.id) == of_kept
 
 
 async def test_jobs_that_ended_before_are_removed_oldest_first(world: World) -> None:
@@ -81,18 +87,6 @@ async def test_an_undecided_callback_keeps_its_job(
         await world.store.jobs.advance(job.id, lambda now: Move(now, verdicts=(ruling,)))
 
     assert await remove(world) == gone
-
-
-async def test_other_jobs_are_left_as_they_are(world: World) -> None:
-    kept: Job = await world.advance(await world.create(webhook_url=HOOK), rendering(relay=True))
-    await world.advance(await world.create(), completed())
-    history = await world.store.jobs.history_of(kept.id)
-
-    assert await remove(world, done_before=NOW + SECOND) == 1
-
-    assert await world.store.jobs.find(kept.id) == kept
-    assert await world.store.jobs.history_of(kept.id) == history
-    assert await world.store.jobs.input_of(kept.id) == {"prompt": "a cat"}
 
 
 async def test_a_whole_result_is_replaced_by_a_newer_one_and_removed_with_its_job(

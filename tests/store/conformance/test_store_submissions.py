@@ -6,7 +6,7 @@ from store.holds import Hold, LimitedUser, ProviderHolds, Refusal
 from store.records.jobs import Job
 from store.records.times import Due, Lane, Lease
 from store.submissions import Backlog
-from tests.store.world import NOW, SECOND, World, accepted, new, quietly
+from tests.store.world import NOW, SECOND, World, accepted, new
 
 LEASE = Lease("me", NOW + 10 * SECOND)
 
@@ -74,16 +74,6 @@ async def test_a_job_can_be_created_with_a_lease(
     assert await backlogs(world, LEASE.until) == [("samsar", world.ann.id)]
     await world.store.jobs.release("me", [job.id])
     assert await lease(world, (world.ann.id, 1)) == [job]
-
-
-async def test_a_change_ends_the_lease_of_a_submission(world: World) -> None:
-    job = world.job()
-    await world.store.jobs.create(new(job), lease=LEASE)
-
-    later = await world.advance(job, quietly(due=Due(Lane.SUBMIT, NOW + SECOND)))
-
-    assert await backlogs(world) == []
-    assert await lease(world, (world.ann.id, 1), at=NOW + SECOND) == [later]
 
 
 async def test_holds_are_stored_and_announced(world: World) -> None:
