@@ -23,6 +23,7 @@ from store.holds import Hold, LimitedUser, ProviderHolds, Refusal
 from store.records.times import Millis
 
 K = TypeVar("K")
+V = TypeVar("V")
 Change: TypeAlias = Callable[[ProviderHolds], ProviderHolds]
 
 DEFAULT_HOLD = 5 * SECOND
@@ -173,15 +174,10 @@ def _change_each(
 
 def _forget_old(holds: ProviderHolds, now: Millis) -> ProviderHolds:
     """Keep the users and jobs that were refused lately, at most `MOST_REMEMBERED` of each."""
-    users = _newest({user_id: limited.seen_at for user_id, limited in holds.users.items()}, now)
-    jobs = _newest(holds.jobs, now)
-    return replace(
-        holds,
-        users={user_id: holds.users[user_id] for user_id in users},
-        jobs={job_id: holds.jobs[job_id] for job_id in jobs},
-    )
+    users = _newest(holds.users, lambda limited: limited.seen_at, now)
+    return replace(holds, users=users, jobs=_newest(holds.jobs, lambda at: at, now))
 
 
-def _newest(seen_at: Mapping[K, Millis], now: Millis) -> list[K]:
-    recent = [key for key, at in seen_at.items() if at > now - REMEMBERED]
-    return sorted(recent, key=seen_at.__getitem__)[-MOST_REMEMBERED:]
+def _newest(known: Mapping[K, V], seen_at: Callable[[V], Millis], now: Millis) -> dict[K, V]:
+    recent = [item for item in known.items() if seen_at(item[1]) > now - REMEMBERED]
+    return dict(sorted(recent, key=lambda item: seen_at(item[1]))[-MOST_REMEMBERED:])
