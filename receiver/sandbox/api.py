@@ -57,6 +57,35 @@ class SandboxApi(ABC):
 
         return Route(path, authenticated, methods=[method])
 
+    def submission(
+        self,
+        path: str,
+        submit: Callable[[Request], Awaitable[tuple[SandboxJob, Body]]],
+        status_code: int = 200,
+    ) -> Route:
+        """The route of a call that creates a job, and whose faults are planned. `submit` returns
+        the job and the body of the answer."""
+
+        async def answer(request: Request) -> Response:
+            ordinal = self._jobs.counts["submissions"]
+            self._jobs.counts["submissions"] += 1
+            self._refuse_if_busy("submissions", ordinal)
+            if self._jobs.faults.is_broken(ordinal):
+                raise HTTPException(500, "Internal server error")
+            job, body = await submit(request)
+            match job.plan.answer:
+                case "accepted":
+                    return JSONResponse(body, status_code)
+                case "error":
+                    raise HTTPException(500, "Internal server error")
+                case "never":
+                    # Until the client gives up, or the server closes the connection at shutdown.
+                    while (await request.receive())["type"] != "http.disconnect":
+                        continue
+                    return Response()
+
+        return self.call("POST", path, answer)
+
     def authenticate(self, request: Request) -> None:
         """Require the key. Raises HTTPException."""
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
@@ -68,29 +97,6 @@ class SandboxApi(ABC):
         if self._api_key is None:
             return bool(key)
         return hmac.compare_digest(key.encode(), self._api_key.encode())
-
-    def begin_submission(self) -> None:
-        """Count a submission. Raises HTTPException if a fault is planned for it."""
-        ordinal = self._jobs.counts["submissions"]
-        self._jobs.counts["submissions"] += 1
-        self._refuse_if_busy("submissions", ordinal)
-        if self._jobs.faults.is_broken(ordinal):
-            raise HTTPException(500, "Internal server error")
-
-    async def end_submission(
-        self, job: SandboxJob, request: Request, body: Body, status_code: int = 200
-    ) -> Response:
-        """Answer the submission that created a job, as its plan says."""
-        match job.plan.answer:
-            case "accepted":
-                return JSONResponse(body, status_code)
-            case "error":
-                raise HTTPException(500, "Internal server error")
-            case "never":
-                # Until the client gives up, or the server closes the connection at shutdown.
-                while (await request.receive())["type"] != "http.disconnect":
-                    continue
-                return Response()
 
     def begin_status(self, request_id: str) -> SandboxJob:
         """Count a status call, and find its job. Raises HTTPException 404, or if a fault is planned

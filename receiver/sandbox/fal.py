@@ -35,7 +35,7 @@ class FalApi(SandboxApi):
             self.call("GET", f"{request}/status", self._status),
             self.call("PUT", f"{request}/cancel", self._cancel),
             self.call("GET", request, self._response),
-            self.call("POST", "/{endpoint:path}", self._submit),
+            self.submission("/{endpoint:path}", self._submit),
         ]
 
     def callback(self, job: SandboxJob, state: JobState) -> Callback | None:
@@ -57,21 +57,19 @@ class FalApi(SandboxApi):
     def refusal(self, status_code: int, detail: str) -> Body:
         return {"detail": detail}
 
-    async def _submit(self, request: Request) -> Response:
-        self.begin_submission()
+    async def _submit(self, request: Request) -> tuple[SandboxJob, Body]:
         kind = request.path_params["endpoint"]
         job_input = await read_object(request)
         job = self._jobs.make(kind, job_input, request.query_params.get("fal_webhook"))
         owner_and_alias = "/".join(kind.split("/")[:2])
         response_url = f"{self._jobs.origin}/{owner_and_alias}/requests/{job.request_id}"
-        answer = {
+        return job, {
             "request_id": job.request_id,
             "response_url": response_url,
             "status_url": f"{response_url}/status",
             "cancel_url": f"{response_url}/cancel",
             "queue_position": 0,
         }
-        return await self.end_submission(job, request, answer)
 
     async def _status(self, request: Request) -> Response:
         job = self.begin_status(request.path_params["id"])

@@ -37,12 +37,12 @@ class ReplicateApi(SandboxApi):
 
     def routes(self) -> Sequence[Route]:
         return [
-            self.call("POST", "/v1/predictions", self._create),
+            self.submission("/v1/predictions", self._create, 201),
             self.call("GET", "/v1/predictions", self._list),
             self.call("GET", "/v1/predictions/{id}", self._read),
             self.call("POST", "/v1/predictions/{id}/cancel", self._cancel),
             self.call("GET", "/v1/webhooks/default/secret", self._show_secret),
-            self.call("POST", "/v1/{kind:path}/predictions", self._create),
+            self.submission("/v1/{kind:path}/predictions", self._create, 201),
         ]
 
     def callback(self, job: SandboxJob, state: JobState) -> Callback | None:
@@ -56,8 +56,7 @@ class ReplicateApi(SandboxApi):
         title = {401: "Unauthenticated", 422: "Input validation failed"}.get(status_code)
         return ({"title": title} if title else {}) | {"detail": detail, "status": status_code}
 
-    async def _create(self, request: Request) -> Response:
-        self.begin_submission()
+    async def _create(self, request: Request) -> tuple[SandboxJob, Body]:
         body = await read_object(request)
         if unknown := [name for name in body if name not in _MEMBERS]:
             raise HTTPException(422, f"Additional property {unknown[0]} is not allowed")
@@ -67,8 +66,7 @@ class ReplicateApi(SandboxApi):
         if not isinstance(kind, str):
             raise HTTPException(422, "version is required")
         job = self._jobs.make(kind, job_input, body.get("webhook"))
-        prediction = _prediction(job, self._jobs.state(job))
-        return await self.end_submission(job, request, prediction, 201)
+        return job, _prediction(job, self._jobs.state(job))
 
     async def _read(self, request: Request) -> Response:
         job = self.begin_status(request.path_params["id"])

@@ -28,7 +28,7 @@ class SamsarApi(SandboxApi):
 
     def routes(self) -> Sequence[Route]:
         return [
-            *(self.call("POST", self.path + kind, self._submit) for kind in KINDS),
+            *(self.submission(self.path + kind, self._submit) for kind in KINDS),
             self.call("GET", f"{self.path}status", self._status),
         ]
 
@@ -48,13 +48,12 @@ class SamsarApi(SandboxApi):
         if not self.accepts(key):
             raise HTTPException(401, "API-KEY is invalid")
 
-    async def _submit(self, request: Request) -> Response:
-        self.begin_submission()
+    async def _submit(self, request: Request) -> tuple[SandboxJob, Body]:
         kind = request.url.path.removeprefix(self.path)
         body = await read_object(request)
         job_input = self._check(kind, body.get("input"))
         job = self._jobs.make(kind, job_input, body.get("webhookUrl"))
-        return await self.end_submission(job, request, {"request_id": job.request_id})
+        return job, {"request_id": job.request_id}
 
     async def _status(self, request: Request) -> Response:
         request_id = request.query_params.get("request_id")
