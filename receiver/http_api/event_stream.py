@@ -25,26 +25,19 @@ HEADERS: Final = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Where a stream starts."""
-
-    resumed_at: Cursor | None
-    """The client's cursor; None starts the stream with a snapshot."""
-    is_reset: bool = False
-    """Whether the client's cursor is no longer valid."""
-
-
 @dataclass(slots=True)
 class EventStream(ABC):
     """A streaming response."""
 
     context: ApiContext
     caller: Caller
-    start: Start
     user_id: int
     job_id: str | None
     """The one job whose events it has; None for all of the user's."""
+    resumed_at: Cursor | None
+    """The client's cursor; None starts the stream with a snapshot."""
+    is_reset: bool
+    """Whether the client's cursor is no longer valid."""
 
     @abstractmethod
     async def snapshot(self) -> tuple[Cursor, bytes]:
@@ -60,12 +53,12 @@ class EventStream(ABC):
             retry = frames.retry(self.context.rng.randint(*RETRY_MS))
             if self.context.broadcast.closing:
                 await _begin(send, retry)
-            elif self.start.resumed_at is not None:
+            elif self.resumed_at is not None:
                 await _begin(send, retry)
-                await self._follow(scope, send, self.start.resumed_at.seq)
+                await self._follow(scope, send, self.resumed_at.seq)
             else:
                 at, frame = await self.snapshot()
-                await _begin(send, retry + (frames.RESET if self.start.is_reset else b"") + frame)
+                await _begin(send, retry + (frames.RESET if self.is_reset else b"") + frame)
                 del frame  # it can be large, and the stream may last for days
                 await self._follow(scope, send, at.seq)
             await send({"type": "http.response.body", "body": b"", "more_body": False})

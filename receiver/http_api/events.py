@@ -15,7 +15,7 @@ from receiver.http_api.auth import Caller
 from receiver.http_api.body import parse_object, read_body
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import invalid, or_404
-from receiver.http_api.event_stream import EventStream, Start
+from receiver.http_api.event_stream import EventStream
 from receiver.http_api.jobs import readable_job
 from receiver.http_api.operation import Group, Operation, Parameter, Text
 from receiver.http_api.queries import USER, selected_user
@@ -53,15 +53,15 @@ async def follow_job(context: ApiContext, request: Request, caller: Caller) -> A
     """
     job = await readable_job(context, caller, request.path_params["job_id"])
     events = context.services.store.events
-    start = await _start(request, partial(events.knows_for_job, job))
+    resumed_at, is_reset = await _start(request, partial(events.knows_for_job, job))
     if (
-        start.resumed_at is not None
+        resumed_at is not None
         and job.done
         and not context.stopping
-        and not await events.after_for_job(job.id, start.resumed_at.seq, 1)
+        and not await events.after_for_job(job.id, resumed_at.seq, 1)
     ):
         return Response(status_code=204, headers={"Cache-Control": "no-cache"})
-    return _JobStream(context, caller, start, job.user_id, job.id)
+    return _JobStream(context, caller, job.user_id, job.id, resumed_at, is_reset)
 
 
 @Operation(Group.STREAMS, _STREAM, (*_RESUME, USER))
@@ -74,18 +74,21 @@ async def follow_user(context: ApiContext, request: Request, caller: Caller) -> 
     """
     user_id = await selected_user(context, request, caller)
     knows = partial(context.services.store.events.knows, user_id)
-    return _UserStream(context, caller, await _start(request, knows), user_id, None)
+    return _UserStream(context, caller, user_id, None, *await _start(request, knows))
 
 
-async def _start(request: Request, knows: Callable[[Cursor], Awaitable[bool]]) -> Start:
-    """The start that the request asks for. `knows` says whether the store knows a cursor."""
+async def _start(
+    request: Request, knows: Callable[[Cursor], Awaitable[bool]]
+) -> tuple[Cursor | None, bool]:
+    """The cursor to resume at, if the request has a valid one, and whether it has one that is no
+    longer valid. `knows` says whether the store knows a cursor."""
     given = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
     if not given:
-        return Start(None)
+        return None, False
     cursor = frames.read_cursor(given)
     if cursor is None or not await knows(cursor):
-        return Start(None, is_reset=True)
-    return Start(cursor)
+        return None, True
+    return cursor, False
 
 
 class _JobStream(EventStream):
