@@ -3,7 +3,6 @@ mapping from exceptions to problems."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from http import HTTPStatus
 from itertools import islice
 from typing import Any, Final, TypeVar
 
@@ -12,6 +11,7 @@ from starlette.responses import Response
 from receiver.actions.cancel_job import JobFinished
 from receiver.domain.serialization import compact_json, job_document
 from receiver.providers.contract import InputFault
+from receiver.server.answers import problem
 from store.errors import (
     AmbiguousPrefix,
     DeliveryPending,
@@ -29,8 +29,6 @@ CONTENT_TYPE = "application/problem+json"
 MAX_FAULTS: Final = 20
 """Maximum length of `errors`, so that a response is not much longer than its request."""
 _POINTER_PART: Final = 64
-# A status that we pass on from a provider may not be one of these.
-_TITLES: Final = {status.value: status.phrase for status in HTTPStatus}
 
 
 @dataclass(eq=False)
@@ -53,15 +51,7 @@ class Problem(Exception):
 
     def document(self) -> dict[str, Any]:
         """The body, ready for JSON."""
-        document: dict[str, Any] = {
-            "type": "about:blank",
-            "title": _TITLES.get(self.status, "Error"),
-            "status": self.status,
-            "detail": self.detail,
-            "message": self.detail,
-            "code": self.code,
-            **self.members,
-        }
+        document = {**problem(self.status, self.code, self.detail), **self.members}
         if self.faults:
             document["errors"] = [
                 {

@@ -4,10 +4,12 @@ import asyncio
 import json
 from http import HTTPStatus
 from secrets import token_hex
-from typing import Final
+from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+# A status that we pass on from a provider may not be one of these.
+_TITLES: Final = {status.value: status.phrase for status in HTTPStatus}
 _CONTINUE: Final = b"HTTP/1.1 100 "
 """An interim response, which is written at once."""
 
@@ -51,17 +53,22 @@ class AnswerWriter:
         return self._transport.is_closing()
 
 
-def answer(status: int, code: str, detail: str, headers: bytes) -> bytes:
-    """An error response in the application's shape. `headers` end with a line end."""
-    document = {
+def problem(status: int, code: str, detail: str) -> dict[str, Any]:
+    """The body of an error response (RFC 9457), with `message` for clients of the provider's
+    API."""
+    return {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": _TITLES.get(status, "Error"),
         "status": status,
         "detail": detail,
         "message": detail,
         "code": code,
     }
-    content = json.dumps(document, separators=(",", ":")).encode()
+
+
+def answer(status: int, code: str, detail: str, headers: bytes) -> bytes:
+    """A whole error response. `headers` end with a line end."""
+    content = json.dumps(problem(status, code, detail), separators=(",", ":")).encode()
     return (
         STATUS_LINE[status]
         + b"content-type: application/problem+json\r\n"
