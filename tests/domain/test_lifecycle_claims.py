@@ -143,7 +143,7 @@ def test_the_deadline_does_not_fire_while_confirming() -> None:
 def test_a_claim_without_id_is_trusted_after_confirm_timeout() -> None:
     story = in_state("confirming without id")
     received_at = story.now
-    assert (story.due().lane, story.due().at) == (Lane.WAIT, received_at + RULES.confirm_timeout)
+    assert story.due() == Due(Lane.WAIT, received_at + RULES.confirm_timeout)
     story.wait_until(story.due().at)
     move = story.observe(TimePassed(), 0)
     assert verdicts(move) == [(Verdict.APPLIED, False)]
@@ -156,7 +156,7 @@ def test_a_claim_without_id_is_trusted_after_confirm_timeout() -> None:
 def test_a_claim_without_id_is_confirmed_once_a_callback_brings_the_id(brings_id: Report) -> None:
     story = in_state("confirming without id")
     story.called_back(brings_id)
-    assert (story.due().lane, story.due().at) == (Lane.CONFIRM, story.now)
+    assert story.due() == Due(Lane.CONFIRM, story.now)
 
 
 def test_a_claim_without_a_link_that_is_trusted_waits_for_one_with_it() -> None:
@@ -185,7 +185,7 @@ def test_of_two_claims_the_one_with_an_outcome_is_trusted() -> None:
 
 def test_a_claim_on_a_self_declared_failure_is_confirmed_in_the_background() -> None:
     story = in_state("deadline_exceeded, claimed")
-    assert (story.due().lane, story.due().at) == (Lane.CONFIRM, story.now)
+    assert story.due() == Due(Lane.CONFIRM, story.now)
     move = story.poll(at_work(50))
     assert verdicts(move) == [(Verdict.DENIED, None)]
     assert move is not None
@@ -200,7 +200,7 @@ def test_a_result_that_is_missing_is_asked_for_at_once_where_callbacks_are_not_c
     story = in_state("accepted", rules=Rules(confirm_callbacks=False))
     assert verdicts(story.called_back(completed(link=None))) == [(Verdict.APPLIED, None)]
     assert story.job.phase is Phase.CONFIRMING
-    assert (story.due().lane, story.due().at) == (Lane.POLL, story.now)
+    assert story.due() == Due(Lane.POLL, story.now)
 
 
 def test_claims_are_decided_after_the_clock_stepped_back() -> None:

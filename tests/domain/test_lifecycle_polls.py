@@ -227,8 +227,7 @@ def test_rule_4_a_job_is_not_lost_while_its_callback_waits_to_be_applied() -> No
     assert not story.job.done
     story.job = replace(story.job, callbacks_waiting=False)
     story.poll(StatusMissing())
-    assert story.job.error is not None
-    assert story.job.error.code is ErrorCode.PROVIDER_JOB_LOST
+    assert error_of(story) is ErrorCode.PROVIDER_JOB_LOST
 
 
 def test_an_overdue_poll_is_not_delayed_by_an_earlier_callback() -> None:

@@ -29,7 +29,7 @@ from receiver.domain.schedule import Rules
 from receiver.domain.serialization import SELF_DECLARED, is_self_declared, job_document
 from store.records.archive import FileState
 from store.records.callbacks import Verdict
-from store.records.jobs import FINAL_STATUSES, ErrorCode, Phase, Status
+from store.records.jobs import FINAL_STATUSES, Phase, Status
 from store.records.times import Lane
 from store.rows import row_of
 from tests.domain.playing import Script, Step, play, rules, scripts, starts
@@ -252,12 +252,3 @@ def test_what_always_holds(
     corrections = sum(corrects(step) for step in steps)
     assert corrections <= 1, "a final state is replaced at most once"
     event(f"corrections: {corrections}")
-
-
-def test_the_machine_knows_four_self_declared_failures() -> None:
-    assert {
-        ErrorCode.DEADLINE_EXCEEDED,
-        ErrorCode.SUBMIT_OUTCOME_UNKNOWN,
-        ErrorCode.RESULT_MISSING,
-        ErrorCode.PROVIDER_JOB_LOST,
-    } == SELF_DECLARED

@@ -12,7 +12,7 @@ from receiver.domain.observations import CancelRequested, SubmissionLookedUp
 from receiver.domain.schedule import HOUR, MINUTE, SECOND, Rules
 from store.records.jobs import ErrorCode, Evidence, Phase, Status
 from store.records.times import Due, Lane, Millis
-from tests.domain.jobs import ID, OTHER_ID, Story, at_work
+from tests.domain.jobs import ID, OTHER_ID, Story, at_work, error_of
 
 FOUND = SubmissionLookedUp(SubmitAccepted(ID))
 UNLISTED = SubmissionLookedUp(StatusMissing())
@@ -62,8 +62,7 @@ def test_an_unlisted_job_is_looked_up_once_more_before_it_fails() -> None:
     assert story.due().at == end
     story.wait_until(end)
     story.observe(UNLISTED, 0)
-    assert story.job.error is not None
-    assert story.job.error.code is ErrorCode.SUBMIT_OUTCOME_UNKNOWN
+    assert error_of(story) is ErrorCode.SUBMIT_OUTCOME_UNKNOWN
 
 
 def test_without_an_answer_the_look_up_is_repeated_at_growing_gaps() -> None:

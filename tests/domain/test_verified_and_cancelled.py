@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from receiver.domain.answers import Report, SubmitAccepted, SubmitAmbiguous, SubmitRefused
+from receiver.domain.answers import Report, SubmitAccepted, SubmitRefused
 from receiver.domain.observations import (
     CallbackSaid,
     CallbacksSaid,
@@ -15,8 +15,19 @@ from receiver.domain.observations import (
 from store.records.callbacks import Verdict
 from store.records.jobs import ErrorCode, Evidence, Phase, Status
 from store.records.moves import Move
-from store.records.times import Lane
-from tests.domain.jobs import ID, OTHER_ID, Story, at_work, completed, failed, in_state, report
+from store.records.times import Due, Lane
+from tests.domain.jobs import (
+    ID,
+    OTHER_ID,
+    Story,
+    at_work,
+    completed,
+    error_of,
+    failed,
+    in_state,
+    report,
+    verdicts,
+)
 
 PASSED_ON = CancelRequested(frozenset({"samsar"}))
 URLS = {"status": "https://queue.example/1"}
@@ -50,10 +61,8 @@ def test_a_verified_outcome_counts_at_once(state: str, said: Report) -> None:
 
 def test_a_verified_completion_without_a_result_is_polled_at_once() -> None:
     story = in_state("rendering")
-    move = verified(story, completed(link=None))
-    assert move is not None
-    assert [each.verdict for each in move.verdicts] == [Verdict.CLAIMED]
-    assert (story.due().lane, story.due().at) == (Lane.CONFIRM, story.now)
+    assert verdicts(verified(story, completed(link=None))) == [(Verdict.CLAIMED, None)]
+    assert story.due() == Due(Lane.CONFIRM, story.now)
     story.poll(completed())
     assert (story.job.status, story.job.evidence) == (Status.COMPLETED, Evidence.CALLBACK)
 
@@ -71,16 +80,14 @@ def test_a_claim_that_comes_again_verified_is_decided_by_itself() -> None:
 def test_a_verified_callback_of_another_job_is_a_conflict() -> None:
     story = in_state("rendering")
     move = verified(story, completed(names=OTHER_ID))
-    assert move is not None
-    assert [each.verdict for each in move.verdicts] == [Verdict.CONFLICT]
+    assert verdicts(move) == [(Verdict.CONFLICT, None)]
     assert not story.job.done
 
 
 def test_a_removed_result_fails_the_job_at_once() -> None:
     story = in_state("rendering")
     story.poll(replace(completed(link=None), result_is_gone=True))
-    assert story.job.error is not None
-    assert (story.job.error.code, story.job.evidence) == (ErrorCode.RESULT_MISSING, Evidence.POLL)
+    assert (error_of(story), story.job.evidence) == (ErrorCode.RESULT_MISSING, Evidence.POLL)
     assert story.job.due is None
     verified(story, completed())
     assert story.job.status is Status.COMPLETED, "its late callback still brings the result"
@@ -94,7 +101,7 @@ def test_a_cancel_is_passed_on_once(state: str) -> None:
     story = in_state(state)
     story.observe(PASSED_ON)
     assert (story.job.status, story.job.cancel_wanted) == (Status.CANCELLED, True)
-    assert (story.due().lane, story.due().at) == (Lane.POLL, story.now)
+    assert story.due() == Due(Lane.POLL, story.now)
     move = story.observe(CancelPassedOn("refused", 400, "Too late."))
     assert move is not None
     (note,) = move.notes
@@ -123,16 +130,14 @@ def test_a_cancel_waits_for_the_answer_of_the_submission() -> None:
     assert move is not None
     assert move.event is None
     assert (story.job.provider_request_id, story.job.provider_urls) == (ID, URLS)
-    assert (story.due().lane, story.due().at) == (Lane.POLL, story.now)
+    assert story.due() == Due(Lane.POLL, story.now)
 
 
 def test_a_cancel_waits_for_a_callback_if_no_answer_comes() -> None:
     story = in_state("submit_unconfirmed")
     story.observe(PASSED_ON)
     assert (story.job.cancel_wanted, story.job.due) == (True, None)
-    move = story.called_back(at_work(10, names=ID))
-    assert move is not None
-    assert [each.verdict for each in move.verdicts] == [Verdict.LATE]
+    assert verdicts(story.called_back(at_work(10, names=ID))) == [(Verdict.LATE, None)]
     assert (story.job.status, story.job.provider_request_id) == (Status.CANCELLED, ID)
     assert story.due().lane is Lane.POLL
 
@@ -148,6 +153,3 @@ def test_the_addresses_of_an_answer_are_kept() -> None:
     story = in_state("submitting")
     story.observe(SubmitAccepted(ID, URLS))
     assert (story.job.phase, story.job.provider_urls) == (Phase.ACCEPTED, URLS)
-    story = in_state("submitting")
-    story.observe(SubmitAmbiguous("reset"))
-    assert story.job.provider_urls is None
