@@ -19,10 +19,6 @@ from tests.http_api.scripted_provider import (
 )
 from tests.support.service import MOVIE, RunningService, eventually, history_of, job_of, job_when
 
-NARRATIVE: dict[str, Any] = {"prompt_list": ["One line", "Another"], "image_model": "FLUX1.1PRO"}
-WITHOUT = object()
-
-
 # --- submissions ----------------------------------------------------------------------------------
 
 
@@ -51,46 +47,19 @@ async def test_a_movie_is_submitted_as_its_user_wrote_it(
     assert (job["metadata"], job["provider_request_id"]) == ({"order": "7"}, "up-1")
 
 
-async def test_a_narrative_goes_upstream_as_an_array(
-    client: httpx.AsyncClient, provider: ScriptedProvider
-) -> None:
-    for given in (["One", "Two"], "One\r\n\r\n  \rTwo\n"):
-        body = {"input": NARRATIVE | {"prompt_list": given}}
-        assert (await client.post("/v1/video/create_narrative", json=body)).status_code == 200
-        sent = provider.submissions[-1]
-        assert sent.kind == "create_narrative"
-        assert sent.body["input"] == NARRATIVE | {"prompt_list": ["One", "Two"]}
-
-
-# tests/providers/test_samsar_input.py has all of them.
-MOVIE_FAULTS = [
-    ("prompt", WITHOUT, "Prompt is required"),
-    ("image_model", "DALLE3", "Image model is not supported for this type"),
-    ("video_model", "RUNWAYML", "Video model is not supported for this type"),
-    ("duration", 10**300, "Duration is too long"),
-]
-NARRATIVE_FAULTS = [
-    ("prompt_list", ["One", ""], "Prompt is required"),
-    ("prompt_list", ["x"] * 21, "Prompt is too long"),
-    ("add_generative_video", True, "Invalid video model"),
-]
-
-
 @SHARED_LOOP
 async def test_errors_use_the_providers_words(visitor: httpx.AsyncClient) -> None:
-    for kind, good, faults in (
-        ("create_movie", MOVIE, MOVIE_FAULTS),
-        ("create_narrative", NARRATIVE, NARRATIVE_FAULTS),
+    """tests/providers/test_samsar_input.py has all of them."""
+    narrative = {"prompt_list": ["One"], "image_model": "IMAGEN3", "add_generative_video": True}
+    for kind, given, at, message in (
+        ("movie", {}, "prompt", "Prompt is required"),
+        ("movie", {"input": MOVIE | {"prompt": ""}}, "prompt", "Prompt is required"),
+        ("movie", {"input": MOVIE | {"duration": 10**300}}, "duration", "Duration is too long"),
+        ("narrative", {"input": narrative}, "video_model", "Invalid video model"),
     ):
-        for name, value, message in faults:
-            given = {**good, name: value}
-            if value is WITHOUT:
-                del given[name]
-            answer = await visitor.post(f"/v1/video/{kind}", json={"input": given})
-            assert (answer.status_code, answer.json()["message"]) == (400, message), (name, value)
-            at = "video_model" if name == "add_generative_video" else name
-            assert answer.json()["errors"][0]["pointer"].startswith(f"/input/{at}")
-    assert (await visitor.post("/v1/video/create_movie", json={})).status_code == 400
+        answer = await visitor.post(f"/v1/video/create_{kind}", json=given)
+        assert (answer.status_code, answer.json()["message"]) == (400, message), given
+        assert answer.json()["errors"][0]["pointer"] == f"/input/{at}"
     assert (await visitor.post("/v1/video/create_movie", json={"input": []})).status_code == 400
     assert (await visitor.get("/v1/jobs")).json()["jobs"] == []
 
@@ -129,29 +98,6 @@ async def test_a_refused_operator_key_is_502(
     assert (job["error"]["code"], job["error"]["retryable"]) == ("provider_credentials", True)
 
 
-@pytest.mark.parametrize(
-    "busy",
-    [
-        Response(status_code=429),
-        Response(status_code=429, headers={"Retry-After": "1"}),
-        Response(status_code=503, headers={"Retry-After": "1"}),
-    ],
-)
-async def test_a_busy_provider_is_asked_again_while_the_client_waits(
-    client: httpx.AsyncClient, provider: ScriptedProvider, busy: Response
-) -> None:
-    async def busy_once(_: Submission) -> Response:
-        return busy if len(provider.submissions) == 1 else provider.accept()
-
-    provider.submit = busy_once
-    began = time.monotonic()
-    answer = await client.post("/v1/video/create_movie", json={"input": MOVIE})
-    assert answer.status_code == 200
-    assert time.monotonic() - began > 0.9
-    job = await job_of(client, answer.json()["request_id"])
-    assert (job["phase"], job["provider_request_id"]) == ("accepted", "up-1")
-
-
 async def test_a_retry_after_holds_every_submission(
     service: RunningService, client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
@@ -180,31 +126,15 @@ async def _newest(client: Any) -> str:
     return str((await client.get("/v1/jobs")).json()["jobs"][0]["request_id"])
 
 
-# tests/providers has all of them.
-AMBIGUOUS = [
-    Response(status_code=503),
-    Response(status_code=302, headers={"Location": "/elsewhere"}),
-    Response('{"request_id": "cut off'),
-]
-
-
-async def test_an_ambiguous_submission_is_taken_and_never_sent_again(
+async def test_an_ambiguous_submission_is_taken(
     client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
-    async def ambiguous(_: Submission) -> Response:
-        return AMBIGUOUS[len(provider.submissions) - 1]
-
-    provider.submit = ambiguous
-    for count, _ in enumerate(AMBIGUOUS, start=1):
-        taken = await client.post("/v1/video/create_movie", json={"input": MOVIE})
-        assert taken.status_code == 200
-        job = await job_of(client, taken.json()["request_id"])
-        assert (job["status"], job["phase"], job["done"]) == (
-            "PENDING",
-            "submit_unconfirmed",
-            False,
-        )
-        assert len(provider.submissions) == count
+    """That it is never sent again is tested in tests/acceptance/test_submission_faults.py."""
+    provider.submit = answering(503, {})
+    taken = await client.post("/v1/video/create_movie", json={"input": MOVIE})
+    assert taken.status_code == 200
+    job = await job_of(client, taken.json()["request_id"])
+    assert (job["status"], job["phase"], job["done"]) == ("PENDING", "submit_unconfirmed", False)
 
 
 async def test_a_hung_provider_is_waited_for_no_longer_than_submit_wait(

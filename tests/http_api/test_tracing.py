@@ -3,10 +3,8 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -18,9 +16,10 @@ from opentelemetry.trace import SpanKind, StatusCode
 from receiver.domain.serialization import timestamp
 from receiver.open_telemetry import OpenTelemetry
 from receiver.tracing import step, tracing_by
+from tests.http_api.conftest import Start
 from tests.http_api.event_stream import event_stream
 from tests.http_api.followed_job import RELAY
-from tests.http_api.relay_sink import Sink, always
+from tests.http_api.relay_sink import Message, Sink, always
 from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider, answering, call_back
 from tests.support.service import (
     JOB,
@@ -81,21 +80,22 @@ def spans() -> Iterator[Spans]:
         yield spans
 
 
-@asynccontextmanager
-async def begun(
-    folder: Path, provider: ScriptedProvider, **given: Any
-) -> AsyncIterator[RunningService]:
-    settings = provider.settings() | RELAY | {"confirm_callbacks": True} | given
-    async with running_service(folder, **settings) as service:
-        yield service
-
-
 @pytest.fixture
 async def service(
-    tmp_path: Path, spans: Spans, sink: Sink, provider: ScriptedProvider
-) -> AsyncIterator[RunningService]:
-    async with begun(tmp_path, provider) as service:
-        yield service
+    start: Start, spans: Spans, sink: Sink, provider: ScriptedProvider
+) -> RunningService:
+    return await start(**provider.settings(), **RELAY | {"confirm_callbacks": True})
+
+
+async def message_of_a_cancelled_job(
+    client: httpx.AsyncClient, sink: Sink, **headers: str
+) -> Message:
+    """The webhook of a job that was submitted with these headers."""
+    client.headers.update(headers)
+    job = await submit(client, webhookUrl=sink.url)
+    await client.post(job["links"]["cancel"])
+    (message,) = await sink.arrived(1)
+    return message
 
 
 def trace_id(span: ReadableSpan) -> str:
@@ -166,7 +166,7 @@ async def test_a_job_is_one_trace_from_its_client_to_its_webhook(
 async def test_a_trace_goes_on_after_a_restart(
     tmp_path: Path, spans: Spans, sink: Sink, provider: ScriptedProvider
 ) -> None:
-    async with begun(tmp_path, provider, confirm_callbacks=False) as service:
+    async with running_service(tmp_path, **provider.settings(), **RELAY) as service:
         client = await service.user()
         client.headers["traceparent"] = CALLER
         job = await submit(client, webhookUrl=sink.url)
@@ -176,7 +176,7 @@ async def test_a_trace_goes_on_after_a_restart(
     spans.exporter.clear()
     path = httpx.URL(submission.webhook_url).path
 
-    async with begun(tmp_path, provider, confirm_callbacks=False) as service:
+    async with running_service(tmp_path, **provider.settings(), **RELAY) as service:
         await service.client().post(path, json=COMPLETED)
         await sink.arrived(1)
         applied, relayed = await spans.when("process callback", "relay webhook")
@@ -198,14 +198,8 @@ async def test_a_traceparent_that_is_none_begins_a_new_trace(
     client: httpx.AsyncClient, spans: Spans, provider: ScriptedProvider
 ) -> None:
     for malformed in (
-        "",
-        "nonsense",
-        CALLER.upper(),
-        CALLER[:-1],
-        f"ff{CALLER[2:]}",
-        f"{CALLER}-more",
-        f"00-{'0' * 32}-00f067aa0ba902b7-01",
-        "00-" * 10_000,
+        *("", "nonsense", CALLER.upper(), CALLER[:-1], f"ff{CALLER[2:]}", f"{CALLER}-more"),
+        *(f"00-{'0' * 32}-00f067aa0ba902b7-01", "00-" * 10_000),
     ):
         spans.exporter.clear()
         client.headers["traceparent"] = malformed
@@ -219,12 +213,10 @@ async def test_a_traceparent_that_is_none_begins_a_new_trace(
 async def test_a_trace_that_is_not_sampled_is_carried_and_not_recorded(
     client: httpx.AsyncClient, spans: Spans, sink: Sink, provider: ScriptedProvider
 ) -> None:
-    client.headers["traceparent"] = CALLER[:-2] + "00"
-    job = await submit(client, webhookUrl=sink.url)
-    submission = await provider.submitted()
-    await client.post(f"/v1/jobs/{job['request_id']}/cancel")
-    (message,) = await sink.arrived(1)
-    for headers in (submission.headers, message.headers):
+    not_sampled = CALLER[:-2] + "00"
+    message = await message_of_a_cancelled_job(client, sink, traceparent=not_sampled)
+    await submit(client)
+    for headers in (message.headers, (await provider.submitted()).headers):
         assert headers["traceparent"].startswith(f"00-{TRACE_ID}-")
         assert headers["traceparent"].endswith("-00")
     assert spans.names() == []
@@ -233,11 +225,9 @@ async def test_a_trace_that_is_not_sampled_is_carried_and_not_recorded(
 async def test_a_tracestate_that_is_too_long_stays_behind(
     client: httpx.AsyncClient, spans: Spans, sink: Sink, provider: ScriptedProvider
 ) -> None:
-    client.headers["traceparent"] = CALLER
-    client.headers["tracestate"] = ",".join(f"v{n}={'x' * 100}" for n in range(6))
-    job = await submit(client, webhookUrl=sink.url)
-    await client.post(f"/v1/jobs/{job['request_id']}/cancel")
-    (message,) = await sink.arrived(1)
+    too_long = ",".join(f"v{n}={'x' * 100}" for n in range(6))
+    given = {"traceparent": CALLER, "tracestate": too_long}
+    message = await message_of_a_cancelled_job(client, sink, **given)
     assert TRACE_ID in message.headers["traceparent"]
     assert "tracestate" not in message.headers
 
@@ -302,7 +292,7 @@ async def test_only_a_submission_opens_a_trace_and_only_behind_a_key(
 async def test_a_job_from_before_has_no_trace(
     tmp_path: Path, sink: Sink, provider: ScriptedProvider
 ) -> None:
-    async with begun(tmp_path, provider, confirm_callbacks=False) as service:
+    async with running_service(tmp_path, **provider.settings(), **RELAY) as service:
         client = await service.user()
         client.headers["traceparent"] = CALLER
         await submit(client, webhookUrl=sink.url)
