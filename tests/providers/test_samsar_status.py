@@ -24,7 +24,7 @@ from tests.providers.faulty_server import (
     http_answer,
     stall_after,
 )
-from tests.providers.samsar import samsar
+from tests.providers.samsar import CALLBACK, INPUT, samsar
 
 UP_1 = UpstreamJob("up-1", "create_movie", {})
 
@@ -123,10 +123,15 @@ async def test_a_connection_is_kept_but_not_for_long(
         assert server.connections == connections
 
 
-async def test_a_cancelled_call_is_cancelled() -> None:
+async def test_a_cancelled_call_is_not_made_again() -> None:
     async with faulty_server(stall_after(b"")) as server, samsar(server.url) as provider:
-        call = asyncio.create_task(provider.status(UP_1))
-        await server.received.wait()
-        call.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await call
+        for number, call in enumerate(
+            (provider.status(UP_1), provider.submit("create_movie", INPUT, CALLBACK)), start=1
+        ):
+            task = asyncio.ensure_future(call)
+            server.received.clear()
+            await server.received.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert len(server.bodies) == number

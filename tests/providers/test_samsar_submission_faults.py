@@ -240,13 +240,3 @@ async def test_the_whole_is_bounded_where_no_single_read_is_slow() -> None:
     said, server = await submit_to(drip, submit_timeout=SHORT)
     assert isinstance(said, SubmitAmbiguous)
     assert len(server.bodies) == 1
-
-
-async def test_a_cancelled_submission_is_not_sent_again() -> None:
-    async with faulty_server(stall_after(b"")) as server, samsar(server.url) as provider:
-        call = asyncio.create_task(provider.submit("create_movie", INPUT, CALLBACK))
-        await server.received.wait()
-        call.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await call
-    assert len(server.bodies) == 1

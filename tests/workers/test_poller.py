@@ -73,7 +73,7 @@ async def test_due_polls_get_a_fifth_of_the_rate_while_claims_wait(
     assert calls / 5 - 2 <= polls <= calls / 5 + 2
 
 
-async def test_claims_get_the_whole_rate_if_no_poll_is_due(harness: Harness) -> None:
+async def test_claims_or_polls_alone_get_the_whole_rate(harness: Harness) -> None:
     ending(harness)
     worker = harness.poller(RATE)
     await harness.accepted_job("poll-later", poll_at=harness.clock.now() + 60 * SECOND)
@@ -84,12 +84,7 @@ async def test_claims_get_the_whole_rate_if_no_poll_is_due(harness: Harness) -> 
     assert [await step(harness, worker) for _ in range(4)] == [5] * 4
     assert harness.provider.asked == [f"claim-{number}" for number in range(20)]
 
-
-async def test_polls_get_the_whole_rate_if_no_claim_waits(harness: Harness) -> None:
-    ending(harness)
-    worker = harness.poller(RATE)
     await due_polls(harness, 20)
-
     assert [await step(harness, worker) for _ in range(4)] == [5] * 4
 
 
@@ -107,27 +102,19 @@ async def test_a_claim_that_is_handed_over_needs_no_query(harness: Harness) -> N
     assert (await harness.found(job)).done
 
 
-async def test_a_claim_whose_lease_has_ended_is_left_to_another_holder(harness: Harness) -> None:
+@pytest.mark.parametrize("taken", [True, False], ids=["by another", "by nobody"])
+async def test_a_claim_whose_lease_has_ended_is_leased_again(harness: Harness, taken: bool) -> None:
+    ending(harness)
     worker = harness.poller(RATE)
     await worker.run_once()
     job = await claimed(harness, "claim")
     worker.confirm(job)
     harness.clock.advance(POLL_LEASE / SECOND)
-    assert await harness.lease("another", Lane.CONFIRM) == [job.id]
+    if taken:
+        assert await harness.lease("another", Lane.CONFIRM) == [job.id]
 
-    assert await step(harness, worker) == 0
-    assert harness.provider.asked == []
-
-
-async def test_a_claim_whose_lease_has_ended_is_leased_again(harness: Harness) -> None:
-    ending(harness)
-    worker = harness.poller(RATE)
-    await worker.run_once()
-    worker.confirm(await claimed(harness, "claim"))
-    harness.clock.advance(POLL_LEASE / SECOND)
-
-    assert await step(harness, worker) == 1
-    assert harness.provider.asked == ["claim"]
+    assert await step(harness, worker) == (not taken)
+    assert harness.provider.asked == ([] if taken else ["claim"])
 
 
 async def test_a_claim_over_the_limit_is_found_when_its_lease_ends(
