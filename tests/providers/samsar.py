@@ -9,6 +9,7 @@ from receiver.domain.answers import SubmitAnswer
 from receiver.providers.api import Account
 from receiver.providers.samsar import InputRules, Samsar
 from tests.providers.faulty_server import Behaviour, FaultyServer, faulty_server
+from tests.support.manual_clock import ManualClock
 
 INPUT = {
     "prompt": "A heron",
@@ -22,23 +23,12 @@ NOW = 1_767_323_045_000
 ACCEPTED = b'{"request_id": "up-1"}'
 
 
-class FixedClock:
-    def now(self) -> int:
-        return NOW
-
-    def monotonic(self) -> float:
-        return 0.0
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError("the adapter waits for nothing but the network")
-
-
 @asynccontextmanager
 async def samsar(base_url: str, **values: Any) -> AsyncIterator[Samsar]:
     auth_header = values.pop("auth_header", "API-KEY")
     values = {"key": "key-1", "submit_timeout": 10.0, **values}
     provider = Samsar(
-        Account("samsar", base_url, clock=FixedClock(), **values),
+        Account("samsar", base_url, clock=ManualClock(NOW), **values),
         InputRules(frozenset({"IMAGEN3"}), frozenset({"LUMA"})),
         auth_header=auth_header,
     )

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from receiver.clock import SystemClock
+from receiver.clock import Clock, SystemClock
 from receiver.domain.answers import StatusAnswer, StatusReport, StatusUnavailable, SubmitAccepted
 from receiver.providers.contract import BadSignature, UpstreamJob
 from receiver.providers.fal import Fal
@@ -19,14 +19,14 @@ from tests.providers.conformance.subjects import (
     sign_fal,
 )
 from tests.providers.path_server import PathServer, path_server
-from tests.providers.test_replicate import SetClock
+from tests.support.manual_clock import ManualClock
 
 JWKS = "GET /.well-known/jwks.json"
 STATUS, RESPONSE = "GET /fal-ai/flux/requests/up-1/status", "GET /fal-ai/flux/requests/up-1"
 UP_1 = UpstreamJob("up-1", "fal-ai/flux/dev", {})
 
 
-def fal(server: PathServer, clock: SystemClock | None = None, user_id: str | None = None) -> Fal:
+def fal(server: PathServer, clock: Clock | None = None, user_id: str | None = None) -> Fal:
     jwks_url = f"{server.origin}/.well-known/jwks.json"
     return Fal(account(f"{server.origin}/", clock), jwks_url, user_id)
 
@@ -225,7 +225,7 @@ async def test_webhooks(
     )
 
 
-async def verified(provider: Fal, clock: SystemClock, key: Ed25519PrivateKey) -> bool | None:
+async def verified(provider: Fal, clock: Clock, key: Ed25519PrivateKey) -> bool | None:
     headers = as_headers(sign_fal(b"{}", clock.now() // 1_000, key))
     try:
         return await provider.verifier(headers)(b"{}")
@@ -234,7 +234,7 @@ async def verified(provider: Fal, clock: SystemClock, key: Ed25519PrivateKey) ->
 
 
 async def test_keys_are_kept_for_a_day_and_fetched_again_if_none_matches() -> None:
-    clock, other = SetClock(), Ed25519PrivateKey.generate()
+    clock, other = ManualClock(), Ed25519PrivateKey.generate()
     async with path_server({JWKS: (200, jwks(PRIVATE_KEY))}) as server:
         provider = fal(server, clock)
         await provider.start()
@@ -243,12 +243,12 @@ async def test_keys_are_kept_for_a_day_and_fetched_again_if_none_matches() -> No
         assert await verified(provider, clock, other) is None
         assert len(server.calls) == 2
         server.answers[JWKS] = (200, jwks(other, PRIVATE_KEY))
-        clock.ahead += 61
+        clock.advance(61)
         assert await verified(provider, clock, other) is True
         assert await verified(provider, clock, PRIVATE_KEY) is True
         assert len(server.calls) == 3
         server.answers[JWKS] = (500, {})
-        clock.ahead += 24 * 3600
+        clock.advance(24 * 3600)
         assert await verified(provider, clock, PRIVATE_KEY) is False
         await provider.close()
 

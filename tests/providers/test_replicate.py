@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from receiver.clock import SystemClock
+from receiver.clock import Clock, SystemClock
 from receiver.domain.answers import (
     LookUpAnswer,
     Report,
@@ -29,24 +29,13 @@ from tests.providers.conformance.subjects import (
     sign_replicate,
 )
 from tests.providers.path_server import PathServer, path_server
+from tests.support.manual_clock import ManualClock
 
 UP_1 = UpstreamJob("up-1", "owner/name", {})
 SECRET_PATH = "/webhooks/default/secret"
 
 
-class SetClock(SystemClock):
-    """A clock that a test moves."""
-
-    ahead = 0.0
-
-    def now(self) -> int:
-        return super().now() + round(self.ahead * 1_000)
-
-    def monotonic(self) -> float:
-        return super().monotonic() + self.ahead
-
-
-def replicate(server: PathServer, clock: SystemClock, *secrets: str) -> Replicate:
+def replicate(server: PathServer, clock: Clock, *secrets: str) -> Replicate:
     return Replicate(account(f"{server.origin}/", clock), secrets)
 
 
@@ -115,8 +104,7 @@ async def test_predictions(prediction: dict[str, Any], report: Report) -> None:
 
 
 async def test_the_published_example_is_verified() -> None:
-    clock = SetClock()
-    clock.ahead = 1614265330 - SystemClock().now() / 1_000
+    clock = ManualClock(1614265330_000)
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     provider = Replicate(account("http://127.0.0.1:1/", clock), [secret])
     headers = {
@@ -127,7 +115,7 @@ async def test_the_published_example_is_verified() -> None:
     assert await provider.verifier(as_headers(headers))(b'{"test": 2432232314}') is True
 
 
-async def verified(provider: Replicate, clock: SystemClock, secret: bytes) -> bool | None:
+async def verified(provider: Replicate, clock: Clock, secret: bytes) -> bool | None:
     """What a callback is that is signed now: None where it is refused."""
     headers = as_headers(sign_replicate(b"{}", clock.now() // 1_000, secret))
     try:
@@ -137,7 +125,7 @@ async def verified(provider: Replicate, clock: SystemClock, secret: bytes) -> bo
 
 
 async def test_the_secret_is_fetched_again_once_a_minute_if_it_does_not_match() -> None:
-    clock = SetClock()
+    clock = ManualClock()
     fresh = b"another secret of the account"
     async with path_server({f"GET {SECRET_PATH}": (200, {"key": WHSEC})}) as server:
         provider = replicate(server, clock)
@@ -148,10 +136,10 @@ async def test_the_secret_is_fetched_again_once_a_minute_if_it_does_not_match() 
         assert await verified(provider, clock, b"garbage") is None
         assert len(server.calls) == 2
         server.answers[f"GET {SECRET_PATH}"] = (200, {"key": new_secret(fresh)})
-        clock.ahead += 59
+        clock.advance(59)
         assert await verified(provider, clock, fresh) is None
         assert len(server.calls) == 2
-        clock.ahead += 2
+        clock.advance(2)
         assert await verified(provider, clock, fresh) is True
         assert await verified(provider, clock, SECRET) is None
         assert len(server.calls) == 3
