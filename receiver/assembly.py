@@ -23,7 +23,7 @@ from receiver.http_api.table import TABLE
 from receiver.settings import ServeSettings, is_this_machine
 from receiver.signed_text import CallbackTokens
 from receiver.streams.broadcast import Broadcast
-from receiver.streams.hub import Hub
+from receiver.streams.hub import Hub, Queue
 from receiver.webhooks.delivery import WebhookSender
 from receiver.workers.archiver import Archiver
 from receiver.workers.deadlines import Deadlines
@@ -62,7 +62,7 @@ class Service:
         """Answer waiting requests, end the streams, and let the workers finish what they began."""
         if not self.context.stopping:
             self.context.stopping = True
-            self.context.hub.notify_stop()
+            self.context.hub.notify(Queue.STOP)
             self.context.broadcast.close()
             self._ending = asyncio.ensure_future(self.supervisor.stop())
 

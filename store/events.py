@@ -3,7 +3,6 @@
 from store.records.events import Cursor, Event
 from store.records.jobs import Job
 from store.rows import job_from_row
-from store.session import Row
 from store.table import Backend, Table
 
 PAGE_BYTES = 1024 * 1024
@@ -24,7 +23,9 @@ class Events(Table):
     async def snapshot_for_job(self, job_id: str) -> tuple[Cursor, Job] | None:
         """The cursor of the job's user, and the job, in one snapshot; None if there is no such
         job."""
-        return await self._find("snapshot-of-job", _cursor_and_job, job_id=job_id)
+        return await self._find(
+            "snapshot-of-job", lambda row: (Cursor(*row[:2]), job_from_row(row[2:])), job_id=job_id
+        )
 
     async def snapshot_for_user(self, user_id: int, limit: int) -> tuple[Cursor, list[Job], bool]:
         """The user's cursor, the unfinished jobs, newest first, and whether there are more than
@@ -74,7 +75,3 @@ class Events(Table):
     async def latest_seq(self, user_id: int) -> int:
         """The `seq` of the user's latest event; 0 if there is none."""
         return await self._fetch_value("read-latest-seq", user_id=user_id) or 0
-
-
-def _cursor_and_job(row: Row) -> tuple[Cursor, Job]:
-    return Cursor(*row[:2]), job_from_row(row[2:])

@@ -8,7 +8,6 @@ It has no pool, redirects, proxies or timeouts: use `asyncio.timeout`. The metho
 whose answers are framed differently, are not supported.
 """
 
-from receiver.http_client.connection import MOST_UNREAD as MOST_UNREAD
 from receiver.http_client.connection import Connection as Connection
 from receiver.http_client.connection import connect as connect
 from receiver.http_client.connection import default_tls as default_tls

@@ -25,9 +25,10 @@ def retry(milliseconds: int) -> bytes:
 
 
 def update(event: Event) -> bytes:
-    """One stored event, as a chunk: encoded once for all readers."""
+    """One stored event, as a chunk of HTTP/1.1 (RFC 9112, 7.1): encoded once for all readers."""
     cursor = str(event.cursor).encode()
-    return _chunk(b"event: update\nid: %s\ndata: %s\n\n" % (cursor, event.data))
+    body = b"event: update\nid: %s\ndata: %s\n\n" % (cursor, event.data)
+    return b"%x\r\n%b\r\n" % (len(body), body)
 
 
 def snapshot(cursor: Cursor, data: bytes) -> bytes:
@@ -47,8 +48,3 @@ def read_cursor(text: str) -> Cursor | None:
     number = count.isascii() and count.isdecimal() and len(count) <= _MAX_DIGITS
     known = dot and nonce and number and len(text) <= _MAX_CURSOR
     return Cursor(int(count), nonce) if known else None
-
-
-def _chunk(body: bytes) -> bytes:
-    """A chunk of HTTP/1.1 (RFC 9112, 7.1)."""
-    return b"%x\r\n%b\r\n" % (len(body), body)

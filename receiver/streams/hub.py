@@ -21,7 +21,7 @@ class Queue(Enum):
     RELAY = "relay"
     STREAMS = "streams"
     STOP = "stop"
-    """Once, when the service begins to shut down."""
+    """Once, when the service begins to shut down: answer the requests that wait."""
 
 
 Topic: TypeAlias = Hashable
@@ -71,18 +71,19 @@ class Hub:
         for subscriber in self._subscribers:
             subscriber(changes)
         for job_id in changes.jobs:
-            self._notify(of_job(job_id))
+            self.notify(of_job(job_id))
         if changes.relay:
-            self._notify(Queue.RELAY)
+            self.notify(Queue.RELAY)
 
-    def notify_stop(self) -> None:
-        """The service is shutting down: answer the requests that wait."""
-        self._notify(Queue.STOP)
+    def notify(self, topic: Topic) -> None:
+        """Call the topic's listeners."""
+        for listener in tuple(self._listeners.get(topic, ())):
+            listener()
 
     def notify_all(self) -> None:
         """Notify every topic: something has changed, but it is unknown what."""
         for topic in list(self._listeners):
-            self._notify(topic)
+            self.notify(topic)
 
     def add(self, topic: Topic, listener: Listener) -> None:
         """Call `listener` for each notification of the topic; it must not block or raise."""
@@ -112,7 +113,3 @@ class Hub:
         finally:
             for topic in topics:
                 self.remove(topic, subscription.notify)
-
-    def _notify(self, topic: Topic) -> None:
-        for listener in tuple(self._listeners.get(topic, ())):
-            listener()

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager, closing
 
 import pytest
 
-from receiver.http_client import MOST_UNREAD, BadAnswer, Connection, connect
+from receiver.http_client import BadAnswer, Connection, connect
+from receiver.http_client.connection import MOST_UNREAD
 from tests.providers import faulty_server as faulty
 from tests.providers.faulty_server import answer_each, faulty_server, full_backlog, send_raw
 from tests.support.service import TIMEOUT
