@@ -1,4 +1,4 @@
-"""The previous release still writes while replicas are replaced one by one."""
+"""Migrations; and the previous release still writes while replicas are replaced one by one."""
 
 import json
 import sqlite3
@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 
 from store.database import Store
+from store.errors import SchemaTooNew
 from store.holds import Hold, ProviderHolds, Refusal
 from store.open import open_store
 from store.postgres import connection as postgres_connection
@@ -95,6 +96,35 @@ def postgres(request: pytest.FixtureRequest) -> OldDatabase:
 def old(request: pytest.FixtureRequest) -> OldDatabase:
     make: Callable[[pytest.FixtureRequest], OldDatabase] = request.param
     return make(request)
+
+
+async def test_a_migration_that_fails_leaves_nothing(
+    old: OldDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old.begin(monkeypatch, schema=1)
+    broken = "CREATE TABLE more (n int); INSERT INTO nowhere VALUES (1);"
+    with monkeypatch.context() as failing:
+        failing.setattr(old.backend, "MIGRATIONS", [*old.backend.MIGRATIONS, broken])
+        with pytest.raises(Exception, match="nowhere"):
+            await old.open()
+
+    for of_no_migration in ("SELECT trace_context FROM jobs", "SELECT n FROM more"):
+        with pytest.raises(Exception, match=r"trace_context|more"):
+            old.execute(of_no_migration)
+    await (await old.open()).close()
+
+
+async def test_the_database_of_a_newer_release_is_left_alone(
+    old: OldDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old.prepare()
+    known = old.backend.MIGRATIONS
+    with monkeypatch.context() as before:
+        before.setattr(old.backend, "MIGRATIONS", known[:-1])
+        with pytest.raises(SchemaTooNew, match=f"schema {len(known)}, but"):
+            await old.open()
+
+    await (await old.open()).close()
 
 
 async def test_jobs_of_the_first_schema_continue(

@@ -9,7 +9,6 @@ import pytest
 from store.errors import (
     AddressInvalid,
     BackupElsewhere,
-    SchemaTooNew,
     ServerUnfit,
     StoreCorrupt,
     StoreError,
@@ -98,18 +97,6 @@ async def test_an_unsuitable_server(
         await open_store(postgres_url)
 
 
-async def test_a_schema_of_a_newer_release_is_left_alone(postgres_server: PostgresServer) -> None:
-    url = postgres_server.new_schema_url()
-    prepare(parse(url))
-    with connect(parse(url)) as session:
-        session.execute("UPDATE meta SET value = '99' WHERE key = 'schema'")
-
-        with pytest.raises(SchemaTooNew, match="schema 99"):
-            await open_store(url)
-
-        assert session.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone() == ("99",)
-
-
 @pytest.mark.parametrize(
     "table", ["jobs (n int)", "meta (key text, value text)", "meta (k text)", "users (n int)"]
 )
@@ -135,21 +122,6 @@ async def test_replicas_can_start_together(postgres_server: PostgresServer) -> N
     with connect(parse(url)) as session:
         row = session.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
     assert row == (str(len(MIGRATIONS)),)
-
-
-async def test_a_migration_that_fails_leaves_nothing(
-    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url = postgres_server.new_schema_url()
-    broken = [*MIGRATIONS, "CREATE TABLE more (n int); SELECT 1/0;"]
-    monkeypatch.setattr(connection, "MIGRATIONS", broken)
-
-    with pytest.raises(psycopg.errors.DivisionByZero):
-        await open_store(url)
-
-    with connect(parse(url)) as session:
-        row = session.execute("SELECT to_regclass('meta'), to_regclass('more')").fetchone()
-    assert row == (None, None)
 
 
 async def test_a_backup_needs_postgresqls_own_tools(here: World, tmp_path: Path) -> None:

@@ -34,7 +34,6 @@ def test_a_migrated_schema_equals_a_fresh_one(
 
 NUMBER = len(MIGRATIONS) + 1
 NEXT = "CREATE TABLE colours (name TEXT);\nINSERT INTO meta VALUES (1, 2);"
-BROKEN = "CREATE TABLE colours (name TEXT);\nINSERT INTO nowhere VALUES (1);"
 
 
 def test_a_migration_keeps_what_is_there(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,16 +47,6 @@ def test_a_migration_keeps_what_is_there(path: Path, monkeypatch: pytest.MonkeyP
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("SELECT count(*) FROM meta").fetchone() == (2,)
         assert database.execute("PRAGMA user_version").fetchone() == (NUMBER,)
-
-
-def test_a_migration_that_fails_leaves_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = schema(path)
-    monkeypatch.setattr(connection, "MIGRATIONS", [*MIGRATIONS, BROKEN])
-
-    with pytest.raises(sqlite3.OperationalError, match="nowhere"):
-        prepare(path)
-
-    assert schema(path) == before
 
 
 def test_migrations_are_numbered_without_a_gap(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from store.errors import (
-    SchemaTooNew,
     StoreCorrupt,
     StoreError,
     StoreInUse,
@@ -140,15 +139,6 @@ async def test_a_file_that_is_not_ours_is_left_unchanged(tmp_path: Path) -> None
         with pytest.raises(StoreCorrupt, match=words):
             await open_store(address(file))
         assert file.read_bytes() == content
-
-
-async def test_the_database_of_a_newer_release_is_left_alone(path: Path) -> None:
-    newer = len(MIGRATIONS) + 1
-    with closing(sqlite3.connect(path)) as database:
-        database.execute(f"PRAGMA user_version = {newer}")
-
-    with pytest.raises(SchemaTooNew, match=str(newer)):
-        await open_store(address(path))
 
 
 async def test_a_folder_that_is_a_file_is_reported(tmp_path: Path) -> None:
