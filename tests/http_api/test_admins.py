@@ -1,10 +1,10 @@
-"""What an admin's key shows: users, and everybody's jobs."""
+"""What an admin's key is for: users and their keys, and everybody's jobs."""
 
 import httpx
 import pytest
 
 from tests.http_api.conftest import SHARED_LOOP, Start
-from tests.support.service import RunningService, submit
+from tests.support.service import RunningService, eventually, submit
 
 
 @pytest.fixture
@@ -78,3 +78,45 @@ async def test_only_an_admin_may_name_a_user(shared: RunningService, path: str) 
     for name in ("*", "root", "ada", "nobody"):
         refused = await ada.get(path, params={"user": name})
         assert (refused.status_code, refused.json()["code"]) == (403, "admin_only")
+
+
+# --- keys, as the page makes them -----------------------------------------------------------------
+
+
+async def test_an_admin_makes_lists_and_revokes_keys(service: RunningService) -> None:
+    root = await service.user("root", admin=True)
+    made = await root.post("/session/keys", json={"user": "ada"})
+    assert made.status_code == 201
+    assert made.headers["cache-control"] == "no-store"
+    key = made.json()
+    assert key["secret"].startswith("whsec_")
+    assert key["key"].startswith(key["prefix"])
+    ada = service.client(key["key"])
+    assert (await ada.get("/v1/jobs")).status_code == 200
+
+    listed = (await root.get("/session/keys")).json()["keys"]
+    assert [(each["user"], each["admin"], each["current"]) for each in listed] == [
+        ("root", True, True),
+        ("ada", False, False),
+    ]
+    assert key["key"] not in str(listed)
+    second = (await root.post("/session/keys", json={"user": "ada", "admin": True})).json()
+    assert second["secret"] == key["secret"]
+
+    assert (await root.delete(f"/session/keys/{key['prefix']}")).status_code == 204
+    listed = (await root.get("/session/keys")).json()["keys"]
+    assert [each["revoked_at"] is None for each in listed] == [True, False, True]
+    assert (await root.delete(f"/session/keys/{key['prefix']}")).status_code == 404
+    assert (await root.delete("/session/keys/rk_")).status_code == 409
+
+    await eventually(lambda: ada.get("/v1/jobs"), lambda answer: answer.status_code == 401)
+
+
+@SHARED_LOOP
+async def test_a_malformed_order_of_a_key_is_refused(shared: RunningService) -> None:
+    root = await shared.user("root", admin=True)
+    for body in ({}, {"user": 7}, {"user": "ada", "admin": "yes"}, {"user": "ada", "admn": True}):
+        answer = await root.post("/session/keys", json=body)
+        assert (answer.status_code, answer.json()["detail"][:14]) == (400, 'Send {"user": ')
+    answer = await root.post("/session/keys", json={"user": "*"})
+    assert [fault["pointer"] for fault in answer.json()["errors"]] == ["/user"]

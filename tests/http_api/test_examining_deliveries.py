@@ -226,14 +226,14 @@ async def test_a_literal_address_that_is_refused_is_a_fault(
 
 
 async def test_a_name_that_is_refused_or_not_found_is_an_answer(
-    start: Start, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+    start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         resolver,
         "_system_lookup",
         lambda name: [] if name == "gone.example" else [ip_address("127.0.0.1")],
     )
-    service = await start(**provider.settings(), **RELAY | {"relay_allow_nets": ""})
+    service = await start(**RELAY | {"relay_allow_nets": ""})
     client = await service.user()
     for name, error in (
         ("hooks.example", "refused_target"),

@@ -8,12 +8,11 @@ from receiver.clock import SystemClock
 from tests.http_api.accepted_job import AcceptedJob
 from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.http_api.event_stream import event_stream
-from tests.http_api.scripted_provider import ScriptedProvider
 from tests.support.service import RunningService, ShiftedClock, eventually
 
 
-async def test_a_key_has_so_many_streams(start: Start, provider: ScriptedProvider) -> None:
-    service = await start(**provider.settings(), stream_max_per_key=2)
+async def test_a_key_has_so_many_streams(start: Start) -> None:
+    service = await start(stream_max_per_key=2)
     client, same_user = await service.user(), await service.user()
     async with event_stream(client, "/v1/events"), event_stream(client, "/v1/events"):
         refused = await client.get("/v1/events")
@@ -31,8 +30,8 @@ async def test_a_key_has_so_many_streams(start: Start, provider: ScriptedProvide
     await eventually(reopened, lambda status: status == 200)
 
 
-async def test_a_heartbeat_is_a_comment(start: Start, provider: ScriptedProvider) -> None:
-    service = await start(**provider.settings(), stream_heartbeat=0.1)
+async def test_a_heartbeat_is_a_comment(start: Start) -> None:
+    service = await start(stream_heartbeat=0.1)
     client = await service.user()
     async with event_stream(client, "/v1/events") as stream:
         await stream.events(1)
@@ -42,10 +41,8 @@ async def test_a_heartbeat_is_a_comment(start: Start, provider: ScriptedProvider
             assert frame.raw == b":"
 
 
-async def test_a_stream_ends_when_its_key_is_revoked(
-    start: Start, provider: ScriptedProvider
-) -> None:
-    service = await start(**provider.settings(), stream_heartbeat=0.2)
+async def test_a_stream_ends_when_its_key_is_revoked(start: Start) -> None:
+    service = await start(stream_heartbeat=0.2)
     key = await service.key()
     client, kept = service.client(key), await service.user()
     ticket = (await client.post("/v1/stream-tickets", json={})).json()
@@ -111,9 +108,9 @@ async def test_an_altered_ticket_is_401(shared: RunningService) -> None:
         assert answer.status_code == 401, text
 
 
-async def test_a_ticket_lasts_an_hour(start: Start, provider: ScriptedProvider) -> None:
+async def test_a_ticket_lasts_an_hour(start: Start) -> None:
     clock = ShiftedClock()
-    service = await start(**provider.settings(), clock=clock)
+    service = await start(clock=clock)
     client, nobody = await service.user(), service.client()
     ticket = (await client.post("/v1/stream-tickets")).json()
     clock.ahead_ms = 3_600_000 - 30_000

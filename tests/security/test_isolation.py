@@ -20,7 +20,7 @@ ASKING = [row for row in TABLE if row.credential.schemes]
 BY_QUERY_OR_BODY = {"/v1/video/status", "/v1/stream-tickets"}
 """They name a job elsewhere than in their path; each has a test of its own below."""
 FOR_ADMINS = {row.path for row in TABLE if row.credential is ADMIN_KEY}
-"""Of no user; see also tests/http_api: test_holds, test_admins, test_keys."""
+"""Of no user; see also tests/http_api: test_holds, test_admins."""
 BY_PATH = [row for row in ASKING if "{" in row.path and row.path not in FOR_ADMINS]
 OF_THE_CALLER = {
     "/v1/video/create_movie",
