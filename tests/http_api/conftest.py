@@ -12,6 +12,7 @@ import pytest_asyncio
 import structlog
 
 from tests.http_api.accepted_job import AcceptedJob, accepted
+from tests.http_api.followed_job import RELAY, Follow, Followed
 from tests.http_api.relay_sink import Sink, relay_sink
 from tests.http_api.scripted_provider import ScriptedProvider, scripted_provider
 from tests.support.service import RunningService, running_service
@@ -72,6 +73,18 @@ async def sink(start: Start) -> AsyncIterator[Sink]:
     """It ends before the services do, and with it the messages that it has left unanswered."""
     async with relay_sink() as sink:
         yield sink
+
+
+@pytest.fixture
+async def follow(start: Start, provider: ScriptedProvider, sink: Sink) -> Follow:
+    """Creates jobs at a service that sends webhooks, by default to `sink`."""
+    return Follow(await start(**provider.settings(), **RELAY), provider, sink)
+
+
+@pytest.fixture
+async def followed(follow: Follow) -> Followed:
+    """One such job."""
+    return await follow()
 
 
 SHARED_LOOP = pytest.mark.asyncio(loop_scope="module")

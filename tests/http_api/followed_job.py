@@ -1,11 +1,9 @@
 """A job whose webhooks go to a sink, and its deliveries."""
 
+from dataclasses import dataclass
 from typing import Any
 
-import pytest
-
 from tests.http_api.accepted_job import AcceptedJob, accepted
-from tests.http_api.conftest import Start
 from tests.http_api.relay_sink import Sink
 from tests.http_api.scripted_provider import ScriptedProvider
 from tests.support.service import RunningService, eventually, make_key
@@ -17,12 +15,7 @@ RELAY: dict[str, Any] = {
     "relay_allow_http": True,
     "relay_schedule": "0,0.05,0.05",
 }
-
-
-@pytest.fixture
-async def service(provider: ScriptedProvider, start: Start) -> RunningService:
-    """A service that may send webhooks to this machine, and takes callbacks at their word."""
-    return await start(**provider.settings(), **RELAY)
+"""Of a service that may send webhooks to this machine, and takes callbacks at their word."""
 
 
 class Followed(AcceptedJob):
@@ -51,15 +44,22 @@ class Followed(AcceptedJob):
         )
 
 
-async def follow(
+async def follow_job(
     service: RunningService, provider: ScriptedProvider, url: str, **members: Any
 ) -> Followed:
+    """Create a job of ada's whose webhooks go to that URL."""
     client = service.client(await make_key(service.store, "ada", secret=SECRET))
     job = await accepted(client, provider, webhookUrl=url, **members)
     return Followed(client, job.request_id, job.callback_url)
 
 
-@pytest.fixture(name="job")
-async def followed(service: RunningService, provider: ScriptedProvider, sink: Sink) -> Followed:
-    """A job whose webhooks go to `sink`."""
-    return await follow(service, provider, sink.url)
+@dataclass
+class Follow:
+    """Creates jobs whose webhooks go to a sink, or to another URL."""
+
+    service: RunningService
+    provider: ScriptedProvider
+    sink: Sink
+
+    async def __call__(self, url: str | None = None, **members: Any) -> Followed:
+        return await follow_job(self.service, self.provider, url or self.sink.url, **members)

@@ -10,21 +10,16 @@ from starlette.responses import Response
 from receiver.clock import SystemClock
 from tests.http_api.accepted_job import sent
 from tests.http_api.conftest import Start
-from tests.http_api.followed_job import RELAY, SECRET, Followed, follow, followed, service
+from tests.http_api.followed_job import RELAY, SECRET, Follow, Followed
 from tests.http_api.relay_sink import Message, Sink, always
 from tests.http_api.scripted_provider import COMPLETED, FAILED, ScriptedProvider, answering
-from tests.support.service import RunningService, eventually, history_of, make_key
-
-__all__ = ["followed", "service"]
-
+from tests.support.service import eventually, history_of, make_key
 
 # --- what is sent ---------------------------------------------------------------------------------
 
 
-async def test_webhooks_are_signed_and_in_order(
-    service: RunningService, provider: ScriptedProvider, sink: Sink
-) -> None:
-    job = await follow(service, provider, sink.url + "?x=1", metadata={"order": "7"})
+async def test_webhooks_are_signed_and_in_order(follow: Follow, sink: Sink) -> None:
+    job = await follow(sink.url + "?x=1", metadata={"order": "7"})
     await job.apply({"status": "IN_PROGRESS", "progress": 10})
     await sink.arrived(1)
     await job.apply({"status": "IN_PROGRESS", "progress": 20})
@@ -77,12 +72,10 @@ ASKED_FOR: list[tuple[list[str] | None, list[str]]] = [
 """tests/domain/test_serialization.py has the rule."""
 
 
-async def test_only_what_was_asked_for_is_sent(
-    service: RunningService, provider: ScriptedProvider, sink: Sink
-) -> None:
+async def test_only_what_was_asked_for_is_sent(follow: Follow, sink: Sink) -> None:
     for events, expected in ASKED_FOR:
         sink.messages.clear()
-        job = await follow(service, provider, sink.url, webhookEvents=events)
+        job = await follow(webhookEvents=events)
         for progress in (10, 20, 30):
             await job.apply({"status": "IN_PROGRESS", "progress": progress})
             # So that nothing is overtaken.
@@ -95,11 +88,11 @@ async def test_only_what_was_asked_for_is_sent(
 
 
 async def test_a_cancel_sends_a_webhook_and_later_callbacks_do_not(
-    job: Followed, sink: Sink
+    followed: Followed, sink: Sink
 ) -> None:
-    await job.cancel()
-    await job.states("delivered")
-    await job.apply(COMPLETED)
+    await followed.cancel()
+    await followed.states("delivered")
+    await followed.apply(COMPLETED)
     assert [m.verified(SECRET)["status"] for m in sink.messages] == ["CANCELLED"]
     assert sink.messages[0].verified(SECRET)["error"]["code"] == "canceled_by_user"
 
@@ -129,12 +122,10 @@ async def test_a_correction_replaces_a_failure_that_was_not_delivered(
 
 
 async def test_an_update_that_is_overtaken_is_skipped_and_a_final_state_never(
-    service: RunningService, provider: ScriptedProvider, sink: Sink
+    follow: Follow, sink: Sink
 ) -> None:
     release = sink.hold()
-    job = await follow(
-        service, provider, sink.url, webhookEvents=["IN_PROGRESS", "progress", "COMPLETED"]
-    )
+    job = await follow(webhookEvents=["IN_PROGRESS", "progress", "COMPLETED"])
     for progress in (10, 20, 30, 40):
         await job.apply({"status": "IN_PROGRESS", "progress": progress})
         await sink.arrived(1)
@@ -149,17 +140,17 @@ async def test_an_update_that_is_overtaken_is_skipped_and_a_final_state_never(
 
 
 async def test_both_secrets_sign_after_a_rotation(
-    job: Followed, service: RunningService, provider: ScriptedProvider, sink: Sink
+    follow: Follow, followed: Followed, sink: Sink
 ) -> None:
     new = "whsec_" + "bmV3LW5ldy1uZXctbmV3LW5ldy1uZXctbmV3LW5ldw=="
-    await service.store.keys.rotate_secret("ada", new, SystemClock().now() + 86_400_000)
-    await job.apply(COMPLETED)
+    await follow.service.store.keys.rotate_secret("ada", new, SystemClock().now() + 86_400_000)
+    await followed.apply(COMPLETED)
     (message,) = await sink.arrived(1)
     assert message.verified(SECRET) == message.verified(new)
     # The other way round: an old secret that is over signs no more.
     newest = "whsec_" + "bmV3ZXN0LW5ld2VzdC1uZXdlc3QtbmV3ZXN0LW5ldw=="
-    await service.store.keys.rotate_secret("ada", newest, SystemClock().now() - 1)
-    other = await follow(service, provider, sink.url)
+    await follow.service.store.keys.rotate_secret("ada", newest, SystemClock().now() - 1)
+    other = await follow()
     await other.apply(COMPLETED)
     message = (await sink.arrived(2))[1]
     message.verified(newest)
@@ -170,29 +161,29 @@ async def test_both_secrets_sign_after_a_rotation(
 
 
 async def test_what_was_delivered_or_exhausted_is_sent_again_on_request(
-    job: Followed, sink: Sink
+    followed: Followed, sink: Sink
 ) -> None:
-    await job.apply(FAILED)
-    (delivery,) = await job.states("delivered")
+    await followed.apply(FAILED)
+    (delivery,) = await followed.states("delivered")
     path = f"/v1/deliveries/{delivery['id']}/retry"
 
-    answer = await job.client.post(path)
+    answer = await followed.client.post(path)
     assert (answer.status_code, answer.json()["state"]) == (202, "pending")
     await sink.arrived(2)
-    (again,) = await job.states("delivered")
+    (again,) = await followed.states("delivered")
     assert (again["id"], len(again["attempts"])) == (delivery["id"], 2)
 
     sink.answer = always(500)
-    assert (await job.client.post(path)).status_code == 202
-    (exhausted,) = await job.states("exhausted")
+    assert (await followed.client.post(path)).status_code == 202
+    (exhausted,) = await followed.states("exhausted")
     assert len(exhausted["attempts"]) == 5  # at once, and then the schedule again
     sink.answer = None
-    assert (await job.client.post(path)).status_code == 202
-    await job.states("delivered")
+    assert (await followed.client.post(path)).status_code == 202
+    await followed.states("delivered")
     assert len({message.body for message in sink.messages}) == 1
 
 
-async def test_the_message_is_as_the_job_stood_at_its_event(job: Followed, sink: Sink) -> None:
+async def test_the_message_is_as_the_job_stood_at_its_event(followed: Followed, sink: Sink) -> None:
     release = asyncio.Event()
 
     async def slow(_: Message) -> Response:
@@ -200,12 +191,12 @@ async def test_the_message_is_as_the_job_stood_at_its_event(job: Followed, sink:
         return Response(status_code=500 if len(sink.messages) == 1 else 200)
 
     sink.answer = slow
-    await job.apply({"status": "IN_PROGRESS", "progress": 5, "message": "é\u2028"})
+    await followed.apply({"status": "IN_PROGRESS", "progress": 5, "message": "é\u2028"})
     await sink.arrived(1)
-    await job.apply(FAILED)
+    await followed.apply(FAILED)
     release.set()
-    await job.states("skipped", "delivered")
+    await followed.states("skipped", "delivered")
     first = sink.messages[0].verified(SECRET)
     assert (first["status"], first["progress"], first["message"]) == ("IN_PROGRESS", 5, "é\u2028")
     final = json.loads(sink.messages[1].body)
-    assert final["error"] == (await job.document())["error"]
+    assert final["error"] == (await followed.document())["error"]

@@ -6,22 +6,20 @@ import time
 from starlette.responses import Response
 
 from tests.http_api.conftest import Start
-from tests.http_api.followed_job import RELAY, SECRET, Followed, follow, followed, service
+from tests.http_api.followed_job import RELAY, SECRET, Follow, Followed, follow_job
 from tests.http_api.relay_sink import Message, Sink, always, relay_sink
 from tests.http_api.scripted_provider import COMPLETED, FAILED, ScriptedProvider
-from tests.support.service import RunningService, eventually
+from tests.support.service import eventually
 from tests.support.tcp_server import tcp_server
-
-__all__ = ["followed", "service"]
 
 
 async def test_what_fails_is_tried_by_the_schedule_and_then_exhausted(
-    service: RunningService, provider: ScriptedProvider, sink: Sink
+    follow: Follow, sink: Sink
 ) -> None:
     for status_code in (500, 503, 429, 404, 302, 304, 199):
         sink.messages.clear()
         sink.answer = always(status_code, Location="/elsewhere")
-        job = await follow(service, provider, sink.url)
+        job = await follow()
         await job.apply(FAILED)
         (delivery,) = await job.states("exhausted")
         assert len(delivery["attempts"]) == 3, status_code
@@ -33,17 +31,17 @@ async def test_what_fails_is_tried_by_the_schedule_and_then_exhausted(
             message.verified(SECRET)
 
 
-async def test_an_attempt_that_succeeds_ends_the_schedule(job: Followed, sink: Sink) -> None:
+async def test_an_attempt_that_succeeds_ends_the_schedule(followed: Followed, sink: Sink) -> None:
     async def third_time(_: Message) -> Response:
         return Response(status_code=500 if len(sink.messages) < 3 else 204)
 
     sink.answer = third_time
-    await job.apply(FAILED)
-    (delivery,) = await job.states("delivered")
+    await followed.apply(FAILED)
+    (delivery,) = await followed.states("delivered")
     assert [each["status_code"] for each in delivery["attempts"]] == [500, 500, 204]
 
 
-async def test_retry_after_is_honoured(job: Followed, sink: Sink) -> None:
+async def test_retry_after_is_honoured(followed: Followed, sink: Sink) -> None:
     async def busy_once(_: Message) -> Response:
         if len(sink.messages) == 1:
             return Response(status_code=503, headers={"Retry-After": "1"})
@@ -51,8 +49,8 @@ async def test_retry_after_is_honoured(job: Followed, sink: Sink) -> None:
 
     sink.answer = busy_once
     began = time.monotonic()
-    await job.apply(FAILED)
-    await job.states("delivered")
+    await followed.apply(FAILED)
+    await followed.states("delivered")
     assert time.monotonic() - began > 0.95
 
 
@@ -60,7 +58,7 @@ async def test_the_first_gap_of_the_schedule_is_kept(
     start: Start, provider: ScriptedProvider, sink: Sink
 ) -> None:
     service = await start(**provider.settings() | RELAY | {"relay_schedule": "0.5"})
-    job = await follow(service, provider, sink.url)
+    job = await follow_job(service, provider, sink.url)
     began = time.monotonic()
     await job.apply(FAILED)
     await job.states("delivered")
@@ -76,7 +74,7 @@ async def test_an_attempt_has_its_time(start: Start, provider: ScriptedProvider)
     async with tcp_server(hang) as server:
         settings = RELAY | {"relay_schedule": "0", "relay_timeout": 1}
         service = await start(**provider.settings(), **settings)
-        job = await follow(service, provider, f"http://127.0.0.1:{server.port}/")
+        job = await follow_job(service, provider, f"http://127.0.0.1:{server.port}/")
         await job.apply(FAILED)
         (delivery,) = await job.states("exhausted")
     (attempt,) = delivery["attempts"]
@@ -85,14 +83,14 @@ async def test_an_attempt_has_its_time(start: Start, provider: ScriptedProvider)
 
 
 async def test_gone_turns_the_address_off_for_that_job(
-    job: Followed, service: RunningService, provider: ScriptedProvider, sink: Sink
+    follow: Follow, followed: Followed, sink: Sink
 ) -> None:
     sink.answer = always(410)
-    other = await follow(service, provider, sink.url)
-    await job.apply({"status": "IN_PROGRESS"})
-    (off,) = await job.states("disabled")
-    await job.apply(COMPLETED)
-    off, born_off = await job.states("disabled", "disabled")
+    other = await follow()
+    await followed.apply({"status": "IN_PROGRESS"})
+    (off,) = await followed.states("disabled")
+    await followed.apply(COMPLETED)
+    off, born_off = await followed.states("disabled", "disabled")
     assert (len(off["attempts"]), len(born_off["attempts"])) == (1, 0)
     sink.answer = None
     await other.apply(FAILED)
@@ -101,16 +99,14 @@ async def test_gone_turns_the_address_off_for_that_job(
 
     # Asked for again, the address is on again.
     path = f"/v1/deliveries/{born_off['id']}/retry"
-    assert (await job.client.post(path)).status_code == 202
-    await job.states("disabled", "delivered")
+    assert (await followed.client.post(path)).status_code == 202
+    await followed.states("disabled", "delivered")
     assert sink.messages[-1].verified(SECRET)["status"] == "COMPLETED"
 
 
-async def test_a_dead_host_is_probed_and_delays_no_other(
-    service: RunningService, provider: ScriptedProvider, sink: Sink
-) -> None:
+async def test_a_dead_host_is_probed_and_delays_no_other(follow: Follow) -> None:
     dead = "http://127.0.0.1:9/"  # nobody listens there
-    jobs = [await follow(service, provider, dead) for _ in range(4)]
+    jobs = [await follow(dead) for _ in range(4)]
     for job in jobs:
         await job.apply(FAILED)
 
@@ -119,7 +115,7 @@ async def test_a_dead_host_is_probed_and_delays_no_other(
         return sum(len(each["attempts"]) for each in found)
 
     await eventually(attempts, lambda count: count >= 5)
-    alive = await follow(service, provider, sink.url)
+    alive = await follow()
     began = time.monotonic()
     await alive.apply(FAILED)
     await alive.states("delivered")
@@ -130,13 +126,11 @@ async def test_a_dead_host_is_probed_and_delays_no_other(
     assert {e["error"] for each in found for e in each["attempts"]} == {"connect_failed"}
 
 
-async def test_a_slow_host_has_four_at_once_and_the_rest_waits(
-    service: RunningService, provider: ScriptedProvider, sink: Sink
-) -> None:
+async def test_a_slow_host_has_four_at_once_and_the_rest_waits(follow: Follow, sink: Sink) -> None:
     at_once = most = 0
     release = asyncio.Event()
     # A host that has answered once is proven, and gets its four.
-    first = await follow(service, provider, sink.url)
+    first = await follow()
     await first.apply(FAILED)
     await first.states("delivered")
     sink.messages.clear()
@@ -150,12 +144,12 @@ async def test_a_slow_host_has_four_at_once_and_the_rest_waits(
         return Response()
 
     sink.answer = slow
-    jobs = [await follow(service, provider, sink.url) for _ in range(7)]
+    jobs = [await follow() for _ in range(7)]
     for job in jobs:
         await job.apply(FAILED)
     await sink.arrived(4)
     async with relay_sink() as other:
-        quick = await follow(service, provider, other.url)
+        quick = await follow(other.url)
         await quick.apply(FAILED)
         await quick.states("delivered")
     assert (len(sink.messages), most) == (4, 4)

@@ -10,12 +10,10 @@ from starlette.responses import Response
 
 from receiver.webhooks import resolver
 from tests.http_api.conftest import SHARED_LOOP, Start
-from tests.http_api.followed_job import RELAY, SECRET, Followed, follow, service
+from tests.http_api.followed_job import RELAY, SECRET, Follow, Followed
 from tests.http_api.relay_sink import Message, Sink, always
-from tests.http_api.scripted_provider import COMPLETED, FAILED, ScriptedProvider
+from tests.http_api.scripted_provider import COMPLETED, FAILED
 from tests.support.service import JOB, RunningService
-
-__all__ = ["service"]
 
 
 async def listed(client: httpx.AsyncClient, **query: str) -> list[dict[str, Any]]:
@@ -25,24 +23,22 @@ async def listed(client: httpx.AsyncClient, **query: str) -> list[dict[str, Any]
     return found
 
 
-async def exhausted(service: RunningService, provider: ScriptedProvider, url: str) -> Followed:
-    job = await follow(service, provider, url)
+async def exhausted(follow: Follow, url: str | None = None) -> Followed:
+    job = await follow(url)
     await job.apply(FAILED)
     await job.states("exhausted")
     return job
 
 
-async def test_a_list_is_narrowed_and_paged(
-    service: RunningService, provider: ScriptedProvider, sink: Sink
-) -> None:
-    jobs = [await follow(service, provider, sink.url) for _ in range(3)]
+async def test_a_list_is_narrowed_and_paged(follow: Follow, sink: Sink) -> None:
+    jobs = [await follow() for _ in range(3)]
     for job in jobs[:2]:
         await job.apply(COMPLETED)
         await job.states("delivered")
     sink.answer = always(410)
     await jobs[2].apply(FAILED)
     await jobs[2].states("disabled")
-    jobs.append(await exhausted(service, provider, "http://127.0.0.1:9/"))
+    jobs.append(await exhausted(follow, "http://127.0.0.1:9/"))
     newest_first = [job.request_id for job in reversed(jobs)]
     client = jobs[0].client
     for query, expected in (
@@ -72,13 +68,13 @@ async def test_a_list_is_narrowed_and_paged(
 
 
 async def test_a_delivery_shows_its_message_and_what_was_answered(
-    service: RunningService, provider: ScriptedProvider, sink: Sink
+    follow: Follow, sink: Sink
 ) -> None:
     async def refuse(_: Message) -> Response:
         return Response("No such h\N{LATIN SMALL LETTER O WITH DIAERESIS}ok. " * 40, 404)
 
     sink.answer = refuse
-    job = await exhausted(service, provider, sink.url)
+    job = await exhausted(follow)
     (delivery,) = await listed(job.client)
     assert delivery["user"] == "ada"
     excerpt = ("No such h\N{LATIN SMALL LETTER O WITH DIAERESIS}ok. " * 40)[:200]
@@ -99,12 +95,10 @@ async def test_a_delivery_shows_its_message_and_what_was_answered(
     assert (await job.client.get("/v1/deliveries/msg_x")).status_code == 404
 
 
-async def test_all_that_match_are_sent_again(
-    service: RunningService, provider: ScriptedProvider, sink: Sink
-) -> None:
+async def test_all_that_match_are_sent_again(follow: Follow, sink: Sink) -> None:
     sink.answer = always(500)
-    jobs = [await exhausted(service, provider, sink.url) for _ in range(2)]
-    other = await exhausted(service, provider, "http://127.0.0.1:9/")
+    jobs = [await exhausted(follow) for _ in range(2)]
+    other = await exhausted(follow, "http://127.0.0.1:9/")
     sink.answer = None
     client = jobs[0].client
 
@@ -146,12 +140,10 @@ async def test_a_retry_of_many_with_a_typo_is_refused(
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, pointer)
 
 
-async def test_an_admin_sees_and_retries_everybody_s(
-    service: RunningService, provider: ScriptedProvider, sink: Sink
-) -> None:
+async def test_an_admin_sees_and_retries_everybody_s(follow: Follow, sink: Sink) -> None:
     sink.answer = always(500)
-    jobs = [await exhausted(service, provider, sink.url) for _ in range(2)]
-    admin, bob = await service.user("root", admin=True), await service.user("bob")
+    jobs = [await exhausted(follow) for _ in range(2)]
+    admin, bob = await follow.service.user("root", admin=True), await follow.service.user("bob")
     again = {"state": "exhausted"}
 
     assert await listed(admin) == []
@@ -176,14 +168,12 @@ async def test_an_admin_sees_and_retries_everybody_s(
 # --- a test message -------------------------------------------------------------------------------
 
 
-async def test_an_address_is_tried_with_a_signed_message(
-    service: RunningService, provider: ScriptedProvider, sink: Sink
-) -> None:
+async def test_an_address_is_tried_with_a_signed_message(follow: Follow, sink: Sink) -> None:
     async def greet(_: Message) -> Response:
         return Response("welcome", 201)
 
     sink.answer = greet
-    client = (await follow(service, provider, sink.url)).client
+    client = (await follow()).client
 
     answer = await client.post("/v1/webhook-tests", json={"url": sink.url})
 
@@ -198,8 +188,8 @@ async def test_an_address_is_tried_with_a_signed_message(
     assert await listed(client) == [], "it is no delivery"
 
 
-async def test_one_test_at_a_time_for_each_user(service: RunningService, sink: Sink) -> None:
-    client, bob = await service.user("ada"), await service.user("bob")
+async def test_one_test_at_a_time_for_each_user(follow: Follow, sink: Sink) -> None:
+    client, bob = await follow.service.user("ada"), await follow.service.user("bob")
     inner: list[int] = []
 
     async def meanwhile(_: Message) -> Response:

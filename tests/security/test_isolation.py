@@ -153,8 +153,6 @@ async def test_lists_and_streams_show_the_callers_own(world: World) -> None:
         for client in (world.bob, world.admin):
             assert job_id not in (await client.get(path)).text
         assert job_id in (await world.admin.get(path, params={"user": "ada"})).text
-        assert await _status(world.bob, "GET", path, params={"user": "ada"}) == 403
-        assert await _status(world.bob, "GET", path, params={"user": "bob"}) == 403
     bobs = (await submit(world.bob))["request_id"]
     for client, params, theirs in (
         (world.bob, {}, True),
@@ -166,7 +164,6 @@ async def test_lists_and_streams_show_the_callers_own(world: World) -> None:
             text = await anext(aiter(stream.aiter_text()))
         assert (bobs in text) is theirs
         assert job_id not in text
-    assert await _status(world.bob, "GET", "/v1/events?user=ada") == 403
 
 
 @SHARED_LOOP
