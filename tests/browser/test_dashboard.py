@@ -197,6 +197,27 @@ async def test_another_provider_and_again_with_every_digit(enter: Enter) -> None
     assert visitor.console == []
 
 
+async def test_a_failure_comes_with_advice(enter: Enter) -> None:
+    faults = {"sandbox_submit_timeouts": 1, "sandbox_drop_callbacks": 1}
+    service, visitor = await enter(**faults, submit_timeout=0.3, unconfirmed_deadline=0.5)
+    await submit(await service.user(), metadata={"label": "Unknown", "order": "7"})
+    row = visitor.page.get_by_role("link", name="Unknown")
+    await expect(row).to_contain_text("Failed")
+    await row.click()
+    notice = visitor.page.locator(".notice.bad")
+    await expect(notice).to_contain_text("submit_outcome_unknown")
+    await expect(notice).to_contain_text("look for it at the provider before you submit it again")
+
+
+async def test_a_completed_job_is_told_apart_by_its_metadata(enter: Enter) -> None:
+    service, visitor = await enter(sandbox_render=0.3)
+    label = {"label": "Alike", "order": "7", "size": "big"}
+    job = await submit(await service.user(), metadata=label)
+    row = visitor.page.get_by_role("link", name="Alike")
+    await expect(row).to_contain_text("Completed")
+    await expect(row).to_contain_text(f"order=7 · size=big · {job['request_id']}")
+
+
 async def test_cancel_by_keyboard(enter: Enter) -> None:
     _, visitor = await enter(sandbox_render=60)
     page = visitor.page

@@ -49,6 +49,7 @@ async def test_a_delivery_is_sent_again_once_it_is_confirmed(enter: Enter) -> No
     await page.get_by_label("State").select_option("Given up")
     await expect(page).to_have_url(f"{visitor.url}/#/deliveries?state=exhausted")
     await page.get_by_role("button", name="Send all of these again").click()
+    await expect(page.get_by_role("dialog")).to_contain_text("sends one delivery in the state")
     await page.get_by_role("button", name="Send all again").click()
     await expect(row).to_contain_text("3 attempts")
 
@@ -66,13 +67,16 @@ async def test_a_delivery_can_be_examined(enter: Enter) -> None:
         url = f"http://{host}/in"
         service, visitor = await enter(**RELAYS)
         page, client = visitor.page, await service.user()
-        job = await submit(client, webhookUrl=url)
-        await job_when(client, job["request_id"], status="COMPLETED")
-        await visitor.open(f"#/deliveries?host={host}&request_id={job['request_id']}")
+        id_ = (await submit(client, webhookUrl=url))["request_id"]
+        await job_when(client, id_, status="COMPLETED")
+        await visitor.open(f"#/deliveries?host={host}&request_id={id_}")
         await page.locator(".row.delivery", has_text="Completed").get_by_role("link").click()
         attempt = page.get_by_role("region", name="Attempts").get_by_role("listitem")
         await expect(attempt).to_contain_text("HTTP 500")
         await expect(attempt).to_contain_text("the database is <locked>")
+        await expect(attempt).to_contain_text("Your server failed; its log says why.")
+        command = page.locator("pre", has_text=f"receiver listen --replay {id_}")
+        await expect(command).to_be_visible()
         message = page.get_by_role("region", name="Message")
         await expect(message).to_contain_text('"type": "job.completed"')
         await expect(message).to_contain_text("webhook-timestamp")
@@ -85,6 +89,7 @@ async def test_a_delivery_can_be_examined(enter: Enter) -> None:
         await dialog.get_by_label("URL").fill(url)
         await dialog.get_by_role("button", name="Send it").click()
         await expect(dialog.get_by_role("status")).to_contain_text("HTTP 500")
+        await expect(dialog.get_by_role("status")).to_contain_text("Your server failed")
         await dialog.get_by_role("button", name="Close").click()
 
         # The endpoint is in the overview, with a link to its deliveries.

@@ -1,6 +1,7 @@
 // Actions on jobs and deliveries. Each asks for confirmation.
 
 import { link } from "./address.js";
+import { attemptAdvice } from "./advice.js";
 import { get, post, randomKey } from "./api.js";
 import { askFirst } from "./dialog.js";
 import { h } from "./dom.js";
@@ -71,7 +72,8 @@ export function testWebhook(signal) {
         await post("/v1/webhook-tests", { url: url.value.trim() });
       const good = status >= 200 && status < 300;
       return h("div", { class: good ? "notice good" : "notice bad", role: "status" },
-        h("strong", {}, error ?? `HTTP ${status}`), ` after ${duration(took, true)}`,
+        h("strong", {}, error ?? `HTTP ${status}`), ` after ${duration(took, true)}. `,
+        attemptAdvice({ error, status_code: status }),
         excerpt && h("pre", { tabindex: 0, "aria-label": "Response body" }, excerpt));
     },
   });

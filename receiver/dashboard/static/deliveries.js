@@ -23,7 +23,7 @@ export function showDeliveries(user, signal) {
   const list = h("ul", { class: "rows", "aria-label": "Deliveries" });
   const note = h("div", { "aria-live": "polite" }, placeholder("Loading…"));
   const more = h("button", { type: "button", hidden: true, click: showOlder }, "Show older");
-  const all = h("button", { type: "button", hidden: true, click: () => sendAll(user, signal, soon) },
+  const all = h("button", { type: "button", hidden: true, click: () => sendAll(user, signal, known(), soon) },
     "Send all of these again");
   const refresh = repeat({ signal, period: REFRESH, read, failed });
   const soon = () => refresh.soon(500);
@@ -38,8 +38,12 @@ export function showDeliveries(user, signal) {
     list, note, h("p", {}, more),
   );
 
+  const known = () => !more.hidden ? `all deliveries (more than ${rows.size})`
+    : rows.size === 1 ? "one delivery" : `${rows.size} deliveries`;
+
   function filtered() {
     wanted = PAGE;
+    all.hidden = true;
     show([]);
     note.replaceChildren(placeholder("Loading…"));
     refresh.now();
@@ -53,7 +57,6 @@ export function showDeliveries(user, signal) {
   }
 
   async function read(current) {
-    all.hidden = !GIVEN_UP.includes(filters().state);
     const deliveries = [];
     let cursor = null;
     do {
@@ -64,6 +67,7 @@ export function showDeliveries(user, signal) {
       cursor = page.next_cursor;
     } while (cursor !== null && deliveries.length < wanted);
     more.hidden = cursor === null;
+    all.hidden = deliveries.length === 0 || !GIVEN_UP.includes(filters().state);
     show(deliveries);
     rememberRows(rows.size);
     note.replaceChildren(rows.size > 0 ? "" : placeholder("No deliveries",
@@ -139,14 +143,17 @@ async function readTitles(deliveries, signal) {
     ids.map(async (id) => put(await get(`/v1/jobs/${encodeURIComponent(id)}`, signal))));
 }
 
-/** Send all deliveries again that were given up and match the filters, after confirmation. */
-function sendAll(user, signal, done) {
+/**
+ * Send all deliveries again that were given up and match the filters, after confirmation. `count`
+ * says how many, as far as they are known.
+ */
+function sendAll(user, signal, count, done) {
   const { state, host, request_id: job } = filters();
   const which = [host && ` to ${host}`, job && ` of ${job}`, isEverybodys(user) && " of every user"]
     .filter(Boolean).join(",");
   askFirst({
     title: "Send all of these again?",
-    text: `This sends every delivery${which} in the state “${stateWord(state)}” now, within the sending`
+    text: `This sends ${count}${which} in the state “${stateWord(state)}” now, within the sending`
       + " limits; if that fails, retries follow the schedule. Receivers may get a message twice.",
     action: "Send all again", signal,
     async act() {

@@ -2,6 +2,7 @@
 
 import { backLink, link } from "./address.js";
 import { sendAgain } from "./actions.js";
+import { attemptAdvice } from "./advice.js";
 import { get } from "./api.js";
 import { copyable, copyButton, factList, failure, h, main, placeholder } from "./dom.js";
 import { jsonView } from "./json.js";
@@ -58,10 +59,11 @@ export function showDelivery(user, signal, id) {
         ["Delivered", delivery.delivered_at && age(delivery.delivered_at)],
         ["Next attempt", delivery.next_attempt_at && until(delivery.next_attempt_at)],
       ])));
-    attempts.replaceChildren(h("h2", {}, "Attempts"), attemptList(delivery.attempts));
+    attempts.replaceChildren(h("h2", {}, "Attempts"), attemptList(delivery.attempts),
+      delivery.delivered_at ? "" : replayHint(delivery));
     message.replaceChildren(
       h("h2", {}, "Body"), jsonView(delivery.body, "the body"),
-      h("h2", {}, "Headers of the last attempt"), ...headerList(delivery.headers));
+      ...headerList(delivery.headers));
   }
 
   return refresh.now();
@@ -72,23 +74,36 @@ function attemptList(attempts) {
   if (attempts.length === 0) return h("p", { class: "hint" }, "None yet.");
   const items = attempts.map((attempt, index) => {
     const good = attempt.status_code >= 200 && attempt.status_code < 300;
+    const advice = index === attempts.length - 1 && attemptAdvice(attempt);
     return h("li", { class: good ? "good" : "bad" },
       h("div", { class: "line" }, h("strong", {}, attempt.error ?? `HTTP ${attempt.status_code}`),
-        h("small", {}, `attempt ${index + 1} · took ${duration(attempt.duration_ms, true)}`),
-        h("small", { class: "age" }, clockTime(attempt.at), " · ", age(attempt.at))),
+        h("small", { class: "age" }, age(attempt.at))),
+      h("small", {}, `Attempt ${index + 1} at `, clockTime(attempt.at),
+        `, took ${duration(attempt.duration_ms, true)}.`,
+        !attempt.excerpt && (attempt.error ? " No response." : " The response had no body.")),
       attempt.excerpt
-        ? h("pre", { tabindex: 0, "aria-label": `Answer to attempt ${index + 1}` }, attempt.excerpt)
-        : h("small", {}, attempt.error ? "No response." : "The response had no body."));
+        && h("pre", { tabindex: 0, "aria-label": `Answer to attempt ${index + 1}` }, attempt.excerpt),
+      advice && h("p", {}, advice));
   });
   return h("ol", { class: "attempts", reversed: true }, items.reverse());
 }
 
+/** How to debug the endpoint, for those who can run it on their own machine. */
+function replayHint({ request_id: job }) {
+  const command = `receiver listen --replay ${job} \\\n  --forward-to http://localhost:3000/hooks`;
+  return h("div", { class: "hint" },
+    h("p", {}, "To get the job's last message on your own machine: ", copyButton(command, "the command")),
+    h("pre", { class: "command", tabindex: 0, "aria-label": "Command" }, command));
+}
+
 function headerList(headers) {
   const names = Object.entries(headers);
-  if (names.length === 0) return [h("p", { class: "hint" }, "Not sent yet.")];
+  const title = h("h2", {}, "Headers of the last attempt");
+  if (names.length === 0) return [title, h("p", { class: "hint" }, "Not sent yet.")];
   return [
-    factList(names.map(([name, value]) => [name, h("code", {}, value)])),
-    h("p", { class: "hint" }, "The signature (webhook-signature) is not stored. ",
+    h("div", { class: "title" }, title,
       copyButton(names.map((pair) => pair.join(": ")).join("\n"), "the headers")),
+    factList(names.map(([name, value]) => [name, h("code", {}, value)])),
+    h("p", { class: "hint" }, "The signature (webhook-signature) is not stored."),
   ];
 }

@@ -2,6 +2,7 @@
 
 import { backLink, link } from "./address.js";
 import { cancelJob, sendAgain, submitAgain } from "./actions.js";
+import { jobAdvice } from "./advice.js";
 import { get } from "./api.js";
 import { announce, copyable, factList, failure, h, main, placeholder, refill } from "./dom.js";
 import { jsonView } from "./json.js";
@@ -118,7 +119,8 @@ function heading(user, signal) {
 function reason(error) {
   return h("p", { class: "notice bad" }, h("strong", {}, error.message), " ", h("code", {}, error.code),
     error.may_have_been_billed && " It may have been billed.",
-    error.retryable && " It can be submitted again without paying twice.");
+    error.retryable && " It can be submitted again without paying twice.",
+    jobAdvice(error) && ` ${jobAdvice(error)}`);
 }
 
 function factsOf(job, user) {

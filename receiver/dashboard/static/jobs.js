@@ -141,7 +141,7 @@ function jobRow({ request_id: id, user: owner }, user) {
     row.replaceChildren(
       picture,
       h("span", { class: "what" }, h("strong", {}, titleOf(job)),
-        h("small", {}, by, job.error?.message ?? job.message ?? id)),
+        h("small", {}, by, job.error?.message ?? (job.done ? null : job.message) ?? namesOf(job))),
       h("span", { class: "where" }, chip(job.status), !job.done && h("small", {}, phaseWord(job.phase))),
       job.done ? took(job) : progressBar(job),
       h("small", { class: "how" }, job.evidence ? evidenceWord(job.evidence) : "no update yet"),
@@ -149,6 +149,12 @@ function jobRow({ request_id: id, user: owner }, user) {
     );
   }
   return { element: h("li", {}, row), update };
+}
+
+/** What tells a job apart from others with its title, as the search takes it. */
+function namesOf({ request_id: id, metadata }) {
+  const members = Object.entries(metadata).filter(([name]) => name !== "label");
+  return [...members.map((pair) => pair.join("=")), id].join(" · ");
 }
 
 const took = (job) => h("span", { class: "took" }, h("small", {}, "took "),
