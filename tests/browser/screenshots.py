@@ -89,13 +89,11 @@ async def shoot(browser: Browser, service: RunningService, key: str) -> None:
     client = service.client(key)
     jobs = (await client.get("/v1/jobs?status=COMPLETED&limit=20")).json()["jobs"]
     deliveries = (await client.get("/v1/deliveries?limit=200")).json()["deliveries"]
-    retried = max(
-        deliveries, key=lambda each: (each["state"] == "delivered", len(each["attempts"]))
-    )
+    failed = next(each for each in deliveries if each["state"] == "exhausted")
     views = {
         "jobs": "#/",
         "job": f"#/jobs/{next(job for job in jobs if job['evidence'] == 'callback')['request_id']}",
-        "delivery": f"#/deliveries/{retried['id']}",
+        "delivery": f"#/deliveries/{failed['id']}",
         "overview": "#/overview",
     }
     for name, view in views.items():
