@@ -1,7 +1,6 @@
 """Two processes' stores on one database, as far as PostgreSQL can tell."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import psycopg
 import pytest
@@ -18,16 +17,6 @@ async def opened(url: str) -> PostgresStore:
     store = await open_store(url, serving=True)
     assert isinstance(store, PostgresStore)
     return store
-
-
-async def eventually(look: Callable[[], Awaitable[bool] | bool]) -> None:
-    """Look again and again until it is so, for ten seconds."""
-    async with asyncio.timeout(10):
-        while True:
-            seen = look()
-            if await seen if not isinstance(seen, bool) else seen:
-                return
-            await asyncio.sleep(0.01)
 
 
 @pytest.fixture

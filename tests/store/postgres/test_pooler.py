@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from store.changes import Changes
-from tests.store.postgres.conftest import eventually, opened
+from tests.store.postgres.conftest import opened
 from tests.store.world import World, change
 from tests.support.pooler import Pooler, is_installed
 from tests.support.postgres_server import PostgresServer
+from tests.support.service import eventually
 
 pytestmark = pytest.mark.skipif(not is_installed(), reason="pgbouncer is not installed here")
 
@@ -35,7 +36,7 @@ async def worlds(pooler: str) -> AsyncIterator[tuple[World, World]]:
 
 async def test_writes_reads_and_notifications_work(worlds: tuple[World, World]) -> None:
     here, there = worlds
-    await eventually(there.store.changed_elsewhere)
+    await eventually(there.store.changed_elsewhere, bool)
     jobs = [await here.create() for _ in range(10)]
 
     # Often enough that statements would be prepared where they can be.
@@ -51,4 +52,4 @@ async def test_writes_reads_and_notifications_work(worlds: tuple[World, World]) 
         await asyncio.gather(*(here.store.jobs.advance(job.id, change()) for job in jobs))
         return {job.id for job in jobs} <= {j for c in there.notified for j in c.jobs}
 
-    await eventually(notified)
+    await eventually(notified, bool)

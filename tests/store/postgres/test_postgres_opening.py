@@ -1,6 +1,7 @@
 """Opening a PostgreSQL store, and the ways in which that can fail."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -18,9 +19,9 @@ from store.open import open_store
 from store.postgres import connection
 from store.postgres.address import parse
 from store.postgres.connection import MIGRATIONS, Connector, connect, prepare
-from tests.store.postgres.conftest import eventually
 from tests.store.world import World
 from tests.support.postgres_server import PostgresServer
+from tests.support.service import eventually
 
 
 @pytest.mark.parametrize(
@@ -69,11 +70,12 @@ def test_a_server_that_cannot_be_reached_is_not_tried_at_each_write(
 async def test_a_wrong_password_is_reported(postgres_server: PostgresServer) -> None:
     rules = postgres_server.folder / "data" / "pg_hba.conf"
     before = rules.read_text()
-    old = postgres_server.run("SELECT count(*) FROM pg_hba_file_rules")
+    count_rules = partial(postgres_server.run, "SELECT count(*) FROM pg_hba_file_rules")
+    old = count_rules()
     postgres_server.run("CREATE ROLE someone LOGIN PASSWORD 'right'")
     rules.write_text(f"host all someone 127.0.0.1/32 scram-sha-256\n{before}")
     postgres_server.run("SELECT pg_reload_conf()")
-    await eventually(lambda: postgres_server.run("SELECT count(*) FROM pg_hba_file_rules") != old)
+    await eventually(partial(asyncio.to_thread, count_rules), lambda rules: rules != old)
     try:
         with pytest.raises(StoreUnavailable, match="password authentication failed") as caught:
             await open_store(postgres_server.url(user="someone", password="hunter2"))
@@ -186,7 +188,11 @@ async def test_a_migration_that_deadlocks_with_a_write_is_tried_again(
         replica.execute("LOCK TABLE callbacks IN ROW EXCLUSIVE MODE")
         migrating = asyncio.create_task(asyncio.to_thread(prepare, checks_first))
         waiting = "SELECT 1 FROM pg_stat_activity WHERE query = %s AND wait_event_type = 'Lock'"
-        await eventually(lambda: watch.execute(waiting, (locks,)).fetchone() is not None)
+
+        def look() -> object:
+            return watch.execute(waiting, (locks,)).fetchone()
+
+        await eventually(partial(asyncio.to_thread, look), bool)
         await asyncio.to_thread(replica.execute, "LOCK TABLE jobs IN ROW EXCLUSIVE MODE")
         replica.commit()
         await migrating

@@ -9,9 +9,10 @@ from store.callbacks import Receipt
 from store.errors import StoreBusy, StoreUnavailable
 from store.postgres import readers
 from store.postgres.address import parse
-from tests.store.postgres.conftest import eventually, opened
+from tests.store.postgres.conftest import opened
 from tests.store.world import World, change
 from tests.support.postgres_server import PostgresServer
+from tests.support.service import eventually
 
 
 async def test_a_read_beyond_the_queue_is_refused_at_once(
@@ -77,7 +78,7 @@ async def test_a_stopped_server_is_unavailable_until_it_is_back(
             except StoreUnavailable:
                 await asyncio.sleep(0.1)
     # Notifications may have been missed meanwhile, so everybody has to look.
-    await eventually(world.store.changed_elsewhere)
+    await eventually(world.store.changed_elsewhere, bool)
 
 
 async def test_a_server_restart_fails_no_later_call(

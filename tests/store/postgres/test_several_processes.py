@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import psycopg
 import pytest
@@ -13,8 +14,8 @@ from store.postgres.foreign_commits import MANY, ForeignCommits, Snapshot
 from store.postgres.notifications import IDS, _payloads, _read
 from store.records.times import Lane, Lease
 from store.submissions import Backlog
-from tests.store.postgres.conftest import eventually
 from tests.store.world import HOOK, NOW, SECOND, World, accepted, change, new, rendering
+from tests.support.service import eventually
 
 # --- leases ---------------------------------------------------------------------------------------
 
@@ -186,7 +187,7 @@ async def test_one_process_is_notified_of_the_others_commits(here: World, there:
         is_exact = received == Changes(received.jobs, {here.ann.id}, due={Lane.SUBMIT: NOW})
         return is_exact and bool(received.jobs) and received.jobs <= made
 
-    await eventually(notified)
+    await eventually(notified, bool)
 
 
 async def test_changed_elsewhere_sees_only_other_processes_commits(
@@ -195,13 +196,13 @@ async def test_changed_elsewhere_sees_only_other_processes_commits(
     for store in (here.store, there.store):
         await store.changed_elsewhere()
     # The notifications of opening, and of these reads, end.
-    await eventually(lambda: _quiet(here))
-    await eventually(lambda: _quiet(there))
+    await eventually(partial(_quiet, here), bool)
+    await eventually(partial(_quiet, there), bool)
 
     await here.receive(await here.create())
 
     assert await there.store.changed_elsewhere()
-    await eventually(lambda: _quiet(here))
+    await eventually(partial(_quiet, here), bool)
 
 
 async def _quiet(world: World) -> bool:
