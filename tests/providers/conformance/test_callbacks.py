@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 
 from receiver.clock import SystemClock
 from receiver.providers.contract import BadSignature
@@ -36,15 +36,26 @@ async def test_callbacks_are_read(subject: Subject) -> None:
         assert (nothing.status, nothing.result, nothing.provider_request_id) == (None, None, None)
 
 
-NAMES = ("id", "request_id", "status", "state", "error", "payload", "output", "detail", "result")
+NAMES = (
+    *("id", "request_id", "session_id", "status", "state", "progress", "message", "error"),
+    *("expressGenerationError", "payload", "output", "detail", "result", "videoUrl", "result_url"),
+    *("result_urls", "video", "url", "video_link", "videoLink", "remoteURL"),
+)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=objects_with(NAMES))
-def test_any_callback_is_read(subject: Subject, body: dict[str, Any]) -> None:
+@example(body={"result": {"videoUrl": "https://cdn.example/\ud800"}, "status": "\ud800"})
+def test_any_callback_is_read_into_something_that_can_be_stored(
+    subject: Subject, body: dict[str, Any]
+) -> None:
     provider = subject.make(account("http://127.0.0.1:1/"))
     report = provider.read(body)
-    json.dumps(report.result, allow_nan=False).encode()
+    assert (report.status is None) == (report.word is None)
+    assert report.progress is None or 0 <= report.progress <= 100
+    assert report.provider_request_id is None or 1 <= len(report.provider_request_id) <= 200
+    for kept in (report.word, report.message, report.provider_request_id, report.result):
+        json.dumps(kept, ensure_ascii=False, allow_nan=False).encode()
     assert provider.read_id(body) == report.provider_request_id
     assert provider.read_status(body) is report.status
 
