@@ -1,6 +1,7 @@
-"""Status calls: what each answer of the provider, and each network failure, becomes."""
+"""Samsar's calls: what they look like on the wire, and what the answers to status calls become."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from receiver.domain.answers import (
     StatusMissing,
     StatusReport,
     StatusUnavailable,
+    SubmitAccepted,
 )
 from receiver.providers import calls
 from receiver.providers.contract import UpstreamJob
@@ -24,7 +26,7 @@ from tests.providers.faulty_server import (
     http_answer,
     stall_after,
 )
-from tests.providers.samsar import CALLBACK, INPUT, samsar
+from tests.providers.samsar import ACCEPTED, CALLBACK, INPUT, samsar, submit_to
 
 UP_1 = UpstreamJob("up-1", "create_movie", {})
 
@@ -121,6 +123,39 @@ async def test_a_connection_is_kept_but_not_for_long(
             for _ in range(3):
                 assert isinstance(await provider.status(UP_1), StatusReport)
         assert server.connections == connections
+
+
+async def test_the_body_is_the_input_and_the_callback_alone() -> None:
+    _, server = await submit_to(answer(200, ACCEPTED))
+    assert json.loads(server.bodies[0]) == {"input": INPUT, "webhookUrl": CALLBACK}
+    head = server.heads[0]
+    assert head.startswith("POST /v1/video/create_movie HTTP/1.1\r\n")
+    assert "\r\nAPI-KEY: key-1\r\n" in head
+    assert "\r\nContent-Type: application/json\r\n" in head
+
+
+async def test_a_narrative_goes_upstream_with_an_array() -> None:
+    given = {"prompt_list": "One\r\n\n Two \rThree", "image_model": "IMAGEN3"}
+    async with faulty_server(answer(200, ACCEPTED)) as server, samsar(server.url) as provider:
+        await provider.submit("create_narrative", given, CALLBACK)
+    assert json.loads(server.bodies[0])["input"]["prompt_list"] == ["One", " Two ", "Three"]
+    assert server.heads[0].startswith("POST /v1/video/create_narrative ")
+    assert given["prompt_list"] == "One\r\n\n Two \rThree"
+
+
+async def test_authorization_carries_a_bearer_key() -> None:
+    _, server = await submit_to(answer(200, ACCEPTED), auth_header="Authorization")
+    assert "\r\nAuthorization: Bearer key-1\r\n" in server.heads[0]
+
+
+async def test_each_submission_has_a_connection_of_its_own() -> None:
+    keep_alive = http_answer(200, ACCEPTED, {"Connection": "keep-alive"})
+    async with faulty_server(stall_after(keep_alive)) as server, samsar(server.url) as provider:
+        for _ in range(3):
+            assert isinstance(
+                await provider.submit("create_movie", INPUT, CALLBACK), SubmitAccepted
+            )
+    assert server.connections == len(server.bodies) == 3
 
 
 async def test_a_cancelled_call_is_not_made_again() -> None:
