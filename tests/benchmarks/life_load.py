@@ -58,10 +58,7 @@ class _Run:
     async def measured(self) -> Measured:
         load, target = self._load, self._target
         await self._ask(
-            "/begin",
-            ports=target.ports,
-            answer_after=load.answer_after,
-            calls_back=load.calls_back,
+            "/begin", ports=target.ports, answer_after=load.answer_after, calls_back=load.calls_back
         )
         if load.flood:
             await self._post_flooded()

@@ -52,10 +52,7 @@ def _sse_starlette() -> Starlette:
         return JSONResponse({"status": "accepted"})
 
     return Starlette(
-        routes=[
-            Route("/events/{user}", follow),
-            Route("/events/{user}", publish, methods=["POST"]),
-        ]
+        routes=[Route("/events/{user}", follow), Route("/events/{user}", publish, methods=["POST"])]
     )
 
 

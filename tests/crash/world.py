@@ -185,11 +185,7 @@ class World:
 
 @contextlib.asynccontextmanager
 async def world(
-    folder: Path,
-    rules: SandboxRules,
-    *,
-    dies_at: str | None = None,
-    **settings: str,
+    folder: Path, rules: SandboxRules, *, dies_at: str | None = None, **settings: str
 ) -> AsyncIterator[World]:
     """A service that runs, with everybody around it; it may be killed and started. `dies_at` is
     where it kills itself, as in `inside`, until `service.before` is set to None."""

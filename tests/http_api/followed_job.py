@@ -26,8 +26,7 @@ class Followed(AcceptedJob):
         before = len(await self.callbacks())
         await self.send(body)
         await eventually(
-            self.callbacks,
-            lambda lines: len(lines) > before and lines[-1]["verdict"] != "waiting",
+            self.callbacks, lambda lines: len(lines) > before and lines[-1]["verdict"] != "waiting"
         )
 
     async def deliveries(self) -> list[dict[str, Any]]:

@@ -21,13 +21,7 @@ from tests.http_api.scripted_provider import (
     answering,
     call_back,
 )
-from tests.support.service import (
-    RunningService,
-    ShiftedClock,
-    eventually,
-    history_of,
-    metric,
-)
+from tests.support.service import RunningService, ShiftedClock, eventually, history_of, metric
 
 LINK = "https://cdn.example/v.mp4"
 RUNNING = {"status": "IN_PROGRESS", "progress": 30}

@@ -15,14 +15,7 @@ from tests.http_api.scripted_provider import (
     call_back,
     never,
 )
-from tests.support.service import (
-    MOVIE,
-    ShiftedClock,
-    job_of,
-    job_when,
-    running_service,
-    submit,
-)
+from tests.support.service import MOVIE, ShiftedClock, job_of, job_when, running_service, submit
 
 
 async def test_a_drop_in_submission_is_answered_at_once(

@@ -253,11 +253,7 @@ async def passed_on(taken: Taken) -> list[dict[str, Any]]:
     [(REPLICATE, 200, "accepted"), (FAL, 202, "accepted"), (FAL, 400, "refused")],
 )
 async def test_a_cancel_is_passed_on_once(
-    service: RunningService,
-    upstream: PathServer,
-    order: dict[str, Any],
-    status: int,
-    outcome: str,
+    service: RunningService, upstream: PathServer, order: dict[str, Any], status: int, outcome: str
 ) -> None:
     taken = await take(service, upstream, order)
     path = taken.status_path.removeprefix("GET ").removesuffix("/status") + "/cancel"

@@ -61,10 +61,7 @@ def break_(monkeypatch: pytest.MonkeyPatch) -> Break:
     """Lets a method fail, always or for so many times."""
 
     def break_(
-        owner: object,
-        method: str,
-        times: float = float("inf"),
-        error: Exception = AWAY,
+        owner: object, method: str, times: float = float("inf"), error: Exception = AWAY
     ) -> Failing:
         failing = Failing(getattr(owner, method), times, error)
         monkeypatch.setattr(owner, method, failing)

@@ -15,9 +15,7 @@ from tests.providers.any_json import any_json
 from tests.support.service import JOB, MOVIE, RunningService, submit
 
 FUZZ = settings(
-    max_examples=200,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 # What a path, a query and a header can hold: an octet of each kind, and words that mean something.
@@ -30,6 +28,7 @@ WORDS = [
         "201",
         "1e309",
         "NaN",
+        "*",
         "\0",
         "'",
         '"',
@@ -37,7 +36,6 @@ WORDS = [
         "%00",
         "../..",
         "\u2028",
-        "*",
     ),
     *("null", "true", "PENDING", "a" * 300, 'W/"1", "2"', "wait=0", "wait=99999999999999999999"),
     *("2026-01-02T03:04:05Z", "9999-12-31T23:59:59+14:00", "0001-01-01T00:00:00+14:00"),

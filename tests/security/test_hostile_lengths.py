@@ -266,9 +266,7 @@ def in_pieces(part: bytes, key: str) -> Iterator[bytes]:
 )
 @pytest.mark.parametrize("place", [in_path, in_query, in_header, in_body, in_pieces])
 async def test_no_request_of_64_kib_holds_the_event_loop(
-    service: RunningService,
-    place: Callable[[bytes, str], Iterator[bytes]],
-    repeated: list[str],
+    service: RunningService, place: Callable[[bytes, str], Iterator[bytes]], repeated: list[str]
 ) -> None:
     key = await service.key()
     parts = [part.encode("utf-8", "replace") for part in repeated]

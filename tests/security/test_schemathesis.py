@@ -13,13 +13,7 @@ import pytest
 
 from tests.http_api.relay_sink import Sink, always, relay_sink
 from tests.support.ports import free_port
-from tests.support.service import (
-    RunningService,
-    eventually,
-    job_when,
-    running_service,
-    submit,
-)
+from tests.support.service import RunningService, eventually, job_when, running_service, submit
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 TO_CANCEL = 12

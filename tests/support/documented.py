@@ -88,10 +88,7 @@ def faults(response: httpx.Response, media_type: str) -> Iterator[str]:
 def validator(schema_name: str) -> Draft202012Validator:
     """Checks a document against one of the named schemas."""
     return Draft202012Validator(
-        {
-            "$ref": f"#/components/schemas/{schema_name}",
-            "components": document()["components"],
-        }
+        {"$ref": f"#/components/schemas/{schema_name}", "components": document()["components"]}
     )
 
 

@@ -47,8 +47,7 @@ def is_quick(fated: Fate) -> bool:
 def cancelled_while_it_waits(seed: int) -> Schedule:
     """The provider is slow, more wait than it is asked at once, and users change their mind."""
     actions = submissions(
-        (1.0 + label / 50 for label in range(40)),
-        lambda fated: fated.submission == "accept_slowly",
+        (1.0 + label / 50 for label in range(40)), lambda fated: fated.submission == "accept_slowly"
     )
     for label in range(32, 40):
         canceled = {"label": label, "user": 0}
