@@ -90,7 +90,7 @@ async def retry(
 
     \b
     Examples:
-      receiver deliveries retry MESSAGE_ID
+      receiver deliveries retry ID
       receiver deliveries retry --state exhausted --host hooks.example.com
     """
     narrower = {"host": host, "request_id": request_id, "user": user}

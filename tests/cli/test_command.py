@@ -17,6 +17,7 @@ import typer
 from receiver.cli.main import app
 from receiver.cli.output import on_one_line
 from tests.cli.conftest import MOVIE, TIMEOUT, Place, Served, submitted
+from tests.docs import command_reference
 
 
 def commands() -> Iterator[tuple[str, ...]]:
@@ -64,6 +65,11 @@ def test_the_commands_are_those_of_the_documentation() -> None:
         "backup",
         "copy",
     }
+
+
+def test_the_page_of_the_commands_is_current() -> None:
+    """`python -m tests.docs.command_reference` makes it so."""
+    assert command_reference.FILE.read_text() == command_reference.reference()
 
 
 @pytest.mark.parametrize("words", list(commands()), ids=" ".join)

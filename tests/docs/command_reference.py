@@ -1,0 +1,95 @@
+"""docs/commands.md, made of the commands' signatures; `python -m tests.docs.command_reference`
+writes it."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from enum import EnumType
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import typer
+from typer.models import ArgumentInfo, OptionInfo
+
+from receiver.cli.main import app
+
+FILE = Path(__file__).resolve().parents[2] / "docs" / "commands.md"
+HEAD = """# Commands
+
+`submit`, `watch`, `listen`, `jobs`, `deliveries` and `holds` call a running service, from any \
+machine: `--url URL` or `RECEIVER_URL` says where it is, `--api-key KEY` or `RECEIVER_API_KEY` \
+who you are. The others work where the service runs, with [its settings](settings.md).
+
+Lists are tables on a terminal, and lines with tabs elsewhere; `--json` prints JSON. \
+Exit statuses: 0 success, 1 failure, 2 wrong usage or settings, 130 Ctrl-C. Errors go to stderr.
+
+`receiver --install-completion` completes commands, options and states in bash, zsh, fish and \
+PowerShell.
+
+This page is generated from `receiver/cli/` (`python -m tests.docs.command_reference`).
+"""
+IN_HEAD = {"url", "api_key", "json"}
+"""Options of many commands, which the head explains."""
+
+
+def reference() -> str:
+    """The whole page."""
+    return "\n".join([HEAD, *_group(app, "receiver")])
+
+
+def _group(group: typer.Typer, prefix: str) -> Iterator[str]:
+    for command in group.registered_commands:
+        assert command.callback is not None
+        yield from _command(command.callback, command.name, prefix)
+    for nested in group.registered_groups:
+        assert nested.typer_instance is not None
+        yield from _group(nested.typer_instance, f"{prefix} {nested.name}")
+
+
+def _command(function: Callable[..., Any], name: str | None, prefix: str) -> Iterator[str]:
+    parameters = inspect.signature(function, eval_str=True).parameters.values()
+    shown = [each for each in parameters if each.name not in IN_HEAD]
+    arguments = [_label(each) for each in shown if isinstance(_info(each), ArgumentInfo)]
+    title = " ".join([prefix, name or function.__name__, *arguments])
+    text, _, examples = inspect.cleandoc(function.__doc__ or "").partition("\n\n\b\nExamples:\n")
+    yield f"## {title}\n"
+    yield " ".join(text.split()) + "\n"
+    if examples:
+        yield f"```console\n{inspect.cleandoc(examples)}\n```\n"
+    if shown:
+        yield "| | |"
+        yield "|---|---|"
+        for each in shown:
+            is_plain = each.default in (None, False, each.empty)
+            default = "" if is_plain else f" Default: `{each.default}`."
+            yield f"| `{_label(each)}` | {_info(each).help}{default} |"
+        yield ""
+
+
+def _info(parameter: inspect.Parameter) -> OptionInfo | ArgumentInfo:
+    (info,) = parameter.annotation.__metadata__
+    assert isinstance(info, OptionInfo | ArgumentInfo)
+    return info
+
+
+def _label(parameter: inspect.Parameter) -> str:
+    """What to type: an option with its value, or an argument."""
+    info = _info(parameter)
+    if isinstance(info, ArgumentInfo):
+        is_required = parameter.default is inspect.Parameter.empty
+        return f"{info.metavar}" if is_required else f"[{info.metavar}]"
+    name, kind = parameter.name.rstrip("_"), parameter.annotation.__origin__
+    choices = r"\|".join(str(each) for part in (kind, *get_args(kind)) for each in _choices(part))
+    value = "" if kind is bool else f" {choices or info.metavar or name.upper()}"
+    return f"--{name.replace('_', '-')}{value}"
+
+
+def _choices(kind: Any) -> Iterator[str]:
+    if get_origin(kind) is Literal:
+        yield from get_args(kind)
+    elif isinstance(kind, EnumType):
+        yield from kind.__members__.values()
+
+
+if __name__ == "__main__":
+    FILE.write_text(reference())
+    print(f"{FILE.name} is written.")
