@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.http_api.accepted_job import AcceptedJob, accepted, sent
+from tests.http_api.accepted_job import AcceptedJob, sent
 from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.http_api.relay_sink import Sink
 from tests.http_api.scripted_provider import (
@@ -221,89 +221,6 @@ async def test_a_job_is_read_again_only_where_it_changed(trusting: AcceptedJob) 
     assert after.status_code == 200
     assert "Retry-After" not in after.headers
     assert after.json()["done_at"] is not None
-
-
-async def test_a_list_is_filtered(start: Start, provider: ScriptedProvider) -> None:
-    """By each parameter; store/conformance/test_store_job_lists.py has them together."""
-    service = await start(**provider.settings(), confirm_callbacks=False)
-    client = await service.user()
-    narrative = {"prompt_list": ["x"], "image_model": "IMAGEN3"}
-    done = await accepted(client, provider, metadata={"order": "1", "team": "red"})
-    await done.send(COMPLETED)
-    first = await done.when(done=True)
-    await asyncio.sleep(0.002)  # so that creation times differ
-    second = await submit(client, metadata={"order": "2", "team": "red"})
-    await asyncio.sleep(0.002)
-    third = await submit(client, kind="create_narrative", input=narrative, metadata={"a b/c": "é"})
-    one, two, three = (job["request_id"] for job in (first, second, third))
-
-    async def listed(**query: str) -> list[str]:
-        answer = await client.get("/v1/jobs", params=query)
-        assert answer.status_code == 200, answer.text
-        return [job["request_id"] for job in answer.json()["jobs"]]
-
-    assert await listed() == [three, two, one]
-    assert await listed(status="COMPLETED") == [one]
-    assert await listed(status="PENDING") == [three, two]
-    assert await listed(kind="create_narrative") == [three]
-    assert await listed(created_after=second["created_at"]) == [three]
-    assert await listed(created_before=second["created_at"]) == [one]
-    assert await listed(created_after="2020-01-01T00:00:00+02:00") == [three, two, one]
-    assert await listed(created_before="2020-01-01") == []
-    assert await listed(**{"metadata.team": "red"}) == [two, one]
-    assert await listed(**{"metadata.team": "red", "metadata.order": "1"}) == [one]
-    assert await listed(**{"metadata.a b/c": "é"}) == [three]
-
-
-BAD_QUERIES = [
-    "status=completed",
-    "status=",
-    "limit=0",
-    "limit=201",
-    "limit=x",
-    "limit=-1",
-    "limit=",
-    "limit=1e2",
-    "limit=%D9%A1",
-    "created_after=yesterday",
-    "created_before=",
-    "created_before=1767225600000",
-    "cursor=",
-    "cursor=x",
-    "cursor=job_0~sig",
-    "cursor=%00",
-    "statuss=COMPLETED",
-    "limit=1&limit=2",
-]
-
-
-@SHARED_LOOP
-async def test_a_query_that_cannot_be_used_is_400(visitor: httpx.AsyncClient) -> None:
-    for query in BAD_QUERIES:
-        answer = await visitor.get(f"/v1/jobs?{query}")
-        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_query"), query
-
-
-@SHARED_LOOP
-@pytest.mark.parametrize("search", [{}, {"q": "light"}], ids=["all", "searched"])
-async def test_pages_miss_and_repeat_nothing_while_jobs_arrive(
-    visitor: httpx.AsyncClient, search: dict[str, str]
-) -> None:
-    made = [(await submit(visitor))["request_id"] for _ in range(7)]
-    seen: list[str] = []
-    query = search | {"limit": "3"}
-    while True:
-        page = (await visitor.get("/v1/jobs", params=query)).json()
-        seen += [job["request_id"] for job in page["jobs"]]
-        await submit(visitor)  # newer than the cursor: not on a later page
-        if page["next_cursor"] is None:
-            break
-        cursor = query["cursor"] = page["next_cursor"]
-        bad = await visitor.get("/v1/jobs", params={"cursor": cursor[:-1] + "_"})
-        assert bad.status_code == (200 if cursor.endswith("_") else 400)
-    assert seen == made[::-1]
-    full = (await visitor.get("/v1/jobs?limit=10")).json()
-    assert (len(full["jobs"]), full["next_cursor"]) == (10, None)
 
 
 async def test_a_history_has_everything_in_order(

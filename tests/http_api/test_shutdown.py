@@ -78,24 +78,6 @@ async def test_what_is_left_of_a_submission_is_unconfirmed_and_not_sent_again(
         await job_when(client, request_id, status="COMPLETED")
 
 
-async def test_a_callback_that_was_accepted_is_applied_after_the_restart(
-    tmp_path: Path, provider: ScriptedProvider
-) -> None:
-    settings = provider.settings() | {"confirm_callbacks": False}
-    async with running_service(tmp_path, **settings) as service:
-        key = await service.key()
-        client = service.client(key)
-        request_id = (await submit(client))["request_id"]
-        address = (await provider.submitted()).webhook_url
-        await job_when(client, request_id, phase="accepted")
-        # No worker applies anything any more, and the door is still open.
-        service.inner.begin_stop()
-        answer = await client.post(address, json=COMPLETED)
-        assert answer.json() == {"status": "accepted"}
-    async with running_service(tmp_path, **settings) as service:
-        await job_when(service.client(key), request_id, status="COMPLETED")
-
-
 async def test_a_request_that_hangs_does_not_hold_the_service(
     tmp_path: Path, provider: ScriptedProvider
 ) -> None:

@@ -1,0 +1,156 @@
+"""Lists of jobs: filters, pages, and the labels by which they are searched."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.http_api.accepted_job import accepted
+from tests.http_api.conftest import SHARED_LOOP, Start
+from tests.http_api.event_stream import event_stream
+from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider
+from tests.support.service import MOVIE, job_of, submit
+
+NARRATIVE = {"prompt_list": ["The fox finds a map."], "image_model": "IMAGEN3"}
+
+
+async def test_a_list_is_filtered(start: Start, provider: ScriptedProvider) -> None:
+    """By each parameter; store/conformance/test_store_job_lists.py has them together."""
+    service = await start(**provider.settings(), confirm_callbacks=False)
+    client = await service.user()
+    done = await accepted(client, provider, metadata={"order": "1", "team": "red"})
+    await done.send(COMPLETED)
+    first = await done.when(done=True)
+    await asyncio.sleep(0.002)  # so that creation times differ
+    second = await submit(client, metadata={"order": "2", "team": "red"})
+    await asyncio.sleep(0.002)
+    third = await submit(client, kind="create_narrative", input=NARRATIVE, metadata={"a b/c": "é"})
+    one, two, three = (job["request_id"] for job in (first, second, third))
+
+    async def listed(**query: str) -> list[str]:
+        answer = await client.get("/v1/jobs", params=query)
+        assert answer.status_code == 200, answer.text
+        return [job["request_id"] for job in answer.json()["jobs"]]
+
+    assert await listed() == [three, two, one]
+    assert await listed(status="COMPLETED") == [one]
+    assert await listed(status="PENDING") == [three, two]
+    assert await listed(kind="create_narrative") == [three]
+    assert await listed(created_after=second["created_at"]) == [three]
+    assert await listed(created_before=second["created_at"]) == [one]
+    assert await listed(created_after="2020-01-01T00:00:00+02:00") == [three, two, one]
+    assert await listed(created_before="2020-01-01") == []
+    assert await listed(**{"metadata.team": "red"}) == [two, one]
+    assert await listed(**{"metadata.team": "red", "metadata.order": "1"}) == [one]
+    assert await listed(**{"metadata.a b/c": "é"}) == [three]
+
+
+BAD_QUERIES = [
+    *(f"limit={number}" for number in ("0", "201", "x", "-1", "", "1e2", "%D9%A1", "1&limit=2")),
+    *(f"cursor={cursor}" for cursor in ("", "x", "job_0~sig", "%00")),
+    *("created_after=yesterday", "created_before=", "created_before=1767225600000"),
+    *("status=completed", "status=", "statuss=COMPLETED"),
+]
+
+
+@SHARED_LOOP
+async def test_a_query_that_cannot_be_used_is_400(visitor: httpx.AsyncClient) -> None:
+    for query in BAD_QUERIES:
+        answer = await visitor.get(f"/v1/jobs?{query}")
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_query"), query
+
+
+@SHARED_LOOP
+@pytest.mark.parametrize("search", [{}, {"q": "light"}], ids=["all", "searched"])
+async def test_pages_miss_and_repeat_nothing_while_jobs_arrive(
+    visitor: httpx.AsyncClient, search: dict[str, str]
+) -> None:
+    made = [(await submit(visitor))["request_id"] for _ in range(7)]
+    seen: list[str] = []
+    query = search | {"limit": "3"}
+    while True:
+        page = (await visitor.get("/v1/jobs", params=query)).json()
+        seen += [job["request_id"] for job in page["jobs"]]
+        await submit(visitor)  # newer than the cursor: not on a later page
+        if page["next_cursor"] is None:
+            break
+        cursor = query["cursor"] = page["next_cursor"]
+        bad = await visitor.get("/v1/jobs", params={"cursor": cursor[:-1] + "_"})
+        assert bad.status_code == (200 if cursor.endswith("_") else 400)
+    assert seen == made[::-1]
+    full = (await visitor.get("/v1/jobs?limit=10")).json()
+    assert (len(full["jobs"]), full["next_cursor"]) == (10, None)
+
+
+# --- labels ---------------------------------------------------------------------------------------
+
+
+async def submitted(client: httpx.AsyncClient, prompt: str) -> dict[str, Any]:
+    return await submit(client, input=MOVIE | {"prompt": prompt})
+
+
+async def labels(client: httpx.AsyncClient, **query: str) -> list[str | None]:
+    answer = await client.get("/v1/jobs", params=query)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["next_cursor"] is None
+    return [job["label"] for job in answer.json()["jobs"]]
+
+
+LABELS = [
+    ("A lighthouse", "A lighthouse"),
+    ("x" * 300, "x" * 120),
+    ("é" * 121, "é" * 120),
+    (" two\r\n\n lines\tand\u2028more ", "two lines and more"),
+    ("w " * 200, "w " * 60),
+    ("a\0b", "a\ufffdb"),
+]
+
+
+@SHARED_LOOP
+async def test_a_label_is_the_beginning_of_the_prompt_on_one_line(
+    visitor: httpx.AsyncClient,
+) -> None:
+    for prompt, label in LABELS:
+        assert (await submitted(visitor, prompt))["label"] == label
+    assert await labels(visitor) == [label for _, label in reversed(LABELS)]
+
+
+@SHARED_LOOP
+async def test_without_a_prompt_there_is_no_label(visitor: httpx.AsyncClient) -> None:
+    job = await submit(visitor, kind="create_narrative", input=NARRATIVE)
+    assert job["label"] is None
+    assert (await job_of(visitor, job["request_id"]))["input"] == NARRATIVE
+
+
+@SHARED_LOOP
+async def test_only_a_single_job_shows_its_input(visitor: httpx.AsyncClient) -> None:
+    body_input = MOVIE | {"prompt": "Paper boats", "more": {"of": ["mine", 1, None]}}
+    made = await submit(visitor, input=body_input)
+    path = f"/v1/jobs/{made['request_id']}"
+    assert "input" not in (await visitor.post(path + "/cancel")).json()
+    assert (await visitor.get(path)).json()["input"] == body_input
+    assert "input" not in made
+    assert "input" not in (await visitor.get("/v1/jobs")).json()["jobs"][0]
+    async with event_stream(visitor, path + "/events") as stream:
+        (snapshot,) = await stream.events(1)
+    assert "input" not in snapshot.data
+    assert snapshot.data["label"] == "Paper boats"
+
+
+@SHARED_LOOP
+async def test_jobs_are_found_by_label_and_provider(visitor: httpx.AsyncClient) -> None:
+    for prompt in ("A Lighthouse", "100% wool", "A light_house"):
+        await submitted(visitor, prompt)
+    await submit(visitor, kind="create_narrative", input=NARRATIVE)
+
+    assert await labels(visitor, q="LIGHT") == ["A light_house", "A Lighthouse"]
+    assert await labels(visitor, q="t_h") == ["A light_house"]
+    assert await labels(visitor, q="%") == ["100% wool"]
+    assert await labels(visitor, q="light", kind="create_narrative") == []
+    assert len(await labels(visitor, q="")) == 4
+    assert len(await labels(visitor, provider="sandbox")) == 4
+    assert await labels(visitor, provider="samsar", q="light") == []
+    for query in ({"q": "x" * 121}, {"provider": "another"}):
+        refused = await visitor.get("/v1/jobs", params=query)
+        assert (refused.status_code, refused.json()["code"]) == (400, "invalid_query")
