@@ -18,24 +18,12 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(90)]
 RULES = SandboxRules(render_seconds=0.8, seed=7)
 
 STEPS = [
-    "create/before/2",
-    "create/after/2",
-    "answered/before/1",
-    "answered/after/1",
-    "receive/before/2",
-    "receive/after/2",
-    "apply/before/2",
-    "apply/after/2",
-    "status/before/2",
-    "status/after/2",
-    "Polled/before/2",
-    "Polled/after/2",
-    "lease/before/2",
-    "lease/after/2",
-    "deliver/before/2",
-    "deliver/after/2",
-    "settle/before/2",
-    "settle/after/2",
+    f"{step}/{when}/{1 if step == 'answered' else 2}"
+    for step in (
+        *("create", "answered", "receive", "apply", "status"),
+        *("Polled", "lease", "deliver", "settle"),
+    )
+    for when in ("before", "after")
 ]
 
 

@@ -61,14 +61,9 @@ async def test_a_bad_token_is_401_before_the_body_is_read(
         refusal = await connection.answer()
         assert (refusal.status_code, refusal.json()["code"]) == (401, "bad_token")
     for wrong in (
-        path.replace("/samsar/", "/sandbox/"),
-        path.replace("/samsar/", "/other/"),
-        path + "x",
-        path + "=",
-        path + "%C3%A9",
-        "/webhooks/samsar/x",
-        "/webhooks/samsar/" + job.request_id,
-        "/webhooks/samsar/" + "x" * 5_000,
+        *(path.replace("/samsar/", f"/{other}/") for other in ("sandbox", "other")),
+        *(path + more for more in ("x", "=", "%C3%A9")),
+        *(f"/webhooks/samsar/{token}" for token in ("x", job.request_id, "x" * 5_000)),
     ):
         answer = await job.client.post(wrong, json=COMPLETED)
         assert answer.status_code == 401, wrong
@@ -121,16 +116,8 @@ async def test_a_body_over_the_limit_is_413_and_polls(
 
 
 NO_OBJECTS = [
-    b"",
-    b"{",
-    b"[]",
-    b"null",
-    b'"COMPLETED"',
-    b'{"status": NaN}',
-    b'{"progress": 1e309}',
-    b'{"a":' * 100 + b"1" + b"}" * 100,
-    b"status=COMPLETED",
-    b"\x00\xff",
+    *(b"", b"{", b"[]", b"null", b'"COMPLETED"', b"status=COMPLETED", b"\x00\xff"),
+    *(b'{"status": NaN}', b'{"progress": 1e309}', b'{"a":' * 100 + b"1" + b"}" * 100),
 ]
 
 

@@ -96,18 +96,13 @@ async def test_a_hostile_body_gets_a_short_answer_soon(
 @pytest.mark.parametrize(
     "target",
     [
-        "/v1/jobs?" + "a&" * 4_000,
-        "/v1/jobs?" + "a=1&" * 2_000,
+        *("/v1/jobs?" + "a&" * 4_000, "/v1/jobs?" + "a=1&" * 2_000),
         "/v1/jobs?" + "&".join(f"{i:x}=" for i in range(1_600)),
-        "/v1/jobs?" + "x" * 8_000 + "=1",
         "/v1/jobs?" + quote("\u00e9") * 1_300 + "=1",
-        "/v1/jobs?metadata." + "x" * 8_000,
-        "/v1/jobs?limit=" + "9" * 8_000,
-        "/v1/jobs?cursor=" + "~" * 8_000,
-        "/v1/jobs?created_after=" + "1" * 8_000,
-        "/v1/deliveries?state=" + "x" * 8_000,
+        *(f"/v1/jobs?{name}" + "x" * 8_000 for name in ("", "metadata.", "cursor=")),
+        *("/v1/jobs?limit=" + "9" * 8_000, "/v1/jobs?created_after=" + "1" * 8_000),
+        *(f"/v1/{path}" + "x" * 8_000 for path in ("deliveries?state=", "jobs/")),
         "/v1/video/status?request_id=" + "x" * 8_000,
-        "/v1/jobs/" + "x" * 8_000,
     ],
     ids=lambda target: target[:32],
 )
