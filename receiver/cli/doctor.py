@@ -28,7 +28,7 @@ SANE_YEARS = range(2025, 2100)
 DISK_LOW = 1024**3
 DISK_FULL = 100 * 1024**2
 
-State = Literal["ok", "remark", "failed"]
+State = Literal["ok", "warning", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Finding:
 
 ANY_FAL_CUSTOMER = Finding(
     "signatures",
-    "remark",
+    "warning",
     "fal signs with the same keys for all customers, so any customer's signature is"
     " accepted, and only the secret token in the callback URL protects a job",
     "Set RECEIVER_FAL_USER_ID to your user id.",
@@ -53,7 +53,7 @@ ANY_FAL_CUSTOMER = Finding(
 
 async def check_all(settings: ServeSettings, clock: Clock) -> list[Finding]:
     """Run all checks in turn; none raises."""
-    findings = [Finding("settings", "remark", warning) for warning in settings.warnings()]
+    findings = [Finding("settings", "warning", warning) for warning in settings.warnings()]
     running = ", ".join(settings.running)
     findings.append(Finding("settings", "ok", f"provider {running}, {settings.public_url}"))
     findings += await _check_store(settings)
@@ -108,7 +108,9 @@ async def _check_store(settings: ServeSettings) -> list[Finding]:
 def _check_folder(path: Path) -> Finding:
     folder = next(each for each in path.absolute().parents if each.exists())
     if os.access(folder, os.W_OK | os.X_OK):
-        return Finding("store", "remark", f"{path} does not exist yet; `receiver serve` creates it")
+        return Finding(
+            "store", "warning", f"{path} does not exist yet; `receiver serve` creates it"
+        )
     return Finding(
         "store",
         "failed",
@@ -123,7 +125,7 @@ def _check_disk(folder: Path) -> Finding:
     if free < DISK_FULL:
         return Finding("disk", "failed", detail, f"Free space on the disk of {folder}.")
     if free < DISK_LOW:
-        return Finding("disk", "remark", detail, f"The disk of {folder} will soon be full.")
+        return Finding("disk", "warning", detail, f"The disk of {folder} will soon be full.")
     return Finding("disk", "ok", detail)
 
 
@@ -178,7 +180,7 @@ async def _check_provider(name: str, settings: ServeSettings, clock: Clock) -> F
 async def _check_public_address(settings: ServeSettings) -> Finding:
     """Whether callbacks would arrive, as far as can be checked from here."""
     url, real = settings.public_url, _real_providers(settings)
-    bad = partial(Finding, "public address", "failed" if real else "remark")
+    bad = partial(Finding, "public address", "failed" if real else "warning")
     if is_this_machine(url) and not all(map(is_this_machine, real)):
         return bad(
             f"{url} is this machine, which the provider cannot reach",
@@ -212,7 +214,7 @@ async def _check_clock(settings: ServeSettings, clock: Clock) -> Finding:
         response = await _get(real[0])
         theirs = parsedate_to_datetime(response.headers["Date"])
     except (httpx.HTTPError, KeyError, ValueError):
-        return Finding("clock", "remark", "it cannot be compared with the provider's clock")
+        return Finding("clock", "warning", "it cannot be compared with the provider's clock")
     apart = abs(now.timestamp() - theirs.timestamp())
     if apart > CLOCK_TOLERANCE:
         return Finding("clock", "failed", f"{apart:.0f} s off the provider's clock", advice)

@@ -21,9 +21,9 @@ async def doctor(json: Json = False) -> None:
     try:
         settings = load(ServeSettings)
     except SettingsError as error:
-        remarks = [Finding("settings", "remark", warning) for warning in error.warnings]
+        warnings = [Finding("settings", "warning", warning) for warning in error.warnings]
         faults = [Finding("settings", "failed", fault) for fault in error.faults]
-        output_of([*remarks, *faults]).print(json=json)
+        output_of([*warnings, *faults]).print(json=json)
         raise
     findings = await check_all(settings, SystemClock())
     output_of(findings).print(json=json)

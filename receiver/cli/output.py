@@ -27,7 +27,7 @@ STYLES = {
     "disabled": "yellow",
     "ok": "green",
     "failed": "red",
-    "remark": "yellow",
+    "warning": "yellow",
     "revoked": "yellow",
 }
 """Styles of cells with exactly these words."""

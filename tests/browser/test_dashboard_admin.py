@@ -67,7 +67,7 @@ async def test_health_and_holds(enter: Enter, provider: ScriptedProvider) -> Non
     await expect(holds).to_contain_text("samsar: all users got 429; next attempt in")
     await holds.get_by_role("button", name="End the holds of samsar").click()
     await page.get_by_role("dialog").get_by_role("button", name="End the holds").click()
-    await expect(holds).to_contain_text("None: submissions are sent.")
+    await expect(holds).to_contain_text("None. Submissions are sent.")
     assert visitor.console == []
 
 

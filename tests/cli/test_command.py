@@ -168,7 +168,7 @@ def test_an_unknown_setting_is_reported_with_a_missing_one(place: Place) -> None
     assert missing.startswith("RECEIVER_API_KEY is not set")
     assert unknown == "RECEIVER_API_KEYS is not a setting; did you mean RECEIVER_API_KEY?"
     checked = place.with_settings(PROVIDER="nobody", ZZZ="1").run("doctor")
-    assert [line.split("\t")[0] for line in checked.out.splitlines()] == ["remark", "failed"]
+    assert [line.split("\t")[0] for line in checked.out.splitlines()] == ["warning", "failed"]
 
 
 @pytest.mark.parametrize(

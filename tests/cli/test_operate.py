@@ -101,7 +101,7 @@ def test_an_unreachable_public_address_fails_only_with_a_real_provider(served: S
         assert states(another)["public address"] == "failed"
     sandbox = examined(served, base_url, PROVIDER="sandbox", PUBLIC_URL=address)
     assert sandbox.status == 0
-    assert states(sandbox)["public address"] == "remark"
+    assert states(sandbox)["public address"] == "warning"
 
 
 def test_settings_errors_are_listed_and_the_status_is_2(place: Place) -> None:
@@ -114,7 +114,7 @@ def test_settings_errors_are_listed_and_the_status_is_2(place: Place) -> None:
 def test_doctor_creates_no_files(place: Place) -> None:
     printed = place.run("doctor", "--json").json()
     assert printed["ok"]
-    assert {each["check"]: each["state"] for each in printed["checks"]}["store"] == "remark"
+    assert {each["check"]: each["state"] for each in printed["checks"]}["store"] == "warning"
     assert list(place.folder.iterdir()) == []
 
 
@@ -192,7 +192,7 @@ def test_every_running_provider_is_checked(served: Served) -> None:
         done = examined(served, base_url, **own)
         pinned = examined(served, base_url, FAL_USER_ID="user-1", **own)
     assert done.status == 0, done.out
-    assert states(done)["signatures"] == "remark"
+    assert states(done)["signatures"] == "warning"
     assert "RECEIVER_FAL_USER_ID" in done.out
     assert done.out.count("accepts the key") == 3
     assert "sandbox-fal: an embedded sandbox" in done.out

@@ -19,7 +19,7 @@ export function showHealth(_user, signal) {
   main.replaceChildren(
     h("div", { class: "title" }, h("h1", {}, "Health")),
     h("p", { class: "hint" }, "From /metrics, every 5 s while this page is open. The store is measured every ",
-      "30 s. Counters start at zero with the process."),
+      "30 s. Counters restart with the service."),
     note, holdsCard(signal), cards,
   );
 

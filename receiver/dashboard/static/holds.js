@@ -24,7 +24,7 @@ export function holdsCard(signal) {
   }
 
   function shown(holds) {
-    if (holds.length === 0) return [h("p", {}, "None: submissions are sent.")];
+    if (holds.length === 0) return [h("p", {}, "None. Submissions are sent.")];
     const providers = [...new Set(holds.map(({ provider }) => provider))];
     return [
       h("ul", {}, holds.map(({ provider, user, status_code: status, until: end, request_id: id }) => h("li", {},

@@ -13,12 +13,12 @@ const VERDICT = {
   waiting: "stored, not applied yet",
   applied: "",
   claimed: "reports an outcome; a status call must confirm it",
-  confirmed: "confirmed by a status call",
-  denied: "denied by a status call",
-  late: "late: the job was already finished",
-  conflict: "has the id of another job",
-  rejected: "rejected: not a JSON object",
-  failed: "could not be applied",
+  confirmed: "by a status call",
+  denied: "by a status call",
+  late: "the job was already finished",
+  conflict: "it has the id of another job",
+  rejected: "not a JSON object",
+  failed: "it could not be applied",
 };
 
 /**
