@@ -85,10 +85,13 @@ def board(*, json: bool = False) -> Iterator[Lines]:
 
 def _line(job: Job) -> str:
     """One line about a job; if it is finished, with its outcome and how that became known."""
-    if not job["done"]:
-        progress = "-" if job["progress"] is None else f"{job['progress']:g}%"
-        return f"{job['request_id']} {job['status']} {job['phase']} {progress}"
-    words = [job["request_id"], job["status"], _SOURCES.get(job["evidence"] or "", "")]
+    words = [job["request_id"], job["status"]]
+    if job["done"]:
+        words.append(_SOURCES.get(job["evidence"] or "", ""))
+    else:
+        words += [job["phase"], "-" if job["progress"] is None else f"{job['progress']:g}%"]
     if job["error"] is not None:
         words.append(f"({job['error']['code']}: {job['error']['message']})")
+    if job["label"]:
+        words.append(f"· {job['label']}")
     return output.on_one_line(" ".join(word for word in words if word))

@@ -116,7 +116,7 @@ def test_with_exit_it_ends_when_all_jobs_are_completed(ending: tuple[Path, Popen
     assert len(ends) == 6
     # On a slow machine a poll can be faster than a callback that was not lost.
     by_poll = [line for line in ends if "via poll (no callback arrived)" in line]
-    by_callback = [line for line in ends if line.endswith("via callback")]
+    by_callback = [line for line in ends if " via callback · " in line]
     assert len(by_poll) >= 2
     assert len(by_callback) == 6 - len(by_poll)
     assert f"6 of 6 completed: {len(by_callback)} via callback, {len(by_poll)} via poll" in out

@@ -23,7 +23,9 @@ def test_a_job_is_submitted_watched_and_shown(ann: Place) -> None:
     job_id = ann.run("submit", "movie.json").out.strip()
     watched = ann.run("watch", job_id)
     assert watched.status == 0
-    assert watched.out.splitlines()[-1] == f"{job_id} COMPLETED via callback"
+    assert (
+        watched.out.splitlines()[-1] == f"{job_id} COMPLETED via callback · A kite over the dunes"
+    )
     assert "\x1b" not in watched.out
 
     shown = ann.run("jobs", "show", job_id, "--history", "--json").json()
