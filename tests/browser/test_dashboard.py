@@ -1,7 +1,10 @@
 """The dashboard in a real browser, as a newcomer uses it."""
 
 import asyncio
+import json
+import os
 import re
+from asyncio.subprocess import PIPE
 
 import pytest
 from playwright.async_api import Route, expect
@@ -216,6 +219,21 @@ async def test_a_completed_job_is_told_apart_by_its_metadata(enter: Enter) -> No
     row = visitor.page.get_by_role("link", name="Alike")
     await expect(row).to_contain_text("Completed")
     await expect(row).to_contain_text(f"order=7 · size=big · {job['request_id']}")
+
+
+async def test_the_form_as_a_command(enter: Enter) -> None:
+    service, visitor = await enter()
+    page = visitor.page
+    await visitor.open("#/new")
+    await page.get_by_text("As a curl command").click()
+    await page.get_by_label("Prompt", exact=True).fill("A fox's map")
+    command = await page.get_by_label("the command", exact=True).inner_text()
+    environment = {"KEY": await service.key("ada"), "ORDER": "7", "PATH": os.environ["PATH"]}
+    shell = await asyncio.create_subprocess_shell(command, stdout=PIPE, env=environment)
+    answer, _ = await shell.communicate()
+    job = await job_of(await service.user(), json.loads(answer)["request_id"])
+    assert job["input"]["prompt"] == "A fox's map"
+    assert visitor.console == []
 
 
 async def test_cancel_by_keyboard(enter: Enter) -> None:

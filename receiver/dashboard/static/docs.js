@@ -1,5 +1,6 @@
 // Draws /docs: the reference of the API, from /openapi.json.
 
+import { curl } from "./curl.js";
 import { h } from "./dom.js";
 import { keyField, tryIt } from "./try-it.js";
 
@@ -53,26 +54,6 @@ function section(method, where, operation, forms) {
       h("table", {}, Object.entries(responses).map(([status, response]) =>
         row(status, content(response.content ?? {}), response.description)))));
 }
-
-/** A curl command with example values. */
-function curl(method, path, { parameters = [], security, requestBody, responses }) {
-  let url = location.origin + path;
-  for (const { name, in: where, required, schema } of parameters) {
-    if (where === "path") url = url.replace(`{${name}}`, schema.examples[0]);
-    else if (required) url += `?${name}=${schema.examples[0]}`;
-  }
-  const stream = responses[200]?.content?.["text/event-stream"];
-  const words = ["curl", stream ? "-sSN" : "-sS", quoted(url)];
-  if (security.length) words.push('-H "API-KEY: $KEY"');
-  if (requestBody) {
-    const { example } = requestBody.content["application/json"];
-    words.push("-H 'Content-Type: application/json'", "-d", quoted(JSON.stringify(example)));
-  } else if (method !== "GET") words.push("-X", method);
-  return words.join(" ");
-}
-
-/** As one word of a shell command. */
-const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 function documented(name, { description, properties = {}, required = [], examples = [] }) {
   return h("details", { id: `schema-${name}` }, h("summary", {}, h("code", {}, name)), h("div", {},

@@ -2,7 +2,9 @@
 
 import { backLink, link } from "./address.js";
 import { get, parseExactly, post, randomKey } from "./api.js";
+import { curlOfJob } from "./curl.js";
 import { failure, h, main } from "./dom.js";
+import { jsonView } from "./json.js";
 import { put } from "./live.js";
 import { chip } from "./words.js";
 
@@ -16,6 +18,7 @@ const FIELDS = { "/kind": "other_kind", "/input": "input_json" };
 /** Show the form until `signal`. */
 export function showForm(_user, signal) {
   const problem = h("div");
+  const command = h("div");
   const send = h("button", { class: "primary" }, "Submit");
   const form = h("form", { class: "form", novalidate: true },
     h("fieldset", { class: "choice" }, h("legend", {}, "Kind"),
@@ -42,6 +45,7 @@ export function showForm(_user, signal) {
     MODELS.map((name) => h("datalist", { id: `${name}-models` })),
     problem,
     h("p", { class: "actions" }, send, backLink("/", "Back", "button")),
+    h("details", { toggle: drawCurl }, h("summary", {}, "As a curl command"), command),
   );
 
   // The same body has the same key: a second attempt after a lost answer creates no second job.
@@ -71,7 +75,13 @@ export function showForm(_user, signal) {
     }
   }
 
+  function drawCurl() {
+    const { open } = command.parentNode;
+    command.replaceChildren(open ? jsonView(curlOfJob(read(new FormData(form))), "the command") : "");
+  }
+
   form.addEventListener("submit", submit);
+  form.addEventListener("input", drawCurl);
   offerChoices(form);
   form.addEventListener("change", () => choose(form));
   choose(form);
