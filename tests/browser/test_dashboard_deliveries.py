@@ -92,6 +92,12 @@ async def test_a_delivery_can_be_examined(enter: Enter) -> None:
         await expect(dialog.get_by_role("status")).to_contain_text("Your server failed")
         await dialog.get_by_role("button", name="Close").click()
 
+        # A receiver logs the webhook-id.
+        (message, *_) = (await client.get("/v1/deliveries")).json()["deliveries"]
+        await page.get_by_label("Job").fill(message["id"])
+        await page.get_by_role("link", name="Open that delivery").click()
+        await expect(page.locator("code", has_text=message["id"]).first).to_be_visible()
+
         # The endpoint is in the overview, with a link to its deliveries.
         await visitor.open("#/overview")
         endpoint = page.get_by_role("row").filter(has_text=host)

@@ -70,9 +70,7 @@ export function showDeliveries(user, signal) {
     all.hidden = deliveries.length === 0 || !GIVEN_UP.includes(filters().state);
     show(deliveries);
     rememberRows(rows.size);
-    note.replaceChildren(rows.size > 0 ? "" : placeholder("No deliveries",
-      Object.values(filters()).some(Boolean) ? "None match these filters."
-        : "The webhooks of jobs with a webhook URL appear here."));
+    note.replaceChildren(rows.size > 0 ? "" : nothing(filters()));
     await readTitles(deliveries, current);
     if (!current.aborted) show(deliveries);
   }
@@ -96,10 +94,19 @@ function filters() {
   return { state: query.get("state"), host: query.get("host"), request_id: query.get("request_id") };
 }
 
+function nothing({ state, host, request_id: id }) {
+  if (/^msg_\w{26}$/.test(id)) {
+    const open = h("a", { class: "button", href: link(`/deliveries/${id}`) }, "Open that delivery");
+    return placeholder("This is the id of a message", "", open);
+  }
+  return placeholder("No deliveries", state || host || id ? "None match these filters."
+    : "The webhooks of jobs with a webhook URL appear here.");
+}
+
 function deliveriesToolbar(user, changed, signal) {
   const { text, select } = filterControls(changed, signal);
   return toolbar(
-    text("host", "Host", "hooks.example.com"), text("request_id", "Job", "job_…"),
+    text("host", "Host", "hooks.example.com"), text("request_id", "Job", "job_… (or msg_…, the webhook-id)"),
     select("state", "State", DELIVERY_OPTIONS),
     user.admin && scopeControl(user, changed));
 }
