@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import httpx
 
+from receiver.domain.holds import LONGEST_HOLD
 from receiver.sandbox.faults import SandboxRules
 from tests.crash.inside import set_trap
 from tests.crash.outside import Provider, Reader, Receipt, Sink, movie, provider, reader, sink
@@ -174,7 +175,8 @@ class World:
                 and len(self.reader.updates) >= events
             )
 
-        timeout = FINISH_TIMEOUT + len(self.orders) / 20
+        # Refusals that follow each other make holds of up to this length.
+        timeout = FINISH_TIMEOUT + LONGEST_HOLD / 1_000 + len(self.orders) / 20
         jobs, _ = await eventually(look, over, timeout=timeout)
         return jobs
 
