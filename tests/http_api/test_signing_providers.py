@@ -240,12 +240,21 @@ async def test_a_claim_that_comes_again_with_its_signature_counts(
 # --- cancelling -----------------------------------------------------------------------------------
 
 
-async def passed_on(taken: Taken) -> list[dict[str, Any]]:
-    return await eventually(
-        lambda: history_of(taken.client, taken.request_id, "provider_cancel"),
-        bool,
-        "a cancel passed on",
-    )
+async def passed_on(client: httpx.AsyncClient, request_id: str) -> dict[str, Any]:
+    """The line of the history, once there is one."""
+    lines = await eventually(lambda: history_of(client, request_id, "provider_cancel"), bool)
+    (line,) = lines
+    return line
+
+
+async def call_back_from_the_start(
+    client: httpx.AsyncClient, upstream: PathServer, name: str
+) -> None:
+    """The first that is heard of the id."""
+    path = httpx.URL(upstream.call(CREATE).json["webhook"]).path
+    body = json.dumps({"id": name, "status": "starting"}).encode()
+    headers = sign_replicate(body, int(time.time()))
+    assert (await client.post(path, content=body, headers=headers)).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -261,7 +270,7 @@ async def test_a_cancel_is_passed_on_once(
     upstream.answers[call] = (status, {})
     answer = await taken.client.post(f"{taken.path}/cancel")
     assert (answer.status_code, answer.json()["status"]) == (202, "CANCELLED")
-    (line,) = await passed_on(taken)
+    line = await passed_on(taken.client, taken.request_id)
     assert (line["outcome"], line["status_code"]) == (outcome, status)
     ended = {"id": taken.name, "request_id": taken.name, "status": "canceled"}
     await taken.call_back(ended if taken.provider == "replicate" else ended | {"status": "ERROR"})
@@ -296,18 +305,12 @@ async def test_a_cancel_is_passed_on_when_the_id_is_known(
     name = f"cancelled-{by}"
     try:
         client, request_id = await cancelled_while_submitting(service, upstream, name)
-        path = httpx.URL(upstream.call(CREATE).json["webhook"]).path
         if by == "callback":
-            body = json.dumps({"id": name, "status": "starting"}).encode()
-            headers = sign_replicate(body, int(time.time()))
-            assert (await client.post(path, content=body, headers=headers)).status_code == 200
+            await call_back_from_the_start(client, upstream, name)
             await verdicts_when(client, request_id, "late")
         else:
             upstream.held[CREATE].set()
-        (line,) = await eventually(
-            lambda: history_of(client, request_id, "provider_cancel"), bool, "a cancel"
-        )
-        assert line["outcome"] == "accepted"
+        assert (await passed_on(client, request_id))["outcome"] == "accepted"
     finally:
         upstream.held.pop(CREATE).set()
     job = await job_of(client, request_id)
@@ -323,18 +326,13 @@ async def test_a_requested_cancel_survives_a_restart(upstream: PathServer, tmp_p
     try:
         async with running_service(tmp_path, **settings_of(upstream)) as service:
             _, request_id = await cancelled_while_submitting(service, upstream, name)
-            path = httpx.URL(upstream.call(CREATE).json["webhook"]).path
     finally:
         upstream.held.pop(CREATE).set()
     async with running_service(tmp_path, **settings_of(upstream)) as service:
         client = await service.user()
         assert await history_of(client, request_id, "provider_cancel") == []
-        body = json.dumps({"id": name, "status": "starting"}).encode()
-        headers = sign_replicate(body, int(time.time()))
-        assert (await client.post(path, content=body, headers=headers)).status_code == 200
-        await eventually(
-            lambda: history_of(client, request_id, "provider_cancel"), bool, "a cancel"
-        )
+        await call_back_from_the_start(client, upstream, name)
+        await passed_on(client, request_id)
 
 
 # --- what runs ------------------------------------------------------------------------------------
