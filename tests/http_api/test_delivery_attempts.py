@@ -9,7 +9,7 @@ from tests.http_api.conftest import Start
 from tests.http_api.followed_job import RELAY, SECRET, Follow, Followed, follow_job
 from tests.http_api.relay_sink import Message, Sink, always, relay_sink
 from tests.http_api.scripted_provider import COMPLETED, FAILED, ScriptedProvider
-from tests.support.service import eventually
+from tests.support.service import ShiftedClock, eventually, job_when, submit
 from tests.support.tcp_server import tcp_server
 
 
@@ -157,3 +157,19 @@ async def test_a_slow_host_has_four_at_once_and_the_rest_waits(follow: Follow, s
     for job in jobs:
         await job.states("delivered")
     assert most == 4
+
+
+async def test_after_the_clock_was_set_back_a_job_is_not_delayed(start: Start, sink: Sink) -> None:
+    clock = ShiftedClock()
+    service = await start(clock=clock, relay_allow_http=True, relay_allow_nets="127.0.0.0/8")
+    client = await service.user()
+    before = await submit(client)
+    await job_when(client, before["request_id"], status="COMPLETED")
+
+    clock.ahead_ms = -3_600_000
+    after = await submit(client, webhookUrl=sink.url, webhookEvents=["COMPLETED"])
+    done = await job_when(client, after["request_id"], status="COMPLETED")
+
+    assert after["request_id"] > before["request_id"]
+    assert done["created_at"] >= before["created_at"], "ids only grow, and it is the id's time"
+    await sink.arrived(1)

@@ -64,6 +64,23 @@ async def test_errors_use_the_providers_words(visitor: httpx.AsyncClient) -> Non
     assert (await visitor.get("/v1/jobs")).json()["jobs"] == []
 
 
+async def test_the_routes_are_there_where_samsar_runs(
+    start: Start, provider: ScriptedProvider
+) -> None:
+    """It need not be the default."""
+    others = provider.settings() | {"provider": "sandbox-replicate"}
+    without, beside = [
+        await (await start(**others, providers=more)).user() for more in ("sandbox-fal", "samsar")
+    ]
+    for method, path in (
+        *(("POST", "/v1/video/create_movie"), ("POST", "/v1/video/create_narrative")),
+        ("GET", "/v1/video/status?request_id=x"),
+    ):
+        assert (await without.request(method, path, json={})).status_code == 404
+    taken = await beside.post("/v1/video/create_movie", json={"input": MOVIE})
+    assert (await job_of(beside, taken.json()["request_id"]))["provider"] == "samsar"
+
+
 # --- answers --------------------------------------------------------------------------------------
 
 

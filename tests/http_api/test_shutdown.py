@@ -4,10 +4,14 @@ import asyncio
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 from starlette.responses import Response
 
 from receiver.workers import submitter
+from tests.http_api.accepted_job import AcceptedJob
+from tests.http_api.event_stream import event_stream
+from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.http_api.scripted_provider import (
     COMPLETED,
     ScriptedProvider,
@@ -15,7 +19,15 @@ from tests.http_api.scripted_provider import (
     call_back,
     never,
 )
-from tests.support.service import MOVIE, ShiftedClock, job_of, job_when, running_service, submit
+from tests.support.service import (
+    MOVIE,
+    RunningService,
+    ShiftedClock,
+    job_of,
+    job_when,
+    running_service,
+    submit,
+)
 
 
 async def test_a_drop_in_submission_is_answered_at_once(
@@ -95,3 +107,28 @@ async def test_a_request_that_hangs_does_not_hold_the_service(
         began = time.monotonic()
     assert time.monotonic() - began < 8  # two seconds of grace here, and a little
     await asyncio.gather(hanging, return_exceptions=True)
+
+
+async def test_streams_end_cleanly_at_shutdown(
+    service: RunningService, client: httpx.AsyncClient, job: AcceptedJob
+) -> None:
+    async with (
+        event_stream(client, "/v1/events") as all_jobs,
+        event_stream(client, f"{job.path}/events") as one_job,
+        raw_connection(service.url) as open_before,
+    ):
+        await all_jobs.events(1)
+        await one_job.events(1)
+        await open_before.send(request_bytes("GET", "/livez"))
+        assert (await open_before.answer()).status_code == 200
+        began = time.monotonic()
+        service.inner.begin_stop()
+        assert await all_jobs.rest() == []
+        assert await one_job.rest() == []  # and no `done`: the client comes back
+        assert time.monotonic() - began < 5
+        # Asked for on a connection that is open: an EventSource would give up at a 5xx.
+        async with event_stream(client, f"{job.path}/events") as late:
+            (retry,) = await late.rest()
+            assert retry.raw.startswith(b"retry: ")
+        async with event_stream(client, "/v1/events", "1.x") as late:
+            assert len(await late.rest()) == 1

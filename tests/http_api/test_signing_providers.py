@@ -13,14 +13,19 @@ import pytest_asyncio
 
 from receiver.clock import SystemClock
 from receiver.providers.signatures import LONGEST_KEY_WAIT
-from tests.http_api.accepted_job import AcceptedJob
-from tests.http_api.scripted_provider import scripted_provider
+from tests.http_api.signed_job import (
+    CREATE,
+    FAL,
+    REPLICATE,
+    SEED,
+    settings_of,
+    succeeded,
+    take,
+)
 from tests.providers.conformance.subjects import (
-    KEY,
     PRIVATE_KEY,
     WHSEC,
     jwks,
-    sign_fal,
     sign_replicate,
 )
 from tests.providers.path_server import PathServer, path_server
@@ -30,19 +35,12 @@ from tests.support.service import (
     grown,
     history_of,
     job_of,
-    job_when,
     metric,
     running_service,
     verdicts_when,
 )
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-REPLICATE = {"provider": "replicate", "kind": "owner/name", "input": {"prompt": "A heron"}}
-FAL = {"provider": "fal", "kind": "fal-ai/flux/dev", "input": {"prompt": "A heron"}}
-CREATE = "POST /v1/models/owner/name/predictions"
-QUEUE = "POST /fal-ai/flux/dev"
-SEED = 17454220438242315174
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -67,85 +65,19 @@ async def service(
         yield running
 
 
-def settings_of(upstream: PathServer) -> dict[str, Any]:
-    return {
-        "provider": "replicate",
-        "providers": "fal",
-        "replicate_api_token": KEY,
-        "replicate_base_url": f"{upstream.origin}/v1/",
-        "fal_key": KEY,
-        "fal_base_url": upstream.origin,
-        "fal_jwks_url": f"{upstream.origin}/.well-known/jwks.json",
-        "poll_first": 60,
-        "poll_min": 60,
-        "poll_max": 120,
-    }
-
-
-class Taken(AcceptedJob):
-    """A job that its provider has accepted; its callbacks are signed."""
-
-    _ids = iter(range(10**6))
-
-    def __init__(
-        self, client: httpx.AsyncClient, upstream: PathServer, job: dict[str, Any]
-    ) -> None:
-        self.upstream = upstream
-        self.name = str(job["provider_request_id"])
-        self.provider = str(job["provider"])
-        call = upstream.call(CREATE if self.provider == "replicate" else QUEUE)
-        url = call.query["fal_webhook"] if self.provider == "fal" else call.json["webhook"]
-        super().__init__(client, job["request_id"], httpx.URL(url).path)
-
-    @property
-    def status_path(self) -> str:
-        if self.provider == "replicate":
-            return f"GET /v1/predictions/{self.name}"
-        return f"GET /fal-ai/flux/requests/{self.name}/status"
-
-    async def call_back(
-        self, body: Any, *, signed: bool = True, ago: int = 0, **headers: str
-    ) -> httpx.Response:
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        if signed:
-            sign = sign_fal if self.provider == "fal" else sign_replicate
-            headers = sign(content, int(time.time()) - ago) | headers
-        return await self.client.post(self.callback_url, content=content, headers=headers)
-
-    def status_calls(self) -> int:
-        return len(self.upstream.asked(self.status_path))
-
-
-async def take(service: RunningService, upstream: PathServer, order: dict[str, Any]) -> Taken:
-    name = f"up-{next(Taken._ids)}"
-    upstream.answers[CREATE] = (201, {"id": name, "status": "starting"})
-    upstream.answers[QUEUE] = (200, {"request_id": name})
-    client = await service.user()
-    answer = await client.post("/v1/jobs", json=order)
-    assert answer.status_code == 202, answer.text
-    job = await job_when(client, answer.json()["request_id"], phase="accepted")
-    return Taken(client, upstream, job)
-
-
-def succeeded(taken: Taken, output: Any = "https://a.example/1.png") -> dict[str, Any]:
-    if taken.provider == "fal":
-        payload = {"images": [{"url": output}], "seed": SEED}
-        return {"request_id": taken.name, "status": "OK", "payload": payload}
-    return {"id": taken.name, "status": "succeeded", "output": output}
-
-
 @pytest.mark.parametrize("order", [REPLICATE, FAL], ids=["replicate", "fal"])
 async def test_a_verified_outcome_needs_no_status_call(
     service: RunningService, upstream: PathServer, order: dict[str, Any]
 ) -> None:
     taken = await take(service, upstream, order)
-    before = await metric(service, _counted(taken, "accepted", "true"))
+    labels = f'provider="{taken.provider}",verdict="accepted",verified="true"'
+    before = await metric(service, f"receiver_callbacks_total{{{labels}}}")
     assert (await taken.call_back(succeeded(taken))).status_code == 200
     job = await taken.when(status="COMPLETED", evidence="callback")
     (line,) = await taken.verdicts("applied")
     assert (line["verified"], line["confirmed"]) == (True, None)
     assert taken.status_calls() == 0
-    assert await metric(service, _counted(taken, "accepted", "true")) == before + 1
+    assert await metric(service, f"receiver_callbacks_total{{{labels}}}") == before + 1
     assert job["result"] == (
         {"output": "https://a.example/1.png"}
         if taken.provider == "replicate"
@@ -153,11 +85,6 @@ async def test_a_verified_outcome_needs_no_status_call(
     )
     answer = await taken.client.get(f"{taken.path}/result")
     assert (answer.status_code, answer.headers["location"]) == (302, "https://a.example/1.png")
-
-
-def _counted(taken: Taken, verdict: str, verified: str) -> str:
-    labels = f'provider="{taken.provider}",verdict="{verdict}",verified="{verified}"'
-    return f"receiver_callbacks_total{{{labels}}}"
 
 
 @pytest.mark.parametrize("order", [REPLICATE, FAL], ids=["replicate", "fal"])
@@ -285,16 +212,12 @@ async def cancelled_while_submitting(
     upstream.answers[CREATE] = (201, {"id": name})
     upstream.answers[f"POST /v1/predictions/{name}/cancel"] = (200, {})
     client = await service.user()
-    before = len(upstream.asked(CREATE))
+    before = len(upstream.calls)
     request_id = (await client.post("/v1/jobs", json=REPLICATE)).json()["request_id"]
-    await eventually(lambda: _submissions(upstream), lambda seen: seen > before)
+    await grown(upstream.calls, before + 1, "the submission")
     assert (await client.post(f"/v1/jobs/{request_id}/cancel")).status_code == 202
     assert await history_of(client, request_id, "provider_cancel") == []
     return client, request_id
-
-
-async def _submissions(upstream: PathServer) -> int:
-    return len(upstream.asked(CREATE))
 
 
 @pytest.mark.parametrize("by", ["answer", "callback"])
@@ -338,16 +261,6 @@ async def test_a_requested_cancel_survives_a_restart(upstream: PathServer, tmp_p
 # --- what runs ------------------------------------------------------------------------------------
 
 
-async def test_the_drop_in_routes_are_samsars(service: RunningService) -> None:
-    client = await service.user()
-    for answer in (
-        await client.post("/v1/video/create_movie", json={"input": {}}),
-        await client.post("/v1/video/create_narrative", json={"input": {}}),
-        await client.get("/v1/video/status?request_id=x"),
-    ):
-        assert answer.status_code == 404
-
-
 async def test_jobs_are_checked_by_their_provider(service: RunningService) -> None:
     client = await service.user()
     for order, pointers in (
@@ -359,24 +272,6 @@ async def test_jobs_are_checked_by_their_provider(service: RunningService) -> No
         answer = await client.post("/v1/jobs", json=order)
         assert answer.status_code == 400, order
         assert [fault["pointer"] for fault in answer.json()["errors"]] == pointers, order
-
-
-async def test_samsar_beside_another_default_keeps_its_routes(
-    upstream: PathServer, tmp_path: Path
-) -> None:
-    async with scripted_provider() as samsar:
-        given = settings_of(upstream) | {
-            "providers": "samsar",
-            "samsar_base_url": samsar.base_url,
-            "samsar_api_key": KEY,
-        }
-        async with running_service(tmp_path, **given) as service:
-            client = await service.user()
-            movie = {"prompt": "x", "image_model": "IMAGEN3", "video_model": "LUMA", "duration": 5}
-            answer = await client.post("/v1/video/create_movie", json={"input": movie})
-            assert answer.status_code == 200
-            job = await job_of(client, answer.json()["request_id"])
-            assert job["provider"] == "samsar"
 
 
 async def test_a_provider_that_hangs_delays_neither_start_nor_end_nor_a_callback_for_long(

@@ -1,7 +1,5 @@
 """Event streams, read byte by byte."""
 
-import asyncio
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,21 +7,15 @@ from typing import Any
 import httpx
 import pytest
 
-from receiver.server import connection as server_connection
 from tests.http_api.accepted_job import AcceptedJob, accepted
 from tests.http_api.conftest import Start
 from tests.http_api.event_stream import EventStream, Frame, event_stream
-from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider
 from tests.support.service import (
     JOB,
-    TIMEOUT,
     RunningService,
-    eventually,
     history_of,
-    job_of,
     job_when,
-    metric,
     running_service,
     told_of,
 )
@@ -285,90 +277,3 @@ async def test_what_retention_has_removed_resets_a_users_stream_and_not_a_jobs(
     async with event_stream(client, f"{kept.path}/events", old) as stream:
         assert seqs(await stream.events(3)) == [1, 2, 3]
     assert (await client.get(f"{gone.path}/events")).status_code == 404
-
-
-# --- the end --------------------------------------------------------------------------------------
-
-
-async def test_streams_end_cleanly_at_shutdown(
-    service: RunningService, client: httpx.AsyncClient, job: AcceptedJob
-) -> None:
-    async with (
-        event_stream(client, "/v1/events") as all_jobs,
-        event_stream(client, f"{job.path}/events") as one_job,
-        raw_connection(service.url) as open_before,
-    ):
-        await all_jobs.events(1)
-        await one_job.events(1)
-        await open_before.send(request_bytes("GET", "/livez"))
-        assert (await open_before.answer()).status_code == 200
-        began = time.monotonic()
-        service.inner.begin_stop()
-        assert await all_jobs.rest() == []
-        assert await one_job.rest() == []  # and no `done`: the client comes back
-        assert time.monotonic() - began < 5
-        # Asked for on a connection that is open: an EventSource would give up at a 5xx.
-        async with event_stream(client, f"{job.path}/events") as late:
-            (retry,) = await late.rest()
-            assert retry.raw.startswith(b"retry: ")
-        async with event_stream(client, "/v1/events", "1.x") as late:
-            assert len(await late.rest()) == 1
-
-
-async def test_a_slow_reader_misses_nothing(
-    service: RunningService, client: httpx.AsyncClient, job: AcceptedJob
-) -> None:
-    """It takes nothing while more is written than any buffer between us holds."""
-    key = client.headers["API-KEY"]
-    async with raw_connection(service.url) as connection:
-        await connection.send(request_bytes("GET", "/v1/events", API_KEY=key))
-        async with httpx.AsyncClient(trust_env=False, verify=False) as sender:
-            for n in range(150):
-                body = running(n / 2) | {"message": f"{n}:" + "é" * 8_000}
-                assert (await sender.post(job.callback_url, json=body)).status_code == 200
-                await job.when(progress=n / 2)  # else two may become one event
-        await job.send(COMPLETED)
-        await job.when(done=True)
-        received = b""
-        async with asyncio.timeout(TIMEOUT):
-            while b'"status":"COMPLETED"' not in received or not received.endswith(b"\n\n\r\n"):
-                received += await connection.read_some()
-    assert len(received) > 6_000_000
-    text = _unchunked(received.partition(b"\r\n\r\n")[2])
-    updates = [Frame(raw) for raw in text.split(b"\n\n") if raw.startswith(b"event: update")]
-    last = (await job_of(client, job.request_id))["seq"]
-    assert seqs(updates) == list(range(last - len(updates) + 1, last + 1))
-    assert len(updates) >= 100
-
-
-async def test_a_reader_that_takes_nothing_is_cut_off(
-    service: RunningService,
-    client: httpx.AsyncClient,
-    job: AcceptedJob,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(server_connection, "STALLED_SECONDS", 0.5)
-
-    async def open_streams() -> float:
-        return await metric(service, "receiver_streams_open")
-
-    async with raw_connection(service.url) as deaf:
-        key = client.headers["API-KEY"]
-        await deaf.send(request_bytes("GET", "/v1/events", API_KEY=key))
-        await deaf.until(b"event: snapshot")
-        with deaf.deaf():
-            for n in range(190):  # fewer callbacks than a job keeps, and more than the kernel does
-                if not await open_streams():
-                    break
-                await job.send(running(n / 2) | {"message": f"{n}:" + "é" * 8_000})
-                await job.when(progress=n / 2)
-            await eventually(open_streams, lambda streams: streams == 0)
-
-
-def _unchunked(body: bytes) -> bytes:
-    text = b""
-    while body:
-        size, _, rest = body.partition(b"\r\n")
-        text += rest[: int(size, 16)]
-        body = rest[int(size, 16) + 2 :]
-    return text

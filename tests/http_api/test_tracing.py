@@ -1,8 +1,5 @@
 """One trace for a job, from submission to webhook, as OpenTelemetry's own SDK records it."""
 
-import asyncio
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,7 +15,7 @@ from receiver.open_telemetry import OpenTelemetry
 from receiver.tracing import step, tracing_by
 from tests.http_api.conftest import Start
 from tests.http_api.event_stream import event_stream
-from tests.http_api.followed_job import RELAY
+from tests.http_api.followed_job import RELAY, Follow
 from tests.http_api.relay_sink import Message, Sink, always
 from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider, answering, call_back
 from tests.support.service import (
@@ -31,7 +28,6 @@ from tests.support.service import (
     submit,
 )
 
-ROOT = Path(__file__).parents[2]
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLER = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
 ATTRIBUTES = {
@@ -289,47 +285,14 @@ async def test_only_a_submission_opens_a_trace_and_only_behind_a_key(
     assert posted.status.status_code is StatusCode.UNSET
 
 
-async def test_a_job_from_before_has_no_trace(
-    tmp_path: Path, sink: Sink, provider: ScriptedProvider
-) -> None:
-    async with running_service(tmp_path, **provider.settings(), **RELAY) as service:
-        client = await service.user()
-        client.headers["traceparent"] = CALLER
-        await submit(client, webhookUrl=sink.url)
-        submission = await provider.submitted()
-        assert "traceparent" not in submission.headers
-        spans = Spans()
-        with tracing_by(OpenTelemetry([SimpleSpanProcessor(spans.exporter)])):
-            await call_back(submission.webhook_url, COMPLETED)
-            (message,) = await sink.arrived(1)
-            assert "traceparent" not in message.headers
+async def test_a_job_from_before_has_no_trace(follow: Follow) -> None:
+    client = follow.service.client(await follow.service.key(), traceparent=CALLER)
+    await submit(client, webhookUrl=follow.sink.url)
+    submission = await follow.provider.submitted()
+    assert "traceparent" not in submission.headers
+    spans = Spans()
+    with tracing_by(OpenTelemetry([SimpleSpanProcessor(spans.exporter)])):
+        await call_back(submission.webhook_url, COMPLETED)
+        (message,) = await follow.sink.arrived(1)
+        assert "traceparent" not in message.headers
     assert spans.names() == []
-
-
-UNTRACED = """
-import asyncio, sys
-from pathlib import Path
-from tests.support.service import job_when, running_service, submit
-
-async def main(folder: Path) -> None:
-    async with running_service(folder) as service:
-        client = await service.user()
-        job = await submit(client)
-        await job_when(client, job["request_id"], done=True)
-
-asyncio.run(main(Path(sys.argv[1])))
-print([name for name in sys.modules if name.startswith("opentelemetry")])
-"""
-
-
-async def test_opentelemetry_is_not_loaded_unless_tracing_is_configured(tmp_path: Path) -> None:
-    done = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-c", UNTRACED, str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=50,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "[]"

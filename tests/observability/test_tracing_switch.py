@@ -1,6 +1,10 @@
 """Turning tracing on by the standard variables (docs/operating.md)."""
 
+import asyncio
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import structlog
@@ -12,6 +16,7 @@ from receiver import tracing
 from receiver.open_telemetry import OpenTelemetry
 from receiver.tracing import configured_exporters
 
+ROOT = Path(__file__).parents[2]
 HTTP = "otlp_proto_http"
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
 
@@ -91,3 +96,32 @@ def test_the_environment_can_name_the_service(
         structlog.contextvars.clear_contextvars()  # the trace's id
     (span,) = exporter.get_finished_spans()
     assert span.resource.attributes["service.name"] == name
+
+
+UNTRACED = """
+import asyncio, sys
+from pathlib import Path
+from tests.support.service import job_when, running_service, submit
+
+async def main(folder: Path) -> None:
+    async with running_service(folder) as service:
+        client = await service.user()
+        job = await submit(client)
+        await job_when(client, job["request_id"], done=True)
+
+asyncio.run(main(Path(sys.argv[1])))
+print([name for name in sys.modules if name.startswith("opentelemetry")])
+"""
+
+
+async def test_opentelemetry_is_not_loaded_unless_tracing_is_configured(tmp_path: Path) -> None:
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", UNTRACED, str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"

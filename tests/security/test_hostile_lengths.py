@@ -1,5 +1,4 @@
-"""Nobody stops the service with a long text: the time to read one grows as its length does, and no
-request of 64 KiB holds the event loop for long.
+"""Nobody stops the service with a long text: the time to read one grows as its length does.
 
 What reads bytes from outside is fed with repetitions that once took the square of their length, or
 could. Time is measured, so the bounds are wide: a reader that takes the square of the length takes
