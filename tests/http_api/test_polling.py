@@ -209,3 +209,18 @@ async def test_a_probe_notices_a_provider_that_is_back(
     provider.status = None
     provider.states.default_factory = lambda: dict(COMPLETED)
     await job_when(client, job["request_id"], status="COMPLETED")
+
+
+async def test_a_job_that_was_never_taken_fails_at_its_deadline(
+    start: Start, provider: ScriptedProvider
+) -> None:
+    provider.submit = answering(429, {})
+    service = await start(**provider.settings(), job_deadline=0.5)
+    client = await service.user()
+    failed = await job_when(client, (await submit(client))["request_id"], done=True)
+    assert failed["error"] == {
+        "code": "not_submitted",
+        "message": failed["message"],
+        "retryable": True,
+        "may_have_been_billed": False,
+    }
