@@ -25,28 +25,16 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
 class Call:
     """One system call, once it has returned."""
 
-    began: int
-    """Line of the trace."""
-    ended: int
+    began: float
+    """In seconds."""
+    ended: float
     text: str
 
 
-def calls(trace: str) -> list[Call]:
-    """The calls of a trace in the order of their beginning; what threads interrupt is put together
-    again."""
-    found: list[Call] = []
-    open_calls: dict[str, tuple[int, str]] = {}
-    for number, line in enumerate(trace.splitlines()):
-        thread, _, text = line.partition(" ")
-        text = text.strip()
-        if text.endswith("<unfinished ...>"):
-            open_calls[thread] = (number, text.removesuffix("<unfinished ...>").rstrip())
-        elif resumed := re.match(r"<\.\.\. \w+ resumed>(.*)", text):
-            if thread in open_calls:
-                began, start = open_calls.pop(thread)
-                found.append(Call(began, number, start + resumed[1]))
-        else:
-            found.append(Call(number, number, text))
+def calls(traces: list[str]) -> list[Call]:
+    """The calls of all threads, each of which has a trace, in the order of their beginning."""
+    lines = re.findall(r"^([\d.]+) (.*) <([\d.]+)>$", "\n".join(traces), re.MULTILINE)
+    found = [Call(float(at), float(at) + float(took), text) for at, text, took in lines]
     return sorted(found, key=lambda call: call.began)
 
 
@@ -71,15 +59,16 @@ def synced_between(found: list[Call], request: str) -> list[bool]:
 
 
 async def test_the_log_is_on_disk_before_each_answer(tmp_path: Path) -> None:
-    strace = ["strace", "-D", "-f", "-y", "-s", "64", "-e", f"trace={CALLS}"]
+    strace = ["strace", "-D", "-ff", "-ttt", "-T", "-y", "-s", "64", "-e", f"trace={CALLS}"]
     require_strace()
-    trace = tmp_path / "trace"
+    traces = tmp_path / "traces"
+    traces.mkdir()
     async with (
         provider(SandboxRules(render_seconds=0.5)) as upstream,
         Service(tmp_path, upstream.settings) as service,
     ):
         key = (await service.make_key())["key"]
-        await service.start(*strace, "-o", str(trace))
+        await service.start(*strace, "-o", str(traces / "of"))
         async with caller(service, key) as client:
             for number in range(3):
                 order = {"kind": "create_movie", "input": movie(f"job {number}")}
@@ -88,8 +77,13 @@ async def test_the_log_is_on_disk_before_each_answer(tmp_path: Path) -> None:
         assert (await service.terminate())[0] == 0
         accepted = [receipt for receipt in upstream.receipts if receipt.accepted]
 
-    await eventually(lambda: asyncio.to_thread(trace.read_text), lambda text: "+++ exit" in text)
-    found = calls(trace.read_text())
+    def read() -> list[str]:
+        return [trace.read_text() for trace in traces.iterdir()]
+
+    whole = await eventually(
+        lambda: asyncio.to_thread(read), lambda found: all("+++ exited" in each for each in found)
+    )
+    found = calls(whole)
     assert synced_between(found, "POST /v1/jobs") == [True] * 3
     assert synced_between(found, "POST /webhooks/") == [True] * len(accepted)
     assert len(accepted) == 12

@@ -133,44 +133,27 @@ def test_time_jumps_to_the_next_timer() -> None:
     assert loop.run(hours()) == 7 * HOUR
 
 
-def test_a_dead_life_runs_no_finally() -> None:
+def test_a_dead_process_runs_no_finally_and_a_stalled_one_is_late() -> None:
     loop = VirtualLoop()
     log: list[str] = []
 
-    async def work() -> None:
+    async def work(name: str) -> None:
         try:
             await asyncio.sleep(10)
-            log.append("it went on")
         finally:
-            log.append("it was log")
+            log.append(f"{name} at {loop.time()}")
 
     async def main() -> None:
-        process = loop.new_process("a")
-        loop.begin(process, work())
+        dead, stalled = loop.new_process("dead"), loop.new_process("stalled")
+        stalled.stalled_until = 60.0
+        for process in (dead, stalled):
+            loop.begin(process, work(process.name))
         await asyncio.sleep(1)
-        process.dead = True
+        dead.dead = True
         await asyncio.sleep(100)
 
     loop.run(main())
-    assert log == []
-
-
-def test_a_stalled_life_is_late() -> None:
-    loop = VirtualLoop()
-    at: list[float] = []
-
-    async def work() -> None:
-        await asyncio.sleep(10)
-        at.append(loop.time())
-
-    async def main() -> None:
-        process = loop.new_process("a")
-        process.stalled_until = 60.0
-        loop.begin(process, work())
-        await asyncio.sleep(100)
-
-    loop.run(main())
-    assert at == [70.0]
+    assert log == ["stalled at 70.0"]
 
 
 def test_a_broken_promise_ends_the_run_with_its_words() -> None:
