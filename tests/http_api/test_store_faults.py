@@ -220,8 +220,10 @@ async def test_nothing_was_saved_is_said_where_that_is_sure(
 ) -> None:
     break_(service.store.jobs, "create", error=StoreFull("the disk is full"))
 
-    problem = assert_problem(await client.post("/v1/jobs", json=JOB), 503, "storage_unavailable")
+    answer = await client.post("/v1/jobs", json=JOB)
 
+    problem = assert_problem(answer, 503, "storage_unavailable")
+    assert int(answer.headers["Retry-After"]) > 0
     assert problem["detail"] == "Storage is unavailable; nothing was saved. Please retry."
 
 
