@@ -22,7 +22,6 @@ from tests.simulation.schedule import FaultWindows
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-ADDRESS = "93.184.216.34"
 CONCURRENCY = 4
 """ARCHIVE_CONCURRENCY."""
 HOST = re.compile(rb"\r\nhost: ([^\r]+)\r\n", re.IGNORECASE)
@@ -36,19 +35,20 @@ Step = tuple[float, bytes | Exception | None]
 class FileHost:
     """One host, under one address."""
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: "World", address: str) -> None:
         self._world = world
+        self._address = address
         self.outages = FaultWindows()
         """Kinds: refused, silent, broken (503)."""
         self.gone: set[str] = set()
         """Links that were called dead."""
         self._asked: Counter[str] = Counter()
         self._wires: dict[Wire, Process | None] = {}
-        world.loop.hosts[ADDRESS] = self._connect
+        world.loop.hosts[address] = self._connect
 
     async def resolve(self, _host: str) -> Sequence[IPAddress]:
         """In the place of DNS."""
-        return [ip_address(ADDRESS)]
+        return [ip_address(self._address)]
 
     @property
     def busy_until(self) -> float | None:

@@ -4,9 +4,9 @@ import gc
 import os
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +25,6 @@ from tests.simulation.judge import Judge
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.oracle import check_end
 from tests.simulation.schedule import Schedule
-from tests.simulation.truth import JobHistory
 from tests.simulation.world import NEVER, World
 
 LONGEST = 10 * 24 * 3600.0
@@ -42,34 +41,37 @@ class Result:
     journal: tuple[str, ...]
     seconds: float
     """Virtual ones."""
-    jobs: Mapping[str, JobHistory] = field(default_factory=dict)
-    """By id: what became of each."""
 
 
 def simulate(plan: Schedule) -> Result:
     """Run a schedule. Nothing is raised: a broken promise is the result's `failure`."""
     loop = VirtualLoop()
     failure: BaseException | None = None
-    with _world(loop, plan) as world:
+    with worlds_of(loop, [plan]) as (world,):
         try:
             loop.run(_live(world))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what the seed found
             failure = error
         seconds = loop.time()
-    return Result(plan, failure, tuple(world.judge.lines), seconds, world.truth.jobs)
+    return Result(plan, failure, tuple(world.judge.lines), seconds)
 
 
 @contextmanager
-def _world(loop: VirtualLoop, plan: Schedule) -> Iterator[World]:
+def worlds_of(loop: VirtualLoop, plans: Sequence[Schedule]) -> Iterator[list[World]]:
+    """A world for each schedule, on one loop. They share nothing."""
     folder = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(dir=folder) as name, _collected():
-        database = Path(name, "receiver.db")
-        database.write_bytes(_empty_database())
-        world = World(loop, plan, database)
-        with _watched_logs(world.judge), _virtual_files(world):
-            yield world
+        worlds = []
+        for cell, plan in enumerate(plans):
+            database = Path(name, str(cell), "receiver.db")
+            database.parent.mkdir()
+            database.write_bytes(_empty_database())
+            worlds.append(World(loop, plan, database, cell))
+        with _watched_logs(worlds[0].judge), _virtual_files(loop, worlds):
+            yield worlds
             loop.end_all()
-        world.truth.close()
+        for world in worlds:
+            world.truth.close()
 
 
 async def _live(world: World) -> None:
@@ -117,25 +119,33 @@ def _empty_database() -> bytes:
 @contextmanager
 def _collected() -> Iterator[None]:
     """No garbage collection in between: it would close dead coroutines at moments of its own."""
+    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if enabled:
+            gc.enable()
 
 
 @contextmanager
-def _virtual_files(world: World) -> Iterator[None]:
+def _virtual_files(loop: VirtualLoop, worlds: Sequence[World]) -> Iterator[None]:
     """What files take from the system, from the simulation."""
 
     async def run_sync(func: Callable[..., Any], *args: Any, **_: Any) -> Any:
-        return await world.loop.run_in_executor(None, func, *args)
+        return await loop.run_in_executor(None, func, *args)
 
+    def fsync(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").resolve()
+        next(disk for disk in disks if path.is_relative_to(disk.volume)).fsync(descriptor)
+
+    disks = [world.file_disk for world in worlds]
+    clock = worlds[0].clock
     with (
         patch.object(download, "PIECE", 1_000),
         patch.object(domain, "LINK_LIFE", round(LINK_LIFE * 1_000)),
-        patch.object(folder, "time", SimpleNamespace(time=lambda: world.clock.seconds)),
-        patch.object(os, "fsync", world.file_disk.fsync),
+        patch.object(folder, "time", SimpleNamespace(time=lambda: clock.seconds)),
+        patch.object(os, "fsync", fsync),
         patch.object(anyio.to_thread, "run_sync", run_sync),
     ):
         yield

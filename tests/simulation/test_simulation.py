@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import replace
-from random import Random
 from unittest.mock import patch
 
 import pytest
@@ -94,30 +93,6 @@ def test_a_sink_that_is_away_for_three_days_gets_each_final_state_signed_and_in_
     taken = [line for line in result.journal if " relay " in line and line.endswith(" 200")]
     assert len(taken) == 6
     assert all(float(line.split()[0]) >= away for line in taken)
-
-
-# --- a machine without power for two minutes ------------------------------------------------------
-
-
-def test_what_is_missed_without_power_is_known_soon_after_it() -> None:
-    """Users ask again until there is an answer, and polls bring what callbacks do not."""
-    gone, lasts, soon = 31.0, 120.0, 35.0
-
-    def is_plain(fated: Fate) -> bool:
-        plain = not (fated.missing_for or fated.link_after)
-        taken = fated.submission == "accept" and fated.latency < 1
-        return taken and plain and 20 <= fated.renders <= 60
-
-    rng = Random(1)
-    cut = Action(gone, "power_cut", {"power": True, "syncs": None, "down": lasts})
-    actions = submissions((rng.uniform(1.0, 60.0) for _ in range(10)), is_plain)
-
-    jobs = check(planned(1, [*actions, cut])).jobs.values()
-
-    lives = [(job.events[0].committed_at, job.outcome.committed_at) for job in jobs]
-    late = [end - gone - lasts for made, end in lives if made < gone < end]
-    assert (len(lives), bool(late)) == (10, True)
-    assert all(0 < seconds < soon for seconds in late), late
 
 
 # --- the simulation's own parts -------------------------------------------------------------------

@@ -34,7 +34,8 @@ NEVER = float("inf")
 class World:
     """Everything, of one schedule."""
 
-    def __init__(self, loop: VirtualLoop, plan: Schedule, database: Path) -> None:
+    def __init__(self, loop: VirtualLoop, plan: Schedule, database: Path, cell: int = 0) -> None:
+        """`cell` tells several worlds of one loop apart."""
         self.loop = loop
         self.plan = plan
         self.judge = Judge(loop)
@@ -59,7 +60,7 @@ class World:
         )
         self.truth = Truth(self)
         self.file_disk = FileDisk(self, database.with_name("volume"))
-        self.file_host = FileHost(self)
+        self.file_host = FileHost(self, f"93.184.216.{34 + cell}")
         self.files = Files(self)
         self.callbacks = CallbackLine(self)
         self.provider = SimulatedProvider(self)

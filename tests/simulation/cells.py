@@ -1,0 +1,54 @@
+"""Several cells (docs/scaling.md), one of them lost for a while: a world for each, on one loop."""
+
+from collections.abc import Sequence
+from random import Random
+
+from tests.simulation.known_bad.plans import submissions
+from tests.simulation.loop import VirtualLoop
+from tests.simulation.oracle import check_end
+from tests.simulation.provider import Fate
+from tests.simulation.schedule import Schedule, planned
+from tests.simulation.simulate import worlds_of
+from tests.simulation.world import World
+
+CELLS = 3
+JOBS = 10
+LOST_AT = 31.0
+LOST_FOR = 120.0
+END = 260.0
+"""Seconds of virtual time. Ticks are not skipped: then no cell's timing depends on another's."""
+
+
+def cells(lost: int | None) -> list[World]:
+    """Run all cells; `lost` loses its power, and what was not synced. Raises `Violation`."""
+    loop = VirtualLoop()
+    with worlds_of(loop, [_plan(seed) for seed in range(CELLS)]) as worlds:
+        loop.run(_live(worlds, lost))
+        return worlds
+
+
+def _plan(seed: int) -> Schedule:
+    """Jobs of a user who asks again until there is an answer, whose files have no trouble."""
+    random = Random(seed)
+
+    def is_plain(fated: Fate) -> bool:
+        plain = not (fated.missing_for or fated.link_after)
+        files = all(not (file.troubles or file.hopeless) for file in fated.files)
+        taken = fated.submission == "accept" and fated.latency < 1
+        return taken and plain and files and 20 <= fated.renders <= 60
+
+    return planned(seed, submissions((random.uniform(1.0, 60.0) for _ in range(JOBS)), is_plain))
+
+
+async def _live(worlds: Sequence[World], lost: int | None) -> None:
+    loop = worlds[0].loop
+    for world in worlds:
+        await world.set_up()
+        world.spawn(world.play())
+    await loop.arrival_at(LOST_AT)
+    if lost is not None:
+        worlds[lost].die_at_sync({"power": True, "syncs": None, "down": LOST_FOR})
+    await loop.arrival_at(END)
+    for world in worlds:
+        check_end(world)
+        world.files.check_end()
