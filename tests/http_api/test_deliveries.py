@@ -1,13 +1,17 @@
 """What we send to a user's `webhookUrl`, and how that is seen."""
 
+import asyncio
+import json
 import time
 from unittest.mock import ANY
+
+from starlette.responses import Response
 
 from receiver.clock import SystemClock
 from tests.http_api.accepted_job import sent
 from tests.http_api.conftest import Start
 from tests.http_api.followed_job import RELAY, SECRET, Follow, Followed
-from tests.http_api.relay_sink import Sink, always
+from tests.http_api.relay_sink import Message, Sink, always
 from tests.http_api.scripted_provider import COMPLETED, FAILED, ScriptedProvider, answering
 from tests.support.service import eventually, history_of, make_key
 
@@ -177,3 +181,22 @@ async def test_what_was_delivered_or_exhausted_is_sent_again_on_request(
     assert (await followed.client.post(path)).status_code == 202
     await followed.states("delivered")
     assert len({message.body for message in sink.messages}) == 1
+
+
+async def test_the_message_is_as_the_job_stood_at_its_event(followed: Followed, sink: Sink) -> None:
+    release = asyncio.Event()
+
+    async def slow(_: Message) -> Response:
+        await release.wait()
+        return Response(status_code=500 if len(sink.messages) == 1 else 200)
+
+    sink.answer = slow
+    await followed.apply({"status": "IN_PROGRESS", "progress": 5, "message": "é\u2028"})
+    await sink.arrived(1)
+    await followed.apply(FAILED)
+    release.set()
+    await followed.states("skipped", "delivered")
+    first = sink.messages[0].verified(SECRET)
+    assert (first["status"], first["progress"], first["message"]) == ("IN_PROGRESS", 5, "é\u2028")
+    final = json.loads(sink.messages[1].body)
+    assert final["error"] == (await followed.document())["error"]

@@ -242,6 +242,23 @@ def assert_cancelled(job: dict[str, Any], *, billed: bool) -> None:
     assert job["error"]["may_have_been_billed"] is billed
 
 
+async def test_a_queued_job_that_is_cancelled_is_never_sent(
+    client: httpx.AsyncClient, provider: ScriptedProvider
+) -> None:
+    provider.submit = answering(429, {}, **{"Retry-After": "1"})
+    await submit(client)
+    await provider.submitted()
+    await eventually(lambda: phases_of(client), lambda seen: seen == ["queued"])
+    queued = await submit(client)  # held by the Retry-After
+    answer = await client.post(queued["links"]["cancel"])
+    assert answer.status_code == 202
+    assert_cancelled(answer.json(), billed=False)
+    provider.submit = None
+    await provider.submitted(2)  # the first one's second attempt
+    await eventually(lambda: phases_of(client), lambda seen: seen == ["finished", "accepted"])
+    assert len(provider.submissions) == 2
+
+
 @pytest.mark.parametrize(
     "phase", ["submitting", "submit_unconfirmed", "accepted", "rendering", "confirming"]
 )
