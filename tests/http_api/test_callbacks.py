@@ -1,5 +1,6 @@
 """What the provider sends us: the table, row by row, and what becomes of a claim."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -130,6 +131,45 @@ async def test_a_body_that_is_no_object_is_kept_as_rejected_and_polls(
     lines = await job.verdicts(*["rejected"] * len(NO_OBJECTS))
     assert [line["bytes"] for line in lines] == [len(body) for body in NO_OBJECTS]
     assert len(provider.status_calls) == len(NO_OBJECTS)
+
+
+async def test_another_id_is_a_conflict_and_polls(
+    provider: ScriptedProvider, job: AcceptedJob
+) -> None:
+    body = COMPLETED | {"request_id": "up-999"}
+    await job.send(body, 409)
+    await provider.asked()
+    await job.send(body, 409)
+    await job.verdicts("conflict")
+    assert (await job.document())["status"] == "PENDING"
+    await job.send(RUNNING | {"request_id": "up-1"})
+    await job.send(RUNNING | {"session_id": "up-1", "request_id": None})
+    await job.verdicts("conflict", "applied", "applied")
+
+
+async def test_the_same_body_again_is_a_duplicate(trusting: AcceptedJob) -> None:
+    job = trusting
+    await job.send(RUNNING)
+    await job.send(RUNNING, word="duplicate")
+    before = await job.when(phase="rendering")
+    await job.verdicts("applied")
+    await job.send(RUNNING | {"x": 1})
+    await job.verdicts("applied", "applied")
+    assert await job.document() == before
+    await job.send(FAILED)
+    await job.when(status="FAILED")
+    await job.send(FAILED, word="duplicate")
+
+
+async def test_equal_callbacks_at_once_are_stored_once(trusting: AcceptedJob) -> None:
+    answers = await asyncio.gather(
+        *(call_back(trusting.callback_url, COMPLETED) for _ in range(10))
+    )
+    assert {answer.status_code for answer in answers} == {200}
+    assert sorted(answer.json()["status"] for answer in answers) == ["accepted"] + ["duplicate"] * 9
+    finished = await trusting.when(done=True)
+    await trusting.verdicts("applied")
+    assert finished["seq"] == 4  # queued, submitting, accepted, finished
 
 
 async def test_two_hundred_are_stored_and_each_one_more_makes_a_poll(

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from tests.http_api.conftest import Start
 from tests.http_api.followed_job import RELAY, SECRET, Follow, Followed, follow_job
 from tests.http_api.relay_sink import Message, Sink, always, relay_sink
-from tests.http_api.scripted_provider import FAILED, ScriptedProvider
+from tests.http_api.scripted_provider import COMPLETED, FAILED, ScriptedProvider
 from tests.support.service import ShiftedClock, eventually, job_when, submit
 from tests.support.tcp_server import tcp_server
 
@@ -29,6 +29,16 @@ async def test_what_fails_is_tried_by_the_schedule_and_then_exhausted(
         assert len({message.body for message in sink.messages}) == 1
         for message in sink.messages:
             message.verified(SECRET)
+
+
+async def test_an_attempt_that_succeeds_ends_the_schedule(followed: Followed, sink: Sink) -> None:
+    async def third_time(_: Message) -> Response:
+        return Response(status_code=500 if len(sink.messages) < 3 else 204)
+
+    sink.answer = third_time
+    await followed.apply(FAILED)
+    (delivery,) = await followed.states("delivered")
+    assert [each["status_code"] for each in delivery["attempts"]] == [500, 500, 204]
 
 
 async def test_retry_after_is_honoured(followed: Followed, sink: Sink) -> None:
@@ -70,6 +80,28 @@ async def test_an_attempt_has_its_time(start: Start, provider: ScriptedProvider)
     (attempt,) = delivery["attempts"]
     assert (attempt["status_code"], attempt["error"]) == (None, "timeout")
     assert 950 < attempt["duration_ms"] < 10_000  # by default it would have fifteen seconds
+
+
+async def test_gone_turns_the_address_off_for_that_job(
+    follow: Follow, followed: Followed, sink: Sink
+) -> None:
+    sink.answer = always(410)
+    other = await follow()
+    await followed.apply({"status": "IN_PROGRESS"})
+    (off,) = await followed.states("disabled")
+    await followed.apply(COMPLETED)
+    off, born_off = await followed.states("disabled", "disabled")
+    assert (len(off["attempts"]), len(born_off["attempts"])) == (1, 0)
+    sink.answer = None
+    await other.apply(FAILED)
+    await other.states("delivered")
+    assert len(sink.messages) == 2
+
+    # Asked for again, the address is on again.
+    path = f"/v1/deliveries/{born_off['id']}/retry"
+    assert (await followed.client.post(path)).status_code == 202
+    await followed.states("disabled", "delivered")
+    assert sink.messages[-1].verified(SECRET)["status"] == "COMPLETED"
 
 
 async def test_a_dead_host_is_probed_and_delays_no_other(follow: Follow) -> None:

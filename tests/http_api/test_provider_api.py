@@ -180,6 +180,18 @@ async def test_a_submission_that_is_cancelled_meanwhile_is_answered(
     assert (answer.status_code, answer.json()) == (200, {"request_id": request_id})
 
 
+async def test_a_job_survives_the_client_that_submitted_it(
+    client: httpx.AsyncClient, provider: ScriptedProvider
+) -> None:
+    release = provider.hold_submissions()
+    waiting = asyncio.create_task(client.post("/v1/video/create_movie", json={"input": MOVIE}))
+    await provider.submitted()
+    waiting.cancel()
+    release.set()
+    job = await job_when(client, await _newest(client), phase="accepted")
+    assert job["provider_request_id"] == "up-1"
+
+
 # --- status ---------------------------------------------------------------------------------------
 
 

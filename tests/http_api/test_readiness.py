@@ -6,14 +6,7 @@ from typing import Any
 import pytest
 
 from receiver.http_api.readiness import Readiness
-from store.errors import (
-    OutcomeUnknown,
-    StoreBusy,
-    StoreCorrupt,
-    StoreFull,
-    StoreLocked,
-    StoreUnavailable,
-)
+from store.errors import OutcomeUnknown, StoreBusy, StoreCorrupt, StoreFull, StoreUnavailable
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.support.manual_clock import ManualClock
 from tests.support.service import RunningService
@@ -86,7 +79,6 @@ async def test_concurrent_callers_share_one_check(
     ("error", "word"),
     [
         (StoreBusy("b"), "busy"),
-        (StoreLocked("l"), "locked"),
         (StoreCorrupt("c"), "corrupt"),
         (StoreUnavailable("u"), "unavailable"),
         (OutcomeUnknown("o"), "unavailable"),

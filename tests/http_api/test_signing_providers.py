@@ -13,8 +13,21 @@ import pytest_asyncio
 
 from receiver.clock import SystemClock
 from receiver.providers.signatures import LONGEST_KEY_WAIT
-from tests.http_api.signed_job import CREATE, FAL, REPLICATE, SEED, settings_of, succeeded, take
-from tests.providers.conformance.subjects import PRIVATE_KEY, WHSEC, jwks, sign_replicate
+from tests.http_api.signed_job import (
+    CREATE,
+    FAL,
+    REPLICATE,
+    SEED,
+    settings_of,
+    succeeded,
+    take,
+)
+from tests.providers.conformance.subjects import (
+    PRIVATE_KEY,
+    WHSEC,
+    jwks,
+    sign_replicate,
+)
 from tests.providers.path_server import PathServer, path_server
 from tests.support.service import (
     RunningService,

@@ -189,6 +189,34 @@ async def test_a_resume_across_restarts_is_exactly_once(
 # --- all jobs of a user ---------------------------------------------------------------------------
 
 
+async def test_a_users_stream_shows_the_unfinished_and_every_event(
+    service: RunningService, provider: ScriptedProvider
+) -> None:
+    client, other = await service.user(), await service.user("bob")
+    first = await accepted(client, provider)
+    second = await accepted(client, provider)
+    await accepted(other, provider)
+    async with event_stream(client, "/v1/events") as stream:
+        (snapshot,) = await stream.events(1)
+        assert set(snapshot.data) == {"jobs"}
+        assert [job["request_id"] for job in snapshot.data["jobs"]] == [
+            second.request_id,
+            first.request_id,
+        ]
+        await first.send(COMPLETED)
+        (update,) = await stream.events(1)
+        assert (update.data["request_id"], update.data["done"]) == (first.request_id, True)
+        third = await accepted(client, provider)
+        updates = await stream.events(3)
+        assert {frame.data["request_id"] for frame in updates} == {third.request_id}
+    async with event_stream(client, "/v1/events") as stream:
+        (snapshot,) = await stream.events(1)
+    assert [job["request_id"] for job in snapshot.data["jobs"]] == [
+        third.request_id,
+        second.request_id,
+    ]
+
+
 async def test_a_users_snapshot_has_the_newest_jobs_that_fit_in_256_kib(
     service: RunningService,
 ) -> None:
