@@ -1,4 +1,5 @@
-"""Two hundred jobs, and a provider whose callbacks are lost, come twice, or in the wrong order."""
+"""Two hundred jobs, and a provider whose callbacks are lost, come twice, or in the wrong order; and
+a service that is killed every few seconds meanwhile."""
 
 import asyncio
 from functools import partial
@@ -14,6 +15,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
 
 JOBS = 200
 CLIENTS = 20
+KILL_EVERY = 2.5
 
 
 async def test_every_callback_is_lost(tmp_path: Path) -> None:
@@ -44,3 +46,24 @@ async def test_callbacks_come_twice_and_in_the_wrong_order(tmp_path: Path) -> No
         assert (tally.jobs, tally.unknown) == (JOBS, 0)
         assert tally.callbacks > JOBS
         assert len(await around.provider.jobs()) == JOBS
+
+
+async def test_the_service_is_killed_every_few_seconds(tmp_path: Path) -> None:
+    rules = SandboxRules(render_seconds=2, duplicate_callbacks=0.2, fail_jobs=0.2)
+    # Only a callback can resolve what a kill leaves unknown, and most come while it is down.
+    async with world(tmp_path, rules) as around:
+        pause = partial(asyncio.sleep, 2.0)
+        submitting = asyncio.create_task(around.submit_all(range(JOBS), CLIENTS, pause))
+        kills = 0
+        while not submitting.done():
+            await asyncio.sleep(KILL_EVERY)
+            await around.service.kill()
+            await around.service.start()
+            kills += 1
+        await submitting
+
+        tally = await judge(around, kills)
+
+        assert tally.jobs == JOBS
+        assert kills >= 5
+        assert tally.unknown < JOBS / 4
