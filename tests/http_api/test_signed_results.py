@@ -1,0 +1,66 @@
+"""Results of providers that sign: whole, asked for, or gone."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.http_api.signed_job import FAL, REPLICATE, SEED, settings_of, succeeded, take
+from tests.providers.conformance.subjects import PRIVATE_KEY, WHSEC, jwks
+from tests.providers.path_server import PathServer, path_server
+from tests.support.service import RunningService, grown, running_service
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[PathServer]:
+    keys = {
+        "GET /v1/webhooks/default/secret": (200, {"key": WHSEC}),
+        "GET /.well-known/jwks.json": (200, jwks(PRIVATE_KEY)),
+    }
+    async with path_server(keys) as server:
+        yield server
+
+
+@pytest.fixture
+async def service(upstream: PathServer, tmp_path: Path) -> AsyncIterator[RunningService]:
+    async with running_service(tmp_path, **settings_of(upstream)) as running:
+        await grown(upstream.calls, 2, "both questions for keys")
+        yield running
+
+
+async def test_ok_without_a_payload_has_its_result_asked_for_at_once(
+    service: RunningService, upstream: PathServer
+) -> None:
+    taken = await take(service, upstream, FAL)
+    upstream.answers[taken.status_path] = (200, {"status": "COMPLETED"})
+    upstream.answers[taken.status_path.removesuffix("/status")] = (200, {"seed": SEED})
+    body = {"request_id": taken.name, "status": "OK", "payload": None, "payload_error": "large"}
+    await taken.call_back(body)
+    job = await taken.when(status="COMPLETED")
+    assert job["result"] == {"seed": SEED}
+    assert f'"seed":{SEED}' in (await taken.client.get(taken.path)).text
+
+
+async def test_a_result_that_is_gone(service: RunningService, upstream: PathServer) -> None:
+    taken = await take(service, upstream, REPLICATE)
+    gone = {"id": taken.name, "status": "succeeded", "output": None, "data_removed": True}
+    upstream.answers[taken.status_path] = (200, gone)
+    await taken.call_back(succeeded(taken), ago=400)
+    job = await taken.when(status="FAILED")
+    assert (job["error"]["code"], job["result"]) == ("result_missing", None)
+    assert (await taken.client.get(f"{taken.path}/result")).status_code == 409
+
+
+async def test_a_large_result_is_kept_whole_beside_the_job(
+    service: RunningService, upstream: PathServer
+) -> None:
+    taken = await take(service, upstream, REPLICATE)
+    whole = [{"seed": SEED, "text": "x" * 1_000}] * 200
+    await taken.call_back(succeeded(taken, whole))
+    job = await taken.when(status="COMPLETED")
+    shown = job["result"]["output"]
+    assert job["result"]["truncated"] is True
+    assert 50 < len(shown) < 200
+    assert whole[: len(shown) - 1] == shown[:-1]
+    answer = await taken.client.get(f"{taken.path}/result")
+    assert (answer.status_code, answer.json()) == (200, {"output": whole})
