@@ -34,6 +34,7 @@ async def tcp_server(
     empty = asyncio.Event()
     empty.set()
     connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+    failures: list[BaseException] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(*_GONE):
@@ -54,8 +55,10 @@ async def tcp_server(
         # Not in `serve`: a task that is cancelled before its first step has run nothing of it.
         # A transport that has closed by itself, once its buffer was empty, cannot be aborted.
         with suppress(AttributeError):
-            connections[task].transport.abort()
-        if all(each.done() for each in connections):
+            connections.pop(task).transport.abort()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            failures.append(error)
+        if not connections:
             empty.set()
 
     listening = await asyncio.start_server(accept, host, port, ssl=tls)
@@ -64,14 +67,15 @@ async def tcp_server(
     finally:
         await _stop_accepting(*listening.sockets)
         listening.close()
-        for task in connections:
+        left = dict(connections)
+        for task in left:
             task.cancel()
-        ends = await asyncio.gather(*connections, return_exceptions=True)
-        closing = (writer.wait_closed() for writer in connections.values())
+        await asyncio.gather(*left, return_exceptions=True)
+        closing = (writer.wait_closed() for writer in left.values())
         await asyncio.gather(*closing, return_exceptions=True)
-        for end in ends:
-            if isinstance(end, Exception):
-                raise end
+        # Of those left, too: asyncio calls `leave` before it wakes who waits for a task.
+        for failure in failures:
+            raise failure
 
 
 async def _stop_accepting(*listeners: socket.socket) -> None:
