@@ -214,9 +214,9 @@ async def test_a_failure_comes_with_advice(enter: Enter) -> None:
 
 async def test_a_completed_job_is_told_apart_by_its_metadata(enter: Enter) -> None:
     service, visitor = await enter(sandbox_render=0.3)
-    label = {"label": "Alike", "order": "7", "size": "big"}
+    label = {"label": "A heron", "order": "7", "size": "big"}
     job = await submit(await service.user(), metadata=label)
-    row = visitor.page.get_by_role("link", name="Alike")
+    row = visitor.page.get_by_role("link", name="A heron")
     await expect(row).to_contain_text("Completed")
     await expect(row).to_contain_text(f"order=7 · size=big · {job['request_id']}")
 

@@ -7,7 +7,14 @@ from typing import Any
 import httpx
 
 from tests.http_api.accepted_job import AcceptedJob
-from tests.providers.conformance.subjects import KEY, sign_fal, sign_replicate
+from tests.providers.conformance.subjects import (
+    KEY,
+    PRIVATE_KEY,
+    WHSEC,
+    jwks,
+    sign_fal,
+    sign_replicate,
+)
 from tests.providers.path_server import PathServer
 from tests.support.service import RunningService, job_when
 
@@ -16,6 +23,14 @@ FAL = {"provider": "fal", "kind": "fal-ai/flux/dev", "input": {"prompt": "A hero
 CREATE = "POST /v1/models/owner/name/predictions"
 QUEUE = "POST /fal-ai/flux/dev"
 SEED = 17454220438242315174
+
+
+def signing_keys() -> dict[str, tuple[int, Any]]:
+    """What both providers answer to the questions for their keys."""
+    return {
+        "GET /v1/webhooks/default/secret": (200, {"key": WHSEC}),
+        "GET /.well-known/jwks.json": (200, jwks(PRIVATE_KEY)),
+    }
 
 
 def settings_of(upstream: PathServer) -> dict[str, Any]:

@@ -5,19 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.http_api.signed_job import FAL, REPLICATE, SEED, settings_of, succeeded, take
-from tests.providers.conformance.subjects import PRIVATE_KEY, WHSEC, jwks
+from tests.http_api.signed_job import (
+    FAL,
+    REPLICATE,
+    SEED,
+    settings_of,
+    signing_keys,
+    succeeded,
+    take,
+)
 from tests.providers.path_server import PathServer, path_server
 from tests.support.service import RunningService, grown, running_service
 
 
 @pytest.fixture
 async def upstream() -> AsyncIterator[PathServer]:
-    keys = {
-        "GET /v1/webhooks/default/secret": (200, {"key": WHSEC}),
-        "GET /.well-known/jwks.json": (200, jwks(PRIVATE_KEY)),
-    }
-    async with path_server(keys) as server:
+    async with path_server(signing_keys()) as server:
         yield server
 
 

@@ -19,13 +19,11 @@ from tests.http_api.signed_job import (
     REPLICATE,
     SEED,
     settings_of,
+    signing_keys,
     succeeded,
     take,
 )
 from tests.providers.conformance.subjects import (
-    PRIVATE_KEY,
-    WHSEC,
-    jwks,
     sign_replicate,
 )
 from tests.providers.path_server import PathServer, path_server
@@ -45,11 +43,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def upstream() -> AsyncIterator[PathServer]:
-    keys = {
-        "GET /v1/webhooks/default/secret": (200, {"key": WHSEC}),
-        "GET /.well-known/jwks.json": (200, jwks(PRIVATE_KEY)),
-    }
-    async with path_server(keys) as server:
+    async with path_server(signing_keys()) as server:
         yield server
 
 

@@ -20,7 +20,7 @@ export function curl(method, path, { parameters = [], security, requestBody, res
 /** As one word of a shell command. */
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
-/** The submission of a job with this body. Whoever sends it again with the same key makes no second job. */
+/** The submission of a job with this body. Sent again with the same key, it creates no second job. */
 export const curlOfJob = (body) => [
   `curl -sS ${location.origin}/v1/jobs`,
   '-H "API-KEY: $KEY"',
