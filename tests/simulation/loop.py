@@ -23,6 +23,7 @@ from tests.simulation.process import PROCESS, Killed, Process, current_process
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
+NEVER = float("inf")
 Connect = Callable[[Callable[[], asyncio.BaseProtocol]], Coroutine[Any, Any, asyncio.Transport]]
 """Takes a connection for a protocol. Raises `OSError`."""
 
@@ -103,8 +104,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         fixed = self._fixed
         while fixed and fixed[0] < when:
             heapq.heappop(fixed)
-        if self.horizon is not None and fixed and fixed[0] > when:
-            when = max(when, min(fixed[0], self.horizon()))
+        if self.horizon is not None and (not fixed or fixed[0] > when):
+            until = min([self.horizon(), *fixed[:1]])
+            when = max(when, until) if until < NEVER else when
         self._now = max(self._now, when)
         while self._timers and self._timers[0][0] <= self._now:
             _, _, process, handle = heapq.heappop(self._timers)
@@ -199,13 +201,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Any = None
     ) -> asyncio.TimerHandle:
         context = copy_context() if context is None else context
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
-        self._count += 1
-        process = context.get(PROCESS)
-        heapq.heappush(self._timers, (when, self._count, process, handle))
-        if process is None:
+        if context.get(PROCESS) is None:
             heapq.heappush(self._fixed, when)
-        return handle
+        return self._add_timer(when, callback, *args, context=context)
 
     def hop(self, delay: float, callback: Callable[..., object], *args: Any) -> None:
         """As `call_later`, of something that is under way: nothing is skipped over it."""
@@ -221,6 +219,20 @@ class VirtualLoop(asyncio.BaseEventLoop):
         arrived = self.create_future()
         self.call_at(moment, settle, arrived, context=self.world)
         await arrived
+
+    async def tick(self, seconds: float) -> None:
+        """Wait as somebody in the world who only looks, so that skips go over it."""
+        ticked = self.create_future()
+        self._add_timer(self._now + seconds, settle, ticked, context=self.world)
+        await ticked
+
+    def _add_timer(
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context
+    ) -> asyncio.TimerHandle:
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        self._count += 1
+        heapq.heappush(self._timers, (when, self._count, context.get(PROCESS), handle))
+        return handle
 
     async def create_connection(
         self, protocol_factory: Callable[[], Any], host: Any = None, port: Any = None, **_: Any

@@ -22,13 +22,15 @@ from store.errors import StoreUnavailable
 from store.sqlite.connection import prepare
 from tests.simulation.file_fate import LINK_LIFE
 from tests.simulation.judge import Judge
-from tests.simulation.loop import VirtualLoop
+from tests.simulation.loop import NEVER, VirtualLoop
 from tests.simulation.oracle import check_end
 from tests.simulation.schedule import Schedule
-from tests.simulation.world import NEVER, World
+from tests.simulation.world import World
 
 LONGEST = 10 * 24 * 3600.0
 """Seconds of virtual time after which a service that has not come to rest never will."""
+LOOK_AGAIN = 5.0
+"""Seconds between two looks at a service that is at work."""
 SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -103,9 +105,12 @@ async def _rest(world: World) -> None:
             continue
         if loop.time() > LONGEST:
             world.judge.fail("the service comes to rest", *world.what_is_due())
-        busy = world.busy_until()
-        nearest = min(soonest, busy) if busy > loop.time() else soonest
-        await loop.arrival_at(max(loop.time() + 5.0, nearest if nearest < NEVER else 0.0))
+        now, busy = loop.time(), world.busy_until()
+        nearest = min(soonest, busy) if busy > now else soonest
+        if now + LOOK_AGAIN < nearest < NEVER:
+            await loop.arrival_at(nearest)
+        else:
+            await loop.tick(LOOK_AGAIN)
 
 
 @cache

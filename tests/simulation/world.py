@@ -19,7 +19,7 @@ from tests.simulation.disk import CrashPoint, Disk, InlineReaders, InlineWriter
 from tests.simulation.file_disk import FileDisk
 from tests.simulation.file_host import FileHost
 from tests.simulation.judge import Judge
-from tests.simulation.loop import VirtualLoop
+from tests.simulation.loop import NEVER, VirtualLoop
 from tests.simulation.machine import EPOCH, KEYS, Machine, WallClock
 from tests.simulation.process import current_process
 from tests.simulation.provider import SimulatedProvider
@@ -27,8 +27,6 @@ from tests.simulation.schedule import USERS, Action, Schedule
 from tests.simulation.sinks import SimulatedSender
 from tests.simulation.truth import Truth
 from tests.simulation.users import Users
-
-NEVER = float("inf")
 
 
 class World:
