@@ -63,7 +63,12 @@ class SimulatedSender(WebhookSender):
         other = self._flying.get(job_id)
         leases_hold = not self._world.done & SUSPENDS
         alone = other is None or other.dead or not leases_hold
-        self._world.judge.require(alone, "one attempt at a time for a job", job_id)
+        require = self._world.judge.require
+        require(alone, "one attempt at a time for a job", job_id)
+        off = self._world.truth.one(
+            "SELECT 1 FROM deliveries WHERE job_id = ? AND state = 'disabled'", job_id
+        )
+        require(off is None or not leases_hold, "410 turns the address off for a job", job_id)
         self._flying[job_id] = process
         try:
             return await self._deliver(url, headers, body, timeout)

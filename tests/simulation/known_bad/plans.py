@@ -210,6 +210,21 @@ def paused_as_they_send(seed: int) -> Schedule:
     return planned(seed, actions, confirm=False)
 
 
+def gone_as_they_render(seed: int) -> Schedule:
+    """Jobs with many updates to relay, to an address that answers 410 meanwhile."""
+
+    def is_talkative(fated: Fate) -> bool:
+        prompt = all(not lost and late <= 1.0 for lost, _, late, _ in fated.callbacks)
+        return fated.submission == "accept" and prompt and len(fated.updates) >= 3
+
+    gone = {"sink": SINKS[0], "kind": "gone", "lasts": 1_000.0}
+    actions = [
+        Action(0.5, "sink_trouble", gone),
+        *submissions((1.0, 2.0, 3.0), is_talkative, events=EVERY_EVENT),
+    ]
+    return planned(seed, actions)
+
+
 def paused_between_lease_and_sending(seed: int) -> Schedule:
     """A process that has just leased a message is suspended for longer than the lease."""
 

@@ -99,6 +99,15 @@ def second_attempt_beside_the_first() -> Patch:
     return patch.object(TaskPool, "is_running", lambda *_: False)
 
 
+@variant("410 turns the address off for a job", plan=plans.gone_as_they_render)
+def gone_for_one_message() -> Patch:
+    """An answer 410 ends that message alone: the job's other messages are sent all the same."""
+    return together(
+        with_sql("deliveries", "turn-off", "= TRUE", "= webhook_off"),
+        with_sql("deliveries", "disable-waiting", "'pending'", "'none'"),
+    )
+
+
 @variant("a relay is signed")
 def signed_other_bytes() -> Patch:
     """The signature is made of the body serialized anew, and not of the bytes that are sent."""
