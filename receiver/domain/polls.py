@@ -61,7 +61,7 @@ def _poll_again_or_fail(draft: Draft, polled: Polled) -> None:
     no usable answer, the job lives a day longer."""
     job, retry_after = draft.job, polled.answer.retry_after
     end = schedule.deadline(job, draft.rules)
-    if isinstance(polled.answer, StatusUnavailable):
+    if not isinstance(polled.answer, StatusReport):
         end += schedule.GRACE
     if job.done:
         outcomes.watch_for_correction(draft, retry_after)

@@ -54,6 +54,16 @@ def test_rule_4_five_misses_count_only_over_ten_minutes_and_an_answer_resets_the
     assert error_of(story) is ErrorCode.PROVIDER_JOB_LOST
 
 
+def test_rule_4_misses_after_the_deadline_count_as_before_it() -> None:
+    story = in_state("link missing")
+    story.wait_until(story.deadline())
+    for _ in range(5):
+        assert not story.job.done
+        story.poll(MISSING)
+        story.now += 3 * MINUTE
+    assert error_of(story) is ErrorCode.PROVIDER_JOB_LOST
+
+
 def test_rule_4_a_refused_key_fails_no_job() -> None:
     story = in_state("accepted")
     for _ in range(20):
