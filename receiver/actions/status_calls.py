@@ -72,8 +72,9 @@ class StatusCalls:
         by_credentials = False
         if isinstance(answer, StatusUnavailable):
             by_credentials = answer.by_credentials
-            breaker.failed(self._clock.monotonic(), by_credentials=by_credentials)
             log.warning("a status call failed", provider=provider.name, reason=answer.reason)
+        if isinstance(answer, StatusUnavailable) and not answer.only_this_job:
+            breaker.failed(self._clock.monotonic(), by_credentials=by_credentials)
         else:
             breaker.succeeded()
         self._metrics.provider_credentials_refused.labels(provider.name).set(by_credentials)

@@ -117,10 +117,10 @@ class Api(Calls):
         if code not in GOOD:
             return self.unavailable(answer)
         if answer.body is None:
-            return StatusUnavailable(f"a {code} answer that {answer.flaw}", retry_after)
+            return self.unavailable(answer, f"a {code} answer that {answer.flaw}")
         report = read(answer.body)
         if report.status is None and report.progress is None and report.result is None:
-            return StatusUnavailable(f"a {code} answer without a status", retry_after)
+            return self.unavailable(answer, f"a {code} answer without a status")
         return StatusReport(report, retry_after)
 
     async def cancel(self, path: str, method: str = "POST") -> CancelPassedOn:
@@ -156,12 +156,15 @@ class Api(Calls):
             message = read_plain_text(answer.text, key)
         return message or f"The provider answered {answer.status_code}."
 
-    def unavailable(self, answer: Answer) -> StatusUnavailable:
-        """The observation for an answer without the job's status."""
+    def unavailable(self, answer: Answer, reason: str | None = None) -> StatusUnavailable:
+        """The observation for an answer without the job's status. The reason is the provider's own
+        message if none is given."""
+        code = answer.status_code
         return StatusUnavailable(
-            self.words(answer),
+            reason or self.words(answer),
             self._retry_after(answer),
-            by_credentials=answer.status_code in (401, 403),
+            by_credentials=code in (401, 403),
+            only_this_job=code < 500 and code not in (401, 403, 429) and not answer.broke_off,
         )
 
     def _retry_after(self, answer: Answer) -> Millis | None:

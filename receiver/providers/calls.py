@@ -30,6 +30,7 @@ gets no answer."""
 
 _TOO_LONG = "is too long"
 _NO_OBJECT = "is not a JSON object"
+_BROKE_OFF = "broke off: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,11 @@ class Answer:
     def is_json(self) -> bool:
         """Whether the body is JSON, so that `value` is valid."""
         return self.flaw in ("", _NO_OBJECT)
+
+    @property
+    def broke_off(self) -> bool:
+        """Whether the connection broke, or the time was over, before the body had ended."""
+        return self.flaw.startswith(_BROKE_OFF)
 
 
 class NoAnswer(Exception):
@@ -177,7 +183,7 @@ class Calls:
                 broke = isinstance(error, ConnectionError | BadAnswer)
                 kind = _ConnectionBroke if broke else NoAnswer
                 raise kind(reason, may_have_arrived=True) from error
-            flaw = f"broke off: {reason}"
+            flaw = f"{_BROKE_OFF}{reason}"
         if not flaw and response.header("content-encoding") not in (None, "identity"):
             raw, flaw = _decompressed(raw)
         return read_answer(response.status, response.header("retry-after") or None, raw, flaw)

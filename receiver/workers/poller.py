@@ -9,6 +9,7 @@ provider is down.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -70,8 +71,9 @@ class Poller:
         """Jobs to confirm, in order, with the end of the lease that this worker already has."""
         self._confirms = 0
         """Confirming calls begun while polls were due, and not yet followed by their polls."""
-        self._probes: dict[str, str] = {}
-        """By provider with an open breaker: the job to poll as the next probe."""
+        self._waiting: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        """By provider: the jobs that wait behind its open breaker, in the order of their turns as
+        its probe."""
 
     def confirm(self, job: Job) -> None:
         """Take over a job that is due for confirmation and already leased to this worker for
@@ -103,7 +105,8 @@ class Poller:
             await self._services.clock.sleep(pause)
             return
         monotonic = self._services.clock.monotonic()
-        waits = [at - monotonic for at in map(self._probe_at, self._probes) if at is not None]
+        probes = (self._probe_at(provider) for provider, jobs in self._waiting.items() if jobs)
+        waits = [at - monotonic for at in probes if at is not None]
         most = max(0.01, min([SAFETY_SECONDS, *waits]))
         await self._timer.wait(most)
 
@@ -129,12 +132,14 @@ class Poller:
 
     async def _make_probes_due(self) -> None:
         """Poll a job as soon as a breaker allows a probe, so that a recovered provider is noticed
-        then and not minutes later, when the next job is due."""
+        then and not minutes later, when the next job is due. Jobs take turns: one that never gets
+        an answer must not keep the breaker open for the others."""
         monotonic = self._services.clock.monotonic()
-        for provider, job_id in list(self._probes.items()):
+        for provider, jobs in list(self._waiting.items()):
             at = self._probe_at(provider)
-            if at is not None and at <= monotonic:
-                del self._probes[provider]
+            if jobs and at is not None and at <= monotonic and self._room(Lane.POLL) > 0:
+                job_id = next(iter(jobs))
+                del jobs[job_id]
                 await self._services.store.jobs.poll_at_once(job_id, self._services.clock.now())
 
     def _begin_offered(self) -> int:
@@ -226,13 +231,21 @@ class Poller:
         if provider is None:
             return StatusUnavailable(f"provider {job.provider} is not configured")
         answer = await self._calls.ask(provider, lambda asked: self._traced(job, what, call(asked)))
-        if answer is None:
-            return StatusUnavailable("the breaker is open")
-        if not isinstance(answer, StatusUnavailable):
-            self._probes.pop(job.provider, None)
-        elif self._probe_at(job.provider) is not None and answer.retry_after is None:
-            self._probes[job.provider] = job.id
-        return answer
+        self._line_up(job, answer)
+        return StatusUnavailable("the breaker is open") if answer is None else answer
+
+    def _line_up(self, job: Job, answer: StatusAnswer | LookUpAnswer | None) -> None:
+        """Give the job a turn as a probe: after all others if its own call has just failed, and
+        none before the time that the provider has set for it."""
+        waiting = self._waiting[job.provider]
+        if self._calls.breakers[job.provider].state == "closed":
+            waiting.clear()
+        elif answer is None:
+            waiting.setdefault(job.id)
+        elif isinstance(answer, StatusUnavailable):
+            waiting.pop(job.id, None)
+            if answer.retry_after is None:
+                waiting[job.id] = None
 
     async def _traced(self, job: Job, what: str, call: Awaitable[B]) -> B:
         """Make a call in a span of the job's trace."""

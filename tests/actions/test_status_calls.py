@@ -15,6 +15,7 @@ from tests.support.manual_clock import ManualClock
 MISSING = StatusMissing()
 FAILED = StatusUnavailable("it is away")
 REFUSED = StatusUnavailable("the key", by_credentials=True)
+USELESS = StatusUnavailable("an answer that is too long", only_this_job=True)
 
 
 class ScriptedProvider:
@@ -120,6 +121,14 @@ async def test_failures_of_pollers_and_clients_together_open_the_breaker() -> No
         assert await gate.ask() == FAILED
     assert await gate.ask() is None
     assert gate.calls.breakers["another"].state == "closed"
+
+
+async def test_an_answer_that_is_of_no_use_for_its_job_opens_no_breaker() -> None:
+    gate = Gate(rate=1_000)
+    for answer in (*[FAILED] * 4, USELESS, *[FAILED] * 4, *[USELESS] * 6):
+        gate.provider.answer = answer
+        assert await gate.poll() == answer
+    assert gate.calls.breakers["samsar"].state == "closed"
 
 
 async def test_hanging_calls_leave_half_of_the_slots() -> None:

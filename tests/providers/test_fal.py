@@ -187,6 +187,7 @@ async def test_a_result_call_that_does_not_show_the_outcome(code: int, body: Any
     said = await status({"status": "COMPLETED"}, (code, body))
     assert isinstance(said, StatusUnavailable)
     assert said.by_credentials == (code in (401, 403))
+    assert said.only_this_job == (code not in (401, 403, 429, 500, 503))
 
 
 @pytest.mark.parametrize("error", [{"error": "boom"}, {"error_type": "internal_error"}])

@@ -62,9 +62,9 @@ async def test_every_answer_can_have_a_retry_after(header: str, wait: int | None
     said, _ = await ask(answer(200, b'{"status": "PENDING"}', later))
     assert said == StatusReport(Report(Status.PENDING, "PENDING", None, None, None, None), wait)
     said, _ = await ask(answer(200, b"{}", later))
-    assert said == StatusUnavailable("a 200 answer without a status", wait)
+    assert said == StatusUnavailable("a 200 answer without a status", wait, only_this_job=True)
     said, _ = await ask(answer(200, b"<html>", later))
-    assert said == StatusUnavailable("a 200 answer that is not JSON", wait)
+    assert said == StatusUnavailable("a 200 answer that is not JSON", wait, only_this_job=True)
     said, _ = await ask(answer(404, b'{"message": "Request not found."}', later))
     assert said == StatusMissing(wait)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from receiver.domain.answers import StatusReport
+from receiver.domain.answers import StatusReport, StatusUnavailable
 from receiver.providers.contract import UpstreamJob
 from receiver.providers.samsar import read_report
 from receiver.workers import poller as poller_module
@@ -220,3 +220,25 @@ async def test_jobs_with_a_refused_callback_are_polled_a_few_each_second(harness
         asked.append(len(harness.provider.asked))
         harness.clock.advance(1.0)
     assert asked == [20, 25, 25]
+
+
+async def test_the_jobs_that_wait_behind_an_open_breaker_take_turns_as_probes(
+    harness: Harness,
+) -> None:
+    ending(harness)
+    failing = ["bad-0", "bad-1"]
+    harness.provider.answers = dict.fromkeys(failing, StatusUnavailable("503"))
+    worker = harness.poller()
+    now = harness.clock.now()
+    for name in failing:
+        await harness.accepted_job(name, poll_at=now)
+    good = await harness.accepted_job("good", poll_at=now + 100 * SECOND)
+    while harness.clock.now() < now + 100 * SECOND:
+        await step(harness, worker)
+    assert harness.provider.asked.count("good") == 0
+    assert worker._calls.breakers["samsar"].state == "open"
+    for _ in range(3):  # the two that wait already go first
+        before = len(harness.provider.asked)
+        while len(harness.provider.asked) == before:
+            await step(harness, worker)
+    assert (await harness.found(good)).done

@@ -175,6 +175,7 @@ async def test_status_calls_without_a_status(subject: Subject, status: int, expe
     if isinstance(said, StatusUnavailable):
         assert "No." in said.reason
         assert said.by_credentials == (status in (401, 403))
+        assert said.only_this_job == (status in (302, 400, 402))
 
 
 READ_NOTHING = (
@@ -187,6 +188,7 @@ READ_NOTHING = (
 async def test_a_state_that_cannot_be_read(subject: Subject, body: bytes) -> None:
     said, _ = await asked(subject, answer(200, body))
     assert isinstance(said, StatusUnavailable)
+    assert said.only_this_job
 
 
 @pytest.mark.parametrize(
@@ -202,6 +204,7 @@ async def test_a_state_that_cannot_be_read(subject: Subject, body: bytes) -> Non
 async def test_a_broken_status_call(subject: Subject, behaviour: Behaviour) -> None:
     said, _ = await asked(subject, behaviour)
     assert isinstance(said, StatusUnavailable)
+    assert not said.only_this_job
 
 
 async def test_the_absent_job_has_a_status_call(subject: Subject) -> None:
