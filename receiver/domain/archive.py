@@ -13,9 +13,9 @@ from store.records.jobs import Job
 from store.records.times import Due, Lane, Millis
 
 MOST_LINKS = 100
-"""Maximum number of links kept per result: every change writes all of them."""
+"""Maximum number of links kept per result, the first ones: every change writes all of them."""
 LONGEST_LINK = 8_192
-"""Maximum number of characters of a link."""
+"""Maximum number of characters of a link. A longer one is not followed, but keeps its number."""
 LINK_LIVES = {"replicate": HOUR, "sandbox-replicate": HOUR}
 """By provider: how long a link is valid after completion."""
 LINK_LIFE = 7 * DAY
@@ -27,8 +27,15 @@ GAP_MAX = HOUR
 def begin(draft: Draft, result: Mapping[str, Any]) -> None:
     """Schedule the downloads of a job that has just completed. `result` is not truncated."""
     if draft.rules.archive:
-        links = [link for link in links_of(result) if len(link) <= LONGEST_LINK][:MOST_LINKS]
-        _set(draft, tuple(ArchivedFile(link, next_try_at=draft.now) for link in links))
+        links = links_of(result)[:MOST_LINKS]
+        _set(draft, tuple(_file(link, draft.now) for link in links))
+
+
+def _file(link: str, now: Millis) -> ArchivedFile:
+    if len(link) <= LONGEST_LINK:
+        return ArchivedFile(link, next_try_at=now)
+    error = f"link_too_long: it has {len(link):,} characters"
+    return ArchivedFile(link[:LONGEST_LINK], FileState.FAILED, error=error)
 
 
 def next_file(job: Job) -> int | None:

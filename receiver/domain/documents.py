@@ -135,7 +135,7 @@ class ArchivedFile(TypedDict):
     """One file of a result, and whether it is kept."""
 
     link: str
-    """As in the result."""
+    """As in the result; of a longer one, the first 8,192 characters."""
     state: FileState
     bytes: Count | None
     content_type: str | None

@@ -11,7 +11,6 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
 from receiver.archive.contract import ArchiveUnavailable, Kept
-from receiver.domain.results import links_of
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem, bad_query
 from receiver.http_api.operation import Parameter
@@ -38,37 +37,32 @@ _RANGE = re.compile(r"bytes=(?:([0-9]{1,15})-([0-9]{0,15})|-([0-9]{1,15}))")
 log = structlog.get_logger()
 
 
-async def archived_file(context: ApiContext, request: Request, job: Job) -> Response | None:
-    """The file selected by `?n=`, the first one by default, if it is stored.
+def read_file_number(request: Request) -> int | None:
+    """`?n=`, if it is given. Raises Problem 400."""
+    text = request.query_params.get("n")
+    if text is not None and not re.fullmatch(r"[1-9][0-9]{0,3}", text):
+        raise bad_query("n", "must be a whole number from 1 (the main file) to 9999")
+    return None if text is None else int(text)
 
-    Otherwise a redirect to its link, or None for the main file.
-    Raises Problem 400, 404, and 416 for a range outside the file.
-    """
-    number = _read_number(request)
-    links = [file.link for file in job.archive] or links_of(job.result or {})
-    if number is not None and job.result is not None and number > len(links):
-        raise Problem(404, "no_such_file", f"The result has {len(links)} files.")
-    index = (number or 1) - 1
-    if index < len(job.archive):
-        found = await _find(context, job.archive[index])
-        if isinstance(found, Path):
-            return await _serve(request, job.archive[index], found)
-        if found is not None:
-            return redirect(found)
-    return redirect(links[index]) if 0 < index < len(links) else None
+
+async def archived_file(
+    context: ApiContext, request: Request, job: Job, number: int
+) -> Response | None:
+    """The file with this number, or None unless it is stored. Raises Problem 416 for a range
+    outside the file."""
+    if number > len(job.archive):
+        return None
+    file = job.archive[number - 1]
+    found = await _find(context, file)
+    if isinstance(found, Path):
+        return await _serve(request, file, found)
+    return None if found is None else redirect(found)
 
 
 def redirect(link: str) -> Response:
     """A redirect to the percent-encoded link: storage links may contain characters that are invalid
     in headers."""
     return RedirectResponse(link, status_code=302, headers={"Cache-Control": "no-store"})
-
-
-def _read_number(request: Request) -> int | None:
-    text = request.query_params.get("n")
-    if text is not None and not re.fullmatch(r"[1-9][0-9]{0,3}", text):
-        raise bad_query("n", "must be a whole number from 1 (the main file) to 9999")
-    return None if text is None else int(text)
 
 
 async def _find(context: ApiContext, file: ArchivedFile) -> Kept | None:

@@ -9,11 +9,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from receiver.actions.cancel_job import cancel_job as cancel
+from receiver.actions.whole_result import whole_result
 from receiver.domain import documents
-from receiver.domain.results import fitting_result, links_of
+from receiver.domain.results import links_of
 from receiver.domain.serialization import compact_json, job_document, timestamp
 from receiver.http_api import queries
-from receiver.http_api.archived import FILE_NUMBER, RANGE, archived_file, redirect
+from receiver.http_api.archived import (
+    FILE_NUMBER,
+    RANGE,
+    archived_file,
+    read_file_number,
+    redirect,
+)
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
 from receiver.http_api.documents import File, History, JobDetail, Jobs
@@ -149,20 +156,18 @@ async def job_result(context: ApiContext, request: Request, caller: Caller) -> R
         416: The range is outside the file.
     """
     job = await readable_job(context, caller, request.path_params["job_id"])
-    if (answer := await archived_file(context, request, job)) is not None:
+    number = read_file_number(request)
+    if (answer := await archived_file(context, request, job, number or 1)) is not None:
         return answer
     job = await context.renewals.renew(job)
     if job.result is None:
         raise Problem(409, "no_result", f"There is no result: the job is {job.status}.")
-    whole = job.result
-    if whole.get("truncated") is True:
-        stored = await context.services.store.jobs.whole_result_of(job.id)
-        # It can be that of another claim, which was denied.
-        if stored is not None and fitting_result(stored) == whole:
-            whole = stored
+    whole = await whole_result(context.services.store, job)
     links = links_of(whole)
-    if links and (len(links) == 1 or FILE_NUMBER.name in request.query_params):
-        return redirect(links[0])
+    if number is not None and number > len(links):
+        raise Problem(404, "no_such_file", f"The result has {len(links)} files.")
+    if number is not None or len(links) == 1:
+        return redirect(links[(number or 1) - 1])
     return json_response(whole, headers=NOT_STORED)
 
 

@@ -227,22 +227,34 @@ async def test_a_failed_download_is_reported_and_the_link_returned(
     gone = host.link("/gone", Answer(status=410))
     refused = "http://10.0.0.1/x.mp4"
     later = host.link("/later", Answer(status=500))
-    result = {"videoUrl": main, "gone": gone, "refused": refused, "later": later}
+    long, last = f"{later}?{'q' * 8_192}", host.link("/last", Answer(FILE))
+    result = {
+        "videoUrl": main,
+        "gone": gone,
+        "refused": refused,
+        "later": later,
+        "long": long,
+        "last": last,
+    }
     request_id = await complete(client, provider, result)
 
     def tried(job: dict[str, Any]) -> bool:
-        return all(file["error"] for file in job["archive"])
+        return all(file["error"] or file["sha256"] for file in job["archive"])
 
     job = await eventually(lambda: job_of(client, request_id), tried)
-    states = [(file["state"], file["error"].partition(":")[0]) for file in job["archive"]]
+    states = [(file["state"], (file["error"] or "").partition(":")[0]) for file in job["archive"]]
     assert states == [
         ("failed", "too_large"),
         ("failed", "bad_status"),
         ("failed", "refused_target"),
         ("pending", "bad_status"),
+        ("failed", "link_too_long"),
+        ("stored", ""),
     ]
     path = f"/v1/jobs/{request_id}/result"
-    for n, link in ((1, main), (2, gone), (3, refused), (4, later)):
+    assert job["archive"][4]["link"] == long[:8_192]
+    assert (await client.get(path, params={"n": 6})).content == FILE
+    for n, link in ((1, main), (2, gone), (3, refused), (4, later), (5, long)):
         answer = await client.get(path, params={"n": n})
         assert (answer.status_code, answer.headers["Location"]) == (302, link)
     events = await history_of(client, request_id, "event")

@@ -15,7 +15,7 @@ from receiver.domain.retry_after import LONGEST_RETRY_AFTER, read_retry_after
 from receiver.domain.serialization import compact_json
 from receiver.http_api import queries
 from receiver.http_api.application import _given_id
-from receiver.http_api.archived import _read_number, _takes_range
+from receiver.http_api.archived import _takes_range, read_file_number
 from receiver.http_api.auth import _given_key
 from receiver.http_api.body import parse_object
 from receiver.http_api.context import ApiContext
@@ -136,7 +136,7 @@ def query(raw: bytes) -> None:
     with contextlib.suppress(Problem):
         assert 1 <= read_limit(request) <= MAX_LIMIT
     with contextlib.suppress(Problem):
-        assert 1 <= (_read_number(request) or 1) < 10_000
+        assert 1 <= (read_file_number(request) or 1) < 10_000
     with contextlib.suppress(Problem):
         where = _read_filter(request, NAMED)
         for at in (where.created_after, where.created_before):

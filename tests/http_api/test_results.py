@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,8 +22,8 @@ AGE = 6 * 24 * 60 * MINUTE
 """After which a link is renewed."""
 
 
-def completed(link: str) -> dict[str, Any]:
-    return {"status": "COMPLETED", "result": {"videoUrl": link}}
+def completed(link: str, **more: str) -> dict[str, Any]:
+    return {"status": "COMPLETED", "result": {"videoUrl": link, **more}}
 
 
 async def test_a_result_is_a_redirect_once_there_is_one(
@@ -53,6 +55,18 @@ async def test_a_result_with_further_links_is_answered_as_it_is(trusting: Accept
         assert (answer.status_code, answer.headers["Location"]) == (302, result[name])
 
 
+async def test_numbers_are_those_of_the_whole_result(trusting: AcceptedJob) -> None:
+    """The job shows the first 64 KiB of it, and the last link there is cut."""
+    links = [f"https://cdn.example/{n}?{'q' * 600}" for n in range(150)]
+    await trusting.send({"status": "COMPLETED", "result": {"videoUrl": links[0], "frames": links}})
+    await trusting.when(done=True)
+    path = f"{trusting.path}/result"
+    for n, link in enumerate(links[90:], 91):
+        assert (await trusting.client.get(path, params={"n": n})).headers["Location"] == link
+    answer = await trusting.client.get(path, params={"n": 151})
+    assert (answer.status_code, answer.json()["detail"]) == (404, "The result has 150 files.")
+
+
 # --- old links ------------------------------------------------------------------------------------
 
 
@@ -71,13 +85,19 @@ class Aged:
         return answer.headers["Location"]
 
 
-async def aged(start: Start, provider: ScriptedProvider, jobs: int = 1, **given: Any) -> Aged:
+async def aged(
+    start: Start,
+    provider: ScriptedProvider,
+    jobs: int = 1,
+    old: Mapping[str, Any] = completed(OLD),
+    **given: Any,
+) -> Aged:
     clock = ShiftedClock()
     settings = provider.settings() | {"confirm_callbacks": False} | given
     service = await start(**settings, clock=clock)
     made = [await accepted(service, provider) for _ in range(jobs)]
     for number, job in enumerate(made, start=1):
-        await job.send(completed(OLD))
+        await job.send(old)
         await job.when(done=True)
         provider.states[f"up-{number}"] = completed(NEW)
     clock.ahead_ms = AGE + MINUTE
@@ -102,6 +122,23 @@ async def test_an_old_link_is_renewed_and_nothing_else_changes(
     assert provider.status_calls == ["up-1", "up-1"]
     renewed = await job.client.get(job.path, headers={"If-None-Match": before.headers["ETag"]})
     assert renewed.json() == before.json() | {"result": {"videoUrl": NEW}}
+
+
+@pytest.mark.parametrize("is_archived", [False, True])
+async def test_every_link_of_an_old_result_is_renewed(
+    start: Start, provider: ScriptedProvider, tmp_path: Path, *, is_archived: bool
+) -> None:
+    """Of an archived one: those that could not be stored; these lead to a refused address."""
+    old, new = (completed(f"https://10.0.0.1/{age}", poster=f"https://10.0.0.1/{age}.jpg")
+                for age in ("old", "new"))  # fmt: skip
+    given: dict[str, Any] = {"archive_url": f"file://{tmp_path}/kept"} if is_archived else {}
+    aging = await aged(start, provider, old=old, **given)
+    provider.states["up-1"] = new
+    (job,) = aging.jobs
+    for n, name in ((2, "poster"), (1, "videoUrl")):
+        answer = await job.client.get(f"{job.path}/result", params={"n": n})
+        assert answer.headers["Location"] == new["result"][name]
+    assert provider.status_calls == ["up-1"]
 
 
 async def test_the_link_of_a_provider_that_runs_no_more_is_handed_out(

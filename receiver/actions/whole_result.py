@@ -1,0 +1,19 @@
+"""Reads the whole of a result that is truncated in its job's row."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from receiver.domain.results import fitting_result
+from store.database import Store
+from store.records.jobs import Job
+
+
+async def whole_result(store: Store, job: Job) -> Mapping[str, Any]:
+    """The result of a job that has one, as the provider returned it."""
+    assert job.result is not None
+    if job.result.get("truncated") is True:
+        stored: Mapping[str, Any] | None = await store.jobs.whole_result_of(job.id)
+        # It can be that of another claim, which was denied.
+        if stored is not None and fitting_result(stored) == job.result:
+            return stored
+    return job.result
