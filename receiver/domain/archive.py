@@ -25,10 +25,24 @@ GAP_MAX = HOUR
 
 
 def begin(draft: Draft, result: Mapping[str, Any]) -> None:
-    """Schedule the downloads of a job that has just completed. `result` is not truncated."""
-    if draft.rules.archive:
-        links = links_of(result)[:MOST_LINKS]
-        _set(draft, tuple(_file(link, draft.now) for link in links))
+    """Schedule the downloads of a job that has just completed."""
+    if draft.rules.archive and result.get("truncated") is True:
+        # Of a claim only the beginning is at hand: the archiver reads the whole.
+        draft.set(due=Due(Lane.ARCHIVE, draft.now))
+    elif draft.rules.archive:
+        _set_files(draft, result)
+
+
+def find_files(draft: Draft, result: Mapping[str, Any]) -> None:
+    """Schedule the downloads of a job whose whole result has been read for it."""
+    due = draft.job.due
+    if due is not None and due.lane is Lane.ARCHIVE and not draft.job.archive:
+        _set_files(draft, result)
+
+
+def _set_files(draft: Draft, result: Mapping[str, Any]) -> None:
+    links = links_of(result)[:MOST_LINKS]
+    _set(draft, tuple(_file(link, draft.now) for link in links))
 
 
 def _file(link: str, now: Millis) -> ArchivedFile:
@@ -39,7 +53,7 @@ def _file(link: str, now: Millis) -> ArchivedFile:
 
 
 def next_file(job: Job) -> int | None:
-    """Index of the file to download next; None if none is pending."""
+    """Index of the file to download next; None if none is pending, or none is known yet."""
     pending = [
         (file.next_try_at, index)
         for index, file in enumerate(job.archive)

@@ -48,6 +48,8 @@ def decide(job: Job, observation: observed.Observation, now: Millis, rules: Rule
             _end_cancel(draft, observation)
         case observed.LinkRenewed():
             _renew_link(draft, observation)
+        case observed.ResultRead():
+            archive.find_files(draft, observation.result)
         case observed.DownloadEnded():
             archive.apply_download(draft, observation)
         case _:

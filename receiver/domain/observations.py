@@ -119,6 +119,13 @@ class LinkRenewed:
 
 
 @dataclass(frozen=True, slots=True)
+class ResultRead:
+    """The whole result of a completed job was read from the store, to find its files."""
+
+    result: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class FileStored:
     """A file of the result is complete and durable in the archive."""
 
@@ -163,5 +170,6 @@ Observation: TypeAlias = (
     | CancelRequested
     | CancelPassedOn
     | LinkRenewed
+    | ResultRead
     | DownloadEnded
 )

@@ -6,11 +6,18 @@ from functools import partial
 import structlog
 
 from receiver.actions.context import ServiceContext
+from receiver.actions.whole_result import whole_result
 from receiver.archive.contract import Archive, ArchiveUnavailable, folder_of, key_of
 from receiver.archive.download import Download, Downloader, DownloadFailed
 from receiver.domain.archive import next_file
 from receiver.domain.lifecycle import deciding
-from receiver.domain.observations import DownloadEnded, FileFailed, FileStored
+from receiver.domain.observations import (
+    DownloadEnded,
+    FileFailed,
+    FileStored,
+    Observation,
+    ResultRead,
+)
 from receiver.streams.hub import Hub
 from receiver.workers.worker import SAFETY_SECONDS, DueTimer, TaskPool, until_stored
 from store.errors import NotFound
@@ -79,21 +86,28 @@ class Archiver:
     # --- downloads ------------------------------------------------------------------------------
 
     async def _save(self, job: Job) -> None:
-        """Attempt to download the next file of a job."""
+        """Attempt to download the next file of a job, whose files may have to be found first."""
+        clock = self._services.clock
         try:
-            index = next_file(job)
-            assert index is not None, "a job is due in this lane while a file is pending"
+            if (index := next_file(job)) is None:
+                await until_stored(clock, "the files of a result", partial(self._find_files, job))
+                return
             outcome = await self._download(job, index)
             ended = DownloadEnded(index, job.archive[index].tries, outcome)
-            decide = deciding(ended, self._services.clock.now, self._services.rules)
-            advance = partial(self._store.jobs.advance, job.id, decide)
-            await until_stored(self._services.clock, "a download", advance)
+            await until_stored(clock, "a download", partial(self._observe, job, ended))
             self._count(job, index, outcome)
         except NotFound:
             return
         except asyncio.CancelledError:
             await self._store.jobs.release(self._services.holder, [job.id])
             raise
+
+    async def _find_files(self, job: Job) -> None:
+        await self._observe(job, ResultRead(await whole_result(self._store, job)))
+
+    async def _observe(self, job: Job, observation: Observation) -> None:
+        decide = deciding(observation, self._services.clock.now, self._services.rules)
+        await self._store.jobs.advance(job.id, decide)
 
     async def _download(self, job: Job, index: int) -> FileStored | FileFailed:
         try:

@@ -13,7 +13,12 @@ from receiver.archive.folder import PARTIAL
 from receiver.domain import archive
 from receiver.workers import archiver
 from tests.archive.file_host import Answer, FileHost, file_host, file_of
-from tests.http_api.scripted_provider import ScriptedProvider, call_back, scripted_provider
+from tests.http_api.scripted_provider import (
+    ScriptedProvider,
+    call_back,
+    refusing_status,
+    scripted_provider,
+)
 from tests.support.service import (
     RunningService,
     eventually,
@@ -193,6 +198,23 @@ async def test_every_link_of_a_result_is_archived_the_main_one_first(
         assert (await client.get(path, params={"n": n})).text == name
     for wrong, status in (("5", 404), ("0", 400), ("x", 400), ("", 400), ("99999", 400)):
         assert (await client.get(path, params={"n": wrong})).status_code == status, wrong
+
+
+async def test_every_link_of_a_long_result_that_nobody_confirmed_is_archived(
+    provider: ScriptedProvider, host: FileHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provider, "status", refusing_status(500))
+    confirming = {"confirm_callbacks": True, "confirm_timeout": 0.1, "poll_min": 0.1}
+    links = [host.link(name, Answer(FILE)) for name in ("/shown", "/beyond")]
+    result = {"videoUrl": links[0], "log": "x" * 70_000, "last": links[1]}
+    async with running_service(tmp_path, **settings(provider, tmp_path) | confirming) as service:
+        client = await service.user()
+        request_id = await complete(client, provider, result)
+        job = await eventually(
+            lambda: job_of(client, request_id),
+            lambda job: [file["state"] for file in job["archive"]] == ["stored"] * 2,
+        )
+    assert [file["link"] for file in job["archive"]] == links
 
 
 async def test_storing_makes_an_event_and_no_webhook(
