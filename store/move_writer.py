@@ -83,6 +83,9 @@ class MoveWriter:
                 self.append_event(effects, job, move.event)
             if move.relay is not None:
                 self._enqueue(session, effects, job, move.relay)
+            elif move.event is not None and each.before.error is not None:
+                # News of a failed job is its outcome, here one that the user does not want told.
+                session.execute(self._deliveries["skip-replaced"], {"job_id": job.id})
             if move.whole_result is not None:
                 whole = {"job_id": job.id, "result": to_json(move.whole_result)}
                 session.execute(self._jobs["keep-whole-result"], whole)

@@ -6,6 +6,13 @@ UPDATE deliveries
  WHERE job_id = :job_id AND state = 'pending' AND (NOT final OR self_declared) AND NOT retried
    AND (holder IS NULL OR held_until <= :now);
 
+-- name: skip-replaced
+-- Skip the failure that we declared of a job that has got its outcome; while the message is being
+-- sent, that is left to the end of its lease.
+UPDATE deliveries SET state = 'skipped', next_attempt_at = NULL
+ WHERE job_id = :job_id AND state = 'pending' AND self_declared AND NOT retried
+   AND holder IS NULL;
+
 -- name: enqueue
 -- A new message.
 INSERT INTO deliveries (id, job_id, user_id, seq, status, final, self_declared, url, host, state,
@@ -46,13 +53,17 @@ UPDATE deliveries SET holder = NULL, held_until = NULL
 RETURNING id;
 
 -- name: skip-overtaken
--- Skip a message that was overtaken by a newer one of its job while it was being sent.
+-- Skip a message that was overtaken while it was being sent: an update by a newer message of its
+-- job, a failure that we declared by the job's next event, its outcome.
 UPDATE deliveries
    SET state = 'skipped', next_attempt_at = NULL, holder = NULL, held_until = NULL
- WHERE id = :delivery_id AND state = 'pending' AND (NOT final OR self_declared) AND NOT retried
-   AND EXISTS (SELECT 1 FROM deliveries newer
-                WHERE newer.job_id = deliveries.job_id AND newer.state = 'pending'
-                  AND newer.seq > deliveries.seq);
+ WHERE id = :delivery_id AND state = 'pending' AND NOT retried
+   AND (NOT final AND EXISTS (SELECT 1 FROM deliveries newer
+                               WHERE newer.job_id = deliveries.job_id AND newer.state = 'pending'
+                                 AND newer.seq > deliveries.seq)
+        OR self_declared AND EXISTS (SELECT 1 FROM jobs
+                                      WHERE jobs.id = deliveries.job_id
+                                        AND jobs.seq > deliveries.seq));
 
 -- name: count-attempt
 -- Record an attempt, numbered within its delivery; nothing if the delivery is gone.

@@ -2,9 +2,12 @@
 
 import pytest
 
+from store.records.deliveries import DeliveryState
 from store.records.jobs import ErrorCode
 from tests.store.outbox import DELIVERED, PENDING, SKIPPED, one, relayed
 from tests.store.world import HOOK, NOW, SECOND, World, completed, failed, rendering
+
+DECLARED = failed(NOW, ErrorCode.DEADLINE_EXCEEDED, relay=True)
 
 
 async def test_a_newer_message_skips_waiting_updates(world: World) -> None:
@@ -31,14 +34,33 @@ async def test_a_final_message_is_never_skipped(world: World) -> None:
     assert (await one(world, at=NOW + 5 * SECOND)).seq == 3
 
 
-async def test_the_providers_outcome_replaces_a_self_declared_failure(world: World) -> None:
+@pytest.mark.parametrize(("relay", "left"), [(True, {3: PENDING}), (False, {})])
+async def test_the_providers_outcome_replaces_a_self_declared_failure(
+    world: World, relay: bool, left: dict[int, DeliveryState]
+) -> None:
+    """Also where the user has not subscribed to the outcome."""
     job = await world.create(webhook_url=HOOK)
 
-    await world.advance(
-        job, failed(NOW, ErrorCode.DEADLINE_EXCEEDED, relay=True), completed(relay=True)
-    )
+    await world.advance(job, DECLARED, completed(relay=relay))
 
-    assert await world.deliveries(job) == {2: SKIPPED, 3: PENDING}
+    assert await world.deliveries(job) == {2: SKIPPED, **left}
+
+
+@pytest.mark.parametrize(
+    ("made", "state"), [((PENDING, NOW + 5 * SECOND), SKIPPED), ((DELIVERED, None), DELIVERED)]
+)
+async def test_a_failure_that_is_replaced_while_it_is_sent_is_not_sent_again(
+    world: World, made: tuple[DeliveryState, int | None], state: DeliveryState
+) -> None:
+    job = await world.create(webhook_url=HOOK)
+    await world.advance(job, DECLARED)
+    failure = await one(world)
+
+    await world.advance(job, completed())
+    assert await world.deliveries(job) == {2: PENDING}
+    await world.settle(failure, *made)
+
+    assert await world.deliveries(job) == {2: state}
 
 
 async def test_one_is_in_flight_for_a_job(world: World) -> None:
