@@ -1,5 +1,6 @@
 """The ASGI application: routing, request ids, errors, metrics and the access log."""
 
+import asyncio
 import itertools
 import re
 from collections import defaultdict
@@ -65,7 +66,8 @@ class Application:
         try:
             check_head(scope)
             await self._route(scope)(scope, receive, answer)
-        except ClientGone:
+        except (ClientGone, asyncio.CancelledError):
+            # Only a shutdown cancels requests, and only after it has cut their connections.
             status = status or 499  # nginx's code for a client that disconnected; nothing is sent
         except Exception as error:  # noqa: BLE001 - logged, and answered 500 unless it is known
             problem = _logged(error)

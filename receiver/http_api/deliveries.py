@@ -17,6 +17,7 @@ from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem, bad_query, or_404, refuse_any
 from receiver.http_api.operation import Group, Operation, Parameter
 from receiver.http_api.responses import json_response
+from receiver.http_api.stopping import unless_stopping
 from receiver.http_api.submissions import unknown_faults, url_faults
 from receiver.json_schema import ref
 from receiver.providers.contract import InputFault
@@ -141,6 +142,8 @@ async def test_webhook(context: ApiContext, request: Request, caller: Caller) ->
         200: The result of the attempt; `error` if there was no answer.
         400: The URL is not allowed.
         429: Another test of this user is running.
+        503: The service is stopping (`code` is `stopping`), has too much load, or cannot reach
+            its storage.
     """
     url = (await read_object(request, context.settings.max_body_bytes)).get("url")
     refuse_any(url_faults(context, "url", url))
@@ -162,7 +165,8 @@ async def _send_test(context: ApiContext, user: User, url: str) -> documents.Web
     webhook_id = context.services.ids.new("msg", now)
     body = compact_json({"type": "test", "timestamp": timestamp(now)})
     headers = sign(secrets_of(user, now), webhook_id, now, body)
-    made = await context.sender.deliver(url, headers, body, context.settings.relay_timeout)
+    sending = context.sender.deliver(url, headers, body, context.settings.relay_timeout)
+    made = await unless_stopping(context, sending, "Shutting down; repeat the test later.")
     return {"webhook_id": webhook_id, **_outcome(made)}
 
 

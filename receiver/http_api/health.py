@@ -8,6 +8,7 @@ from receiver.http_api.documents import Health
 from receiver.http_api.errors import Problem
 from receiver.http_api.operation import Group, Operation, Text
 from receiver.http_api.responses import json_response
+from receiver.http_api.stopping import stopping
 from receiver.metrics import CONTENT_TYPE
 
 
@@ -32,7 +33,7 @@ async def readyz(context: ApiContext, _request: Request) -> Response:
         503: No, or the service is stopping; `code` has the reason.
     """
     if context.stopping:
-        raise Problem(503, "stopping", "Shutting down.", headers={"Retry-After": "5"})
+        raise stopping()
     word = await context.readiness.trouble()
     if word is not None:
         raise Problem(503, word, "Callbacks cannot be stored now.", headers={"Retry-After": "2"})

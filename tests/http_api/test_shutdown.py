@@ -10,8 +10,11 @@ from starlette.responses import Response
 
 from receiver.workers import submitter
 from tests.http_api.accepted_job import AcceptedJob
+from tests.http_api.conftest import Start
 from tests.http_api.event_stream import event_stream
+from tests.http_api.followed_job import RELAY
 from tests.http_api.raw_http import raw_connection, request_bytes
+from tests.http_api.relay_sink import Sink
 from tests.http_api.scripted_provider import (
     COMPLETED,
     ScriptedProvider,
@@ -44,6 +47,20 @@ async def test_a_drop_in_submission_is_answered_at_once(
             answer = await waiting
         assert answer.status_code == 200
         assert answer.json()["request_id"].startswith("job_")
+
+
+async def test_a_webhook_test_is_answered_at_once(start: Start, sink: Sink) -> None:
+    service = await start(**RELAY, relay_timeout=60)
+    client = await service.user()
+    sink.hold()
+    path, body = "/v1/webhook-tests", {"url": sink.url}
+    waiting = asyncio.create_task(client.post(path, json=body))
+    await sink.arrived(1)
+    service.inner.begin_stop()
+    async with asyncio.timeout(10):
+        for answer in (await waiting, await client.post(path, json=body)):
+            assert (answer.status_code, answer.json()["code"]) == (503, "stopping")
+    assert len(sink.messages) == 1
 
 
 async def test_a_submission_in_flight_gets_its_time(
@@ -91,8 +108,9 @@ async def test_what_is_left_of_a_submission_is_unconfirmed_and_not_sent_again(
 
 
 async def test_a_request_that_hangs_does_not_hold_the_service(
-    tmp_path: Path, provider: ScriptedProvider
+    tmp_path: Path, provider: ScriptedProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("ERROR")
     clock = ShiftedClock()
     settings = provider.settings() | {"confirm_callbacks": False}
     async with running_service(tmp_path, clock=clock, **settings) as service:
@@ -107,6 +125,7 @@ async def test_a_request_that_hangs_does_not_hold_the_service(
         began = time.monotonic()
     assert time.monotonic() - began < 8  # two seconds of grace here, and a little
     await asyncio.gather(hanging, return_exceptions=True)
+    assert not caplog.records, "it was cut off as it has to be"
 
 
 async def test_streams_end_cleanly_at_shutdown(
