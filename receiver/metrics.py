@@ -25,6 +25,9 @@ from store.writer import BatchReport
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 """The media type of `Metrics.render`."""
 
+UNFINISHED = tuple(phase for phase in Phase if phase is not Phase.FINISHED)
+"""The phases of jobs that are counted: finished ones are too many to count."""
+
 BreakerState = Literal["closed", "half_open", "open"]
 
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
@@ -68,8 +71,8 @@ class Metrics:
         self.submissions_unconfirmed = gauge(
             "submissions_unconfirmed", "Jobs that the provider may or may not have."
         )
-        self.jobs = gauge("jobs", "Jobs stored.", ("phase",))
-        for phase in Phase:
+        self.jobs = gauge("jobs", "Unfinished jobs by phase.", ("phase",))
+        for phase in UNFINISHED:
             self.jobs.labels(phase).set(0)
         self.oldest_unfinished_job_age_seconds = gauge(
             "oldest_unfinished_job_age_seconds", "Age of the oldest unfinished job."

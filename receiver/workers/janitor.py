@@ -4,6 +4,7 @@ import structlog
 
 from receiver.actions.context import ServiceContext
 from receiver.domain.clock_trust import ClockTrust
+from receiver.metrics import UNFINISHED
 from receiver.workers.worker import Worker
 from store.records.jobs import Phase
 from store.records.times import Millis
@@ -74,9 +75,8 @@ class Janitor(Worker):
         metrics.wal_size_bytes.set(sizes.get("wal", 0))
 
         census = await store.jobs.census()
-        for phase in Phase:
-            if phase is not Phase.FINISHED:
-                metrics.jobs.labels(phase).set(census.get(phase, (0, 0))[0])
+        for phase in UNFINISHED:
+            metrics.jobs.labels(phase).set(census.get(phase, (0, 0))[0])
         metrics.submissions_unconfirmed.set(census.get(Phase.SUBMIT_UNCONFIRMED, (0, 0))[0])
         oldest = min((at for _, at in census.values()), default=None)
         metrics.oldest_unfinished_job_age_seconds.set(_age(oldest, now))
