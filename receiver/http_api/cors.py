@@ -17,7 +17,7 @@ _EXPOSED: Final = (
 )
 _VARY: Final = (b"vary", b"Origin")
 _PREFLIGHT: Final = {
-    "Access-Control-Allow-Methods": "GET, HEAD, POST",
+    "Access-Control-Allow-Methods": "DELETE, GET, HEAD, POST",
     "Access-Control-Allow-Headers": (
         "API-KEY, Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID,"
         " Prefer"
