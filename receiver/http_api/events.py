@@ -14,12 +14,13 @@ from receiver.http_api import documents, requests
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import parse_object, read_body
 from receiver.http_api.context import ApiContext
-from receiver.http_api.errors import invalid, or_404
+from receiver.http_api.errors import invalid, or_404, refuse_any
 from receiver.http_api.event_stream import EventStream
 from receiver.http_api.jobs import readable_job
 from receiver.http_api.operation import Group, Operation, Parameter, Text
 from receiver.http_api.queries import USER, selected_user
 from receiver.http_api.responses import NOT_STORED, json_response
+from receiver.http_api.submissions import unknown_faults
 from receiver.streams import frames
 from receiver.streams.tickets import Ticket
 from store.records.events import Cursor
@@ -146,7 +147,10 @@ async def create_stream_ticket(context: ApiContext, request: Request, caller: Ca
         404: There is no such job, or it belongs to another user.
     """
     raw = await read_body(request.scope, request.receive, context.settings.max_body_bytes)
-    job_id = (parse_object(raw) if raw else {}).get("request_id")
+    body = parse_object(raw) if raw else {}
+    # With a typo in the member's name, the ticket would be for all jobs.
+    refuse_any(unknown_faults(body, ("request_id",)))
+    job_id = body.get("request_id")
     path = "/v1/events"
     if job_id is not None:
         if not isinstance(job_id, str):

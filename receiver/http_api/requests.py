@@ -155,7 +155,7 @@ class CreateJob(_Submission):
 # --- other requests -------------------------------------------------------------------------------
 
 
-@document(extra=True, example={"request_id": AN_ID})
+@document(example={"request_id": AN_ID})
 class TicketRequest(TypedDict):
     """Which stream to open; without `request_id`, that of all the user's jobs."""
 
