@@ -5,12 +5,12 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from receiver.domain.serialization import compact_json
-
 RESULT_BYTES: Final = 64 * 1024
 """Maximum size of a job's result as JSON. A longer one is truncated, and stored whole elsewhere."""
 
 _MARK: Final = {"truncated": True}
+
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def fitting_result(result: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -19,63 +19,86 @@ def fitting_result(result: Mapping[str, Any]) -> Mapping[str, Any]:
     The copy has the members in order while they fit. The last one is cut short if it is a list, a
     string or an object. `"truncated": true` is added. A `videoUrl` goes first: without the link, a
     result is useless.
+
+    This runs inside the write transaction: what no longer fits is not even read.
     """
-    if len(compact_json(result)) <= RESULT_BYTES:
+    _, left = _beginning(dict(result), RESULT_BYTES)
+    if left >= 0:
         return result
     first = {name: result[name] for name in ("videoUrl",) if name in result}
-    cut: dict[str, Any] = _beginning({**first, **result}, RESULT_BYTES - len(compact_json(_MARK)))
+    cut: dict[str, Any]
+    cut, _ = _beginning({**first, **result}, RESULT_BYTES - _size(_MARK))
     return cut | _MARK
 
 
 def links_of(result: Mapping[str, Any]) -> list[str]:
     """The `http(s)` links in a result, each once, in order; a `videoUrl` first."""
-    found = dict.fromkeys(_texts([result.get("videoUrl"), result]))
-    return [text for text in found if text.lower().startswith(("http://", "https://"))]
+    texts = _texts([result.get("videoUrl"), *result.values()])
+    return list(dict.fromkeys(text for text in texts if _is_link(text)))
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _is_link(text: str) -> bool:
+    return text[:8].lower().startswith(("http://", "https://"))
+
+
+def _texts(values: list[Any]) -> Iterator[str]:
+    # Without recursion, in which each text would pass through all levels.
+    open_values: list[Iterator[Any]] = [iter(values)]
+    while open_values:
+        for item in open_values[-1]:
+            if isinstance(item, str):
+                yield item
+            elif isinstance(item, dict):
+                open_values.append(iter(item.values()))
+                break
+            elif isinstance(item, list):
+                open_values.append(iter(item))
+                break
+        else:
+            open_values.pop()
+
+
+def _beginning(value: Any, room: int) -> tuple[Any, int]:
+    """The beginning of the value that fits in `room` bytes of JSON, and the room that is left; that
+    is less than 0 if something is missing."""
     match value:
         case str():
-            yield value
-        case Mapping():
-            for item in value.values():
-                yield from _texts(item)
-        case list():
-            for item in value:
-                yield from _texts(item)
-        case _:
-            return
-
-
-def _beginning(value: Any, room: int) -> Any:
-    """The beginning of the value that fits in `room` bytes of JSON; None if nothing fits."""
-    match value:
-        case str() if room >= 2:
             # The quotes take two bytes, and each character takes at least one.
+            if len(value) <= room - 2 and (left := room - _size(value)) >= 0:
+                return value, left
             ends = range(1, min(len(value), room - 2) + 1)
-            return value[: bisect_right(ends, room, key=lambda end: _size(value[:end]))]
-        case list() if room >= 2:
-            return [item for _, item in _while_fitting(((None, item) for item in value), room)]
-        case Mapping() if room >= 2:
-            return dict(_while_fitting(value.items(), room))
+            return value[: bisect_right(ends, room, key=lambda end: _size(value[:end]))], -1
+        case list():
+            kept, left = _while_fitting(((None, item) for item in value), room)
+            return [item for _, item in kept], left
+        case dict():
+            kept, left = _while_fitting(value.items(), room)
+            return dict(kept), left
         case _:
-            return None
+            # None, True and False too are as long as in JSON.
+            left = room - len(repr(value))
+            return (None if left < 0 else value), left
 
 
-def _while_fitting(members: Iterable[tuple[Any, Any]], room: int) -> Iterator[tuple[Any, Any]]:
-    room -= 2
+def _while_fitting(
+    members: Iterable[tuple[Any, Any]], room: int
+) -> tuple[list[tuple[Any, Any]], int]:
+    kept: list[tuple[Any, Any]] = []
+    left = room - 2
     for name, item in members:
-        room -= 0 if name is None else _size(name) + 1
-        size = _size(item)
-        if size <= room:
-            yield name, item
-            room -= size + 1
+        if name is not None:
+            _, left = _beginning(name, left - 1)
+        part, left = _beginning(item, left)
+        if left >= 0:
+            kept.append((name, item))
+            left -= 1
             continue
-        cut = _beginning(item, room)
-        if cut:
-            yield name, cut
-        return
+        if part:
+            kept.append((name, part))
+        return kept, left
+    # No comma follows the last one.
+    return kept, left + 1 if kept else left
 
 
 def _size(value: Any) -> int:
-    return len(json.dumps(value, separators=(",", ":")))
+    return len(_encode(value))

@@ -1,12 +1,14 @@
 """Results: how they are truncated for the job's row, and which links they have."""
 
+import json
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.domain import serialization
+from receiver.domain import results, serialization
 from receiver.domain.results import fitting_result, links_of
 from store.records.jobs import Status
 from tests.domain.jobs import LINK, in_state, report
@@ -52,6 +54,55 @@ def test_a_result_is_cut_at_its_end(members: dict[str, Any]) -> None:
     size = len(serialization.compact_json(fitted))
     assert 60 * 1024 < size <= 64 * 1024
     assert list(fitted) == [name for name in (*members, "truncated") if name != "after"]
+
+
+def test_what_does_not_fit_is_not_even_read() -> None:
+    """The result of a provider can have 16 MiB, and one writer waits for its end to be cut off."""
+    unreadable: Any = object()
+    for _ in range(50):
+        unreadable = ["x" * 2_000, unreadable]
+    assert fitting_result({"deep": unreadable})["truncated"] is True
+
+
+plain = st.none() | st.booleans() | st.integers() | st.text(max_size=9)
+values = st.recursive(
+    plain,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.text(max_size=3) | st.just("videoUrl"), values), st.integers(30, 120))
+def test_a_result_is_cut_where_each_member_alone_would_be(whole: dict[str, Any], room: int) -> None:
+    def beginning(value: Any, room: int) -> Any:
+        """The definition, which measures everything anew at each depth."""
+        if isinstance(value, str) and room >= 2:
+            ends = range(len(value) + 1)
+            return max((value[:end] for end in ends if size(value[:end]) <= room), key=len)
+        if isinstance(value, dict | list) and room >= 2:
+            names = value if isinstance(value, dict) else range(len(value))
+            kept: dict[Any, Any] = {}
+            room -= 2
+            for name in names:
+                room -= size(name) + 1 if isinstance(value, dict) else 0
+                whole = size(value[name]) <= room
+                if (part := value[name] if whole else beginning(value[name], room)) or whole:
+                    kept[name] = part
+                if not whole:
+                    break
+                room -= size(part) + 1
+            return kept if isinstance(value, dict) else list(kept.values())
+        return None
+
+    def size(value: Any) -> int:
+        return len(json.dumps(value, separators=(",", ":")))
+
+    with patch.object(results, "RESULT_BYTES", room):
+        fitted = fitting_result(whole)
+    first = {"videoUrl": whole["videoUrl"]} if "videoUrl" in whole else {}
+    cut = beginning(first | whole, room - size({"truncated": True}))
+    assert fitted == (whole if size(whole) <= room else cut | {"truncated": True})
+    assert list(fitted)[:-1] == list(whole if size(whole) <= room else cut)[: len(fitted) - 1]
 
 
 def test_links_are_found_at_any_depth() -> None:
