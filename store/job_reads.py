@@ -135,7 +135,9 @@ class JobReads(Table):
 
     async def whole_result_of(self, job_id: str) -> Any:
         """The whole result if the job's own is truncated (`Move.whole_result`), else None."""
-        return await self._find("read-whole-result", lambda row: json.loads(row[0]), job_id=job_id)
+        text = await self._fetch_value("read-whole-result", job_id=job_id)
+        # It can have megabytes.
+        return None if text is None else await asyncio.to_thread(json.loads, text)
 
     async def trace_context_of(self, job_id: str) -> str | None:
         """The trace context that the job was created with; None if there is none or no such job."""

@@ -62,7 +62,11 @@ class LinkRenewals:
         if provider is None or upstream is None:
             return job
         answer = await self._services.status_calls.ask_soon(provider, upstream)
-        if isinstance(answer, StatusReport) and links_of(answer.report.result or {}):
-            assert answer.report.result is not None
-            job, _ = await observe_job(self._services, job.id, LinkRenewed(answer.report.result))
+        result = answer.report.result if isinstance(answer, StatusReport) else None
+        if result is None:
+            return job
+        # It can have megabytes.
+        links = await asyncio.to_thread(links_of, result)
+        if links:
+            job, _ = await observe_job(self._services, job.id, LinkRenewed(result))
         return job

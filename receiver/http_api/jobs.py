@@ -1,5 +1,6 @@
 """The routes below `/v1/jobs`, except those in create_job.py and events.py."""
 
+import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -163,12 +164,20 @@ async def job_result(context: ApiContext, request: Request, caller: Caller) -> R
     if job.result is None:
         raise Problem(409, "no_result", f"There is no result: the job is {job.status}.")
     whole = await whole_result(context.services.store, job)
-    links = links_of(whole)
+    if whole is job.result:
+        return _link_or_whole(whole, number)
+    # It can have megabytes.
+    return await asyncio.to_thread(_link_or_whole, whole, number)
+
+
+def _link_or_whole(result: Mapping[str, Any], number: int | None) -> Response:
+    """A redirect to the result's only link, or to the one with the number."""
+    links = links_of(result)
     if number is not None and number > len(links):
         raise Problem(404, "no_such_file", f"The result has {len(links)} files.")
     if number is not None or len(links) == 1:
         return redirect(links[(number or 1) - 1])
-    return json_response(whole, headers=NOT_STORED)
+    return json_response(result, headers=NOT_STORED)
 
 
 @Operation(Group.JOBS, documents.Job)

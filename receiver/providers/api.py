@@ -118,7 +118,7 @@ class Api(Calls):
             return self.unavailable(answer)
         if answer.body is None:
             return self.unavailable(answer, f"a {code} answer that {answer.flaw}")
-        report = read(answer.body)
+        report = await answer.read(read)
         if report.status is None and report.progress is None and report.result is None:
             return self.unavailable(answer, f"a {code} answer without a status")
         return StatusReport(report, retry_after)

@@ -9,10 +9,10 @@ import json
 import socket
 import ssl
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import httpx
 
@@ -28,9 +28,14 @@ KEPT_SECONDS = 30.0
 """How long they are kept. Firewalls silently drop idle connections, and a call on a dropped one
 gets no answer."""
 
+LARGE = 64 * 1024
+"""The body of a longer answer is read in a thread: the event loop would stand still for seconds."""
+
 _TOO_LONG = "is too long"
 _NO_OBJECT = "is not a JSON object"
 _BROKE_OFF = "broke off: "
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,12 @@ class Answer:
     """The JSON value, not cleaned."""
     text: str | None
     """The whole body if it is not JSON."""
+    size: int
+    """Bytes of the body."""
+
+    async def read(self, reader: Callable[[Any], T]) -> T:
+        """What the reader makes of the JSON value."""
+        return await _beside_the_loop(self.size, reader, self.value)
 
     @property
     def body(self) -> Mapping[str, Any] | None:
@@ -185,8 +196,11 @@ class Calls:
                 raise kind(reason, may_have_arrived=True) from error
             flaw = f"{_BROKE_OFF}{reason}"
         if not flaw and response.header("content-encoding") not in (None, "identity"):
-            raw, flaw = _decompressed(raw)
-        return read_answer(response.status, response.header("retry-after") or None, raw, flaw)
+            raw, flaw = await asyncio.to_thread(_decompressed, raw)
+        retry_after = response.header("retry-after") or None
+        return await _beside_the_loop(
+            len(raw), read_answer, response.status, retry_after, raw, flaw
+        )
 
     async def _connect(self, until: float) -> Connection:
         """A new connection. Raises NoAnswer."""
@@ -226,7 +240,12 @@ def read_answer(status_code: int, retry_after: str | None, raw: bytearray, flaw:
             flaw, text = "is not JSON", decoded
         else:
             flaw = "" if isinstance(value, dict) else _NO_OBJECT
-    return Answer(status_code, retry_after, flaw, value, text)
+    return Answer(status_code, retry_after, flaw, value, text, len(raw))
+
+
+async def _beside_the_loop(size: int, work: Callable[..., T], *given: Any) -> T:
+    """What the work returns; it is done in a thread if it is about so many bytes."""
+    return await asyncio.to_thread(work, *given) if size > LARGE else work(*given)
 
 
 def _decompressed(raw: bytearray) -> tuple[bytearray, str]:

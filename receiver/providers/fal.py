@@ -99,13 +99,14 @@ class Fal(Provider):
             answer = await self._api.ask(self._path(job, "response", ""), max(until - now(), 0.1))
         except NoAnswer as error:
             return StatusUnavailable(f"its result: {error}")
-        return self._read_response(said.report, answer)
+        return await self._read_response(said.report, answer)
 
-    def _read_response(self, report: Report, answer: Answer) -> StatusAnswer:
+    async def _read_response(self, report: Report, answer: Answer) -> StatusAnswer:
         """Classify the answer to a result call."""
         code, body = answer.status_code, answer.body or {}
         if code in GOOD and answer.is_json:
-            result = words.clean_for_people(answer.value, self._account.key)
+            clean = partial(words.clean_for_people, secret=self._account.key)
+            result = await answer.read(clean)
             return StatusReport(replace(report, result=_as_result(result)))
         message = self._api.words(answer)
         if _is_failure(code, body, message):

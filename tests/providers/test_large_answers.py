@@ -1,0 +1,36 @@
+"""Answers of megabytes: others are served while one is read."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from receiver.json_text import parse
+from receiver.providers.calls import LARGE
+from receiver.providers.contract import UpstreamJob
+from tests.providers.conformance.subjects import SUBJECTS, Subject, opened
+from tests.providers.faulty_server import answer, faulty_server
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda each: str(each.name))
+async def test_a_large_answer_is_read_beside_the_event_loop(subject: Subject) -> None:
+    threads: list[int] = []
+
+    def noting(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def note_and_read(given: Any) -> Any:
+            threads.append(threading.get_ident())
+            return read(given)
+
+        return note_and_read
+
+    large = b'{"status": "unheard of"}'.ljust(LARGE + 1)
+    async with faulty_server(answer(200, large)) as server, opened(subject, server.url) as provider:
+        with (
+            patch("receiver.providers.calls.parse", noting(parse)),
+            patch.object(provider, "read", noting(provider.read)),
+        ):
+            await provider.status(UpstreamJob("up-1", subject.good_kinds[-1], {}))
+    assert len(threads) == 2
+    assert threading.get_ident() not in threads
