@@ -104,6 +104,16 @@ def test_a_compose_file_is_consistent(file: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["compose.sqlite.yaml", "compose.postgres.yaml"])
+def test_the_image_is_built_once_and_never_pulled_and_a_start_can_be_stopped(name: str) -> None:
+    """As process 1, Python ignores a SIGTERM until it has its handler: `init` passes it on."""
+    services = yaml.safe_load((DEPLOY / name).read_text())["services"].values()
+    ours = [each for each in services if each["image"].partition(":")[0] == "receiver"]
+    assert [each["init"] for each in ours] == [True] * len(ours)
+    assert {each["pull_policy"] for each in ours} == {"never"}
+    assert len([each for each in ours if "build" in each]) == 1
+
+
 def test_kubernetes_documents_are_complete() -> None:
     documents = [*yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text())]
     assert [each for each in documents if not {"apiVersion", "kind", "metadata"} <= set(each)] == []
