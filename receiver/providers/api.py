@@ -4,6 +4,7 @@ A provider's own code only names paths, and reads statuses and ids. A submission
 arrive is retried; one that may have arrived never is.
 """
 
+import math
 import re
 import ssl
 from collections.abc import Callable, Mapping
@@ -169,9 +170,14 @@ class Api(Calls):
 
     def _retry_after(self, answer: Answer) -> Millis | None:
         """The requested delay in ms: from the header, or from `retry_after` in a 429's body."""
-        header = answer.retry_after
-        if header is None and answer.status_code == 429 and answer.body is not None:
-            requested = answer.body.get("retry_after")
-            if isinstance(requested, int | float | str) and not isinstance(requested, bool):
-                header = str(requested)[:40]
-        return read_retry_after(header, self._account.clock.now())
+        now = self._account.clock.now()
+        delay = read_retry_after(answer.retry_after, now)
+        if delay is not None or answer.status_code != 429 or answer.body is None:
+            return delay
+        match answer.body.get("retry_after"):
+            case int() | float() as seconds if not isinstance(seconds, bool):
+                return read_retry_after(str(math.ceil(seconds)), now)
+            case str() as text:
+                return read_retry_after(text, now)
+            case _:
+                return None

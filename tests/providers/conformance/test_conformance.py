@@ -112,10 +112,18 @@ async def test_an_id_in_an_error_is_not_an_acceptance(subject: Subject, status: 
     assert len(server.bodies) == 1
 
 
-async def test_retry_after_in_the_body_of_a_429_counts(subject: Subject) -> None:
-    said, _ = await submitted(subject, answer(429, b'{"retry_after": 9}'))
-    assert isinstance(said, SubmitNotSent)
-    assert said.retry_after == 9_000
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("9", 9), ("8.1", 9), ('"9"', 9), ("1e300", 86_400), ("true", None), ("-1.5", None)],
+)
+async def test_retry_after_in_the_body_of_a_429_counts(
+    subject: Subject, value: str, seconds: int | None
+) -> None:
+    body = b'{"retry_after": %s}' % value.encode()
+    for headers in ({}, {"Retry-After": "soon"}):
+        said, _ = await submitted(subject, answer(429, body, headers))
+        assert isinstance(said, SubmitNotSent)
+        assert said.retry_after == (None if seconds is None else seconds * 1_000)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"id": [], "request_id": true}'])
