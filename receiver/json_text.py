@@ -1,4 +1,4 @@
-"""Parses JSON from outside, with limits that apply to users and to providers."""
+"""Parses JSON from outside: strictly what is sent to us, leniently the answers to our own calls."""
 
 import codecs
 import json
@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 
 MAX_DEPTH = 64
 """Maximum nesting of arrays and objects; `[]` counts as one."""
+_MAX_DIGITS = 4_000
+"""Maximum number of digits of an integer: reading them takes the square of their number."""
 
 
 class UnreadableJson(ValueError):
@@ -31,18 +33,32 @@ def parse(text: str) -> Any:
     Raises:
         UnreadableJson: it is not acceptable JSON.
     """
+    value = _decoded(_STRICT, text)
+    # A text with fewer brackets cannot be nested so deeply, and most have few.
+    if text.count("[") + text.count("{") > MAX_DEPTH:
+        _refuse_depth(value)
+    return value
+
+
+def parse_answer(text: str) -> Any:
+    """Parse JSON that will not be sent again. What else would be refused becomes None: NaN,
+    Infinity, and numbers that are too large. The caller decides about depth too.
+
+    Raises:
+        UnreadableJson: it is not JSON, or nested hundreds of levels deep.
+    """
+    return _decoded(_LENIENT, text)
+
+
+def _decoded(decoder: json.JSONDecoder, text: str) -> Any:
     try:
-        value = _DECODER.decode(text)
+        return decoder.decode(text)
     except json.JSONDecodeError as error:
         raise UnreadableJson(f"{error.msg} at line {error.lineno}, column {error.colno}") from error
     except RecursionError as error:
         raise UnreadableJson(f"nested deeper than {MAX_DEPTH}") from error
     except ValueError as error:
         raise UnreadableJson(str(error)) from error
-    # A text with fewer brackets cannot be nested so deeply, and most have few.
-    if text.count("[") + text.count("{") > MAX_DEPTH:
-        _refuse_depth(value)
-    return value
 
 
 def _refuse_constant(word: str) -> NoReturn:
@@ -50,21 +66,31 @@ def _refuse_constant(word: str) -> NoReturn:
 
 
 def _finite(digits: str) -> float:
-    # float() turns "1e309" into infinity, and `parse_constant` is not called for it.
-    number = float(digits)
-    if not math.isfinite(number):
+    if (number := _finite_or_none(digits)) is None:
         raise ValueError("a number is too large")
     return number
 
 
 def _whole(digits: str) -> int:
-    # int() also raises for more than 4,300 digits, but with a message about interpreter settings.
-    if len(digits) > 4_000:
+    if (number := _whole_or_none(digits)) is None:
         raise ValueError("a number is too large")
-    return int(digits)
+    return number
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole)
+def _finite_or_none(digits: str) -> float | None:
+    # float() turns "1e309" into infinity, and `parse_constant` is not called for it.
+    number = float(digits)
+    return number if math.isfinite(number) else None
+
+
+def _whole_or_none(digits: str) -> int | None:
+    return int(digits) if len(digits) <= _MAX_DIGITS else None
+
+
+_STRICT = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole)
+_LENIENT = json.JSONDecoder(
+    parse_constant=lambda _: None, parse_float=_finite_or_none, parse_int=_whole_or_none
+)
 
 
 def _refuse_depth(value: Any) -> None:

@@ -18,7 +18,7 @@ import httpx
 
 from receiver import tracing
 from receiver.http_client import BadAnswer, Connection, Response, connect, default_tls
-from receiver.json_text import UnreadableJson, decode, parse
+from receiver.json_text import UnreadableJson, decode, parse_answer
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """The body of a longer answer is ignored. Some contain inputs, logs and whole results."""
@@ -235,7 +235,7 @@ def read_answer(status_code: int, retry_after: str | None, raw: bytearray, flaw:
     if not flaw:
         decoded = decode(raw)
         try:
-            value = parse(decoded)
+            value = parse_answer(decoded)
         except UnreadableJson:
             flaw, text = "is not JSON", decoded
         else:

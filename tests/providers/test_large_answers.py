@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 import pytest
 
-from receiver.json_text import parse
+from receiver.json_text import parse_answer
 from receiver.providers.calls import LARGE
 from receiver.providers.contract import UpstreamJob
 from tests.providers.conformance.subjects import SUBJECTS, Subject, opened
@@ -28,7 +28,7 @@ async def test_a_large_answer_is_read_beside_the_event_loop(subject: Subject) ->
     large = b'{"status": "unheard of"}'.ljust(LARGE + 1)
     async with faulty_server(answer(200, large)) as server, opened(subject, server.url) as provider:
         with (
-            patch("receiver.providers.calls.parse", noting(parse)),
+            patch("receiver.providers.calls.parse_answer", noting(parse_answer)),
             patch.object(provider, "read", noting(provider.read)),
         ):
             await provider.status(UpstreamJob("up-1", subject.good_kinds[-1], {}))

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from receiver.json_text import MAX_DEPTH, UnreadableJson, decode, parse
+from receiver.providers.calls import read_answer
 from receiver.providers.words import clean
 from tests.providers.any_json import any_json
 
@@ -53,6 +54,21 @@ def test_json_that_can_be_read(raw: bytes, value: Any) -> None:
 def test_json_that_cannot_be_read(raw: bytes) -> None:
     with pytest.raises(UnreadableJson):
         read_json(raw)
+
+
+@pytest.mark.parametrize(
+    ("odd", "value"),
+    [
+        *((odd, None) for odd in ("NaN", "-Infinity", "1e309", "-1e309", "9" * 5_000)),
+        ("9" * 4_000, 10**4_000 - 1),
+        ("[" * 500 + "]" * 500, json.loads("[" * 63 + "null" + "]" * 63)),
+    ],
+    ids=lambda odd: str(odd)[:9] if isinstance(odd, str) else "",
+)
+def test_an_answer_to_a_call_is_read_beside_an_odd_value(odd: str, value: Any) -> None:
+    """It is not sent again: the outcome would be lost."""
+    answer = read_answer(200, None, bytearray(b'{"id": 1, "odd": %s}' % odd.encode()), "")
+    assert clean(answer.body) == {"id": 1, "odd": value}
 
 
 @given(st.binary())
