@@ -107,7 +107,8 @@ def _in_words(detail: ErrorDetails, kind: type[Settings]) -> str:
     if not field.repr:
         # Not "API_KEY: reason": the log would take the reason for the key and redact it.
         return f"{name} cannot be used: {reason}"
-    shown = re.sub(r"//[^/\s]*@", "//…@", str(detail["input"]))
+    # Up to the last @: a password may contain anything.
+    shown = re.sub(r"^(\w+://)?.*@", r"\1…@", str(detail["input"]), flags=re.DOTALL)
     return f"{name} is {shown[:200]!r}: {reason}"
 
 

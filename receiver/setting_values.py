@@ -47,8 +47,9 @@ def _web_address(text: str) -> str:
     try:
         parts = urlsplit(text)
         _ = parts.port  # reading it validates it
-    except ValueError as error:
-        raise ValueError(f"this is not a URL: {error}") from None
+    except ValueError:
+        # Its own message may quote a password.
+        raise ValueError("the URL's host or port is not valid") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("an absolute URL is needed, as in https://example.com")
     if "?" in text or "#" in text or "@" in parts.netloc:

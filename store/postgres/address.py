@@ -50,9 +50,13 @@ class Address:
 def parse(url: str) -> Address:
     """Parse an address. Raises `AddressInvalid`, which never contains the password."""
     try:
-        parts = urlsplit(url)
+        # For libpq, # begins no fragment.
+        parts = urlsplit(url.replace("#", "%23"))
     except ValueError:
         raise AddressInvalid(_NEEDED) from None
+    if parts.netloc.count("@") > 1:
+        # libpq would take the end of the password for the host, which messages show.
+        raise AddressInvalid("@ in a user or password is written %40")
     # For libpq, a plus is no space.
     query = parse_qsl(parts.query.replace("+", "%2B"), keep_blank_values=True)
     listen = dict(query).get("listen")
@@ -89,6 +93,8 @@ def _listening(options: dict[str, str], listen: str | None) -> str | None:
 
 def _what_is_wrong(query: str) -> str:
     for name, value in parse_qsl(query, keep_blank_values=True):
+        if "@" in name + value:
+            break  # Perhaps the end of a password with a question mark.
         try:
             conninfo_to_dict(f"postgresql:///?{urlencode({name: value})}")
         except psycopg.ProgrammingError:

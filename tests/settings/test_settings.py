@@ -253,6 +253,17 @@ def test_errors_and_settings_never_show_a_secret(environment: Environment) -> No
     assert "hush" not in repr(settings)
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["https://me:hush@h/", "https://me:hush/hush@h/", "https://me:pass@//hush@h", "me:hush@h"],
+)
+def test_the_error_of_a_url_shows_no_password(environment: Environment, url: str) -> None:
+    environment(PROVIDER="sandbox", PUBLIC_URL=url)
+    [fault] = errors_of(ServeSettings)
+    assert "…@h" in fault
+    assert "hush" not in fault
+
+
 def test_all_secrets_are_listed() -> None:
     settings = serve(
         database_url="postgresql://me:hush-1@db/r",
