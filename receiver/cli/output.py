@@ -37,6 +37,8 @@ GAP = 2
 """Spaces between two columns."""
 _PADDING = re.compile(r" +(\x1b\[0m)? *$")
 """Padding at the end of a table's line, which would wrap in a narrow terminal."""
+_WORD = re.compile(r"^ *[^ \n]+|[^ \n]+", re.MULTILINE)
+"""A word as rich wraps it: the first one of a line with its indentation."""
 TEXT_WIDTH = 30
 """Minimum width of a column of texts in a narrow terminal."""
 JSON_WIDTH = 60
@@ -164,9 +166,10 @@ def _draw(
         cells = [column * header, *(row[index] for row in rows)]
         least = max(map(cell_len, cells))
         if column in texts:
-            longest_word = max(map(cell_len, " ".join(cells).split()))
+            longest_word = max(map(cell_len, _WORD.findall("\n".join(cells))))
             least = max(longest_word, min(TEXT_WIDTH, least))
-        drawn.add_column(column, min_width=least, no_wrap=column not in texts)
+        # "fold" since an ellipsis would replace a letter if only a space is too much.
+        drawn.add_column(column, min_width=least, no_wrap=column not in texts, overflow="fold")
         width += least
     for row in rows:
         drawn.add_row(*(Text(row[index], style=STYLES.get(row[index], "")) for index in used))

@@ -226,6 +226,7 @@ def place(tmp_path: Path) -> Place:
 
 def _session_place(factory: pytest.TempPathFactory, render: str) -> Place:
     settings = {
+        "PROVIDERS": "sandbox,sandbox-replicate",
         "PROVIDER": "sandbox",
         "SANDBOX_RENDER": render,
         "RELAY_ALLOW_HTTP": "true",

@@ -260,17 +260,22 @@ def links(served: Served) -> tuple[Place, dict[tuple[str, ...], tuple[str, ...]]
     prompt = "A kite over the dunes at https://example.com/a/rather/long/link/to/the/dunes"
     job_id = submitted(ann, webhookUrl=url, input=MOVIE["input"] | {"prompt": prompt})
     link = ann.run("submit", "-", "--wait", "20", "--json", given=json.dumps(MOVIE)).json()
+    indented = "https://example.com/a/link/that/is/alone/on/a/line/of/indented/json.webm"
+    wide = "https://example.com/灯台/of/a/link/with/wide/letters/before/a/space"
+    lists = {"prompt": f"{wide} and more", "a": [indented, [[{"b": [indented]}]]]}
+    nested = submitted(ann, provider="sandbox-replicate", kind="me/model", input=lists)
     assert ann.run("watch", job_id).status == 0
     delivery = ann.run("deliveries", "list", "--json").json()["deliveries"][0]["id"]
     return ann, {
         ("jobs", "list"): (job_id, "https://example.com/a/rather/long/link/to/the/dunes"),
         ("jobs", "show", link["request_id"], "--history"): (link["result"]["videoUrl"],),
+        ("jobs", "show", nested): (f'"{indented}",', f'"{indented}"\r\n', wide),
         ("deliveries", "list"): (delivery, job_id),
         ("deliveries", "show", delivery): (url,),
     }
 
 
-@pytest.mark.parametrize("columns", ["20", "80", "200"])
+@pytest.mark.parametrize("columns", ["20", "40", "80", "200"])
 def test_ids_and_links_are_not_wrapped_at_any_width(
     links: tuple[Place, dict[tuple[str, ...], tuple[str, ...]]], columns: str
 ) -> None:

@@ -59,7 +59,7 @@ def test_a_refusal_names_each_error_with_its_pointer(ann: Place) -> None:
     assert "/input/prompt: Prompt is required" in done.err
     assert "/input/duration: Duration is too long" in done.err
     unknown = ann.run("submit", "-", given=json.dumps(MOVIE | {"provider": "nobody"}))
-    assert "/provider: provider must be sandbox." in unknown.err
+    assert "/provider: provider must be one of sandbox, sandbox-replicate." in unknown.err
 
 
 @pytest.mark.parametrize("value", [r'"\ud800"', "NaN", "1e400"])
