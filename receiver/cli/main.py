@@ -2,6 +2,7 @@
 
 import sys
 from importlib.metadata import version
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -51,6 +52,9 @@ def _options(
 
 def main() -> None:
     """Run one command and exit with its status."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # As stderr does: a letter that the encoding lacks is no failure of the command.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="receiver")
     except Exception as error:  # noqa: BLE001 - top level: nothing else would report it

@@ -318,6 +318,16 @@ def test_json_is_readable_for_people(served: Served) -> None:
     assert re.search(rf"^ +  {re.escape(readable)},\r$", written, re.MULTILINE)
 
 
+def test_what_the_output_s_encoding_lacks_is_escaped(served: Served) -> None:
+    ann = served.as_user("letters")
+    job_id = submitted(ann, input=MOVIE["input"] | {"prompt": "Brücke, 灯台"})
+    there = Place(ann.folder, ann.settings, {"PYTHONIOENCODING": "ascii"})
+    with there.running("watch", job_id) as process:
+        out, err = process.communicate(timeout=TIMEOUT)
+    assert (process.returncode, err) == (0, "")
+    assert r"Br\xfccke, \u706f\u53f0" in out
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shell_completion(place: Place, shell: str) -> None:
     variables = {
