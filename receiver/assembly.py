@@ -20,10 +20,11 @@ from receiver.http_api.application import Application
 from receiver.http_api.context import ApiContext
 from receiver.http_api.credentials import NOTHING, OpenHandler, Row
 from receiver.http_api.table import TABLE
-from receiver.settings import ServeSettings, is_this_machine
+from receiver.settings import ServeSettings
 from receiver.signed_text import CallbackTokens
 from receiver.streams.broadcast import Broadcast
 from receiver.streams.hub import Hub, Queue
+from receiver.this_machine import is_this_machine
 from receiver.webhooks.delivery import WebhookSender
 from receiver.workers.archiver import Archiver
 from receiver.workers.deadlines import Deadlines

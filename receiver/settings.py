@@ -5,7 +5,6 @@ field is its text in the reference (docs/settings.md); `repr=False` marks values
 shown, in an error or anywhere else.
 """
 
-import ipaddress
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Self
@@ -15,6 +14,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from receiver import setting_values as kinds
 from receiver.environment import PREFIX, Settings
+from receiver.this_machine import is_this_machine
 
 KEY_OF: Final = {
     "samsar": "samsar_api_key",
@@ -283,13 +283,3 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
                 " no callbacks will arrive, and outcomes are found only by polling"
             )
         return found
-
-
-def is_this_machine(url: str) -> bool:
-    """Whether the host of `url` is a loopback or unspecified address, or `localhost`."""
-    host = urlsplit(url).hostname or ""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-    return address.is_loopback or address.is_unspecified

@@ -19,7 +19,8 @@ from receiver.cli.output import Output, Table
 from receiver.clock import Clock
 from receiver.domain.answers import StatusMissing, StatusReport, StatusUnavailable
 from receiver.providers.registry import open_provider
-from receiver.settings import KEY_OF, ServeSettings, is_this_machine
+from receiver.settings import KEY_OF, ServeSettings
+from receiver.this_machine import is_this_machine
 from store.errors import StoreError
 
 TIMEOUT = 10.0

@@ -18,7 +18,7 @@ from receiver.client import AsyncClient, StreamEvent
 from receiver.clock import SystemClock
 from receiver.domain.documents import Job
 from receiver.domain.serialization import DEFAULT_WEBHOOK_EVENTS, compact_json, relay_body
-from receiver.settings import is_this_machine
+from receiver.this_machine import is_this_machine
 from receiver.webhooks.delivery import EXCERPT
 from receiver.webhooks.signing import new_secret, sign
 from store.ids import Ids

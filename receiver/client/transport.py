@@ -8,7 +8,7 @@ import httpx
 from httpx_sse import EventSource, SSEError
 
 from receiver.client.errors import Unreachable, UnreadableAnswer, api_error, read_document
-from receiver.settings import is_this_machine
+from receiver.this_machine import is_this_machine
 
 STREAM_SILENCE = 60.0
 """Seconds without a byte (not even a heartbeat) after which a stream's connection is dead."""

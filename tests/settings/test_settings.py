@@ -16,8 +16,8 @@ from receiver.settings import (
     SandboxSettings,
     ServeSettings,
     StoreSettings,
-    is_this_machine,
 )
+from receiver.this_machine import is_this_machine
 
 GOOD_SECRET = "s" * 32
 
@@ -299,10 +299,12 @@ def test_an_address_that_the_provider_cannot_reach_is_warned_about(
 
 
 def test_this_machine() -> None:
-    for url in ("http://127.8.8.8", "http://[::1]:80/", "http://[::]", "http://a.localhost"):
-        assert is_this_machine(url)
-    for url in ("http://10.0.0.1", "https://localhost.example", "http://[fd00::1]"):
-        assert not is_this_machine(url)
+    for host in ("127.8.8.8", "[::1]:80", "[::]", "localhost", "a.localhost", "LOCALHOST."):
+        assert is_this_machine(f"http://{host}/"), host
+    for host in ("127.1:9", "0:9", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "127.0.0.1."):
+        assert is_this_machine(f"http://{host}/"), host
+    for host in ("10.0.0.1", "localhost.example", "[fd00::1]", "[::ffff:10.0.0.1]", "1", "127.x"):
+        assert not is_this_machine(f"http://{host}/"), host
 
 
 @pytest.mark.parametrize("kind", [ServeSettings, ClientSettings])
