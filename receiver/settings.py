@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from receiver import setting_values as kinds
 from receiver.environment import PREFIX, Settings
@@ -115,6 +115,15 @@ class ClientSettings(AddressSettings):
     """The service that the commands call. Not set: PUBLIC_URL."""
     api_key: kinds.HeaderValue = Field(repr=False)
     """The API key that the commands send (`receiver keys create` prints one)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_the_url(cls, values: dict[str, object]) -> dict[str, object]:
+        """A command that is given the URL does not use the address."""
+        if not str(values.get("url", "")).strip():
+            return values
+        unused = AddressSettings.model_fields
+        return {name: value for name, value in values.items() if name not in unused}
 
 
 class SandboxSettings(Settings):

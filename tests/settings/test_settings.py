@@ -232,6 +232,11 @@ def test_a_command_needs_only_its_own_settings(environment: Environment) -> None
         "RECEIVER_PORT",
         "RECEIVER_API_KEY",
     ]
+    environment(URL="http://h", HOST="/", PUBLIC_URL="wrong", API_KEY="rk_x")
+    assert load(ClientSettings).url == "http://h"
+    environment(URL=" ")
+    assert load(ClientSettings, url="http://i").url == "http://i"
+    assert len(errors_of(ClientSettings)) == 3
 
 
 def test_errors_and_settings_never_show_a_secret(environment: Environment) -> None:
