@@ -7,10 +7,13 @@ errors together.
 """
 
 import difflib
+import logging
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
+from dotenv.parser import parse_stream
 from pydantic import SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
@@ -21,13 +24,17 @@ from pydantic_settings import (
 )
 
 PREFIX = "RECEIVER_"
+_FILE = Path(".env")
+
+# It warns of unreadable lines at each reading; `warnings` does once.
+logging.getLogger("dotenv").setLevel(logging.ERROR)
 
 
 class SettingsError(Exception):
     """The settings are invalid. `faults` has a line for each error: what is wrong, and what is
     expected.
 
-    `warnings` lists unknown names: a missing setting may be misspelt.
+    `warnings` lists unreadable lines and unknown names: a missing setting may be misspelt.
     """
 
     def __init__(self, faults: tuple[str, ...], warnings: tuple[str, ...] = ()) -> None:
@@ -42,7 +49,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         defer_build=True,
         env_prefix=PREFIX,
-        env_file=".env",
+        env_file=_FILE,
         env_file_encoding="utf-8",
         extra="ignore",
         frozen=True,
@@ -69,8 +76,8 @@ class Settings(BaseSettings):
                     yield each.get_secret_value()
 
     def warnings(self) -> list[str]:
-        """Valid settings that are probably mistakes, one sentence each; unknown names first."""
-        return list(_unknown_names())
+        """What is probably a mistake, one sentence each, beginning with what was not read."""
+        return list(_unread())
 
 
 S = TypeVar("S", bound=Settings)
@@ -88,7 +95,7 @@ def load(kind: type[S], **given: Any) -> S:
         # This is a default that depends on a setting with an error of its own, which is reported.
         own = [each for each in details if each["type"] != "default_factory_not_called"]
         faults = dict.fromkeys(_in_words(each, kind) for each in own)
-        raise SettingsError(tuple(faults), tuple(_unknown_names())) from None
+        raise SettingsError(tuple(faults), tuple(_unread())) from None
     except (OSError, UnicodeError) as error:
         raise SettingsError((f".env cannot be read: {error}",)) from None
 
@@ -110,6 +117,16 @@ def _in_words(detail: ErrorDetails, kind: type[Settings]) -> str:
     # Up to the last @: a password may contain anything.
     shown = re.sub(r"^(\w+://)?.*@", r"\1…@", str(detail["input"]), flags=re.DOTALL)
     return f"{name} is {shown[:200]!r}: {reason}"
+
+
+def _unread() -> Iterator[str]:
+    if _FILE.is_file():
+        with _FILE.open(encoding="utf-8") as file:
+            for read in parse_stream(file):
+                if read.error:
+                    line = read.original.line
+                    yield f"line {line} of {_FILE} cannot be read: NAME=value is needed"
+    yield from _unknown_names()
 
 
 def _unknown_names() -> Iterator[str]:

@@ -282,13 +282,17 @@ def test_all_secrets_are_listed() -> None:
     assert sorted(settings.secrets()) == sorted(hidden)
 
 
-def test_unknown_names_are_warned_about(environment: Environment) -> None:
-    Path(".env").write_text("RECEIVER_POL_MIN=3\nUNRELATED=1\n")
+def test_unknown_names_and_unreadable_lines_are_warned_about(
+    environment: Environment, caplog: pytest.LogCaptureFixture
+) -> None:
+    Path(".env").write_text("RECEIVER_POL_MIN=3\nUNRELATED=1\nRECEIVER_PORT 81\n")
     environment(ZZZ="1")
     assert load(StoreSettings).warnings() == [
+        "line 3 of .env cannot be read: NAME=value is needed",
         "RECEIVER_POL_MIN is not a setting; did you mean RECEIVER_POLL_MIN?",
         "RECEIVER_ZZZ is not a setting",
     ]
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("public_url", ["", "http://0.0.0.0:8000", "http://localhost"])
