@@ -11,7 +11,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
+
+from receiver.server.answers import problem
 
 _MEDIA_TYPES: Final = {
     ".css": "text/css",
@@ -79,10 +81,14 @@ class Page:
         self._etag = etag
         self._whole = Response(body, media_type=media_type, headers={**headers, "ETag": etag})
         self._unchanged = Response(status_code=304, headers={**headers, "ETag": etag})
-        self._misdirected = PlainTextResponse(
-            "This page is not served under this host name. Set RECEIVER_PUBLIC_URL to the URL"
-            " at which people open it.\n",
+        detail = (
+            "This page is not served under this host name. Set RECEIVER_PUBLIC_URL to the URL at"
+            " which people open it."
+        )
+        self._misdirected = JSONResponse(
+            problem(421, "misdirected_request", detail),
             status_code=421,
+            media_type="application/problem+json",
         )
 
     async def __call__(self, _context: object, request: Request) -> Response:

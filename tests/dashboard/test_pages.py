@@ -114,7 +114,9 @@ async def test_the_page_is_served_under_its_own_names(client: httpx.AsyncClient,
 async def test_another_host_name_is_refused(client: httpx.AsyncClient, host: str) -> None:
     answer = await client.get("/", headers={"Host": host})
     assert answer.status_code == 421
-    assert "RECEIVER_PUBLIC_URL" in answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json()["code"] == "misdirected_request"
+    assert "RECEIVER_PUBLIC_URL" in answer.json()["message"]
 
 
 def test_the_page_loads_nothing_from_other_hosts() -> None:
