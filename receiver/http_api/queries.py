@@ -52,7 +52,10 @@ def check_parameters(request: Request, *known: Parameter) -> None:
     for name, times in Counter(n for n, _ in request.query_params.multi_items()).items():
         allowed = f"{METADATA}KEY" if name.startswith(METADATA) else name
         if allowed not in names:
-            raise bad_query(name[:64], f"is unknown; known are {', '.join(names)}")
+            known_are = (
+                f"known are {', '.join(names)}" if names else "there are no query parameters"
+            )
+            raise bad_query(name[:64], f"is unknown; {known_are}")
         if times > 1:
             raise bad_query(name[:64], "is given more than once")
 
