@@ -58,7 +58,7 @@ def _postpone_poll(draft: Draft, before: Job, received_at: Millis) -> None:
     """Postpone the next poll, because callbacks are arriving. A poll that became due after this
     callback was received stays due: a conflicting callback may have requested it."""
     job = draft.job
-    if job.tracking.claims or job.due is None:
+    if job.tracking.claims or job.due is None or job.due.lane is Lane.CONFIRM:
         return
     if job.due.lane is Lane.POLL and received_at <= job.due.at <= draft.now:
         return
@@ -74,18 +74,33 @@ def _postpone_poll(draft: Draft, before: Job, received_at: Millis) -> None:
 def _apply_claim(draft: Draft, said: CallbackSaid) -> None:
     """Apply a terminal callback. A verified one counts at once. Anybody could have sent an
     unverified one: a status call decides it, and also fetches a result that is not in it."""
-    # Only a status call can say that a result is gone for good.
-    report = replace(said.report, result_is_gone=False)
+    report = said.report
+    if not said.verified:
+        # Only the provider itself can say that a result is gone for good.
+        report = replace(report, result_is_gone=False)
     _prove_acceptance(draft)
-    if (said.verified and not report.lacks_result) or not draft.rules.confirm_callbacks:
-        # This callback may have been a claim before, and has now been sent again with a signature.
-        others = (c for c in draft.job.tracking.claims if c.callback_id != said.callback_id)
-        draft.track(claims=tuple(others))
-        draft.set_verdict(said.callback_id, Verdict.APPLIED)
-        outcomes.apply_terminal(draft, report, Evidence.CALLBACK)
-        if report.lacks_result and not draft.job.done:
-            look_again(draft, draft.now)
-        return
+    if said.verified or not draft.rules.confirm_callbacks:
+        _take_word(draft, said.callback_id, report)
+    else:
+        _make_claim(draft, said, report)
+
+
+def _take_word(draft: Draft, callback_id: int, report: Report) -> None:
+    """Apply a terminal callback as the provider's own word. If it lacks the result, that alone is
+    asked for, at once."""
+    # This callback may have been a claim before, and has now been sent again with a signature.
+    others = (c for c in draft.job.tracking.claims if c.callback_id != callback_id)
+    draft.track(claims=tuple(others))
+    draft.set_verdict(callback_id, Verdict.APPLIED)
+    outcomes.apply_terminal(draft, report, Evidence.CALLBACK)
+    job = draft.job
+    if report.lacks_result and job.provider_request_id is not None and job.due is not None:
+        draft.track(link_missing=True)
+        draft.set(due=Due(Lane.CONFIRM, draft.now))
+
+
+def _make_claim(draft: Draft, said: CallbackSaid, report: Report) -> None:
+    """Keep a terminal callback as a claim, which a status call decides."""
     claims = draft.job.tracking.claims
     if len(claims) >= MAX_CLAIMS:
         draft.set_verdict(said.callback_id, Verdict.LATE)

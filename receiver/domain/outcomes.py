@@ -56,7 +56,7 @@ def apply_progress(draft: Draft, report: Report, evidence: Evidence) -> None:
 def apply_terminal(draft: Draft, report: Report, evidence: Evidence) -> None:
     """Apply a final status. After a self-declared failure, this is the one allowed correction."""
     if report.result_is_gone:
-        _lose_result(draft, evidence)
+        _lose_result(draft, report, evidence)
         return
     if report.lacks_result:
         if draft.job.done:
@@ -80,11 +80,13 @@ def apply_terminal(draft: Draft, report: Report, evidence: Evidence) -> None:
     finish(draft, report.status, evidence, JobError(code, message, True), message=message)
 
 
-def _lose_result(draft: Draft, evidence: Evidence) -> None:
+def _lose_result(draft: Draft, report: Report, evidence: Evidence) -> None:
     """The job completed, but no status call will return its result any more."""
     if not draft.job.done:
+        _show_word(draft, report)
         removed = "The provider completed the job and has removed the result since."
         give_up(draft, ErrorCode.RESULT_MISSING, evidence=evidence, message=removed)
+    _pass_over_claims(draft)
     draft.set(due=None)
 
 
@@ -96,7 +98,8 @@ def pass_on_cancel(draft: Draft) -> None:
 
 def wait_for_link(draft: Draft, report: Report, evidence: Evidence) -> None:
     """The provider has finished, but the link must come from a later status call."""
-    draft.track(link_missing=True, claims=())
+    _pass_over_claims(draft)
+    draft.track(link_missing=True)
     draft.set(phase=Phase.CONFIRMING, evidence=evidence)
     _show_word(draft, report)
 
@@ -133,9 +136,8 @@ def give_up(
 def finish(
     draft: Draft, status: Status, evidence: Evidence, error: JobError | None, *, message: str | None
 ) -> None:
-    """Finish the job. Undecided claims become late."""
-    for claim in draft.job.tracking.claims:
-        draft.set_verdict(claim.callback_id, Verdict.LATE)
+    """Finish the job."""
+    _pass_over_claims(draft)
     draft.set(
         status=status,
         phase=Phase.FINISHED,
@@ -146,6 +148,13 @@ def finish(
         due=None,
         tracking=Tracking(polls=draft.job.tracking.polls),
     )
+
+
+def _pass_over_claims(draft: Draft) -> None:
+    """Undecided claims become late: other news has decided the job."""
+    for claim in draft.job.tracking.claims:
+        draft.set_verdict(claim.callback_id, Verdict.LATE)
+    draft.track(claims=())
 
 
 def watch_for_correction(draft: Draft, retry_after: Millis | None = None) -> None:

@@ -22,6 +22,12 @@ def apply_poll(draft: Draft, polled: Polled) -> None:
             draft.set(due=planned)
 
 
+def lacks_only_the_result(job: Job) -> bool:
+    """Whether the job is known to be COMPLETED: the next call asks for its result, where the
+    provider has an address for that, and not for a status, which may lag."""
+    return job.tracking.link_missing
+
+
 def _apply(draft: Draft, polled: Polled) -> None:
     job = draft.job
     if job.provider_request_id is None or (job.done and not serialization.is_self_declared(job)):
@@ -31,6 +37,8 @@ def _apply(draft: Draft, polled: Polled) -> None:
         look_again(draft, draft.now)
         return
     draft.track(polls=job.tracking.polls + 1)
+    if _is_overtaken(job, polled):
+        return
     match polled.answer:
         case StatusReport(report=report):
             draft.track(misses=0, missed_since=None)
@@ -46,6 +54,16 @@ def _apply(draft: Draft, polled: Polled) -> None:
             _go_on(draft, polled)
         case _:
             assert_never(polled.answer)
+
+
+def _is_overtaken(job: Job, polled: Polled) -> bool:
+    """Whether the provider's own word that the job is COMPLETED came during the call: an answer
+    that is not final may be older than that, and the call for the result is due."""
+    answer, due = polled.answer, job.due
+    if due is None or due.lane is not Lane.CONFIRM or job.tracking.claims:
+        return False
+    is_final = isinstance(answer, StatusReport) and answer.report.status in FINAL_STATUSES
+    return polled.asked_at < due.at and not is_final
 
 
 def _go_on(draft: Draft, polled: Polled) -> None:
@@ -135,7 +153,10 @@ def _apply_miss(draft: Draft, polled: Polled) -> None:
 
 
 def _apply_outcome(draft: Draft, report: Report) -> None:
-    agreeing = [c for c in draft.job.tracking.claims if c.status is report.status]
+    tracking = draft.job.tracking
+    agreeing = [c for c in tracking.claims if c.status is report.status]
+    word_was_callback = tracking.link_missing and draft.job.evidence is Evidence.CALLBACK
+    told = agreeing or (word_was_callback and report.status is Status.COMPLETED)
     draft.note("poll", provider_status=report.word, status=report.status)
     for claim in draft.job.tracking.claims:
         if claim in agreeing:
@@ -143,7 +164,7 @@ def _apply_outcome(draft: Draft, report: Report) -> None:
         else:
             draft.set_verdict(claim.callback_id, Verdict.DENIED)
     draft.track(claims=())
-    outcomes.apply_terminal(draft, report, Evidence.CALLBACK if agreeing else Evidence.POLL)
+    outcomes.apply_terminal(draft, report, Evidence.CALLBACK if told else Evidence.POLL)
 
 
 def _is_lost(job: Job, now: Millis) -> bool:

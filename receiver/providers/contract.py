@@ -96,6 +96,11 @@ class Provider(Protocol):
     async def status(self, job: UpstreamJob) -> StatusAnswer:
         """Read a job's status."""
 
+    async def result(self, job: UpstreamJob) -> StatusAnswer:
+        """Read the result of a job of which the provider has said that it is completed. Without an
+        address for that alone, this is a status call."""
+        return await self.status(job)
+
     async def cancel(self, job: UpstreamJob) -> CancelPassedOn:
         """Send a cancel request once."""
         return CancelPassedOn("refused", message=f"{self.name} cannot cancel")

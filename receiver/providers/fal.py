@@ -95,11 +95,19 @@ class Fal(Provider):
         said = await self._api.status(self._path(job, "status", "/status"), self.read)
         if not isinstance(said, StatusReport) or said.report.status is not Status.COMPLETED:
             return said
+        return await self._ask_response(job, said.report, max(until - now(), 0.1))
+
+    async def result(self, job: UpstreamJob) -> StatusAnswer:
+        """Read the result alone: right after the webhook, the status may lag behind it."""
+        completed = Report(Status.COMPLETED)
+        return await self._ask_response(job, completed, self._account.status_timeout)
+
+    async def _ask_response(self, job: UpstreamJob, report: Report, timeout: float) -> StatusAnswer:
         try:
-            answer = await self._api.ask(self._path(job, "response", ""), max(until - now(), 0.1))
+            answer = await self._api.ask(self._path(job, "response", ""), timeout)
         except NoAnswer as error:
             return StatusUnavailable(f"its result: {error}")
-        return await self._read_response(said.report, answer)
+        return await self._read_response(report, answer)
 
     async def _read_response(self, report: Report, answer: Answer) -> StatusAnswer:
         """Classify the answer to a result call."""

@@ -21,6 +21,7 @@ from receiver.actions.missed_callbacks import MissedCallbacks
 from receiver.actions.observe_job import observe_job
 from receiver.domain.answers import LookUpAnswer, StatusAnswer, StatusMissing, StatusUnavailable
 from receiver.domain.observations import CancelPassedOn, Observation, Polled, SubmissionLookedUp
+from receiver.domain.polls import lacks_only_the_result
 from receiver.providers.contract import Provider, UpstreamJob, upstream_job
 from receiver.streams.hub import Hub
 from receiver.workers.worker import SAFETY_SECONDS, CallbackAddress, DueTimer, TaskPool
@@ -193,7 +194,7 @@ class Poller:
             elif job.cancel_wanted:
                 observation = await self._pass_on_cancel(job, upstream)
             else:
-                answer = await self._ask(job, "poll job", lambda asked: asked.status(upstream))
+                answer = await self._ask(job, "poll job", _question(job, upstream))
                 observation = Polled(asked_at, upstream.id, answer)
             await observe_job(self._services, job.id, observation)
         except NotFound:
@@ -257,3 +258,10 @@ class Poller:
             if answer.outcome == "unavailable":
                 tracing.failed(answer.outcome)
             return answer
+
+
+def _question(job: Job, upstream: UpstreamJob) -> Callable[[Provider], Awaitable[StatusAnswer]]:
+    """The call that a poll of the job makes."""
+    if lacks_only_the_result(job):
+        return lambda asked: asked.result(upstream)
+    return lambda asked: asked.status(upstream)

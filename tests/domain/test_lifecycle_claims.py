@@ -200,7 +200,7 @@ def test_a_result_that_is_missing_is_asked_for_at_once_where_callbacks_are_not_c
     story = in_state("accepted", rules=Rules(confirm_callbacks=False))
     assert verdicts(story.called_back(completed(link=None))) == [(Verdict.APPLIED, None)]
     assert story.job.phase is Phase.CONFIRMING
-    assert story.due() == Due(Lane.POLL, story.now)
+    assert story.due() == Due(Lane.CONFIRM, story.now)
 
 
 def test_claims_are_decided_after_the_clock_stepped_back() -> None:

@@ -141,8 +141,10 @@ def rule_1_no_unfinished_job_is_ever_forgotten(step: Step) -> None:
             assert lane is Lane.WAIT
         case _ if job.provider_request_id is None:
             assert lane is Lane.WAIT
+        case _ if claims:
+            assert lane is Lane.CONFIRM
         case _:
-            assert lane is (Lane.CONFIRM if claims else Lane.POLL)
+            assert lane is Lane.POLL or (lane is Lane.CONFIRM and job.tracking.link_missing)
     assert not claims or job.phase is Phase.CONFIRMING
     assert len(claims) <= MAX_CLAIMS
 

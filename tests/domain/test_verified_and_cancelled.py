@@ -4,7 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from receiver.domain.answers import Report, SubmitAccepted, SubmitRefused
+from receiver.domain.answers import (
+    Report,
+    StatusAnswer,
+    StatusReport,
+    SubmitAccepted,
+    SubmitRefused,
+)
 from receiver.domain.observations import (
     CallbackSaid,
     CallbacksSaid,
@@ -12,14 +18,19 @@ from receiver.domain.observations import (
     CancelRequested,
     SubmissionEnded,
 )
+from receiver.domain.polls import lacks_only_the_result
+from receiver.domain.schedule import SECOND
 from store.records.callbacks import Verdict
 from store.records.jobs import ErrorCode, Evidence, Phase, Status
 from store.records.moves import Move
 from store.records.times import Due, Lane
 from tests.domain.jobs import (
     ID,
+    MISSING,
     OTHER_ID,
+    UNAVAILABLE,
     Story,
+    asking,
     at_work,
     completed,
     error_of,
@@ -59,12 +70,45 @@ def test_a_verified_outcome_counts_at_once(state: str, said: Report) -> None:
     assert others <= {Verdict.LATE}
 
 
-def test_a_verified_completion_without_a_result_is_polled_at_once() -> None:
-    story = in_state("rendering")
-    assert verdicts(verified(story, completed(link=None))) == [(Verdict.CLAIMED, None)]
+@pytest.mark.parametrize(
+    ("state", "others"),
+    [("rendering", []), ("confirming", [(Verdict.LATE, None)]), ("deadline_exceeded", [])],
+)
+def test_after_a_verified_completion_without_a_result_only_the_result_is_asked_for(
+    state: str, others: list[tuple[Verdict, None]]
+) -> None:
+    story = in_state(state)
+    assert not lacks_only_the_result(story.job)
+    said = verdicts(verified(story, completed(link=None)))
+    assert sorted(said) == sorted([(Verdict.APPLIED, None), *others])
     assert story.due() == Due(Lane.CONFIRM, story.now)
+    for _ in range(2):
+        assert lacks_only_the_result(story.job)
+        story.poll(UNAVAILABLE)
     story.poll(completed())
-    assert (story.job.status, story.job.evidence) == (Status.COMPLETED, Evidence.CALLBACK)
+    assert story.job.status is Status.COMPLETED
+    if state != "deadline_exceeded":
+        assert story.job.evidence is Evidence.CALLBACK
+
+
+@pytest.mark.parametrize("heard", [StatusReport(at_work(40)), UNAVAILABLE, MISSING])
+def test_a_status_call_under_way_does_not_deny_a_verified_completion(heard: StatusAnswer) -> None:
+    story = in_state("rendering")
+    asked = asking(story.now, heard)
+    story.now += SECOND
+    verified(story, completed(link=None))
+    move = story.observe(asked)
+    assert move is not None, "it ends the lease that the new call needs"
+    assert lacks_only_the_result(story.job)
+    assert (story.job.phase, story.due().lane) == (Phase.CONFIRMING, Lane.CONFIRM)
+
+
+def test_a_verified_completion_whose_result_is_gone_needs_no_call() -> None:
+    story = in_state("rendering")
+    gone = replace(completed(link=None), word="succeeded", result_is_gone=True)
+    assert verdicts(verified(story, gone)) == [(Verdict.APPLIED, None)]
+    assert (error_of(story), story.job.evidence) == (ErrorCode.RESULT_MISSING, Evidence.CALLBACK)
+    assert (story.job.provider_status, story.job.due) == ("succeeded", None)
 
 
 def test_a_claim_that_comes_again_verified_is_decided_by_itself() -> None:
@@ -86,8 +130,9 @@ def test_a_verified_callback_of_another_job_is_a_conflict() -> None:
 
 def test_a_removed_result_fails_the_job_at_once() -> None:
     story = in_state("rendering")
-    story.poll(replace(completed(link=None), result_is_gone=True))
+    story.poll(replace(completed(link=None), word="succeeded", result_is_gone=True))
     assert (error_of(story), story.job.evidence) == (ErrorCode.RESULT_MISSING, Evidence.POLL)
+    assert story.job.provider_status == "succeeded"
     assert story.job.due is None
     verified(story, completed())
     assert story.job.status is Status.COMPLETED, "its late callback still brings the result"

@@ -35,12 +35,12 @@ async def test_ok_without_a_payload_has_its_result_asked_for_at_once(
     service: RunningService, upstream: PathServer
 ) -> None:
     taken = await take(service, upstream, FAL)
-    upstream.answers[taken.status_path] = (200, {"status": "COMPLETED"})
+    upstream.answers[taken.status_path] = (200, {"status": "IN_PROGRESS"})
     upstream.answers[taken.status_path.removesuffix("/status")] = (200, {"seed": SEED})
     body = {"request_id": taken.name, "status": "OK", "payload": None, "payload_error": "large"}
     await taken.call_back(body)
     job = await taken.when(status="COMPLETED")
-    assert job["result"] == {"seed": SEED}
+    assert (job["result"], taken.status_calls()) == ({"seed": SEED}, 0)
     assert f'"seed":{SEED}' in (await taken.client.get(taken.path)).text
 
 
