@@ -63,8 +63,11 @@ def note_end(services: ServiceContext, job: Job, move: Move | None) -> None:
 
 def _without_id(observation: Observation) -> Observation:
     match observation:
-        case SubmissionEnded(answer=SubmitAccepted()) | SubmissionLookedUp(answer=SubmitAccepted()):
-            return replace(observation, answer=SubmitAccepted(None))
+        case (
+            SubmissionEnded(answer=SubmitAccepted(provider_request_id=taken))
+            | SubmissionLookedUp(answer=SubmitAccepted(provider_request_id=taken))
+        ):
+            return replace(observation, answer=SubmitAccepted(None, taken_id=taken))
         case _:
             raise AssertionError(f"{type(observation).__name__} has no id")
 

@@ -45,6 +45,8 @@ class SubmitAccepted:
     """None only if the id belongs to another job, and so cannot be recorded."""
     urls: Mapping[str, str] | None = None
     """The job's URLs at the provider, by purpose, if the answer had any."""
+    taken_id: str | None = None
+    """The id in the answer, if another job has it."""
 
 
 @dataclass(frozen=True, slots=True)

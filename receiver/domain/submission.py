@@ -176,10 +176,10 @@ def accept(
     draft: Draft, answer: SubmitAccepted, attempt: int, *, outcome: str = "accepted"
 ) -> None:
     """Apply an acceptance; its id takes precedence over one from a callback."""
-    job, provider_request_id = draft.job, answer.provider_request_id
-    draft.note(
-        "submission", outcome=outcome, attempt=attempt, provider_request_id=provider_request_id
-    )
+    job, provider_request_id, taken = draft.job, answer.provider_request_id, answer.taken_id
+    why = {} if taken is None else {"reason": f"the id {taken} belongs to another job"}
+    said = {"outcome": outcome, "attempt": attempt, "provider_request_id": provider_request_id}
+    draft.note("submission", **said, **why)
     if job.done:
         if provider_request_id is not None and job.provider_request_id is None:
             draft.set(provider_request_id=provider_request_id, id_from_answer=True)

@@ -12,7 +12,7 @@ from tests.http_api.scripted_provider import (
     answering,
     call_back,
 )
-from tests.support.service import RunningService
+from tests.support.service import RunningService, history_of
 
 RUNNING = {"status": "IN_PROGRESS", "progress": 30}
 
@@ -59,3 +59,14 @@ async def test_an_id_of_another_job_is_a_conflict_even_before_the_own_is_known(
     await other.send(COMPLETED | {"request_id": "up-1"}, 409)
     await other.verdicts("conflict")
     assert (await other.when(done=False))["phase"] == "submit_unconfirmed"
+
+
+async def test_the_history_shows_an_id_that_another_job_has(
+    provider: ScriptedProvider, job: AcceptedJob
+) -> None:
+    provider.submit = answering(200, {"request_id": "up-1"})
+    other = await sent(job.client, provider)
+    await other.when(phase="accepted", provider_request_id=None)
+    (line,) = await history_of(other.client, other.request_id, "submission")
+    assert (line["outcome"], line["provider_request_id"]) == ("accepted", None)
+    assert line["reason"] == "the id up-1 belongs to another job"
