@@ -19,7 +19,7 @@ from receiver.domain.schedule import DAY, Rules
 from receiver.http_api.application import Application
 from receiver.http_api.context import ApiContext
 from receiver.http_api.credentials import NOTHING, OpenHandler, Row
-from receiver.http_api.table import TABLE
+from receiver.http_api.table import served
 from receiver.settings import ServeSettings
 from receiver.signed_text import CallbackTokens
 from receiver.streams.broadcast import Broadcast
@@ -145,7 +145,7 @@ def assemble(
     if archiving is not None:
         workers.append(Archiver(services, hub, *archiving, settings.archive_concurrency))
     return Service(
-        Application(context, (*TABLE, *_dashboard(settings))),
+        Application(context, (*served(settings), *_dashboard(settings))),
         context,
         Supervisor(workers, services.clock, services.metrics),
     )

@@ -81,11 +81,9 @@ class JobReads(Table):
         job = await self.find(job_id)
         return job if job is not None and job.user_id == user_id else None
 
-    async def find_by_provider_id(
-        self, user_id: int | None, provider_request_id: str
-    ) -> Job | None:
-        """The newest job with the id, of a user or (None) of anybody; for admin keys."""
-        ids = {"user_id": user_id, "provider_request_id": provider_request_id}
+    async def find_by_provider_id(self, provider: str, provider_request_id: str) -> Job | None:
+        """Any user's job, by the id that its provider gave it."""
+        ids = {"provider": provider, "provider_request_id": provider_request_id}
         return await self._find("read-job-by-provider-id", job_from_row, **ids)
 
     async def list_for_user(

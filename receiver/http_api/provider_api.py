@@ -1,7 +1,8 @@
 """Samsar's own API, served by us: its clients change only the base URL and the key."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -15,14 +16,18 @@ from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
 from receiver.http_api.creating import Creation
 from receiver.http_api.documents import Accepted, Status
-from receiver.http_api.errors import CONTENT_TYPE, Problem, not_found, or_404
+from receiver.http_api.errors import CONTENT_TYPE, Problem, or_404
 from receiver.http_api.idempotency import IDEMPOTENCY_KEY
 from receiver.http_api.operation import Group, Operation, Parameter
 from receiver.http_api.responses import JSON, json_response
 from receiver.http_api.submissions import read_submission
+from receiver.settings import ServeSettings
+from store.database import Store
 from store.idempotency import Answer, Replay
 from store.records.jobs import ErrorCode, Job, Phase
 
+_PROVIDERS: Final = ("samsar", "sandbox")
+"""Whose API this is."""
 _REQUEST_ID: Final = Parameter(
     "request_id",
     "Our id, or the provider's.",
@@ -60,7 +65,8 @@ async def create_narrative(context: ApiContext, request: Request, caller: Caller
 
 
 async def _create(context: ApiContext, request: Request, caller: Caller, kind: str) -> Response:
-    wait, provider = context.settings.submit_wait, _provider(context)
+    wait, provider = context.settings.submit_wait, provider_of(context.settings)
+    assert provider is not None, "without one, these routes are not in the table"
     return await _DropIn(context, request, caller, wait, provider, kind).respond()
 
 
@@ -101,13 +107,11 @@ def _accepted(job_id: str) -> Answer:
     return Answer(200, {"Content-Type": JSON}, compact_json({"request_id": job_id}))
 
 
-def _provider(context: ApiContext) -> str:
-    """The provider behind these routes: Samsar or its sandbox. Raises `Problem` 404."""
-    running = context.settings.running
-    found = [name for name in running if name in ("samsar", "sandbox")]
-    if not found:
-        raise not_found()
-    return found[0] if found[0] == running[0] else min(found)  # the default, else the real one
+def provider_of(settings: ServeSettings) -> str | None:
+    """The provider behind these routes, if it runs: Samsar or its sandbox, the default one of them,
+    else the real one."""
+    fitting = set(settings.running) & set(_PROVIDERS)
+    return next((name for name in (settings.provider, *_PROVIDERS) if name in fitting), None)
 
 
 @Operation(Group.PROVIDER_API, Status, (_REQUEST_ID,))
@@ -119,14 +123,21 @@ async def status(context: ApiContext, request: Request, caller: Caller) -> Respo
         400: `request_id` is missing.
         404: There is no such job, or it belongs to another user.
     """
-    _provider(context)
     request_id = request.query_params.get("request_id")
     if not request_id:
         raise Problem(400, "request_id_missing", "taskId query parameter is missing.")
-    jobs = context.services.store.jobs
-    job = await jobs.find_for_user(caller.user_id, request_id)
-    if job is None:
-        job = await jobs.find_by_provider_id(caller.user_id, request_id)
-    if job is None and caller.admin:
-        job = await jobs.find(request_id) or await jobs.find_by_provider_id(None, request_id)
+    job = await _find(context.services.store, caller, request_id)
     return json_response(status_document(or_404(job)))
+
+
+async def _find(store: Store, caller: Caller, request_id: str) -> Job | None:
+    """The caller's own job, or any for an admin, by either id."""
+    finders: list[Callable[[str], Awaitable[Job | None]]] = [
+        store.jobs.find,
+        *(partial(store.jobs.find_by_provider_id, name) for name in _PROVIDERS),
+    ]
+    for find in finders:
+        job = await find(request_id)
+        if job and job.provider in _PROVIDERS and (caller.admin or job.user_id == caller.user_id):
+            return job
+    return None

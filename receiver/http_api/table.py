@@ -24,15 +24,19 @@ from receiver.http_api.credentials import (
     Row,
 )
 from receiver.http_api.openapi import openapi_json
+from receiver.settings import ServeSettings
 
 CALLBACK_PATH = "/webhooks/{provider}/{token}"
 """The values of its parameters are never logged: the token is a secret."""
 
-API: tuple[Row[Any], ...] = (
-    Row("POST", CALLBACK_PATH, CALLBACK_TOKEN, callbacks.callback),
+_PROVIDER_API: tuple[Row[Any], ...] = (
     Row("POST", "/v1/video/create_movie", KEY, provider_api.create_movie),
     Row("POST", "/v1/video/create_narrative", KEY, provider_api.create_narrative),
     Row("GET", "/v1/video/status", KEY_UNMETERED, provider_api.status),
+)
+API: tuple[Row[Any], ...] = (
+    Row("POST", CALLBACK_PATH, CALLBACK_TOKEN, callbacks.callback),
+    *_PROVIDER_API,
     Row("POST", "/v1/jobs", KEY, create_job.create_job),
     Row("GET", "/v1/jobs", KEY, jobs.list_jobs),
     Row("GET", "/v1/jobs/{job_id}", KEY_UNMETERED, jobs.show_job),
@@ -61,4 +65,10 @@ API: tuple[Row[Any], ...] = (
     Row("GET", "/readyz", NOTHING, health.readyz),
     Row("GET", "/metrics", NOTHING, health.metrics),
 )
-TABLE: tuple[Row[Any], ...] = (*API, Row("GET", "/openapi.json", NOTHING, openapi_json(API)))
+
+
+def served(settings: ServeSettings) -> tuple[Row[Any], ...]:
+    """The routes of a service with these settings, and the document that describes them."""
+    runs = provider_api.provider_of(settings) is not None
+    api = [row for row in API if runs or row not in _PROVIDER_API]
+    return (*api, Row("GET", "/openapi.json", NOTHING, openapi_json(api)))

@@ -27,13 +27,9 @@ INSERT INTO job_metadata (user_id, name, value, job_id) VALUES (:user_id, :name,
 SELECT * FROM archived_job_rows WHERE id IN (VALUES (:key));
 
 -- name: read-job-by-provider-id
--- A job of a user, or of any, by the provider's id. Two providers may use the same id: the newest
--- job wins.
+-- A job by its provider's id.
 SELECT * FROM archived_job_rows
- WHERE provider_request_id = :provider_request_id
-   AND (CAST(:user_id AS bigint) IS NULL OR user_id = :user_id)
- ORDER BY id DESC
- LIMIT 1;
+ WHERE provider_request_id = :provider_request_id AND provider = :provider;
 
 -- name: look-inputs-up
 -- The inputs of several jobs.

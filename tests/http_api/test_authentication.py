@@ -4,7 +4,7 @@ tests/security/test_isolation.py."""
 import asyncio
 
 from receiver.clock import SystemClock
-from receiver.http_api.table import TABLE
+from receiver.http_api.table import API
 from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.support.service import JOB, RunningService, eventually, submit
 
@@ -46,8 +46,8 @@ async def test_a_key_is_taken_in_either_header_whatever_the_case(shared: Running
 @SHARED_LOOP
 async def test_every_route_asks_for_the_key_that_it_says(shared: RunningService) -> None:
     client = shared.client()
-    routes = [row for row in TABLE if row.credential.schemes]
-    assert {row.path for row in routes} >= {row.path for row in TABLE if "/v1/" in row.path}
+    routes = [row for row in API if row.credential.schemes]
+    assert {row.path for row in routes} >= {row.path for row in API if "/v1/" in row.path}
     for row in routes:
         assert (await client.request(row.method, row.path)).status_code == 400, row
         refused = await client.request(row.method, row.path, headers={"API-KEY": "rk_no"})

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from starlette.responses import Response
 
+from tests.http_api.accepted_job import accepted
 from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.http_api.scripted_provider import (
     API_KEY,
@@ -17,7 +18,15 @@ from tests.http_api.scripted_provider import (
     call_back,
     never,
 )
-from tests.support.service import MOVIE, RunningService, eventually, history_of, job_of, job_when
+from tests.support.service import (
+    MOVIE,
+    RunningService,
+    eventually,
+    history_of,
+    job_of,
+    job_when,
+    submit,
+)
 
 # --- submissions ----------------------------------------------------------------------------------
 
@@ -72,11 +81,14 @@ async def test_the_routes_are_there_where_samsar_runs(
     without, beside = [
         await (await start(**others, providers=more)).user() for more in ("sandbox-fal", "samsar")
     ]
-    for method, path in (
-        *(("POST", "/v1/video/create_movie"), ("POST", "/v1/video/create_narrative")),
-        ("GET", "/v1/video/status?request_id=x"),
-    ):
-        assert (await without.request(method, path, json={})).status_code == 404
+    for path in ("create_movie", "create_narrative", "status", "status?request_id=x"):
+        for method in ("GET", "POST"):
+            for key in ({}, {"API-KEY": ""}):
+                url = f"/v1/video/{path}"
+                answer = await without.request(method, url, json={}, headers=key)
+                assert (answer.status_code, answer.json()["code"]) == (404, "unknown_path")
+    described = (await without.get("/openapi.json")).json()["paths"]
+    assert [path for path in described if path.startswith("/v1/video")] == []
     taken = await beside.post("/v1/video/create_movie", json={"input": MOVIE})
     assert (await job_of(beside, taken.json()["request_id"]))["provider"] == "samsar"
 
@@ -230,6 +242,20 @@ async def test_a_status_is_read_from_the_store_by_either_id(
         "result": {"videoUrl": "https://cdn/x.mp4", "seconds": 30},
     }
     assert provider.status_calls == []
+
+
+async def test_the_jobs_of_other_providers_have_no_status_here(
+    start: Start, provider: ScriptedProvider
+) -> None:
+    service = await start(**provider.settings(), providers="sandbox-replicate")
+    client = await service.user()
+    ours = await accepted(client, provider)
+    other = await submit(client, provider="sandbox-replicate", kind="owner/name")
+    name = (await job_when(client, other["request_id"], phase="accepted"))["provider_request_id"]
+
+    for given, status in ((other["request_id"], 404), (name, 404), (ours.request_id, 200)):
+        answer = await client.get("/v1/video/status", params={"request_id": given})
+        assert answer.status_code == status, given
 
 
 @SHARED_LOOP

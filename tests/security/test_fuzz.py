@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from receiver.http_api.table import TABLE
+from receiver.http_api.table import API
 from tests.providers.any_json import any_json
 from tests.support.service import JOB, MOVIE, RunningService, submit
 
@@ -79,7 +79,7 @@ async def job_id(clients: list[httpx.AsyncClient]) -> str:
 async def test_every_answer_is_documented_and_none_is_our_fault(
     clients: list[httpx.AsyncClient], job_id: str, data: st.DataObject
 ) -> None:
-    row = data.draw(st.sampled_from(TABLE))
+    row = data.draw(st.sampled_from(API))
     given = {name: data.draw(TEXTS | st.just(job_id)) for name in _names(row.path)}
     method = data.draw(st.sampled_from([row.method] * 10 + ["HEAD", "OPTIONS", "PUT", "PATCH"]))
     client = data.draw(st.sampled_from(clients))

@@ -11,15 +11,15 @@ import pytest
 import pytest_asyncio
 
 from receiver.http_api.credentials import ADMIN_KEY, KEY_OR_TICKET, Row
-from receiver.http_api.table import TABLE
+from receiver.http_api.table import API
 from tests.http_api.conftest import SHARED_LOOP
 from tests.http_api.relay_sink import relay_sink
 from tests.support.service import JOB, RunningService, eventually, job_when, running_service, submit
 
-ASKING = [row for row in TABLE if row.credential.schemes]
+ASKING = [row for row in API if row.credential.schemes]
 BY_QUERY_OR_BODY = {"/v1/video/status", "/v1/stream-tickets"}
 """They name a job elsewhere than in their path; each has a test of its own below."""
-FOR_ADMINS = {row.path for row in TABLE if row.credential is ADMIN_KEY}
+FOR_ADMINS = {row.path for row in API if row.credential is ADMIN_KEY}
 """Of no user; see also tests/http_api: test_holds, test_admins."""
 BY_PATH = [row for row in ASKING if "{" in row.path and row.path not in FOR_ADMINS]
 OF_THE_CALLER = {
@@ -119,7 +119,7 @@ async def test_by_path(world: World) -> None:
 
 @SHARED_LOOP
 async def test_what_is_for_admins(world: World) -> None:
-    rows = [row for row in TABLE if row.credential is ADMIN_KEY]
+    rows = [row for row in API if row.credential is ADMIN_KEY]
     assert len(rows) >= 6
     for row in rows:
         status, refusal = await _body(world.bob, row.method, world.path(row))

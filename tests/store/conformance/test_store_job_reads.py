@@ -49,10 +49,9 @@ async def test_users_see_only_their_own_jobs(world: World) -> None:
         jobs.find(theirs.id),
     )
     assert [*found] == [job, None, theirs, None, theirs]
-    assert await jobs.find_by_provider_id(ann, "up-1") == job
-    assert await jobs.find_by_provider_id(bob, "up-1") is None
-    assert await jobs.find_by_provider_id(None, "up-1") == job
-    assert await jobs.find_by_provider_id(None, "up-2") is None
+    assert await jobs.find_by_provider_id("samsar", "up-1") == job
+    assert await jobs.find_by_provider_id("sandbox", "up-1") is None
+    assert await jobs.find_by_provider_id("samsar", "up-2") is None
     for where in (JobFilter(), JobFilter(kind="create_movie"), JobFilter(status=Status.PENDING)):
         assert await jobs.list_for_user(ann, where, None, 10) == [job]
         assert await jobs.list_for_user(bob, where, None, 10) == [theirs]

@@ -55,7 +55,6 @@ ALLOWED: dict[str, set[str]] = {
     "jobs.read-waiting": {"USE TEMP B-TREE FOR ORDER BY"},
     # Everything of one job, and of one id.
     "jobs.read-history": {"USE TEMP B-TREE FOR ORDER BY"},
-    "jobs.read-job-by-provider-id": {"USE TEMP B-TREE FOR ORDER BY"},
     # Removed jobs whose files are still there: in the order of the key, and ended by a LIMIT.
     "archive.list-removals": {"SCAN archive_removals"},
     # At most sixteen members of metadata are wanted.
@@ -103,7 +102,7 @@ CHOSEN = {
     "submissions.list-ended-leases": "due_held (lane=? AND held_until<?)",
     "submissions.list-waiting-users": "due_submissions ((provider,user_id,at)>(?,?,?))",
     "submissions.next-submission": "due_by_lane (lane=? AND at>?)",
-    "jobs.read-job-by-provider-id": "jobs_by_provider_id (provider_request_id=?)",
+    "jobs.read-job-by-provider-id": "jobs_by_provider_id (provider_request_id=? AND provider=?)",
     "statistics.recent-attempts": "deliveries_by_user (user_id=? AND id>?)",
     "statistics.recent-attempts of all": "sqlite_autoindex_deliveries_1 (id>?)",
     "statistics.recent-jobs": "jobs_by_user (user_id=? AND id>?)",
