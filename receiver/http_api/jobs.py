@@ -1,9 +1,10 @@
 """The routes below `/v1/jobs`, except those in create_job.py and events.py."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
+from math import ceil, floor
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -43,6 +44,8 @@ RAW_BODIES = 32_768
 _SINCE_ADDED: Final[dict[str, Any]] = {"label": None, "archive": []}
 """Members of a job that events of earlier versions lack."""
 _IF_NONE_MATCH: Final = Parameter("If-None-Match", "An ETag of this job.", location="header")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 _TIME: Final[Schema] = {"type": "string", "format": "date-time"}
 _LIST_PARAMETERS: Final = (
     Parameter("status", "Only this status.", ref("JobStatus")),
@@ -216,8 +219,9 @@ def _read_filter(request: Request, providers: Mapping[str, Provider]) -> JobFilt
         status=None if status is None else Status(status),
         kind=kind,
         provider=provider,
-        created_after=_read_time(request, "created_after"),
-        created_before=_read_time(request, "created_before"),
+        # Both are exclusive, and the store has whole milliseconds.
+        created_after=_read_time(request, "created_after", floor),
+        created_before=_read_time(request, "created_before", ceil),
         metadata={
             name.removeprefix(queries.METADATA): value
             for name, value in query.items()
@@ -226,7 +230,7 @@ def _read_filter(request: Request, providers: Mapping[str, Provider]) -> JobFilt
     )
 
 
-def _read_time(request: Request, name: str) -> Millis | None:
+def _read_time(request: Request, name: str, to_whole: Callable[[float], Millis]) -> Millis | None:
     text = request.query_params.get(name)
     if text is None:
         return None
@@ -235,6 +239,6 @@ def _read_time(request: Request, name: str) -> Millis | None:
         moment = datetime.fromisoformat(text.replace(" ", "+"))
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
-        return round(moment.timestamp() * 1_000)
-    except (ValueError, OverflowError):
+        return to_whole((moment - _EPOCH) / _MILLISECOND)
+    except ValueError:
         raise bad_query(name, "must be a time such as 2026-01-02T03:04:05.678Z") from None

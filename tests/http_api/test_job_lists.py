@@ -1,6 +1,7 @@
 """Lists of jobs: filters, pages, and the labels by which they are searched."""
 
 import asyncio
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -39,6 +40,10 @@ async def test_a_list_is_filtered(start: Start, provider: ScriptedProvider) -> N
     assert await listed(kind="create_narrative") == [three]
     assert await listed(created_after=second["created_at"]) == [three]
     assert await listed(created_before=second["created_at"]) == [one]
+    made = datetime.fromisoformat(second["created_at"])
+    for part in (timedelta(microseconds=each) for each in (1, 500, 501, 999)):
+        assert await listed(created_after=(made - part).isoformat()) == [three, two]
+        assert await listed(created_before=(made + part).isoformat()) == [two, one]
     assert await listed(created_after="2020-01-01T00:00:00+02:00") == [three, two, one]
     assert await listed(created_before="2020-01-01") == []
     assert await listed(**{"metadata.team": "red"}) == [two, one]
