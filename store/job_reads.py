@@ -33,7 +33,8 @@ READ_AT_ONCE = 25
 LOOKED_THROUGH = 5_000
 """Maximum number of jobs examined for one page when no index covers the filter."""
 
-_SMALL = {ord(letter): letter.lower() for letter in ascii_uppercase}
+_AS_STORED = {ord(letter): letter.lower() for letter in ascii_uppercase} | {0: "\ufffd"}
+"""In a label NUL is U+FFFD, and a pattern of SQLite would end at it."""
 _WILD = re.compile(r"[%_\\]")
 
 
@@ -189,7 +190,7 @@ def _bounds(where: JobFilter, before: str | None) -> dict[str, object]:
 
 def _containing(text: str) -> str:
     """A LIKE pattern for lower-case labels that contain the text."""
-    return "%" + _WILD.sub(r"\\\g<0>", text.translate(_SMALL)) + "%"
+    return "%" + _WILD.sub(r"\\\g<0>", text.translate(_AS_STORED)) + "%"
 
 
 class _HistoryRow(NamedTuple):
