@@ -1,6 +1,7 @@
 """The interface of an archive, which stores result files under names that we choose."""
 
 import mimetypes
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -53,12 +54,14 @@ def key_of(user: str, job_id: str, number: int, content_type: str) -> str:
 def type_of(content_type: str | None, path: str) -> str:
     """The media type in a Content-Type header, without parameters; else guessed from the path."""
     given = (content_type or "").partition(";")[0].strip().lower()
-    if given.isascii() and given.isprintable() and "/" in given and given not in _SAYS_NOTHING:
+    if _TYPE.fullmatch(given) and given not in _SAYS_NOTHING:
         return given
     return _TYPES.guess_type(path, strict=False)[0] or _ANYTHING
 
 
 _ANYTHING = "application/octet-stream"
+_TYPE = re.compile(r"{name}/{name}".replace("{name}", "[a-z0-9][a-z0-9!#$&^_.+-]{0,126}"))
+"""As RFC 6838, section 4.2, so it has at most 255 characters: it is in the job's document."""
 _SAYS_NOTHING = (_ANYTHING, "binary/octet-stream")
 # Not the module's functions, which also read the machine's own tables.
 _TYPES = mimetypes.MimeTypes()

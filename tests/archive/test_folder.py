@@ -110,6 +110,9 @@ def test_no_part_of_a_file_name_comes_from_the_provider(content_type: str, endin
 def test_a_type_is_safe_in_a_header() -> None:
     assert type_of("video/mp4\r\nX: y", "/x") == "application/octet-stream"
     assert type_of("vidéo/mp4", "/x.png") == "image/png"
+    assert type_of(f"video/{'x' * 127}", "/x") == f"video/{'x' * 127}"
+    for wrong in (f"video/{'x' * 128}", "video/", "/mp4", "a/b/c", 'a/"b"', "a b/c"):
+        assert type_of(wrong, "/x") == "application/octet-stream"
 
 
 async def test_a_cancelled_write_leaves_nothing_whenever_that_is(
