@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -29,7 +30,7 @@ from store.records.jobs import Status
 from store.records.times import Millis
 
 _PART: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-_VERSION: Final = re.compile(rf"[0-9a-f]{{64}}|{_PART}/{_PART}:[0-9a-f]{{1,64}}")
+_VERSION: Final = re.compile(rf"[0-9A-Fa-f]{{64}}|{_PART}/{_PART}:{_PART}")
 _MODEL: Final = re.compile(rf"{_PART}/{_PART}")
 _DEPLOYMENT: Final = re.compile(rf"deployments/{_PART}/{_PART}")
 _WORDS: Final = {
@@ -149,7 +150,7 @@ class Replicate(Provider):
             status=status,
             word=words.read_word(word),
             result={"output": output} if completed and not gone else None,
-            message=words.read_message(error),
+            message=_read_error(error),
             provider_request_id=self.read_id(body),
             result_is_gone=gone,
         )
@@ -195,6 +196,12 @@ def _is_called_back_at(prediction: Any, url: str) -> bool:
     return isinstance(webhook, str) and hmac.compare_digest(
         webhook.encode(errors="replace"), url.encode()
     )
+
+
+def _read_error(error: Any) -> str | None:
+    """The model's error: a text, or an object of the model's own, which is shown as JSON."""
+    is_text = isinstance(error, str) or not error
+    return words.read_message(error if is_text else json.dumps(error, ensure_ascii=False))
 
 
 def _read_refusal(body: Mapping[str, Any]) -> str | None:

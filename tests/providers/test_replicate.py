@@ -91,6 +91,14 @@ async def test_the_path_of_each_kind(kind: str, path: str, version: str | None) 
             {"id": "x", "status": "failed", "error": f"E1001 {KEY}", "output": ["part"]},
             Report(Status.FAILED, "failed", None, None, "E1001 …", "x"),
         ),
+        (
+            {"id": "x", "status": "failed", "error": {"detail": [f"é {KEY}", None]}},
+            Report(Status.FAILED, "failed", None, None, '{"detail": ["é …", null]}', "x"),
+        ),
+        (
+            {"id": "x", "status": "failed", "error": {}},
+            Report(Status.FAILED, "failed", None, None, None, "x"),
+        ),
     ],
 )
 async def test_predictions(prediction: dict[str, Any], report: Report) -> None:

@@ -122,7 +122,10 @@ VERSION = "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa"
 REPLICATE = Subject(
     name="replicate",
     make=Replicate,
-    good_kinds=("owner/name", f"owner/name:{VERSION}", VERSION, "deployments/owner/name"),
+    good_kinds=(
+        *("owner/name", f"owner/name:{VERSION}", "owner/name:v1.0", "deployments/owner/name"),
+        *(VERSION, VERSION.upper()),
+    ),
     bad_kinds=("", "owner", "a/b/c", "owner/name:", "owner/na me", "../x", VERSION[1:], "a/b\n"),
     good_input={"prompt": "A heron", "seed": 17454220438242315174},
     accepted={"id": "up-1", "status": "starting"},
