@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -76,10 +77,22 @@ def fingerprint(body: Mapping[str, Any]) -> str:
 def _plain(value: Any) -> Any:
     match value:
         case float() if value.is_integer() and abs(value) < _LONG_NUMBER:
-            return int(value)
+            return int(Decimal(repr(value)))
+        case int() if abs(value) >= _LONG_NUMBER:
+            return _shortened(value)
         case dict():
             return {name: _plain(member) for name, member in value.items()}
         case list():
             return [_plain(member) for member in value]
         case _:
             return value
+
+
+def _shortened(number: int) -> int | float:
+    """The float that JSON writes for the same number, if there is one."""
+    try:
+        short = float(number)
+    except OverflowError:
+        return number
+    # The float's own value is another: that of 1e25 is 10000000000000000905969664.
+    return short if Decimal(repr(short)) == number else number

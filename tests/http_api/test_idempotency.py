@@ -1,12 +1,14 @@
 """Idempotency-Key: a retry makes no second job."""
 
 import asyncio
+from decimal import Decimal
 from typing import Any
 
 import httpx
 import pytest
 from starlette.responses import Response
 
+from receiver.http_api.idempotency import fingerprint
 from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.http_api.scripted_provider import ScriptedProvider, Submission, answering, never
 from tests.support.service import (
@@ -78,6 +80,17 @@ async def test_equal_json_is_the_same_body(visitor: httpx.AsyncClient) -> None:
     )
     again = await visitor.post("/v1/jobs", content=text, headers={"Idempotency-Key": "k"})
     assert_replay(first, again)
+
+
+def test_the_fingerprint_is_that_of_the_decimal_number() -> None:
+    """JSON has no floats: that of 1e25 is 10000000000000000905969664."""
+    for value in (1e22, 1e23, 1e24, 1e25, 1.5e25, 1.2345678901234568e17):
+        same, other = (
+            fingerprint({"a": int(Decimal(repr(value)))}),
+            fingerprint({"a": int(value) + 1}),
+        )
+        assert fingerprint({"a": value}) == same != other
+    assert len({fingerprint({"a": n}) for n in (10**25 - 1, 10**25, 10**25 + 1, 10**999)}) == 4
 
 
 @SHARED_LOOP
