@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.request import parse_http_list
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -97,7 +98,7 @@ class _JobCreation(Creation):
 
 def preferred_wait(request: Request) -> int | None:
     """The seconds of `Prefer: wait=N` (RFC 7240), at most 60; None without a usable one."""
-    for preference in ",".join(request.headers.getlist("prefer")).split(","):
+    for preference in parse_http_list(",".join(request.headers.getlist("prefer"))):
         if match := _WAIT.fullmatch(preference.partition(";")[0].strip()):
             return min(int(match[1][:9]), LONGEST_PREFERENCE)
     return None

@@ -143,7 +143,7 @@ async def test_the_widest_that_is_taken(visitor: httpx.AsyncClient) -> None:
 async def test_prefer_wait_holds_the_answer_until_the_job_is_done(
     visitor: httpx.AsyncClient,
 ) -> None:
-    answer = await visitor.post("/v1/jobs", json=JOB, headers={"Prefer": "respond-async, wait=20"})
+    answer = await visitor.post("/v1/jobs", json=JOB, headers={"Prefer": 'a="b, c", wait=20'})
     assert answer.status_code == 202
     assert answer.headers["Preference-Applied"] == "wait=20"
     assert (answer.json()["status"], answer.json()["done"]) == ("COMPLETED", True)
@@ -177,7 +177,7 @@ async def test_prefer_wait_is_at_most_sixty_and_over_at_a_stop(
 
 @SHARED_LOOP
 async def test_a_preference_that_cannot_be_read_is_ignored(visitor: httpx.AsyncClient) -> None:
-    for prefer in ("wait", "wait=", "wait=-1", "wait=x", "wait=1.5", "Wait"):
+    for prefer in ("wait", "wait=", "wait=-1", "wait=x", "wait=1.5", "Wait", 'a="b, wait=1"'):
         answer = await visitor.post("/v1/jobs", json=JOB, headers={"Prefer": prefer})
         assert answer.status_code == 202
         assert "Preference-Applied" not in answer.headers
