@@ -1,6 +1,7 @@
 """The routes below `/v1/jobs`, except those in create_job.py and events.py."""
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -46,6 +47,9 @@ _SINCE_ADDED: Final[dict[str, Any]] = {"label": None, "archive": []}
 _IF_NONE_MATCH: Final = Parameter("If-None-Match", "An ETag of this job.", location="header")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
+_MOMENT: Final = re.compile(
+    r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[-+ ]\d\d:\d\d)?)?", re.ASCII
+)
 _TIME: Final[Schema] = {"type": "string", "format": "date-time"}
 _LIST_PARAMETERS: Final = (
     Parameter("status", "Only this status.", ref("JobStatus")),
@@ -235,10 +239,16 @@ def _read_time(request: Request, name: str, to_whole: Callable[[float], Millis])
     if text is None:
         return None
     try:
-        # An offset may begin with "+", which means a space in a query.
-        moment = datetime.fromisoformat(text.replace(" ", "+"))
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return to_whole((moment - _EPOCH) / _MILLISECOND)
+        return to_whole((_moment(text) - _EPOCH) / _MILLISECOND)
     except ValueError:
         raise bad_query(name, "must be a time such as 2026-01-02T03:04:05.678Z") from None
+
+
+def _moment(text: str) -> datetime:
+    """A time, or the beginning of a day. Without an offset it is UTC. Raises ValueError."""
+    # Python also reads 1111111111 as a date, of the year 1111.
+    if not _MOMENT.fullmatch(text):
+        raise ValueError
+    # An offset may begin with "+", which means a space in a query.
+    moment = datetime.fromisoformat(text.replace(" ", "+"))
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -55,6 +55,7 @@ BAD_QUERIES = [
     *(f"limit={number}" for number in ("0", "201", "x", "-1", "", "1e2", "%D9%A1", "1&limit=2")),
     *(f"cursor={cursor}" for cursor in ("", "x", "job_0~sig", "%00")),
     *("created_after=yesterday", "created_before=", "created_before=1767225600000"),
+    *("created_after=1111111111111111111", "created_before=2026-W01-1", "created_before=20260102"),
     *("status=completed", "status=", "statuss=COMPLETED"),
 ]
 
