@@ -106,7 +106,8 @@ def clean(value: Any, text: Callable[[str], str] = clean_text, levels: int = MAX
         case dict() if levels > 0:
             return {text(name): clean(item, text, levels - 1) for name, item in value.items()}
         case list() if levels > 0:
-            return [clean(item, text, levels - 1) for item in value]
+            # Results of megabytes are lists of numbers.
+            return [i if type(i) is int else clean(i, text, levels - 1) for i in value]
         case _:
             return None
 
