@@ -104,12 +104,12 @@ def prepare(path: Path) -> None:
     """
     with translated():
         path.parent.mkdir(parents=True, exist_ok=True)
-        # SQLite's -wal and -shm files get the same mode as the database.
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # SQLite waits for no lock when it turns a new file to WAL: of two processes that do so at
+        # once, one would fail. The file itself may be locked by a service for as long as it runs.
+        folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            # SQLite waits for no lock when it turns a new file to WAL: of two processes that do so
-            # at once, one would fail.
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            _create(path)
             if path.stat().st_mode & 0o077:
                 with suppress(PermissionError):  # another owner's file: the mode is left alone
                     path.chmod(0o600)
@@ -118,7 +118,12 @@ def prepare(path: Path) -> None:
             with closing(connect_writer(path)) as connection:
                 _migrate(connection)
         finally:
-            os.close(descriptor)
+            os.close(folder)
+
+
+def _create(path: Path) -> None:
+    """Create the file if missing. SQLite's -wal and -shm files get its mode."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def _check(connection: sqlite3.Connection) -> None:

@@ -1,9 +1,10 @@
-"""The lock file beside the database, which a service holds while it runs."""
+"""The locks on a database that a service holds while it runs."""
 
 import fcntl
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from store.errors import StoreInUse
@@ -12,10 +13,12 @@ from store.sqlite.failures import translated
 
 @contextmanager
 def serving_lock(database: Path) -> Iterator[None]:
-    """Hold an exclusive lock on `DATABASE.lock`; `database` is a resolved path.
+    """Hold exclusive locks on `DATABASE.lock` and on the database, which is created if missing;
+    `database` is a resolved path.
 
-    The kernel releases it when the process ends, in any way. The file stays: removing it would let
-    two processes lock two files of the same name. Raises `StoreInUse`, `StoreUnavailable`.
+    The kernel releases them when the process ends, in any way. The lock file stays: removing it
+    would let two processes lock two files of the same name. Raises `StoreInUse`,
+    `StoreUnavailable`.
     """
     with translated():
         database.parent.mkdir(parents=True, exist_ok=True)
@@ -23,8 +26,19 @@ def serving_lock(database: Path) -> Iterator[None]:
         # one database: https://sqlite.org/howtocorrupt.html#_multiple_links_to_the_same_file
         if database.is_file() and database.stat().st_nlink > 1:
             raise StoreInUse(f"{database} has a second name (a hard link): remove that name")
-        lock = database.with_name(f"{database.name}.lock")
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    # A file that is renamed, or mounted under another name, has another lock file too. Only on
+    # Linux are locks of flock independent of those that SQLite takes in the file.
+    itself = _locked(database, database) if sys.platform == "linux" else nullcontext()
+    with _locked(database.with_name(f"{database.name}.lock"), database), itself:
+        yield
+
+
+@contextmanager
+def _locked(file: Path, database: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a file. For the database this must begin before SQLite opens it and
+    end after SQLite has closed it: closing any descriptor of a file ends SQLite's locks in it."""
+    with translated():
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

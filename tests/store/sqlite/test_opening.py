@@ -93,6 +93,24 @@ async def test_one_service_at_a_time_whatever_the_path(
     await (await open_store(address(path), serving=True)).close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the database itself is locked on Linux alone")
+@pytest.mark.parametrize("change", ["renamed", "its lock file removed"])
+async def test_one_service_at_a_time_whatever_becomes_of_the_names(
+    path: Path, tmp_path: Path, change: str
+) -> None:
+    store = await open_store(address(path), serving=True)
+    if change == "renamed":
+        path = path.rename(tmp_path / "renamed.db")
+    else:
+        (tmp_path / "receiver.db.lock").unlink()
+
+    with pytest.raises(StoreInUse):
+        await open_store(address(path), serving=True)
+
+    await store.close()
+    await (await open_store(address(path), serving=True)).close()
+
+
 async def test_a_hard_link_is_refused(path: Path, tmp_path: Path) -> None:
     (tmp_path / "hard").hardlink_to(path)
 
