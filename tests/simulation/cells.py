@@ -32,7 +32,7 @@ def _plan(seed: int) -> Schedule:
     random = Random(seed)
 
     def is_plain(fated: Fate) -> bool:
-        plain = not (fated.missing_for or fated.link_after)
+        plain = fated.is_told_at_once and not fated.link_after
         files = all(not (file.troubles or file.hopeless) for file in fated.files)
         taken = fated.submission == "accept" and fated.latency < 1
         return taken and plain and files and 20 <= fated.renders <= 60

@@ -124,12 +124,8 @@ def _check_self_declared(
         )
         require(job_id not in world.provider.found, "a find heals an unconfirmed job", job_id)
         return
-    fate = upstream.fate
     declared_at = world.clock.at(world.truth.one("SELECT done_at FROM jobs WHERE id = ?", job_id))
-    knowable_at = max(
-        upstream.taken_at + fate.missing_for,
-        upstream.taken_at + fate.renders + (fate.link_after if fate.outcome == "COMPLETED" else 0),
-    )
+    knowable_at = upstream.knowable_at
     # Outages end within hours, polls go on for a day at gaps of up to an hour.
     in_time = knowable_at < declared_at + GRACE - 2 * HOUR
     reachable = world.provider.outages.last_end < declared_at + GRACE - 2 * HOUR

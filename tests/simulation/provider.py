@@ -58,12 +58,19 @@ class Fate:
     """Seconds from COMPLETED until a status call gives the link; callbacks then have none."""
     missing_for: float
     """Seconds from acceptance for which status calls answer 404."""
+    unreadable_for: float
+    """Seconds from acceptance for which no answer to a status call can be read."""
     updates: tuple[tuple[float, Mapping[str, Any]], ...]
     """Shares of the render time, and what is said then."""
     callbacks: tuple[tuple[bool, int, float, str], ...]
     """Of each callback: whether it is lost, how many copies come, how late, and its shape."""
     files: tuple[FileFate, ...]
     """Of its result; the first is behind the main link."""
+
+    @property
+    def is_told_at_once(self) -> bool:
+        """Whether status calls say something of the job from its acceptance on."""
+        return not (self.missing_for or self.unreadable_for)
 
 
 def fate(seed: int) -> Fate:
@@ -103,6 +110,7 @@ def fate(seed: int) -> Fate:
         outcome=outcome,
         link_after=random.choice([0.0] * 20 + [12.0, 12.0, 300.0, 20 * 3600.0]),
         missing_for=random.choice([0.0] * 20 + [20.0, 20.0, 300.0, 30 * 3600.0]),
+        unreadable_for=random.choice([0.0] * 30 + [60.0, 300.0, 30 * 3600.0]),
         updates=tuple(updates),
         callbacks=callbacks,
         files=file_fates(seed),
@@ -133,6 +141,14 @@ class Upstream:
                     more = [self._link(number) for number in range(1, len(self.fate.files))]
                     document["result"] = {"videoUrl": self.link} | ({"more": more} if more else {})
         return document
+
+    @property
+    def knowable_at(self) -> float:
+        """From when on a status call that is answered gives the outcome."""
+        fate = self.fate
+        link_after = fate.link_after if fate.outcome == "COMPLETED" else 0.0
+        silent_for = max(fate.missing_for, fate.unreadable_for, fate.renders + link_after)
+        return self.taken_at + silent_for
 
     @property
     def link(self) -> str:
@@ -239,6 +255,8 @@ class SimulatedProvider(SamsarDouble):
         elif upstream is None or loop.time() < upstream.taken_at + upstream.fate.missing_for:
             said = "missing"
             answer = StatusMissing()
+        elif loop.time() < upstream.taken_at + upstream.fate.unreadable_for:
+            answer = StatusUnavailable("a 200 answer that is not JSON", only_this_job=True)
         else:
             report = read_report(upstream.document(loop.time()))
             said = "report" if report.status != "COMPLETED" or report.result else "no_link"

@@ -43,7 +43,7 @@ def test_a_lost_answer_is_healed_by_a_look_up() -> None:
 
     def is_lost(fated: Fate) -> bool:
         lost = all(how[0] for how in fated.callbacks)
-        return fated.submission == "lose_answer" and lost and not fated.missing_for
+        return fated.submission == "lose_answer" and lost and fated.is_told_at_once
 
     plan = planned(1, submissions([1.0], is_lost))
     journals = ["\n".join(check(replace(plan, looks_up=up)).journal) for up in (False, True)]
@@ -78,7 +78,7 @@ def test_a_sink_that_is_away_for_three_days_gets_each_final_state_signed_and_in_
     away = 73 * HOUR
 
     def is_quick(fated: Fate) -> bool:
-        taken = fated.submission == "accept" and not fated.missing_for
+        taken = fated.submission == "accept" and fated.is_told_at_once
         return taken and fated.renders <= 180
 
     crash = {"machine": 0, "where": "step", "count": 0, "down": 60.0}

@@ -14,6 +14,9 @@ GRACE = 24 * 3_600.0
 MISSES = 5
 MISSING = 600.0
 CONFIRM_TIMEOUT = 60.0
+HOUR = 3_600.0
+UNREACHABLE = {"outage", "clock_step"}
+"""Actions after which the provider could not be asked, or nobody knows for how long."""
 SLACK = 2.0
 """Seconds between an answer and the commit of what follows from it, and more: hops may be slow."""
 
@@ -48,6 +51,13 @@ def _check_deadline(world: World, job_id: str, event: LoggedEvent, calls: list[C
         "a deadline needs the provider's word", job_id, "deadline", deadline, "declared",
         event.committed_at, calls[-3:],
     )  # fmt: skip
+    upstream = world.provider.jobs.get(job_id)
+    if upstream is not None and provider_id is not None and not world.done & UNREACHABLE:
+        world.judge.require(
+            upstream.knowable_at + HOUR > event.committed_at,
+            "no job times out whose outcome could be had", job_id, "declared", event.committed_at,
+            "knowable", upstream.knowable_at,
+        )  # fmt: skip
 
 
 def _check_lost(world: World, job_id: str, event: LoggedEvent, calls: list[Call]) -> None:

@@ -6,10 +6,14 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
+from receiver.actions.status_calls import StatusCalls
 from receiver.assembly import rules
 from receiver.domain import claims, outcomes, polls, schedule, serialization
+from receiver.domain.answers import StatusUnavailable
 from receiver.domain.schedule import Rules
+from receiver.providers.contract import Provider
 from receiver.settings import ServeSettings
+from receiver.workers.poller import Poller
 from store.callbacks import Callbacks, Receipt
 from store.job_writer import Applied, Change
 from store.records.callbacks import Callback
@@ -17,7 +21,7 @@ from store.records.jobs import Job
 from store.session import Batchable
 from tests.simulation import machine
 from tests.simulation.known_bad import plans
-from tests.simulation.known_bad.variant import Patch, variant
+from tests.simulation.known_bad.variant import Patch, together, variant
 
 
 @variant("an acknowledged callback is on disk", "a forgery is answered", first=1)
@@ -111,6 +115,32 @@ def poll_row_removed_at_callback() -> Patch:
 def deadline_without_the_providers_word() -> Patch:
     """The deadline ends a job without a status call, and nobody asks later either."""
     return patch.object(schedule, "GRACE", 0)
+
+
+@variant(
+    "no job times out whose outcome could be had", plan=plans.unreadable_beside_a_lost_callback
+)
+def probed_by_the_same_job() -> Patch:
+    """Any useless answer opens the breaker, and its job is the next probe, again and again."""
+    ask = StatusCalls.ask
+
+    async def ask_all(self: StatusCalls, provider: Provider, call: Any) -> Any:
+        async def failing(asked: Provider) -> Any:
+            answer = await call(asked)
+            useless = isinstance(answer, StatusUnavailable)
+            return replace(answer, only_this_job=False) if useless else answer
+
+        return await ask(self, provider, failing)
+
+    def line_up(self: Poller, job: Job, answer: object) -> None:
+        waiting = self._waiting[job.provider]
+        if isinstance(answer, StatusUnavailable):
+            waiting.clear()
+            waiting[job.id] = None
+
+    return together(
+        patch.object(StatusCalls, "ask", ask_all), patch.object(Poller, "_line_up", line_up)
+    )
 
 
 @variant("a job is lost after five misses in ten minutes", plan=plans.unknown_for_a_while)

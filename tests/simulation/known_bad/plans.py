@@ -37,7 +37,7 @@ def is_quick(fated: Fate) -> bool:
         and fated.renders == 2.0
         and fated.latency < 1
         and not fated.link_after
-        and not fated.missing_for
+        and fated.is_told_at_once
     )
 
 
@@ -141,7 +141,7 @@ def forged_in_an_outage(seed: int) -> Schedule:
 
     def is_silent(fated: Fate) -> bool:
         taken = fated.submission == "accept" and fated.renders == 180.0
-        return taken and not (fated.updates or fated.missing_for)
+        return taken and fated.is_told_at_once and not fated.updates
 
     forged = {"label": 0, "kind": "claim", "status": "FAILED"}
     outage = Action(41.0, "outage", {"kind": "broken", "lasts": 100.0})
@@ -162,6 +162,23 @@ def progress_that_falls(seed: int) -> Schedule:
         return slow and any(b < a for a, b in pairwise(numbers))
 
     return planned(seed, submissions([1.0], falls))
+
+
+def unreadable_beside_a_lost_callback(seed: int) -> Schedule:
+    """Callbacks are lost, and the status answers of one job cannot be read for hours."""
+
+    def is_polled(fated: Fate) -> bool:
+        lost = all(how[0] for how in fated.callbacks)
+        return fated.submission == "accept" and lost and not (fated.missing_for or fated.link_after)
+
+    def is_unreadable(fated: Fate) -> bool:
+        return is_polled(fated) and fated.unreadable_for > 3_600.0
+
+    def is_readable(fated: Fate) -> bool:
+        return is_polled(fated) and fated.is_told_at_once and fated.renders <= 600.0
+
+    unreadable = submissions([1.0], is_unreadable)
+    return planned(seed, [*unreadable, *submissions([300.0], is_readable, label=1)])
 
 
 def unknown_for_a_while(seed: int) -> Schedule:
@@ -198,7 +215,7 @@ def paused_as_they_send(seed: int) -> Schedule:
     def is_talkative(fated: Fate) -> bool:
         prompt = all(not lost and late <= 1.0 for lost, _, late, _ in fated.callbacks)
         slow = fated.submission == "accept" and fated.renders == 180.0
-        return slow and prompt and len(fated.updates) >= 5 and not fated.missing_for
+        return slow and prompt and len(fated.updates) >= 5 and fated.is_told_at_once
 
     uneven = {"sink": SINKS[0], "kind": "uneven", "lasts": 1_000.0}
     times = [1.0 + 50 * number for number in range(8)]
@@ -230,7 +247,7 @@ def paused_between_lease_and_sending(seed: int) -> Schedule:
 
     def has_much_to_relay(fated: Fate) -> bool:
         taken = fated.submission == "accept" and fated.renders in (20.0, 60.0)
-        prompt = not (fated.missing_for or fated.link_after)
+        prompt = fated.is_told_at_once and not fated.link_after
         return taken and prompt and len(fated.updates) >= 3
 
     random = Random(seed)
@@ -264,7 +281,7 @@ def flooded_while_jobs_end(seed: int) -> Schedule:
     def ends_by_callback(fated: Fate) -> bool:
         lost, _, late, _ = fated.callbacks[-1]
         taken = fated.submission == "accept" and fated.latency < 1 and fated.renders == 20.0
-        return taken and not (fated.link_after or fated.missing_for or lost) and late <= 1.0
+        return taken and fated.is_told_at_once and not (fated.link_after or lost) and late <= 1.0
 
     random = Random(seed)
     actions = submissions((random.uniform(1.0, 3.0) for _ in range(24)), ends_by_callback)
