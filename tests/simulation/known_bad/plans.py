@@ -41,14 +41,17 @@ def is_quick(fated: Fate) -> bool:
     )
 
 
+def is_slow(fated: Fate) -> bool:
+    """Its submission is answered late."""
+    return fated.submission == "accept_slowly" and fated.is_told_at_once
+
+
 # --- submissions ----------------------------------------------------------------------------------
 
 
 def cancelled_while_it_waits(seed: int) -> Schedule:
     """The provider is slow, more wait than it is asked at once, and users change their mind."""
-    actions = submissions(
-        (1.0 + label / 50 for label in range(40)), lambda fated: fated.submission == "accept_slowly"
-    )
+    actions = submissions((1.0 + label / 50 for label in range(40)), is_slow)
     for label in range(32, 40):
         canceled = {"label": label, "user": 0}
         actions.append(Action(5.0 + (seed + label) % 20, "cancel", canceled))
@@ -95,7 +98,7 @@ def tried_again_beside_a_stall(seed: int) -> Schedule:
     job: the other one is asked again, and is making it when the first wakes."""
     actions = submissions(
         (1.0 + 40 * label for label in range(12)),
-        lambda fated: fated.submission == "accept_slowly" and fated.renders < 60,
+        lambda fated: is_slow(fated) and fated.renders < 60,
         route="movie",
         timeout=1.0,
     )

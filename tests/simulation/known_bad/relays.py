@@ -93,7 +93,7 @@ def sent_after_the_lease() -> Patch:
     return patch.object(Relay, "_send", whenever)
 
 
-@variant(IN_ORDER, plan=plans.paused_as_they_send, first=5)
+@variant(IN_ORDER, plan=plans.paused_as_they_send)
 def second_attempt_beside_the_first() -> Patch:
     """After a long pause a process leases a message again that it is still sending itself."""
     return patch.object(TaskPool, "is_running", lambda *_: False)
