@@ -114,9 +114,7 @@ def answer_lost_with_the_disk() -> Patch:
     return patch.object(Submitter, "_until_stored", once)
 
 
-@variant(
-    "a key makes one job", "a key leads to one id", plan=plans.tried_again_beside_a_stall, first=0
-)
+@variant("a key makes one job", "a key leads to one id", plan=plans.tried_again_beside_a_stall)
 def keys_checked_then_written() -> Patch:
     """An Idempotency-Key is looked up first, and not checked again when the job is written."""
 
