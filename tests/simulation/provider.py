@@ -110,7 +110,7 @@ def fate(seed: int) -> Fate:
         outcome=outcome,
         link_after=random.choice([0.0] * 20 + [12.0, 12.0, 300.0, 20 * 3600.0]),
         missing_for=random.choice([0.0] * 20 + [20.0, 20.0, 300.0, 30 * 3600.0]),
-        unreadable_for=random.choice([0.0] * 30 + [60.0, 300.0, 30 * 3600.0]),
+        unreadable_for=random.choice([0.0] * 30 + [60.0, 300.0, 9_000.0]),
         updates=tuple(updates),
         callbacks=callbacks,
         files=file_fates(seed),

@@ -117,9 +117,7 @@ def deadline_without_the_providers_word() -> Patch:
     return patch.object(schedule, "GRACE", 0)
 
 
-@variant(
-    "no job times out whose outcome could be had", plan=plans.unreadable_beside_a_lost_callback
-)
+@variant("an outcome that can be had is told soon", plan=plans.unreadable_beside_a_lost_callback)
 def probed_by_the_same_job() -> Patch:
     """Any useless answer opens the breaker, and its job is the next probe, again and again."""
     ask = StatusCalls.ask
