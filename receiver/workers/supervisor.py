@@ -8,11 +8,11 @@ import structlog
 
 from receiver.clock import Clock
 from receiver.metrics import Metrics
-from receiver.workers.worker import Worker
+from receiver.workers.worker import STORE_RETRY_SECONDS, Worker
 from store.errors import StoreUnavailable
 
 RESTART_SECONDS = (0.5, 30.0)
-"""Shortest and longest pause after a failure; it doubles."""
+"""Shortest and longest pause after a mistake of ours; it doubles."""
 
 log = structlog.get_logger()
 
@@ -54,9 +54,11 @@ class Supervisor:
 
     async def _keep_running(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         shortest, longest = RESTART_SECONDS
-        pause = shortest
+        restart = shortest
         while True:
             began = self._clock.monotonic()
+            # Accepted work waits for the store: it must not wait much longer than the outage lasts.
+            pause = STORE_RETRY_SECONDS
             try:
                 await loop()
             except StoreUnavailable as error:
@@ -64,11 +66,11 @@ class Supervisor:
             except Exception as error:
                 # Any error restarts this worker only.
                 log.error("worker failed", worker=name, exc_info=error)
+                if self._clock.monotonic() - began > longest:
+                    restart = shortest
+                pause, restart = restart, min(restart * 2, longest)
             self._metrics.worker_failures.labels(name).inc()
-            if self._clock.monotonic() - began > longest:
-                pause = shortest
             await self._clock.sleep(pause)
-            pause = min(pause * 2, longest)
 
 
 async def _loop(worker: Worker) -> None:
