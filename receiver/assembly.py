@@ -57,6 +57,7 @@ class Service:
         self.supervisor.start()
         self.supervisor.keep_running("broadcast", broadcast.pump)
         self.supervisor.keep_running("heartbeat", broadcast.heartbeats.run)
+        self.supervisor.keep_running("revocation", broadcast.heartbeats.end_revoked)
         self.supervisor.keep_running("safety", self._watch_store)
 
     def begin_stop(self) -> None:

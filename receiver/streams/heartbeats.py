@@ -40,27 +40,31 @@ class Heartbeats:
         del self._next[reader]
 
     async def run(self) -> None:
-        """Send every reader a heartbeat per interval; runs as long as the service."""
+        """Send every reader a heartbeat per interval; runs as long as the service. It needs no
+        store: proxies end streams that are silent, during an outage too."""
         shortest = min(self._interval, BEAT_SECONDS)
         while True:
             now = self._clock.monotonic()
             first = next(iter(self._next.values()), now + self._interval)
             await self._clock.sleep(max(first - now, shortest))
-            due = self._due()
-            for reader in due:
+            for reader in self._due():
                 self.add(reader)
-            await self._end_revoked(due)
-            for reader in due:
                 self._beat(reader)
+
+    async def end_revoked(self) -> None:
+        """End the streams whose key was revoked, once per interval; runs as long as the service."""
+        while True:
+            await self._clock.sleep(self._interval)
+            for key_hash in {reader.key_hash for reader in self.readers}:
+                key = await self._store.keys.find(key_hash)
+                if key is None or key.revoked_at is not None:
+                    self._end(key_hash)
 
     def _due(self) -> list[Reader]:
         now = self._clock.monotonic()
         return list(takewhile(lambda reader: self._next[reader] <= now, self._next))
 
-    async def _end_revoked(self, readers: list[Reader]) -> None:
-        for key_hash in {reader.key_hash for reader in readers}:
-            key = await self._store.keys.find(key_hash)
-            if key is None or key.revoked_at is not None:
-                for reader in readers:
-                    if reader.key_hash == key_hash:
-                        reader.end()
+    def _end(self, key_hash: str) -> None:
+        for reader in self.readers:
+            if reader.key_hash == key_hash:
+                reader.end()

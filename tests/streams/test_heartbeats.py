@@ -1,0 +1,50 @@
+"""`Heartbeats`, apart from its streams."""
+
+from typing import Any, cast
+
+import pytest
+
+from receiver.clock import SystemClock
+from receiver.streams.heartbeats import Heartbeats
+from receiver.streams.reader import Reader
+from store.database import Store
+from store.errors import StoreUnavailable
+
+
+class Away:
+    """A store that cannot be reached."""
+
+    @property
+    def keys(self) -> Any:
+        raise StoreUnavailable("the server is away")
+
+
+class ThreeBeats(Exception):
+    """Ends the loop."""
+
+
+async def test_heartbeats_go_on_while_the_store_is_away() -> None:
+    beats: list[Reader] = []
+
+    def beat(reader: Reader) -> None:
+        beats.append(reader)
+        if len(beats) == 3:
+            raise ThreeBeats
+
+    heartbeats = Heartbeats(cast(Store, Away()), SystemClock(), 0.01, beat)
+    heartbeats.add(_reader())
+    with pytest.raises(ThreeBeats):
+        await heartbeats.run()
+
+
+def _reader() -> Reader:
+    class Open:
+        def push(self, chunk: bytes) -> bool:
+            return True
+
+        def when_lost(self, call: object) -> None:
+            pass
+
+    async def send(message: object) -> None: ...
+
+    return Reader(send, Open(), key_hash="k", user_id=1, job_id=None, after_seq=0)
