@@ -11,6 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from threading import Condition, Thread
 from typing import Literal, NamedTuple, Protocol, TypeAlias, TypeVar, cast, get_args
@@ -66,6 +67,8 @@ class Batch(NamedTuple):
     """The committed changes."""
     seconds: tuple[float, float] = (0.0, 0.0)
     """Time of the urgent and of the background works, without begin and commit."""
+    blocked: StoreLocked | None = None
+    """Set if the whole database is locked: what is queued would wait just as long, and in vain."""
 
 
 class Runner(Protocol):
@@ -210,12 +213,12 @@ class ThreadedWriter(Writer):
         seconds = self._batch_seconds = time.perf_counter() - began
         self._shares.learn(len(urgent), len(background), batch.seconds)
         members, outcomes = urgent + background, batch.outcomes
-        if isinstance(outcomes[0], Failed) and isinstance(outcomes[0].error, StoreLocked):
-            # Work queued meanwhile would wait just as long for the same lock.
-            for queue in self._queues.values():
-                late = _take(queue, MAX_QUEUED)
-                members += late
-                outcomes += [Failed(StoreLocked(str(outcomes[0].error))) for _ in late]
+        if batch.blocked is not None:
+            late = [
+                member for queue in self._queues.values() for member in _take(queue, MAX_QUEUED)
+            ]
+            members += late
+            outcomes += [Failed(copy(batch.blocked)) for _ in late]
         report = BatchReport(len(members), seconds, waiting=sum(map(len, self._queues.values())))
         self._in_loop(self._answer, members, outcomes, batch.changes, report)
 

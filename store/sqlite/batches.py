@@ -8,7 +8,7 @@ from copy import copy
 from typing import TypeVar
 
 from store.changes import Changes, Effects, NewEvent
-from store.errors import OutcomeUnknown, StoreUnavailable
+from store.errors import OutcomeUnknown, StoreLocked, StoreUnavailable
 from store.records.events import Cursor, Event
 from store.session import Done, Failed, Outcome, Work, groups
 from store.sql import MultiRowStatement
@@ -58,7 +58,9 @@ class BatchRunner:
             self.close()
             failure = meaning(error) or error
             # Each caller raises it in a task of its own.
-            return Batch([Failed(copy(failure)) for _ in (*urgent, *background)], Changes())
+            blocked = failure if isinstance(failure, StoreLocked) else None
+            outcomes = [Failed(copy(failure)) for _ in (*urgent, *background)]
+            return Batch(outcomes, Changes(), blocked=blocked)
         self._on_commit()
         return Batch(outcomes, transaction.changes, seconds)
 

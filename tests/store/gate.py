@@ -1,14 +1,16 @@
-"""A work that blocks a store's writer, so that others queue behind it."""
+"""Makes works queue behind a batch of a store's writer."""
 
 import asyncio
 from threading import Event
 from typing import Any
 
-from store.writer import Writer
+import pytest
+
+from store.writer import ThreadedWriter, Writer
 
 
 class Gate:
-    """Blocks the writer until it is opened."""
+    """A work that blocks the writer until it is opened."""
 
     def __init__(self) -> None:
         self.entered = Event()
@@ -28,3 +30,16 @@ async def block(writer: Writer) -> tuple[Gate, asyncio.Future[None]]:
     blocked = asyncio.ensure_future(writer.urgent(gate))
     await asyncio.to_thread(gate.entered.wait, 10)
     return gate, blocked
+
+
+def next_batch(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set once the writer begins its next batch: what is queued then is not in it."""
+    assert isinstance(writer, ThreadedWriter)
+    loop, begun, run = asyncio.get_running_loop(), asyncio.Event(), writer._runner.run
+
+    def notify_and_run(*works: Any) -> Any:
+        loop.call_soon_threadsafe(begun.set)
+        return run(*works)
+
+    monkeypatch.setattr(writer._runner, "run", notify_and_run)
+    return begun

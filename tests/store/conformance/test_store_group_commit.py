@@ -37,7 +37,7 @@ def both(request: pytest.FixtureRequest) -> Iterator[tuple[Runner, Any]]:
 
 def test_a_batch_is_one_transaction(both: tuple[Runner, Any]) -> None:
     runner, other = both
-    outcomes, changes, _ = runner.run([put("a"), put("b")])
+    outcomes, changes, *_ = runner.run([put("a"), put("b")])
 
     assert outcomes == [Done("a"), Done("b")]
     assert changes == Changes(jobs={"a", "b"})
@@ -48,7 +48,7 @@ def test_a_failing_member_rolls_back_alone(both: tuple[Runner, Any]) -> None:
     runner, other = both
     error = NotFound("x")
 
-    outcomes, changes, _ = runner.run(
+    outcomes, changes, *_ = runner.run(
         [put("a"), fail(error, put("half")), put("b"), put("a"), put("c")]
     )
 
@@ -75,7 +75,7 @@ def test_batchable_works_of_a_kind_are_one_call(both: tuple[Runner, Any]) -> Non
     def batchable(key: str) -> Work[str]:
         return Batchable(put_all, key)
 
-    outcomes, changes, _ = runner.run([batchable("a"), put("b"), batchable("c")])
+    outcomes, changes, *_ = runner.run([batchable("a"), put("b"), batchable("c")])
     assert outcomes == [Done("a"), Done("b"), Done("c")]
     assert changes.jobs == {"a", "b", "c"}
     assert calls == [["a", "c"]]
@@ -84,7 +84,7 @@ def test_batchable_works_of_a_kind_are_one_call(both: tuple[Runner, Any]) -> Non
     gone, other_one = runner.run([batchable("gone"), batchable("d")]).outcomes
     assert isinstance(gone, Failed)
     assert other_one == Done("nothing")
-    outcomes, changes, _ = runner.run([batchable("e"), batchable("a"), batchable("f")])
+    outcomes, changes, *_ = runner.run([batchable("e"), batchable("a"), batchable("f")])
     assert [isinstance(outcome, Failed) for outcome in outcomes] == [False, True, False]
     assert calls[2] == ["e", "a", "f"]
     assert ["a"] in calls[3:]

@@ -40,7 +40,7 @@ def test_a_member_that_fails_before_writing_fails_alone(
 ) -> None:
     error = NotFound("x")
 
-    outcomes, changes, _ = runner.run(
+    outcomes, changes, *_ = runner.run(
         [put("a"), fail(error), fail(error, run_sql("SELECT 1")), put("b")]
     )
 
@@ -199,7 +199,7 @@ def test_a_commit_whose_answer_was_lost_is_looked_up(
     monkeypatch.setattr(runner, "_fill", fill_and_lose)
     if case == "unreachable":
         monkeypatch.setattr(batches, "FATE_TIMEOUT", 0.0)
-    outcomes, changes, _ = runner.run([put("a"), put("b")])
+    outcomes, changes, *_ = runner.run([put("a"), put("b")])
     runner.close()
 
     if case == "unreachable":

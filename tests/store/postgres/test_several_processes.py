@@ -14,6 +14,7 @@ from store.postgres.foreign_commits import MANY, ForeignCommits, Snapshot
 from store.postgres.notifications import IDS, _payloads, _read
 from store.records.times import Lane, Lease
 from store.submissions import Backlog
+from tests.store.gate import next_batch
 from tests.store.world import HOOK, NOW, SECOND, World, accepted, change, new, rendering
 from tests.support.service import eventually
 
@@ -167,6 +168,21 @@ async def test_a_held_lock_fails_one_write_and_delays_no_other(
     assert isinstance(outcomes[0], StoreLocked)
     assert not isinstance(outcomes[1], BaseException)
     assert (await here.store.jobs.advance(kept.id, change()))[0].seq == 2
+
+
+async def test_writes_queued_while_a_batch_waits_for_a_row_do_not_fail_with_it(
+    here: World, other: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.postgres.batches.LOCK_TIMEOUT_ALONE", 50)
+    job = await here.create()
+    with other.transaction():
+        other.execute("SELECT 1 FROM jobs WHERE id = %s FOR UPDATE", (job.id,))
+        begun = next_batch(here.store._writer, monkeypatch)
+        locked = asyncio.ensure_future(here.store.jobs.advance(job.id, change()))
+        await begun.wait()
+        await here.create()
+        with pytest.raises(StoreLocked):
+            await locked
 
 
 # --- notifications --------------------------------------------------------------------------------

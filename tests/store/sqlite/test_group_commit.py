@@ -53,7 +53,7 @@ def test_a_transaction_that_fails_fails_all_members_and_the_next_one_works(
 ) -> None:
     runner.run([limit_pages(200)])
 
-    outcomes, changes, _ = runner.run(works)
+    outcomes, changes, *_ = runner.run(works)
 
     errors = [outcome.error for outcome in outcomes if isinstance(outcome, Failed)]
     assert [type(error) for error in errors] == [kind] * len(works)

@@ -17,6 +17,7 @@ from store.sqlite.connection import connect_writer
 from store.sqlite.database import SqliteStore
 from store.sqlite.failures import meaning
 from store.writer import BatchReport, ThreadedWriter
+from tests.store.gate import next_batch
 from tests.store.works import limit_pages
 from tests.store.world import World, waiting
 
@@ -71,17 +72,11 @@ async def test_writes_queued_while_a_batch_waits_for_the_lock_fail_with_it(
     writer = opened._writer
     assert isinstance(writer, ThreadedWriter)
     writer._on_batch = batches.append
-    loop, begun, run = asyncio.get_running_loop(), asyncio.Event(), writer._runner.run
-
-    def notify_and_run(*works: Any) -> Any:
-        loop.call_soon_threadsafe(begun.set)
-        return run(*works)
-
-    monkeypatch.setattr(writer._runner, "run", notify_and_run)
+    begun = next_batch(writer, monkeypatch)
     other.execute("BEGIN IMMEDIATE")
 
     first = asyncio.ensure_future(world.receive(job))
-    await begun.wait()  # what comes now is not in that batch
+    await begun.wait()
     late = [asyncio.ensure_future(world.create()) for _ in range(3)]
     outcomes = await asyncio.gather(first, *late, return_exceptions=True)
 
@@ -226,7 +221,7 @@ def test_a_commit_that_fails_says_whether_it_may_have_been_written(
         )
     )
 
-    outcomes, changes, _ = runner.run([lambda *_: None, lambda *_: None])
+    outcomes, changes, *_ = runner.run([lambda *_: None, lambda *_: None])
 
     first, second = outcomes
     assert isinstance(first, Failed)
