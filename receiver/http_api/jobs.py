@@ -226,12 +226,20 @@ def _read_filter(request: Request, providers: Mapping[str, Provider]) -> JobFilt
         # Both are exclusive, and the store has whole milliseconds.
         created_after=_read_time(request, "created_after", floor),
         created_before=_read_time(request, "created_before", ceil),
-        metadata={
-            name.removeprefix(queries.METADATA): value
-            for name, value in query.items()
-            if name.startswith(queries.METADATA)
-        },
+        metadata=_read_metadata(request),
     )
+
+
+def _read_metadata(request: Request) -> dict[str, str]:
+    found = {
+        name.removeprefix(queries.METADATA): value
+        for name, value in request.query_params.items()
+        if name.startswith(queries.METADATA)
+    }
+    # No metadata has it, and the database may store another character in its place.
+    if any("\0" in text for member in found.items() for text in member):
+        raise bad_query(f"{queries.METADATA}KEY", "must be without NUL, as metadata is")
+    return found
 
 
 def _read_time(request: Request, name: str, to_whole: Callable[[float], Millis]) -> Millis | None:

@@ -145,7 +145,8 @@ def _metadata_faults(metadata: Any) -> Iterator[InputFault]:
             for name, value in metadata.items():
                 at = pointer("metadata", name)
                 if not 1 <= len(name) <= METADATA_NAME or "\0" in name:
-                    yield InputFault(at, f"A metadata name has 1 to {METADATA_NAME} characters.")
+                    text = f"A metadata name has 1 to {METADATA_NAME} characters"
+                    yield InputFault(at, f"{text}, without NUL.")
                 if not isinstance(value, str) or len(value) > METADATA_VALUE or "\0" in value:
                     text = f"A metadata value is a string of at most {METADATA_VALUE} characters"
                     yield InputFault(at, f"{text}, without NUL.")

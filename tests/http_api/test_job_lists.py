@@ -57,6 +57,7 @@ BAD_QUERIES = [
     *("created_after=yesterday", "created_before=", "created_before=1767225600000"),
     *("created_after=1111111111111111111", "created_before=2026-W01-1", "created_before=20260102"),
     *("status=completed", "status=", "statuss=COMPLETED"),
+    *("metadata.k%00=v", "metadata.k=v%00"),
 ]
 
 

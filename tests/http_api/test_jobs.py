@@ -119,6 +119,8 @@ async def test_what_cannot_be_a_job_is_refused(visitor: httpx.AsyncClient) -> No
         answer = await visitor.post("/v1/jobs", json=JOB | members)
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request"), members
         assert answer.json()["errors"][0]["pointer"] == pointer
+    with_nul = await visitor.post("/v1/jobs", json=JOB | {"metadata": {"n\0": ""}})
+    assert with_nul.json()["detail"] == "A metadata name has 1 to 64 characters, without NUL."
     assert (await visitor.get("/v1/jobs")).json()["jobs"] == []
 
 
