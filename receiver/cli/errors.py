@@ -25,6 +25,7 @@ from store.errors import (
     StoreInUse,
     StoreLocked,
     StoreMoved,
+    TargetNotEmpty,
 )
 
 FAILED = 1
@@ -40,6 +41,7 @@ _KNOWN: Mapping[type[Exception], tuple[int, str]] = {
     StoreLocked: (FAILED, "Try again."),
     SchemaTooNew: (FAILED, "Install that release."),
     StoreMoved: (FAILED, "Set RECEIVER_DATABASE_URL to that database."),
+    TargetNotEmpty: (FAILED, "Give the URL of an empty database."),
     StoreError: (FAILED, "RECEIVER_DATABASE_URL sets where the database is."),
     Unreachable: (
         FAILED,

@@ -45,7 +45,7 @@ async def test_a_database_is_copied_once(
 
     again = await copied()
     assert again.status == 1
-    assert "already" in again.err
+    assert "already contains data. Give the URL of an empty database." in again.err
 
     served = await asyncio.to_thread(place.run, "serve", "--port", "0")
     assert served.status == 1
