@@ -41,7 +41,8 @@ def _not_empty(value: object) -> object:
     return value
 
 
-def _web_address(text: str) -> str:
+def web_address(text: str) -> str:
+    """`text`, if it is an absolute http:// or https:// URL that a client can be given."""
     if not re.fullmatch(r"[!-~]+", text):
         raise ValueError("a URL must be visible ASCII without spaces, as in https://example.com")
     try:
@@ -52,6 +53,11 @@ def _web_address(text: str) -> str:
         raise ValueError("the URL's host or port is not valid") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("an absolute URL is needed, as in https://example.com")
+    return text
+
+
+def _base_url(text: str) -> str:
+    parts = urlsplit(web_address(text))
     if "?" in text or "#" in text or "@" in parts.netloc:
         raise ValueError("the URL must have no query, fragment or user info")
     return text.rstrip("/")
@@ -167,7 +173,7 @@ HeaderValue = Annotated[SecretStr, AfterValidator(_header_value)]
 SecretKeys = ListedOrUnset[Annotated[SecretStr, AfterValidator(_long_enough)]]
 WebhookSecrets = ListedOrUnset[Annotated[SecretStr, AfterValidator(_webhook_secret)]]
 
-BaseUrl = Annotated[str, AfterValidator(_web_address)]
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
 FolderUrl = Annotated[BaseUrl, AfterValidator(_as_folder)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 ArchiveUrl = Annotated[str, AfterValidator(_archive_url)]

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import httpx
 import typer
@@ -18,6 +17,7 @@ from receiver.client import AsyncClient, StreamEvent
 from receiver.clock import SystemClock
 from receiver.domain.documents import Job
 from receiver.domain.serialization import DEFAULT_WEBHOOK_EVENTS, compact_json, relay_body
+from receiver.setting_values import web_address
 from receiver.this_machine import is_this_machine
 from receiver.webhooks.delivery import EXCERPT
 from receiver.webhooks.signing import new_secret, sign
@@ -28,11 +28,15 @@ TIMEOUT = 15.0
 
 
 def _local_url(url: str) -> str:
-    if urlsplit(url).scheme not in ("http", "https") or not is_this_machine(url):
-        raise typer.BadParameter(
-            f"must be a URL on this machine, such as http://127.0.0.1:3000/hooks, not {url!r}"
-        )
-    return url
+    try:
+        if is_this_machine(web_address(url)):
+            return url
+        reason = "its host is another"
+    except ValueError as error:
+        reason = str(error)
+    raise typer.BadParameter(
+        f"must be a URL on this machine, such as http://127.0.0.1:3000/hooks, not {url!r}: {reason}"
+    )
 
 
 def _signing_secret(text: str | None) -> str | None:

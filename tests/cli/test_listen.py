@@ -116,7 +116,18 @@ def test_a_secret_that_cannot_sign_is_a_usage_error(place: Place, secret: str) -
 
 
 @pytest.mark.parametrize(
-    "url", ["http://example.com/hook", "ftp://127.0.0.1/", "127.0.0.1:9000", "http://"]
+    "url",
+    [
+        "http://example.com/hook",
+        "ftp://127.0.0.1/",
+        "127.0.0.1:9000",
+        "http://",
+        "http://127.0.0.1:abc/hooks",
+        "http://127.0.0.1:99999/",
+        "http://127.0.0.1/a\tb",
+        "http://127.0.0.1 /x",
+        "http://[::1",
+    ],
 )
 def test_only_urls_on_this_machine_are_accepted(place: Place, url: str) -> None:
     done = place.run("listen", "--forward-to", url)
