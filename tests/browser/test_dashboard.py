@@ -11,7 +11,7 @@ from playwright.async_api import Route, expect
 
 from receiver.http_api.sessions import COOKIE
 from tests.browser.conftest import Enter, Start, Visit
-from tests.support.service import ShiftedClock, job_of, submit
+from tests.support.service import MOVIE, ShiftedClock, job_of, submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -110,8 +110,12 @@ async def test_filter_and_search(enter: Enter) -> None:
     page = visitor.page
     client = await service.user()
     ids = [
-        (await submit(client, metadata={"label": label}))["request_id"]
-        for label in ("Paper boats", "Winter train", "Boat race")
+        (await submit(client, input=MOVIE | {"prompt": prompt}, metadata=metadata))["request_id"]
+        for prompt, metadata in (
+            ("Paper boats", {}),
+            ("A train in snow", {"label": "Winter train"}),
+            ("Boat race", {}),
+        )
     ]
     await client.post(f"/v1/jobs/{ids[0]}/cancel")
     # The whole list each time: its length alone may be right before it has changed.
@@ -125,6 +129,8 @@ async def test_filter_and_search(enter: Enter) -> None:
     await visitor.sees("No matching jobs")
     await page.get_by_label("State").select_option("All")
     await expect(titles).to_have_text(["Winter train"])
+    await page.get_by_label("Search").fill("winter")  # a part of this label, but of no prompt
+    await visitor.sees("No matching jobs")
     await page.get_by_label("Search").fill(ids[2])
     await expect(titles).to_have_text(["Boat race"])
     await page.get_by_label("Search").fill("")

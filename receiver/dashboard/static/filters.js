@@ -4,7 +4,7 @@ import { here } from "./address.js";
 import { scopeControl, scopeOf } from "./scope.js";
 import { DAY, HOUR } from "./times.js";
 import { filterControls, toolbar } from "./toolbar.js";
-import { KIND_OPTIONS, STATUS_OPTIONS, titleOf } from "./words.js";
+import { KIND_OPTIONS, STATUS_OPTIONS } from "./words.js";
 
 const RANGES = {
   "1h": ["Last hour", HOUR],
@@ -55,7 +55,7 @@ function metadataMember(search) {
   return name?.trim() ? { name: name.trim(), value: value.trim() } : null;
 }
 
-/** Whether a job matches the filters. */
+/** Whether a job matches the filters: exactly those that `queryOf` asks for, or a reload would change the list. */
 export function matches(job, { status, kind, provider, search, ...times }) {
   if (status && job.status !== status) return false;
   if (kind && job.kind !== kind) return false;
@@ -63,17 +63,14 @@ export function matches(job, { status, kind, provider, search, ...times }) {
   const created = Date.parse(job.created_at);
   const [after, before] = bounds(times);
   if (created <= after || created >= before) return false;
+  if (isId(search)) return job.request_id === search;
   const member = metadataMember(search);
-  if (member && Object.hasOwn(job.metadata, member.name) && job.metadata[member.name] === member.value) {
-    return true;
-  }
-  const texts = [
-    job.request_id, job.provider_request_id, job.label, job.message, job.error?.message,
-    job.error?.code, titleOf(job), ...Object.values(job.metadata),
-  ];
-  const wanted = search.toLowerCase();
-  return texts.some((text) => text?.toLowerCase().includes(wanted));
+  if (member) return Object.hasOwn(job.metadata, member.name) && job.metadata[member.name] === member.value;
+  return folded(job.label ?? "").includes(folded(search));
 }
+
+/** As the service compares: only ASCII letters lose their case. */
+const folded = (text) => text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
 
 /** The controls; `changed` is called after each change of the URL. */
 export function jobsToolbar(user, changed, signal) {
@@ -86,7 +83,7 @@ export function jobsToolbar(user, changed, signal) {
   }
   offerTimes();
   return toolbar(
-    text("q", "Search", "label, id, or name=value in metadata"),
+    text("q", "Search", "prompt, id, or metadata: label=…"),
     select("status", "State", STATUS_OPTIONS),
     select("kind", "Kind", KIND_OPTIONS),
     filters().provider && select("provider", "Provider", []),
