@@ -94,6 +94,8 @@ async def test_every_view(start: Start, visit: Visit, width: int) -> None:
     await page.get_by_label("User", exact=True).fill("carol")
     await page.get_by_role("button", name="Create a key").click()
     await expect(page.get_by_role("row")).to_have_count(3)
+    heights = "buttons => buttons.map((button) => button.clientHeight)"
+    assert max(await page.get_by_role("button", name="Revoke").evaluate_all(heights)) < 48
     await check(visitor, "keys")
     await visitor.open("#/health")
     await expect(page.get_by_role("region", name="Store and workers")).to_be_visible()
