@@ -80,7 +80,8 @@ async def test_search_finds_the_prompt_of_what_is_not_loaded(
 async def test_submit_again_names_the_cost(enter: Enter) -> None:
     service, visitor = await enter(sandbox_render=0.3)
     client = await service.user()
-    first = await submit(client, input=MOVIE | {"prompt": "Twice"}, metadata={"order": "7"})
+    given = MOVIE | {"prompt": "Twice", "duration": 10.0}
+    first = await submit(client, input=given, metadata={"order": "7"})
     await job_when(client, first["request_id"], status="COMPLETED")
     page = visitor.page
     await page.get_by_role("link", name="Twice").click()
@@ -92,8 +93,9 @@ async def test_submit_again_names_the_cost(enter: Enter) -> None:
     second = (await client.get("/v1/jobs?limit=1")).json()["jobs"][0]
     assert second["request_id"] != first["request_id"]
     assert second["metadata"] == {"order": "7"}
-    shown = (await client.get(second["links"]["self"])).json()
-    assert shown["input"] == MOVIE | {"prompt": "Twice"}
+    shown = await client.get(second["links"]["self"])
+    assert shown.json()["input"] == given
+    assert '"duration":10.0' in shown.text  # JavaScript would write 10
     assert visitor.console == []
 
 

@@ -19,8 +19,8 @@ const NO_RESPONSE = {
   detail: "It may be restarting, or this machine is offline.",
 };
 
-/** Send a request; returns the JSON response. Throws ApiError, also if `signal` aborts it. */
-export async function ask(method, path, { body, headers, signal } = {}) {
+/** Send a request; returns the JSON response, as `read` parses it. Throws ApiError, also if `signal` aborts it. */
+export async function ask(method, path, { body, headers, signal, read = parse } = {}) {
   let response, text;
   try {
     response = await fetch(path, {
@@ -35,7 +35,7 @@ export async function ask(method, path, { body, headers, signal } = {}) {
   } catch {
     throw new ApiError(0, NO_RESPONSE);
   }
-  const document = parsedOrEmpty(text);
+  const document = parsedOrEmpty(text, read);
   if (response.ok) return document;
   const ended = path !== "/session" && (response.status === 401 || document.code === "api_key_missing");
   if (ended) session.dispatchEvent(new Event("signed-out"));
@@ -43,27 +43,30 @@ export async function ask(method, path, { body, headers, signal } = {}) {
 }
 
 export const get = (path, signal) => ask("GET", path, { signal });
+export const getExactly = (path, signal) => ask("GET", path, { signal, read: parseExactly });
 export const post = (path, body, headers) => ask("POST", path, { body, headers });
 
 // A 204 has no body, and a proxy's error page is no JSON.
-function parsedOrEmpty(text) {
+function parsedOrEmpty(text, read) {
   try {
-    return parseExactly(text);
+    return read(text);
   } catch {
     return {};
   }
 }
 
-/**
- * Like `JSON.parse`, but `JSON.stringify` of the value reproduces every integer exactly. (JavaScript
- * numbers are exact only up to 2^53.)
- */
-export function parseExactly(text) {
+/** Like `JSON.parse`, but `JSON.stringify` reproduces the text of each number that `isKept`. */
+function parseKeeping(isKept, text) {
   return JSON.parse(text, JSON.rawJSON && ((_, value, { source }) =>
-    typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(source)
-      ? JSON.rawJSON(source)
-      : value));
+    typeof value === "number" && isKept(value, source) ? JSON.rawJSON(source) : value));
 }
+
+/** Integers stay exact beyond 2^53 too. All other numbers can be calculated with. */
+const parse = (text) =>
+  parseKeeping((value, source) => !Number.isSafeInteger(value) && /^-?\d+$/.test(source), text);
+
+/** All numbers stay as they are written: 1.0 is not the same as 1 to every provider. */
+export const parseExactly = (text) => parseKeeping((value, source) => String(value) !== source, text);
 
 /** A path with the parameters that have a value. */
 export function withQuery(path, parameters) {

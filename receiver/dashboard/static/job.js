@@ -3,7 +3,7 @@
 import { backLink, link } from "./address.js";
 import { cancelJob, sendAgain, submitAgain } from "./actions.js";
 import { jobAdvice } from "./advice.js";
-import { get } from "./api.js";
+import { get, getExactly } from "./api.js";
 import { announce, copyable, factList, failure, h, main, placeholder, refill } from "./dom.js";
 import { jsonView } from "./json.js";
 import { follow, live, put } from "./live.js";
@@ -42,7 +42,7 @@ export function showJob(user, signal, id) {
 
   async function read(current) {
     if (shown === null) {
-      const job = await get(path, current);
+      const job = await getExactly(path, current);
       ({ input } = job);
       if (input) given.append(h("details", {}, h("summary", {}, "Input"), jsonView(input, "the input")));
       // An admin may open another user's job: follow that user's stream.
