@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 
 from receiver.cli.command import Commands
+from receiver.cli.errors import Failure
 from receiver.cli.output import Output, Table, moment
-from receiver.client import AsyncClient
+from receiver.client import ApiError, AsyncClient
 
 holds = Commands(
     help="List and end holds on submissions. Needs an admin key.", no_args_is_help=True
@@ -36,5 +37,10 @@ async def end(
     ],
 ) -> Output:
     """End a provider's holds: submissions to it continue at once."""
-    await client.end_holds(provider)
+    try:
+        await client.end_holds(provider)
+    except ApiError as error:
+        if error.code != "not_found":
+            raise
+        raise Failure(f"No provider {provider!r} runs there: it has no holds.") from None
     return Output({"provider": provider}, f"Submissions to {provider} continue.")
