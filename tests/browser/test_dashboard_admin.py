@@ -47,6 +47,10 @@ async def test_an_admin_sees_everybody_and_one_user(start: Start, visit: Visit) 
         await expect(page.get_by_role("button", name=name)).to_be_hidden()
     assert visitor.console == []
 
+    await visitor.open("#/?user=nobody")
+    await visitor.sees("There is no user 'nobody'.")
+    await expect(page.locator("#connection")).to_be_hidden()  # no further attempts
+
     # A link to another user's job works without the user's name.
     stranger = await visit(f"{service.url}/#/jobs/{job['request_id']}")
     await stranger.try_key(root.headers["API-KEY"])

@@ -129,8 +129,11 @@ function lose() {
         session.dispatchEvent(new Event("signed-out"));
         return;
       }
-    } catch {
-      if (idle()) lose();
+      if (followed) await get(withQuery("/v1/jobs", { user: followed, limit: 1 }));
+    } catch (error) {
+      // There is no such user.
+      if (idle() && error.status === 404) report("off");
+      else if (idle()) lose();
       return;
     }
     if (idle()) connect();
