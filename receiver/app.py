@@ -105,6 +105,7 @@ async def _running_on(
                 sandboxes.append(own)
             providers[name] = open_provider(name, settings, clock, own)
             stack.push_async_callback(providers[name].close)
+            metrics.set_breaker(name, "closed")
         holder = os.urandom(8).hex()
         services = ServiceContext(
             store=store,

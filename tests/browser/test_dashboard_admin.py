@@ -66,6 +66,7 @@ async def test_health_and_holds(enter: Enter, provider: ScriptedProvider) -> Non
     await provider.submitted()
     await page.get_by_role("link", name="Health").click()
     breaker = page.get_by_role("region", name="Provider and breaker")
+    await expect(breaker).to_contain_text("Closed")  # before its first status call
     await expect(breaker).to_contain_text("submission: ")
     holds = page.get_by_role("region", name="Holds")
     await expect(holds).to_contain_text("samsar: all users got 429; next attempt in")

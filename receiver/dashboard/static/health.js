@@ -85,7 +85,7 @@ function provider(now) {
   const chips = states.map(({ labels: { provider: name, state } }) =>
     h("p", {}, `${name} `, chip(look[state] ?? state, word[state] ?? state)));
   const refused = now.sum("provider_credentials_refused") > 0;
-  return card("Provider and breaker", chips.length > 0 ? chips : h("p", {}, "No calls yet."),
+  return card("Provider and breaker", chips,
     refused && h("p", { class: "notice bad" }, "The provider rejects our key."),
     figures([
       ...now.by("submissions_total", "outcome").map(([outcome, count]) => [`submission: ${outcome}`, count]),
