@@ -32,19 +32,30 @@ def apply_callback(draft: Draft, said: CallbackSaid) -> None:
         return
     if named is not None and job.provider_request_id is None:
         draft.set(provider_request_id=named)
-        if job.tracking.claims:
-            # The claims could not be confirmed without a provider id; now there is one.
+        if job.tracking.claims or job.tracking.link_missing:
+            # The claims and the result could not be asked for without a provider id.
             look_again(draft, draft.now)
     if report.status in FINAL_STATUSES:
         _apply_claim(draft, said)
-    elif job.done:
-        draft.set_verdict(said.callback_id, Verdict.LATE)
-        outcomes.watch_for_correction(draft)
     else:
-        draft.set_verdict(said.callback_id, Verdict.APPLIED)
-        before = draft.job
-        _prove_acceptance(draft)
-        outcomes.apply_progress(draft, report, Evidence.CALLBACK)
+        _apply_progress(draft, said)
+
+
+def _apply_progress(draft: Draft, said: CallbackSaid) -> None:
+    """Apply a callback that is not final. Once COMPLETED is known, an older word is not shown, and
+    the call for the result is not postponed."""
+    before, report = draft.job, said.report
+    completed = before.tracking.link_missing
+    if before.done:
+        draft.set_verdict(said.callback_id, Verdict.LATE)
+        if not completed:
+            outcomes.watch_for_correction(draft)
+        return
+    draft.set_verdict(said.callback_id, Verdict.APPLIED)
+    _prove_acceptance(draft)
+    news = replace(report, word=None) if completed else report
+    outcomes.apply_progress(draft, news, Evidence.CALLBACK)
+    if not completed:
         _postpone_poll(draft, before, said.received_at)
 
 
@@ -88,21 +99,22 @@ def _apply_claim(draft: Draft, said: CallbackSaid) -> None:
 def _take_word(draft: Draft, callback_id: int, report: Report) -> None:
     """Apply a terminal callback as the provider's own word. If it lacks the result, that alone is
     asked for, at once."""
-    # This callback may have been a claim before, and has now been sent again with a signature.
-    others = (c for c in draft.job.tracking.claims if c.callback_id != callback_id)
-    draft.track(claims=tuple(others))
+    outcomes.pass_over_claims(draft)
+    # After that: it may have been a claim before, and has now been sent again with a signature.
     draft.set_verdict(callback_id, Verdict.APPLIED)
     outcomes.apply_terminal(draft, report, Evidence.CALLBACK)
-    job = draft.job
-    if report.lacks_result and job.provider_request_id is not None and job.due is not None:
-        draft.track(link_missing=True)
-        draft.set(due=Due(Lane.CONFIRM, draft.now))
+    if report.lacks_result:
+        draft.track(link_missing=True, completed_word=report.word or report.status)
+        if draft.job.provider_request_id is not None and draft.job.due is not None:
+            draft.set(due=Due(Lane.CONFIRM, draft.now))
 
 
 def _make_claim(draft: Draft, said: CallbackSaid, report: Report) -> None:
-    """Keep a terminal callback as a claim, which a status call decides."""
-    claims = draft.job.tracking.claims
-    if len(claims) >= MAX_CLAIMS:
+    """Keep a terminal callback as a claim, which a status call decides. Nothing unverified
+    overturns the provider's own COMPLETED, whose result may not be there for a while."""
+    claims, completed = draft.job.tracking.claims, draft.job.tracking.completed_word is not None
+    overturns = completed and report.status is not Status.COMPLETED
+    if overturns or len(claims) >= MAX_CLAIMS:
         draft.set_verdict(said.callback_id, Verdict.LATE)
         return
     draft.set_verdict(said.callback_id, Verdict.CLAIMED)

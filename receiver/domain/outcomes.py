@@ -86,7 +86,7 @@ def _lose_result(draft: Draft, report: Report, evidence: Evidence) -> None:
         _show_word(draft, report)
         removed = "The provider completed the job and has removed the result since."
         give_up(draft, ErrorCode.RESULT_MISSING, evidence=evidence, message=removed)
-    _pass_over_claims(draft)
+    pass_over_claims(draft)
     draft.set(due=None)
 
 
@@ -98,7 +98,7 @@ def pass_on_cancel(draft: Draft) -> None:
 
 def wait_for_link(draft: Draft, report: Report, evidence: Evidence) -> None:
     """The provider has finished, but the link must come from a later status call."""
-    _pass_over_claims(draft)
+    pass_over_claims(draft)
     draft.track(link_missing=True)
     draft.set(phase=Phase.CONFIRMING, evidence=evidence)
     _show_word(draft, report)
@@ -127,9 +127,9 @@ def give_up(
     """Declare the job failed. `retry_after` comes from the answer that led to this."""
     message = message or _DECLARED[code]
     error = JobError(code, message, draft.job.maybe_sent)
-    gap = draft.job.tracking.poll_gap
+    kept = draft.job.tracking
     finish(draft, Status.FAILED, evidence, error, message=message)
-    draft.track(poll_gap=gap)
+    draft.track(poll_gap=kept.poll_gap, completed_word=kept.completed_word)
     watch_for_correction(draft, retry_after)
 
 
@@ -137,7 +137,7 @@ def finish(
     draft: Draft, status: Status, evidence: Evidence, error: JobError | None, *, message: str | None
 ) -> None:
     """Finish the job."""
-    _pass_over_claims(draft)
+    pass_over_claims(draft)
     draft.set(
         status=status,
         phase=Phase.FINISHED,
@@ -150,7 +150,7 @@ def finish(
     )
 
 
-def _pass_over_claims(draft: Draft) -> None:
+def pass_over_claims(draft: Draft) -> None:
     """Undecided claims become late: other news has decided the job."""
     for claim in draft.job.tracking.claims:
         draft.set_verdict(claim.callback_id, Verdict.LATE)

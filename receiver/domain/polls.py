@@ -1,5 +1,6 @@
 """Applies the answers to status calls."""
 
+from dataclasses import replace
 from typing import assert_never
 
 from receiver.domain import outcomes, schedule, serialization
@@ -60,7 +61,7 @@ def _is_overtaken(job: Job, polled: Polled) -> bool:
     """Whether the provider's own word that the job is COMPLETED came during the call: an answer
     that is not final may be older than that, and the call for the result is due."""
     answer, due = polled.answer, job.due
-    if due is None or due.lane is not Lane.CONFIRM or job.tracking.claims:
+    if job.tracking.completed_word is None or due is None or due.lane is not Lane.CONFIRM:
         return False
     is_final = isinstance(answer, StatusReport) and answer.report.status in FINAL_STATUSES
     return polled.asked_at < due.at and not is_final
@@ -93,7 +94,7 @@ def _apply_unfinished(draft: Draft, report: Report, polled: Polled) -> None:
     """The provider is still working: earlier claims are denied, and a passed deadline applies."""
     before = draft.job
     _deny_claims(draft, report, polled.asked_at)
-    draft.track(failing_since=None, link_missing=False)
+    draft.track(failing_since=None, link_missing=False, completed_word=None)
     claims, retry_after = draft.job.tracking.claims, polled.answer.retry_after
     if before.done:
         outcomes.watch_for_correction(draft, retry_after)
@@ -155,8 +156,11 @@ def _apply_miss(draft: Draft, polled: Polled) -> None:
 def _apply_outcome(draft: Draft, report: Report) -> None:
     tracking = draft.job.tracking
     agreeing = [c for c in tracking.claims if c.status is report.status]
-    word_was_callback = tracking.link_missing and draft.job.evidence is Evidence.CALLBACK
-    told = agreeing or (word_was_callback and report.status is Status.COMPLETED)
+    taken = tracking.link_missing and draft.job.evidence is Evidence.CALLBACK
+    told_before = taken or tracking.completed_word is not None
+    told = agreeing or (told_before and report.status is Status.COMPLETED)
+    if told and report.word is None:
+        report = replace(report, word=tracking.completed_word)
     draft.note("poll", provider_status=report.word, status=report.status)
     for claim in draft.job.tracking.claims:
         if claim in agreeing:

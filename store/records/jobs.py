@@ -123,6 +123,9 @@ class Tracking:
     """The first status call that failed since the oldest claim came."""
     link_missing: bool = False
     """COMPLETED is confirmed, but the provider has given no link yet."""
+    completed_word: str | None = None
+    """The provider's word in a callback that counted without a status call and said COMPLETED
+    without a result."""
 
 
 @dataclass(frozen=True)  # no slots, because of `changed`

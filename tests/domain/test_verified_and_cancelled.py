@@ -19,7 +19,7 @@ from receiver.domain.observations import (
     SubmissionEnded,
 )
 from receiver.domain.polls import lacks_only_the_result
-from receiver.domain.schedule import SECOND
+from receiver.domain.schedule import DAY, SECOND
 from store.records.callbacks import Verdict
 from store.records.jobs import ErrorCode, Evidence, Phase, Status
 from store.records.moves import Move
@@ -72,31 +72,73 @@ def test_a_verified_outcome_counts_at_once(state: str, said: Report) -> None:
 
 @pytest.mark.parametrize(
     ("state", "others"),
-    [("rendering", []), ("confirming", [(Verdict.LATE, None)]), ("deadline_exceeded", [])],
+    [
+        ("rendering", []),
+        ("confirming", [(Verdict.LATE, None)]),
+        ("deadline_exceeded", []),
+        ("deadline_exceeded, claimed", [(Verdict.LATE, None)]),
+    ],
 )
 def test_after_a_verified_completion_without_a_result_only_the_result_is_asked_for(
     state: str, others: list[tuple[Verdict, None]]
 ) -> None:
     story = in_state(state)
     assert not lacks_only_the_result(story.job)
-    said = verdicts(verified(story, completed(link=None)))
+    said = verdicts(verified(story, replace(completed(link=None), word="OK")))
     assert sorted(said) == sorted([(Verdict.APPLIED, None), *others])
     assert story.due() == Due(Lane.CONFIRM, story.now)
     for _ in range(2):
         assert lacks_only_the_result(story.job)
         story.poll(UNAVAILABLE)
-    story.poll(completed())
-    assert story.job.status is Status.COMPLETED
-    if state != "deadline_exceeded":
-        assert story.job.evidence is Evidence.CALLBACK
+    story.poll(replace(completed(), word=None))
+    assert (story.job.status, story.job.evidence) == (Status.COMPLETED, Evidence.CALLBACK)
+    assert story.job.provider_status == "OK"
+
+
+@pytest.mark.parametrize("state", ["rendering", "submit_unconfirmed", "deadline_exceeded"])
+@pytest.mark.parametrize("given_up", [False, True])
+def test_an_unsigned_callback_does_not_overturn_a_verified_completion(
+    state: str, given_up: bool
+) -> None:
+    story = in_state(state)
+    verified(story, completed(link=None))
+    if given_up:
+        story.wait_until(story.deadline() + DAY)
+        story.poll(UNAVAILABLE)
+    for said in (failed(), report(Status.CANCELLED)):
+        assert verdicts(story.called_back(said)) == [(Verdict.LATE, None)]
+    assert verdicts(story.called_back(completed())) == [(Verdict.CLAIMED, None)]
+
+
+@pytest.mark.parametrize("state", ["rendering", "deadline_exceeded"])
+def test_progress_after_a_verified_completion_does_not_delay_its_result(state: str) -> None:
+    story = in_state(state)
+    verified(story, completed(link=None))
+    for _ in range(2):
+        word, due = story.job.provider_status, story.due()
+        story.called_back(at_work(40))
+        assert (story.job.provider_status, story.job.due) == (word, due)
+        story.poll(UNAVAILABLE)
+
+
+def test_the_id_brings_the_result_of_a_verified_completion() -> None:
+    story = in_state("submit_unconfirmed")
+    verified(story, completed(link=None))
+    story.called_back(at_work(40, names=ID))
+    assert story.due() == Due(Lane.POLL, story.now)
 
 
 @pytest.mark.parametrize("heard", [StatusReport(at_work(40)), UNAVAILABLE, MISSING])
-def test_a_status_call_under_way_does_not_deny_a_verified_completion(heard: StatusAnswer) -> None:
+@pytest.mark.parametrize("claimed", [False, True])
+def test_a_status_call_under_way_does_not_deny_a_verified_completion(
+    heard: StatusAnswer, claimed: bool
+) -> None:
     story = in_state("rendering")
     asked = asking(story.now, heard)
     story.now += SECOND
     verified(story, completed(link=None))
+    if claimed:
+        story.called_back(completed())
     move = story.observe(asked)
     assert move is not None, "it ends the lease that the new call needs"
     assert lacks_only_the_result(story.job)
