@@ -138,6 +138,16 @@ class Jobs(JobReads):
 
         await self._writer.background(OnJobs(work, jobs=(job_id,)))
 
+    async def ask_at_once(self, job_id: str, now: Millis) -> None:
+        """Move the job's next status call forward to `now`, also one that confirms a claim."""
+
+        def work(db: Session, effects: Effects) -> None:
+            parameters = {"job_id": job_id, "now": now}
+            for (lane,) in db.execute(self._sql["ask-at-once"], parameters).fetchall():
+                effects.will_be_due(Lane(lane), now)
+
+        await self._writer.background(OnJobs(work, jobs=(job_id,)))
+
     async def remove_finished(self, done_before: Millis, limit: int) -> int:
         """Remove at most `limit` jobs that ended before `done_before`, with all their dependent
         rows, unless something is still pending (a delivery, a claim, an unapplied callback, a

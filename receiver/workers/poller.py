@@ -132,16 +132,16 @@ class Poller:
         self._missed.remove(job_ids)
 
     async def _make_probes_due(self) -> None:
-        """Poll a job as soon as a breaker allows a probe, so that a recovered provider is noticed
-        then and not minutes later, when the next job is due. Jobs take turns: one that never gets
-        an answer must not keep the breaker open for the others."""
+        """Ask about a job as soon as a breaker allows a probe, so that a recovered provider is
+        noticed then and not minutes later, when the next job is due. Jobs take turns: one that
+        never gets an answer must not keep the breaker open for the others."""
         monotonic = self._services.clock.monotonic()
         for provider, jobs in list(self._waiting.items()):
             at = self._probe_at(provider)
             if jobs and at is not None and at <= monotonic and self._room(Lane.POLL) > 0:
                 job_id = next(iter(jobs))
                 del jobs[job_id]
-                await self._services.store.jobs.poll_at_once(job_id, self._services.clock.now())
+                await self._services.store.jobs.ask_at_once(job_id, self._services.clock.now())
 
     def _begin_offered(self) -> int:
         """Start calls for offered jobs within the limits. Jobs whose lease has ended are left to

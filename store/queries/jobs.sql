@@ -200,6 +200,12 @@ SELECT min(at) FROM (
 UPDATE due SET at = :now
  WHERE job_id = :job_id AND lane = 'poll' AND at <> :now AND (at > :now OR holder IS NOT NULL);
 
+-- name: ask-at-once
+-- Move a job's next status call forward, also one that confirms a claim.
+UPDATE due SET at = :now
+ WHERE job_id = :job_id AND lane IN ('poll', 'confirm') AND at > :now
+RETURNING lane;
+
 -- name: list-removable
 -- Jobs that ended long ago and have nothing pending.
 SELECT id FROM jobs

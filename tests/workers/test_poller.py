@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 
 from receiver.domain.answers import StatusReport, StatusUnavailable
+from receiver.domain.call_limits import FIRST_PROBE
 from receiver.providers.contract import UpstreamJob
 from receiver.providers.samsar import read_report
 from receiver.workers import poller as poller_module
 from receiver.workers.poller import POLL_LEASE
 from store.errors import StoreUnavailable
 from store.records.callbacks import Callback, CallbackVerdict, Verdict
-from store.records.jobs import Evidence, Job
+from store.records.jobs import Claim, Evidence, Job, Status, Tracking
 from store.records.moves import Move
 from store.records.times import Due, Lane, Lease
 from tests.store.world import SECOND
@@ -29,7 +30,9 @@ async def claimed(harness: Harness, name: str, *, holder: str | None = HOLDER) -
     def decide(before: Job, callbacks: Sequence[Callback]) -> Move:
         (callback,) = callbacks
         verdict = CallbackVerdict(callback.id, Verdict.CLAIMED, None, Evidence.CALLBACK)
-        return Move(replace(before, due=Due(Lane.CONFIRM, now)), verdicts=(verdict,))
+        claim = Claim(callback.id, now, Status.COMPLETED, None, None, None)
+        waiting = replace(before, due=Due(Lane.CONFIRM, now), tracking=Tracking(claims=(claim,)))
+        return Move(waiting, verdicts=(verdict,))
 
     lease = None if holder is None else Lease(holder, now + POLL_LEASE)
     applied = await harness.store.callbacks.apply(job.id, decide, most=9, lease=lease)
@@ -242,3 +245,20 @@ async def test_the_jobs_that_wait_behind_an_open_breaker_take_turns_as_probes(
         while len(harness.provider.asked) == before:
             await step(harness, worker)
     assert (await harness.found(good)).done
+
+
+async def test_claims_alone_probe_an_open_breaker_as_soon_as_it_allows_that(
+    harness: Harness,
+) -> None:
+    harness.provider.answer = StatusUnavailable("503")
+    worker = harness.poller()
+    for number in range(6):
+        await claimed(harness, f"claim-{number}", holder=None)
+    breaker = worker._calls.breakers["samsar"]
+    while breaker.state == "closed":
+        await step(harness, worker)
+    ending(harness)
+    opened = harness.clock.now()
+    while breaker.state == "open":
+        await step(harness, worker)
+    assert harness.clock.now() <= opened + FIRST_PROBE * SECOND + 3 * STEP * SECOND

@@ -128,6 +128,22 @@ async def test_poll_at_once_brings_a_poll_forward(
     assert notified == ({Lane.POLL} if before != after else set())
 
 
+@pytest.mark.parametrize("lane", [Lane.POLL, Lane.CONFIRM, Lane.WAIT])
+@pytest.mark.parametrize("before", [NOW + SECOND, NOW - SECOND])
+async def test_ask_at_once_brings_a_poll_or_a_confirmation_forward(
+    world: World, lane: Lane, before: int
+) -> None:
+    job = await world.create(due=Due(lane, before))
+    world.notified.clear()
+
+    await world.store.jobs.ask_at_once(job.id, NOW)
+
+    moved = lane is not Lane.WAIT and before > NOW
+    assert (await world.find(job)).due == Due(lane, NOW if moved else before)
+    notified = {lane for changes in world.notified for lane in changes.due}
+    assert notified == ({lane} if moved else set())
+
+
 async def test_poll_at_once_during_a_poll_takes_effect_when_it_ends(world: World) -> None:
     job = await world.create(due=Due(Lane.POLL, NOW))
     jobs = world.store.jobs
