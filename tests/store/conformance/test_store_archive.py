@@ -54,11 +54,12 @@ async def test_the_backlog_is_a_number_and_a_time(world: World) -> None:
 async def test_a_removed_jobs_files_are_listed_until_they_are_gone(world: World) -> None:
     job = await archived(world)
     await world.advance(await world.create(), completed())
+    assert await lease(world) == [job]
 
     async def remove() -> int:
         return await world.store.jobs.remove_finished(NOW + 1, 9)
 
-    assert await remove() == 1, "not the one with a file that waits"
+    assert await remove() == 1, "not the one whose file is being downloaded"
     await world.advance(job, quietly(archive=(STORED,), due=None))
     assert await remove() == 1
     gone = Removal(job.id, job.user)
@@ -66,3 +67,15 @@ async def test_a_removed_jobs_files_are_listed_until_they_are_gone(world: World)
     assert await world.store.archive.removals(0) == []
     await world.store.archive.forget([gone])
     assert await world.store.archive.removals(9) == []
+
+
+async def test_a_file_that_nobody_downloads_does_not_keep_its_job(world: World) -> None:
+    """Neither without an archive, nor when a downloader died long ago."""
+    await archived(world)
+    (died,) = await lease(world)
+    await archived(world)
+    long_after = NOW + 10 * SECOND
+
+    assert await world.store.jobs.remove_finished(NOW + 1, 9) == 1
+    assert await world.store.jobs.find(died.id) == died
+    assert await world.store.jobs.remove_finished(long_after, 9) == 1
