@@ -3,6 +3,7 @@
 import codecs
 import json
 import math
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from itertools import chain
 from typing import Any, NoReturn
 
@@ -65,15 +66,26 @@ def _refuse_constant(word: str) -> NoReturn:
     raise UnreadableJson(f"{word} is not a JSON number")
 
 
-def _finite(digits: str) -> float:
+def _finite(digits: str) -> int | float:
     # float() turns "1e309" into infinity, and `parse_constant` is not called for it.
     number = float(digits)
     if not math.isfinite(number):
         raise ValueError("not finite")
-    return number
+    # A float keeps 15 digits of any number.
+    return _exact(digits, number) if len(digits) > 16 and number.is_integer() else number
 
 
-def _finite_or_none(digits: str) -> float | None:
+def _exact(digits: str, number: float) -> int | float:
+    """The whole number, if JSON would write another one for its float, as for
+    `18446744073709551616.0`."""
+    exact = _EXACT.create_decimal(digits)
+    if exact == Decimal(repr(number)) or exact != exact.to_integral_value():
+        return number
+    # An exponent must not make it much longer than it was written.
+    return int(exact) if exact.adjusted() < 2 * len(digits) else number
+
+
+def _finite_or_none(digits: str) -> int | float | None:
     try:
         return _finite(digits)
     except ValueError:
@@ -86,6 +98,9 @@ def _whole_or_none(digits: str) -> int | None:
     except ValueError:
         return None
 
+
+_EXACT = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[])
+"""Reads any number of digits. An exponent below its range makes a zero, as for floats."""
 
 # Without `parse_int`, for which a body of a megabyte would call Python half a million times. (An
 # answer of 16 MiB is parsed in a thread, and these calls are where the event loop gets its turn.)

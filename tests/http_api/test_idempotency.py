@@ -9,6 +9,7 @@ import pytest
 from starlette.responses import Response
 
 from receiver.http_api.idempotency import fingerprint
+from receiver.json_text import parse
 from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.http_api.scripted_provider import ScriptedProvider, Submission, answering, never
 from tests.support.service import (
@@ -91,6 +92,22 @@ def test_the_fingerprint_is_that_of_the_decimal_number() -> None:
         )
         assert fingerprint({"a": value}) == same != other
     assert len({fingerprint({"a": n}) for n in (10**25 - 1, 10**25, 10**25 + 1, 10**999)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("one", "same", "other"),
+    [
+        ("18446744073709551616", "18446744073709551616.0", "18446744073709551617.0"),
+        ("12345678901234567890", "1.2345678901234567890e19", "1.2345678901234567891e19"),
+        ("1e25", "10000000000000000000000000.0", "10000000000000000000000001.0"),
+        ("30", "30.000000000000000000", "30.00000000000001"),
+        ("0", "0e99999999999999999999", "1e-300"),
+        ("0.5", "0.50000000000000000000", "0.51"),
+    ],
+)
+def test_a_number_is_the_same_however_it_is_written(one: str, same: str, other: str) -> None:
+    first, again, another = (fingerprint({"a": parse(text)}) for text in (one, same, other))
+    assert first == again != another
 
 
 @SHARED_LOOP
