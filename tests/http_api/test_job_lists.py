@@ -44,6 +44,11 @@ async def test_a_list_is_filtered(start: Start, provider: ScriptedProvider) -> N
     for part in (timedelta(microseconds=each) for each in (1, 500, 501, 999)):
         assert await listed(created_after=(made - part).isoformat()) == [three, two]
         assert await listed(created_before=(made + part).isoformat()) == [two, one]
+    for finer in (
+        second["created_at"].replace("Z", f"{digits}Z") for digits in ("000001", "9" * 6)
+    ):
+        assert await listed(created_after=finer) == [three], "nanoseconds"
+        assert await listed(created_before=finer) == [two, one]
     assert await listed(created_after="2020-01-01T00:00:00+02:00") == [three, two, one]
     assert await listed(created_before="2020-01-01") == []
     assert await listed(**{"metadata.team": "red"}) == [two, one]
