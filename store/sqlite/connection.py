@@ -3,18 +3,22 @@
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from store.errors import StoreCorrupt
+from store.errors import StoreCorrupt, StoreLocked
 from store.sql import Statements, pending, positional, read_migrations
 from store.sqlite.failures import translated
 
 BUSY_TIMEOUT = 5_000
 """Milliseconds that a statement waits for another process's lock."""
+
+_LOCK_PAUSE = 0.02
+"""Seconds between attempts to lock a folder: flock itself would wait without limit."""
 
 WAL_LIMIT = 64 * 1024 * 1024
 """Bytes to which the write-ahead log file is truncated after a checkpoint."""
@@ -102,13 +106,13 @@ def prepare(path: Path) -> None:
     Raises `StoreUnavailable`, `StoreCorrupt` (not a database, or not one of ours) and
     `SchemaTooNew`; the file is then unchanged.
     """
-    with translated():
+    with translated(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         # SQLite waits for no lock when it turns a new file to WAL: of two processes that do so at
         # once, one would fail. The file itself may be locked by a service for as long as it runs.
         folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
+            _lock(folder, path.parent)
             _create(path)
             if path.stat().st_mode & 0o077:
                 with suppress(PermissionError):  # another owner's file: the mode is left alone
@@ -119,6 +123,18 @@ def prepare(path: Path) -> None:
                 _migrate(connection)
         finally:
             os.close(folder)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    """Lock the open folder, waiting as long as a statement does. Raises `StoreLocked`."""
+    end = time.monotonic() + BUSY_TIMEOUT / 1_000
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() >= end:
+                raise StoreLocked(f"another process has locked the folder {folder}") from error
+        time.sleep(_LOCK_PAUSE)
 
 
 def _create(path: Path) -> None:

@@ -6,6 +6,7 @@ Codes: https://sqlite.org/rescode.html
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from store.errors import StoreCorrupt, StoreError, StoreFull, StoreLocked
 
@@ -56,8 +57,9 @@ def leaves_commit_open(error: sqlite3.Error) -> bool:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Raise the store's errors instead of SQLite's and the file system's."""
+def translated(file: Path | None = None) -> Iterator[None]:
+    """Raise the store's errors instead of SQLite's and the file system's. `file` is named where the
+    system's error names none: a call by descriptor, such as flock, has no name."""
     try:
         yield
     except sqlite3.Error as error:
@@ -65,4 +67,4 @@ def translated() -> Iterator[None]:
             raise trouble from error
         raise
     except OSError as error:
-        raise StoreFull(f"{error.strerror}: {error.filename}") from error
+        raise StoreFull(f"{error.strerror}: {error.filename or file}") from error

@@ -40,10 +40,11 @@ def _locked(file: Path, database: Path) -> Iterator[None]:
     with translated():
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StoreInUse(f"another service runs on {database}") from error
+        with translated(file):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise StoreInUse(f"another service runs on {database}") from error
         yield
     finally:
         os.close(descriptor)

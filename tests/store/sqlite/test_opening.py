@@ -1,5 +1,7 @@
 """Opening a store, and the ways in which that can fail."""
 
+import errno
+import fcntl
 import os
 import sqlite3
 import stat
@@ -184,6 +186,34 @@ def test_a_database_locked_by_another_process_is_reported(
 
     with pytest.raises(StoreLocked):
         prepare(path)
+
+
+def test_a_folder_locked_by_another_process_is_reported(
+    path: Path, short_busy_timeout: None
+) -> None:
+    holder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        with pytest.raises(StoreLocked, match=f"has locked the folder {path.parent}$"):
+            prepare(path)
+    finally:
+        os.close(holder)
+
+
+@pytest.mark.parametrize("name", ["", "receiver.db.lock", "receiver.db"])
+async def test_a_file_system_without_locks_is_reported_with_the_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    refused, flock = path.parent / name, fcntl.flock
+
+    def lock(descriptor: int, operation: int) -> None:
+        if os.path.samestat(os.fstat(descriptor), refused.stat()):
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", lock)
+    with pytest.raises(StoreUnavailable, match=f"No locks available: {refused}$"):
+        await open_store(address(path), serving=True)
 
 
 async def test_a_process_ends_without_closing_its_store(tmp_path: Path) -> None:
