@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from store.errors import StoreCorrupt, StoreLocked
+from store.errors import StoreCorrupt, StoreLocked, StoreUnavailable
 from store.sql import Statements, pending, positional, read_migrations
 from store.sqlite.failures import translated
 
@@ -108,6 +108,8 @@ def prepare(path: Path) -> None:
     """
     with translated(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            raise StoreUnavailable(f"{path} is not a regular file")  # a mode set on a device stays
         # SQLite waits for no lock when it turns a new file to WAL: of two processes that do so at
         # once, one would fail. The file itself may be locked by a service for as long as it runs.
         folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)

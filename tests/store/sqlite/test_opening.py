@@ -54,6 +54,14 @@ async def test_a_database_that_others_can_read_is_made_private(path: Path) -> No
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+async def test_what_is_no_regular_file_is_left_as_it_is(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe, 0o644)
+    with pytest.raises(StoreUnavailable, match="pipe is not a regular file"):
+        await open_store(address(pipe))
+    assert stat.S_IMODE(pipe.stat().st_mode) == 0o644
+
+
 async def test_an_address_is_relative_or_absolute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
