@@ -10,6 +10,11 @@ from store.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreLo
 SECONDS: Final = 1.0
 """How long a result is reused. A check is a write, and anybody can request one."""
 
+ANSWER_SECONDS: Final = 1.5
+"""How long a caller waits for a check. Whoever probes gives up soon, and may not take that for a
+no; a disk or a server that hangs keeps the check waiting for longer."""
+
+_UNAVAILABLE: Final = "unavailable"
 _WORDS: Final[dict[type[StoreError], str]] = {
     StoreBusy: "busy",
     StoreLocked: "locked",
@@ -32,14 +37,15 @@ class Readiness:
         check = self._check
         if check is None or (check.done() and self._clock.monotonic() >= self._good_until):
             check = self._check = asyncio.create_task(self._ask())
-        # A client that disconnects must not cancel the shared check.
-        return await asyncio.shield(check)
+        # Neither a client that disconnects nor the time that is up cancels the shared check.
+        ended, _ = await asyncio.wait({check}, timeout=ANSWER_SECONDS)
+        return check.result() if ended else _UNAVAILABLE
 
     async def _ask(self) -> str | None:
         try:
             await self._store.check_writable()
         except StoreError as error:
-            return _WORDS.get(type(error), "unavailable")
+            return _WORDS.get(type(error), _UNAVAILABLE)
         finally:
             self._good_until = self._clock.monotonic() + SECONDS
         return None

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from receiver.http_api import readiness as readiness_module
 from receiver.http_api.readiness import Readiness
 from store.errors import OutcomeUnknown, StoreBusy, StoreCorrupt, StoreFull, StoreUnavailable
 from tests.http_api.raw_http import raw_connection, request_bytes
@@ -72,6 +73,19 @@ async def test_concurrent_callers_share_one_check(
 
     assert await asyncio.gather(*asking[1:]) == [None] * 20
     assert await readiness.trouble() is None  # a second from its end
+    assert store.asked == 1
+
+
+async def test_a_check_that_hangs_is_answered_meanwhile(
+    readiness: Readiness, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.free.clear()
+    with monkeypatch.context() as hurried:
+        hurried.setattr(readiness_module, "ANSWER_SECONDS", 0.01)
+        assert [await readiness.trouble() for _ in range(2)] == ["unavailable"] * 2
+    store.free.set()
+
+    assert await readiness.trouble() is None
     assert store.asked == 1
 
 
