@@ -12,6 +12,7 @@ from psycopg.types.string import StrDumperUnknown
 from store.errors import ServerUnfit, StoreCorrupt, StoreUnavailable
 from store.postgres.address import Address
 from store.postgres.failures import in_one_line, is_collision, translated
+from store.postgres.silence import ImpatientConnection
 from store.sql import Statements, pending, read_migrations
 
 OLDEST = 14
@@ -64,10 +65,12 @@ def options(address: Address) -> dict[str, Any]:
     }
 
 
-def connect(address: Address) -> psycopg.Connection:
+def connect(
+    address: Address, kind: type[psycopg.Connection] = psycopg.Connection
+) -> psycopg.Connection:
     """Open a connection. Raises `StoreUnavailable`."""
     try:
-        return psycopg.connect(address.conninfo, **options(address))
+        return kind.connect(address.conninfo, **options(address))
     except psycopg.OperationalError as error:
         raise StoreUnavailable(
             f"PostgreSQL ({address.shown}) cannot be reached: {in_one_line(error)}"
@@ -75,7 +78,8 @@ def connect(address: Address) -> psycopg.Connection:
 
 
 class Connector:
-    """Opens connections, but not again at once after a failure: writes fail without waiting."""
+    """Opens the writer's connections, but not again at once after a failure: writes fail without
+    waiting."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -87,7 +91,7 @@ class Connector:
         if time.monotonic() < self._not_before:
             raise StoreUnavailable("PostgreSQL could not be reached a moment ago")
         try:
-            connection = connect(self._address)
+            connection = connect(self._address, ImpatientConnection)
         except StoreUnavailable:
             first, longest = CONNECT_BACKOFF
             self._pause = min(max(first, self._pause * 2), longest)

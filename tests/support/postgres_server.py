@@ -9,6 +9,7 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -129,6 +130,22 @@ class PostgresServer:
             # SIGINT and SIGQUIT: https://www.postgresql.org/docs/current/server-shutdown.html
             process.send_signal({"fast": 2, "immediate": 3}[how])
             process.wait(30)
+
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """It hangs until the block ends, while its kernel still acknowledges what it is sent."""
+        assert self._process is not None, "the server does not run"
+        parent = self._process.pid
+        pids = [parent]
+        try:
+            os.kill(parent, signal.SIGSTOP)  # first, so that it has no more children
+            pids += map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split())
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
 
     def _make(self) -> None:
         if os.geteuid() == 0:

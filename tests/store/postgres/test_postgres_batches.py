@@ -1,5 +1,6 @@
 """Batches on PostgreSQL: who fails, and what is known of a commit."""
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,12 +9,14 @@ import pytest
 
 from store.changes import Effects
 from store.errors import NotFound, OutcomeUnknown, StoreLocked, StoreUnavailable
-from store.postgres import batches
+from store.postgres import batches, silence
 from store.postgres.address import parse
 from store.postgres.batches import PostgresBatchRunner
 from store.postgres.connection import connect
+from store.postgres.silence import ImpatientConnection
 from store.session import Done, Failed, Session, Work
 from tests.store.works import fail, kept, put
+from tests.support.postgres_server import PostgresServer
 
 
 def run_sql(sql: str) -> Work[None]:
@@ -173,16 +176,30 @@ def test_a_connection_lost_while_idle_fails_no_write(
     assert runner.run([put("b")])[0] == [Done("b")]
 
 
-@pytest.mark.parametrize("case", ["committed", "not sure", "unreachable"])
+@pytest.fixture
+def hang(monkeypatch: pytest.MonkeyPatch) -> Iterator[contextlib.ExitStack]:
+    """What is entered into it lasts until it is closed, or the test ends."""
+    monkeypatch.setattr(silence, "SILENCE", 0.3)
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+@pytest.mark.parametrize("case", ["committed", "not sure", "hangs", "unreachable"])
 def test_a_commit_whose_answer_was_lost_is_looked_up(
-    postgres_url: str, other: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, case: str
+    postgres_server: PostgresServer,
+    postgres_url: str,
+    other: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    hang: contextlib.ExitStack,
+    case: str,
 ) -> None:
     away = False
 
     def reach() -> psycopg.Connection:
+        hang.close()
         if away:
             raise StoreUnavailable("nothing listens")
-        return connect(parse(postgres_url))
+        return connect(parse(postgres_url), ImpatientConnection)
 
     runner = PostgresBatchRunner(reach, lambda _: None)
     runner.run([put("first")])
@@ -193,6 +210,9 @@ def test_a_commit_whose_answer_was_lost_is_looked_up(
         fill(*arguments)
         if case == "committed":
             arguments[1]._pipeline.sync()
+        if case == "hangs":
+            hang.enter_context(postgres_server.hanging())
+            return
         end_sessions(other)
         away = case == "unreachable"
 

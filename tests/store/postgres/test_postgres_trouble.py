@@ -7,8 +7,9 @@ import pytest
 
 from store.callbacks import Receipt
 from store.errors import StoreBusy, StoreUnavailable
-from store.postgres import readers
+from store.postgres import readers, silence
 from store.postgres.address import parse
+from store.records.jobs import Job
 from tests.store.postgres.conftest import opened
 from tests.store.world import World, change
 from tests.support.postgres_server import PostgresServer
@@ -91,3 +92,29 @@ async def test_a_server_restart_fails_no_later_call(
     assert await world.store.jobs.find(job.id) is not None
     assert await world.receive(job) == Receipt.ACCEPTED
     assert (await world.store.jobs.advance(job.id, change()))[0].seq == 2
+
+
+async def test_a_server_that_hangs_is_unavailable_until_it_goes_on(
+    own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silence, "SILENCE", 0.3)
+    # Two seconds are the shortest that PostgreSQL's client takes.
+    store = await opened(f"{own_server.url()}?connect_timeout=2")
+    world = await World.begin(store)
+    job = await world.create()
+
+    with own_server.hanging():
+        async with asyncio.timeout(10):
+            for _ in range(2):
+                with pytest.raises(StoreUnavailable):
+                    await world.receive(job)
+
+    await eventually(lambda: received(world, job), lambda receipt: receipt is not None)
+    await store.close()
+
+
+async def received(world: World, job: Job) -> str | None:
+    try:
+        return await world.receive(job)
+    except StoreUnavailable:
+        return None
