@@ -50,6 +50,9 @@ after each SQLite call. Python's default, 5 ms, would be most of the time of a s
 STOP_SECONDS = 8.0
 """Time for requests to finish at shutdown; then their connections are cut."""
 
+END_SECONDS = 9.5
+"""Time for everything at shutdown; then the process ends as it is."""
+
 log = structlog.get_logger()
 
 
@@ -176,6 +179,7 @@ async def serve(settings: ServeSettings, *, new_secrets: bool) -> None:
                         log.info("no keys yet: `receiver keys create USER` makes one")
                     await stop.wait()
                     log.info("stopping")
+                    asyncio.get_running_loop().call_later(END_SECONDS, _end_as_it_is)
                     service.begin_stop()
 
 
@@ -185,6 +189,13 @@ def stop_signal() -> asyncio.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return stop
+
+
+def _end_as_it_is() -> None:
+    """Whatever hangs, such as the store's thread or a read that cannot be cancelled: what is on
+    disk by now is as after a kill."""
+    log.error("the service did not stop in time: it ends as if it were killed")
+    os._exit(1)
 
 
 def load_shedder(context: ApiContext) -> LoadShedder:

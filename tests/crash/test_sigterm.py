@@ -11,6 +11,7 @@ from receiver.sandbox.faults import SandboxRules
 from tests.crash.outside import Provider, movie, provider
 from tests.crash.processes import Service, caller
 from tests.crash.world import QUICK
+from tests.support.postgres_server import PostgresServer
 from tests.support.service import eventually
 
 STREAMS = 5
@@ -89,3 +90,26 @@ async def open_streams(client: httpx.AsyncClient) -> float:
     text = (await client.get("/metrics")).text
     (line,) = [line for line in text.splitlines() if line.startswith("receiver_streams_open ")]
     return float(line.split()[1])
+
+
+@pytest.mark.long
+async def test_a_store_that_hangs_does_not_keep_the_process(tmp_path: Path) -> None:
+    with PostgresServer.running() as server:
+        settings = QUICK | {"DATABASE_URL": server.url(), "SECRET_KEYS": "k" * 32}
+        async with Service(tmp_path, settings, forked=False) as service:
+            key = (await service.make_key())["key"]
+            await service.start()
+            async with caller(service, key) as client:
+                await submit(client, "is stored", {})
+                with server.hanging():
+                    hangs = asyncio.create_task(submit(client, "hangs", {}))
+                    ready = await client.get("/readyz", timeout=2)
+
+                    status, seconds = await service.terminate()
+
+                assert (ready.status_code, ready.json()["code"]) == (503, "unavailable")
+                assert status == 1
+                assert seconds < 10
+                assert "as if it were killed" in service.log.read_text()
+                with pytest.raises(httpx.TransportError):
+                    await hangs
