@@ -30,6 +30,8 @@ class Readiness:
         self._store = store
         self._clock = clock
         self._check: asyncio.Task[str | None] | None = None
+        self._last: str | None = None
+        """What the last check that ended has said."""
         self._good_until = 0.0
 
     async def trouble(self) -> str | None:
@@ -39,13 +41,15 @@ class Readiness:
             check = self._check = asyncio.create_task(self._ask())
         # Neither a client that disconnects nor the time that is up cancels the shared check.
         ended, _ = await asyncio.wait({check}, timeout=ANSWER_SECONDS)
-        return check.result() if ended else _UNAVAILABLE
+        return check.result() if ended else self._last or _UNAVAILABLE
 
     async def _ask(self) -> str | None:
+        trouble = None
         try:
             await self._store.check_writable()
         except StoreError as error:
-            return _WORDS.get(type(error), _UNAVAILABLE)
+            trouble = _WORDS.get(type(error), _UNAVAILABLE)
         finally:
             self._good_until = self._clock.monotonic() + SECONDS
-        return None
+        self._last = trouble
+        return trouble

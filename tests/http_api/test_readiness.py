@@ -7,7 +7,14 @@ import pytest
 
 from receiver.http_api import readiness as readiness_module
 from receiver.http_api.readiness import Readiness
-from store.errors import OutcomeUnknown, StoreBusy, StoreCorrupt, StoreFull, StoreUnavailable
+from store.errors import (
+    OutcomeUnknown,
+    StoreBusy,
+    StoreCorrupt,
+    StoreFull,
+    StoreLocked,
+    StoreUnavailable,
+)
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.support.manual_clock import ManualClock
 from tests.support.service import RunningService
@@ -77,16 +84,27 @@ async def test_concurrent_callers_share_one_check(
 
 
 async def test_a_check_that_hangs_is_answered_meanwhile(
-    readiness: Readiness, store: Store, monkeypatch: pytest.MonkeyPatch
+    readiness: Readiness, store: Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.free.clear()
-    with monkeypatch.context() as hurried:
-        hurried.setattr(readiness_module, "ANSWER_SECONDS", 0.01)
-        assert [await readiness.trouble() for _ in range(2)] == ["unavailable"] * 2
-    store.free.set()
+    # The check before this one may have said more. After a good one, nothing is known.
+    for before, word in (
+        (None, "unavailable"),
+        (StoreLocked("l"), "locked"),
+        (None, "unavailable"),
+    ):
+        store.error, asked = before, store.asked
+        await readiness.trouble()
+        clock.advance(1)
+        store.free.clear()
+        with monkeypatch.context() as hurried:
+            hurried.setattr(readiness_module, "ANSWER_SECONDS", 0.01)
+            assert [await readiness.trouble() for _ in range(2)] == [word] * 2
+        store.error = None
+        store.free.set()
 
-    assert await readiness.trouble() is None
-    assert store.asked == 1
+        assert await readiness.trouble() is None
+        assert store.asked == asked + 2
+        clock.advance(1)
 
 
 @pytest.mark.parametrize(
