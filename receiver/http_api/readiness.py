@@ -11,8 +11,8 @@ SECONDS: Final = 1.0
 """How long a result is reused. A check is a write, and anybody can request one."""
 
 ANSWER_SECONDS: Final = 1.5
-"""How long a caller waits for a check. Whoever probes gives up soon, and may not take that for a
-no; a disk or a server that hangs keeps the check waiting for longer."""
+"""How long a request waits for the check. A disk or a server that hangs can block the check for
+longer than a load balancer waits for an answer."""
 
 _UNAVAILABLE: Final = "unavailable"
 _WORDS: Final[dict[type[StoreError], str]] = {

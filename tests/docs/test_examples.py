@@ -87,11 +87,14 @@ async def test_python(reader: Reader, block: str) -> None:
     assert output.splitlines()[-1].startswith("COMPLETED ")
 
 
+# Node is not a dependency of the project.
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed here")
+
+
+@needs_node
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("block", JAVASCRIPT)
 async def test_javascript(reader: Reader, tmp_path: Path, block: str) -> None:
-    if shutil.which("node") is None:
-        pytest.skip("node is not installed here")
     program = tmp_path / "example.mjs"
     program.write_text(reader.here(block))
     output = await reader.run("node", str(program))
@@ -111,6 +114,7 @@ globalThis.setTimeout = (resume) => queueMicrotask(resume);
 ENDED = "console.log(await ended('job_1').then((job) => job.status, (error) => error.message));"
 
 
+@needs_node
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("block", JAVASCRIPT)
 @pytest.mark.parametrize(
@@ -124,8 +128,6 @@ ENDED = "console.log(await ended('job_1').then((job) => job.status, (error) => e
 async def test_javascript_asks_again_only_where_it_helps(
     reader: Reader, tmp_path: Path, block: str, answers: list[int], outcome: str
 ) -> None:
-    if shutil.which("node") is None:
-        pytest.skip("node is not installed here")
     program = tmp_path / "example.mjs"
     functions, _, _ = block.partition("const job = await submit(")
     program.write_text(STUBS % answers + functions + ENDED)

@@ -125,12 +125,12 @@ def _check_self_declared(
         require(job_id not in world.provider.found, "a find heals an unconfirmed job", job_id)
         return
     declared_at = world.clock.at(world.truth.one("SELECT done_at FROM jobs WHERE id = ?", job_id))
-    knowable_at = upstream.knowable_at
+    available_at = upstream.available_at
     # Outages end within hours, polls go on for a day at gaps of up to an hour.
-    in_time = knowable_at < declared_at + GRACE - 2 * HOUR
+    in_time = available_at < declared_at + GRACE - 2 * HOUR
     reachable = world.provider.outages.last_end < declared_at + GRACE - 2 * HOUR
-    require(not (in_time and reachable), "an outcome that can be had corrects our word", job_id,
-            code, "declared", declared_at, "knowable", knowable_at)  # fmt: skip
+    require(not (in_time and reachable), "an available outcome replaces a failure that we declared",
+            job_id, code, "declared", declared_at, "available", available_at)  # fmt: skip
 
 
 def _check_relays(world: World, job_id: str, history: JobHistory) -> None:

@@ -143,7 +143,7 @@ class Upstream:
         return document
 
     @property
-    def knowable_at(self) -> float:
+    def available_at(self) -> float:
         """From when on a status call that is answered gives the outcome."""
         fate = self.fate
         link_after = fate.link_after if fate.outcome == "COMPLETED" else 0.0

@@ -1,4 +1,4 @@
-"""Whether the service gave up too soon (a deadline, a lost job, an unconfirmed claim) or told late.
+"""Whether the service gave up too soon (a deadline, a lost job, an unconfirmed claim) or was late.
 
 Measured against every status call as the provider answered it. Where somebody set the clock, the
 service and the provider mean other seconds, and nothing can be said.
@@ -73,9 +73,11 @@ def _check_lost(world: World, job_id: str, event: LoggedEvent, calls: list[Call]
 def _check_delay(world: World, job_id: str, history: JobHistory) -> None:
     upstream = world.provider.jobs.get(job_id)
     if upstream is not None and upstream.fate.submission in ("accept", "accept_slowly"):
-        told, knowable = history.outcome.committed_at, upstream.knowable_at
-        world.judge.require(told < knowable + LATEST, "an outcome that can be had is told soon",
-                            job_id, "told", told, "knowable", knowable)  # fmt: skip
+        reported, available = history.outcome.committed_at, upstream.available_at
+        world.judge.require(
+            reported < available + LATEST, "an available outcome is reported in time",
+            job_id, "reported", reported, "available", available,
+        )  # fmt: skip
 
 
 def _check_belief(world: World, job_id: str, history: JobHistory, calls: list[Call]) -> None:

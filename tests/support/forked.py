@@ -116,8 +116,8 @@ def _run(
     sys.path.insert(0, str(folder))  # as `python -m` does
     for number, file in ((1, out), (2, err)):
         os.dup2(os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), number)
-    # The old one believes that it is still what it was when the server of forks began: a file.
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    # The inherited object keeps the properties of the fork server's stdout.
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.argv = ["receiver", *arguments]
     if first is not None:
         first()

@@ -111,22 +111,23 @@ def poll_row_removed_at_callback() -> Patch:
     return patch.object(claims, "_postpone_poll", no_more_polls)
 
 
-@variant("an outcome that can be had corrects our word", seeds=200, first=55)
+@variant("an available outcome replaces a failure that we declared", seeds=200, first=55)
 def deadline_without_the_providers_word() -> Patch:
     """The deadline ends a job without a status call, and nobody asks later either."""
     return patch.object(schedule, "GRACE", 0)
 
 
-@variant("an outcome that can be had is told soon", plan=plans.unreadable_beside_a_lost_callback)
+@variant("an available outcome is reported in time", plan=plans.unreadable_beside_a_lost_callback)
 def probed_by_the_same_job() -> Patch:
-    """Any useless answer opens the breaker, and its job is the next probe, again and again."""
+    """Any answer without a status opens the breaker, and its job is always the next probe."""
     ask = StatusCalls.ask
 
     async def ask_all(self: StatusCalls, provider: Provider, call: Any) -> Any:
         async def failing(asked: Provider) -> Any:
             answer = await call(asked)
-            useless = isinstance(answer, StatusUnavailable)
-            return replace(answer, only_this_job=False) if useless else answer
+            if isinstance(answer, StatusUnavailable):
+                return replace(answer, only_this_job=False)
+            return answer
 
         return await ask(self, provider, failing)
 
