@@ -5,7 +5,7 @@ All are named `receiver_…`, with seconds and bytes as units. Each is an attrib
 the store by the janitor, so they are right after a restart too.
 """
 
-from functools import partial
+from functools import cache, partial
 from typing import Literal, get_args
 
 from prometheus_client import (
@@ -158,30 +158,20 @@ class Metrics:
         )
 
         # Looking up a labelled child costs more than incrementing it.
-        self._callbacks: dict[tuple[str, str, bool], Counter] = {}
-        self._requests: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._callbacks = cache(self.callbacks.labels)
+        self._requests = cache(self.http_requests.labels)
+        self._request_durations = cache(self.http_request_duration_seconds.labels)
 
     def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count an answered request; `route` is the template, never the path."""
         # Clients can invent methods, which must not create new labels.
         method = method if method in _METHODS else "other"
-        key = (route, method, status)
-        if key not in self._requests:
-            self._requests[key] = (
-                self.http_requests.labels(route, method, str(status)),
-                self.http_request_duration_seconds.labels(route, method),
-            )
-        counted, timed = self._requests[key]
-        counted.inc()
-        timed.observe(seconds)
+        self._requests(route, method, status).inc()
+        self._request_durations(route, method).observe(seconds)
 
     def count_callback(self, provider: str, verdict: str, *, verified: bool = False) -> None:
         """Count an answered callback; `verified` says whether its signature was the provider's."""
-        key = (provider, verdict, verified)
-        if key not in self._callbacks:
-            label = "true" if verified else "false"
-            self._callbacks[key] = self.callbacks.labels(provider, verdict, label)
-        self._callbacks[key].inc()
+        self._callbacks(provider, verdict, "true" if verified else "false").inc()
 
     def count_batch(self, batch: BatchReport) -> None:
         """Record a batch of writes that the store has committed."""
