@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Iterable
 from typing import Any, Final
 
 import structlog
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from receiver import logs
-from receiver.http_api.body import ClientGone
 from receiver.http_api.context import ApiContext
 from receiver.http_api.cors import Cors
 from receiver.http_api.credentials import KEY_OR_TICKET, Row
@@ -66,7 +66,7 @@ class Application:
         try:
             check_head(scope)
             await self._route(scope)(scope, receive, answer)
-        except (ClientGone, asyncio.CancelledError):
+        except (ClientDisconnect, asyncio.CancelledError):
             # Only a shutdown cancels requests, and only after it has cut their connections.
             status = status or 499  # nginx's code for a client that disconnected; nothing is sent
         except Exception as error:  # noqa: BLE001 - logged, and answered 500 unless it is known

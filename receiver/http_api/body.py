@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from starlette.requests import Request
-from starlette.types import Receive, Scope
+from starlette.types import Receive
 
 from receiver.http_api.errors import Problem
 from receiver.json_text import UnreadableJson, parse
@@ -15,10 +15,6 @@ BODY_SECONDS = 30.0
 """Time limit for receiving a body."""
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
-
-
-class ClientGone(Exception):
-    """The client disconnected before it was answered."""
 
 
 async def disconnected(receive: Receive) -> None:
@@ -33,14 +29,14 @@ def too_large(limit: int) -> Problem:
     return Problem(413, "body_too_large", f"The body is larger than {limit} bytes.")
 
 
-async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+async def read_body(request: Request, limit: int) -> bytes:
     """Read the whole body, of at most `limit` bytes.
 
     Raises:
         Problem: 413 over the limit, 415 for a Content-Encoding, 408 if it takes too long.
-        ClientGone: the client disconnected.
+        ClientDisconnect: the client disconnected.
     """
-    for name, value in scope["headers"]:
+    for name, value in request.scope["headers"]:
         if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
             raise Problem(
                 415,
@@ -50,9 +46,13 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
             )
         if name == b"content-length" and value.isdigit() and int(value) > limit:
             raise too_large(limit)
+    body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            return await _whole(receive, limit)
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise too_large(limit)
     except TimeoutError:
         raise Problem(
             408,
@@ -60,31 +60,16 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
             f"The body did not arrive within {BODY_SECONDS:g} seconds.",
             headers={"Connection": "close"},
         ) from None
-
-
-async def _whole(receive: Receive, limit: int) -> bytes:
-    chunks = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > limit:
-            raise too_large(limit)
-        chunks.append(chunk)
-        if not message.get("more_body", False):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    return bytes(body)
 
 
 async def read_object(request: Request, limit: int) -> dict[str, Any]:
     """Read a body that must be a JSON object, of at most `limit` bytes.
 
     Raises:
-        Problem, ClientGone: see `read_body` and `parse_object`.
+        Problem, ClientDisconnect: see `read_body` and `parse_object`.
     """
-    return parse_object(await read_body(request.scope, request.receive, limit))
+    return parse_object(await read_body(request, limit))
 
 
 def parse_object(body: bytes) -> dict[str, Any]:

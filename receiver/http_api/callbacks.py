@@ -3,6 +3,7 @@
 from typing import Final
 
 import structlog
+from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from receiver.http_api import requests
@@ -43,7 +44,7 @@ async def callback(
     began = services.clock.monotonic()
     provider = scope["path_params"]["provider"]
     try:
-        body, verified = await _read_verified(context, scope, receive, provider, job_id)
+        body, verified = await _read_verified(context, Request(scope, receive), provider, job_id)
         receipt = await context.callbacks.accept(
             provider, job_id, body, scope["headers"], verified=verified
         )
@@ -69,14 +70,14 @@ async def callback(
 
 
 async def _read_verified(
-    context: ApiContext, scope: Scope, receive: Receive, provider: str, job_id: str
+    context: ApiContext, request: Request, provider: str, job_id: str
 ) -> tuple[bytes, bool]:
     """The body, and whether the provider's signature was verified. Raises `NotFound`, `Problem`."""
     services = context.services
     try:
-        verify = services.providers[provider].verifier(scope["headers"])
+        verify = services.providers[provider].verifier(request.scope["headers"])
         try:
-            body = await read_body(scope, receive, context.settings.max_body_bytes)
+            body = await read_body(request, context.settings.max_body_bytes)
         except Problem as problem:
             await _poll_instead(context, provider, job_id)
             services.metrics.count_callback(provider, problem.code)

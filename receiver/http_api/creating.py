@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from receiver import tracing
 from receiver.actions.submit_job import Submission, new_job, submit_job
 from receiver.http_api.auth import Caller
-from receiver.http_api.body import ClientGone, disconnected, read_object
+from receiver.http_api.body import disconnected, read_object
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import as_problem, unexpected
 from receiver.http_api.idempotency import read_key
@@ -68,14 +68,14 @@ class Creation(ABC):
         Raises:
             Problem: the body or the key is refused.
             KeyReused, KeyInUse: by the store.
-            ClientGone: the client disconnected while it waited.
+            ClientDisconnect: the client disconnected while it waited.
         """
         request = self.request
         template = request.scope["route_template"]
         with tracing.answering(request.method, template, _trace_headers(request)):
             try:
                 response = await self._create_once()
-            except ClientGone:
+            except ClientDisconnect:
                 raise
             except Exception as error:  # recorded in the span, and raised again
                 _record_status((as_problem(error) or unexpected()).status)
@@ -130,7 +130,7 @@ class Creation(ABC):
         If it cannot be read, it is returned as last seen.
 
         Raises:
-            ClientGone: the client disconnected.
+            ClientDisconnect: the client disconnected.
         """
         context = self.context
         gone = asyncio.ensure_future(disconnected(self.request.receive))
@@ -142,7 +142,7 @@ class Creation(ABC):
                     job = found or job
                     left = self._until - context.services.clock.monotonic()
                     if gone.done():
-                        raise ClientGone
+                        raise ClientDisconnect
                     if self.is_enough(job) or left <= 0 or context.stopping:
                         return job
                     await subscription.wait(left if found else min(left, READ_AGAIN_SECONDS))

@@ -146,7 +146,7 @@ async def create_stream_ticket(context: ApiContext, request: Request, caller: Ca
         200: Keep it secret, like a key.
         404: There is no such job, or it belongs to another user.
     """
-    raw = await read_body(request.scope, request.receive, context.settings.max_body_bytes)
+    raw = await read_body(request, context.settings.max_body_bytes)
     body = parse_object(raw) if raw else {}
     # With a typo in the member's name, the ticket would be for all jobs.
     refuse_any(unknown_faults(body, ("request_id",)))
