@@ -63,13 +63,13 @@ def _base_url(text: str) -> str:
     return text.rstrip("/")
 
 
-def _matching(pattern: str, needed: str) -> AfterValidator:
+def _matching(pattern: str, needed: str) -> BeforeValidator:
     def check(text: str) -> str:
         if not re.fullmatch(pattern, text):
             raise ValueError(needed)
         return text
 
-    return AfterValidator(check)
+    return BeforeValidator(check)
 
 
 def _origin(text: str) -> str:
@@ -119,15 +119,16 @@ def _archive_url(text: str) -> str:
     return text
 
 
-def _webhook_secret(secret: SecretStr) -> SecretStr:
-    encoded = secret.get_secret_value().removeprefix("whsec_")
+def webhook_secret(text: str) -> str:
+    """`text`, if it is a secret of the Standard Webhooks rules."""
+    prefix, _, encoded = text.partition("_")
     try:
         known = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
     except ValueError:
         known = b""
-    if encoded == secret.get_secret_value() or not known:
-        raise ValueError("each must be whsec_ followed by the secret in base64")
-    return secret
+    if prefix != "whsec" or not known:
+        raise ValueError("must be whsec_ followed by the secret in base64")
+    return text
 
 
 def _schedule(gaps: tuple[float, ...]) -> tuple[float, ...]:
@@ -136,14 +137,8 @@ def _schedule(gaps: tuple[float, ...]) -> tuple[float, ...]:
     return gaps
 
 
-def _header_value(secret: SecretStr) -> SecretStr:
-    if not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
-        raise ValueError("a key must be visible ASCII without spaces")
-    return secret
-
-
-def _long_enough(secret: SecretStr) -> SecretStr:
-    if len(secret.get_secret_value()) < MIN_SECRET_LENGTH:
+def _long_enough(secret: str) -> str:
+    if len(secret) < MIN_SECRET_LENGTH:
         raise ValueError(f"each secret needs at least {MIN_SECRET_LENGTH} characters")
     return secret
 
@@ -169,9 +164,11 @@ Schedule = Annotated[Listed[Gap], AfterValidator(_not_empty), AfterValidator(_sc
 ProviderName = Literal["samsar", "replicate", "fal", "sandbox", "sandbox-replicate", "sandbox-fal"]
 ProviderNames = Listed[ProviderName]
 
-HeaderValue = Annotated[SecretStr, AfterValidator(_header_value)]
-SecretKeys = ListedOrUnset[Annotated[SecretStr, AfterValidator(_long_enough)]]
-WebhookSecrets = ListedOrUnset[Annotated[SecretStr, AfterValidator(_webhook_secret)]]
+HeaderValue = Annotated[
+    SecretStr, _matching(r"[!-~]+", "a key must be visible ASCII without spaces")
+]
+SecretKeys = ListedOrUnset[Annotated[SecretStr, BeforeValidator(_long_enough)]]
+WebhookSecrets = ListedOrUnset[Annotated[SecretStr, BeforeValidator(webhook_secret)]]
 
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 FolderUrl = Annotated[BaseUrl, AfterValidator(_as_folder)]

@@ -1,6 +1,5 @@
 """`listen`: forwards the webhooks of your jobs to a local URL, for development."""
 
-import base64
 import os
 import time
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from receiver.client import AsyncClient, StreamEvent
 from receiver.clock import SystemClock
 from receiver.domain.documents import Job
 from receiver.domain.serialization import DEFAULT_WEBHOOK_EVENTS, compact_json, relay_body
-from receiver.setting_values import web_address
+from receiver.setting_values import web_address, webhook_secret
 from receiver.this_machine import is_this_machine
 from receiver.webhooks.delivery import EXCERPT
 from receiver.webhooks.signing import new_secret, sign
@@ -40,16 +39,10 @@ def _local_url(url: str) -> str:
 
 
 def _signing_secret(text: str | None) -> str | None:
-    if text is None:
-        return None
-    prefix, _, encoded = text.partition("_")
     try:
-        known = base64.b64decode(encoded, validate=True)
-    except ValueError:
-        known = b""
-    if prefix != "whsec" or not known:
-        raise typer.BadParameter("must be whsec_ followed by the secret in base64")
-    return text
+        return None if text is None else webhook_secret(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 async def listen(
