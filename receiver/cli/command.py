@@ -71,16 +71,17 @@ def _blocking(function: Command) -> Callable[..., None]:
     takes_client = "client" in signature.parameters
     prints = signature.return_annotation is Output
 
-    async def run(url: str | None, api_key: str | None, given: dict[str, Any]) -> Any:
+    async def run(given: dict[str, Any]) -> Any:
         if not takes_client:
             return await function(**given)
-        async with the_service(url, api_key) as client:
+        settings = configured(ClientSettings, url=given.pop("url"), api_key=given.pop("api_key"))
+        async with AsyncClient(settings.url, settings.api_key.get_secret_value()) as client:
             return await function(client=client, **given)
 
     @functools.wraps(function)
     def call(**given: Any) -> None:
         as_json = given.pop("json") if prints else False
-        output = _run(run(given.pop("url", None), given.pop("api_key", None), given))
+        output = _run(run(given))
         if prints:
             output.print(json=as_json)
 
@@ -133,11 +134,3 @@ async def the_store(settings: StoreSettings | None = None) -> AsyncIterator[Stor
         yield store
     finally:
         await store.close()
-
-
-@asynccontextmanager
-async def the_service(url: str | None, api_key: str | None) -> AsyncIterator[AsyncClient]:
-    """A client of the service given by the options or the settings. Raises SettingsError."""
-    settings = configured(ClientSettings, url=url, api_key=api_key)
-    async with AsyncClient(settings.url, settings.api_key.get_secret_value()) as client:
-        yield client
