@@ -49,10 +49,6 @@ class DeliveryReads(Table):
     async def find(self, delivery_id: str) -> Delivery | None:
         return await self._find("read-delivery", delivery_from_row, delivery_id=delivery_id)
 
-    async def find_for_user(self, user_id: int, delivery_id: str) -> Delivery | None:
-        found = await self.find(delivery_id)
-        return found if found is not None and found.user_id == user_id else None
-
     async def list_page(
         self, select: DeliveryFilter, before: str | None, limit: int
     ) -> list[Delivery]:

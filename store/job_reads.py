@@ -78,10 +78,6 @@ class JobReads(Table):
         row = await self._lookups.find(job_id)
         return job_from_row(row) if row else None
 
-    async def find_for_user(self, user_id: int, job_id: str) -> Job | None:
-        job = await self.find(job_id)
-        return job if job is not None and job.user_id == user_id else None
-
     async def find_by_provider_id(self, provider: str, provider_request_id: str) -> Job | None:
         """Any user's job, by the id that its provider gave it."""
         ids = {"provider": provider, "provider_request_id": provider_request_id}

@@ -2,18 +2,22 @@
 
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TypeVar
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from receiver.actions.keys import hash_key
 from receiver.clock import Clock
-from receiver.http_api.errors import Problem
+from receiver.http_api.errors import Problem, not_found
 from receiver.http_api.limits import FAILED_LOGINS, RateLimit
 from receiver.http_api.sessions import Sessions
 from receiver.metrics import Metrics
 from store.database import Store
+from store.records.deliveries import Delivery
+from store.records.jobs import Job
+
+Owned = TypeVar("Owned", Job, Delivery)
 
 CACHE_SECONDS = 2.0
 """Lifetime of a cached key; a revocation must take effect within five seconds."""
@@ -29,6 +33,12 @@ class Caller:
     user: str
     key_hash: str
     admin: bool
+
+    def readable(self, found: Owned | None) -> Owned:
+        """What was found, if they may read it. Raises Problem 404."""
+        if found is None or not (self.admin or found.user_id == self.user_id):
+            raise not_found()
+        return found
 
 
 class Authenticator:

@@ -210,7 +210,5 @@ def _read_host(text: str | None) -> tuple[str | None, int | None]:
 
 async def _readable(context: ApiContext, request: Request, caller: Caller) -> Delivery:
     """The delivery in the path, if the caller may read it. Raises Problem 404."""
-    delivery_id, deliveries = request.path_params["delivery_id"], context.services.store.deliveries
-    if caller.admin:
-        return or_404(await deliveries.find(delivery_id))
-    return or_404(await deliveries.find_for_user(caller.user_id, delivery_id))
+    deliveries = context.services.store.deliveries
+    return caller.readable(await deliveries.find(request.path_params["delivery_id"]))

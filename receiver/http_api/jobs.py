@@ -27,7 +27,7 @@ from receiver.http_api.archived import (
 from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
 from receiver.http_api.documents import File, History, JobDetail, Jobs
-from receiver.http_api.errors import Problem, bad_query, or_404
+from receiver.http_api.errors import Problem, bad_query
 from receiver.http_api.operation import Group, Operation, Parameter
 from receiver.http_api.responses import NOT_STORED, json_response, list_response, none_match
 from receiver.json_schema import Schema, ref
@@ -73,10 +73,7 @@ _LIST_PARAMETERS: Final = (
 
 async def readable_job(context: ApiContext, caller: Caller, job_id: str) -> Job:
     """The caller's own job, or any for an admin. Raises Problem 404."""
-    jobs = context.services.store.jobs
-    if caller.admin:
-        return or_404(await jobs.find(job_id))
-    return or_404(await jobs.find_for_user(caller.user_id, job_id))
+    return caller.readable(await context.services.store.jobs.find(job_id))
 
 
 @Operation(Group.JOBS, JobDetail, (_IF_NONE_MATCH,))
