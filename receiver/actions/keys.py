@@ -1,4 +1,4 @@
-"""Issues API keys, shown once and stored as hashes, and rotates signing secrets."""
+"""Issues API keys, shown once and stored as hashes, lists them, and rotates signing secrets."""
 
 import base64
 import hashlib
@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from receiver.domain.schedule import DAY
+from receiver.domain.serialization import timestamp
 from receiver.webhooks.signing import new_secret
 from store.database import Store
 from store.ids import Entropy
@@ -69,6 +70,17 @@ async def issue_key(
     )
     owner = await store.keys.add(row, new_secret(entropy(SECRET_BYTES)))
     return IssuedKey(user=owner.name, key=key, secret=owner.secret, prefix=row.prefix)
+
+
+def key_document(key: ApiKey) -> dict[str, object]:
+    """A key as it is listed, ready for JSON."""
+    return {
+        "prefix": key.prefix,
+        "user": key.user,
+        "admin": key.admin,
+        "created_at": timestamp(key.created_at),
+        "revoked_at": timestamp(key.revoked_at),
+    }
 
 
 async def rotate_secret(store: Store, now: Millis, entropy: Entropy, user: str) -> User:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from receiver.actions.keys import hash_key, issue_key, rotate_secret
+from receiver.actions.keys import hash_key, issue_key, key_document, rotate_secret
 from receiver.cli.command import Commands, configured, the_store
 from receiver.cli.errors import Failure
 from receiver.cli.output import Output, Table, local_times
@@ -14,7 +14,6 @@ from receiver.clock import SystemClock
 from receiver.domain.serialization import timestamp
 from receiver.settings import StoreSettings
 from store.errors import NotFound
-from store.keys import ApiKey
 
 UserName = Annotated[str, typer.Argument(metavar="USER", help="The user's name.")]
 
@@ -44,7 +43,7 @@ async def list_() -> Output:
     settings = configured(StoreSettings)
     async with the_store(settings) as store:
         found = await store.keys.list_all()
-    documents = [_document(each) for each in found]
+    documents = [key_document(each) for each in found]
     table = Table(
         "prefix user admin created_at revoked_at",
         map(local_times, documents),
@@ -52,16 +51,6 @@ async def list_() -> Output:
         " `receiver keys create USER` creates one.",
     )
     return Output(documents, table)
-
-
-def _document(key: ApiKey) -> dict[str, object]:
-    return {
-        "prefix": key.prefix,
-        "user": key.user,
-        "admin": key.admin,
-        "created_at": timestamp(key.created_at),
-        "revoked_at": timestamp(key.revoked_at),
-    }
 
 
 @keys.command()
@@ -83,7 +72,7 @@ async def revoke(
                 "No active key has that prefix; nothing was revoked. See `receiver keys list`."
             ) from None
     line = f"Revoked {key.prefix} of {key.user}. It stops working within five seconds."
-    return Output(_document(key), line)
+    return Output(key_document(key), line)
 
 
 @keys.command(name="rotate-secret")

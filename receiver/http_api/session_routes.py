@@ -6,8 +6,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.actions.keys import UserNameRefused, hash_key, issue_key
-from receiver.domain.serialization import timestamp
+from receiver.actions.keys import UserNameRefused, hash_key, issue_key, key_document
 from receiver.http_api.auth import Caller
 from receiver.http_api.body import read_object
 from receiver.http_api.context import ApiContext
@@ -68,14 +67,7 @@ def _session(context: ApiContext, caller: Caller | None) -> Response:
 async def list_keys(context: ApiContext, _: Request, caller: Caller) -> Response:
     """`GET /session/keys`: all keys by their first characters, oldest first."""
     keys = [
-        {
-            "prefix": key.prefix,
-            "user": key.user,
-            "admin": key.admin,
-            "created_at": timestamp(key.created_at),
-            "revoked_at": timestamp(key.revoked_at),
-            "current": key.hash == caller.key_hash,
-        }
+        key_document(key) | {"current": key.hash == caller.key_hash}
         for key in await context.services.store.keys.list_all()
     ]
     return json_response({"keys": keys}, headers=NOT_STORED)
