@@ -76,24 +76,17 @@ async def _read_verified(
     services = context.services
     try:
         verify = services.providers[provider].verifier(request.scope["headers"])
-        try:
-            body = await read_body(request, context.settings.max_body_bytes)
-        except Problem as problem:
-            await _poll_instead(context, provider, job_id)
-            services.metrics.count_callback(provider, problem.code)
-            raise
+        body = await read_body(request, context.settings.max_body_bytes)
         return body, verify is not None and await verify(body)
-    except BadSignature:
+    except (BadSignature, Problem) as error:
         if not await services.store.callbacks.exists(provider, job_id):
             raise NotFound(job_id) from None
-        services.metrics.count_callback(provider, "bad_signature")
-        raise Problem(
-            401, "bad_signature", "The provider's signature is missing or wrong."
-        ) from None
-
-
-async def _poll_instead(context: ApiContext, provider: str, job_id: str) -> None:
-    """Poll the job at once, since its callback could not be read. Raises `NotFound`."""
-    if not await context.services.store.callbacks.exists(provider, job_id):
-        raise NotFound(job_id) from None
-    await context.services.store.jobs.poll_at_once(job_id, context.services.clock.now())
+        if isinstance(error, Problem):
+            problem = error
+            # Its callback could not be read.
+            await services.store.jobs.poll_at_once(job_id, services.clock.now())
+        else:
+            text = "The provider's signature is missing or wrong."
+            problem = Problem(401, "bad_signature", text)
+        services.metrics.count_callback(provider, problem.code)
+        raise problem from None
