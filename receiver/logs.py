@@ -66,8 +66,6 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udf
 
 _values: set[str] = set()
 _values_pattern: re.Pattern[str] | None = None
-
-
 _access: "_AccessLog | None" = None
 
 
@@ -141,7 +139,6 @@ def _processors(*, as_json: bool, colors: bool) -> list[Processor]:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
         _without_secrets,
     ]
@@ -238,9 +235,8 @@ def _without_controls(_logger: WrappedLogger, _method: str, event: EventDict) ->
         name: _escape(value if isinstance(value, str) else repr(value))
         for name, value in event.items()
     }
-    for name in ("exception", "stack"):
-        if isinstance(text := event.get(name), str):
-            safe[name] = "\n".join("    " + _escape(line) for line in text.split("\n"))
+    if isinstance(traceback := event.get("exception"), str):
+        safe["exception"] = "\n".join("    " + _escape(line) for line in traceback.split("\n"))
     return safe
 
 
