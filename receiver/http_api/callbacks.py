@@ -12,16 +12,15 @@ from receiver.http_api.context import ApiContext
 from receiver.http_api.documents import CallbackReceipt
 from receiver.http_api.errors import Problem
 from receiver.http_api.operation import Group, Operation
+from receiver.http_api.responses import json_response
 from receiver.providers.contract import BadSignature
 from store.callbacks import Receipt
 from store.errors import NotFound, StoreUnavailable
 
 log = structlog.get_logger()
 
-_HEADERS: Final = [(b"content-type", b"application/json")]
-_BODIES: Final = {
-    Receipt.ACCEPTED: b'{"status":"accepted"}',
-    Receipt.DUPLICATE: b'{"status":"duplicate"}',
+_ANSWERS: Final = {
+    receipt: json_response({"status": receipt}) for receipt in (Receipt.ACCEPTED, Receipt.DUPLICATE)
 }
 
 
@@ -62,10 +61,7 @@ async def callback(
         raise Problem(400, "invalid_json", "The body must be a JSON object.")
     if receipt is Receipt.CONFLICT:
         raise Problem(409, "id_conflict", "The body and this URL name different jobs.")
-    content = _BODIES[receipt]
-    length = (b"content-length", b"%d" % len(content))
-    await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS, length]})
-    await send({"type": "http.response.body", "body": content})
+    await _ANSWERS[receipt](scope, receive, send)
     services.metrics.callback_acknowledgement_seconds.observe(services.clock.monotonic() - began)
 
 
