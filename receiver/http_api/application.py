@@ -4,7 +4,8 @@ import asyncio
 import itertools
 import re
 from collections import defaultdict
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
@@ -133,22 +134,18 @@ def _endpoints(context: ApiContext, table: Iterable[Row[Any]]) -> dict[str, ASGI
     return {path: _ByMethod(path, methods) for path, methods in by_path.items()}
 
 
+@dataclass(frozen=True, slots=True)
 class _ByMethod:
     """The operations of one path; other methods are answered 405."""
 
-    def __init__(self, path: str, endpoints: dict[str, ASGIApp]) -> None:
-        self._path = path
-        self._endpoints = endpoints
-        self._allow = ", ".join(sorted(endpoints))
+    path: str
+    endpoints: Mapping[str, ASGIApp]
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        scope["route_template"] = self._path
-        endpoint = self._endpoints.get(scope["method"])
+        scope["route_template"] = self.path
+        endpoint = self.endpoints.get(scope["method"])
         if endpoint is None:
-            raise Problem(
-                405,
-                "method_not_allowed",
-                f"This path allows only {self._allow}.",
-                headers={"Allow": self._allow},
-            )
+            allow = ", ".join(sorted(self.endpoints))
+            detail = f"This path allows only {allow}."
+            raise Problem(405, "method_not_allowed", detail, headers={"Allow": allow})
         return endpoint(scope, receive, send)
