@@ -93,10 +93,6 @@ def _rate(value: object) -> object:
     return Rate(int(match[1]), {"second": 1, "minute": 60, "hour": 3600}[match[2]])
 
 
-def _as_folder(url: str) -> str:
-    return f"{url}/"
-
-
 def _database_url(text: str) -> str:
     scheme, separator, rest = text.partition("://")
     if not separator or scheme not in ("sqlite", "postgresql") or rest in ("", "/"):
@@ -171,7 +167,7 @@ SecretKeys = ListedOrUnset[Annotated[SecretStr, BeforeValidator(_long_enough)]]
 WebhookSecrets = ListedOrUnset[Annotated[SecretStr, BeforeValidator(webhook_secret)]]
 
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
-FolderUrl = Annotated[BaseUrl, AfterValidator(_as_folder)]
+FolderUrl = Annotated[BaseUrl, AfterValidator(lambda url: f"{url}/")]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 ArchiveUrl = Annotated[str, AfterValidator(_archive_url)]
 Host = Annotated[
