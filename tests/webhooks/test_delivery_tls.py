@@ -4,11 +4,13 @@ import asyncio
 import ssl
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, ip_network
+from pathlib import Path
 
 import pytest
 import trustme
 
 from receiver.clock import SystemClock
+from receiver.http_client import default_tls
 from receiver.webhooks.delivery import Attempt, WebhookSender
 from receiver.webhooks.network import CheckedNetwork
 from receiver.webhooks.targets import IPAddress
@@ -90,6 +92,17 @@ async def test_a_bad_certificate_gets_no_byte_of_the_message(
     assert (attempt.status_code, attempt.error) == (None, "tls_failed")
     assert attempt.connect_failure
     assert server.heads == []
+
+
+async def test_an_operator_can_trust_an_authority_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    AUTHORITY.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    trusting = default_tls.__wrapped__()  # it is read once in a process
+    sender = WebhookSender(CheckedNetwork(loopback, True, ALLOWED, trusting), SystemClock())
+    async with faulty_server(send_raw(OK), tls=certified("hooks.example").context) as server:
+        assert (await deliver(sender, server.port)).status_code == 200
 
 
 async def test_an_unknown_authority_is_not_trusted_by_default() -> None:
