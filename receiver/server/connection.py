@@ -231,8 +231,16 @@ class GuardedConnection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._is_answering():
-            self.transport.abort()
-            return
+            if (
+                self._incoming.stage is not Stage.BODY
+                or self.pipeline
+                or self.cycle.response_started
+            ):
+                self.transport.abort()  # what is under way cannot be continued
+                return
+            # The application is still reading the body: it sees a client that has gone.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         self.transport.write(with_id(answer(status, code, detail, b"connection: close\r\n")))
         self.transport.close()
 

@@ -77,6 +77,10 @@ async def test_a_head_without_an_end_is_cut_off(
         b"POST /v1/jobs HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
         b"POST /v1/jobs HTTP/1.1\r\nContent-Length: -1\r\n\r\n{}",
         b"GET /\xff HTTP/1.1\r\n\r\n",
+        # Chunks that are none; what is sent after a good head.
+        b"POST /v1/jobs HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"POST /webhooks/samsar/x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{}}",
+        b"POST /v1/jobs HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n{}",
     ],
 )
 async def test_what_is_no_http_is_refused_in_the_one_shape(

@@ -41,9 +41,18 @@ OF_A_CONNECTION = {
     "logger",
     "loop",
     "parser",
+    "pipeline",
     "scope",
     "transport",
     "url",
+}
+
+OF_A_REQUEST = {
+    "disconnected",
+    "message_event",
+    "response_complete",
+    "response_started",
+    "transport",
 }
 
 
@@ -70,7 +79,7 @@ def test_a_connection_has_the_attributes_that_are_used() -> None:
 
 
 def test_a_request_has_the_attributes_that_are_used() -> None:
-    assert attributes_set_by(RequestResponseCycle.__init__) >= {"response_complete", "transport"}
+    assert attributes_set_by(RequestResponseCycle.__init__) >= OF_A_REQUEST
 
 
 def test_a_server_has_the_attributes_that_are_used() -> None:
