@@ -148,13 +148,13 @@ async def create_stream_ticket(context: ApiContext, request: Request, caller: Ca
     """
     raw = await read_body(request, context.settings.max_body_bytes)
     body = parse_object(raw) if raw else {}
-    # With a typo in the member's name, the ticket would be for all jobs.
+    # With a typo in the member's name, or no id in it, the ticket would be for all jobs.
     refuse_any(unknown_faults(body, ("request_id",)))
-    job_id = body.get("request_id")
-    path = "/v1/events"
-    if job_id is not None:
+    job_id, path = None, "/v1/events"
+    if body:
+        job_id = body["request_id"]
         if not isinstance(job_id, str):
-            raise invalid("/request_id", "request_id must be a string.")
+            raise invalid("/request_id", "request_id must be a string; omit it for all jobs.")
         await readable_job(context, caller, job_id)
         path = f"/v1/jobs/{job_id}/events"
     expires_at = context.services.clock.now() + TICKET_MS

@@ -159,7 +159,7 @@ class CreateJob(_Submission):
 class TicketRequest(TypedDict):
     """Which stream to open; without `request_id`, that of all the user's jobs."""
 
-    request_id: NotRequired[str | None]
+    request_id: NotRequired[str]
 
 
 _FilterText = Annotated[str, Field(pattern="^[!-~]{1,300}$")]
