@@ -11,7 +11,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.domain.documents import AN_ID
+from receiver.domain.documents import AN_ID, Result
 from receiver.http_api.context import ApiContext
 from receiver.http_api.credentials import ADMIN_KEY, OpenHandler, Row
 from receiver.http_api.docstrings import responses_of, summary_of
@@ -157,7 +157,10 @@ def _responses(
             continue
         described[response.status] = _response(response.description, response.headers)
         if responds is not None and response.status in _WITH_CONTENT:
-            described[response.status]["content"] = _content(responds, schemas)
+            content = _content(responds, schemas)
+            if responds is File and response.status == "200":
+                content |= _content(Result, schemas)
+            described[response.status]["content"] = content
     for status, text in chain.from_iterable(cause.items() for cause in causes):
         problems[str(status)].append(text)
     wait = {"Retry-After": "Seconds to wait before trying again."}
