@@ -194,8 +194,10 @@ def stop_signal() -> asyncio.Event:
 def _end_as_it_is() -> None:
     """Whatever hangs, such as the store's thread or a read that cannot be cancelled: what is on
     disk by now is as after a kill."""
-    log.error("the service did not stop in time: it ends as if it were killed")
-    os._exit(1)
+    try:
+        log.error("the service did not stop in time: it ends as if it were killed")
+    finally:
+        os._exit(1)
 
 
 def load_shedder(context: ApiContext) -> LoadShedder:

@@ -13,9 +13,10 @@ import math
 import re
 import sys
 from collections.abc import Iterable, Mapping, Set
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Literal, TextIO
+from typing import Literal, TextIO, cast
 from urllib.parse import quote
 
 import structlog
@@ -114,6 +115,7 @@ def configure(
     stream = stream or sys.stderr
     as_json = log_format == "json" or (log_format is None and not stream.isatty())
     processors = _processors(as_json=as_json, colors=stream.isatty())
+    stream = cast(TextIO, _Lossy(stream))
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
@@ -132,6 +134,22 @@ def configure(
         )
     )
     _take_over_stdlib(handler, threshold)
+
+
+class _Lossy:
+    """What all loggers write to. A line that cannot be written (a full disk, a pipe that nobody
+    reads) is lost: most are written where a failure is handled, and must not be one more."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):  # ValueError: it is closed
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def _processors(*, as_json: bool, colors: bool) -> list[Processor]:

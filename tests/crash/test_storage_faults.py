@@ -3,6 +3,7 @@ stored, and then all goes on, in the same process."""
 
 import asyncio
 import contextlib
+import os
 import resource
 import sqlite3
 import time
@@ -39,7 +40,11 @@ async def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
 
 
 async def test_a_database_that_another_process_holds(tmp_path: Path) -> None:
+    # A log whose reader has gone: the lines that tell of the fault are lost, and nothing else is.
+    os.mkfifo(tmp_path / "service.log")
+    reader = os.open(tmp_path / "service.log", os.O_RDONLY | os.O_NONBLOCK)
     async with world(tmp_path, RULES) as around:
+        os.close(reader)
         began = time.monotonic()
         await lives_through(around, held(around.service.database), "locked")
         assert time.monotonic() - began > 5, "who waits for a lock gets it when it comes in time"

@@ -1,5 +1,6 @@
 """The log's format, and what is redacted."""
 
+import errno
 import io
 import json
 import logging
@@ -228,3 +229,15 @@ def test_a_console_traceback_is_indented(stream: io.StringIO) -> None:
     assert "failed" in first
     assert any("forged" in line for line in rest)
     assert all(line.startswith("    ") for line in rest if line)
+
+
+class FullDisk(io.StringIO):
+    def write(self, _: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("stream", [FullDisk(), io.StringIO()])
+def test_a_line_that_cannot_be_written_fails_nobody(stream: io.StringIO) -> None:
+    logs.configure("json", "info", stream)
+    stream.close()
+    structlog.get_logger().warning("lost")
