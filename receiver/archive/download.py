@@ -39,6 +39,8 @@ _HEADERS = (
     ("Accept-Encoding", "identity"),
     ("User-Agent", "job-receiver"),
 )
+_PART = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)")
+"""A Content-Range: the first byte, and the length of the whole file."""
 _SHA256 = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):")
 _LOST = (OSError, BadAnswer)
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1"))
@@ -116,8 +118,8 @@ class Download:
         self._length = None if length is None else int(length)
         self._digest = header("repr-digest") or ""
         """As in RFC 9530; empty if there is none."""
-        self._version = tag if tag.startswith('"') else header("last-modified")
-        """The validator for resuming: a strong ETag, or Last-Modified."""
+        self._version = tag if tag.startswith('"') else header("last-modified") or ""
+        """The validator for resuming: a strong ETag, or Last-Modified; empty if there is none."""
         self._check_size(self._length or 0)
 
     async def __aexit__(self, *_: object) -> None:
@@ -172,25 +174,36 @@ class Download:
                     self.size += len(data)
                     self._check_size(self.size)
                     yield data
-                return
+                if self._length in (None, self.size) or self.size == before:
+                    return
             except _LOST:
-                if self._version is None or self.size == before:
+                if not self._version or self.size == before:
                     raise
-            await self._resume(self._version)
+                await self._from.clock.sleep(RESUME_AFTER)
+            await self._resume()
 
     async def _read(self) -> bytes:
         async with asyncio.timeout(IDLE_SECONDS):
             return await self._connection.read()
 
-    async def _resume(self, version: str) -> None:
-        await self._from.clock.sleep(RESUME_AFTER)
-        rest = ("Range", f"bytes={self.size}-"), ("If-Range", version)
+    async def _resume(self) -> None:
+        rest = ("Range", f"bytes={self.size}-"), ("If-Range", self._version)
         response = await self._get(rest)
-        came = response.header("content-range") or ""
-        if response.status != 206 or not came.startswith(f"bytes {self.size}-"):
+        part = _PART.fullmatch(response.header("content-range") or "")
+        if response.status != 206 or not part or int(part[1]) != self.size:
             raise DownloadFailed("cannot_resume")
+        self._read_total(part[2])
         # It is the digest of the whole file, here too (RFC 9530, section 3).
         self._digest = response.header("repr-digest") or self._digest
+
+    def _read_total(self, total: str) -> None:
+        """The file's length, or `*`. A host may send less than the rest (RFC 9110, 15.3.7), so
+        without a length nobody knows where the file ends."""
+        length = self._length if total == "*" else int(total)
+        if length is None or self._length not in (None, length):
+            raise DownloadFailed("cannot_resume")
+        self._length = length
+        self._check_size(length)
 
     async def _hashed(self, piece: bytearray) -> bytes:
         data = bytes(piece)

@@ -26,10 +26,15 @@ class Answer:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     length: bool = True
-    """Whether Content-Length is said; else the end of the connection is the end."""
+    """Whether Content-Length is said; else the end of the connection is the end, or the last chunk
+    where connections are cut."""
     cuts: list[int] = field(default_factory=list)
     """After how many bytes of the body each of the first requests is cut off."""
     ranges: bool = True
+    most: int | None = None
+    """How many bytes of a range are given at once."""
+    total: str | None = None
+    """What a range says of the file's length, in the place of the truth."""
     range_headers: dict[str, str] = field(default_factory=dict)
     """Further headers of the answer to a range."""
     pause: float = 0.0
@@ -54,20 +59,24 @@ class FileHost:
         head = await reader.readuntil(b"\r\n\r\n")
         path = head.split(b" ", 2)[1].decode()
         wanted = NUMBER.search(head)
-        start = int(wanted[1]) if wanted else 0
+        start, end = int(wanted[1]) if wanted else 0, None
         self.asked.append((path, start))
         answer = self.answers[path]
         status, headers = answer.status, {"Connection": "close", **answer.headers}
         if wanted and answer.ranges:
             status = 206
             whole = len(answer.body)
-            headers["Content-Range"] = f"bytes {start}-{whole - 1}/{whole}"
+            end = min(whole, start + (answer.most or whole))
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{answer.total or whole}"
             headers |= answer.range_headers
         else:
             start = 0
-        body = answer.body[start:]
+        body = answer.body[start:end]
         if answer.length:
             headers.setdefault("Content-Length", str(len(body)))
+        elif answer.cuts or end:
+            headers["Transfer-Encoding"] = "chunked"
+            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
         lines = [f"HTTP/1.1 {status} X", *(f"{name}: {value}" for name, value in headers.items())]
         writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
         if answer.cuts:

@@ -92,6 +92,35 @@ async def test_a_lost_connection_is_resumed(host: FileHost, version: dict[str, s
     assert starts == sorted(set(starts)), "each goes on where the last one ended"
 
 
+@pytest.mark.parametrize("length", [True, False])
+async def test_a_range_may_be_less_than_was_asked_for(host: FileHost, length: bool) -> None:
+    answer = Answer(FILE, headers={"ETag": '"v1"'}, length=length, cuts=[500_000], most=900_000)
+    assert (await load(host.link("/f", answer)))[0] == FILE
+    starts = [start for _, start in host.asked]
+    assert [start - starts[1] for start in starts[2:]] == [900_000, 1_800_000]
+
+
+@pytest.mark.parametrize(
+    ("total", "length", "error"),
+    [
+        ("3000001", True, "cannot_resume"),
+        ("3000001", False, "bad_answer: received 3,000,000 of 3,000,001 bytes"),
+        ("10000001", False, "too_large: it has more than 10,000,000 bytes"),
+        ("*", True, None),
+        ("*", False, "cannot_resume"),
+    ],
+)
+async def test_a_range_tells_how_long_the_file_is(
+    host: FileHost, total: str, length: bool, error: str | None
+) -> None:
+    answer = Answer(FILE, headers={"ETag": '"v1"'}, length=length, cuts=[500_000], total=total)
+    link = host.link("/f", answer)
+    if error is None:
+        assert (await load(link))[0] == FILE
+    else:
+        assert (await failure(link))[0] == error
+
+
 async def test_a_download_that_cannot_be_resumed_fails(host: FileHost) -> None:
     tag = {"ETag": '"v1"'}
     assert await failure(host.link("/a", Answer(FILE, cuts=[500_000]))) == ("bad_answer", False)

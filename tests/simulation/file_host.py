@@ -135,13 +135,14 @@ class FileHost:
             headers.append(("Repr-Digest", f"sha-256=:{digest}:"))
         if trouble == "lies" and content:
             content = content[:-1] + bytes([content[-1] ^ 1])
-        status, start = 200, 0
+        status, start, end = 200, 0, len(content)
         wanted, condition = RANGE.search(head), IF_RANGE.search(head)
         fits = condition is None or condition[1].decode() == version
         if wanted and fits and trouble != "whole" and int(wanted[1]) < len(content):
             status, start = 206, int(wanted[1]) // (2 if trouble == "elsewhere" else 1)
-            headers.append(("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}"))
-        body = content[start:]
+            end = min(end, start + fate.most)
+            headers.append(("Content-Range", f"bytes {start}-{end - 1}/{len(content)}"))
+        body = content[start:end]
         if fate.length or trouble == "short":
             headers.append(("Content-Length", str(len(body) + (trouble == "short"))))
         yield 0.0, _head(status, headers)

@@ -53,16 +53,29 @@ def power_cut_at_retention(seed: int) -> Schedule:
 def cut_and_changed(seed: int) -> Schedule:
     """The connection is lost in the middle of a file, which is replaced by another version soon."""
 
-    def is_cut(fated: Fate) -> bool:
-        file = fated.files[0]
-        return (
-            file.troubles[:1] == ("cut",)
-            and file.size > 1_000
-            and file.version in ("etag", "date")
-            and file.changes_after == 3.0
-            and not file.digest
-            and fated.submission == "accept"
-            and fated.renders <= 60
-        )
+    return _files(
+        seed, lambda fated: _is_cut(fated) and fated.files[0].changes_after == 3.0, jobs=2
+    )
 
-    return _files(seed, is_cut, jobs=2)
+
+def cut_and_in_parts(seed: int) -> Schedule:
+    """The connection is lost in the middle of a file whose length is not said; ranges are parts."""
+
+    def is_in_parts(fated: Fate) -> bool:
+        file = fated.files[0]
+        return _is_cut(fated) and not file.length and file.most < file.size
+
+    return _files(seed, is_in_parts, jobs=2)
+
+
+def _is_cut(fated: Fate) -> bool:
+    """Whether a connection is lost, and the digest will not tell what came."""
+    file = fated.files[0]
+    return (
+        file.troubles[:1] == ("cut",)
+        and file.size > 1_000
+        and file.version in ("etag", "date")
+        and not file.digest
+        and fated.submission == "accept"
+        and fated.renders <= 60
+    )

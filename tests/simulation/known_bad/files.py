@@ -78,6 +78,12 @@ def resumed_whatever_changed() -> Patch:
     return patch.object(Download, "_get", without_condition)
 
 
+@variant(WHOLE, plan=file_plans.cut_and_in_parts)
+def part_taken_for_the_rest() -> Patch:
+    """A range is taken for the rest of the file, whatever it says of the file's length."""
+    return patch.object(Download, "_read_total", lambda *_: None)
+
+
 @variant(NOTHING_LEFT, plan=file_plans.killed_while_it_stores)
 def partial_files_left() -> Patch:
     """What a dead process had begun to write stays."""
