@@ -6,8 +6,6 @@ generated from them. A docstring below a member becomes its description.
 
 import ast
 import inspect
-import sys
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from itertools import pairwise
@@ -71,10 +69,11 @@ class _Generator(GenerateJsonSchema):
     def typed_dict_schema(self, schema: core_schema.TypedDictSchema) -> Schema:
         made = super().typed_dict_schema(schema)
         made.pop("title", None)
+        document: Any = schema["cls"]
         # pydantic's own value comes from the type that contains this one.
-        own: Any = getattr(schema["cls"], "__pydantic_config__", {})
+        own = getattr(document, "__pydantic_config__", {})
         made["additionalProperties"] = own.get("extra") == "allow"
-        for name, text in _docstrings_of(schema["cls"]).items():
+        for name, text in _docstrings_of(document).items():
             made["properties"][name]["description"] = text
         return made
 
@@ -85,29 +84,24 @@ class _Generator(GenerateJsonSchema):
         return super().nullable_schema(schema)
 
 
-def _docstrings_of(document: Any) -> dict[str, str]:
-    """The docstrings below the members of a TypedDict and of its bases. (pydantic's
-    `use_attribute_docstrings` leaves out the bases.)"""
-    found: dict[str, str] = {}
+@cache
+def _docstrings_of(document: Any) -> Mapping[str, str]:
+    """The docstrings below the members of a TypedDict and of its bases. They are not kept at run
+    time, so they are read from the source. (pydantic's `use_attribute_docstrings` leaves out the
+    bases.)"""
     if document is TypedDict:
-        return found
+        return {}
+    found: dict[str, str] = {}
     for base in get_original_bases(document):
         found |= _docstrings_of(base)
-    return found | _docstrings_in(document.__module__).get(document.__name__, {})
-
-
-@cache
-def _docstrings_in(module: str) -> dict[str, dict[str, str]]:
-    """By class and member. They are not kept at run time, so they are read from the source."""
-    found: defaultdict[str, dict[str, str]] = defaultdict(dict)
-    for each in ast.parse(inspect.getsource(sys.modules[module])).body:
-        if isinstance(each, ast.ClassDef):
-            for pair in pairwise(each.body):
-                match pair:
-                    case (ast.AnnAssign(ast.Name(member)), ast.Expr(ast.Constant(str(text)))):
-                        found[each.name][member] = inspect.cleandoc(text)
-                    case _:
-                        pass
+    (source,) = ast.parse(inspect.getsource(document)).body
+    assert isinstance(source, ast.ClassDef)
+    for pair in pairwise(source.body):
+        match pair:
+            case (ast.AnnAssign(ast.Name(member)), ast.Expr(ast.Constant(str(text)))):
+                found[member] = inspect.cleandoc(text)
+            case _:
+                pass
     return found
 
 
