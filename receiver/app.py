@@ -15,6 +15,7 @@ from importlib.metadata import version
 
 import structlog
 
+from receiver import logs
 from receiver.actions.context import ServiceContext
 from receiver.actions.recover import recover
 from receiver.actions.status_calls import StatusCalls
@@ -96,6 +97,7 @@ async def _running_on(
     sandbox_faults: SandboxRules | None = None,
 ) -> AsyncIterator[Service]:
     keys = signing_keys(settings)
+    logs.redact_values(keys)
     async with AsyncExitStack() as stack:
         faults = sandbox_faults or sandbox_rules(settings)
         sandboxes: list[str] = []
@@ -139,10 +141,8 @@ async def _running_on(
         yield service
 
 
-async def serve(settings: ServeSettings, *, new_secrets: bool) -> None:
+async def serve(settings: ServeSettings) -> None:
     """Run the service until SIGTERM or SIGINT.
-
-    `new_secrets`: the signing secrets were made for this start, since there were none.
 
     Raises:
         OSError: the port is in use, or the address is not this machine's.
@@ -152,7 +152,7 @@ async def serve(settings: ServeSettings, *, new_secrets: bool) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     # The store first: "another service runs on it" is a better error than "port in use".
     async with _opened(settings) as (store, metrics):
-        if new_secrets and await store.keys.list_all():
+        if settings.lacks_secrets and await store.keys.list_all():
             log.warning(
                 "the signing secrets are new, but the database has users: earlier callback URLs,"
                 " stream tickets and sessions are invalid. Restore the previous file, unless you"

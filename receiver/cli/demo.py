@@ -20,7 +20,6 @@ from receiver.cli import output
 from receiver.cli.command import configured
 from receiver.cli.errors import Failure, naming_the_port
 from receiver.cli.progress import board
-from receiver.cli.serve import hide_secrets
 from receiver.client import AsyncClient, BadRelay, verify_relay
 from receiver.clock import SystemClock
 from receiver.domain.documents import Job
@@ -107,7 +106,7 @@ async def demo(
         _logging_to(Path(folder) / "demo.log") as log_file,
     ):
         settings = _kept_in(folder, settings, listener)
-        hide_secrets(settings)
+        logs.redact_values(settings.secrets())
         async with (
             running(settings, sandbox_faults=FAULTS) as service,
             serving(service.app, listener, grace=STOP_SECONDS),

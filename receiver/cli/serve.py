@@ -24,8 +24,7 @@ async def serve(host: Host = None, port: Port = None) -> None:
     """Run the service, until SIGTERM or Ctrl-C."""
     settings = load(ServeSettings, host=host, port=port)
     logs.configure(settings.log_format, settings.log_level)
-    lacked_secrets = settings.lacks_secrets
-    hide_secrets(settings)
+    logs.redact_values(settings.secrets())
     for warning in settings.warnings():
         log.warning(warning)
 
@@ -33,16 +32,8 @@ async def serve(host: Host = None, port: Port = None) -> None:
     from receiver import app
 
     with tracing.exporting(os.environ), naming_the_port(settings.host, settings.port):
-        await app.serve(settings, new_secrets=lacked_secrets)
+        await app.serve(settings)
     log.info("stopped")
-
-
-def hide_secrets(settings: ServeSettings) -> None:
-    """Redact the settings' secrets in all log lines. Creates the signing secrets if there are none.
-    Raises SecretFileError."""
-    from receiver.app import signing_keys
-
-    logs.redact_values([*signing_keys(settings), *settings.secrets()])
 
 
 class _Sandbox(SandboxSettings, LogSettings):
