@@ -4,8 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass, field
 from random import Random
 
-from starlette.responses import Response
-
 from receiver.actions.accept_callback import CallbackIntake
 from receiver.actions.context import ServiceContext
 from receiver.actions.missed_callbacks import MissedCallbacks
@@ -56,8 +54,6 @@ class ApiContext:
     """Whether the service is shutting down: waiting requests are then answered at once."""
     open_streams: dict[str, int] = field(default_factory=dict)
     """Number of open streams by key hash."""
-    openapi: Response | None = None
-    """The OpenAPI document, once it has been requested."""
     webhook_tests: set[int] = field(default_factory=set)
     """Ids of users whose test message is being sent."""
 

@@ -3,7 +3,8 @@
 import asyncio
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import cache
 from importlib.metadata import version
 from itertools import chain
 from typing import Any, Final
@@ -66,15 +67,16 @@ _WEBHOOK_HEADERS: Final = {
 }
 
 
-def openapi_json(rows: Iterable[Row[Any]]) -> OpenHandler:
+def openapi_json(rows: Collection[Row[Any]], settings: ServeSettings) -> OpenHandler:
     """The handler of `GET /openapi.json`. The document is made when it is first requested, in a
     thread: most processes never need it."""
 
-    async def handler(context: ApiContext, _: Request) -> Response:
-        if context.openapi is None:
-            document = await asyncio.to_thread(openapi_document, rows, context.settings)
-            context.openapi = json_response(document)
-        return context.openapi
+    @cache
+    def response() -> Response:
+        return json_response(openapi_document(rows, settings))
+
+    async def handler(_context: ApiContext, _request: Request) -> Response:
+        return await asyncio.to_thread(response)
 
     return handler
 

@@ -71,4 +71,4 @@ def served(settings: ServeSettings) -> tuple[Row[Any], ...]:
     """The routes of a service with these settings, and the document that describes them."""
     runs = provider_api.provider_of(settings) is not None
     api = [row for row in API if runs or row not in _PROVIDER_API]
-    return (*api, Row("GET", "/openapi.json", NOTHING, openapi_json(api)))
+    return (*api, Row("GET", "/openapi.json", NOTHING, openapi_json(api, settings)))
