@@ -1,8 +1,7 @@
 """Samsar's own API, served by us: its clients change only the base URL and the key."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -16,7 +15,7 @@ from receiver.http_api.auth import Caller
 from receiver.http_api.context import ApiContext
 from receiver.http_api.creating import Creation
 from receiver.http_api.documents import Accepted, Status
-from receiver.http_api.errors import CONTENT_TYPE, Problem, or_404
+from receiver.http_api.errors import CONTENT_TYPE, Problem
 from receiver.http_api.idempotency import IDEMPOTENCY_KEY
 from receiver.http_api.operation import Group, Operation, Parameter
 from receiver.http_api.responses import JSON, json_response
@@ -126,18 +125,13 @@ async def status(context: ApiContext, request: Request, caller: Caller) -> Respo
     request_id = request.query_params.get("request_id")
     if not request_id:
         raise Problem(400, "request_id_missing", "taskId query parameter is missing.")
-    job = await _find(context.services.store, caller, request_id)
-    return json_response(status_document(or_404(job)))
+    job = await _find(context.services.store, request_id)
+    return json_response(status_document(caller.readable(job)))
 
 
-async def _find(store: Store, caller: Caller, request_id: str) -> Job | None:
-    """The caller's own job, or any for an admin, by either id."""
-    finders: list[Callable[[str], Awaitable[Job | None]]] = [
-        store.jobs.find,
-        *(partial(store.jobs.find_by_provider_id, name) for name in _PROVIDERS),
-    ]
-    for find in finders:
-        job = await find(request_id)
-        if job and job.provider in _PROVIDERS and (caller.admin or job.user_id == caller.user_id):
-            return job
-    return None
+async def _find(store: Store, request_id: str) -> Job | None:
+    """The job with this id of ours or of the provider's."""
+    job = await store.jobs.find(request_id)
+    for name in _PROVIDERS:
+        job = job or await store.jobs.find_by_provider_id(name, request_id)
+    return job if job and job.provider in _PROVIDERS else None
