@@ -22,6 +22,7 @@ from receiver.providers.registry import open_provider
 from receiver.settings import KEY_OF, ServeSettings
 from receiver.this_machine import is_this_machine
 from store.errors import StoreError
+from store.sqlite.lockfile import is_served
 
 TIMEOUT = 10.0
 CLOCK_TOLERANCE = 120.0
@@ -107,6 +108,13 @@ async def _check_store(settings: ServeSettings) -> list[Finding]:
 
 
 def _check_folder(path: Path) -> Finding:
+    if is_served(path):
+        return Finding(
+            "store",
+            "failed",
+            f"{path} was removed or renamed, and the service that runs on it stores nothing now",
+            "Put the file back, or stop the service and restore a backup.",
+        )
     folder = next(each for each in path.absolute().parents if each.exists())
     if os.access(folder, os.W_OK | os.X_OK):
         return Finding(

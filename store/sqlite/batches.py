@@ -33,9 +33,12 @@ class BatchRunner:
         self,
         connect: Callable[[], sqlite3.Connection],
         on_commit: Callable[[], None] = lambda: None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
+        """`check` is called before each batch, which fails with what it raises."""
         self._connect = connect
         self._on_commit = on_commit
+        self._check = check
         self._connection: sqlite3.Connection | None = None
 
     def run(self, urgent: Sequence[Work[object]], background: Sequence[Work[object]] = ()) -> Batch:
@@ -45,6 +48,7 @@ class BatchRunner:
         lock, a failing disk), all members are rolled back and fail with that error.
         """
         try:
+            self._check()
             if self._connection is None:
                 self._connection = self._connect()
             transaction = _Transaction(self._connection)

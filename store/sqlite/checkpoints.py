@@ -11,6 +11,8 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from threading import Event, Thread
 
+from store.errors import StoreUnavailable
+
 CHECKPOINT_PAUSE = 1.0
 """Seconds between two checkpoints: a page written by many commits is copied once."""
 
@@ -40,6 +42,6 @@ class Checkpointer:
             self._has_grown.clear()
             if self._ending.is_set():
                 break  # otherwise the notification of `close` would be lost, and awaited
-            # The writer meets the same disk failure and reports it; the log is unchanged.
-            with suppress(sqlite3.Error), closing(self._connect()) as connection:
+            # The writer meets the same failure and reports it; the log is unchanged.
+            with suppress(sqlite3.Error, StoreUnavailable), closing(self._connect()) as connection:
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)")

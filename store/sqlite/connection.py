@@ -76,6 +76,28 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     return _connect(path, settings, check_same_thread=True)
 
 
+class Connector:
+    """Connects for writing, as long as the path names the file that it names now.
+
+    What is written to a file that was removed or replaced ends with the process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.stat()
+
+    def __call__(self) -> sqlite3.Connection:
+        self.check()
+        return connect_writer(self._path)
+
+    def check(self) -> None:
+        """Raises `StoreUnavailable` if the path names another file, or none."""
+        with suppress(OSError):
+            if os.path.samestat(self._path.stat(), self._file):
+                return
+        raise StoreUnavailable(f"the database file {self._path} was removed or replaced")
+
+
 def connect_reader(path: Path) -> sqlite3.Connection:
     """A read-only connection, which may be used in another thread."""
     settings = ("query_only = ON", "cache_size = -8192")

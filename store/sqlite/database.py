@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
-from functools import partial
 from pathlib import Path
 
 from store.changes import Effects
@@ -17,6 +16,7 @@ from store.sqlite.checkpoints import Checkpointer
 from store.sqlite.connection import (
     STATEMENTS,
     WAL_LIMIT,
+    Connector,
     connect_reader,
     connect_writer,
     prepare,
@@ -104,9 +104,10 @@ async def open_sqlite(
     with ExitStack() as resources:
         path = await asyncio.to_thread(_prepare, path, serving, resources)
         readers = await AiosqliteReaders.open(path)
-        connect = partial(connect_writer, path)
-        checkpointer = resources.enter_context(closing(Checkpointer(connect)))
-        writer = ThreadedWriter(BatchRunner(connect, checkpointer.notify), on_batch)
+        connector = Connector(path)
+        checkpointer = resources.enter_context(closing(Checkpointer(connector)))
+        runner = BatchRunner(connector, checkpointer.notify, connector.check)
+        writer = ThreadedWriter(runner, on_batch)
         return SqliteStore(path, writer, readers, entropy, resources.pop_all())
 
 

@@ -29,8 +29,22 @@ def serving_lock(database: Path) -> Iterator[None]:
     # A file that is renamed, or mounted under another name, has another lock file too. Only on
     # Linux are locks of flock independent of those that SQLite takes in the file.
     itself = _locked(database, database) if sys.platform == "linux" else nullcontext()
-    with _locked(database.with_name(f"{database.name}.lock"), database), itself:
+    with _locked(_lock_file(database), database), itself:
         yield
+
+
+def is_served(database: Path) -> bool:
+    """Whether a service holds `DATABASE.lock`. The database itself may be gone."""
+    try:
+        with _lock_file(database.resolve()).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
+    return False
+
+
+def _lock_file(database: Path) -> Path:
+    return database.with_name(f"{database.name}.lock")
 
 
 @contextmanager

@@ -118,6 +118,15 @@ def test_doctor_creates_no_files(place: Place) -> None:
     assert list(place.folder.iterdir()) == []
 
 
+def test_a_database_that_is_removed_beside_its_service_fails(place: Place) -> None:
+    database = place.folder / "data" / "receiver.db"
+    with place.serving():
+        database.unlink()
+        done = place.run("doctor")
+    assert (done.status, states(done)["store"]) == (1, "failed")
+    assert not database.exists()
+
+
 def test_a_file_that_is_no_database_fails(place: Place) -> None:
     (place.folder / "some.db").write_bytes(b"no database" * 100)
     done = place.with_settings(DATABASE_URL="sqlite:///some.db").run("doctor")

@@ -20,7 +20,7 @@ from store.errors import (
     StoreUnavailable,
 )
 from store.open import open_store
-from store.sqlite import connection, database
+from store.sqlite import connection
 from store.sqlite.connection import MIGRATIONS, connect_writer, prepare
 from tests.store.world import World
 
@@ -279,7 +279,7 @@ async def test_commits_are_synced(path: Path, monkeypatch: pytest.MonkeyPatch) -
         connection.execute("PRAGMA synchronous = NORMAL")
         return connection
 
-    monkeypatch.setattr(database, "connect_writer", connect_without_sync)
+    monkeypatch.setattr(connection, "connect_writer", connect_without_sync)
     store = await open_store(address(path))
     found = await store.durability()
     await store.close()

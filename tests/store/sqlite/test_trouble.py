@@ -1,6 +1,7 @@
 """A store whose disk fails, or whose database is locked."""
 
 import asyncio
+import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -83,6 +84,22 @@ async def test_writes_queued_while_a_batch_waits_for_the_lock_fail_with_it(
     assert [type(each) for each in outcomes] == [StoreLocked] * 4
     assert len(batches) == 1
     other.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_nothing_is_acknowledged_once_the_file_is_removed_or_replaced(
+    opened: SqliteStore, path: Path, replaced: bool
+) -> None:
+    kept = path.rename(path.with_name("kept"))
+    if replaced:
+        shutil.copy(kept, path)
+
+    for _ in range(2):  # nor by a new connection
+        with pytest.raises(StoreUnavailable, match=r"receiver\.db was removed or replaced"):
+            await opened.check_writable()
+
+    kept.replace(path)
+    await opened.check_writable()
 
 
 async def test_only_other_processes_commits_are_noticed(
