@@ -144,7 +144,8 @@ def finish(
         evidence=evidence,
         error=error,
         message=message,
-        done_at=draft.now,
+        # While the clock is set back, `now` may be long ago once it is right again.
+        done_at=max(draft.now, draft.job.updated_at),
         due=None,
         tracking=Tracking(polls=draft.job.tracking.polls),
     )

@@ -64,6 +64,13 @@ def rule_3_progress_never_falls_and_is_100_only_at_completed(step: Step) -> None
     assert (progress or 0) >= (before.progress or 0)
 
 
+def rule_3_a_job_ends_at_its_last_change_whatever_the_clock(step: Step) -> None:
+    """Else a job that ends while the clock is set back is removed once it is right again."""
+    before, after = step.before, step.after
+    if after.done and (not before.done or corrects(step)):
+        assert after.done_at == after.updated_at >= before.updated_at
+
+
 def rule_3_what_comes_to_a_finished_job_changes_nothing_of_it(step: Step) -> None:
     before, observation, move = step.before, step.observation, step.move
     if not before.done or is_self_declared(before) or move is None:
@@ -231,6 +238,7 @@ ALWAYS = (
     rule_2_only_an_attempt_that_surely_sent_nothing_is_repeated,
     rule_3_status_never_goes_back_and_only_a_declared_failure_is_corrected,
     rule_3_progress_never_falls_and_is_100_only_at_completed,
+    rule_3_a_job_ends_at_its_last_change_whatever_the_clock,
     rule_3_what_comes_to_a_finished_job_changes_nothing_of_it,
     rule_5_seq_counts_the_events_and_an_event_is_the_job,
     rule_5_each_final_state_has_a_webhook,
