@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 import httpx
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator
 
 from receiver.environment import load
 from receiver.http_api.openapi import openapi_document
@@ -79,7 +79,7 @@ def faults(response: httpx.Response, media_type: str) -> Iterator[str]:
     elif media_type.endswith("json"):
         name = content[media_type]["schema"]["$ref"].rpartition("/")[2]
         for error in validator(name).iter_errors(response.json()):
-            yield f"{error.json_path}: {error.message[:200]}"
+            yield f"{error.instance_path}: {error.message[:200]}"
 
 
 @functools.cache
