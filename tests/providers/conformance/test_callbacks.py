@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 
 from receiver.clock import SystemClock
-from receiver.providers.contract import BadSignature
+from receiver.providers.contract import BadSignature, Provider
 from store.records.jobs import Status
 from tests.providers.any_json import objects_with
 from tests.providers.conformance.subjects import (
@@ -20,9 +20,10 @@ from tests.providers.conformance.subjects import (
 )
 from tests.providers.faulty_server import Behaviour, answer, faulty_server
 
-pytestmark = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda each: str(each.name))
+each_subject = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda each: str(each.name))
 
 
+@each_subject
 async def test_callbacks_are_read(subject: Subject) -> None:
     async with opened(subject, "http://127.0.0.1:1/") as provider:
         for status, body in subject.callbacks.items():
@@ -43,13 +44,14 @@ NAMES = (
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=objects_with(NAMES))
 @example(body={"result": {"videoUrl": "https://cdn.example/\ud800"}, "status": "\ud800"})
-def test_any_callback_is_read_into_something_that_can_be_stored(
-    subject: Subject, body: dict[str, Any]
-) -> None:
-    provider = subject.make(account("http://127.0.0.1:1/"))
+def test_any_callback_is_read_into_something_that_can_be_stored(body: dict[str, Any]) -> None:
+    for subject in SUBJECTS:
+        _read(subject.make(account("http://127.0.0.1:1/")), body)
+
+
+def _read(provider: Provider, body: dict[str, Any]) -> None:
     report = provider.read(body)
     assert (report.status is None) == (report.word is None)
     assert report.progress is None or 0 <= report.progress <= 100
@@ -67,6 +69,7 @@ def keys_of(subject: Subject) -> Behaviour:
     return answer(200, as_body(subject.keys or {}))
 
 
+@each_subject
 async def test_signatures(subject: Subject) -> None:
     body = as_body(next(iter(subject.callbacks.values())))
     now = SystemClock().now() // 1_000
@@ -99,6 +102,7 @@ async def test_signatures(subject: Subject) -> None:
             assert await stale(body) is False
 
 
+@each_subject
 async def test_without_keys_nothing_is_verified_and_nothing_refused(subject: Subject) -> None:
     body = b"{}"
     for behaviour in (answer(500, b"{}"), answer(200, b"<html>"), answer(200, b'{"keys": 7}')):

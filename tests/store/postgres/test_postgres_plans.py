@@ -137,6 +137,7 @@ def filled(postgres_server: PostgresServer) -> Iterator[psycopg.Connection]:
     with connect(address) as connection:
         # Not one of the service's sessions, which other tests end.
         connection.execute("SET application_name = 'tests'")
+        connection.execute("SET session_replication_role = replica")  # foreign keys take long
         connection.execute(FILL.encode())
         connection.execute("VACUUM")
         yield connection
