@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import Queue
@@ -17,6 +18,7 @@ from threading import Thread
 from typing import Any, Self
 
 import pytest
+import typer
 
 from receiver.cli.main import main
 from tests.support.forked import Done, ForkedProcess, run
@@ -216,6 +218,14 @@ def other_server(
         yield found
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands_described_once() -> Iterator[None]:
+    """Typer reads all functions and their options at each start, which here is at each command."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("typer.main.get_command", cache(typer.main.get_command))
+        yield
 
 
 @pytest.fixture

@@ -172,12 +172,12 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize("kind", ["create_movie", "create_narrative"])
-@given(body_input=objects_with(NAMES))
-def test_any_object_is_checked_without_an_error(kind: str, body_input: dict[str, Any]) -> None:
-    for fault in RULES.faults(kind, body_input):
-        assert fault.pointer.startswith("/input/")
-        assert fault.detail
+@given(objects_with(NAMES))
+def test_any_object_is_checked_without_an_error(body_input: dict[str, Any]) -> None:
+    for kind in ("create_movie", "create_narrative"):
+        for fault in RULES.faults(kind, body_input):
+            assert fault.pointer.startswith("/input/")
+            assert fault.detail
 
 
 @given(st.text())

@@ -4,6 +4,7 @@ import asyncio
 from itertools import pairwise
 
 import pytest
+from structlog.testing import capture_logs
 
 from receiver.metrics import Metrics
 from receiver.workers.supervisor import Supervisor
@@ -33,7 +34,8 @@ async def test_a_worker_is_soon_back_after_an_outage_of_the_store(
         await asyncio.Event().wait()
 
     supervisor = Supervisor([], clock, Metrics("test"))
-    supervisor.keep_running("worker", loop)
-    await ran.wait()
-    await supervisor.stop()
+    with capture_logs():  # else a traceback is coloured for each failure
+        supervisor.keep_running("worker", loop)
+        await ran.wait()
+        await supervisor.stop()
     assert [later - at for at, later in pairwise(starts)] == pauses
