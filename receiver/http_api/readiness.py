@@ -44,12 +44,11 @@ class Readiness:
         return check.result() if ended else self._last or _UNAVAILABLE
 
     async def _ask(self) -> str | None:
-        trouble = None
         try:
             await self._store.check_writable()
+            self._last = None
         except StoreError as error:
-            trouble = _WORDS.get(type(error), _UNAVAILABLE)
+            self._last = _WORDS.get(type(error), _UNAVAILABLE)
         finally:
             self._good_until = self._clock.monotonic() + SECONDS
-        self._last = trouble
-        return trouble
+        return self._last
