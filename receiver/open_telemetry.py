@@ -53,14 +53,11 @@ class OpenTelemetry:
             ImportError, LookupError: one of them is not installed.
             ValueError: the environment configures one wrongly.
         """
-        found = []
+        installed = entry_points(group=_EXPORTERS)
         for name in exporters:
-            match tuple(entry_points(group=_EXPORTERS, name=name)):
-                case (exporter, *_):
-                    found.append(exporter.load()())
-                case _:
-                    raise LookupError(f"no exporter {name} is installed")
-        return cls(map(BatchSpanProcessor, found))
+            if name not in installed.names:
+                raise LookupError(f"no exporter {name} is installed")
+        return cls([BatchSpanProcessor(installed[name].load()()) for name in exporters])
 
     @contextmanager
     def span(
