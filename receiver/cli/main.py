@@ -1,8 +1,10 @@
 """The entry point: all commands, and one place that reports errors."""
 
+import os
 import sys
 from importlib.metadata import version
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -50,8 +52,18 @@ def _options(
     pass
 
 
+def _open_closed_streams() -> None:
+    """Open /dev/null for each closed standard stream, in their order: it gets the descriptor that
+    is free. Otherwise a connection would, and libuv aborts the process when it closes that."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - to the end
+            setattr(sys, name, stream)
+
+
 def main() -> None:
     """Run one command and exit with its status."""
+    _open_closed_streams()
     if isinstance(sys.stdout, TextIOWrapper):
         # As stderr does: a letter that the encoding lacks is no failure of the command.
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -7,6 +7,7 @@ import re
 import select
 import shlex
 import signal
+import subprocess
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +17,7 @@ import typer
 
 from receiver.cli.main import app
 from receiver.cli.output import on_one_line
-from tests.cli.conftest import MOVIE, TIMEOUT, Place, Served, submitted
+from tests.cli.conftest import COMMAND, MOVIE, TIMEOUT, Place, Served, submitted
 from tests.docs import command_reference
 
 
@@ -342,3 +343,13 @@ def test_shell_completion(place: Place, shell: str) -> None:
 
 def test_control_characters_are_escaped() -> None:
     assert on_one_line("a\x1b[2Jb\r\nc\u2028d\u202ee\x9bé") == r"a\x1b[2Jb\r\nc\u2028d\u202ee\x9bé"
+
+
+@pytest.mark.parametrize(("command", "status"), [("jobs list", 0), ("serve --port 0", 2)])
+def test_closed_standard_streams_end_no_command(served: Served, command: str, status: int) -> None:
+    place = served.as_user("streamless")
+    line = f"{shlex.join(COMMAND)} {command} <&- >&- 2>&-"
+    done = subprocess.run(
+        ["sh", "-c", line], cwd=place.folder, env=place.environment(), timeout=TIMEOUT, check=False
+    )
+    assert done.returncode == status
