@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
@@ -83,8 +84,7 @@ async def _serve(request: Request, file: ArchivedFile, path: Path) -> Response:
     stat = await asyncio.to_thread(os.stat, path)
     if not _takes_range(request, tag, stat.st_size):
         # RFC 9110, 14.2: ranges that are malformed or do not apply are ignored.
-        rest = [pair for pair in request.scope["headers"] if pair[0] != b"range"]
-        request.scope["headers"] = rest
+        del MutableHeaders(scope=request.scope)["range"]
     name = "-".join(path.parts[-2:])
     return FileResponse(
         path,

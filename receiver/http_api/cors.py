@@ -7,10 +7,9 @@ other origins use a key or a ticket, never a cookie.
 from collections.abc import Collection
 from typing import Final
 
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Scope
-
-Headers = list[tuple[bytes, bytes]]
 
 _EXPOSED: Final = (
     b"ETag, Idempotency-Replayed, Location, Preference-Applied, Retry-After, X-Request-ID"
@@ -30,29 +29,27 @@ class Cors:
     """CORS for a list of allowed origins."""
 
     def __init__(self, origins: Collection[str]) -> None:
-        self._origins = frozenset(origin.encode("ascii") for origin in origins)
+        self._origins = frozenset(origins)
 
-    def headers(self, scope: Scope) -> Headers:
+    def headers(self, scope: Scope) -> list[tuple[bytes, bytes]]:
         """The CORS headers for any response to this request. Other origins get only `Vary`, for
         caches."""
         if not self._origins:
             return []
-        for name, value in scope["headers"]:
-            if name == b"origin" and value in self._origins:
-                return [
-                    (b"access-control-allow-origin", value),
-                    (b"access-control-expose-headers", _EXPOSED),
-                    _VARY,
-                ]
-        return [_VARY]
+        origin = Headers(scope=scope).get("origin")
+        if origin not in self._origins:
+            return [_VARY]
+        return [
+            (b"access-control-allow-origin", origin.encode("ascii")),
+            (b"access-control-expose-headers", _EXPOSED),
+            _VARY,
+        ]
 
     def preflight(self, scope: Scope) -> Response | None:
         """The response to a preflight request of an allowed origin; None for other requests."""
-        asks = scope["method"] == "OPTIONS" and any(
-            name == b"access-control-request-method" for name, _ in scope["headers"]
-        )
-        return (
-            Response(status_code=204, headers=_PREFLIGHT)
-            if asks and len(self.headers(scope)) > 1
-            else None
-        )
+        if scope["method"] != "OPTIONS":
+            return None
+        headers = Headers(scope=scope)
+        asks = "access-control-request-method" in headers
+        allowed = headers.get("origin") in self._origins
+        return Response(status_code=204, headers=_PREFLIGHT) if asks and allowed else None
