@@ -27,6 +27,10 @@ from store.submissions import Submissions
 from store.table import Backend, Table
 from store.writer import ignore
 
+CHECK_CHARACTERS = 60_000
+"""How much `check_writable` writes. On a disk that is full SQLite still has some room: what a
+transaction that failed has added to the log."""
+
 
 @dataclass(frozen=True, slots=True)
 class Durability:
@@ -73,9 +77,9 @@ class Store(Table, ABC):
         return self._writer.full
 
     async def check_writable(self) -> None:
-        """Make a small durable write. Raises `StoreUnavailable` if a callback could not be stored
-        now."""
-        await self._writer.urgent(self._run("touch"))
+        """Make a durable write. Raises `StoreUnavailable` if a callback could not be stored now."""
+        one, other = (letter * CHECK_CHARACTERS for letter in "ab")
+        await self._writer.urgent(self._run("touch", one=one, other=other))
 
     async def restored(self) -> bool:
         """Whether this is a copy made by `backup` that has not been served from yet."""

@@ -1,7 +1,9 @@
 -- name: touch
--- A small durable write: proves that a callback could be stored now.
-INSERT INTO meta (key, value) VALUES ('writable', '1')
-    ON CONFLICT (key) DO UPDATE SET value = CAST(CAST(meta.value AS bigint) + 1 AS text);
+-- A durable write that takes as much room as a new job: proves that a callback could be stored now.
+-- The file does not grow, since the row keeps its length. Its content alternates, since SQLite would
+-- not write a page that stays the same.
+INSERT INTO meta (key, value) VALUES ('check', :one)
+    ON CONFLICT (key) DO UPDATE SET value = CASE meta.value WHEN :one THEN :other ELSE :one END;
 
 -- name: read-copy-mark
 -- Whether this is a copy that has not been served from yet.

@@ -1,6 +1,7 @@
 """A store whose disk fails, or whose database is locked."""
 
 import asyncio
+import resource
 import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -84,6 +85,25 @@ async def test_writes_queued_while_a_batch_waits_for_the_lock_fail_with_it(
     assert [type(each) for each in outcomes] == [StoreLocked] * 4
     assert len(batches) == 1
     other.execute("ROLLBACK")
+
+
+async def test_the_check_needs_as_much_room_as_a_job(
+    opened: SqliteStore, path: Path, other: sqlite3.Connection
+) -> None:
+    world = await World.begin(opened)
+    other.execute("BEGIN")
+    other.execute("SELECT count(*) FROM jobs").fetchall()  # so the log is not begun again
+    await opened.check_writable()
+    log = path.with_name("receiver.db-wal").stat().st_size
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (log + 10 * 4_120, limits[1]))
+    try:
+        for write in (world.create, opened.check_writable):
+            with pytest.raises(StoreFull):
+                await write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    await opened.check_writable()
 
 
 @pytest.mark.parametrize("replaced", [False, True])
