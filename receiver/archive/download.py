@@ -26,6 +26,9 @@ from receiver.webhooks.targets import TargetRefused
 
 PIECE = 1024 * 1024
 """Approximate number of bytes hashed and written at a time."""
+PIECE_SECONDS = 120.0
+"""A host that takes longer for a piece is too slow: it would hold up other downloads. One that
+stops for `IDLE_SECONDS` has time to be resumed."""
 MOST_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 GONE = frozenset({404, 410})
@@ -85,6 +88,8 @@ class Download:
     def __init__(self, downloader: Downloader, link: str) -> None:
         self.size = 0
         """Bytes received so far."""
+        self._begin = 0
+        """How many there were when the latest connection was made."""
         self._from = downloader
         self._link = quote(urldefrag(link).url, safe=_RESERVED)
         self._sha256 = hashlib.sha256()
@@ -128,14 +133,25 @@ class Download:
     async def content(self) -> AsyncIterator[bytes]:
         """The content in pieces of about 1 MiB. Raises `DownloadFailed`, also at the end if the
         length or digest differs from the announced one."""
-        piece = bytearray()
         with _translated():
-            async for data in self._received():
-                piece += data
-                if len(piece) >= PIECE:
-                    yield await self._hashed(piece)
-            yield await self._hashed(piece)
+            while piece := await self._piece():
+                await asyncio.to_thread(self._sha256.update, piece)
+                yield piece
             self._check_whole()
+
+    async def _piece(self) -> bytes:
+        """The next piece; empty at the end."""
+        piece, limit = bytearray(), asyncio.timeout(PIECE_SECONDS)
+        try:
+            async with limit:
+                while len(piece) < PIECE and (data := await self._read()):
+                    piece += data
+        except TimeoutError:
+            if limit.expired():
+                slow = f"less than 1 MiB came within {PIECE_SECONDS:.0f} s"
+                raise DownloadFailed(f"too_slow: {slow}") from None
+            raise
+        return bytes(piece)
 
     # --- HTTP -----------------------------------------------------------------------------------
 
@@ -165,26 +181,21 @@ class Download:
             own = [("Host", target.authority), *_HEADERS, *headers]
             return await self._connection.request("GET", target.path, own)
 
-    async def _received(self) -> AsyncIterator[bytes]:
-        """The bytes of the file, over as many connections as needed."""
+    async def _read(self) -> bytes:
+        """The next bytes of the file, over as many connections as needed; empty at its end."""
         while True:
-            before = self.size
             try:
-                while data := await self._read():
-                    self.size += len(data)
-                    self._check_size(self.size)
-                    yield data
-                if self._length in (None, self.size) or self.size == before:
-                    return
+                async with asyncio.timeout(IDLE_SECONDS):
+                    data = await self._connection.read()
+                self.size += len(data)
+                self._check_size(self.size)
+                if data or self._length in (None, self.size) or self.size == self._begin:
+                    return data
             except _LOST:
-                if not self._version or self.size == before:
+                if not self._version or self.size == self._begin:
                     raise
                 await self._from.clock.sleep(RESUME_AFTER)
             await self._resume()
-
-    async def _read(self) -> bytes:
-        async with asyncio.timeout(IDLE_SECONDS):
-            return await self._connection.read()
 
     async def _resume(self) -> None:
         rest = ("Range", f"bytes={self.size}-"), ("If-Range", self._version)
@@ -192,6 +203,7 @@ class Download:
         part = _PART.fullmatch(response.header("content-range") or "")
         if response.status != 206 or not part or int(part[1]) != self.size:
             raise DownloadFailed("cannot_resume")
+        self._begin = self.size
         self._read_total(part[2])
         # It is the digest of the whole file, here too (RFC 9530, section 3).
         self._digest = response.header("repr-digest") or self._digest
@@ -204,12 +216,6 @@ class Download:
             raise DownloadFailed("cannot_resume")
         self._length = length
         self._check_size(length)
-
-    async def _hashed(self, piece: bytearray) -> bytes:
-        data = bytes(piece)
-        piece.clear()
-        await asyncio.to_thread(self._sha256.update, data)
-        return data
 
     def _check_size(self, size: int) -> None:
         if size > self._from.most_bytes:

@@ -203,6 +203,17 @@ async def test_each_failure_has_a_word(
     assert await failure(host.link("/f", answer)) == expected
 
 
+async def test_a_file_that_comes_too_slowly_fails(
+    host: FileHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it is resumed."""
+    monkeypatch.setattr(download, "PIECE_SECONDS", 0.3)
+    answer = Answer(FILE, headers={"ETag": '"v1"'}, cuts=[200_000] * 9, pause=0.1)
+    error, final = await failure(host.link("/f", answer))
+    assert error.startswith("too_slow")
+    assert not final
+
+
 @pytest.mark.parametrize("length", [True, False])
 async def test_a_file_that_is_too_large_is_refused(host: FileHost, length: bool) -> None:
     error, final = await failure(host.link("/f", Answer(FILE, length=length)), most_bytes=2_999_999)
