@@ -114,4 +114,4 @@ async def _in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) ->
         await asyncio.wait({task})
         raise
     except OSError as error:
-        raise ArchiveUnavailable(f"{error.strerror}: {error.filename}") from error
+        raise ArchiveUnavailable(str(error)) from error

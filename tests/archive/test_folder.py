@@ -1,6 +1,7 @@
 """The archive in a folder: visible files are complete, and removed ones leave nothing."""
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -88,6 +89,17 @@ async def test_a_folder_that_cannot_be_written_to_is_reported(tmp_path: Path) ->
     (tmp_path / "file").touch()
     archive = FolderArchive(tmp_path / "file")
     with pytest.raises(ArchiveUnavailable):
+        await archive.put("ada/job/1", "video/mp4", pieces(b"x"))
+
+
+async def test_a_full_disk_is_named_alone(
+    archive: FolderArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ArchiveUnavailable, match=r"No space left on device$"):
         await archive.put("ada/job/1", "video/mp4", pieces(b"x"))
 
 
