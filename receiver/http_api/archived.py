@@ -88,8 +88,8 @@ async def _serve(request: Request, file: ArchivedFile, path: Path) -> Response:
     name = "-".join(path.parts[-2:])
     return FileResponse(
         path,
-        headers=headers,
-        media_type=file.content_type,
+        # As `media_type`, a text would get a charset that is not known.
+        headers=headers | {"Content-Type": str(file.content_type)},
         filename=name,
         stat_result=stat,
         content_disposition_type="inline",

@@ -147,6 +147,16 @@ async def test_a_file_is_stored_and_served_to_its_user_until_somebody_removes_it
     assert (answer.status_code, answer.headers["Location"]) == (302, link)
 
 
+async def test_a_text_is_served_without_a_charset_that_its_host_did_not_give(
+    client: httpx.AsyncClient, provider: ScriptedProvider, host: FileHost
+) -> None:
+    text = Answer(b"\xfc", headers={"Content-Type": "text/plain; charset=iso-8859-1"})
+    request_id = await complete(client, provider, {"videoUrl": host.link("/t", text)})
+    await settled(client, request_id)
+    answer = await client.get(f"/v1/jobs/{request_id}/result")
+    assert (answer.headers["Content-Type"], answer.content) == ("text/plain", b"\xfc")
+
+
 async def test_ranges(
     client: httpx.AsyncClient, provider: ScriptedProvider, host: FileHost
 ) -> None:
