@@ -44,7 +44,7 @@ class BucketArchive:
                 max_concurrency=PARTS_AT_ONCE,
             )
 
-    async def find(self, key: str) -> str | None:
+    async def find(self, key: str, size: int) -> str:
         with _translated():
             return await obstore.sign_async(self._store, "GET", key, SIGNED_LINK_LIFE)
 

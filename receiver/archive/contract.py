@@ -25,8 +25,9 @@ class Archive(Protocol):
         """
         ...
 
-    async def find(self, key: str) -> Kept | None:
-        """Where the file can be read; None if it is missing. Raises `ArchiveUnavailable`."""
+    async def find(self, key: str, size: int) -> Kept:
+        """Where the file can be read. Raises `ArchiveUnavailable`, also if a local file is missing
+        or has another size; a bucket is not asked."""
         ...
 
     async def remove(self, folder: str) -> None:

@@ -46,9 +46,8 @@ class FolderArchive:
         finally:
             await _in_thread(closing.close)
 
-    async def find(self, key: str) -> Path | None:
-        path = self._root / key
-        return path if await _in_thread(path.is_file) else None
+    async def find(self, key: str, size: int) -> Path:
+        return await _in_thread(_check, self._root / key, size)
 
     async def remove(self, folder: str) -> None:
         await _in_thread(_remove, self._root / folder)
@@ -83,6 +82,15 @@ def _finish(file: IO[bytes], target: Path) -> None:
     _make(target.parent)
     Path(file.name).replace(target)
     sync(target.parent)
+
+
+def _check(path: Path, size: int) -> Path:
+    """The path, if the file can be opened and has this size."""
+    with path.open("rb") as file:
+        found = os.fstat(file.fileno()).st_size
+    if found != size:
+        raise ArchiveUnavailable(f"{path} has {found:,} of {size:,} bytes")
+    return path
 
 
 def _make(folder: Path) -> None:

@@ -1,7 +1,5 @@
 """Serves result files from the archive."""
 
-import asyncio
-import os
 import re
 from pathlib import Path
 from typing import Final
@@ -56,7 +54,7 @@ async def archived_file(
     file = job.archive[number - 1]
     found = await _find(context, file)
     if isinstance(found, Path):
-        return await _serve(request, file, found)
+        return _serve(request, file, found)
     return None if found is None else redirect(found)
 
 
@@ -70,28 +68,25 @@ async def _find(context: ApiContext, file: ArchivedFile) -> Kept | None:
     if context.archive is None or file.key is None:
         return None
     try:
-        return await context.archive.find(file.key)
+        return await context.archive.find(file.key, file.bytes or 0)
     except ArchiveUnavailable as error:
-        log.warning("the archive cannot be read", key=file.key, reason=str(error))
+        log.warning("a stored file cannot be read", key=file.key, reason=str(error))
         return None
 
 
-async def _serve(request: Request, file: ArchivedFile, path: Path) -> Response:
+def _serve(request: Request, file: ArchivedFile, path: Path) -> Response:
     tag = f'"{file.sha256}"'
     headers = HEADERS | {"ETag": tag}
     if none_match(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
-    stat = await asyncio.to_thread(os.stat, path)
-    if not _takes_range(request, tag, stat.st_size):
+    if not _takes_range(request, tag, file.bytes or 0):
         # RFC 9110, 14.2: ranges that are malformed or do not apply are ignored.
         del MutableHeaders(scope=request.scope)["range"]
-    name = "-".join(path.parts[-2:])
     return FileResponse(
         path,
         # As `media_type`, a text would get a charset that is not known.
         headers=headers | {"Content-Type": str(file.content_type)},
-        filename=name,
-        stat_result=stat,
+        filename="-".join(path.parts[-2:]),
         content_disposition_type="inline",
     )
 

@@ -1,7 +1,8 @@
 """Archiving results, from the outcome of a job to the file that is served."""
 
 import hashlib
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -142,9 +143,11 @@ async def test_a_file_is_stored_and_served_to_its_user_until_somebody_removes_it
     other = await client.get(path, headers={"If-Range": '"x"', "Range": "bytes=1-2"})
     assert (other.status_code, other.content) == (200, FILE)
     assert (await (await service.user("bob")).get(path)).status_code == 404
-    kept.unlink()
-    answer = await client.get(path)
-    assert (answer.status_code, answer.headers["Location"]) == (302, link)
+    losses: list[Callable[[], None]] = [lambda: os.truncate(kept, 400), kept.unlink, kept.mkdir]
+    for lose in losses:
+        lose()
+        answer = await client.get(path)
+        assert (answer.status_code, answer.headers["Location"]) == (302, link)
 
 
 async def test_a_text_is_served_without_a_charset_that_its_host_did_not_give(

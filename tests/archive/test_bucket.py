@@ -66,7 +66,7 @@ async def test_a_file_in_many_parts_is_stored_whole_or_not_at_all(bucket: Any) -
         await archive.put("ada/a/2.mp4", "video/mp4", pieces(*parts, then=LookupError()))
     assert keys(bucket) == ["pre/fix/ada/a/1.mp4"]
     assert "Uploads" not in bucket.list_multipart_uploads(Bucket=BUCKET), "no part is left"
-    link = await archive.find("ada/a/1.mp4")
+    link = await archive.find("ada/a/1.mp4", 20 << 20)
     assert isinstance(link, str)
     async with httpx.AsyncClient(trust_env=False) as client:
         opened = await client.get(link)

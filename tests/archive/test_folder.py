@@ -30,10 +30,12 @@ def archive(tmp_path: Path) -> FolderArchive:
 
 async def test_a_file_is_stored_and_found(archive: FolderArchive) -> None:
     await archive.put("ada/job/1.mp4", "video/mp4", pieces(b"one ", b"two"))
-    found = await archive.find("ada/job/1.mp4")
-    assert found is not None
+    found = await archive.find("ada/job/1.mp4", 7)
     assert found.read_bytes() == b"one two"
-    assert await archive.find("ada/job/2.mp4") is None
+    with pytest.raises(ArchiveUnavailable, match="has 7 of 8 bytes"):
+        await archive.find("ada/job/1.mp4", 8)
+    with pytest.raises(ArchiveUnavailable, match="No such file"):
+        await archive.find("ada/job/2.mp4", 7)
     await archive.put("ada/job/1.mp4", "video/mp4", pieces(b"again"))
     assert found.read_bytes() == b"again"
 
@@ -59,8 +61,7 @@ async def test_a_large_file_is_synced_as_it_grows(
 async def test_a_failed_write_leaves_nothing(archive: FolderArchive, tmp_path: Path) -> None:
     with pytest.raises(LookupError):
         await archive.put("ada/job/1", "video/mp4", pieces(b"part", then=LookupError()))
-    assert await archive.find("ada/job/1") is None
-    assert list((tmp_path / "kept" / PARTIAL).iterdir()) == []
+    assert [path.name for path in (tmp_path / "kept").rglob("*")] == [PARTIAL]
 
 
 async def test_partial_files_of_a_killed_process_are_swept(
@@ -71,7 +72,7 @@ async def test_partial_files_of_a_killed_process_are_swept(
     (tmp_path / "kept" / PARTIAL / "left").write_bytes(b"part")
     assert await archive.sweep(60) == 0
     assert await archive.sweep(0) == 1
-    assert await archive.find("ada/job/1") is not None
+    await archive.find("ada/job/1", 5)
 
 
 async def test_removing_a_job_removes_its_folder(archive: FolderArchive, tmp_path: Path) -> None:
@@ -79,8 +80,8 @@ async def test_removing_a_job_removes_its_folder(archive: FolderArchive, tmp_pat
         await archive.put(key, "video/mp4", pieces(b"x"))
     await archive.remove("ada/a")
     await archive.remove("ada/a")
-    assert await archive.find("ada/a/1.mp4") is None
-    assert await archive.find("ada/b/1.mp4") is not None
+    assert [path.name for path in (tmp_path / "kept" / "ada").iterdir()] == ["b"]
+    await archive.find("ada/b/1.mp4", 1)
     await archive.remove("ada/b")
     assert [path.name for path in (tmp_path / "kept").iterdir()] == [PARTIAL]
 
@@ -135,5 +136,5 @@ async def test_a_cancelled_write_leaves_nothing_whenever_that_is(
             async with asyncio.timeout(n / 20_000):
                 await archive.put("ada/job/1", "video/mp4", pieces(*[b"x" * 100_000] * 5))
         assert [path.name for path in (tmp_path / "kept").glob(f"{PARTIAL}/*")] == []
-        found = await archive.find("ada/job/1")
-        assert found is None or found.stat().st_size == 500_000
+        found = tmp_path / "kept/ada/job/1"
+        assert not found.exists() or found.stat().st_size == 500_000
