@@ -11,7 +11,7 @@ import hashlib
 import re
 from base64 import b64decode
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from urllib.parse import quote, urldefrag, urljoin, urlsplit
@@ -91,7 +91,7 @@ class Download:
         self._begin = 0
         """How many there were when the latest connection was made."""
         self._from = downloader
-        self._link = quote(urldefrag(link).url, safe=_RESERVED)
+        self._link = link
         self._sha256 = hashlib.sha256()
         self._closing = ExitStack()
         """Closes the latest connection."""
@@ -157,14 +157,16 @@ class Download:
 
     async def _get(self, headers: Sequence[tuple[str, str]]) -> Response:
         """The response after redirects."""
-        url = self._link
+        url = _encoded(self._link)
         for _ in range(MOST_REDIRECTS + 1):
             self._closing.close()  # the previous connection
             response = await self._ask(url, headers)
             location = response.header("location")
             if response.status not in REDIRECTS or location is None:
                 return response
-            url = urldefrag(urljoin(url, quote(location, safe=_RESERVED))).url
+            # Headers are read as Latin-1: this gives the bytes as they came.
+            location = quote(location, safe=_RESERVED, encoding="latin-1")
+            url = urldefrag(urljoin(url, location)).url
         raise DownloadFailed("too_many_redirects")
 
     async def _ask(self, url: str, headers: Sequence[tuple[str, str]]) -> Response:
@@ -228,6 +230,14 @@ class Download:
         announced = _SHA256.search(self._digest)
         if announced and b64decode(announced[1]) != self._sha256.digest():
             raise DownloadFailed("bad_digest: it does not match its Repr-Digest")
+
+
+def _encoded(link: str) -> str:
+    """A link as it is asked for: its host in the `xn--` form, the rest percent-encoded."""
+    with suppress(ValueError):  # the check refuses it
+        host = urlsplit(link).netloc
+        link = link.replace(host, host.encode("idna").decode(), 1)
+    return quote(link.partition("#")[0], safe=_RESERVED)
 
 
 @contextmanager

@@ -139,6 +139,25 @@ async def test_redirects_are_followed_five_times(host: FileHost) -> None:
     assert await failure(link.replace("/6", "/0")) == ("too_many_redirects", False)
 
 
+async def test_a_redirect_in_other_bytes_than_ascii_is_followed_as_it_is(host: FileHost) -> None:
+    link = host.link("/%C3%BC.mp4", Answer(FILE))
+    host.link("/r", Answer(status=302, headers={"Location": "/ü.mp4"}))
+    assert (await load(link.replace("/%C3%BC.mp4", "/r")))[0] == FILE
+
+
+async def test_a_host_in_another_script_is_asked_for_in_ascii(host: FileHost) -> None:
+    link = host.link("/f", Answer(FILE)).replace("127.0.0.1", "münchen.example")
+    asked = []
+
+    async def resolve(name: str) -> Any:
+        asked.append(name)
+        return await Resolver().resolve("localhost")
+
+    network = CheckedNetwork(resolve, allow_http=True, allow_nets=LOOPBACK)
+    async with Download(Downloader(network, SystemClock(), 10**7), link):
+        assert asked == ["xn--mnchen-3ya.example"]
+
+
 @pytest.mark.parametrize(
     "target", ["http://10.0.0.1/x", "http://[::ffff:169.254.169.254]/", "file:///etc/passwd"]
 )
@@ -169,6 +188,13 @@ async def test_a_forbidden_address_is_not_called(host: FileHost) -> None:
     assert failed.value.outcome.error.startswith("refused_target: ")
     assert not failed.value.outcome.final, "a name may lead elsewhere the next time"
     assert not host.asked
+
+
+@pytest.mark.parametrize("link", ["http://[x/#y", "http://ü..example/", "http://ü@127.0.0.1/"])
+async def test_a_link_that_is_none_is_refused(link: str) -> None:
+    error, final = await failure(link)
+    assert error.startswith("refused_target: ")
+    assert final
 
 
 async def test_the_embedded_sandbox_may_be_called(host: FileHost) -> None:
