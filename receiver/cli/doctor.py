@@ -169,6 +169,11 @@ async def _check_provider(name: str, settings: ServeSettings, clock: Clock) -> F
     finally:
         await provider.close()
     match answer:
+        case StatusMissing(is_json=False):
+            return failed(
+                f"{base_url} answers 404, but not as the provider does",
+                f"Check RECEIVER_{name.upper()}_BASE_URL.",
+            )
         case StatusMissing() | StatusReport():
             return Finding("provider", "ok", f"{base_url} accepts the key")
         case StatusUnavailable(by_credentials=True):

@@ -107,6 +107,8 @@ class StatusMissing:
     outcome: ClassVar = "missing"
     retry_after: Millis | None = None
     """The provider's Retry-After, in milliseconds from now."""
+    is_json: bool = True
+    """Whether the body is a JSON object, as in the 404s of all providers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ class Api(Calls):
             return StatusUnavailable(str(error))
         code, retry_after = answer.status_code, self._retry_after(answer)
         if code == 404:
-            return StatusMissing(retry_after)
+            return StatusMissing(retry_after, is_json=answer.body is not None)
         if code not in GOOD:
             return self.unavailable(answer)
         if answer.body is None:

@@ -75,6 +75,13 @@ def test_a_rejected_key_or_a_wrong_clock_fails(
     assert advice in done.out
 
 
+def test_a_404_that_is_not_the_provider_s_fails(served: Served) -> None:
+    with other_server(404, {"Content-Length": "0"}) as server:
+        done = examined(served, f"{server.url}/")
+    assert states(done)["provider"] == "failed"
+    assert "Check RECEIVER_SAMSAR_BASE_URL" in done.out
+
+
 def test_a_url_at_the_start_of_an_error_keeps_its_case(place: Place) -> None:
     with upstream(200) as base_url:
         url = base_url.removesuffix("/v1/video/")
