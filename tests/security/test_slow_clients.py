@@ -61,7 +61,9 @@ async def test_trailers_without_an_end_are_cut_off(
             + b"2\r\n{}\r\n0\r\n"
         )
         async with sending(connection, b"A: " + b"b" * 6_000 + b"\r\n", pause=0):
-            assert await connection.ended()
+            refusal = await connection.rest()
+    # A client that still sends may see a reset in place of it.
+    assert refusal == b"" or refusal.startswith(b"HTTP/1.1 431 ")
 
 
 @pytest.mark.parametrize(
