@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.http_api.accepted_job import accepted
 from tests.http_api.scripted_provider import call_back, scripted_provider
 from tests.support.ports import free_port
 from tests.support.service import (
     RunningService,
     eventually,
-    job_when,
     metric,
     running_service,
-    submit,
 )
 
 COMPLETED = {"status": "COMPLETED", "result": {"videoUrl": "https://cdn.example/v.mp4"}}
@@ -80,10 +79,7 @@ async def accepted_job(folder: Path, **given: Any) -> AsyncIterator[Job]:
         await where.start()
         try:
             key = await where.service.key()
-            client = where.service.client(key)
-            request_id = (await submit(client))["request_id"]
-            address = (await provider.submitted()).webhook_url
-            await job_when(client, request_id, phase="accepted")
-            yield Job(where, key, request_id, address)
+            job = await accepted(where.service.client(key), provider)
+            yield Job(where, key, job.request_id, job.callback_url)
         finally:
             await where.stop()
