@@ -105,7 +105,7 @@ class GuardedConnection(HttpToolsProtocol):
             self.send_400_response("Invalid HTTP request received.")
             return
         if self._incoming.is_too_large:
-            self._refuse(431, "head_too_large", "The head of the request is too large.")
+            self._refuse(431, "head_too_large", "The head or the trailers are too large.")
         elif self._incoming.stage is Stage.NOTHING and not self._is_answering():
             # uvicorn has stopped its keep-alive timer, but the data does not begin a request: it is
             # the end of a dropped body, or blank lines.
