@@ -9,6 +9,7 @@ import structlog
 from receiver.clock import Clock
 from receiver.domain.answers import LookUpAnswer, StatusAnswer, StatusUnavailable
 from receiver.domain.call_limits import Breaker, Pace
+from receiver.domain.probe_line import ProbeLine
 from receiver.metrics import Metrics
 from receiver.providers.contract import Provider, UpstreamJob
 
@@ -23,7 +24,8 @@ log = structlog.get_logger()
 
 
 class StatusCalls:
-    """One rate limit and one concurrency limit for all calls, and a breaker per provider.
+    """One rate limit and one concurrency limit for all calls, and per provider a breaker and the
+    line behind it.
 
     The poller works through a queue and counts its calls itself (`free`, `begin`, `ask`, `end`).
     `ask_soon` is for requests that can be answered without the call.
@@ -33,6 +35,7 @@ class StatusCalls:
         """`rate` is in calls per second."""
         self.at_once = at_once
         self.breakers: defaultdict[str, Breaker] = defaultdict(Breaker)
+        self.lines: defaultdict[str, ProbeLine] = defaultdict(ProbeLine)
         self._clock = clock
         self._metrics = metrics
         self._pace = Pace(rate)
@@ -58,29 +61,37 @@ class StatusCalls:
         """A counted call has ended, or was not made after all."""
         self._under_way -= 1
 
-    async def ask(self, provider: Provider, call: Callable[[Provider], Awaitable[A]]) -> A | None:
-        """Make a counted call if the provider's breaker allows it, else return None."""
-        breaker = self.breakers[provider.name]
-        if not breaker.allows(self._clock.monotonic()):
-            self._metrics.status_polls.labels(provider.name, "breaker_open").inc()
+    async def ask(
+        self, provider: Provider, job_id: str, call: Callable[[Provider], Awaitable[A]]
+    ) -> A | None:
+        """Make a counted call about a job if the provider's breaker allows it, else return None."""
+        name = provider.name
+        breaker, now = self.breakers[name], self._clock.monotonic()
+        if not (self.lines[name].allows(job_id) and breaker.allows(now)):
+            self._metrics.status_polls.labels(name, "breaker_open").inc()
             return None
         try:
             answer = await call(provider)
         except BaseException:
             breaker.abandoned()
             raise
-        by_credentials = False
+        self._learn(name, job_id, answer)
+        self._metrics.set_breaker(name, breaker.state)
+        self._metrics.status_polls.labels(name, answer.outcome).inc()
+        return answer
+
+    def _learn(self, name: str, job_id: str, answer: StatusAnswer | LookUpAnswer) -> None:
+        """Tell the breaker, unless it is this job alone that gets no answer."""
+        breaker, line, by_credentials = self.breakers[name], self.lines[name], False
         if isinstance(answer, StatusUnavailable):
             by_credentials = answer.by_credentials
-            log.warning("a status call failed", provider=provider.name, reason=answer.reason)
-        if isinstance(answer, StatusUnavailable) and not answer.only_this_job:
-            breaker.failed(self._clock.monotonic(), by_credentials=by_credentials)
-        else:
+            log.warning("a status call failed", provider=name, reason=answer.reason)
+        if not isinstance(answer, StatusUnavailable) or answer.only_this_job:
+            line.answered(job_id)
             breaker.succeeded()
-        self._metrics.provider_credentials_refused.labels(provider.name).set(by_credentials)
-        self._metrics.set_breaker(provider.name, breaker.state)
-        self._metrics.status_polls.labels(provider.name, answer.outcome).inc()
-        return answer
+        elif line.failed(job_id) or breaker.state != "closed":
+            breaker.failed(self._clock.monotonic(), by_credentials=by_credentials)
+        self._metrics.provider_credentials_refused.labels(name).set(by_credentials)
 
     async def ask_soon(self, provider: Provider, job: UpstreamJob) -> StatusAnswer | None:
         """Make a status call if it can start within `LONGEST_PACE_WAIT` and the breaker allows it,
@@ -99,7 +110,7 @@ class StatusCalls:
         self._asked_soon += 1
         try:
             await self._clock.sleep(pause)
-            return await self.ask(provider, lambda asked: asked.status(job))
+            return await self.ask(provider, job.id, lambda asked: asked.status(job))
         finally:
             self._asked_soon -= 1
             self.end()

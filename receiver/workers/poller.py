@@ -9,7 +9,6 @@ provider is down.
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -72,9 +71,6 @@ class Poller:
         """Jobs to confirm, in order, with the end of the lease that this worker already has."""
         self._confirms = 0
         """Confirming calls begun while polls were due, and not yet followed by their polls."""
-        self._waiting: defaultdict[str, dict[str, None]] = defaultdict(dict)
-        """By provider: the jobs that wait behind its open breaker, in the order of their turns as
-        its probe."""
 
     def confirm(self, job: Job) -> None:
         """Take over a job that is due for confirmation and already leased to this worker for
@@ -106,7 +102,7 @@ class Poller:
             await self._services.clock.sleep(pause)
             return
         monotonic = self._services.clock.monotonic()
-        probes = (self._probe_at(provider) for provider, jobs in self._waiting.items() if jobs)
+        probes = (self._probe_at(provider) for provider, line in self._calls.lines.items() if line)
         waits = [at - monotonic for at in probes if at is not None]
         most = max(0.01, min([SAFETY_SECONDS, *waits]))
         await self._timer.wait(most)
@@ -133,15 +129,14 @@ class Poller:
 
     async def _make_probes_due(self) -> None:
         """Ask about a job as soon as a breaker allows a probe, so that a recovered provider is
-        noticed then and not minutes later, when the next job is due. Jobs take turns: one that
-        never gets an answer must not keep the breaker open for the others."""
+        noticed then and not minutes later, when the next job is due."""
         monotonic = self._services.clock.monotonic()
-        for provider, jobs in list(self._waiting.items()):
+        for provider, line in list(self._calls.lines.items()):
             at = self._probe_at(provider)
-            if jobs and at is not None and at <= monotonic and self._room(Lane.POLL) > 0:
-                job_id = next(iter(jobs))
-                del jobs[job_id]
-                await self._services.store.jobs.ask_at_once(job_id, self._services.clock.now())
+            if at is not None and at <= monotonic and self._room(Lane.POLL) > 0:
+                job_id = line.call_next()
+                if job_id is not None:
+                    await self._services.store.jobs.ask_at_once(job_id, self._services.clock.now())
 
     def _begin_offered(self) -> int:
         """Start calls for offered jobs within the limits. Jobs whose lease has ended are left to
@@ -231,22 +226,19 @@ class Poller:
         provider = self._services.providers.get(job.provider)
         if provider is None:
             return StatusUnavailable(f"provider {job.provider} is not configured")
-        answer = await self._calls.ask(provider, lambda asked: self._traced(job, what, call(asked)))
+        answer = await self._calls.ask(
+            provider, job.id, lambda asked: self._traced(job, what, call(asked))
+        )
         self._line_up(job, answer)
         return StatusUnavailable("the breaker is open") if answer is None else answer
 
     def _line_up(self, job: Job, answer: StatusAnswer | LookUpAnswer | None) -> None:
-        """Give the job a turn as a probe: after all others if its own call has just failed, and
-        none before the time that the provider has set for it."""
-        waiting = self._waiting[job.provider]
-        if self._calls.breakers[job.provider].state == "closed":
-            waiting.clear()
-        elif answer is None:
-            waiting.setdefault(job.id)
-        elif isinstance(answer, StatusUnavailable):
-            waiting.pop(job.id, None)
-            if answer.retry_after is None:
-                waiting[job.id] = None
+        """Let the job wait for a turn as a probe, but not before the time that the provider has set
+        for it."""
+        failed = isinstance(answer, StatusUnavailable) and answer.retry_after is None
+        if self._calls.breakers[job.provider].state != "closed" and (answer is None or failed):
+            line, claimed = self._calls.lines[job.provider], bool(job.tracking.claims)
+            line.wait(job.id, job.user_id, claimed=claimed)
 
     async def _traced(self, job: Job, what: str, call: Awaitable[B]) -> B:
         """Make a call in a span of the job's trace."""

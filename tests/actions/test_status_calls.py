@@ -8,6 +8,7 @@ import pytest
 
 from receiver.actions.status_calls import SLOT_CHECK_SECONDS, StatusCalls
 from receiver.domain.answers import StatusAnswer, StatusMissing, StatusUnavailable
+from receiver.domain.call_limits import FIRST_PROBE
 from receiver.metrics import Metrics
 from receiver.providers.contract import Provider, UpstreamJob
 from tests.support.manual_clock import ManualClock
@@ -51,10 +52,12 @@ class Gate:
             cast(Provider, self.provider), UpstreamJob(what, "create_movie", {})
         )
 
-    async def poll(self) -> StatusAnswer | None:
+    async def poll(self, what: str = "up-1") -> StatusAnswer | None:
         """A call as the poller makes it."""
-        job = UpstreamJob("up-1", "create_movie", {})
-        return await self.calls.ask(cast(Provider, self.provider), lambda asked: asked.status(job))
+        job = UpstreamJob(what, "create_movie", {})
+        return await self.calls.ask(
+            cast(Provider, self.provider), job.id, lambda asked: asked.status(job)
+        )
 
     def counted(self, outcome: str) -> float:
         sample: Any = self.metrics.status_polls.labels("samsar", outcome)
@@ -128,6 +131,16 @@ async def test_an_answer_that_is_of_no_use_for_its_job_opens_no_breaker() -> Non
     for answer in (*[FAILED] * 4, USELESS, *[FAILED] * 4, *[USELESS] * 6):
         gate.provider.answer = answer
         assert await gate.poll() == answer
+    assert gate.calls.breakers["samsar"].state == "closed"
+
+
+@pytest.mark.parametrize("answer", [FAILED, REFUSED])
+async def test_a_job_that_alone_gets_no_answer_opens_no_breaker(answer: StatusAnswer) -> None:
+    gate = Gate(rate=1_000)
+    for what, said in [("bad", answer), ("good", MISSING), *[("bad", answer)] * 6]:
+        gate.clock.advance(FIRST_PROBE)
+        gate.provider.answer = said
+        assert await gate.poll(what) == said
     assert gate.calls.breakers["samsar"].state == "closed"
 
 

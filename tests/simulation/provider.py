@@ -58,8 +58,8 @@ class Fate:
     """Seconds from COMPLETED until a status call gives the link; callbacks then have none."""
     missing_for: float
     """Seconds from acceptance for which status calls answer 404."""
-    unreadable_for: float
-    """Seconds from acceptance for which no answer to a status call can be read."""
+    failing_for: float
+    """Seconds from acceptance for which status calls answer 500."""
     updates: tuple[tuple[float, Mapping[str, Any]], ...]
     """Shares of the render time, and what is said then."""
     callbacks: tuple[tuple[bool, int, float, str], ...]
@@ -70,7 +70,7 @@ class Fate:
     @property
     def is_told_at_once(self) -> bool:
         """Whether status calls say something of the job from its acceptance on."""
-        return not (self.missing_for or self.unreadable_for)
+        return not (self.missing_for or self.failing_for)
 
 
 def fate(seed: int) -> Fate:
@@ -110,7 +110,7 @@ def fate(seed: int) -> Fate:
         outcome=outcome,
         link_after=random.choice([0.0] * 20 + [12.0, 12.0, 300.0, 20 * 3600.0]),
         missing_for=random.choice([0.0] * 20 + [20.0, 20.0, 300.0, 30 * 3600.0]),
-        unreadable_for=random.choice([0.0] * 30 + [60.0, 300.0, 9_000.0]),
+        failing_for=random.choice([0.0] * 30 + [60.0, 300.0, 9_000.0]),
         updates=tuple(updates),
         callbacks=callbacks,
         files=file_fates(seed),
@@ -147,7 +147,7 @@ class Upstream:
         """From when on a status call that is answered gives the outcome."""
         fate = self.fate
         link_after = fate.link_after if fate.outcome == "COMPLETED" else 0.0
-        silent_for = max(fate.missing_for, fate.unreadable_for, fate.renders + link_after)
+        silent_for = max(fate.missing_for, fate.failing_for, fate.renders + link_after)
         return self.taken_at + silent_for
 
     @property
@@ -255,8 +255,8 @@ class SimulatedProvider(SamsarDouble):
         elif upstream is None or loop.time() < upstream.taken_at + upstream.fate.missing_for:
             said = "missing"
             answer = StatusMissing()
-        elif loop.time() < upstream.taken_at + upstream.fate.unreadable_for:
-            answer = StatusUnavailable("a 200 answer that is not JSON", only_this_job=True)
+        elif loop.time() < upstream.taken_at + upstream.fate.failing_for:
+            answer = StatusUnavailable("500")
         else:
             report = read_report(upstream.document(loop.time()))
             said = "report" if report.status != "COMPLETED" or report.result else "no_link"

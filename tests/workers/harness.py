@@ -31,6 +31,7 @@ from receiver.streams.hub import Hub
 from receiver.workers.poller import Poller
 from store.database import Store
 from store.ids import Ids
+from store.keys import User
 from store.open import open_store
 from store.records.jobs import Job
 from store.records.times import Lane, Millis
@@ -102,9 +103,9 @@ class Harness:
         services = replace(self.services, status_calls=calls)
         return Poller(services, self.hub, lambda job: f"https://here.example/{job.id}", self.missed)
 
-    async def accepted_job(self, name: str, **fields: Any) -> Job:
+    async def accepted_job(self, name: str, user: User | None = None, **fields: Any) -> Job:
         """A job that the provider knows by this name."""
-        job = await self.world.create()
+        job = await self.world.create(user=user)
         return await self.world.advance(
             job, accepted(self.clock.now(), **{"provider_request_id": name, **fields})
         )

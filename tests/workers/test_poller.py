@@ -7,23 +7,26 @@ from dataclasses import replace
 import pytest
 
 from receiver.domain.answers import StatusReport, StatusUnavailable
-from receiver.domain.call_limits import FIRST_PROBE
+from receiver.domain.call_limits import FIRST_PROBE, LONGEST_PROBE
 from receiver.providers.contract import UpstreamJob
 from receiver.providers.samsar import read_report
 from receiver.workers import poller as poller_module
 from receiver.workers.poller import POLL_LEASE
 from store.errors import StoreUnavailable
+from store.keys import User
 from store.records.callbacks import Callback, CallbackVerdict, Verdict
 from store.records.jobs import Claim, Evidence, Job, Status, Tracking
 from store.records.moves import Move
 from store.records.times import Due, Lane, Lease
-from tests.store.world import SECOND
+from tests.store.world import NOW, SECOND
 from tests.workers.harness import HOLDER, RATE, STEP, Counted, Harness, step
 
 
-async def claimed(harness: Harness, name: str, *, holder: str | None = HOLDER) -> Job:
+async def claimed(
+    harness: Harness, name: str, *, holder: str | None = HOLDER, user: User | None = None
+) -> Job:
     """A job with a claim that is due for confirmation; leased if there is a `holder`."""
-    job = await harness.accepted_job(name)
+    job = await harness.accepted_job(name, user)
     await harness.world.receive(job, b'{"status":"COMPLETED"}', name)
     now = harness.clock.now()
 
@@ -225,26 +228,31 @@ async def test_jobs_with_a_refused_callback_are_polled_a_few_each_second(harness
     assert asked == [20, 25, 25]
 
 
-async def test_the_jobs_that_wait_behind_an_open_breaker_take_turns_as_probes(
-    harness: Harness,
+@pytest.mark.parametrize("confirming", [True, False])
+async def test_jobs_that_always_fail_hold_up_no_job_of_another_user(
+    harness: Harness, confirming: bool
 ) -> None:
     ending(harness)
-    failing = ["bad-0", "bad-1"]
-    harness.provider.answers = dict.fromkeys(failing, StatusUnavailable("503"))
-    worker = harness.poller()
-    now = harness.clock.now()
+    failing = [f"bad-{number}" for number in range(20)]
+    harness.provider.answers = dict.fromkeys(failing, StatusUnavailable("500"))
+    worker, bob = harness.poller(), harness.world.bob
     for name in failing:
-        await harness.accepted_job(name, poll_at=now)
-    good = await harness.accepted_job("good", poll_at=now + 100 * SECOND)
-    while harness.clock.now() < now + 100 * SECOND:
-        await step(harness, worker)
-    assert harness.provider.asked.count("good") == 0
-    assert worker._calls.breakers["samsar"].state == "open"
-    for _ in range(3):  # the two that wait already go first
-        before = len(harness.provider.asked)
-        while len(harness.provider.asked) == before:
+        await harness.accepted_job(name, poll_at=harness.clock.now())
+    waits = []
+    for at in (100, 200, 400):
+        while harness.clock.now() < NOW + at * SECOND:
             await step(harness, worker)
-    assert (await harness.found(good)).done
+        if confirming:
+            good = await claimed(harness, f"good-{at}", holder=None, user=bob)
+        else:
+            good = await harness.accepted_job(f"good-{at}", bob, poll_at=harness.clock.now())
+        while not (await harness.found(good)).done:
+            await step(harness, worker)
+        waits.append(harness.clock.now() / SECOND - NOW / SECOND - at)
+    first, second, later = waits
+    # The first ones may have to wait for a probe; at last all the others' failures are their own.
+    assert max(first, second) <= LONGEST_PROBE + 3 * STEP
+    assert later <= 3 * STEP
 
 
 async def test_claims_alone_probe_an_open_breaker_as_soon_as_it_allows_that(

@@ -6,14 +6,11 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from receiver.actions.status_calls import StatusCalls
 from receiver.assembly import rules
 from receiver.domain import claims, outcomes, polls, schedule, serialization
-from receiver.domain.answers import StatusUnavailable
+from receiver.domain.probe_line import ProbeLine
 from receiver.domain.schedule import Rules
-from receiver.providers.contract import Provider
 from receiver.settings import ServeSettings
-from receiver.workers.poller import Poller
 from store.callbacks import Callbacks, Receipt
 from store.job_writer import Applied, Change
 from store.records.callbacks import Callback
@@ -117,28 +114,20 @@ def deadline_without_the_providers_word() -> Patch:
     return patch.object(schedule, "GRACE", 0)
 
 
-@variant("an available outcome is reported in time", plan=plans.unreadable_beside_a_lost_callback)
+@variant("an available outcome is reported in time", plan=plans.failing_beside_a_lost_callback)
 def probed_by_the_same_job() -> Patch:
-    """Any answer without a status opens the breaker, and its job is always the next probe."""
-    ask = StatusCalls.ask
+    """Every failure counts for the breaker, and the job that failed first is always the probe."""
 
-    async def ask_all(self: StatusCalls, provider: Provider, call: Any) -> Any:
-        async def failing(asked: Provider) -> Any:
-            answer = await call(asked)
-            if isinstance(answer, StatusUnavailable):
-                return replace(answer, only_this_job=False)
-            return answer
+    def the_same(self: ProbeLine) -> str | None:
+        self._next = next(iter(self._failing), None)
+        return self._next
 
-        return await ask(self, provider, failing)
-
-    def line_up(self: Poller, job: Job, answer: object) -> None:
-        waiting = self._waiting[job.provider]
-        if isinstance(answer, StatusUnavailable):
-            waiting.clear()
-            waiting[job.id] = None
+    def counted(self: ProbeLine, job_id: str) -> bool:
+        self._failing.setdefault(job_id, 0)
+        return True
 
     return together(
-        patch.object(StatusCalls, "ask", ask_all), patch.object(Poller, "_line_up", line_up)
+        patch.object(ProbeLine, "failed", counted), patch.object(ProbeLine, "call_next", the_same)
     )
 
 

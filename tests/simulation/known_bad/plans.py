@@ -167,21 +167,21 @@ def progress_that_falls(seed: int) -> Schedule:
     return planned(seed, submissions([1.0], falls))
 
 
-def unreadable_beside_a_lost_callback(seed: int) -> Schedule:
-    """Callbacks are lost, and the status answers of one job cannot be read for hours."""
+def failing_beside_a_lost_callback(seed: int) -> Schedule:
+    """Callbacks are lost, and the status calls of one job fail for hours."""
 
     def is_polled(fated: Fate) -> bool:
         lost = all(how[0] for how in fated.callbacks)
         return fated.submission == "accept" and lost and not (fated.missing_for or fated.link_after)
 
-    def is_unreadable(fated: Fate) -> bool:
-        return is_polled(fated) and fated.unreadable_for > 3_600.0
+    def is_failing(fated: Fate) -> bool:
+        return is_polled(fated) and fated.failing_for > 3_600.0
 
-    def is_readable(fated: Fate) -> bool:
+    def is_answered(fated: Fate) -> bool:
         return is_polled(fated) and fated.is_told_at_once and fated.renders <= 600.0
 
-    unreadable = submissions([1.0], is_unreadable)
-    return planned(seed, [*unreadable, *submissions([300.0], is_readable, label=1)])
+    failing = submissions([1.0], is_failing)
+    return planned(seed, [*failing, *submissions([300.0], is_answered, label=1)])
 
 
 def unknown_for_a_while(seed: int) -> Schedule:

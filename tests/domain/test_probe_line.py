@@ -1,0 +1,78 @@
+"""Whose failures count for a breaker, and whose call tests it next."""
+
+import pytest
+
+from receiver.domain import probe_line
+from receiver.domain.probe_line import ProbeLine
+
+
+def play(line: ProbeLine, calls: str) -> list[bool]:
+    """The calls about jobs, `a+` answered and `a-` not; for each failure, whether it counts."""
+    counted = []
+    for call in calls.split():
+        if call.endswith("+"):
+            line.answered(call[0])
+        else:
+            counted.append(line.failed(call[0]))
+    return counted
+
+
+@pytest.mark.parametrize(
+    ("calls", "counted"),
+    [
+        pytest.param("a- a- b- a-", [True] * 4, id="without an answer, all count"),
+        pytest.param("a- b+ a- b- a-", [True, False, True, False], id="after another's, not its"),
+        pytest.param("a- b+ a- a+ a-", [True, False, True], id="until it is answered itself"),
+    ],
+)
+def test_a_failure_counts_until_another_job_is_answered(calls: str, counted: list[bool]) -> None:
+    assert play(ProbeLine(), calls) == counted
+
+
+# Of each that waits: the job, its user, and whether it has a claim.
+@pytest.mark.parametrize(
+    ("calls", "waiting", "order"),
+    [
+        ("", "a1 b1 c1", "abc"),
+        ("", "a1 b1! c1!", "bca"),
+        ("a- b-", "a1! b1 c1", "cab"),
+        ("d-", "a1! b1! c1 d2 e3", "aedbc"),
+        ("", "a1 b1 b1!", "ba"),
+    ],
+    ids=["as they came", "claims first", "failing last", "users in turn", "once each"],
+)
+def test_jobs_take_turns(calls: str, waiting: str, order: str) -> None:
+    line = ProbeLine()
+    play(line, calls)
+    for each in waiting.split():
+        line.wait(each[0], int(each[1]), claimed=each.endswith("!"))
+    called = [line.call_next() for _ in order]
+    assert called == list(order)
+    assert (line.call_next(), bool(line)) == (None, False)
+
+
+def test_a_failing_job_may_not_come_before_its_turn() -> None:
+    line = ProbeLine()
+    play(line, "a-")
+    assert line.allows("a")
+    line.wait("a", 1, claimed=False)
+    line.wait("b", 1, claimed=False)
+    turns = [(line.call_next(), line.allows("a"), line.allows("c")) for _ in range(3)]
+    assert turns == [("b", False, True), ("a", True, True), (None, True, True)]
+
+
+def test_an_answer_ends_the_wait_of_all() -> None:
+    line = ProbeLine()
+    play(line, "a-")
+    for job_id in ("a", "b", "c"):
+        line.wait(job_id, 1, claimed=False)
+    line.call_next()
+    play(line, "b+")
+    assert (bool(line), line.allows("a"), line.is_failing("a")) == (False, True, True)
+
+
+def test_only_so_many_failing_jobs_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe_line, "MOST_FAILING", 2)
+    line = ProbeLine()
+    play(line, "a- b- c-")
+    assert [job_id for job_id in "abc" if line.is_failing(job_id)] == ["b", "c"]
