@@ -161,6 +161,9 @@ def _apply_outcome(draft: Draft, report: Report) -> None:
     told = agreeing or (told_before and report.status is Status.COMPLETED)
     if told and report.word is None:
         report = replace(report, word=tracking.completed_word)
+    if report.message is None:
+        message = next((claim.message for claim in agreeing if claim.message), None)
+        report = replace(report, message=message)
     draft.note("poll", provider_status=report.word, status=report.status)
     for claim in draft.job.tracking.claims:
         if claim in agreeing:

@@ -70,6 +70,17 @@ def test_the_status_call_counts_and_not_the_claim() -> None:
     assert story.job.evidence is Evidence.POLL
 
 
+@pytest.mark.parametrize(("said", "shown"), [(None, "Too dark."), ("Really.", "Really.")])
+def test_a_confirmed_claim_gives_the_message_that_the_status_call_lacks(
+    said: str | None, shown: str
+) -> None:
+    story = in_state("rendering")
+    story.called_back(failed("Too dark."))
+    story.poll(failed(said))
+    assert story.job.error is not None
+    assert (story.job.message, story.job.error.message) == (shown, shown)
+
+
 @pytest.mark.parametrize(
     "answer",
     [
