@@ -121,7 +121,7 @@ class Api(Calls):
             return self.unavailable(answer, f"a {code} answer that {answer.flaw}")
         report = await answer.read(read)
         if report.status is None and report.progress is None and report.result is None:
-            return self.unavailable(answer, f"a {code} answer without a status")
+            return self.unavailable(answer, f"a {code} answer without the job's status")
         return StatusReport(report, retry_after)
 
     async def cancel(self, path: str, method: str = "POST") -> CancelPassedOn:

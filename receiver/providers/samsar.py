@@ -92,8 +92,13 @@ class Samsar(Provider):
         return await self._api.submit(kind, body, self.read_id)
 
     async def status(self, job: UpstreamJob) -> StatusAnswer:
-        """Read a job's status."""
-        return await self._api.status(f"status?{urlencode({'request_id': job.id})}", self.read)
+        """Read a job's status. An answer that names another job says nothing of this one."""
+
+        def read(body: Mapping[str, Any]) -> Report:
+            is_another = words.read_id(body.get("request_id")) not in (None, job.id)
+            return Report() if is_another else self.read(body)
+
+        return await self._api.status(f"status?{urlencode({'request_id': job.id})}", read)
 
     def read(self, body: Mapping[str, Any]) -> Report:
         """Read the body of a callback or a status answer."""

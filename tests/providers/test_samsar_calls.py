@@ -62,11 +62,21 @@ async def test_every_answer_can_have_a_retry_after(header: str, wait: int | None
     said, _ = await ask(answer(200, b'{"status": "PENDING"}', later))
     assert said == StatusReport(Report(Status.PENDING, "PENDING", None, None, None, None), wait)
     said, _ = await ask(answer(200, b"{}", later))
-    assert said == StatusUnavailable("a 200 answer without a status", wait, only_this_job=True)
+    assert said == StatusUnavailable(
+        "a 200 answer without the job's status", wait, only_this_job=True
+    )
     said, _ = await ask(answer(200, b"<html>", later))
     assert said == StatusUnavailable("a 200 answer that is not JSON", wait, only_this_job=True)
     said, _ = await ask(answer(404, b'{"message": "Request not found."}', later))
     assert said == StatusMissing(wait)
+
+
+@pytest.mark.parametrize(("name", "used"), [("request_id", False), ("session_id", True)])
+async def test_an_answer_about_another_job_is_of_no_use(name: str, used: bool) -> None:
+    said, _ = await ask(answer(200, json.dumps({name: "up-2", "status": "FAILED"}).encode()))
+    reason = "a 200 answer without the job's status"
+    assert isinstance(said, StatusReport) or said == StatusUnavailable(reason, only_this_job=True)
+    assert isinstance(said, StatusReport) is used
 
 
 @pytest.mark.parametrize("number", [2**63, 10**30, -(10**30), 10**199])
@@ -76,7 +86,8 @@ async def test_an_integer_of_any_size_survives(number: int) -> None:
             200,
             b'{"request_id": %d, "status": "X", "result": {"url": "https://a.example", "n": %d}}'
             % (number, number),
-        )
+        ),
+        str(number),
     )
     assert isinstance(said, StatusReport)
     assert said.report.provider_request_id == str(number)
