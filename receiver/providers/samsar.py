@@ -55,6 +55,11 @@ _WHITE_SPACE = _SPACES + "".join(map(chr, range(0x2000, 0x200B)))
 # Our words are the provider's.
 _WORDS: Final = {**Status.__members__, "CANCELED": Status.CANCELLED}
 
+_LINK_NAMES: Final = (
+    *("videoUrl", "result_url", "result_urls", "video"),
+    *("url", "video_link", "videoLink", "remoteURL"),
+)
+
 # Spaces are allowed, since storage links have them. Control characters are not, since a link ends
 # up in a Location header; nor is U+FFFD, which replaces them.
 _LINK = re.compile(r"https?://[^\s/?#\x00-\x1f\x7f\ufffd][^\x00-\x1f\x7f\ufffd]*", re.IGNORECASE)
@@ -155,26 +160,32 @@ def _progress(value: Any) -> float | None:
 
 
 def _result(safe: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The provider's `result` with `videoUrl` added; None if there is no link."""
-    given = safe.get("result")
-    result: dict[str, Any] = given if isinstance(given, dict) else {}
-    named = (*_candidates(result), *_candidates(safe))
-    texts = (text.strip() for text in named if isinstance(text, str))
-    links = (text for text in texts if len(text) <= LINK_CHARACTERS and _LINK.fullmatch(text))
-    link = next(links, None)
+    """The provider's `result` with `videoUrl` added; None if there is no link. If the link is
+    beside `result`, so may be others: they join it."""
+    result: Any = safe.get("result")
+    if isinstance(result, str | list):
+        result = {"result_urls" if isinstance(result, list) else "videoUrl": result}
+    elif not isinstance(result, dict):
+        result = {}
+    if (link := _link(result)) is None:
+        link = _link(safe)
+        result = {name: safe[name] for name in _LINK_NAMES if name in safe} | result
     result.pop("videoUrl", None)
     return None if link is None else {**result, "videoUrl": link}
 
 
+def _link(part: Mapping[str, Any]) -> str | None:
+    texts = (text.strip() for text in _candidates(part) if isinstance(text, str))
+    links = (text for text in texts if len(text) <= LINK_CHARACTERS and _LINK.fullmatch(text))
+    return next(links, None)
+
+
 def _candidates(part: Mapping[str, Any]) -> Iterator[Any]:
-    yield part.get("videoUrl")
-    yield part.get("result_url")
-    urls = part.get("result_urls")
-    yield from urls if isinstance(urls, list) else ()
-    video = part.get("video")
-    yield video.get("url") if isinstance(video, Mapping) else None
-    for name in ("url", "video_link", "videoLink", "remoteURL"):
-        yield part.get(name)
+    for name in _LINK_NAMES:
+        value = part.get(name)
+        if name == "video" and isinstance(value, dict):
+            value = value.get("url")
+        yield from value if name == "result_urls" and isinstance(value, list) else [value]
 
 
 # --- input ----------------------------------------------------------------------------------------

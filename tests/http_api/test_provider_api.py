@@ -239,7 +239,11 @@ async def test_a_status_is_read_from_the_store_by_either_id(
         "request_id": request_id,
         "status": "COMPLETED",
         "progress": 100,
-        "result": {"videoUrl": "https://cdn/x.mp4", "seconds": 30},
+        "result": {
+            "result_url": "https://cdn/x.mp4",
+            "seconds": 30,
+            "videoUrl": "https://cdn/x.mp4",
+        },
     }
     assert provider.status_calls == []
 

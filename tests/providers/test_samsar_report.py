@@ -46,7 +46,11 @@ LINK = "https://cdn.example/v.mp4?sig=1"
                 "result_url": LINK,
                 "video": {"url": LINK},
             },
-            Report(Status.COMPLETED, "COMPLETED", None, {"videoUrl": LINK}, None, "r"),
+            Report(
+                *(Status.COMPLETED, "COMPLETED", None),
+                {"videoUrl": LINK, "result_url": LINK, "video": {"url": LINK}},
+                *(None, "r"),
+            ),
             id="the open server's outcome",
         ),
         pytest.param(
@@ -112,7 +116,7 @@ def test_invalid_progress(value: Any) -> None:
         {"result_url": LINK},
         {"result_urls": [LINK, "https://cdn.example/second.mp4"]},
         {"result_urls": [None, "", 7, LINK]},
-        {"video": {"url": LINK}},
+        {"video": {"url": LINK, "thumbnail": "https://cdn.example/t.png"}},
         {"url": LINK},
         {"video_link": LINK},
         {"videoLink": LINK},
@@ -122,14 +126,14 @@ def test_invalid_progress(value: Any) -> None:
     ],
 )
 def test_a_link_is_found_under_every_name(named: dict[str, Any]) -> None:
-    assert read_report(named).result == {"videoUrl": LINK}
+    assert read_report(named | {"seconds": 30}).result == {**named, "videoUrl": LINK}
     inside = read_report({"result": {**named, "seconds": 30}})
     assert inside.result == {**named, "seconds": 30, "videoUrl": LINK}
 
 
 def test_a_link_beside_a_result_joins_it() -> None:
     report = read_report({"result": {"seconds": 30, "videoUrl": None}, "result_url": LINK})
-    assert report.result == {"seconds": 30, "videoUrl": LINK}
+    assert report.result == {"seconds": 30, "result_url": LINK, "videoUrl": LINK}
 
 
 @pytest.mark.parametrize(
@@ -149,11 +153,22 @@ def test_invalid_links(link: Any) -> None:
 
 @pytest.mark.parametrize("link", ["http://cdn.example/v", "HTTPS://cdn.example", f"{LINK}#a b.mp4"])
 def test_valid_links(link: str) -> None:
-    assert read_report({"url": link}).result == {"videoUrl": link}
+    assert read_report({"videoUrl": link}).result == {"videoUrl": link}
 
 
-@pytest.mark.parametrize("result", ["done", LINK, 7, [LINK], None, True])
-def test_a_result_that_is_no_object_is_none(result: Any) -> None:
+@pytest.mark.parametrize(
+    ("result", "read"),
+    [
+        (LINK, {"videoUrl": LINK}),
+        ([LINK, "more"], {"result_urls": [LINK, "more"], "videoUrl": LINK}),
+    ],
+)
+def test_a_result_can_be_a_link_or_a_list_of_links(result: Any, read: Any) -> None:
+    assert read_report({"result": result}).result == read
+
+
+@pytest.mark.parametrize("result", ["done", 7, [7], [], None, True])
+def test_any_other_result_that_is_no_object_is_none(result: Any) -> None:
     assert read_report({"result": result}).result is None
 
 
@@ -222,7 +237,7 @@ def test_nothing_that_is_read_holds_a_callbacks_token_or_the_operators_key() -> 
         "given": [{shown: shown}],
         "webhookUrl": "https://receiver.example/webhooks/samsar/…",
     }
-    assert read_report({"url": ADDRESS}).result == {
+    assert read_report({"videoUrl": ADDRESS}).result == {
         "videoUrl": "https://receiver.example/webhooks/samsar/…"
     }
     assert TOKEN not in (read_plain_text(text) or "")
@@ -248,7 +263,7 @@ def test_secrets_are_redacted_before_a_text_is_truncated() -> None:
 
 def test_links_are_not_truncated() -> None:
     longest = f"{LINK}&{'s' * (8_191 - len(LINK))}"
-    assert read_report({"url": longest}).result == {"videoUrl": longest}
+    assert read_report({"videoUrl": longest}).result == {"videoUrl": longest}
     assert read_report({"url": longest + "s"}).result is None
     urls = {"result_urls": [longest + "s", LINK]}
     assert read_report({"result": urls}).result == {"videoUrl": LINK} | urls
