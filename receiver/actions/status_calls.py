@@ -52,6 +52,10 @@ class StatusCalls:
             return SLOT_CHECK_SECONDS
         return self._pace.wait(self._clock.monotonic())
 
+    def is_failing(self, provider: str, job_id: str) -> bool:
+        """Whether the job's last call failed, and the breaker would allow another."""
+        return self.breakers[provider].state == "closed" and self.lines[provider].is_failing(job_id)
+
     def begin(self) -> None:
         """Count a call before it is made."""
         self._pace.take(self._clock.monotonic())

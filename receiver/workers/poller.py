@@ -71,6 +71,8 @@ class Poller:
         """Jobs to confirm, in order, with the end of the lease that this worker already has."""
         self._confirms = 0
         """Confirming calls begun while polls were due, and not yet followed by their polls."""
+        self._failing: set[str] = set()
+        """The jobs with a call under way whose last call failed."""
 
     def confirm(self, job: Job) -> None:
         """Take over a job that is due for confirmation and already leased to this worker for
@@ -166,12 +168,17 @@ class Poller:
         return room
 
     def _begin(self, lane: Lane, job: Job) -> bool:
-        """Start a call for the job; False if one is under way."""
+        """Start a call for the job; False if one is under way, or if calls like it, which may hang,
+        have their half of the slots. The end of the job's lease then makes it due again."""
         name = f"poll {job.id}"
         if self._task_pool.is_running(name):
             # Any change of a job ends its lease, so it can be leased again during a call. The end
             # of that call releases it.
             return False
+        if self._calls.is_failing(job.provider, job.id):
+            if len(self._failing) >= max(1, self._calls.at_once // 2):
+                return False
+            self._failing.add(job.id)
         self._calls.begin()
         if lane is Lane.POLL:
             self._confirms = max(0, self._confirms - CONFIRMS_PER_POLL)
@@ -198,6 +205,7 @@ class Poller:
             await self._services.store.jobs.release(self._services.holder, [job.id])
             raise
         finally:
+            self._failing.discard(job.id)
             self._calls.end()
 
     async def _pass_on_cancel(self, job: Job, upstream: UpstreamJob) -> CancelPassedOn:

@@ -1,6 +1,7 @@
 """What a worker needs: a store, a hub, a clock that the test moves, and a provider that answers at
 once."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -57,6 +58,8 @@ class QuickProvider(SamsarDouble):
         self.answer: StatusAnswer = StatusReport(read_report({"status": "IN_PROGRESS"}))
         self.answers: dict[str, StatusAnswer] = {}
         """Those for some jobs, in place of `answer`."""
+        self.waits_for: asyncio.Event | None = None
+        """What has to happen before status calls are answered."""
         self.asked: list[str] = []
         self.found: LookUpAnswer = StatusMissing()
         self.looked_up: list[tuple[str, Millis, Millis]] = []
@@ -68,6 +71,8 @@ class QuickProvider(SamsarDouble):
 
     async def status(self, job: UpstreamJob) -> StatusAnswer:
         self.asked.append(job.id)
+        if self.waits_for is not None:
+            await self.waits_for.wait()
         return self.answers.get(job.id, self.answer)
 
     async def look_up(self, callback_url: str, since: Millis, until: Millis) -> LookUpAnswer:
@@ -97,9 +102,9 @@ class Harness:
     def store(self) -> Store:
         return self.services.store
 
-    def poller(self, rate: float = 1_000.0) -> Poller:
-        """A poller with its own rate limit, in calls per second."""
-        calls = StatusCalls(self.clock, self.services.metrics, rate, at_once=1_000)
+    def poller(self, rate: float = 1_000.0, at_once: int = 1_000) -> Poller:
+        """A poller with its own limits: calls per second, and at once."""
+        calls = StatusCalls(self.clock, self.services.metrics, rate, at_once)
         services = replace(self.services, status_calls=calls)
         return Poller(services, self.hub, lambda job: f"https://here.example/{job.id}", self.missed)
 

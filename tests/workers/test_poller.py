@@ -8,7 +8,6 @@ import pytest
 
 from receiver.domain.answers import StatusReport, StatusUnavailable
 from receiver.domain.call_limits import FIRST_PROBE, LONGEST_PROBE
-from receiver.providers.contract import UpstreamJob
 from receiver.providers.samsar import read_report
 from receiver.workers import poller as poller_module
 from receiver.workers.poller import POLL_LEASE
@@ -161,17 +160,9 @@ async def test_a_claim_whose_answer_was_not_stored_is_polled_again(
 
 
 async def test_a_job_has_one_call_at_a_time(harness: Harness) -> None:
-    answered = asyncio.Event()
+    harness.provider.waits_for = answered = asyncio.Event()
     worker = harness.poller(RATE)
     job = await claimed(harness, "claim")
-    status = harness.provider.status
-
-    async def slow(job: UpstreamJob) -> object:
-        answer = await status(job)
-        await answered.wait()
-        return answer
-
-    harness.provider.status = slow  # type: ignore[method-assign,assignment] # it takes its time
     worker.confirm(job)
     harness.clock.advance(STEP)
     assert await worker.run_once() == 1
@@ -182,6 +173,28 @@ async def test_a_job_has_one_call_at_a_time(harness: Harness) -> None:
     answered.set()
     await worker._task_pool.drain()
     assert harness.provider.asked == ["claim"]
+
+
+async def test_jobs_whose_last_call_failed_leave_half_of_the_slots(harness: Harness) -> None:
+    harness.provider.waits_for = answered = asyncio.Event()
+    worker = harness.poller(at_once=4)
+    now = harness.clock.now()
+    for number in range(4):
+        bad = await harness.accepted_job(f"bad-{number}", poll_at=now)
+        worker._calls.lines["samsar"].failed(bad.id)
+    await due_polls(harness, 1)
+    for _ in range(3):
+        harness.clock.advance(STEP)
+        await worker.run_once()
+        await asyncio.sleep(0)
+    assert harness.provider.asked == ["bad-0", "bad-1", "poll-0"]
+
+    ending(harness)
+    answered.set()
+    await worker._task_pool.drain()
+    harness.clock.advance(POLL_LEASE / SECOND)
+    await step(harness, worker)
+    assert sorted(harness.provider.asked) == [*(f"bad-{number}" for number in range(4)), "poll-0"]
 
 
 async def test_stopping_releases_claims_that_were_not_started(harness: Harness) -> None:
