@@ -71,7 +71,8 @@ class StatusCalls:
         """Make a counted call about a job if the provider's breaker allows it, else return None."""
         name = provider.name
         breaker, now = self.breakers[name], self._clock.monotonic()
-        if not (self.lines[name].allows(job_id) and breaker.allows(now)):
+        in_turn = breaker.state == "closed" or self.lines[name].allows(job_id)
+        if not (in_turn and breaker.allows(now)):
             self._metrics.status_polls.labels(name, "breaker_open").inc()
             return None
         try:

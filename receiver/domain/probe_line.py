@@ -31,10 +31,10 @@ class ProbeLine:
         return bool(self._waiting)
 
     def answered(self, job_id: str) -> None:
-        """The provider answers: nobody has to wait."""
+        """The provider answers: the turns begin anew, with all that wait."""
         self._answers += 1
         self._failing.pop(job_id, None)
-        self._waiting.clear()
+        self._waiting.pop(job_id, None)
         self._turns.clear()
         self._next = None
 

@@ -86,7 +86,7 @@ class Poller:
 
     async def run_once(self) -> int:
         """Start the status calls that are due, within the rate limit; returns how many."""
-        await self._make_probes_due()
+        await self._make_turns_due()
         begun = await self._pass(Lane.POLL, self._confirms // CONFIRMS_PER_POLL)
         begun += self._begin_offered()
         begun += await self._pass(Lane.CONFIRM, CALLS_PER_PASS)
@@ -104,7 +104,7 @@ class Poller:
             await self._services.clock.sleep(pause)
             return
         monotonic = self._services.clock.monotonic()
-        probes = (self._probe_at(provider) for provider, line in self._calls.lines.items() if line)
+        probes = (self._turn_at(provider) for provider, line in self._calls.lines.items() if line)
         waits = [at - monotonic for at in probes if at is not None]
         most = max(0.01, min([SAFETY_SECONDS, *waits]))
         await self._timer.wait(most)
@@ -116,8 +116,11 @@ class Poller:
             await self._services.store.jobs.release(self._services.holder, list(offered))
         await self._task_pool.drain(POLL_DRAIN_SECONDS)
 
-    def _probe_at(self, provider: str) -> float | None:
-        return self._calls.breakers[provider].probe_at
+    def _turn_at(self, provider: str) -> float | None:
+        """When the next job in line may be asked about: as a probe, or at once if the provider
+        answers again. None while a probe is under way."""
+        breaker = self._calls.breakers[provider]
+        return 0.0 if breaker.state == "closed" else breaker.probe_at
 
     async def _make_missed_due(self) -> None:
         """Poll some of the jobs whose callback was refused."""
@@ -129,12 +132,12 @@ class Poller:
         await asyncio.gather(*(jobs.poll_at_once(job_id, now) for job_id in job_ids))
         self._missed.remove(job_ids)
 
-    async def _make_probes_due(self) -> None:
+    async def _make_turns_due(self) -> None:
         """Ask about a job as soon as a breaker allows a probe, so that a recovered provider is
-        noticed then and not minutes later, when the next job is due."""
+        noticed then and not minutes later, when the next job is due; then about the others."""
         monotonic = self._services.clock.monotonic()
         for provider, line in list(self._calls.lines.items()):
-            at = self._probe_at(provider)
+            at = self._turn_at(provider)
             if at is not None and at <= monotonic and self._room(Lane.POLL) > 0:
                 job_id = line.call_next()
                 if job_id is not None:

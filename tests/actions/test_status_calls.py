@@ -144,6 +144,15 @@ async def test_a_job_that_alone_gets_no_answer_opens_no_breaker(answer: StatusAn
     assert gate.calls.breakers["samsar"].state == "closed"
 
 
+async def test_nobody_waits_for_a_turn_while_the_breaker_is_closed() -> None:
+    gate = Gate(rate=1_000)
+    gate.provider.answer = FAILED
+    assert await gate.poll("bad") == FAILED
+    gate.calls.lines["samsar"].wait("good", 1, claimed=False)
+    assert gate.calls.lines["samsar"].call_next() == "good"
+    assert await gate.poll("bad") == FAILED
+
+
 async def test_hanging_calls_leave_half_of_the_slots() -> None:
     gate = Gate(rate=1_000, at_once=4)
     gate.provider.free.clear()

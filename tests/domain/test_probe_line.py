@@ -61,14 +61,15 @@ def test_a_failing_job_may_not_come_before_its_turn() -> None:
     assert turns == [("b", False, True), ("a", True, True), (None, True, True)]
 
 
-def test_an_answer_ends_the_wait_of_all() -> None:
+def test_after_an_answer_all_the_others_still_get_their_turns() -> None:
     line = ProbeLine()
     play(line, "a-")
-    for job_id in ("a", "b", "c"):
+    for job_id in ("a", "b", "c", "d"):
         line.wait(job_id, 1, claimed=False)
-    line.call_next()
-    play(line, "b+")
-    assert (bool(line), line.allows("a"), line.is_failing("a")) == (False, True, True)
+    assert line.call_next() == "b"
+    play(line, "b+ c+")
+    assert line.allows("a")
+    assert [line.call_next() for _ in range(3)] == ["d", "a", None]
 
 
 def test_only_so_many_failing_jobs_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -283,3 +283,21 @@ async def test_claims_alone_probe_an_open_breaker_as_soon_as_it_allows_that(
     while breaker.state == "open":
         await step(harness, worker)
     assert harness.clock.now() <= opened + FIRST_PROBE * SECOND + 3 * STEP * SECOND
+
+
+async def test_jobs_that_wait_behind_a_breaker_are_asked_about_once_it_closes(
+    harness: Harness,
+) -> None:
+    harness.provider.answer = StatusUnavailable("401", by_credentials=True)
+    worker = harness.poller()
+    await harness.accepted_job("first", poll_at=harness.clock.now())
+    await step(harness, worker)
+    jobs = [await claimed(harness, f"claim-{number}", holder=None) for number in range(5)]
+    await step(harness, worker)
+    ending(harness)
+    breaker = worker._calls.breakers["samsar"]
+    while breaker.state == "open":
+        await step(harness, worker)
+    for _ in jobs:
+        await step(harness, worker)
+    assert [(await harness.found(job)).done for job in jobs] == [True] * 5
