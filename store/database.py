@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from store.archive import Archive
+from store.backlogs import Backlogs
 from store.callbacks import Callbacks
 from store.changes import Changes
 from store.deliveries import Deliveries
@@ -59,7 +60,8 @@ class Store(Table, ABC):
         backend.writer.on_change = self._committed
         job_writer = JobWriter(backend)
         self.jobs = Jobs(backend, job_writer)
-        self.submissions = Submissions(backend, job_writer)
+        self.submissions = Submissions(backend)
+        self.backlogs = Backlogs(backend, job_writer)
         self.callbacks = Callbacks(backend, job_writer)
         self.events = Events(backend)
         self.idempotency = Idempotency(backend)

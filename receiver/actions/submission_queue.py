@@ -9,11 +9,11 @@ from receiver.clock import Clock
 from receiver.domain import holds as rules
 from receiver.domain.turns import Turns
 from receiver.streams.hub import Subscription
+from store.backlogs import Backlog
 from store.holds import Hold, ProviderHolds
 from store.records.jobs import Job
 from store.records.moves import NewJob
 from store.records.times import Lease, Millis
-from store.submissions import Backlog
 
 QUEUE_LEASE: Millis = 30_000
 """How long a queued job is leased to this process before its submission starts."""

@@ -133,17 +133,19 @@ class Submitter:
 
     async def _look(self) -> None:
         """Lease jobs from the store that are due, users in turn."""
-        submissions, clock = self._services.store.submissions, self._services.clock
+        store, clock = self._services.store, self._services.clock
         self._looked_at = clock.monotonic()
         look_at, self._look_at = self._looked_at + SAFETY_SECONDS, math.inf
         try:
             now = clock.now()
-            due, holds = await asyncio.gather(submissions.due(now), submissions.holds())
+            due, holds = await asyncio.gather(
+                store.backlogs.due(Lane.SUBMIT, now), store.submissions.holds()
+            )
             self._holds.learn(holds)
             await self._release(self._queue.remove_held(now))
             if wanted := self._queue.wanted(due.backlogs, now):
                 lease = self._queue.new_lease()
-                jobs = await submissions.lease(wanted, now, lease)
+                jobs = await store.backlogs.lease(Lane.SUBMIT, wanted, now, lease)
                 await self._release(self._queue.add(jobs, wanted, lease))
             if due.backlogs and clock.monotonic() >= self._expire_at:
                 await self._expire(now)

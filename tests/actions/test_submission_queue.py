@@ -5,10 +5,10 @@ from dataclasses import replace
 from receiver.actions import submission_queue
 from receiver.actions.submission_queue import SubmissionQueue
 from receiver.clock import SystemClock
+from store.backlogs import Backlog
 from store.holds import Hold, ProviderHolds, Refusal
 from store.records.jobs import Job
 from store.records.moves import NewJob
-from store.submissions import Backlog
 from tests.domain.jobs import new_job
 from tests.store.world import NOW, SECOND
 

@@ -19,7 +19,7 @@ from store.postgres import connection as postgres_connection
 from store.postgres.address import parse
 from store.records.archive import ArchivedFile
 from store.records.jobs import Claim, Job, Phase, Status, Tracking
-from store.records.times import Lease
+from store.records.times import Lane, Lease
 from store.rows import row_of
 from store.session import Row
 from store.sqlite import connection as sqlite_connection
@@ -156,12 +156,13 @@ async def test_submissions_of_the_second_schema_continue(
 
     submissions = store.submissions
     assert await submissions.holds() == {}
-    due = await submissions.due(NOW)
+    due = await store.backlogs.due(Lane.SUBMIT, NOW)
     assert set(due.backlogs) == {("samsar", 1), ("", 0)}
-    taken = await submissions.lease(dict.fromkeys(due.backlogs, 9), NOW, Lease("me", NOW + SECOND))
+    most, lease = dict.fromkeys(due.backlogs, 9), Lease("me", NOW + SECOND)
+    taken = await store.backlogs.lease(Lane.SUBMIT, most, NOW, lease)
     assert {each.id for each in taken} == {"job_1", "job_2"}
     await store.jobs.release("me", ["job_1", "job_2"])
-    assert (await submissions.due(NOW)).backlogs == (("samsar", 1),)
+    assert (await store.backlogs.due(Lane.SUBMIT, NOW)).backlogs == (("samsar", 1),)
     refusal = Refusal("job_2", 1, "ann", 429)
     hold = Hold(NOW + SECOND, SECOND, (refusal,))
     await submissions.change_holds("samsar", lambda _: ProviderHolds(hold))

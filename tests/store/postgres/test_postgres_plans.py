@@ -112,8 +112,12 @@ VALUES: dict[str, object] = {
 }
 
 
-OF_ANOTHER_TYPE = {"jobs.read-bodies": {"id": 9}}
-"""Values of one statement, whose parameter has a name that means something else in the others."""
+OWN: dict[str, dict[str, object]] = {
+    "jobs.read-bodies": {"id": 9},
+    "backlogs.list-waiting-users": {"lane": "submit"},
+    "backlogs.lease-of-user": {"lane": "submit"},
+}
+"""Values of one statement, whose parameter means something else in the others."""
 
 READ_WHOLE = {
     # A person at a command line asks, or their key is looked for by its beginning.
@@ -157,7 +161,7 @@ def scanned(connection: psycopg.Connection, sql: str, parameters: Bound) -> tupl
 
 @pytest.mark.parametrize("query", sorted(SQL.keys() - READ_NO_TABLE))
 def test_no_query_reads_a_table_that_grows(filled: psycopg.Connection, query: str) -> None:
-    values = {**VALUES, **OF_ANOTHER_TYPE.get(query, {})}
+    values = {**VALUES, **OWN.get(query, {})}
     found, plan = scanned(filled, SQL[query], defaultdict(lambda: None, values))
 
     allowed = READ_WHOLE.get(query, set()) | {
@@ -169,7 +173,7 @@ def test_no_query_reads_a_table_that_grows(filled: psycopg.Connection, query: st
 
 @pytest.mark.parametrize("query", MANY)
 def test_for_many_rows_no_table_is_read_whole(filled: psycopg.Connection, query: str) -> None:
-    values = {**VALUES, **OF_ANOTHER_TYPE.get(query, {})}
+    values = {**VALUES, **OWN.get(query, {})}
     # 64 rows are run at once; for them it is cheaper to read the ten thousand narrow ones of `due`.
     found, plan = scanned(filled, *for_many(SQL[query], values, rows=16))
 

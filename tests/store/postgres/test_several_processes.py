@@ -7,13 +7,13 @@ from functools import partial
 import psycopg
 import pytest
 
+from store.backlogs import Backlog
 from store.changes import Changes
 from store.errors import KeyInUse, KeyReused, ProviderIdTaken, StoreLocked
 from store.idempotency import IdempotencyKey, Replay
 from store.postgres.foreign_commits import MANY, ForeignCommits, Snapshot
 from store.postgres.notifications import IDS, _payloads, _read
 from store.records.times import Lane, Lease
-from store.submissions import Backlog
 from tests.store.gate import next_batch
 from tests.store.world import HOOK, NOW, SECOND, World, accepted, change, new, rendering
 from tests.support.service import eventually
@@ -31,7 +31,8 @@ async def by_lane(world: World, holder: str) -> list[str]:
 
 async def by_user(world: World, holder: str) -> list[str]:
     most = {Backlog("samsar", world.ann.id): 10}
-    return [job.id for job in await world.store.submissions.lease(most, NOW, Lease(holder, UNTIL))]
+    lease = Lease(holder, UNTIL)
+    return [job.id for job in await world.store.backlogs.lease(Lane.SUBMIT, most, NOW, lease)]
 
 
 @pytest.mark.parametrize("lease", [by_lane, by_user])

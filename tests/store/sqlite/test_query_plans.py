@@ -38,9 +38,8 @@ ALLOWED: dict[str, set[str]] = {
     # One row a provider.
     "submissions.list-holds": {"SCAN submission_holds"},
     # The first user's first is the first row of the index; of each user there is one row.
-    "submissions.list-waiting-users": {
+    "backlogs.list-waiting-users": {
         "SCAN first_of_user",
-        "SCAN due USING INDEX due_submissions",
         "USE TEMP B-TREE FOR ORDER BY",
     },
     # What is leased, which is what is in flight.
@@ -71,6 +70,11 @@ ALLOWED: dict[str, set[str]] = {
 }
 
 CHOSEN = {
+    "backlogs.end-leases": "due_held (lane=? AND held_until<?)",
+    "backlogs.lease-of-user": "due_by_turn (lane=? AND provider=? AND user_id=? AND at<?)",
+    "backlogs.list-ended-leases": "due_held (lane=? AND held_until<?)",
+    "backlogs.list-waiting-users": "due_by_turn (lane=? AND (provider,user_id,at)>(?,?,?))",
+    "backlogs.next": "due_by_lane (lane=? AND at>?)",
     "callbacks.receive": "callbacks_by_content (job_id=?)",
     "deliveries.due-to-host": "deliveries_places (user_id=? AND host=? AND next_attempt_at<?)",
     "deliveries.due-hosts": "deliveries_places ((user_id,host,next_attempt_at)>(?,?,?))",
@@ -97,11 +101,6 @@ CHOSEN = {
     "jobs.look-through of all": "jobs USING INDEX sqlite_autoindex_jobs_1 (id>? AND id<?)",
     "jobs.next-due": "due_by_lane (lane=?)",
     "jobs.read-bodies": "callbacks USING INTEGER PRIMARY KEY (rowid=?)",
-    "submissions.end-leases": "due_held (lane=? AND held_until<?)",
-    "submissions.lease-of-user": "due_submissions (provider=? AND user_id=? AND at<?)",
-    "submissions.list-ended-leases": "due_held (lane=? AND held_until<?)",
-    "submissions.list-waiting-users": "due_submissions ((provider,user_id,at)>(?,?,?))",
-    "submissions.next-submission": "due_by_lane (lane=? AND at>?)",
     "jobs.read-job-by-provider-id": "jobs_by_provider_id (provider_request_id=? AND provider=?)",
     "statistics.recent-attempts": "deliveries_by_user (user_id=? AND id>?)",
     "statistics.recent-attempts of all": "sqlite_autoindex_deliveries_1 (id>?)",

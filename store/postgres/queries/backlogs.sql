@@ -1,16 +1,16 @@
 -- name: list-waiting-users
--- Pairs of provider and user with an unleased due submission, longest due first. It skips from pair
+-- Pairs of provider and user with an unleased due job, longest due first. It skips from pair
 -- to pair in the index, whatever the length of their backlogs.
 WITH RECURSIVE first_of_user (provider, user_id, at) AS (
     (SELECT provider, user_id, at FROM due
-      WHERE lane = 'submit' AND holder IS NULL
+      WHERE lane = :lane AND lane IN ('submit', 'archive') AND holder IS NULL
       ORDER BY provider, user_id, at
       LIMIT 1)
      UNION ALL
     SELECT there.provider, there.user_id, there.at
       FROM first_of_user here CROSS JOIN LATERAL (
            SELECT d.provider, d.user_id, d.at FROM due d
-            WHERE d.lane = 'submit' AND d.holder IS NULL
+            WHERE d.lane = :lane AND d.lane IN ('submit', 'archive') AND d.holder IS NULL
               AND (d.provider, d.user_id) > (here.provider, here.user_id)
             ORDER BY d.provider, d.user_id, d.at
             LIMIT 1) AS there)

@@ -1,16 +1,16 @@
 -- name: list-waiting-users
--- Pairs of provider and user with an unleased due submission, longest due first. It skips from pair
+-- Pairs of provider and user with an unleased due job, longest due first. It skips from pair
 -- to pair in the index, whatever the length of their backlogs: the largest possible time sorts
 -- after all of a user's rows, and the `+` removes the user id's affinity, which would keep the
 -- comparison from using the index. Left to itself, SQLite's planner would use the index of lanes.
 WITH RECURSIVE first_of_user (job_id) AS (
-    SELECT (SELECT job_id FROM due INDEXED BY due_submissions
-             WHERE lane = 'submit' AND holder IS NULL
+    SELECT (SELECT job_id FROM due INDEXED BY due_by_turn
+             WHERE lane = :lane AND lane IN ('submit', 'archive') AND holder IS NULL
              ORDER BY provider, user_id, at
              LIMIT 1)
      UNION ALL
-    SELECT (SELECT job_id FROM due INDEXED BY due_submissions
-             WHERE lane = 'submit' AND holder IS NULL
+    SELECT (SELECT job_id FROM due INDEXED BY due_by_turn
+             WHERE lane = :lane AND lane IN ('submit', 'archive') AND holder IS NULL
                AND (provider, user_id, at) > (here.provider, +here.user_id, 9223372036854775807)
              ORDER BY provider, user_id, at
              LIMIT 1)

@@ -1,0 +1,80 @@
+"""The jobs of the lanes in which users take turns: submissions and downloads."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from store.changes import Effects
+from store.job_writer import JobWriter
+from store.records.jobs import Job
+from store.records.times import Lane, Lease, Millis
+from store.session import Session
+from store.table import Backend, Table, latest_lease_end
+
+
+class Backlog(NamedTuple):
+    """A user's jobs at one provider that wait in a lane."""
+
+    provider: str
+    user_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class BacklogsDue:
+    """What waits in a lane."""
+
+    backlogs: tuple[Backlog, ...]
+    """Those with a due job that is not leased, longest due first. Rows written by an older release
+    count as user 0 and provider ''."""
+    next_at: Millis | None
+    """When there will be more: the next retry, or the end of a lease."""
+
+
+class Backlogs(Table):
+    """The jobs that wait in `Lane.SUBMIT` and `Lane.ARCHIVE`, by user."""
+
+    subject = "backlogs"
+
+    def __init__(self, backend: Backend, job_writer: JobWriter) -> None:
+        super().__init__(backend)
+        self._job_writer = job_writer
+
+    async def due(self, lane: Lane, now: Millis) -> BacklogsDue:
+        """Who has jobs due. The cost grows with the number of users, not with their backlogs."""
+        queries = ("list-waiting-users", "list-ended-leases", "next")
+        free, ended, ((next_at,),) = await asyncio.gather(
+            *(self._fetch(query, **_times(lane, now)) for query in queries)
+        )
+        # A user may be in both; the first occurrence decides the order.
+        backlogs = dict.fromkeys(Backlog(*row) for row in (*free, *ended))
+        return BacklogsDue(tuple(backlogs), next_at)
+
+    async def lease(
+        self, lane: Lane, most: Mapping[Backlog, int], now: Millis, lease: Lease
+    ) -> list[Job]:
+        """Lease due jobs, earliest first, at most this many of each backlog. Expired leases are
+        free. A lease lasts until `lease.until`, or until the job is advanced or released."""
+
+        def work(db: Session, _: Effects) -> list[Job]:
+            db.execute(self._sql["end-leases"], _times(lane, now))
+            taken = []
+            for (provider, user_id), limit in most.items():
+                parameters = {
+                    "lane": lane.value,
+                    "provider": provider,
+                    "user_id": user_id,
+                    "now": now,
+                    "holder": lease.holder,
+                    "until": lease.until,
+                    "limit": limit,
+                }
+                taken += db.execute(self._sql["lease-of-user"], parameters).fetchall()
+            taken.sort(key=lambda row: (row[1], row[0]))
+            return self._job_writer.read(db, (job_id for job_id, _ in taken))
+
+        return await self._writer.background(work)
+
+
+def _times(lane: Lane, now: Millis) -> Mapping[str, str | Millis]:
+    return {"lane": lane.value, "now": now, "latest_end": latest_lease_end(now)}
