@@ -144,7 +144,8 @@ def assemble(
     janitor = Janitor(services, round(settings.retention_days * DAY))
     workers: list[Worker] = [inbox, submitter, poller, relay, Deadlines(services, hub), janitor]
     if archiving is not None:
-        workers.append(Archiver(services, hub, *archiving, settings.archive_concurrency))
+        archiver = Archiver(services, hub, *archiving, settings.archive_concurrency)
+        workers += [archiver, archiver.leases]
     return Service(
         Application(context, (*served(settings), *_dashboard(settings))),
         context,

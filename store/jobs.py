@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from store.changes import Effects
@@ -42,6 +43,7 @@ class Jobs(JobReads):
         self._new_inputs = MultiRowStatement(self._sql["create-input"])
         self._new_metadata = MultiRowStatement(self._sql["create-metadata"])
         self._new_due = MultiRowStatement(self._sql["set-due"])
+        self._renew_due = MultiRowStatement(self._sql["renew-due"])
 
     async def create(
         self,
@@ -120,6 +122,20 @@ class Jobs(JobReads):
                     effects.will_be_due(Lane(lane), at)
 
         await self._writer.background(OnJobs(work, jobs=tuple(job_ids)))
+
+    async def renew(self, job_ids: Sequence[str], lease: Lease) -> set[str]:
+        """Renew the leases of `lease.holder` on these jobs until `lease.until`; returns the ids of
+        the jobs that it still holds."""
+        rows = [{"job_id": job_id} for job_id in job_ids]
+        shared = {"holder": lease.holder, "until": lease.until}
+
+        def work(db: Session, effects: Effects) -> set[str]:
+            renewed = dict(chain.from_iterable(self._renew_due.run(db, rows, **shared)))
+            for lane in renewed.values():
+                effects.will_be_due(Lane(lane), lease.until)
+            return set(renewed)
+
+        return await self._writer.background(OnJobs(work, jobs=tuple(job_ids)))
 
     async def end_leases(self) -> None:
         """End every lease from `lease_due`: the process that took them is gone."""

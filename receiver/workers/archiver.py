@@ -19,15 +19,14 @@ from receiver.domain.observations import (
     ResultRead,
 )
 from receiver.streams.hub import Hub
+from receiver.workers.download_leases import DOWNLOAD_LEASE, DownloadLeases
 from receiver.workers.worker import SAFETY_SECONDS, DueTimer, TaskPool, until_stored
 from store.errors import NotFound
 from store.records.jobs import Job
-from store.records.times import Lane, Millis
+from store.records.times import Lane
 
 TOTAL_SECONDS = 1800.0
 """Maximum duration of an attempt, until the file is durable."""
-DOWNLOAD_LEASE: Millis = 1_860_000
-"""Longer than an attempt."""
 MAINTENANCE_SECONDS = 30.0
 ARCHIVE_SWEEP_SECONDS = 3600.0
 DOWNLOAD_DRAIN_SECONDS = 1.0
@@ -50,6 +49,8 @@ class Archiver:
         concurrency: int,
     ) -> None:
         """`concurrency`: maximum number of simultaneous downloads, one per job."""
+        self.leases = DownloadLeases(services)
+        """To be run beside this worker, which may wait for the archive."""
         self._services = services
         self._store = services.store
         self._archive = archive
@@ -86,21 +87,26 @@ class Archiver:
     # --- downloads ------------------------------------------------------------------------------
 
     async def _save(self, job: Job) -> None:
-        """Attempt to download the next file of a job, whose files may have to be found first."""
-        clock = self._services.clock
+        """Take the next step of a job, under its lease."""
         try:
-            if (index := next_file(job)) is None:
-                await until_stored(clock, "the files of a result", partial(self._find_files, job))
-                return
-            outcome = await self._download(job, index)
-            ended = DownloadEnded(index, job.archive[index].tries, outcome)
-            await until_stored(clock, "a download", partial(self._observe, job, ended))
-            self._count(job, index, outcome)
+            with self.leases.kept(job.id):
+                await self._step(job)
         except NotFound:
             return
         except asyncio.CancelledError:
             await self._store.jobs.release(self._services.holder, [job.id])
             raise
+
+    async def _step(self, job: Job) -> None:
+        """Attempt to download the next file of a job, whose files may have to be found first."""
+        clock = self._services.clock
+        if (index := next_file(job)) is None:
+            await until_stored(clock, "the files of a result", partial(self._find_files, job))
+            return
+        outcome = await self._download(job, index)
+        ended = DownloadEnded(index, job.archive[index].tries, outcome)
+        await until_stored(clock, "a download", partial(self._observe, job, ended))
+        self._count(job, index, outcome)
 
     async def _find_files(self, job: Job) -> None:
         await self._observe(job, ResultRead(await whole_result(self._store, job)))

@@ -180,6 +180,12 @@ UPDATE due SET holder = NULL, held_until = NULL
  WHERE job_id = :job_id AND holder = :holder
 RETURNING lane, at;
 
+-- name: renew-due
+-- Renew the leases of a holder; no row for one that was lost. Run for many at once.
+UPDATE due SET held_until = :until
+ WHERE holder = :holder AND job_id IN (VALUES (:job_id))
+RETURNING job_id, lane;
+
 -- name: end-leases
 -- End the leases of a process that is gone.
 UPDATE due SET holder = NULL, held_until = NULL WHERE holder IS NOT NULL;

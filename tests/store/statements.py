@@ -20,6 +20,7 @@ MANY = (
     "jobs.read-taken-provider-ids",
     "jobs.read-waiting",
     "jobs.set-verdict",
+    "jobs.renew-due",
     "jobs.set-due",
 )
 """Statements that are run for many rows at once."""

@@ -5,7 +5,7 @@ import pytest
 from store.records.events import Note
 from store.records.jobs import Job
 from store.records.moves import Decide, Move
-from store.records.times import Due, Lane
+from store.records.times import Due, Lane, Lease
 from tests.store.world import NOW, SECOND, World, accepted, quietly
 
 
@@ -62,6 +62,23 @@ async def test_a_released_job_is_due_as_before(world: World) -> None:
     assert await lease(world, "you") == [job]
     await world.store.jobs.end_leases()
     assert await lease(world, "me") == [job, kept]
+
+
+async def test_a_renewed_lease_lasts_longer_unless_it_was_lost(world: World) -> None:
+    mine, lost, changed = [await world.create(at=NOW - at) for at in (3, 2, 1)]
+    assert await lease(world, "me") == [mine, lost, changed]
+    await world.store.jobs.release("me", [lost.id])
+    assert await lease(world, "you", limit=1) == [lost]
+    await world.advance(changed, quietly(due=Due(Lane.SUBMIT, NOW + 99 * SECOND)))
+    world.notified.clear()
+
+    renewed = Lease("me", NOW + 20 * SECOND)
+    jobs = [mine.id, lost.id, changed.id, "job_gone"]
+    assert await world.store.jobs.renew(jobs, renewed) == {mine.id}
+
+    assert [changes.due for changes in world.notified] == [{Lane.SUBMIT: renewed.until}]
+    assert await lease(world, at=NOW + 10 * SECOND) == [lost]
+    assert await lease(world, at=NOW + 20 * SECOND) == [mine, lost]
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,7 @@ CHOSEN = {
     "statistics.recent-jobs of all": "sqlite_autoindex_jobs_1 (id>?)",
     "jobs.read-taken-provider-ids": "jobs_by_provider_id (provider_request_id=? AND provider=?)",
     "jobs.read-waiting": "callbacks_waiting_by_job (job_id=?)",
+    "jobs.renew-due": "due USING PRIMARY KEY (job_id=?)",
     "jobs.set-verdict": "callbacks USING INTEGER PRIMARY KEY (rowid=?)",
 }
 """The index that a query must use: a search by the wrong one can cost as much as a scan."""
