@@ -72,7 +72,8 @@ class ArchiveSettings(Settings):
     archive_max_bytes: kinds.Bytes = 2_147_483_648
     """Maximum size of a file that is kept."""
     archive_concurrency: kinds.Count = 4
-    """Maximum number of simultaneous downloads."""
+    """Maximum number of simultaneous downloads. A user has at most half of them (rounded up), even
+    alone: a slow host can keep one for half an hour."""
 
 
 class LogSettings(Settings):

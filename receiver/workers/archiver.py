@@ -1,6 +1,8 @@
 """Downloads result files, and removes the files of removed jobs."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 
 import structlog
@@ -19,11 +21,12 @@ from receiver.domain.observations import (
     ResultRead,
 )
 from receiver.streams.hub import Hub
-from receiver.workers.download_leases import DOWNLOAD_LEASE, DownloadLeases
+from receiver.workers.download_leases import DownloadLeases
 from receiver.workers.worker import SAFETY_SECONDS, DueTimer, TaskPool, until_stored
+from store.backlogs import Backlog
 from store.errors import NotFound
 from store.records.jobs import Job
-from store.records.times import Lane
+from store.records.times import Lane, Millis
 
 TOTAL_SECONDS = 1800.0
 """Maximum duration of an attempt, until the file is durable."""
@@ -57,6 +60,11 @@ class Archiver:
         self._downloader = downloader
         self._timer = DueTimer(services, hub, Lane.ARCHIVE)
         self._task_pool = TaskPool(concurrency)
+        self._running: Counter[int] = Counter()
+        """By user: their downloads under way."""
+        # A slow host can keep a slot for half an hour, so one user never gets all of them, even
+        # while nobody else waits.
+        self._most_of_one = (concurrency + 1) // 2
         self._maintain_at = self._sweep_at = services.clock.monotonic()
 
     async def run_once(self) -> int:
@@ -65,14 +73,10 @@ class Archiver:
         if monotonic >= self._maintain_at:
             self._maintain_at = monotonic + MAINTENANCE_SECONDS
             await self._maintain(monotonic)
-        begun = 0
-        async with self._timer.leased(Lane.ARCHIVE, DOWNLOAD_LEASE, self._task_pool.free) as jobs:
-            for job in jobs:
-                name = f"archive {job.id}"
-                if not self._task_pool.is_running(name):
-                    self._task_pool.begin(name, self._save, job)
-                    begun += 1
-        return begun
+        if not (self._task_pool.free and self._timer.is_due(Lane.ARCHIVE)):
+            return 0
+        with self._timer.one_pass(Lane.ARCHIVE):
+            return await self._pass(self._services.clock.now())
 
     async def idle(self) -> None:
         if self._task_pool.free:
@@ -83,6 +87,43 @@ class Archiver:
     async def stop(self) -> None:
         """Interrupted downloads start again with the next process."""
         await self._task_pool.drain(DOWNLOAD_DRAIN_SECONDS)
+
+    # --- whose turn it is -----------------------------------------------------------------------
+
+    async def _pass(self, now: Millis) -> int:
+        """Start one download of each user, as far as there are slots; returns their number."""
+        backlogs, lane = self._store.backlogs, Lane.ARCHIVE
+        due = await backlogs.due(lane, now)
+        self._timer.look_at(lane, due.next_at)
+        turns = dict.fromkeys(self._turns(due.backlogs), 1)
+        if not turns:
+            return 0
+        jobs = await backlogs.lease(lane, turns, now, self.leases.new())
+        begun = sum([self._begin(job) for job in jobs])
+        if begun:
+            self._timer.look_at(lane, 0)  # the same users may have more
+        return begun
+
+    def _turns(self, due: Sequence[Backlog]) -> Sequence[Backlog]:
+        """The backlogs to serve now, one of each user; who has the fewest downloads is first."""
+        chosen: dict[int, Backlog] = {}
+        for backlog in sorted(due, key=lambda each: self._running[each.user_id]):
+            if self._running[backlog.user_id] < self._most_of_one:
+                chosen.setdefault(backlog.user_id, backlog)
+        return [*chosen.values()][: self._task_pool.free]
+
+    def _begin(self, job: Job) -> bool:
+        name = f"archive {job.id}"
+        if self._task_pool.is_running(name):
+            return False
+        self._running[job.user_id] += 1
+        self._task_pool.begin(name, self._save, job)
+        return True
+
+    def _ended(self, job: Job) -> None:
+        self._running[job.user_id] -= 1
+        self._running += Counter()  # drops zero counts
+        self._timer.look_at(Lane.ARCHIVE, 0)  # its user's next one may have its turn
 
     # --- downloads ------------------------------------------------------------------------------
 
@@ -96,6 +137,8 @@ class Archiver:
         except asyncio.CancelledError:
             await self._store.jobs.release(self._services.holder, [job.id])
             raise
+        finally:
+            self._ended(job)
 
     async def _step(self, job: Job) -> None:
         """Attempt to download the next file of a job, whose files may have to be found first."""

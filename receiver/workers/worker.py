@@ -1,8 +1,8 @@
 """The interface of a worker (one pass of work, and the wait before the next), and its tools."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Protocol, TypeAlias, TypeVarTuple
 
 import structlog
@@ -71,10 +71,16 @@ class DueTimer:
         if most <= 0 or not self.is_due(lane):
             yield []
             return
-        self._at[lane] = None
-        try:
+        with self.one_pass(lane):
             yield await jobs.lease_due(lane, now, now + length, self._services.holder, most)
             self.look_at(lane, await jobs.next_due(lane))
+
+    @contextmanager
+    def one_pass(self, lane: Lane) -> Iterator[None]:
+        """One pass, which schedules the next one. If the block raises, it is repeated."""
+        self._at[lane] = None
+        try:
+            yield
         except BaseException:
             self.look_at(lane, 0)
             raise

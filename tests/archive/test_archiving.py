@@ -297,6 +297,20 @@ async def test_a_failed_download_is_reported_and_the_link_returned(
     assert len(seqs) == len(set(seqs)) == job["seq"], "a try that is repeated is no event"
 
 
+async def test_the_slow_downloads_of_a_user_do_not_hold_up_those_of_another(
+    provider: ScriptedProvider, host: FileHost, tmp_path: Path
+) -> None:
+    slow, quick = host.link("/hangs", Answer(FILE, pause=30.0)), host.link("/q", Answer(FILE))
+    given = settings(provider, tmp_path) | {"archive_concurrency": 3}
+    async with running_service(tmp_path, **given) as service:
+        bob, ada = await service.user("bob"), await service.user("ada")
+        for _ in range(4):
+            await complete(bob, provider, {"videoUrl": slow})
+        job = await settled(ada, await complete(ada, provider, {"videoUrl": quick}))
+    assert job["archive"][0]["state"] == "stored"
+    assert sum(path == "/hangs" for path, _ in host.asked) == 2, "half of the slots, rounded up"
+
+
 async def test_an_attempt_has_a_time_limit(
     client: httpx.AsyncClient,
     provider: ScriptedProvider,
