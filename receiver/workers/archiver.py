@@ -133,7 +133,8 @@ class Archiver:
             with self.leases.kept(job.id):
                 await self._step(job)
         except NotFound:
-            return
+            # Removed meanwhile, perhaps with the files that it had then.
+            await self._archive.remove(folder_of(job.user, job.id))
         except asyncio.CancelledError:
             await self._store.jobs.release(self._services.holder, [job.id])
             raise

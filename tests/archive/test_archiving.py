@@ -297,6 +297,28 @@ async def test_a_failed_download_is_reported_and_the_link_returned(
     assert len(seqs) == len(set(seqs)) == job["seq"], "a try that is repeated is no event"
 
 
+async def test_the_file_of_a_job_that_is_removed_meanwhile_is_removed(
+    client: httpx.AsyncClient,
+    provider: ScriptedProvider,
+    host: FileHost,
+    folder: Path,
+    service: RunningService,
+) -> None:
+    link = host.link("/late", Answer(FILE, pause=0.05))
+    request_id = await complete(client, provider, {"videoUrl": link})
+
+    async def partial() -> list[Path]:
+        return list((folder / "kept" / PARTIAL).glob("*"))
+
+    async def kept() -> list[Path]:
+        return [*await partial(), *(folder / "kept" / "ada" / request_id).glob("*")]
+
+    await eventually(partial, bool, "a download")
+    assert await service.store.jobs.remove_finished(2**50, 99)
+    await service.store.archive.forget(await service.store.archive.removals(99))
+    await eventually(kept, lambda files: not files, "an empty folder")
+
+
 async def test_the_slow_downloads_of_a_user_do_not_hold_up_those_of_another(
     provider: ScriptedProvider, host: FileHost, tmp_path: Path
 ) -> None:
