@@ -27,9 +27,10 @@ class Archive(Table):
         ((count, oldest),) = await self._fetch("backlog")
         return count, oldest
 
-    async def removals(self, limit: int) -> list[Removal]:
-        """Removed jobs whose files may still exist."""
-        return [Removal(*row) for row in await self._fetch("list-removals", limit=limit)]
+    async def removals(self, after: str, limit: int) -> list[Removal]:
+        """Removed jobs whose files may still exist, in the order of their ids, after this one."""
+        rows = await self._fetch("list-removals", after=after, limit=limit)
+        return [Removal(*row) for row in rows]
 
     async def forget(self, removals: Sequence[Removal]) -> None:
         """Delete these removals, once their files are gone."""

@@ -66,6 +66,8 @@ class Archiver:
         # while nobody else waits.
         self._most_of_one = (concurrency + 1) // 2
         self._maintain_at = self._sweep_at = services.clock.monotonic()
+        self._removed_to = ""
+        """The removed job whose files were tried last."""
 
     async def run_once(self) -> int:
         """Start due downloads within the limit; returns their number."""
@@ -209,11 +211,18 @@ class Archiver:
             log.info("removed partial files", files=left)
 
     async def _remove(self) -> None:
-        removals = await self._store.archive.removals(REMOVALS_AT_ONCE)
-        if not removals:
-            return
+        removals = await self._store.archive.removals(self._removed_to, REMOVALS_AT_ONCE)
+        # What cannot be removed is tried again after all others.
+        self._removed_to = removals[-1].job_id if len(removals) == REMOVALS_AT_ONCE else ""
         folders = [folder_of(removal.user, removal.job_id) for removal in removals]
-        await asyncio.gather(*map(self._archive.remove, folders))
-        await self._store.archive.forget(removals)
-        if len(removals) == REMOVALS_AT_ONCE:
-            self._maintain_at = 0.0  # there may be more; downloads get a turn in between
+        failures = await asyncio.gather(*map(self._archive.remove, folders), return_exceptions=True)
+        gone = []
+        for removal, folder, failure in zip(removals, folders, failures, strict=True):
+            if failure is None:
+                gone.append(removal)
+            else:
+                log.warning("files cannot be removed", folder=folder, reason=str(failure))
+        if gone:
+            await self._store.archive.forget(gone)
+            if self._removed_to:
+                self._maintain_at = 0.0  # there may be more; downloads get a turn in between

@@ -9,8 +9,8 @@ SELECT j.id, u.name FROM jobs j JOIN users u ON u.id = j.user_id
  WHERE j.id = :job_id AND j.archive IS NOT NULL;
 
 -- name: list-removals
--- Removed jobs whose files may still exist.
-SELECT job_id, user_name FROM archive_removals ORDER BY job_id LIMIT :limit;
+-- Removed jobs whose files may still exist, after one of them.
+SELECT job_id, user_name FROM archive_removals WHERE job_id > :after ORDER BY job_id LIMIT :limit;
 
 -- name: forget-removal
 -- Forget a removed job: its files are gone.

@@ -315,7 +315,7 @@ async def test_the_file_of_a_job_that_is_removed_meanwhile_is_removed(
 
     await eventually(partial, bool, "a download")
     assert await service.store.jobs.remove_finished(2**50, 99)
-    await service.store.archive.forget(await service.store.archive.removals(99))
+    await service.store.archive.forget(await service.store.archive.removals("", 99))
     await eventually(kept, lambda files: not files, "an empty folder")
 
 

@@ -95,7 +95,7 @@ def files_forgotten_first() -> Patch:
     """Retention forgets which files to remove, and removes them then."""
 
     async def forget_and_remove(self: Archiver) -> None:
-        removals = await self._store.archive.removals(REMOVALS_AT_ONCE)
+        removals = await self._store.archive.removals("", REMOVALS_AT_ONCE)
         if removals:
             await self._store.archive.forget(removals)
         for removal in removals:

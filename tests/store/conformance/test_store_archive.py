@@ -63,10 +63,11 @@ async def test_a_removed_jobs_files_are_listed_until_they_are_gone(world: World)
     await world.advance(job, quietly(archive=(STORED,), due=None))
     assert await remove() == 1
     gone = Removal(job.id, job.user)
-    assert await world.store.archive.removals(9) == [gone]
-    assert await world.store.archive.removals(0) == []
+    assert await world.store.archive.removals("", 9) == [gone]
+    assert await world.store.archive.removals("", 0) == []
+    assert await world.store.archive.removals(job.id, 9) == []
     await world.store.archive.forget([gone])
-    assert await world.store.archive.removals(9) == []
+    assert await world.store.archive.removals("", 9) == []
 
 
 async def test_a_file_that_nobody_downloads_does_not_keep_its_job(world: World) -> None:

@@ -54,8 +54,6 @@ ALLOWED: dict[str, set[str]] = {
     "jobs.read-waiting": {"USE TEMP B-TREE FOR ORDER BY"},
     # Everything of one job, and of one id.
     "jobs.read-history": {"USE TEMP B-TREE FOR ORDER BY"},
-    # Removed jobs whose files are still there: in the order of the key, and ended by a LIMIT.
-    "archive.list-removals": {"SCAN archive_removals"},
     # At most sixteen members of metadata are wanted.
     "jobs.list-by-metadata": {"SCAN wanted VIRTUAL TABLE INDEX 1:"},
     # A bounded number of jobs, in the order of the index.
