@@ -39,6 +39,13 @@ TABLES = (
 NUMBERED = ("users", "callbacks", "notes")
 """Tables whose ids come from a sequence."""
 
+LEASES = (
+    ("jobs", "end-leases"),
+    ("deliveries", "end-leases"),
+    ("idempotency", "release-all"),
+)
+"""The statements that end all leases: no holder has survived, since the source was locked."""
+
 _SQL = STATEMENTS.load("database")
 
 
@@ -73,6 +80,8 @@ def copy_to_postgres(source: Path, url: str) -> Mapping[str, int]:
                 old.execute("BEGIN")
                 copied = {table: _copy(old, new, table) for table in TABLES}
                 old.execute("COMMIT")
+                for subject, ending in LEASES:
+                    new.execute(STATEMENTS.load(subject)[ending].encode())
             # Unsent submissions may have been sent from the database that the source came from.
             stays_a_copy = old.execute(_SQL["read-unsure-mark"]).fetchone() is not None
             _mark_moved(source, address.shown)

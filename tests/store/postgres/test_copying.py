@@ -78,6 +78,12 @@ async def fill(path: Path) -> tuple[World, list[Job]]:
     return world, jobs
 
 
+HELD = (
+    b"SELECT 1 FROM due WHERE holder IS NOT NULL",
+    b"SELECT 1 FROM deliveries WHERE held_until > 0",
+    b"SELECT 1 FROM idempotency_keys WHERE held_until IS NOT NULL",
+)
+
 Filled: TypeAlias = tuple[Path, World, list[Job]]
 
 
@@ -130,6 +136,23 @@ async def test_everything_is_copied_and_numbering_continues(
     assert await store.jobs.lease_due(Lane.SUBMIT, NOW, NOW + SECOND, "me", 9)
     assert (await store.submissions.holds())["samsar"].everybody is not None
     await store.close()
+
+
+async def test_the_leases_of_a_dead_process_are_not_copied(
+    filled: Filled, source: Path, target: str
+) -> None:
+    store = await open_store(f"sqlite:///{source}", serving=True)
+    leased = [
+        await store.jobs.lease_due(Lane.SUBMIT, NOW, NOW + SECOND, "dead", 9),
+        await replace(filled[1], store=store).lease("dead", NOW + SECOND),
+    ]
+    await store.close()
+    assert all(leased)
+
+    copy_to_postgres(source, target)
+
+    with connect(parse(target)) as connection:
+        assert [connection.execute(held).fetchall() for held in HELD] == [[], [], []]
 
 
 async def test_a_source_that_is_served_or_missing_is_not_copied(
