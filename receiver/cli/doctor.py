@@ -1,5 +1,6 @@
 """The checks of `doctor`. Each reports what it found, and what to do about it."""
 
+import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Sequence
@@ -50,6 +51,11 @@ ANY_FAL_CUSTOMER = Finding(
     "fal signs with the same keys for all customers, so any customer's signature is"
     " accepted, and only the secret token in the callback URL protects a job",
     "Set RECEIVER_FAL_USER_ID to your user id.",
+)
+
+ARCHIVE_ADVICE = (
+    "Check the permissions and free space of the folder, or the bucket's credentials, permissions"
+    " and endpoint (AWS_…), or set RECEIVER_ARCHIVE_URL to another one."
 )
 
 
@@ -146,11 +152,12 @@ async def _check_archive(url: str) -> Finding:
 
     archive, folder = open_archive(url), ".doctor"
     try:
-        await archive.put(f"{folder}/check", "text/plain", content())
-        await archive.remove(folder)
-    except ArchiveUnavailable as error:
-        detail = f"{url} is not writable: {error}"
-        return Finding("archive", "failed", detail, "Set RECEIVER_ARCHIVE_URL.")
+        async with asyncio.timeout(TIMEOUT):
+            await archive.put(f"{folder}/check", "text/plain", content())
+            await archive.remove(folder)
+    except (ArchiveUnavailable, TimeoutError) as error:
+        reason = str(error) or f"no answer within {TIMEOUT:g} s"
+        return Finding("archive", "failed", f"{url} is not writable: {reason}", ARCHIVE_ADVICE)
     return Finding("archive", "ok", f"{url} is writable")
 
 

@@ -1,5 +1,6 @@
 """`doctor` and `backup`."""
 
+import socket
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
+from receiver.cli import doctor
 from tests.cli.conftest import Place, Served, other_server
 from tests.support.forked import Done
 
@@ -149,6 +151,19 @@ def test_an_archive_that_is_not_writable_fails(place: Place) -> None:
     (place.folder / "file").touch()
     done = place.with_settings(ARCHIVE_URL=f"file://{place.folder}/file").run("doctor")
     assert (done.status, states(done)["archive"]) == (1, "failed")
+    assert "permissions and free space" in done.out
+
+
+def test_a_bucket_that_hangs_fails_in_time(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        done = place.with_settings(ARCHIVE_URL="s3://results").run("doctor")
+    assert (done.status, states(done)["archive"]) == (1, "failed")
+    assert "no answer within 0.2 s" in done.out
+    assert "credentials, permissions and endpoint" in done.out
 
 
 def test_a_backup_is_complete_private_and_never_overwrites(served: Served) -> None:
