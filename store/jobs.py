@@ -154,15 +154,20 @@ class Jobs(JobReads):
 
         await self._writer.background(OnJobs(work, jobs=(job_id,)))
 
-    async def ask_at_once(self, job_id: str, now: Millis) -> None:
-        """Move the job's next status call forward to `now`, also one that confirms a claim."""
+    async def ask_at_once(self, job_id: str, now: Millis) -> bool:
+        """Move the job's next status call forward to `now`, also one that confirms a claim. Returns
+        whether there is one."""
 
-        def work(db: Session, effects: Effects) -> None:
+        def work(db: Session, effects: Effects) -> bool:
             parameters = {"job_id": job_id, "now": now}
-            for (lane,) in db.execute(self._sql["ask-at-once"], parameters).fetchall():
+            lanes = [
+                lane for (lane,) in db.execute(self._sql["ask-at-once"], parameters).fetchall()
+            ]
+            for lane in lanes:
                 effects.will_be_due(Lane(lane), now)
+            return bool(lanes)
 
-        await self._writer.background(OnJobs(work, jobs=(job_id,)))
+        return await self._writer.background(OnJobs(work, jobs=(job_id,)))
 
     async def remove_finished(self, done_before: Millis, limit: int) -> int:
         """Remove at most `limit` jobs that ended before `done_before`, with all their dependent

@@ -1,8 +1,11 @@
-"""Which jobs' status calls fail, and which job's call tests an open breaker next. Pure."""
+"""Which jobs' status calls fail, and which job's call tests an open breaker next. Pure:
+monotonic times in seconds are passed in."""
 
 from collections import Counter
 from typing import Final
 
+TURN_SECONDS: Final = 5.0
+"""How long the job whose turn it is may take to be asked about, before the next one is called."""
 MOST_FAILING: Final = 10_000
 """Maximum number of failing jobs remembered; then the oldest one is forgotten."""
 
@@ -25,6 +28,8 @@ class ProbeLine:
         self._turns: Counter[int] = Counter()
         """By user: the turns since the last answer."""
         self._next: str | None = None
+        self.next_call_at = 0.0
+        """Monotonic time from which the next job may be called, if no call ends before."""
 
     def __bool__(self) -> bool:
         """Whether a job waits."""
@@ -37,10 +42,12 @@ class ProbeLine:
         self._waiting.pop(job_id, None)
         self._turns.clear()
         self._next = None
+        self.next_call_at = 0.0
 
     def failed(self, job_id: str) -> bool:
         """A job's call failed: its turn is over. Returns whether it may be the provider's fault."""
         self._waiting.pop(job_id, None)
+        self.next_call_at = 0.0
         first = self._failing.setdefault(job_id, self._answers)
         if len(self._failing) > MOST_FAILING:
             del self._failing[next(iter(self._failing))]
@@ -54,7 +61,7 @@ class ProbeLine:
         """Let a job wait for a turn. One that waits already keeps its place."""
         self._waiting[job_id] = user_id, claimed
 
-    def call_next(self) -> str | None:
+    def call_next(self, now: float) -> str | None:
         """End the wait of the job whose turn it is now, if any waits."""
 
         def rank(job_id: str) -> tuple[int, bool, bool]:
@@ -65,6 +72,7 @@ class ProbeLine:
         if self._next is not None:
             user_id, _ = self._waiting.pop(self._next)
             self._turns[user_id] += 1
+            self.next_call_at = now + TURN_SECONDS
         return self._next
 
     def allows(self, job_id: str) -> bool:

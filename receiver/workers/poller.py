@@ -21,6 +21,7 @@ from receiver.actions.observe_job import observe_job
 from receiver.domain.answers import LookUpAnswer, StatusAnswer, StatusMissing, StatusUnavailable
 from receiver.domain.observations import CancelPassedOn, Observation, Polled, SubmissionLookedUp
 from receiver.domain.polls import lacks_only_the_result
+from receiver.domain.probe_line import ProbeLine
 from receiver.providers.contract import Provider, UpstreamJob, upstream_job
 from receiver.streams.hub import Hub
 from receiver.workers.worker import SAFETY_SECONDS, CallbackAddress, DueTimer, TaskPool
@@ -120,7 +121,10 @@ class Poller:
         """When the next job in line may be asked about: as a probe, or at once if the provider
         answers again. None while a probe is under way."""
         breaker = self._calls.breakers[provider]
-        return 0.0 if breaker.state == "closed" else breaker.probe_at
+        if breaker.state == "closed":
+            return 0.0
+        at = breaker.probe_at
+        return None if at is None else max(at, self._calls.lines[provider].next_call_at)
 
     async def _make_missed_due(self) -> None:
         """Poll some of the jobs whose callback was refused."""
@@ -139,9 +143,13 @@ class Poller:
         for provider, line in list(self._calls.lines.items()):
             at = self._turn_at(provider)
             if at is not None and at <= monotonic and self._room(Lane.POLL) > 0:
-                job_id = line.call_next()
-                if job_id is not None:
-                    await self._services.store.jobs.ask_at_once(job_id, self._services.clock.now())
+                await self._call_next(line, monotonic)
+
+    async def _call_next(self, line: ProbeLine, monotonic: float) -> None:
+        """Make the next job in line due, if any still awaits a status call."""
+        jobs, now = self._services.store.jobs, self._services.clock.now()
+        while (job_id := line.call_next(monotonic)) and not await jobs.ask_at_once(job_id, now):
+            pass
 
     def _begin_offered(self) -> int:
         """Start calls for offered jobs within the limits. Jobs whose lease has ended are left to

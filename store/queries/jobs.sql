@@ -207,9 +207,9 @@ UPDATE due SET at = :now
  WHERE job_id = :job_id AND lane = 'poll' AND at <> :now AND (at > :now OR holder IS NOT NULL);
 
 -- name: ask-at-once
--- Move a job's next status call forward, also one that confirms a claim.
-UPDATE due SET at = :now
- WHERE job_id = :job_id AND lane IN ('poll', 'confirm') AND at > :now
+-- Move a job's next status call forward, also one that confirms a claim. No row if there is none.
+UPDATE due SET at = CASE WHEN at > :now THEN :now ELSE at END
+ WHERE job_id = :job_id AND lane IN ('poll', 'confirm')
 RETURNING lane;
 
 -- name: list-removable

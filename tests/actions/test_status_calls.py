@@ -149,7 +149,7 @@ async def test_nobody_waits_for_a_turn_while_the_breaker_is_closed() -> None:
     gate.provider.answer = FAILED
     assert await gate.poll("bad") == FAILED
     gate.calls.lines["samsar"].wait("good", 1, claimed=False)
-    assert gate.calls.lines["samsar"].call_next() == "good"
+    assert gate.calls.lines["samsar"].call_next(0.0) == "good"
     assert await gate.poll("bad") == FAILED
 
 

@@ -5,6 +5,8 @@ import pytest
 from receiver.domain import probe_line
 from receiver.domain.probe_line import ProbeLine
 
+NOW = 100.0
+
 
 def play(line: ProbeLine, calls: str) -> list[bool]:
     """The calls about jobs, `a+` answered and `a-` not; for each failure, whether it counts."""
@@ -46,9 +48,9 @@ def test_jobs_take_turns(calls: str, waiting: str, order: str) -> None:
     play(line, calls)
     for each in waiting.split():
         line.wait(each[0], int(each[1]), claimed=each.endswith("!"))
-    called = [line.call_next() for _ in order]
+    called = [line.call_next(NOW) for _ in order]
     assert called == list(order)
-    assert (line.call_next(), bool(line)) == (None, False)
+    assert (line.call_next(NOW), bool(line)) == (None, False)
 
 
 def test_a_failing_job_may_not_come_before_its_turn() -> None:
@@ -57,7 +59,7 @@ def test_a_failing_job_may_not_come_before_its_turn() -> None:
     assert line.allows("a")
     line.wait("a", 1, claimed=False)
     line.wait("b", 1, claimed=False)
-    turns = [(line.call_next(), line.allows("a"), line.allows("c")) for _ in range(3)]
+    turns = [(line.call_next(NOW), line.allows("a"), line.allows("c")) for _ in range(3)]
     assert turns == [("b", False, True), ("a", True, True), (None, True, True)]
 
 
@@ -66,10 +68,20 @@ def test_after_an_answer_all_the_others_still_get_their_turns() -> None:
     play(line, "a-")
     for job_id in ("a", "b", "c", "d"):
         line.wait(job_id, 1, claimed=False)
-    assert line.call_next() == "b"
+    assert line.call_next(NOW) == "b"
     play(line, "b+ c+")
     assert line.allows("a")
-    assert [line.call_next() for _ in range(3)] == ["d", "a", None]
+    assert [line.call_next(NOW) for _ in range(3)] == ["d", "a", None]
+
+
+def test_who_is_called_has_time_to_come() -> None:
+    line = ProbeLine()
+    play(line, "a- b-")
+    for job_id in ("a", "b"):
+        line.wait(job_id, 1, claimed=False)
+    assert (line.call_next(NOW), line.next_call_at) == ("a", NOW + probe_line.TURN_SECONDS)
+    play(line, "a-")
+    assert line.next_call_at == 0.0
 
 
 def test_only_so_many_failing_jobs_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

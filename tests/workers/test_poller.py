@@ -268,6 +268,22 @@ async def test_jobs_that_always_fail_hold_up_no_job_of_another_user(
     assert later <= 3 * STEP
 
 
+async def test_the_next_probe_is_not_called_before_the_last_one_is_asked_about(
+    harness: Harness,
+) -> None:
+    harness.provider.answer = StatusUnavailable("500")
+    worker = harness.poller()
+    line = worker._calls.lines["samsar"]
+    for number in range(6):
+        await harness.accepted_job(f"bad-{number}", poll_at=harness.clock.now())
+    while len(line._waiting) < 6:
+        await step(harness, worker)
+    harness.clock.advance(LONGEST_PROBE)
+    for _ in range(3):  # passes that are faster than the call
+        await worker._make_turns_due()
+    assert len(line._waiting) == 5
+
+
 async def test_claims_alone_probe_an_open_breaker_as_soon_as_it_allows_that(
     harness: Harness,
 ) -> None:
