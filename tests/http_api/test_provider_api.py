@@ -255,9 +255,15 @@ async def test_the_jobs_of_other_providers_have_no_status_here(
     client = await service.user()
     ours = await accepted(client, provider)
     other = await submit(client, provider="sandbox-replicate", kind="owner/name")
-    name = (await job_when(client, other["request_id"], phase="accepted"))["provider_request_id"]
+    sent = await eventually(
+        lambda: job_of(client, other["request_id"]), lambda job: job["provider_request_id"], "an id"
+    )
 
-    for given, status in ((other["request_id"], 404), (name, 404), (ours.request_id, 200)):
+    for given, status in (
+        (sent["request_id"], 404),
+        (sent["provider_request_id"], 404),
+        (ours.request_id, 200),
+    ):
         answer = await client.get("/v1/video/status", params={"request_id": given})
         assert answer.status_code == status, given
 

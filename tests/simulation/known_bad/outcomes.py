@@ -118,7 +118,7 @@ def deadline_without_the_providers_word() -> Patch:
 def probed_by_the_same_job() -> Patch:
     """Every failure counts for the breaker, and the job that failed first is always the probe."""
 
-    def the_same(self: ProbeLine) -> str | None:
+    def the_same(self: ProbeLine, now: float) -> str | None:
         self._next = next(iter(self._failing), None)
         return self._next
 
