@@ -35,8 +35,8 @@ if find_spec("sniffio") is None:
 MEMORY = Path("/dev/shm")
 ENOUGH_MEMORY = 4 * 2**30
 
-WORKERS = 3
-"""One more than the cores of a small machine: the tests wait for almost as long as they compute."""
+WORKERS = 4
+"""Twice the cores of a small machine: the tests wait for almost as long as they compute."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
