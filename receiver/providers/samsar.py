@@ -55,9 +55,16 @@ _WHITE_SPACE = _SPACES + "".join(map(chr, range(0x2000, 0x200B)))
 # Our words are the provider's.
 _WORDS: Final = {**Status.__members__, "CANCELED": Status.CANCELLED}
 
+# The members that may have the link, the best first.
 _LINK_NAMES: Final = (
-    *("videoUrl", "result_url", "result_urls", "video"),
-    *("url", "video_link", "videoLink", "remoteURL"),
+    "videoUrl",
+    "result_url",
+    "result_urls",
+    "video",
+    "url",
+    "video_link",
+    "videoLink",
+    "remoteURL",
 )
 
 # Spaces are allowed, since storage links have them. Control characters are not, since a link ends
