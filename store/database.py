@@ -104,7 +104,7 @@ class Store(Table, ABC):
 
     @abstractmethod
     async def changed_elsewhere(self) -> bool:
-        """Whether another process has committed since the last call."""
+        """Whether another process may have committed since the last call, or the opening."""
 
     @abstractmethod
     async def backup(self, target: Path) -> None:

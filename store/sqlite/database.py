@@ -57,7 +57,7 @@ class SqliteStore(Store):
             # Only the writer's connection can tell its own commits from those of others.
             ((version,),) = db.execute("PRAGMA data_version").fetchall()
             before, self._seen = self._seen, (db, version)
-            return before is not None and before != self._seen
+            return before != self._seen  # at first too: others may have written since the opening
 
         return await self._writer.background(work)
 

@@ -125,6 +125,7 @@ async def test_nothing_is_acknowledged_once_the_file_is_removed_or_replaced(
 async def test_only_other_processes_commits_are_noticed(
     opened: SqliteStore, other: sqlite3.Connection
 ) -> None:
+    assert await opened.changed_elsewhere()  # perhaps, since it was opened
     assert not await opened.changed_elsewhere()
     await opened.check_writable()
     assert not await opened.changed_elsewhere()
