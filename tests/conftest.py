@@ -28,9 +28,10 @@ settings.register_profile(
 )
 settings.load_profile("repeatable")
 
-# httpcore looks for it again and again, which took a tenth of the tests' time over HTTP.
+# For each call httpcore tries to import sniffio, which is optional. Python does not remember that a
+# module is missing, and the search took a tenth of the tests' time over HTTP.
 if find_spec("sniffio") is None:
-    sys.modules["sniffio"] = None  # type: ignore[assignment]  # it cannot be imported
+    sys.modules["sniffio"] = None  # type: ignore[assignment]  # None: its import fails at once
 
 MEMORY = Path("/dev/shm")
 ENOUGH_MEMORY = 4 * 2**30

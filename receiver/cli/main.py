@@ -57,7 +57,8 @@ def _open_closed_streams() -> None:
     is free. Otherwise a connection would, and libuv aborts the process when it closes that."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - to the end
+            # It stays open until the process ends.
+            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - see above
             setattr(sys, name, stream)
 
 
