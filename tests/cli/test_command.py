@@ -1,12 +1,7 @@
-"""All commands: help, version, usage, settings, and output on a terminal."""
+"""All commands: help, version, usage, settings, and what is printed."""
 
-import json
-import os
-import pty
 import re
-import select
 import shlex
-import signal
 import subprocess
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -190,133 +185,6 @@ def test_a_settings_error_is_printed_unredacted(
     done = place.with_settings(**{name: value}).run("doctor")
     assert done.status == 2
     assert done.err.startswith(printed)
-
-
-def on_a_terminal(place: Place, *words: str, until: bytes = b"", **more: str) -> tuple[int, str]:
-    """Run a command on a terminal, with Ctrl-C once `until` was written. Returns the status and
-    the output."""
-    ours, theirs = pty.openpty()
-    terminal = Path(os.ttyname(theirs))
-    variables = {"TERM": "xterm-256color", "COLUMNS": "120"} | more
-    written, interrupted = b"", not until
-    try:
-        with place.fork(*words, out=terminal, err=terminal, **variables) as process:
-            while process.poll() is None or _has_more(ours):
-                if _has_more(ours):
-                    written += os.read(ours, 65_536)
-                if not interrupted and until in written:
-                    process.send_signal(signal.SIGINT)
-                    interrupted = True
-            return process.wait(TIMEOUT), written.decode()
-    finally:
-        os.close(ours)
-        os.close(theirs)
-
-
-def _has_more(terminal: int) -> bool:
-    """Whether there is something to read, now or within 10 ms."""
-    return bool(select.select([terminal], [], [], 0.01)[0])
-
-
-SHOW_CURSOR = "\x1b[?25h"
-HIDE_CURSOR = "\x1b[?25l"
-
-
-def test_watch_on_a_terminal_restores_the_cursor_at_ctrl_c(
-    endless: Served,
-) -> None:
-    ann = endless.as_user("terminal")
-    job_id = submitted(ann)
-    status, written = on_a_terminal(ann, "watch", until=job_id.encode())
-    assert status == 130
-    assert "Traceback" not in written
-    assert written.rindex(SHOW_CURSOR) > written.rindex(HIDE_CURSOR)
-
-
-def test_watch_on_a_terminal_ends_with_the_outcome(served: Served) -> None:
-    ann = served.as_user("terminal")
-    job_id = submitted(ann)
-    status, written = on_a_terminal(ann, "watch", job_id)
-    assert status == 0
-    assert f"{job_id} COMPLETED via callback" in written
-    assert written.rindex(SHOW_CURSOR) > written.rindex(HIDE_CURSOR)
-
-
-def test_no_color_is_respected(served: Served) -> None:
-    ann = served.as_user("colours")
-    submitted(ann)
-    colour = re.compile(r"\x1b\[[0-9;]*3[0-9]m")
-    _, plain = on_a_terminal(ann, "jobs", "list", NO_COLOR="1")
-    _, coloured = on_a_terminal(ann, "watch", ann.run("jobs", "list").out.split("\t")[0])
-    assert "request_id" in plain
-    assert not colour.search(plain)
-    assert colour.search(coloured)
-
-
-@pytest.fixture(scope="module")
-def links(served: Served) -> tuple[Place, dict[tuple[str, ...], tuple[str, ...]]]:
-    """A place with jobs, and by command the ids and links that it shows."""
-    ann = served.as_user("links")
-    url = "http://127.0.0.1:9/hooks/of/a/receiver-that-is-not-there?with=a&long=query"
-    prompt = "A kite over the dunes at https://example.com/a/rather/long/link/to/the/dunes"
-    job_id = submitted(ann, webhookUrl=url, input=MOVIE["input"] | {"prompt": prompt})
-    link = ann.run("submit", "-", "--wait", "20", "--json", given=json.dumps(MOVIE)).json()
-    indented = "https://example.com/a/link/that/is/alone/on/a/line/of/indented/json.webm"
-    wide = "https://example.com/灯台/of/a/link/with/wide/letters/before/a/space"
-    lists = {"prompt": f"{wide} and more", "a": [indented, [[{"b": [indented]}]]]}
-    nested = submitted(ann, provider="sandbox-replicate", kind="me/model", input=lists)
-    assert ann.run("watch", job_id).status == 0
-    delivery = ann.run("deliveries", "list", "--json").json()["deliveries"][0]["id"]
-    return ann, {
-        ("jobs", "list"): (job_id, "https://example.com/a/rather/long/link/to/the/dunes"),
-        ("jobs", "show", link["request_id"], "--history"): (link["result"]["videoUrl"],),
-        ("jobs", "show", nested): (f'"{indented}",', f'"{indented}"\r\n', wide),
-        ("deliveries", "list"): (delivery, job_id),
-        ("deliveries", "show", delivery): (url,),
-    }
-
-
-@pytest.mark.parametrize("columns", ["20", "40", "80", "200"])
-def test_ids_and_links_are_not_wrapped_at_any_width(
-    links: tuple[Place, dict[tuple[str, ...], tuple[str, ...]]], columns: str
-) -> None:
-    ann, shown = links
-    for words, texts in shown.items():
-        status, written = on_a_terminal(ann, *words, COLUMNS=columns)
-        assert status == 0
-        assert all(text in written for text in texts), words
-
-
-def test_an_empty_list_says_so(served: Served) -> None:
-    ann = served.as_user("new")
-    assert ann.run("jobs", "list").out == "No jobs.\n"
-    assert ann.run("jobs", "list", "--json").json() == {"jobs": [], "next_cursor": None}
-    assert ann.run("deliveries", "list").out == "No deliveries.\n"
-    _, written = on_a_terminal(ann, "jobs", "list")
-    assert written == "No jobs.\r\n"
-
-
-def test_times_are_printed_in_local_time(served: Served) -> None:
-    ann = served.as_user("zones")
-    job_id = submitted(ann)
-    there = Place(ann.folder, ann.settings, {"TZ": "NPT-5:45"})
-    _, written = on_a_terminal(there, "jobs", "show", job_id)
-    assert re.search(r"created_at +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+05:45", written)
-    printed = there.run("jobs", "show", job_id, "--json").json()["created_at"]
-    assert printed.endswith("Z")
-    _, history = on_a_terminal(there, "jobs", "show", job_id, "--history")
-    first = r"\r\n\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\+05:45  event +seq=1 "
-    assert re.search(first, history)
-
-
-def test_json_is_readable_for_people(served: Served) -> None:
-    ann = served.as_user("scripts")
-    prompt = "Ein Leuchtturm über der Brücke, 日本の灯台\u202e"
-    job_id = submitted(ann, input=MOVIE["input"] | {"prompt": prompt})
-    readable = '"prompt": "Ein Leuchtturm über der Brücke, 日本の灯台\\u202e"'
-    assert f"input: {{{readable}, " in ann.run("jobs", "show", job_id).out
-    _, written = on_a_terminal(ann, "jobs", "show", job_id)
-    assert re.search(rf"^ +  {re.escape(readable)},\r$", written, re.MULTILINE)
 
 
 def test_what_the_output_s_encoding_lacks_is_escaped(served: Served) -> None:
