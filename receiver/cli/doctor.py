@@ -19,6 +19,7 @@ from receiver.cli.command import the_store
 from receiver.cli.output import Output, Table
 from receiver.clock import Clock
 from receiver.domain.answers import StatusMissing, StatusReport, StatusUnavailable
+from receiver.http_client.connection import default_tls
 from receiver.providers.registry import open_provider
 from receiver.settings import KEY_OF, ServeSettings
 from receiver.this_machine import is_this_machine
@@ -248,5 +249,6 @@ def _real_providers(settings: ServeSettings) -> list[str]:
 
 
 async def _get(url: str) -> httpx.Response:
-    async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as client:
+    # Trusts the same authorities as the service's own calls, SSL_CERT_FILE among them.
+    async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, verify=default_tls()) as client:
         return await client.get(url)

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -191,7 +192,9 @@ class OtherServer:
 
 @contextmanager
 def other_server(
-    status: int = 204, headers: Mapping[str, str] | None = None
+    status: int = 204,
+    headers: Mapping[str, str] | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[OtherServer]:
     """A server in a thread while the block runs; its answers are `{}`."""
     found = OtherServer(status, dict(headers or {}))
@@ -212,12 +215,16 @@ def other_server(
             self.do_GET()
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        found.url = f"http://127.0.0.1:{server.server_port}"
+        found.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield found
-        server.shutdown()
-        thread.join()
+        try:
+            yield found
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.fixture(scope="session", autouse=True)

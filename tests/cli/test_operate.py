@@ -2,13 +2,16 @@
 
 import socket
 import sqlite3
+import ssl
 import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import pytest
+import trustme
 
 from receiver.cli import doctor
+from receiver.http_client.connection import default_tls
 from tests.cli.conftest import Place, Served, other_server
 from tests.support.forked import Done
 
@@ -118,6 +121,21 @@ def test_settings_errors_are_listed_and_the_status_is_2(place: Place) -> None:
     assert done.status == 2
     assert states(done) == {"settings": "failed"}
     assert len(done.err.splitlines()) == len(done.out.splitlines()) == 2
+
+
+def test_doctor_trusts_the_authority_of_an_operator(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the service's own calls do."""
+    authority, tls = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    authority.cert_pem.write_to_path(place.folder / "authority.pem")
+    monkeypatch.setattr(doctor, "default_tls", default_tls.__wrapped__)  # it is read once otherwise
+    with other_server(200, {"X-Request-ID": "x"}, tls) as front:
+        there = place.with_settings(PUBLIC_URL=front.url)
+        assert states(there.run("doctor"))["public address"] == "warning"
+        there.others["SSL_CERT_FILE"] = str(place.folder / "authority.pem")
+        assert states(there.run("doctor"))["public address"] == "ok"
 
 
 def test_doctor_creates_no_files(place: Place) -> None:
