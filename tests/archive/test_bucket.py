@@ -14,8 +14,8 @@ from receiver.archive import open_archive
 from receiver.archive.bucket import BucketArchive
 from receiver.archive.contract import ArchiveUnavailable
 from receiver.workers import archiver
+from tests.archive.archived_job import complete, settings, settled
 from tests.archive.file_host import Answer, file_host, file_of
-from tests.archive.test_archiving import complete, settings, settled
 from tests.archive.test_folder import pieces
 from tests.http_api.scripted_provider import scripted_provider
 from tests.support.service import eventually, running_service

@@ -1,0 +1,80 @@
+"""How a stored file is served: its headers, its ranges, its type."""
+
+import hashlib
+
+import httpx
+import pytest
+
+from tests.archive.archived_job import complete, settled
+from tests.archive.file_host import Answer, FileHost, file_of
+from tests.http_api.scripted_provider import ScriptedProvider
+
+FILE = file_of(300_000)
+SHA256 = hashlib.sha256(FILE).hexdigest()
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_a_stored_file_says_what_it_is(
+    client: httpx.AsyncClient, provider: ScriptedProvider, host: FileHost
+) -> None:
+    link = host.link("/a.mp4", Answer(FILE, headers={"Content-Type": "video/mp4"}))
+    request_id = await complete(client, provider, {"videoUrl": link})
+    await settled(client, request_id)
+    path = f"/v1/jobs/{request_id}/result"
+    answer = await client.get(path)
+    assert answer.content == FILE
+    assert answer.headers["Content-Type"] == "video/mp4"
+    assert answer.headers["ETag"] == f'"{SHA256}"'
+    assert answer.headers["Accept-Ranges"] == "bytes"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Content-Security-Policy"] == "sandbox"
+    assert answer.headers["Content-Disposition"] == f'inline; filename="{request_id}-1.mp4"'
+
+    head = await client.head(path, headers={"Range": "bytes=0-0"})
+    assert (head.status_code, head.headers["Content-Length"]) == (200, str(len(FILE)))
+    assert head.content == b""
+    known = await client.get(path, headers={"If-None-Match": f'W/"{SHA256}"'})
+    assert (known.status_code, known.content) == (304, b"")
+    assert (await client.get(path, params={"n": 1})).content == FILE
+    other = await client.get(path, headers={"If-Range": '"x"', "Range": "bytes=1-2"})
+    assert (other.status_code, other.content) == (200, FILE)
+
+
+async def test_a_text_is_served_without_a_charset_that_its_host_did_not_give(
+    client: httpx.AsyncClient, provider: ScriptedProvider, host: FileHost
+) -> None:
+    text = Answer(b"\xfc", headers={"Content-Type": "text/plain; charset=iso-8859-1"})
+    request_id = await complete(client, provider, {"videoUrl": host.link("/t", text)})
+    await settled(client, request_id)
+    answer = await client.get(f"/v1/jobs/{request_id}/result")
+    assert (answer.headers["Content-Type"], answer.content) == ("text/plain", b"\xfc")
+
+
+async def test_ranges(
+    client: httpx.AsyncClient, provider: ScriptedProvider, host: FileHost
+) -> None:
+    request_id = await complete(client, provider, {"videoUrl": host.link("/r", Answer(FILE))})
+    await settled(client, request_id)
+
+    async def part(wanted: str) -> httpx.Response:
+        headers = {"Range": wanted, "If-Range": f'"{SHA256}"'}
+        return await client.get(f"/v1/jobs/{request_id}/result", headers=headers)
+
+    for wanted, start, end in (
+        ("bytes=0-0", 0, 0),
+        ("bytes=299999-", 299_999, 299_999),
+        ("bytes=100-300000", 100, 299_999),
+        ("bytes=-7", 299_993, 299_999),
+        ("bytes=-400000", 0, 299_999),
+    ):
+        answer = await part(wanted)
+        assert (answer.status_code, answer.content) == (206, FILE[start : end + 1]), wanted
+        assert answer.headers["Content-Range"] == f"bytes {start}-{end}/{len(FILE)}"
+    for wanted in ("bytes=300000-", "bytes=-0", "bytes=999999999999999-"):
+        answer = await part(wanted)
+        assert (answer.status_code, answer.json()["code"]) == (416, "range_not_satisfiable")
+        assert answer.headers["Content-Range"] == f"bytes */{len(FILE)}"
+    for wanted in ("bytes=5-4", "lines=1-2", "bytes=", "bytes=0-1,5-9", "bytes=x-", "bytes=-", ""):
+        answer = await part(wanted)
+        assert (answer.status_code, answer.content) == (200, FILE), wanted
