@@ -116,8 +116,9 @@ class Download:
         header, status = response.header, response.status
         if status != 200:
             raise DownloadFailed(f"bad_status: {status}", final=status in GONE)
-        if header("content-encoding") not in (None, "identity"):
+        if not _is_plain(response):
             raise DownloadFailed("bad_answer: it has a Content-Encoding, which was not requested")
+        self._first = response
         length, tag = header("content-length"), header("etag") or ""
         self.content_type = type_of(header("content-type"), urlsplit(self._link).path)
         self._length = None if length is None else int(length)
@@ -205,10 +206,17 @@ class Download:
         part = _PART.fullmatch(response.header("content-range") or "")
         if response.status != 206 or not part or int(part[1]) != self.size:
             raise DownloadFailed("cannot_resume")
+        if not (_is_plain(response) and self._is_same(response)):
+            raise DownloadFailed("cannot_resume")
         self._begin = self.size
         self._read_total(part[2])
         # It is the digest of the whole file, here too (RFC 9530, section 3).
         self._digest = response.header("repr-digest") or self._digest
+
+    def _is_same(self, response: Response) -> bool:
+        """Whether a part is of the same file, as far as it says: a host may ignore If-Range."""
+        name = "etag" if response.header("etag") else "last-modified"
+        return response.header(name) in (None, self._first.header(name))
 
     def _read_total(self, total: str) -> None:
         """The file's length, or `*`. A host may send less than the rest (RFC 9110, 15.3.7), so
@@ -230,6 +238,11 @@ class Download:
         announced = _SHA256.search(self._digest)
         if announced and b64decode(announced[1]) != self._sha256.digest():
             raise DownloadFailed("bad_digest: it does not match its Repr-Digest")
+
+
+def _is_plain(response: Response) -> bool:
+    """Whether the content is not compressed. Codings are case-insensitive (RFC 9110, 8.4.1)."""
+    return (response.header("content-encoding") or "identity").lower() == "identity"
 
 
 def _encoded(link: str) -> str:

@@ -131,6 +131,27 @@ async def test_a_download_that_cannot_be_resumed_fails(host: FileHost) -> None:
     assert (await load(link))[0] == FILE
 
 
+@pytest.mark.parametrize(
+    ("first", "rest", "error"),
+    [
+        ({"ETag": '"a"'}, {"ETag": '"b"'}, "cannot_resume"),
+        ({"Last-Modified": "noon"}, {"Last-Modified": "night"}, "cannot_resume"),
+        ({"ETag": '"a"'}, {"Content-Encoding": "gzip"}, "cannot_resume"),
+        ({"ETag": '"a"', "Last-Modified": "noon"}, {"Last-Modified": "night"}, None),
+        ({"ETag": '"a"', "Content-Encoding": ""}, {"Content-Encoding": "Identity"}, None),
+    ],
+)
+async def test_a_download_goes_on_with_the_same_file_alone(
+    host: FileHost, first: dict[str, str], rest: dict[str, str], error: str | None
+) -> None:
+    """Whether or not the host looks at If-Range."""
+    link = host.link("/f", Answer(FILE, headers=first, range_headers=rest, cuts=[500_000]))
+    if error is None:
+        assert (await load(link))[0] == FILE
+    else:
+        assert await failure(link) == (error, False)
+
+
 async def test_redirects_are_followed_five_times(host: FileHost) -> None:
     for n in range(6):
         host.link(f"/{n}", Answer(status=307, headers={"Location": f"/{n + 1}"}))

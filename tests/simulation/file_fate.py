@@ -59,6 +59,11 @@ class FileFate:
         return 700 if self.seed % 2 else self.size
 
     @property
+    def ignores_if_range(self) -> bool:
+        """Whether a range is given of whatever the file is by then."""
+        return self.seed % 3 == 0
+
+    @property
     def contents(self) -> tuple[bytes, ...]:
         """All that was ever the file."""
         return self.content(0.0), self.content(float("inf"))

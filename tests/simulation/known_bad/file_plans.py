@@ -51,11 +51,14 @@ def power_cut_at_retention(seed: int) -> Schedule:
 
 
 def cut_and_changed(seed: int) -> Schedule:
-    """The connection is lost in the middle of a file, which is replaced by another version soon."""
+    """The connection is lost in the middle of a file, which is replaced by another version soon;
+    its host ignores If-Range."""
 
-    return _files(
-        seed, lambda fated: _is_cut(fated) and fated.files[0].changes_after == 3.0, jobs=2
-    )
+    def is_changed(fated: Fate) -> bool:
+        file = fated.files[0]
+        return _is_cut(fated) and file.changes_after == 3.0 and file.ignores_if_range
+
+    return _files(seed, is_changed, jobs=2)
 
 
 def cut_and_in_parts(seed: int) -> Schedule:
