@@ -248,7 +248,7 @@ def _is_plain(response: Response) -> bool:
 def _encoded(link: str) -> str:
     """A link as it is asked for: its host in the `xn--` form, the rest percent-encoded."""
     with suppress(ValueError):  # the check refuses it
-        host = urlsplit(link).netloc
+        host = urlsplit(link).netloc.partition(":")[0]
         link = link.replace(host, host.encode("idna").decode(), 1)
     return quote(link.partition("#")[0], safe=_RESERVED)
 

@@ -166,8 +166,17 @@ async def test_a_redirect_in_other_bytes_than_ascii_is_followed_as_it_is(host: F
     assert (await load(link.replace("/%C3%BC.mp4", "/r")))[0] == FILE
 
 
-async def test_a_host_in_another_script_is_asked_for_in_ascii(host: FileHost) -> None:
-    link = host.link("/f", Answer(FILE)).replace("127.0.0.1", "münchen.example")
+@pytest.mark.parametrize(
+    ("name", "ascii_name"),
+    [
+        ("münchen.example", "xn--mnchen-3ya.example"),
+        ("例え.テスト", "xn--r8jz45g.xn--zckzah"),
+    ],
+)
+async def test_a_host_in_another_script_is_asked_for_in_ascii(
+    host: FileHost, name: str, ascii_name: str
+) -> None:
+    link = host.link("/f", Answer(FILE)).replace("127.0.0.1", name)
     asked = []
 
     async def resolve(name: str) -> Any:
@@ -176,7 +185,7 @@ async def test_a_host_in_another_script_is_asked_for_in_ascii(host: FileHost) ->
 
     network = CheckedNetwork(resolve, allow_http=True, allow_nets=LOOPBACK)
     async with Download(Downloader(network, SystemClock(), 10**7), link):
-        assert asked == ["xn--mnchen-3ya.example"]
+        assert asked == [ascii_name]
 
 
 @pytest.mark.parametrize(
