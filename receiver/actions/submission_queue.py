@@ -24,7 +24,7 @@ MOST_QUEUED = 512
 """Jobs are leased from the store only while fewer than this wait here."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Waiting:
     """A submission that waits for a slot."""
 
@@ -126,7 +126,7 @@ class SubmissionQueue:
         for job in jobs:
             leased.setdefault(_backlog_of(job), []).append(job)
         self._left -= {each for each, most in wanted.items() if len(leased[each]) < most}
-        known = {waiting.job.id for waiting in self._turns}
+        known = {waiting.job.id: waiting for waiting in self._turns}
         surplus = []
         for backlog, found in leased.items():
             if self._holds_on(backlog):
@@ -135,7 +135,9 @@ class SubmissionQueue:
                 surplus += [job.id for job in found[1:]]  # one probe goes
                 del found[1:]
             for job in found:
-                if job.id not in known:
+                if waiting := known.get(job.id):  # its lease had ended
+                    waiting.job, waiting.lease = job, lease
+                else:
                     self._turns.add(job.user_id, Waiting(job, lease))
         return surplus
 

@@ -9,6 +9,7 @@ from store.backlogs import Backlog
 from store.holds import Hold, ProviderHolds, Refusal
 from store.records.jobs import Job
 from store.records.moves import NewJob
+from store.records.times import Lease
 from tests.domain.jobs import new_job
 from tests.store.world import NOW, SECOND
 
@@ -77,6 +78,17 @@ def test_leases_from_the_store_are_bounded_and_shared_by_all_users() -> None:
     many = waiting.wanted([Backlog("samsar", user) for user in range(1_000)], NOW)
     assert sum(many.values()) == submission_queue.MOST_QUEUED
     assert Backlog("samsar", 0) in many
+
+
+def test_a_waiting_job_that_was_leased_again_has_its_new_lease() -> None:
+    waiting, job = queue(), job_of(1)
+    assert hand_over(waiting, job)
+    again = replace(job, attempts=1)
+    lease = Lease("me", NOW + SECOND)
+    assert waiting.add([again], {Backlog("samsar", 1): 8}, lease) == []
+    taken = waiting.take()
+    assert taken is not None
+    assert (taken.job, taken.lease, waiting.take()) == (again, lease, None)
 
 
 def test_an_empty_backlog_says_nothing_of_the_users_backlog_at_another_provider() -> None:
