@@ -167,16 +167,17 @@ def _progress(value: Any) -> float | None:
 
 
 def _result(safe: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The provider's `result` with `videoUrl` added; None if there is no link. If the link is
-    beside `result`, so may be others: they join it."""
+    """The provider's `result` with `videoUrl` added; None if there is no link. Links beside it join
+    it, unless it has one of the same name."""
     result: Any = safe.get("result")
     if isinstance(result, str | list):
         result = {"result_urls" if isinstance(result, list) else "videoUrl": result}
     elif not isinstance(result, dict):
         result = {}
-    if (link := _link(result)) is None:
-        link = _link(safe)
-        result = {name: safe[name] for name in _LINK_NAMES if name in safe} | result
+    for name in _LINK_NAMES:
+        if (value := safe.get(name)) and _link({name: result.get(name)}) is None:
+            result[name] = value
+    link = _link(result)
     result.pop("videoUrl", None)
     return None if link is None else {**result, "videoUrl": link}
 

@@ -11,6 +11,8 @@ from receiver.providers.words import read_plain_text
 from store.records.jobs import Status
 
 LINK = "https://cdn.example/v.mp4?sig=1"
+SECOND = "https://cdn.example/second.mp4"
+URLS = [LINK, SECOND]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +116,7 @@ def test_invalid_progress(value: Any) -> None:
     [
         {"videoUrl": LINK},
         {"result_url": LINK},
-        {"result_urls": [LINK, "https://cdn.example/second.mp4"]},
+        {"result_urls": URLS},
         {"result_urls": [None, "", 7, LINK]},
         {"video": {"url": LINK, "thumbnail": "https://cdn.example/t.png"}},
         {"url": LINK},
@@ -122,7 +124,7 @@ def test_invalid_progress(value: Any) -> None:
         {"videoLink": LINK},
         {"remoteURL": LINK},
         {"remoteURL": f"  {LINK}\n"},
-        {"videoUrl": "", "result_url": None, "url": "ftp://cdn.example/v", "remoteURL": LINK},
+        {"videoUrl": "", "result_url": 7, "url": "ftp://cdn.example/v", "remoteURL": LINK},
     ],
 )
 def test_a_link_is_found_under_every_name(named: dict[str, Any]) -> None:
@@ -131,9 +133,27 @@ def test_a_link_is_found_under_every_name(named: dict[str, Any]) -> None:
     assert inside.result == {**named, "seconds": 30, "videoUrl": LINK}
 
 
-def test_a_link_beside_a_result_joins_it() -> None:
-    report = read_report({"result": {"seconds": 30, "videoUrl": None}, "result_url": LINK})
-    assert report.result == {"seconds": 30, "result_url": LINK, "videoUrl": LINK}
+@pytest.mark.parametrize(
+    ("body", "result"),
+    [
+        (
+            {"result": {"seconds": 30, "videoUrl": None}, "result_url": LINK},
+            {"seconds": 30, "result_url": LINK},
+        ),
+        ({"result": {"videoUrl": LINK}, "result_urls": URLS}, {"result_urls": URLS}),
+        ({"result": LINK, "result_urls": URLS}, {"result_urls": URLS}),
+        (
+            {"result": {"url": None}, "url": LINK, "result_urls": [SECOND]},
+            {"url": LINK, "result_urls": [SECOND], "videoUrl": SECOND},
+        ),
+        ({"result": {"url": SECOND}, "videoUrl": LINK}, {"url": SECOND}),
+        ({"result": {"video": "n/a"}, "video": {"url": LINK}}, {"video": {"url": LINK}}),
+        ({"result": {"videoUrl": LINK, "url": SECOND}, "url": LINK}, {"url": SECOND}),
+        ({"result": {"videoUrl": LINK}, "url": None, "result_url": ""}, {}),
+    ],
+)
+def test_links_beside_a_result_join_it(body: dict[str, Any], result: dict[str, Any]) -> None:
+    assert read_report(body).result == {"videoUrl": LINK} | result
 
 
 @pytest.mark.parametrize(
