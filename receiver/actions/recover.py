@@ -1,5 +1,7 @@
 """Recovers at startup from what the last process left behind."""
 
+from collections.abc import Sequence
+
 import structlog
 
 from receiver.actions.context import ServiceContext
@@ -15,26 +17,38 @@ log = structlog.get_logger()
 async def recover(services: ServiceContext) -> None:
     """Mark every submission that a dead process had begun as unconfirmed, and end its leases.
 
-    If the database is a copy made by `backup`, unsent jobs may have been sent since. They become
-    unconfirmed too, so that nothing is paid twice. If several processes share the store, a
-    submission under way may belong to another process, so only the end of its lease counts.
+    If several processes share the store, a submission under way may belong to another process, so
+    only the end of its lease counts.
     """
     store = services.store
     if await store.restored():
-        for phase in (Phase.SUBMITTING, Phase.QUEUED):
-            await _lose_all(services, phase, "the database is a restored copy")
-        await store.accept_restore()
+        await _recover_copy(services)
     if store.exclusive:
-        stopped = "the service stopped during the submission"
-        await _lose_all(services, Phase.SUBMITTING, stopped)
+        while job_ids := await store.jobs.in_phase(Phase.SUBMITTING, RECOVERED_AT_ONCE):
+            await _lose(services, job_ids, "the service stopped during the submission")
         # All holders are dead: nothing needs to wait for a lease to end.
         await store.jobs.end_leases()
         await store.deliveries.end_leases()
         await store.idempotency.release_all()
 
 
-async def _lose_all(services: ServiceContext, phase: Phase, reason: str) -> None:
-    while job_ids := await services.store.jobs.in_phase(phase, RECOVERED_AT_ONCE):
-        for job_id in job_ids:
-            await observe_job(services, job_id, SubmissionLost(reason))
-        log.warning("recovered jobs at start", phase=phase, jobs=len(job_ids))
+async def _recover_copy(services: ServiceContext) -> None:
+    """Unsent jobs of a copy made by `backup` may have been sent since. They become unconfirmed too,
+    so that nothing is paid twice.
+
+    Once another process has removed the mark it creates jobs, which are the copy's no more. So the
+    mark must still be there after the jobs were read.
+    """
+    store = services.store
+    for phase in (Phase.SUBMITTING, Phase.QUEUED):
+        while (
+            job_ids := await store.jobs.in_phase(phase, RECOVERED_AT_ONCE)
+        ) and await store.restored():
+            await _lose(services, job_ids, "the database is a restored copy")
+    await store.accept_restore()
+
+
+async def _lose(services: ServiceContext, job_ids: Sequence[str], reason: str) -> None:
+    for job_id in job_ids:
+        await observe_job(services, job_id, SubmissionLost(reason))
+    log.warning("recovered jobs at start", reason=reason, jobs=len(job_ids))
