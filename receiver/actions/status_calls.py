@@ -68,12 +68,14 @@ class StatusCalls:
     async def ask(
         self, provider: Provider, job_id: str, call: Callable[[Provider], Awaitable[A]]
     ) -> A | None:
-        """Make a counted call about a job if the provider's breaker allows it, else return None."""
+        """Make a counted call about a job if the provider's breaker allows it, else return None,
+        and count it no longer."""
         name = provider.name
         breaker, now = self.breakers[name], self._clock.monotonic()
         in_turn = breaker.state == "closed" or self.lines[name].allows(job_id)
         if not (in_turn and breaker.allows(now)):
             self._metrics.status_polls.labels(name, "breaker_open").inc()
+            self._pace.give_back()
             return None
         try:
             answer = await call(provider)

@@ -82,6 +82,10 @@ class Pace:
         """Count a call."""
         self._next = max(self._next, now - self._burst + self._gap) + self._gap
 
+    def give_back(self) -> None:
+        """A counted call was not made."""
+        self._next -= self._gap
+
     def wait(self, now: float) -> float:
         """Seconds until a call is free."""
         return max(0.0, self._next - now)

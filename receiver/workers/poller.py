@@ -94,6 +94,8 @@ class Poller:
         begun += await self._pass(Lane.POLL, CALLS_PER_PASS)
         # Last: if the store still refuses this, the calls above have begun.
         await self._make_missed_due()
+        if begun:
+            await asyncio.sleep(0)  # they begin, and those that a breaker refuses leave the rate
         return begun
 
     async def idle(self) -> None:

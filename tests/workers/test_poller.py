@@ -284,6 +284,24 @@ async def test_the_next_probe_is_not_called_before_the_last_one_is_asked_about(
     assert len(line._waiting) == 5
 
 
+@pytest.mark.parametrize("handed_over", [True, False])
+async def test_calls_that_a_breaker_refuses_take_nothing_from_the_rate(
+    harness: Harness, handed_over: bool
+) -> None:
+    worker = harness.poller(rate=10.0)
+    worker._calls.breakers["samsar"].failed(harness.clock.monotonic(), by_credentials=True)
+    await worker.run_once()
+    if handed_over:
+        for number in range(20):
+            worker.confirm(await claimed(harness, f"claim-{number}"))
+    else:
+        await due_polls(harness, 20)
+    refused = 0
+    while begun := await worker.run_once():  # at one instant
+        refused += begun
+    assert (refused, worker._calls.free(), harness.provider.asked) == (20, 1, [])
+
+
 async def test_claims_alone_probe_an_open_breaker_as_soon_as_it_allows_that(
     harness: Harness,
 ) -> None:
