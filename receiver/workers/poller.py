@@ -10,6 +10,7 @@ provider is down.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -24,7 +25,13 @@ from receiver.domain.polls import lacks_only_the_result
 from receiver.domain.probe_line import ProbeLine
 from receiver.providers.contract import Provider, UpstreamJob, upstream_job
 from receiver.streams.hub import Hub
-from receiver.workers.worker import SAFETY_SECONDS, CallbackAddress, DueTimer, TaskPool
+from receiver.workers.worker import (
+    SAFETY_SECONDS,
+    CallbackAddress,
+    DueTimer,
+    TaskPool,
+    until_stored,
+)
 from store.errors import NotFound
 from store.records.jobs import Job
 from store.records.times import Lane, Millis
@@ -211,7 +218,8 @@ class Poller:
             else:
                 answer = await self._ask(job, "poll job", _question(job, upstream))
                 observation = Polled(asked_at, upstream.id, answer)
-            await observe_job(self._services, job.id, observation)
+            observed = partial(observe_job, self._services, job.id, observation)
+            await until_stored(self._services.clock, "a status answer", observed)
         except NotFound:
             return  # the job was removed meanwhile
         except asyncio.CancelledError:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -139,24 +140,29 @@ async def test_a_claim_over_the_limit_is_found_when_its_lease_ends(
     assert harness.provider.asked == ["first", "second"]
 
 
-async def test_a_claim_whose_answer_was_not_stored_is_polled_again(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("stopping", [False, True])
+async def test_an_answer_is_kept_until_the_store_takes_it_or_the_service_stops(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, stopping: bool
 ) -> None:
+    monkeypatch.setattr(poller_module, "POLL_DRAIN_SECONDS", 0.01)
     ending(harness)
     worker = harness.poller(RATE)
-    await worker.run_once()
-    worker.confirm(await claimed(harness, "claim"))
+    job = await harness.accepted_job("up", poll_at=harness.clock.now())
+    advance, refusals = harness.store.jobs.advance, iter(range(3))
 
-    async def fail(*_: object, **__: object) -> None:
-        raise StoreUnavailable("the disk is away")
+    async def refuse(*args: Any, **named: Any) -> Any:
+        await asyncio.sleep(0)
+        if stopping or next(refusals, None) is not None:
+            raise StoreUnavailable("the disk is away")
+        return await advance(*args, **named)
 
-    with monkeypatch.context() as context:
-        context.setattr(harness.store.jobs, "advance", fail)
-        assert await step(harness, worker) == 1
-    assert await step(harness, worker) == 0
-    harness.clock.advance(POLL_LEASE / SECOND)
-    assert await step(harness, worker) == 1
-    assert harness.provider.asked == ["claim", "claim"]
+    monkeypatch.setattr(harness.store.jobs, "advance", refuse)
+    harness.clock.advance(STEP)
+    assert await worker.run_once() == 1
+    await (worker.stop() if stopping else worker._task_pool.drain())
+    assert (await harness.found(job)).done == (not stopping)
+    assert await harness.lease("another", Lane.POLL) == ([job.id] if stopping else [])
+    assert harness.provider.asked == ["up"]
 
 
 async def test_a_job_has_one_call_at_a_time(harness: Harness) -> None:
