@@ -15,7 +15,7 @@ from store.records.jobs import Job, Phase, Status
 from store.records.times import Millis
 from store.rows import job_from_row, to_json
 from store.session import Row
-from store.table import Backend, Table, of
+from store.table import Backend, Table
 
 T = TypeVar("T")
 
@@ -24,14 +24,15 @@ _LAST_ID = "~"
 
 _END_OF_TIME: Millis = 2**62
 
-LISTED_BY = ("status", "provider", "kind")
-"""Columns whose value a list can have an index for; the first that is given is used."""
+INDEXED = ("status", "provider", "kind")
+"""Columns by which a user's jobs are indexed; the first that is given selects the candidates."""
 
 READ_AT_ONCE = 25
 """Rows that are read in one event-loop iteration: a few milliseconds if they are long."""
 
 LOOKED_THROUGH = 5_000
-"""Maximum number of jobs examined for one page when no index covers the filter."""
+"""Maximum number of jobs examined for one page when no index covers the filter. Each takes as long
+as it has members of metadata to compare, so with several of them it is that many times less."""
 
 _AS_STORED = {ord(letter): letter.lower() for letter in ascii_uppercase} | {0: "\ufffd"}
 """In a label NUL is U+FFFD, and a pattern of SQLite would end at it."""
@@ -51,7 +52,7 @@ class JobFilter:
     """Exclusive."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     label: str | None = None
-    """Text in the label, in either case of ASCII letters; for `look_through` only."""
+    """Text in the label, in either case of ASCII letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,42 +84,32 @@ class JobReads(Table):
         ids = {"provider": provider, "provider_request_id": provider_request_id}
         return await self._find("read-job-by-provider-id", job_from_row, **ids)
 
-    async def list_for_user(
-        self, user_id: int, where: JobFilter, before: str | None, limit: int
-    ) -> list[Job]:
-        """Jobs with an id lower than `before`, newest first (by id)."""
-        parameters = _bounds(where, before) | {"user_id": user_id, "limit": limit}
-        if where.metadata:
-            name, value = next(iter(where.metadata.items()))
-            parameters |= {"name": name, "value": value, "metadata": to_json(where.metadata)}
-            rows = await self._fetch("list-by-metadata", **parameters)
-        else:
-            indexed = (f"{name} = :{name}" for name in LISTED_BY if parameters[name] is not None)
-            condition = {"condition": next(indexed, "TRUE")}
-            rows = await self._fetch("list-by-user", condition, **parameters)
-        return await _in_turns(job_from_row, rows)
-
-    async def look_through(
+    async def list_page(
         self, user_id: int | None, where: JobFilter, before: str | None, limit: int
     ) -> tuple[list[Job], str | None]:
-        """Like `list_for_user`, with any filter, and for all users if `user_id` is None. It
-        examines a bounded number of jobs, so a page may be short although more follow. Also
-        returns the `before` of the next page, None on the last page."""
-        everything = JobFilter(created_after=where.created_after) == where
+        """Jobs of a user, or of all users, with an id lower than `before`, newest first (by id).
+        Also returns the `before` of the next page, None on the last page.
+
+        A page may be short although more follow: a bounded number of jobs is examined, unless an
+        index covers the filter.
+        """
         # One extra row shows whether there are more.
-        most = limit + 1 if everything else LOOKED_THROUGH
-        parameters = _bounds(where, before) | {
+        examined = LOOKED_THROUGH // max(1, len(where.metadata))
+        most = limit + 1 if _is_covered(user_id, where) else examined
+        parameters = _parameters(where) | {
             "user_id": user_id,
-            "label": where.label and _containing(where.label),
-            "metadata": to_json(where.metadata),
+            "before": before or _LAST_ID,
             "most": most,
             "limit": limit + 1,
         }
-        rows = await self._fetch("look-through", of(user_id), **parameters)
-        ended = len(rows) <= limit and (not rows or rows[-1][1] < most)
-        page = rows[:limit]
-        found = await asyncio.gather(*(self.find(job_id) for job_id, _, fits in page if fits))
-        return [job for job in found if job is not None], None if ended else page[-1][0]
+        if user_id is not None and where.metadata:
+            ((name, value),) = await self._fetch("find-rarest-metadata", **parameters)
+            parameters |= {"name": name, "value": value}
+        rows = await self._fetch("list-page", candidates(user_id, where), **parameters)
+        ended = len(rows) <= limit and (not rows or rows[-1][0] < most)
+        jobs = await _in_turns(lambda row: job_from_row(row[2:]), rows[:limit])
+        fitting = [job for job, (_, fits, *_) in zip(jobs, rows, strict=False) if fits]
+        return fitting, None if ended else jobs[-1].id
 
     async def input_of(self, job_id: str) -> Mapping[str, object]:
         """The job's `input`, as sent upstream. Raises `NotFound`."""
@@ -169,10 +160,34 @@ async def _in_turns(read: Callable[[Row], T], rows: Iterable[Row]) -> list[T]:
     return found
 
 
-def _bounds(where: JobFilter, before: str | None) -> dict[str, object]:
-    """The parameters that all list statements share."""
+def candidates(user_id: int | None, where: JobFilter) -> dict[str, str]:
+    """The parts of `list-page` that select the candidates, by the index that leaves fewest."""
+    if user_id is None:
+        return {"candidates": "jobs WHERE TRUE", "condition": "TRUE", "key": "id"}
+    if where.metadata:
+        chosen = "m.user_id = :user_id AND m.name = :name AND m.value = :value"
+        # In SQLite, the CROSS JOIN keeps the order of the tables, and so that of the ids.
+        joined = f"job_metadata m CROSS JOIN jobs WHERE id = m.job_id AND {chosen}"
+        return {"candidates": joined, "condition": "TRUE", "key": "m.job_id"}
+    given = [name for name in INDEXED if getattr(where, name) is not None]
+    indexed = f"{given[0]} = :{given[0]}" if given else "TRUE"
+    # The indexes by user have the times too.
+    within = "user_id = :user_id AND created_at > :created_after AND created_at < :created_before"
+    return {"candidates": f"jobs WHERE {within}", "condition": indexed, "key": "id"}
+
+
+def _is_covered(user_id: int | None, where: JobFilter) -> bool:
+    """Whether all candidates fit, except after the clock was set back."""
+    given = [name for name in (*INDEXED, "label") if getattr(where, name) is not None]
+    if user_id is not None and not where.metadata:
+        return len(given) <= 1 and where.label is None
+    most = 0 if user_id is None else 1
+    return len(given) + len(where.metadata) <= most and where.created_before is None
+
+
+def _parameters(where: JobFilter) -> dict[str, object]:
+    """The parameters of the filter."""
     return {
-        "before": before or _LAST_ID,
         # Only an optimization: an id's time is never before its job's. There is no upper bound,
         # because ids keep growing when the clock steps back.
         "first": first_id("job", max(where.created_after or 0, 0)),
@@ -181,6 +196,8 @@ def _bounds(where: JobFilter, before: str | None) -> dict[str, object]:
         "status": where.status,
         "kind": where.kind,
         "provider": where.provider,
+        "label": where.label and _containing(where.label),
+        "metadata": to_json(where.metadata),
     }
 
 

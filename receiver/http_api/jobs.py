@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from math import ceil, floor
@@ -59,8 +59,7 @@ _LIST_PARAMETERS: Final = (
     Parameter("provider", "Only this provider, whether it runs here or not.", ref("KnownProvider")),
     Parameter(
         "q",
-        "Only jobs whose label contains this text (case-insensitive for ASCII letters). A page"
-        " can be short although more follow.",
+        "Only jobs whose label contains this text (case-insensitive for ASCII letters).",
         {"type": "string", "maxLength": documents.LABEL_CHARACTERS},
     ),
     Parameter("created_after", "Created after this time.", _TIME),
@@ -105,17 +104,12 @@ async def list_jobs(context: ApiContext, request: Request, caller: Caller) -> Re
     """Jobs, newest first.
 
     Responses:
-        200: A page of them.
+        200: A page of them. With `q` or several filters it can be short although more follow.
     """
     page = await queries.read_page(context, request, caller, "jobs", *_LIST_PARAMETERS)
     where = _read_filter(request, context.services.providers)
-    stored = context.services.store.jobs
-    found: Sequence[Job]
-    if page.user_id is None or where.label:
-        found, last = await stored.look_through(page.user_id, where, page.after, page.limit)
-    else:
-        found = await stored.list_for_user(page.user_id, where, page.after, page.limit + 1)
-        found, last = page.cut(found, lambda job: job.id)
+    jobs = context.services.store.jobs
+    found, last = await jobs.list_page(page.user_id, where, page.after, page.limit)
     return await page.response(map(job_document, found), last)
 
 

@@ -95,57 +95,42 @@ UPDATE callbacks SET verdict = :verdict, confirmed = :confirmed, evidence = :evi
 -- Add a note to a job's history. Run for many at once.
 INSERT INTO notes (job_id, at, type, detail) VALUES (:job_id, :at, :type, :detail);
 
--- name: list-by-user
--- A user's jobs, newest first, that meet a condition for which there is an index, or TRUE.
--- Without `unlikely()`, newer releases of SQLite (3.53) search all jobs of the user.
-SELECT * FROM archived_job_rows
- WHERE user_id = :user_id AND {unlikely}({condition}) AND id < :before AND id >= :first
-   AND created_at > :created_after AND created_at < :created_before
-   AND (CAST(:kind AS text) IS NULL OR kind = :kind)
-   AND (CAST(:provider AS text) IS NULL OR provider = :provider)
- ORDER BY id DESC
- LIMIT :limit;
+-- name: list-page
+-- Those of the newest `most` candidates that match the filter, newest first; and the last one, if
+-- there are that many. `n` numbers the candidates.
+-- Without `unlikely()`, newer releases of SQLite (3.53) take all jobs of the user as candidates.
+SELECT page.n, page.fits, j.* FROM (
+    SELECT id, n, fits FROM (
+        SELECT id, row_number() OVER (ORDER BY id DESC) AS n,
+               created_at > :created_after AND created_at < :created_before
+               AND (CAST(:status AS text) IS NULL OR status = :status)
+               AND (CAST(:kind AS text) IS NULL OR kind = :kind)
+               AND (CAST(:provider AS text) IS NULL OR provider = :provider)
+               AND (CAST(:label AS text) IS NULL OR lower(label) LIKE :label ESCAPE '\')
+               AND NOT EXISTS (
+                   SELECT 1 FROM {metadata_members} AS wanted
+                    WHERE NOT EXISTS (SELECT 1 FROM job_metadata m
+                                       WHERE m.job_id = candidate.id AND m.name = wanted.key
+                                         AND m.value = wanted.value)) AS fits
+          FROM (SELECT id, created_at, status, kind, provider, label FROM {candidates}
+                   AND {unlikely}({condition}) AND {key} < :before AND {key} >= :first
+                 ORDER BY {key} DESC
+                 LIMIT :most) AS candidate) AS numbered
+     WHERE fits OR n = :most
+     ORDER BY n
+     LIMIT :limit) AS page
+ CROSS JOIN archived_job_rows j
+ WHERE j.id = page.id
+ ORDER BY page.n;
 
--- name: list-by-metadata
--- A user's jobs with the given metadata, newest first. One member selects the candidates, then all
--- are compared. In SQLite, the CROSS JOIN keeps the order of the tables, and so that of the ids.
-SELECT j.* FROM job_metadata m CROSS JOIN archived_job_rows j
- WHERE j.id = m.job_id AND m.user_id = :user_id AND m.name = :name AND m.value = :value
-   AND m.job_id < :before AND m.job_id >= :first
-   AND j.created_at > :created_after AND j.created_at < :created_before
-   AND (CAST(:status AS text) IS NULL OR j.status = :status)
-   AND (CAST(:kind AS text) IS NULL OR j.kind = :kind)
-   AND (CAST(:provider AS text) IS NULL OR j.provider = :provider)
-   AND NOT EXISTS (
-       SELECT 1 FROM {metadata_members} AS wanted
-        WHERE NOT EXISTS (SELECT 1 FROM job_metadata other
-                           WHERE other.user_id = :user_id AND other.name = wanted.key
-                             AND other.value = wanted.value AND other.job_id = m.job_id))
- ORDER BY m.job_id DESC
- LIMIT :limit;
-
--- name: look-through
--- Those of the newest `most` jobs of a user, or of all users, that match the filter; and the last
--- one examined, if there are that many. `n` numbers the examined jobs.
-SELECT id, n, fits FROM (
-    SELECT id, row_number() OVER (ORDER BY id DESC) AS n,
-           created_at > :created_after AND created_at < :created_before
-           AND (CAST(:status AS text) IS NULL OR status = :status)
-           AND (CAST(:kind AS text) IS NULL OR kind = :kind)
-           AND (CAST(:provider AS text) IS NULL OR provider = :provider)
-           AND (CAST(:label AS text) IS NULL OR lower(label) LIKE :label ESCAPE '\')
-           AND NOT EXISTS (
-               SELECT 1 FROM {metadata_members} AS wanted
-                WHERE NOT EXISTS (SELECT 1 FROM job_metadata m
-                                   WHERE m.job_id = looked.id AND m.name = wanted.key
-                                     AND m.value = wanted.value)) AS fits
-      FROM (SELECT id, created_at, status, kind, provider, label FROM jobs
-             WHERE {whose} AND id < :before AND id >= :first
-             ORDER BY id DESC
-             LIMIT :most) AS looked) AS numbered
- WHERE fits OR n = :most
- ORDER BY n
- LIMIT :limit;
+-- name: find-rarest-metadata
+-- The wanted member of metadata that fewest of a user's jobs have, counted up to `most`.
+SELECT wanted.key, wanted.value FROM {metadata_members} AS wanted
+ ORDER BY (SELECT count(*)
+             FROM (SELECT 1 FROM job_metadata m
+                    WHERE m.user_id = :user_id AND m.name = wanted.key AND m.value = wanted.value
+                    LIMIT :most) AS counted)
+ LIMIT 1;
 
 -- name: read-whole-result
 -- The whole result of a job whose row has a truncated one.

@@ -97,7 +97,7 @@ def _calls(store: Store, ids: list[str]) -> dict[str, Call]:
         "due query, nothing due": lambda: store.jobs.lease_due(Lane.POLL, 1, 2, "bench", 8),
         "next due": lambda: store.jobs.next_due(Lane.POLL),
         "acknowledge a callback": receive,
-        "list, 50 jobs": lambda: store.jobs.list_for_user(1, JobFilter(), None, 50),
+        "list, 50 jobs": lambda: store.jobs.list_page(1, JobFilter(), None, 50),
         "status": lambda: store.jobs.find(ids[next(numbers) % SMALL]),
     }
 

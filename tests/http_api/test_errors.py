@@ -197,7 +197,7 @@ async def test_a_bug_is_500_without_details(
     async def broken(*_: object) -> None:
         raise RuntimeError("the secret plan")
 
-    monkeypatch.setattr(shared.store.jobs, "list_for_user", broken)
+    monkeypatch.setattr(shared.store.jobs, "list_page", broken)
     answer = await visitor.get("/v1/jobs")
     assert_problem(answer, 500, "internal_error")
     assert "secret" not in answer.text

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 
 from store.delivery_reads import DeliveryFilter, filters
-from store.job_reads import LISTED_BY
+from store.job_reads import JobFilter, candidates
 from store.records.deliveries import DeliveryState
+from store.records.jobs import Status
 from store.rows import MUTABLE
 from store.sql import SHARED, MultiRowStatement, Statements, positional
 from store.table import of
@@ -53,13 +54,17 @@ PARTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
             "values": ", ".join(f"CAST(:{column.name} AS {column.type})" for column in MUTABLE),
         }
     },
-    "jobs.list-by-user": {
-        "": {"condition": "TRUE"},
-        **{f"by {column}": {"condition": f"{column} = :{column}"} for column in LISTED_BY},
+    "jobs.list-page": {
+        "of all": candidates(None, JobFilter()),
+        "by user": candidates(1, JobFilter()),
+        "by metadata": candidates(1, JobFilter(metadata={"a": "b"})),
+        "by status": candidates(1, JobFilter(status=Status.PENDING)),
+        "by kind": candidates(1, JobFilter(kind="create_movie")),
+        "by provider": candidates(1, JobFilter(provider="fal")),
     },
     **{
         query: {"": of(1), "of all": of(None)}
-        for query in ("jobs.look-through", "statistics.recent-attempts", "statistics.recent-jobs")
+        for query in ("statistics.recent-attempts", "statistics.recent-jobs")
     },
 }
 """What completes a statement, by words that tell its versions apart."""

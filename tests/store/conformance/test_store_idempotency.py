@@ -38,7 +38,7 @@ async def test_a_key_leads_to_its_job_and_first_answer(world: World) -> None:
 
     assert await create(world, world.job()) == Replay(job.id, ANSWER)
     assert await find(world) == Replay(job.id, ANSWER)
-    assert await world.store.jobs.list_for_user(world.ann.id, JobFilter(), None, 9) == [job]
+    assert await world.store.jobs.list_page(world.ann.id, JobFilter(), None, 9) == ([job], None)
 
 
 async def test_an_answer_that_is_known_at_once_holds_nothing_and_stays(world: World) -> None:
@@ -120,7 +120,8 @@ async def test_of_many_requests_at_once_one_creates_a_job(world: World) -> None:
 
     assert sum(isinstance(each, Job) for each in made) == 1
     assert sum(isinstance(each, KeyInUse) for each in made) == 9
-    assert len(await world.store.jobs.list_for_user(world.ann.id, JobFilter(), None, 99)) == 1
+    jobs, _ = await world.store.jobs.list_page(world.ann.id, JobFilter(), None, 99)
+    assert len(jobs) == 1
 
 
 async def test_a_creation_that_fails_takes_no_key(world: World) -> None:

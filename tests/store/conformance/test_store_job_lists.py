@@ -3,18 +3,25 @@
 import pytest
 
 from store.job_reads import JobFilter
-from store.records.jobs import Status
+from store.records.jobs import Job, Status
 from tests.store.world import NOW, SECOND, World, rendering
+
+
+async def pages_of(world: World, where: JobFilter, limit: int) -> list[list[Job]]:
+    """All pages of Ann's jobs."""
+    page, before = await world.store.jobs.list_page(world.ann.id, where, None, limit)
+    pages = [page]
+    while before is not None:
+        page, before = await world.store.jobs.list_page(world.ann.id, where, before, limit)
+        pages.append(page)
+    return pages
 
 
 async def test_lists_are_newest_first_and_paged(world: World) -> None:
     made = [await world.create(at=NOW + number) for number in range(7)]
     made.reverse()
 
-    pages, before = [], None
-    while page := await world.store.jobs.list_for_user(world.ann.id, JobFilter(), before, 3):
-        pages.append(page)
-        before = page[-1].id
+    pages = await pages_of(world, JobFilter(), 3)
 
     assert [len(page) for page in pages] == [3, 3, 1]
     assert [job for page in pages for job in page] == made
@@ -62,7 +69,8 @@ async def test_lists_are_filtered(world: World) -> None:
     await world.create(world.bob, at=NOW + 9, metadata={"shop": "a", "lane": "x"})
 
     for where, expected in FILTERS:
-        found = await world.store.jobs.list_for_user(world.ann.id, where, None, 10)
+        found, more = await world.store.jobs.list_page(world.ann.id, where, None, 10)
+        assert more is None, where
         assert [made.index(job) for job in found] == expected, where
 
 
@@ -93,31 +101,46 @@ async def test_all_users_jobs_are_searched(world: World) -> None:
     await world.create(world.bob, at=NOW + 4, label="Bob's cat")
 
     for where, expected in LOOKED_THROUGH:
-        found, more = await world.store.jobs.look_through(None, where, None, 10)
-        of_ann, _ = await world.store.jobs.look_through(world.ann.id, where, None, 10)
+        found, more = await world.store.jobs.list_page(None, where, None, 10)
+        of_ann, _ = await world.store.jobs.list_page(world.ann.id, where, None, 10)
         assert ([job.label for job in found], more) == (expected, None), where
         anns = [label for label in expected if label != "Bob's cat"]
         assert [job.label for job in of_ann] == anns, where
 
 
-@pytest.mark.parametrize("label", [None, "cat"])
-async def test_a_page_of_a_search_ends_after_a_bounded_number_of_jobs(
-    world: World, monkeypatch: pytest.MonkeyPatch, label: str | None
+SEARCHES: tuple[tuple[JobFilter, list[list[int]]], ...] = (
+    (JobFilter(), [[8, 7], [6, 5], [4, 3], [2, 1], [0]]),
+    (JobFilter(kind="create_movie"), [[8, 7], [6, 5], [4, 3], [2, 1], [0]]),
+    (JobFilter(metadata={"a": "b"}), [[8, 7], [6, 5], [4, 3], [2, 1], [0]]),
+    (JobFilter(created_before=NOW + 3), [[2, 1], [0]]),
+    (JobFilter(label="cat"), [[8], [2, 1], []]),
+    (JobFilter(label="cat", kind="create_movie"), [[8], [2, 1], []]),
+    (JobFilter(provider="fal", kind="create_movie"), [[8, 2], [1]]),
+    (JobFilter(provider="samsar", label="cat"), [[], []]),
+    (JobFilter(provider="fal", metadata={"a": "b"}), [[8], [2, 1], []]),
+    (JobFilter(metadata={"a": "b", "n": "1"}), [[1]]),
+    (JobFilter(metadata={"n": "1", "a": "b"}, provider="fal"), [[1]]),
+    (JobFilter(metadata={"a": "b"}, created_before=NOW + 3), [[], [2, 1], [0]]),
+)
+"""Filters, and the pages of two of nine jobs if a page examines at most four."""
+
+
+async def test_a_page_ends_after_a_bounded_number_of_jobs_that_do_not_fit(
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("store.job_reads.LOOKED_THROUGH", 4)
     jobs = [
-        await world.create(at=NOW + n, label="cat" if n in (1, 2, 8) else "dog") for n in range(9)
-    ]
-    pages, before = [], None
-    while True:
-        found, before = await world.store.jobs.look_through(
-            world.ann.id, JobFilter(label=label), before, 2
+        await world.create(
+            at=NOW + n,
+            label="cat" if n in (1, 2, 8) else "dog",
+            provider="fal" if n in (1, 2, 8) else "samsar",
+            metadata={"a": "b", "n": str(n)},
         )
-        pages.append([jobs.index(job) for job in found])
-        if before is None:
-            break
-
-    assert pages == ([[8], [2, 1], []] if label else [[8, 7], [6, 5], [4, 3], [2, 1], [0]])
+        for n in range(9)
+    ]
+    for where, expected in SEARCHES:
+        pages = await pages_of(world, where, 2)
+        assert [[jobs.index(job) for job in page] for page in pages] == expected, where
 
 
 async def test_a_clock_that_stepped_back_hides_no_job_from_a_filter(world: World) -> None:
@@ -126,4 +149,4 @@ async def test_a_clock_that_stepped_back_hides_no_job_from_a_filter(world: World
 
     where = JobFilter(created_after=NOW - 1, created_before=NOW + 1)
 
-    assert await world.store.jobs.list_for_user(world.ann.id, where, None, 10) == [stepped]
+    assert await world.store.jobs.list_page(world.ann.id, where, None, 10) == ([stepped], None)

@@ -48,8 +48,8 @@ async def test_jobs_are_found_by_their_ids_and_listed_for_their_users(world: Wor
     assert await jobs.find_by_provider_id("sandbox", "up-1") is None
     assert await jobs.find_by_provider_id("samsar", "up-2") is None
     for where in (JobFilter(), JobFilter(kind="create_movie"), JobFilter(status=Status.PENDING)):
-        assert await jobs.list_for_user(ann, where, None, 10) == [job]
-        assert await jobs.list_for_user(bob, where, None, 10) == [theirs]
+        assert await jobs.list_page(ann, where, None, 10) == ([job], None)
+        assert await jobs.list_page(bob, where, None, 10) == ([theirs], None)
 
 
 async def test_an_id_that_is_not_text_fails_alone(world: World) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from store.sqlite.connection import STATEMENTS, connect_writer, prepare
-from tests.store.statements import MANY, all_sql, for_many
+from tests.store.statements import MANY, PARTS, all_sql, for_many
 
 ALLOWED: dict[str, set[str]] = {
     # Counts of what is unfinished or waits: their own index, and no more of it than that.
@@ -54,13 +54,19 @@ ALLOWED: dict[str, set[str]] = {
     "jobs.read-waiting": {"USE TEMP B-TREE FOR ORDER BY"},
     # Everything of one job, and of one id.
     "jobs.read-history": {"USE TEMP B-TREE FOR ORDER BY"},
-    # At most sixteen members of metadata are wanted.
-    "jobs.list-by-metadata": {"SCAN wanted VIRTUAL TABLE INDEX 1:"},
-    # A bounded number of jobs, in the order of the index.
-    "jobs.look-through": {"SCAN wanted VIRTUAL TABLE INDEX 1:", "USE TEMP B-TREE FOR ORDER BY"},
-    "jobs.look-through of all": {
+    # A bounded number of rows for all of them.
+    "jobs.find-rarest-metadata": {
         "SCAN wanted VIRTUAL TABLE INDEX 1:",
         "USE TEMP B-TREE FOR ORDER BY",
+    },
+    # A bounded number of jobs, in the order of the index; at most sixteen members of metadata are
+    # wanted of each.
+    **{
+        f"jobs.list-page {words}": {
+            "SCAN wanted VIRTUAL TABLE INDEX 1:",
+            "USE TEMP B-TREE FOR ORDER BY",
+        }
+        for words in PARTS["jobs.list-page"]
     },
     # Asked for by a person at a command line.
     "keys.list-keys": {"SCAN k USING INDEX api_keys_by_user", "USE TEMP B-TREE FOR ORDER BY"},
@@ -87,16 +93,15 @@ CHOSEN = {
     "jobs.change-jobs": "sqlite_autoindex_jobs_1 (id=?)",
     "jobs.clear-due": "due USING PRIMARY KEY (job_id=?)",
     "jobs.lease-due": "due_by_lane (lane=? AND at<?)",
-    "jobs.list-by-user by kind": "jobs_by_kind (user_id=? AND kind=? AND id>? AND id<?)",
-    "jobs.list-by-user by provider": "jobs_by_provider (user_id=? AND provider=? AND id>?",
-    "jobs.list-by-user by status": "jobs_by_status (user_id=? AND status=? AND id>? AND id<?)",
-    "jobs.list-by-metadata": "user_id=? AND name=? AND value=? AND job_id>? AND job_id<?",
-    "jobs.list-by-user": "jobs_by_user (user_id=? AND id>? AND id<?)",
+    "jobs.list-page by kind": "jobs_by_kind (user_id=? AND kind=? AND id>? AND id<?)",
+    "jobs.list-page by provider": "jobs_by_provider (user_id=? AND provider=? AND id>?",
+    "jobs.list-page by status": "jobs_by_status (user_id=? AND status=? AND id>? AND id<?)",
+    "jobs.list-page by metadata": "user_id=? AND name=? AND value=? AND job_id>? AND job_id<?",
+    "jobs.list-page by user": "jobs_by_user (user_id=? AND id>? AND id<?)",
     "jobs.list-in-phase": "jobs_unfinished (phase=?)",
     "jobs.list-removable": "jobs_by_end",
     "jobs.look-jobs-up": "sqlite_autoindex_jobs_1 (id=?)",
-    "jobs.look-through": "jobs_by_user (user_id=? AND id>? AND id<?)",
-    "jobs.look-through of all": "jobs USING INDEX sqlite_autoindex_jobs_1 (id>? AND id<?)",
+    "jobs.list-page of all": "jobs USING INDEX sqlite_autoindex_jobs_1 (id>? AND id<?)",
     "jobs.next-due": "due_by_lane (lane=?)",
     "jobs.read-bodies": "callbacks USING INTEGER PRIMARY KEY (rowid=?)",
     "jobs.read-job-by-provider-id": "jobs_by_provider_id (provider_request_id=? AND provider=?)",
