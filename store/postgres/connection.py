@@ -25,6 +25,7 @@ STATEMENTS = Statements(
     metadata_members=r"jsonb_each_text(CAST(replace(:metadata, '\u0000', '\u2400') AS jsonb))",
     skip_locked="FOR UPDATE SKIP LOCKED",
     unlikely="",
+    unfinished_by_user="",
 )
 MIGRATIONS = read_migrations(Path(__file__).with_name("migrations"))
 

@@ -51,7 +51,8 @@ SELECT id, name, secret, previous_secret, previous_secret_until FROM users WHERE
 SELECT u.name,
        (SELECT min(k.created_at) FROM api_keys k WHERE k.user_id = u.id),
        (SELECT count(*) FROM api_keys k WHERE k.user_id = u.id AND k.revoked_at IS NULL),
-       (SELECT count(*) FROM jobs j WHERE j.user_id = u.id AND j.phase <> 'finished')
+       (SELECT count(*) FROM jobs j {unfinished_by_user}
+         WHERE j.user_id = u.id AND j.phase <> 'finished')
   FROM users u
  WHERE u.name > :after
  ORDER BY u.name

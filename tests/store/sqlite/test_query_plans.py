@@ -105,6 +105,7 @@ CHOSEN = {
     "jobs.next-due": "due_by_lane (lane=?)",
     "jobs.read-bodies": "callbacks USING INTEGER PRIMARY KEY (rowid=?)",
     "jobs.read-job-by-provider-id": "jobs_by_provider_id (provider_request_id=? AND provider=?)",
+    "keys.list-users": "jobs_unfinished_by_user (user_id=?)",
     "statistics.recent-attempts": "deliveries_by_user (user_id=? AND id>?)",
     "statistics.recent-attempts of all": "sqlite_autoindex_deliveries_1 (id>?)",
     "statistics.recent-jobs": "jobs_by_user (user_id=? AND id>?)",
