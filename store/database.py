@@ -11,7 +11,6 @@ Cancelling a caller does not cancel a write under way: it is committed or rolled
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from store.archive import Archive
 from store.backlogs import Backlogs
@@ -105,11 +104,6 @@ class Store(Table, ABC):
     @abstractmethod
     async def changed_elsewhere(self) -> bool:
         """Whether another process may have committed since the last call, or the opening."""
-
-    @abstractmethod
-    async def backup(self, target: Path) -> None:
-        """Write an online, consistent copy, mode 0600, and verify it. Raises `FileExistsError` if
-        the target exists."""
 
     @abstractmethod
     async def upkeep(self) -> Mapping[str, int]:

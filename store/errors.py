@@ -9,6 +9,7 @@ StoreError
 ├── StoreCorrupt          the file is not one of our databases, or is damaged
 ├── AddressInvalid        the address is not usable; also a ValueError
 ├── SchemaTooNew          a newer release has written this database
+├── SchemaTooOld          an older release has written this database
 ├── ServerUnfit           the database server is too old or not configured suitably
 ├── TargetNotEmpty        the target of a copy already contains data
 ├── BackupElsewhere       this store is backed up with the database's own tools
@@ -58,6 +59,10 @@ class AddressInvalid(StoreError, ValueError):
 
 class SchemaTooNew(StoreError):
     """The database was written by a newer release; this one must not touch it."""
+
+
+class SchemaTooOld(StoreError):
+    """The database was written by an older release, and only `serve` upgrades it."""
 
 
 class ServerUnfit(StoreError):

@@ -1,11 +1,13 @@
-"""Opens the store at an address."""
+"""Opens the store at an address, and backs it up."""
 
+import asyncio
 import os
 from pathlib import Path
 
 from store.database import Store
-from store.errors import AddressInvalid
+from store.errors import AddressInvalid, BackupElsewhere
 from store.ids import Entropy
+from store.sqlite.backup import back_up
 from store.sqlite.database import open_sqlite
 from store.writer import OnBatch, ignore
 
@@ -29,8 +31,9 @@ async def open_store(
     of writes. Close the store when done: it has threads.
 
     Raises `StoreInUse` if another process serves it, `StoreMoved` if `receiver copy` has moved it
-    to another database, `StoreUnavailable`, `StoreCorrupt`, `SchemaTooNew`, `ServerUnfit`, and
-    `AddressInvalid` if the address is not usable.
+    to another database, `StoreUnavailable`, `StoreCorrupt`, `SchemaTooNew`,
+    `SchemaTooOld` without `serving` (SQLite), `ServerUnfit`, and `AddressInvalid` if the address is
+    not usable.
     """
     if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
         return await open_sqlite(
@@ -46,3 +49,17 @@ async def open_store(
             ) from error
         return await open_postgres(url, entropy=entropy, on_batch=on_batch)
     raise AddressInvalid("a store's address must begin with sqlite:/// or postgresql://")
+
+
+async def back_up_store(url: str, target: Path) -> None:
+    """Write an online, consistent copy of the store at an address, also of an older release's.
+
+    Raises `FileExistsError` if the target exists, `BackupElsewhere` for PostgreSQL, and as
+    `open_store` does.
+    """
+    if not url.startswith(_SQLITE):
+        raise BackupElsewhere(
+            "PostgreSQL is backed up with its own tools, for example"
+            f" `pg_dump --format=custom --file={target.name} …`"
+        )
+    await asyncio.to_thread(back_up, Path(url.removeprefix(_SQLITE)), target)

@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-from receiver.cli.command import Json, configured, the_store
+from receiver.cli.command import Json, configured
 from receiver.cli.errors import FAILED, Failure
 from receiver.cli.output import Output, Table, say
 from receiver.clock import SystemClock
 from receiver.environment import SettingsError, load
 from receiver.settings import ArchiveSettings, ServeSettings, StoreSettings
+from store.open import back_up_store
 
 
 async def doctor(json: Json = False) -> None:
@@ -49,11 +50,10 @@ async def backup(
         raise Failure(f"There is no database at {settings.sqlite_path}. Set RECEIVER_DATABASE_URL.")
     if not file.absolute().parent.is_dir():
         raise Failure(f"There is no folder {file.absolute().parent}. Create it first.")
-    async with the_store(settings) as store:
-        try:
-            await store.backup(file)
-        except FileExistsError:
-            raise Failure(f"{file} already exists; nothing was written.") from None
+    try:
+        await back_up_store(settings.database_url, file)
+    except FileExistsError:
+        raise Failure(f"{file} already exists; nothing was written.") from None
     lines = [f"{file} is a verified copy. It contains signing secrets: keep it safe."]
     if settings.secret_file is not None and settings.secret_file.exists():
         lines.append(f"Also back up {settings.secret_file}: callback URLs are signed with it.")

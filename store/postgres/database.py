@@ -2,11 +2,9 @@
 
 import asyncio
 from collections.abc import Mapping
-from pathlib import Path
 
 from store.changes import Changes
 from store.database import Durability, Store
-from store.errors import BackupElsewhere
 from store.ids import Entropy, Ids
 from store.postgres.address import Address, parse
 from store.postgres.batches import PostgresBatchRunner
@@ -42,13 +40,6 @@ class PostgresStore(Store):
             sound=(fsync, full_page_writes) == ("on", "on"),
             detail=f"fsync {fsync}, full_page_writes {full_page_writes}, schema {version}",
             advice="Turn on fsync and full_page_writes in postgresql.conf.",
-        )
-
-    async def backup(self, target: Path) -> None:
-        """Raises `BackupElsewhere`: use PostgreSQL's own tools."""
-        raise BackupElsewhere(
-            "PostgreSQL is backed up with its own tools, for example"
-            f" `pg_dump --format=custom --file={target.name} …`"
         )
 
     async def upkeep(self) -> Mapping[str, int]:

@@ -9,10 +9,11 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from pathlib import Path
+from tempfile import mkstemp
 
-from store.errors import StoreCorrupt, StoreFull
+from store.errors import StoreCorrupt
 from store.files import sync
-from store.sqlite.connection import STATEMENTS, connect_reader, uri
+from store.sqlite.connection import STATEMENTS, check, check_not_moved, connect_reader, uri
 from store.sqlite.failures import translated
 
 SYNC_SECONDS = 0.05
@@ -22,21 +23,18 @@ SYNC_SECONDS = 0.05
 def back_up(source: Path, target: Path) -> None:
     """Write a copy of `source`, marked as one, mode 0600, and verify it. Blocks.
 
-    The target is created empty first, so that no other file is overwritten; the copy replaces it
-    once it is complete, verified and on disk. Raises `FileExistsError`, `StoreUnavailable`,
-    `StoreCorrupt`.
+    It has the name `target` only once it is complete, verified and on disk: a process that is
+    killed leaves a file named `.partial`. Raises `FileExistsError`, `StoreUnavailable`,
+    `StoreCorrupt`, `StoreMoved`, `SchemaTooNew`.
     """
-    try:
-        _create(target)
-    except FileExistsError:
-        raise
-    except OSError as error:
-        raise StoreFull(f"{error.strerror}: {error.filename}") from error
-    partial = target.with_name(f"{target.name}.partial")
+    if os.path.lexists(target):
+        raise FileExistsError(target)
+    with translated():
+        descriptor, name = mkstemp(".partial", f"{target.name}.", target.parent)
+        os.close(descriptor)
+    partial = Path(name)
     try:
         with translated():
-            partial.unlink(missing_ok=True)
-            _create(partial)
             with ThreadPoolExecutor(1) as beside:
                 copying = beside.submit(_copy, source, partial)
                 # One sync at the end would delay the syncs of a service on the same disk.
@@ -44,16 +42,19 @@ def back_up(source: Path, target: Path) -> None:
                     sync(partial)
             copying.result()
             sync(partial)
+        target.touch(0o600, exist_ok=False)  # not every file system has hard links
+        with translated():
             partial.replace(target)
             sync(target.parent)
     except BaseException:
         partial.unlink(missing_ok=True)
-        target.unlink(missing_ok=True)
         raise
 
 
 def _copy(source: Path, partial: Path) -> None:
     with closing(connect_reader(source)) as connection:
+        check(connection)
+        check_not_moved(connection, source)
         # query_only would forbid VACUUM INTO, although it writes only to the copy.
         connection.execute("PRAGMA query_only = OFF")
         connection.execute("VACUUM INTO ?", (str(partial),))
@@ -65,7 +66,3 @@ def _copy(source: Path, partial: Path) -> None:
         ]
         if faults != [("ok",)]:
             raise StoreCorrupt(f"the copy is damaged: {faults[0]}")
-
-
-def _create(file: Path) -> None:
-    os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))

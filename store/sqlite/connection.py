@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from store.errors import StoreCorrupt, StoreLocked, StoreUnavailable
+from store.errors import (
+    SchemaTooOld,
+    StoreCorrupt,
+    StoreLocked,
+    StoreMoved,
+    StoreUnavailable,
+)
 from store.sql import Statements, pending, positional, read_migrations
 from store.sqlite.failures import translated
 
@@ -124,11 +130,12 @@ def _connect(path: Path, settings: Sequence[str], *, check_same_thread: bool) ->
     return connection
 
 
-def prepare(path: Path) -> None:
-    """Create the database if missing, mode 0600, and migrate its schema.
+def prepare(path: Path, *, upgrade: bool = True) -> None:
+    """Create the database if missing, mode 0600. If it exists, `upgrade` its schema where needed:
+    the services of an older release cannot use it any more.
 
-    Raises `StoreUnavailable`, `StoreCorrupt` (not a database, or not one of ours) and
-    `SchemaTooNew`; the file is then unchanged.
+    Raises `StoreUnavailable`, `StoreCorrupt` (not a database, or not one of ours), `SchemaTooNew`,
+    and `SchemaTooOld` without `upgrade`; the file is then unchanged.
     """
     with translated(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,7 +151,9 @@ def prepare(path: Path) -> None:
                 with suppress(PermissionError):  # another owner's file: the mode is left alone
                     path.chmod(0o600)
             with closing(connect_reader(path)) as connection:
-                _check(connection)
+                check(connection)
+                if not upgrade:
+                    _check_upgraded(connection)
             with closing(connect_writer(path)) as connection:
                 _migrate(connection)
         finally:
@@ -168,12 +177,27 @@ def _create(path: Path) -> None:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
-def _check(connection: sqlite3.Connection) -> None:
-    """Refuse a database that is not ours, before anything is written."""
+def check(connection: sqlite3.Connection) -> None:
+    """Raises `StoreCorrupt` if a database is not ours, and `SchemaTooNew`."""
     fresh = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,)
     if not fresh and _pragma(connection, "application_id") != _APPLICATION_ID:
         raise StoreCorrupt("the file is a database of another application")
     pending(MIGRATIONS, _pragma(connection, "user_version"))
+
+
+def check_not_moved(connection: sqlite3.Connection, path: Path) -> None:
+    """Raises `StoreMoved` if another database has replaced the one at `path`."""
+    moved = connection.execute(STATEMENTS.load("database")["read-moved-mark"]).fetchone()
+    if moved is not None:
+        raise StoreMoved(f"the database {path} has moved to {moved[0]}")
+
+
+def _check_upgraded(connection: sqlite3.Connection) -> None:
+    """Raises `SchemaTooOld` if an older release wrote the database."""
+    if 0 < (version := _pragma(connection, "user_version")) < len(MIGRATIONS):
+        raise SchemaTooOld(
+            f"an older release has written this database (schema {version}), and may still use it"
+        )
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

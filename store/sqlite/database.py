@@ -7,16 +7,15 @@ from pathlib import Path
 
 from store.changes import Effects
 from store.database import Durability, Store
-from store.errors import StoreMoved
 from store.ids import Entropy, Ids
 from store.session import Readers, Session
-from store.sqlite.backup import back_up
 from store.sqlite.batches import BatchRunner
 from store.sqlite.checkpoints import Checkpointer
 from store.sqlite.connection import (
     STATEMENTS,
     WAL_LIMIT,
     Connector,
+    check_not_moved,
     connect_reader,
     connect_writer,
     prepare,
@@ -26,8 +25,6 @@ from store.sqlite.lockfile import serving_lock
 from store.sqlite.readers import AiosqliteReaders
 from store.table import Backend
 from store.writer import OnBatch, ThreadedWriter, Writer, ignore
-
-_READ_MOVED_MARK = STATEMENTS.load("database")["read-moved-mark"]
 
 CUT_TIMEOUT = 50
 """Milliseconds that truncating the write-ahead log waits for others, and they for it."""
@@ -76,9 +73,6 @@ class SqliteStore(Store):
 
         return await self._writer.background(work)
 
-    async def backup(self, target: Path) -> None:
-        await asyncio.to_thread(back_up, self._path, target)
-
     async def upkeep(self) -> Mapping[str, int]:
         wal = self._path.with_name(f"{self._path.name}-wal")
         if _size(wal) > WAL_LIMIT:
@@ -112,17 +106,14 @@ async def open_sqlite(
 
 
 def _prepare(path: Path, serving: bool, resources: ExitStack) -> Path:
-    """Prepare the file; when serving, lock it and check that it has not moved. Returns its resolved
+    """Prepare the file, locked when serving, and check that it has not moved. Returns its resolved
     path."""
     path = path.resolve()
     if serving:
         resources.enter_context(serving_lock(path))
-    prepare(path)
-    if serving:
-        with translated(), closing(connect_reader(path)) as connection:
-            moved = connection.execute(_READ_MOVED_MARK).fetchone()
-        if moved is not None:
-            raise StoreMoved(f"the database {path} has moved to {moved[0]}")
+    prepare(path, upgrade=serving)
+    with translated(), closing(connect_reader(path)) as connection:
+        check_not_moved(connection, path)
     return path
 
 

@@ -76,7 +76,7 @@ def sqlite(request: pytest.FixtureRequest) -> OldDatabase:
 
     prepare = partial(sqlite_connection.prepare, path)
     return OldDatabase(
-        sqlite_connection, prepare, execute, partial(open_store, f"sqlite:///{path}")
+        sqlite_connection, prepare, execute, partial(open_store, f"sqlite:///{path}", serving=True)
     )
 
 

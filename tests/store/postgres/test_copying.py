@@ -197,7 +197,7 @@ async def test_a_copy_of_a_backup_or_of_a_moved_database_is_marked_as_a_copy(
     await store.close()
 
 
-async def test_a_source_that_has_moved_cannot_be_served(source: Path, target: str) -> None:
+async def test_a_source_that_has_moved_cannot_be_used(source: Path, target: str) -> None:
     copy_to_postgres(source, target)
 
     with pytest.raises(TargetNotEmpty):
@@ -207,10 +207,11 @@ async def test_a_source_that_has_moved_cannot_be_served(source: Path, target: st
     moved = await opened(target)
     assert not await moved.restored()
     await moved.close()
-    with pytest.raises(StoreMoved, match="has moved to "):
-        await open_store(f"sqlite:///{source}", serving=True)
-    # Commands may still look at it.
-    await (await open_store(f"sqlite:///{source}")).close()
+    for serving in (True, False):  # a key that was revoked there would still work
+        with pytest.raises(StoreMoved, match="has moved to "):
+            await open_store(f"sqlite:///{source}", serving=serving)
+    with pytest.raises(StoreMoved):
+        back_up(source, source.with_name("backup.db"))
 
 
 async def test_a_crash_before_the_source_is_marked_leaves_a_target_marked_as_a_copy(

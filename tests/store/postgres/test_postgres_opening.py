@@ -15,7 +15,7 @@ from store.errors import (
     StoreError,
     StoreUnavailable,
 )
-from store.open import open_store
+from store.open import back_up_store, open_store
 from store.postgres import connection
 from store.postgres.address import parse
 from store.postgres.connection import MIGRATIONS, Connector, connect, prepare
@@ -129,9 +129,9 @@ async def test_replicas_can_start_together(postgres_server: PostgresServer) -> N
     assert row == (str(len(MIGRATIONS)),)
 
 
-async def test_a_backup_needs_postgresqls_own_tools(here: World, tmp_path: Path) -> None:
+async def test_a_backup_needs_postgresqls_own_tools(tmp_path: Path) -> None:
     with pytest.raises(BackupElsewhere, match="pg_dump"):
-        await here.store.backup(tmp_path / "copy.dump")
+        await back_up_store("postgresql://ada@db/receiver", tmp_path / "copy.dump")
 
     assert issubclass(BackupElsewhere, StoreError)
     assert not list(tmp_path.iterdir())
