@@ -131,7 +131,9 @@ async def _running_on(
         archiving = None
         if settings.archive_url is not None:
             downloader = Downloader(network, clock, settings.archive_max_bytes, tuple(sandboxes))
-            archiving = open_archive(settings.archive_url), downloader
+            archive = open_archive(settings.archive_url)
+            stack.push_async_callback(archive.close)
+            archiving = archive, downloader
         sender = WebhookSender(network, clock)
         service = assemble(settings, services, keys, sender, random.SystemRandom(), archiving)
         await recover(services)

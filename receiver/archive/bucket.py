@@ -56,6 +56,9 @@ class BucketArchive:
     async def sweep(self, seconds: float) -> int:
         return 0
 
+    async def close(self) -> None:
+        return
+
 
 @contextmanager
 def _translated() -> Iterator[None]:

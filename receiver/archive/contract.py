@@ -39,6 +39,10 @@ class Archive(Protocol):
         Raises `ArchiveUnavailable`."""
         ...
 
+    async def close(self) -> None:
+        """Wait for its threads, without which the process cannot end."""
+        ...
+
 
 def folder_of(user: str, job_id: str) -> str:
     """The folder of a job. Neither part contains a slash or begins with a dot."""

@@ -6,9 +6,10 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import IO, ParamSpec, TypeVar
+from typing import IO, TypeVar, TypeVarTuple
 
 from receiver.archive.contract import ArchiveUnavailable
 from store.files import sync
@@ -19,41 +20,66 @@ SYNC_BYTES = 32 * 1024 * 1024
 """A file is synced each time it has grown by so many bytes: one large sync at its end would delay
 the syncs of a database on the same disk."""
 
-P = ParamSpec("P")
+THREADS = 32
+"""As many as downloads and readers may keep busy at once."""
+
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class FolderArchive:
-    """`receiver.archive.contract.Archive`. All disk access runs in threads."""
+    """`receiver.archive.contract.Archive`. All disk access runs in threads of its own: on a network
+    mount that hangs, they hang too."""
 
     def __init__(self, root: Path) -> None:
         """`root` is created by the first write."""
         self._root = root
         self._partial = root / PARTIAL
+        self._threads = ThreadPoolExecutor(THREADS, "archive")
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._threads.shutdown)
 
     async def put(self, key: str, content_type: str, content: AsyncIterator[bytes]) -> None:
         closing = ExitStack()
         try:
-            file = await _in_thread(self._create, closing)
+            file = await self._in_thread(self._create, closing)
             unsynced = 0
             async for piece in content:
-                await _in_thread(file.write, piece)
+                await self._in_thread(file.write, piece)
                 unsynced += len(piece)
                 if unsynced >= SYNC_BYTES:
-                    await _in_thread(os.fsync, file.fileno())
+                    await self._in_thread(os.fsync, file.fileno())
                     unsynced = 0
-            await _in_thread(_finish, file, self._root / key)
+            await self._in_thread(_finish, file, self._root / key)
         finally:
-            await _in_thread(closing.close)
+            await self._in_thread(closing.close)
 
     async def find(self, key: str, size: int) -> Path:
-        return await _in_thread(_check, self._root / key, size)
+        return await self._run(_check, self._root / key, size)
 
     async def remove(self, folder: str) -> None:
-        await _in_thread(_remove, self._root / folder)
+        await self._in_thread(_remove, self._root / folder)
 
     async def sweep(self, seconds: float) -> int:
-        return await _in_thread(self._sweep, time.time() - seconds)
+        return await self._in_thread(self._sweep, time.time() - seconds)
+
+    async def _in_thread(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Run `work` in a thread. If the caller is cancelled, wait for the thread first, so that
+        two steps never overlap."""
+        task = asyncio.ensure_future(self._run(work, *args))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait({task})
+            raise
+
+    async def _run(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
+        """The same for what only reads: a caller that is cancelled does not wait."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+        except OSError as error:
+            raise ArchiveUnavailable(str(error)) from error
 
     # --- in a thread ----------------------------------------------------------------------------
 
@@ -110,16 +136,3 @@ def _remove(folder: Path) -> None:
         sync(folder.parent)
     with suppress(OSError):  # not empty: the user has other jobs
         folder.parent.rmdir()
-
-
-async def _in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run `work` in a thread. If the caller is cancelled, wait for the thread first, so that two
-    steps never overlap."""
-    task = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        raise
-    except OSError as error:
-        raise ArchiveUnavailable(str(error)) from error

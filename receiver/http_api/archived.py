@@ -1,5 +1,6 @@
 """Serves result files from the archive."""
 
+import asyncio
 import re
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,9 @@ FILE_NUMBER: Final = Parameter(
     {"type": "integer", "minimum": 1, "maximum": 9999},
 )
 RANGE: Final = Parameter("Range", "A part of the file, in bytes.", location="header")
+
+FIND_SECONDS = 5.0
+"""How long a disk, or the service that gives a bucket's credentials, is waited for."""
 
 _RANGE = re.compile(r"bytes=(?:([0-9]{1,15})-([0-9]{0,15})|-([0-9]{1,15}))")
 
@@ -68,9 +72,11 @@ async def _find(context: ApiContext, file: ArchivedFile) -> Kept | None:
     if context.archive is None or file.key is None:
         return None
     try:
-        return await context.archive.find(file.key, file.bytes or 0)
-    except ArchiveUnavailable as error:
-        log.warning("a stored file cannot be read", key=file.key, reason=str(error))
+        async with asyncio.timeout(FIND_SECONDS):
+            return await context.archive.find(file.key, file.bytes or 0)
+    except (ArchiveUnavailable, TimeoutError) as error:
+        reason = str(error) or f"no answer within {FIND_SECONDS:g} s"
+        log.warning("a stored file cannot be read", key=file.key, reason=reason)
         return None
 
 

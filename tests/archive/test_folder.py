@@ -93,6 +93,22 @@ async def test_a_folder_that_cannot_be_written_to_is_reported(tmp_path: Path) ->
         await archive.put("ada/job/1", "video/mp4", pieces(b"x"))
 
 
+async def test_a_disk_that_hangs_holds_up_nothing_else(
+    archive: FolderArchive, tmp_path: Path
+) -> None:
+    """A FIFO hangs as a dead network mount does."""
+    fifo = tmp_path / "kept" / "hangs"
+    fifo.parent.mkdir()
+    os.mkfifo(fifo)
+    finds = [asyncio.create_task(archive.find("hangs", 1)) for _ in range(40)]
+    assert await asyncio.to_thread(int) == 0
+    finds[0].cancel()
+    await asyncio.wait(finds[:1])
+    with fifo.open("r+b", buffering=0):  # the disk is back
+        await asyncio.wait(finds)
+    await archive.close()
+
+
 async def test_a_full_disk_is_named_alone(
     archive: FolderArchive, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,10 +1,13 @@
 """How a stored file is served: its headers, its ranges, its type."""
 
 import hashlib
+import os
+from pathlib import Path
 
 import httpx
 import pytest
 
+from receiver.http_api import archived
 from tests.archive.archived_job import complete, settled
 from tests.archive.file_host import Answer, FileHost, file_of
 from tests.http_api.scripted_provider import ScriptedProvider
@@ -78,3 +81,23 @@ async def test_ranges(
     for wanted in ("bytes=5-4", "lines=1-2", "bytes=", "bytes=0-1,5-9", "bytes=x-", "bytes=-", ""):
         answer = await part(wanted)
         assert (answer.status_code, answer.content) == (200, FILE), wanted
+
+
+async def test_a_disk_that_hangs_is_not_waited_for(
+    client: httpx.AsyncClient,
+    provider: ScriptedProvider,
+    host: FileHost,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(archived, "FIND_SECONDS", 0.05)
+    link = host.link("/h", Answer(FILE))
+    request_id = await complete(client, provider, {"videoUrl": link})
+    await settled(client, request_id)
+    kept = folder / "kept" / "ada" / request_id / "1.bin"
+    kept.unlink()
+    os.mkfifo(kept)
+    answer = await client.get(f"/v1/jobs/{request_id}/result")
+    assert (answer.status_code, answer.headers["Location"]) == (302, link)
+    with kept.open("r+b", buffering=0):  # the disk is back
+        kept.unlink()
