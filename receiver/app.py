@@ -69,7 +69,7 @@ async def running(
     `sandbox_faults` replaces the sandbox's settings, which have no seed.
 
     Raises:
-        SecretFileError, StoreError: with a message for people.
+        ArchiveUnavailable, SecretFileError, StoreError: with a message for people.
     """
     async with (
         _opened(settings) as (store, metrics),
@@ -148,7 +148,7 @@ async def serve(settings: ServeSettings) -> None:
 
     Raises:
         OSError: the port is in use, or the address is not this machine's.
-        SecretFileError, StoreError: see `running`.
+        ArchiveUnavailable, SecretFileError, StoreError: see `running`.
     """
     allow_many_connections()
     sys.setswitchinterval(SWITCH_SECONDS)

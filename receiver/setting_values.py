@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Annotated, Literal, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
@@ -106,9 +106,11 @@ def _database_url(text: str) -> str:
 
 def _archive_url(text: str) -> str:
     parts = urlsplit(text)
-    is_folder = parts.scheme == "file" and not parts.netloc and len(parts.path) > 1
+    path = unquote(parts.path)
+    is_folder = parts.scheme == "file" and not parts.netloc and len(path) > 1
     is_bucket = parts.scheme == "s3" and re.fullmatch(r"[a-z0-9][a-z0-9.-]+", parts.netloc)
-    if not (is_folder or is_bucket) or parts.query or parts.fragment:
+    unfit = "\0" in path or (is_bucket and "//" in path)
+    if not (is_folder or is_bucket) or unfit or parts.query or parts.fragment:
         raise ValueError("file:///absolute/folder or s3://bucket/prefix is needed")
     if is_bucket and find_spec("obstore") is None:
         raise ValueError("s3:// needs the extra s3: run pip install '.[s3]' in the source folder")

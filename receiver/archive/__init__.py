@@ -8,7 +8,9 @@ from receiver.archive.folder import FolderArchive
 
 
 def open_archive(url: str) -> Archive:
-    """The archive at `file:///folder` or `s3://bucket/prefix`. Does no I/O."""
+    """The archive at `file:///folder` or `s3://bucket/prefix`. Does no I/O.
+
+    Raises `ArchiveUnavailable` if the settings of a bucket are not valid."""
     parts = urlsplit(url)
     if parts.scheme == "file":
         return FolderArchive(Path(unquote(parts.path)))

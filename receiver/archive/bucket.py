@@ -25,8 +25,10 @@ class BucketArchive:
     """`receiver.archive.contract.Archive`."""
 
     def __init__(self, url: str) -> None:
-        """`url` is `s3://bucket/prefix`; `AWS_…` environment variables configure the rest."""
-        self._store = S3Store.from_url(url, client_options={"allow_http": True})
+        """`url` is `s3://bucket/prefix`; `AWS_…` environment variables configure the rest. Raises
+        `ArchiveUnavailable` if they are not valid."""
+        with _translated():
+            self._store = S3Store.from_url(url, client_options={"allow_http": True})
 
     async def put(self, key: str, content_type: str, content: AsyncIterator[bytes]) -> None:
         name = key.replace("/", "-")
@@ -64,5 +66,9 @@ class BucketArchive:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (BaseError, OSError) as error:
-        raise ArchiveUnavailable(" ".join(str(error).split())[:300]) from error
+    except Exception as error:
+        # The class of a panic in obstore, as at an endpoint without http://, cannot be imported.
+        if not isinstance(error, BaseError | OSError) and type(error).__name__ != "RustPanic":
+            raise
+        reason = str(error).partition("\n\nDebug source:")[0]
+        raise ArchiveUnavailable(" ".join(reason.split())[:300]) from error

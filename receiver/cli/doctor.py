@@ -151,8 +151,9 @@ async def _check_archive(url: str) -> Finding:
     async def content() -> AsyncIterator[bytes]:
         yield b"doctor"
 
-    archive, folder = open_archive(url), ".doctor"
+    folder = ".doctor"
     try:
+        archive = open_archive(url)
         async with asyncio.timeout(TIMEOUT):
             await archive.put(f"{folder}/check", "text/plain", content())
             await archive.remove(folder)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import structlog
 
 from receiver.actions.keys import UserNameRefused
+from receiver.archive.contract import ArchiveUnavailable
 from receiver.cli.output import on_one_line
 from receiver.client import ApiError, ClientError, Unreachable
 from receiver.environment import SettingsError
@@ -36,6 +37,7 @@ _KNOWN: Mapping[type[Exception], tuple[int, str]] = {
     UserNameRefused: (USAGE, ""),
     SecretsUnfit: (USAGE, ""),
     SecretFileError: (FAILED, ""),
+    ArchiveUnavailable: (USAGE, "Correct RECEIVER_ARCHIVE_URL or the AWS_… variables."),
     OSError: (FAILED, ""),
     AddressInvalid: (USAGE, "Correct RECEIVER_DATABASE_URL."),
     StoreInUse: (USAGE, "Stop the other service, or set RECEIVER_DATABASE_URL."),

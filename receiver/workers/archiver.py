@@ -177,6 +177,10 @@ class Archiver:
         except ArchiveUnavailable as error:
             log.warning("the archive cannot be written to", job=job.id, reason=str(error))
             return FileFailed("archive_unavailable")
+        except Exception as error:
+            # A bug, probably. Without an outcome, the attempts would never become rarer, or end.
+            log.error("a file could not be archived", job=job.id, exc_info=error)
+            return FileFailed("archive_unavailable")
 
     def _count(self, job: Job, index: int, outcome: FileStored | FileFailed) -> None:
         metrics = self._services.metrics

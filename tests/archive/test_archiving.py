@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from receiver.archive.folder import PARTIAL
+from receiver.archive.folder import PARTIAL, FolderArchive
 from receiver.domain import archive
 from receiver.workers import archiver
 from tests.archive.archived_job import complete, settings, settled
@@ -223,6 +223,21 @@ async def test_an_attempt_has_a_time_limit(
     )
     assert job["archive"][0]["error"] == "timeout"
     assert list((folder / "kept" / PARTIAL).iterdir()) == []
+
+
+async def test_a_fault_of_the_archive_is_an_outcome(
+    client: httpx.AsyncClient,
+    provider: ScriptedProvider,
+    host: FileHost,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So gaps grow, and it ends."""
+    monkeypatch.setattr(FolderArchive, "put", None)
+    request_id = await complete(client, provider, {"videoUrl": host.link("/p", Answer(FILE))})
+    job = await eventually(
+        lambda: job_of(client, request_id), lambda job: bool(job["archive"][0]["error"])
+    )
+    assert job["archive"][0]["error"] == "archive_unavailable"
 
 
 async def test_a_failed_attempt_is_repeated_and_leaves_nothing_behind(

@@ -172,6 +172,24 @@ def test_an_archive_that_is_not_writable_fails(place: Place) -> None:
     assert "permissions and free space" in done.out
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("AWS_SKIP_SIGNATURE", "maybe", 'Generic Config error: failed to parse "maybe" as boolean'),
+        ("AWS_ENDPOINT_URL", "minio:9000", "panicked"),
+    ],
+)
+def test_a_bucket_with_faulty_settings_fails(
+    place: Place, monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv(name, value)
+    done = place.with_settings(ARCHIVE_URL="s3://results").run("doctor")
+    assert (done.status, states(done)["archive"]) == (1, "failed")
+    assert reason in done.out
+
+
 def test_a_bucket_that_hangs_fails_in_time(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:

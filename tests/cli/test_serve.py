@@ -2,6 +2,7 @@
 
 import signal
 import socket
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -73,6 +74,16 @@ def test_a_database_address_that_cannot_be_used_is_a_settings_error(
     assert "parameter sslmod" in line
     assert "RECEIVER_DATABASE_URL" in line
     assert "hunter2" not in line
+
+
+def test_a_bucket_that_cannot_be_opened_is_a_settings_error(place: Place) -> None:
+    place = replace(place, others={"AWS_SKIP_SIGNATURE": "maybe"})
+    done = place.with_settings(ARCHIVE_URL="s3://results").run("serve")
+    assert done.status == 2
+    assert done.err.splitlines()[-1] == (
+        'Generic Config error: failed to parse "maybe" as boolean.'
+        " Correct RECEIVER_ARCHIVE_URL or the AWS_… variables."
+    )
 
 
 def test_an_address_that_cannot_be_listened_on_is_an_error(place: Place) -> None:

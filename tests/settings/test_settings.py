@@ -162,6 +162,7 @@ def test_files_beside_the_database_are_the_same_for_every_link_to_it(tmp_path: P
         ("ARCHIVE_CONCURRENCY", "0"),
         *(("ARCHIVE_URL", url) for url in ("kept", "file://kept", "file:///", "s3://", "s3:///x")),
         *(("ARCHIVE_URL", url) for url in ("https://bucket/x", "s3://bucket/x?y", "s3://Bucket")),
+        *(("ARCHIVE_URL", url) for url in ("s3://bucket//x", "s3://bucket/%2F/x", "file:///a%00b")),
         ("SANDBOX_DROP_CALLBACKS", "1.1"),
         ("SANDBOX_FAIL_JOBS", "-0.1"),
         ("SANDBOX_SUBMIT_TIMEOUTS", "nan"),
