@@ -3,21 +3,19 @@
 import json
 from dataclasses import dataclass, fields
 
+from store import table
 from store.records.deliveries import Attempt, Delivery, DeliveryState
 from store.records.jobs import Status
 from store.records.times import Millis
 from store.session import Row
 from store.table import Table
 
-_LAST_ID = "~"
-"""Sorts after every id."""
-
 FILTERS = {
-    "user_id": "d.user_id = :user_id",
-    "state": "d.state = :state",
-    "job_id": "d.job_id = :job_id",
-    "name": "rtrim(d.host, '0123456789') = :name",
-    "host": "d.host = :host",
+    "user_id": "user_id = :user_id",
+    "state": "state = :state",
+    "job_id": "job_id = :job_id",
+    "name": "rtrim(host, '0123456789') = :name",
+    "host": "host = :host",
 }
 
 _FIELDS = [field.name for field in fields(Delivery)]
@@ -51,11 +49,23 @@ class DeliveryReads(Table):
 
     async def list_page(
         self, select: DeliveryFilter, before: str | None, limit: int
-    ) -> list[Delivery]:
-        """Newest first (by id), with their attempts."""
-        parameters = _given(select) | {"before": before or _LAST_ID, "limit": limit}
-        rows = await self._fetch("list-page", {"filters": filters(select)}, **parameters)
-        return [delivery_from_row(row) for row in rows]
+    ) -> tuple[list[Delivery], str | None]:
+        """Deliveries with an id lower than `before`, newest first (by id), with their attempts.
+        Also returns the `before` of the next page, None on the last page.
+
+        A page may be short although more follow: a bounded number of deliveries is examined, unless
+        an index covers the filter.
+        """
+        parts = page_parts(select)
+        rows, last = await self._fetch_page(
+            "list-page",
+            parts,
+            limit=limit,
+            examined=None if parts["fits"] == "TRUE" else table.MOST_EXAMINED,
+            before=before or table.LAST_ID,
+            **_given(select),
+        )
+        return [delivery_from_row(row) for row in rows], last
 
     async def backlog(self) -> tuple[int, Millis | None]:
         """The number of pending messages, and when the oldest was written."""
@@ -76,24 +86,25 @@ def _given(select: DeliveryFilter) -> dict[str, object]:
     return {name: value for name, value in parameters.items() if value is not None}
 
 
-def filters(select: DeliveryFilter) -> str:
-    """The conditions of a list; the first use the index that leaves the fewest rows to read.
-
-    SQLite, which has no statistics, might use another one, but uses none for a part of an OR.
-    """
+def page_parts(select: DeliveryFilter) -> dict[str, str]:
+    """The conditions of a list: those that select the candidates, by the index that leaves fewest,
+    and the others."""
     given = _given(select)
     unfinished = select.state not in (None, DeliveryState.DELIVERED, DeliveryState.SKIPPED)
     if "job_id" in given:
         first = ["job_id"]
-    elif "name" in given and not unfinished:
-        first = ["name"]
+    elif "user_id" in given:
+        first = ["user_id", "name" if "name" in given and not unfinished else "state"]
     else:
-        first = [name for name in ("user_id", "state") if name in given]
-    conditions = [FILTERS[name] for name in first]
+        first = ["state"] if unfinished else []
+    chosen = [FILTERS[name] for name in first if name in given]
     if unfinished and first == ["state"]:
-        conditions.append("d.state NOT IN ('delivered', 'skipped')")  # as the index says
-    conditions += [f"(FALSE OR {FILTERS[name]})" for name in given if name not in first]
-    return " AND ".join(conditions or ["TRUE"])
+        chosen.append("state NOT IN ('delivered', 'skipped')")  # as the index says
+    others = [FILTERS[name] for name in given if name not in first]
+    return {
+        "candidates": " AND ".join(chosen or ["TRUE"]),
+        "fits": " AND ".join(others or ["TRUE"]),
+    }
 
 
 def delivery_from_row(row: Row) -> Delivery:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from string import ascii_uppercase
 from typing import Any, NamedTuple, TypeVar
 
+from store import table
 from store.errors import NotFound
 from store.ids import first_id
 from store.lookups import Lookups
@@ -19,9 +20,6 @@ from store.table import Backend, Table
 
 T = TypeVar("T")
 
-_LAST_ID = "~"
-"""Sorts after every id."""
-
 _END_OF_TIME: Millis = 2**62
 
 INDEXED = ("status", "provider", "kind")
@@ -29,10 +27,6 @@ INDEXED = ("status", "provider", "kind")
 
 READ_AT_ONCE = 25
 """Rows that are read in one event-loop iteration: a few milliseconds if they are long."""
-
-LOOKED_THROUGH = 5_000
-"""Maximum number of jobs examined for one page when no index covers the filter. Each takes as long
-as it has members of metadata to compare, so with several of them it is that many times less."""
 
 _AS_STORED = {ord(letter): letter.lower() for letter in ascii_uppercase} | {0: "\ufffd"}
 """In a label NUL is U+FFFD, and a pattern of SQLite would end at it."""
@@ -93,23 +87,20 @@ class JobReads(Table):
         A page may be short although more follow: a bounded number of jobs is examined, unless an
         index covers the filter.
         """
-        # One extra row shows whether there are more.
-        examined = LOOKED_THROUGH // max(1, len(where.metadata))
-        most = limit + 1 if _is_covered(user_id, where) else examined
-        parameters = _parameters(where) | {
-            "user_id": user_id,
-            "before": before or _LAST_ID,
-            "most": most,
-            "limit": limit + 1,
-        }
+        # Each takes as long as it has members of metadata to compare.
+        examined = table.MOST_EXAMINED // max(1, len(where.metadata))
+        parameters = _parameters(where) | {"user_id": user_id, "before": before or table.LAST_ID}
         if user_id is not None and where.metadata:
-            ((name, value),) = await self._fetch("find-rarest-metadata", **parameters)
-            parameters |= {"name": name, "value": value}
-        rows = await self._fetch("list-page", candidates(user_id, where), **parameters)
-        ended = len(rows) <= limit and (not rows or rows[-1][0] < most)
-        jobs = await _in_turns(lambda row: job_from_row(row[2:]), rows[:limit])
-        fitting = [job for job, (_, fits, *_) in zip(jobs, rows, strict=False) if fits]
-        return fitting, None if ended else jobs[-1].id
+            rarest = await self._fetch("find-rarest-metadata", **parameters, most=examined)
+            parameters |= zip(("name", "value"), rarest[0], strict=True)
+        rows, last = await self._fetch_page(
+            "list-page",
+            candidates(user_id, where),
+            limit=limit,
+            examined=None if _is_covered(user_id, where) else examined,
+            **parameters,
+        )
+        return await _in_turns(job_from_row, rows), last
 
     async def input_of(self, job_id: str) -> Mapping[str, object]:
         """The job's `input`, as sent upstream. Raises `NotFound`."""

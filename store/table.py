@@ -14,6 +14,12 @@ from store.writer import Writer
 
 T = TypeVar("T")
 
+LAST_ID = "~"
+"""Sorts after every id."""
+
+MOST_EXAMINED = 5_000
+"""Maximum number of rows examined for one page of a list when no index covers the filter."""
+
 CLOCKS_APART: Millis = 600_000
 """The clock difference between two processes above which one ends the other's leases."""
 
@@ -50,6 +56,26 @@ class Table:
         if parts is not None:
             sql = self._statements.complete(sql, **parts)
         return await self._readers.fetch(sql, parameters)
+
+    async def _fetch_page(
+        self,
+        query: str,
+        parts: Mapping[str, str],
+        /,
+        *,
+        limit: int,
+        examined: int | None,
+        **parameters: object,
+    ) -> tuple[list[Row], str | None]:
+        """A page of a query that numbers the candidates and says which fit: its rows begin with
+        those two and an id. `examined` is the maximum number of candidates, None if all fit.
+        Returns the rest of the rows, and the id after which the next page begins."""
+        # One extra row shows whether there are more.
+        most = limit + 1 if examined is None else examined
+        rows = await self._fetch(query, parts, most=most, limit=limit + 1, **parameters)
+        ended = len(rows) <= limit and (not rows or rows[-1][0] < most)
+        page = rows[:limit]
+        return [row[2:] for row in page if row[1]], None if ended else page[-1][2]
 
     async def _find(
         self, query: str, make: Callable[[Row], T], /, **parameters: object

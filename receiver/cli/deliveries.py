@@ -38,7 +38,7 @@ async def list_(
     table = Table(
         "id request_id status state attempts last next_attempt_at created_at user",
         (_row(each, with_user=user is not None) for each in page["deliveries"]),
-        empty="No deliveries.",
+        empty="No deliveries on this page." if page["next_cursor"] else "No deliveries.",
         texts=("last",),
         next_cursor=page["next_cursor"],
     )

@@ -65,7 +65,7 @@ async def list_deliveries(context: ApiContext, request: Request, caller: Caller)
     """List webhook messages with their attempts, newest first.
 
     Responses:
-        200: A page of them.
+        200: A page of them. With several filters it can be short although more follow.
     """
     page = await queries.read_page(context, request, caller, "deliveries", *_LIST_PARAMETERS)
     query = request.query_params
@@ -75,9 +75,8 @@ async def list_deliveries(context: ApiContext, request: Request, caller: Caller)
             raise bad_query(name, "must be 1 to 300 visible ASCII characters")
     select = _filter(page.user_id, state, query)
     deliveries = context.services.store.deliveries
-    found = await deliveries.list_page(select, page.after, page.limit + 1)
-    kept, last = page.cut(found, lambda delivery: delivery.id)
-    return await page.response(map(delivery_document, kept), last)
+    found, last = await deliveries.list_page(select, page.after, page.limit)
+    return await page.response(map(delivery_document, found), last)
 
 
 @Operation(Group.WEBHOOKS, documents.DeliveryDetail)
@@ -125,12 +124,13 @@ async def retry_deliveries(context: ApiContext, request: Request, caller: Caller
     state = DeliveryState(body["state"])
     select = _filter(await queries.selected_user_or_all(context, request, caller), state, body)
     deliveries = context.services.store.deliveries
-    retried, before = 0, None
+    retried, before, more = 0, None, True
     # Newest to oldest, so that a delivery that fails again meanwhile is not found twice.
-    while page := await deliveries.list_page(select, before, RETRIED_AT_ONCE):
-        before = page[-1].id
+    while more:
+        page, before = await deliveries.list_page(select, before, RETRIED_AT_ONCE)
         ids = [delivery.id for delivery in page]
         retried += await deliveries.retry_those(ids, state, context.services.clock.now())
+        more = before is not None
     return json_response(documents.Retried(retried=retried), 202)
 
 

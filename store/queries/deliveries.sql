@@ -129,12 +129,22 @@ SELECT d.*, (SELECT name FROM users WHERE users.id = d.user_id) FROM delivery_ro
  WHERE d.id = :delivery_id;
 
 -- name: list-page
--- Deliveries that pass the filters, newest first. Only filters that are given are in the statement:
--- with `:state IS NULL OR …`, PostgreSQL's generic plan sorted all deliveries of a user.
-SELECT d.*, (SELECT name FROM users WHERE users.id = d.user_id) FROM delivery_rows d
- WHERE {filters} AND d.id < :before
- ORDER BY d.id DESC
- LIMIT :limit;
+-- Those of the newest `most` candidates that fit, newest first; and the last one, if there are that
+-- many. `n` numbers the candidates. Only filters that are given are in the statement: with
+-- `:state IS NULL OR …`, PostgreSQL's generic plan sorted all deliveries of a user.
+SELECT page.n, page.fits, d.*, (SELECT name FROM users WHERE users.id = d.user_id) FROM (
+    SELECT id, n, fits FROM (
+        SELECT id, row_number() OVER (ORDER BY id DESC) AS n, {fits} AS fits
+          FROM (SELECT id, user_id, state, job_id, host FROM deliveries
+                 WHERE {candidates} AND id < :before
+                 ORDER BY id DESC
+                 LIMIT :most) AS candidate) AS numbered
+     WHERE fits OR n = :most
+     ORDER BY n
+     LIMIT :limit) AS page
+ CROSS JOIN delivery_rows d
+ WHERE d.id = page.id
+ ORDER BY page.n;
 
 -- name: backlog
 -- The number of pending deliveries, and when the oldest was written.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from store.delivery_reads import DeliveryFilter, filters
+from store.delivery_reads import DeliveryFilter, page_parts
 from store.job_reads import JobFilter, candidates
 from store.records.deliveries import DeliveryState
 from store.records.jobs import Status
@@ -36,9 +36,7 @@ _DELIVERIES = {
     "all": DeliveryFilter(state=DeliveryState.DELIVERED),
 }
 PARTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
-    "deliveries.list-page": {
-        words: {"filters": filters(select)} for words, select in _DELIVERIES.items()
-    },
+    "deliveries.list-page": {words: page_parts(select) for words, select in _DELIVERIES.items()},
     "events.events-after": {
         "of job": {"whose": "job_id = :job_id"},
         "of user": {"whose": "user_id = :user_id"},

@@ -193,7 +193,7 @@ class World:
 
     async def deliveries(self, job: Job) -> dict[int, DeliveryState]:
         """The state of each of a job's messages, by the seq of its event."""
-        found = await self.store.deliveries.list_page(DeliveryFilter(job_id=job.id), None, 200)
+        found, _ = await self.store.deliveries.list_page(DeliveryFilter(job_id=job.id), None, 200)
         return {each.seq: each.state for each in reversed(found)}
 
 

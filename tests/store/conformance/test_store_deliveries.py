@@ -26,7 +26,9 @@ async def test_a_host_is_a_name_and_a_port(world: World) -> None:
         ("https://[2001:DB8::1]/x", "2001:db8::1:443"),
     ):
         job = await relayed(world, webhook_url=url)
-        (delivery,) = await world.store.deliveries.list_page(DeliveryFilter(job_id=job.id), None, 9)
+        (delivery,), _ = await world.store.deliveries.list_page(
+            DeliveryFilter(job_id=job.id), None, 9
+        )
         assert (delivery.url, delivery.host) == (url, host)
 
 

@@ -3,6 +3,8 @@
 from functools import partial
 from itertools import product
 
+import pytest
+
 from store.delivery_reads import DeliveryFilter
 from tests.store.outbox import DELIVERED, PENDING, one, relayed
 from tests.store.world import NOW, SECOND, World
@@ -16,8 +18,8 @@ async def test_deliveries_are_found_by_their_ids_and_listed_for_their_users(worl
     assert await deliveries.find(delivery.id) == delivery
     for state in (None, PENDING):
         mine, his = (DeliveryFilter(user.id, state) for user in (world.ann, world.bob))
-        assert await deliveries.list_page(mine, None, 9) == [delivery]
-        assert await deliveries.list_page(his, None, 9) == []
+        assert await deliveries.list_page(mine, None, 9) == ([delivery], None)
+        assert await deliveries.list_page(his, None, 9) == ([], None)
     assert await deliveries.find("msg_unknown") is None
 
 
@@ -26,8 +28,9 @@ async def test_lists_are_newest_first_and_paged(world: World) -> None:
     list_page = world.store.deliveries.list_page
     everything = DeliveryFilter(world.ann.id)
 
-    first = await list_page(everything, None, 3)
-    second = await list_page(everything, first[-1].id, 3)
+    first, last = await list_page(everything, None, 3)
+    second, end = await list_page(everything, last, 3)
+    assert end is None
     assert [delivery.job_id for delivery in first + second] == [job.id for job in reversed(jobs)]
 
 
@@ -44,21 +47,36 @@ async def test_filters_work_together(world: World) -> None:
     for delivery in (await world.lease())[::2]:
         await world.settle(delivery)
     list_page = world.store.deliveries.list_page
-    everything = await list_page(DeliveryFilter(), None, 99)
+    everything, _ = await list_page(DeliveryFilter(), None, 99)
 
     for user_id, state in product((None, world.ann.id), (None, PENDING, DELIVERED)):
         found = partial(DeliveryFilter, user_id, state)
         kept = [x for x in everything if user_id in (None, x.user_id) and state in (None, x.state)]
         assert kept
-        assert await list_page(found(), None, 99) == kept
+        assert await list_page(found(), None, 99) == (kept, None)
         for host, port in (("a.example", None), ("a.example", 8443), ("2001:db8::1", None)):
             beginning = f"{host}:{port or ''}"
-            assert await list_page(found(host=host, port=port), None, 99) == [
-                each for each in kept if each.host.startswith(beginning)
-            ]
+            there = [each for each in kept if each.host.startswith(beginning)]
+            assert await list_page(found(host=host, port=port), None, 99) == (there, None)
         for each in kept:
-            assert await list_page(found(job_id=each.job_id), None, 99) == [each]
-            assert await list_page(found(job_id=each.job_id, host="c.example"), None, 99) == []
+            assert await list_page(found(job_id=each.job_id), None, 99) == ([each], None)
+            of_none = found(job_id=each.job_id, host="c.example")
+            assert await list_page(of_none, None, 99) == ([], None)
+
+
+async def test_a_page_ends_after_a_bounded_number_of_deliveries_that_do_not_fit(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.table.MOST_EXAMINED", 4)
+    for port in (1, 2, 2, 2, 2, 2, 1):
+        await relayed(world, webhook_url=f"https://a.example:{port}/")
+    select, before, pages = DeliveryFilter(world.ann.id, host="a.example", port=1), None, []
+    while True:
+        page, before = await world.store.deliveries.list_page(select, before, 9)
+        pages.append([delivery.host for delivery in page])
+        if before is None:
+            break
+    assert pages == [["a.example:1"], ["a.example:1"]]
 
 
 async def test_next_due_and_backlog(world: World) -> None:

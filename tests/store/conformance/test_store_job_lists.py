@@ -128,7 +128,7 @@ SEARCHES: tuple[tuple[JobFilter, list[list[int]]], ...] = (
 async def test_a_page_ends_after_a_bounded_number_of_jobs_that_do_not_fit(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.job_reads.LOOKED_THROUGH", 4)
+    monkeypatch.setattr("store.table.MOST_EXAMINED", 4)
     jobs = [
         await world.create(
             at=NOW + n,

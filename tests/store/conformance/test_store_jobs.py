@@ -144,7 +144,7 @@ async def test_a_change_writes_the_whole_move(world: World) -> None:
     assert [event.data for event in await world.store.events.after_for_job(job.id, 1, 9)] == [
         event_data(after)
     ]
-    (delivery,) = await world.store.deliveries.list_page(DeliveryFilter(), None, 9)
+    (delivery,), _ = await world.store.deliveries.list_page(DeliveryFilter(), None, 9)
     assert (delivery.job_id, delivery.seq, delivery.status) == (job.id, 2, Status.IN_PROGRESS)
     assert (delivery.url, delivery.body) == (HOOK, event_data(after))
     assert await waiting(world.store) == []

@@ -33,8 +33,11 @@ ALLOWED: dict[str, set[str]] = {
     },
     # A pair is one row.
     "deliveries.due-hosts": {"SCAN pair"},
-    # Everything of one job.
-    "deliveries.list-page by job": {"USE TEMP B-TREE FOR ORDER BY"},
+    # A bounded number of deliveries, in the order of the index.
+    **{
+        f"deliveries.list-page {words}": {"USE TEMP B-TREE FOR ORDER BY"}
+        for words in PARTS["deliveries.list-page"]
+    },
     # One row a provider.
     "submissions.list-holds": {"SCAN submission_holds"},
     # The first user's first is the first row of the index; of each user there is one row.
@@ -83,7 +86,7 @@ CHOSEN = {
     "deliveries.due-to-host": "deliveries_places (user_id=? AND host=? AND next_attempt_at<?)",
     "deliveries.due-hosts": "deliveries_places ((user_id,host,next_attempt_at)>(?,?,?))",
     "deliveries.list-page all": "sqlite_autoindex_deliveries_1 (id<?)",
-    "deliveries.list-page by host": "deliveries_by_host (<expr>=? AND id<?)",
+    "deliveries.list-page by host": "deliveries_by_host (user_id=? AND <expr>=? AND id<?)",
     "deliveries.list-page by job": "sqlite_autoindex_deliveries_2 (job_id=?)",
     "deliveries.list-page by state": "deliveries_by_state (user_id=? AND state=? AND id<?)",
     "deliveries.list-page by user": "deliveries_by_user (user_id=? AND id<?)",
