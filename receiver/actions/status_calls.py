@@ -100,7 +100,9 @@ class StatusCalls:
             breaker.failed(self._clock.monotonic(), by_credentials=by_credentials)
         self._metrics.provider_credentials_refused.labels(name).set(by_credentials)
 
-    async def ask_soon(self, provider: Provider, job: UpstreamJob) -> StatusAnswer | None:
+    async def ask_soon(
+        self, provider: Provider, job_id: str, job: UpstreamJob
+    ) -> StatusAnswer | None:
         """Make a status call if it can start within `LONGEST_PACE_WAIT` and the breaker allows it,
         else return None.
 
@@ -117,7 +119,7 @@ class StatusCalls:
         self._asked_soon += 1
         try:
             await self._clock.sleep(pause)
-            return await self.ask(provider, job.id, lambda asked: asked.status(job))
+            return await self.ask(provider, job_id, lambda asked: asked.status(job))
         finally:
             self._asked_soon -= 1
             self.end()

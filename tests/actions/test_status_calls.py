@@ -48,15 +48,14 @@ class Gate:
         self.calls = StatusCalls(self.clock, self.metrics, rate, at_once)
 
     async def ask(self, what: str = "up-1") -> StatusAnswer | None:
-        return await self.calls.ask_soon(
-            cast(Provider, self.provider), UpstreamJob(what, "create_movie", {})
-        )
+        job = UpstreamJob(what, "create_movie", {})
+        return await self.calls.ask_soon(cast(Provider, self.provider), f"our {what}", job)
 
     async def poll(self, what: str = "up-1") -> StatusAnswer | None:
         """A call as the poller makes it."""
         job = UpstreamJob(what, "create_movie", {})
         return await self.calls.ask(
-            cast(Provider, self.provider), job.id, lambda asked: asked.status(job)
+            cast(Provider, self.provider), f"our {what}", lambda asked: asked.status(job)
         )
 
     def counted(self, outcome: str) -> float:
@@ -124,6 +123,13 @@ async def test_failures_of_pollers_and_clients_together_open_the_breaker() -> No
         assert await gate.ask() == FAILED
     assert await gate.ask() is None
     assert gate.calls.breakers["another"].state == "closed"
+
+
+async def test_pollers_and_clients_name_a_job_alike() -> None:
+    gate = Gate()
+    gate.provider.answer = FAILED
+    assert await gate.ask() == FAILED
+    assert gate.calls.is_failing("samsar", "our up-1")
 
 
 async def test_an_answer_that_is_of_no_use_for_its_job_opens_no_breaker() -> None:
