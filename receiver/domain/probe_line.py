@@ -1,13 +1,16 @@
 """Which jobs' status calls fail, and which job's call tests an open breaker next. Pure:
 monotonic times in seconds are passed in."""
 
-from collections import Counter
-from typing import Final
+from collections import Counter, OrderedDict
+from typing import Final, TypeAlias
 
 TURN_SECONDS: Final = 5.0
 """How long the job whose turn it is may take to be asked about, before the next one is called."""
 MOST_FAILING: Final = 10_000
 """Maximum number of failing jobs remembered; then the oldest one is forgotten."""
+
+Group: TypeAlias = tuple[int, bool, bool]
+"""Of jobs that wait: their user, whether their last call failed, and whether they lack a claim."""
 
 
 class ProbeLine:
@@ -23,11 +26,13 @@ class ProbeLine:
         self._answers = 0
         self._failing: dict[str, int] = {}
         """By failing job: the number of answers before its first failure."""
-        self._waiting: dict[str, tuple[int, bool]] = {}
-        """By job, in the order of their coming: its user, and whether it has a claim."""
+        self._waiting: dict[str, Group] = {}
+        self._groups: dict[Group, OrderedDict[str, None]] = {}
+        """The jobs that wait, in the order of their coming; no group is empty."""
         self._turns: Counter[int] = Counter()
         """By user: the turns since the last answer."""
         self._next: str | None = None
+        self._whose_turn = 0
         self.next_call_at = 0.0
         """Monotonic time from which the next job may be called, if no call ends before."""
 
@@ -39,14 +44,14 @@ class ProbeLine:
         """The provider answers: the turns begin anew, with all that wait."""
         self._answers += 1
         self._failing.pop(job_id, None)
-        self._waiting.pop(job_id, None)
+        self._leave(job_id)
         self._turns.clear()
         self._next = None
         self.next_call_at = 0.0
 
     def failed(self, job_id: str) -> bool:
         """A job's call failed: its turn is over. Returns whether it may be the provider's fault."""
-        self._waiting.pop(job_id, None)
+        self._leave(job_id)
         self.next_call_at = 0.0
         first = self._failing.setdefault(job_id, self._answers)
         if len(self._failing) > MOST_FAILING:
@@ -58,22 +63,42 @@ class ProbeLine:
         return job_id in self._failing
 
     def wait(self, job_id: str, user_id: int, *, claimed: bool) -> None:
-        """Let a job wait for a turn. One that waits already keeps its place."""
-        self._waiting[job_id] = user_id, claimed
+        """Let a job wait for a turn. One that waits already keeps its place among its
+        like."""
+        group = user_id, job_id in self._failing, not claimed
+        if self._waiting.get(job_id) != group:
+            self._leave(job_id)
+            self._waiting[job_id] = group
+            self._groups.setdefault(group, OrderedDict())[job_id] = None
 
     def call_next(self, now: float) -> str | None:
         """End the wait of the job whose turn it is now, if any waits."""
 
-        def rank(job_id: str) -> tuple[int, bool, bool]:
-            user_id, claimed = self._waiting[job_id]
-            return self._turns[user_id], job_id in self._failing, not claimed
+        def rank(group: Group) -> Group:
+            user_id, failing, unclaimed = group
+            return self._turns[user_id], failing, unclaimed
 
-        self._next = min(self._waiting, key=rank, default=None)
-        if self._next is not None:
-            user_id, _ = self._waiting.pop(self._next)
-            self._turns[user_id] += 1
-            self.next_call_at = now + TURN_SECONDS
+        if not self._groups:
+            self._next = None
+            return None
+        group = min(self._groups, key=rank)
+        self._next, self._whose_turn = next(iter(self._groups[group])), group[0]
+        self._leave(self._next)
+        self._turns[self._whose_turn] += 1
+        self.next_call_at = now + TURN_SECONDS
         return self._next
+
+    def pass_over(self) -> None:
+        """The job that was called awaits no call any more: its user's turn goes on."""
+        self._turns[self._whose_turn] -= 1
+        self.next_call_at = 0.0
+
+    def _leave(self, job_id: str) -> None:
+        """End the wait of a job, if it waits."""
+        if (group := self._waiting.pop(job_id, None)) is not None:
+            del self._groups[group][job_id]
+            if not self._groups[group]:
+                del self._groups[group]
 
     def allows(self, job_id: str) -> bool:
         """Whether the job may be the probe: one that fails may not come before its turn."""

@@ -155,10 +155,12 @@ class Poller:
                 await self._call_next(line, monotonic)
 
     async def _call_next(self, line: ProbeLine, monotonic: float) -> None:
-        """Make the next job in line due, if any still awaits a status call."""
-        jobs, now = self._services.store.jobs, self._services.clock.now()
-        while (job_id := line.call_next(monotonic)) and not await jobs.ask_at_once(job_id, now):
-            pass
+        """Make the next job in line due. If it awaits no status call any more, the next pass, which
+        follows at once, calls another: many that have ended must not delay the polls."""
+        job_id, now = line.call_next(monotonic), self._services.clock.now()
+        if job_id is not None and not await self._services.store.jobs.ask_at_once(job_id, now):
+            line.pass_over()
+            self._timer.wake()
 
     def _begin_offered(self) -> int:
         """Start calls for offered jobs within the limits. Jobs whose lease has ended are left to

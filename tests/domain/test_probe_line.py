@@ -84,6 +84,15 @@ def test_who_is_called_has_time_to_come() -> None:
     assert line.next_call_at == 0.0
 
 
+def test_a_job_that_is_passed_over_leaves_the_turn_to_its_user() -> None:
+    line = ProbeLine()
+    for job_id, user_id in (("a", 1), ("b", 1), ("c", 2)):
+        line.wait(job_id, user_id, claimed=False)
+    assert line.call_next(NOW) == "a"
+    line.pass_over()
+    assert (line.next_call_at, line.call_next(NOW), line.call_next(NOW)) == (0.0, "b", "c")
+
+
 def test_only_so_many_failing_jobs_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe_line, "MOST_FAILING", 2)
     line = ProbeLine()

@@ -290,6 +290,21 @@ async def test_the_next_probe_is_not_called_before_the_last_one_is_asked_about(
     assert len(line._waiting) == 5
 
 
+async def test_a_pass_looks_at_one_job_in_line_though_it_may_have_ended(harness: Harness) -> None:
+    ending(harness)
+    worker = harness.poller()
+    later = harness.clock.now() + 60 * SECOND
+    waiting = await harness.accepted_job("waiting", poll_at=later)
+    for job_id in ("ended", "another", waiting.id):
+        worker._calls.lines["samsar"].wait(job_id, waiting.user_id, claimed=False)
+    store = Counted(harness.store.jobs, "ask_at_once")
+    for _ in range(3):
+        assert harness.provider.asked == []
+        await step(harness, worker)
+        assert store.take() == ["ask_at_once"]
+    assert harness.provider.asked == ["waiting"]
+
+
 @pytest.mark.parametrize("handed_over", [True, False])
 async def test_calls_that_a_breaker_refuses_take_nothing_from_the_rate(
     harness: Harness, handed_over: bool
