@@ -9,22 +9,14 @@ provider is down.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TypeVar
 
-import structlog
-
-from receiver import tracing
 from receiver.actions.context import ServiceContext
 from receiver.actions.missed_callbacks import MissedCallbacks
 from receiver.actions.observe_job import observe_job
-from receiver.domain.answers import LookUpAnswer, StatusAnswer, StatusMissing, StatusUnavailable
-from receiver.domain.observations import CancelPassedOn, Observation, Polled, SubmissionLookedUp
-from receiver.domain.polls import lacks_only_the_result
 from receiver.domain.probe_line import ProbeLine
-from receiver.providers.contract import Provider, UpstreamJob, upstream_job
 from receiver.streams.hub import Hub
+from receiver.workers.questions import Questions
 from receiver.workers.worker import (
     SAFETY_SECONDS,
     CallbackAddress,
@@ -49,11 +41,6 @@ CONFIRMS_PER_POLL = 4
 """While polls are due, every fifth call is one."""
 POLL_DRAIN_SECONDS = 2.0
 
-A = TypeVar("A", bound=StatusAnswer | LookUpAnswer)
-B = TypeVar("B", bound=StatusAnswer | LookUpAnswer | CancelPassedOn)
-
-log = structlog.get_logger()
-
 
 class Poller:
     """The polling worker, which finds every outcome even without callbacks."""
@@ -71,7 +58,7 @@ class Poller:
         self._missed = missed
         self._missed_at = 0.0
         """Monotonic time from which further jobs with a refused callback are polled."""
-        self._callback_address = callback_address
+        self._questions = Questions(services, callback_address)
         self._calls = services.status_calls
         self._timer = DueTimer(services, hub, Lane.CONFIRM, Lane.POLL)
         self._task_pool = TaskPool(self._calls.at_once)
@@ -210,16 +197,8 @@ class Poller:
         return True
 
     async def _poll(self, job: Job) -> None:
-        asked_at = self._services.clock.now()
         try:
-            observation: Observation
-            if (upstream := upstream_job(job)) is None:
-                observation = SubmissionLookedUp(await self._look_up(job))
-            elif job.cancel_wanted:
-                observation = await self._pass_on_cancel(job, upstream)
-            else:
-                answer = await self._ask(job, "poll job", _question(job, upstream))
-                observation = Polled(asked_at, upstream.id, answer)
+            observation = await self._questions.ask(job)
             observed = partial(observe_job, self._services, job.id, observation)
             await until_stored(self._services.clock, "a status answer", observed)
         except NotFound:
@@ -230,61 +209,3 @@ class Poller:
         finally:
             self._failing.discard(job.id)
             self._calls.end()
-
-    async def _pass_on_cancel(self, job: Job, upstream: UpstreamJob) -> CancelPassedOn:
-        """Ask the provider to cancel a job that its user has cancelled. An open breaker is ignored:
-        there is only one such call, and until it succeeds the job costs money."""
-        provider = self._services.providers.get(job.provider)
-        if provider is None:
-            return CancelPassedOn("unavailable", message=f"no provider {job.provider} runs here")
-        answer = await self._traced(job, "cancel job", provider.cancel(upstream))
-        log.info("cancel passed on", job=job.id, outcome=answer.outcome)
-        return answer
-
-    async def _look_up(self, job: Job) -> LookUpAnswer:
-        """Search the provider's list for a job without an id."""
-        provider = self._services.providers.get(job.provider)
-        cannot = provider is not None and not provider.can_look_up
-        if cannot or not self._services.rules.look_up_submissions or job.unconfirmed_at is None:
-            return StatusMissing()
-        url, since, until = self._callback_address(job), job.created_at, job.unconfirmed_at
-        return await self._ask(job, "look up job", lambda asked: asked.look_up(url, since, until))
-
-    async def _ask(
-        self, job: Job, what: str, call: Callable[[Provider], Awaitable[A]]
-    ) -> A | StatusUnavailable:
-        """Make a call if the provider's breaker allows it; `what` is its name in traces."""
-        provider = self._services.providers.get(job.provider)
-        if provider is None:
-            return StatusUnavailable(f"provider {job.provider} is not configured")
-        answer = await self._calls.ask(
-            provider, job.id, lambda asked: self._traced(job, what, call(asked))
-        )
-        self._line_up(job, answer)
-        return StatusUnavailable("the breaker is open") if answer is None else answer
-
-    def _line_up(self, job: Job, answer: StatusAnswer | LookUpAnswer | None) -> None:
-        """Let the job wait for a turn as a probe, but not before the time that the provider has set
-        for it."""
-        failed = isinstance(answer, StatusUnavailable) and answer.retry_after is None
-        if self._calls.breakers[job.provider].state != "closed" and (answer is None or failed):
-            line, claimed = self._calls.lines[job.provider], bool(job.tracking.claims)
-            line.wait(job.id, job.user_id, claimed=claimed)
-
-    async def _traced(self, job: Job, what: str, call: Awaitable[B]) -> B:
-        """Make a call in a span of the job's trace."""
-        trace = await self._services.trace_of(job.id)
-        with tracing.step(what, "client", trace, job.id):
-            answer = await call
-            tracing.set_attribute("receiver.provider", job.provider)
-            tracing.set_attribute("receiver.outcome", answer.outcome)
-            if answer.outcome == "unavailable":
-                tracing.failed(answer.outcome)
-            return answer
-
-
-def _question(job: Job, upstream: UpstreamJob) -> Callable[[Provider], Awaitable[StatusAnswer]]:
-    """The call that a poll of the job makes."""
-    if lacks_only_the_result(job):
-        return lambda asked: asked.result(upstream)
-    return lambda asked: asked.status(upstream)

@@ -1,0 +1,97 @@
+"""What the poller asks a provider about a job."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+
+from receiver import tracing
+from receiver.actions.context import ServiceContext
+from receiver.domain.answers import LookUpAnswer, StatusAnswer, StatusMissing, StatusUnavailable
+from receiver.domain.observations import CancelPassedOn, Observation, Polled, SubmissionLookedUp
+from receiver.domain.polls import lacks_only_the_result
+from receiver.providers.contract import Provider, UpstreamJob, upstream_job
+from receiver.workers.worker import CallbackAddress
+from store.records.jobs import Job
+
+A = TypeVar("A", bound=StatusAnswer | LookUpAnswer)
+B = TypeVar("B", bound=StatusAnswer | LookUpAnswer | CancelPassedOn)
+
+log = structlog.get_logger()
+
+
+class Questions:
+    """The calls about a job, each in a span of its trace."""
+
+    def __init__(self, services: ServiceContext, callback_address: CallbackAddress) -> None:
+        self._services = services
+        self._calls = services.status_calls
+        self._callback_address = callback_address
+
+    async def ask(self, job: Job) -> Observation:
+        """Make the call that the job waits for."""
+        asked_at = self._services.clock.now()
+        if (upstream := upstream_job(job)) is None:
+            return SubmissionLookedUp(await self._look_up(job))
+        if job.cancel_wanted:
+            return await self._pass_on_cancel(job, upstream)
+        answer = await self._ask(job, "poll job", _question(job, upstream))
+        return Polled(asked_at, upstream.id, answer)
+
+    async def _pass_on_cancel(self, job: Job, upstream: UpstreamJob) -> CancelPassedOn:
+        """Ask the provider to cancel a job that its user has cancelled. An open breaker is ignored:
+        there is only one such call, and until it succeeds the job costs money."""
+        provider = self._services.providers.get(job.provider)
+        if provider is None:
+            return CancelPassedOn("unavailable", message=f"no provider {job.provider} runs here")
+        answer = await self._traced(job, "cancel job", provider.cancel(upstream))
+        log.info("cancel passed on", job=job.id, outcome=answer.outcome)
+        return answer
+
+    async def _look_up(self, job: Job) -> LookUpAnswer:
+        """Search the provider's list for a job without an id."""
+        provider = self._services.providers.get(job.provider)
+        cannot = provider is not None and not provider.can_look_up
+        if cannot or not self._services.rules.look_up_submissions or job.unconfirmed_at is None:
+            return StatusMissing()
+        url, since, until = self._callback_address(job), job.created_at, job.unconfirmed_at
+        return await self._ask(job, "look up job", lambda asked: asked.look_up(url, since, until))
+
+    async def _ask(
+        self, job: Job, what: str, call: Callable[[Provider], Awaitable[A]]
+    ) -> A | StatusUnavailable:
+        """Make a call if the provider's breaker allows it; `what` is its name in traces."""
+        provider = self._services.providers.get(job.provider)
+        if provider is None:
+            return StatusUnavailable(f"provider {job.provider} is not configured")
+        answer = await self._calls.ask(
+            provider, job.id, lambda asked: self._traced(job, what, call(asked))
+        )
+        self._line_up(job, answer)
+        return StatusUnavailable("the breaker is open") if answer is None else answer
+
+    def _line_up(self, job: Job, answer: StatusAnswer | LookUpAnswer | None) -> None:
+        """Let the job wait for a turn as a probe, but not before the time that the provider has set
+        for it."""
+        failed = isinstance(answer, StatusUnavailable) and answer.retry_after is None
+        if self._calls.breakers[job.provider].state != "closed" and (answer is None or failed):
+            line, claimed = self._calls.lines[job.provider], bool(job.tracking.claims)
+            line.wait(job.id, job.user_id, claimed=claimed)
+
+    async def _traced(self, job: Job, what: str, call: Awaitable[B]) -> B:
+        """Make a call in a span of the job's trace."""
+        trace = await self._services.trace_of(job.id)
+        with tracing.step(what, "client", trace, job.id):
+            answer = await call
+            tracing.set_attribute("receiver.provider", job.provider)
+            tracing.set_attribute("receiver.outcome", answer.outcome)
+            if answer.outcome == "unavailable":
+                tracing.failed(answer.outcome)
+            return answer
+
+
+def _question(job: Job, upstream: UpstreamJob) -> Callable[[Provider], Awaitable[StatusAnswer]]:
+    """The call that a poll of the job makes."""
+    if lacks_only_the_result(job):
+        return lambda asked: asked.result(upstream)
+    return lambda asked: asked.status(upstream)
