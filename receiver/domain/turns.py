@@ -31,9 +31,10 @@ class Turns(Generic[T]):
         """How many items of the user wait."""
         return len(self._waiting.get(user_id, ()))
 
-    def add(self, user_id: int, thing: T) -> None:
-        """Queue an item."""
-        self._waiting.setdefault(user_id, deque()).append(thing)
+    def add(self, user_id: int, thing: T, *, ahead: bool = False) -> None:
+        """Queue an item, behind or ahead of the user's others."""
+        things = self._waiting.setdefault(user_id, deque())
+        (things.appendleft if ahead else things.append)(thing)
 
     def take(self) -> T | None:
         """Give a slot to the next item and return it; None if no slot is free or nothing waits."""

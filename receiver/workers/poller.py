@@ -3,18 +3,20 @@
 A job that lost the answer to its submission has no provider id: the provider's list is searched for
 it. Cancel requests are sent from here too, as soon as the id is known.
 
-One rate limit and one concurrency limit apply to all of them. A call refused by an open breaker
-counts as a call without an answer, so gaps, timeouts and deadlines follow the same rules while a
-provider is down.
+One rate limit and one concurrency limit apply to all of them. For its job, a call refused by an
+open breaker is a call without an answer, so gaps, timeouts and deadlines follow the same rules
+while a provider is down.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from receiver.actions.context import ServiceContext
 from receiver.actions.missed_callbacks import MissedCallbacks
 from receiver.actions.observe_job import observe_job
 from receiver.domain.probe_line import ProbeLine
+from receiver.domain.turns import Turns
 from receiver.streams.hub import Hub
 from receiver.workers.questions import Questions
 from receiver.workers.worker import (
@@ -32,6 +34,8 @@ POLL_LEASE: Millis = 30_000
 """How long a job is leased for one call: longer than a call and its write take."""
 MOST_CLAIMS_OFFERED = 1_000
 """Maximum number of offered claims; others are found when their lease ends."""
+MOST_FAILING_OF_ONE = 100
+"""Maximum number of a user's failing jobs that wait for a slot; as for claims."""
 CALLS_PER_PASS = 100
 """Maximum number of calls started in one pass."""
 MISSED_AT_ONCE = 20
@@ -66,8 +70,9 @@ class Poller:
         """Jobs to confirm, in order, with the end of the lease that this worker already has."""
         self._confirms = 0
         """Confirming calls begun while polls were due, and not yet followed by their polls."""
-        self._failing: set[str] = set()
-        """The jobs with a call under way whose last call failed."""
+        self._failing = Turns[tuple[Job, Millis]](max(1, self._calls.at_once // 2))
+        """Jobs whose last call failed, with the end of their lease: the next one may hang, so they
+        share half of the slots."""
 
     def confirm(self, job: Job) -> None:
         """Take over a job that is due for confirmation and already leased to this worker for
@@ -82,7 +87,8 @@ class Poller:
     async def run_once(self) -> int:
         """Start the status calls that are due, within the rate limit; returns how many."""
         await self._make_turns_due()
-        begun = await self._pass(Lane.POLL, self._confirms // CONFIRMS_PER_POLL)
+        begun = self._begin_failing(self._room(Lane.POLL))
+        begun += await self._pass(Lane.POLL, self._confirms // CONFIRMS_PER_POLL)
         begun += self._begin_offered()
         begun += await self._pass(Lane.CONFIRM, CALLS_PER_PASS)
         begun += await self._pass(Lane.POLL, CALLS_PER_PASS)
@@ -108,9 +114,9 @@ class Poller:
 
     async def stop(self) -> None:
         """Cancelled calls have changed nothing: their leases are released, the jobs stay due."""
-        offered, self._offered = self._offered, {}
-        if offered:
-            await self._services.store.jobs.release(self._services.holder, list(offered))
+        waiting = [*self._offered, *(job.id for job, _ in self._failing)]
+        if waiting:
+            await self._services.store.jobs.release(self._services.holder, waiting)
         await self._task_pool.drain(POLL_DRAIN_SECONDS)
 
     def _turn_at(self, provider: str) -> float | None:
@@ -156,14 +162,14 @@ class Poller:
         while self._offered and self._room(Lane.CONFIRM) > 0:
             job, until = self._offered.pop(next(iter(self._offered)))
             if self._services.clock.now() < until:
-                begun += self._begin(Lane.CONFIRM, job)
+                begun += self._begin(Lane.CONFIRM, job, until)
         return begun
 
     async def _pass(self, lane: Lane, most: int) -> int:
         """Start calls for the jobs due in the lane, within the limits."""
-        room = min(self._room(lane), most)
+        room, until = min(self._room(lane), most), self._services.clock.now() + POLL_LEASE
         async with self._timer.leased(lane, POLL_LEASE, room) as jobs:
-            begun = sum([self._begin(lane, job) for job in jobs])
+            begun = sum([self._begin(lane, job, until) for job in jobs])
             if lane is Lane.POLL and len(jobs) < room:
                 self._confirms = 0  # no polls are due any more
         return begun
@@ -176,25 +182,50 @@ class Poller:
             return max(0, room - polls)
         return room
 
-    def _begin(self, lane: Lane, job: Job) -> bool:
-        """Start a call for the job; False if one is under way, or if calls like it, which may hang,
-        have their half of the slots. The end of the job's lease then makes it due again."""
-        name = f"poll {job.id}"
-        if self._task_pool.is_running(name):
+    def _begin(self, lane: Lane, job: Job, until: Millis) -> bool:
+        """Start a call for the job, or if its last one failed, for the next of such jobs if they
+        have a slot. Returns whether a call was started."""
+        if self._is_running(job):
             # Any change of a job ends its lease, so it can be leased again during a call. The end
             # of that call releases it.
             return False
         if self._calls.is_failing(job.provider, job.id):
-            if len(self._failing) >= max(1, self._calls.at_once // 2):
-                return False
-            self._failing.add(job.id)
-        self._calls.begin()
+            ahead = lane is Lane.CONFIRM or job.cancel_wanted
+            if ahead or self._failing.waiting(job.user_id) < MOST_FAILING_OF_ONE:
+                self._failing.add(job.user_id, (job, until), ahead=ahead)
+            return self._begin_failing(1) > 0
         if lane is Lane.POLL:
             self._confirms = max(0, self._confirms - CONFIRMS_PER_POLL)
         elif self._timer.is_due(Lane.POLL):
             self._confirms += 1
-        self._task_pool.begin(name, self._poll, job)
+        self._start(job, self._poll)
         return True
+
+    def _begin_failing(self, most: int) -> int:
+        """Start calls for failing jobs, users in turn, as far as they have slots."""
+        begun = 0
+        while begun < most and (waiting := self._failing.take()):
+            job, until = waiting
+            if self._services.clock.now() < until and not self._is_running(job):
+                self._start(job, self._poll_failing)
+                begun += 1
+            else:
+                self._failing.give_back(job.user_id)
+        return begun
+
+    def _is_running(self, job: Job) -> bool:
+        return self._task_pool.is_running(f"poll {job.id}")
+
+    def _start(self, job: Job, work: Callable[[Job], Awaitable[None]]) -> None:
+        self._calls.begin()
+        self._task_pool.begin(f"poll {job.id}", work, job)
+
+    async def _poll_failing(self, job: Job) -> None:
+        try:
+            await self._poll(job)
+        finally:
+            self._failing.give_back(job.user_id)
+            self._timer.wake()
 
     async def _poll(self, job: Job) -> None:
         try:
@@ -207,5 +238,4 @@ class Poller:
             await self._services.store.jobs.release(self._services.holder, [job.id])
             raise
         finally:
-            self._failing.discard(job.id)
             self._calls.end()

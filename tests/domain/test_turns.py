@@ -29,6 +29,14 @@ def test_the_user_with_the_fewest_slots_is_next_then_the_longest_waiting() -> No
     assert turns.take() == "2y"
 
 
+def test_an_item_put_ahead_is_its_users_next() -> None:
+    turns = Turns[str](4)
+    for user, thing in ((1, "a"), (2, "b"), (1, "c")):
+        turns.add(user, thing)
+    turns.add(1, "ahead", ahead=True)
+    assert [turns.take() for _ in range(4)] == ["ahead", "b", "a", "c"]
+
+
 def test_removed_items_get_no_slot() -> None:
     turns = Turns[int](1)
     for thing in range(4):

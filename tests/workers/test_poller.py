@@ -11,7 +11,7 @@ from receiver.domain.answers import StatusReport, StatusUnavailable
 from receiver.domain.call_limits import FIRST_PROBE, LONGEST_PROBE
 from receiver.providers.samsar import read_report
 from receiver.workers import poller as poller_module
-from receiver.workers.poller import POLL_LEASE
+from receiver.workers.poller import POLL_LEASE, Poller
 from store.errors import StoreUnavailable
 from store.keys import User
 from store.records.callbacks import Callback, CallbackVerdict, Verdict
@@ -19,7 +19,7 @@ from store.records.jobs import Claim, Evidence, Job, Status, Tracking
 from store.records.moves import Move
 from store.records.times import Due, Lane, Lease
 from tests.store.world import NOW, SECOND
-from tests.workers.harness import HOLDER, RATE, STEP, Counted, Harness, step
+from tests.workers.harness import HOLDER, LEASE, RATE, STEP, Counted, Harness, step
 
 
 async def claimed(
@@ -181,26 +181,58 @@ async def test_a_job_has_one_call_at_a_time(harness: Harness) -> None:
     assert harness.provider.asked == ["claim"]
 
 
-async def test_jobs_whose_last_call_failed_leave_half_of_the_slots(harness: Harness) -> None:
+async def failing(harness: Harness, worker: Poller, *names: str, user: User | None = None) -> None:
+    """Jobs that are due, and whose last call failed."""
+    for name in names:
+        bad = await harness.accepted_job(name, user, poll_at=harness.clock.now())
+        worker._calls.lines["samsar"].failed(bad.id)
+        harness.clock.advance(0.001)
+
+
+async def test_jobs_whose_last_call_failed_take_turns_with_half_of_the_slots(
+    harness: Harness,
+) -> None:
     harness.provider.waits_for = answered = asyncio.Event()
     worker = harness.poller(at_once=4)
-    now = harness.clock.now()
-    for number in range(4):
-        bad = await harness.accepted_job(f"bad-{number}", poll_at=now)
-        worker._calls.lines["samsar"].failed(bad.id)
+    await failing(harness, worker, *(f"bad-{number}" for number in range(4)))
+    await failing(harness, worker, "bob's", user=harness.world.bob)
     await due_polls(harness, 1)
-    for _ in range(3):
+    claim = await claimed(harness, "claim", holder=None)
+    worker._calls.lines["samsar"].failed(claim.id)
+    for _ in range(7):
         harness.clock.advance(STEP)
         await worker.run_once()
         await asyncio.sleep(0)
-    assert harness.provider.asked == ["bad-0", "bad-1", "poll-0"]
+    assert sorted(harness.provider.asked) == ["bad-0", "claim", "poll-0"]
 
     ending(harness)
     answered.set()
-    await worker._task_pool.drain()
+    for _ in range(3):
+        await worker._task_pool.drain()
+        await worker.run_once()
+    assert harness.provider.asked[3:] == ["bad-1", "bob's", "bad-2", "bad-3"]
+
+
+async def test_a_failing_job_that_waited_for_longer_than_its_lease_is_leased_again(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(poller_module, "MOST_FAILING_OF_ONE", 1)
+    harness.provider.waits_for = answered = asyncio.Event()
+    worker = harness.poller(at_once=4)
+    await failing(harness, worker, *(f"bad-{number}" for number in range(5)))
+    for _ in range(5):
+        harness.clock.advance(STEP)
+        await worker.run_once()
     harness.clock.advance(POLL_LEASE / SECOND)
-    await step(harness, worker)
-    assert sorted(harness.provider.asked) == [*(f"bad-{number}" for number in range(4)), "poll-0"]
+    assert len(await harness.lease("another", Lane.POLL)) == 5
+    ending(harness)
+    answered.set()
+    await worker._task_pool.drain()
+    assert await step(harness, worker) == 0
+    harness.clock.advance(LEASE / SECOND)
+    for _ in range(3):
+        await step(harness, worker)
+    assert harness.provider.asked == [f"bad-{number}" for number in range(5)]
 
 
 async def test_stopping_releases_claims_that_were_not_started(harness: Harness) -> None:
