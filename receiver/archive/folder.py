@@ -32,7 +32,7 @@ class FolderArchive:
     mount that hangs, they hang too."""
 
     def __init__(self, root: Path) -> None:
-        """`root` is created by the first write."""
+        """`root` is created by the first write or sweep."""
         self._root = root
         self._partial = root / PARTIAL
         self._threads = ThreadPoolExecutor(THREADS, "archive")
@@ -59,6 +59,8 @@ class FolderArchive:
         return await self._run(_check, self._root / key, size)
 
     async def remove(self, folder: str) -> None:
+        # If it is missing, the folder is not mounted, and all files only seem to be gone.
+        await self._in_thread(self._partial.stat)
         await self._in_thread(_remove, self._root / folder)
 
     async def sweep(self, seconds: float) -> int:
@@ -93,6 +95,7 @@ class FolderArchive:
 
     def _sweep(self, written_before: float) -> int:
         removed = 0
+        self._partial.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
             for file in self._partial.iterdir():
                 if file.stat().st_mtime < written_before:

@@ -86,6 +86,16 @@ async def test_removing_a_job_removes_its_folder(archive: FolderArchive, tmp_pat
     assert [path.name for path in (tmp_path / "kept").iterdir()] == [PARTIAL]
 
 
+async def test_a_folder_that_is_away_has_removed_nothing(
+    archive: FolderArchive, tmp_path: Path
+) -> None:
+    await archive.sweep(0)
+    await archive.remove("ada/a")
+    (tmp_path / "kept").rename(tmp_path / "away")  # as if it were not mounted
+    with pytest.raises(ArchiveUnavailable, match="No such file"):
+        await archive.remove("ada/a")
+
+
 async def test_a_folder_that_cannot_be_written_to_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     archive = FolderArchive(tmp_path / "file")
