@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -83,8 +84,10 @@ class Archiver:
     async def idle(self) -> None:
         if self._task_pool.free:
             await self._timer.wait(SAFETY_SECONDS)
-        else:
-            await self._task_pool.wait_any()
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._maintain_at - self._services.clock.monotonic()):
+                await self._task_pool.wait_any()
 
     async def stop(self) -> None:
         """Interrupted downloads start again with the next process."""

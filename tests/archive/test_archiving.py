@@ -208,6 +208,29 @@ async def test_the_slow_downloads_of_a_user_do_not_hold_up_those_of_another(
     assert sum(path == "/hangs" for path, _ in host.asked) == 2, "half of the slots, rounded up"
 
 
+async def test_files_are_removed_while_no_slot_is_free(
+    provider: ScriptedProvider, host: FileHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archiver, "MAINTENANCE_SECONDS", 0.1)
+    stored, hangs = host.link("/s", Answer(FILE)), host.link("/busy", Answer(FILE, pause=30.0))
+    given = settings(provider, tmp_path) | {"archive_concurrency": 1}
+
+    async def folders() -> list[Path]:
+        return list((tmp_path / "kept").glob("ada/*"))
+
+    async def asked() -> bool:
+        return ("/busy", 0) in host.asked
+
+    async with running_service(tmp_path, **given) as service:
+        client = await service.user()
+        await settled(client, await complete(client, provider, {"videoUrl": stored}))
+        await complete(client, provider, {"videoUrl": hangs})
+        await eventually(asked, bool)
+        assert await folders()
+        await service.store.jobs.remove_finished(2**50, 1)
+        await eventually(folders, lambda found: not found)
+
+
 async def test_an_attempt_has_a_time_limit(
     client: httpx.AsyncClient,
     provider: ScriptedProvider,
