@@ -76,6 +76,7 @@ class SqliteStore(Store):
     async def upkeep(self) -> Mapping[str, int]:
         wal = self._path.with_name(f"{self._path.name}-wal")
         if _size(wal) > WAL_LIMIT:
+            await self.check_writable()  # the log of a removed file must not reach its successor
             await asyncio.to_thread(_truncate_wal, self._path)
         return {"database": _size(self._path), "wal": _size(wal)}
 

@@ -108,15 +108,17 @@ async def test_the_check_needs_as_much_room_as_a_job(
 
 @pytest.mark.parametrize("replaced", [False, True])
 async def test_nothing_is_acknowledged_once_the_file_is_removed_or_replaced(
-    opened: SqliteStore, path: Path, replaced: bool
+    opened: SqliteStore, path: Path, replaced: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("store.sqlite.database.WAL_LIMIT", 1)
+    await opened.check_writable()
     kept = path.rename(path.with_name("kept"))
     if replaced:
         shutil.copy(kept, path)
 
-    for _ in range(2):  # nor by a new connection
+    for write in (*[opened.check_writable] * 2, opened.upkeep):  # nor by a new connection
         with pytest.raises(StoreUnavailable, match=r"receiver\.db was removed or replaced"):
-            await opened.check_writable()
+            await write()
 
     kept.replace(path)
     await opened.check_writable()
