@@ -120,7 +120,8 @@ def _check_folder(path: Path) -> Finding:
             "store",
             "failed",
             f"{path} was removed or renamed, and the service that runs on it stores nothing now",
-            "Put the file back, or stop the service and restore a backup.",
+            f"Put the file back. Or stop the service, move {path}-wal and {path}-shm away, and put"
+            " a backup in its place.",
         )
     folder = next(each for each in path.absolute().parents if each.exists())
     if os.access(folder, os.W_OK | os.X_OK):

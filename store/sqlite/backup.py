@@ -13,7 +13,14 @@ from tempfile import mkstemp
 
 from store.errors import StoreCorrupt
 from store.files import sync
-from store.sqlite.connection import STATEMENTS, check, check_not_moved, connect_reader, uri
+from store.sqlite.connection import (
+    STATEMENTS,
+    check,
+    check_log,
+    check_not_moved,
+    connect_reader,
+    uri,
+)
 from store.sqlite.failures import translated
 
 SYNC_SECONDS = 0.05
@@ -52,6 +59,7 @@ def back_up(source: Path, target: Path) -> None:
 
 
 def _copy(source: Path, partial: Path) -> None:
+    check_log(source)
     with closing(connect_reader(source)) as connection:
         check(connection)
         check_not_moved(connection, source)

@@ -150,6 +150,7 @@ def prepare(path: Path, *, upgrade: bool = True) -> None:
             if path.stat().st_mode & 0o077:
                 with suppress(PermissionError):  # another owner's file: the mode is left alone
                     path.chmod(0o600)
+            check_log(path)
             with closing(connect_reader(path)) as connection:
                 check(connection)
                 if not upgrade:
@@ -175,6 +176,17 @@ def _lock(descriptor: int, folder: Path) -> None:
 def _create(path: Path) -> None:
     """Create the file if missing. SQLite's -wal and -shm files get its mode."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def check_log(path: Path) -> None:
+    """Refuse a copy beside the log of the database that it replaces, before SQLite writes that log
+    into it. A copy that was never opened has no log: its header says that it is not in WAL mode
+    (https://sqlite.org/fileformat2.html#file_format_version_numbers)."""
+    log = path.with_name(f"{path.name}-wal")
+    with path.open("rb") as file:
+        versions = file.read(20)[18:]
+    if versions == b"\1\1" and log.exists() and log.stat().st_size:
+        raise StoreUnavailable(f"{log} is the log of another database than {path}: move it away")
 
 
 def check(connection: sqlite3.Connection) -> None:

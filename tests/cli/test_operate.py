@@ -151,6 +151,7 @@ def test_a_database_that_is_removed_beside_its_service_fails(place: Place) -> No
         database.unlink()
         done = place.run("doctor")
     assert (done.status, states(done)["store"]) == (1, "failed")
+    assert "receiver.db-wal" in done.out, "SQLite would write it into a copy in its place"
     assert not database.exists()
 
 

@@ -14,8 +14,9 @@ import pytest
 
 from store.errors import OutcomeUnknown, StoreCorrupt, StoreFull, StoreLocked, StoreUnavailable
 from store.session import Failed
+from store.sqlite.backup import back_up
 from store.sqlite.batches import BatchRunner
-from store.sqlite.connection import connect_writer
+from store.sqlite.connection import connect_writer, prepare
 from store.sqlite.database import SqliteStore
 from store.sqlite.failures import meaning
 from store.writer import BatchReport, ThreadedWriter
@@ -122,6 +123,25 @@ async def test_nothing_is_acknowledged_once_the_file_is_removed_or_replaced(
 
     kept.replace(path)
     await opened.check_writable()
+
+
+async def test_a_copy_beside_the_log_of_a_removed_file_is_left_unchanged(
+    opened: SqliteStore, path: Path
+) -> None:
+    copy = path.with_name("copy.db")
+    back_up(path, copy)
+    await opened.check_writable()
+    path.unlink()
+    copy.rename(path)
+    content = path.read_bytes()
+
+    for opening in (prepare, partial(back_up, target=copy)):
+        with pytest.raises(StoreUnavailable, match=r"receiver\.db-wal is the log of another"):
+            opening(path)
+
+    assert path.read_bytes() == content
+    path.with_name("receiver.db-wal").unlink()
+    prepare(path)
 
 
 async def test_only_other_processes_commits_are_noticed(
