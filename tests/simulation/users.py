@@ -173,6 +173,7 @@ class Follower:
         headers = {} if self.cursor is None else {"last-event-id": self.cursor}
         target = "/v1/events" if self._job_id is None else f"/v1/jobs/{self._job_id}/events"
         self._unread = b""
+        self._asked_at = loop_of_world().time()
         try:
             exchange = world.stream(self._user, target, headers, self._read_chunk)
         except NoAnswer:
@@ -188,7 +189,7 @@ class Follower:
         world.judge.note("stream", (self._job_id or "user")[-6:], exchange.status, self.position)
         if exchange.status == 204:
             row = world.truth.row(str(self._job_id), "status")
-            world.judge.require(row is not None and row[0] in FINAL and not self._rest(),
+            world.judge.require(row is not None and row[0] in FINAL and self._has_heard_all(),
                                 "204 only where all was seen", self._job_id)  # fmt: skip
             self.over = True
 
@@ -231,7 +232,7 @@ class Follower:
                 require(frame.id is None, "done has no cursor", frame.id)
                 row = self._world.truth.row(str(self._job_id), "status")
                 require(row is not None and row[0] in FINAL, "done is said of what is done", row)
-                require(not self._rest(), "done comes after everything", self._job_id)
+                require(self._has_heard_all(), "done comes after everything", self._job_id)
                 self.over = True
             case other:
                 self._world.judge.fail("a frame of a kind that was due", other)
@@ -266,6 +267,14 @@ class Follower:
         if self._job_id is None:
             return truth.logs.get(self._user_id, [])[self.position :]
         return [event for event in truth.jobs[self._job_id].events if event.seq > self.position]
+
+    def _has_heard_all(self) -> bool:
+        """Whether it has seen the job's end, and all that was committed before it asked. More, such
+        as the job's files, may be committed while the answer is on its way."""
+        events = self._world.truth.jobs[str(self._job_id)].events
+        seen = [event for event in events if event.seq <= self.position]
+        ended = bool(seen) and seen[-1].document["done"]
+        return ended and all(event.committed_at >= self._asked_at for event in self._rest())
 
     def leave(self) -> None:
         """Follow no more."""
