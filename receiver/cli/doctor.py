@@ -16,6 +16,7 @@ import httpx
 from receiver.archive import open_archive
 from receiver.archive.contract import ArchiveUnavailable
 from receiver.cli.command import the_store
+from receiver.cli.errors import known
 from receiver.cli.output import Output, Table
 from receiver.clock import Clock
 from receiver.domain.answers import StatusMissing, StatusReport, StatusUnavailable
@@ -107,8 +108,8 @@ async def _check_store(settings: ServeSettings) -> list[Finding]:
             else:
                 findings.append(Finding("durability", "failed", found.detail, found.advice))
     except StoreError as error:
-        advice = "Unlock or repair the database, or set RECEIVER_DATABASE_URL to another one."
-        findings.append(Finding("store", "failed", str(error), advice))
+        about = known(error)
+        findings.append(Finding("store", "failed", str(error), about and about[1]))
     if path is not None:
         findings.append(_check_disk(path.parent))
     return findings

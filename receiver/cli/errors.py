@@ -46,7 +46,7 @@ _KNOWN: Mapping[type[Exception], tuple[int, str]] = {
     SchemaTooOld: (FAILED, "Restart `receiver serve` with this release: it upgrades the database."),
     StoreMoved: (FAILED, "Set RECEIVER_DATABASE_URL to that database."),
     TargetNotEmpty: (FAILED, "Give the URL of an empty database."),
-    StoreError: (FAILED, "RECEIVER_DATABASE_URL sets where the database is."),
+    StoreError: (FAILED, "Unlock or repair the database, or set RECEIVER_DATABASE_URL to another."),
     Unreachable: (
         FAILED,
         "Start the service with `receiver serve`, or set its URL with RECEIVER_URL or --url.",
@@ -118,6 +118,11 @@ def naming_the_port(host: str, port: int) -> Iterator[None]:
         ) from error
 
 
+def known(error: Exception) -> tuple[int, str] | None:
+    """The exit status of an error and what to do about it; None for an unexpected one."""
+    return next((_KNOWN[kind] for kind in type(error).__mro__ if kind in _KNOWN), None)
+
+
 def _as_failure(error: Exception) -> Failure | None:
     """None if the error is not a known one."""
     match error:
@@ -134,10 +139,9 @@ def _as_failure(error: Exception) -> Failure | None:
                 *error.prefixes,
             )
         case _:
-            known = next((_KNOWN[kind] for kind in type(error).__mro__ if kind in _KNOWN), None)
-            if known is None:
+            if (found := known(error)) is None:
                 return None
-            status, advice = known
+            status, advice = found
             return Failure(f"{_sentence(error)} {advice}".rstrip(), status=status)
 
 

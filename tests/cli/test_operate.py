@@ -145,6 +145,16 @@ def test_doctor_creates_no_files(place: Place) -> None:
     assert list(place.folder.iterdir()) == []
 
 
+def test_the_database_of_an_older_release_needs_a_service(place: Place) -> None:
+    place.run("keys", "list")
+    with closing(sqlite3.connect(place.folder / "data" / "receiver.db")) as database:
+        database.execute("PRAGMA user_version = 1")
+    for command in (("keys", "list"), ("doctor",)):
+        done = place.run(*command)
+        assert done.status == 1
+        assert "Restart `receiver serve` with this release" in done.out + done.err
+
+
 def test_a_database_that_is_removed_beside_its_service_fails(place: Place) -> None:
     database = place.folder / "data" / "receiver.db"
     with place.serving():
