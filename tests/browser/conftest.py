@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Page, Route, async_playwright, expect
 
 from tests.http_api.conftest import quiet_log
 from tests.http_api.scripted_provider import ScriptedProvider, scripted_provider
@@ -68,6 +68,19 @@ class Visitor:
     async def open(self, view: str) -> None:
         """Go to a view, such as `#/new`, without loading the page again, and wait for it."""
         await self.page.evaluate(GO, view)
+
+    async def rewrite(self, script: str, changes: dict[str, str]) -> None:
+        """Load a script of the page with other constants, so that a few rows reach its limits."""
+
+        async def answer(route: Route) -> None:
+            response = await route.fetch()
+            text = await response.text()
+            for known, other in changes.items():
+                assert known in text
+                text = text.replace(known, other)
+            await route.fulfill(response=response, body=text)
+
+        await self.page.route(f"**/{script}", answer)
 
     async def sees(self, text: str) -> None:
         await self.page.get_by_text(text).filter(visible=True).first.wait_for()

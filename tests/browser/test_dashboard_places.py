@@ -1,5 +1,6 @@
 """Filters in the URL, Back and the scroll position, "Submit again", and the timeline."""
 
+import httpx
 import pytest
 from playwright.async_api import expect
 
@@ -59,6 +60,10 @@ async def test_back_restores_the_list(
     assert visitor.console == []
 
 
+def all_accepted(page: httpx.Response) -> bool:
+    return all(job["phase"] == "accepted" for job in page.json()["jobs"])
+
+
 async def test_search_finds_the_prompt_of_what_is_not_loaded(
     start: Start, visit: Visit, provider: ScriptedProvider
 ) -> None:
@@ -67,12 +72,19 @@ async def test_search_finds_the_prompt_of_what_is_not_loaded(
     await submit(client, input=MOVIE | {"prompt": "A needle in the hay"})
     for _ in range(60):
         await submit(client)
-    visitor = await visit(service.url, client)
+    await eventually(lambda: client.get("/v1/jobs?limit=61"), all_accepted, "no update follows")
+    visitor = await visit(service.url)
     page = visitor.page
+    await visitor.rewrite("live.js", {"MOST_JOBS = 5000": "MOST_JOBS = 20"})
+    await visitor.sign_in(client.headers["API-KEY"])
     await expect(page.locator(".row.job")).to_have_count(50)
     await page.get_by_label("Search").fill("NEEDLE")
     await expect(page.locator(".row.job strong")).to_have_text(["A needle in the hay"])
     await expect(page).to_have_url(f"{visitor.url}/#/?q=NEEDLE")
+    await page.get_by_label("Search").fill("")
+    await expect(page.locator(".row.job")).to_have_count(50)
+    await page.get_by_role("button", name="Show older").click()
+    await expect(page.locator(".row.job")).to_have_count(61)
     await page.get_by_label("Search").fill("camel")
     await visitor.sees("No matching jobs")
 

@@ -84,7 +84,7 @@ export function showJobs(user, signal) {
     for (let pages = 0; found < wanted && pages < MOST_PAGES; pages += 1) {
       const limit = Math.min(LARGEST_PAGE, Math.max(PAGE, wanted - found));
       const page = await get(withQuery("/v1/jobs", { ...queryOf(chosen, user), cursor, limit }), current);
-      page.jobs.forEach(put);
+      page.jobs.toReversed().forEach(put); // the oldest rows are the first that the cache drops
       found += page.jobs.length;
       cursor = page.next_cursor;
       oldest = cursor === null ? "" : (page.jobs.at(-1)?.request_id ?? oldest);

@@ -35,13 +35,22 @@ let followed;
 let delay = 0;
 let timer = 0;
 
-/** Store a version of a job. Versions older than the known one are ignored. */
+/**
+ * Store a version of a job. Versions older than the known one are ignored. The job becomes the last
+ * in `jobs`: the first was not stored for the longest time.
+ */
 export function put(job) {
   const known = jobs.get(job.request_id);
   if (known && known.seq > job.seq) return;
+  jobs.delete(job.request_id);
   jobs.set(job.request_id, job);
-  if (jobs.size > MOST_JOBS) jobs.delete([...jobs.keys()].sort()[0]);
   live.dispatchEvent(new CustomEvent("job", { detail: { job, known } }));
+}
+
+/** Store what came unasked. Only this drops others: what a view has just read must be there. */
+function receive(job) {
+  put(job);
+  if (jobs.size > MOST_JOBS) jobs.delete(jobs.keys().next().value);
 }
 
 /** Follow the jobs of a user; null means the signed-in user. */
@@ -79,12 +88,12 @@ function openStream() {
   source.addEventListener("open", connected);
   source.addEventListener("snapshot", (event) => {
     cursor = event.lastEventId;
-    JSON.parse(event.data).jobs.forEach(put);
+    JSON.parse(event.data).jobs.forEach(receive);
     live.dispatchEvent(new Event("snapshot"));
   });
   source.addEventListener("update", (event) => {
     cursor = event.lastEventId;
-    put(JSON.parse(event.data));
+    receive(JSON.parse(event.data));
   });
   source.addEventListener("reset", () => jobs.clear());
   source.addEventListener("error", lose);
@@ -101,7 +110,7 @@ async function pollJobs() {
     // A job that cannot be read may have been removed: keep it as it is.
     const updated = await Promise.all(older.map((job) => get(job.links.self).catch(() => job)));
     if (mine !== poll) return;
-    [...newest, ...updated].forEach(put);
+    [...newest, ...updated].forEach(receive);
   } catch {
     if (mine === poll) lose();
     return;
