@@ -1,6 +1,7 @@
 """Deliveries on the page: examined, filtered, and sent again."""
 
 import asyncio
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.async_api import Route, expect
@@ -162,3 +163,28 @@ async def test_a_row_far_down_is_sent_again_in_its_place(
         await expect(rows.last).to_contain_text("2 attempts")
         await expect(rows).to_have_count(51)
         assert visitor.console == []
+
+
+async def test_short_pages_are_walked_some_at_a_time(enter: Enter) -> None:
+    """The service looks through a limited number for a page, which may then be empty."""
+    _, visitor = await enter()
+    page = visitor.page
+    cursors: list[str | None] = []
+
+    async def look_further(route: Route) -> None:
+        asked = parse_qs(urlsplit(route.request.url).query)
+        cursors.append(asked.get("cursor", [None])[0])
+        # Without a bound, the page stops here.
+        goes_on = len(cursors) < 20
+        await route.fulfill(
+            json={"deliveries": [], "next_cursor": str(len(cursors)) if goes_on else None}
+        )
+
+    await page.route("**/v1/deliveries?*", look_further)
+    await page.clock.install()  # no refresh comes between
+    await visitor.open("#/deliveries?state=exhausted&host=hooks.example.com")
+    await visitor.sees("searches further back")
+    assert cursors == [None, "1", "2", "3", "4"]
+    await page.get_by_role("button", name="Show older").click()
+    await expect(page.get_by_role("button", name="Show older")).to_be_enabled()
+    assert cursors[5:] == [None, *map(str, range(6, 15))]

@@ -15,6 +15,7 @@ import { chip, DELIVERY_OPTIONS, stateWord, titleOf } from "./words.js";
 const REFRESH = 5000;
 const PAGE = 50;
 const LARGEST_PAGE = 200;
+const MOST_PAGES = 5;
 const NAMED_AT_ONCE = 50;
 const GIVEN_UP = ["exhausted", "disabled"];
 
@@ -29,6 +30,7 @@ export function showDeliveries(user, signal) {
   const soon = () => refresh.soon(500);
   let rows = new Map();
   let wanted = Math.max(PAGE, remembered().rows);
+  let mostPages = MOST_PAGES;
 
   main.replaceChildren(
     h("div", { class: "title" }, h("h1", {}, "Deliveries"), h("span", { class: "tools" }, all,
@@ -43,6 +45,7 @@ export function showDeliveries(user, signal) {
 
   function filtered() {
     wanted = PAGE;
+    mostPages = MOST_PAGES;
     all.hidden = true;
     show([]);
     note.replaceChildren(placeholder("Loading…"));
@@ -51,26 +54,34 @@ export function showDeliveries(user, signal) {
 
   async function showOlder() {
     wanted = rows.size + PAGE;
+    mostPages += MOST_PAGES;
     more.disabled = true;
     await refresh.now();
     more.disabled = false;
   }
 
-  async function read(current) {
+  // The service looks through a limited number of deliveries for a page, so a page may be empty.
+  async function readPages(current) {
     const deliveries = [];
     let cursor = null;
-    do {
+    for (let pages = 0; deliveries.length < wanted && pages < mostPages; pages += 1) {
       const limit = Math.min(LARGEST_PAGE, wanted - deliveries.length);
       const query = { ...filters(), user: scopeOf(user), limit, cursor };
       const page = await get(withQuery("/v1/deliveries", query), current);
       deliveries.push(...page.deliveries);
       cursor = page.next_cursor;
-    } while (cursor !== null && deliveries.length < wanted);
+      if (cursor === null) break;
+    }
     more.hidden = cursor === null;
+    return deliveries;
+  }
+
+  async function read(current) {
+    const deliveries = await readPages(current);
     all.hidden = deliveries.length === 0 || !GIVEN_UP.includes(filters().state);
     show(deliveries);
     rememberRows(rows.size);
-    note.replaceChildren(rows.size > 0 ? "" : nothing(filters()));
+    note.replaceChildren(rows.size > 0 ? "" : nothing(filters(), !more.hidden));
     await readTitles(deliveries, current);
     if (!current.aborted) show(deliveries);
   }
@@ -94,11 +105,12 @@ function filters() {
   return { state: query.get("state"), host: query.get("host"), request_id: query.get("request_id") };
 }
 
-function nothing({ state, host, request_id: id }) {
+function nothing({ state, host, request_id: id }, isMore) {
   if (/^msg_\w{26}$/.test(id)) {
     const open = h("a", { class: "button", href: link(`/deliveries/${id}`) }, "Open that delivery");
     return placeholder("This is the id of a message", "", open);
   }
+  if (isMore) return placeholder("No deliveries", "“Show older” searches further back.");
   return placeholder("No deliveries", state || host || id ? "None match these filters."
     : "The webhooks of jobs with a webhook URL appear here.");
 }
