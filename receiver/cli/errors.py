@@ -86,7 +86,7 @@ def report(error: Exception) -> int:
         if structlog.is_configured():
             structlog.get_logger().critical("unexpected error", exc_info=error)
         failure = Failure(f"Internal error (a bug): {type(error).__name__}: {error}")
-    for line in failure.lines:
+    for line in (*failure.lines, *getattr(error, "__notes__", ())):
         warn(line)
     return failure.status
 

@@ -61,6 +61,8 @@ async def submit(
         raise typer.BadParameter(f"the file is not JSON: {error}") from error
     if not isinstance(body, dict):
         raise typer.BadParameter("the file is not a JSON object")
+    if not (idempotency_key or "").isprintable():
+        raise typer.BadParameter("--idempotency-key must not contain control characters")
     job = await client.submit(body, idempotency_key=idempotency_key, wait=wait)
     return Output(job, job["request_id"] if wait is None else _fields(job))
 

@@ -78,19 +78,22 @@ class AsyncClient:
                 `webhookUrl`, `webhookEvents` and `metadata`.
             idempotency_key: for a week, calls with the same key create only one job; pass one to be
                 safe across crashes of your own process. Without it, each call creates exactly one
-                job, even if connections break.
+                job, even if connections break. An error that leaves in doubt whether the job exists
+                says so in a note.
             wait: seconds, at most 60, to wait for the job to be done.
         """
         # httpx would raise for NaN, a lone surrogate, or a key that is not ASCII; the service
-        # refuses them in words.
+        # refuses them in words, as it does an empty key.
         content = json.dumps(dict(body))
-        key = (idempotency_key or secrets.token_urlsafe(24)).encode(errors="replace")
-        headers = {"Content-Type": b"application/json", "Idempotency-Key": key}
+        key = secrets.token_urlsafe(24) if idempotency_key is None else idempotency_key
+        if not key.isprintable():
+            raise ValueError("an idempotency key must not contain control characters")
+        headers = {"Content-Type": b"application/json", "Idempotency-Key": key.encode()}
         if wait is not None:
             headers["Prefer"] = b"wait=%d" % wait
         # The answer may take `wait` seconds longer.
         timeout = httpx.Timeout(self._timeout, read=self._timeout + (wait or 0))
-        tries = 1
+        tries, may_exist = 1, False
         while True:
             try:
                 job: Job = await self._transport.call(
@@ -98,7 +101,11 @@ class AsyncClient:
                 )
                 return job
             except ClientError as error:
-                if tries == SUBMIT_TRIES or not _may_have_created(error):
+                in_doubt = _may_have_created(error)
+                may_exist = may_exist or in_doubt
+                if tries == SUBMIT_TRIES or not (in_doubt or isinstance(error, Unreachable)):
+                    if may_exist:
+                        error.add_note("The job may exist: look before you submit it again.")
                     raise
             # The idempotency key makes a retry safe.
             tries += 1
@@ -154,6 +161,9 @@ class AsyncClient:
     async def wait(self, job_id: str, timeout: float | None = None) -> "Job":
         """Wait until the job is done, even across restarts of the service, and return it.
 
+        Each call holds one of the key's streams (`STREAM_MAX_PER_KEY`). For many jobs, use one
+        `watch()` of all.
+
         Raises:
             TimeoutError: it is not done after `timeout` seconds.
         """
@@ -188,6 +198,7 @@ class AsyncClient:
         Raises:
             Unreachable: the first connection failed; later ones are retried for ever.
             ApiError: the service refused, and not just temporarily.
+            UnreadableAnswer: something else answered.
         """
         path = "/v1/events" if job_id is None else f"{_job(job_id)}/events"
         connect = partial(self._transport.stream, path, _given(user=user))
@@ -257,7 +268,7 @@ class AsyncClient:
 
     async def end_holds(self, provider: str) -> None:
         """End a provider's holds: submissions to it resume at once."""
-        await self._transport.send("DELETE", f"/v1/holds/{quote(provider, safe='')}")
+        await self._transport.send("DELETE", f"/v1/holds/{_segment(provider)}")
 
 
 def _given(**members: Any) -> dict[str, Any]:
@@ -266,16 +277,23 @@ def _given(**members: Any) -> dict[str, Any]:
 
 
 def _job(job_id: str) -> str:
-    return f"/v1/jobs/{quote(job_id, safe='')}"
+    return f"/v1/jobs/{_segment(job_id)}"
 
 
 def _delivery(delivery_id: str) -> str:
-    return f"/v1/deliveries/{quote(delivery_id, safe='')}"
+    return f"/v1/deliveries/{_segment(delivery_id)}"
+
+
+def _segment(text: str) -> str:
+    """One segment of a path. A dot is quoted too: `..` would be another path."""
+    return quote(text, safe="", errors="replace").replace(".", "%2E")
 
 
 def _may_have_created(error: ClientError) -> bool:
-    """Whether the job may have been created: there was no answer, our first request with the same
-    Idempotency-Key still runs, or the service does not know whether its commit succeeded."""
-    return isinstance(error, Unreachable) or (
-        isinstance(error, ApiError) and error.code in ("idempotency_key_in_use", "outcome_unknown")
-    )
+    """Whether the job may have been created: the answer was lost, by the connection or by a proxy,
+    our first request with the same Idempotency-Key still runs, or the service does not know whether
+    its commit succeeded."""
+    if isinstance(error, ApiError):
+        lost = error.code == "http_error" and error.status >= 500
+        return lost or error.code in ("idempotency_key_in_use", "outcome_unknown")
+    return not isinstance(error.__cause__, httpx.ConnectError)

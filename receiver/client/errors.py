@@ -73,14 +73,26 @@ def read_document(response: httpx.Response) -> dict[str, Any] | None:
 def api_error(response: httpx.Response) -> ApiError:
     """The error in a response with a status of 300 or more, whose body has been read."""
     phrase = f"{response.status_code} {response.reason_phrase}".strip()
-    problem = read_document(response) or {}
+    match read_document(response):
+        case {"code": str(code), "detail": str(detail), **others}:
+            faults = _faults(others.get("errors"))
+        case _:
+            code, detail, faults = "http_error", phrase, ()
     # A Retry-After with a date is from a proxy, and ignored.
     retry_after = response.headers.get("Retry-After", "")
     return ApiError(
         response.status_code,
-        problem.get("code", "http_error"),
-        problem.get("detail", phrase),
-        tuple(Fault(each["pointer"], each["detail"]) for each in problem.get("errors", ())),
+        code,
+        detail,
+        faults,
         response.headers.get("X-Request-ID"),
         float(retry_after) if re.fullmatch("[0-9]{1,9}", retry_after) else None,
     )
+
+
+def _faults(errors: Any) -> tuple[Fault, ...]:
+    """The faults in a problem's `errors`; none if they have another form, as a proxy's may."""
+    try:
+        return tuple(Fault(each["pointer"], each["detail"]) for each in errors or ())
+    except (KeyError, TypeError):
+        return ()

@@ -1,5 +1,6 @@
 """The client's HTTP calls, and what their failures become."""
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,13 +19,19 @@ class Transport:
     """Connections to one service, with one key."""
 
     def __init__(self, url: str, api_key: str, timeout: float) -> None:
-        """Does not connect yet; `timeout` as for `AsyncClient`."""
+        """Does not connect yet; `timeout` as for `AsyncClient`. Raises ValueError for a key that
+        no header can have."""
         self._timeout = timeout
+        key = api_key.strip()  # the end of the line that it was read from
+        if not re.fullmatch(r"[!-~]+", key):
+            raise ValueError("an API key must be visible ASCII without spaces")
         nearby = is_this_machine(url)
         self._http = httpx.AsyncClient(
             base_url=url,
-            headers={"API-KEY": api_key},
+            headers={"API-KEY": key},
             timeout=timeout,
+            # Each stream has one, and nothing may wait for them: the service limits their number.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
             # A proxy from the environment cannot reach this machine's loopback addresses.
             trust_env=not nearby,
             # Loading the certificate authorities takes longer than a call: skip it where possible.

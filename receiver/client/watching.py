@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0
+LONGEST_RETRY_AFTER = 300.0
+"""A proxy may say a day, while the service is back in a minute."""
 
 Sleep = Callable[[float], Awaitable[None]]
 OnPause = Callable[[ClientError | None, float], None]
@@ -107,7 +109,7 @@ class Watching:
         if error is None:
             return self._pause
         if isinstance(error, ApiError) and error.retry_after is not None:
-            return error.retry_after
+            return min(max(self._pause, error.retry_after), LONGEST_RETRY_AFTER)
         self._failures += 1
         return max(self._pause, min(FIRST_PAUSE * 2.0 ** (self._failures - 1), LONGEST_PAUSE))
 

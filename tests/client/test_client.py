@@ -1,5 +1,6 @@
 """The client's calls, to a real service and to servers that are not the service."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -155,7 +156,19 @@ async def test_members_that_a_newer_service_adds_are_ignored() -> None:
     assert caught.value.faults == (Fault("/a", "b"),)
 
 
-@pytest.mark.parametrize("job_id", ["job_00000000000000000000000000", "../jobs", "a?b#c", ""])
+@pytest.mark.parametrize("errors", [["boom"], "boom", {"a": 1}, [{"pointer": "/a"}], [None], 7])
+async def test_errors_of_another_form_are_ignored(errors: object) -> None:
+    problem = {"code": "invalid_request", "detail": "?", "errors": errors}
+    async with client_of(answer(400, json.dumps(problem).encode(), OURS)) as client:
+        with pytest.raises(ApiError) as caught:
+            await client.list()
+    assert (caught.value.code, caught.value.faults) == ("invalid_request", ())
+
+
+UNKNOWN_IDS = ("job_00000000000000000000000000", "../jobs", "a?b#c", "", ".", "..", "\ud800")
+
+
+@pytest.mark.parametrize("job_id", UNKNOWN_IDS)
 async def test_an_unknown_id_is_404(client: AsyncClient, job_id: str) -> None:
     with pytest.raises(ApiError) as caught:
         await client.history(job_id)
@@ -170,12 +183,24 @@ async def test_an_unknown_key_is_401_and_not_shown(service: RunningService) -> N
     assert "rk_nobody" not in str(caught.value)
 
 
+async def test_a_key_is_used_without_its_line_break(service: RunningService) -> None:
+    async with AsyncClient(service.url, f"{await service.key()}\n") as client:
+        await client.list()
+
+
+@pytest.mark.parametrize("key", ["", "rk_a b", "rk_a\nb", "rk_é"])
+async def test_a_key_that_no_header_can_have_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(ValueError, match=r"^an API key must be visible ASCII without spaces$"):
+        AsyncClient("http://127.0.0.1:1", key)
+
+
 async def test_a_refused_connection_is_unreachable() -> None:
     async with AsyncClient(refused_url(), "key", sleep=no_sleep) as client:
         with pytest.raises(Unreachable, match="no answer from http://127"):
             await client.list()
-        with pytest.raises(Unreachable):
+        with pytest.raises(Unreachable) as caught:
             await client.submit(JOB)
+        assert not hasattr(caught.value, "__notes__")
         with pytest.raises(Unreachable):
             await client.wait("job_x")
 
@@ -268,23 +293,31 @@ async def test_submitting_gives_up_after_three_attempts() -> None:
         faulty_server(close_after_request) as server,
         AsyncClient(server.url, "key", sleep=sleep) as client,
     ):
-        with pytest.raises(Unreachable):
+        with pytest.raises(Unreachable) as caught:
             await client.submit(JOB)
+    assert caught.value.__notes__ == ["The job may exist: look before you submit it again."]
     assert len(server.bodies) == 3
     assert len({header(head, "Idempotency-Key") for head in server.heads}) == 1
     assert pauses == [1.0, 1.0]
 
 
 @pytest.mark.parametrize(
-    ("code", "attempts"),
-    [("outcome_unknown", 3), ("idempotency_key_in_use", 3), ("storage_unavailable", 1)],
+    ("status", "code", "attempts"),
+    [
+        (503, "outcome_unknown", 3),
+        (503, "idempotency_key_in_use", 3),
+        (503, "storage_unavailable", 1),
+        (504, "http_error", 3),
+        (404, "http_error", 1),
+    ],
 )
 async def test_only_an_unknown_outcome_is_requested_again_with_the_same_key(
-    code: str, attempts: int
+    status: int, code: str, attempts: int
 ) -> None:
     problem = json.dumps({"code": code, "detail": "?"}).encode()
+    headers = {"Retry-After": "2"} if code == "http_error" else OURS  # a proxy's, or the service's
     async with (
-        faulty_server(answer(503, problem, OURS | {"Retry-After": "2"})) as server,
+        faulty_server(answer(status, problem, headers)) as server,
         AsyncClient(server.url, "key", sleep=no_sleep) as client,
     ):
         with pytest.raises(ApiError) as caught:
@@ -292,6 +325,26 @@ async def test_only_an_unknown_outcome_is_requested_again_with_the_same_key(
     assert caught.value.code == code
     assert len(server.bodies) == attempts
     assert len({header(head, "Idempotency-Key") for head in server.heads}) == 1
+
+
+@pytest.mark.parametrize(("key", "error"), [("", ApiError), ("a\nb", ValueError)])
+async def test_a_bad_idempotency_key_is_refused(
+    client: AsyncClient, key: str, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match=r"(?i)idempotency.key"):
+        await client.submit(JOB, idempotency_key=key)
+
+
+async def test_more_streams_than_usual_connections_hold_up_no_call(endless: RunningService) -> None:
+    async with AsyncClient(endless.url, await endless.key("many"), timeout=10) as client:
+        job = await client.submit(JOB)
+        waits = [asyncio.ensure_future(client.wait(job["request_id"])) for _ in range(101)]
+        done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        assert [str(each.exception()) for each in done] != []  # the service refuses one
+        assert (await client.get(job["request_id"]))["done"] is False
+        for each in waits:
+            each.cancel()
+        await asyncio.wait(waits)
 
 
 async def test_the_same_idempotency_key_creates_one_job(client: AsyncClient) -> None:

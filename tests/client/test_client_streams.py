@@ -236,3 +236,5 @@ def test_pauses_grow_and_are_bounded() -> None:
     watching = Watching(None)
     grown = [watching.pause(Unreachable("x")) for _ in range(8)]
     assert grown == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
+    for given, taken in ((0.0, 1.0), (7.0, 7.0), (86_400.0, 300.0)):
+        assert watching.pause(ApiError(503, "x", "x", retry_after=given)) == taken
