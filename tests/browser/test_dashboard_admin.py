@@ -1,11 +1,14 @@
 """The page of an administrator: everybody's jobs, one user's, keys, holds and health."""
 
-import pytest
-from playwright.async_api import expect
+import asyncio
+import re
 
-from tests.browser.conftest import Enter, Start, Visit
+import pytest
+from playwright.async_api import Route, expect
+
+from tests.browser.conftest import Enter, Start, Visit, Visitor
 from tests.http_api.scripted_provider import ScriptedProvider, answering
-from tests.support.service import eventually, submit
+from tests.support.service import RunningService, eventually, submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -55,6 +58,67 @@ async def test_an_admin_sees_everybody_and_one_user(start: Start, visit: Visit) 
     stranger = await visit(f"{service.url}/#/jobs/{job['request_id']}")
     await stranger.try_key(root.headers["API-KEY"])
     await expect(stranger.page.get_by_role("heading", name="Bob's")).to_be_visible()
+
+
+async def visitor_who_polls(service: RunningService, visit: Visit) -> Visitor:
+    """An admin whose page reads few jobs at a time, and often."""
+    visitor = await visit(service.url)
+    few = {"NEWEST = 100": "NEWEST = 2", "UNFINISHED = 20": "UNFINISHED = 1"}
+    await visitor.rewrite("live.js", few | {"POLL_EVERY = 5000": "POLL_EVERY = 200"})
+    await visitor.sign_in(await service.key("root", admin=True))
+    return visitor
+
+
+async def test_polls_take_older_jobs_in_turn(start: Start, visit: Visit) -> None:
+    service = await start(sandbox_render=60)
+    bob = await service.user("bob")
+    jobs = [await submit(bob, metadata={"label": label}) for label in "ABCDE"]
+    visitor = await visitor_who_polls(service, visit)
+    titles = visitor.page.locator(".row.job strong")
+    await expect(titles).to_have_text(list("EDCBA"))
+    await visitor.page.route(f"**{jobs[2]['links']['self']}", answer_not_found)
+    await expect(titles).to_have_text(list("EDBA"))
+    for job in jobs[:2]:
+        await bob.post(job["links"]["cancel"])
+    chips = visitor.page.locator(".row.job .chip")
+    await expect(chips.get_by_text("Cancelled")).to_have_count(2)
+
+
+async def answer_not_found(route: Route) -> None:
+    await route.fulfill(status=404, json={})
+
+
+async def test_polls_that_may_have_missed_jobs_read_the_list_again(
+    start: Start, visit: Visit
+) -> None:
+    service = await start(sandbox_render=60)
+    bob = await service.user("bob")
+    await submit(bob, metadata={"label": "A"})
+    visitor = await visitor_who_polls(service, visit)
+    titles = visitor.page.locator(".row.job strong")
+    await expect(titles).to_have_text(["A"])
+    polls = re.compile("/v1/jobs.*limit=2$")
+
+    await visitor.page.route(polls, lambda route: route.abort())
+    await visitor.sees("The connection is lost")
+    for label in "BCD":
+        await submit(bob, metadata={"label": label})
+    await visitor.page.unroute(polls)
+    await expect(titles).to_have_text(list("DCBA"))
+
+    asked, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        asked.set()
+        await may_answer.wait()
+        await route.continue_()
+
+    await visitor.page.route(polls, hold)
+    await asked.wait()
+    for label in "EFG":
+        await submit(bob, metadata={"label": label})
+    may_answer.set()
+    await expect(titles).to_have_text(list("GFEDCBA"))
 
 
 async def test_health_and_holds(enter: Enter, provider: ScriptedProvider) -> None:

@@ -99,24 +99,39 @@ function openStream() {
   source.addEventListener("error", lose);
 }
 
-/** Poll the newest jobs, and older ones that are unfinished. */
+/** Poll the newest jobs, and some of the older ones that are unfinished, in turn. */
 async function pollJobs() {
   const mine = (poll = {});
-  const unfinished = [...jobs.values()].filter((job) => !job.done);
+  let mayMiss = false;
   try {
     const { jobs: newest } = await get(withQuery("/v1/jobs", { user: followed, limit: NEWEST }));
     const read = new Set(newest.map((job) => job.request_id));
-    const older = unfinished.filter((job) => !read.has(job.request_id)).slice(-UNFINISHED);
-    // A job that cannot be read may have been removed: keep it as it is.
-    const updated = await Promise.all(older.map((job) => get(job.links.self).catch(() => job)));
+    // What is stored becomes the last in `jobs`, so the next poll takes the next ones.
+    const older = [...jobs.values()].filter((job) => !job.done && !read.has(job.request_id));
+    const updated = await Promise.all(older.slice(0, UNFINISHED).map(readAgain));
     if (mine !== poll) return;
-    [...newest, ...updated].forEach(receive);
+    // After an outage, or a rush, there may be jobs between these and those that are known.
+    mayMiss = connection.state !== "live"
+      || (newest.length === NEWEST && !newest.some((job) => jobs.has(job.request_id)));
+    [...newest, ...updated.flat()].forEach(receive);
   } catch {
     if (mine === poll) lose();
     return;
   }
   connected();
+  if (mayMiss) live.dispatchEvent(new Event("snapshot"));
   timer = setTimeout(pollJobs, POLL_EVERY);
+}
+
+/** The job's version of now, or the known one if it cannot be read; none if it was removed. */
+async function readAgain(job) {
+  try {
+    return [await get(job.links.self)];
+  } catch (error) {
+    if (error.status !== 404) return [job];
+    jobs.delete(job.request_id);
+    return [];
+  }
 }
 
 function connected() {
