@@ -1,17 +1,13 @@
 """The dashboard in a real browser, as a newcomer uses it."""
 
 import asyncio
-import json
-import os
 import re
-from asyncio.subprocess import PIPE
 
 import pytest
 from playwright.async_api import Route, expect
 
-from receiver.http_api.sessions import COOKIE
 from tests.browser.conftest import Enter, Start, Visit
-from tests.support.service import MOVIE, ShiftedClock, job_of, submit
+from tests.support.service import MOVIE, ShiftedClock, submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -146,66 +142,6 @@ async def test_filter_and_search(enter: Enter) -> None:
     assert visitor.console == []
 
 
-async def test_errors_are_shown_at_their_fields(enter: Enter) -> None:
-    _, visitor = await enter()
-    page = visitor.page
-    await visitor.submit_by_form(Prompt="x" * 501, Seconds="soon", Webhook="http://10.0.0.1/")
-    prompt = page.get_by_label("Prompt", exact=True)
-    await expect(prompt).to_have_attribute("aria-invalid", "true")
-    await expect(prompt).to_be_focused()
-    await expect(prompt).to_have_accessible_description("Prompt is too long")
-    await expect(page.get_by_label("Seconds")).to_have_attribute("aria-invalid", "true")
-    webhook = page.get_by_label("Webhook")
-    await expect(webhook).to_have_attribute("aria-invalid", "true")
-    both = re.compile("RECEIVER_RELAY_ALLOW_HTTP=true.* RECEIVER_RELAY_ALLOW_NETS")
-    await expect(webhook).to_have_accessible_description(both)
-    await prompt.fill("Better")
-    await page.get_by_label("Seconds").fill("5")
-    await webhook.fill("")
-    await page.get_by_role("button", name="Submit").click()
-    await expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
-
-
-async def test_a_narrative(enter: Enter) -> None:
-    _, visitor = await enter()
-    await visitor.open("#/new")
-    await visitor.page.get_by_label("Narrative").check()
-    await expect(visitor.page.get_by_label("Prompt", exact=True)).to_be_hidden()
-    await visitor.page.get_by_role("button", name="Submit").click()
-    await expect(visitor.page.get_by_role("heading", name="Narrative")).to_be_visible()
-    await expect(visitor.page.locator("dd", has_text="Narrative")).to_be_visible()
-    assert visitor.console == []
-
-
-async def test_another_provider_and_again_with_every_digit(enter: Enter) -> None:
-    service, visitor = await enter(providers="sandbox,sandbox-replicate")
-    page = visitor.page
-    await visitor.open("#/new")
-    await page.get_by_label("Another provider").check()
-    await expect(page.get_by_label("Prompt", exact=True)).to_be_hidden()
-    await page.get_by_label("Kind", exact=True).fill("nonsense")
-    await page.get_by_label("Input, as JSON").fill("[]")
-    await page.get_by_role("button", name="Submit").click()
-    described = expect(page.get_by_label("Input, as JSON"))
-    await described.to_have_accessible_description("The input must be a JSON object.")
-    await page.get_by_label("Input, as JSON").fill('{"seed": 12345678901234567890123}')
-    await page.get_by_role("button", name="Submit").click()
-    await expect(page.get_by_label("Kind", exact=True)).to_have_attribute("aria-invalid", "true")
-    visitor.console.clear()  # the browser logs each refusal
-    await page.get_by_label("Kind", exact=True).fill("owner/name")
-    await page.get_by_role("button", name="Submit").click()
-    await page.get_by_role("button", name="Submit again").click()
-    await page.get_by_role("button", name="Submit and pay again").click()
-    await expect(page.get_by_role("dialog")).to_have_count(0)
-    client = await service.user()
-    jobs = (await client.get("/v1/jobs", params={"provider": "sandbox-replicate"})).json()["jobs"]
-    assert [job["kind"] for job in jobs] == ["owner/name"] * 2
-    for job in jobs:
-        seed = (await job_of(client, job["request_id"]))["input"]["seed"]
-        assert seed == 12345678901234567890123
-    assert visitor.console == []
-
-
 async def test_a_failure_comes_with_advice(enter: Enter) -> None:
     faults = {"sandbox_submit_timeouts": 1, "sandbox_drop_callbacks": 1}
     service, visitor = await enter(**faults, submit_timeout=0.3, unconfirmed_deadline=0.5)
@@ -227,21 +163,6 @@ async def test_a_completed_job_is_told_apart_by_its_metadata(enter: Enter) -> No
     await expect(row).to_contain_text(f"order=7 · size=big · {job['request_id']}")
 
 
-async def test_the_form_as_a_command(enter: Enter) -> None:
-    service, visitor = await enter()
-    page = visitor.page
-    await visitor.open("#/new")
-    await page.get_by_text("As a curl command").click()
-    await page.get_by_label("Prompt", exact=True).fill("A fox's map")
-    command = await page.get_by_label("the command", exact=True).inner_text()
-    environment = {"KEY": await service.key("ada"), "ORDER": "7", "PATH": os.environ["PATH"]}
-    shell = await asyncio.create_subprocess_shell(command, stdout=PIPE, env=environment)
-    answer, _ = await shell.communicate()
-    job = await job_of(await service.user(), json.loads(answer)["request_id"])
-    assert job["input"]["prompt"] == "A fox's map"
-    assert visitor.console == []
-
-
 async def test_cancel_by_keyboard(enter: Enter) -> None:
     _, visitor = await enter(sandbox_render=60)
     page = visitor.page
@@ -256,35 +177,6 @@ async def test_cancel_by_keyboard(enter: Enter) -> None:
     await expect(page.locator(".title").get_by_text("Cancelled")).to_be_visible()
     await expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
     assert visitor.console == []
-
-
-async def test_a_session_begins_and_ends(start: Start, visit: Visit) -> None:
-    service = await start()
-    visitor = await visit(service.url)
-    page = visitor.page
-    await visitor.try_key("rk_wrong")
-    await visitor.sees("No such key")
-    assert "401" in visitor.console.pop()  # the browser logs each refusal
-
-    key = await service.key()
-    await visitor.sign_in(key)
-    assert [cookie["name"] for cookie in await page.context.cookies()] == [COOKIE]
-    # No script can find the key, nor the session.
-    assert await page.evaluate("document.cookie") == ""
-    assert key not in await page.content()
-    stored = await page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}])")
-    assert stored == "[{},{}]"
-
-    await page.reload()
-    await visitor.sees("No jobs yet")
-    await page.get_by_role("button", name="Sign out").click()
-    await expect(page.get_by_label("API key")).to_be_focused()
-    assert await page.context.cookies() == []
-
-    await visitor.sign_in(key)
-    await service.store.keys.revoke(key[:11], 1)
-    service.inner.context.broadcast.close()  # as the next heartbeat does for a revoked key
-    await visitor.sees("Your session has ended")
 
 
 async def test_the_theme_stays_as_chosen(start: Start, visit: Visit) -> None:

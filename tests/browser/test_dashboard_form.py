@@ -1,0 +1,90 @@
+"""The form that submits a job."""
+
+import asyncio
+import json
+import os
+import re
+from asyncio.subprocess import PIPE
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.conftest import Enter
+from tests.support.service import job_of
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+
+
+async def test_errors_are_shown_at_their_fields(enter: Enter) -> None:
+    _, visitor = await enter()
+    page = visitor.page
+    await visitor.submit_by_form(Prompt="x" * 501, Seconds="soon", Webhook="http://10.0.0.1/")
+    prompt = page.get_by_label("Prompt", exact=True)
+    await expect(prompt).to_have_attribute("aria-invalid", "true")
+    await expect(prompt).to_be_focused()
+    await expect(prompt).to_have_accessible_description("Prompt is too long")
+    await expect(page.get_by_label("Seconds")).to_have_attribute("aria-invalid", "true")
+    webhook = page.get_by_label("Webhook")
+    await expect(webhook).to_have_attribute("aria-invalid", "true")
+    both = re.compile("RECEIVER_RELAY_ALLOW_HTTP=true.* RECEIVER_RELAY_ALLOW_NETS")
+    await expect(webhook).to_have_accessible_description(both)
+    await prompt.fill("Better")
+    await page.get_by_label("Seconds").fill("5")
+    await webhook.fill("")
+    await page.get_by_role("button", name="Submit").click()
+    await expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
+
+
+async def test_a_narrative(enter: Enter) -> None:
+    _, visitor = await enter()
+    await visitor.open("#/new")
+    await visitor.page.get_by_label("Narrative").check()
+    await expect(visitor.page.get_by_label("Prompt", exact=True)).to_be_hidden()
+    await visitor.page.get_by_role("button", name="Submit").click()
+    await expect(visitor.page.get_by_role("heading", name="Narrative")).to_be_visible()
+    await expect(visitor.page.locator("dd", has_text="Narrative")).to_be_visible()
+    assert visitor.console == []
+
+
+async def test_another_provider_and_again_with_every_digit(enter: Enter) -> None:
+    service, visitor = await enter(providers="sandbox,sandbox-replicate")
+    page = visitor.page
+    await visitor.open("#/new")
+    await page.get_by_label("Another provider").check()
+    await expect(page.get_by_label("Prompt", exact=True)).to_be_hidden()
+    await page.get_by_label("Kind", exact=True).fill("nonsense")
+    await page.get_by_label("Input, as JSON").fill("[]")
+    await page.get_by_role("button", name="Submit").click()
+    described = expect(page.get_by_label("Input, as JSON"))
+    await described.to_have_accessible_description("The input must be a JSON object.")
+    await page.get_by_label("Input, as JSON").fill('{"seed": 12345678901234567890123}')
+    await page.get_by_role("button", name="Submit").click()
+    await expect(page.get_by_label("Kind", exact=True)).to_have_attribute("aria-invalid", "true")
+    visitor.console.clear()  # the browser logs each refusal
+    await page.get_by_label("Kind", exact=True).fill("owner/name")
+    await page.get_by_role("button", name="Submit").click()
+    await page.get_by_role("button", name="Submit again").click()
+    await page.get_by_role("button", name="Submit and pay again").click()
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    client = await service.user()
+    jobs = (await client.get("/v1/jobs", params={"provider": "sandbox-replicate"})).json()["jobs"]
+    assert [job["kind"] for job in jobs] == ["owner/name"] * 2
+    for job in jobs:
+        seed = (await job_of(client, job["request_id"]))["input"]["seed"]
+        assert seed == 12345678901234567890123
+    assert visitor.console == []
+
+
+async def test_the_form_as_a_command(enter: Enter) -> None:
+    service, visitor = await enter()
+    page = visitor.page
+    await visitor.open("#/new")
+    await page.get_by_text("As a curl command").click()
+    await page.get_by_label("Prompt", exact=True).fill("A fox's map")
+    command = await page.get_by_label("the command", exact=True).inner_text()
+    environment = {"KEY": await service.key("ada"), "ORDER": "7", "PATH": os.environ["PATH"]}
+    shell = await asyncio.create_subprocess_shell(command, stdout=PIPE, env=environment)
+    answer, _ = await shell.communicate()
+    job = await job_of(await service.user(), json.loads(answer)["request_id"])
+    assert job["input"]["prompt"] == "A fox's map"
+    assert visitor.console == []
