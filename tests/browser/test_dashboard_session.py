@@ -4,9 +4,14 @@ import pytest
 from playwright.async_api import expect
 
 from receiver.http_api.sessions import COOKIE
-from tests.browser.conftest import Start, Visit
+from tests.browser.conftest import Enter, Start, Visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+
+SIGN_IN = """key => fetch("/session", {
+    method: "POST", body: JSON.stringify({ key }),
+    headers: { "X-Requested-With": "dashboard", "Content-Type": "application/json" },
+})"""
 
 
 async def test_a_session_begins_and_ends(start: Start, visit: Visit) -> None:
@@ -35,4 +40,20 @@ async def test_a_session_begins_and_ends(start: Start, visit: Visit) -> None:
     await visitor.sign_in(key)
     await service.store.keys.revoke(key[:11], 1)
     service.inner.context.broadcast.close()  # as the next heartbeat does for a revoked key
+    await visitor.sees("Your session has ended")
+
+
+async def test_each_tab_shows_who_is_signed_in(enter: Enter) -> None:
+    service, visitor = await enter()
+    other = await visitor.page.context.new_page()
+    await other.goto(visitor.url)
+    await expect(other.locator("#who")).to_have_text("ada")
+    await visitor.page.get_by_role("button", name="Sign out").click()
+    await expect(other.get_by_label("API key")).to_be_visible()
+    await visitor.sign_in(await service.key("bob"))
+    await expect(other.locator("#who")).to_have_text("bob")
+
+    # No page tells this one; it finds out when its stream ends.
+    await visitor.page.evaluate(SIGN_IN, await service.key("ada"))
+    service.inner.context.broadcast.close()
     await visitor.sees("Your session has ended")

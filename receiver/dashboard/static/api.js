@@ -1,7 +1,7 @@
 // The service's API, authenticated by the session cookie.
 
-/** Dispatches `signed-out` when the session has ended. */
-export const session = new EventTarget();
+/** Dispatches `signed-out` when the session of `user` (a name) has ended. */
+export const session = Object.assign(new EventTarget(), { user: null });
 
 /** An error response, or no response at all (`status` 0). */
 class ApiError extends Error {

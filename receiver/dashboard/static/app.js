@@ -91,18 +91,30 @@ async function begin() {
 async function signInOnce(token) {
   history.replaceState(null, "", "#/");
   try {
-    enter(await post("/session", { token }));
+    signedIn(await post("/session", { token }));
   } catch (error) {
     const used = "This sign-in link has already been used. Sign in with a key.";
-    showSignIn(enter, error.status === 401 ? used : error.message);
+    showSignIn(signedIn, error.status === 401 ? used : error.message);
   }
+}
+
+// The cookie is the browser's: the other tabs must not go on as another user than they show.
+const tabs = new BroadcastChannel("session");
+tabs.addEventListener("message", ({ data: name }) => {
+  if (name !== (user?.name ?? null)) location.reload();
+});
+
+function signedIn(entered) {
+  tabs.postMessage(entered.user);
+  enter(entered);
 }
 
 function enter({ user: name, admin, retention_days: retentionDays }) {
   if (name === null) {
-    showSignIn(enter);
+    showSignIn(signedIn);
     return;
   }
+  session.user = name;
   user = { name, admin, retentionDays };
   frame(true);
   follow(scopeOf(user));
@@ -117,7 +129,7 @@ function exit(notice) {
   stopSampling();
   frame(false);
   for (const dialog of document.querySelectorAll("dialog")) dialog.close();
-  showSignIn(enter, notice);
+  showSignIn(signedIn, notice);
 }
 
 function frame(signedIn) {
@@ -130,6 +142,7 @@ function frame(signedIn) {
 document.getElementById("sign-out").addEventListener("click", async () => {
   try {
     await ask("DELETE", "/session");
+    tabs.postMessage(null);
     exit();
   } catch (error) {
     main.replaceChildren(failure(error, route));

@@ -149,7 +149,7 @@ function lose() {
   report("lost");
   timer = setTimeout(async () => {
     try {
-      if ((await get("/session")).user === null) {
+      if ((await get("/session")).user !== session.user) {
         session.dispatchEvent(new Event("signed-out"));
         return;
       }
