@@ -57,3 +57,14 @@ async def test_each_tab_shows_who_is_signed_in(enter: Enter) -> None:
     await visitor.page.evaluate(SIGN_IN, await service.key("ada"))
     service.inner.context.broadcast.close()
     await visitor.sees("Your session has ended")
+
+
+async def test_signing_out_is_tried_again(enter: Enter) -> None:
+    _, visitor = await enter()
+    page = visitor.page
+    await page.route("**/session", lambda route: route.abort())
+    await page.get_by_role("button", name="Sign out").click()
+    await visitor.sees("The service does not answer")
+    await page.unroute("**/session")
+    await page.get_by_role("button", name="Try again").click()
+    await expect(page.get_by_label("API key")).to_be_visible()

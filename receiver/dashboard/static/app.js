@@ -139,15 +139,17 @@ function frame(signedIn) {
   document.getElementById("who").textContent = user ? user.name + (user.admin ? " (admin)" : "") : "";
 }
 
-document.getElementById("sign-out").addEventListener("click", async () => {
+async function signOut() {
   try {
     await ask("DELETE", "/session");
     tabs.postMessage(null);
     exit();
   } catch (error) {
-    main.replaceChildren(failure(error, route));
+    main.replaceChildren(failure(error, signOut));
   }
-});
+}
+
+document.getElementById("sign-out").addEventListener("click", signOut);
 session.addEventListener("signed-out", () => user && exit("Your session has ended. Sign in again."));
 addressChanges.addEventListener("change", addressNavigation);
 document.querySelector(".skip").addEventListener("click", (event) => {
