@@ -46,6 +46,35 @@ async def test_a_narrative(enter: Enter) -> None:
     assert visitor.console == []
 
 
+async def test_a_movie_goes_to_the_provider_that_makes_movies(enter: Enter) -> None:
+    service, visitor = await enter(provider="sandbox-replicate", providers="sandbox")
+    await visitor.open("#/new")
+    await expect(visitor.page.get_by_label("Another provider")).to_be_visible()
+    await visitor.page.get_by_role("button", name="Submit").click()
+    await expect(visitor.page.get_by_role("heading", name="Timeline")).to_be_visible()
+    jobs = (await (await service.user()).get("/v1/jobs")).json()["jobs"]
+    assert [job["provider"] for job in jobs] == ["sandbox"]
+
+
+async def test_movies_are_offered_only_where_they_are_made(enter: Enter) -> None:
+    _, visitor = await enter(provider="sandbox-replicate")
+    page = visitor.page
+    await page.route("**/openapi.json", lambda route: route.abort())
+    await visitor.open("#/new")
+    await page.get_by_role(
+        "button", name="Submit"
+    ).click()  # of a movie: nothing says that none runs
+    await expect(page.get_by_role("alert")).to_contain_text("kind")
+    await page.unroute("**/openapi.json")
+    await page.reload()
+    await expect(page.get_by_label("Another provider")).to_be_checked()
+    for kind in ("Movie", "Narrative"):
+        await expect(page.get_by_label(kind)).to_be_hidden()
+    await page.get_by_label("Kind", exact=True).fill("owner/name")
+    await page.get_by_role("button", name="Submit").click()
+    await expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
+
+
 async def test_another_provider_and_again_with_every_digit(enter: Enter) -> None:
     service, visitor = await enter(providers="sandbox,sandbox-replicate")
     page = visitor.page

@@ -25,6 +25,7 @@ export function showForm(_user, signal) {
       radio(MOVIE, "Movie", "from one prompt", true),
       radio(NARRATIVE, "Narrative", "a scene for each line"),
       radio(OTHER, "Another provider", "its own kind and input")),
+    h("input", { type: "hidden", name: "known" }),
     part([MOVIE], field("prompt", "Prompt", h("textarea", { rows: 3 }), "A lighthouse at dawn")),
     part([NARRATIVE], field("prompt_list", "Scenes, one per line", h("textarea", { rows: 4 }),
       "The fox finds a map.\nThe map leads to the sea.")),
@@ -82,9 +83,9 @@ export function showForm(_user, signal) {
 
   form.addEventListener("submit", submit);
   form.addEventListener("input", drawCurl);
-  offerChoices(form);
   form.addEventListener("change", () => choose(form));
   choose(form);
+  offerChoices(form).then(drawCurl);
   main.replaceChildren(
     h("div", { class: "title" }, h("h1", {}, "New job")),
     h("p", { class: "hint" }, "It is stored before it is sent to the provider, and sent only once. ",
@@ -95,16 +96,27 @@ export function showForm(_user, signal) {
 
 /** Offer the models and providers of the service. If they cannot be read, any model can be typed. */
 async function offerChoices(form) {
-  const other = form.querySelector(`[value=${OTHER}]`).closest("label");
-  other.hidden = true;
+  offer(form, OTHER, false);
   const { components } = await get("/openapi.json").catch(() => ({}));
-  const providers = (components?.schemas.Provider?.enum ?? []).filter((name) => !KNOWN.includes(name));
-  form.elements.provider.replaceChildren(...providers.map((value) => h("option", { value }, value)));
-  other.hidden = providers.length === 0;
+  const running = components?.schemas.Provider?.enum ?? [];
+  const known = running.find((name) => KNOWN.includes(name));
+  const others = running.filter((name) => !KNOWN.includes(name));
+  form.elements.known.value = known ?? "";
+  form.elements.provider.replaceChildren(...others.map((value) => h("option", { value }, value)));
+  offer(form, OTHER, others.length > 0);
+  if (!known && others.length > 0) {
+    for (const kind of [MOVIE, NARRATIVE]) offer(form, kind, false);
+    form.elements.kind.value = OTHER;
+    choose(form);
+  }
   for (const name of MODELS) {
     const models = components?.schemas.MovieInput?.properties[name]?.enum ?? [];
     form.querySelector(`#${name}-models`).replaceChildren(...models.map((value) => h("option", { value })));
   }
+}
+
+function offer(form, kind, offered) {
+  form.querySelector(`[value=${kind}]`).closest("label").hidden = !offered;
 }
 
 function radio(value, label, hint, checked = false) {
@@ -134,7 +146,7 @@ function read(data) {
   const kind = data.get("kind");
   const body = kind === OTHER
     ? { provider: text("provider"), kind: text("other_kind"), input: objectIn(text("input_json")) }
-    : { kind, input: samsarInput(kind, text) };
+    : { provider: text("known") || undefined, kind, input: samsarInput(kind, text) };
   if (text("label")) body.metadata = { label: text("label") };
   if (text("webhookUrl")) body.webhookUrl = text("webhookUrl");
   return body;
@@ -165,10 +177,11 @@ function samsarInput(kind, text) {
   return input;
 }
 
-/** Show each error at its field, which can have several. False if one belongs to no field here. */
+/** Show each error at its field, which can have several. False if one belongs to no field shown here. */
 function showErrors(form, errors) {
   const shown = errors.map(({ pointer, detail }) => ({ control: form.elements[fieldOf(form, pointer)], detail }));
-  if (shown.length === 0 || shown.some(({ control }) => !control?.id)) return false;
+  const isLost = ({ control }) => !control?.id || control.closest("[hidden]");
+  if (shown.length === 0 || shown.some(isLost)) return false;
   for (const { control, detail } of shown) {
     const hint = document.getElementById(`${control.id}-hint`);
     hint.textContent = control.hasAttribute("aria-invalid") ? `${hint.textContent} ${detail}` : detail;
