@@ -97,7 +97,7 @@ async def test_submit_again_names_the_cost(enter: Enter) -> None:
     await job_when(client, first["request_id"], status="COMPLETED")
     page = visitor.page
     await page.get_by_role("link", name="Twice").click()
-    await page.get_by_role("button", name="Submit again").click()
+    await page.get_by_role("button", name="Submit again").dblclick()  # asks once
     dialog = page.get_by_role("dialog", name="Submit “Twice” again?")
     await expect(dialog).to_contain_text("The provider (sandbox) is paid again")
     await dialog.get_by_role("button", name="Submit and pay again").click()

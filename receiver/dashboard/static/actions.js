@@ -24,7 +24,8 @@ export function cancelJob(job, signal) {
 export async function submitAgain(job, signal) {
   const webhook = h("input", { type: "url", id: "again-webhook", autocomplete: "off",
     placeholder: "none", value: await webhookOf(job) });
-  if (signal.aborted) return;
+  const clickedTwice = document.querySelector("dialog");
+  if (signal.aborted || clickedTwice) return;
   const key = randomKey();
   const billed = job.error?.may_have_been_billed || job.status === "COMPLETED"
     ? " The first job was billed, or may have been." : "";

@@ -44,6 +44,7 @@ function creation(made, changed) {
     event.preventDefault();
     name.removeAttribute("aria-invalid");
     hint.textContent = "A new name creates a new user.";
+    event.submitter.disabled = true; // a second click would make a second key, and show one of them
     try {
       const key = await post("/session/keys", { user: name.value.trim(), admin: admin.checked });
       event.target.reset();
@@ -53,6 +54,8 @@ function creation(made, changed) {
       name.setAttribute("aria-invalid", "true");
       hint.textContent = error.fieldErrors[0]?.detail ?? error.message;
       name.focus();
+    } finally {
+      event.submitter.disabled = false;
     }
   }
   return h("form", { class: "inline", submit },
