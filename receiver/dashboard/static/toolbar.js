@@ -37,11 +37,15 @@ export function filterControls(changed, signal) {
         all.map(([value, words]) => h("option", { value, selected: now === value }, words))));
   }
 
-  /** A local time; the URL has it in UTC. */
+  /** A local time; the URL has it in UTC. Without `max`, six digits of a year can be typed. */
   function time(name, label) {
-    const typed = ({ target }) => set(name, target.value && new Date(target.value).toISOString());
+    const typed = ({ target }) => {
+      const ms = Date.parse(target.value);
+      set(name, Number.isNaN(ms) ? "" : new Date(ms).toISOString());
+    };
     return h("label", {}, h("span", {}, label), h("input", {
-      type: "datetime-local", name, value: localTime(here().query.get(name)), change: typed,
+      type: "datetime-local", name, value: localTime(here().query.get(name)), max: "9999-12-31T23:59",
+      change: typed,
     }));
   }
 
