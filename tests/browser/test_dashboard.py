@@ -108,7 +108,7 @@ async def test_filter_and_search(enter: Enter) -> None:
     ids = [
         (await submit(client, input=MOVIE | {"prompt": prompt}, metadata=metadata))["request_id"]
         for prompt, metadata in (
-            ("Paper boats", {}),
+            ("Paper boats", {"label": " "}),
             ("A train in snow", {"label": "Winter train"}),
             ("Boat race", {}),
         )

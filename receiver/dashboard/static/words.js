@@ -53,7 +53,7 @@ export function chip(state, word = stateWord(state), shape = STATES[state]?.[0])
 }
 
 /** A job's title: its metadata label, its prompt, or its kind and id. */
-export const titleOf = (job) => job.metadata.label || job.label
+export const titleOf = (job) => job.metadata.label?.trim() || job.label
   || `${kindWord(job.kind)} …${job.request_id.slice(-6)}`;
 
 export function progressBar(job) {
