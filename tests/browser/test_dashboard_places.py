@@ -11,6 +11,21 @@ from tests.support.service import MOVIE, eventually, job_when, submit
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 
+async def test_a_browser_whose_clock_is_wrong_shows_the_service_s_hours(
+    start: Start, visit: Visit, provider: ScriptedProvider
+) -> None:
+    service = await start(**provider.settings())
+    client = await service.user()
+    await submit(client)
+    visitor = await visit(service.url, client)
+    hours_ahead = "const real = Date.now; Date.now = () => real() + 3 * 3600e3"
+    await visitor.page.add_init_script(hours_ahead)
+    await visitor.page.reload()
+    await visitor.open("#/?since=1h")
+    await expect(visitor.page.locator(".row.job")).to_have_count(1)
+    await expect(visitor.page.locator(".row.job")).to_contain_text("s ago")
+
+
 async def test_back_restores_the_list(
     start: Start, visit: Visit, provider: ScriptedProvider
 ) -> None:

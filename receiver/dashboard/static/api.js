@@ -1,5 +1,7 @@
 // The service's API, authenticated by the session cookie.
 
+import { learnClock } from "./times.js";
+
 /** Dispatches `signed-out` when the session of `user` (a name) has ended. */
 export const session = Object.assign(new EventTarget(), { user: null });
 
@@ -31,6 +33,7 @@ export async function ask(method, path, { body, headers, signal, read = parse } 
       cache: "no-store",
       signal,
     });
+    learnClock(response.headers.get("Date"));
     text = await response.text();
   } catch {
     throw new ApiError(0, NO_RESPONSE);

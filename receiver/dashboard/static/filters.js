@@ -2,7 +2,7 @@
 
 import { here } from "./address.js";
 import { scopeControl, scopeOf } from "./scope.js";
-import { DAY, HOUR } from "./times.js";
+import { DAY, HOUR, now } from "./times.js";
 import { filterControls, toolbar } from "./toolbar.js";
 import { KIND_OPTIONS, STATUS_OPTIONS } from "./words.js";
 
@@ -30,7 +30,7 @@ export function filters() {
 /** The creation times that match, as milliseconds; both exclusive. */
 function bounds({ since, after, before }) {
   if (since === BETWEEN) return [Date.parse(after) || -Infinity, Date.parse(before) || Infinity];
-  return [RANGES[since] ? Date.now() - RANGES[since][1] : -Infinity, Infinity];
+  return [RANGES[since] ? now() - RANGES[since][1] : -Infinity, Infinity];
 }
 
 const isoTime = (ms) => (Number.isFinite(ms) ? new Date(ms).toISOString() : null);

@@ -11,6 +11,17 @@ const MINUTE = 60_000;
 export const HOUR = 3_600_000;
 export const DAY = 86_400_000;
 
+let ahead = 0;
+
+/** Learn from the `Date` of an answer how far this machine's clock is off. */
+export function learnClock(date) {
+  const difference = Date.now() - Date.parse(date);
+  ahead = Math.abs(difference) > MINUTE ? difference : 0;
+}
+
+/** The service's time, in milliseconds. */
+export const now = () => Date.now() - ahead;
+
 /** A duration such as `12 s`; `fine` adds fractions of seconds, or a second unit to longer ones. */
 export function duration(ms, fine = false) {
   if (fine && ms < 1000) return `${Math.round(ms)} ms`;
@@ -29,9 +40,9 @@ export const between = (from, to) => Math.max(0, Date.parse(to) - Date.parse(fro
 export const exactTime = (time) => exact.format(new Date(time));
 
 const FORMATS = {
-  // The service's clock may be ahead of this machine's: do not show recent times as future ones.
-  ago: (time) => `${duration(Math.max(0, Date.now() - time))} ago`,
-  until: (time) => (time > Date.now() + 1000 ? `in ${duration(time - Date.now())}` : "due"),
+  // The service's clock may be a little ahead: do not show recent times as future ones.
+  ago: (time) => `${duration(Math.max(0, now() - time))} ago`,
+  until: (time) => (time > now() + 1000 ? `in ${duration(time - now())}` : "due"),
   clock: (time) => clock.format(time),
 };
 
