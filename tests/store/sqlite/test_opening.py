@@ -13,18 +13,14 @@ from pathlib import Path
 import pytest
 
 from store.errors import (
-    SchemaTooOld,
     StoreCorrupt,
-    StoreError,
     StoreInUse,
     StoreLocked,
     StoreUnavailable,
 )
-from store.open import back_up_store, open_store
-from store.sqlite import backup, connection
-from store.sqlite.backup import back_up
-from store.sqlite.connection import MIGRATIONS, connect_reader, connect_writer, prepare
-from tests.store.world import World
+from store.open import open_store
+from store.sqlite import connection
+from store.sqlite.connection import MIGRATIONS, connect_writer, prepare
 
 
 def address(path: Path) -> str:
@@ -287,73 +283,3 @@ async def test_commits_are_synced(path: Path, monkeypatch: pytest.MonkeyPatch) -
     await store.close()
     assert not found.sound
     assert "synchronous 1" in found.detail
-
-
-async def test_a_copy_is_marked_as_one_until_it_is_served(tmp_path: Path) -> None:
-    store = await open_store(address(tmp_path / "receiver.db"), serving=True)
-    world = await World.begin(store)
-    job = await world.create()
-    await back_up_store(address(tmp_path / "receiver.db"), tmp_path / "copy.db")
-    lost = await world.create()
-    await store.close()
-
-    copy = await open_store(address(tmp_path / "copy.db"), serving=True)
-    assert await copy.restored()
-    assert await copy.jobs.find(job.id) == job
-    assert await copy.jobs.find(lost.id) is None
-    await copy.accept_restore()
-    await copy.close()
-
-    again = await open_store(address(tmp_path / "copy.db"), serving=True)
-    assert not await again.restored()
-    await again.close()
-
-
-async def test_a_copy_that_fails_leaves_no_file(tmp_path: Path) -> None:
-    database = tmp_path / "receiver.db"
-    with pytest.raises(StoreError):
-        await back_up_store(address(database), tmp_path / "copy.db")
-    prepare(database)
-    with pytest.raises(StoreUnavailable):
-        await back_up_store(address(database), tmp_path / "nowhere" / "copy.db")
-
-    assert [*tmp_path.iterdir()] == [database]
-
-
-def test_a_copy_has_its_name_only_when_it_is_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source, target = tmp_path / "receiver.db", tmp_path / "copy.db"
-    prepare(source)
-
-    def another_appears(_source: Path, partial: Path) -> None:
-        assert not target.exists()
-        partial.write_text("a part")
-        target.write_text("of somebody else")
-
-    monkeypatch.setattr(backup, "_copy", another_appears)
-    with pytest.raises(FileExistsError):
-        back_up(source, target)
-
-    assert target.read_text() == "of somebody else"
-    assert {*tmp_path.iterdir()} == {source, target}
-
-
-@pytest.mark.parametrize("at_first", [0, 1])
-async def test_only_a_service_upgrades_the_database_of_an_older_release(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_first: int
-) -> None:
-    """The service of the older release, which may be running, could not use it any more."""
-    database, copy = tmp_path / "receiver.db", tmp_path / "copy.db"
-    with monkeypatch.context() as before:
-        before.setattr(connection, "MIGRATIONS", MIGRATIONS[:at_first])
-        prepare(database)
-    if at_first:
-        with pytest.raises(SchemaTooOld):
-            await open_store(address(database))
-        await back_up_store(address(database), copy)
-        with closing(connect_reader(copy)) as copied:
-            assert copied.execute("PRAGMA user_version").fetchone() == (at_first,)
-        await (await open_store(address(copy), serving=True)).close()
-        await (await open_store(address(database), serving=True)).close()
-    await (await open_store(address(database))).close()
