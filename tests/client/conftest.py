@@ -16,6 +16,9 @@ WEBHOOKS: dict[str, Any] = {
     "relay_schedule": "0",
 }
 
+OURS = {"X-Request-ID": "r1"}
+"""What every response of the service has."""
+
 SHARED_LOOP = pytest.mark.asyncio(loop_scope="module")
 """The event loop that the services of a file live in."""
 
@@ -45,3 +48,7 @@ async def client(
 def user_of(request: pytest.FixtureRequest) -> str:
     """The test's own user."""
     return f"u{zlib.crc32(request.node.name.encode())}"
+
+
+async def no_sleep(_seconds: float) -> None:
+    """Waits for nothing."""

@@ -15,6 +15,10 @@ from store.sqlite.connection import connect_writer, prepare
 from store.sqlite.database import SqliteStore, open_sqlite
 
 
+def address(path: Path) -> str:
+    return f"sqlite:///{path}"
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A database that is ready and that nobody has open."""

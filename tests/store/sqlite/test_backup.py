@@ -14,11 +14,8 @@ from store.open import back_up_store, open_store
 from store.sqlite import backup, connection
 from store.sqlite.backup import back_up
 from store.sqlite.connection import MIGRATIONS, connect_reader, prepare
+from tests.store.sqlite.conftest import address
 from tests.store.world import World
-
-
-def address(path: Path) -> str:
-    return f"sqlite:///{path}"
 
 
 async def test_a_copy_is_marked_as_one_until_it_is_served(tmp_path: Path) -> None:

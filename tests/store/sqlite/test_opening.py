@@ -21,10 +21,7 @@ from store.errors import (
 from store.open import open_store
 from store.sqlite import connection
 from store.sqlite.connection import MIGRATIONS, connect_writer, prepare
-
-
-def address(path: Path) -> str:
-    return f"sqlite:///{path}"
+from tests.store.sqlite.conftest import address
 
 
 async def test_files_and_their_folder_are_created_private(tmp_path: Path) -> None:
