@@ -1,5 +1,6 @@
 """`submit`, `jobs` and `watch`: commands for users, over HTTP."""
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from receiver.cli.command import Commands, Cursor, Json, Limit, User
-from receiver.cli.errors import FAILED, warn_of_pause
+from receiver.cli.errors import FAILED, warn, warn_of_pause
 from receiver.cli.output import Output, Table, local_times
 from receiver.cli.progress import board
 from receiver.client import AsyncClient
@@ -63,7 +64,11 @@ async def submit(
         raise typer.BadParameter("the file is not a JSON object")
     if not (idempotency_key or "").isprintable():
         raise typer.BadParameter("--idempotency-key must not contain control characters")
-    job = await client.submit(body, idempotency_key=idempotency_key, wait=wait)
+    try:
+        job = await client.submit(body, idempotency_key=idempotency_key, wait=wait)
+    except asyncio.CancelledError:
+        warn("The job may exist: see `receiver jobs list`.")
+        raise
     return Output(job, job["request_id"] if wait is None else _fields(job))
 
 

@@ -196,9 +196,10 @@ class AsyncClient:
                 cleanly) and the seconds until it is resumed.
 
         Raises:
-            Unreachable: the first connection failed; later ones are retried for ever.
+            Unreachable: the first connection failed; later ones are retried for ever, also while a
+                proxy answers in the service's place.
             ApiError: the service refused, and not just temporarily.
-            UnreadableAnswer: something else answered.
+            UnreadableAnswer: something else answered at first, or sent unknown events.
         """
         path = "/v1/events" if job_id is None else f"{_job(job_id)}/events"
         connect = partial(self._transport.stream, path, _given(user=user))

@@ -3,7 +3,8 @@
 ClientError
 ├── ApiError           the service answered with an error
 ├── Unreachable        there was no answer
-├── UnreadableAnswer   the answer is not from the service
+├── UnreadableAnswer   the answer cannot be read
+│   └── AnotherServer  it is not the service's
 └── BadRelay           a webhook that the service has not signed, or not recently
 """
 
@@ -52,7 +53,11 @@ class Unreachable(ClientError):
 
 
 class UnreadableAnswer(ClientError):
-    """A success status with a body that is not the service's: the URL is probably wrong."""
+    """A success status with a body that cannot be read."""
+
+
+class AnotherServer(UnreadableAnswer):
+    """It is no JSON object, or has no X-Request-ID: the URL is probably wrong."""
 
 
 class BadRelay(ClientError):

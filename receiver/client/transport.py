@@ -8,7 +8,13 @@ from typing import Any
 import httpx
 from httpx_sse import EventSource, SSEError
 
-from receiver.client.errors import Unreachable, UnreadableAnswer, api_error, read_document
+from receiver.client.errors import (
+    AnotherServer,
+    Unreachable,
+    UnreadableAnswer,
+    api_error,
+    read_document,
+)
 from receiver.this_machine import is_this_machine
 
 STREAM_SILENCE = 60.0
@@ -43,12 +49,12 @@ class Transport:
         await self._http.aclose()
 
     async def call(self, method: str, path: str, **options: Any) -> Any:
-        """One call, and the document in its answer. Raises `UnreadableAnswer`; see `send`."""
+        """One call, and the document in its answer. Raises `AnotherServer`; see `send`."""
         response = await self.send(method, path, **options)
         document = read_document(response)
         if document is None:
             url = response.request.url.copy_with(query=None)
-            raise UnreadableAnswer(f"{url} does not answer like the service")
+            raise AnotherServer(f"{url} does not answer like the service")
         return document
 
     async def send(self, method: str, path: str, **options: Any) -> httpx.Response:
@@ -79,7 +85,7 @@ class Transport:
                     await response.aread()
                     raise api_error(response)
                 if "X-Request-ID" not in response.headers:
-                    raise UnreadableAnswer(f"{self._http.base_url} sent no event stream")
+                    raise AnotherServer(f"{self._http.base_url} does not answer like the service")
                 yield None if response.status_code == 204 else EventSource(response)
         except SSEError as error:
             # A subclass of HTTPError too, but retrying does not help.

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 from httpx_sse import EventSource, ServerSentEvent
 
-from receiver.client.errors import ApiError, ClientError, Unreachable, UnreadableAnswer
+from receiver.client.errors import (
+    AnotherServer,
+    ApiError,
+    ClientError,
+    Unreachable,
+    UnreadableAnswer,
+)
 
 if TYPE_CHECKING:
     from receiver.domain.documents import Job
@@ -56,7 +62,7 @@ async def follow(
                             yield event
                         if watching.over:
                             return
-        except (ApiError, Unreachable) as error:
+        except (ApiError, Unreachable, AnotherServer) as error:
             if not connected or not _is_temporary(error):
                 raise
             trouble = error
@@ -66,9 +72,12 @@ async def follow(
         await sleep(seconds)
 
 
-def _is_temporary(error: ApiError | Unreachable) -> bool:
-    """Whether the stream can be resumed after this error."""
-    return isinstance(error, Unreachable) or error.status == 429 or error.status >= 500
+def _is_temporary(error: ClientError) -> bool:
+    """Whether the stream can be resumed after this error: while the service restarts, a proxy may
+    answer anything."""
+    if not isinstance(error, ApiError):
+        return True
+    return error.status == 429 or error.status >= 500 or error.code == "http_error"
 
 
 class Watching:

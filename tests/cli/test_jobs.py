@@ -264,3 +264,16 @@ def test_ctrl_c_ends_watch_with_130_and_no_message(endless: Served) -> None:
         _, err = watching.communicate(timeout=TIMEOUT)
     assert watching.returncode == 130
     assert err == ""
+
+
+def test_ctrl_c_while_submit_waits_says_that_the_job_may_exist(endless: Served) -> None:
+    ann = endless.as_user("impatient")
+    (ann.folder / "movie.json").write_text(json.dumps(MOVIE))
+    with ann.running("submit", "movie.json", "--wait", "60") as waiting:
+        deadline = time.monotonic() + TIMEOUT
+        while ann.run("jobs", "list").out == "No jobs.\n":
+            assert time.monotonic() < deadline
+        waiting.send_signal(signal.SIGINT)
+        out, err = waiting.communicate(timeout=TIMEOUT)
+    assert waiting.returncode == 130
+    assert (out, err) == ("", "The job may exist: see `receiver jobs list`.\n")

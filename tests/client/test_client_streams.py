@@ -16,7 +16,7 @@ from receiver.client import (
     UnreadableAnswer,
 )
 from receiver.client.watching import Watching
-from tests.client.conftest import SHARED_LOOP
+from tests.client.conftest import OURS, SHARED_LOOP
 from tests.providers.faulty_server import (
     Behaviour,
     Connection,
@@ -190,13 +190,33 @@ async def test_temporary_errors_are_retried_after_the_first_connection(pauses: P
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
 async def test_a_refusal_ends_it_after_a_connection_too(status: int, pauses: Pauses) -> None:
+    refusal = answer(status, b'{"code": "no", "detail": "No."}', OURS)
     async with (
-        scripted([send_raw(STREAM), answer(status, b"{}")]) as server,
+        scripted([send_raw(STREAM), refusal]) as server,
         AsyncClient(server.url, "key", sleep=pauses.sleep) as client,
     ):
         with pytest.raises(ApiError) as caught:
             await watched(client, "job_x", pauses)
     assert caught.value.status == status
+
+
+async def test_what_a_proxy_answers_meanwhile_is_retried(pauses: Pauses) -> None:
+    """Without the service behind it, a proxy may answer with a page, a redirect, even a 200."""
+    page = {"Content-Type": "text/html"}
+    behaviours = [
+        send_raw(STREAM),
+        answer(404, b"<p>Not found", page),
+        answer(302, b"", {"Location": "/maintenance"}),
+        answer(200, b"<p>Back soon", page),
+        answer(401, b"{}"),
+        send_raw(STREAM + DONE),
+    ]
+    async with (
+        scripted(behaviours) as server,
+        AsyncClient(server.url, "key", sleep=pauses.sleep) as client,
+    ):
+        assert await watched(client, "job_x", pauses) == []
+    assert pauses.seconds == [1.0, 1.0, 2.0, 4.0, 8.0]
 
 
 async def test_the_first_connection_is_not_retried(pauses: Pauses) -> None:
