@@ -20,6 +20,8 @@ class IdempotencyKey:
     key: str
     fingerprint: str
     """A digest of the JSON body, independent of the order of members."""
+    sent_at: Millis
+    """When the request came: an earlier key may have expired by then."""
     in_use_until: Millis
     """While the first request waits for its answer, repeats are refused with 409."""
     expires_at: Millis
@@ -54,12 +56,7 @@ def take_key(
 
     Raises `KeyReused` and `KeyInUse`.
     """
-    parameters = {
-        "user_id": job.user_id,
-        "path": key.path,
-        "key": key.key,
-        "now": job.created_at,
-    }
+    parameters = _parameters(job.user_id, key)
     values = {
         **parameters,
         "fingerprint": key.fingerprint,
@@ -71,7 +68,7 @@ def take_key(
     if session.execute(sql["write-key"], values).fetchone() is not None:
         return None
     row = session.execute(sql["read-key"], parameters).fetchone()
-    return _replay(row, key.fingerprint, job.created_at)
+    return _replay(row, key)
 
 
 class Idempotency(Table):
@@ -79,13 +76,11 @@ class Idempotency(Table):
 
     subject = "idempotency"
 
-    async def find(
-        self, user_id: int, path: str, key: str, fingerprint: str, now: Millis
-    ) -> Replay | None:
+    async def find(self, user_id: int, key: IdempotencyKey) -> Replay | None:
         """The key's first request; None if the key is unused or expired. Raises as `Jobs.create`
         does."""
-        which = {"user_id": user_id, "path": path, "key": key, "now": now}
-        return await self._find("read-key", lambda row: _replay(row, fingerprint, now), **which)
+        which = _parameters(user_id, key)
+        return await self._find("read-key", lambda row: _replay(row, key), **which)
 
     async def answered(self, job_id: str, answer: Answer | None) -> None:
         """Store the first answer of the key that created the job; the key is no longer in use.
@@ -104,11 +99,15 @@ class Idempotency(Table):
         )
 
 
-def _replay(row: Row, fingerprint: str, now: Millis) -> Replay:
-    kept, job_id, in_use_until, status_code, headers, body = row
-    if kept != fingerprint:
+def _parameters(user_id: int, key: IdempotencyKey) -> dict[str, object]:
+    return {"user_id": user_id, "path": key.path, "key": key.key, "now": key.sent_at}
+
+
+def _replay(row: Row, key: IdempotencyKey) -> Replay:
+    fingerprint, job_id, in_use_until, status_code, headers, body = row
+    if fingerprint != key.fingerprint:
         raise KeyReused
-    if in_use_until is not None and in_use_until > now:
+    if in_use_until is not None and in_use_until > key.sent_at:
         raise KeyInUse
     if status_code is None:
         return Replay(job_id, None)

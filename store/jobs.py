@@ -59,8 +59,8 @@ class Jobs(JobReads):
         With an idempotency key, the key is written in the same transaction, with `answer` if the
         first answer is already known (the key is then not in use). If the key exists, `Replay` is
         returned and nothing is written. Raises `KeyReused` if its fingerprint differs, and
-        `KeyInUse` while its first request is still waiting. A key whose `expires_at` is before the
-        job's `created_at` counts as absent.
+        `KeyInUse` while its first request is still waiting. A key that expired before the
+        new one's `sent_at` counts as absent.
         """
         creation = _Creation(new, idempotency, answer, lease)
         return await self._writer.urgent(Batchable(self._create, creation))

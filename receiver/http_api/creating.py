@@ -90,9 +90,7 @@ class Creation(ABC):
         key = read_key(context, self.request, body, int(self.wait * 1_000))
         replay = None
         if key is not None:
-            replay = await services.store.idempotency.find(
-                caller.user_id, key.path, key.key, key.fingerprint, services.clock.now()
-            )
+            replay = await services.store.idempotency.find(caller.user_id, key)
         if replay is None:
             new = new_job(services, caller.user_id, caller.user, self.read(body))
             first = self.answer_at_once(new)

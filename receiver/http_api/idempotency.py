@@ -63,6 +63,7 @@ def read_key(
         path=request.url.path,
         key=bare or re.sub(r"\\(.)", r"\1", quoted),
         fingerprint=fingerprint(body),
+        sent_at=now,
         in_use_until=now + wait + IN_USE_SLACK,
         expires_at=now + KEPT,
     )

@@ -1,6 +1,7 @@
 """`Idempotency`, and `Jobs.create` with a key."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -18,7 +19,7 @@ EXPIRY = NOW + 7 * 86_400 * SECOND
 
 
 def key(fingerprint: str = "f", name: str = "k", path: str = PATH) -> IdempotencyKey:
-    return IdempotencyKey(path, name, fingerprint, NOW + 30 * SECOND, EXPIRY)
+    return IdempotencyKey(path, name, fingerprint, NOW, NOW + 30 * SECOND, EXPIRY)
 
 
 async def create(
@@ -28,7 +29,8 @@ async def create(
 
 
 async def find(world: World, fingerprint: str = "f", now: Millis = NOW) -> Replay | None:
-    return await world.store.idempotency.find(world.ann.id, PATH, "k", fingerprint, now)
+    given = replace(key(fingerprint), sent_at=now)
+    return await world.store.idempotency.find(world.ann.id, given)
 
 
 async def test_a_key_leads_to_its_job_and_first_answer(world: World) -> None:
@@ -93,9 +95,17 @@ async def test_an_expired_key_counts_as_absent(world: World) -> None:
 
     assert await find(world, now=EXPIRY - 1) == Replay(first.id, ANSWER)
     assert await find(world, "g", now=EXPIRY) is None
-    given = IdempotencyKey(PATH, "k", "g", EXPIRY + 1, EXPIRY + 9)
+    given = IdempotencyKey(PATH, "k", "g", EXPIRY, EXPIRY + 1, EXPIRY + 9)
     assert await create(world, late, given) == late
     assert await find(world, "g", now=EXPIRY + 2) == Replay(late.id, None)
+
+
+async def test_a_key_is_found_although_ids_are_ahead_of_the_clock(world: World) -> None:
+    """As they are after the clock was set back."""
+    first = world.job(at=EXPIRY)
+    await create(world, first, answer=ANSWER)
+
+    assert await create(world, world.job(at=EXPIRY)) == Replay(first.id, ANSWER)
 
 
 async def test_a_change_can_free_its_jobs_key(world: World) -> None:
@@ -145,7 +155,7 @@ async def test_a_key_outlives_its_job(world: World) -> None:
 async def test_expired_keys_are_removed_some_at_a_time(world: World) -> None:
     for number in range(3):
         await create(world, world.job(), key(name=str(number)))
-    await create(world, world.job(), IdempotencyKey(PATH, "k", "f", NOW, EXPIRY + 1))
+    await create(world, world.job(), IdempotencyKey(PATH, "k", "f", NOW, NOW, EXPIRY + 1))
 
     assert await world.store.idempotency.remove_expired(EXPIRY - 1, 9) == 0
     assert await world.store.idempotency.remove_expired(EXPIRY, 2) == 2

@@ -49,7 +49,7 @@ async def fill(path: Path) -> tuple[World, list[Job]]:
     store = await open_store(f"sqlite:///{path}", serving=True)
     world = await World.begin(store)
     job = world.job(metadata={"order": "7", "note": "a\0b ü"})
-    key = IdempotencyKey("/v1/jobs", "once", "same", NOW + SECOND, NOW + 60 * SECOND)
+    key = IdempotencyKey("/v1/jobs", "once", "same", NOW, NOW + SECOND, NOW + 60 * SECOND)
     await store.jobs.create(replace(new(job), trace_context=TRACE), key)
     hooked = await world.create(webhook_url=HOOK, webhook_events=("IN_PROGRESS", "COMPLETED"))
     await world.advance(hooked, rendering(relay=True), completed(relay=True))

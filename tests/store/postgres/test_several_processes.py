@@ -122,7 +122,8 @@ async def test_two_processes_locking_users_in_opposite_orders_do_not_deadlock(
 
 async def test_one_key_creates_one_job_in_all_processes(here: World, there: World) -> None:
     def key(fingerprint: str = "same") -> IdempotencyKey:
-        return IdempotencyKey("/v1/jobs", "once", fingerprint, NOW + SECOND, NOW + 60 * SECOND)
+        times = (NOW, NOW + SECOND, NOW + 60 * SECOND)
+        return IdempotencyKey("/v1/jobs", "once", fingerprint, *times)
 
     outcomes = await asyncio.gather(
         *(
