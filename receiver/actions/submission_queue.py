@@ -115,7 +115,7 @@ class SubmissionQueue:
         for backlog in backlogs:
             if not self._holds_on(backlog):
                 free.append(backlog)
-            elif self._held_until(backlog) <= now:
+            elif not self._must_wait(backlog, now):
                 probing.append(backlog)
         self._left = set(free)
         return self._probes(probing) | self._shares(free)
@@ -143,7 +143,7 @@ class SubmissionQueue:
 
     def remove_held(self, now: Millis) -> list[str]:
         """Remove the jobs that must wait for the end of a hold; returns their ids."""
-        held = self._turns.remove(lambda each: self._held_until(_backlog_of(each.job)) > now)
+        held = self._turns.remove(lambda each: self._must_wait(_backlog_of(each.job), now))
         return [waiting.job.id for waiting in held]
 
     def close(self) -> list[str]:
@@ -157,8 +157,8 @@ class SubmissionQueue:
     def _holds_on(self, backlog: Backlog) -> list[Hold]:
         return rules.holds_on(self._holds_of(backlog.provider), backlog.user_id)
 
-    def _held_until(self, backlog: Backlog) -> Millis:
-        return rules.held_until(self._holds_of(backlog.provider), backlog.user_id)
+    def _must_wait(self, backlog: Backlog, now: Millis) -> bool:
+        return rules.held_until(self._holds_of(backlog.provider), backlog.user_id, now) > 0
 
     def _has_few(self, backlog: Backlog) -> bool:
         """Whether few of the user's jobs wait here."""

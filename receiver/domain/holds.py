@@ -31,6 +31,9 @@ DEFAULT_HOLD = 5 * SECOND
 LONGEST_FIRST_HOLD = 60 * SECOND
 """The longest hold from a Retry-After; the refused job itself waits for all of it."""
 LONGEST_HOLD = 300 * SECOND
+LATEST_END = LONGEST_HOLD + 60 * SECOND
+"""A hold that ends later than this from now is from before the clock was set back, and has ended.
+Replicas' clocks may be some seconds apart."""
 PROBE_TIME = 5 * SECOND
 """After this time without an answer another probe may be sent: a slow call holds nobody up."""
 REMEMBERED = DAY
@@ -52,9 +55,10 @@ def holds_on(holds: ProviderHolds, user_id: int) -> list[Hold]:
     return [hold for hold in both if hold is not None]
 
 
-def held_until(holds: ProviderHolds, user_id: int) -> Millis:
+def held_until(holds: ProviderHolds, user_id: int, now: Millis) -> Millis:
     """Until when a submission of the user must wait; 0 if it need not."""
-    return max((hold.until for hold in holds_on(holds, user_id)), default=0)
+    lasting = (hold.until for hold in holds_on(holds, user_id) if _lasts(hold, now))
+    return max(lasting, default=0)
 
 
 def is_probe(holds: ProviderHolds, user_id: int, job_id: str) -> bool:
@@ -77,10 +81,10 @@ def refused_jobs(holds: ProviderHolds, user_id: int) -> set[str]:
 
 def current(holds: ProviderHolds, now: Millis) -> Iterator[tuple[bool, Hold]]:
     """The current holds, and whether each applies to all users."""
-    if holds.everybody is not None and holds.everybody.until > now:
+    if holds.everybody is not None and _lasts(holds.everybody, now):
         yield True, holds.everybody
     for limited in holds.users.values():
-        if limited.hold is not None and limited.hold.until > now:
+        if limited.hold is not None and _lasts(limited.hold, now):
             yield False, limited.hold
 
 
@@ -94,7 +98,7 @@ def next_end(holds: ProviderHolds, now: Millis) -> Millis | None:
 
 def send_probe(holds: ProviderHolds, user_id: int, job_id: str, now: Millis) -> ProviderHolds:
     """The holds with the job sent as their probe; unchanged if it must wait."""
-    if held_until(holds, user_id) > now:
+    if held_until(holds, user_id, now):
         return holds
 
     def probed(hold: Hold) -> Hold:
@@ -138,6 +142,11 @@ def answered(holds: ProviderHolds, user_id: int, job_id: str, now: Millis) -> Pr
 
 
 # --- one hold -------------------------------------------------------------------------------------
+
+
+def _lasts(hold: Hold, now: Millis) -> bool:
+    """Whether it has not ended."""
+    return now < hold.until <= now + LATEST_END
 
 
 def _after_refusal(hold: Hold | None, refusal: Refusal, pause: Millis, now: Millis) -> Hold:

@@ -27,9 +27,9 @@ class HoldKeeper:
         now = self._services.clock.now()
         held_until = self._services.metrics.submissions_held_until_timestamp_seconds
         for provider in self._services.providers:
-            hold = found.get(provider, rules.OPEN).everybody
-            until = hold.until / 1_000 if hold is not None and hold.until > now else 0
-            held_until.labels(provider).set(until)
+            holds = rules.current(found.get(provider, rules.OPEN), now)
+            until = next((hold.until for is_of_all, hold in holds if is_of_all), 0)
+            held_until.labels(provider).set(until / 1_000)
 
     async def held_until(self, job: Job) -> Millis:
         """0 if the job may be sent (as a probe if a hold has ended), else when to check again."""
@@ -43,7 +43,7 @@ class HoldKeeper:
         if rules.is_probe(holds, job.user_id, job.id):
             self._probes.add(job.id)
             return 0
-        return rules.held_until(holds, job.user_id)
+        return rules.held_until(holds, job.user_id, now)
 
     async def refused(self, job: Job, answer: SubmitNotSent, at: Millis) -> None:
         """Record a refusal at time `at`; no effect if the answer is not a rate-limit refusal."""

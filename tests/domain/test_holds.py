@@ -38,7 +38,7 @@ class Story:
 
     def waits(self, user: int) -> Millis:
         """How long the user is held from now."""
-        return max(0, rules.held_until(self.holds, user) - self.now)
+        return max(0, rules.held_until(self.holds, user, self.now) - self.now)
 
     def wait(self, user: int) -> None:
         """Until the user's hold ends."""
@@ -71,7 +71,7 @@ def test_one_probe_goes_when_a_hold_ends() -> None:
     story.later(ANN, "a1")
     assert not story.probe(BOB, "b1")
     story.wait(BOB)
-    assert rules.held_until(story.holds, BOB) <= story.now
+    assert story.waits(BOB) == 0
     assert story.probe(BOB, "b1")
     assert not story.probe(CAT, "c1")
     # One that gets no answer is followed by another.
@@ -91,6 +91,16 @@ def test_each_probe_that_is_refused_doubles_the_hold() -> None:
         story.later(ANN, f"j{number}", None)
         lengths.append(story.waits(BOB))
     assert lengths == [seconds * SECOND for seconds in (5, 10, 20, 40, 80, 160, 300, 300, 300)]
+
+
+def test_a_hold_from_before_the_clock_was_set_back_has_ended() -> None:
+    story = Story()
+    story.later(ANN, "a1", 60 * SECOND)
+    story.now -= rules.LATEST_END
+    assert story.waits(BOB) == 0
+    assert not [*rules.current(story.holds, story.now)]
+    assert story.probe(BOB, "b1")
+    assert not story.probe(CAT, "c1")
 
 
 def test_a_longer_retry_after_of_a_refused_probe_counts() -> None:
@@ -213,12 +223,12 @@ def test_no_user_waits_for_more_than_one_hold_of_another(
     holders: list[int] = []
     for number, gap in enumerate(gaps):
         story.now += gap
-        free = [user for user in users if rules.held_until(story.holds, user) <= story.now]
+        free = [user for user in users if not story.waits(user)]
         probing = [user for user in free if story.holds.everybody is not None]
         going = [rules.best_probe_user(story.holds, probing)] if probing else free
         for user in going:
             job = f"{user}.{number}"
-            if rules.held_until(story.holds, user) > story.now:
+            if story.waits(user):
                 continue
             story.probe(user, job)
             if hostile[user]:
