@@ -4,7 +4,8 @@ A refusal does not say whom the provider limits: all of us, one user, or one job
 
 1. A refusal holds the submissions of all users. When the hold ends, one submission is sent as a
    probe, preferably another user's.
-2. If the probe is refused too, the next hold is twice as long.
+2. If the probe is refused too, the next hold is twice as long, or begins anew if the probe came
+   long after the hold.
 3. If the probe is accepted, the hold ends, and the users who were refused before are limited alone:
    from now on, their refusals hold only themselves, by the same rules. If the probe was of the same
    user, the refused jobs are limited alone: their refusals hold nothing.
@@ -103,7 +104,8 @@ def send_probe(holds: ProviderHolds, user_id: int, job_id: str, now: Millis) -> 
 
     def probed(hold: Hold) -> Hold:
         probes = (*hold.probes, job_id)[-MOST_LISTED:]
-        return replace(hold, until=now + PROBE_TIME, probes=probes)
+        length = hold.length if abs(now - hold.until) <= LONGEST_HOLD else 0
+        return replace(hold, until=now + PROBE_TIME, length=length, probes=probes)
 
     return _change_each(holds, user_id, probed)
 

@@ -103,6 +103,17 @@ def test_a_hold_from_before_the_clock_was_set_back_has_ended() -> None:
     assert not story.probe(CAT, "c1")
 
 
+def test_a_hold_that_ended_long_ago_is_not_doubled() -> None:
+    story = Story()
+    story.later(ANN, "a1", 60 * SECOND)
+    story.wait(ANN)
+    story.now += rules.LONGEST_HOLD + 1
+    story.probe(BOB, "b1")
+    assert not story.probe(CAT, "c1")
+    story.later(BOB, "b1", SECOND)
+    assert story.waits(CAT) == SECOND
+
+
 def test_a_longer_retry_after_of_a_refused_probe_counts() -> None:
     story = Story()
     story.later(ANN, "a1", SECOND)
