@@ -55,6 +55,8 @@ class Questions:
         if cannot or not self._services.rules.look_up_submissions or job.unconfirmed_at is None:
             return StatusMissing()
         url, since, until = self._callback_address(job), job.created_at, job.unconfirmed_at
+        if since > until:  # ids only grow: they are ahead of a clock that was set back
+            since = until - self._services.rules.unconfirmed_deadline
         return await self._ask(job, "look up job", lambda asked: asked.look_up(url, since, until))
 
     async def _ask(

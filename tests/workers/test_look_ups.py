@@ -9,14 +9,14 @@ from receiver.domain.schedule import Rules
 from receiver.workers.poller import Poller
 from store.records.jobs import Job, Phase
 from store.records.moves import Move
-from store.records.times import Due, Lane
-from tests.store.world import SECOND
+from store.records.times import Due, Lane, Millis
+from tests.store.world import NOW, SECOND
 from tests.workers.harness import RATE, STEP, Harness, step
 
 
-async def lost(harness: Harness) -> Job:
+async def lost(harness: Harness, created_at: Millis = NOW) -> Job:
     """A job that is due to be looked up."""
-    job, now = await harness.world.create(), harness.clock.now()
+    job, now = await harness.world.create(at=created_at), harness.clock.now()
     unconfirmed = replace(
         job,
         phase=Phase.SUBMIT_UNCONFIRMED,
@@ -47,6 +47,20 @@ async def test_a_lost_submission_is_looked_up_by_its_callback_address(harness: H
     ]
     found = await harness.found(job)
     assert (found.phase, found.provider_request_id) == (Phase.ACCEPTED, "up-1")
+
+
+async def test_a_lost_submission_is_looked_up_although_ids_are_ahead_of_the_clock(
+    harness: Harness,
+) -> None:
+    """As they are after the clock was set back."""
+    worker = looking_up(harness)
+    job = await lost(harness, created_at=harness.clock.now() + 3600 * SECOND)
+
+    await step(harness, worker)
+
+    ((_, since, until),) = harness.provider.looked_up
+    assert until == job.unconfirmed_at
+    assert since == until - Rules().unconfirmed_deadline
 
 
 async def test_a_job_found_under_the_id_of_another_job_is_accepted_without_it(
