@@ -231,7 +231,8 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
     cors_origins: kinds.Origins = ()
     """The origins whose pages can call the service."""
     retention_days: kinds.Days = 30
-    """How long finished jobs are kept; longer after a jump of the clock (docs/operating.md)."""
+    """How long finished jobs are kept; longer after a jump of the clock (docs/operating.md), and
+    for up to a day while a failure may be corrected."""
 
     @property
     def lacks_secrets(self) -> bool:

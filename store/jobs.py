@@ -171,9 +171,9 @@ class Jobs(JobReads):
 
     async def remove_finished(self, done_before: Millis, limit: int) -> int:
         """Remove at most `limit` jobs that ended before `done_before`, with all their dependent
-        rows, unless something is still pending (a delivery, a claim, an unapplied callback, a
-        download that runs). Returns the number removed. `Archive.removals` then lists those with
-        archived files."""
+        rows, unless something is still pending (a delivery, a claim, an unapplied callback, a call
+        to the provider, a download that runs). Returns the number removed. `Archive.removals` then
+        lists those with archived files."""
         return await self._writer.bulk(lambda db, _: self._remove(db, done_before, limit))
 
     # --- within a transaction -------------------------------------------------------------------

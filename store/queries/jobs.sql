@@ -198,16 +198,16 @@ UPDATE due SET at = CASE WHEN at > :now THEN :now ELSE at END
 RETURNING lane;
 
 -- name: list-removable
--- Jobs that ended long ago and have nothing pending. A file that is not being downloaded is nothing:
--- it would be removed with its job, and without an archive nobody downloads it. A lease whose holder
--- died counts only as long as a job is kept.
+-- Jobs that ended long ago and have nothing pending: no message, claim, or call to the provider. A
+-- file that is not being downloaded is nothing: it would be removed with its job, and without an
+-- archive nobody downloads it. A lease whose holder died counts only as long as a job is kept.
 SELECT id FROM jobs
  WHERE done_at < :done_before AND done_at IS NOT NULL
    AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.job_id = jobs.id AND d.state = 'pending')
    AND NOT EXISTS (SELECT 1 FROM callbacks c
                     WHERE c.job_id = jobs.id AND c.verdict IN ('waiting', 'claimed'))
-   AND NOT EXISTS (SELECT 1 FROM due f WHERE f.job_id = jobs.id AND f.lane = 'archive'
-                      AND f.held_until > :done_before)
+   AND (SELECT f.lane <> 'archive' OR f.held_until > :done_before
+          FROM due f WHERE f.job_id = jobs.id) IS NOT TRUE
  ORDER BY done_at
  LIMIT :limit {skip_locked};
 

@@ -9,11 +9,15 @@ from store.records.callbacks import CallbackVerdict, Verdict
 from store.records.deliveries import DeliveryState
 from store.records.jobs import Evidence
 from store.records.moves import Move
+from store.records.times import Due, Lane
 from tests.store.world import (
     HOOK,
     NOW,
+    SECOND,
     World,
     completed,
+    failed,
+    quietly,
     rendering,
     waiting,
 )
@@ -87,6 +91,17 @@ async def test_an_undecided_callback_keeps_its_job(
         await world.store.jobs.advance(job.id, lambda now: Move(now, verdicts=(ruling,)))
 
     assert await remove(world) == gone
+
+
+async def test_a_call_that_is_due_keeps_its_job(world: World) -> None:
+    """It may correct the job's failure, or pass on its cancel."""
+    job = await world.create()
+    await world.advance(job, failed(), quietly(due=Due(Lane.POLL, NOW)))
+    assert await remove(world, done_before=NOW + 9 * SECOND) == 0
+
+    await world.advance(job, quietly(due=None))
+
+    assert await remove(world) == 1
 
 
 async def test_a_whole_result_is_replaced_by_a_newer_one_and_removed_with_its_job(
