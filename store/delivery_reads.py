@@ -53,8 +53,8 @@ class DeliveryReads(Table):
         """Deliveries with an id lower than `before`, newest first (by id), with their attempts.
         Also returns the `before` of the next page, None on the last page.
 
-        A page may be short although more follow: a bounded number of deliveries is examined, unless
-        an index covers the filter.
+        A page may be short although more follow: it ends at 1 MiB, and a bounded number of
+        deliveries is examined, unless an index covers the filter.
         """
         parts = page_parts(select)
         rows, last = await self._fetch_page(

@@ -1,12 +1,12 @@
 """The event log, numbered per user."""
 
+from collections.abc import Iterator
+from operator import itemgetter
+
 from store.records.events import Cursor, Event
 from store.records.jobs import Job
 from store.rows import job_from_row
-from store.table import Backend, Table
-
-PAGE_BYTES = 1024 * 1024
-"""Bytes of event data after which a page ends."""
+from store.table import PAGE_BYTES, Backend, Table
 
 
 class Events(Table):
@@ -27,15 +27,17 @@ class Events(Table):
             "snapshot-of-job", lambda row: (Cursor(*row[:2]), job_from_row(row[2:])), job_id=job_id
         )
 
-    async def snapshot_for_user(self, user_id: int, limit: int) -> tuple[Cursor, list[Job], bool]:
+    async def snapshot_for_user(
+        self, user_id: int, limit: int
+    ) -> tuple[Cursor, Iterator[Job], bool]:
         """The user's cursor, the unfinished jobs, newest first, and whether there are more than
         `limit`; all in one snapshot."""
         rows = await self._fetch("snapshot-of-user", user_id=user_id, limit=limit + 1)
         if not rows:  # no such user: an empty log, which cannot be resumed
-            return Cursor(0, ""), [], False
-        jobs = [job_from_row(row[2:]) for row in rows if row[2] is not None]
-        jobs.sort(key=lambda job: job.id, reverse=True)
-        return Cursor(*rows[0][:2]), jobs[:limit], len(jobs) > limit
+            return Cursor(0, ""), iter(()), False
+        found = [row[2:] for row in rows if row[2] is not None]
+        found.sort(key=itemgetter(0), reverse=True)  # by id
+        return Cursor(*rows[0][:2]), map(job_from_row, found[:limit]), len(found) > limit
 
     async def knows(self, user_id: int, cursor: Cursor) -> bool:
         """Whether the cursor belongs to this user's log, and nothing after it has been removed.

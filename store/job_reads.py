@@ -84,8 +84,8 @@ class JobReads(Table):
         """Jobs of a user, or of all users, with an id lower than `before`, newest first (by id).
         Also returns the `before` of the next page, None on the last page.
 
-        A page may be short although more follow: a bounded number of jobs is examined, unless an
-        index covers the filter.
+        A page may be short although more follow: it ends at 1 MiB, and a bounded number of jobs is
+        examined, unless an index covers the filter.
         """
         # Each takes as long as it has members of metadata to compare.
         examined = table.MOST_EXAMINED // max(1, len(where.metadata))
@@ -100,15 +100,20 @@ class JobReads(Table):
             examined=None if _is_covered(user_id, where) else examined,
             **parameters,
         )
-        return await _in_turns(job_from_row, rows), last
+        return [job_from_row(row) for row in rows], last
 
     async def input_of(self, job_id: str) -> Mapping[str, object]:
         """The job's `input`, as sent upstream. Raises `NotFound`."""
+        found: Mapping[str, object] = json.loads(await self.input_text_of(job_id))
+        return found
+
+    async def input_text_of(self, job_id: str) -> str:
+        """The job's `input` as ASCII JSON. Raises `NotFound`."""
         row = await self._inputs.find(job_id)
         if row is None:
             raise NotFound(job_id)
-        found: Mapping[str, object] = json.loads(row[1])
-        return found
+        text: str = row[1]
+        return text
 
     async def whole_result_of(self, job_id: str) -> Any:
         """The whole result if the job's own is truncated (`Move.whole_result`), else None."""

@@ -1,6 +1,6 @@
 """The base class of the store's tables: one subject's SQL statements, and methods to run them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, ClassVar, TypeVar
@@ -16,6 +16,9 @@ T = TypeVar("T")
 
 LAST_ID = "~"
 """Sorts after every id."""
+
+PAGE_BYTES = 1024 * 1024
+"""Bytes of text after which a page of a list or of events ends."""
 
 MOST_EXAMINED = 5_000
 """Maximum number of rows examined for one page of a list when no index covers the filter."""
@@ -73,8 +76,8 @@ class Table:
         # One extra row shows whether there are more.
         most = limit + 1 if examined is None else examined
         rows = await self._fetch(query, parts, most=most, limit=limit + 1, **parameters)
-        ended = len(rows) <= limit and (not rows or rows[-1][0] < most)
-        page = rows[:limit]
+        page = _within(rows[:limit], PAGE_BYTES)
+        ended = len(page) == len(rows) and (not rows or rows[-1][0] < most)
         return [row[2:] for row in page if row[1]], None if ended else page[-1][2]
 
     async def _find(
@@ -95,6 +98,16 @@ class Table:
             session.execute(self._sql[query], parameters)
 
         return work
+
+
+def _within(rows: Sequence[Row], most: int) -> Sequence[Row]:
+    """The first rows, with about so many bytes of text, and at least one."""
+    size = 0
+    for number, row in enumerate(rows, start=1):
+        size += sum(len(value) for value in row if isinstance(value, str | bytes))
+        if size > most:
+            return rows[:number]
+    return rows
 
 
 def of(user_id: int | None) -> Mapping[str, str]:

@@ -65,7 +65,8 @@ async def list_deliveries(context: ApiContext, request: Request, caller: Caller)
     """List webhook messages with their attempts, newest first.
 
     Responses:
-        200: A page of them. With several filters it can be short although more follow.
+        200: A page of them. It can be short although more follow: with several filters, or if the
+            deliveries are long (1 MiB).
     """
     page = await queries.read_page(context, request, caller, "deliveries", *_LIST_PARAMETERS)
     query = request.query_params

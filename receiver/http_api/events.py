@@ -29,6 +29,8 @@ from store.records.jobs import Job
 SNAPSHOT_JOBS: Final = 1_000
 SNAPSHOT_BYTES: Final = 256 * 1024
 """Limits on the snapshot of a user's jobs; the newest are in it."""
+FEW_JOBS: Final = 50
+"""So many jobs are read first: if they are long, no more fit."""
 TICKET_MS: Final = 3_600_000
 _RESUME: Final = (
     Parameter("Last-Event-ID", "The last `id` seen: every later event follows.", location="header"),
@@ -116,23 +118,27 @@ class _UserStream(EventStream):
     __slots__ = ()
 
     async def snapshot(self) -> tuple[Cursor, bytes]:
-        events = self.context.services.store.events
-        at, jobs, truncated = await events.snapshot_for_user(self.user_id, SNAPSHOT_JOBS)
-        return at, frames.snapshot(at, _newest(jobs, truncated=truncated))
+        read = partial(self.context.services.store.events.snapshot_for_user, self.user_id)
+        at, jobs, more = await read(FEW_JOBS)
+        shown, all_fit = _newest(jobs)
+        if more and all_fit:
+            at, jobs, more = await read(SNAPSHOT_JOBS)
+            shown, all_fit = _newest(jobs)
+        truncated = b',"truncated":true' if more or not all_fit else b""
+        return at, frames.snapshot(at, b'{"jobs":[%b]%b}' % (b",".join(shown), truncated))
 
 
-def _newest(jobs: Iterable[Job], *, truncated: bool) -> bytes:
-    """The data of a user's snapshot, with as many jobs as fit. `truncated`: there are more jobs."""
+def _newest(jobs: Iterable[Job]) -> tuple[list[bytes], bool]:
+    """The jobs that fit into a snapshot, encoded, and whether all do."""
     shown: list[bytes] = []
     room = SNAPSHOT_BYTES - len(b'{"jobs":[],"truncated":true}')
     for job in jobs:
         data = event_data(job)
         room -= len(data) + 1
         if room < 0:
-            truncated = True
-            break
+            return shown, False
         shown.append(data)
-    return b'{"jobs":[%b]%b}' % (b",".join(shown), b',"truncated":true' if truncated else b"")
+    return shown, True
 
 
 # --- tickets --------------------------------------------------------------------------------------

@@ -29,7 +29,13 @@ from receiver.http_api.context import ApiContext
 from receiver.http_api.documents import File, History, JobDetail, Jobs
 from receiver.http_api.errors import Problem, bad_query
 from receiver.http_api.operation import Group, Operation, Parameter
-from receiver.http_api.responses import NOT_STORED, json_response, list_response, none_match
+from receiver.http_api.responses import (
+    JSON,
+    NOT_STORED,
+    json_response,
+    list_response,
+    none_match,
+)
 from receiver.json_schema import Schema, ref
 from receiver.logs import redact
 from receiver.providers.contract import MAX_KIND, Provider
@@ -86,17 +92,18 @@ async def show_job(context: ApiContext, request: Request, caller: Caller) -> Res
         304: Nothing has changed since that ETag.
     """
     job = await readable_job(context, caller, request.path_params["job_id"])
-    document = job_document(job)
+    document = compact_json(job_document(job))
     # A hash of the document, not `seq`: a link is renewed without an event. The input never
     # changes.
-    tag = f'"{blake2b(compact_json(document), digest_size=16).hexdigest()}"'
+    tag = f'"{blake2b(document, digest_size=16).hexdigest()}"'
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if not job.done:
         headers["Retry-After"] = str(max(1, round(context.settings.poll_min)))
     if none_match(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
-    body = await context.services.store.jobs.input_of(job.id)
-    return json_response(JobDetail(**document, input=body), headers=headers)
+    # Not parsed: that of a large input would delay everybody.
+    text = (await context.services.store.jobs.input_text_of(job.id)).encode("ascii")
+    return Response(b'%b,"input":%b}' % (document[:-1], text), headers=headers, media_type=JSON)
 
 
 @Operation(Group.JOBS, Jobs, _LIST_PARAMETERS)
@@ -104,7 +111,8 @@ async def list_jobs(context: ApiContext, request: Request, caller: Caller) -> Re
     """Jobs, newest first.
 
     Responses:
-        200: A page of them. With `q` or several filters it can be short although more follow.
+        200: A page of them. It can be short although more follow: with `q` or several filters, or
+            if the jobs are long (1 MiB).
     """
     page = await queries.read_page(context, request, caller, "jobs", *_LIST_PARAMETERS)
     where = _read_filter(request, context.services.providers)

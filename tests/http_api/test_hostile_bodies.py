@@ -116,6 +116,19 @@ async def test_a_hostile_query_gets_a_short_answer_soon(
     assert seconds < LOOP_SECONDS
 
 
+async def test_a_large_input_is_shown_soon(shared: RunningService) -> None:
+    key = await shared.key()
+    large = JOB | {"input": MOVIE | {"x": [[]] * 330_000}}
+    body = json.dumps(large, separators=(",", ":")).encode()
+    _, created, _ = await answered(shared, "POST", "/v1/jobs", key, body)
+
+    target = json.loads(created)["links"]["self"]
+    status, answer, seconds = await answered(shared, "GET", target, key)
+
+    assert (status, json.loads(answer)["input"]) == (200, large["input"])
+    assert seconds < LOOP_SECONDS
+
+
 async def test_others_are_served_while_a_list_of_megabytes_is_encoded() -> None:
     iterations = 0
 

@@ -3,10 +3,12 @@
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import httpx
 import pytest
 
+from receiver.http_api import events
 from tests.http_api.accepted_job import AcceptedJob, accepted
 from tests.http_api.conftest import Start
 from tests.http_api.event_stream import EventStream, Frame, event_stream
@@ -231,6 +233,26 @@ async def test_a_users_snapshot_has_the_newest_jobs_that_fit_in_256_kib(
     shown = [job["request_id"] for job in snapshot.data["jobs"]]
     assert shown == [answer.json()["request_id"] for answer in reversed(made[2:])]
     assert len(snapshot.raw.rpartition(b"data: ")[2]) <= 256 * 1024
+
+
+@pytest.mark.parametrize(("jobs", "length", "read"), [(1, 0, 1), (9, 500, 1), (9, 0, 2)])
+async def test_a_users_snapshot_reads_many_jobs_only_if_they_may_fit(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch, jobs: int, length: int, read: int
+) -> None:
+    monkeypatch.setattr(events, "FEW_JOBS", 8)
+    reads = AsyncMock(wraps=service.store.events.snapshot_for_user)
+    monkeypatch.setattr(service.store.events, "snapshot_for_user", reads)
+    client = await service.user(f"ann{jobs}{length}")
+    wide = {"metadata": {str(n): "\u00e9" * length for n in range(16)}}
+    for _ in range(jobs):
+        await client.post("/v1/jobs", json=JOB | wide)
+
+    async with event_stream(client, "/v1/events") as stream:
+        (snapshot,) = await stream.events(1)
+
+    assert len(snapshot.data["jobs"]) == (5 if length else jobs)
+    assert ("truncated" in snapshot.data) == bool(length)
+    assert reads.await_count == read
 
 
 # --- cursors that are no good ---------------------------------------------------------------------

@@ -27,6 +27,19 @@ async def test_lists_are_newest_first_and_paged(world: World) -> None:
     assert [job for page in pages for job in page] == made
 
 
+async def test_a_page_ends_when_its_jobs_are_long(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.table.PAGE_BYTES", 3_000)
+    made = [await world.create(at=NOW + n, metadata={"long": "x" * 1_000}) for n in range(7)]
+    made.reverse()
+
+    pages = await pages_of(world, JobFilter(), 5)
+
+    assert [len(page) for page in pages] == [3, 3, 1]
+    assert [job for page in pages for job in page] == made
+
+
 FILTERS: tuple[tuple[JobFilter, list[int]], ...] = (
     (JobFilter(), [4, 3, 2, 1, 0]),
     (JobFilter(status=Status.PENDING), [4, 2, 1]),
