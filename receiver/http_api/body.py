@@ -3,16 +3,24 @@
 import asyncio
 import json
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from starlette.requests import Request
 from starlette.types import Receive
 
+from receiver.clock import Clock
 from receiver.http_api.errors import Problem
 from receiver.json_text import UnreadableJson, parse
 
 BODY_SECONDS = 30.0
 """Time limit for receiving a body."""
+
+LARGE = 64 * 1024
+"""Bytes. A larger body can take more than 50 ms of the event loop."""
+
+T = TypeVar("T")
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -63,13 +71,38 @@ async def read_body(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-async def read_object(request: Request, limit: int) -> dict[str, Any]:
-    """Read a body that must be a JSON object, of at most `limit` bytes.
+class Bodies:
+    """Reads the bodies of users' requests.
 
-    Raises:
-        Problem, ClientDisconnect: see `read_body` and `parse_object`.
+    Large ones are parsed one at a time, users in turn, with a pause after each that is as long as
+    it took: together they get at most half of the event loop.
     """
-    return parse_object(await read_body(request, limit))
+
+    def __init__(self, limit: int, clock: Clock) -> None:
+        """`limit`: of a body, in bytes."""
+        self._limit = limit
+        self._clock = clock
+        self._of_user: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        self._one = asyncio.Lock()
+        self._next_at = 0.0
+        """Monotonic time."""
+
+    async def read(self, request: Request, user_id: int, parse: Callable[[bytes], T]) -> T:
+        """What `parse` makes of the body. Raises what it and `read_body` raise."""
+        raw = await read_body(request, self._limit)
+        if len(raw) <= LARGE:
+            return parse(raw)
+        # With a lock for each user, only one of a user's requests is in the line for the other.
+        async with self._of_user.setdefault(user_id, asyncio.Lock()), self._one:
+            began = self._clock.monotonic()
+            if began < self._next_at:
+                await self._clock.sleep(self._next_at - began)
+                began = self._clock.monotonic()
+            try:
+                return parse(raw)
+            finally:
+                ended = self._clock.monotonic()
+                self._next_at = ended + (ended - began)
 
 
 def parse_object(body: bytes) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from receiver.actions.missed_callbacks import MissedCallbacks
 from receiver.actions.renew_link import LinkRenewals
 from receiver.archive.contract import Archive
 from receiver.http_api.auth import Authenticator
+from receiver.http_api.body import Bodies
 from receiver.http_api.limits import RateLimit
 from receiver.http_api.readiness import Readiness
 from receiver.http_api.sessions import Sessions
@@ -44,6 +45,7 @@ class ApiContext:
     """None if result files are not archived."""
     sessions: Sessions = field(init=False)
     auth: Authenticator = field(init=False)
+    bodies: Bodies = field(init=False)
     rate_limit: RateLimit = field(init=False)
     readiness: Readiness = field(init=False)
     renewals: LinkRenewals = field(init=False)
@@ -62,6 +64,7 @@ class ApiContext:
         is_secure = self.settings.public_url.startswith("https:")
         self.sessions = Sessions(keys, clock, secure=is_secure)
         self.auth = Authenticator(services.store, clock, services.metrics, self.sessions)
+        self.bodies = Bodies(self.settings.max_body_bytes, clock)
         self.rate_limit = RateLimit(self.settings.rate_limit, clock)
         self.readiness = Readiness(services.store, clock)
         self.renewals = LinkRenewals(services)

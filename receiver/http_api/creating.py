@@ -14,12 +14,12 @@ from starlette.responses import Response
 from receiver import tracing
 from receiver.actions.submit_job import Submission, new_job, submit_job
 from receiver.http_api.auth import Caller
-from receiver.http_api.body import disconnected, read_object
+from receiver.http_api.body import disconnected, parse_object
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import as_problem, unexpected
 from receiver.http_api.idempotency import read_key
 from receiver.streams import hub
-from store.idempotency import Answer, Replay
+from store.idempotency import Answer, IdempotencyKey, Replay
 from store.records.jobs import Job
 from store.records.moves import NewJob
 
@@ -86,8 +86,7 @@ class Creation(ABC):
     async def _create_once(self) -> Response:
         context, caller = self.context, self.caller
         services = context.services
-        body = await read_object(self.request, context.settings.max_body_bytes)
-        key = read_key(context, self.request, body, int(self.wait * 1_000))
+        body, key = await context.bodies.read(self.request, caller.user_id, self._parse)
         replay = None
         if key is not None:
             replay = await services.store.idempotency.find(caller.user_id, key)
@@ -100,6 +99,10 @@ class Creation(ABC):
             replay = made
         answer = replay.answer or await self.answer_again(replay)
         return _response(answer, {"Idempotency-Replayed": "true"})
+
+    def _parse(self, raw: bytes) -> tuple[Mapping[str, Any], IdempotencyKey | None]:
+        body = parse_object(raw)
+        return body, read_key(self.context, self.request, body, int(self.wait * 1_000))
 
     async def _answer_later(self, job: Job, *, has_key: bool) -> Answer:
         answer = None

@@ -12,7 +12,7 @@ from receiver.domain.serialization import compact_json, timestamp
 from receiver.http_api import queries, requests
 from receiver.http_api import webhook_documents as documents
 from receiver.http_api.auth import Caller
-from receiver.http_api.body import read_object
+from receiver.http_api.body import parse_object
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem, bad_query, or_404, refuse_any
 from receiver.http_api.operation import Group, Operation, Parameter
@@ -120,7 +120,7 @@ async def retry_deliveries(context: ApiContext, request: Request, caller: Caller
         202: They are due now, within the sending limits.
     """
     queries.check_parameters(request, queries.USER_OR_ALL)
-    body = await read_object(request, context.settings.max_body_bytes)
+    body = await context.bodies.read(request, caller.user_id, parse_object)
     refuse_any(_retry_faults(body))
     state = DeliveryState(body["state"])
     select = _filter(await queries.selected_user_or_all(context, request, caller), state, body)
@@ -146,7 +146,7 @@ async def test_webhook(context: ApiContext, request: Request, caller: Caller) ->
         503: The service is stopping (`code` is `stopping`), has too much load, or cannot reach
             its storage.
     """
-    url = (await read_object(request, context.settings.max_body_bytes)).get("url")
+    url = (await context.bodies.read(request, caller.user_id, parse_object)).get("url")
     refuse_any(url_faults(context, "url", url))
     user = or_404(await context.services.store.keys.user(caller.user_id))
     # The endpoint decides how long this takes, so each user has only one at a time.

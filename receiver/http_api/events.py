@@ -12,7 +12,7 @@ from receiver.domain.documents import AN_ID
 from receiver.domain.serialization import event_data, timestamp
 from receiver.http_api import documents, requests
 from receiver.http_api.auth import Caller
-from receiver.http_api.body import parse_object, read_body
+from receiver.http_api.body import parse_object
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import invalid, or_404, refuse_any
 from receiver.http_api.event_stream import EventStream
@@ -152,8 +152,9 @@ async def create_stream_ticket(context: ApiContext, request: Request, caller: Ca
         200: Keep it secret, like a key.
         404: There is no such job, or it belongs to another user.
     """
-    raw = await read_body(request, context.settings.max_body_bytes)
-    body = parse_object(raw) if raw else {}
+    body = await context.bodies.read(
+        request, caller.user_id, lambda raw: parse_object(raw) if raw else {}
+    )
     # With a typo in the member's name, or no id in it, the ticket would be for all jobs.
     refuse_any(unknown_faults(body, ("request_id",)))
     job_id, path = None, "/v1/events"

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from receiver.actions.keys import UserNameRefused, hash_key, issue_key, key_document
 from receiver.http_api.auth import Caller
-from receiver.http_api.body import read_object
+from receiver.http_api.body import parse_object, read_body
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import invalid
 from receiver.http_api.responses import NOT_STORED, json_response
@@ -29,7 +29,7 @@ async def sign_in(context: ApiContext, request: Request) -> Response:
     """`POST /session` `{"key"}`, or `{"token"}` from a one-time link: open a session and set its
     cookie."""
     require_own_page(request)  # against login CSRF
-    match await read_object(request, _MAX_BODY):
+    match parse_object(await read_body(request, _MAX_BODY)):
         case {"token": str(token)}:
             key_hash = context.sessions.redeem(token)
         case {"key": str(key)} if key.strip():
@@ -76,7 +76,7 @@ async def list_keys(context: ApiContext, _: Request, caller: Caller) -> Response
 async def create_key(context: ApiContext, request: Request, _caller: Caller) -> Response:
     """`POST /session/keys` `{"user", "admin"?}`: create a key, and the user if the name is new. It
     is shown once, with the user's signing secret."""
-    body = await read_object(request, _MAX_BODY)
+    body = parse_object(await read_body(request, _MAX_BODY))
     user, admin = body.get("user"), body.get("admin", False)
     if not isinstance(user, str) or not isinstance(admin, bool) or {*body} - {"user", "admin"}:
         raise invalid("", 'Send {"user": NAME}, and "admin": true for an admin\'s key.')

@@ -1,0 +1,75 @@
+"""Large bodies, of which one can take a tenth of a second of the event loop."""
+
+import asyncio
+
+import pytest
+from starlette.requests import Request
+
+from receiver.http_api.body import LARGE, Bodies
+from receiver.http_api.errors import Problem
+from tests.simulation.client import Exchange, scope
+from tests.support.manual_clock import ManualClock
+
+ANN, BOB = 1, 2
+
+
+class OthersFirst(ManualClock):
+    """Lets the other tasks run before a sleep ends."""
+
+    async def sleep(self, seconds: float) -> None:
+        for _ in range(9):
+            await asyncio.sleep(0)
+        self.advance(seconds)
+
+
+class Reading:
+    """Bodies that take a tenth of a second to parse, and when that began."""
+
+    def __init__(self) -> None:
+        self._clock = OthersFirst()
+        self._bodies = Bodies(2 * LARGE, self._clock)
+        self.begun: list[tuple[str, float]] = []
+
+    async def read(self, name: str, user_id: int, length: int) -> None:
+        def parse(raw: bytes) -> None:
+            assert len(raw) == length
+            self.begun.append((name, self._clock.passed / 1_000))
+            self._clock.advance(0.1)
+
+        exchange = Exchange(b"x" * length)
+        request = Request(scope("POST", "/v1/jobs", {}), exchange.receive)
+        await self._bodies.read(request, user_id, parse)
+
+
+async def test_large_bodies_take_turns_by_user_with_pauses_between() -> None:
+    reading = Reading()
+
+    await asyncio.gather(
+        *(reading.read(f"ann {n}", ANN, LARGE + 1) for n in range(3)),
+        reading.read("bob", BOB, LARGE + 1),
+    )
+
+    assert reading.begun == [("ann 0", 0.0), ("ann 1", 0.2), ("bob", 0.4), ("ann 2", 0.6)]
+
+
+async def test_other_bodies_do_not_wait() -> None:
+    reading = Reading()
+
+    await asyncio.gather(
+        *(reading.read(f"ann {n}", ANN, LARGE + 1) for n in range(2)),
+        reading.read("small", ANN, LARGE),
+    )
+
+    assert [name for name, _ in reading.begun] == ["ann 0", "small", "ann 1"]
+
+
+async def test_a_refused_body_ends_its_turn() -> None:
+    bodies = Bodies(2 * LARGE, ManualClock())
+
+    def refuse(_raw: bytes) -> None:
+        raise Problem(400, "invalid_json", "no")
+
+    for _ in range(2):
+        request = Request(scope("POST", "/", {}), Exchange(b"x" * (LARGE + 1)).receive)
+        with pytest.raises(Problem, match="no"):
+            await bodies.read(request, ANN, refuse)
