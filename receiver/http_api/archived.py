@@ -14,7 +14,7 @@ from receiver.archive.contract import ArchiveUnavailable, Kept
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import Problem, bad_query
 from receiver.http_api.operation import Parameter
-from receiver.http_api.responses import none_match
+from receiver.http_api.responses import NOT_STORED, none_match
 from store.records.archive import ArchivedFile
 from store.records.jobs import Job
 
@@ -65,7 +65,7 @@ async def archived_file(
 def redirect(link: str) -> Response:
     """A redirect to the percent-encoded link: storage links may contain characters that are invalid
     in headers."""
-    return RedirectResponse(link, status_code=302, headers={"Cache-Control": "no-store"})
+    return RedirectResponse(link, status_code=302, headers=NOT_STORED)
 
 
 async def _find(context: ApiContext, file: ArchivedFile) -> Kept | None:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from receiver.actions.cancel_job import JobFinished
 from receiver.domain.serialization import compact_json, job_document
+from receiver.http_api.responses import NOT_STORED
 from receiver.providers.contract import InputFault
 from receiver.server.answers import problem
 from store.errors import (
@@ -67,7 +68,7 @@ class Problem(Exception):
         return Response(
             compact_json(self.document()),
             status_code=self.status,
-            headers=self.headers,
+            headers={**NOT_STORED, **self.headers},
             media_type=CONTENT_TYPE,
         )
 

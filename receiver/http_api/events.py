@@ -19,7 +19,7 @@ from receiver.http_api.event_stream import EventStream
 from receiver.http_api.jobs import readable_job
 from receiver.http_api.operation import Group, Operation, Parameter, Text
 from receiver.http_api.queries import USER, selected_user
-from receiver.http_api.responses import NOT_STORED, json_response
+from receiver.http_api.responses import json_response
 from receiver.http_api.submissions import unknown_faults
 from receiver.streams import frames
 from receiver.streams.tickets import Ticket
@@ -169,4 +169,4 @@ async def create_stream_ticket(context: ApiContext, request: Request, caller: Ca
     document = documents.Ticket(
         ticket=ticket, url=f"{path}?ticket={ticket}", expires_at=timestamp(expires_at)
     )
-    return json_response(document, headers=NOT_STORED)
+    return json_response(document)

@@ -31,7 +31,6 @@ from receiver.http_api.errors import Problem, bad_query
 from receiver.http_api.operation import Group, Operation, Parameter
 from receiver.http_api.responses import (
     JSON,
-    NOT_STORED,
     json_response,
     list_response,
     none_match,
@@ -185,7 +184,7 @@ def _link_or_whole(result: Mapping[str, Any], number: int | None) -> Response:
         raise Problem(404, "no_such_file", f"The result has {len(links)} files.")
     if number is not None or len(links) == 1:
         return redirect(links[(number or 1) - 1])
-    return json_response(result, headers=NOT_STORED)
+    return json_response(result)
 
 
 @Operation(Group.JOBS, documents.Job)

@@ -12,14 +12,13 @@ JSON: Final = "application/json"
 ENCODED_AT_ONCE: Final = 512 * 1024
 """Bytes of a list that are encoded in one event-loop iteration: a few milliseconds."""
 NOT_STORED: Final = {"Cache-Control": "no-store"}
-"""Headers of a response that no cache may keep."""
+"""For responses that no cache may keep: a shared one only knows by `Authorization` that a response
+is private, not by `API-KEY` (RFC 9111, 3.5)."""
 
 
-def json_response(
-    document: Mapping[str, Any], status_code: int = 200, headers: Mapping[str, str] | None = None
-) -> Response:
+def json_response(document: Mapping[str, Any], status_code: int = 200) -> Response:
     """The document as one line of ASCII JSON."""
-    return Response(compact_json(document), status_code, headers, media_type=JSON)
+    return Response(compact_json(document), status_code, NOT_STORED, media_type=JSON)
 
 
 async def list_response(name: str, entries: Iterable[Mapping[str, Any]], **more: Any) -> Response:
@@ -34,7 +33,8 @@ async def list_response(name: str, entries: Iterable[Mapping[str, Any]], **more:
             size = 0
             await asyncio.sleep(0)
     start, _, end = compact_json({name: [], **more}).partition(b"[]")
-    return Response(b"%b[%b]%b" % (start, b",".join(encoded), end), media_type=JSON)
+    whole = b"%b[%b]%b" % (start, b",".join(encoded), end)
+    return Response(whole, headers=NOT_STORED, media_type=JSON)
 
 
 def none_match(header: str | None, tag: str) -> bool:

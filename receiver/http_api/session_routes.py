@@ -11,7 +11,7 @@ from receiver.http_api.auth import Caller
 from receiver.http_api.body import parse_object, read_body
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import invalid
-from receiver.http_api.responses import NOT_STORED, json_response
+from receiver.http_api.responses import json_response
 from receiver.http_api.sessions import require_own_page
 
 _MAX_BODY: Final = 4_096
@@ -58,7 +58,7 @@ def _session(context: ApiContext, caller: Caller | None) -> Response:
         "admin": caller is not None and caller.admin,
         "retention_days": context.settings.retention_days,
     }
-    return json_response(document, headers=NOT_STORED)
+    return json_response(document)
 
 
 # --- API keys -------------------------------------------------------------------------------------
@@ -70,7 +70,7 @@ async def list_keys(context: ApiContext, _: Request, caller: Caller) -> Response
         key_document(key) | {"current": key.hash == caller.key_hash}
         for key in await context.services.store.keys.list_all()
     ]
-    return json_response({"keys": keys}, headers=NOT_STORED)
+    return json_response({"keys": keys})
 
 
 async def create_key(context: ApiContext, request: Request, _caller: Caller) -> Response:
@@ -85,7 +85,7 @@ async def create_key(context: ApiContext, request: Request, _caller: Caller) -> 
         made = await issue_key(store, now, context.rng.randbytes, user, admin=admin)
     except UserNameRefused as refusal:
         raise invalid("/user", f"{refusal}.") from None
-    return json_response(asdict(made), 201, NOT_STORED)
+    return json_response(asdict(made), 201)
 
 
 async def revoke_key(context: ApiContext, request: Request, _caller: Caller) -> Response:

@@ -3,6 +3,8 @@ tests/security/test_isolation.py."""
 
 import asyncio
 
+import pytest
+
 from receiver.clock import SystemClock
 from receiver.http_api.table import API
 from tests.http_api.conftest import SHARED_LOOP, Start
@@ -82,3 +84,18 @@ async def test_the_rate_is_counted_by_key_and_spares_cheap_reads(start: Start) -
         assert cheap.status_code == 200
     assert (await again.get("/v1/jobs")).status_code == 200
     assert len((await again.get("/v1/jobs")).json()["jobs"]) == 1
+
+
+@SHARED_LOOP
+@pytest.mark.parametrize(
+    "path",
+    ["jobs", "jobs/job_x", "deliveries", "users", "holds", "statistics", "video/status", "nothing"],
+)
+async def test_no_cache_may_keep_what_only_one_key_may_read(
+    shared: RunningService, path: str
+) -> None:
+    admin = await shared.user("root", admin=True)
+
+    answer = await admin.get(f"/v1/{path}")
+
+    assert answer.headers["Cache-Control"] == "no-store"
