@@ -18,6 +18,7 @@ from receiver.server.answers import OVERLOADED, AnswerWriter, answer, with_id
 from receiver.server.incoming import Incoming, Stage
 from receiver.server.listener import most_connections
 from receiver.server.load_shedding import LoadShedder
+from receiver.server.unsent import Unsent
 
 STALLED_SECONDS: Final = 60.0
 """How long a client may read nothing of a buffered response."""
@@ -44,7 +45,8 @@ class GuardedConnection(HttpToolsProtocol):
         "_load_shedder",
         "_lost",
         "_on_lost",
-        "_unsent",
+        "_unsent_of_all",
+        "unsent",
     )
 
     def __init__(
@@ -53,6 +55,7 @@ class GuardedConnection(HttpToolsProtocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         *,
+        unsent_of_all: Unsent,
         load_shedder: LoadShedder | None = None,
     ) -> None:
         """`load_shedder` decides whether a request is admitted; None admits all."""
@@ -61,8 +64,10 @@ class GuardedConnection(HttpToolsProtocol):
         self._lost = False
         self._on_lost: Callable[[], None] | None = None
         self._incoming = Incoming()
-        self._unsent = (0, 0.0)
-        """Bytes buffered for the client, and the loop time at which they last decreased."""
+        self._unsent_of_all = unsent_of_all
+        self.unsent = (0, self.loop.time())
+        """Bytes buffered for the client at the last look, and the loop time at which they last
+        decreased."""
 
     # uvicorn narrows the type too: a server's transport reads and writes.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -187,9 +192,18 @@ class GuardedConnection(HttpToolsProtocol):
         if self._incoming.stage is Stage.BODY and self.cycle.response_complete:
             self._incoming.drop_rest(self.loop.time())
         super().on_response_complete()
+        self._unsent_of_all.wrote(self.unsent_now())
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, "malformed_request", msg)
+
+    def unsent_now(self) -> int:
+        """Bytes buffered for the client."""
+        return self.transport.get_write_buffer_size()
+
+    def cut_off(self) -> None:
+        """Close the connection at once."""
+        self.transport.abort()
 
     def end_if_slow(self, now: float) -> None:
         """Close the connection if its client is too slow; `now` is loop time."""
@@ -206,12 +220,12 @@ class GuardedConnection(HttpToolsProtocol):
     def _is_stalled(self, now: float) -> bool:
         """Whether the client has read nothing of a buffered response for too long."""
         if not self.flow.write_paused:
-            self._unsent = (0, now)
+            self.unsent = (0, now)
             return False
-        waiting = self.transport.get_write_buffer_size()
-        last, since = self._unsent
+        waiting = self.unsent_now()
+        last, since = self.unsent
         if not last or waiting < last:
-            self._unsent = (waiting, now)
+            self.unsent = (waiting, now)
             return False
         return now - since > STALLED_SECONDS
 
@@ -249,7 +263,7 @@ _FRAMING: Final = frozenset({b"connection", b"content-length", b"transfer-encodi
 """The headers that frame the request's body and the connection."""
 
 
-async def watch_connections(connections: Iterable[Any]) -> None:
+async def watch_connections(connections: Iterable[Any], unsent_of_all: Unsent) -> None:
     """Close slow connections; runs for ever. Checking them all periodically is cheaper than a timer
     for each request."""
     loop = asyncio.get_running_loop()
@@ -258,3 +272,4 @@ async def watch_connections(connections: Iterable[Any]) -> None:
         now = loop.time()
         for connection in list(connections):
             connection.end_if_slow(now)
+        unsent_of_all.look()

@@ -5,13 +5,14 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Final
+from typing import Final, cast
 
 import uvicorn
 
 from receiver.server.connection import GuardedConnection, watch_connections
 from receiver.server.listener import Acceptor
 from receiver.server.load_shedding import ASGIApp, LoadShedder
+from receiver.server.unsent import Unsent
 
 _BACKLOG: Final = 4096
 """The listen backlog: Linux's maximum (`net.core.somaxconn`)."""
@@ -73,6 +74,9 @@ async def serving(
         await server.startup(sockets=[])
     except SystemExit as stop:
         raise RuntimeError("the application did not start") from stop
+    # The acceptor below makes them all.
+    connections = cast("set[GuardedConnection]", server.server_state.connections)
+    unsent = Unsent(connections)
     acceptor = Acceptor(
         listener,
         partial(
@@ -80,10 +84,11 @@ async def serving(
             server.config,
             server.server_state,
             server.lifespan.state,
+            unsent_of_all=unsent,
             load_shedder=load_shedder,
         ),
     )
-    ticking = asyncio.gather(server.main_loop(), watch_connections(server.server_state.connections))
+    ticking = asyncio.gather(server.main_loop(), watch_connections(connections, unsent))
     try:
         yield
     finally:

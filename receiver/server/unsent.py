@@ -1,0 +1,54 @@
+"""Bounds the memory for responses that clients do not read."""
+
+from collections.abc import Collection
+from typing import Final, Protocol
+
+LARGE: Final = 64 * 1024
+"""Bytes. Shorter responses are not counted between two looks."""
+MOST_UNSENT: Final = 64 * 1024 * 1024
+"""Bytes buffered for all clients together; beyond them the slowest are cut off."""
+
+
+class Client(Protocol):
+    """A connection to a client."""
+
+    unsent: tuple[int, float]
+    """Bytes buffered for it at the last look, and the loop time at which they last decreased."""
+
+    def unsent_now(self) -> int:
+        """Bytes buffered for it now."""
+        ...
+
+    def cut_off(self) -> None:
+        """Close it at once, and drop what is buffered."""
+        ...
+
+
+class Unsent:
+    """What is buffered for all clients."""
+
+    def __init__(self, clients: Collection[Client]) -> None:
+        """`clients`: those of each moment."""
+        self._clients = clients
+        self._written = 0
+        """Bytes of large responses since the last look."""
+
+    def wrote(self, size: int) -> None:
+        """So many bytes have been left in a client's buffer."""
+        if size > LARGE:
+            self._written += size
+            if self._written > MOST_UNSENT // 4:
+                self.look()
+
+    def look(self) -> None:
+        """If too much is buffered, cut off the clients that have read nothing for longest, and of
+        those the ones with most."""
+        self._written = 0
+        sizes = {client: size for client in self._clients if (size := client.unsent_now())}
+        excess = sum(sizes.values()) - MOST_UNSENT
+        if excess > 0:
+            for client in sorted(sizes, key=lambda each: (each.unsent[1], -sizes[each])):
+                client.cut_off()
+                excess -= sizes[client]
+                if excess <= 0:
+                    return

@@ -1,0 +1,86 @@
+"""Responses that clients do not read are bounded in memory."""
+
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from receiver.server import unsent
+from receiver.server.unsent import Unsent
+from tests.http_api.raw_http import raw_connection, request_bytes
+from tests.server.raw_asgi import respond
+from tests.support.served import served
+
+
+@dataclass(eq=False)
+class Reader:
+    """A client that last read at `since`, and has `size` bytes to read."""
+
+    since: float
+    size: int
+    unsent: tuple[int, float] = field(init=False)
+    is_cut: bool = False
+
+    def __post_init__(self) -> None:
+        self.unsent = (0, self.since)
+
+    def unsent_now(self) -> int:
+        return self.size
+
+    def cut_off(self) -> None:
+        self.is_cut = True
+
+
+@pytest.mark.parametrize(
+    ("readers", "cut"),
+    [
+        ([Reader(1.0, 60), Reader(2.0, 40)], []),
+        ([Reader(1.0, 60), Reader(2.0, 41)], [0]),
+        ([Reader(2.0, 99), Reader(1.0, 2)], [1]),  # who reads may have much to read
+        ([Reader(2.0, 10), Reader(2.0, 90), Reader(2.0, 50)], [1]),
+        ([Reader(3.0, 80), Reader(1.0, 80), Reader(2.0, 80)], [1, 2]),
+        ([Reader(1.0, 0), Reader(2.0, 200)], [1]),
+    ],
+)
+def test_who_reads_nothing_for_longest_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch, readers: list[Reader], cut: list[int]
+) -> None:
+    monkeypatch.setattr(unsent, "MOST_UNSENT", 100)
+
+    Unsent(readers).look()
+
+    assert [number for number, reader in enumerate(readers) if reader.is_cut] == cut
+
+
+def test_many_large_responses_are_looked_at_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unsent, "MOST_UNSENT", 4 * unsent.LARGE)
+    reader = Reader(1.0, 5 * unsent.LARGE)
+    of_all = Unsent([reader])
+
+    of_all.wrote(unsent.LARGE)
+    assert not reader.is_cut
+    of_all.wrote(unsent.LARGE + 1)
+    assert reader.is_cut
+
+
+async def test_clients_that_read_nothing_cost_no_more_than_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    size = 16 * 1024 * 1024
+    monkeypatch.setattr(unsent, "MOST_UNSENT", 2 * size)
+
+    async def long_answers(_scope: Any, _receive: Any, send: Any) -> None:
+        await respond(send, b"x" * size)
+
+    async with served(long_answers) as url, AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(raw_connection(url)) for _ in range(5)]
+        *deaf, reader = clients
+        with ExitStack() as reading_nothing:
+            for client in deaf:
+                reading_nothing.enter_context(client.deaf())
+            for client in clients:
+                await client.send(request_bytes("GET", "/", Connection="close"))
+            assert len(await reader.rest()) > size
+        got = [len(await client.rest()) for client in deaf]
+    assert sum(length > size for length in got) <= 2
