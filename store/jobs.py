@@ -19,6 +19,10 @@ from store.session import Batchable, Done, Failed, OnJobs, Outcome, Session
 from store.sql import MultiRowStatement
 from store.table import Backend, latest_lease_end
 
+MOST_OVERDUE: Millis = 7 * 24 * 3_600_000
+"""How long beyond retention a delivery may be due before its job is removed nevertheless. A host
+that cannot be reached gets one attempt a minute, so with many messages some never get theirs."""
+
 
 class _Creation(NamedTuple):
     """The parameters of `Jobs.create`."""
@@ -172,8 +176,9 @@ class Jobs(JobReads):
     async def remove_finished(self, done_before: Millis, limit: int) -> int:
         """Remove at most `limit` jobs that ended before `done_before`, with all their dependent
         rows, unless something is still pending (a delivery, a claim, an unapplied callback, a call
-        to the provider, a download that runs). Returns the number removed. `Archive.removals` then
-        lists those with archived files."""
+        to the provider, a download that runs). A delivery that has been due for `MOST_OVERDUE`
+        longer than that is not. Returns the number removed. `Archive.removals` then lists those
+        with archived files."""
         return await self._writer.bulk(lambda db, _: self._remove(db, done_before, limit))
 
     # --- within a transaction -------------------------------------------------------------------
@@ -218,9 +223,9 @@ class Jobs(JobReads):
 
     def _remove(self, db: Session, done_before: Millis, limit: int) -> int:
         """Remove jobs; the users' logs record which events were removed."""
-        jobs = db.execute(
-            self._sql["list-removable"], {"done_before": done_before, "limit": limit}
-        ).fetchall()
+        since = done_before - MOST_OVERDUE
+        parameters = {"done_before": done_before, "overdue_since": since, "limit": limit}
+        jobs = db.execute(self._sql["list-removable"], parameters).fetchall()
         positions: dict[int, list[tuple[int, str]]] = defaultdict(list)
         for (job_id,) in jobs:
             job = {"job_id": job_id}

@@ -203,7 +203,9 @@ RETURNING lane;
 -- archive nobody downloads it. A lease whose holder died counts only as long as a job is kept.
 SELECT id FROM jobs
  WHERE done_at < :done_before AND done_at IS NOT NULL
-   AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.job_id = jobs.id AND d.state = 'pending')
+   AND NOT EXISTS (SELECT 1 FROM deliveries d
+                    WHERE d.job_id = jobs.id AND d.state = 'pending'
+                      AND (d.next_attempt_at > :overdue_since OR d.held_until > :overdue_since))
    AND NOT EXISTS (SELECT 1 FROM callbacks c
                     WHERE c.job_id = jobs.id AND c.verdict IN ('waiting', 'claimed'))
    AND (SELECT f.lane <> 'archive' OR f.held_until > :done_before

@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 
 from store.errors import NotFound
+from store.jobs import MOST_OVERDUE
 from store.records.callbacks import CallbackVerdict, Verdict
 from store.records.deliveries import DeliveryState
 from store.records.jobs import Evidence
@@ -74,6 +75,19 @@ async def test_a_pending_delivery_keeps_its_job(world: World) -> None:
     await world.settle(delivery, DeliveryState.EXHAUSTED)
 
     assert await remove(world) == 1
+
+
+async def test_a_delivery_held_back_for_weeks_does_not_keep_its_job(world: World) -> None:
+    """A dead host gets one attempt a minute. With more messages than that, some never get one."""
+    job = await world.create(webhook_url=HOOK)
+    await world.advance(job, completed(relay=True))
+    assert await world.lease()
+    due, leased_until = NOW, NOW + 60 * SECOND
+
+    assert await remove(world, done_before=leased_until + MOST_OVERDUE - 1) == 0
+    await world.store.deliveries.release("me")
+    assert await remove(world, done_before=due + MOST_OVERDUE - 1) == 0
+    assert await remove(world, done_before=due + MOST_OVERDUE) == 1
 
 
 @pytest.mark.parametrize(
