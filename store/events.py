@@ -74,6 +74,7 @@ class Events(Table):
             Event(Cursor(seq, nonce), job_id, at, data) for seq, nonce, job_id, at, data in rows
         ]
 
-    async def latest_seq(self, user_id: int) -> int:
-        """The `seq` of the user's latest event; 0 if there is none."""
-        return await self._fetch_value("read-latest-seq", user_id=user_id) or 0
+    async def latest(self, user_id: int) -> Cursor:
+        """The position of the user's latest event, or the log's origin."""
+        found = await self._find("read-latest", lambda row: Cursor(*row), user_id=user_id)
+        return found or Cursor(0, "")

@@ -7,6 +7,7 @@ the store in its own coroutine at its own pace, and joins again. Nothing is buff
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from receiver.clock import Clock
 from receiver.metrics import Metrics
@@ -79,7 +80,7 @@ class Broadcast:
             try:
                 if not channel.is_open:
                     # Read after subscribing to the hub, so that no commit in between is missed.
-                    channel.open(await self._store.events.latest_seq(reader.user_id))
+                    channel.open(await self._store.events.latest(reader.user_id))
                     self._wake.set()
                 await self._follow(reader, channel, farewell)
             finally:
@@ -94,7 +95,7 @@ class Broadcast:
         while not self._is_over(reader):
             # An empty write waits until the client can take bytes, before any are read for it.
             await reader.write(b"")
-            pushed_seq = channel.pushed_seq
+            pushed_seq = channel.pushed.seq
             last_words = await farewell()
             if await self._catch_up(reader, pushed_seq):
                 continue
@@ -125,7 +126,7 @@ class Broadcast:
         else:
             return False
         for event in page:
-            if not reader.push(frames.update(event)):
+            if reader.ended or not reader.push(frames.update(event)):
                 break
             reader.written_seq = event.cursor.seq
             self._metrics.stream_events.inc()
@@ -148,8 +149,12 @@ class Broadcast:
         channel.readers.discard(reader)
         channel.members -= 1
         if channel.members == 0:
-            del self._channels[reader.user_id]
-            self._notified.pop(channel, None)
+            self._close(channel)
+
+    def _close(self, channel: Channel) -> None:
+        self._notified.pop(channel, None)
+        if self._channels.get(channel.user_id) is channel:
+            del self._channels[channel.user_id]
 
     def _notify(self, channel: Channel) -> None:
         self._notified.setdefault(channel, self._clock.monotonic())
@@ -163,18 +168,36 @@ class Broadcast:
         if offered := channel.take_offered():
             self._push(channel, offered, notified_at)
             return
+        after = partial(self._store.events.after_for_user, channel.user_id, limit=PAGE)
         try:
-            while page := await self._store.events.after_for_user(
-                channel.user_id, channel.pushed_seq, PAGE
-            ):
+            page = await after(channel.pushed.seq - 1)
+            if await self._is_lost(channel, page):
+                self._end_streams(channel)
+                return
+            while page:
                 self._push(channel, page, notified_at)
+                page = await after(channel.pushed.seq)
         except StoreUnavailable:
             self._notify(channel)
             raise
 
+    async def _is_lost(self, channel: Channel, page: Sequence[Event]) -> bool:
+        """Whether the log has gone back to before the last pushed event: to what a standby had, or
+        to an older copy. `page` begins with that event, unless retention has removed it."""
+        at = page[0].cursor if page else await self._store.events.latest(channel.user_id)
+        return at.seq <= channel.pushed.seq and at != channel.pushed
+
+    def _end_streams(self, channel: Channel) -> None:
+        """End the streams of a log that has gone back. The clients return with their cursors, and
+        those whose cursor is lost get a reset."""
+        self._close(channel)
+        for reader in self.heartbeats.readers:
+            if reader.user_id == channel.user_id:
+                reader.end()
+
     def _push(self, channel: Channel, events: Sequence[Event], notified_at: float) -> None:
         for event in events:
-            if event.cursor.seq > channel.pushed_seq and (written := channel.push(event)):
+            if event.cursor.seq > channel.pushed.seq and (written := channel.push(event)):
                 self._metrics.stream_events.inc(written)
                 self._metrics.stream_lag_seconds.observe(self._clock.monotonic() - notified_at)
 

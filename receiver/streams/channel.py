@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from receiver.streams import frames
 from receiver.streams.reader import Reader
-from store.records.events import Event
+from store.records.events import Cursor, Event
 
 MOST_OFFERED = 1_000
 """Events kept to be pushed; with more, they are read from the store instead."""
@@ -24,7 +24,7 @@ class Channel:
     def __init__(self, user_id: int) -> None:
         self.user_id = user_id
         self.is_open = False
-        self.pushed_seq = 0
+        self.pushed = Cursor(0, "")
         """All events up to here were pushed, or are older than the channel."""
         self.readers: set[Reader] = set()
         self.members = 0
@@ -34,13 +34,13 @@ class Channel:
         self._recent: deque[tuple[Event, bytes]] = deque()
         self._recent_bytes = 0
         self._dropped_seq = 0
-        """Events up to here are not in `_recent`; those after it, up to `pushed_seq`, are."""
+        """Events up to here are not in `_recent`; those after it, up to `pushed`, are."""
 
-    def open(self, latest_seq: int) -> None:
+    def open(self, latest: Cursor) -> None:
         """Start pushing the events after this one, unless the channel is open already."""
         if not self.is_open:
             self.is_open = True
-            self.pushed_seq = self._dropped_seq = latest_seq
+            self.pushed, self._dropped_seq = latest, latest.seq
 
     def offer(self, events: Iterable[Event]) -> None:
         """Keep events of a commit to be pushed."""
@@ -49,14 +49,14 @@ class Channel:
         self.offered.extend(events)
 
     def take_offered(self) -> list[Event]:
-        """The offered events, if they continue from `pushed_seq` without a gap; else none."""
+        """The offered events, if they continue from `pushed` without a gap; else none."""
         # Batches that commit at the same time are announced in any order.
         events = sorted(self.offered, key=lambda event: event.cursor.seq)
         self.offered.clear()
         if not events:
             return []
         first, last = events[0].cursor.seq, events[-1].cursor.seq
-        is_whole = first <= self.pushed_seq + 1 and last - first == len(events) - 1
+        is_whole = first <= self.pushed.seq + 1 and last - first == len(events) - 1
         return events if is_whole else []
 
     def push(self, event: Event) -> int:
@@ -64,7 +64,7 @@ class Channel:
         chunk = frames.update(event)
         give = self._give
         taken = sum([give(reader, event, chunk) for reader in tuple(self.readers)])
-        self.pushed_seq = event.cursor.seq
+        self.pushed = event.cursor
         self._remember(event, chunk)
         return taken
 

@@ -40,9 +40,9 @@ SELECT seq, nonce, job_id, at, data FROM events
         WHERE before < :bytes)
  ORDER BY seq;
 
--- name: read-latest-seq
+-- name: read-latest
 -- The end of a user's log.
-SELECT event_seq FROM users WHERE id = :user_id;
+SELECT event_seq, event_nonce FROM users WHERE id = :user_id;
 
 -- name: mark-removed
 -- Record how far retention has removed a user's events.

@@ -16,7 +16,7 @@ async def test_a_cancel_goes_before_background_work(tmp_path: Path) -> None:
         canceled, *others = [await harness.accepted_job(f"up-{number}") for number in range(4)]
         assert isinstance(harness.store, Store)
         gate, blocked = await block(harness.store._writer)
-        before = await harness.store.events.latest_seq(canceled.user_id)
+        before = (await harness.store.events.latest(canceled.user_id)).seq
         working = [
             asyncio.ensure_future(harness.store.jobs.advance(job.id, change())) for job in others
         ]

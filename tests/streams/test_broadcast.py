@@ -22,8 +22,8 @@ FIRST = 4
 """The latest event of everybody before the streams open."""
 
 
-def event(seq: int, user: int = ANN) -> Event:
-    return Event(Cursor(seq, "x"), f"job_{user}", seq, b'{"seq":%d}' % seq)
+def event(seq: int, user: int = ANN, nonce: str = "x") -> Event:
+    return Event(Cursor(seq, nonce), f"job_{user}", seq, b'{"seq":%d}' % seq)
 
 
 class Log:
@@ -38,30 +38,35 @@ class Log:
         self.answers = asyncio.Event()
         """Whether reads are answered."""
         self.answers.set()
+        self.removed_seq = 0
+        """Up to where retention has removed events."""
 
-    async def latest_seq(self, user_id: int) -> int:
-        return self.events[user_id][-1].cursor.seq
+    async def latest(self, user_id: int) -> Cursor:
+        return self.events[user_id][-1].cursor
 
     async def after_for_user(self, user_id: int, seq: int, limit: int) -> list[Event]:
         self.reads.append((user_id, seq))
         await self.answers.wait()
-        return [each for each in self.events[user_id] if each.cursor.seq > seq][:limit]
+        after = max(seq, self.removed_seq)
+        return [each for each in self.events[user_id] if each.cursor.seq > after][:limit]
 
-    def append(self, *seqs: int, user: int = ANN) -> list[Event]:
-        new = [event(seq, user) for seq in seqs]
+    def append(self, *seqs: int, user: int = ANN, nonce: str = "x") -> list[Event]:
+        new = [event(seq, user, nonce) for seq in seqs]
         self.events[user] += new
         return new
 
 
 class Taking:
-    """A connection that takes everything."""
+    """A connection that takes everything, until its client lags."""
 
     def __init__(self) -> None:
         self.chunks: list[bytes] = []
+        self.lags = False
 
     def push(self, chunk: bytes) -> bool:
-        self.chunks.append(chunk)
-        return True
+        if not self.lags:
+            self.chunks.append(chunk)
+        return not self.lags
 
     def when_lost(self, call: Callable[[], None]) -> None:
         pass
@@ -94,7 +99,7 @@ class Streams:
         for task in self.tasks:
             task.cancel()
         ends = await asyncio.gather(*self.tasks, return_exceptions=True)
-        assert all(isinstance(end, asyncio.CancelledError) for end in ends), ends
+        assert all(end is None or isinstance(end, asyncio.CancelledError) for end in ends), ends
 
 
 class _Parts:
@@ -116,8 +121,8 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-def chunks_of(*seqs: int, user: int = ANN) -> list[bytes]:
-    return [frames.update(event(seq, user)) for seq in seqs]
+def chunks_of(*seqs: int, user: int = ANN, nonce: str = "x") -> list[bytes]:
+    return [frames.update(event(seq, user, nonce)) for seq in seqs]
 
 
 @pytest.fixture
@@ -159,7 +164,7 @@ async def test_events_of_another_process_are_read(streams: Streams) -> None:
     await settled()
 
     assert reader.chunks == chunks_of(5, 6)
-    assert streams.log.reads[0] == (ANN, 4)
+    assert streams.log.reads[0] == (ANN, 3)
 
 
 @pytest.mark.parametrize("order", [(6, 5), (5, 7, 6, 8), (7, 6, 5)])
@@ -189,7 +194,7 @@ async def test_a_gap_is_read(streams: Streams, missing: int) -> None:
     await settled()
 
     assert reader.chunks == chunks_of(5, 6, 7)
-    assert streams.log.reads[0] == (ANN, 4)
+    assert streams.log.reads[0] == (ANN, 3)
     # And from there on it goes without reading.
     streams.log.reads.clear()
     streams.commit(8)
@@ -203,7 +208,7 @@ async def test_an_event_that_was_read_is_not_pushed_again(streams: Streams) -> N
     streams.log.answers.clear()
     streams.commit(5, known=False)
     await settled()
-    assert streams.log.reads == [(ANN, 4)]
+    assert streams.log.reads == [(ANN, 3)]
 
     streams.commit(6)
     streams.log.answers.set()
@@ -231,7 +236,7 @@ async def test_offered_events_are_bounded(
 
     assert reader.chunks == chunks_of(*range(5, 30))
     assert bobs.chunks == chunks_of(5, user=BOB)
-    assert (ANN, 4) in streams.log.reads
+    assert (ANN, 3) in streams.log.reads
 
 
 async def test_events_for_a_reader_that_left_are_dropped(streams: Streams) -> None:
@@ -246,3 +251,61 @@ async def test_events_for_a_reader_that_left_are_dropped(streams: Streams) -> No
     streams.commit(6)
     await settled()
     assert again.chunks == chunks_of(5, 6)
+
+
+# --- a log that has gone back ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("grown_again", [(), (5,), (5, 6), (5, 6, 7)])
+async def test_streams_end_if_events_that_were_pushed_are_lost(
+    streams: Streams, grown_again: tuple[int, ...]
+) -> None:
+    """A client that comes back with the cursor of a lost event gets a reset."""
+    told, bobs = await streams.open(), await streams.open(BOB)
+    streams.commit(5, 6, known=False)
+    await settled()
+
+    del streams.log.events[ANN][FIRST:]
+    streams.log.append(*grown_again, nonce="y")
+    streams.hub.notify_all()
+    await settled()
+
+    assert told.chunks == chunks_of(5, 6)
+    assert [task.done() for task in streams.tasks] == [False, True, False]
+    again = await streams.open()
+    last = FIRST + len(grown_again) + 1
+    streams.log.append(last, nonce="y")
+    streams.commit(5, user=BOB)
+    streams.hub.notify_all()
+    await settled()
+    assert again.chunks == chunks_of(*grown_again, last, nonce="y")
+    assert bobs.chunks == chunks_of(5, user=BOB)
+
+
+async def test_a_stream_that_ends_while_it_catches_up_is_written_no_more(streams: Streams) -> None:
+    reader = await streams.open()
+    streams.log.answers.clear()
+    reader.lags = True
+    streams.commit(5)
+    await settled()
+    assert streams.log.reads == [(ANN, 4)]
+
+    streams.broadcast.close()
+    reader.lags = False
+    streams.log.answers.set()
+    await settled()
+
+    assert streams.tasks[-1].done()
+    assert reader.chunks == []
+
+
+async def test_streams_go_on_if_retention_removes_what_was_pushed(streams: Streams) -> None:
+    reader = await streams.open()
+    for seq in (5, 6):
+        streams.log.removed_seq = seq - 1
+        streams.hub.notify_all()
+        await settled()
+        streams.commit(seq, known=False)
+        await settled()
+
+    assert reader.chunks == chunks_of(5, 6)

@@ -167,7 +167,7 @@ async def test_no_move_writes_nothing(world: World) -> None:
     assert await world.store.jobs.advance(job.id, lambda _: None) == (job, None)
 
     assert await world.store.jobs.find(job.id) == job
-    assert await world.store.events.latest_seq(job.user_id) == 1
+    assert (await world.store.events.latest(job.user_id)).seq == 1
     assert all(not changes.jobs and not changes.due for changes in world.notified)
 
 
@@ -194,7 +194,7 @@ async def test_a_change_that_fails_writes_nothing(
         await world.store.jobs.advance(job.id, decide)
 
     assert await world.store.jobs.find(job.id) == job
-    assert await world.store.events.latest_seq(job.user_id) == 1
+    assert (await world.store.events.latest(job.user_id)).seq == 1
     assert (await world.advance(job, accepted())).seq == 2
 
 

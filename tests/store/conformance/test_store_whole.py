@@ -40,7 +40,7 @@ async def test_a_cancelled_caller_cancels_no_write(world: World) -> None:
     later, _ = await world.store.jobs.advance(job.id, change())
 
     assert later.seq == 3
-    assert await world.store.events.latest_seq(job.user_id) == 3
+    assert (await world.store.events.latest(job.user_id)).seq == 3
 
 
 async def test_on_change_is_called_after_the_commit_and_before_the_caller_continues(

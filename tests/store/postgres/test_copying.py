@@ -129,9 +129,9 @@ async def test_everything_is_copied_and_numbering_continues(
     ]
     # Numbers go on where they were.
     world = replace(world, store=store)
-    before = await store.events.latest_seq(world.bob.id)
+    before = (await store.events.latest(world.bob.id)).seq
     await world.create(world.bob)
-    assert await store.events.latest_seq(world.bob.id) == before + 1
+    assert (await store.events.latest(world.bob.id)).seq == before + 1
     await world.receive(jobs[0], b"[]")
     assert await store.jobs.lease_due(Lane.SUBMIT, NOW, NOW + SECOND, "me", 9)
     assert (await store.submissions.holds())["samsar"].everybody is not None

@@ -45,7 +45,7 @@ async def test_writes_reads_and_notifications_work(worlds: tuple[World, World]) 
         await asyncio.gather(*(there.store.jobs.advance(job.id, change()) for job in jobs))
         await asyncio.gather(*(there.store.jobs.find(job.id) for job in jobs))
 
-    assert await there.store.events.latest_seq(here.ann.id) == 10 + 10 * 16
+    assert (await there.store.events.latest(here.ann.id)).seq == 10 + 10 * 16
 
     async def notified() -> bool:
         # A process that does not listen yet misses a notification: send another until it does.

@@ -79,7 +79,7 @@ async def test_events_are_numbered_without_gaps_and_seen_in_order(
     writing = True
 
     async def read(user_id: int) -> None:
-        while writing or await there.store.events.latest_seq(user_id) > len(seen[user_id]):
+        while writing or (await there.store.events.latest(user_id)).seq > len(seen[user_id]):
             after = len(seen[user_id])
             page = await there.store.events.after_for_user(user_id, after, 200)
             seen[user_id] += [event.cursor.seq for event in page]
@@ -117,7 +117,7 @@ async def test_two_processes_locking_users_in_opposite_orders_do_not_deadlock(
                 *(store.advance(job.id, change()) for store, jobs in orders for job in jobs)
             )
 
-    assert await here.store.events.latest_seq(here.ann.id) == 8 + 5 * 16
+    assert (await here.store.events.latest(here.ann.id)).seq == 8 + 5 * 16
 
 
 async def test_one_key_creates_one_job_in_all_processes(here: World, there: World) -> None:
