@@ -25,6 +25,10 @@ _UNAVAILABLE = {
     "25P03": "the transaction was idle for too long",
     "26000": "the pooler has lost a prepared statement: add `listen` to the address",
 }
+_REFUSED = {
+    "3F000": "let the search_path name a schema that exists and that the role may use",
+    "42501": "let the role own the database, or give it the right (GRANT CREATE ON SCHEMA …)",
+}
 _CLASSES = {
     "08": "the connection failed",
     "53": "the server is out of resources",
@@ -49,6 +53,8 @@ def meaning(error: Exception) -> StoreError | None:
         return StoreFull("the server's disk is full")
     if state in _UNAVAILABLE:
         return StoreUnavailable(f"{_UNAVAILABLE[state]} ({state})")
+    if state in _REFUSED:
+        return StoreUnavailable(f"{error.diag.message_primary}: {_REFUSED[state]} ({state})")
     if state[:2] in _CLASSES:
         return StoreUnavailable(f"{_CLASSES[state[:2]]}: {in_one_line(error)} ({state})")
     if isinstance(error, UniqueViolation) and error.diag.constraint_name == "jobs_by_provider_id":

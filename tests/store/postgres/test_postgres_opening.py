@@ -102,6 +102,18 @@ async def test_an_unsuitable_server(
         await open_store(postgres_url)
 
 
+async def test_a_role_that_lacks_rights_is_told_which(postgres_server: PostgresServer) -> None:
+    url = postgres_server.new_schema_url().replace("receiver@", "guest@")
+    schema = url.rpartition("%3D")[2]
+    postgres_server.run("CREATE ROLE guest LOGIN")
+    with pytest.raises(StoreUnavailable, match="search_path"):
+        await open_store(url)
+
+    postgres_server.run(f"GRANT USAGE ON SCHEMA {schema} TO guest")
+    with pytest.raises(StoreUnavailable, match=f"denied for schema {schema}: .*GRANT CREATE"):
+        await open_store(url)
+
+
 @pytest.mark.parametrize(
     "table", ["jobs (n int)", "meta (key text, value text)", "meta (k text)", "users (n int)"]
 )
