@@ -68,6 +68,8 @@ def parse(url: str) -> Address:
         raise AddressInvalid(_what_is_wrong(kept)) from None
     if not all(port.isdecimal() for port in str(given.get("port", "0")).split(",")):
         raise AddressInvalid(_NEEDED)
+    # Not the encoding of the role or of PGCLIENTENCODING, which may lack characters.
+    given["client_encoding"] = "UTF8"
     options = {**DEFAULTS, **{name: str(value) for name, value in given.items()}}
     database = options.get("dbname") or options.get("user") or "named after the user"
     return Address(

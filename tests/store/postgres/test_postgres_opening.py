@@ -15,10 +15,12 @@ from store.errors import (
     StoreError,
     StoreUnavailable,
 )
+from store.job_reads import JobFilter
 from store.open import back_up_store, open_store
 from store.postgres import connection
 from store.postgres.address import parse
 from store.postgres.connection import MIGRATIONS, Connector, connect, prepare
+from tests.store.postgres.conftest import opened
 from tests.store.world import World
 from tests.support.postgres_server import PostgresServer
 from tests.support.service import eventually
@@ -139,6 +141,33 @@ async def test_replicas_can_start_together(postgres_server: PostgresServer) -> N
     with connect(parse(url)) as session:
         row = session.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
     assert row == (str(len(MIGRATIONS)),)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "client_encoding = 'LATIN1'",
+    ],
+)
+async def test_the_settings_of_a_role_make_no_difference(
+    postgres_server: PostgresServer, setting: str
+) -> None:
+    url = postgres_server.new_schema_url()
+    role = url.rpartition("%3D")[2]
+    postgres_server.run(f"CREATE ROLE {role} SUPERUSER LOGIN")
+    postgres_server.run(f"ALTER ROLE {role} SET {setting}")
+    url = url.replace("receiver@", f"{role}@")
+
+    await asyncio.gather(*(asyncio.to_thread(prepare, parse(url)) for _ in range(6)))
+
+    store = await opened(url)
+    try:
+        world = await World.begin(store)
+        job = await world.create(label="a \\ and a \N{CAT}", metadata={"cat": "\N{CAT}"})
+        where = JobFilter(label="\\ and", metadata={"cat": "\N{CAT}"})
+        assert (await store.jobs.list_page(world.ann.id, where, None, 9))[0] == [job]
+    finally:
+        await store.close()
 
 
 async def test_a_backup_needs_postgresqls_own_tools(tmp_path: Path) -> None:
