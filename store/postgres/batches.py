@@ -172,7 +172,7 @@ class PostgresBatchRunner:
     ) -> None:
         lock = LOCK_TIMEOUT_ALONE if len(works) == 1 else LOCK_TIMEOUT
         timeouts = {"statement": STATEMENT_TIMEOUT, "lock": lock, "pause": PAUSE_TIMEOUT}
-        session.execute("BEGIN")
+        session.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
         begun = session.execute(_BEGIN, timeouts)
         _lock_jobs(session, works)
         for indexes, group in groups(works):

@@ -71,11 +71,14 @@ def connect(
 ) -> psycopg.Connection:
     """Open a connection. Raises `StoreUnavailable`."""
     try:
-        return kind.connect(address.conninfo, **options(address))
+        connection = kind.connect(address.conninfo, **options(address))
     except psycopg.OperationalError as error:
         raise StoreUnavailable(
             f"PostgreSQL ({address.shown}) cannot be reached: {in_one_line(error)}"
         ) from error
+    # Under a lock, what was committed before must be visible.
+    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+    return connection
 
 
 class Connector:

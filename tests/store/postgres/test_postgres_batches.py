@@ -92,6 +92,19 @@ def test_a_statement_that_takes_too_long_fails_alone(
     assert kept(other) == ["a"]
 
 
+def test_a_batch_is_read_committed_whatever_the_default(postgres_url: str) -> None:
+    def look(db: Session, _: Effects) -> object:
+        return db.execute("SELECT current_setting('transaction_isolation')").fetchone()
+
+    address = parse(f"{postgres_url}%20-cdefault_transaction_isolation%3Dserializable")
+    runner = PostgresBatchRunner(lambda: connect(address), lambda _: None)
+
+    outcomes, *_ = runner.run([look])
+
+    runner.close()
+    assert outcomes == [Done(("read committed",))]
+
+
 def test_two_batches_that_deadlock_both_succeed(
     postgres_url: str, other: psycopg.Connection
 ) -> None:
