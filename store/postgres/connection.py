@@ -22,7 +22,9 @@ STATEMENTS = Statements(
     Path(__file__).with_name("queries"),
     parameter=r"%(\1)s",
     # NUL is replaced as in texts (see `_Text`).
-    metadata_members=r"jsonb_each_text(CAST(replace(:metadata, '\u0000', '\u2400') AS jsonb))",
+    # E'…' means the same whatever `standard_conforming_strings` is.
+    metadata_members=r"jsonb_each_text(CAST(replace(:metadata, E'\\u0000', E'\\u2400') AS jsonb))",
+    backslash=r"E'\\'",
     skip_locked="FOR UPDATE SKIP LOCKED",
     unlikely="",
     unfinished_by_user="",

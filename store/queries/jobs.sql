@@ -106,7 +106,7 @@ SELECT page.n, page.fits, j.* FROM (
                AND (CAST(:status AS text) IS NULL OR status = :status)
                AND (CAST(:kind AS text) IS NULL OR kind = :kind)
                AND (CAST(:provider AS text) IS NULL OR provider = :provider)
-               AND (CAST(:label AS text) IS NULL OR lower(label) LIKE :label ESCAPE '\')
+               AND (CAST(:label AS text) IS NULL OR lower(label) LIKE :label ESCAPE {backslash})
                AND NOT EXISTS (
                    SELECT 1 FROM {metadata_members} AS wanted
                     WHERE NOT EXISTS (SELECT 1 FROM job_metadata m

@@ -36,6 +36,7 @@ LONG_LOG = 8_000
 STATEMENTS = Statements(
     Path(__file__).with_name("queries"),
     metadata_members="json_each(:metadata)",
+    backslash=r"'\'",
     skip_locked="",  # there is one writer
     unlikely="unlikely",
     # Its planner, which has no statistics, would take the index of all jobs.

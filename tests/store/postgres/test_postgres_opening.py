@@ -148,6 +148,7 @@ async def test_replicas_can_start_together(postgres_server: PostgresServer) -> N
     [
         "client_encoding = 'LATIN1'",
         "default_transaction_isolation = 'serializable'",
+        "standard_conforming_strings = off",
     ],
 )
 async def test_the_settings_of_a_role_make_no_difference(
