@@ -2,6 +2,7 @@
 
     postgresql://user:password@host:5432/database?sslmode=verify-full
     postgresql://user:password@one,two:5432/database              the host that accepts writes
+    postgresql:///database?host=/folder&user=user                 a Unix socket
     postgresql://user:password@pooler:6432/database?listen=host:5432
 
 `listen` says that the address is a transaction pooler. Nothing is then used that outlives a
@@ -10,7 +11,7 @@ if it cannot be reached (changes by other processes are then seen within a secon
 """
 
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -62,7 +63,7 @@ def parse(url: str) -> Address:
     listen = dict(query).get("listen")
     kept = urlencode([each for each in query if each[0] != "listen"], quote_via=quote)
     try:
-        given = conninfo_to_dict(urlunsplit(parts._replace(query=kept)))
+        given = conninfo_to_dict(f"{parts.scheme}://{parts.netloc}{parts.path}?{kept}")
     except psycopg.ProgrammingError:
         # libpq's message may quote the whole address.
         raise AddressInvalid(_what_is_wrong(kept)) from None

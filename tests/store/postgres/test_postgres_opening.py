@@ -214,6 +214,8 @@ def test_an_address_says_where_to_listen() -> None:
     spaced = parse("postgresql://u@db/d?options=-c%20search_path%3Dx%20-ca%3Db&password=a+b")
     assert "options='-c search_path=x -ca=b'" in spaced.conninfo
     assert "password=a+b" in spaced.conninfo
+    local = parse("postgresql:///d?host=/tmp/sockets&port=9200&user=u&listen=none")
+    assert "user=u dbname=d host=/tmp/sockets port=9200" in local.conninfo
     assert "p@" not in direct.shown
 
 
