@@ -78,10 +78,10 @@ def is_collision(error: Exception) -> bool:
 
 
 def in_one_line(error: Exception) -> str:
-    """The last line of libpq's message, which is about the last address that it tried."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    useful = [line for line in lines if line and not line.startswith("Is the server running")]
-    return useful[-1] if useful else ""
+    """The last line of libpq's message, which is about the last address that it tried. What it
+    guesses about the cause is indented, and left out."""
+    lines = [line for line in str(error).splitlines() if line and not line.startswith("\t")]
+    return lines[-1].strip() if lines else ""
 
 
 @contextmanager

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 
+import psycopg
 import pytest
 
 from store.callbacks import Receipt
 from store.errors import StoreBusy, StoreUnavailable
 from store.postgres import readers, silence
 from store.postgres.address import parse
+from store.postgres.failures import meaning
 from store.records.jobs import Job
 from tests.store.postgres.conftest import opened
 from tests.store.world import World, change
@@ -111,6 +113,16 @@ async def test_a_server_that_hangs_is_unavailable_until_it_goes_on(
 
     await eventually(lambda: received(world, job), lambda receipt: receipt is not None)
     await store.close()
+
+
+def test_the_reason_of_a_lost_connection_is_what_happened() -> None:
+    error = psycopg.OperationalError(
+        "server closed the connection unexpectedly\n"
+        "\tThis probably means the server terminated abnormally\n"
+        "\tbefore or while processing the request."
+    )
+
+    assert str(meaning(error)) == "server closed the connection unexpectedly"
 
 
 async def received(world: World, job: Job) -> str | None:
