@@ -92,6 +92,8 @@ def copy_to_postgres(source: Path, url: str) -> Mapping[str, int]:
 
 def _begin_copy(new: psycopg.Connection, shown: str) -> None:
     """Mark the target as a copy. Raises `TargetNotEmpty`, whose text names it as `shown`."""
+    # Its commit must be on disk before the source is marked as moved.
+    new.execute("SET LOCAL synchronous_commit = on")
     # Excludes a service that starts on the target at the same time.
     new.execute("LOCK TABLE users IN EXCLUSIVE MODE")
     if new.execute("SELECT 1 FROM users LIMIT 1").fetchone() is not None:

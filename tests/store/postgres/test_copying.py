@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
+import psycopg
 import pytest
 
 from store.copying import TABLES, copy_to_postgres
@@ -179,6 +180,22 @@ async def test_a_copy_that_fails_changes_nothing(
     with connect(parse(target)) as connection:
         assert connection.execute("SELECT count(*) FROM users").fetchone() == (0,)
     await (await open_store(f"sqlite:///{source}", serving=True)).close()
+
+
+def test_the_copy_is_on_disk_before_its_source_is_marked(
+    source: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = set()
+
+    def look(_old: object, new: psycopg.Connection, _table: str) -> int:
+        found.add(new.execute("SHOW synchronous_commit").fetchone())
+        return 0
+
+    monkeypatch.setattr("store.copying._copy", look)
+
+    copy_to_postgres(source, f"{target}%20-csynchronous_commit%3Doff")
+
+    assert found == {("on",)}
 
 
 @pytest.mark.parametrize("copied", ["backup.db", "receiver.db"])
