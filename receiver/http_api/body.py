@@ -5,13 +5,13 @@ import json
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
-from weakref import WeakValueDictionary
 
 from starlette.requests import Request
 from starlette.types import Receive
 
 from receiver.clock import Clock
 from receiver.http_api.errors import Problem
+from receiver.http_api.limits import OneByOne
 from receiver.json_text import UnreadableJson, parse
 
 BODY_SECONDS = 30.0
@@ -75,31 +75,31 @@ class Bodies:
     """Reads the bodies of users' requests.
 
     Large ones are parsed one at a time, users in turn, with a pause after each that is as long as
-    it took: together they get at most half of the event loop.
+    it took: together they delay others for at most half of the time.
     """
 
     def __init__(self, limit: int, clock: Clock) -> None:
         """`limit`: of a body, in bytes."""
         self._limit = limit
         self._clock = clock
-        self._of_user: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        self._large = OneByOne()
         self._one = asyncio.Lock()
         self._next_at = 0.0
         """Monotonic time."""
 
     async def read(self, request: Request, user_id: int, parse: Callable[[bytes], T]) -> T:
-        """What `parse` makes of the body. Raises what it and `read_body` raise."""
+        """What `parse` makes of the body, in a thread if it is large. Raises what it and
+        `read_body` raise."""
         raw = await read_body(request, self._limit)
         if len(raw) <= LARGE:
             return parse(raw)
-        # With a lock for each user, only one of a user's requests is in the line for the other.
-        async with self._of_user.setdefault(user_id, asyncio.Lock()), self._one:
+        async with self._large.of(user_id), self._one:
             began = self._clock.monotonic()
             if began < self._next_at:
                 await self._clock.sleep(self._next_at - began)
                 began = self._clock.monotonic()
             try:
-                return parse(raw)
+                return await asyncio.to_thread(parse, raw)
             finally:
                 ended = self._clock.monotonic()
                 self._next_at = ended + (ended - began)

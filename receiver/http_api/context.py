@@ -11,7 +11,7 @@ from receiver.actions.renew_link import LinkRenewals
 from receiver.archive.contract import Archive
 from receiver.http_api.auth import Authenticator
 from receiver.http_api.body import Bodies
-from receiver.http_api.limits import RateLimit
+from receiver.http_api.limits import OneByOne, RateLimit
 from receiver.http_api.readiness import Readiness
 from receiver.http_api.sessions import Sessions
 from receiver.settings import ServeSettings
@@ -47,6 +47,7 @@ class ApiContext:
     auth: Authenticator = field(init=False)
     bodies: Bodies = field(init=False)
     rate_limit: RateLimit = field(init=False)
+    long_reads: OneByOne = field(init=False, default_factory=OneByOne)
     readiness: Readiness = field(init=False)
     renewals: LinkRenewals = field(init=False)
     tickets: Tickets = field(init=False)

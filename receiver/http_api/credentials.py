@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeAlias, TypeVar
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from receiver.http_api.auth import Caller, unauthorized
@@ -111,10 +111,22 @@ def _bind_by_token(context: ApiContext, handler: CallbackHandler) -> ASGIApp:
     return endpoint
 
 
+def _bind_one_by_one(context: ApiContext, handler: KeyHandler) -> ASGIApp:
+    async def in_turn(context: ApiContext, request: Request, caller: Caller) -> ASGIApp:
+        async with context.long_reads.of(caller.user_id):
+            if await request.is_disconnected():
+                raise ClientDisconnect
+            return await handler(context, request, caller)
+
+    return KEY.bind(context, in_turn)
+
+
 _KEY_SCHEMES: Final = ("key", "bearer")
 NOTHING: Final = Credential((), _bind_open)
 KEY: Final = Credential(_KEY_SCHEMES, _bind_by(_metered_caller))
 """An API key or a session; the request counts against its rate limit."""
+KEY_ONE_BY_ONE: Final = Credential(_KEY_SCHEMES, _bind_one_by_one)
+"""Like `KEY`, but a user's requests are served one by one, for long reads."""
 KEY_UNMETERED: Final = Credential(
     _KEY_SCHEMES, _bind_by(lambda context, scope: context.auth.caller(scope))
 )

@@ -119,11 +119,12 @@ class _UserStream(EventStream):
 
     async def snapshot(self) -> tuple[Cursor, bytes]:
         read = partial(self.context.services.store.events.snapshot_for_user, self.user_id)
-        at, jobs, more = await read(FEW_JOBS)
-        shown, all_fit = _newest(jobs)
-        if more and all_fit:
-            at, jobs, more = await read(SNAPSHOT_JOBS)
+        async with self.context.long_reads.of(self.caller.user_id):
+            at, jobs, more = await read(FEW_JOBS)
             shown, all_fit = _newest(jobs)
+            if more and all_fit:
+                at, jobs, more = await read(SNAPSHOT_JOBS)
+                shown, all_fit = _newest(jobs)
         truncated = b',"truncated":true' if more or not all_fit else b""
         return at, frames.snapshot(at, b'{"jobs":[%b]%b}' % (b",".join(shown), truncated))
 

@@ -1,7 +1,10 @@
-"""Rate limits, limits on the size of a request's head, and what is exempt from load shedding."""
+"""Limits on rates, on what runs at once and on the size of a request's head, and what is exempt
+from load shedding."""
 
+import asyncio
 import re
 from typing import Final
+from weakref import WeakValueDictionary
 
 from starlette.types import Scope
 
@@ -85,3 +88,15 @@ class RateLimit:
         if len(self._arrivals) >= _REMEMBERED:
             self._arrivals = {who: at for who, at in self._arrivals.items() if at > now}
         self._arrivals[who] = due + self._gap
+
+
+class OneByOne:
+    """Lets the requests of one user in one by one, and those of different users beside each other:
+    what others wait for is then at most one request of each."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+
+    def of(self, user_id: int) -> asyncio.Lock:
+        """The user's lock."""
+        return self._locks.setdefault(user_id, asyncio.Lock())

@@ -1,17 +1,19 @@
 """Lists of jobs: filters, pages, and the labels by which they are searched."""
 
 import asyncio
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 
+from store.records.jobs import Job
 from tests.http_api.accepted_job import accepted
 from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.http_api.event_stream import event_stream
 from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider
-from tests.support.service import MOVIE, job_of, submit
+from tests.support.service import MOVIE, TIMEOUT, RunningService, job_of, submit
 
 NARRATIVE = {"prompt_list": ["The fox finds a map."], "image_model": "IMAGEN3"}
 
@@ -166,3 +168,29 @@ async def test_jobs_are_found_by_label_and_provider(visitor: httpx.AsyncClient) 
     for query in ({"q": "x" * 121}, {"provider": "another"}):
         refused = await visitor.get("/v1/jobs", params=query)
         assert (refused.status_code, refused.json()["code"]) == (400, "invalid_query")
+
+
+@SHARED_LOOP
+async def test_the_lists_of_a_user_are_read_one_by_one(
+    shared: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bob = await shared.user("reads"), await shared.user("also-reads")
+    running: Counter[int] = Counter()
+    users: set[int] = set()
+    both = asyncio.Event()
+
+    async def list_page(user_id: int, *_: object) -> tuple[list[Job], None]:
+        running[user_id] += 1
+        assert running[user_id] == 1
+        users.add(user_id)
+        if len(users) == 2:
+            both.set()
+        await both.wait()
+        running[user_id] -= 1
+        return [], None
+
+    monkeypatch.setattr(shared.store.jobs, "list_page", list_page)
+    async with asyncio.timeout(TIMEOUT):
+        answers = await asyncio.gather(*(who.get("/v1/jobs") for who in (ann, ann, ann, bob)))
+
+    assert [answer.status_code for answer in answers] == [200] * 4
