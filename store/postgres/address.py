@@ -67,7 +67,7 @@ def parse(url: str) -> Address:
     except psycopg.ProgrammingError:
         # libpq's message may quote the whole address.
         raise AddressInvalid(_what_is_wrong(kept)) from None
-    if not all(port.isdecimal() for port in str(given.get("port", "0")).split(",")):
+    if not all(port.isdecimal() for port in str(given.get("port", "")).split(",") if port):
         raise AddressInvalid(_NEEDED)
     # Not the encoding of the role or of PGCLIENTENCODING, which may lack characters.
     given["client_encoding"] = "UTF8"

@@ -216,6 +216,7 @@ def test_an_address_says_where_to_listen() -> None:
     assert "password=a+b" in spaced.conninfo
     local = parse("postgresql:///d?host=/tmp/sockets&port=9200&user=u&listen=none")
     assert "user=u dbname=d host=/tmp/sockets port=9200" in local.conninfo
+    assert "host=one,two port=,5433" in parse("postgresql://u@one,two:5433/d").conninfo
     assert "p@" not in direct.shown
 
 
