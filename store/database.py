@@ -39,8 +39,8 @@ class Durability:
     sound: bool
     detail: str
     """The database settings that decide it, and the schema version."""
-    advice: str
-    """What to do if it is not sound."""
+    advice: str | None
+    """What to do if it is not sound, or should be safer."""
 
 
 class Store(Table, ABC):

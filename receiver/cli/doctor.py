@@ -103,10 +103,8 @@ async def _check_store(settings: ServeSettings) -> list[Finding]:
             await store.check_writable()
             findings.append(Finding("store", "ok", "writable"))
             found = await store.durability()
-            if found.sound:
-                findings.append(Finding("durability", "ok", found.detail))
-            else:
-                findings.append(Finding("durability", "failed", found.detail, found.advice))
+            state: State = "failed" if not found.sound else "warning" if found.advice else "ok"
+            findings.append(Finding("durability", state, found.detail, found.advice))
     except StoreError as error:
         about = known(error)
         findings.append(Finding("store", "failed", str(error), about and about[1]))

@@ -46,6 +46,8 @@ class Address:
     """Whether there is a pooler, which may run each transaction in another session."""
     shown: str
     """The host and database, for messages; no password."""
+    several: bool
+    """Whether there are several hosts, of which the one that accepts writes is used."""
 
 
 def parse(url: str) -> Address:
@@ -78,6 +80,7 @@ def parse(url: str) -> Address:
         listen=_listening(options, listen),
         pooled=listen is not None,
         shown=f"{options.get('host', 'the local socket')}, database {database}",
+        several="," in options.get("host", ""),
     )
 
 

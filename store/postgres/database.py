@@ -15,6 +15,11 @@ from store.postgres.readers import PooledReaders
 from store.table import Backend
 from store.writer import OnBatch, ThreadedWriter, ignore
 
+STANDBY_MAY_LAG = (
+    "Set synchronous_standby_names in postgresql.conf if another host is a standby: one that lags"
+    " when it takes over has jobs paid for twice."
+)
+
 
 class PostgresStore(Store):
     """The store in a PostgreSQL database. Processes notify each other of their commits."""
@@ -26,6 +31,7 @@ class PostgresStore(Store):
     ) -> None:
         super().__init__(backend)
         self._elsewhere = elsewhere
+        self._fails_over = address.several
         self._notifications = Notifications(node, address, self._notify, super()._committed)
 
     async def changed_elsewhere(self) -> bool:
@@ -34,12 +40,14 @@ class PostgresStore(Store):
         return self._notifications.may_have_missed() or changed
 
     async def durability(self) -> Durability:
-        ((fsync, full_page_writes, version),) = await self._fetch("durability")
+        ((fsync, full_page_writes, standbys, version),) = await self._fetch("durability")
+        # The third such setting, synchronous_commit, is set by each transaction (`begin`).
+        sound = (fsync, full_page_writes) == ("on", "on")
+        advice = STANDBY_MAY_LAG if self._fails_over and not standbys else None
         return Durability(
-            # The third such setting, synchronous_commit, is set by each transaction (`begin`).
-            sound=(fsync, full_page_writes) == ("on", "on"),
-            detail=f"fsync {fsync}, full_page_writes {full_page_writes}, schema {version}",
-            advice="Turn on fsync and full_page_writes in postgresql.conf.",
+            sound,
+            f"fsync {fsync}, full_page_writes {full_page_writes}, schema {version}",
+            advice if sound else "Turn on fsync and full_page_writes in postgresql.conf.",
         )
 
     async def upkeep(self) -> Mapping[str, int]:

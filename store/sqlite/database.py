@@ -65,10 +65,11 @@ class SqliteStore(Store):
                 db.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("journal_mode", "synchronous", "user_version")
             )
+            sound = (journal, synchronous) == ("wal", 2)
             return Durability(
-                sound=(journal, synchronous) == ("wal", 2),
-                detail=f"journal {journal}, synchronous {synchronous}, schema {version}",
-                advice="Move the database to a local disk.",
+                sound,
+                f"journal {journal}, synchronous {synchronous}, schema {version}",
+                None if sound else "Move the database to a local disk.",
             )
 
         return await self._writer.background(work)

@@ -27,7 +27,9 @@ SELECT pg_notify(:channel, :payload), CAST(pg_current_xact_id() AS text);
 SELECT pg_database_size(current_database());
 
 -- name: durability
--- The settings that decide whether a commit survives a crash of the server, and the schema version.
-SELECT current_setting('fsync'), current_setting('full_page_writes'), value
+-- The settings that decide whether a commit survives a crash of the server, or its loss, and the
+-- schema version.
+SELECT current_setting('fsync'), current_setting('full_page_writes'),
+       current_setting('synchronous_standby_names'), value
   FROM meta
  WHERE key = 'schema';

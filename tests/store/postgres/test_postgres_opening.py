@@ -20,6 +20,7 @@ from store.open import back_up_store, open_store
 from store.postgres import connection
 from store.postgres.address import parse
 from store.postgres.connection import MIGRATIONS, Connector, connect, prepare
+from store.postgres.database import STANDBY_MAY_LAG
 from tests.store.postgres.conftest import opened
 from tests.store.world import World
 from tests.support.postgres_server import PostgresServer
@@ -195,7 +196,17 @@ async def test_a_server_that_does_not_sync_is_reported(here: World) -> None:
 
     assert not found.sound
     assert "fsync off" in found.detail
+    assert found.advice is not None
     assert "fsync" in found.advice
+
+
+async def test_a_standby_that_may_lag_is_reported() -> None:
+    with PostgresServer.running(fsync="on", full_page_writes="on") as server:
+        for hosts, advice in [("127.0.0.1", None), ("127.0.0.1,127.0.0.1", STANDBY_MAY_LAG)]:
+            store = await opened(server.url().replace("127.0.0.1", hosts))
+            found = await store.durability()
+            await store.close()
+            assert (found.sound, found.advice) == (True, advice)
 
 
 def test_an_address_says_where_to_listen() -> None:
