@@ -131,8 +131,8 @@ class AsyncClient:
         cursor: str | None = None,
     ) -> "Jobs":
         """A page of jobs, newest first; both times are exclusive. `q` is a text in the label.
-        With `q` or several filters, a page may be short although there is a `next_cursor`. `user`
-        is for admin keys; `*` means all users."""
+        With `q`, several filters, or long jobs, a page may be short although there is a
+        `next_cursor`. `user` is for admin keys; `*` means all users."""
         query = _given(
             status=status,
             kind=kind,
