@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 LARGE: Final = 64 * 1024
 """Bytes. Shorter responses are not counted between two looks."""
-MOST_UNSENT: Final = 64 * 1024 * 1024
+MOST_UNSENT: Final = 128 * 1024 * 1024
 """Bytes buffered for all clients together; beyond them the slowest are cut off."""
 
 
