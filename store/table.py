@@ -101,10 +101,11 @@ class Table:
 
 
 def _within(rows: Sequence[Row], most: int) -> Sequence[Row]:
-    """The first rows, with about so many bytes of text, and at least one."""
+    """The first rows, with about so many bytes of text, and at least one. Bytes do not count: lists
+    do not show the bodies of deliveries."""
     size = 0
     for number, row in enumerate(rows, start=1):
-        size += sum(len(value) for value in row if isinstance(value, str | bytes))
+        size += sum(len(value) for value in row if isinstance(value, str))
         if size > most:
             return rows[:number]
     return rows

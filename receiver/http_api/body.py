@@ -3,10 +3,12 @@
 import asyncio
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 
 from receiver.clock import Clock
@@ -19,6 +21,8 @@ BODY_SECONDS = 30.0
 
 LARGE = 64 * 1024
 """Bytes. A larger body can take more than 50 ms of the event loop."""
+MOST_LARGE = 32
+"""How many larger ones of one user may wait."""
 
 T = TypeVar("T")
 
@@ -83,23 +87,46 @@ class Bodies:
         self._limit = limit
         self._clock = clock
         self._large = OneByOne()
+        self._waiting: Counter[int] = Counter()
+        """By user: large bodies that wait or are being parsed."""
         self._one = asyncio.Lock()
         self._next_at = 0.0
         """Monotonic time."""
 
     async def read(self, request: Request, user_id: int, parse: Callable[[bytes], T]) -> T:
-        """What `parse` makes of the body, in a thread if it is large. Raises what it and
-        `read_body` raise."""
+        """What `parse` makes of the body, in a thread if it is large.
+
+        Raises:
+            Problem: by `parse` and `read_body`, and 429 if too many large ones are waiting.
+            ClientDisconnect: the client disconnected, also while it waited.
+        """
         raw = await read_body(request, self._limit)
         if len(raw) <= LARGE:
             return parse(raw)
+        if self._waiting[user_id] >= MOST_LARGE:
+            raise Problem(
+                429,
+                "too_many_large_bodies",
+                f"{MOST_LARGE} of your requests with bodies over {LARGE} bytes are waiting.",
+                headers={"Retry-After": "2"},
+            )
+        self._waiting[user_id] += 1
+        try:
+            return await self._read_large(request, user_id, partial(parse, raw))
+        finally:
+            self._waiting[user_id] -= 1
+            self._waiting += Counter()  # drops zero counts
+
+    async def _read_large(self, request: Request, user_id: int, parse: Callable[[], T]) -> T:
         async with self._large.of(user_id), self._one:
+            if await request.is_disconnected():
+                raise ClientDisconnect
             began = self._clock.monotonic()
             if began < self._next_at:
                 await self._clock.sleep(self._next_at - began)
                 began = self._clock.monotonic()
             try:
-                return await asyncio.to_thread(parse, raw)
+                return await asyncio.to_thread(parse)
             finally:
                 ended = self._clock.monotonic()
                 self._next_at = ended + (ended - began)

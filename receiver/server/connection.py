@@ -67,7 +67,7 @@ class GuardedConnection(HttpToolsProtocol):
         self._unsent_of_all = unsent_of_all
         self.unsent = (0, self.loop.time())
         """Bytes buffered for the client at the last look, and the loop time at which they last
-        decreased."""
+        changed."""
 
     # uvicorn narrows the type too: a server's transport reads and writes.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -224,7 +224,9 @@ class GuardedConnection(HttpToolsProtocol):
             return False
         waiting = self.unsent_now()
         last, since = self.unsent
-        if not last or waiting < last:
+        # The application writes no more while it is paused, but a download fills the buffer again
+        # as often as its client has read some of it.
+        if waiting != last:
             self.unsent = (waiting, now)
             return False
         return now - since > STALLED_SECONDS

@@ -13,7 +13,7 @@ class Client(Protocol):
     """A connection to a client."""
 
     unsent: tuple[int, float]
-    """Bytes buffered for it at the last look, and the loop time at which they last decreased."""
+    """Bytes buffered for it at the last look, and the loop time at which they last changed."""
 
     def unsent_now(self) -> int:
         """Bytes buffered for it now."""

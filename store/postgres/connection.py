@@ -56,6 +56,8 @@ ADAPTERS = AdaptersMap(psycopg.adapters)
 # Otherwise an int's type depends on its size, and each combination is prepared separately.
 ADAPTERS.register_dumper(int, Int8Dumper)
 ADAPTERS.register_dumper(str, _Text)
+# The text form of bytes is another without `standard_conforming_strings`.
+ADAPTERS.register_dumper(bytes, BytesBinaryDumper)
 
 
 def options(address: Address) -> dict[str, Any]:
