@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from psycopg.adapt import AdaptersMap
 from psycopg.types.numeric import Int8Dumper
-from psycopg.types.string import StrDumperUnknown
+from psycopg.types.string import BytesBinaryDumper, StrDumperUnknown
 
 from store.errors import ServerUnfit, StoreCorrupt, StoreUnavailable
 from store.postgres.address import Address

@@ -22,7 +22,7 @@ from store.postgres.address import parse
 from store.postgres.connection import MIGRATIONS, Connector, connect, prepare
 from store.postgres.database import STANDBY_MAY_LAG
 from tests.store.postgres.conftest import opened
-from tests.store.world import World
+from tests.store.world import World, new
 from tests.support.postgres_server import PostgresServer
 from tests.support.service import eventually
 
@@ -169,6 +169,8 @@ async def test_the_settings_of_a_role_make_no_difference(
         job = await world.create(label="a \\ and a \N{CAT}", metadata={"cat": "\N{CAT}"})
         where = JobFilter(label="\\ and", metadata={"cat": "\N{CAT}"})
         assert (await store.jobs.list_page(world.ann.id, where, None, 9))[0] == [job]
+        (event,) = await store.events.after_for_user(world.ann.id, 0, 9)
+        assert event.data == new(job).event
     finally:
         await store.close()
 
