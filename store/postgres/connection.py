@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg.abc import Buffer
 from psycopg.adapt import AdaptersMap
 from psycopg.types.numeric import Int8Dumper
-from psycopg.types.string import BytesBinaryDumper, StrDumperUnknown
+from psycopg.types.string import BytesDumper, StrDumperUnknown
 
 from store.errors import ServerUnfit, StoreCorrupt, StoreUnavailable
 from store.postgres.address import Address
@@ -52,12 +53,18 @@ class _Text(StrDumperUnknown):
         return super().dump(obj.replace("\0", "\N{SYMBOL FOR NULL}"))
 
 
+class _Bytes(BytesDumper):
+    """Without `standard_conforming_strings`, libpq would escape a parameter's backslash too."""
+
+    def dump(self, obj: Buffer) -> Buffer:
+        return b"\\x" + bytes(obj).hex().encode()
+
+
 ADAPTERS = AdaptersMap(psycopg.adapters)
 # Otherwise an int's type depends on its size, and each combination is prepared separately.
 ADAPTERS.register_dumper(int, Int8Dumper)
 ADAPTERS.register_dumper(str, _Text)
-# The text form of bytes is another without `standard_conforming_strings`.
-ADAPTERS.register_dumper(bytes, BytesBinaryDumper)
+ADAPTERS.register_dumper(bytes, _Bytes)
 
 
 def options(address: Address) -> dict[str, Any]:
