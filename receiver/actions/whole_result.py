@@ -1,5 +1,6 @@
 """Reads the whole of a result that is truncated in its job's row."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,6 @@ async def whole_result(store: Store, job: Job) -> Mapping[str, Any]:
     if job.result.get("truncated") is True:
         stored: Mapping[str, Any] | None = await store.jobs.whole_result_of(job.id)
         # It can be that of another claim, which was denied.
-        if stored is not None and fitting_result(stored) == job.result:
+        if stored is not None and await asyncio.to_thread(fitting_result, stored) == job.result:
             return stored
     return job.result

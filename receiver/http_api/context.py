@@ -1,5 +1,6 @@
 """The context of request handlers."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass, field
 from random import Random
@@ -48,6 +49,8 @@ class ApiContext:
     bodies: Bodies = field(init=False)
     rate_limit: RateLimit = field(init=False)
     long_reads: OneByOne = field(init=False, default_factory=OneByOne)
+    whole_results: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
+    """Held while a result that may have megabytes is read and encoded."""
     readiness: Readiness = field(init=False)
     renewals: LinkRenewals = field(init=False)
     tickets: Tickets = field(init=False)
@@ -55,6 +58,8 @@ class ApiContext:
     """Signs the cursors of lists."""
     stopping: bool = False
     """Whether the service is shutting down: waiting requests are then answered at once."""
+    rendered_metrics: bytes | None = None
+    """The metrics, as rendered in this event-loop iteration."""
     open_streams: dict[str, int] = field(default_factory=dict)
     """Number of open streams by key hash."""
     webhook_tests: set[int] = field(default_factory=set)

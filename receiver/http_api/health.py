@@ -1,5 +1,7 @@
 """Health probes and metrics."""
 
+import asyncio
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -47,4 +49,8 @@ async def metrics(context: ApiContext, _request: Request) -> Response:
     Responses:
         200: The text format.
     """
-    return Response(context.services.metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+    if context.rendered_metrics is None:
+        # It takes milliseconds, and anybody can ask for it: the requests of an iteration share it.
+        context.rendered_metrics = context.services.metrics.render()
+        asyncio.get_running_loop().call_soon(setattr, context, "rendered_metrics", None)
+    return Response(context.rendered_metrics, headers={"Content-Type": CONTENT_TYPE})

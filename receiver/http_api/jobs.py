@@ -8,7 +8,7 @@ from hashlib import blake2b
 from math import ceil, floor
 from typing import Any, Final
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from receiver.actions.cancel_job import cancel_job as cancel
@@ -170,11 +170,14 @@ async def job_result(context: ApiContext, request: Request, caller: Caller) -> R
     job = await context.renewals.renew(job)
     if job.result is None:
         raise Problem(409, "no_result", f"There is no result: the job is {job.status}.")
-    whole = await whole_result(context.services.store, job)
-    if whole is job.result:
-        return _link_or_whole(whole, number)
-    # It can have megabytes.
-    return await asyncio.to_thread(_link_or_whole, whole, number)
+    if job.result.get("truncated") is not True:
+        return _link_or_whole(job.result, number)
+    # The whole can have megabytes, which take seconds.
+    async with context.long_reads.of(caller.user_id), context.whole_results:
+        if await request.is_disconnected():
+            raise ClientDisconnect
+        whole = await whole_result(context.services.store, job)
+        return await asyncio.to_thread(_link_or_whole, whole, number)
 
 
 def _link_or_whole(result: Mapping[str, Any], number: int | None) -> Response:

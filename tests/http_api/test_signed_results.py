@@ -1,7 +1,9 @@
 """Results of providers that sign: whole, asked for, or gone."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,8 +56,8 @@ async def test_a_result_that_is_gone(service: RunningService, upstream: PathServ
     assert (await taken.client.get(f"{taken.path}/result")).status_code == 409
 
 
-async def test_a_large_result_is_kept_whole_beside_the_job(
-    service: RunningService, upstream: PathServer
+async def test_a_large_result_is_kept_whole_beside_the_job_and_read_alone(
+    service: RunningService, upstream: PathServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken = await take(service, upstream, REPLICATE)
     whole = [{"seed": SEED, "text": "x" * 1_000}] * 200
@@ -67,3 +69,19 @@ async def test_a_large_result_is_kept_whole_beside_the_job(
     assert whole[: len(shown) - 1] == shown[:-1]
     answer = await taken.client.get(f"{taken.path}/result")
     assert (answer.status_code, answer.json()) == (200, {"output": whole})
+
+    running = 0
+    read = service.store.jobs.whole_result_of
+
+    async def alone(job_id: str) -> Any:
+        nonlocal running
+        running += 1
+        found = await read(job_id)
+        assert running == 1
+        running -= 1
+        return found
+
+    monkeypatch.setattr(service.store.jobs, "whole_result_of", alone)
+    result = f"{taken.path}/result"
+    answers = await asyncio.gather(*(taken.client.get(result) for _ in range(3)))
+    assert {answer.status_code for answer in answers} == {200}

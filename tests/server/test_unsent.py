@@ -3,10 +3,13 @@
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from receiver.server import unsent
+from receiver.server.connection import GuardedConnection
+from receiver.server.incoming import Incoming
 from receiver.server.unsent import Unsent
 from tests.http_api.raw_http import raw_connection, request_bytes
 from tests.server.raw_asgi import respond
@@ -84,3 +87,39 @@ async def test_clients_that_read_nothing_cost_no_more_than_the_limit(
             assert len(await reader.rest()) > size
         got = [len(await client.rest()) for client in deaf]
     assert sum(length > size for length in got) <= 2
+
+
+async def test_a_pipelined_request_waits_until_the_response_before_is_read() -> None:
+    size, begun = 16 * 1024 * 1024, 0
+
+    async def long_answers(scope: Any, _receive: Any, send: Any) -> None:
+        nonlocal begun
+        begun += scope["type"] == "http"
+        await respond(send, b"x" * size)
+
+    async with served(long_answers) as url, raw_connection(url) as client:
+        with client.deaf():
+            await client.send(request_bytes("GET", "/") * 3)
+            async with raw_connection(url) as other:
+                await other.send(request_bytes("GET", "/"))
+                assert len((await other.answer()).body) == size
+            assert begun == 2  # one of each
+        for _ in range(3):
+            assert len((await client.answer()).body) == size
+    assert begun == 4
+
+
+@pytest.mark.parametrize(("levels", "is_cut"), [([900], True), ([900, 850, 990, 870], False)])
+def test_who_reads_little_but_steadily_is_not_cut_off(levels: list[int], is_cut: bool) -> None:
+    """A download fills the buffer again as often as its client has read some of it."""
+    connection = GuardedConnection.__new__(GuardedConnection)
+    connection.unsent = (0, 0.0)
+    connection._incoming = Incoming()
+    connection.transport = Mock()
+    connection.flow = Mock(write_paused=True)
+
+    for now in range(200):
+        connection.transport.get_write_buffer_size.return_value = levels[now % len(levels)]
+        connection.end_if_slow(float(now))
+
+    assert connection.transport.abort.called == is_cut
