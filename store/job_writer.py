@@ -209,8 +209,9 @@ def _decide(row: Row | None, change: Change, waiting: _Waiting) -> _Found:
 def _choose(
     stored: Mapping[str, Sequence[_Stored]], most: Mapping[str, int]
 ) -> dict[str, list[_Stored]]:
-    """By job: its oldest callbacks, at most `most`, while their bodies fit."""
-    chosen: dict[str, list[_Stored]] = {job_id: [] for job_id in stored}
+    """By job: its oldest callbacks, at most `most`, while their bodies fit. Those of the first jobs
+    in `most` go first: in a batch, outcomes are before progress."""
+    chosen: dict[str, list[_Stored]] = {job_id: [] for job_id in most if job_id in stored}
     room = GROUP_BYTES
     for job_id, some in chosen.items():
         limit = min(room, JOB_BYTES)

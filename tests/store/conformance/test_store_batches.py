@@ -169,3 +169,17 @@ async def test_a_batch_has_a_size_limit_and_the_last_jobs_come_later(
     assert len(seen) == fitting
     rest = await together(world, *(in_a_batch(world, job, applying()) for job in made))
     assert [each.left for each in rest] == [False] * fitting + [True] * 2
+
+
+async def test_an_outcome_has_room_in_a_batch_before_older_progress(world: World) -> None:
+    running, ended = await world.create(), await world.create()
+    await world.receive(running, b"x" * GROUP_BYTES)
+    await world.receive(ended)
+
+    batch = await together(
+        world,
+        lambda: world.store.callbacks.apply(running.id, applying(), most=100, final=False),
+        in_a_batch(world, ended, applying()),
+    )
+
+    assert [each.left for each in batch] == [False, False]
