@@ -1,7 +1,8 @@
 """Accepts a callback: parses just enough to answer it, and stores it raw before answering."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 from receiver.actions.context import ServiceContext
 from receiver.actions.recent_callbacks import RecentCallbacks
@@ -12,13 +13,19 @@ from store.records.jobs import FINAL_STATUSES
 _SECRET_HEADERS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 
 
+class ApplySoon(Protocol):
+    """Is told the job, and whether its callback reports an outcome."""
+
+    def __call__(self, job_id: str, *, final: bool) -> None: ...
+
+
 class CallbackIntake:
     """Accepts callbacks to the jobs' own URLs."""
 
     def __init__(
-        self, services: ServiceContext, apply_soon: Callable[[str], None], recent: RecentCallbacks
+        self, services: ServiceContext, apply_soon: ApplySoon, recent: RecentCallbacks
     ) -> None:
-        """`apply_soon` is called with the job id while a callback is being stored."""
+        """`apply_soon` is called while a callback is being stored."""
         self._services = services
         self._apply_soon = apply_soon
         self._recent = recent
@@ -49,6 +56,7 @@ class CallbackIntake:
         content = read_object(body)
         said = content or {}
         reader = self._services.providers[provider]
+        final = reader.read_status(said) in FINAL_STATUSES
         stored = self._services.store.callbacks.receive(
             {
                 "provider": provider,
@@ -59,12 +67,12 @@ class CallbackIntake:
                 "body": body,
                 "names": reader.read_id(said),
                 "readable": content is not None,
-                "final": reader.read_status(said) in FINAL_STATUSES,
+                "final": final,
                 "verified": verified,
             }
         )
         if content is not None:
-            self._apply_soon(job_id)
+            self._apply_soon(job_id, final=final)
         receipt = await stored
         self._recent.remember(key, receipt)
         if receipt is Receipt.SURPLUS:

@@ -6,7 +6,7 @@ progress, all callbacks of a job become one change.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import islice
 
@@ -55,15 +55,19 @@ class Inbox:
         self._look_at = 0.0
         """Monotonic time of the next look for leftovers."""
         self._direct = TaskPool(DIRECT_AT_ONCE)
+        self._overtaking = TaskPool(1)
+        """Outcomes that came while progress was being applied."""
+        self._in_progress = False
+        """Whether the round under way applies progress, which large bodies can make slow."""
         hub.subscribe(self._on_commit)
 
-    def apply_soon(self, job_id: str) -> None:
+    def apply_soon(self, job_id: str, *, final: bool) -> None:
         """Apply a callback whose write has just been enqueued, if possible in the same transaction,
         which saves a commit under light load. Does nothing while others wait: then it is better to
         apply several callbacks of a job together."""
         if not self._outcomes and not self._progress and self._direct.free:
             now = self._services.clock.now()
-            self._direct.begin(f"apply {job_id}", self._apply_directly, job_id, now)
+            self._direct.begin(f"apply {job_id}", self._apply_directly, job_id, now, final)
 
     def offer(self, job_id: str, *, final: bool) -> None:
         """Apply the job's waiting callbacks soon."""
@@ -79,22 +83,13 @@ class Inbox:
     async def run_once(self) -> int:
         """Apply the waiting callbacks of some jobs; returns the number of jobs."""
         await self._find_leftovers()
-        some = dict(islice(self._outcomes.items(), JOBS_AT_ONCE))
-        some |= dict(islice(self._progress.items(), JOBS_AT_ONCE - len(some)))
-        final = self._outcomes.keys() & some.keys()
-        for job_id in some:
-            (self._outcomes if job_id in final else self._progress).pop(job_id)
-        ends = await asyncio.gather(
-            *(self._apply(job_id, since, final=job_id in final) for job_id, since in some.items()),
-            return_exceptions=True,
-        )
-        failures = [end for end in ends if isinstance(end, BaseException)]
-        for job_id, end in zip(some, ends, strict=True):
-            if isinstance(end, BaseException):
-                self.offer(job_id, final=job_id in final)
-        if failures:
-            raise failures[0]
-        return len(some)
+        outcomes = _take(self._outcomes, JOBS_AT_ONCE)
+        progress = _take(self._progress, JOBS_AT_ONCE - len(outcomes))
+        self._in_progress = bool(progress)
+        try:
+            return await self._apply_all(outcomes, progress)
+        finally:
+            self._in_progress = False
 
     async def idle(self) -> None:
         pause = self._look_at - self._services.clock.monotonic()
@@ -103,14 +98,21 @@ class Inbox:
     async def stop(self) -> None:
         """Nothing to release: what was not applied is applied at the next start."""
         await self._direct.drain()
+        await self._overtaking.drain()
 
-    async def _apply_directly(self, job_id: str, since: Millis) -> None:
+    async def _apply_directly(self, job_id: str, since: Millis, final: bool) -> None:
         with suppress(StoreUnavailable):  # if it was stored after all, it is offered
-            await self._apply(job_id, since, final=True)
+            await self._apply(job_id, since, final=final)
 
     def _on_commit(self, changes: Changes) -> None:
         for job_id, final in changes.inbox.items():
             self.offer(job_id, final=final)
+        if self._in_progress and self._outcomes and self._overtaking.free:
+            self._overtaking.begin("apply outcomes", self._apply_outcomes)
+
+    async def _apply_outcomes(self) -> None:
+        while self._in_progress and self._outcomes:
+            await self._apply_all(_take(self._outcomes, JOBS_AT_ONCE), {})
 
     async def _find_leftovers(self) -> None:
         now = self._services.clock.monotonic()
@@ -118,6 +120,26 @@ class Inbox:
             self._look_at = now + LEFTOVER_SECONDS
             for job_id in await self._services.store.callbacks.jobs_waiting(LEFTOVERS_AT_ONCE):
                 self.offer(job_id, final=False)
+
+    async def _apply_all(
+        self, outcomes: Mapping[str, Millis], progress: Mapping[str, Millis]
+    ) -> int:
+        """Apply the callbacks of these jobs; those that fail are offered again."""
+        some = {**outcomes, **progress}
+        ends = await asyncio.gather(
+            *(
+                self._apply(job_id, since, final=job_id in outcomes)
+                for job_id, since in some.items()
+            ),
+            return_exceptions=True,
+        )
+        failures = [end for end in ends if isinstance(end, BaseException)]
+        for job_id, end in zip(some, ends, strict=True):
+            if isinstance(end, BaseException):
+                self.offer(job_id, final=job_id in outcomes)
+        if failures:
+            raise failures[0]
+        return len(some)
 
     async def _apply(self, job_id: str, since: Millis, *, final: bool) -> None:
         try:
@@ -161,3 +183,8 @@ class Inbox:
             tries=tries,
             exc_info=failure.__cause__,
         )
+
+
+def _take(jobs: dict[str, Millis], most: int) -> dict[str, Millis]:
+    """Remove the first ones."""
+    return {job_id: jobs.pop(job_id) for job_id in list(islice(jobs, most))}

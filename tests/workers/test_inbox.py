@@ -1,6 +1,7 @@
 """The inbox: the order of callbacks, and leftovers."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -95,6 +96,44 @@ async def test_progress_is_applied_after_many_outcomes(
         pass
 
     assert order == [job.id for job in (*jobs[1:], jobs[0])]
+
+
+async def test_an_outcome_does_not_wait_for_the_progress_under_way(
+    harness: Harness, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, ended = await harness.accepted_job("up-1"), await harness.accepted_job("up-2")
+    await inbox.run_once()
+    await receive(harness, running, RUNNING)
+    apply, end = harness.store.callbacks.apply, asyncio.Event()
+
+    async def held(job_id: str, *rest: Any, **named: Any) -> Any:
+        if job_id == running.id:
+            await end.wait()
+        return await apply(job_id, *rest, **named)
+
+    monkeypatch.setattr(harness.store.callbacks, "apply", held)
+    progress = asyncio.create_task(inbox.run_once())
+    await receive(harness, ended, COMPLETED)
+    await inbox.stop()  # what has begun ends
+
+    assert [await harness.verdicts(job) for job in (running, ended)] == [["waiting"], ["claimed"]]
+    end.set()
+    assert await progress == 1
+
+
+async def test_progress_applied_as_it_is_stored_is_no_outcome(
+    harness: Harness, inbox: Inbox
+) -> None:
+    job = await harness.accepted_job("up-1")
+    works = Counted(harness.store._writer, "background", "bulk")
+    storing = asyncio.create_task(receive(harness, job, RUNNING))
+    await asyncio.sleep(0)
+
+    inbox.apply_soon(job.id, final=False)
+    await storing
+    await inbox.stop()
+
+    assert (works.take(), await harness.verdicts(job)) == (["bulk"], ["applied"])
 
 
 async def test_a_claim_is_handed_over_with_a_lease(
