@@ -17,9 +17,11 @@ from receiver.archive.download import Downloader
 from receiver.dashboard.pages import pages
 from receiver.domain.schedule import DAY, Rules
 from receiver.http_api.application import Application
+from receiver.http_api.body import Bodies
 from receiver.http_api.context import ApiContext
 from receiver.http_api.credentials import NOTHING, OpenHandler, Row
 from receiver.http_api.table import served
+from receiver.large_bodies import LargeBodies
 from receiver.settings import ServeSettings
 from receiver.signed_text import CallbackTokens
 from receiver.streams.broadcast import Broadcast
@@ -124,6 +126,7 @@ def assemble(
         timeout=settings.relay_timeout,
         jitter=rng.random,
     )
+    large = LargeBodies(services.clock)
     recent = RecentCallbacks(services.clock, retention=settings.retention_days * DAY / 1_000)
     context = ApiContext(
         services=services,
@@ -134,7 +137,8 @@ def assemble(
             services.store, hub, services.metrics, services.clock, settings.stream_heartbeat
         ),
         tokens=tokens,
-        callbacks=CallbackIntake(services, inbox.apply_soon, recent),
+        bodies=Bodies(settings.max_body_bytes, large),
+        callbacks=CallbackIntake(services, inbox.apply_soon, recent, large),
         missed_callbacks=missed,
         sender=sender,
         is_throttled=relay.is_throttled,

@@ -1,5 +1,6 @@
 """Accepts a callback: parses just enough to answer it, and stores it raw before answering."""
 
+import asyncio
 import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Protocol
@@ -7,7 +8,9 @@ from typing import Protocol
 from receiver.actions.context import ServiceContext
 from receiver.actions.recent_callbacks import RecentCallbacks
 from receiver.json_text import UnreadableJson, decode, parse
+from receiver.large_bodies import LARGE, MOST_LARGE, LargeBodies, TooManyLarge
 from store.callbacks import Receipt
+from store.errors import StoreBusy
 from store.records.jobs import FINAL_STATUSES
 
 _SECRET_HEADERS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
@@ -23,12 +26,17 @@ class CallbackIntake:
     """Accepts callbacks to the jobs' own URLs."""
 
     def __init__(
-        self, services: ServiceContext, apply_soon: ApplySoon, recent: RecentCallbacks
+        self,
+        services: ServiceContext,
+        apply_soon: ApplySoon,
+        recent: RecentCallbacks,
+        large: LargeBodies,
     ) -> None:
         """`apply_soon` is called while a callback is being stored."""
         self._services = services
         self._apply_soon = apply_soon
         self._recent = recent
+        self._large = large
 
     async def accept(
         self,
@@ -46,14 +54,18 @@ class CallbackIntake:
 
         Raises:
             NotFound: there is no such job.
-            StoreUnavailable: nothing was written, unless it is `OutcomeUnknown`.
+            StoreUnavailable: nothing was written, unless it is `OutcomeUnknown`; also if too many
+                large ones are waiting.
         """
         digest = hashlib.sha256(body).digest()
         key = (job_id, digest, verified)
         known = self._recent.answer(key)
         if known is not None:
             return known
-        content = read_object(body)
+        if len(body) <= LARGE:
+            content = read_object(body)
+        else:
+            content = await self._read_large(provider, body)
         said = content or {}
         reader = self._services.providers[provider]
         final = reader.read_status(said) in FINAL_STATUSES
@@ -78,6 +90,13 @@ class CallbackIntake:
         if receipt is Receipt.SURPLUS:
             return Receipt.REJECTED if content is None else Receipt.DUPLICATE
         return receipt
+
+    async def _read_large(self, provider: str, body: bytes) -> Mapping[str, object] | None:
+        try:
+            async with self._large.turn(provider):
+                return await asyncio.to_thread(read_object, body)
+        except TooManyLarge:
+            raise StoreBusy(f"{MOST_LARGE} large callbacks are waiting") from None
 
 
 def read_object(body: bytes) -> Mapping[str, object] | None:

@@ -3,26 +3,18 @@
 import asyncio
 import json
 import re
-from collections import Counter
 from collections.abc import Callable
-from functools import partial
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 
-from receiver.clock import Clock
 from receiver.http_api.errors import Problem
-from receiver.http_api.limits import OneByOne
 from receiver.json_text import UnreadableJson, parse
+from receiver.large_bodies import LARGE, MOST_LARGE, LargeBodies, TooManyLarge
 
 BODY_SECONDS = 30.0
 """Time limit for receiving a body."""
-
-LARGE = 64 * 1024
-"""Bytes. A larger body can take more than 50 ms of the event loop."""
-MOST_LARGE = 32
-"""How many larger ones of one user may wait."""
 
 T = TypeVar("T")
 
@@ -76,22 +68,12 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 class Bodies:
-    """Reads the bodies of users' requests.
+    """Reads the bodies of users' requests; large ones are parsed in turn."""
 
-    Large ones are parsed one at a time, users in turn, with a pause after each that is as long as
-    it took: together they delay others for at most half of the time.
-    """
-
-    def __init__(self, limit: int, clock: Clock) -> None:
+    def __init__(self, limit: int, large: LargeBodies) -> None:
         """`limit`: of a body, in bytes."""
         self._limit = limit
-        self._clock = clock
-        self._large = OneByOne()
-        self._waiting: Counter[int] = Counter()
-        """By user: large bodies that wait or are being parsed."""
-        self._one = asyncio.Lock()
-        self._next_at = 0.0
-        """Monotonic time."""
+        self._large = large
 
     async def read(self, request: Request, user_id: int, parse: Callable[[bytes], T]) -> T:
         """What `parse` makes of the body, in a thread if it is large.
@@ -103,33 +85,18 @@ class Bodies:
         raw = await read_body(request, self._limit)
         if len(raw) <= LARGE:
             return parse(raw)
-        if self._waiting[user_id] >= MOST_LARGE:
+        try:
+            async with self._large.turn(user_id):
+                if await request.is_disconnected():
+                    raise ClientDisconnect
+                return await asyncio.to_thread(parse, raw)
+        except TooManyLarge:
             raise Problem(
                 429,
                 "too_many_large_bodies",
                 f"{MOST_LARGE} of your requests with bodies over {LARGE} bytes are waiting.",
                 headers={"Retry-After": "2"},
-            )
-        self._waiting[user_id] += 1
-        try:
-            return await self._read_large(request, user_id, partial(parse, raw))
-        finally:
-            self._waiting[user_id] -= 1
-            self._waiting += Counter()  # drops zero counts
-
-    async def _read_large(self, request: Request, user_id: int, parse: Callable[[], T]) -> T:
-        async with self._large.of(user_id), self._one:
-            if await request.is_disconnected():
-                raise ClientDisconnect
-            began = self._clock.monotonic()
-            if began < self._next_at:
-                await self._clock.sleep(self._next_at - began)
-                began = self._clock.monotonic()
-            try:
-                return await asyncio.to_thread(parse)
-            finally:
-                ended = self._clock.monotonic()
-                self._next_at = ended + (ended - began)
+            ) from None
 
 
 def parse_object(body: bytes) -> dict[str, Any]:

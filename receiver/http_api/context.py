@@ -34,6 +34,7 @@ class ApiContext:
     hub: Hub
     broadcast: Broadcast
     tokens: CallbackTokens
+    bodies: Bodies
     callbacks: CallbackIntake
     missed_callbacks: MissedCallbacks
     sender: WebhookSender
@@ -46,7 +47,6 @@ class ApiContext:
     """None if result files are not archived."""
     sessions: Sessions = field(init=False)
     auth: Authenticator = field(init=False)
-    bodies: Bodies = field(init=False)
     rate_limit: RateLimit = field(init=False)
     long_reads: OneByOne = field(init=False, default_factory=OneByOne)
     whole_results: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
@@ -70,7 +70,6 @@ class ApiContext:
         is_secure = self.settings.public_url.startswith("https:")
         self.sessions = Sessions(keys, clock, secure=is_secure)
         self.auth = Authenticator(services.store, clock, services.metrics, self.sessions)
-        self.bodies = Bodies(self.settings.max_body_bytes, clock)
         self.rate_limit = RateLimit(self.settings.rate_limit, clock)
         self.readiness = Readiness(services.store, clock)
         self.renewals = LinkRenewals(services)

@@ -1,13 +1,20 @@
 """Large bodies, of which one can take a tenth of a second of the event loop."""
 
 import asyncio
+import threading
+from typing import Any
 
 import pytest
 from starlette.requests import ClientDisconnect, Request
 
-from receiver.http_api import body
-from receiver.http_api.body import LARGE, Bodies
+from receiver import large_bodies
+from receiver.actions import accept_callback
+from receiver.actions.accept_callback import read_object
+from receiver.http_api.body import Bodies
 from receiver.http_api.errors import Problem
+from receiver.large_bodies import LARGE, LargeBodies
+from tests.http_api.accepted_job import AcceptedJob
+from tests.http_api.scripted_provider import ScriptedProvider
 from tests.simulation.client import Exchange, scope
 from tests.support.manual_clock import ManualClock
 
@@ -19,7 +26,7 @@ class Reading:
 
     def __init__(self) -> None:
         self._clock = ManualClock()
-        self._bodies = Bodies(2 * LARGE, self._clock)
+        self._bodies = Bodies(2 * LARGE, LargeBodies(self._clock))
         self.begun: list[tuple[str, float]] = []
 
     async def read(self, name: str, user_id: int, length: int, *, is_gone: bool = False) -> None:
@@ -58,7 +65,7 @@ async def test_other_bodies_do_not_wait() -> None:
 
 
 async def test_a_refused_body_ends_its_turn() -> None:
-    bodies = Bodies(2 * LARGE, ManualClock())
+    bodies = Bodies(2 * LARGE, LargeBodies(ManualClock()))
 
     def refuse(_raw: bytes) -> None:
         raise Problem(400, "invalid_json", "no")
@@ -80,7 +87,7 @@ async def test_a_client_that_has_gone_leaves_the_line() -> None:
 
 
 async def test_the_line_of_a_user_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body, "MOST_LARGE", 2)
+    monkeypatch.setattr(large_bodies, "MOST_LARGE", 2)
     reading = Reading()
 
     ended = await asyncio.gather(
@@ -91,3 +98,30 @@ async def test_the_line_of_a_user_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
 
     assert [type(end) for end in ended] == [type(None), type(None), Problem, type(None)]
     await reading.read("again", ANN, LARGE + 1)
+
+
+async def test_a_large_callback_is_parsed_beside_the_event_loop(
+    job: AcceptedJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[bool] = []
+
+    def noting(body: bytes) -> Any:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return read_object(body)
+
+    monkeypatch.setattr(accept_callback, "read_object", noting)
+    for text in ("small", "x" * LARGE):
+        await job.send({"status": "IN_PROGRESS", "message": text})
+
+    await job.verdicts("applied", "applied")
+    assert threads == [True, False]
+
+
+async def test_of_too_many_large_callbacks_one_is_refused_and_its_job_polled(
+    job: AcceptedJob, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large_bodies, "MOST_LARGE", 0)
+
+    await job.send({"status": "IN_PROGRESS", "message": "x" * LARGE}, 503)
+
+    await provider.asked()  # long before POLL_FIRST

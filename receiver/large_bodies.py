@@ -1,0 +1,58 @@
+"""Turns for parsing large bodies."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager
+from typing import Final
+from weakref import WeakValueDictionary
+
+from receiver.clock import Clock
+
+LARGE: Final = 64 * 1024
+"""Bytes. A larger body can take more than 50 ms of the event loop."""
+MOST_LARGE: Final = 32
+"""How many larger ones of one sender may wait."""
+
+
+class TooManyLarge(Exception):
+    """`MOST_LARGE` bodies of the sender are waiting."""
+
+
+class LargeBodies:
+    """Lets large bodies be parsed one at a time, senders in turn, with a pause after each that is
+    as long as it took: together they delay others for at most half of the time."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._waiting: Counter[Hashable] = Counter()
+        """By sender: those that wait or are being parsed."""
+        self._of_sender: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
+        self._one = asyncio.Lock()
+        self._next_at = 0.0
+        """Monotonic time."""
+
+    @asynccontextmanager
+    async def turn(self, sender: Hashable) -> AsyncIterator[None]:
+        """Wait for a turn of this sender: a user's id, or a provider's name.
+
+        Raises:
+            TooManyLarge: at once, if there are too many before it.
+        """
+        if self._waiting[sender] >= MOST_LARGE:
+            raise TooManyLarge
+        self._waiting[sender] += 1
+        try:
+            async with self._of_sender.setdefault(sender, asyncio.Lock()), self._one:
+                pause = self._next_at - self._clock.monotonic()
+                if pause > 0:
+                    await self._clock.sleep(pause)
+                began = self._clock.monotonic()
+                try:
+                    yield
+                finally:
+                    ended = self._clock.monotonic()
+                    self._next_at = ended + (ended - began)
+        finally:
+            self._waiting[sender] -= 1
+            self._waiting += Counter()  # drops zero counts
