@@ -1,4 +1,4 @@
-"""Polls the providers: first to confirm claims, then for jobs whose poll is due.
+"""Polls the providers: first to confirm claims, users in turn, then for jobs whose poll is due.
 
 A job that lost the answer to its submission has no provider id: the provider's list is searched for
 it. Cancel requests are sent from here too, as soon as the id is known.
@@ -32,10 +32,16 @@ from store.records.times import Lane, Millis
 
 POLL_LEASE: Millis = 30_000
 """How long a job is leased for one call: longer than a call and its write take."""
-MOST_CLAIMS_OFFERED = 1_000
-"""Maximum number of offered claims; others are found when their lease ends."""
+MOST_CLAIMS = 1_000
+MOST_CLAIMS_OF_ONE = 100
+"""A claim that is handed over while so many wait here, of all users or of one, goes back to the
+store."""
+CLAIMS_AHEAD = 200
+"""Claims are leased from the store while fewer than this wait here: more than one user may hand
+over, so that those of others are not kept out, and few enough to leave some to other processes."""
 MOST_FAILING_OF_ONE = 100
-"""Maximum number of a user's failing jobs that wait for a slot; as for claims."""
+"""Maximum number of a user's failing jobs that wait for a slot; others are found when their lease
+ends."""
 CALLS_PER_PASS = 100
 """Maximum number of calls started in one pass."""
 MISSED_AT_ONCE = 20
@@ -66,8 +72,12 @@ class Poller:
         self._calls = services.status_calls
         self._timer = DueTimer(services, hub, Lane.CONFIRM, Lane.POLL)
         self._task_pool = TaskPool(self._calls.at_once)
-        self._offered: dict[str, tuple[Job, Millis]] = {}
-        """Jobs to confirm, in order, with the end of the lease that this worker already has."""
+        self._claims: dict[str, tuple[Job, Millis]] = {}
+        """Jobs to confirm, with the end of the lease that this worker already has."""
+        self._turns = Turns[str](self._calls.at_once)
+        """Their ids, in turn."""
+        self._surplus: list[str] = []
+        """Jobs that were handed over and found no place, to be released."""
         self._confirms = 0
         """Confirming calls begun while polls were due, and not yet followed by their polls."""
         self._failing = Turns[tuple[Job, Millis]](max(1, self._calls.at_once // 2))
@@ -80,19 +90,24 @@ class Poller:
         until = self._services.clock.now() + POLL_LEASE
         # If the job is not confirmed by then, for whatever reason, it can be leased again.
         self._timer.look_at(Lane.CONFIRM, until)
-        if len(self._offered) < MOST_CLAIMS_OFFERED:
-            self._offered[job.id] = job, until
-            self._timer.wake()
+        of_user = self._turns.waiting(job.user_id)
+        has_place = of_user < MOST_CLAIMS_OF_ONE and len(self._claims) < MOST_CLAIMS
+        if has_place or job.id in self._claims:
+            self._add_claim(job, until)
+        else:
+            self._surplus.append(job.id)
+        self._timer.wake()
 
     async def run_once(self) -> int:
         """Start the status calls that are due, within the rate limit; returns how many."""
         await self._make_turns_due()
         begun = self._begin_failing(self._room(Lane.POLL))
-        begun += await self._pass(Lane.POLL, self._confirms // CONFIRMS_PER_POLL)
-        begun += self._begin_offered()
-        begun += await self._pass(Lane.CONFIRM, CALLS_PER_PASS)
-        begun += await self._pass(Lane.POLL, CALLS_PER_PASS)
+        begun += await self._poll_due(self._confirms // CONFIRMS_PER_POLL)
+        await self._lease_claims()
+        begun += self._begin_claims()
+        begun += await self._poll_due(CALLS_PER_PASS)
         # Last: if the store still refuses this, the calls above have begun.
+        await self._release_surplus()
         await self._make_missed_due()
         if begun:
             await asyncio.sleep(0)  # they begin, and those that a breaker refuses leave the rate
@@ -114,7 +129,7 @@ class Poller:
 
     async def stop(self) -> None:
         """Cancelled calls have changed nothing: their leases are released, the jobs stay due."""
-        waiting = [*self._offered, *(job.id for job, _ in self._failing)]
+        waiting = [*self._claims, *self._surplus, *(job.id for job, _ in self._failing)]
         if waiting:
             await self._services.store.jobs.release(self._services.holder, waiting)
         await self._task_pool.drain(POLL_DRAIN_SECONDS)
@@ -155,22 +170,54 @@ class Poller:
             line.pass_over()
             self._timer.wake()
 
-    def _begin_offered(self) -> int:
-        """Start calls for offered jobs within the limits. Jobs whose lease has ended are left to
-        the next lease."""
+    def _add_claim(self, job: Job, until: Millis) -> None:
+        if job.id not in self._claims:
+            self._turns.add(job.user_id, job.id)
+        self._claims[job.id] = job, until
+
+    async def _lease_claims(self) -> None:
+        """Let claims that are due in the store take turns with those that were handed over."""
+        most = min(CALLS_PER_PASS, CLAIMS_AHEAD - len(self._claims))
+        until = self._services.clock.now() + POLL_LEASE
+        async with self._timer.leased(Lane.CONFIRM, POLL_LEASE, most) as jobs:
+            for job in jobs:
+                self._add_claim(job, until)
+
+    async def _release_surplus(self) -> None:
+        """Make claims that found no place here due in the store."""
+        if surplus := self._surplus:
+            self._surplus = []
+            await self._services.store.jobs.release(self._services.holder, surplus)
+
+    def _begin_claims(self) -> int:
+        """Start confirming calls, users in turn, within the limits. Jobs whose lease has ended are
+        left to the next lease."""
         begun = 0
-        while self._offered and self._room(Lane.CONFIRM) > 0:
-            job, until = self._offered.pop(next(iter(self._offered)))
-            if self._services.clock.now() < until:
-                begun += self._begin(Lane.CONFIRM, job, until)
+        while self._room(Lane.CONFIRM) > 0 and (job_id := self._turns.take()):
+            job, until = self._claims.pop(job_id)
+            is_held = self._services.clock.now() < until
+            if is_held and self._may_begin(job, until, ahead=True):
+                self._confirms += self._timer.is_due(Lane.POLL)
+                self._start(job, partial(self._poll_in_turn, self._turns.give_back))
+                begun += 1
+            else:
+                self._turns.give_back(job.user_id)
+                begun += self._begin_failing(1)
         return begun
 
-    async def _pass(self, lane: Lane, most: int) -> int:
-        """Start calls for the jobs due in the lane, within the limits."""
-        room, until = min(self._room(lane), most), self._services.clock.now() + POLL_LEASE
-        async with self._timer.leased(lane, POLL_LEASE, room) as jobs:
-            begun = sum([self._begin(lane, job, until) for job in jobs])
-            if lane is Lane.POLL and len(jobs) < room:
+    async def _poll_due(self, most: int) -> int:
+        """Start calls for the jobs whose poll is due, within the limits."""
+        room, until = min(self._room(Lane.POLL), most), self._services.clock.now() + POLL_LEASE
+        begun = 0
+        async with self._timer.leased(Lane.POLL, POLL_LEASE, room) as jobs:
+            for job in jobs:
+                if self._may_begin(job, until, ahead=job.cancel_wanted):
+                    self._confirms = max(0, self._confirms - CONFIRMS_PER_POLL)
+                    self._start(job, self._poll)
+                    begun += 1
+                else:
+                    begun += self._begin_failing(1)
+            if len(jobs) < room:
                 self._confirms = 0  # no polls are due any more
         return begun
 
@@ -182,24 +229,18 @@ class Poller:
             return max(0, room - polls)
         return room
 
-    def _begin(self, lane: Lane, job: Job, until: Millis) -> bool:
-        """Start a call for the job, or if its last one failed, for the next of such jobs if they
-        have a slot. Returns whether a call was started."""
+    def _may_begin(self, job: Job, until: Millis, *, ahead: bool) -> bool:
+        """Whether to call for the job now. If its last call failed, it waits for a slot instead,
+        behind or ahead of its user's others."""
         if self._is_running(job):
             # Any change of a job ends its lease, so it can be leased again during a call. The end
             # of that call releases it.
             return False
-        if self._calls.is_failing(job.provider, job.id):
-            ahead = lane is Lane.CONFIRM or job.cancel_wanted
-            if ahead or self._failing.waiting(job.user_id) < MOST_FAILING_OF_ONE:
-                self._failing.add(job.user_id, (job, until), ahead=ahead)
-            return self._begin_failing(1) > 0
-        if lane is Lane.POLL:
-            self._confirms = max(0, self._confirms - CONFIRMS_PER_POLL)
-        elif self._timer.is_due(Lane.POLL):
-            self._confirms += 1
-        self._start(job, self._poll)
-        return True
+        if not self._calls.is_failing(job.provider, job.id):
+            return True
+        if ahead or self._failing.waiting(job.user_id) < MOST_FAILING_OF_ONE:
+            self._failing.add(job.user_id, (job, until), ahead=ahead)
+        return False
 
     def _begin_failing(self, most: int) -> int:
         """Start calls for failing jobs, users in turn, as far as they have slots."""
@@ -207,7 +248,7 @@ class Poller:
         while begun < most and (waiting := self._failing.take()):
             job, until = waiting
             if self._services.clock.now() < until and not self._is_running(job):
-                self._start(job, self._poll_failing)
+                self._start(job, partial(self._poll_in_turn, self._failing.give_back))
                 begun += 1
             else:
                 self._failing.give_back(job.user_id)
@@ -220,11 +261,12 @@ class Poller:
         self._calls.begin()
         self._task_pool.begin(f"poll {job.id}", work, job)
 
-    async def _poll_failing(self, job: Job) -> None:
+    async def _poll_in_turn(self, give_back: Callable[[int], None], job: Job) -> None:
+        """Poll, and give the user's slot back."""
         try:
             await self._poll(job)
         finally:
-            self._failing.give_back(job.user_id)
+            give_back(job.user_id)
             self._timer.wake()
 
     async def _poll(self, job: Job) -> None:

@@ -82,20 +82,49 @@ async def test_a_claim_whose_lease_has_ended_is_leased_again(harness: Harness, t
     assert harness.provider.asked == ([] if taken else ["claim"])
 
 
-async def test_a_claim_over_the_limit_is_found_when_its_lease_ends(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("ann_s", "bob_s"), [(HOLDER, HOLDER), (HOLDER, None), (None, None)])
+async def test_users_take_turns_in_confirming_calls(
+    harness: Harness, ann_s: str | None, bob_s: str | None
 ) -> None:
-    monkeypatch.setattr(poller_module, "MOST_CLAIMS_OFFERED", 1)
+    ending(harness)
+    worker = harness.poller(RATE)
+    claims = [(f"ann's {number}", harness.world.ann, ann_s) for number in range(30)]
+    for name, user, holder in (*claims, ("bob's", harness.world.bob, bob_s)):
+        job = await claimed(harness, name, holder=holder, user=user)
+        if holder is not None:
+            worker.confirm(job)
+
+    await step(harness, worker)
+
+    assert "bob's" in harness.provider.asked[:2]
+
+
+async def test_while_another_waits_a_user_s_confirming_calls_take_half_of_the_slots(
+    harness: Harness,
+) -> None:
+    harness.provider.waits_for = asyncio.Event()
+    worker = harness.poller(at_once=4)
+    for user in (harness.world.ann, harness.world.bob):
+        for number in range(4):
+            worker.confirm(await claimed(harness, f"{user.name} {number}", user=user))
+    for _ in range(4):
+        harness.clock.advance(STEP)
+        await worker.run_once()
+    assert sorted(harness.provider.asked) == ["ann 0", "ann 1", "bob 0", "bob 1"]
+
+
+@pytest.mark.parametrize("limit", ["MOST_CLAIMS", "MOST_CLAIMS_OF_ONE"])
+async def test_a_claim_over_a_limit_is_released(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    monkeypatch.setattr(poller_module, limit, 1)
     ending(harness)
     worker = harness.poller(RATE)
     await worker.run_once()
     for name in ("first", "second"):
         worker.confirm(await claimed(harness, name))
 
-    assert await step(harness, worker) == 1
-    assert await step(harness, worker) == 0
-    harness.clock.advance(POLL_LEASE / SECOND)
-    assert await step(harness, worker) == 1
+    assert [await step(harness, worker) for _ in range(3)] == [1, 1, 0]
     assert harness.provider.asked == ["first", "second"]
 
 
