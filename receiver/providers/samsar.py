@@ -66,6 +66,7 @@ _LINK_NAMES: Final = (
     "videoLink",
     "remoteURL",
 )
+_READ: Final = (*_LINK_NAMES, "result", "status", "message", "error", "expressGenerationError")
 
 # Spaces are allowed, since storage links have them. Control characters are not, since a link ends
 # up in a Location header; nor is U+FFFD, which replaces them.
@@ -131,7 +132,9 @@ class Samsar(Provider):
 
 def read_report(body: Mapping[str, Any], secret: str = "") -> Report:
     """Read the body of a callback or a status answer; `secret` is redacted in its texts."""
-    safe: dict[str, Any] = words.clean_for_people(dict(body), secret)
+    # Only what is read: a forged body can have a megabyte beside it.
+    said = {name: body[name] for name in _READ if name in body}
+    safe: dict[str, Any] = words.clean_for_people(said, secret)
     return Report(
         status=words.read_status(body.get("status"), _WORDS),
         word=words.read_word(safe.get("status")),

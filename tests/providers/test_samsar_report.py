@@ -2,10 +2,12 @@
 
 import math
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from receiver.domain.answers import Report
+from receiver.providers import words
 from receiver.providers.samsar import read_report
 from receiver.providers.words import read_plain_text
 from store.records.jobs import Status
@@ -287,3 +289,13 @@ def test_links_are_not_truncated() -> None:
     assert read_report({"url": longest + "s"}).result is None
     urls = {"result_urls": [longest + "s", LINK]}
     assert read_report({"result": urls}).result == {"videoUrl": LINK} | urls
+
+
+def test_what_is_not_read_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forged callback can have a megabyte of it, and is read in the writer's transaction."""
+    cleaned = Mock(wraps=words.clean_for_people)
+    monkeypatch.setattr(words, "clean_for_people", cleaned)
+
+    read_report({"status": "PENDING", "message": "soon", "more": [{}] * 9})
+
+    assert cleaned.call_args.args[0] == {"status": "PENDING", "message": "soon"}
