@@ -17,7 +17,7 @@ _SECRET_HEADERS = frozenset({b"authorization", b"cookie", b"proxy-authorization"
 
 
 class ApplySoon(Protocol):
-    """Is told the job, and whether its callback reports an outcome."""
+    """Called with a job, and whether its callback reports an outcome."""
 
     def __call__(self, job_id: str, *, final: bool) -> None: ...
 
