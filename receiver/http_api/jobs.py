@@ -29,12 +29,7 @@ from receiver.http_api.context import ApiContext
 from receiver.http_api.documents import File, History, JobDetail, Jobs
 from receiver.http_api.errors import Problem, bad_query
 from receiver.http_api.operation import Group, Operation, Parameter
-from receiver.http_api.responses import (
-    JSON,
-    json_response,
-    list_response,
-    none_match,
-)
+from receiver.http_api.responses import JSON, json_response, list_response, none_match
 from receiver.json_schema import Schema, ref
 from receiver.logs import redact
 from receiver.providers.contract import MAX_KIND, Provider

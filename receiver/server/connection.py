@@ -18,7 +18,7 @@ from receiver.server.answers import OVERLOADED, AnswerWriter, answer, with_id
 from receiver.server.incoming import Incoming, Stage
 from receiver.server.listener import most_connections
 from receiver.server.load_shedding import LoadShedder
-from receiver.server.unsent import LARGE, Unsent
+from receiver.server.unsent import Unsent
 
 STALLED_SECONDS: Final = 60.0
 """How long a client may read nothing of a buffered response."""
@@ -194,22 +194,15 @@ class GuardedConnection(HttpToolsProtocol):
         # With pipelining, the request being received can be a later one, which is not answered.
         if self._incoming.stage is Stage.BODY and self.cycle.response_complete:
             self._incoming.drop_rest(self.loop.time())
-        unsent = self.unsent_now()
-        self._unsent_of_all.wrote(unsent)
-        if self.pipeline and unsent > LARGE:
-            # Else the next response would wait in memory too. The transport writes, and pauses us,
-            # at the end of this iteration.
-            self._awaits_reader = True
-            self.loop.call_soon(self._start_next)
-        else:
+        self._unsent_of_all.wrote(self.unsent_now())
+        # Else the next response would wait in memory too.
+        self._awaits_reader = self.flow.write_paused and bool(self.pipeline)
+        if not self._awaits_reader:
             super().on_response_complete()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._start_next()
-
-    def _start_next(self) -> None:
-        if self._awaits_reader and not self.flow.write_paused:
+        if self._awaits_reader:
             self._awaits_reader = False
             super().on_response_complete()
 
