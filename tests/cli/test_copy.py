@@ -10,14 +10,12 @@ from store.open import open_store
 from tests.cli.conftest import Place
 from tests.store.world import World
 from tests.support.forked import Done
-from tests.support.postgres_server import PostgresServer, binaries
+from tests.support.postgres_server import PostgresServer, server_or_skip
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    if binaries() is None:
-        pytest.skip("no PostgreSQL: neither the wheel of the test extra nor one that is installed")
-    with PostgresServer.running() as server:
+    with server_or_skip() as server:
         yield server
 
 

@@ -71,6 +71,15 @@ async def watched(client: AsyncClient, job_id: str, pauses: Pauses) -> list[Stre
         return [event async for event in client.watch(job_id, on_pause=pauses.note)]
 
 
+async def followed(behaviours: Iterable[Behaviour], pauses: Pauses) -> list[StreamEvent]:
+    """Watch a job through servers that behave so, one after the other."""
+    async with (
+        scripted(behaviours) as server,
+        AsyncClient(server.url, "key", sleep=pauses.sleep) as client,
+    ):
+        return await watched(client, "job_x", pauses)
+
+
 def seqs(events: Iterable[StreamEvent]) -> list[int]:
     return [job["seq"] for event in events for job in event.jobs]
 
@@ -175,11 +184,7 @@ async def test_temporary_errors_are_retried_after_the_first_connection(pauses: P
         answer(503, b"{}"),
         send_raw(STREAM + DONE),
     ]
-    async with (
-        scripted(behaviours) as server,
-        AsyncClient(server.url, "key", sleep=pauses.sleep) as client,
-    ):
-        assert await watched(client, "job_x", pauses) == []
+    assert await followed(behaviours, pauses) == []
     assert pauses.seconds == [2.5, 2.5, 2.5, 4.0, 8.0, 9.0, 16.0]
     assert [type(reason) for reason in pauses.reasons] == [
         type(None),
@@ -191,12 +196,8 @@ async def test_temporary_errors_are_retried_after_the_first_connection(pauses: P
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
 async def test_a_refusal_ends_it_after_a_connection_too(status: int, pauses: Pauses) -> None:
     refusal = answer(status, b'{"code": "no", "detail": "No."}', OURS)
-    async with (
-        scripted([send_raw(STREAM), refusal]) as server,
-        AsyncClient(server.url, "key", sleep=pauses.sleep) as client,
-    ):
-        with pytest.raises(ApiError) as caught:
-            await watched(client, "job_x", pauses)
+    with pytest.raises(ApiError) as caught:
+        await followed([send_raw(STREAM), refusal], pauses)
     assert caught.value.status == status
 
 
@@ -211,11 +212,7 @@ async def test_what_a_proxy_answers_meanwhile_is_retried(pauses: Pauses) -> None
         answer(401, b"{}"),
         send_raw(STREAM + DONE),
     ]
-    async with (
-        scripted(behaviours) as server,
-        AsyncClient(server.url, "key", sleep=pauses.sleep) as client,
-    ):
-        assert await watched(client, "job_x", pauses) == []
+    assert await followed(behaviours, pauses) == []
     assert pauses.seconds == [1.0, 1.0, 2.0, 4.0, 8.0]
 
 
@@ -227,11 +224,7 @@ async def test_the_first_connection_is_not_retried(pauses: Pauses) -> None:
 
 
 async def test_204_ends_it(pauses: Pauses) -> None:
-    async with (
-        scripted([send_raw(STREAM), answer(204, b"", {"X-Request-ID": "r1"})]) as server,
-        AsyncClient(server.url, "key", sleep=pauses.sleep) as client,
-    ):
-        assert await watched(client, "job_x", pauses) == []
+    assert await followed([send_raw(STREAM), answer(204, b"", OURS)], pauses) == []
 
 
 @pytest.mark.parametrize(
@@ -244,12 +237,8 @@ async def test_204_ends_it(pauses: Pauses) -> None:
     ],
 )
 async def test_another_server_s_stream_is_unreadable(raw: bytes, pauses: Pauses) -> None:
-    async with (
-        scripted([send_raw(raw)]) as server,
-        AsyncClient(server.url, "key", sleep=pauses.sleep) as client,
-    ):
-        with pytest.raises(UnreadableAnswer):
-            await watched(client, "job_x", pauses)
+    with pytest.raises(UnreadableAnswer):
+        await followed([send_raw(raw)], pauses)
 
 
 def test_pauses_grow_and_are_bounded() -> None:

@@ -14,7 +14,7 @@ from store.postgres.address import parse
 from store.postgres.connection import connect, prepare
 from store.sqlite.connection import prepare as prepare_sqlite
 from tests.store.world import World
-from tests.support.postgres_server import PostgresServer, binaries
+from tests.support.postgres_server import PostgresServer, server_or_skip
 
 OpenAgain: TypeAlias = Callable[[], Awaitable[Store]]
 """Opens the same database each time."""
@@ -62,9 +62,7 @@ BACKENDS = {"sqlite": sqlite, "postgres": postgres}
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """A server for all tests of a run."""
-    if binaries() is None:
-        pytest.skip("no PostgreSQL: neither the wheel of the test extra nor one that is installed")
-    with PostgresServer.running() as server:
+    with server_or_skip() as server:
         yield server
 
 

@@ -11,15 +11,13 @@ import pytest
 
 from store.records.events import Cursor
 from tests.http_api.event_stream import EventStream, Frame, event_stream
-from tests.support.postgres_server import PostgresServer, binaries
+from tests.support.postgres_server import PostgresServer, server_or_skip
 from tests.support.service import grown, running_service, submit
 
 
 @pytest.fixture
 def server() -> Iterator[PostgresServer]:
-    if binaries() is None:
-        pytest.skip("no PostgreSQL: neither the wheel of the test extra nor one that is installed")
-    with PostgresServer.running() as server:
+    with server_or_skip() as server:
         yield server
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from tests.support.ports import free_port
 
@@ -193,3 +194,13 @@ def _may_run(folder: Path) -> bool:
         )
         return ended.returncode == 0
     return False
+
+
+@contextlib.contextmanager
+def server_or_skip() -> Iterator[PostgresServer]:
+    """A server while the block runs. A platform without a wheel of it and without an installed one
+    skips the test."""
+    if binaries() is None:
+        pytest.skip("no PostgreSQL: neither the wheel of the test extra nor one that is installed")
+    with PostgresServer.running() as server:
+        yield server
