@@ -12,8 +12,6 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
-from itertools import zip_longest
-from typing import TypeVar
 
 import psycopg
 from pydantic import TypeAdapter
@@ -29,13 +27,11 @@ CHANNEL = "receiver"
 NOTIFY_PAUSE = 0.02
 """Seconds between two notifications."""
 
-IDS = 200
-"""Ids in one notification, whose limit is 8000 bytes."""
+IDS = 128
+"""Ids of jobs, and of users, in one notification, whose limit is 8000 bytes."""
 
 LISTEN_BACKOFF = (0.5, 10.0)
 """Shortest and longest delay between attempts to listen, in seconds; it doubles, with jitter."""
-
-T = TypeVar("T", str, int)
 
 _CHANGES = TypeAdapter(Changes)
 
@@ -91,8 +87,8 @@ class Notifications:
             try:
                 for payload in _payloads(self._node, changes):
                     await self._send(payload)
-            except StoreUnavailable:
-                pass  # the others find the changes by polling
+            except (StoreUnavailable, psycopg.Error):
+                pass  # the others find the changes by polling; the server's queue may be full
             await asyncio.sleep(NOTIFY_PAUSE)
 
     async def _listen(self, conninfo: str) -> None:
@@ -117,20 +113,13 @@ class Notifications:
 
 def _payloads(node: str, changes: Changes) -> Iterator[str]:
     """The notifications for changes, split by size."""
-    due = dict(sorted(changes.due.items()))
-    first: dict[str, object] = {"relay": changes.relay, "due": due}
-    for jobs, users in zip_longest(_pages(changes.jobs), _pages(changes.users), fillvalue=()):
-        message = {"from": node, "jobs": jobs, "users": users, **first}
-        yield json.dumps(
-            {name: value for name, value in message.items() if value}, separators=(",", ":")
-        )
-        first = {}
-
-
-def _pages(ids: set[T]) -> list[list[T]]:
-    """The ids in pages; an empty one if there are none."""
-    ordered = sorted(ids)
-    return [ordered[at : at + IDS] for at in range(0, max(len(ordered), 1), IDS)]
+    jobs, users = sorted(changes.jobs), sorted(changes.users)
+    rest: dict[str, object] = {"relay": changes.relay, "due": changes.due}
+    for at in range(0, max(len(jobs), len(users), 1), IDS):
+        page = {"jobs": jobs[at : at + IDS], "users": users[at : at + IDS], **rest}
+        message = {"from": node} | {name: value for name, value in page.items() if value}
+        yield json.dumps(message, separators=(",", ":"))
+        rest = {}
 
 
 def _read(node: str, payload: str) -> Changes | None:

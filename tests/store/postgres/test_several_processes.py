@@ -11,8 +11,9 @@ from store.backlogs import Backlog
 from store.changes import Changes
 from store.errors import KeyInUse, KeyReused, ProviderIdTaken, StoreLocked
 from store.idempotency import IdempotencyKey, Replay
+from store.postgres.address import parse
 from store.postgres.foreign_commits import MANY, ForeignCommits, Snapshot
-from store.postgres.notifications import IDS, _payloads, _read
+from store.postgres.notifications import IDS, Notifications, _payloads, _read
 from store.records.times import Lane, Lease
 from tests.store.gate import next_batch
 from tests.store.world import HOOK, NOW, SECOND, World, accepted, change, new, rendering
@@ -244,7 +245,7 @@ def test_a_snapshot_shows_foreign_transactions_that_ended() -> None:
 def test_notifications_are_split_by_size() -> None:
     changes = Changes(
         {f"job_{n:026d}" for n in range(3 * IDS - 1)},
-        {*range(9)},
+        {*range(2**63 - 2 * IDS, 2**63)},
         due={Lane.POLL: 1, Lane.WAIT: 2},
         relay=True,
     )
@@ -264,3 +265,23 @@ def test_notifications_are_split_by_size() -> None:
 @pytest.mark.parametrize("payload", ["", "{", "[]", "{}", '{"from":"x","due":{"what":1}}'])
 def test_an_unreadable_notification_changes_nothing(payload: str) -> None:
     assert _read("node", payload) == Changes()
+
+
+async def test_a_full_queue_of_the_server_does_not_end_the_notifications() -> None:
+    failed, sent = asyncio.Event(), asyncio.Queue[str]()
+
+    async def send(payload: str) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise psycopg.errors.ProgramLimitExceeded("too many notifications in the NOTIFY queue")
+        await sent.put(payload)
+
+    nowhere = parse("postgresql://db/app?listen=none")
+    notifications = Notifications("node", nowhere, send, lambda _: None)
+    notifications.announce(Changes({"job_1"}))
+    await failed.wait()
+    notifications.announce(Changes({"job_2"}))
+
+    async with asyncio.timeout(5):
+        assert _read("another", await sent.get()) == Changes({"job_2"})
+    await notifications.close()
