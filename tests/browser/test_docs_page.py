@@ -62,6 +62,31 @@ async def test_try_it_sends_what_the_form_says(start: Start, visit: Visit) -> No
     assert [said for said in visitor.console if "400 (Bad Request)" not in said] == []
 
 
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        ('{"seed":17454220438242315174}', '{\n  "seed": 17454220438242315174\n}'),
+        (f'"{"x" * 65_536}"', f'{"x" * 65_535}"'),
+    ],
+)
+async def test_of_a_response_exactly_its_end_is_shown(
+    start: Start, visit: Visit, body: str, shown: str
+) -> None:
+    service = await start()
+    page = (await visit(service.url)).page
+    await page.route(
+        "**/livez", lambda route: route.fulfill(body=body, content_type="application/json")
+    )
+    await page.goto(f"{service.url}/docs")
+    shown_at = page.locator("details#livez")
+    await shown_at.locator("summary").click()
+    button = shown_at.locator("form button")
+    await button.click()
+    await expect(button).to_have_text("Send")
+    text = await shown_at.locator("form pre").text_content()
+    assert (text or "").endswith(shown)
+
+
 async def test_it_shows_the_whole_document_and_its_links_lead_somewhere(
     start: Start, visit: Visit
 ) -> None:

@@ -12,7 +12,8 @@ export function jsonView(value, what) {
     h("pre", { tabindex: 0, "aria-label": what }, coloured(text)));
 }
 
-function pretty(value) {
+/** A value, or a text that may be JSON, as indented JSON. */
+export function pretty(value) {
   if (typeof value !== "string") return JSON.stringify(value, null, 2);
   try {
     return JSON.stringify(parseExactly(value), null, 2);

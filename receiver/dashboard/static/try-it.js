@@ -2,6 +2,7 @@
 // this page; without one, the dashboard's session is used.
 
 import { h } from "./dom.js";
+import { pretty } from "./json.js";
 
 const SHOWN = 65_536; // maximum characters shown of a response
 
@@ -68,7 +69,5 @@ async function send(method, path, inputs, body, signal, output) {
     text = (text + decoder.decode(value, { stream: true })).slice(-SHOWN);
     output.textContent = head + text;
   }
-  if (response.headers.get("Content-Type")?.includes("json") && text) {
-    output.textContent = head + JSON.stringify(JSON.parse(text), null, 2);
-  }
+  if (response.headers.get("Content-Type")?.includes("json")) output.textContent = head + pretty(text);
 }
