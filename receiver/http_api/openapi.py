@@ -15,10 +15,18 @@ from starlette.responses import Response
 from receiver.domain.documents import AN_ID, Result
 from receiver.http_api.context import ApiContext
 from receiver.http_api.credentials import ADMIN_KEY, OpenHandler, Row
-from receiver.http_api.docstrings import responses_of, summary_of
 from receiver.http_api.documents import File, KnownProvider, Problem
 from receiver.http_api.errors import CONTENT_TYPE
-from receiver.http_api.operation import Group, Operation, Parameter, Text, Texts, operation_of
+from receiver.http_api.operation import (
+    Group,
+    Operation,
+    Parameter,
+    Text,
+    Texts,
+    operation_of,
+    responses_of,
+    summary_of,
+)
 from receiver.http_api.requests import configured
 from receiver.http_api.responses import json_response
 from receiver.http_api.webhook_documents import A_MESSAGE, Relay
@@ -156,18 +164,18 @@ def _responses(
     """The responses in the handler's docstring, and the error responses by their causes."""
     described: Schema = {}
     problems: defaultdict[str, list[str]] = defaultdict(list)
-    for response in responses_of(row.handler):
-        if response.status >= "4":
-            problems[response.status].append(response.description)
+    for status, text, headers in responses_of(row.handler):
+        if status >= "4":
+            problems[status].append(text)
             continue
-        described[response.status] = _response(response.description, response.headers)
-        if responds is not None and response.status in _WITH_CONTENT:
+        described[status] = _response(text, headers)
+        if responds is not None and status in _WITH_CONTENT:
             content = _content(responds, schemas)
-            if responds is File and response.status == "200":
+            if responds is File and status == "200":
                 content |= _content(Result, schemas)
-            described[response.status]["content"] = content
-    for status, text in chain.from_iterable(cause.items() for cause in causes):
-        problems[str(status)].append(text)
+            described[status]["content"] = content
+    for code, text in chain.from_iterable(cause.items() for cause in causes):
+        problems[str(code)].append(text)
     wait = {"Retry-After": "Seconds to wait before trying again."}
     for status, texts in problems.items():
         described[status] = _response(" ".join(texts), wait if status in _RETRYING else {})

@@ -1,6 +1,8 @@
-"""Describes a handler for the OpenAPI document, beside its docstring."""
+"""Describes handlers for the OpenAPI document, with their docstrings."""
 
-from collections.abc import Callable, Mapping
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, TypeAlias, TypeVar
@@ -49,8 +51,9 @@ class Text:
 class Operation:
     """Decorates a handler whose route is in the OpenAPI document.
 
-    The handler's docstring has the summary and the responses. The error responses for a bad path,
-    body, credential or parameter are added to them.
+    The handler's docstring has the summary in its first line, and in its section `Responses:` a
+    line `STATUS: TEXT` for each response, followed by a line `- HEADER: TEXT` for each of its
+    headers. The error responses for a bad path, body, credential or parameter are added to them.
     """
 
     group: Group
@@ -72,3 +75,19 @@ _OPERATIONS: Final[dict[Callable[..., Any], Operation]] = {}
 def operation_of(handler: Callable[..., Any]) -> Operation | None:
     """The operation of a handler; None leaves its route out of the OpenAPI document."""
     return _OPERATIONS.get(handler)
+
+
+def summary_of(handler: Callable[..., Any]) -> str:
+    """The summary in the docstring, without its full stop."""
+    return inspect.cleandoc(handler.__doc__ or "").partition("\n")[0].removesuffix(".")
+
+
+def responses_of(handler: Callable[..., Any]) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Status, text and headers of each response in the docstring. Raises ValueError if its section
+    has another form."""
+    section = inspect.cleandoc(handler.__doc__ or "").partition("\n\nResponses:\n")[2]
+    for response in re.split(r"\n {4}(?=\w)", section):
+        (status, text), *headers = (
+            " ".join(part.split()).split(": ", 1) for part in re.split(r"\n +- ", response)
+        )
+        yield status, text, dict(headers)
