@@ -1,6 +1,6 @@
 """Validation of a submission's body."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import chain, repeat
 from typing import Any, Final
@@ -28,10 +28,10 @@ def read_job(context: ApiContext, body: Mapping[str, Any]) -> Submission:
         provider = context.settings.provider
     kind = body.get("kind")
     chosen = list(_choice_faults(context, provider, kind))
-    given = [] if chosen else _input_faults(context, provider, str(kind), body)
-    unknown = unknown_faults(body, MEMBERS)
-    faults = chain(chosen, given, _faults_beside_input(context, body), unknown)
-    return _submission(provider, str(kind), body, faults)
+    given = chosen or _input_faults(context, provider, str(kind), body)
+    beside = _faults_beside_input(context, body)
+    refuse_any(chain(given, beside, unknown_faults(body, MEMBERS)))
+    return _submission(provider, str(kind), body)
 
 
 def read_submission(
@@ -43,13 +43,11 @@ def read_submission(
         Problem: 400, with all faults, the provider's first.
     """
     given = _input_faults(context, provider, kind, body)
-    return _submission(provider, kind, body, chain(given, _faults_beside_input(context, body)))
+    refuse_any(chain(given, _faults_beside_input(context, body)))
+    return _submission(provider, kind, body)
 
 
-def _submission(
-    provider: str, kind: str, body: Mapping[str, Any], faults: Iterable[InputFault]
-) -> Submission:
-    refuse_any(faults)
+def _submission(provider: str, kind: str, body: Mapping[str, Any]) -> Submission:
     events = body.get("webhookEvents")
     return Submission(
         provider=provider,
