@@ -25,7 +25,8 @@ async def list_users(context: ApiContext, request: Request, caller: Caller) -> R
     """
     page = await read_page(context, request, caller, "users", *PAGE)
     found = await context.services.store.keys.list_users(page.after or "", page.limit + 1)
-    users, last = page.cut(found, lambda user: user.name)
+    users = found[: page.limit]
+    last = users[-1].name if len(found) > page.limit else None
     return await page.response(map(_user_document, users), last)
 
 

@@ -191,11 +191,11 @@ def _retry_faults(body: Mapping[str, Any]) -> Iterator[InputFault]:
             yield InputFault(f"/{name}", f"{name} must be 1 to 300 visible ASCII characters.")
 
 
-def _filter(user_id: int | None, state: str | None, narrower: Mapping[str, str]) -> DeliveryFilter:
+def _filter(
+    user_id: int | None, state: DeliveryState | None, narrower: Mapping[str, str]
+) -> DeliveryFilter:
     host, port = _read_host(narrower.get("host"))
-    return DeliveryFilter(
-        user_id, DeliveryState(state) if state else None, narrower.get("request_id"), host, port
-    )
+    return DeliveryFilter(user_id, state, narrower.get("request_id"), host, port)
 
 
 def _read_host(text: str | None) -> tuple[str | None, int | None]:

@@ -204,13 +204,11 @@ async def cancel_job(context: ApiContext, request: Request, caller: Caller) -> R
 
 def _read_filter(request: Request, providers: Mapping[str, Provider]) -> JobFilter:
     query = request.query_params
-    status = queries.read_choice(request, "status", Status)
     kind = query.get("kind")
     if kind is not None:
         wrong = [each.check_kind(kind[:MAX_KIND]) for each in providers.values()]
         if all(wrong):
             raise bad_query("kind", f"is not valid for the providers that run here: {wrong[0]}")
-    provider = queries.read_choice(request, "provider", API_OF)
     label = query.get("q") or None
     if label is not None and len(label) > documents.LABEL_CHARACTERS:
         raise bad_query(
@@ -218,9 +216,9 @@ def _read_filter(request: Request, providers: Mapping[str, Provider]) -> JobFilt
         )
     return JobFilter(
         label=label,
-        status=None if status is None else Status(status),
+        status=queries.read_choice(request, "status", Status),
         kind=kind,
-        provider=provider,
+        provider=queries.read_choice(request, "provider", API_OF),
         # Both are exclusive, and the store has whole milliseconds.
         created_after=_read_time(request, "created_after", floor),
         created_before=_read_time(request, "created_before", ceil),

@@ -1,7 +1,7 @@
 """Lists: their common query parameters, and their pages."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -39,7 +39,7 @@ USER_OR_ALL: Final = Parameter(
     "user", "Another user's, or `*` for all users'; for admin keys.", problems=_NO_ADMIN
 )
 
-Found = TypeVar("Found")
+Choice = TypeVar("Choice", bound=str)
 
 
 def check_parameters(request: Request, *known: Parameter) -> None:
@@ -72,14 +72,6 @@ class Page:
     limit: int
     after: str | None
     """The id that ended the previous page."""
-
-    def cut(
-        self, found: Sequence[Found], id_of: Callable[[Found], str]
-    ) -> tuple[Sequence[Found], str | None]:
-        """Cut `found` to the page's size. Also returns the last entry's id if there are more
-        entries."""
-        kept = found[: self.limit]
-        return kept, id_of(kept[-1]) if len(found) > self.limit else None
 
     async def response(self, entries: Iterable[Mapping[str, Any]], last: str | None) -> Response:
         """The response, with a cursor for the entries after the id `last`; None on the last
@@ -121,12 +113,14 @@ def read_limit(request: Request) -> int:
     raise bad_query("limit", f"must be a whole number from 1 to {MAX_LIMIT}")
 
 
-def read_choice(request: Request, name: str, choices: Iterable[str]) -> str | None:
+def read_choice(request: Request, name: str, choices: Iterable[Choice]) -> Choice | None:
     """The query parameter `name`, one of `choices`; None without it. Raises Problem 400."""
-    value, known = request.query_params.get(name), list(choices)
-    if value is not None and value not in known:
+    if (text := request.query_params.get(name)) is None:
+        return None
+    known = {str(choice): choice for choice in choices}
+    if text not in known:
         raise bad_query(name, f"must be one of {', '.join(known)}")
-    return value
+    return known[text]
 
 
 async def selected_user_or_all(context: ApiContext, request: Request, caller: Caller) -> int | None:

@@ -33,6 +33,7 @@ from receiver.signed_text import CallbackTokens, SignedText
 from receiver.streams.frames import read_cursor
 from receiver.streams.tickets import Tickets
 from receiver.webhooks.targets import LONGEST_URL, TargetRefused, check_url
+from store.records.deliveries import DeliveryState
 from tests.fuzz.from_providers import CLOCK, KINDS, NOW, SAMSAR, SECRET, storable
 
 KEYS = ["fuzz-" * 8]
@@ -143,7 +144,7 @@ def query(raw: bytes) -> None:
             assert at is None or abs(at) < YEARS
     params = QueryParams(raw)
     if not list(_retry_faults(dict(params) | {"state": "exhausted"})):
-        where_sent = _filter(1, "exhausted", params)
+        where_sent = _filter(1, DeliveryState.EXHAUSTED, params)
         assert (where_sent.host is None) == ("host" not in params)
         assert 0 <= (where_sent.port or 0) < 10**5
 
