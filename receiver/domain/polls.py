@@ -23,12 +23,6 @@ def apply_poll(draft: Draft, polled: Polled) -> None:
             draft.set(due=planned)
 
 
-def lacks_only_the_result(job: Job) -> bool:
-    """Whether the job is known to be COMPLETED: the next call asks for its result, where the
-    provider has an address for that, and not for a status, which may lag."""
-    return job.tracking.link_missing
-
-
 def _apply(draft: Draft, polled: Polled) -> None:
     job = draft.job
     if job.provider_request_id is None or (job.done and not serialization.is_self_declared(job)):

@@ -9,7 +9,6 @@ from receiver import tracing
 from receiver.actions.context import ServiceContext
 from receiver.domain.answers import LookUpAnswer, StatusAnswer, StatusMissing, StatusUnavailable
 from receiver.domain.observations import CancelPassedOn, Observation, Polled, SubmissionLookedUp
-from receiver.domain.polls import lacks_only_the_result
 from receiver.providers.contract import Provider, UpstreamJob, upstream_job
 from receiver.workers.worker import CallbackAddress
 from store.records.jobs import Job
@@ -35,7 +34,14 @@ class Questions:
             return SubmissionLookedUp(await self._look_up(job))
         if job.cancel_wanted:
             return await self._pass_on_cancel(job, upstream)
-        answer = await self._ask(job, "poll job", _question(job, upstream))
+        # Of a job known to be COMPLETED, only the result is asked for, where that has an address of
+        # its own: the status may lag.
+        only_result = job.tracking.link_missing
+        answer = await self._ask(
+            job,
+            "poll job",
+            lambda asked: asked.result(upstream) if only_result else asked.status(upstream),
+        )
         return Polled(asked_at, upstream.id, answer)
 
     async def _pass_on_cancel(self, job: Job, upstream: UpstreamJob) -> CancelPassedOn:
@@ -90,10 +96,3 @@ class Questions:
             if answer.outcome == "unavailable":
                 tracing.failed(answer.outcome)
             return answer
-
-
-def _question(job: Job, upstream: UpstreamJob) -> Callable[[Provider], Awaitable[StatusAnswer]]:
-    """The call that a poll of the job makes."""
-    if lacks_only_the_result(job):
-        return lambda asked: asked.result(upstream)
-    return lambda asked: asked.status(upstream)

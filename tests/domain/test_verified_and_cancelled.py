@@ -18,7 +18,6 @@ from receiver.domain.observations import (
     CancelRequested,
     SubmissionEnded,
 )
-from receiver.domain.polls import lacks_only_the_result
 from receiver.domain.schedule import DAY, SECOND
 from store.records.callbacks import Verdict
 from store.records.jobs import ErrorCode, Evidence, Phase, Status
@@ -83,12 +82,13 @@ def test_after_a_verified_completion_without_a_result_only_the_result_is_asked_f
     state: str, others: list[tuple[Verdict, None]]
 ) -> None:
     story = in_state(state)
-    assert not lacks_only_the_result(story.job)
+    before = story.job.tracking
+    assert not before.link_missing
     said = verdicts(verified(story, replace(completed(link=None), word="OK")))
     assert sorted(said) == sorted([(Verdict.APPLIED, None), *others])
     assert story.due() == Due(Lane.CONFIRM, story.now)
     for _ in range(2):
-        assert lacks_only_the_result(story.job)
+        assert story.job.tracking.link_missing
         story.poll(UNAVAILABLE)
     story.poll(replace(completed(), word=None))
     assert (story.job.status, story.job.evidence) == (Status.COMPLETED, Evidence.CALLBACK)
@@ -141,7 +141,7 @@ def test_a_status_call_under_way_does_not_deny_a_verified_completion(
         story.called_back(completed())
     move = story.observe(asked)
     assert move is not None, "it ends the lease that the new call needs"
-    assert lacks_only_the_result(story.job)
+    assert story.job.tracking.link_missing
     assert (story.job.phase, story.due().lane) == (Phase.CONFIRMING, Lane.CONFIRM)
 
 
