@@ -18,7 +18,7 @@ from receiver.http_api.body import disconnected, parse_object
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import as_problem, unexpected
 from receiver.http_api.idempotency import read_key
-from receiver.streams import hub
+from receiver.streams.hub import Queue
 from store.idempotency import Answer, IdempotencyKey, Replay
 from store.records.jobs import Job
 from store.records.moves import NewJob
@@ -136,7 +136,7 @@ class Creation(ABC):
         context = self.context
         gone = asyncio.ensure_future(disconnected(self.request.receive))
         try:
-            with context.hub.subscribed(hub.of_job(job.id), hub.Queue.STOP) as subscription:
+            with context.hub.subscribed(job.id, Queue.STOP) as subscription:
                 gone.add_done_callback(lambda _: subscription.notify())
                 while True:
                     found = await self.find(job.id)

@@ -6,7 +6,7 @@ called when another process has committed.
 """
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from typing import TypeAlias
@@ -24,14 +24,9 @@ class Queue(Enum):
     """Once, when the service begins to shut down: answer the requests that wait."""
 
 
-Topic: TypeAlias = Hashable
-"""A value of `of_job`, a `Queue`, or a `Lane` with work that may be due."""
+Topic: TypeAlias = str | Queue
+"""The id of a job, a `Queue`, or a `Lane` with work that may be due."""
 Listener: TypeAlias = Callable[[], None]
-
-
-def of_job(job_id: str) -> Topic:
-    """The job changed."""
-    return ("job", job_id)
 
 
 class Subscription:
@@ -71,7 +66,7 @@ class Hub:
         for subscriber in self._subscribers:
             subscriber(changes)
         for job_id in changes.jobs:
-            self.notify(of_job(job_id))
+            self.notify(job_id)
         if changes.relay:
             self.notify(Queue.RELAY)
 
