@@ -151,8 +151,7 @@ class Callbacks(Table):
             elif len(indexes) > 1:
                 raise NotBatchable
         for index in sorted(accepted):
-            job_id, final = arrivals[index]["job_id"], arrivals[index]["final"]
-            effects.inbox[job_id] = final or effects.inbox.get(job_id, False)
+            effects.has_callback(arrivals[index]["job_id"], final=arrivals[index]["final"])
         return [
             _ACCEPTED if index in accepted else self._judge(db, effects, arrival)
             for index, arrival in enumerate(arrivals)
@@ -187,4 +186,4 @@ class Callbacks(Table):
         """The same bytes as before, now with a good signature."""
         row = db.execute(self._sql["verify"], arrival).fetchone()
         if row is not None and row[0] == Verdict.WAITING:
-            effects.inbox[arrival["job_id"]] = arrival["final"]
+            effects.has_callback(arrival["job_id"], final=arrival["final"])

@@ -169,6 +169,18 @@ async def test_changes_say_whether_a_stored_callback_reports_an_outcome(world: W
     assert all_changes.inbox == {job.id: True, other.id: False}
 
 
+async def test_progress_that_is_verified_does_not_hide_an_outcome_of_the_same_batch(
+    world: World,
+) -> None:
+    job = await world.create()
+    await world.receive(job, b'{"n":1}')
+    world.notified.clear()
+    await asyncio.gather(
+        world.receive(job, b'{"n":2}', final=True), world.receive(job, b'{"n":1}', verified=True)
+    )
+    assert [changes.inbox for changes in world.notified] == [{job.id: True}]
+
+
 async def test_jobs_wait_in_the_order_of_their_oldest_callbacks(world: World) -> None:
     made = [await world.create() for _ in range(3)]
     for number, body in enumerate(bodies(6)):
