@@ -9,7 +9,7 @@ from store.ids import Entropy, Ids
 from store.postgres.address import Address, parse
 from store.postgres.batches import PostgresBatchRunner
 from store.postgres.connection import STATEMENTS, Connector, prepare
-from store.postgres.foreign_commits import ForeignCommits, Snapshot
+from store.postgres.foreign_commits import ForeignCommits
 from store.postgres.notifications import CHANNEL, Notifications
 from store.postgres.readers import PooledReaders
 from store.table import Backend
@@ -36,7 +36,7 @@ class PostgresStore(Store):
 
     async def changed_elsewhere(self) -> bool:
         ((text,),) = await self._fetch("snapshot")
-        changed = self._elsewhere.changed(Snapshot.parse(text))
+        changed = self._elsewhere.changed(text)
         return self._notifications.may_have_missed() or changed
 
     async def durability(self) -> Durability:

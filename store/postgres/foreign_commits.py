@@ -5,28 +5,10 @@ is not ours was another process's, or the server's own, which costs one needless
 This needs no writes and misses no commit, whatever the order.
 """
 
-from dataclasses import dataclass
+import re
 
 MANY = 10_000
 """With more transactions than this between two snapshots, a foreign commit is assumed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """`pg_current_snapshot()`: transactions below `end` have ended, except those running."""
-
-    begin: int
-    end: int
-    running: frozenset[int]
-
-    @classmethod
-    def parse(cls, text: str) -> "Snapshot":
-        begin, end, running = text.split(":")
-        return cls(int(begin), int(end), frozenset(map(int, filter(None, running.split(",")))))
-
-    def ended_since(self, before: "Snapshot") -> set[int]:
-        """Transactions that have ended since then."""
-        return {*before.running, *range(before.end, self.end)} - self.running
 
 
 class ForeignCommits:
@@ -34,20 +16,24 @@ class ForeignCommits:
 
     def __init__(self) -> None:
         self._own: set[int] = set()
-        self._seen: Snapshot | None = None
+        self._end: int | None = None
+        """Of the last snapshot: the transactions below this had ended, except these:"""
+        self._running: set[int] = set()
 
     def own(self, transaction: int) -> None:
         """Record one of our transactions before it commits. May be called from any thread."""
         self._own.add(transaction)
 
-    def changed(self, snapshot: Snapshot) -> bool:
-        """Whether another process has ended a transaction since the last call; False at first."""
-        before, self._seen = self._seen, snapshot
+    def changed(self, snapshot: str) -> bool:
+        """Whether another process has ended a transaction since the last call; False at first.
+        `snapshot` is `pg_current_snapshot()`: its first running transaction, its end, and all that
+        run."""
+        oldest, end, *running = map(int, re.findall("[0-9]+", snapshot))
+        before, self._end = self._end, end
+        ran, self._running = self._running, set(running)
         if before is None:
             return False
-        if snapshot.end - before.end > MANY:
-            changed = True
-        else:
-            changed = not snapshot.ended_since(before) <= self._own
-        self._own -= {each for each in tuple(self._own) if each < snapshot.begin}
+        many = end - before > MANY
+        changed = many or not {*ran, *range(before, end)} - self._running <= self._own
+        self._own -= {each for each in tuple(self._own) if each < oldest}
         return changed

@@ -12,7 +12,7 @@ from store.changes import Changes
 from store.errors import KeyInUse, KeyReused, ProviderIdTaken, StoreLocked
 from store.idempotency import IdempotencyKey, Replay
 from store.postgres.address import parse
-from store.postgres.foreign_commits import MANY, ForeignCommits, Snapshot
+from store.postgres.foreign_commits import MANY, ForeignCommits
 from store.postgres.notifications import IDS, Notifications, _payloads, _read
 from store.records.times import Lane, Lease
 from tests.store.gate import next_batch
@@ -232,14 +232,14 @@ async def _quiet(world: World) -> bool:
 def test_a_snapshot_shows_foreign_transactions_that_ended() -> None:
     elsewhere = ForeignCommits()
     elsewhere.own(12)
-    assert not elsewhere.changed(Snapshot.parse("10:12:10"))
+    assert not elsewhere.changed("10:12:10")
     # 12 is ours, 10 still runs, 13 has not ended.
-    assert not elsewhere.changed(Snapshot.parse("10:14:10,13"))
+    assert not elsewhere.changed("10:14:10,13")
     # 10 has ended: it began before 12, and commits after it.
-    assert elsewhere.changed(Snapshot.parse("13:14:13"))
-    assert not elsewhere.changed(Snapshot.parse("13:14:13"))
-    assert elsewhere.changed(Snapshot.parse("14:14:"))
-    assert elsewhere.changed(Snapshot.parse(f"14:{20 + MANY}:14"))
+    assert elsewhere.changed("13:14:13")
+    assert not elsewhere.changed("13:14:13")
+    assert elsewhere.changed("14:14:")
+    assert elsewhere.changed(f"14:{20 + MANY}:14")
 
 
 def test_notifications_are_split_by_size() -> None:
