@@ -62,14 +62,11 @@ def note_end(services: ServiceContext, job: Job, move: Move | None) -> None:
 
 
 def _without_id(observation: Observation) -> Observation:
-    match observation:
-        case (
-            SubmissionEnded(answer=SubmitAccepted(provider_request_id=taken))
-            | SubmissionLookedUp(answer=SubmitAccepted(provider_request_id=taken))
-        ):
-            return replace(observation, answer=SubmitAccepted(None, taken_id=taken))
-        case _:
-            raise AssertionError(f"{type(observation).__name__} has no id")
+    """The same acceptance, whose id cannot be recorded."""
+    assert isinstance(observation, SubmissionEnded | SubmissionLookedUp)
+    assert isinstance(observation.answer, SubmitAccepted)
+    answer = SubmitAccepted(None, taken_id=observation.answer.provider_request_id)
+    return replace(observation, answer=answer)
 
 
 def _compare_ids(job: Job, ended: SubmissionEnded) -> None:
