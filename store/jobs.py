@@ -14,7 +14,7 @@ from store.move_writer import due_values
 from store.records.jobs import Job
 from store.records.moves import Decide, Move, NewJob
 from store.records.times import Lane, Lease, Millis
-from store.rows import row_of, to_json
+from store.rows import STORED, row_of, to_json
 from store.session import Batchable, Done, Failed, OnJobs, Outcome, Session
 from store.sql import MultiRowStatement
 from store.table import Backend, latest_lease_end
@@ -43,7 +43,11 @@ class Jobs(JobReads):
         self._archive = backend.statements.load("archive")
         self._job_writer = job_writer
         self._moves = job_writer.moves
-        self._new_jobs = MultiRowStatement(self._sql["create-job"])
+        values = ", ".join(f":{name}" for name in STORED)
+        create = backend.statements.complete(
+            self._sql["create-job"], columns=", ".join(STORED), values=values
+        )
+        self._new_jobs = MultiRowStatement(create)
         self._new_inputs = MultiRowStatement(self._sql["create-input"])
         self._new_metadata = MultiRowStatement(self._sql["create-metadata"])
         self._new_due = MultiRowStatement(self._sql["set-due"])

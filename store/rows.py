@@ -125,6 +125,9 @@ _LABEL = Column("label")
 COLUMNS = (*_FIXED, *MUTABLE, *_OF_OTHER_TABLES, _LABEL)
 """The columns of the view `archived_job_rows`, in its order."""
 
+STORED = tuple(column.name for column in (*_FIXED, *MUTABLE, _LABEL) if column.name != "user")
+"""The columns of the table `jobs`."""
+
 _CHANGING = [(column, column.part_of or column.name) for column in MUTABLE]
 _WRITTEN = [(column, column.part_of or column.name) for column in (*_FIXED, *MUTABLE, _LABEL)]
 _NAMES = tuple(column.name for column in COLUMNS)

@@ -1,18 +1,6 @@
 -- name: create-job
--- Insert a new job: fixed columns, mutable columns, trace context.
-INSERT INTO jobs (
-    id, user_id, provider, kind, created_at, metadata, webhook_url, webhook_events, webhook_off,
-    status, phase, seq, updated_at, progress, provider_status, evidence, message, result,
-    error_code, error_message, error_billed, provider_request_id, id_from_answer, done_at,
-    accepted_at, unconfirmed_at, result_at, attempts, maybe_sent, refused_with, tracking,
-    label, provider_urls, cancel_wanted, trace_context
-) VALUES (
-    :id, :user_id, :provider, :kind, :created_at, :metadata, :webhook_url, :webhook_events,
-    :webhook_off, :status, :phase, :seq, :updated_at, :progress, :provider_status, :evidence,
-    :message, :result, :error_code, :error_message, :error_billed, :provider_request_id,
-    :id_from_answer, :done_at, :accepted_at, :unconfirmed_at, :result_at, :attempts, :maybe_sent,
-    :refused_with, :tracking, :label, :provider_urls, :cancel_wanted, :trace_context
-);
+-- Insert new jobs. Run for many at once.
+INSERT INTO jobs ({columns}, trace_context) VALUES ({values}, :trace_context);
 
 -- name: create-input
 -- A job's input.

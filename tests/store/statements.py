@@ -6,7 +6,7 @@ from store.delivery_reads import DeliveryFilter, page_parts
 from store.job_reads import JobFilter, candidates
 from store.records.deliveries import DeliveryState
 from store.records.jobs import Status
-from store.rows import MUTABLE
+from store.rows import MUTABLE, STORED
 from store.sql import SHARED, MultiRowStatement, Statements, positional
 from store.table import of
 
@@ -51,6 +51,9 @@ PARTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
             ),
             "values": ", ".join(f"CAST(:{column.name} AS {column.type})" for column in MUTABLE),
         }
+    },
+    "jobs.create-job": {
+        "": {"columns": ", ".join(STORED), "values": ", ".join(f":{name}" for name in STORED)}
     },
     "jobs.list-page": {
         "of all": candidates(None, JobFilter()),
