@@ -17,7 +17,6 @@ from store.sqlite.connection import (
     Connector,
     check_not_moved,
     connect_reader,
-    connect_writer,
     prepare,
 )
 from store.sqlite.failures import translated
@@ -25,9 +24,6 @@ from store.sqlite.lockfile import serving_lock
 from store.sqlite.readers import AiosqliteReaders
 from store.table import Backend
 from store.writer import OnBatch, ThreadedWriter, Writer, ignore
-
-CUT_TIMEOUT = 50
-"""Milliseconds that truncating the write-ahead log waits for others, and they for it."""
 
 
 class SqliteStore(Store):
@@ -77,8 +73,8 @@ class SqliteStore(Store):
     async def upkeep(self) -> Mapping[str, int]:
         wal = self._path.with_name(f"{self._path.name}-wal")
         if _size(wal) > WAL_LIMIT:
-            await self.check_writable()  # the log of a removed file must not reach its successor
-            await asyncio.to_thread(_truncate_wal, self._path)
+            # Once no reader needs the log, one commit checkpoints it, and the next one shortens it.
+            await self.check_writable()
         return {"database": _size(self._path), "wal": _size(wal)}
 
     async def close(self) -> None:
@@ -124,16 +120,3 @@ def _size(file: Path) -> int:
         return file.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def _truncate_wal(path: Path) -> None:
-    """Checkpoint the log and truncate it, unless a reader still needs it.
-
-    Truncating waits for readers while holding the write lock. So the log is checkpointed first,
-    which blocks no one, and a slow reader delays writers only briefly.
-    """
-    with translated(), closing(connect_writer(path)) as connection:
-        connection.execute(f"PRAGMA busy_timeout = {CUT_TIMEOUT:d}")
-        busy, pages, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        if busy or moved == pages:  # busy: the checkpointer is at work and soon done
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
