@@ -54,7 +54,6 @@ class Service:
     _ending: asyncio.Future[None] | None = None
 
     def start(self) -> None:
-        """Start the workers and the streams."""
         broadcast = self.context.broadcast
         self.supervisor.start()
         self.supervisor.keep_running("broadcast", broadcast.pump)
@@ -71,7 +70,6 @@ class Service:
             self._ending = asyncio.ensure_future(self.supervisor.stop())
 
     async def stopped(self) -> None:
-        """Wait until the workers have stopped."""
         self.begin_stop()
         if self._ending is not None:
             await self._ending

@@ -24,8 +24,6 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock."""
-
     def now(self) -> Millis:
         return time.time_ns() // 1_000_000
 

@@ -44,8 +44,6 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
-    """Base class of the settings."""
-
     model_config = SettingsConfigDict(
         defer_build=True,
         env_prefix=PREFIX,
@@ -69,7 +67,6 @@ class Settings(BaseSettings):
         return found
 
     def secrets(self) -> Iterator[str]:
-        """The values of all settings that are secrets."""
         for _, value in self:
             for each in value if isinstance(value, tuple) else (value,):
                 if isinstance(each, SecretStr):

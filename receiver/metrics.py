@@ -174,13 +174,11 @@ class Metrics:
         self._callbacks(provider, verdict, "true" if verified else "false").inc()
 
     def count_batch(self, batch: BatchReport) -> None:
-        """Record a batch of writes that the store has committed."""
         self.store_batch_size.observe(batch.members)
         self.store_commit_seconds.observe(batch.seconds)
         self.store_queue_depth.set(batch.waiting)
 
     def set_breaker(self, provider: str, state: BreakerState) -> None:
-        """Set the current state of the provider's breaker."""
         for each in get_args(BreakerState):
             self.provider_breaker.labels(provider, each).set(each == state)
 

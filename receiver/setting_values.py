@@ -117,15 +117,21 @@ def _archive_url(text: str) -> str:
     return text
 
 
-def webhook_secret(text: str) -> str:
-    """`text`, if it is a secret of the Standard Webhooks rules."""
-    prefix, _, encoded = text.partition("_")
+def webhook_key(secret: str) -> bytes:
+    """The key in a `whsec_…` secret of the Standard Webhooks rules."""
+    prefix, _, encoded = secret.partition("_")
     try:
-        known = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+        key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
     except ValueError:
-        known = b""
-    if prefix != "whsec" or not known:
+        key = b""
+    if prefix != "whsec" or not key:
         raise ValueError("must be whsec_ followed by the secret in base64")
+    return key
+
+
+def webhook_secret(text: str) -> str:
+    """`text`, if there is a key in it."""
+    webhook_key(text)
     return text
 
 

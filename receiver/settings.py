@@ -77,8 +77,6 @@ class ArchiveSettings(Settings):
 
 
 class LogSettings(Settings):
-    """The settings of the log."""
-
     log_format: kinds.LogFormat | None = None
     """`json` or `console`. Not set: `console` on a terminal, else `json`."""
     log_level: kinds.LogLevel = "info"

@@ -133,7 +133,6 @@ def step(
 
 
 def set_attribute(name: str, value: str | int) -> None:
-    """Set an attribute of the current span."""
     if _telemetry is not None:
         _telemetry.set_attribute(name, value)
 

@@ -28,7 +28,6 @@ class Lines:
         self._shown: dict[str, str] = {}
 
     def show(self, job: Job) -> None:
-        """Show the current state of a job."""
         line = self._describe(job)
         if self._shown.get(job["request_id"]) != line:
             self._shown[job["request_id"]] = line

@@ -59,7 +59,6 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._transport.close()
 
     # --- jobs -------------------------------------------------------------------------------------

@@ -22,8 +22,6 @@ class ClientError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One error in a request."""
-
     pointer: str
     """JSON pointer into the body, such as `/input/prompt`."""
     detail: str

@@ -45,7 +45,6 @@ class Transport:
         )
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._http.aclose()
 
     async def call(self, method: str, path: str, **options: Any) -> Any:

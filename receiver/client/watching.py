@@ -31,8 +31,6 @@ Connect = Callable[[str | None], AbstractAsyncContextManager[EventSource | None]
 
 @dataclass(frozen=True, slots=True)
 class StreamEvent:
-    """One event of a stream."""
-
     type: str
     """`snapshot`: the current state, at the start and after a reset. `update`: one job has changed.
     `reset`: the cursor is no longer valid; discard your state, a snapshot follows."""

@@ -71,8 +71,6 @@ def _headers(*, results_nearby: bool) -> Mapping[str, str]:
 
 
 class Page:
-    """One file."""
-
     def __init__(
         self, body: bytes, media_type: str, headers: Mapping[str, str], names: frozenset[str]
     ) -> None:
@@ -92,7 +90,6 @@ class Page:
         )
 
     async def __call__(self, _context: object, request: Request) -> Response:
-        """The handler of the file's route."""
         if not self._answers_to(request.headers.get("host", "")):
             return self._misdirected
         if self._etag in request.headers.get("if-none-match", ""):

@@ -29,8 +29,6 @@ _NO_ROUTE: Final = "none"
 
 
 class Application:
-    """Serves the route table."""
-
     def __init__(self, context: ApiContext, table: Iterable[Row[Any]]) -> None:
         self._context = context
         self._cors = Cors(context.settings.cors_origins)
@@ -89,7 +87,6 @@ class Application:
         return f"/webhooks/{provider if known else HIDDEN}/{HIDDEN}"
 
     def _route(self, scope: Scope) -> ASGIApp:
-        """The endpoint of the path."""
         if (allowed := self._cors.preflight(scope)) is not None:
             return allowed
         if (endpoint := self._fixed.get(scope["path"])) is not None:

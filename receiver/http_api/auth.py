@@ -102,7 +102,6 @@ class Authenticator:
 
 
 def unauthorized(detail: str) -> Problem:
-    """The problem for an invalid key or ticket."""
     return Problem(401, "unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})
 
 

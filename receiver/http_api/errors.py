@@ -34,8 +34,6 @@ _POINTER_PART: Final = 64
 
 @dataclass(eq=False)
 class Problem(Exception):
-    """An error response."""
-
     status: int
     code: str
     """Stable: programs compare it."""
@@ -101,7 +99,6 @@ def refuse_any(faults: Iterable[InputFault]) -> None:
 
 
 def bad_query(name: str, detail: str) -> Problem:
-    """The problem for an invalid query parameter."""
     return Problem(400, "invalid_query", f"The query parameter {name} {detail}.")
 
 
@@ -118,7 +115,6 @@ def or_404(found: Found | None) -> Found:
 
 
 def storage_unavailable(detail: str, **members: Any) -> Problem:
-    """The problem for a store that is unavailable."""
     return Problem(
         503, "storage_unavailable", detail, headers={"Retry-After": "2"}, members=members
     )

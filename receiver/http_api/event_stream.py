@@ -27,8 +27,6 @@ HEADERS: Final = [
 
 @dataclass(slots=True)
 class EventStream(ABC):
-    """A streaming response."""
-
     context: ApiContext
     caller: Caller
     user_id: int

@@ -98,5 +98,4 @@ class OneByOne:
         self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
     def of(self, user_id: int) -> asyncio.Lock:
-        """The user's lock."""
         return self._locks.setdefault(user_id, asyncio.Lock())

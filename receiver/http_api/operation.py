@@ -27,8 +27,6 @@ class Group(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A query parameter or a header."""
-
     name: str
     description: str
     schema: Schema = field(default_factory=lambda: {"type": "string"})

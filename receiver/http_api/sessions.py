@@ -61,7 +61,6 @@ class Sessions:
         self._set_cookie(response, self._payloads.sign([key_hash, expires_at]), SESSION_SECONDS)
 
     def end(self, response: Response) -> None:
-        """Delete the session's cookie."""
         self._set_cookie(response, "", 0)
 
     def key_hash(self, scope: Scope) -> str | None:

@@ -52,7 +52,6 @@ class Response:
     # --- called by the connection -----------------------------------------------------------------
 
     def feed(self, data: bytes) -> None:
-        """Parse what has arrived."""
         if not self.status:
             self._head_bytes += len(data)
         try:

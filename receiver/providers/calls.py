@@ -148,7 +148,6 @@ class Calls:
         return await self._ask_on(await self._connect(until), path, until)
 
     def close(self) -> None:
-        """Close the idle connections."""
         for connection, _ in self._idle:
             connection.close()
         self._idle.clear()

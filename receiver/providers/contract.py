@@ -28,8 +28,6 @@ class InputFault:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamJob:
-    """A job as its provider knows it."""
-
     id: str
     """The provider_request_id."""
     kind: str

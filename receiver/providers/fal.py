@@ -24,7 +24,7 @@ from receiver.domain.answers import (
 from receiver.domain.observations import CancelPassedOn
 from receiver.providers import words
 from receiver.providers.api import GOOD, Account, Api
-from receiver.providers.calls import Answer, Calls, NoAnswer
+from receiver.providers.calls import Calls, NoAnswer
 from receiver.providers.contract import BadSignature, Headers, Provider, UpstreamJob, Verify
 from receiver.providers.signatures import ASK_TIMEOUT, VerificationKeys, signed_header
 from store.records.jobs import Status
@@ -68,7 +68,6 @@ class Fal(Provider):
         self._keys = VerificationKeys(account.clock, ask, read_keys, lifetime=_KEYS_LIFETIME)
 
     async def start(self) -> None:
-        """Fetch the keys that verify callbacks."""
         await self._keys.fetch()
 
     def check_kind(self, kind: str) -> str | None:
@@ -79,7 +78,6 @@ class Fal(Provider):
     async def submit(
         self, kind: str, body_input: Mapping[str, Any], callback_url: str
     ) -> SubmitAnswer:
-        """Queue a request, once."""
         path = f"{kind}?{urlencode({'fal_webhook': callback_url})}"
         return await self._api.submit(path, body_input, self.read_id, self._read_urls)
 
@@ -107,10 +105,6 @@ class Fal(Provider):
             answer = await self._api.ask(self._path(job, "response", ""), timeout)
         except NoAnswer as error:
             return StatusUnavailable(f"its result: {error}")
-        return await self._read_response(report, answer)
-
-    async def _read_response(self, report: Report, answer: Answer) -> StatusAnswer:
-        """Classify the answer to a result call."""
         code, body = answer.status_code, answer.body or {}
         if code in GOOD and answer.is_json:
             clean = partial(words.clean_for_people, secret=self._account.key)
@@ -181,7 +175,6 @@ class Fal(Provider):
         return status
 
     async def close(self) -> None:
-        """Close the connections that are kept for status calls."""
         await self._keys.close()
         self._jwks.close()
         self._api.close()

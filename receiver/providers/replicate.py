@@ -26,6 +26,7 @@ from receiver.providers.api import GOOD, Account, Api
 from receiver.providers.calls import NoAnswer
 from receiver.providers.contract import Headers, Provider, UpstreamJob, Verify
 from receiver.providers.signatures import ASK_TIMEOUT, VerificationKeys, signed_header
+from receiver.setting_values import webhook_key
 from store.records.jobs import Status
 from store.records.times import Millis
 
@@ -60,7 +61,7 @@ class Replicate(Provider):
         self.name = account.name
         self._account = account
         self._api = Api(account, {"Authorization": f"Bearer {account.key}"}, _read_refusal)
-        known = [key for secret in webhook_secrets for key in read_keys({"key": secret})]
+        known = list(map(webhook_key, webhook_secrets))
         ask = partial(self._api.ask, "webhooks/default/secret", ASK_TIMEOUT)
         self._keys = VerificationKeys(account.clock, None if known else ask, read_keys, known=known)
 
@@ -80,7 +81,6 @@ class Replicate(Provider):
     async def submit(
         self, kind: str, body_input: Mapping[str, Any], callback_url: str
     ) -> SubmitAnswer:
-        """Create a prediction, once."""
         body: dict[str, Any] = {
             "input": body_input,
             "webhook": callback_url,
@@ -93,11 +93,9 @@ class Replicate(Provider):
         return await self._api.submit(path, body, self.read_id)
 
     async def status(self, job: UpstreamJob) -> StatusAnswer:
-        """Read a prediction."""
         return await self._api.status(_path(job), self.read)
 
     async def cancel(self, job: UpstreamJob) -> CancelPassedOn:
-        """Cancel a prediction."""
         return await self._api.cancel(f"{_path(job)}/cancel")
 
     async def look_up(self, callback_url: str, since: Millis, until: Millis) -> LookUpAnswer:
@@ -156,30 +154,22 @@ class Replicate(Provider):
         )
 
     def read_id(self, body: Mapping[str, Any]) -> str | None:
-        """The prediction's id."""
         return words.read_id(body.get("id"))
 
     def read_status(self, body: Mapping[str, Any]) -> Status | None:
-        """The prediction's status."""
         return words.read_status(body.get("status"), _WORDS)
 
     async def close(self) -> None:
-        """Close the connections that are kept for status calls."""
         await self._keys.close()
         self._api.close()
 
 
 def read_keys(body: Mapping[str, Any]) -> list[bytes]:
     """The key in a `whsec_…` secret, from the answer that has it; none if it is malformed."""
-    secret = body.get("key")
-    encoded = secret.removeprefix("whsec_") if isinstance(secret, str) else ""
-    if encoded in ("", secret):
-        return []
     try:
-        key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+        return [webhook_key(str(body.get("key")))]
     except ValueError:
         return []
-    return [key] if key else []
 
 
 def _path(job: UpstreamJob) -> str:

@@ -90,7 +90,6 @@ class Samsar(Provider):
         self._api = Api(account, {auth_header: f"Bearer {key}" if bearer else key}, read_message)
 
     def check_kind(self, kind: str) -> str | None:
-        """Valid kinds are `KINDS`."""
         return None if kind in KINDS else f"kind must be one of {', '.join(KINDS)}."
 
     def check(self, kind: str, body_input: Mapping[str, Any]) -> list[InputFault]:
@@ -114,19 +113,15 @@ class Samsar(Provider):
         return await self._api.status(f"status?{urlencode({'request_id': job.id})}", read)
 
     def read(self, body: Mapping[str, Any]) -> Report:
-        """Read the body of a callback or a status answer."""
         return read_report(body, self._key)
 
     def read_id(self, body: Mapping[str, Any]) -> str | None:
-        """The id in a callback's body."""
         return read_request_id(body)
 
     def read_status(self, body: Mapping[str, Any]) -> Status | None:
-        """The meaning of the status in a callback's body."""
         return words.read_status(body.get("status"), _WORDS)
 
     async def close(self) -> None:
-        """Close the connections that are kept for status calls."""
         self._api.close()
 
 

@@ -96,7 +96,6 @@ class VerificationKeys(Generic[K]):
         return verify
 
     async def close(self) -> None:
-        """Cancel a request in progress."""
         if self._asking is not None:
             self._asking.cancel()
             await asyncio.gather(self._asking, return_exceptions=True)

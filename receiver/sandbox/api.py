@@ -93,7 +93,6 @@ class SandboxApi(ABC):
             raise HTTPException(401, "Authentication is required.")
 
     def accepts(self, key: str) -> bool:
-        """Whether this is the key, or any key if none is set."""
         if self._api_key is None:
             return bool(key)
         return hmac.compare_digest(key.encode(), self._api_key.encode())

@@ -23,8 +23,6 @@ _USER = "sandbox-user"
 
 
 class FalApi(SandboxApi):
-    """fal's queue API."""
-
     path = SANDBOX_PATHS["fal"]
     schemes = ("key",)
 

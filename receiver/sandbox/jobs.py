@@ -19,8 +19,6 @@ _CALLBACK_TIMEOUT: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """The state of a job at one moment."""
-
     status: Status
     progress: int | None = None
     """Percent, of a job that is `IN_PROGRESS`."""
@@ -110,7 +108,6 @@ class Jobs:
             job.is_cancelled = True
 
     def state(self, job: SandboxJob) -> JobState:
-        """A job's current state."""
         if job.is_cancelled or self._is_over(job):
             return self._outcome(job)
         share = (self.clock.monotonic() - job.created_at) / self.faults.rules.render_seconds

@@ -19,8 +19,6 @@ _KEPT_FOR: Millis = 7 * 24 * 3600 * 1000
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """A job as it was created."""
-
     ordinal: int
     kind: str
     input: Mapping[str, Any]
@@ -50,7 +48,6 @@ class Memory:
             self._write({"seed": self.seed, "port": port})
 
     def close(self) -> None:
-        """Close the file."""
         if self._file is not None:
             self._file.close()
 

@@ -30,8 +30,6 @@ _STARTED = 25
 
 
 class ReplicateApi(SandboxApi):
-    """Replicate's predictions API."""
-
     path = SANDBOX_PATHS["replicate"]
     schemes = ("bearer", "token")
 

@@ -210,11 +210,9 @@ class GuardedConnection(HttpToolsProtocol):
         self._refuse(400, "malformed_request", msg)
 
     def unsent_now(self) -> int:
-        """Bytes buffered for the client."""
         return self.transport.get_write_buffer_size()
 
     def cut_off(self) -> None:
-        """Close the connection at once."""
         self.transport.abort()
 
     def end_if_slow(self, now: float) -> None:

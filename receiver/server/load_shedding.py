@@ -49,7 +49,6 @@ class LoadShedder:
         self._is_scheduled = False
 
     def admits(self, method: str, target: bytes) -> bool:
-        """Whether the request is admitted."""
         busy = self._admitted + len(self._waiting) >= MOST_WAITING or (
             method == "POST" and self._cannot_write()
         )

@@ -25,8 +25,6 @@ class Client(Protocol):
 
 
 class Unsent:
-    """What is buffered for all clients."""
-
     def __init__(self, clients: Collection[Client]) -> None:
         """`clients`: those of each moment."""
         self._clients = clients
