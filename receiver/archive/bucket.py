@@ -13,7 +13,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from receiver.archive.contract import ArchiveUnavailable
+from receiver.archive.contract import Archive, ArchiveUnavailable
 
 PART_BYTES = 8 * 1024 * 1024
 """S3 accepts parts of at least 5 MiB, at most 10,000 of them."""
@@ -21,8 +21,8 @@ PARTS_AT_ONCE = 2
 SIGNED_LINK_LIFE = timedelta(minutes=15)
 
 
-class BucketArchive:
-    """`receiver.archive.contract.Archive`."""
+class BucketArchive(Archive):
+    """Result files in a bucket, which has no partial files to sweep."""
 
     def __init__(self, url: str) -> None:
         """`url` is `s3://bucket/prefix`; `AWS_…` environment variables configure the rest. Raises
@@ -54,12 +54,6 @@ class BucketArchive:
         with _translated():
             async for page in obstore.list(self._store, prefix=folder):
                 await obstore.delete_async(self._store, [found["path"] for found in page])
-
-    async def sweep(self, seconds: float) -> int:
-        return 0
-
-    async def close(self) -> None:
-        return
 
 
 @contextmanager

@@ -37,11 +37,11 @@ class Archive(Protocol):
     async def sweep(self, seconds: float) -> int:
         """Remove partial files that were not written to for `seconds`. Returns the number removed.
         Raises `ArchiveUnavailable`."""
-        ...
+        return 0
 
     async def close(self) -> None:
         """Wait for its threads, without which the process cannot end."""
-        ...
+        return
 
 
 def folder_of(user: str, job_id: str) -> str:
