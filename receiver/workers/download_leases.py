@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import structlog
 
 from receiver.actions.context import ServiceContext
+from receiver.workers.worker import Worker
 from store.records.times import Lease, Millis
 
 DOWNLOAD_LEASE: Millis = 60_000
@@ -16,7 +17,7 @@ RENEWAL_SECONDS = 15.0
 log = structlog.get_logger()
 
 
-class DownloadLeases:
+class DownloadLeases(Worker):
     """The worker that keeps the leases of this process's downloads, and cancels those whose lease
     was lost to another process, as after a suspension.
 
@@ -59,6 +60,3 @@ class DownloadLeases:
 
     async def idle(self) -> None:
         await self._services.clock.sleep(RENEWAL_SECONDS)
-
-    async def stop(self) -> None:
-        return
