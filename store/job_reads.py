@@ -3,10 +3,10 @@
 import asyncio
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from string import ascii_uppercase
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from store import table
 from store.errors import NotFound
@@ -15,10 +15,7 @@ from store.lookups import Lookups
 from store.records.jobs import Job, Phase, Status
 from store.records.times import Millis
 from store.rows import job_from_row, to_json
-from store.session import Row
 from store.table import Backend, Table
-
-T = TypeVar("T")
 
 _END_OF_TIME: Millis = 2**62
 
@@ -129,7 +126,12 @@ class JobReads(Table):
         """The job's events, callbacks (with the first 3,072 bytes of the body), notes and relay
         attempts, oldest first."""
         rows = await self._fetch("read-history", job_id=job_id)
-        return await _in_turns(lambda row: _history_line(_HistoryRow._make(row)), rows)
+        lines = []
+        for row in rows:
+            lines.append(_history_line(_HistoryRow._make(row)))
+            if len(lines) % READ_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return lines
 
     async def in_phase(self, phase: Phase, limit: int) -> list[str]:
         """Ids of jobs in a phase, for recovery at startup; only `submitting` and `queued`."""
@@ -144,16 +146,6 @@ class JobReads(Table):
         """By unfinished phase: the number of jobs, and when the oldest of them was created."""
         rows = await self._fetch("census")
         return {phase: (count, oldest) for phase, count, oldest in rows}
-
-
-async def _in_turns(read: Callable[[Row], T], rows: Iterable[Row]) -> list[T]:
-    """Read the rows, and let the event loop run in between."""
-    found = []
-    for number, row in enumerate(rows, start=1):
-        found.append(read(row))
-        if number % READ_AT_ONCE == 0:
-            await asyncio.sleep(0)
-    return found
 
 
 def candidates(user_id: int | None, where: JobFilter) -> dict[str, str]:

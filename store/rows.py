@@ -22,10 +22,6 @@ def to_json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def _words_from_text(text: str) -> tuple[str, ...]:
-    return tuple(text.split(",")) if text else ()
-
-
 def _tracking_to_json(tracking: Tracking) -> str | None:
     """Defaults are left out to keep the column short."""
     if tracking == _UNTRACKED:
@@ -79,7 +75,7 @@ _FIXED = (
     Column("created_at", "bigint"),
     Column("metadata", *_JSON),
     Column("webhook_url"),
-    Column("webhook_events", "text", _words_from_text, ",".join),
+    Column("webhook_events", "text", lambda text: tuple(text.split(",")) if text else (), ",".join),
     Column("webhook_off", *_FLAG),
 )
 """The columns that no move changes."""
