@@ -21,7 +21,7 @@ from receiver.http_api.stopping import unless_stopping
 from receiver.http_api.submissions import unknown_faults, url_faults
 from receiver.json_schema import ref
 from receiver.providers.contract import InputFault
-from receiver.webhooks.delivery import Attempt as Sent
+from receiver.webhooks.delivery import Sent
 from receiver.webhooks.signing import plain_headers, secrets_of, sign
 from store.delivery_reads import DeliveryFilter
 from store.keys import User

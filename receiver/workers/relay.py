@@ -7,8 +7,7 @@ from receiver import tracing
 from receiver.actions.context import ServiceContext
 from receiver.domain.relay import KnownHosts, after_attempt
 from receiver.streams.hub import Hub, Queue
-from receiver.webhooks.delivery import Attempt as Made
-from receiver.webhooks.delivery import WebhookSender
+from receiver.webhooks.delivery import Sent, WebhookSender
 from receiver.webhooks.signing import secrets_of, sign
 from receiver.workers.relay_slots import ATTEMPTS_AT_ONCE, InFlight, Slots
 from receiver.workers.worker import LEASE_SLACK, TaskPool
@@ -112,16 +111,16 @@ class Relay:
     async def _attempt(self, delivery: Delivery, proven: bool, begin_by: Millis) -> None:
         began = self._services.clock.now()
         try:
-            made = await self._send(delivery, began, begin_by)
+            sent = await self._send(delivery, began, begin_by)
         finally:
             # Free the slot before the result is on disk: slots limit connections, and the job's
             # next message waits for the write anyway.
             self._in_flight.end(delivery.user_id, delivery.host, proven=proven)
             self._subscription.notify()
-        if made is not None:
-            await self._settle(delivery, began, made)
+        if sent is not None:
+            await self._settle(delivery, began, sent)
 
-    async def _send(self, delivery: Delivery, began: Millis, begin_by: Millis) -> Made | None:
+    async def _send(self, delivery: Delivery, began: Millis, begin_by: Millis) -> Sent | None:
         user = await self._services.store.keys.user(delivery.user_id)
         trace = await self._services.trace_of(delivery.job_id)
         if user is None or self._services.clock.now() > begin_by:
@@ -129,36 +128,36 @@ class Relay:
         headers = sign(secrets_of(user, began), delivery.id, began, delivery.body)
         with tracing.step("relay webhook", "client", trace, delivery.job_id):
             headers |= tracing.outgoing_headers()
-            made = await self._sender.deliver(delivery.url, headers, delivery.body, self._timeout)
-            _annotate_span(delivery, made)
+            sent = await self._sender.deliver(delivery.url, headers, delivery.body, self._timeout)
+            _annotate_span(delivery, sent)
         self._known.judge(
             delivery.user_id,
             delivery.host,
             self._services.clock.monotonic(),
-            answered=made.status_code is not None,
-            connected=not made.connect_failure,
+            answered=sent.status_code is not None,
+            connected=not sent.connect_failure,
         )
-        return made
+        return sent
 
-    async def _settle(self, delivery: Delivery, began: Millis, made: Made) -> None:
+    async def _settle(self, delivery: Delivery, began: Millis, sent: Sent) -> None:
         now, step = self._services.clock.now(), delivery.step
         state, next_at = after_attempt(
-            made.status_code, made.retry_after_ms, step, self._schedule, now, self._jitter()
+            sent.status_code, sent.retry_after_ms, step, self._schedule, now, self._jitter()
         )
-        outcome = state if made.error is None else "no_answer"
+        outcome = state if sent.error is None else "no_answer"
         self._services.metrics.relay_attempts.labels(outcome).inc()
-        attempt = Attempt(began, made.status_code, made.error, made.duration_ms, made.excerpt)
+        attempt = Attempt(began, sent.status_code, sent.error, sent.duration_ms, sent.excerpt)
         await self._services.store.deliveries.settle(
             delivery.id, self._services.holder, attempt, state, next_at
         )
 
 
-def _annotate_span(delivery: Delivery, made: Made) -> None:
+def _annotate_span(delivery: Delivery, sent: Sent) -> None:
     """Add an attempt's result to its span."""
     tracing.set_attribute("receiver.delivery.id", delivery.id)
-    if made.status_code is not None:
-        tracing.set_attribute("http.response.status_code", made.status_code)
-        if not 200 <= made.status_code < 300:
-            tracing.failed(str(made.status_code))
-    elif made.error is not None:
-        tracing.failed(made.error.partition(":")[0])  # the rest may contain an address
+    if sent.status_code is not None:
+        tracing.set_attribute("http.response.status_code", sent.status_code)
+        if not 200 <= sent.status_code < 300:
+            tracing.failed(str(sent.status_code))
+    elif sent.error is not None:
+        tracing.failed(sent.error.partition(":")[0])  # the rest may contain an address

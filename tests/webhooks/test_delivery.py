@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from receiver.clock import SystemClock
-from receiver.webhooks.delivery import LONGEST_ANSWER, Attempt, WebhookSender
+from receiver.webhooks.delivery import LONGEST_ANSWER, Sent, WebhookSender
 from receiver.webhooks.network import CheckedNetwork
 from receiver.webhooks.resolver import NoAddress
 from receiver.webhooks.signing import new_secret, sign
@@ -62,7 +62,7 @@ def sender() -> WebhookSender:
 
 async def deliver(
     sender: WebhookSender, server: FaultyServer, *, host: str | None = None, timeout: float = 30
-) -> Attempt:
+) -> Sent:
     url = f"http://{host or server.host}:{server.port}/hook?x=1"
     return await sender.deliver(url, {"Content-Type": "application/json"}, BODY, timeout)
 
@@ -271,7 +271,7 @@ async def test_floods_grow_no_memory_and_leave_the_loop_its_time(
     st.sampled_from([b"", b"HTTP/1.1 ", HEAD, HEAD + b"Transfer-Encoding: chunked\r\n\r\n"]),
 )
 def test_no_answer_raises(rubbish: bytes, start: bytes) -> None:
-    async def play() -> Attempt:
+    async def play() -> Sent:
         async with faulty_server(send_raw(start + rubbish)) as server:
             return await deliver(sender_with(Names()), server)
 
