@@ -1,14 +1,14 @@
 """What commands share: how they run, their common options, and how they reach the settings, the
 store and the service."""
 
-import asyncio
 import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, TypeVar
 
 import typer
+import uvloop
 
 from receiver.cli.errors import warn
 from receiver.cli.output import Output
@@ -40,8 +40,6 @@ Cursor = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-Command = Callable[..., Coroutine[Any, Any, Any]]
-"""A command as a coroutine function."""
 F = TypeVar("F", bound=Callable[..., Any])
 S = TypeVar("S", bound=Settings)
 
@@ -65,7 +63,7 @@ class Commands(typer.Typer):
         return decorate
 
 
-def _blocking(function: Command) -> Callable[..., None]:
+def _blocking(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., None]:
     """The command as a function that typer can call: it reads the options from the signature."""
     signature = inspect.signature(function)
     takes_client = "client" in signature.parameters
@@ -81,7 +79,7 @@ def _blocking(function: Command) -> Callable[..., None]:
     @functools.wraps(function)
     def call(**given: Any) -> None:
         as_json = given.pop("json") if prints else False
-        output = _run(run(given))
+        output = uvloop.run(run(given))
         if prints:
             output.print(json=as_json)
 
@@ -98,19 +96,6 @@ def _blocking(function: Command) -> Callable[..., None]:
 def _option(name: str, kind: Any, default: object) -> inspect.Parameter:
     keyword = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(name, keyword, default=default, annotation=kind)
-
-
-def _run(main: Coroutine[Any, Any, Any]) -> Any:
-    """Run a coroutine in a new event loop, uvloop's if it is installed.
-
-    Ctrl-C cancels it; KeyboardInterrupt is raised when it ends.
-    """
-    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
-    # Not available on Windows.
-    with suppress(ImportError):
-        from uvloop import new_event_loop as loop_factory
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
-        return runner.run(main)
 
 
 def configured(kind: type[S], **given: object) -> S:
