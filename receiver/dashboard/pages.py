@@ -3,11 +3,11 @@
 The pages have no data of their own; everything that they show comes from the public API.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from hashlib import sha256
 from importlib.resources import files
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -23,9 +23,21 @@ _MEDIA_TYPES: Final = {
 }
 _PAGES: Final = {"index.html": "/", "docs.html": "/docs"}
 """The paths of the files that are not below `/static/`."""
+_MISDIRECTED: Final = JSONResponse(
+    problem(
+        421,
+        "misdirected_request",
+        "This page is not served under this host name. Set RECEIVER_PUBLIC_URL to the URL at"
+        " which people open it.",
+    ),
+    status_code=421,
+    media_type="application/problem+json",
+)
+
+Page: TypeAlias = Callable[[object, Request], Awaitable[Response]]
 
 
-def pages(public_url: str, host: str, *, results_nearby: bool) -> Mapping[str, "Page"]:
+def pages(public_url: str, host: str, *, results_nearby: bool) -> Mapping[str, Page]:
     """A handler for each path: `/`, `/docs`, and each file below `/static/`.
 
     They accept the host names in `public_url` and `host`, loopback names and IP addresses.
@@ -37,7 +49,7 @@ def pages(public_url: str, host: str, *, results_nearby: bool) -> Mapping[str, "
     for file in (files("receiver.dashboard") / "static").iterdir():
         media_type = _MEDIA_TYPES[file.name[file.name.rindex(".") :]]
         path = _PAGES.get(file.name, f"/static/{file.name}")
-        found[path] = Page(file.read_bytes(), media_type, headers, frozenset(names))
+        found[path] = _page(file.read_bytes(), media_type, headers, names)
     return found
 
 
@@ -70,41 +82,27 @@ def _headers(*, results_nearby: bool) -> Mapping[str, str]:
     }
 
 
-class Page:
-    def __init__(
-        self, body: bytes, media_type: str, headers: Mapping[str, str], names: frozenset[str]
-    ) -> None:
-        etag = f'"{sha256(body).hexdigest()[:32]}"'
-        self._names = names
-        self._etag = etag
-        self._whole = Response(body, media_type=media_type, headers={**headers, "ETag": etag})
-        self._unchanged = Response(status_code=304, headers={**headers, "ETag": etag})
-        detail = (
-            "This page is not served under this host name. Set RECEIVER_PUBLIC_URL to the URL at"
-            " which people open it."
-        )
-        self._misdirected = JSONResponse(
-            problem(421, "misdirected_request", detail),
-            status_code=421,
-            media_type="application/problem+json",
-        )
+def _page(body: bytes, media_type: str, headers: Mapping[str, str], names: Container[str]) -> Page:
+    etag = f'"{sha256(body).hexdigest()[:32]}"'
+    whole = Response(body, media_type=media_type, headers={**headers, "ETag": etag})
+    unchanged = Response(status_code=304, headers={**headers, "ETag": etag})
 
-    async def __call__(self, _context: object, request: Request) -> Response:
-        if not self._answers_to(request.headers.get("host", "")):
-            return self._misdirected
-        if self._etag in request.headers.get("if-none-match", ""):
-            return self._unchanged
-        return self._whole
+    async def page(_context: object, request: Request) -> Response:
+        if not _names_us(request.headers.get("host", ""), names):
+            return _MISDIRECTED
+        return unchanged if etag in request.headers.get("if-none-match", "") else whole
 
-    def _answers_to(self, host: str) -> bool:
-        """Whether a Host header names us. Otherwise it may be DNS rebinding, which cannot use an IP
-        address, so all IP addresses are accepted.
-        """
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-            if name in self._names or name.endswith(".localhost"):
-                return True
-            ip_address(name)
-        except ValueError:
-            return False
-        return True
+    return page
+
+
+def _names_us(host: str, names: Container[str]) -> bool:
+    """Whether a Host header names us. Otherwise it may be DNS rebinding, which cannot use an IP
+    address, so all IP addresses are accepted."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        if name in names or name.endswith(".localhost"):
+            return True
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
