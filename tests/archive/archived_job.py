@@ -1,41 +1,92 @@
-"""A job whose result has links to files, and the settings of a service that keeps them."""
+"""A service that keeps the files of its jobs, and everybody around it."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from tests.http_api.scripted_provider import ScriptedProvider, call_back
-from tests.support.service import eventually, job_of, job_when, submit
+from tests.archive.file_host import Answer, FileHost, file_host
+from tests.http_api.scripted_provider import ScriptedProvider, call_back, scripted_provider
+from tests.support.service import (
+    RunningService,
+    eventually,
+    job_of,
+    job_when,
+    running_service,
+    submit,
+)
 
 
-def settings(provider: ScriptedProvider, folder: Path) -> dict[str, Any]:
-    return provider.settings() | {
+@dataclass
+class Place:
+    """The service, its provider, the host of the provider's files, and a user."""
+
+    service: RunningService
+    provider: ScriptedProvider
+    host: FileHost
+    client: httpx.AsyncClient
+    kept: Path
+    """Where the files are kept."""
+
+    def link(self, path: str, answer: Answer) -> str:
+        return self.host.link(path, answer)
+
+    async def complete(
+        self, result: dict[str, Any], client: httpx.AsyncClient | None = None, **members: Any
+    ) -> str:
+        """A job that ends with this result; its id."""
+        client = client or self.client
+        number = len(self.provider.submissions) + 1
+        request_id = str((await submit(client, **members))["request_id"])
+        submission = await self.provider.submitted(number)
+        await job_when(client, request_id, phase="accepted")
+        await call_back(submission.webhook_url, {"status": "COMPLETED", "result": result})
+        await job_when(client, request_id, done=True)
+        return request_id
+
+    async def settled(
+        self, request_id: str, client: httpx.AsyncClient | None = None
+    ) -> dict[str, Any]:
+        """The job when nothing of its archive is pending."""
+        return await eventually(
+            lambda: job_of(client or self.client, request_id),
+            lambda job: all(file["state"] != "pending" for file in job["archive"]),
+            "an archive in which nothing is pending",
+        )
+
+    async def stored(self, path: str, answer: Answer) -> str:
+        """A job whose one file is stored; its id."""
+        request_id = await self.complete({"videoUrl": self.link(path, answer)})
+        await self.settled(request_id)
+        return request_id
+
+    async def tried(self, path: str, answer: Answer) -> dict[str, Any]:
+        """A job whose one file could not be stored at the first attempt."""
+        request_id = await self.complete({"videoUrl": self.link(path, answer)})
+        return await eventually(
+            lambda: job_of(self.client, request_id), lambda job: bool(job["archive"][0]["error"])
+        )
+
+    async def result(self, request_id: str, **given: Any) -> httpx.Response:
+        return await self.client.get(f"/v1/jobs/{request_id}/result", **given)
+
+
+@asynccontextmanager
+async def archiving(folder: Path, **given: Any) -> AsyncIterator[Place]:
+    """Serve until the block is left."""
+    settings = {
         "archive_url": f"file://{folder}/kept",
         "archive_max_bytes": 1_000_000,
         "relay_allow_http": True,
         "relay_allow_nets": "127.0.0.0/8",
         "confirm_callbacks": False,
     }
-
-
-async def complete(
-    client: httpx.AsyncClient, provider: ScriptedProvider, result: dict[str, Any], **members: Any
-) -> str:
-    """A job that ends with this result; its id."""
-    number = len(provider.submissions) + 1
-    request_id = str((await submit(client, **members))["request_id"])
-    submission = await provider.submitted(number)
-    await job_when(client, request_id, phase="accepted")
-    await call_back(submission.webhook_url, {"status": "COMPLETED", "result": result})
-    await job_when(client, request_id, done=True)
-    return request_id
-
-
-async def settled(client: httpx.AsyncClient, request_id: str) -> dict[str, Any]:
-    """The job when nothing of its archive is pending."""
-    return await eventually(
-        lambda: job_of(client, request_id),
-        lambda job: all(file["state"] != "pending" for file in job["archive"]),
-        "an archive in which nothing is pending",
-    )
+    async with (
+        scripted_provider() as provider,
+        file_host() as host,
+        running_service(folder, **provider.settings() | settings | given) as service,
+    ):
+        yield Place(service, provider, host, await service.user(), folder / "kept")

@@ -14,11 +14,10 @@ from receiver.archive import open_archive
 from receiver.archive.bucket import BucketArchive
 from receiver.archive.contract import ArchiveUnavailable
 from receiver.workers import archiver
-from tests.archive.archived_job import complete, settings, settled
-from tests.archive.file_host import Answer, file_host, file_of
+from tests.archive.archived_job import archiving
+from tests.archive.file_host import Answer, file_of
 from tests.archive.test_folder import pieces
-from tests.http_api.scripted_provider import scripted_provider
-from tests.support.service import eventually, running_service
+from tests.support.service import eventually, job_of
 
 # The server is a development one: it leaves sockets to the garbage collector.
 pytestmark = [
@@ -90,25 +89,19 @@ async def test_a_result_is_stored_and_a_signed_link_to_it_returned(
 ) -> None:
     monkeypatch.setattr(archiver, "MAINTENANCE_SECONDS", 0.1)
     body = file_of(20_000_000)
-    async with scripted_provider() as provider, file_host() as host:
-        given = settings(provider, tmp_path) | {
-            "archive_url": f"s3://{BUCKET}",
-            "archive_max_bytes": 30_000_000,
-        }
-        link = host.link("/x", Answer(body, headers={"Content-Type": "video/mp4"}))
-        async with running_service(tmp_path, **given) as service:
-            client = await service.user()
-            request_id = await complete(client, provider, {"videoUrl": link})
-            job = await settled(client, request_id)
-            assert job["archive"][0]["sha256"] == hashlib.sha256(body).hexdigest()
-            answer = await client.get(f"/v1/jobs/{request_id}/result")
-            assert answer.status_code == 302
-            async with httpx.AsyncClient(trust_env=False) as other:
-                assert (await other.get(answer.headers["Location"])).content == body
-            assert keys(bucket) == [f"ada/{request_id}/1.mp4"]
+    given = {"archive_url": f"s3://{BUCKET}", "archive_max_bytes": 30_000_000}
+    async with archiving(tmp_path, **given) as place:
+        request_id = await place.stored("/x", Answer(body, headers={"Content-Type": "video/mp4"}))
+        job = await job_of(place.client, request_id)
+        assert job["archive"][0]["sha256"] == hashlib.sha256(body).hexdigest()
+        answer = await place.result(request_id)
+        assert answer.status_code == 302
+        async with httpx.AsyncClient(trust_env=False) as other:
+            assert (await other.get(answer.headers["Location"])).content == body
+        assert keys(bucket) == [f"ada/{request_id}/1.mp4"]
 
     async def left() -> list[str]:
         return keys(bucket)
 
-    async with running_service(tmp_path, **given, retention_days=1e-6):
+    async with archiving(tmp_path, **given, retention_days=1e-6):
         await eventually(left, lambda names: not names, "an empty bucket")

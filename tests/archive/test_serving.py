@@ -2,15 +2,13 @@
 
 import hashlib
 import os
-from pathlib import Path
 
 import httpx
 import pytest
 
 from receiver.http_api import archived
-from tests.archive.archived_job import complete, settled
-from tests.archive.file_host import Answer, FileHost, file_of
-from tests.http_api.scripted_provider import ScriptedProvider
+from tests.archive.archived_job import Place
+from tests.archive.file_host import Answer, file_of
 
 FILE = file_of(300_000)
 SHA256 = hashlib.sha256(FILE).hexdigest()
@@ -18,14 +16,10 @@ SHA256 = hashlib.sha256(FILE).hexdigest()
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_a_stored_file_says_what_it_is(
-    client: httpx.AsyncClient, provider: ScriptedProvider, host: FileHost
-) -> None:
-    link = host.link("/a.mp4", Answer(FILE, headers={"Content-Type": "video/mp4"}))
-    request_id = await complete(client, provider, {"videoUrl": link})
-    await settled(client, request_id)
+async def test_a_stored_file_says_what_it_is(place: Place) -> None:
+    request_id = await place.stored("/a", Answer(FILE, headers={"Content-Type": "video/mp4"}))
     path = f"/v1/jobs/{request_id}/result"
-    answer = await client.get(path)
+    answer = await place.client.get(path)
     assert answer.content == FILE
     assert answer.headers["Content-Type"] == "video/mp4"
     assert answer.headers["ETag"] == f'"{SHA256}"'
@@ -34,35 +28,28 @@ async def test_a_stored_file_says_what_it_is(
     assert answer.headers["Content-Security-Policy"] == "sandbox"
     assert answer.headers["Content-Disposition"] == f'inline; filename="{request_id}-1.mp4"'
 
-    head = await client.head(path, headers={"Range": "bytes=0-0"})
+    head = await place.client.head(path, headers={"Range": "bytes=0-0"})
     assert (head.status_code, head.headers["Content-Length"]) == (200, str(len(FILE)))
     assert head.content == b""
-    known = await client.get(path, headers={"If-None-Match": f'W/"{SHA256}"'})
+    known = await place.client.get(path, headers={"If-None-Match": f'W/"{SHA256}"'})
     assert (known.status_code, known.content) == (304, b"")
-    assert (await client.get(path, params={"n": 1})).content == FILE
-    other = await client.get(path, headers={"If-Range": '"x"', "Range": "bytes=1-2"})
+    assert (await place.client.get(path, params={"n": 1})).content == FILE
+    other = await place.client.get(path, headers={"If-Range": '"x"', "Range": "bytes=1-2"})
     assert (other.status_code, other.content) == (200, FILE)
 
 
-async def test_a_text_is_served_without_a_charset_that_its_host_did_not_give(
-    client: httpx.AsyncClient, provider: ScriptedProvider, host: FileHost
-) -> None:
+async def test_a_text_is_served_without_a_charset_that_its_host_did_not_give(place: Place) -> None:
     text = Answer(b"\xfc", headers={"Content-Type": "text/plain; charset=iso-8859-1"})
-    request_id = await complete(client, provider, {"videoUrl": host.link("/t", text)})
-    await settled(client, request_id)
-    answer = await client.get(f"/v1/jobs/{request_id}/result")
+    answer = await place.result(await place.stored("/t", text))
     assert (answer.headers["Content-Type"], answer.content) == ("text/plain", b"\xfc")
 
 
-async def test_ranges(
-    client: httpx.AsyncClient, provider: ScriptedProvider, host: FileHost
-) -> None:
-    request_id = await complete(client, provider, {"videoUrl": host.link("/r", Answer(FILE))})
-    await settled(client, request_id)
+async def test_ranges(place: Place) -> None:
+    request_id = await place.stored("/r", Answer(FILE))
 
     async def part(wanted: str) -> httpx.Response:
         headers = {"Range": wanted, "If-Range": f'"{SHA256}"'}
-        return await client.get(f"/v1/jobs/{request_id}/result", headers=headers)
+        return await place.result(request_id, headers=headers)
 
     for wanted, start, end in (
         ("bytes=0-0", 0, 0),
@@ -84,20 +71,15 @@ async def test_ranges(
 
 
 async def test_a_disk_that_hangs_is_not_waited_for(
-    client: httpx.AsyncClient,
-    provider: ScriptedProvider,
-    host: FileHost,
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archived, "FIND_SECONDS", 0.05)
-    link = host.link("/h", Answer(FILE))
-    request_id = await complete(client, provider, {"videoUrl": link})
-    await settled(client, request_id)
-    kept = folder / "kept" / "ada" / request_id / "1.bin"
+    request_id = await place.stored("/h", Answer(FILE))
+    kept = place.kept / "ada" / request_id / "1.bin"
     kept.unlink()
     os.mkfifo(kept)
-    answer = await client.get(f"/v1/jobs/{request_id}/result")
-    assert (answer.status_code, answer.headers["Location"]) == (302, link)
+    answer = await place.result(request_id)
+    assert answer.status_code == 302
+    assert answer.headers["Location"].endswith("/h")
     with kept.open("r+b", buffering=0):  # the disk is back
         kept.unlink()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,9 @@ from receiver.sandbox.run import sandbox
 from receiver.sandbox.samsar import SamsarApi
 from tests.support.served import served
 from tests.support.service import TIMEOUT
+
+MOVIE_PATH = "/v1/video/create_movie"
+STATUS_PATH = "/v1/video/status"
 
 SAMSAR = partial(
     SamsarApi,
@@ -53,66 +57,78 @@ class HandClock:
         self._moved = asyncio.Event()
 
 
-class Sink:
-    """Keeps the bodies of what is POSTed to `url`."""
+MOVIE: dict[str, Any] = {
+    "prompt": "A lighthouse & <the> sea",
+    "image_model": "IMAGEN3",
+    "video_model": "LUMA",
+    "duration": 30,
+    "aspect_ratio": "9:16",
+}
 
-    def __init__(self, url: str, bodies: "asyncio.Queue[dict[str, Any]]") -> None:
-        self.url = url
-        self._bodies = bodies
 
-    async def next(self) -> dict[str, Any]:
+@dataclass
+class Sandbox:
+    """A running sandbox, and what it has called back."""
+
+    client: httpx.AsyncClient
+    """It sends a key."""
+    clock: HandClock
+    webhook_url: str
+    callbacks: "asyncio.Queue[dict[str, Any]]"
+
+    async def submit(self, webhook_url: str = "") -> httpx.Response:
+        """Submit a movie, by default with the webhook that is listened at."""
+        body = {"input": MOVIE, "webhookUrl": webhook_url or self.webhook_url}
+        return await self.client.post(MOVIE_PATH, json=body)
+
+    async def made(self, webhook_url: str = "") -> str:
+        """Submit a movie; the id of its job."""
+        answer = await self.submit(webhook_url)
+        assert answer.status_code == 200
+        return str(answer.json()["request_id"])
+
+    async def status(self, request_id: str) -> dict[str, Any]:
+        answer = await self.client.get(STATUS_PATH, params={"request_id": request_id})
+        assert answer.status_code == 200
+        return dict(answer.json())
+
+    async def called_back(self, count: int = 1) -> list[dict[str, Any]]:
+        """The next so many callbacks."""
         async with asyncio.timeout(TIMEOUT):
-            return await self._bodies.get()
+            return [await self.callbacks.get() for _ in range(count)]
 
-    def is_empty(self) -> bool:
-        return self._bodies.empty()
+    async def until_stats(self, **expected: int) -> None:
+        """Returns once its counts are as expected."""
+        async with asyncio.timeout(TIMEOUT):
+            while not (await self.client.get("/sandbox/stats")).json().items() >= expected.items():
+                continue
 
 
-Start = Callable[..., Awaitable[httpx.AsyncClient]]
-
-
-@pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
+Start = Callable[..., Awaitable[Sandbox]]
 
 
 @pytest.fixture
-async def start(clock: HandClock) -> AsyncIterator[Start]:
-    """Starts a sandbox by the given rules; gives a client of it that sends a key."""
+async def start() -> AsyncIterator[Start]:
+    """Starts a sandbox by the given rules."""
     async with AsyncExitStack() as stack:
 
-        async def start(api_key: str | None = None, **rules: Any) -> httpx.AsyncClient:
+        async def start(api_key: str | None = None, **rules: Any) -> Sandbox:
+            callbacks: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+            clock = HandClock()
+
+            async def take(request: Request) -> Response:
+                callbacks.put_nowait(await request.json())
+                return Response()
+
+            hooks = Starlette(routes=[Route("/webhooks/samsar/token", take, methods=["POST"])])
+            hook = await stack.enter_async_context(served(hooks))
             rules = {"render_seconds": 10, "seed": 1} | rules
             base_url = await stack.enter_async_context(
                 sandbox(SandboxRules(**rules), clock, partial(SAMSAR, api_key=api_key))
             )
-            client = httpx.AsyncClient(
-                base_url=base_url, headers={"API-KEY": "secret"}, trust_env=False
+            client = await stack.enter_async_context(
+                httpx.AsyncClient(base_url=base_url, headers={"API-KEY": "secret"}, trust_env=False)
             )
-            return await stack.enter_async_context(client)
+            return Sandbox(client, clock, f"{hook}/webhooks/samsar/token", callbacks)
 
         yield start
-
-
-@pytest.fixture
-async def sink() -> AsyncIterator[Sink]:
-    bodies: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-
-    async def take(request: Request) -> Response:
-        bodies.put_nowait(await request.json())
-        return Response()
-
-    app = Starlette(routes=[Route("/webhooks/samsar/token", take, methods=["POST"])])
-    async with served(app) as url:
-        yield Sink(f"{url}/webhooks/samsar/token", bodies)
-
-
-@pytest.fixture
-def movie() -> dict[str, Any]:
-    return {
-        "prompt": "A lighthouse & <the> sea",
-        "image_model": "IMAGEN3",
-        "video_model": "LUMA",
-        "duration": 30,
-        "aspect_ratio": "9:16",
-    }

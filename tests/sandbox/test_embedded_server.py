@@ -5,7 +5,6 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -15,15 +14,15 @@ from receiver.clock import SystemClock
 from receiver.sandbox.faults import SandboxRules
 from receiver.sandbox.run import sandbox
 from receiver.server.serve import listen, serving
-from tests.sandbox.conftest import SAMSAR
+from tests.sandbox.conftest import MOVIE, SAMSAR
 from tests.support.service import TIMEOUT
 
 
-async def test_it_stops_while_submissions_hang_and_callbacks_wait(movie: dict[str, Any]) -> None:
+async def test_it_stops_while_submissions_hang_and_callbacks_wait() -> None:
     rules = SandboxRules(render_seconds=3600, submit_timeouts=1)
     async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
         async with sandbox(rules, SystemClock(), SAMSAR) as base_url:
-            body = {"input": movie, "webhookUrl": "http://127.0.0.1:1/x"}
+            body = {"input": MOVIE, "webhookUrl": "http://127.0.0.1:1/x"}
             url = f"{base_url}/v1/video/create_movie"
             hanging = [
                 asyncio.create_task(client.post(url, json=body, headers={"API-KEY": "k"}))

@@ -1,74 +1,55 @@
 """The provider's API, over real HTTP, without faults."""
 
 import json
-from typing import Any
 
-import httpx
 import pytest
 
-from tests.sandbox.conftest import HandClock, Sink, Start
-
-MOVIE_PATH = "/v1/video/create_movie"
-STATUS_PATH = "/v1/video/status"
+from tests.sandbox.conftest import MOVIE, MOVIE_PATH, STATUS_PATH, Start
 
 
-async def status_of(client: httpx.AsyncClient, request_id: str) -> dict[str, Any]:
-    answer = await client.get(STATUS_PATH, params={"request_id": request_id})
-    assert answer.status_code == 200
-    body: dict[str, Any] = answer.json()
-    return body
-
-
-async def test_a_job_lives_from_pending_to_a_result_that_opens(
-    start: Start, sink: Sink, clock: HandClock, movie: dict[str, Any]
-) -> None:
-    client = await start()
-    made = await client.post(MOVIE_PATH, json={"input": movie, "webhookUrl": sink.url})
+async def test_a_job_lives_from_pending_to_a_result_that_opens(start: Start) -> None:
+    sandbox = await start()
+    made = await sandbox.submit()
     assert made.status_code == 200
     request_id = made.json()["request_id"]
     assert made.json() == {"request_id": request_id}
-    assert (await status_of(client, request_id))["status"] == "PENDING"
+    assert (await sandbox.status(request_id))["status"] == "PENDING"
 
     for progress in (25, 50, 75):
-        clock.advance(2.5)
-        received = await sink.next()
+        sandbox.clock.advance(2.5)
+        [received] = await sandbox.called_back()
         assert received["request_id"] == request_id
-        assert (received["status"], received["progress"]) == ("IN_PROGRESS", progress)
-        asked = await status_of(client, request_id)
-        assert (asked["status"], asked["progress"]) == ("IN_PROGRESS", progress)
+        asked = await sandbox.status(request_id)
+        for seen in (received, asked):
+            assert (seen["status"], seen["progress"]) == ("IN_PROGRESS", progress)
         assert "result" not in asked
 
-    clock.advance(2.5)
-    received = await sink.next()
-    asked = await status_of(client, request_id)
+    sandbox.clock.advance(2.5)
+    [received] = await sandbox.called_back()
+    asked = await sandbox.status(request_id)
     assert received == {"request_id": request_id, **asked}
     assert (asked["status"], asked["progress"]) == ("COMPLETED", 100)
 
-    page = await client.get(asked["result"]["videoUrl"], headers={"API-KEY": ""})
+    page = await sandbox.client.get(asked["result"]["videoUrl"], headers={"API-KEY": ""})
     assert page.status_code == 200
     assert page.headers["content-type"] == "video/webm"
     assert page.content.startswith(b"\x1aE\xdf\xa3"), "Matroska's magic number"
 
 
-async def test_a_status_call_never_contradicts_the_callback_that_came_before(
-    start: Start, sink: Sink, clock: HandClock, movie: dict[str, Any]
-) -> None:
+async def test_a_status_call_never_contradicts_the_callback_that_came_before(start: Start) -> None:
     render_seconds = 0.3
-    now = clock.monotonic()
+    sandbox = await start(render_seconds=render_seconds)
+    now = sandbox.clock.monotonic()
     assert (now + render_seconds) - now < render_seconds, "the sum has to round down"
-    client = await start(render_seconds=render_seconds)
-    made = await client.post(MOVIE_PATH, json={"input": movie, "webhookUrl": sink.url})
-    clock.advance(render_seconds)
-    received = [await sink.next() for _ in range(4)][-1]
-    assert received["status"] == "COMPLETED"
-    assert (await status_of(client, made.json()["request_id"]))["status"] == "COMPLETED"
+    request_id = await sandbox.made()
+    sandbox.clock.advance(render_seconds)
+    assert (await sandbox.called_back(4))[-1]["status"] == "COMPLETED"
+    assert (await sandbox.status(request_id))["status"] == "COMPLETED"
 
 
-async def test_a_narrative_of_any_lines_has_a_result(
-    start: Start, clock: HandClock, movie: dict[str, Any]
-) -> None:
-    client = await start()
-    made = await client.post(
+async def test_a_narrative_of_any_lines_has_a_result(start: Start) -> None:
+    sandbox = await start()
+    made = await sandbox.client.post(
         "/v1/video/create_narrative",
         content=(
             b'{"input": {"image_model": "IMAGEN3", "prompt_list":'
@@ -76,10 +57,10 @@ async def test_a_narrative_of_any_lines_has_a_result(
         ),
     )
     assert made.status_code == 200
-    clock.advance(10)
-    done = await status_of(client, made.json()["request_id"])
-    assert (await client.get(done["result"]["videoUrl"])).status_code == 200
-    assert (await client.get("/sandbox/jobs")).json()[0]["kind"] == "create_narrative"
+    sandbox.clock.advance(10)
+    done = await sandbox.status(made.json()["request_id"])
+    assert (await sandbox.client.get(done["result"]["videoUrl"])).status_code == 200
+    assert (await sandbox.client.get("/sandbox/jobs")).json()[0]["kind"] == "create_narrative"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +76,7 @@ async def test_a_narrative_of_any_lines_has_a_result(
     ],
 )
 async def test_a_key_is_required(start: Start, headers: dict[str, str], expected: int) -> None:
-    client = await start(api_key="right")
+    client = (await start(api_key="right")).client
     del client.headers["API-KEY"]
     status = await client.get(STATUS_PATH, params={"request_id": "x"}, headers=headers)
     assert status.status_code == expected
@@ -105,7 +86,7 @@ async def test_a_key_is_required(start: Start, headers: dict[str, str], expected
 
 
 async def test_status_requires_a_known_id(start: Start) -> None:
-    client = await start()
+    client = (await start()).client
     missing = await client.get(STATUS_PATH)
     assert (missing.status_code, missing.json()) == (
         400,
@@ -115,10 +96,8 @@ async def test_status_requires_a_known_id(start: Start) -> None:
     assert (unknown.status_code, unknown.json()) == (404, {"message": "Request not found."})
 
 
-async def test_an_invalid_submission_is_refused_in_the_providers_words(
-    start: Start, movie: dict[str, Any]
-) -> None:
-    client = await start()
+async def test_an_invalid_submission_is_refused_in_the_providers_words(start: Start) -> None:
+    client = (await start()).client
 
     async def refused(kind: str, content: str) -> str:
         answer = await client.post(f"/v1/video/{kind}", content=content.encode())
@@ -126,7 +105,7 @@ async def test_an_invalid_submission_is_refused_in_the_providers_words(
         assert list(answer.json()) == ["message"]
         return str(answer.json()["message"])
 
-    too_long = json.dumps({"input": movie | {"duration": 121}})
+    too_long = json.dumps({"input": MOVIE | {"duration": 121}})
     assert await refused("create_movie", too_long) == "Duration is too long"
     lines = {"image_model": "IMAGEN3", "prompt_list": "read as more than twenty characters"}
     message = await refused("create_narrative", json.dumps({"input": lines}))
@@ -136,19 +115,17 @@ async def test_an_invalid_submission_is_refused_in_the_providers_words(
     assert (await client.get("/sandbox/jobs")).json() == []
 
 
-async def test_the_pages_show_what_came_and_no_token(
-    start: Start, sink: Sink, clock: HandClock, movie: dict[str, Any]
-) -> None:
-    client = await start()
+async def test_the_pages_show_what_came_and_no_token(start: Start) -> None:
+    sandbox = await start()
+    client = sandbox.client
     for _ in range(2):
-        await client.post(MOVIE_PATH, json={"input": movie, "webhookUrl": sink.url})
-    clock.advance(10)
-    for _ in range(8):
-        await sink.next()
-    assert sink.is_empty()
+        await sandbox.made()
+    sandbox.clock.advance(10)
+    await sandbox.called_back(8)
+    assert sandbox.callbacks.empty()
 
     listing = await client.get("/sandbox/jobs")
-    assert [(job["status"], job["input"]) for job in listing.json()] == [("COMPLETED", movie)] * 2
+    assert [(job["status"], job["input"]) for job in listing.json()] == [("COMPLETED", MOVIE)] * 2
     assert "token" not in listing.text
     assert (await client.get("/sandbox/stats")).json() == {
         "submissions": 2,

@@ -134,7 +134,8 @@ async def test_a_submission_whose_answer_and_callbacks_are_lost_is_looked_up(
         assert await metric(service, submissions) == 1
 
 
-async def test_replicates_sandbox_lists_its_predictions(clock: HandClock) -> None:
+async def test_replicates_sandbox_lists_its_predictions() -> None:
+    clock = HandClock()
     rules = SandboxRules(render_seconds=7200, seed=1)
     async with (
         sandbox(rules, clock, ReplicateApi) as url,
