@@ -192,9 +192,7 @@ class OtherServer:
 
 @contextmanager
 def other_server(
-    status: int = 204,
-    headers: Mapping[str, str] | None = None,
-    tls: ssl.SSLContext | None = None,
+    status: int = 204, headers: Mapping[str, str] | None = None, tls: ssl.SSLContext | None = None
 ) -> Iterator[OtherServer]:
     """A server in a thread while the block runs; its answers are `{}`."""
     found = OtherServer(status, dict(headers or {}))

@@ -38,9 +38,3 @@ def test_holds_are_listed_and_ended(busy: Served) -> None:
     unknown = root.run("holds", "end", "nobody")
     assert unknown.status == 1
     assert unknown.err == "No provider 'nobody' runs there: it has no holds.\n"
-
-
-def test_holds_need_an_admin_key(served: Served) -> None:
-    refused = served.as_user("ann").run("holds", "list")
-    assert refused.status == 1
-    assert "403 admin_only" in refused.err

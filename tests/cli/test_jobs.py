@@ -132,15 +132,6 @@ def test_an_admin_lists_the_jobs_of_all_users(served: Served, ann: Place) -> Non
     )
 
 
-def test_another_user_s_job_is_404(served: Served, ann: Place) -> None:
-    job_id = submitted(ann)
-    other = served.as_user("other")
-    for words in (("jobs", "show"), ("jobs", "cancel"), ("watch",)):
-        done = other.run(*words, job_id)
-        assert done.status == 1
-        assert "404" in done.err
-
-
 def test_deliveries_are_listed_shown_and_retried(ann: Place) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}/hook"

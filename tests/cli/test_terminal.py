@@ -43,9 +43,7 @@ SHOW_CURSOR = "\x1b[?25h"
 HIDE_CURSOR = "\x1b[?25l"
 
 
-def test_watch_on_a_terminal_restores_the_cursor_at_ctrl_c(
-    endless: Served,
-) -> None:
+def test_watch_on_a_terminal_restores_the_cursor_at_ctrl_c(endless: Served) -> None:
     ann = endless.as_user("terminal")
     job_id = submitted(ann)
     status, written = on_a_terminal(ann, "watch", until=job_id.encode())

@@ -8,20 +8,9 @@ from datetime import datetime
 
 import pytest
 
-from receiver.client import (
-    ApiError,
-    AsyncClient,
-    Fault,
-    Unreachable,
-    UnreadableAnswer,
-)
+from receiver.client import ApiError, AsyncClient, Fault, Unreachable, UnreadableAnswer
 from tests.client.conftest import OURS, SHARED_LOOP, no_sleep, user_of
-from tests.providers.faulty_server import (
-    Behaviour,
-    answer,
-    faulty_server,
-    refused_url,
-)
+from tests.providers.faulty_server import Behaviour, answer, faulty_server, refused_url
 from tests.support.service import JOB, MOVIE, TIMEOUT, RunningService, eventually
 
 pytestmark = SHARED_LOOP
@@ -31,6 +20,14 @@ pytestmark = SHARED_LOOP
 async def client_of(behaviour: Behaviour) -> AsyncIterator[AsyncClient]:
     async with faulty_server(behaviour) as server, AsyncClient(server.url, "key") as client:
         yield client
+
+
+async def refusal_of(behaviour: Behaviour) -> ApiError:
+    """What a client raises whose server behaves so."""
+    async with client_of(behaviour) as client:
+        with pytest.raises(ApiError) as caught:
+            await client.list()
+    return caught.value
 
 
 # --- calls ----------------------------------------------------------------------------------------
@@ -137,26 +134,19 @@ async def test_an_api_error_has_all_members_of_the_problem(client: AsyncClient) 
     assert error.request_id
 
 
-async def test_members_that_a_newer_service_adds_are_ignored() -> None:
-    problem = {
-        "code": "invalid_request",
-        "detail": "?",
-        "errors": [{"pointer": "/a", "detail": "b", "new": 1}],
-        "new": 1,
-    }
-    async with client_of(answer(400, json.dumps(problem).encode(), OURS)) as client:
-        with pytest.raises(ApiError) as caught:
-            await client.list()
-    assert caught.value.faults == (Fault("/a", "b"),)
-
-
-@pytest.mark.parametrize("errors", [["boom"], "boom", {"a": 1}, [{"pointer": "/a"}], [None], 7])
-async def test_errors_of_another_form_are_ignored(errors: object) -> None:
-    problem = {"code": "invalid_request", "detail": "?", "errors": errors}
-    async with client_of(answer(400, json.dumps(problem).encode(), OURS)) as client:
-        with pytest.raises(ApiError) as caught:
-            await client.list()
-    assert (caught.value.code, caught.value.faults) == ("invalid_request", ())
+@pytest.mark.parametrize(
+    ("errors", "faults"),
+    [
+        *((each, ()) for each in (["boom"], "boom", {"a": 1}, [{"pointer": "/a"}], [None], 7)),
+        ([{"pointer": "/a", "detail": "b", "new": 1}], (Fault("/a", "b"),)),
+    ],
+)
+async def test_what_a_newer_service_adds_and_errors_of_another_form_are_ignored(
+    errors: object, faults: tuple[Fault, ...]
+) -> None:
+    problem = {"code": "invalid_request", "detail": "?", "errors": errors, "new": 1}
+    error = await refusal_of(answer(400, json.dumps(problem).encode(), OURS))
+    assert (error.code, error.faults) == ("invalid_request", faults)
 
 
 UNKNOWN_IDS = ("job_00000000000000000000000000", "../jobs", "a?b#c", "", ".", "..", "\ud800")
@@ -210,20 +200,14 @@ async def test_a_refused_connection_is_unreachable() -> None:
     ],
 )
 async def test_an_error_response_of_a_proxy_is_an_api_error(status: int, body: bytes) -> None:
-    async with client_of(answer(status, body, {"Retry-After": "7"})) as client:
-        with pytest.raises(ApiError) as caught:
-            await client.list()
-    error = caught.value
+    error = await refusal_of(answer(status, body, {"Retry-After": "7"}))
     assert (error.status, error.code, error.retry_after) == (status, "http_error", 7.0)
     assert str(error).startswith(str(status))
 
 
 @pytest.mark.parametrize("header", ["Wed, 21 Oct 2026 07:28:00 GMT", "nan", "-1", "inf", ""])
 async def test_a_retry_after_that_is_no_number_is_ignored(header: str) -> None:
-    async with client_of(answer(503, b"{}", {"Retry-After": header})) as client:
-        with pytest.raises(ApiError) as caught:
-            await client.list()
-    assert caught.value.retry_after is None
+    assert (await refusal_of(answer(503, b"{}", {"Retry-After": header}))).retry_after is None
 
 
 @pytest.mark.parametrize(

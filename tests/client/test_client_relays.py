@@ -5,8 +5,6 @@ import time
 from collections.abc import Callable
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 from receiver.client import BadRelay, verify_relay
 from receiver.webhooks.signing import new_secret, sign
@@ -63,27 +61,6 @@ def test_an_invalid_webhook_is_refused(make: Callable[[], tuple[dict[str, str], 
     headers, body = make()
     with pytest.raises(BadRelay):
         verify_relay(SECRET, headers, body)
-
-
-NAMES = ("webhook-id", "webhook-timestamp", "webhook-signature")
-names = st.sampled_from([*NAMES, "Webhook-Id", "x"])
-values = st.text() | st.sampled_from([*NAMES, "v1,", "v1,AA=="])
-
-
-@settings(deadline=None)
-@given(st.dictionaries(names, values), st.binary() | st.just(BODY))
-@example(dict(zip(NAMES, NAMES, strict=True)), BODY)
-def test_hostile_input_raises_nothing_else(sent: dict[str, str], body: bytes) -> None:
-    good = signed()
-    # A header's own name stands for its good value.
-    headers = {name: good.get(value, value) for name, value in sent.items()}
-    try:
-        relay = verify_relay(SECRET, headers, body)
-    except BadRelay:
-        return
-    lowered = {name.lower(): value for name, value in headers.items()}
-    assert all(lowered[name] == good[name] for name in NAMES)
-    assert (relay.id, body) == ("msg_1", BODY)
 
 
 @pytest.mark.parametrize(

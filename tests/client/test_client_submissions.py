@@ -5,11 +5,7 @@ import re
 
 import pytest
 
-from receiver.client import (
-    ApiError,
-    AsyncClient,
-    Unreachable,
-)
+from receiver.client import ApiError, AsyncClient, Unreachable
 from tests.client.conftest import OURS, SHARED_LOOP, no_sleep
 from tests.providers.faulty_server import (
     Connection,

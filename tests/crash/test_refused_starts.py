@@ -3,6 +3,7 @@ refuses, and that it harms nothing, is tested in tests/store/sqlite/test_opening
 
 import contextlib
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,30 +22,30 @@ async def assert_refused(service: Service, *words: str) -> None:
     assert "Internal error" not in ended.err
 
 
-async def test_a_file_that_is_no_database(tmp_path: Path) -> None:
-    service = Service(tmp_path)
-    service.database.write_text("Dear diary, today I was taken for a database.\n" * 100)
-    before = service.database.read_bytes()
-
-    await assert_refused(service, "not a database", "RECEIVER_DATABASE_URL")
-
-    assert service.database.read_bytes() == before
-
-
-async def test_a_database_of_a_newer_release(tmp_path: Path) -> None:
-    service = Service(tmp_path)
-    prepare(service.database)
-    with contextlib.closing(sqlite3.connect(service.database)) as connection:
+def newer(database: Path) -> None:
+    prepare(database)
+    with contextlib.closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA user_version = 1000")
 
-    await assert_refused(service, "newer", "Install that release.")
 
-
-async def test_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        pytest.param(
+            lambda database: database.write_text("Dear diary, I was taken for a database.\n" * 100),
+            ("not a database", "RECEIVER_DATABASE_URL"),
+            id="a file that is no database",
+        ),
+        pytest.param(newer, ("newer", "Install that release."), id="one of a newer release"),
+        pytest.param(Path.mkdir, ("receiver.db", "RECEIVER_DATABASE_URL"), id="a folder"),
+    ],
+)
+async def test_what_is_in_the_place_of_the_database(
+    tmp_path: Path, make: Callable[[Path], object], words: tuple[str, ...]
+) -> None:
     service = Service(tmp_path)
-    service.database.mkdir()
-
-    await assert_refused(service, str(service.database), "RECEIVER_DATABASE_URL")
+    make(service.database)
+    await assert_refused(service, *words)
 
 
 @pytest.mark.parametrize(

@@ -14,15 +14,6 @@ def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], f
     }
 
 
-def test_each_service_has_its_own_metrics() -> None:
-    one, other = Metrics("1"), Metrics("2")
-    one.callbacks.labels("samsar", "accepted", "false").inc()
-    labels = (("provider", "samsar"), ("verdict", "accepted"), ("verified", "false"))
-    assert samples(one)["receiver_callbacks_total", labels] == 1
-    assert ("receiver_callbacks_total", labels) not in samples(other)
-    assert samples(other)["receiver_build_info", (("version", "2"),)] == 1
-
-
 def test_names_and_help_follow_the_conventions() -> None:
     assert CONTENT_TYPE.startswith("text/plain")
     for family in Metrics("1").registry.collect():

@@ -62,10 +62,7 @@ def test_the_exporters_of_the_standard_variables(
             ENDPOINT | {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"},
             "no exporter otlp over http/json is installed",
         ),
-        (
-            ENDPOINT | {"OTEL_BSP_MAX_QUEUE_SIZE": "-1"},
-            "max_queue_size must be a positive integer",
-        ),
+        (ENDPOINT | {"OTEL_BSP_MAX_QUEUE_SIZE": "-1"}, "max_queue_size must be a positive integer"),
     ],
 )
 def test_an_unavailable_exporter_is_only_warned_about(

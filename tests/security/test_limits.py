@@ -25,20 +25,24 @@ from tests.support.service import RunningService, running_service
 @pytest.mark.parametrize(
     ("head", "status", "code"),
     [
-        ("GET /" + "a" * 9_000 + " HTTP/1.1\r\n", 414, "target_too_long"),
-        ("GET /livez?" + "a" * 9_000 + " HTTP/1.1\r\n", 414, "target_too_long"),
-        ("GET /livez HTTP/1.1\r\n" + "A: b\r\n" * 101, 431, "head_too_large"),
-        ("GET /livez HTTP/1.1\r\nA: " + "b" * 33_000 + "\r\n", 431, "head_too_large"),
+        (b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\n\r\n", 414, "target_too_long"),
+        (b"GET /livez?" + b"a" * 9_000 + b" HTTP/1.1\r\n\r\n", 414, "target_too_long"),
+        (b"GET /livez HTTP/1.1\r\n" + b"A: b\r\n" * 101 + b"\r\n", 431, "head_too_large"),
+        (b"GET /livez HTTP/1.1\r\nA: " + b"b" * 33_000 + b"\r\n\r\n", 431, "head_too_large"),
+        # Without an end.
+        (b"GET /" + b"a" * 66_000, 431, "head_too_large"),
+        (b"GET / HTTP/1.1\r\nA: " + b"a" * 66_000, 431, "head_too_large"),
+        (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 11_000, 431, "head_too_large"),
     ],
+    ids=lambda value: repr(value)[:24],
 )
 async def test_a_head_that_is_too_large_is_refused(
-    shared: RunningService, head: str, status: int, code: str
+    shared: RunningService, head: bytes, status: int, code: str
 ) -> None:
     async with raw_connection(shared.url) as connection:
-        await connection.send(head.encode() + b"\r\n")
-        answer = await connection.answer()
-    documented.assert_problem(answer, status, code)
-    assert "x-request-id" in answer.headers
+        await connection.send(head)
+        documented.assert_problem(await connection.answer(), status, code)
+        assert head.endswith(b"\r\n\r\n") or await connection.ended()
 
 
 @SHARED_LOOP
@@ -47,24 +51,6 @@ async def test_a_head_within_the_limits_is_not(shared: RunningService) -> None:
         head = "GET /livez?" + "a" * 8_000 + " HTTP/1.1\r\n" + "A: b\r\n" * 98
         await connection.send(head.encode() + b"B: " + b"c" * 31_000 + b"\r\n\r\n")
         assert (await connection.answer()).status_code == 200
-
-
-@SHARED_LOOP
-@pytest.mark.parametrize(
-    ("start", "more"),
-    [
-        (b"GET /", b"a" * 6_000),
-        (b"GET / HTTP/1.1\r\nA: ", b"a" * 6_000),
-        (b"GET / HTTP/1.1\r\n", b"A: b\r\n" * 1_000),
-    ],
-)
-async def test_a_head_without_an_end_is_cut_off(
-    shared: RunningService, start: bytes, more: bytes
-) -> None:
-    async with raw_connection(shared.url) as connection:
-        await connection.send(start + more * 11)
-        documented.assert_problem(await connection.answer(), 431, "head_too_large")
-        assert await connection.ended()
 
 
 @SHARED_LOOP

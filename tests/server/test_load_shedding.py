@@ -55,9 +55,7 @@ async def place() -> AsyncIterator[Place]:
         yield place
 
 
-async def test_the_body_of_a_shed_request_with_an_upgrade_is_dropped(
-    place: Place,
-) -> None:
+async def test_the_body_of_a_shed_request_with_an_upgrade_is_dropped(place: Place) -> None:
     offering = POST.replace(b"Host", b"Connection: Upgrade\r\nUpgrade: h2c\r\nHost")
     async with place.connect() as client:
         place.full = True

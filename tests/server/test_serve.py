@@ -10,7 +10,7 @@ import pytest
 from receiver.server import serve
 from receiver.server.serve import listen, serving
 from tests.http_api.raw_http import request_bytes
-from tests.server.raw_asgi import connected, read_body, respond
+from tests.server.raw_asgi import connected
 from tests.support.service import TIMEOUT
 
 
@@ -52,17 +52,6 @@ async def test_an_answer_is_one_write() -> None:
                 answer = await client.read_some()
             assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
             assert answer.endswith(b"\r\n\r\n" + body)
-
-
-async def test_a_client_that_waits_for_100_continue_gets_it_first() -> None:
-    async def echo(scope: Any, receive: Any, send: Any) -> None:
-        await respond(send, await read_body(receive) or b"")
-
-    async with connected(echo) as client:
-        await client.send(request_bytes("POST", "/", Content_Length="2", Expect="100-continue"))
-        assert await client.until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
-        await client.send(b"hi")
-        assert (await client.answer()).body == b"hi"
 
 
 async def test_a_request_that_ignores_its_disconnect_is_cancelled(

@@ -2,7 +2,6 @@
 of a body is ever read as a request, or as a part of its head."""
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,7 +11,6 @@ import pytest
 from tests.http_api.raw_http import raw_connection
 from tests.server.raw_asgi import read_body, respond
 from tests.support.served import served
-from tests.support.service import TIMEOUT
 
 Seen = list[tuple[str, str, bytes]]
 
@@ -158,19 +156,3 @@ async def test_two_framings_are_still_refused() -> None:
         await client.send(b"POST /first HTTP/1.1\r\n" + UPGRADES["h2c"] + framing + INNER)
         assert (await client.rest()).startswith(b"HTTP/1.1 400 ")
     assert seen == []
-
-
-async def test_curl_that_offers_http2() -> None:
-    if shutil.which("curl") is None:
-        pytest.skip("curl is not installed here")
-    async with recording() as (url, seen):
-        curl = await asyncio.create_subprocess_exec(
-            *("curl", "--silent", "--http2", "--noproxy", "*", "--data-binary", "@-"),
-            f"{url}/first",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        async with asyncio.timeout(TIMEOUT):
-            answer, _ = await curl.communicate(INNER)
-        assert (curl.returncode, answer) == (0, b"ok")
-        assert seen == [("POST", "/first", INNER)]

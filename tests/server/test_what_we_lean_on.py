@@ -20,40 +20,13 @@ from receiver.server.connection import GuardedConnection
 from tests.http_api.raw_http import request_bytes
 from tests.server.raw_asgi import connected, respond
 
-OVERRIDDEN = [
-    "connection_lost",
-    "connection_made",
-    "data_received",
-    "on_body",
-    "on_headers_complete",
-    "on_message_begin",
-    "on_message_complete",
-    "on_response_complete",
-    "on_url",
-    "send_400_response",
-]
-CALLED = ["_unset_keepalive_if_required", "shutdown"]
-OF_A_CONNECTION = {
-    "connections",
-    "cycle",
-    "flow",
-    "headers",
-    "logger",
-    "loop",
-    "parser",
-    "pipeline",
-    "scope",
-    "transport",
-    "url",
-}
-
-OF_A_REQUEST = {
-    "disconnected",
-    "message_event",
-    "response_complete",
-    "response_started",
-    "transport",
-}
+OVERRIDDEN = """
+    connection_lost connection_made data_received on_body on_headers_complete on_message_begin
+    on_message_complete on_response_complete on_url send_400_response
+"""
+CALLED = ("_unset_keepalive_if_required", "shutdown")
+OF_A_CONNECTION = "connections cycle flow headers logger loop parser pipeline scope transport url"
+OF_A_REQUEST = "disconnected message_event response_complete response_started transport"
 
 
 def attributes_set_by(*methods: Callable[..., object]) -> set[str]:
@@ -62,24 +35,16 @@ def attributes_set_by(*methods: Callable[..., object]) -> set[str]:
     return set(re.findall(r"self\.(\w+)(?:: [^=\n]+)? = ", source))
 
 
-@pytest.mark.parametrize("name", OVERRIDDEN)
-def test_uvicorn_calls_what_is_overridden(name: str) -> None:
-    assert callable(getattr(HttpToolsProtocol, name))
-    assert name in vars(GuardedConnection)
+def test_uvicorn_calls_what_is_overridden_and_has_what_is_called() -> None:
+    for name in (*OVERRIDDEN.split(), *CALLED):
+        assert callable(getattr(HttpToolsProtocol, name))
+    assert set(OVERRIDDEN.split()) <= set(vars(GuardedConnection))
 
 
-@pytest.mark.parametrize("name", CALLED)
-def test_uvicorn_has_what_is_called(name: str) -> None:
-    assert callable(getattr(HttpToolsProtocol, name))
-
-
-def test_a_connection_has_the_attributes_that_are_used() -> None:
-    given = attributes_set_by(HttpToolsProtocol.__init__, HttpToolsProtocol.on_message_begin)
-    assert given >= OF_A_CONNECTION
-
-
-def test_a_request_has_the_attributes_that_are_used() -> None:
-    assert attributes_set_by(RequestResponseCycle.__init__) >= OF_A_REQUEST
+def test_a_connection_and_a_request_have_the_attributes_that_are_used() -> None:
+    connection = attributes_set_by(HttpToolsProtocol.__init__, HttpToolsProtocol.on_message_begin)
+    assert connection >= set(OF_A_CONNECTION.split())
+    assert attributes_set_by(RequestResponseCycle.__init__) >= set(OF_A_REQUEST.split())
 
 
 def test_a_server_has_the_attributes_that_are_used() -> None:

@@ -9,12 +9,7 @@ from typing import Any
 from tests.http_api.accepted_job import accepted
 from tests.http_api.scripted_provider import call_back, scripted_provider
 from tests.support.ports import free_port
-from tests.support.service import (
-    RunningService,
-    eventually,
-    metric,
-    running_service,
-)
+from tests.support.service import RunningService, eventually, metric, running_service
 
 COMPLETED = {"status": "COMPLETED", "result": {"videoUrl": "https://cdn.example/v.mp4"}}
 HEARTBEAT = 0.5

@@ -111,21 +111,6 @@ async def test_each_event_reaches_the_client_before_the_next(
         assert await reading.ended() == 0
 
 
-@CLIENT
-async def test_a_resume_with_nothing_new_shows_nothing(tmp_path: Path, command: Command) -> None:
-    """Neither `retry` nor a heartbeat is an event to any of them."""
-    program = command(tmp_path)
-    async with accepted_job(tmp_path) as job:
-        url = job.service.url + job.path
-        async with client(program, url, job.key) as reading:
-            _, cursor, snapshot = await reading.next()
-        async with client(program, f"{url}?last_event_id={cursor}", job.key) as reading:
-            await asyncio.sleep(3 * HEARTBEAT)
-            await job.callback(status="IN_PROGRESS", progress=10)
-            name, _, update = await reading.next()
-            assert (name, update["seq"]) == ("update", snapshot["seq"] + 1)
-
-
 @long
 @pytest.mark.parametrize("command", [eventsource])
 async def test_an_eventsource_that_is_cut_misses_nothing(tmp_path: Path, command: Command) -> None:

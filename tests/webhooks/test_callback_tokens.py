@@ -4,8 +4,6 @@ import string
 from urllib.parse import quote
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
 
 from receiver.signed_text import CallbackTokens
 
@@ -15,8 +13,6 @@ TOKENS = CallbackTokens([NEW, OLD])
 TOKEN = TOKENS.sign("samsar", JOB)
 
 URL_SAFE = string.ascii_letters + string.digits + "-_."
-ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=120)  # surrogates too
-POSITIONS = st.integers(0, len(TOKEN) - 1)
 
 
 def assert_bad(token: str, provider: str = "samsar", tokens: CallbackTokens = TOKENS) -> None:
@@ -52,29 +48,13 @@ def test_a_token_cannot_move_between_the_provider_and_the_job() -> None:
     assert_bad(TOKENS.sign("sam", f"sar{JOB}"))
 
 
-@given(POSITIONS, st.sampled_from(URL_SAFE))
-def test_a_replaced_character(position: int, character: str) -> None:
-    assume(TOKEN[position] != character)
-    assert_bad(TOKEN[:position] + character + TOKEN[position + 1 :])
-
-
-def test_every_last_character() -> None:
+def test_every_character_counts() -> None:
     """The last one has two bits that lenient base64 ignores."""
-    verified = [c for c in URL_SAFE if TOKENS.verify("samsar", TOKEN[:-1] + c)]
-    assert verified == [TOKEN[-1]]
-
-
-@given(st.integers(0, len(TOKEN)), st.characters(exclude_categories=()))
-def test_an_inserted_character(position: int, character: str) -> None:
-    assert_bad(TOKEN[:position] + character + TOKEN[position:])
-
-
-@given(POSITIONS)
-def test_a_missing_character_and_a_changed_case(position: int) -> None:
-    assert_bad(TOKEN[:position] + TOKEN[position + 1 :])
-    swapped = TOKEN[:position] + TOKEN[position].swapcase() + TOKEN[position + 1 :]
-    assume(swapped != TOKEN)
-    assert_bad(swapped)
+    for at, character in enumerate(TOKEN):
+        for other in {"", *URL_SAFE} - {character}:
+            assert_bad(TOKEN[:at] + other + TOKEN[at + 1 :])
+        for inserted in ("A", "-", " ", "\n", "\u00e9"):
+            assert_bad(TOKEN[:at] + inserted + TOKEN[at:])
 
 
 @pytest.mark.parametrize(
@@ -82,17 +62,11 @@ def test_a_missing_character_and_a_changed_case(position: int) -> None:
     [
         *("", ".", JOB, f"{JOB}."),
         *(TOKEN + end for end in ("=", "==", "\n", "\x00", "\u00e9")),
-        *(" " + TOKEN, "/" + TOKEN, TOKEN.upper(), TOKEN.lower(), TOKEN * 2),
+        *(" " + TOKEN, "/" + TOKEN, TOKEN.upper(), TOKEN.lower(), TOKEN.swapcase(), TOKEN * 2),
         "a" * 10_000_000,
         "\ud800" * 100,
         "\u212aey",  # lower-cases into ASCII
     ],
 )
 def test_malformed_tokens(token: str) -> None:
-    assert_bad(token)
-
-
-@given(ANY_TEXT, ANY_TEXT)
-def test_no_text_raises(provider: str, token: str) -> None:
-    assert_bad(token, provider)
     assert_bad(token)

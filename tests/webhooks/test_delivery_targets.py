@@ -73,12 +73,6 @@ async def test_localhost_is_refused_when_it_is_resolved_unless_it_is_allowed() -
             assert sum(server.connections for server in sinks) == connections
 
 
-async def test_a_malformed_url_that_was_stored_is_a_refused_target() -> None:
-    for url, _ in corpus.MALFORMED_URLS:
-        attempt = await sender_with(Names()).deliver(url, {}, BODY, 5)
-        assert (attempt.error or "").startswith("refused_target: "), url
-
-
 async def test_an_address_is_checked_as_it_is_used_so_rebinding_gains_nothing() -> None:
     names = Names(rebind=[["127.0.0.1"], ["127.0.0.2"]])
     sender = sender_with(names)

@@ -99,26 +99,6 @@ async def test_many_slow_jobs_cost_another_user_one_slot_s_time(tmp_path: Path) 
             slots.release()
 
 
-async def test_a_user_has_half_of_the_slots_while_another_waits(tmp_path: Path) -> None:
-    slots = asyncio.Semaphore(0)
-
-    async def answer(_: Submission) -> Response:
-        await slots.acquire()
-        return provider.accept()
-
-    async with world(tmp_path, submit_concurrency=4) as (service, provider, _):
-        provider.submit = answer
-        mallory, bob = await service.user("mallory"), await service.user("bob")
-        for _ in range(8):
-            await submit_of(mallory, "mallory")
-            await submit_of(bob, "bob")
-        first = await seen(provider, 4)
-        assert sorted(first) == ["bob", "bob", "mallory", "mallory"]
-        for _ in range(20):
-            slots.release()
-        await seen(provider, 16)
-
-
 async def test_who_is_always_told_later_holds_the_others_once(tmp_path: Path) -> None:
     async with world(tmp_path) as (service, provider, clock):
         provider.submit = Hostile()
