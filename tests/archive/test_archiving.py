@@ -14,12 +14,7 @@ from receiver.workers import archiver
 from tests.archive.archived_job import Place, archiving
 from tests.archive.file_host import Answer, file_of
 from tests.http_api.scripted_provider import refusing_status
-from tests.support.service import (
-    eventually,
-    history_of,
-    job_of,
-    metric,
-)
+from tests.support.service import eventually, history_of, job_of, metric
 
 FILE = file_of(300_000)
 SHA256 = hashlib.sha256(FILE).hexdigest()
@@ -174,9 +169,7 @@ async def test_the_file_of_a_job_that_is_removed_meanwhile_is_removed(place: Pla
     await eventually(kept, lambda files: not files, "an empty folder")
 
 
-async def test_the_slow_downloads_of_a_user_do_not_hold_up_those_of_another(
-    tmp_path: Path,
-) -> None:
+async def test_the_slow_downloads_of_a_user_do_not_hold_up_those_of_another(tmp_path: Path) -> None:
     async with archiving(tmp_path, archive_concurrency=3) as place:
         slow = place.link("/hangs", Answer(FILE, pause=30.0))
         bob = await place.service.user("bob")

@@ -168,10 +168,7 @@ async def test_a_redirect_in_other_bytes_than_ascii_is_followed_as_it_is(host: F
 
 @pytest.mark.parametrize(
     ("name", "ascii_name"),
-    [
-        ("münchen.example", "xn--mnchen-3ya.example"),
-        ("例え.テスト", "xn--r8jz45g.xn--zckzah"),
-    ],
+    [("münchen.example", "xn--mnchen-3ya.example"), ("例え.テスト", "xn--r8jz45g.xn--zckzah")],
 )
 async def test_a_host_in_another_script_is_asked_for_in_ascii(
     host: FileHost, name: str, ascii_name: str

@@ -124,11 +124,7 @@ async def visit(browser: Browser) -> AsyncIterator[Visit]:
     contexts: list[BrowserContext] = []
 
     async def visit(
-        url: str,
-        user: httpx.AsyncClient | None = None,
-        *,
-        theme: str = "light",
-        width: int = 1200,
+        url: str, user: httpx.AsyncClient | None = None, *, theme: str = "light", width: int = 1200
     ) -> Visitor:
         context = await browser.new_context(
             color_scheme="dark" if theme == "dark" else "light",

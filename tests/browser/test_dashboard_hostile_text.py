@@ -8,11 +8,7 @@ from playwright.async_api import Page, expect
 from starlette.responses import JSONResponse, Response
 
 from tests.browser.conftest import Enter, Visitor
-from tests.http_api.scripted_provider import (
-    ScriptedProvider,
-    Submission,
-    call_back,
-)
+from tests.http_api.scripted_provider import ScriptedProvider, Submission, call_back
 from tests.support.service import MOVIE, submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]

@@ -122,10 +122,7 @@ def express(folder: Path, port: int) -> Iterator[Path]:
     (folder / "hook.mjs").write_text(example("javascript", "express"))
     environment = {"PATH": os.environ["PATH"], "SECRET": SECRET, "PORT": str(port)}
     log = folder / "log"
-    with (
-        log.open("w") as out,
-        running([node, "hook.mjs"], cwd=folder, env=environment, stdout=out),
-    ):
+    with log.open("w") as out, running([node, "hook.mjs"], cwd=folder, env=environment, stdout=out):
         yield log
 
 

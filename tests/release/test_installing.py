@@ -31,13 +31,7 @@ def run(*command: str | Path, cwd: Path | None = None) -> str:
     """What a command prints; fails with all of it where the command does."""
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        command,
-        cwd=cwd,
-        env=inherited,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
+        command, cwd=cwd, env=inherited, capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
