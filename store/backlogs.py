@@ -70,8 +70,7 @@ class Backlogs(Table):
                     "limit": limit,
                 }
                 taken += db.execute(self._sql["lease-of-user"], parameters).fetchall()
-            taken.sort(key=lambda row: (row[1], row[0]))
-            return self._job_writer.read(db, (job_id for job_id, _ in taken))
+            return self._job_writer.read_leased(db, taken)
 
         return await self._writer.background(work)
 

@@ -114,9 +114,8 @@ class Jobs(JobReads):
         }
 
         def work(db: Session, _: Effects) -> list[Job]:
-            leased = db.execute(self._sql["lease-due"], parameters).fetchall()
-            leased.sort(key=lambda row: (row[1], row[0]))
-            return self._job_writer.read(db, (job_id for job_id, _ in leased))
+            leased = db.execute(self._sql["lease-due"], parameters)
+            return self._job_writer.read_leased(db, leased)
 
         return await self._writer.background(work)
 

@@ -160,8 +160,7 @@ class MoveWriter:
             )
 
     def _enqueue(self, session: Session, effects: Effects, job: Job, relay: RelayMessage) -> None:
-        if job.webhook_url is None:
-            raise ValueError(f"a relay message for {job.id}, which has no webhook URL")
+        assert job.webhook_url is not None, f"a relay message for {job.id} without a webhook URL"
         now = job.updated_at if relay.at is None else relay.at
         session.execute(self._deliveries["skip-waiting"], {"job_id": job.id, "now": now})
         state = DeliveryState.DISABLED if job.webhook_off else DeliveryState.PENDING
