@@ -80,8 +80,6 @@ _Found: TypeAlias = Decided | Outcome[Applied]
 
 
 class JobWriter:
-    """Changes jobs within the caller's transactions."""
-
     def __init__(self, backend: Backend) -> None:
         sql = backend.statements.load("jobs")
         self.moves = MoveWriter(backend)

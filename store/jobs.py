@@ -34,8 +34,6 @@ class _Creation(NamedTuple):
 
 
 class Jobs(JobReads):
-    """Jobs and their schedule."""
-
     def __init__(self, backend: Backend, job_writer: JobWriter) -> None:
         super().__init__(backend)
         self._keys = backend.statements.load("idempotency")

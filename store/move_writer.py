@@ -56,8 +56,6 @@ def due_values(job: Job, lease: Lease | None = None) -> Parameters:
 
 
 class MoveWriter:
-    """Writes decided moves."""
-
     def __init__(self, backend: Backend) -> None:
         self._ids = backend.ids
         self._statements = backend.statements
