@@ -13,10 +13,7 @@ from receiver.domain.schedule import SECOND, Rules
 from store.records.jobs import Job, Status
 from store.records.moves import Move
 from store.records.times import Millis
-from tests.domain.jobs import (
-    START,
-    STATES,
-)
+from tests.domain.jobs import START, STATES
 from tests.domain.playing import Script, play, reports, rules, scripts
 
 said = st.lists(

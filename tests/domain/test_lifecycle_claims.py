@@ -4,12 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from receiver.domain.answers import (
-    StatusAnswer,
-    StatusMissing,
-    StatusReport,
-    StatusUnavailable,
-)
+from receiver.domain.answers import StatusAnswer, StatusMissing, StatusReport, StatusUnavailable
 from receiver.domain.observations import TimePassed
 from receiver.domain.schedule import HOUR, MINUTE, SECOND, Rules
 from store.records.callbacks import Verdict

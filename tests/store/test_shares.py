@@ -143,11 +143,7 @@ async def writer(runner: PricedRunner, time: FakeTime) -> AsyncIterator[Threaded
     [(0.0, LEAST_BACKGROUND), (LATE + 0.1, 26)],
 )
 async def test_under_load_background_work_gets_its_share_of_each_batch(
-    writer: ThreadedWriter,
-    runner: PricedRunner,
-    time: FakeTime,
-    waited: float,
-    background: int,
+    writer: ThreadedWriter, runner: PricedRunner, time: FakeTime, waited: float, background: int
 ) -> None:
     gate, blocked = await block(writer)
     waiting = [writer.background(nothing) for _ in range(500)]
