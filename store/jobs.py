@@ -165,12 +165,10 @@ class Jobs(JobReads):
 
         def work(db: Session, effects: Effects) -> bool:
             parameters = {"job_id": job_id, "now": now}
-            lanes = [
-                lane for (lane,) in db.execute(self._sql["ask-at-once"], parameters).fetchall()
-            ]
-            for lane in lanes:
-                effects.will_be_due(Lane(lane), now)
-            return bool(lanes)
+            row = db.execute(self._sql["ask-at-once"], parameters).fetchone()
+            if row is not None:
+                effects.will_be_due(Lane(row[0]), now)
+            return row is not None
 
         return await self._writer.background(OnJobs(work, jobs=(job_id,)))
 
