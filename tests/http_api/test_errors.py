@@ -118,7 +118,7 @@ async def test_a_fault_in_a_body_is_named_by_its_pointer(visitor: httpx.AsyncCli
 async def test_a_body_over_the_limit_is_413(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     # The rest of a body that is refused is waited for: here, for a second and not for five.
     monkeypatch.setattr(incoming, "QUIET_SECONDS", 1.0)
-    monkeypatch.setattr(server_connection, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(server_connection, "CHECK_SECONDS", 0.05)
     service = await start(max_body_bytes=1_000)
     key = await service.key()
     client = service.client(key)
