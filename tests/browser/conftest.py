@@ -1,6 +1,8 @@
 """A real Chromium, and visitors who use the dashboard with it."""
 
+import asyncio
 import os
+import re
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -84,6 +86,27 @@ class Visitor:
 
     async def sees(self, text: str) -> None:
         await self.page.get_by_text(text).filter(visible=True).first.wait_for()
+
+
+@dataclass
+class Held:
+    """Requests of a page that go on only once they may."""
+
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by the first."""
+    may_go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def hold(self, route: Route) -> None:
+        self.asked.set()
+        await self.may_go_on.wait()
+        await route.continue_()
+
+
+async def holding(page: Page, url: str | re.Pattern[str]) -> Held:
+    """Hold the page's requests of this URL from now on."""
+    held = Held()
+    await page.route(url, held.hold)
+    return held
 
 
 Visit = Callable[..., Awaitable[Visitor]]

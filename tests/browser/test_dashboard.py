@@ -1,12 +1,11 @@
 """The dashboard in a real browser, as a newcomer uses it."""
 
-import asyncio
 import re
 
 import pytest
-from playwright.async_api import Route, expect
+from playwright.async_api import expect
 
-from tests.browser.conftest import Enter, Start, Visit
+from tests.browser.conftest import Enter, Start, Visit, holding
 from tests.support.service import MOVIE, ShiftedClock, submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
@@ -86,18 +85,12 @@ async def test_a_job_that_ends_between_the_list_and_the_stream(start: Start, vis
     job = await submit(client, metadata={"label": "Quick"})
     visitor = await visit(service.url)
     page = visitor.page
-    may_begin = asyncio.Event()
-
-    async def hold(route: Route) -> None:
-        await may_begin.wait()
-        await route.continue_()
-
-    await page.route("**/v1/events", hold)
+    stream = await holding(page, "**/v1/events")
     await visitor.try_key(key)
     row = page.get_by_role("link", name="Quick")
     await expect(row.locator(".chip")).to_have_text(re.compile("Pending|In progress"))
     assert (await client.post(job["links"]["cancel"])).status_code == 202
-    may_begin.set()
+    stream.may_go_on.set()
     await expect(row.locator(".chip")).to_contain_text("Cancelled")
 
 

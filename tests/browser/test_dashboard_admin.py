@@ -1,12 +1,11 @@
 """The page of an administrator: everybody's jobs, one user's, keys, holds and health."""
 
-import asyncio
 import re
 
 import pytest
 from playwright.async_api import Route, expect
 
-from tests.browser.conftest import Enter, Start, Visit, Visitor
+from tests.browser.conftest import Enter, Start, Visit, Visitor, holding
 from tests.http_api.scripted_provider import ScriptedProvider, answering
 from tests.support.service import RunningService, eventually, submit
 
@@ -106,18 +105,11 @@ async def test_polls_that_may_have_missed_jobs_read_the_list_again(
     await visitor.page.unroute(polls)
     await expect(titles).to_have_text(list("DCBA"))
 
-    asked, may_answer = asyncio.Event(), asyncio.Event()
-
-    async def hold(route: Route) -> None:
-        asked.set()
-        await may_answer.wait()
-        await route.continue_()
-
-    await visitor.page.route(polls, hold)
-    await asked.wait()
+    poll = await holding(visitor.page, polls)
+    await poll.asked.wait()
     for label in "EFG":
         await submit(bob, metadata={"label": label})
-    may_answer.set()
+    poll.may_go_on.set()
     await expect(titles).to_have_text(list("GFEDCBA"))
 
 

@@ -1,12 +1,11 @@
 """Deliveries on the page: examined, filtered, and sent again."""
 
-import asyncio
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.async_api import Route, expect
 
-from tests.browser.conftest import Enter, Start, Visit, Visitor
+from tests.browser.conftest import Enter, Start, Visit, Visitor, holding
 from tests.http_api.scripted_provider import ScriptedProvider, call_back
 from tests.providers.faulty_server import faulty_server, send_raw
 from tests.support.service import eventually, job_when, submit
@@ -117,20 +116,13 @@ async def test_a_button_in_use_is_not_pulled_away(enter: Enter) -> None:
     row = page.locator(".row.delivery", has_text="Undelivered · Completed")
     button = row.get_by_role("button", name="Send again")
     await expect(button).to_be_visible()
-    asked, may_answer = asyncio.Event(), asyncio.Event()
-
-    async def hold(route: Route) -> None:
-        asked.set()
-        await may_answer.wait()
-        await route.continue_()
-
-    await page.route("**/v1/deliveries?*", hold)
+    reading = await holding(page, "**/v1/deliveries?*")
     await page.clock.run_for(5000)
-    await asked.wait()
+    await reading.asked.wait()
     await button.hover()
     await page.mouse.down()
     async with page.expect_response("**/v1/deliveries?*") as answer:
-        may_answer.set()
+        reading.may_go_on.set()
     await (await answer.value).finished()
     await page.mouse.up()
     await expect(page.get_by_role("dialog", name="Send this webhook again?")).to_be_visible()

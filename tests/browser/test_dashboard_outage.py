@@ -10,7 +10,7 @@ import pytest_asyncio
 from playwright.async_api import Route, expect
 
 from tests.archive.file_host import Answer, file_host
-from tests.browser.conftest import Enter, Start, Visit
+from tests.browser.conftest import Enter, Start, Visit, holding
 from tests.crash.processes import Service, caller
 from tests.support.service import job_when, submit
 
@@ -108,28 +108,22 @@ async def test_trying_now_outlives_the_attempt_before_it(enter: Enter) -> None:
     service, visitor = await enter()
     page = visitor.page
     asked, may_fail = asyncio.Event(), asyncio.Event()
-    begun, may_begin = asyncio.Event(), asyncio.Event()
 
     async def hang(route: Route) -> None:
         asked.set()
         await may_fail.wait()
         await route.abort()
 
-    async def hold(route: Route) -> None:
-        begun.set()
-        await may_begin.wait()
-        await route.continue_()
-
     await page.route("**/session", hang)
-    await page.route("**/v1/events*", hold)
+    stream = await holding(page, "**/v1/events*")
     service.inner.context.broadcast.close()
     service.inner.context.broadcast.closing = False  # only the streams of until now
     await asked.wait()
     await page.get_by_role("button", name="Try now").click()
-    await begun.wait()
+    await stream.asked.wait()
     async with page.expect_event("requestfailed"):
         may_fail.set()
-    may_begin.set()
+    stream.may_go_on.set()
     await page.get_by_text("live", exact=True).wait_for()
 
 
