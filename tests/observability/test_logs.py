@@ -30,8 +30,11 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def stream() -> io.StringIO:
-    return io.StringIO()
+def stream(_as_before: None) -> io.StringIO:
+    """What is logged as JSON, unless a test configures it otherwise."""
+    stream = io.StringIO()
+    logs.configure("json", "info", stream)
+    return stream
 
 
 def only_line(stream: io.StringIO) -> dict[str, Any]:
@@ -42,7 +45,6 @@ def only_line(stream: io.StringIO) -> dict[str, Any]:
 
 
 def test_json_lines_have_the_context(stream: io.StringIO) -> None:
-    logs.configure("json", "info", stream)
     with structlog.contextvars.bound_contextvars(request_id="r-1"):
         structlog.get_logger().info(
             "job_accepted", job="job_1", seconds=0.5, inner={"a": [1, None]}
@@ -83,7 +85,6 @@ def test_levels(stream: io.StringIO) -> None:
 
 
 def test_stdlib_loggers_use_the_same_output(stream: io.StringIO) -> None:
-    logs.configure("json", "info", stream)
     logs.configure("json", "info", stream)  # a second time adds no second line
     logging.getLogger("uvicorn.error").info("Application startup complete.")
     logging.getLogger("uvicorn.error").warning("Invalid HTTP request: %s", "port 1")
@@ -125,7 +126,6 @@ def test_secrets_are_redacted_by_shape(text: str, shown: str) -> None:
 
 def test_secrets_are_redacted_by_value(stream: io.StringIO) -> None:
     logs.redact_values(["operator/key+1", "operator/key+1+longer", "x"])
-    logs.configure("json", "info", stream)
     structlog.get_logger().info(
         "sent operator/key+1+longer", header="k=operator/key+1", url="?k=operator%2Fkey%2B1"
     )
@@ -148,7 +148,6 @@ def test_a_secret_at_a_cut_is_redacted_too(secret: str, at: int) -> None:
 
 
 def test_a_long_traceback_keeps_both_ends(stream: io.StringIO) -> None:
-    logs.configure("json", "info", stream)
     try:
         raise ValueError("/" * 60_000 + "the end")
     except ValueError:
@@ -204,7 +203,6 @@ FORGED = "a\nb\r\x1b[2J\x00\x85\u2028\u202e\ud800"
 
 
 def test_a_json_line_stays_one_line(stream: io.StringIO) -> None:
-    logs.configure("json", "info", stream)
     structlog.get_logger().info(FORGED, value=FORGED, nan=float("nan"))
     logged = only_line(stream)
     assert logged["event"] == logged["value"] == FORGED

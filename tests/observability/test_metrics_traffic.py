@@ -6,24 +6,23 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
-from starlette.responses import JSONResponse, Response
 
-from receiver.clock import SystemClock
 from receiver.workers import archiver
 from receiver.workers.janitor import Janitor
 from store.changes import Changes
 from store.errors import StoreUnavailable
-from store.records.times import Millis
 from tests.archive.file_host import Answer, FileHost, file_host
 from tests.http_api.event_stream import event_stream
 from tests.http_api.scripted_provider import (
     ScriptedProvider,
-    Submission,
+    answering,
     call_back,
+    refusing_status,
     scripted_provider,
 )
 from tests.support.service import (
     RunningService,
+    ShiftedClock,
     eventually,
     job_when,
     metric,
@@ -94,11 +93,8 @@ async def _requests(service: RunningService) -> None:
 
 
 async def _an_unconfirmed_submission(service: RunningService, provider: ScriptedProvider) -> None:
-    async def broken(_: Submission) -> Response:
-        return JSONResponse({}, 500)
-
     client = await service.user()
-    provider.submit = broken
+    provider.submit = answering(500, {})
     request_id = (await submit(client))["request_id"]
     await job_when(client, request_id, phase="submit_unconfirmed")
     provider.submit = None
@@ -138,10 +134,7 @@ async def _a_finished_job(
 
 
 async def _a_refused_key(service: RunningService, provider: ScriptedProvider) -> None:
-    async def refused(_: str) -> Response:
-        return JSONResponse({}, 401)
-
-    provider.status = refused
+    provider.status = refusing_status(401)
     await submit(await service.user())
     calls = len(provider.status_calls)
     await provider.asked(calls + 1)
@@ -165,10 +158,7 @@ async def _an_inbox_that_fails(
 
 
 async def _a_hold(service: RunningService, provider: ScriptedProvider) -> None:
-    async def later(_: Submission) -> Response:
-        return JSONResponse({}, 429, {"Retry-After": "60"})
-
-    provider.submit = later
+    provider.submit = answering(429, {}, **{"Retry-After": "60"})
     await submit(await service.user())
 
     async def held() -> float:
@@ -178,18 +168,9 @@ async def _a_hold(service: RunningService, provider: ScriptedProvider) -> None:
     await eventually(held, lambda until: until > 0, "submissions that are held")
 
 
-class _SetClock(SystemClock):
-    """A clock that is set a day ahead."""
-
-    ahead = 0
-
-    def now(self) -> Millis:
-        return super().now() + self.ahead
-
-
 async def _a_clock_that_is_set(service: RunningService) -> None:
-    clock = _SetClock()
+    clock = ShiftedClock()
     janitor = Janitor(replace(service.inner.context.services, clock=clock), 10**12)
     await janitor.run_once()
-    clock.ahead = 24 * 3_600_000
+    clock.ahead_ms = 24 * 3_600_000
     await janitor.run_once()

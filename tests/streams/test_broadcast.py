@@ -84,7 +84,9 @@ class Streams:
     async def open(self, user: int = ANN) -> Taking:
         """A reader that keeps up with the user's events."""
         connection = Taking()
-        reader = Reader(_send, connection, key_hash="k", user_id=user, job_id=None, after_seq=FIRST)
+        reader = Reader(
+            no_send, connection, key_hash="k", user_id=user, job_id=None, after_seq=FIRST
+        )
         self.tasks.append(asyncio.create_task(self.broadcast.follow(reader, _never_over)))
         await settled()
         self.log.reads.clear()
@@ -107,7 +109,7 @@ class _Parts:
         self.events = events
 
 
-async def _send(message: Any) -> None:
+async def no_send(message: Any) -> None:
     """An empty write, before anything is looked for."""
 
 

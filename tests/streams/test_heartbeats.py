@@ -9,6 +9,7 @@ from receiver.streams.heartbeats import Heartbeats
 from receiver.streams.reader import Reader
 from store.database import Store
 from store.errors import StoreUnavailable
+from tests.streams.test_broadcast import Taking, no_send
 
 
 class Away:
@@ -32,19 +33,6 @@ async def test_heartbeats_go_on_while_the_store_is_away() -> None:
             raise ThreeBeats
 
     heartbeats = Heartbeats(cast(Store, Away()), SystemClock(), 0.01, beat)
-    heartbeats.add(_reader())
+    heartbeats.add(Reader(no_send, Taking(), key_hash="k", user_id=1, job_id=None, after_seq=0))
     with pytest.raises(ThreeBeats):
         await heartbeats.run()
-
-
-def _reader() -> Reader:
-    class Open:
-        def push(self, chunk: bytes) -> bool:
-            return True
-
-        def when_lost(self, call: object) -> None:
-            pass
-
-    async def send(message: object) -> None: ...
-
-    return Reader(send, Open(), key_hash="k", user_id=1, job_id=None, after_seq=0)

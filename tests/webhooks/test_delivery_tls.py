@@ -1,6 +1,5 @@
 """HTTPS to hosts with valid and invalid certificates."""
 
-import asyncio
 import ssl
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, ip_network
@@ -14,10 +13,16 @@ from receiver.http_client import default_tls
 from receiver.webhooks.delivery import Sent, WebhookSender
 from receiver.webhooks.network import CheckedNetwork
 from receiver.webhooks.targets import IPAddress
-from tests.providers.faulty_server import faulty_server, flooding, send_raw, stall_after
-from tests.support.tcp_server import tcp_server
+from tests.providers.faulty_server import (
+    Connection,
+    faulty_server,
+    flooding,
+    send_raw,
+    stall_after,
+    stay_silent,
+)
+from tests.webhooks.hostile_answers import OK
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 ALLOWED = [ip_network("127.0.0.1/32")]
 AUTHORITY = trustme.CA()
 
@@ -112,10 +117,10 @@ async def test_an_unknown_authority_is_not_trusted_by_default() -> None:
 
 
 async def test_a_handshake_that_fails(sender: WebhookSender) -> None:
-    async def rude(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 400 this is no TLS\r\n\r\n")
+    async def rude(connection: Connection) -> None:
+        await connection.send(b"HTTP/1.1 400 this is no TLS\r\n\r\n")
 
-    async with tcp_server(rude) as server:
+    async with faulty_server(rude) as server:
         attempt = await deliver(sender, server.port)
     assert (attempt.error, attempt.connect_failure) == ("tls_failed", True)
 
@@ -123,17 +128,10 @@ async def test_a_handshake_that_fails(sender: WebhookSender) -> None:
 async def test_a_handshake_that_hangs_is_given_up_in_time_and_leaves_no_socket(
     sender: WebhookSender,
 ) -> None:
-    greeted = asyncio.Event()
-
-    async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-        await reader.readexactly(1)  # of the hello
-        greeted.set()
-        await reader.read()
-
-    async with tcp_server(silent) as server:
+    async with faulty_server(stay_silent) as server:
         attempt = await deliver(sender, server.port, timeout=1)
         assert (attempt.error, attempt.connect_failure) == ("timeout", True)
-        assert greeted.is_set()
+        assert server.connections == 1
         await server.empty.wait()
 
 

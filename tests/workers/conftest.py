@@ -1,14 +1,16 @@
 """Fixtures for workers."""
 
-import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from receiver.workers.inbox import Inbox
+from tests.http_api.conftest import quiet_log
+from tests.http_api.scripted_provider import ScriptedProvider, scripted_provider
 from tests.workers.harness import Claims, Harness, worker_harness
+
+__all__ = ["claims", "harness", "inbox", "provider", "quiet_log"]
 
 
 @pytest.fixture
@@ -17,12 +19,10 @@ async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
         yield harness
 
 
-@pytest.fixture(autouse=True)
-def quiet_log() -> Iterator[None]:
-    """A failing test shows warnings, and not a line for each finished job."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    yield
-    structlog.reset_defaults()
+@pytest.fixture
+async def provider() -> AsyncIterator[ScriptedProvider]:
+    async with scripted_provider() as provider:
+        yield provider
 
 
 @pytest.fixture

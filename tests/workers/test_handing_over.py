@@ -2,11 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 
@@ -19,16 +17,10 @@ from store.open import open_store
 from store.records.moves import NewJob
 from store.records.times import Due, Lane
 from tests.domain.jobs import new_job as any_job
-from tests.http_api.scripted_provider import ScriptedProvider, never, scripted_provider
+from tests.http_api.scripted_provider import ScriptedProvider, never
 from tests.store.world import add_key, event_data
 from tests.support.service import JOB, MOVIE, eventually, job_when, running_service, submit
 from tests.workers.harness import Counted
-
-
-@pytest.fixture
-async def provider() -> AsyncIterator[ScriptedProvider]:
-    async with scripted_provider() as provider:
-        yield provider
 
 
 async def test_a_submission_costs_three_writes_and_no_read(
@@ -107,13 +99,7 @@ async def test_a_job_is_submitted_although_its_client_disconnects(
 async def test_a_job_cancelled_while_it_waits_is_not_sent(
     tmp_path: Path, provider: ScriptedProvider
 ) -> None:
-    gate = asyncio.Event()
-
-    async def answer(_: object) -> Any:
-        await gate.wait()
-        return provider.accept()
-
-    provider.submit = answer
+    gate = provider.hold_submissions()
     settings = provider.settings() | {"submit_concurrency": 1}
     async with running_service(tmp_path, **settings) as service:
         client = await service.user()
