@@ -49,6 +49,8 @@ class ApiKey:
 
 
 class Keys(Table):
+    """Users and their API keys."""
+
     subject = "keys"
 
     def __init__(self, backend: Backend) -> None:

@@ -23,6 +23,8 @@ class Connection(Protocol):
 
 
 class Reader:
+    """One open stream."""
+
     def __init__(
         self,
         send: Send,

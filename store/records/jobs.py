@@ -57,6 +57,7 @@ class Phase(StrEnum):
 
 
 FINAL_STATUSES = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
+"""The final statuses."""
 
 
 class Evidence(StrEnum):

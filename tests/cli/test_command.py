@@ -32,37 +32,6 @@ def commands() -> Iterator[tuple[str, ...]]:
     yield from below(app, ())
 
 
-def test_the_commands_are_those_of_the_documentation() -> None:
-    assert {" ".join(words) for words in commands()} == {
-        "serve",
-        "sandbox",
-        "demo",
-        "keys",
-        "keys create",
-        "keys list",
-        "keys revoke",
-        "keys rotate-secret",
-        "submit",
-        "jobs",
-        "jobs list",
-        "jobs show",
-        "jobs cancel",
-        "watch",
-        "deliveries",
-        "deliveries list",
-        "deliveries retry",
-        "deliveries show",
-        "deliveries test",
-        "listen",
-        "holds",
-        "holds list",
-        "holds end",
-        "doctor",
-        "backup",
-        "copy",
-    }
-
-
 def test_the_page_of_the_commands_is_current() -> None:
     """`python -m tests.docs.command_reference` makes it so."""
     assert command_reference.FILE.read_text() == command_reference.reference()

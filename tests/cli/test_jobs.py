@@ -171,7 +171,9 @@ def test_a_delivery_is_sent_again(ann: Place) -> None:
         sink.calls.get(timeout=TIMEOUT)
         message = in_state(ann, job_id, "disabled")
         sink.status = 204
-        done = ann.run("deliveries", "retry", "--state", "disabled", "--request-id", job_id)
+        of_state = ("deliveries", "retry", "--state", "disabled", "--request-id")
+        assert ann.run(*of_state, "job_other").out == "No matching deliveries.\n"
+        done = ann.run(*of_state, job_id)
         assert (done.status, done.out) == (0, "1 queued for resending.\n")
         assert sink.calls.get(timeout=TIMEOUT).headers["webhook-id"] == message
         assert in_state(ann, job_id, "delivered") == message

@@ -101,11 +101,3 @@ async def test_a_bad_idempotency_key_is_refused(
 ) -> None:
     with pytest.raises(error, match=r"(?i)idempotency.key"):
         await client.submit(JOB, idempotency_key=key)
-
-
-async def test_the_same_idempotency_key_creates_one_job(client: AsyncClient) -> None:
-    one, two = [await client.submit(JOB, idempotency_key="mine") for _ in range(2)]
-    assert one["request_id"] == two["request_id"]
-    with pytest.raises(ApiError) as caught:
-        await client.submit(JOB | {"kind": "create_narrative"}, idempotency_key="mine")
-    assert caught.value.code == "idempotency_key_reused"

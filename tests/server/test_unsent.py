@@ -51,7 +51,7 @@ def test_who_reads_nothing_for_longest_is_cut_off(
 ) -> None:
     monkeypatch.setattr(unsent, "MOST_UNSENT", 100)
 
-    Unsent(readers).check()
+    Unsent(readers).look()
 
     assert [number for number, reader in enumerate(readers) if reader.is_cut] == cut
 
