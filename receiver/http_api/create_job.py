@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.request import parse_http_list
 
@@ -49,15 +48,11 @@ async def create_job(context: ApiContext, request: Request, caller: Caller) -> R
             - Preference-Applied: The `wait` that was applied.
         410: The job of this Idempotency-Key has been removed.
     """
-    wait = preferred_wait(request)
-    return await _JobCreation(context, request, caller, wait or 0, wait).respond()
+    return await _JobCreation(context, request, caller, preferred_wait(request)).respond()
 
 
-@dataclass
 class _JobCreation(Creation):
     """Answers with the job's document: at once, or with `Prefer: wait=N` when the job is done."""
-
-    preferred_wait: int | None
 
     def read(self, body: Mapping[str, Any]) -> Submission:
         return read_job(self.context, body)
@@ -91,8 +86,8 @@ class _JobCreation(Creation):
 
     def _created(self, job_id: str, document: bytes) -> Answer:
         headers = {"Content-Type": JSON, "Location": f"/v1/jobs/{job_id}"}
-        if self.preferred_wait is not None:
-            headers["Preference-Applied"] = f"wait={self.preferred_wait}"
+        if self.wait is not None:
+            headers["Preference-Applied"] = f"wait={self.wait:g}"
         return Answer(202, headers, document)
 
 

@@ -36,11 +36,11 @@ class Creation(ABC):
     context: ApiContext
     request: Request
     caller: Caller
-    wait: float
-    """How long the request may wait for its job, in seconds from now."""
+    wait: float | None
+    """How long the request may wait for its job, in seconds from now; None if it did not ask to."""
 
     def __post_init__(self) -> None:
-        self._until = self.context.services.clock.monotonic() + self.wait
+        self._until = self.context.services.clock.monotonic() + (self.wait or 0)
 
     @abstractmethod
     def read(self, body: Mapping[str, Any]) -> Submission:
@@ -102,7 +102,7 @@ class Creation(ABC):
 
     def _parse(self, raw: bytes) -> tuple[Mapping[str, Any], IdempotencyKey | None]:
         body = parse_object(raw)
-        return body, read_key(self.context, self.request, body, int(self.wait * 1_000))
+        return body, read_key(self.context, self.request, body, int((self.wait or 0) * 1_000))
 
     async def _answer_later(self, job: Job, *, has_key: bool) -> Answer:
         answer = None
