@@ -29,9 +29,8 @@ from receiver.http_api.limits import REFUSED, exempt_from_shedding
 from receiver.metrics import Metrics
 from receiver.providers.contract import Provider
 from receiver.providers.registry import open_provider
-from receiver.sandbox.apis import sandbox_api, sandbox_rules
 from receiver.sandbox.faults import SandboxRules
-from receiver.sandbox.run import sandbox
+from receiver.sandbox.run import sandbox, sandbox_api, sandbox_rules
 from receiver.secret_file import load_or_create
 from receiver.server.listener import allow_many_connections
 from receiver.server.load_shedding import LoadShedder

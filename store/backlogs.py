@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 from store.changes import Effects
@@ -55,23 +55,15 @@ class Backlogs(Table):
     ) -> list[Job]:
         """Lease due jobs, earliest first, at most this many of each backlog. Expired leases are
         free. A lease lasts until `lease.until`, or until the job is advanced or released."""
+        shared = {"lane": lane.value, "now": now, **asdict(lease)}
 
         def work(db: Session, _: Effects) -> list[Job]:
             db.execute(self._sql["end-leases"], _times(lane, now))
             taken = []
-            for (provider, user_id), limit in most.items():
-                parameters = {
-                    "lane": lane.value,
-                    "provider": provider,
-                    "user_id": user_id,
-                    "now": now,
-                    "holder": lease.holder,
-                    "until": lease.until,
-                    "limit": limit,
-                }
+            for backlog, limit in most.items():
+                parameters = {**shared, **backlog._asdict(), "limit": limit}
                 taken += db.execute(self._sql["lease-of-user"], parameters).fetchall()
-            taken.sort(key=lambda row: (row[1], row[0]))
-            return self._job_writer.read(db, (job_id for job_id, _ in taken))
+            return self._job_writer.read_leased(db, taken)
 
         return await self._writer.background(work)
 

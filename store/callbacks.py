@@ -57,8 +57,6 @@ class Arrival(TypedDict):
 
 
 class Callbacks(Table):
-    """The inbox: the provider's callbacks, stored raw before they are applied."""
-
     subject = "callbacks"
 
     def __init__(self, backend: Backend, job_writer: JobWriter) -> None:

@@ -59,8 +59,6 @@ def in_turn(hosts: Iterable[DueHost], last_user: int) -> Iterator[DueHost]:
 
 
 class Deliveries(DeliveryReads):
-    """The outbox of relay messages."""
-
     def __init__(self, backend: Backend) -> None:
         super().__init__(backend)
         self._last_host: dict[int, str] = {}

@@ -1,4 +1,4 @@
-"""Idempotency keys."""
+"""Idempotency keys, which clients send with requests that create a job."""
 
 import json
 from collections.abc import Mapping
@@ -72,8 +72,6 @@ def take_key(
 
 
 class Idempotency(Table):
-    """Idempotency keys, sent by clients with requests that create a job."""
-
     subject = "idempotency"
 
     async def find(self, user_id: int, key: IdempotencyKey) -> Replay | None:

@@ -80,8 +80,6 @@ _Found: TypeAlias = Decided | Outcome[Applied]
 
 
 class JobWriter:
-    """Changes jobs within the caller's transactions."""
-
     def __init__(self, backend: Backend) -> None:
         sql = backend.statements.load("jobs")
         self.moves = MoveWriter(backend)
@@ -90,11 +88,11 @@ class JobWriter:
         self._waiting = MultiRowStatement(sql["read-waiting"])
         self._bodies = MultiRowStatement(sql["read-bodies"])
 
-    def read(self, session: Session, job_ids: Iterable[str]) -> list[Job]:
-        """Read the jobs, in the given order."""
-        wanted = list(job_ids)
-        rows = self._read_rows(session, wanted)
-        return [job_from_row(rows[job_id]) for job_id in wanted]
+    def read_leased(self, session: Session, leased: Iterable[Row]) -> list[Job]:
+        """Read the jobs of rows of an id and the time at which it is due, earliest first."""
+        job_ids = [job_id for _, job_id in sorted((at, job_id) for job_id, at in leased)]
+        rows = self._read_rows(session, job_ids)
+        return [job_from_row(rows[job_id]) for job_id in job_ids]
 
     def change(
         self, session: Session, effects: Effects, changes: Sequence[Change]

@@ -34,8 +34,6 @@ class _Creation(NamedTuple):
 
 
 class Jobs(JobReads):
-    """Jobs and their schedule."""
-
     def __init__(self, backend: Backend, job_writer: JobWriter) -> None:
         super().__init__(backend)
         self._keys = backend.statements.load("idempotency")
@@ -114,9 +112,8 @@ class Jobs(JobReads):
         }
 
         def work(db: Session, _: Effects) -> list[Job]:
-            leased = db.execute(self._sql["lease-due"], parameters).fetchall()
-            leased.sort(key=lambda row: (row[1], row[0]))
-            return self._job_writer.read(db, (job_id for job_id, _ in leased))
+            leased = db.execute(self._sql["lease-due"], parameters)
+            return self._job_writer.read_leased(db, leased)
 
         return await self._writer.background(work)
 
@@ -168,12 +165,10 @@ class Jobs(JobReads):
 
         def work(db: Session, effects: Effects) -> bool:
             parameters = {"job_id": job_id, "now": now}
-            lanes = [
-                lane for (lane,) in db.execute(self._sql["ask-at-once"], parameters).fetchall()
-            ]
-            for lane in lanes:
-                effects.will_be_due(Lane(lane), now)
-            return bool(lanes)
+            row = db.execute(self._sql["ask-at-once"], parameters).fetchone()
+            if row is not None:
+                effects.will_be_due(Lane(row[0]), now)
+            return row is not None
 
         return await self._writer.background(OnJobs(work, jobs=(job_id,)))
 

@@ -49,8 +49,6 @@ class ApiKey:
 
 
 class Keys(Table):
-    """Users and their API keys."""
-
     subject = "keys"
 
     def __init__(self, backend: Backend) -> None:

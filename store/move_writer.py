@@ -56,8 +56,6 @@ def due_values(job: Job, lease: Lease | None = None) -> Parameters:
 
 
 class MoveWriter:
-    """Writes decided moves."""
-
     def __init__(self, backend: Backend) -> None:
         self._ids = backend.ids
         self._statements = backend.statements
@@ -160,8 +158,7 @@ class MoveWriter:
             )
 
     def _enqueue(self, session: Session, effects: Effects, job: Job, relay: RelayMessage) -> None:
-        if job.webhook_url is None:
-            raise ValueError(f"a relay message for {job.id}, which has no webhook URL")
+        assert job.webhook_url is not None, f"a relay message for {job.id} without a webhook URL"
         now = job.updated_at if relay.at is None else relay.at
         session.execute(self._deliveries["skip-waiting"], {"job_id": job.id, "now": now})
         state = DeliveryState.DISABLED if job.webhook_off else DeliveryState.PENDING

@@ -14,8 +14,6 @@ _HOLDS = TypeAdapter(ProviderHolds)
 
 
 class Submissions(Table):
-    """The holds that providers asked for."""
-
     subject = "submissions"
 
     async def holds(self) -> Mapping[str, ProviderHolds]:

@@ -57,14 +57,12 @@ async def sandbox(
 
     from receiver.app import stop_signal
     from receiver.providers.registry import SANDBOX_PATHS
-    from receiver.sandbox import apis
-    from receiver.sandbox.run import sandbox as running_sandbox
+    from receiver.sandbox import run
 
     logs.redact_values(settings.secrets())
-    make_api = apis.sandbox_api(provider, settings)
-    rules = apis.sandbox_rules(settings)
+    make_api, rules = run.sandbox_api(provider, settings), run.sandbox_rules(settings)
     with naming_the_port(host, port):
         stop = stop_signal()
-        async with running_sandbox(rules, SystemClock(), make_api, host=host, port=port) as origin:
+        async with run.sandbox(rules, SystemClock(), make_api, host=host, port=port) as origin:
             log.info("serving the sandbox", url=origin + SANDBOX_PATHS[provider])
             await stop.wait()

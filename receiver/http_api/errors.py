@@ -129,46 +129,47 @@ def unexpected() -> Problem:
     )
 
 
+_PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
+    NotFound: not_found(),
+    OutcomeUnknown: Problem(
+        503,
+        "outcome_unknown",
+        "Storage failed while this request was being saved, so whether it was saved is unknown."
+        " Repeat it with the same Idempotency-Key; without one, check GET /v1/jobs first.",
+        headers={"Retry-After": "2"},
+    ),
+    StoreUnavailable: storage_unavailable(
+        "Storage is unavailable; nothing was saved. Please retry."
+    ),
+    KeyReused: Problem(
+        422,
+        "idempotency_key_reused",
+        "This Idempotency-Key was used with another body. Use a new key.",
+    ),
+    KeyInUse: Problem(
+        409,
+        "idempotency_key_in_use",
+        "The first request with this Idempotency-Key is still running.",
+        headers={"Retry-After": "1"},
+    ),
+    DeliveryPending: Problem(
+        409, "delivery_pending", "The delivery is already pending: it will be sent."
+    ),
+    AmbiguousPrefix: Problem(
+        409, "ambiguous_prefix", "Several keys have this prefix; nothing was revoked."
+    ),
+}
+"""An error's own class comes before its base classes. These are answered, not raised."""
+
+
 def as_problem(error: Exception) -> Problem | None:
     """The problem response for an error; None if the error is unexpected."""
     match error:
         case Problem():
             return error
-        case NotFound():
-            return not_found()
-        case OutcomeUnknown():
-            return Problem(
-                503,
-                "outcome_unknown",
-                "Storage failed while this request was being saved, so whether it was saved is"
-                " unknown. Repeat it with the same Idempotency-Key; without one, check"
-                " GET /v1/jobs first.",
-                headers={"Retry-After": "2"},
-            )
-        case StoreUnavailable():
-            return storage_unavailable("Storage is unavailable; nothing was saved. Please retry.")
-        case KeyReused():
-            return Problem(
-                422,
-                "idempotency_key_reused",
-                "This Idempotency-Key was used with another body. Use a new key.",
-            )
-        case KeyInUse():
-            return Problem(
-                409,
-                "idempotency_key_in_use",
-                "The first request with this Idempotency-Key is still running.",
-                headers={"Retry-After": "1"},
-            )
         case JobFinished(job=job):
             text = f"The job is already finished: it is {job.status}."
             members = {"request_id": job.id, "job": job_document(job)}
             return Problem(409, "job_finished", text, members=members)
-        case DeliveryPending():
-            text = "The delivery is already pending: it will be sent."
-            return Problem(409, "delivery_pending", text)
-        case AmbiguousPrefix():
-            text = "Several keys have this prefix; nothing was revoked."
-            return Problem(409, "ambiguous_prefix", text)
         case _:
-            return None
+            return next((_PROBLEMS[k] for k in type(error).__mro__ if k in _PROBLEMS), None)

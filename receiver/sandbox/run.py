@@ -1,17 +1,48 @@
-"""Serves the sandbox on a port, embedded in a service or as a separate process."""
+"""Creates a sandbox from the settings, and serves it on a port, embedded in a service or as a
+separate process."""
 
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from receiver.clock import Clock
+from receiver.providers.registry import API_OF, input_rules, operators_key
 from receiver.sandbox.api import MakeApi
 from receiver.sandbox.app import create_app
+from receiver.sandbox.fal import FalApi
 from receiver.sandbox.faults import SandboxRules
 from receiver.sandbox.memory import Memory, open_memory
+from receiver.sandbox.replicate import ReplicateApi
+from receiver.sandbox.samsar import SamsarApi
 from receiver.server.serve import listen, origin, serving
+from receiver.settings import SandboxSettings
+
+
+def sandbox_api(provider: str, settings: SandboxSettings) -> MakeApi:
+    """The API of a provider's sandbox. It accepts the operator's key alone, if that is set."""
+    api = API_OF[provider]
+    key = operators_key(api, settings)
+    match api:
+        case "replicate":
+            return partial(ReplicateApi, api_key=key)
+        case "fal":
+            return partial(FalApi, api_key=key)
+        case _:
+            return partial(SamsarApi, api_key=key, input_rules=input_rules(settings))
+
+
+def sandbox_rules(settings: SandboxSettings) -> SandboxRules:
+    """The faults from the settings."""
+    return SandboxRules(
+        render_seconds=settings.sandbox_render,
+        drop_callbacks=settings.sandbox_drop_callbacks,
+        duplicate_callbacks=settings.sandbox_duplicate_callbacks,
+        fail_jobs=settings.sandbox_fail_jobs,
+        submit_timeouts=settings.sandbox_submit_timeouts,
+    )
 
 
 @asynccontextmanager

@@ -22,7 +22,7 @@ from receiver.server.unsent import Unsent
 
 STALLED_SECONDS: Final = 60.0
 """How long a client may read nothing of a buffered response."""
-LOOK_SECONDS: Final = 1.0
+CHECK_SECONDS: Final = 1.0
 """How often connections are checked, and so the precision of these limits."""
 TARGET_BYTES: Final = 16 * 1024
 """Longest request target that is kept. (The application refuses those half as long.)"""
@@ -69,7 +69,7 @@ class GuardedConnection(HttpToolsProtocol):
         self._incoming = Incoming()
         self._unsent_of_all = unsent_of_all
         self.unsent = (0, self.loop.time())
-        """Bytes buffered for the client at the last look, and the loop time at which they last
+        """Bytes buffered for the client at the last check, and the loop time at which they last
         changed."""
 
     # uvicorn narrows the type too: a server's transport reads and writes.
@@ -280,8 +280,8 @@ async def watch_connections(connections: Iterable[Any], unsent_of_all: Unsent) -
     for each request."""
     loop = asyncio.get_running_loop()
     while True:
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(CHECK_SECONDS)
         now = loop.time()
         for connection in list(connections):
             connection.end_if_slow(now)
-        unsent_of_all.look()
+        unsent_of_all.check()

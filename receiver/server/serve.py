@@ -20,7 +20,7 @@ _KEEP_ALIVE_SECONDS: Final = 75
 """Longer than clients and proxies keep an idle connection, so that they close it first."""
 _AFTER_THE_CUT: Final = 1.0
 """How many seconds after its connection was cut a request that still runs is cancelled."""
-_LOOK_SECONDS: Final = 0.002
+_CHECK_SECONDS: Final = 0.002
 """Pause between two checks for open connections at shutdown."""
 
 
@@ -132,7 +132,7 @@ async def _shut_down(server: uvicorn.Server, listener: socket.socket, timeout: f
     try:
         async with asyncio.timeout(timeout):
             while state.connections or state.tasks:  # noqa: ASYNC110 - uvicorn has no event for it
-                await asyncio.sleep(_LOOK_SECONDS)
+                await asyncio.sleep(_CHECK_SECONDS)
     except TimeoutError:
         for task in list(state.tasks):
             task.cancel()

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Final, Protocol
 
 LARGE: Final = 64 * 1024
-"""Bytes. Shorter responses are not counted between two looks."""
+"""Bytes. Shorter responses are not counted between two checks."""
 MOST_UNSENT: Final = 128 * 1024 * 1024
 """Bytes buffered for all clients together; beyond them the slowest are cut off."""
 
@@ -13,7 +13,7 @@ class Client(Protocol):
     """A connection to a client."""
 
     unsent: tuple[int, float]
-    """Bytes buffered for it at the last look, and the loop time at which they last changed."""
+    """Bytes buffered for it at the last check, and the loop time at which they last changed."""
 
     def unsent_now(self) -> int:
         """Bytes buffered for it now."""
@@ -29,16 +29,16 @@ class Unsent:
         """`clients`: those of each moment."""
         self._clients = clients
         self._written = 0
-        """Bytes of large responses since the last look."""
+        """Bytes of large responses since the last check."""
 
     def wrote(self, size: int) -> None:
         """So many bytes have been left in a client's buffer."""
         if size > LARGE:
             self._written += size
             if self._written > MOST_UNSENT // 4:
-                self.look()
+                self.check()
 
-    def look(self) -> None:
+    def check(self) -> None:
         """If too much is buffered, cut off the clients that have read nothing for longest, and of
         those the ones with most."""
         self._written = 0

@@ -92,17 +92,12 @@ class Hub:
             if not listeners:
                 del self._listeners[topic]
 
-    def subscription(self, *topics: Topic) -> Subscription:
-        """A subscription to these topics for the hub's lifetime."""
-        subscription = Subscription()
-        for topic in topics:
-            self.add(topic, subscription.notify)
-        return subscription
-
     @contextmanager
     def subscribed(self, *topics: Topic) -> Iterator[Subscription]:
         """A subscription to these topics for the duration of the block."""
-        subscription = self.subscription(*topics)
+        subscription = Subscription()
+        for topic in topics:
+            self.add(topic, subscription.notify)
         try:
             yield subscription
         finally:

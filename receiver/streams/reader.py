@@ -23,8 +23,6 @@ class Connection(Protocol):
 
 
 class Reader:
-    """One open stream."""
-
     def __init__(
         self,
         send: Send,

@@ -6,7 +6,7 @@ from functools import partial
 from receiver import tracing
 from receiver.actions.context import ServiceContext
 from receiver.domain.relay import KnownHosts, after_attempt
-from receiver.streams.hub import Hub, Queue
+from receiver.streams.hub import Hub, Queue, Subscription
 from receiver.webhooks.delivery import Sent, WebhookSender
 from receiver.webhooks.signing import secrets_of, sign
 from receiver.workers.relay_slots import ATTEMPTS_AT_ONCE, InFlight, Slots
@@ -38,7 +38,8 @@ class Relay:
     ) -> None:
         """`timeout` of one attempt is in seconds; `jitter` returns numbers from 0 to 1."""
         self._services = services
-        self._subscription = hub.subscription(Queue.RELAY)
+        self._subscription = Subscription()
+        hub.add(Queue.RELAY, self._subscription.notify)
         self._sender = sender
         self._schedule = schedule
         self._timeout = timeout

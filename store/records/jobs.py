@@ -57,7 +57,6 @@ class Phase(StrEnum):
 
 
 FINAL_STATUSES = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
-"""The final statuses."""
 
 
 class Evidence(StrEnum):

@@ -147,7 +147,8 @@ def prepare(path: Path, *, upgrade: bool = True) -> None:
         folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
         try:
             _lock(folder, path.parent)
-            _create(path)
+            # SQLite's -wal and -shm files get its mode.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             if path.stat().st_mode & 0o077:
                 with suppress(PermissionError):  # another owner's file: the mode is left alone
                     path.chmod(0o600)
@@ -172,11 +173,6 @@ def _lock(descriptor: int, folder: Path) -> None:
             if time.monotonic() >= end:
                 raise StoreLocked(f"another process has locked the folder {folder}") from error
         time.sleep(_LOCK_PAUSE)
-
-
-def _create(path: Path) -> None:
-    """Create the file if missing. SQLite's -wal and -shm files get its mode."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def check_log(path: Path) -> None:

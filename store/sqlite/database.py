@@ -27,8 +27,6 @@ from store.writer import OnBatch, ThreadedWriter, Writer, ignore
 
 
 class SqliteStore(Store):
-    """The store in one SQLite file."""
-
     exclusive = True
 
     def __init__(

@@ -78,7 +78,7 @@ def test_a_database_address_that_cannot_be_used_is_a_settings_error(
 
 def test_a_bucket_that_cannot_be_opened_is_a_settings_error(place: Place) -> None:
     place = replace(place, others={"AWS_SKIP_SIGNATURE": "maybe"})
-    done = place.with_settings(ARCHIVE_URL="s3://results").run("serve")
+    done = place.with_settings(ARCHIVE_URL="s3://results", PORT="0").run("serve")
     assert done.status == 2
     assert done.err.splitlines()[-1] == (
         'Generic Config error: failed to parse "maybe" as boolean.'

@@ -36,6 +36,12 @@ class Story:
         self.holds = rules.send_probe(self.holds, user, job, self.now)
         return rules.is_probe(self.holds, user, job)
 
+    def probe_and_take(self, user: int, job: str) -> None:
+        """When the user's hold has ended, the job is the probe, and is accepted."""
+        self.wait(user)
+        self.probe(user, job)
+        self.taken(user, job)
+
     def waits(self, user: int) -> Millis:
         """How long the user is held from now."""
         return max(0, rules.held_until(self.holds, user, self.now) - self.now)
@@ -126,9 +132,7 @@ def test_a_longer_retry_after_of_a_refused_probe_counts() -> None:
 def test_a_user_refused_while_another_is_accepted_is_refused_alone() -> None:
     story = Story()
     story.later(ANN, "a1")
-    story.wait(BOB)
-    story.probe(BOB, "b1")
-    story.taken(BOB, "b1")
+    story.probe_and_take(BOB, "b1")
     assert story.waits(ANN) == story.waits(BOB) == 0
 
     story.later(ANN, "a2", 30 * SECOND, 503)
@@ -145,9 +149,7 @@ def test_a_user_refused_while_another_is_accepted_is_refused_alone() -> None:
     # Another user's refusal holds everybody again, and ann is known all the same.
     story.later(BOB, "b2")
     assert story.waits(CAT) == 5 * SECOND
-    story.wait(CAT)
-    story.probe(CAT, "c1")
-    story.taken(CAT, "c1")
+    story.probe_and_take(CAT, "c1")
     story.later(BOB, "b3")
     assert story.waits(CAT) == 0
 
@@ -155,21 +157,15 @@ def test_a_user_refused_while_another_is_accepted_is_refused_alone() -> None:
 def test_a_job_refused_alone_holds_no_other_job_of_its_user() -> None:
     story = Story()
     story.later(ANN, "bad")
-    story.wait(ANN)
-    story.probe(ANN, "good")
-    story.taken(ANN, "good")
+    story.probe_and_take(ANN, "good")
     for _ in range(3):
         story.later(ANN, "bad", 60 * SECOND)
         assert story.waits(ANN) == story.waits(BOB) == 0
     # So it is for a user who is refused alone.
     story.later(BOB, "worse")
-    story.wait(ANN)
-    story.probe(ANN, "fine")
-    story.taken(ANN, "fine")
+    story.probe_and_take(ANN, "fine")
     story.later(BOB, "worse")
-    story.wait(BOB)
-    story.probe(BOB, "other")
-    story.taken(BOB, "other")
+    story.probe_and_take(BOB, "other")
     story.later(BOB, "worse")
     assert story.waits(BOB) == 0
 
@@ -185,9 +181,7 @@ def test_the_probe_is_a_user_who_was_not_refused() -> None:
 def test_after_the_refused_probe_of_a_lone_user_others_may_try_at_once() -> None:
     story = Story()
     story.later(ANN, "a1")
-    story.wait(BOB)
-    story.probe(BOB, "b1")
-    story.taken(BOB, "b1")
+    story.probe_and_take(BOB, "b1")
     story.later(BOB, "b2")
     story.wait(ANN)
     assert story.probe(ANN, "a2")
@@ -199,21 +193,15 @@ def test_after_the_refused_probe_of_a_lone_user_others_may_try_at_once() -> None
 def test_refusals_are_forgotten() -> None:
     story = Story()
     story.later(ANN, "a1")
-    story.wait(BOB)
-    story.probe(BOB, "b1")
-    story.taken(BOB, "b1")
+    story.probe_and_take(BOB, "b1")
     story.now += rules.REMEMBERED
     story.later(CAT, "c1")
-    story.wait(BOB)
-    story.probe(BOB, "b2")
-    story.taken(BOB, "b2")
+    story.probe_and_take(BOB, "b2")
     assert set(story.holds.users) == {CAT}
 
     for user in range(10, 10 + 2 * rules.MOST_REMEMBERED):
         story.later(user, f"j{user}")
-        story.wait(BOB)
-        story.probe(BOB, f"b{user}")
-        story.taken(BOB, f"b{user}")
+        story.probe_and_take(BOB, f"b{user}")
     assert len(story.holds.users) == rules.MOST_REMEMBERED
 
 

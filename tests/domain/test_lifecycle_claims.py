@@ -4,20 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from receiver.domain.answers import (
-    Report,
-    StatusAnswer,
-    StatusMissing,
-    StatusReport,
-    StatusUnavailable,
-)
+from receiver.domain.answers import StatusAnswer, StatusMissing, StatusReport, StatusUnavailable
 from receiver.domain.observations import TimePassed
 from receiver.domain.schedule import HOUR, MINUTE, SECOND, Rules
 from store.records.callbacks import Verdict
-from store.records.jobs import ErrorCode, Evidence, Phase, Status
+from store.records.jobs import Evidence, Phase, Status
 from store.records.times import Due, Lane, Millis
 from tests.domain.jobs import (
-    ID,
     MISSING,
     RULES,
     UNAVAILABLE,
@@ -25,7 +18,6 @@ from tests.domain.jobs import (
     at_work,
     called,
     completed,
-    error_of,
     failed,
     in_state,
     verdicts,
@@ -53,13 +45,6 @@ def test_a_claim_received_as_the_call_began_is_not_decided_by_it() -> None:
     assert verdicts(story.observe(asking(received_at, StatusReport(at_work(50))))) == []
     move = story.observe(asking(received_at + 1, StatusReport(at_work(50))))
     assert verdicts(move) == [(Verdict.DENIED, None)]
-
-
-def test_a_denied_claim_makes_the_next_poll_due_after_poll_min() -> None:
-    story = in_state("confirming")
-    story.poll(at_work(50))
-    assert story.due().lane is Lane.POLL
-    assert RULES.poll_min <= story.due().at - story.now <= RULES.poll_min * 1.1
 
 
 def test_the_status_call_counts_and_not_the_claim() -> None:
@@ -136,21 +121,6 @@ def test_retry_after_delays_a_claim_that_came_during_the_call_within_confirm_tim
     assert story.due() == Due(Lane.CONFIRM, story.now + wait)
 
 
-def test_retry_after_delays_the_poll_after_a_denied_claim() -> None:
-    story = in_state("confirming")
-    assert verdicts(story.poll(StatusReport(at_work(50), 10 * MINUTE))) == [(Verdict.DENIED, None)]
-    assert story.due() == Due(Lane.POLL, story.now + 10 * MINUTE)
-
-
-def test_the_deadline_does_not_fire_while_confirming() -> None:
-    story = in_state("confirming")
-    story.wait_until(story.deadline() + HOUR)
-    story.poll(UNAVAILABLE)
-    assert story.job.phase is Phase.CONFIRMING
-    story.poll(at_work(60))
-    assert error_of(story) is ErrorCode.DEADLINE_EXCEEDED, "denied, and asked for after it"
-
-
 def test_a_claim_without_id_is_trusted_after_confirm_timeout() -> None:
     story = in_state("confirming without id")
     received_at = story.now
@@ -159,15 +129,6 @@ def test_a_claim_without_id_is_trusted_after_confirm_timeout() -> None:
     move = story.observe(TimePassed(), 0)
     assert verdicts(move) == [(Verdict.APPLIED, False)]
     assert story.job.status is Status.COMPLETED
-
-
-@pytest.mark.parametrize(
-    "brings_id", [at_work(50, names=ID), failed(names=ID)], ids=["progress", "second claim"]
-)
-def test_a_claim_without_id_is_confirmed_once_a_callback_brings_the_id(brings_id: Report) -> None:
-    story = in_state("confirming without id")
-    story.called_back(brings_id)
-    assert story.due() == Due(Lane.CONFIRM, story.now)
 
 
 def test_a_claim_without_a_link_that_is_trusted_waits_for_one_with_it() -> None:
@@ -194,19 +155,6 @@ def test_of_two_claims_the_one_with_an_outcome_is_trusted() -> None:
     assert story.job.status is Status.COMPLETED
 
 
-def test_a_claim_on_a_self_declared_failure_is_confirmed_in_the_background() -> None:
-    story = in_state("deadline_exceeded, claimed")
-    assert story.due() == Due(Lane.CONFIRM, story.now)
-    move = story.poll(at_work(50))
-    assert verdicts(move) == [(Verdict.DENIED, None)]
-    assert move is not None
-    assert move.event is None
-    assert error_of(story) is ErrorCode.DEADLINE_EXCEEDED
-    story.called_back(completed())
-    assert verdicts(story.poll(completed())) == [(Verdict.CONFIRMED, True)]
-    assert story.job.status is Status.COMPLETED
-
-
 def test_a_result_that_is_missing_is_asked_for_at_once_where_callbacks_are_not_confirmed() -> None:
     story = in_state("accepted", rules=Rules(confirm_callbacks=False))
     assert verdicts(story.called_back(completed(link=None))) == [(Verdict.APPLIED, None)]
@@ -226,3 +174,11 @@ def test_claims_are_decided_after_the_clock_stepped_back() -> None:
         asked += 1
     assert asked <= 2
     assert story.job.phase is Phase.RENDERING
+
+
+def test_the_poll_after_a_denied_claim_comes_after_poll_min_or_retry_after() -> None:
+    for wish, gap in ((None, RULES.poll_min), (10 * MINUTE, 10 * MINUTE)):
+        story = in_state("confirming")
+        story.poll(StatusReport(at_work(50), wish))
+        assert story.due().lane is Lane.POLL
+        assert gap <= story.due().at - story.now <= gap * 1.1

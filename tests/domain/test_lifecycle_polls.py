@@ -16,7 +16,7 @@ from receiver.domain.observations import TimePassed
 from receiver.domain.schedule import DAY, GRACE, HOUR, MINUTE, SECOND
 from receiver.domain.serialization import is_self_declared
 from store.records.callbacks import Verdict
-from store.records.jobs import ErrorCode, Phase, Status
+from store.records.jobs import ErrorCode, Status
 from store.records.times import Due, Lane
 from tests.domain.jobs import (
     ID,
@@ -64,35 +64,6 @@ def test_rule_4_misses_after_the_deadline_count_as_before_it() -> None:
     assert error_of(story) is ErrorCode.PROVIDER_JOB_LOST
 
 
-def test_rule_4_a_refused_key_fails_no_job() -> None:
-    story = in_state("accepted")
-    for _ in range(20):
-        story.poll(StatusUnavailable("401", by_credentials=True))
-    assert story.job.phase is Phase.ACCEPTED
-
-
-def test_rule_4_the_link_comes_at_a_later_call() -> None:
-    story = in_state("link missing")
-    assert RULES.poll_min <= story.due().at - story.now <= RULES.poll_min * 1.1
-    story.poll(completed(link=None))
-    assert story.job.seq == story.moves[-2].job.seq, "the same again is no event"
-    story.poll(completed())
-    assert story.job.status is Status.COMPLETED
-
-
-def test_rule_4_no_link_by_the_deadline_is_result_missing_which_a_late_link_corrects() -> None:
-    story = in_state("link missing")
-    story.wait_until(story.deadline() - 2 * SECOND)
-    story.poll(completed(link=None))
-    assert not story.job.done
-    assert story.due().at == story.deadline()
-    story.wait_until(story.due().at)
-    story.observe(asking(story.now, StatusReport(completed(link=None))), 100)
-    assert error_of(story) is ErrorCode.RESULT_MISSING
-    story.poll(completed())
-    assert story.job.status is Status.COMPLETED
-
-
 def test_rule_7_the_answer_to_a_call_before_the_deadline_does_not_end_the_job() -> None:
     story = in_state("rendering")
     asked_at = story.deadline() - 1
@@ -114,18 +85,6 @@ def test_rule_7_callbacks_on_disk_go_before_the_deadline() -> None:
             story.observe(TimePassed(), 0)
         assert not story.job.done
         assert story.now < story.due().at <= story.now + RULES.poll_max
-
-
-def test_rule_7_in_an_outage_a_job_outlives_its_deadline_by_a_day_at_most() -> None:
-    story = in_state("rendering")
-    end = story.deadline() + GRACE
-    story.wait_until(end - 10 * SECOND)
-    story.poll(StatusUnavailable("503", retry_after=DAY))
-    assert not story.job.done
-    assert story.due().at == end, "whatever Retry-After says"
-    story.wait_until(end)
-    story.observe(asking(story.now, UNAVAILABLE), 100)
-    assert error_of(story) is ErrorCode.DEADLINE_EXCEEDED
 
 
 def test_rule_7_frequent_callbacks_do_not_delay_an_overdue_poll() -> None:

@@ -137,15 +137,6 @@ def test_rule_8_a_finished_job_keeps_its_id() -> None:
     assert story.job.provider_request_id == OTHER_ID
 
 
-def test_rule_8_an_answer_after_a_cancel_records_the_id_and_nothing_else() -> None:
-    story = in_state("CANCELLED in flight")
-    before = story.job
-    move = story.observe(SubmitAccepted(ID))
-    assert move is not None
-    assert (move.event, move.relay) == (None, None)
-    assert story.job == replace(before, provider_request_id=ID, id_from_answer=True)
-
-
 def test_rule_8_an_answer_to_an_unknown_outcome_brings_the_id_and_then_polls_correct_it() -> None:
     story = in_state("submit_outcome_unknown")
     story.observe(SubmitAccepted(ID))
@@ -219,15 +210,6 @@ def test_a_stale_attempt_does_not_begin_before_the_job_is_due() -> None:
     story.observe(SubmitNotSent("429", retry_after=MINUTE))
     assert story.observe(stale) is None
     assert story.job.phase is Phase.QUEUED
-
-
-def test_beginning_twice_is_one_attempt() -> None:
-    """The first begin was committed, and its confirmation was lost."""
-    story = Story()
-    begins = SubmissionBegins(1, story.now + MINUTE)
-    story.observe(begins)
-    assert story.observe(begins) is None
-    assert is_under_way(story.job, begins)
 
 
 def test_acceptance_of_an_earlier_attempt_counts_and_nothing_more_is_sent() -> None:

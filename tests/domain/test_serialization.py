@@ -1,15 +1,12 @@
 """A job as JSON: its document, events and webhooks."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from receiver.domain import serialization
-from receiver.domain.observations import CancelRequested, LinkRenewed
+from receiver.domain.observations import CancelRequested
 from store.records.jobs import ErrorCode, Job, JobError, Status
 from store.records.moves import Move
 from tests.domain.jobs import (
@@ -26,8 +23,6 @@ from tests.domain.jobs import (
     report,
 )
 
-CORRECTABLE = ["deadline_exceeded", "result_missing", "provider_job_lost"]
-
 
 def body_of(move: Move | None) -> dict[str, Any] | None:
     if move is None or move.relay is None:
@@ -43,47 +38,12 @@ def rendering(*events: str, webhook_url: str | None = "https://user.example/hook
 # --- the document ---------------------------------------------------------------------------------
 
 
-def test_the_job_as_contract_6_shows_it() -> None:
-    document = serialization.job_document(in_state("COMPLETED").job)
-    assert list(document) == [
-        "request_id", "user", "provider", "provider_request_id", "kind", "label", "status",
-        "phase", "done", "progress", "seq", "result", "message", "error", "provider_status",
-        "evidence", "metadata", "archive", "created_at", "updated_at", "done_at", "links",
-    ]  # fmt: skip
-    path = f"/v1/jobs/{document['request_id']}"
-    assert document["links"] == {
-        "self": path,
-        "events": f"{path}/events",
-        "history": f"{path}/history",
-        "cancel": f"{path}/cancel",
-    }
-    assert document["created_at"] == "2026-01-02T03:04:05.678Z"
-    assert document["progress"] == 100
-    assert document["done"] is True
-
-
-def test_a_new_job() -> None:
-    document = serialization.job_document(replace(new_job(), metadata=None))
-    for name in ("provider_request_id", "progress", "result", "message", "error", "done_at"):
-        assert document[name] is None
-    assert document["metadata"] == {}
-    assert (document["status"], document["phase"]) == ("PENDING", "queued")
-
-
 @pytest.mark.parametrize("code", ErrorCode)
 def test_retryable_codes_are_those_that_cannot_be_paid_twice(code: ErrorCode) -> None:
     document = serialization.error_document(JobError(code, "Why.", True))
     assert document is not None
     assert document["retryable"] == (code in ("not_submitted", "provider_credentials"))
     assert list(document) == ["code", "message", "retryable", "may_have_been_billed"]
-
-
-def test_the_status_document_has_no_empty_members() -> None:
-    assert serialization.status_document(new_job()) == {
-        "request_id": new_job().id,
-        "status": "PENDING",
-    }
-    assert serialization.status_document(in_state("COMPLETED").job)["result"] == {"videoUrl": LINK}
 
 
 @pytest.mark.parametrize(
@@ -105,16 +65,6 @@ def test_timestamps_are_utc_with_milliseconds(at: int | None, text: str | None) 
 )
 def test_whole_numbers_have_no_fraction(progress: float | None, written: str) -> None:
     assert json.dumps(serialization.number(progress)) == written
-
-
-@given(st.text(max_size=200), st.dictionaries(st.text(max_size=9), st.text(max_size=9), max_size=3))
-def test_an_event_is_one_line_of_ascii(text: str, metadata: dict[str, str]) -> None:
-    """U+2028 and U+0085 end a line for some readers."""
-    job = replace(new_job(), message=text + "\u2028\u0085\n", metadata=metadata)
-    data = serialization.event_data(job)
-    assert data.isascii()
-    assert len(data.splitlines()) == 1
-    assert json.loads(data) == serialization.job_document(job)
 
 
 # --- webhook messages -----------------------------------------------------------------------------
@@ -202,33 +152,6 @@ def test_the_body_has_the_members_of_the_providers_api_and_ours() -> None:
     }
     assert move.relay is not None
     assert (move.relay.final, move.relay.self_declared) == (True, False)
-
-
-@pytest.mark.parametrize("state", CORRECTABLE)
-def test_a_correction_reaches_the_webhook(state: str) -> None:
-    """A self-declared failure may be replaced, its correction never."""
-    story = in_state(state)
-    declared = story.moves[-1].relay or next(m.relay for m in reversed(story.moves) if m.relay)
-    assert (declared.final, declared.self_declared, declared.status) == (True, True, "FAILED")
-    corrected = story.poll(completed())
-    assert corrected is not None
-    assert corrected.relay is not None
-    assert (corrected.relay.final, corrected.relay.self_declared) == (True, False)
-    body = body_of(corrected)
-    assert body is not None
-    assert (body["status"], body["error"], body["result"]) == (
-        "COMPLETED", None, {"videoUrl": LINK},
-    )  # fmt: skip
-
-
-def test_a_renewed_link_changes_the_result_alone_and_is_no_event() -> None:
-    """`GET /v1/jobs/{id}/result`."""
-    story = in_state("COMPLETED")
-    before = story.job
-    move = story.observe(LinkRenewed({"videoUrl": LINK + "?again"}))
-    assert move is not None
-    assert (move.event, move.relay) == (None, None)
-    assert story.job == replace(before, result={"videoUrl": LINK + "?again"}, result_at=story.now)
 
 
 # --- long texts -----------------------------------------------------------------------------------

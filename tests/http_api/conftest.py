@@ -15,7 +15,9 @@ from tests.http_api.accepted_job import AcceptedJob, accepted
 from tests.http_api.followed_job import RELAY, Follow, Followed
 from tests.http_api.relay_sink import Sink, relay_sink
 from tests.http_api.scripted_provider import ScriptedProvider, scripted_provider
-from tests.support.service import RunningService, running_service
+from tests.http_api.signed_job import settings_of, signing_keys
+from tests.providers.path_server import PathServer, path_server
+from tests.support.service import RunningService, grown, running_service
 
 Start = Callable[..., Awaitable[RunningService]]
 
@@ -105,6 +107,25 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runn
 async def visitor(shared: RunningService, request: pytest.FixtureRequest) -> httpx.AsyncClient:
     """A user of `shared`, for this test alone."""
     return await shared.user(request.node.name)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def upstream() -> AsyncIterator[PathServer]:
+    """Replicate and fal, for all tests of a file."""
+    async with path_server(signing_keys()) as server:
+        yield server
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def signing(
+    upstream: PathServer, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[RunningService]:
+    """A service in front of them."""
+    folder = tmp_path_factory.mktemp("signing")
+    async with running_service(folder, **settings_of(upstream)) as service:
+        # The keys are asked for beside the start.
+        await grown(upstream.calls, 2, "both questions")
+        yield service
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 import structlog
+from starlette.responses import JSONResponse, Response
 from structlog.testing import capture_logs
 
 from receiver.app import load_shedder
@@ -18,10 +19,12 @@ from tests.http_api.scripted_provider import (
     COMPLETED,
     FAILED,
     ScriptedProvider,
+    Submission,
     answering,
     call_back,
 )
-from tests.support.service import RunningService, ShiftedClock, eventually, history_of, metric
+from tests.store.world import arrival, bodies
+from tests.support.service import RunningService, eventually, history_of, metric
 
 LINK = "https://cdn.example/v.mp4"
 RUNNING = {"status": "IN_PROGRESS", "progress": 30}
@@ -175,12 +178,8 @@ async def test_equal_callbacks_at_once_are_stored_once(trusting: AcceptedJob) ->
 async def test_two_hundred_are_stored_and_each_one_more_makes_a_poll(
     service: RunningService, provider: ScriptedProvider, job: AcceptedJob
 ) -> None:
-    async with httpx.AsyncClient(trust_env=False, verify=False) as sender:
-        for n in range(200):
-            answer = await sender.post(job.callback_url, json={"status": "IN_PROGRESS", "n": n})
-            assert answer.json() == {"status": "accepted"}
-    # Each that is applied postpones the poll.
-    await eventually(service.store.callbacks.backlog, lambda waiting: waiting == (0, None))
+    arrivals = (arrival(job.request_id, body) for body in bodies(200))
+    await asyncio.gather(*map(service.store.callbacks.receive, arrivals))
     assert provider.status_calls == []
     for count in (1, 2):  # the same again: what is not stored is not remembered either
         await job.send(RUNNING | {"one": "more"}, word="duplicate")
@@ -188,59 +187,11 @@ async def test_two_hundred_are_stored_and_each_one_more_makes_a_poll(
     provider.states["up-1"] = COMPLETED
     await job.send(FAILED, word="duplicate")
     assert (await job.when(done=True))["status"] == "COMPLETED"
-    assert [line["verdict"] for line in await job.callbacks()] == ["applied"] * 200
+    assert len(await job.callbacks()) == 200
     await job.send(b"[", 400)
 
 
-# tests/providers/test_samsar_report.py has all of them, and tests/domain what is cut.
-SHAPES: list[tuple[dict[str, Any], dict[str, Any]]] = [
-    ({}, {"phase": "accepted"}),
-    (
-        {"status": "UPSCALING", "progress": 100},
-        {"status": "IN_PROGRESS", "provider_status": "UPSCALING", "progress": 99},
-    ),
-    (
-        {"status": "failed", "error": {"message": "No\ud800\x00!"}},
-        {"status": "FAILED", "message": "No\ufffd\ufffd!"},
-    ),
-    ({"status": "COMPLETED"}, {"phase": "confirming", "done": False, "status": "PENDING"}),
-    (
-        {"status": "COMPLETED", "result": {"remoteURL": LINK, "a": [1]}},
-        {"result": {"remoteURL": LINK, "a": [1], "videoUrl": LINK}, "progress": 100},
-    ),
-]
-
-
-async def test_a_callback_of_each_kind_is_applied(start: Start, provider: ScriptedProvider) -> None:
-    service = await start(**provider.settings(), confirm_callbacks=False)
-    # Where a link that is missing is looked for.
-    provider.states.default_factory = lambda: {"status": "COMPLETED"}
-    client = await service.user()
-    for body, expected in SHAPES:
-        job = await accepted(client, provider)
-        await job.send(json.dumps(body).encode())
-        await job.verdicts("applied")
-        found = await job.document()
-        assert {name: found[name] for name in expected} == expected, body
-
-
 # --- callbacks and submissions --------------------------------------------------------------------
-
-
-async def test_a_claim_without_an_id_is_taken_after_the_timeout(
-    start: Start, provider: ScriptedProvider
-) -> None:
-    clock = ShiftedClock()
-    service = await start(**provider.settings(), confirm_timeout=60, clock=clock)
-    provider.submit = answering(500, {})
-    job = await sent(await service.user(), provider)
-    await job.when(phase="submit_unconfirmed")
-    await job.send(COMPLETED)
-    await job.when(phase="confirming", done=False)
-    clock.ahead_ms = 60_000
-    assert (await job.when(done=True))["status"] == "COMPLETED"
-    (line,) = await job.verdicts("applied")
-    assert line["confirmed"] is False
 
 
 async def test_a_flood_of_duplicates_costs_the_store_nothing(
@@ -297,3 +248,30 @@ async def test_a_callback_that_was_shed_makes_a_poll(
     assert not shedder.admits("POST", httpx.URL(job.callback_url).raw_path)
     finished = await job.when(done=True)  # long before POLL_FIRST
     assert (finished["status"], finished["evidence"]) == ("COMPLETED", "poll")
+
+
+async def test_a_callback_that_outruns_the_answer_is_applied(
+    start: Start, provider: ScriptedProvider
+) -> None:
+    service = await start(**provider.settings(), confirm_callbacks=False)
+
+    async def calls_back_first(submission: Submission) -> Response:
+        answer = await call_back(submission.webhook_url, COMPLETED | {"request_id": "up-1"})
+        assert answer.json() == {"status": "accepted"}
+        return JSONResponse({"request_id": "up-1"})
+
+    provider.submit = calls_back_first
+    job = await sent(await service.user(), provider)
+    assert (await job.when(done=True))["status"] == "COMPLETED"
+    assert (await job.when(provider_request_id="up-1"))["done"]
+
+
+async def test_the_history_shows_an_id_that_another_job_has(
+    provider: ScriptedProvider, job: AcceptedJob
+) -> None:
+    provider.submit = answering(200, {"request_id": "up-1"})
+    other = await sent(job.client, provider)
+    await other.when(phase="accepted", provider_request_id=None)
+    (line,) = await history_of(other.client, other.request_id, "submission")
+    assert (line["outcome"], line["provider_request_id"]) == ("accepted", None)
+    assert line["reason"] == "the id up-1 belongs to another job"

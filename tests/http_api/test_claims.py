@@ -8,13 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from tests.http_api.accepted_job import AcceptedJob, accepted
 from tests.http_api.conftest import Start
-from tests.http_api.scripted_provider import (
-    COMPLETED,
-    FAILED,
-    ScriptedProvider,
-    never,
-    refusing_status,
-)
+from tests.http_api.scripted_provider import COMPLETED, FAILED, ScriptedProvider, refusing_status
 from tests.support.service import ShiftedClock
 
 RUNNING = {"status": "IN_PROGRESS", "progress": 30}
@@ -43,14 +37,6 @@ async def test_a_forged_claim_is_denied(provider: ScriptedProvider, job: Accepte
     assert provider.status_calls == ["up-1"]
 
 
-async def test_what_the_call_says_counts(provider: ScriptedProvider, job: AcceptedJob) -> None:
-    provider.states["up-1"] = COMPLETED
-    await job.send(FAILED)
-    finished = await job.when(done=True)
-    assert (finished["status"], finished["evidence"]) == ("COMPLETED", "poll")
-    await job.verdicts("denied")
-
-
 async def test_a_claim_received_during_a_status_call_needs_another_call(
     provider: ScriptedProvider, job: AcceptedJob
 ) -> None:
@@ -71,17 +57,6 @@ async def test_a_claim_received_during_a_status_call_needs_another_call(
     assert (await job.when(done=True))["status"] == "COMPLETED"
     await job.verdicts("denied", "confirmed")
     assert len(provider.status_calls) == 2
-
-
-async def test_a_job_confirms_while_its_claim_waits(
-    provider: ScriptedProvider, job: AcceptedJob
-) -> None:
-    provider.status = never
-    await job.send(RUNNING)
-    await job.when(phase="rendering")
-    await job.send(COMPLETED)
-    waiting = await job.when(phase="confirming")
-    assert (waiting["status"], waiting["progress"], waiting["done"]) == ("IN_PROGRESS", 30, False)
 
 
 @pytest.mark.parametrize("status", [refusing_status(500), refusing_status(404), None])
@@ -139,18 +114,3 @@ async def test_the_result_of_the_claim_that_is_taken_is_shown(
     whole = (await job.client.get(f"{job.path}/result")).json()
     assert (shown["videoUrl"], shown["truncated"]) == (taken["videoUrl"], True)
     assert whole == (shown if first_is_denied else taken)
-
-
-async def test_without_confirmation_a_claim_counts_at_once(
-    provider: ScriptedProvider, trusting: AcceptedJob
-) -> None:
-    await trusting.send(FAILED)
-    finished = await trusting.when(done=True)
-    assert finished["error"] == {
-        "code": "provider_failed",
-        "message": "Out of memory",
-        "retryable": False,
-        "may_have_been_billed": True,
-    }
-    await trusting.verdicts("applied")
-    assert provider.status_calls == []

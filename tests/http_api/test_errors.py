@@ -1,10 +1,6 @@
 """One shape for every refusal, whatever is wrong with a request."""
 
-import asyncio
 import json
-import sqlite3
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,18 +10,8 @@ from receiver.server import connection as server_connection
 from receiver.server import incoming
 from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.http_api.raw_http import raw_connection, request_bytes
-from tests.http_api.scripted_provider import ScriptedProvider
 from tests.support.documented import assert_problem
-from tests.support.service import (
-    JOB,
-    MOVIE,
-    RunningService,
-    eventually,
-    history_of,
-    job_when,
-    running_service,
-    submit,
-)
+from tests.support.service import JOB, MOVIE, RunningService
 
 # --- addresses and methods ------------------------------------------------------------------------
 
@@ -132,7 +118,7 @@ async def test_a_fault_in_a_body_is_named_by_its_pointer(visitor: httpx.AsyncCli
 async def test_a_body_over_the_limit_is_413(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     # The rest of a body that is refused is waited for: here, for a second and not for five.
     monkeypatch.setattr(incoming, "QUIET_SECONDS", 1.0)
-    monkeypatch.setattr(server_connection, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(server_connection, "CHECK_SECONDS", 0.05)
     service = await start(max_body_bytes=1_000)
     key = await service.key()
     client = service.client(key)
@@ -202,36 +188,3 @@ async def test_a_bug_is_500_without_details(
     assert_problem(answer, 500, "internal_error")
     assert "secret" not in answer.text
     assert "RuntimeError" not in answer.text
-
-
-async def test_nothing_is_acknowledged_while_the_store_is_locked(
-    tmp_path: Path, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("store.sqlite.connection.BUSY_TIMEOUT", 500)
-    async with running_service(tmp_path, **provider.settings()) as service:
-        client = await service.user()
-        job = await submit(client)
-        address = (await provider.submitted()).webhook_url
-        await job_when(client, job["request_id"], phase="accepted")
-        with closing(sqlite3.connect(tmp_path / "receiver.db", isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            # One write may have to wait for the one before it to give up: twice that time.
-            refused, called_back, ready = await asyncio.gather(
-                client.post("/v1/jobs", json=JOB),
-                client.post(address, json={"status": "FAILED"}),
-                client.get("/readyz"),
-            )
-            assert_problem(refused, 503, "storage_unavailable")
-            assert_problem(called_back, 503, "storage_unavailable")
-            assert_problem(ready, 503, "locked")
-            for answer in (refused, called_back):
-                assert int(answer.headers["Retry-After"]) > 0
-            other.execute("ROLLBACK")
-        assert len((await client.get("/v1/jobs")).json()["jobs"]) == 1
-        assert await history_of(client, job["request_id"], "callback") == []
-        assert (await client.post("/v1/jobs", json=JOB)).status_code == 202
-        assert (await client.post(address, json={"status": "FAILED"})).status_code == 200
-        # The answer before holds for a second.
-        await eventually(
-            lambda: client.get("/readyz"), lambda answer: answer.status_code == 200, "ready"
-        )

@@ -21,7 +21,6 @@ from tests.support.service import (
     JOB,
     RunningService,
     eventually,
-    history_of,
     job_when,
     phases_of,
     submit,
@@ -205,32 +204,6 @@ async def test_a_job_is_read_again_only_where_it_changed(trusting: AcceptedJob) 
     assert after.status_code == 200
     assert "Retry-After" not in after.headers
     assert after.json()["done_at"] is not None
-
-
-async def test_a_history_has_everything_in_order(
-    provider: ScriptedProvider, job: AcceptedJob
-) -> None:
-    await job.send({"status": "IN_PROGRESS", "progress": 10})
-    await job.when(progress=10)
-    await job.send(b"[]", 400)
-    await provider.asked()
-    provider.states["up-1"] = COMPLETED
-    await job.send(COMPLETED)
-    await job.when(done=True)
-
-    history = await history_of(job.client, job.request_id)
-    assert all(re.fullmatch(RFC3339, line["at"]) for line in history)
-    assert [line["at"] for line in history] == sorted(line["at"] for line in history)
-    events = [line["job"] for line in history if line["type"] == "event"]
-    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
-    assert events[-1] == await told_of(job.client, job.request_id)
-    callbacks = [line for line in history if line["type"] == "callback"]
-    assert [(line["verdict"], line["evidence"], line["confirmed"]) for line in callbacks] == [
-        ("applied", "callback", None),
-        ("rejected", "callback", None),
-        ("confirmed", "poll", True),
-    ]
-    assert {"submission", "poll"} <= {line["type"] for line in history}
 
 
 # --- cancelling -----------------------------------------------------------------------------------

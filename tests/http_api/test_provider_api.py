@@ -6,27 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
-from starlette.responses import Response
 
 from tests.http_api.accepted_job import accepted
 from tests.http_api.conftest import SHARED_LOOP, Start
-from tests.http_api.scripted_provider import (
-    API_KEY,
-    ScriptedProvider,
-    Submission,
-    answering,
-    call_back,
-    never,
-)
-from tests.support.service import (
-    MOVIE,
-    RunningService,
-    eventually,
-    history_of,
-    job_of,
-    job_when,
-    submit,
-)
+from tests.http_api.scripted_provider import API_KEY, ScriptedProvider, answering, call_back, never
+from tests.support.service import MOVIE, RunningService, eventually, job_of, job_when, submit
 
 # --- submissions ----------------------------------------------------------------------------------
 
@@ -127,30 +111,6 @@ async def test_a_refused_operator_key_is_502(
     assert (job["error"]["code"], job["error"]["retryable"]) == ("provider_credentials", True)
 
 
-async def test_a_retry_after_holds_every_submission(
-    service: RunningService, client: httpx.AsyncClient, provider: ScriptedProvider
-) -> None:
-    turned_away = 0.0
-
-    async def busy_once(_: Submission) -> Response:
-        nonlocal turned_away
-        if len(provider.submissions) > 1:
-            return provider.accept()
-        turned_away = time.monotonic()
-        return Response(status_code=429, headers={"Retry-After": "1"})
-
-    provider.submit = busy_once
-    first = asyncio.create_task(client.post("/v1/video/create_movie", json={"input": MOVIE}))
-    await provider.submitted()
-    # The answer is on its way: another user's job that comes after it is held as well.
-    request_id = await _newest(client)
-    await eventually(lambda: history_of(client, request_id, "submission"), bool, "an attempt")
-    other = await service.user("bob")
-    assert (await other.post("/v1/video/create_movie", json={"input": MOVIE})).status_code == 200
-    assert time.monotonic() - turned_away > 0.9
-    assert (await first).status_code == 200
-
-
 async def _newest(client: Any) -> str:
     return str((await client.get("/v1/jobs")).json()["jobs"][0]["request_id"])
 
@@ -190,18 +150,6 @@ async def test_a_submission_that_is_cancelled_meanwhile_is_answered(
     assert (await client.post(f"/v1/jobs/{request_id}/cancel")).status_code == 202
     answer = await waiting
     assert (answer.status_code, answer.json()) == (200, {"request_id": request_id})
-
-
-async def test_a_job_survives_the_client_that_submitted_it(
-    client: httpx.AsyncClient, provider: ScriptedProvider
-) -> None:
-    release = provider.hold_submissions()
-    waiting = asyncio.create_task(client.post("/v1/video/create_movie", json={"input": MOVIE}))
-    await provider.submitted()
-    waiting.cancel()
-    release.set()
-    job = await job_when(client, await _newest(client), phase="accepted")
-    assert job["provider_request_id"] == "up-1"
 
 
 # --- status ---------------------------------------------------------------------------------------

@@ -136,27 +136,3 @@ async def test_a_service_that_stops_is_alive_and_not_ready(service: RunningServi
             answer = await connection.answer()
             said = answer.json()
             assert (answer.status_code, said.get("code", said["status"])) == (status, word)
-
-
-async def test_a_flood_of_probes_is_one_write(
-    service: RunningService, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = 0
-    check = service.store.check_writable
-
-    async def counted() -> None:
-        nonlocal asked
-        asked += 1
-        await check()
-
-    monkeypatch.setattr(service.store, "check_writable", counted)
-    clock = ManualClock()
-    service.inner.context.readiness._clock = clock
-    client = service.client()
-
-    for _ in range(2):
-        answers = await asyncio.gather(*(client.get("/readyz") for _ in range(50)))
-        assert {(answer.status_code, answer.text) for answer in answers} == {(200, OK)}
-        assert (await client.head("/readyz")).status_code == 200
-
-    assert asked == 1

@@ -1,7 +1,6 @@
 """Results: links that are handed out, and renewed first where they have grown old."""
 
 import asyncio
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,33 +148,6 @@ async def test_the_link_of_a_provider_that_runs_no_more_is_handed_out(
     assert await aging.link() == OLD
 
 
-async def test_no_renewal_while_the_breaker_is_open(
-    start: Start, provider: ScriptedProvider
-) -> None:
-    aging = await aged(start, provider, jobs=2)
-    provider.status = refusing_status(401)
-    assert await aging.link(0) == OLD
-    assert await metric(aging.service, 'receiver_provider_credentials_refused{provider="samsar"}')
-    provider.status = None
-
-    assert await aging.link(1) == OLD
-
-    assert len(provider.status_calls) == 1
-
-
-async def test_the_pace_of_polls_holds_for_renewals_too(
-    start: Start, provider: ScriptedProvider
-) -> None:
-    aging = await aged(start, provider, jobs=2, poll_rate=0.01)
-    assert await aging.link(0) == NEW
-    began = time.monotonic()
-
-    assert await aging.link(1) == OLD
-
-    assert time.monotonic() - began < 10, "nobody waits for the next call, 100 s later"
-    assert provider.status_calls == ["up-1"]
-
-
 async def test_there_is_one_call_at_a_time_for_a_job(
     start: Start, provider: ScriptedProvider
 ) -> None:
@@ -222,3 +194,17 @@ async def test_a_renewed_link_that_cannot_be_kept_is_no_error(
         broken.setattr(aging.service.store.jobs, "advance", fail)
         assert await aging.link() == OLD
     assert await aging.link() == NEW
+
+
+async def test_no_renewal_while_the_breaker_is_open(
+    start: Start, provider: ScriptedProvider
+) -> None:
+    aging = await aged(start, provider, jobs=2)
+    provider.status = refusing_status(401)
+    assert await aging.link(0) == OLD
+    assert await metric(aging.service, 'receiver_provider_credentials_refused{provider="samsar"}')
+    provider.status = None
+
+    assert await aging.link(1) == OLD
+
+    assert len(provider.status_calls) == 1

@@ -1,42 +1,22 @@
 """Results of providers that sign: whole, asked for, or gone."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.http_api.signed_job import (
-    FAL,
-    REPLICATE,
-    SEED,
-    settings_of,
-    signing_keys,
-    succeeded,
-    take,
-)
-from tests.providers.path_server import PathServer, path_server
-from tests.support.service import RunningService, grown, running_service
+from tests.http_api.conftest import SHARED_LOOP
+from tests.http_api.signed_job import FAL, REPLICATE, SEED, succeeded, take
+from tests.providers.path_server import PathServer
+from tests.support.service import RunningService
 
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[PathServer]:
-    async with path_server(signing_keys()) as server:
-        yield server
-
-
-@pytest.fixture
-async def service(upstream: PathServer, tmp_path: Path) -> AsyncIterator[RunningService]:
-    async with running_service(tmp_path, **settings_of(upstream)) as running:
-        await grown(upstream.calls, 2, "both questions for keys")
-        yield running
+pytestmark = SHARED_LOOP
 
 
 async def test_ok_without_a_payload_has_its_result_asked_for_at_once(
-    service: RunningService, upstream: PathServer
+    signing: RunningService, upstream: PathServer
 ) -> None:
-    taken = await take(service, upstream, FAL)
+    taken = await take(signing, upstream, FAL)
     upstream.answers[taken.status_path] = (200, {"status": "IN_PROGRESS"})
     upstream.answers[taken.status_path.removesuffix("/status")] = (200, {"seed": SEED})
     body = {"request_id": taken.name, "status": "OK", "payload": None, "payload_error": "large"}
@@ -46,8 +26,8 @@ async def test_ok_without_a_payload_has_its_result_asked_for_at_once(
     assert f'"seed":{SEED}' in (await taken.client.get(taken.path)).text
 
 
-async def test_a_result_that_is_gone(service: RunningService, upstream: PathServer) -> None:
-    taken = await take(service, upstream, REPLICATE)
+async def test_a_result_that_is_gone(signing: RunningService, upstream: PathServer) -> None:
+    taken = await take(signing, upstream, REPLICATE)
     gone = {"id": taken.name, "status": "succeeded", "output": None, "data_removed": True}
     upstream.answers[taken.status_path] = (200, gone)
     await taken.call_back(succeeded(taken), ago=400)
@@ -57,9 +37,9 @@ async def test_a_result_that_is_gone(service: RunningService, upstream: PathServ
 
 
 async def test_a_large_result_is_kept_whole_beside_the_job_and_read_alone(
-    service: RunningService, upstream: PathServer, monkeypatch: pytest.MonkeyPatch
+    signing: RunningService, upstream: PathServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taken = await take(service, upstream, REPLICATE)
+    taken = await take(signing, upstream, REPLICATE)
     whole = [{"seed": SEED, "text": "x" * 1_000}] * 200
     await taken.call_back(succeeded(taken, whole))
     job = await taken.when(status="COMPLETED")
@@ -71,7 +51,7 @@ async def test_a_large_result_is_kept_whole_beside_the_job_and_read_alone(
     assert (answer.status_code, answer.json()) == (200, {"output": whole})
 
     running = 0
-    read = service.store.jobs.whole_result_of
+    read = signing.store.jobs.whole_result_of
 
     async def alone(job_id: str) -> Any:
         nonlocal running
@@ -81,7 +61,7 @@ async def test_a_large_result_is_kept_whole_beside_the_job_and_read_alone(
         running -= 1
         return found
 
-    monkeypatch.setattr(service.store.jobs, "whole_result_of", alone)
+    monkeypatch.setattr(signing.store.jobs, "whole_result_of", alone)
     result = f"{taken.path}/result"
     answers = await asyncio.gather(*(taken.client.get(result) for _ in range(3)))
     assert {answer.status_code for answer in answers} == {200}

@@ -3,34 +3,21 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
 
 from receiver.clock import SystemClock
 from receiver.providers.signatures import LONGEST_KEY_WAIT
-from tests.http_api.signed_job import (
-    CREATE,
-    FAL,
-    REPLICATE,
-    SEED,
-    settings_of,
-    signing_keys,
-    succeeded,
-    take,
-)
-from tests.providers.conformance.subjects import (
-    sign_replicate,
-)
+from tests.http_api.conftest import SHARED_LOOP
+from tests.http_api.signed_job import CREATE, FAL, REPLICATE, SEED, settings_of, succeeded, take
+from tests.providers.conformance.subjects import sign_replicate
 from tests.providers.path_server import PathServer, path_server
 from tests.support.service import (
     RunningService,
     eventually,
-    grown,
     history_of,
     job_of,
     metric,
@@ -38,40 +25,22 @@ from tests.support.service import (
     verdicts_when,
 )
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def upstream() -> AsyncIterator[PathServer]:
-    async with path_server(signing_keys()) as server:
-        yield server
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def service(
-    upstream: PathServer, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[RunningService]:
-    async with running_service(
-        tmp_path_factory.mktemp("service"), **settings_of(upstream)
-    ) as running:
-        # The keys are asked for beside the start.
-        await grown(upstream.calls, 2, "both questions")
-        yield running
+pytestmark = SHARED_LOOP
 
 
 @pytest.mark.parametrize("order", [REPLICATE, FAL], ids=["replicate", "fal"])
 async def test_a_verified_outcome_needs_no_status_call(
-    service: RunningService, upstream: PathServer, order: dict[str, Any]
+    signing: RunningService, upstream: PathServer, order: dict[str, Any]
 ) -> None:
-    taken = await take(service, upstream, order)
+    taken = await take(signing, upstream, order)
     labels = f'provider="{taken.provider}",verdict="accepted",verified="true"'
-    before = await metric(service, f"receiver_callbacks_total{{{labels}}}")
+    before = await metric(signing, f"receiver_callbacks_total{{{labels}}}")
     assert (await taken.call_back(succeeded(taken))).status_code == 200
     job = await taken.when(status="COMPLETED", evidence="callback")
     (line,) = await taken.verdicts("applied")
     assert (line["verified"], line["confirmed"]) == (True, None)
     assert taken.status_calls() == 0
-    assert await metric(service, f"receiver_callbacks_total{{{labels}}}") == before + 1
+    assert await metric(signing, f"receiver_callbacks_total{{{labels}}}") == before + 1
     assert job["result"] == (
         {"output": "https://a.example/1.png"}
         if taken.provider == "replicate"
@@ -83,10 +52,10 @@ async def test_a_verified_outcome_needs_no_status_call(
 
 @pytest.mark.parametrize("order", [REPLICATE, FAL], ids=["replicate", "fal"])
 async def test_the_order_of_the_checks(
-    service: RunningService, upstream: PathServer, order: dict[str, Any]
+    signing: RunningService, upstream: PathServer, order: dict[str, Any]
 ) -> None:
-    taken = await take(service, upstream, order)
-    huge = b" " * (service.inner.context.settings.max_body_bytes + 1)
+    taken = await take(signing, upstream, order)
+    huge = b" " * (signing.inner.context.settings.max_body_bytes + 1)
     bad = "bad_signature"
     signature = "x-fal-webhook-signature" if taken.provider == "fal" else "webhook-signature"
     stamp = signature.replace("signature", "timestamp")
@@ -111,20 +80,20 @@ async def test_the_order_of_the_checks(
 
 
 async def test_a_job_that_is_gone_is_gone_before_its_signature_is_bad(
-    service: RunningService, upstream: PathServer
+    signing: RunningService, upstream: PathServer
 ) -> None:
-    taken = await take(service, upstream, REPLICATE)
+    taken = await take(signing, upstream, REPLICATE)
     await taken.call_back(succeeded(taken))
     await taken.when(done=True)
-    await service.store.jobs.remove_finished(2**60, 1_000)
+    await signing.store.jobs.remove_finished(2**60, 1_000)
     assert (await taken.call_back(b"{}", signed=False)).status_code == 410
 
 
 @pytest.mark.parametrize("order", [REPLICATE, FAL], ids=["replicate", "fal"])
 async def test_a_stale_signature_makes_a_claim(
-    service: RunningService, upstream: PathServer, order: dict[str, Any]
+    signing: RunningService, upstream: PathServer, order: dict[str, Any]
 ) -> None:
-    taken = await take(service, upstream, order)
+    taken = await take(signing, upstream, order)
     state = (
         {"status": "COMPLETED"}
         if taken.provider == "fal"
@@ -143,9 +112,9 @@ async def test_a_stale_signature_makes_a_claim(
 
 
 async def test_a_claim_that_comes_again_with_its_signature_counts(
-    service: RunningService, upstream: PathServer
+    signing: RunningService, upstream: PathServer
 ) -> None:
-    taken = await take(service, upstream, REPLICATE)
+    taken = await take(signing, upstream, REPLICATE)
     upstream.answers[taken.status_path] = (500, {})
     body = succeeded(taken)
     await taken.call_back(body, ago=400)
@@ -183,9 +152,9 @@ async def call_back_from_the_start(
     [(REPLICATE, 200, "accepted"), (FAL, 202, "accepted"), (FAL, 400, "refused")],
 )
 async def test_a_cancel_is_passed_on_once(
-    service: RunningService, upstream: PathServer, order: dict[str, Any], status: int, outcome: str
+    signing: RunningService, upstream: PathServer, order: dict[str, Any], status: int, outcome: str
 ) -> None:
-    taken = await take(service, upstream, order)
+    taken = await take(signing, upstream, order)
     path = taken.status_path.removeprefix("GET ").removesuffix("/status") + "/cancel"
     call = f"PUT {path}" if taken.provider == "fal" else f"POST {path}"
     upstream.answers[call] = (status, {})
@@ -201,11 +170,11 @@ async def test_a_cancel_is_passed_on_once(
 
 
 async def cancelled_while_submitting(
-    service: RunningService, upstream: PathServer, name: str
+    signing: RunningService, upstream: PathServer, name: str
 ) -> tuple[httpx.AsyncClient, str]:
     upstream.answers[CREATE] = (201, {"id": name})
     upstream.answers[f"POST /v1/predictions/{name}/cancel"] = (200, {})
-    client = await service.user()
+    client = await signing.user()
     before = len(upstream.asked(CREATE))
 
     async def submissions() -> list[str]:
@@ -220,12 +189,12 @@ async def cancelled_while_submitting(
 
 @pytest.mark.parametrize("by", ["answer", "callback"])
 async def test_a_cancel_is_passed_on_when_the_id_is_known(
-    service: RunningService, upstream: PathServer, by: str
+    signing: RunningService, upstream: PathServer, by: str
 ) -> None:
     upstream.held[CREATE] = asyncio.Event()
     name = f"cancelled-{by}"
     try:
-        client, request_id = await cancelled_while_submitting(service, upstream, name)
+        client, request_id = await cancelled_while_submitting(signing, upstream, name)
         if by == "callback":
             await call_back_from_the_start(client, upstream, name)
             await verdicts_when(client, request_id, "late")
@@ -241,26 +210,11 @@ async def test_a_cancel_is_passed_on_when_the_id_is_known(
     ]
 
 
-async def test_a_requested_cancel_survives_a_restart(upstream: PathServer, tmp_path: Path) -> None:
-    upstream.held[CREATE] = asyncio.Event()
-    name = "cancelled-before-a-restart"
-    try:
-        async with running_service(tmp_path, **settings_of(upstream)) as service:
-            _, request_id = await cancelled_while_submitting(service, upstream, name)
-    finally:
-        upstream.held.pop(CREATE).set()
-    async with running_service(tmp_path, **settings_of(upstream)) as service:
-        client = await service.user()
-        assert await history_of(client, request_id, "provider_cancel") == []
-        await call_back_from_the_start(client, upstream, name)
-        await passed_on(client, request_id)
-
-
 # --- what runs ------------------------------------------------------------------------------------
 
 
-async def test_jobs_are_checked_by_their_provider(service: RunningService) -> None:
-    client = await service.user()
+async def test_jobs_are_checked_by_their_provider(signing: RunningService) -> None:
+    client = await signing.user()
     for order, pointers in (
         (REPLICATE | {"kind": FAL["kind"]}, ["/kind"]),
         (REPLICATE | {"kind": "o/" + "n" * 200}, ["/kind"]),

@@ -53,72 +53,78 @@ class Failing:
         raise self._error
 
 
-Break = Callable[..., Failing]
+class Site(NamedTuple):
+    """A service whose store can be broken, its user, and its provider."""
+
+    service: RunningService
+    client: httpx.AsyncClient
+    provider: ScriptedProvider
+    patch: pytest.MonkeyPatch
+
+    def break_(
+        self, part: str, method: str, times: float = float("inf"), error: Exception = AWAY
+    ) -> Failing:
+        """Let a method of a part of the store fail, always or for so many times."""
+        owner = getattr(self.service.store, part)
+        failing = Failing(getattr(owner, method), times, error)
+        self.patch.setattr(owner, method, failing)
+        return failing
+
+    def leaving(self) -> httpx.AsyncClient:
+        """Another client with the same key, which will hang up."""
+        return self.service.client(self.client.headers["API-KEY"])
+
+    async def jobs(self) -> int:
+        return len((await self.client.get("/v1/jobs")).json()["jobs"])
 
 
 @pytest.fixture
-def break_(monkeypatch: pytest.MonkeyPatch) -> Break:
-    """Lets a method fail, always or for so many times."""
-
-    def break_(
-        owner: object, method: str, times: float = float("inf"), error: Exception = AWAY
-    ) -> Failing:
-        failing = Failing(getattr(owner, method), times, error)
-        monkeypatch.setattr(owner, method, failing)
-        return failing
-
-    return break_
+def site(
+    service: RunningService,
+    client: httpx.AsyncClient,
+    provider: ScriptedProvider,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Site:
+    return Site(service, client, provider, monkeypatch)
 
 
 def body_for(path: str) -> dict[str, Any]:
     return {"input": MOVIE} if path == DROP_IN else JOB
 
 
-async def test_a_client_that_obeys_pays_once_when_a_read_fails(
-    service: RunningService,
-    client: httpx.AsyncClient,
-    provider: ScriptedProvider,
-    break_: Break,
-    way: Way,
-) -> None:
-    break_(service.store.jobs, "find", times=1)
+async def test_a_client_that_obeys_pays_once_when_a_read_fails(site: Site, way: Way) -> None:
+    site.break_("jobs", "find", times=1)
 
-    answer = await way.post(client)
+    answer = await way.post(site.client)
     if answer.status_code == 503:  # it says "try again"
-        answer = await way.post(client)
+        answer = await way.post(site.client)
 
     assert answer.status_code == way.status
-    await provider.submitted()
-    assert len((await client.get("/v1/jobs")).json()["jobs"]) == 1
-    await job_when(client, answer.json()["request_id"], phase="accepted")
-    assert len(provider.submissions) == 1
+    await site.provider.submitted()
+    assert await site.jobs() == 1
+    await job_when(site.client, answer.json()["request_id"], phase="accepted")
+    assert len(site.provider.submissions) == 1
 
 
 async def test_while_no_read_works_the_answer_is_what_is_known(
-    provider: ScriptedProvider, start: Start, break_: Break, way: Way
+    start: Start, site: Site, way: Way
 ) -> None:
-    service = await start(**provider.settings(), submit_wait=1)
-    client = await service.user()
-    reads = break_(service.store.jobs, "find")
+    service = await start(**site.provider.settings(), submit_wait=1)
+    site = site._replace(service=service, client=await service.user())
+    reads = site.break_("jobs", "find")
 
-    answer = await way.post(client)
+    answer = await way.post(site.client)
 
     assert answer.status_code == way.status
     assert answer.json()["request_id"].startswith("job_")
     assert 1 <= reads.failed <= 10, "no busy loop"
 
 
-async def test_reads_that_work_again_bring_the_outcome(
-    service: RunningService,
-    client: httpx.AsyncClient,
-    provider: ScriptedProvider,
-    break_: Break,
-    way: Way,
-) -> None:
-    provider.submit = answering(402, {"message": "Insufficient credits"})
-    break_(service.store.jobs, "find", times=2)
+async def test_reads_that_work_again_bring_the_outcome(site: Site, way: Way) -> None:
+    site.provider.submit = answering(402, {"message": "Insufficient credits"})
+    site.break_("jobs", "find", times=2)
 
-    answer = await way.post(client, **({} if way.path == DROP_IN else {"Prefer": "wait=30"}))
+    answer = await way.post(site.client, **({} if way.path == DROP_IN else {"Prefer": "wait=30"}))
 
     if way.path == DROP_IN:
         assert_problem(answer, 402, "provider_refused")
@@ -126,80 +132,66 @@ async def test_reads_that_work_again_bring_the_outcome(
         assert (answer.status_code, answer.json()["status"]) == (way.status, "FAILED")
 
 
-async def test_an_answer_that_cannot_be_kept_is_given_all_the_same(
-    service: RunningService, client: httpx.AsyncClient, break_: Break, way: Way
-) -> None:
-    keeping = break_(service.store.idempotency, "answered")
+async def test_an_answer_that_cannot_be_kept_is_given_all_the_same(site: Site, way: Way) -> None:
+    keeping = site.break_("idempotency", "answered")
 
-    answer = await way.post(client, **KEY)
+    answer = await way.post(site.client, **KEY)
 
     assert answer.status_code == way.status
     assert keeping.failed == 1
-    again = await way.post(client, **KEY)
+    again = await way.post(site.client, **KEY)
     assert_problem(again, 409, "idempotency_key_in_use")
-    assert len((await client.get("/v1/jobs")).json()["jobs"]) == 1
+    assert await site.jobs() == 1
 
 
 async def test_a_client_that_hangs_up_is_no_failed_request_where_nothing_can_be_kept(
-    service: RunningService, client: httpx.AsyncClient, provider: ScriptedProvider, break_: Break
+    site: Site,
 ) -> None:
-    provider.submit = never
-    keeping = break_(service.store.idempotency, "answered")
-    leaving = service.client(client.headers["API-KEY"], **KEY)
-    first = asyncio.create_task(leaving.post(DROP_IN, json={"input": MOVIE}))
-    await provider.submitted()
+    site.provider.submit = never
+    keeping = site.break_("idempotency", "answered")
+    first = asyncio.create_task(Way(DROP_IN, KEY, 200).post(site.leaving()))
+    await site.provider.submitted()
     first.cancel()
 
     await eventually(
-        lambda: client.get("/metrics"), lambda answer: 'create_movie",status="499"' in answer.text
+        lambda: site.client.get("/metrics"),
+        lambda answer: 'create_movie",status="499"' in answer.text,
     )
     assert keeping.failed == 1
 
 
-async def test_a_cancel_needs_nothing_after_its_commit(
-    service: RunningService,
-    client: httpx.AsyncClient,
-    provider: ScriptedProvider,
-    break_: Break,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    provider.submit = never
-    job = await submit(client)
-    await provider.submitted()
-    reads = break_(service.store.jobs, "find", times=0)
-    advance = service.store.jobs.advance
+async def test_a_cancel_needs_nothing_after_its_commit(site: Site) -> None:
+    site.provider.submit = never
+    job = await submit(site.client)
+    await site.provider.submitted()
+    reads = site.break_("jobs", "find", times=0)
+    advance = site.service.store.jobs.advance
 
     async def advance_and_fail(*given: Any, **named: Any) -> Any:
         changed = await advance(*given, **named)
         reads.left = float("inf")
         return changed
 
-    monkeypatch.setattr(service.store.jobs, "advance", advance_and_fail)
+    site.patch.setattr(site.service.store.jobs, "advance", advance_and_fail)
 
-    answer = await client.post(f"/v1/jobs/{job['request_id']}/cancel")
+    answer = await site.client.post(f"/v1/jobs/{job['request_id']}/cancel")
 
     assert (answer.status_code, answer.json()["status"]) == (202, "CANCELLED")
 
 
-async def test_a_replay_that_cannot_be_read_does_not_deny_its_job(
-    service: RunningService,
-    client: httpx.AsyncClient,
-    provider: ScriptedProvider,
-    break_: Break,
-    way: Way,
-) -> None:
+async def test_a_replay_that_cannot_be_read_does_not_deny_its_job(site: Site, way: Way) -> None:
     """No first answer was kept, so the replay has to be built from the job."""
-    release = provider.hold_submissions()
-    first = asyncio.create_task(way.post(service.client(client.headers["API-KEY"]), **KEY))
-    await provider.submitted()
+    release = site.provider.hold_submissions()
+    first = asyncio.create_task(way.post(site.leaving(), **KEY))
+    await site.provider.submitted()
     first.cancel()
 
     async def again() -> httpx.Response:
-        return await client.post(way.path, json=body_for(way.path), headers=KEY)
+        return await site.client.post(way.path, json=body_for(way.path), headers=KEY)
 
     known = await eventually(again, lambda answer: answer.status_code != 409)
     request_id = known.json()["request_id"]
-    break_(service.store.jobs, "find")
+    site.break_("jobs", "find")
 
     answer = await again()
 
@@ -215,24 +207,22 @@ async def test_a_replay_that_cannot_be_read_does_not_deny_its_job(
 # --- the words ------------------------------------------------------------------------------------
 
 
-async def test_nothing_was_saved_is_said_where_that_is_sure(
-    service: RunningService, client: httpx.AsyncClient, break_: Break
-) -> None:
-    break_(service.store.jobs, "create", error=StoreFull("the disk is full"))
+async def test_nothing_was_saved_is_said_where_that_is_sure(site: Site) -> None:
+    site.break_("jobs", "create", error=StoreFull("the disk is full"))
 
-    problem = assert_problem(await client.post("/v1/jobs", json=JOB), 503, "storage_unavailable")
+    problem = assert_problem(
+        await site.client.post("/v1/jobs", json=JOB), 503, "storage_unavailable"
+    )
 
     assert problem["detail"] == "Storage is unavailable; nothing was saved. Please retry."
 
 
 @pytest.mark.parametrize("path", ["/v1/jobs", DROP_IN])
-async def test_a_commit_whose_fate_is_unknown_has_a_code_of_its_own(
-    service: RunningService, client: httpx.AsyncClient, break_: Break, path: str
-) -> None:
+async def test_a_commit_whose_fate_is_unknown_has_a_code_of_its_own(site: Site, path: str) -> None:
     lost = OutcomeUnknown("the connection was lost during a commit")
-    break_(service.store.jobs, "create", error=lost)
+    site.break_("jobs", "create", error=lost)
 
-    answer = await client.post(path, json=body_for(path))
+    answer = await site.client.post(path, json=body_for(path))
 
     problem = assert_problem(answer, 503, "outcome_unknown")
     assert int(answer.headers["Retry-After"]) > 0

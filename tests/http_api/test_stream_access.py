@@ -8,7 +8,7 @@ from receiver.clock import SystemClock
 from tests.http_api.accepted_job import AcceptedJob
 from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.http_api.event_stream import event_stream
-from tests.support.service import RunningService, ShiftedClock, eventually
+from tests.support.service import RunningService, eventually
 
 
 async def test_a_key_has_so_many_streams(start: Start) -> None:
@@ -62,29 +62,13 @@ async def test_a_stream_ends_when_its_key_is_revoked(start: Start) -> None:
     await eventually(lambda: nobody.get(ticket["url"]), lambda answer: answer.status_code == 401)
 
 
-async def test_a_ticket_opens_what_it_was_made_for(
-    service: RunningService, client: httpx.AsyncClient, job: AcceptedJob
-) -> None:
-    nobody = service.client()
-    answer = await client.post("/v1/stream-tickets", json={"request_id": job.request_id})
-    assert answer.status_code == 200
-    ticket = answer.json()
-    assert set(ticket) == {"ticket", "url", "expires_at"}
-    assert ticket["url"].startswith(f"/v1/jobs/{job.request_id}/events?ticket=")
-    assert client.headers["API-KEY"] not in ticket["ticket"]
-    async with event_stream(nobody, ticket["url"]) as stream:
-        assert (await stream.events(1))[0].data["request_id"] == job.request_id
-    whole = (await client.post("/v1/stream-tickets")).json()
-    assert whole["url"].startswith("/v1/events?ticket=")
-    async with event_stream(nobody, whole["url"]) as stream:
-        assert len((await stream.events(1))[0].data["jobs"]) == 1
-
-
 async def test_an_admins_ticket_opens_whichever_job_it_names(
     service: RunningService, job: AcceptedJob
 ) -> None:
     nobody, admin = service.client(), await service.user("root", admin=True)
     ticket = (await admin.post("/v1/stream-tickets", json={"request_id": job.request_id})).json()
+    assert ticket["url"].startswith(f"/v1/jobs/{job.request_id}/events?ticket=")
+    assert admin.headers["API-KEY"] not in ticket["ticket"]
     async with event_stream(nobody, ticket["url"]) as stream:
         assert (await stream.events(1))[0].data["request_id"] == job.request_id
 
@@ -101,31 +85,5 @@ async def test_a_ticket_is_asked_for_by_id(visitor: httpx.AsyncClient) -> None:
     typo = await visitor.post("/v1/stream-tickets", json={"requestid": "job_1"})
     assert (typo.status_code, typo.json()["errors"]) == (
         400,
-        [
-            {
-                "pointer": "/requestid",
-                "detail": "This member is unknown; did you mean request_id?",
-            }
-        ],
+        [{"pointer": "/requestid", "detail": "This member is unknown; did you mean request_id?"}],
     )
-
-
-@SHARED_LOOP
-async def test_an_altered_ticket_is_401(shared: RunningService) -> None:
-    client, nobody = await shared.user(), shared.client()
-    ticket = (await client.post("/v1/stream-tickets")).json()["ticket"]
-    for text in (ticket + "=", ticket + "A", ticket[:-1], "x", "é", "x" * 5_000, "."):
-        answer = await nobody.get("/v1/events", params={"ticket": text})
-        assert answer.status_code == 401, text
-
-
-async def test_a_ticket_lasts_an_hour(start: Start) -> None:
-    clock = ShiftedClock()
-    service = await start(clock=clock)
-    client, nobody = await service.user(), service.client()
-    ticket = (await client.post("/v1/stream-tickets")).json()
-    clock.ahead_ms = 3_600_000 - 30_000
-    async with event_stream(nobody, ticket["url"]):
-        pass
-    clock.ahead_ms += 60_000
-    assert (await nobody.get(ticket["url"])).status_code == 401

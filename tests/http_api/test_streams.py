@@ -14,11 +14,11 @@ from tests.http_api.conftest import Start
 from tests.http_api.event_stream import EventStream, Frame, event_stream
 from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider
 from tests.support.service import (
-    JOB,
     RunningService,
     history_of,
     job_when,
     running_service,
+    submit,
     told_of,
 )
 
@@ -219,39 +219,24 @@ async def test_a_users_stream_shows_the_unfinished_and_every_event(
     ]
 
 
-async def test_a_users_snapshot_has_the_newest_jobs_that_fit_in_256_kib(
-    service: RunningService,
-) -> None:
-    client = await service.user()
-    wide = {"metadata": {str(n): "\u00e9" * 512 for n in range(16)}}  # 49 KB as ASCII JSON
-    made = [await client.post("/v1/jobs", json=JOB | wide) for _ in range(7)]
-
-    async with event_stream(client, "/v1/events") as stream:
-        (snapshot,) = await stream.events(1)
-
-    assert snapshot.data["truncated"] is True
-    shown = [job["request_id"] for job in snapshot.data["jobs"]]
-    assert shown == [answer.json()["request_id"] for answer in reversed(made[2:])]
-    assert len(snapshot.raw.rpartition(b"data: ")[2]) <= 256 * 1024
-
-
 @pytest.mark.parametrize(("jobs", "length", "read"), [(1, 0, 1), (9, 500, 1), (9, 0, 2)])
-async def test_a_users_snapshot_reads_many_jobs_only_if_they_may_fit(
+async def test_a_users_snapshot_has_the_newest_jobs_that_fit_in_256_kib_and_reads_few_more(
     service: RunningService, monkeypatch: pytest.MonkeyPatch, jobs: int, length: int, read: int
 ) -> None:
     monkeypatch.setattr(events, "FEW_JOBS", 8)
     reads = AsyncMock(wraps=service.store.events.snapshot_for_user)
     monkeypatch.setattr(service.store.events, "snapshot_for_user", reads)
     client = await service.user(f"ann{jobs}{length}")
-    wide = {"metadata": {str(n): "\u00e9" * length for n in range(16)}}
-    for _ in range(jobs):
-        await client.post("/v1/jobs", json=JOB | wide)
+    wide = {"metadata": {str(n): "\u00e9" * length for n in range(16)}}  # up to 48 KB as ASCII JSON
+    made = [(await submit(client, **wide))["request_id"] for _ in range(jobs)]
 
     async with event_stream(client, "/v1/events") as stream:
         (snapshot,) = await stream.events(1)
 
-    assert len(snapshot.data["jobs"]) == (5 if length else jobs)
-    assert ("truncated" in snapshot.data) == bool(length)
+    shown = [job["request_id"] for job in snapshot.data["jobs"]]
+    assert shown == made[::-1][: 5 if length else jobs]
+    assert snapshot.data.get("truncated", False) is bool(length)
+    assert len(snapshot.raw.rpartition(b"data: ")[2]) <= 256 * 1024
     assert reads.await_count == read
 
 

@@ -1,7 +1,6 @@
 """One trace for a job, from submission to webhook, as OpenTelemetry's own SDK records it."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import httpx
 import pytest
@@ -18,15 +17,7 @@ from tests.http_api.event_stream import event_stream
 from tests.http_api.followed_job import RELAY, Follow
 from tests.http_api.relay_sink import Message, Sink, always
 from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider, answering, call_back
-from tests.support.service import (
-    JOB,
-    RunningService,
-    eventually,
-    history_of,
-    job_when,
-    running_service,
-    submit,
-)
+from tests.support.service import JOB, RunningService, eventually, history_of, job_when, submit
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLER = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
@@ -157,27 +148,6 @@ async def test_a_job_is_one_trace_from_its_client_to_its_webhook(
     assert "tracestate" not in submission.headers
     assert message.headers["traceparent"] == traceparent(relayed)
     assert message.headers["tracestate"] == "vendor=opaque"
-
-
-async def test_a_trace_goes_on_after_a_restart(
-    tmp_path: Path, spans: Spans, sink: Sink, provider: ScriptedProvider
-) -> None:
-    async with running_service(tmp_path, **provider.settings(), **RELAY) as service:
-        client = await service.user()
-        client.headers["traceparent"] = CALLER
-        job = await submit(client, webhookUrl=sink.url)
-        submission = await provider.submitted()
-        await job_when(client, job["request_id"], phase="accepted")
-    posted, _ = await spans.when("POST /v1/jobs", "submit job")
-    spans.exporter.clear()
-    path = httpx.URL(submission.webhook_url).path
-
-    async with running_service(tmp_path, **provider.settings(), **RELAY) as service:
-        await service.client().post(path, json=COMPLETED)
-        await sink.arrived(1)
-        applied, relayed = await spans.when("process callback", "relay webhook")
-
-    assert parent(applied) == parent(relayed) == traceparent(posted)
 
 
 async def test_a_drop_in_submission_is_traced_too(

@@ -24,7 +24,7 @@ UNREAD = request_bytes("POST", "/v1/jobs", Content_Length="1000")
 def hurried(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Makes one of the bounds in time short. It has to come before the service, which looks at its
     connections from its start."""
-    monkeypatch.setattr(server_connection, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(server_connection, "CHECK_SECONDS", 0.05)
 
     def hurry(name: str) -> None:
         module = incoming if hasattr(incoming, name) else server_connection

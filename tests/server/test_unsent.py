@@ -51,7 +51,7 @@ def test_who_reads_nothing_for_longest_is_cut_off(
 ) -> None:
     monkeypatch.setattr(unsent, "MOST_UNSENT", 100)
 
-    Unsent(readers).look()
+    Unsent(readers).check()
 
     assert [number for number, reader in enumerate(readers) if reader.is_cut] == cut
 

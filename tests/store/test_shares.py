@@ -143,11 +143,7 @@ async def writer(runner: PricedRunner, time: FakeTime) -> AsyncIterator[Threaded
     [(0.0, LEAST_BACKGROUND), (LATE + 0.1, 26)],
 )
 async def test_under_load_background_work_gets_its_share_of_each_batch(
-    writer: ThreadedWriter,
-    runner: PricedRunner,
-    time: FakeTime,
-    waited: float,
-    background: int,
+    writer: ThreadedWriter, runner: PricedRunner, time: FakeTime, waited: float, background: int
 ) -> None:
     gate, blocked = await block(writer)
     waiting = [writer.background(nothing) for _ in range(500)]
@@ -159,15 +155,3 @@ async def test_under_load_background_work_gets_its_share_of_each_batch(
     assert runner.batches[:5] == [(1, 0), *[(MAX_URGENT, background)] * 4]
     # As many as possible when no urgent work is left.
     assert runner.batches[5] == (0, MOST_BACKGROUND)
-
-
-async def test_a_few_background_works_are_always_taken(
-    writer: ThreadedWriter, runner: PricedRunner
-) -> None:
-    gate, blocked = await block(writer)
-    waiting = [writer.background(nothing) for _ in range(20)]
-    waiting += [writer.urgent(nothing) for _ in range(3)]
-    gate.open()
-    await asyncio.gather(blocked, *waiting)
-
-    assert runner.batches == [(1, 0), (3, LEAST_BACKGROUND), (0, 20 - LEAST_BACKGROUND)]

@@ -6,21 +6,8 @@ from itertools import product
 import pytest
 
 from store.delivery_reads import DeliveryFilter
-from tests.store.outbox import DELIVERED, PENDING, one, relayed
+from tests.store.outbox import DELIVERED, PENDING, relayed
 from tests.store.world import NOW, SECOND, World
-
-
-async def test_deliveries_are_found_by_their_ids_and_listed_for_their_users(world: World) -> None:
-    await relayed(world)
-    delivery = await one(world)
-    deliveries = world.store.deliveries
-
-    assert await deliveries.find(delivery.id) == delivery
-    for state in (None, PENDING):
-        mine, his = (DeliveryFilter(user.id, state) for user in (world.ann, world.bob))
-        assert await deliveries.list_page(mine, None, 9) == ([delivery], None)
-        assert await deliveries.list_page(his, None, 9) == ([], None)
-    assert await deliveries.find("msg_unknown") is None
 
 
 async def test_lists_are_newest_first_and_paged(world: World) -> None:

@@ -1,6 +1,5 @@
 """`Idempotency`, and `Jobs.create` with a key."""
 
-import asyncio
 from dataclasses import replace
 
 import pytest
@@ -118,20 +117,6 @@ async def test_a_change_can_free_its_jobs_key(world: World) -> None:
     assert await find(world) is None
     with pytest.raises(KeyReused):
         await create(world, world.job(), key("g", name="other"))
-
-
-async def test_of_many_requests_at_once_one_creates_a_job(world: World) -> None:
-    jobs = [world.job() for _ in range(10)]
-
-    made = await asyncio.gather(
-        *(create(world, job) for job in jobs),
-        return_exceptions=True,
-    )
-
-    assert sum(isinstance(each, Job) for each in made) == 1
-    assert sum(isinstance(each, KeyInUse) for each in made) == 9
-    jobs, _ = await world.store.jobs.list_page(world.ann.id, JobFilter(), None, 99)
-    assert len(jobs) == 1
 
 
 async def test_a_creation_that_fails_takes_no_key(world: World) -> None:

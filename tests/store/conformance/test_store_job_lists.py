@@ -17,16 +17,6 @@ async def pages_of(world: World, where: JobFilter, limit: int) -> list[list[Job]
     return pages
 
 
-async def test_lists_are_newest_first_and_paged(world: World) -> None:
-    made = [await world.create(at=NOW + number) for number in range(7)]
-    made.reverse()
-
-    pages = await pages_of(world, JobFilter(), 3)
-
-    assert [len(page) for page in pages] == [3, 3, 1]
-    assert [job for page in pages for job in page] == made
-
-
 async def test_a_page_ends_when_its_jobs_are_long(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

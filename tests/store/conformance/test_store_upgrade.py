@@ -23,7 +23,7 @@ from store.records.times import Lane, Lease
 from store.rows import row_of
 from store.session import Row
 from store.sqlite import connection as sqlite_connection
-from tests.store.world import NOW, SECOND, rendering
+from tests.store.world import NOW, SECOND
 
 USER = """
     INSERT INTO users (id, name, secret, event_nonce, origin_nonce) OVERRIDING SYSTEM VALUE
@@ -125,21 +125,6 @@ async def test_the_database_of_a_newer_release_is_left_alone(
             await old.open()
 
     await (await old.open()).close()
-
-
-async def test_jobs_of_the_first_schema_continue(
-    old: OldDatabase, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    old.begin(monkeypatch, schema=1)
-    old.execute(job("job_1"))
-    store = await old.open()
-    old.execute(job("job_2"))
-
-    for job_id in ("job_1", "job_2"):
-        advanced, _ = await store.jobs.advance(job_id, rendering())
-        assert advanced.status == "IN_PROGRESS"
-        assert await store.jobs.trace_context_of(job_id) is None
-    await store.close()
 
 
 async def test_submissions_of_the_second_schema_continue(

@@ -1,7 +1,9 @@
 """Batches on PostgreSQL: who fails, and what is known of a commit."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import psycopg
@@ -36,21 +38,6 @@ def runner(postgres_url: str, begun: list[int]) -> Iterator[PostgresBatchRunner]
     runner = PostgresBatchRunner(lambda: connect(parse(postgres_url)), begun.append)
     yield runner
     runner.close()
-
-
-def test_a_member_that_fails_before_writing_fails_alone(
-    runner: PostgresBatchRunner, other: psycopg.Connection, begun: list[int]
-) -> None:
-    error = NotFound("x")
-
-    outcomes, changes, *_ = runner.run(
-        [put("a"), fail(error), fail(error, run_sql("SELECT 1")), put("b")]
-    )
-
-    assert outcomes == [Done("a"), Failed(error), Failed(error), Done("b")]
-    assert changes.jobs == {"a", "b"}
-    assert kept(other) == ["a", "b"]
-    assert len(begun) == 1
 
 
 def test_the_member_that_fails_is_found_by_halving(
@@ -108,8 +95,6 @@ def test_a_batch_is_read_committed_whatever_the_default(postgres_url: str) -> No
 def test_two_batches_that_deadlock_both_succeed(
     postgres_url: str, other: psycopg.Connection
 ) -> None:
-    from threading import Barrier, Thread
-
     meeting = Barrier(2, timeout=10)
     other.execute("INSERT INTO meta (key, value) VALUES ('one', '0'), ('two', '0')")
 
@@ -122,33 +107,25 @@ def test_two_batches_that_deadlock_both_succeed(
 
         return work
 
-    met = [False, False]
+    met: set[int] = set()
 
     def meet(who: int) -> Work[None]:
         def work(_db: Session, _: Effects) -> None:
-            if not met[who]:
-                met[who] = True
+            if who not in met:
+                met.add(who)
                 meeting.wait()
 
         return work
 
-    ended: list[Any] = [None, None]
-
-    def run(who: int, first: str, second: str) -> None:
+    def run(who: int, first: str, second: str) -> Sequence[object]:
         runner = PostgresBatchRunner(lambda: connect(parse(postgres_url)), lambda _: None)
-        ended[who], *_ = runner.run([touch(first), meet(who), touch(second)])
-        runner.close()
+        with contextlib.closing(runner):
+            return runner.run([touch(first), meet(who), touch(second)]).outcomes
 
-    threads = [
-        Thread(target=run, args=(0, "one", "two")),
-        Thread(target=run, args=(1, "two", "one")),
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor() as threads:
+        ended = threads.map(run, (0, 1), ("one", "two"), ("two", "one"))
 
-    assert ended == [[Done(None)] * 3] * 2
+    assert [*ended] == [[Done(None)] * 3] * 2
     values = other.execute("SELECT value FROM meta WHERE key IN ('one', 'two')").fetchall()
     assert values == [("2",), ("2",)]
 

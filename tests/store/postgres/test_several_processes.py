@@ -155,24 +155,6 @@ async def test_two_jobs_cannot_take_one_id(here: World, there: World) -> None:
     assert [type(each) for each in outcomes if isinstance(each, BaseException)] == [ProviderIdTaken]
 
 
-async def test_a_held_lock_fails_one_write_and_delays_no_other(
-    here: World, other: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("store.postgres.batches.LOCK_TIMEOUT", 50)
-    monkeypatch.setattr("store.postgres.batches.LOCK_TIMEOUT_ALONE", 50)
-    kept, free = await here.create(), await here.create()
-    with other.transaction():
-        other.execute("SELECT 1 FROM jobs WHERE id = %s FOR UPDATE", (kept.id,))
-        outcomes = await asyncio.gather(
-            *(here.store.jobs.advance(job.id, change()) for job in (kept, free)),
-            return_exceptions=True,
-        )
-
-    assert isinstance(outcomes[0], StoreLocked)
-    assert not isinstance(outcomes[1], BaseException)
-    assert (await here.store.jobs.advance(kept.id, change()))[0].seq == 2
-
-
 async def test_writes_queued_while_a_batch_waits_for_a_row_do_not_fail_with_it(
     here: World, other: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
