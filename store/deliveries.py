@@ -174,7 +174,7 @@ class Deliveries(DeliveryReads):
             retried = [self._retry(db, effects, each, state, now) for each in delivery_ids]
             return sum(result.rowcount for result in retried)
 
-        return await self._writer.background(OnJobs(work, deliveries=tuple(delivery_ids)))
+        return await self._writer.bulk(OnJobs(work, deliveries=tuple(delivery_ids)))
 
     # --- within a transaction -------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from receiver.domain.serialization import compact_json, timestamp
@@ -27,7 +27,7 @@ from store.delivery_reads import DeliveryFilter
 from store.keys import User
 from store.records.deliveries import Attempt, Delivery, DeliveryState
 
-RETRIED_AT_ONCE = 200
+RETRIED_AT_ONCE = 50
 """Maximum number of deliveries retried in one transaction."""
 
 _GIVEN_UP = (DeliveryState.EXHAUSTED, DeliveryState.DISABLED)
@@ -126,12 +126,15 @@ async def retry_deliveries(context: ApiContext, request: Request, caller: Caller
     select = _filter(await queries.selected_user_or_all(context, request, caller), state, body)
     deliveries = context.services.store.deliveries
     retried, before, more = 0, None, True
-    # Newest to oldest, so that a delivery that fails again meanwhile is not found twice.
-    while more:
-        page, before = await deliveries.list_page(select, before, RETRIED_AT_ONCE)
-        ids = [delivery.id for delivery in page]
-        retried += await deliveries.retry_those(ids, state, context.services.clock.now())
-        more = before is not None
+    async with context.long_reads.of(caller.user_id):
+        # Newest to oldest, so that a delivery that fails again meanwhile is not found twice.
+        while more:
+            if await request.is_disconnected():
+                raise ClientDisconnect
+            page, before = await deliveries.list_page(select, before, RETRIED_AT_ONCE)
+            ids = [delivery.id for delivery in page]
+            retried += await deliveries.retry_those(ids, state, context.services.clock.now())
+            more = before is not None
     return json_response(documents.Retried(retried=retried), 202)
 
 

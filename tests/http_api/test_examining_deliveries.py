@@ -1,5 +1,6 @@
 """Finding a webhook that failed, looking at it, sending many again, and testing a URL."""
 
+import asyncio
 import json
 from ipaddress import ip_address
 from typing import Any
@@ -9,11 +10,12 @@ import pytest
 from starlette.responses import Response
 
 from receiver.webhooks import resolver
+from store.records.deliveries import Delivery
 from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.http_api.followed_job import RELAY, SECRET, Follow, Followed
 from tests.http_api.relay_sink import Message, Sink, always
 from tests.http_api.scripted_provider import COMPLETED, FAILED
-from tests.support.service import JOB, RunningService
+from tests.support.service import JOB, TIMEOUT, RunningService
 
 
 async def listed(client: httpx.AsyncClient, **query: str) -> list[dict[str, Any]]:
@@ -117,6 +119,27 @@ async def test_all_that_match_are_sent_again(follow: Follow, sink: Sink) -> None
     await jobs[1].states("delivered")
     (left,) = await other.deliveries()
     assert left["state"] == "exhausted"
+
+
+@SHARED_LOOP
+async def test_a_client_that_hangs_up_ends_the_search_for_what_to_send_again(
+    shared: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, begun = await shared.user(), asyncio.Event()
+
+    async def list_page(*_: object) -> tuple[list[Delivery], str]:
+        begun.set()
+        await asyncio.sleep(0)
+        return [], "msg_x"  # there are always more
+
+    monkeypatch.setattr(shared.store.deliveries, "list_page", list_page)
+    async with asyncio.timeout(TIMEOUT):
+        retry = asyncio.create_task(
+            client.post("/v1/deliveries/retry", json={"state": "exhausted"})
+        )
+        await begun.wait()
+        retry.cancel()
+        assert (await client.get("/v1/deliveries")).status_code == 200
 
 
 @SHARED_LOOP

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from store.delivery_reads import DeliveryFilter
 from store.records.jobs import Job
 from tests.http_api.accepted_job import accepted
 from tests.http_api.conftest import SHARED_LOOP, Start
@@ -165,15 +166,28 @@ async def test_jobs_are_found_by_label_and_provider(visitor: httpx.AsyncClient) 
 
 
 @SHARED_LOOP
+@pytest.mark.parametrize(
+    ("table", "method", "path", "body"),
+    [
+        ("jobs", "GET", "/v1/jobs", None),
+        ("deliveries", "POST", "/v1/deliveries/retry", {"state": "exhausted"}),
+    ],
+)
 async def test_the_lists_of_a_user_are_read_one_by_one(
-    shared: RunningService, monkeypatch: pytest.MonkeyPatch
+    shared: RunningService,
+    monkeypatch: pytest.MonkeyPatch,
+    table: str,
+    method: str,
+    path: str,
+    body: dict[str, str] | None,
 ) -> None:
-    ann, bob = await shared.user("reads"), await shared.user("also-reads")
-    running: Counter[int] = Counter()
-    users: set[int] = set()
+    ann, bob = await shared.user(f"reads-{table}"), await shared.user(f"also-reads-{table}")
+    running: Counter[int | None] = Counter()
+    users: set[int | None] = set()
     both = asyncio.Event()
 
-    async def list_page(user_id: int, *_: object) -> tuple[list[Job], None]:
+    async def list_page(whose: int | DeliveryFilter, *_: object) -> tuple[list[Job], None]:
+        user_id = whose.user_id if isinstance(whose, DeliveryFilter) else whose
         running[user_id] += 1
         assert running[user_id] == 1
         users.add(user_id)
@@ -183,8 +197,10 @@ async def test_the_lists_of_a_user_are_read_one_by_one(
         running[user_id] -= 1
         return [], None
 
-    monkeypatch.setattr(shared.store.jobs, "list_page", list_page)
+    monkeypatch.setattr(getattr(shared.store, table), "list_page", list_page)
     async with asyncio.timeout(TIMEOUT):
-        answers = await asyncio.gather(*(who.get("/v1/jobs") for who in (ann, ann, ann, bob)))
+        answers = await asyncio.gather(
+            *(who.request(method, path, json=body) for who in (ann, ann, ann, bob))
+        )
 
-    assert [answer.status_code for answer in answers] == [200] * 4
+    assert all(answer.is_success for answer in answers)
