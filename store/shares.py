@@ -12,6 +12,13 @@ LATE_SHARE = 2 / 3
 LATE = 0.2
 """Seconds of waiting after which the larger share applies."""
 
+URGENT_TIME = 0.05
+"""Seconds that the urgent part of a batch takes at most, as far as the last ones tell: a job's next
+step waits for a whole batch, and a wide submission takes a hundred times as long as a callback."""
+LEAST_URGENT = 4
+MOST_URGENT = 40
+"""Minimum and maximum number of urgent members in a batch."""
+
 LEAST_BACKGROUND = 16
 """Minimum number of background members in a batch: so few hardly slow down its commit."""
 MOST_BACKGROUND = 64
@@ -37,6 +44,13 @@ class Shares:
             self._urgent += _WEIGHT * (seconds[0] / urgent - self._urgent)
         if background:
             self._background += _WEIGHT * (seconds[1] / background - self._background)
+
+    @property
+    def urgent_members(self) -> int:
+        """How many urgent members a batch may have."""
+        if not self._urgent:
+            return MOST_URGENT
+        return min(max(LEAST_URGENT, int(URGENT_TIME / self._urgent)), MOST_URGENT)
 
     def background_members(self, urgent: int, waited: float) -> int:
         """How many background members to add to a batch with `urgent` urgent ones; the oldest

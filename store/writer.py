@@ -23,9 +23,6 @@ from store.shares import Shares, bulk_members
 
 T = TypeVar("T")
 
-MAX_URGENT = 40
-"""Maximum number of urgent members in a batch."""
-
 MAX_QUEUED = 2_000
 """Members that may wait in each queue; further ones are refused at once."""
 
@@ -171,7 +168,7 @@ class ThreadedWriter(Writer):
         return cast(Awaitable[T], caller)
 
     def _is_full(self, queue: deque[_Member]) -> bool:
-        batches_before = len(queue) // MAX_URGENT
+        batches_before = len(queue) // self._shares.urgent_members
         return len(queue) >= MAX_QUEUED or batches_before * self._batch_seconds > MAX_QUEUE_SECONDS
 
     def _wake(self) -> None:
@@ -228,7 +225,7 @@ class ThreadedWriter(Writer):
             while not (self._is_due or self._closing):
                 self._arrival.wait()
             steps, bulk = self._queues["background"], self._queues["bulk"]
-            urgent = _take(self._queues["urgent"], MAX_URGENT)
+            urgent = _take(self._queues["urgent"], self._shares.urgent_members)
             oldest = [queue[0].since for queue in (steps, bulk) if queue]
             waited = time.monotonic() - min(oldest) if oldest else 0.0
             most = self._shares.background_members(len(urgent), waited)

@@ -7,7 +7,7 @@ from typing import Any
 
 from store.session import Work
 from store.shares import Shares, bulk_members
-from store.writer import KINDS, MAX_URGENT, Kind
+from store.writer import KINDS, Kind
 
 COMMIT_SECONDS = 0.001
 URGENT_SECONDS = 15e-6
@@ -78,7 +78,7 @@ class Queues:
         whatever waits."""
         self._worked, self._before = self._working_time(now), now
         if len(self._queues["urgent"]) >= RUSH:
-            most = MAX_URGENT
+            most = self._shares.urgent_members
         urgent = self._take("urgent", most)
         oldest = [self._queues[kind][0].at for kind in KINDS[1:] if self._queues[kind]]
         waited = now - min(oldest) if oldest else 0.0

@@ -10,8 +10,15 @@ import pytest
 from store import writer as writer_module
 from store.changes import Changes, Effects
 from store.session import Done, Session, Work
-from store.shares import LATE, LEAST_BACKGROUND, MOST_BACKGROUND, Shares
-from store.writer import MAX_URGENT, Batch, ThreadedWriter
+from store.shares import (
+    LATE,
+    LEAST_BACKGROUND,
+    LEAST_URGENT,
+    MOST_BACKGROUND,
+    MOST_URGENT,
+    Shares,
+)
+from store.writer import Batch, ThreadedWriter
 from tests.store.gate import block
 
 URGENT_SECONDS = 0.001
@@ -52,7 +59,16 @@ def test_background_work_gets_its_share_of_the_time(
     assert shares.background_members(members, waited) == expected
 
 
+@pytest.mark.parametrize(
+    ("seconds", "members"),
+    [(15e-6, MOST_URGENT), (1e-3, MOST_URGENT), (5e-3, 10), (9e-3, 5), (1.0, LEAST_URGENT)],
+)
+def test_slow_urgent_works_make_smaller_batches(seconds: float, members: int) -> None:
+    assert shares_after(seconds, 1e-3).urgent_members == members
+
+
 def test_an_unmeasured_batch_is_as_large_as_possible() -> None:
+    assert Shares().urgent_members == MOST_URGENT
     assert Shares().background_members(256, 0.0) == MOST_BACKGROUND
 
 
@@ -147,11 +163,11 @@ async def test_under_load_background_work_gets_its_share_of_each_batch(
 ) -> None:
     gate, blocked = await block(writer)
     waiting = [writer.background(nothing) for _ in range(500)]
-    waiting += [writer.urgent(nothing) for _ in range(4 * MAX_URGENT)]
+    waiting += [writer.urgent(nothing) for _ in range(4 * MOST_URGENT)]
     time.now += waited
     gate.open()
     await asyncio.gather(blocked, *waiting)
 
-    assert runner.batches[:5] == [(1, 0), *[(MAX_URGENT, background)] * 4]
+    assert runner.batches[:5] == [(1, 0), *[(MOST_URGENT, background)] * 4]
     # As many as possible when no urgent work is left.
     assert runner.batches[5] == (0, MOST_BACKGROUND)

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from store import shares as shares_module
 from store import writer as writer_module
 from store.changes import Changes
 from store.errors import NotFound, StoreBusy, StoreFull, StoreUnavailable
 from store.records.times import Lane
 from store.session import Done, Failed, Session, Work
-from store.shares import LEAST_BACKGROUND, MOST_BACKGROUND
+from store.shares import LEAST_BACKGROUND, MOST_BACKGROUND, MOST_URGENT
 from store.sqlite.batches import BatchRunner
-from store.writer import MAX_URGENT, BatchReport, ThreadedWriter
+from store.writer import BatchReport, ThreadedWriter
 from tests.store.gate import block
 from tests.store.works import fail, kept, limit_pages, put
 
@@ -96,15 +97,15 @@ async def test_waiting_works_share_commits_of_a_limited_number(
     writer: ThreadedWriter, reports: list[BatchReport], other: sqlite3.Connection
 ) -> None:
     gate, blocked = await block(writer)
-    keys = [f"{n:02}" for n in range(MAX_URGENT + 10)]
+    keys = [f"{n:02}" for n in range(MOST_URGENT + 10)]
     waiting = [writer.urgent(put(key)) for key in keys]
     gate.open()
 
     assert await asyncio.gather(blocked, *waiting) == [None, *keys]
 
     assert kept(other) == keys
-    assert [report.members for report in reports] == [1, MAX_URGENT, 10]
-    assert [report.waiting for report in reports] == [MAX_URGENT + 10, 10, 0]
+    assert [report.members for report in reports] == [1, MOST_URGENT, 10]
+    assert [report.waiting for report in reports] == [MOST_URGENT + 10, 10, 0]
 
 
 async def test_urgent_work_goes_first_and_background_work_has_a_share(
@@ -117,15 +118,15 @@ async def test_urgent_work_goes_first_and_background_work_has_a_share(
 
     gate, blocked = await block(writer)
     background = [writer.background(log("background")) for _ in range(100)]
-    urgent = [writer.urgent(log("urgent")) for _ in range(MAX_URGENT + 1)]
+    urgent = [writer.urgent(log("urgent")) for _ in range(MOST_URGENT + 1)]
     gate.open()
     await asyncio.gather(blocked, *background, *urgent)
 
     # How long background work takes is not known yet: it may have as many as it can.
-    first = ["urgent"] * MAX_URGENT + ["background"] * MOST_BACKGROUND
+    first = ["urgent"] * MOST_URGENT + ["background"] * MOST_BACKGROUND
     second = ["urgent"] + ["background"] * LEAST_BACKGROUND
     assert order[: len(first + second)] == first + second
-    assert len(order) == 100 + MAX_URGENT + 1
+    assert len(order) == 100 + MOST_URGENT + 1
 
 
 async def test_on_change_is_called_once_per_batch_with_all_changes(
@@ -181,7 +182,7 @@ async def test_a_full_queue_refuses_at_once(
 async def test_behind_a_slow_disk_the_queue_is_shorter(
     writer: ThreadedWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer_module, "MAX_URGENT", 1)
+    monkeypatch.setattr(shares_module, "MOST_URGENT", 1)
     monkeypatch.setattr(writer_module, "MAX_QUEUE_SECONDS", 0.01)
     slow, blocked = await block(writer)
     await asyncio.sleep(0.02)
