@@ -21,10 +21,7 @@ collect_ignore = [] if find_spec("playwright") else ["browser"]
 # `pytest --hypothesis-profile=default`, and what they find becomes a test of its own.
 # None fails because the machine is busy.
 settings.register_profile(
-    "repeatable",
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
+    "repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("repeatable")
 

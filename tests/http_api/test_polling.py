@@ -1,6 +1,5 @@
 """Status calls of ours: with every callback lost, each job still gets its outcome."""
 
-import asyncio
 from typing import Any
 
 import httpx
@@ -9,7 +8,7 @@ import pytest
 from tests.http_api.accepted_job import accepted
 from tests.http_api.conftest import Start
 from tests.http_api.scripted_provider import COMPLETED, ScriptedProvider, answering, refusing_status
-from tests.support.service import RunningService, history_of, job_of, job_when, submit
+from tests.support.service import RunningService, ShiftedClock, history_of, job_of, job_when, submit
 
 QUICK = {"poll_first": 0.05, "poll_min": 0.05, "poll_max": 0.2}
 
@@ -38,13 +37,15 @@ async def test_lost_callbacks_lose_no_outcome(start: Start) -> None:
 async def test_a_deadline_needs_an_answer_of_the_provider(
     start: Start, provider: ScriptedProvider, state: dict[str, Any], code: str
 ) -> None:
-    service = await start(**provider.settings() | QUICK, job_deadline=0.4)
+    clock = ShiftedClock()
+    service = await start(**provider.settings() | QUICK, job_deadline=60, clock=clock)
     client = await service.user()
     provider.status = refusing_status(500)
     request_id = (await submit(client))["request_id"]
     await job_when(client, request_id, phase="accepted")
     # While no answer can be had, the job goes on.
-    await asyncio.sleep(0.6)
+    clock.ahead_ms = 61_000
+    await provider.asked(len(provider.status_calls) + 2)
     assert not (await job_of(client, request_id))["done"]
     provider.status = None
     provider.states["up-1"] = state

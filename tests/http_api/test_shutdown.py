@@ -22,15 +22,7 @@ from tests.http_api.scripted_provider import (
     call_back,
     never,
 )
-from tests.support.service import (
-    MOVIE,
-    RunningService,
-    ShiftedClock,
-    job_of,
-    job_when,
-    running_service,
-    submit,
-)
+from tests.support.service import MOVIE, RunningService, job_of, job_when, running_service, submit
 
 
 async def test_a_drop_in_submission_is_answered_at_once(
@@ -105,27 +97,6 @@ async def test_what_is_left_of_a_submission_is_unconfirmed_and_not_sent_again(
         healing = COMPLETED | {"request_id": "up-77"}
         assert (await call_back(f"{service.url}/webhooks/{path}", healing)).status_code == 200
         await job_when(client, request_id, status="COMPLETED")
-
-
-async def test_a_request_that_hangs_does_not_hold_the_service(
-    tmp_path: Path, provider: ScriptedProvider, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("ERROR")
-    clock = ShiftedClock()
-    settings = provider.settings() | {"confirm_callbacks": False}
-    async with running_service(tmp_path, clock=clock, **settings) as service:
-        client = await service.user()
-        request_id = (await submit(client))["request_id"]
-        await call_back((await provider.submitted()).webhook_url, COMPLETED)
-        await job_when(client, request_id, done=True)
-        clock.ahead_ms = 7 * 24 * 3_600_000
-        provider.status = never
-        hanging = asyncio.create_task(client.get(f"/v1/jobs/{request_id}/result"))
-        await provider.asked()
-        began = time.monotonic()
-    assert time.monotonic() - began < 8  # two seconds of grace here, and a little
-    await asyncio.gather(hanging, return_exceptions=True)
-    assert not caplog.records, "it was cut off as it has to be"
 
 
 async def test_streams_end_cleanly_at_shutdown(

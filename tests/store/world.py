@@ -53,8 +53,7 @@ def quietly(**fields: Any) -> Decide:
 
 def accepted(at: Millis = NOW, poll_at: Millis = NOW + 30 * SECOND, **fields: Any) -> Decide:
     return change(
-        at,
-        **{"phase": Phase.ACCEPTED, "accepted_at": at, "due": Due(Lane.POLL, poll_at), **fields},
+        at, **{"phase": Phase.ACCEPTED, "accepted_at": at, "due": Due(Lane.POLL, poll_at), **fields}
     )
 
 

@@ -89,10 +89,7 @@ async def test_each_of_many_callbacks_in_a_batch_is_judged_by_itself(
 
 @pytest.mark.parametrize(
     ("body", "names", "readable", "receipt"),
-    [
-        (b"no", None, False, Receipt.REJECTED),
-        (b'{"id":2}', "up-2", True, Receipt.CONFLICT),
-    ],
+    [(b"no", None, False, Receipt.REJECTED), (b'{"id":2}', "up-2", True, Receipt.CONFLICT)],
 )
 async def test_a_bad_callback_is_recorded_once_and_polls(
     world: World, job: Job, body: bytes, names: str | None, readable: bool, receipt: Receipt

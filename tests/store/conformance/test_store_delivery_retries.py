@@ -50,9 +50,7 @@ async def test_a_delivery_can_be_retried(world: World, state: DeliveryState) -> 
     assert not (await world.find(job)).webhook_off  # a retry turns the address on again
 
 
-async def test_a_retried_delivery_is_out_of_order_and_not_skipped(
-    world: World,
-) -> None:
+async def test_a_retried_delivery_is_out_of_order_and_not_skipped(world: World) -> None:
     job = await relayed(world)
     first = await exhausted(world)
     await world.advance(job, rendering(relay=True))

@@ -60,10 +60,7 @@ async def test_a_page_ends_at_its_rows_or_at_a_mebibyte(world: World) -> None:
     await world.advance(job, *map(large, (10, MIB // 2, MIB // 2, MIB // 2, 3 * MIB, 10)))
     log = world.store.events
 
-    for read in (
-        partial(log.after_for_job, job.id),
-        partial(log.after_for_user, job.user_id),
-    ):
+    for read in (partial(log.after_for_job, job.id), partial(log.after_for_user, job.user_id)):
         pages: list[list[int]] = []
         while page := await read(pages[-1][-1] if pages else 0, 200):
             pages.append([event.cursor.seq for event in page])

@@ -7,11 +7,7 @@ import pytest
 from store.changes import Changes
 from store.records.jobs import Job
 from tests.store.conftest import OpenAgain
-from tests.store.world import (
-    World,
-    change,
-    new,
-)
+from tests.store.world import World, change, new
 
 
 async def test_a_reopened_store_has_what_was_written(open_again: OpenAgain) -> None:

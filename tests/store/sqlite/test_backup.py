@@ -5,11 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from store.errors import (
-    SchemaTooOld,
-    StoreError,
-    StoreUnavailable,
-)
+from store.errors import SchemaTooOld, StoreError, StoreUnavailable
 from store.open import back_up_store, open_store
 from store.sqlite import backup, connection
 from store.sqlite.backup import back_up

@@ -12,12 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from store.errors import (
-    StoreCorrupt,
-    StoreInUse,
-    StoreLocked,
-    StoreUnavailable,
-)
+from store.errors import StoreCorrupt, StoreInUse, StoreLocked, StoreUnavailable
 from store.open import open_store
 from store.sqlite import connection
 from store.sqlite.connection import MIGRATIONS, connect_writer, prepare

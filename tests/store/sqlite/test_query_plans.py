@@ -41,10 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     # One row a provider.
     "submissions.list-holds": {"SCAN submission_holds"},
     # The first user's first is the first row of the index; of each user there is one row.
-    "backlogs.list-waiting-users": {
-        "SCAN first_of_user",
-        "USE TEMP B-TREE FOR ORDER BY",
-    },
+    "backlogs.list-waiting-users": {"SCAN first_of_user", "USE TEMP B-TREE FOR ORDER BY"},
     # What is leased, which is what is in flight.
     "deliveries.end-leases": {"SCAN deliveries USING INDEX deliveries_held"},
     "jobs.end-leases": {"SCAN due USING INDEX due_held"},
