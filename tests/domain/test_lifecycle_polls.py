@@ -120,9 +120,8 @@ def test_rule_7_a_failure_that_we_declared_is_polled_for_a_day_at_gaps_up_to_an_
         ("deadline_exceeded", StatusReport(completed(link=None))),
         ("deadline_exceeded", MISSING),
         ("deadline_exceeded", UNAVAILABLE),
-        ("provider_job_lost", MISSING),
     ],
-    ids=["fires", "fires linkless", "unfinished", "linkless", "404", "503", "lost"],
+    ids=["fires", "fires linkless", "unfinished", "linkless", "404", "503"],
 )
 def test_retry_after_delays_the_poll_after_a_self_declared_failure(
     state: str, answer: StatusAnswer
@@ -132,6 +131,15 @@ def test_retry_after_delays_the_poll_after_a_self_declared_failure(
     story.poll(replace(answer, retry_after=3 * HOUR))
     assert is_self_declared(story.job)
     assert story.due() == Due(Lane.POLL, story.now + 3 * HOUR)
+
+
+def test_retry_after_delays_the_poll_of_a_lost_job() -> None:
+    story = in_state("rendering")
+    for _ in range(5):
+        story.wait_until(story.due().at)
+        story.poll(StatusMissing(3 * MINUTE), took=3 * MINUTE)
+    assert is_self_declared(story.job)
+    assert story.due() == Due(Lane.POLL, story.now + 3 * MINUTE)
 
 
 def test_retry_after_never_skips_the_last_poll_after_a_self_declared_failure() -> None:

@@ -164,17 +164,6 @@ async def test_the_same_body_again_is_a_duplicate(trusting: AcceptedJob) -> None
     await job.send(FAILED, word="duplicate")
 
 
-async def test_equal_callbacks_at_once_are_stored_once(trusting: AcceptedJob) -> None:
-    answers = await asyncio.gather(
-        *(call_back(trusting.callback_url, COMPLETED) for _ in range(10))
-    )
-    assert {answer.status_code for answer in answers} == {200}
-    assert sorted(answer.json()["status"] for answer in answers) == ["accepted"] + ["duplicate"] * 9
-    finished = await trusting.when(done=True)
-    await trusting.verdicts("applied")
-    assert finished["seq"] == 4  # queued, submitting, accepted, finished
-
-
 async def test_two_hundred_are_stored_and_each_one_more_makes_a_poll(
     service: RunningService, provider: ScriptedProvider, job: AcceptedJob
 ) -> None:

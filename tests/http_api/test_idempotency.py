@@ -10,7 +10,7 @@ from starlette.responses import Response
 from receiver.http_api.idempotency import fingerprint
 from receiver.json_text import parse
 from tests.http_api.conftest import SHARED_LOOP, Start
-from tests.http_api.scripted_provider import ScriptedProvider, Submission, answering, never
+from tests.http_api.scripted_provider import ScriptedProvider, Submission, answering
 from tests.support.service import (
     JOB,
     MOVIE,
@@ -182,13 +182,25 @@ async def test_equal_requests_at_once_make_one_job(
 
 
 @pytest.mark.parametrize(
-    ("path", "headers"), [("/v1/jobs", {"Prefer": "wait=30"}), ("/v1/video/create_movie", {})]
+    ("path", "headers", "refused"),
+    [("/v1/jobs", {"Prefer": "wait=30"}, 202), ("/v1/video/create_movie", {}, 402)],
 )
 async def test_a_client_that_hangs_up_lets_go_of_its_key(
-    service: RunningService, provider: ScriptedProvider, path: str, headers: dict[str, str]
+    service: RunningService,
+    client: httpx.AsyncClient,
+    provider: ScriptedProvider,
+    path: str,
+    headers: dict[str, str],
+    refused: int,
 ) -> None:
-    provider.submit = never
-    client = await service.user()
+    """No answer was ever given, so the next one is built from the job, and shows its refusal."""
+    release = asyncio.Event()
+
+    async def slow(_: Submission) -> Response:
+        await release.wait()
+        return Response('{"message": "Insufficient credits"}', 402)
+
+    provider.submit = slow
     leaving = service.client(client.headers["API-KEY"], **headers)
     first = asyncio.create_task(create(leaving, "k", path))
     await provider.submitted()
@@ -197,37 +209,16 @@ async def test_a_client_that_hangs_up_lets_go_of_its_key(
     again = await eventually(
         lambda: create(client, "k", path), lambda answer: answer.status_code != 409
     )
-    # Built from the job, since no answer was ever given.
     assert again.headers["Idempotency-Replayed"] == "true"
     (job,) = (await client.get("/v1/jobs")).json()["jobs"]
     assert again.json()["request_id"] == job["request_id"]
-    assert len(provider.submissions) == 1
 
-
-async def test_a_replay_built_from_the_job_shows_a_refusal(
-    service: RunningService, client: httpx.AsyncClient, provider: ScriptedProvider
-) -> None:
-    release = asyncio.Event()
-
-    async def slow(_: Submission) -> Response:
-        await release.wait()
-        return Response('{"message": "Insufficient credits"}', 402)
-
-    provider.submit = slow
-    leaving = service.client(client.headers["API-KEY"])
-    first = asyncio.create_task(create(leaving, "k", "/v1/video/create_movie"))
-    await provider.submitted()
-    first.cancel()
-    await eventually(
-        lambda: create(client, "k", "/v1/video/create_movie"),
-        lambda answer: answer.status_code == 200,
-    )
     release.set()
-    (job,) = (await client.get("/v1/jobs")).json()["jobs"]
-    await job_when(client, job["request_id"], done=True)
-    again = await create(client, "k", "/v1/video/create_movie")
-    assert (again.status_code, again.json()["message"]) == (402, "Insufficient credits")
+    await job_when(client, job["request_id"], status="FAILED")
+    again = await create(client, "k", path)
+    assert (again.status_code, again.json()["message"]) == (refused, "Insufficient credits")
     assert again.headers["Idempotency-Replayed"] == "true"
+    assert len(provider.submissions) == 1
 
 
 async def test_a_refusal_comes_again(client: httpx.AsyncClient, provider: ScriptedProvider) -> None:

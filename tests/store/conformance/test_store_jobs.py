@@ -146,12 +146,7 @@ async def test_a_change_writes_the_whole_move(world: World) -> None:
     assert (delivery.url, delivery.body) == (HOOK, event_data(after))
     assert await waiting(world.store) == []
     history = await world.store.jobs.history_of(job.id)
-    assert [(line.at, line.type) for line in history] == [
-        (NOW, "event"),
-        (NOW, "callback"),
-        (NOW + 1, "event"),
-        (NOW + 2, "poll"),
-    ]
+    assert [line.type for line in history] == ["event", "callback", "event", "poll"]
     (changes,) = world.notified
     assert (changes.jobs, changes.users) == ({job.id}, {job.user_id})
     assert (changes.due, changes.relay) == ({Lane.POLL: NOW + 9}, True)

@@ -32,23 +32,6 @@ def test_a_migrated_schema_equals_a_fresh_one(
     assert schema(tmp_path / "step by step.db") == fresh == schema(path)
 
 
-NUMBER = len(MIGRATIONS) + 1
-NEXT = "CREATE TABLE colours (name TEXT);\nINSERT INTO meta VALUES (1, 2);"
-
-
-def test_a_migration_keeps_what_is_there(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with closing(sqlite3.connect(path)) as database:
-        database.execute("INSERT INTO meta VALUES ('a', 'b')")
-        database.commit()
-    monkeypatch.setattr(connection, "MIGRATIONS", [*MIGRATIONS, NEXT])
-
-    prepare(path)
-
-    with closing(sqlite3.connect(path)) as database:
-        assert database.execute("SELECT count(*) FROM meta").fetchone() == (2,)
-        assert database.execute("PRAGMA user_version").fetchone() == (NUMBER,)
-
-
 def test_migrations_are_numbered_without_a_gap(tmp_path: Path) -> None:
     (tmp_path / "0001_one.sql").write_text("SELECT 1;")
     (tmp_path / "0003_three.sql").write_text("SELECT 3;")
