@@ -97,7 +97,7 @@ class Broadcast:
             await reader.write(b"")
             pushed_seq = channel.pushed.seq
             last_words = await farewell()
-            if await self._catch_up(reader, pushed_seq):
+            if await self._catch_up(reader, channel, pushed_seq):
                 continue
             # The log was read after `pushed_seq` was, so nothing up to there is missing.
             reader.written_seq = max(reader.written_seq, pushed_seq)
@@ -112,19 +112,21 @@ class Broadcast:
     def _is_over(self, reader: Reader) -> bool:
         return reader.ended or self.closing
 
-    async def _catch_up(self, reader: Reader, pushed_seq: int) -> bool:
+    async def _catch_up(self, reader: Reader, channel: Channel, pushed_seq: int) -> bool:
         """Write as much of the log's next page as the client takes now; returns whether there may
         be more up to `pushed_seq`.
 
         The rest is dropped and read again later: a stalled reader keeps no page in memory.
         """
-        if reader.job_id is not None:
-            # Always read: the job may be done before its last event is pushed.
-            page = await self._store.events.after_for_job(reader.job_id, reader.written_seq, PAGE)
-        elif reader.written_seq < pushed_seq:
-            page = await self._store.events.after_for_user(reader.user_id, reader.written_seq, PAGE)
-        else:
+        log, after = self._store.events, reader.written_seq
+        if reader.job_id is None and after >= pushed_seq:
             return False
+        async with channel.reads:
+            if reader.job_id is None:
+                page = await log.after_for_user(reader.user_id, after, PAGE)
+            else:
+                # Always read: the job may be done before its last event is pushed.
+                page = await log.after_for_job(reader.job_id, after, PAGE)
         for event in page:
             if reader.ended or not reader.push(frames.update(event)):
                 break

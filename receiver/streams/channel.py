@@ -1,5 +1,6 @@
 """One user's new events, and the readers that keep up with them."""
 
+import asyncio
 from collections import deque
 from collections.abc import Iterable
 
@@ -7,6 +8,9 @@ from receiver.streams import frames
 from receiver.streams.reader import Reader
 from store.records.events import Cursor, Event
 
+READS_AT_ONCE = 8
+"""Pages that are read for a user's readers at once, however many catch up: a process has four
+connections to PostgreSQL for reads."""
 MOST_OFFERED = 1_000
 """Events kept to be pushed; with more, they are read from the store instead."""
 RECENT_BYTES = 64 * 1024
@@ -29,6 +33,8 @@ class Channel:
         self.readers: set[Reader] = set()
         self.members = 0
         """The number of readers, including those catching up."""
+        self.reads = asyncio.Semaphore(READS_AT_ONCE)
+        """Of the log, by readers that catch up."""
         self.offered: list[Event] = []
         """Events that this process has committed, so that they need not be read from the store."""
         self._recent: deque[tuple[Event, bytes]] = deque()

@@ -1,6 +1,7 @@
 """Fan-out: events of this process are pushed without a read; all others are read."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from receiver.metrics import Metrics
 from receiver.streams import channel as channel_module
 from receiver.streams import frames
 from receiver.streams.broadcast import Broadcast
+from receiver.streams.channel import READS_AT_ONCE
 from receiver.streams.hub import Hub
 from receiver.streams.reader import Reader
 from store.changes import Changes
@@ -35,6 +37,8 @@ class Log:
         }
         self.reads: list[tuple[int, int]] = []
         """Of whom, and after which place."""
+        self.running = Counter[int]()
+        """Reads without an answer, by user."""
         self.answers = asyncio.Event()
         """Whether reads are answered."""
         self.answers.set()
@@ -46,7 +50,9 @@ class Log:
 
     async def after_for_user(self, user_id: int, seq: int, limit: int) -> list[Event]:
         self.reads.append((user_id, seq))
+        self.running[user_id] += 1
         await self.answers.wait()
+        self.running[user_id] -= 1
         after = max(seq, self.removed_seq)
         return [each for each in self.events[user_id] if each.cursor.seq > after][:limit]
 
@@ -81,11 +87,11 @@ class Streams:
         self.broadcast = Broadcast(store, self.hub, Metrics("test"), SystemClock(), heartbeat=60.0)
         self.tasks = [asyncio.create_task(self.broadcast.pump())]
 
-    async def open(self, user: int = ANN) -> Taking:
-        """A reader that keeps up with the user's events."""
+    async def open(self, user: int = ANN, after_seq: int = FIRST) -> Taking:
+        """A reader of the user's events, which has those up to `after_seq`."""
         connection = Taking()
         reader = Reader(
-            no_send, connection, key_hash="k", user_id=user, job_id=None, after_seq=FIRST
+            no_send, connection, key_hash="k", user_id=user, job_id=None, after_seq=after_seq
         )
         self.tasks.append(asyncio.create_task(self.broadcast.follow(reader, _never_over)))
         await settled()
@@ -157,6 +163,19 @@ async def test_events_of_users_without_readers_are_not_kept(streams: Streams) ->
 
     assert bobs.chunks == []
     assert streams.log.reads == []
+
+
+async def test_few_pages_of_a_user_are_read_at_once(streams: Streams) -> None:
+    streams.log.answers.clear()
+    readers = [await streams.open(ANN, after_seq=0) for _ in range(2 * READS_AT_ONCE)]
+    bobs = await streams.open(BOB, after_seq=0)
+    assert streams.log.running == {ANN: READS_AT_ONCE, BOB: 1}
+
+    streams.log.answers.set()
+    await settled()
+
+    assert all(reader.chunks == chunks_of(1, 2, 3, 4) for reader in readers)
+    assert bobs.chunks == chunks_of(1, 2, 3, 4, user=BOB)
 
 
 async def test_events_of_another_process_are_read(streams: Streams) -> None:

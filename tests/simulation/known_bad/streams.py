@@ -68,8 +68,8 @@ def done_before_the_rest() -> Patch:
     """`done` is said as soon as the job has ended, whatever its reader has got."""
     catch_up = Broadcast._catch_up
 
-    async def without_an_ended_job(self: Broadcast, reader: Reader, pushed_seq: int) -> bool:
+    async def without_an_ended_job(self: Broadcast, reader: Reader, *given: Any) -> bool:
         job = reader.job_id and await self._store.jobs.find(reader.job_id)
-        return not (job and job.done) and await catch_up(self, reader, pushed_seq)
+        return not (job and job.done) and await catch_up(self, reader, *given)
 
     return patch.object(Broadcast, "_catch_up", without_an_ended_job)
