@@ -71,6 +71,7 @@ class Bodies:
     """Reads the bodies of users' requests; large ones are parsed in turn."""
 
     def __init__(self, limit: int, large: LargeBodies) -> None:
+        """`limit`: of a body, in bytes."""
         self._limit = limit
         self._large = large
 

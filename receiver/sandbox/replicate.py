@@ -76,7 +76,7 @@ class ReplicateApi(SandboxApi):
         try:
             skipped = int(query.get("cursor", 0))
             after, before = (
-                datetime.fromisoformat(query[name]) if name in query else None
+                datetime.fromisoformat(query[name]).astimezone() if name in query else None
                 for name in ("created_after", "created_before")
             )
         except ValueError:

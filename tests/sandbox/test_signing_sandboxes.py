@@ -165,5 +165,6 @@ async def test_replicates_sandbox_lists_its_predictions() -> None:
         assert await listed(created_after=since, created_before=until) == ([4, 3], None)
         refused = await client.get("predictions", params={"created_after": "soon"})
         assert refused.status_code == 400
+        assert await listed(created_after="2038-01-01T00:00:00") == ([], None)
         client.headers.pop("Authorization")
         assert (await client.get("predictions")).status_code == 401
