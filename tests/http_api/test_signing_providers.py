@@ -18,10 +18,12 @@ from tests.providers.path_server import PathServer, path_server
 from tests.support.service import (
     RunningService,
     eventually,
+    grown,
     history_of,
     job_of,
     metric,
     running_service,
+    submit,
     verdicts_when,
 )
 
@@ -137,16 +139,6 @@ async def passed_on(client: httpx.AsyncClient, request_id: str) -> dict[str, Any
     return line
 
 
-async def call_back_from_the_start(
-    client: httpx.AsyncClient, upstream: PathServer, name: str
-) -> None:
-    """The first that is heard of the id."""
-    path = httpx.URL(upstream.call(CREATE).json["webhook"]).path
-    body = json.dumps({"id": name, "status": "starting"}).encode()
-    headers = sign_replicate(body, int(time.time()))
-    assert (await client.post(path, content=body, headers=headers)).status_code == 200
-
-
 @pytest.mark.parametrize(
     ("order", "status", "outcome"),
     [(REPLICATE, 200, "accepted"), (FAL, 202, "accepted"), (FAL, 400, "refused")],
@@ -169,34 +161,25 @@ async def test_a_cancel_is_passed_on_once(
     assert (await taken.document())["error"]["code"] == "canceled_by_user"
 
 
-async def cancelled_while_submitting(
-    signing: RunningService, upstream: PathServer, name: str
-) -> tuple[httpx.AsyncClient, str]:
-    upstream.answers[CREATE] = (201, {"id": name})
-    upstream.answers[f"POST /v1/predictions/{name}/cancel"] = (200, {})
-    client = await signing.user()
-    before = len(upstream.asked(CREATE))
-
-    async def submissions() -> list[str]:
-        return upstream.asked(CREATE)[before:]  # a service that has just begun asks for keys, too
-
-    request_id = (await client.post("/v1/jobs", json=REPLICATE)).json()["request_id"]
-    await eventually(submissions, bool, "the submission")
-    assert (await client.post(f"/v1/jobs/{request_id}/cancel")).status_code == 202
-    assert await history_of(client, request_id, "provider_cancel") == []
-    return client, request_id
-
-
 @pytest.mark.parametrize("by", ["answer", "callback"])
 async def test_a_cancel_is_passed_on_when_the_id_is_known(
     signing: RunningService, upstream: PathServer, by: str
 ) -> None:
+    name, client = f"cancelled-{by}", await signing.user()
+    cancel = f"POST /v1/predictions/{name}/cancel"
+    upstream.answers |= {CREATE: (201, {"id": name}), cancel: (200, {})}
     upstream.held[CREATE] = asyncio.Event()
-    name = f"cancelled-{by}"
+    before = len(upstream.calls)
     try:
-        client, request_id = await cancelled_while_submitting(signing, upstream, name)
-        if by == "callback":
-            await call_back_from_the_start(client, upstream, name)
+        request_id = (await submit(client, **REPLICATE))["request_id"]
+        await grown(upstream.calls, before + 1, "the submission")
+        assert (await client.post(f"/v1/jobs/{request_id}/cancel")).status_code == 202
+        assert await history_of(client, request_id, "provider_cancel") == []
+        if by == "callback":  # the first that is heard of the id
+            path = httpx.URL(upstream.call(CREATE).json["webhook"]).path
+            body = json.dumps({"id": name, "status": "starting"}).encode()
+            headers = sign_replicate(body, int(time.time()))
+            assert (await client.post(path, content=body, headers=headers)).status_code == 200
             await verdicts_when(client, request_id, "late")
         else:
             upstream.held[CREATE].set()
@@ -205,9 +188,7 @@ async def test_a_cancel_is_passed_on_when_the_id_is_known(
         upstream.held.pop(CREATE).set()
     job = await job_of(client, request_id)
     assert (job["status"], job["provider_request_id"]) == ("CANCELLED", name)
-    assert upstream.asked(f"POST /v1/predictions/{name}/cancel") == [
-        f"POST /v1/predictions/{name}/cancel"
-    ]
+    assert upstream.asked(cancel) == [cancel]
 
 
 # --- what runs ------------------------------------------------------------------------------------
