@@ -8,7 +8,7 @@ from receiver.clock import SystemClock
 from tests.http_api.accepted_job import AcceptedJob
 from tests.http_api.conftest import SHARED_LOOP, Start
 from tests.http_api.event_stream import event_stream
-from tests.support.service import RunningService, eventually
+from tests.support.service import RunningService, ShiftedClock, eventually
 
 
 async def test_a_key_has_so_many_streams(start: Start) -> None:
@@ -87,3 +87,15 @@ async def test_a_ticket_is_asked_for_by_id(visitor: httpx.AsyncClient) -> None:
         400,
         [{"pointer": "/requestid", "detail": "This member is unknown; did you mean request_id?"}],
     )
+
+
+async def test_a_ticket_lasts_an_hour(start: Start) -> None:
+    clock = ShiftedClock()
+    service = await start(clock=clock)
+    client, nobody = await service.user(), service.client()
+    ticket = (await client.post("/v1/stream-tickets")).json()
+    clock.ahead_ms = 3_600_000 - 30_000
+    async with event_stream(nobody, ticket["url"]):
+        pass
+    clock.ahead_ms += 60_000
+    assert (await nobody.get(ticket["url"])).status_code == 401
