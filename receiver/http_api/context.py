@@ -12,7 +12,7 @@ from receiver.actions.renew_link import LinkRenewals
 from receiver.archive.contract import Archive
 from receiver.http_api.auth import Authenticator
 from receiver.http_api.body import Bodies
-from receiver.http_api.limits import OneByOne, RateLimit
+from receiver.http_api.limits import LongMetadata, OneByOne, RateLimit
 from receiver.http_api.readiness import Readiness
 from receiver.http_api.sessions import Sessions
 from receiver.settings import ServeSettings
@@ -49,6 +49,7 @@ class ApiContext:
     auth: Authenticator = field(init=False)
     rate_limit: RateLimit = field(init=False)
     long_reads: OneByOne = field(init=False, default_factory=OneByOne)
+    long_metadata: LongMetadata = field(init=False, default_factory=LongMetadata)
     whole_results: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
     """Held while a result that may have megabytes is read and encoded."""
     readiness: Readiness = field(init=False)

@@ -93,7 +93,8 @@ class Creation(ABC):
         if replay is None:
             new = new_job(services, caller.user_id, caller.user, self.read(body))
             first = self.answer_at_once(new)
-            made = await submit_job(services, new, key, first)
+            async with context.long_metadata.turn(caller.user_id, new.job.metadata):
+                made = await submit_job(services, new, key, first)
             if isinstance(made, Job):
                 return _response(first or await self._answer_later(made, has_key=key is not None))
             replay = made

@@ -199,7 +199,9 @@ async def cancel_job(context: ApiContext, request: Request, caller: Caller) -> R
         raise Problem(
             403, "not_your_job", "An admin key can read other users' jobs, not cancel them."
         )
-    return json_response(job_document(await cancel(context.services, job.id)), 202)
+    async with context.long_metadata.turn(caller.user_id, job.metadata):
+        canceled = await cancel(context.services, job.id)
+    return json_response(job_document(canceled), 202)
 
 
 def _read_filter(request: Request, providers: Mapping[str, Provider]) -> JobFilter:

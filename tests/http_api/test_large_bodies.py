@@ -1,7 +1,9 @@
-"""Large bodies, of which one can take a tenth of a second of the event loop."""
+"""Large bodies, of which one can take a tenth of a second of the event loop, and long metadata,
+which take that of the store."""
 
 import asyncio
 import threading
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -10,13 +12,17 @@ from starlette.requests import ClientDisconnect, Request
 from receiver import large_bodies
 from receiver.actions import accept_callback
 from receiver.actions.accept_callback import read_object
+from receiver.actions.cancel_job import cancel_job
+from receiver.actions.submit_job import submit_job
 from receiver.http_api.body import Bodies
 from receiver.http_api.errors import Problem
 from receiver.large_bodies import LARGE, LargeBodies
 from tests.http_api.accepted_job import AcceptedJob
+from tests.http_api.conftest import SHARED_LOOP
 from tests.http_api.scripted_provider import ScriptedProvider
 from tests.simulation.client import Exchange, scope
 from tests.support.manual_clock import ManualClock
+from tests.support.service import TIMEOUT, RunningService, submit
 
 ANN, BOB = 1, 2
 
@@ -125,3 +131,36 @@ async def test_of_too_many_large_callbacks_one_is_refused_and_its_job_polled(
     await job.send({"status": "IN_PROGRESS", "message": "x" * LARGE}, 503)
 
     await provider.asked()  # long before POLL_FIRST
+
+
+@SHARED_LOOP
+@pytest.mark.parametrize(("length", "at_once"), [(512, 1), (250, 3)])
+async def test_jobs_with_long_metadata_are_written_one_by_one(
+    shared: RunningService, monkeypatch: pytest.MonkeyPatch, length: int, at_once: int
+) -> None:
+    running, all_run = 0, asyncio.Event()
+
+    def counted(write: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def counted_write(*given: Any) -> Any:
+            nonlocal running
+            running += 1
+            assert running <= at_once
+            if running == at_once:
+                all_run.set()
+            await all_run.wait()
+            try:
+                return await write(*given)
+            finally:
+                running -= 1
+
+        return counted_write
+
+    monkeypatch.setattr("receiver.http_api.creating.submit_job", counted(submit_job))
+    monkeypatch.setattr("receiver.http_api.jobs.cancel", counted(cancel_job))
+    client = await shared.user()
+    metadata = {str(number): "x" * length for number in range(16)}
+    async with asyncio.timeout(TIMEOUT):
+        jobs = await asyncio.gather(*(submit(client, metadata=metadata) for _ in range(3)))
+        all_run.clear()
+        ends = await asyncio.gather(*(client.post(job["links"]["cancel"]) for job in jobs))
+    assert [end.status_code for end in ends] == [202] * 3
