@@ -3,8 +3,8 @@ from load shedding."""
 
 import asyncio
 import re
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -13,6 +13,7 @@ from starlette.types import Scope
 from receiver.clock import Clock
 from receiver.http_api.errors import Problem
 from receiver.setting_values import Rate
+from store.errors import StoreBusy
 
 TARGET_BYTES: Final = 8 * 1024
 """Path and query together."""
@@ -26,6 +27,8 @@ _REMEMBERED: Final = 50_000
 
 LONG_METADATA: Final = 4_096
 """Characters, of a job's metadata in all."""
+LONGEST_TURN_WAIT: Final = 5.0
+"""Seconds that a write may wait for the one before it; as long as for a locked database."""
 
 REFUSED: Final = "refused"
 """The route label in the metrics for requests that were shed before routing."""
@@ -113,9 +116,23 @@ class LongMetadata:
     def __init__(self) -> None:
         self._users = OneByOne()
 
-    def turn(
-        self, user_id: int, metadata: Mapping[str, str] | None
-    ) -> AbstractAsyncContextManager[None]:
-        """Entered for the write of a job."""
-        length = sum(len(name) + len(value) for name, value in (metadata or {}).items())
-        return self._users.of(user_id) if length > LONG_METADATA else nullcontext()
+    @asynccontextmanager
+    async def turn(self, user_id: int, metadata: Mapping[str, str] | None) -> AsyncIterator[None]:
+        """Entered for the write of a job.
+
+        Raises:
+            StoreBusy: the user's writes before it took too long.
+        """
+        if sum(len(name) + len(value) for name, value in (metadata or {}).items()) <= LONG_METADATA:
+            yield
+            return
+        lock = self._users.of(user_id)
+        try:
+            async with asyncio.timeout(LONGEST_TURN_WAIT):
+                await lock.acquire()
+        except TimeoutError:
+            raise StoreBusy("too many writes of jobs with long metadata wait") from None
+        try:
+            yield
+        finally:
+            lock.release()

@@ -63,6 +63,8 @@ class ReplicateApi(SandboxApi):
         kind = request.path_params.get("kind", "").removeprefix("models/") or body.get("version")
         if not isinstance(kind, str):
             raise HTTPException(422, "version is required")
+        if not isinstance(body.get("webhook"), str | None):
+            raise HTTPException(422, "webhook must be a string")
         job = self._jobs.make(kind, job_input, body.get("webhook"))
         return job, _prediction(job, self._jobs.state(job))
 

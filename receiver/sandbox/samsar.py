@@ -52,7 +52,10 @@ class SamsarApi(SandboxApi):
         kind = request.url.path.removeprefix(self.path)
         body = await read_object(request)
         job_input = self._check(kind, body.get("input"))
-        job = self._jobs.make(kind, job_input, body.get("webhookUrl"))
+        webhook_url = body.get("webhookUrl")
+        if not isinstance(webhook_url, str | None):
+            raise HTTPException(400, "webhookUrl must be a string")
+        job = self._jobs.make(kind, job_input, webhook_url)
         return job, {"request_id": job.request_id}
 
     async def _status(self, request: Request) -> Response:

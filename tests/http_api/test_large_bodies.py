@@ -14,6 +14,7 @@ from receiver.actions import accept_callback
 from receiver.actions.accept_callback import read_object
 from receiver.actions.cancel_job import cancel_job
 from receiver.actions.submit_job import submit_job
+from receiver.http_api import limits
 from receiver.http_api.body import Bodies
 from receiver.http_api.errors import Problem
 from receiver.large_bodies import LARGE, LargeBodies
@@ -22,7 +23,7 @@ from tests.http_api.conftest import SHARED_LOOP
 from tests.http_api.scripted_provider import ScriptedProvider
 from tests.simulation.client import Exchange, scope
 from tests.support.manual_clock import ManualClock
-from tests.support.service import TIMEOUT, RunningService, submit
+from tests.support.service import JOB, TIMEOUT, RunningService, submit
 
 ANN, BOB = 1, 2
 
@@ -164,3 +165,27 @@ async def test_jobs_with_long_metadata_are_written_one_by_one(
         all_run.clear()
         ends = await asyncio.gather(*(client.post(job["links"]["cancel"]) for job in jobs))
     assert [end.status_code for end in ends] == [202] * 3
+
+
+@SHARED_LOOP
+async def test_long_metadata_that_waits_too_long_is_refused(
+    shared: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def slow_submit(*given: Any) -> Any:
+        begun.set()
+        await goes_on.wait()
+        return await submit_job(*given)
+
+    monkeypatch.setattr("receiver.http_api.creating.submit_job", slow_submit)
+    monkeypatch.setattr(limits, "LONGEST_TURN_WAIT", 0.01)
+    client, metadata = await shared.user(), {str(n): "x" * 512 for n in range(16)}
+    async with asyncio.timeout(TIMEOUT):
+        first = asyncio.create_task(submit(client, metadata=metadata))
+        await begun.wait()
+        refused = await client.post("/v1/jobs", json=JOB | {"metadata": metadata})
+        assert (refused.status_code, refused.json()["code"]) == (503, "storage_unavailable")
+        goes_on.set()
+        await first
+        await submit(client, metadata=metadata)

@@ -105,6 +105,8 @@ async def test_an_invalid_submission_is_refused_in_the_providers_words(start: St
         assert list(answer.json()) == ["message"]
         return str(answer.json()["message"])
 
+    no_address = json.dumps({"input": MOVIE, "webhookUrl": 7})
+    assert await refused("create_movie", no_address) == "webhookUrl must be a string"
     too_long = json.dumps({"input": MOVIE | {"duration": 121}})
     assert await refused("create_movie", too_long) == "Duration is too long"
     lines = {"image_model": "IMAGEN3", "prompt_list": "read as more than twenty characters"}

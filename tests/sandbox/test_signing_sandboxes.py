@@ -166,5 +166,7 @@ async def test_replicates_sandbox_lists_its_predictions() -> None:
         refused = await client.get("predictions", params={"created_after": "soon"})
         assert refused.status_code == 400
         assert await listed(created_after="2038-01-01T00:00:00") == ([], None)
+        refused = await client.post("models/a/b/predictions", json={"input": {}, "webhook": 7})
+        assert refused.status_code == 422
         client.headers.pop("Authorization")
         assert (await client.get("predictions")).status_code == 401

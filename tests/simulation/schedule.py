@@ -162,7 +162,7 @@ def _trouble(random: Random, machines: int, length: float) -> list[Action]:
         ((0, 0, 1), "restart", {"machine": range(machines), "down": (0.5, 30.0)}),
         ((0, 0, 1, 2), "stall", {"machine": range(machines), "lasts": (3.0, 35.0, 100.0)}),
         ((0, 0, 1, 2), "outage", {"kind": OUTAGES, "lasts": (5.0, 50.0, 50.0, 500.0, 500.0,
-                                                             8 * HOUR)}),
+                                                             2 * HOUR)}),
         ((0, 0, 1, 2, 3), "sink_trouble", {"sink": SINKS, "kind": SINK_TROUBLES,
                                            "lasts": (2.0, 40.0, 40.0, 2_000.0, 74 * HOUR)}),
         ((0, 0, 0, 1), "disk_full", {"lasts": (0.5, 6.0, 40.0)}),
