@@ -153,7 +153,7 @@ async def serve(settings: ServeSettings) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     # The store first: "another service runs on it" is a better error than "port in use".
     async with _opened(settings) as (store, metrics):
-        if settings.lacks_secrets and await store.keys.list_all():
+        if settings.lacks_secrets and await store.keys.list_page("", 1):
             log.warning(
                 "the signing secrets are new, but the database has users: earlier callback URLs,"
                 " stream tickets and sessions are invalid. Restore the previous file, unless you"
@@ -176,7 +176,7 @@ async def serve(settings: ServeSettings) -> None:
                 ):
                     provider = ", ".join(settings.running)
                     log.info("serving", url=origin(listener), provider=provider)
-                    if not await store.keys.list_all():
+                    if not await store.keys.list_page("", 1):
                         log.info("no keys yet: `receiver keys create USER` makes one")
                     await stop.wait()
                     log.info("stopping")

@@ -1,5 +1,6 @@
 """Users and their API keys."""
 
+import sys
 from dataclasses import asdict, dataclass, replace
 
 from store.changes import Effects
@@ -71,8 +72,14 @@ class Keys(Table):
     async def find(self, key_hash: str) -> ApiKey | None:
         return await self._find("read-key", _key, hash=key_hash)
 
+    async def list_page(self, before: str, limit: int) -> list[ApiKey]:
+        """Keys older than the one with the hash `before` (all if there is none), newest first."""
+        rows = await self._fetch("list-keys", before=before, limit=limit)
+        return [_key(row) for row in rows]
+
     async def list_all(self) -> list[ApiKey]:
-        return [_key(row) for row in await self._fetch("list-keys")]
+        """Every key, oldest first."""
+        return (await self.list_page("", sys.maxsize))[::-1]
 
     async def revoke(self, prefix: str, now: Millis) -> ApiKey:
         """Revoke the one active key with this prefix. Raises `NotFound`, `AmbiguousPrefix`."""

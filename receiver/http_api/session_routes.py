@@ -11,6 +11,7 @@ from receiver.http_api.auth import Caller
 from receiver.http_api.body import parse_object, read_body
 from receiver.http_api.context import ApiContext
 from receiver.http_api.errors import invalid
+from receiver.http_api.queries import PAGE, read_page
 from receiver.http_api.responses import json_response
 from receiver.http_api.sessions import require_own_page
 
@@ -64,13 +65,14 @@ def _session(context: ApiContext, caller: Caller | None) -> Response:
 # --- API keys -------------------------------------------------------------------------------------
 
 
-async def list_keys(context: ApiContext, _: Request, caller: Caller) -> Response:
-    """`GET /session/keys`: all keys by their first characters, oldest first."""
-    keys = [
-        key_document(key) | {"current": key.hash == caller.key_hash}
-        for key in await context.services.store.keys.list_all()
-    ]
-    return json_response({"keys": keys})
+async def list_keys(context: ApiContext, request: Request, caller: Caller) -> Response:
+    """`GET /session/keys`: a page of keys by their first characters, newest first."""
+    page = await read_page(context, request, caller, "keys", *PAGE)
+    found = await context.services.store.keys.list_page(page.after or "", page.limit + 1)
+    keys = found[: page.limit]
+    last = keys[-1].hash if len(found) > page.limit else None
+    shown = (key_document(key) | {"current": key.hash == caller.key_hash} for key in keys)
+    return await page.response(shown, last)
 
 
 async def create_key(context: ApiContext, request: Request, _caller: Caller) -> Response:

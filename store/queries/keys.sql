@@ -16,10 +16,16 @@ SELECT k.hash, k.prefix, k.user_id, u.name, k.admin, k.created_at, k.revoked_at
  WHERE k.hash = :hash;
 
 -- name: list-keys
--- Every key, oldest first.
-SELECT k.hash, k.prefix, k.user_id, u.name, k.admin, k.created_at, k.revoked_at
-  FROM api_keys k JOIN users u ON u.id = k.user_id
- ORDER BY k.created_at, k.hash;
+-- Keys older than the one with the hash `before` (all if there is none), newest first. With a join
+-- SQLite would read them by user.
+SELECT k.hash, k.prefix, k.user_id, (SELECT name FROM users WHERE users.id = k.user_id), k.admin,
+       k.created_at, k.revoked_at
+  FROM api_keys k
+ WHERE NOT EXISTS (SELECT 1 FROM api_keys b
+                    WHERE b.hash = :before
+                      AND (b.created_at, b.hash) <= (k.created_at, k.hash))
+ ORDER BY k.created_at DESC, k.hash DESC
+ LIMIT :limit;
 
 -- name: list-fitting-keys
 -- Active keys with a prefix.

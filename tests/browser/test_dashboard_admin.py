@@ -1,5 +1,6 @@
 """The page of an administrator: everybody's jobs, one user's, keys, holds and health."""
 
+import asyncio
 import re
 
 import pytest
@@ -161,6 +162,19 @@ async def test_keys_are_created_and_revoked(enter: Enter) -> None:
     await page.reload()
     await expect(page.get_by_role("row").filter(has_text="carol")).to_be_visible()
     assert key not in await page.content()
+
+
+async def test_older_keys_are_shown_on_request(enter: Enter) -> None:
+    service, visitor = await enter(admin=True)
+    await asyncio.gather(*(service.key("carol") for _ in range(200)))
+    await visitor.open("#/keys")
+    rows = visitor.page.get_by_role("rowheader")
+    await expect(rows).to_have_count(200)
+    older = visitor.page.get_by_role("button", name="Show older")
+    await older.click()
+    await expect(rows).to_have_count(201)
+    await expect(older).to_be_hidden()
+    assert visitor.console == []
 
 
 async def test_others_see_neither_health_nor_keys(enter: Enter) -> None:

@@ -92,8 +92,8 @@ async def test_an_admin_makes_lists_and_revokes_keys(service: RunningService) ->
 
     listed = (await root.get("/session/keys")).json()["keys"]
     assert [(each["user"], each["admin"], each["current"]) for each in listed] == [
-        ("root", True, True),
         ("ada", False, False),
+        ("root", True, True),
     ]
     assert key["key"] not in str(listed)
     second = (await root.post("/session/keys", json={"user": "ada", "admin": True})).json()
@@ -106,6 +106,19 @@ async def test_an_admin_makes_lists_and_revokes_keys(service: RunningService) ->
     assert (await root.delete("/session/keys/rk_")).status_code == 409
 
     await eventually(lambda: ada.get("/v1/jobs"), lambda answer: answer.status_code == 401)
+
+
+async def test_keys_are_listed_by_the_page(service: RunningService) -> None:
+    root = await service.user("root", admin=True)
+    await service.key("ada")
+    await service.key("bob")
+
+    page = (await root.get("/session/keys")).json()
+    first = (await root.get("/session/keys?limit=2")).json()
+    rest = (await root.get("/session/keys", params={"cursor": first["next_cursor"]})).json()
+    assert (len(first["keys"]), first["keys"] + rest["keys"]) == (2, page["keys"])
+    assert page["next_cursor"] is rest["next_cursor"] is None
+    assert (await root.get("/session/keys?cursor=ada")).status_code == 400
 
 
 @SHARED_LOOP

@@ -1,33 +1,55 @@
 // API keys, for admins: create, list, revoke.
 
-import { ask, get, post } from "./api.js";
+import { ask, get, post, withQuery } from "./api.js";
 import { askFirst } from "./dialog.js";
 import { card, copyable, factList, failure, h, main, placeholder, table } from "./dom.js";
 import { age } from "./times.js";
 import { chip } from "./words.js";
 
 const COLUMNS = ["Key", "User", "Rights", "Created", "State"];
+const PAGE = 200;
 
 /** Show the keys until `signal`; resolves when they are shown. */
 export function showKeys(user, signal) {
   const note = h("div", { "aria-live": "polite" }, placeholder("Loading…"));
   const made = h("div", { "aria-live": "polite" });
   const list = h("div");
+  const more = h("button", { type: "button", hidden: true, click: showOlder }, "Show older");
+  let wanted = PAGE;
 
   main.replaceChildren(
     h("div", { class: "title" }, h("h1", {}, "Keys")),
     h("p", { class: "hint" }, "A user owns jobs and can hold several keys. A key is shown once, here or by ",
       h("code", {}, "receiver keys create"), "; only its hash is stored."),
-    creation(made, load), made, list, note);
+    creation(made, load), made, list, note, h("p", {}, more));
 
   async function load() {
     try {
-      const { keys } = await get("/session/keys", signal);
+      const { keys, cursor } = await readPages();
       note.replaceChildren();
-      list.replaceChildren(table("Keys", COLUMNS, keys.reverse().map((key) => keyRow(key, signal, load))));
+      list.replaceChildren(table("Keys", COLUMNS, keys.map((key) => keyRow(key, signal, load))));
+      more.hidden = cursor === null;
     } catch (error) {
       if (!signal.aborted) note.replaceChildren(failure(error, load));
     }
+  }
+
+  async function readPages() {
+    const keys = [];
+    let cursor = null;
+    do {
+      const page = await get(withQuery("/session/keys", { limit: PAGE, cursor }), signal);
+      keys.push(...page.keys);
+      cursor = page.next_cursor;
+    } while (cursor !== null && keys.length < wanted);
+    return { keys, cursor };
+  }
+
+  async function showOlder() {
+    wanted += PAGE;
+    more.disabled = true;
+    await load();
+    more.disabled = false;
   }
 
   return load();

@@ -29,6 +29,17 @@ async def test_a_second_key_does_not_change_its_user(world: World) -> None:
     assert sorted(users) == ["ann", "ann", "bob"]
 
 
+async def test_keys_are_read_by_the_page_newest_first(world: World) -> None:
+    await add_key(world.store, "cat", created_at=NOW + 1)
+
+    keys = await world.store.keys.list_page("", 9)
+
+    assert (len(keys), keys[0].user) == (3, "cat")
+    befores = ["", *(key.hash for key in keys)]
+    pages = [await world.store.keys.list_page(before, 1) for before in befores]
+    assert pages == [*([key] for key in keys), []]
+
+
 async def test_a_key_that_exists_adds_nothing(world: World) -> None:
     with pytest.raises(Exception, match=r"(?i)unique"):
         await world.store.keys.add(

@@ -120,8 +120,8 @@ OWN: dict[str, dict[str, object]] = {
 """Values of one statement, whose parameter means something else in the others."""
 
 READ_WHOLE = {
-    # A person at a command line asks, or their key is looked for by its beginning.
-    "keys.list-keys": {"api_keys", "users"},
+    # An admin asks, or their key is looked for by its beginning.
+    "keys.list-keys": {"api_keys"},
     "keys.list-fitting-keys": {"api_keys", "users"},
     # A hundred users or so, whose names are wanted beside a page of their jobs or keys.
     "users": {"users"},
