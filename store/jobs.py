@@ -1,6 +1,5 @@
 """Jobs and their schedule."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -14,14 +13,11 @@ from store.move_writer import due_values
 from store.records.jobs import Job
 from store.records.moves import Decide, Move, NewJob
 from store.records.times import Lane, Lease, Millis
+from store.retention import START, Position, Removed, Retention
 from store.rows import STORED, row_of, to_json
 from store.session import Batchable, Done, Failed, OnJobs, Outcome, Session
 from store.sql import MultiRowStatement
 from store.table import Backend, latest_lease_end
-
-MOST_OVERDUE: Millis = 7 * 24 * 3_600_000
-"""How long beyond retention a delivery may be due before its job is removed nevertheless. A host
-that cannot be reached gets one attempt a minute, so with many messages some never get theirs."""
 
 
 class _Creation(NamedTuple):
@@ -37,8 +33,7 @@ class Jobs(JobReads):
     def __init__(self, backend: Backend, job_writer: JobWriter) -> None:
         super().__init__(backend)
         self._keys = backend.statements.load("idempotency")
-        self._events = backend.statements.load("events")
-        self._archive = backend.statements.load("archive")
+        self._retention = Retention(backend.statements)
         self._job_writer = job_writer
         self._moves = job_writer.moves
         values = ", ".join(f":{name}" for name in STORED)
@@ -172,13 +167,17 @@ class Jobs(JobReads):
 
         return await self._writer.background(OnJobs(work, jobs=(job_id,)))
 
-    async def remove_finished(self, done_before: Millis, limit: int) -> int:
+    async def remove_finished(
+        self, done_before: Millis, limit: int, after: Position = START
+    ) -> Removed:
         """Remove at most `limit` jobs that ended before `done_before`, with all their dependent
         rows, unless something is still pending (a delivery, a claim, an unapplied callback, a call
         to the provider, a download that runs). A delivery that has been due for `MOST_OVERDUE`
-        longer than that is not. Returns the number removed. `Archive.removals` then lists those
-        with archived files."""
-        return await self._writer.bulk(lambda db, _: self._remove(db, done_before, limit))
+        longer than that is not. Jobs with many events or bytes make a batch shorter.
+        `Archive.removals` then lists those with archived files."""
+        return await self._writer.bulk(
+            lambda db, _: self._retention.remove(db, done_before, limit, after)
+        )
 
     # --- within a transaction -------------------------------------------------------------------
 
@@ -219,25 +218,3 @@ class Jobs(JobReads):
         self._new_jobs.run(db, rows)
         self._new_inputs.run(db, inputs)
         self._new_metadata.run(db, metadata)
-
-    def _remove(self, db: Session, done_before: Millis, limit: int) -> int:
-        """Remove jobs; the users' logs record which events were removed."""
-        since = done_before - MOST_OVERDUE
-        parameters = {"done_before": done_before, "overdue_since": since, "limit": limit}
-        jobs = db.execute(self._sql["list-removable"], parameters).fetchall()
-        positions: dict[int, list[tuple[int, str]]] = defaultdict(list)
-        for (job_id,) in jobs:
-            job = {"job_id": job_id}
-            for user_id, seq, nonce in db.execute(self._sql["list-removed-positions"], job):
-                positions[user_id].append((seq, nonce))
-            db.execute(self._archive["remember-files"], job)
-            db.execute(self._sql["remove-job"], job)
-        for user_id, removed in sorted(positions.items()):
-            whose = {"user_id": user_id}
-            last_seq, _ = max(removed)
-            db.execute(self._events["mark-removed"], {**whose, "seq": last_seq})
-            for seq, nonce in removed:
-                position = {**whose, "seq": seq, "nonce": nonce}
-                db.execute(self._events["keep-removed-position"], position)
-            db.execute(self._events["forget-removed-positions"], whose)
-        return len(jobs)

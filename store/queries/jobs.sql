@@ -186,11 +186,16 @@ UPDATE due SET at = CASE WHEN at > :now THEN :now ELSE at END
 RETURNING lane;
 
 -- name: list-removable
--- Jobs that ended long ago and have nothing pending: no message, claim, or call to the provider. A
--- file that is not being downloaded is nothing: it would be removed with its job, and without an
--- archive nobody downloads it. A lease whose holder died counts only as long as a job is kept.
-SELECT id FROM jobs
- WHERE done_at < :done_before AND done_at IS NOT NULL
+-- Of the next `examined` jobs by their end, those that have nothing pending: no message, claim, or
+-- call to the provider. A file that is not being downloaded is nothing: it would be removed with its
+-- job, and without an archive nobody downloads it. A lease whose holder died counts only as long as
+-- a job is kept.
+SELECT done_at, id FROM jobs
+ WHERE id IN (SELECT id FROM jobs
+               WHERE done_at < :done_before AND done_at IS NOT NULL
+                 AND (done_at, id) > (:done_at, :id)
+               ORDER BY done_at, id
+               LIMIT :examined)
    AND NOT EXISTS (SELECT 1 FROM deliveries d
                     WHERE d.job_id = jobs.id AND d.state = 'pending'
                       AND (d.next_attempt_at > :overdue_since OR d.held_until > :overdue_since))
@@ -198,12 +203,25 @@ SELECT id FROM jobs
                     WHERE c.job_id = jobs.id AND c.verdict IN ('waiting', 'claimed'))
    AND (SELECT f.lane <> 'archive' OR f.held_until > :done_before
           FROM due f WHERE f.job_id = jobs.id) IS NOT TRUE
- ORDER BY done_at
+ ORDER BY done_at, id
  LIMIT :limit {skip_locked};
+
+-- name: read-last-examined
+-- The last of the jobs that `list-removable` looks at; no row if they are fewer than `examined`.
+SELECT done_at, id FROM jobs
+ WHERE done_at < :done_before AND done_at IS NOT NULL AND (done_at, id) > (:done_at, :id)
+ ORDER BY done_at, id
+ LIMIT 1 OFFSET :examined - 1;
 
 -- name: list-removed-positions
 -- The positions in the users' logs that are removed with a job.
 SELECT user_id, seq, nonce FROM events WHERE job_id = :job_id;
+
+-- name: size-of-job
+-- Bytes in the rows of which a job can have many.
+SELECT CAST(coalesce((SELECT sum(length(body)) FROM callbacks WHERE job_id = :job_id), 0)
+          + coalesce((SELECT sum(length(body)) FROM deliveries WHERE job_id = :job_id), 0)
+          + coalesce((SELECT sum(length(data)) FROM events WHERE job_id = :job_id), 0) AS bigint);
 
 -- name: remove-job
 -- Remove a job and, by cascade, all its dependent rows.

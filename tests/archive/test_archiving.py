@@ -164,7 +164,7 @@ async def test_the_file_of_a_job_that_is_removed_meanwhile_is_removed(place: Pla
         return [*await partial(), *(place.kept / "ada" / request_id).glob("*")]
 
     await eventually(partial, bool, "a download")
-    assert await place.service.store.jobs.remove_finished(2**50, 99)
+    assert (await place.service.store.jobs.remove_finished(2**50, 99)).jobs
     await place.service.store.archive.forget(await place.service.store.archive.removals("", 99))
     await eventually(kept, lambda files: not files, "an empty folder")
 

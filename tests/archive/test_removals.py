@@ -36,7 +36,7 @@ async def test_files_that_cannot_be_removed_keep_no_others(
     jobs = [await harness.world.create() for _ in range(5)]
     for job in jobs:
         await harness.world.advance(job, completed(), stored)
-    assert await harness.store.jobs.remove_finished(NOW + 1, 9) == 5
+    assert (await harness.store.jobs.remove_finished(NOW + 1, 9)).jobs == 5
     archive = Stubborn(tmp_path / "kept")
     archive.stays = frozenset(folder_of(jobs[n].user, jobs[n].id) for n in bad)
     worker = Archiver(harness.services, harness.hub, archive, downloader(), 2)

@@ -78,7 +78,7 @@ async def test_a_job_that_is_gone_is_410(start: Start, provider: ScriptedProvide
     service = await start(**provider.settings())
     job = await accepted(service, provider)
     await job.client.post(f"/v1/jobs/{job.request_id}/cancel")
-    assert await service.store.jobs.remove_finished(2**60, 10) == 1
+    assert (await service.store.jobs.remove_finished(2**60, 10)).jobs == 1
     for body in (COMPLETED, b"[", b""):
         await job.send(body, 410)
     structlog.reset_defaults()  # the other tests keep the log quiet
@@ -99,7 +99,7 @@ async def test_the_callback_that_ended_a_job_is_410_after_its_removal(
     job = await accepted(service, provider)
     await job.send(COMPLETED)
     await job.when(done=True)
-    assert await service.store.jobs.remove_finished(2**60, 10) == 1
+    assert (await service.store.jobs.remove_finished(2**60, 10)).jobs == 1
 
     await eventually(
         lambda: call_back(job.callback_url, COMPLETED), lambda answer: answer.status_code == 410

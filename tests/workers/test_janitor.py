@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -43,10 +44,30 @@ async def test_between_two_batches_the_writer_serves_others(
     assert await asyncio.wait_for(clock.asleep.get(), TIMEOUT) == BREATH_SECONDS
 
     await asyncio.wait_for(harness.store.check_writable(), TIMEOUT)
-    assert await harness.store.jobs.remove_finished(NOW, JOBS) == JOBS - BATCH
+    assert (await harness.store.jobs.remove_finished(NOW, JOBS)).jobs == JOBS - BATCH
     clock.go_on.set()
     assert await sweep == BATCH
     assert await keeper.run_once() == 0
+
+
+async def test_the_store_is_measured_also_during_a_long_sweep(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(janitor, "REMOVED_AT_ONCE", 1)
+    keeper, world = Janitor(harness.services, retention=0), harness.world
+    for _ in range(JOBS):
+        await world.advance(await world.create(), completed(NOW - 1))
+    queued = partial(
+        harness.services.metrics.registry.get_sample_value, "receiver_jobs", {"phase": "queued"}
+    )
+    assert await keeper.run_once() == 1
+    await world.create()
+    assert await keeper.run_once() == 1
+    assert queued() == 0
+
+    harness.clock.advance(30)
+    assert await keeper.run_once() == 1
+    assert queued() == 1
 
 
 async def test_a_clock_set_years_ahead_removes_nothing(harness: Harness) -> None:

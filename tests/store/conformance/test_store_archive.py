@@ -57,7 +57,7 @@ async def test_a_removed_jobs_files_are_listed_until_they_are_gone(world: World)
     assert await lease(world) == [job]
 
     async def remove() -> int:
-        return await world.store.jobs.remove_finished(NOW + 1, 9)
+        return (await world.store.jobs.remove_finished(NOW + 1, 9)).jobs
 
     assert await remove() == 1, "not the one whose file is being downloaded"
     await world.advance(job, quietly(archive=(STORED,), due=None))
@@ -77,6 +77,6 @@ async def test_a_file_that_nobody_downloads_does_not_keep_its_job(world: World) 
     await archived(world)
     long_after = NOW + 10 * SECOND
 
-    assert await world.store.jobs.remove_finished(NOW + 1, 9) == 1
+    assert (await world.store.jobs.remove_finished(NOW + 1, 9)).jobs == 1
     assert await world.store.jobs.find(died.id) == died
-    assert await world.store.jobs.remove_finished(long_after, 9) == 1
+    assert (await world.store.jobs.remove_finished(long_after, 9)).jobs == 1

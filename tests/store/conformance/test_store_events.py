@@ -125,7 +125,7 @@ async def test_a_cursor_is_recognised_by_its_nonce(world: World) -> None:
 
 
 async def remove(world: World, done_before: int) -> int:
-    return await world.store.jobs.remove_finished(done_before, 100)
+    return (await world.store.jobs.remove_finished(done_before, 100)).jobs
 
 
 async def test_a_cursor_behind_removed_events_is_unknown_to_the_user_stream(world: World) -> None:

@@ -4,13 +4,14 @@ from functools import partial
 
 import pytest
 
+from store import retention
 from store.errors import NotFound
-from store.jobs import MOST_OVERDUE
 from store.records.callbacks import CallbackVerdict, Verdict
 from store.records.deliveries import DeliveryState
 from store.records.jobs import Evidence
 from store.records.moves import Move
 from store.records.times import Due, Lane
+from store.retention import MOST_OVERDUE, Removed
 from tests.store.world import (
     HOOK,
     NOW,
@@ -25,7 +26,7 @@ from tests.store.world import (
 
 
 async def remove(world: World, limit: int = 100, done_before: int = NOW + 1) -> int:
-    return await world.store.jobs.remove_finished(done_before, limit)
+    return (await world.store.jobs.remove_finished(done_before, limit)).jobs
 
 
 async def test_a_job_is_removed_with_all_its_rows_and_no_others(world: World) -> None:
@@ -128,5 +129,30 @@ async def test_a_whole_result_is_replaced_by_a_newer_one_and_removed_with_its_jo
         await world.advance(job, partial(Move, whole_result=whole))
         assert await world.store.jobs.whole_result_of(job.id) == whole
     await world.advance(job, completed())
-    assert await world.store.jobs.remove_finished(NOW * 2, 10) == 1
+    assert (await world.store.jobs.remove_finished(NOW * 2, 10)).jobs == 1
     assert await world.store.jobs.whole_result_of(job.id) is None
+
+
+async def test_a_batch_looks_at_some_jobs_and_the_next_one_goes_on_after_them(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "EXAMINED", 2)
+    of_hook = [await world.create(webhook_url=HOOK) for _ in range(2)]
+    for job in of_hook:
+        await world.advance(job, completed(relay=True))
+    await world.advance(await world.create(), completed(NOW + 1))
+
+    after = (NOW, of_hook[-1].id)
+    assert await world.store.jobs.remove_finished(NOW + 2, 9) == Removed(0, after)
+    assert await world.store.jobs.remove_finished(NOW + 2, 9, after) == Removed(1, None)
+
+
+@pytest.mark.parametrize("bound", ["EVENTS_AT_ONCE", "BYTES_AT_ONCE"])
+async def test_a_batch_ends_with_a_large_job(
+    world: World, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    monkeypatch.setattr(retention, bound, 1)
+    first, second = [await world.advance(await world.create(), completed()) for _ in range(2)]
+
+    assert await world.store.jobs.remove_finished(NOW + 1, 9) == Removed(1, (NOW, first.id))
+    assert await world.store.jobs.find(second.id) == second

@@ -42,6 +42,12 @@ ALLOWED: dict[str, set[str]] = {
     "submissions.list-holds": {"SCAN submission_holds"},
     # The first user's first is the first row of the index; of each user there is one row.
     "backlogs.list-waiting-users": {"SCAN first_of_user", "USE TEMP B-TREE FOR ORDER BY"},
+    # A bounded number of jobs; first those that ended in the same millisecond are sorted by id.
+    "jobs.list-removable": {
+        "USE TEMP B-TREE FOR LAST TERM OF ORDER BY",
+        "USE TEMP B-TREE FOR ORDER BY",
+    },
+    "jobs.read-last-examined": {"USE TEMP B-TREE FOR LAST TERM OF ORDER BY"},
     # What is leased, which is what is in flight.
     "deliveries.end-leases": {"SCAN deliveries USING INDEX deliveries_held"},
     "jobs.end-leases": {"SCAN due USING INDEX due_held"},
@@ -99,7 +105,8 @@ CHOSEN = {
     "jobs.list-page by metadata": "user_id=? AND name=? AND value=? AND job_id>? AND job_id<?",
     "jobs.list-page by user": "jobs_by_user (user_id=? AND id>? AND id<?)",
     "jobs.list-in-phase": "jobs_unfinished (phase=?)",
-    "jobs.list-removable": "jobs_by_end",
+    "jobs.list-removable": "jobs_by_end (done_at>? AND done_at<?)",
+    "jobs.read-last-examined": "jobs_by_end (done_at>? AND done_at<?)",
     "jobs.look-jobs-up": "sqlite_autoindex_jobs_1 (id=?)",
     "jobs.list-page of all": "jobs USING INDEX sqlite_autoindex_jobs_1 (id>? AND id<?)",
     "jobs.next-due": "due_by_lane (lane=?)",

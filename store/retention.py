@@ -1,0 +1,79 @@
+"""Removes jobs that ended long ago, within the writer's transactions."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+from store.records.times import Millis
+from store.session import Row, Session
+from store.sql import Statements
+
+MOST_OVERDUE: Millis = 7 * 24 * 3_600_000
+"""How long beyond retention a delivery may be due before its job is removed nevertheless. A host
+that cannot be reached gets one attempt a minute, so with many messages some never get theirs."""
+EXAMINED = 500
+"""Jobs that ended long ago and are looked at in a batch; they may all have something pending."""
+EVENTS_AT_ONCE = 100
+"""Events after which a batch ends; with its other rows a job has about three times as many."""
+BYTES_AT_ONCE = 8 * 1024 * 1024
+"""The same, of callbacks, webhooks and events."""
+
+Position: TypeAlias = tuple[Millis, str]
+"""The end and the id of a job."""
+START: Position = (0, "")
+
+
+class Removed(NamedTuple):
+    """What a batch of removals did."""
+
+    jobs: int
+    after: Position | None
+    """Where the next batch begins; None if no more jobs are old enough."""
+
+
+class Retention:
+    """The part of `Jobs` that removes."""
+
+    def __init__(self, statements: Statements) -> None:
+        self._sql = statements.load("jobs")
+        self._events = statements.load("events")
+        self._archive = statements.load("archive")
+
+    def remove(self, db: Session, done_before: Millis, limit: int, after: Position) -> Removed:
+        """See `Jobs.remove_finished`."""
+        done_at, last_id = after
+        position = {"done_before": done_before, "done_at": done_at, "id": last_id}
+        examined = {**position, "examined": EXAMINED}
+        pending = {"overdue_since": done_before - MOST_OVERDUE, "limit": limit}
+        found = db.execute(self._sql["list-removable"], examined | pending).fetchall()
+        if len(found) == limit:
+            last = found[-1]
+        else:
+            last = db.execute(self._sql["read-last-examined"], examined).fetchone()
+        events: list[Row] = []
+        size = 0
+        for number, ended in enumerate(found, start=1):
+            job = {"job_id": ended[1]}
+            events += db.execute(self._sql["list-removed-positions"], job).fetchall()
+            size += db.execute(self._sql["size-of-job"], job).fetchone()[0]
+            db.execute(self._archive["remember-files"], job)
+            db.execute(self._sql["remove-job"], job)
+            if len(events) >= EVENTS_AT_ONCE or size >= BYTES_AT_ONCE:
+                found, last = found[:number], ended
+                break
+        self._record(db, events)
+        return Removed(len(found), last)
+
+    def _record(self, db: Session, events: Sequence[Row]) -> None:
+        """Record in the users' logs which events were removed."""
+        positions: dict[int, list[tuple[int, str]]] = defaultdict(list)
+        for user_id, seq, nonce in events:
+            positions[user_id].append((seq, nonce))
+        for user_id, removed in sorted(positions.items()):
+            whose = {"user_id": user_id}
+            last_seq, _ = max(removed)
+            db.execute(self._events["mark-removed"], {**whose, "seq": last_seq})
+            for seq, nonce in removed:
+                event = {**whose, "seq": seq, "nonce": nonce}
+                db.execute(self._events["keep-removed-position"], event)
+            db.execute(self._events["forget-removed-positions"], whose)
