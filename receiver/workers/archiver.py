@@ -35,6 +35,7 @@ MAINTENANCE_SECONDS = 30.0
 ARCHIVE_SWEEP_SECONDS = 3600.0
 DOWNLOAD_DRAIN_SECONDS = 1.0
 REMOVALS_AT_ONCE = 64
+REMOVAL_PAUSE_SECONDS = 1.0
 
 log = structlog.get_logger()
 
@@ -61,12 +62,15 @@ class Archiver:
         self._downloader = downloader
         self._timer = DueTimer(services, hub, Lane.ARCHIVE)
         self._task_pool = TaskPool(concurrency)
+        self._upkeep = TaskPool(1)
         self._running: Counter[int] = Counter()
         """By user: their downloads under way."""
         # A slow host can keep a slot for half an hour, so one user never gets all of them, even
         # while nobody else waits.
         self._most_of_one = (concurrency + 1) // 2
         self._maintain_at = self._sweep_at = services.clock.monotonic()
+        self._swept = asyncio.Event()
+        """No download writes before the first sweep has ended."""
         self._removed_to = ""
         """The removed job whose files were tried last."""
 
@@ -75,7 +79,10 @@ class Archiver:
         monotonic = self._services.clock.monotonic()
         if monotonic >= self._maintain_at:
             self._maintain_at = monotonic + MAINTENANCE_SECONDS
-            await self._maintain(monotonic)
+            # In a task of its own: on a network mount that hangs, it hangs too.
+            if self._upkeep.free:
+                self._upkeep.begin("the archive's upkeep", self._tidy, monotonic)
+            await self._measure()
         if not (self._task_pool.free and self._timer.is_due(Lane.ARCHIVE)):
             return 0
         with self._timer.one_pass(Lane.ARCHIVE):
@@ -90,8 +97,9 @@ class Archiver:
                 await self._task_pool.wait_any()
 
     async def stop(self) -> None:
-        """Interrupted downloads start again with the next process."""
-        await self._task_pool.drain(DOWNLOAD_DRAIN_SECONDS)
+        """Interrupted downloads and removals start again with the next process."""
+        pools = self._task_pool, self._upkeep
+        await asyncio.gather(*(pool.drain(DOWNLOAD_DRAIN_SECONDS) for pool in pools))
 
     # --- whose turn it is -----------------------------------------------------------------------
 
@@ -152,6 +160,7 @@ class Archiver:
         if (index := next_file(job)) is None:
             await until_stored(clock, "the files of a result", partial(self._find_files, job))
             return
+        await self._swept.wait()
         outcome = await self._download(job, index)
         ended = DownloadEnded(index, job.archive[index].tries, outcome)
         await until_stored(clock, "a download", partial(self._observe, job, ended))
@@ -197,27 +206,35 @@ class Archiver:
 
     # --- maintenance ----------------------------------------------------------------------------
 
-    async def _maintain(self, monotonic: float) -> None:
+    async def _measure(self) -> None:
         waiting, since = await self._store.archive.backlog()
         age = 0 if since is None else max(0, self._services.clock.now() - since)
         self._services.metrics.archive_backlog.set(waiting)
         self._services.metrics.archive_oldest_age_seconds.set(age / 1_000)
+
+    async def _tidy(self, monotonic: float) -> None:
         try:
             if monotonic >= self._sweep_at:
                 self._sweep_at = monotonic + ARCHIVE_SWEEP_SECONDS
                 await self._sweep()
-            await self._remove()
+            while await self._remove():
+                # Their syncs delay those of a database on the same disk.
+                await self._services.clock.sleep(REMOVAL_PAUSE_SECONDS)
         except ArchiveUnavailable as error:
             log.warning("files cannot be removed from the archive", reason=str(error))
 
     async def _sweep(self) -> None:
-        # If nobody else can be writing, every partial file is from a dead process.
-        alone = self._store.exclusive and not self._task_pool.running
-        left = await self._archive.sweep(0 if alone else 2 * TOTAL_SECONDS)
+        # If nobody can be writing yet, every partial file is from a dead process.
+        alone = self._store.exclusive and not self._swept.is_set()
+        try:
+            left = await self._archive.sweep(0 if alone else 2 * TOTAL_SECONDS)
+        finally:
+            self._swept.set()
         if left:
             log.info("removed partial files", files=left)
 
-    async def _remove(self) -> None:
+    async def _remove(self) -> bool:
+        """Remove the files of some removed jobs; returns whether there may be more."""
         removals = await self._store.archive.removals(self._removed_to, REMOVALS_AT_ONCE)
         # What cannot be removed is tried again after all others.
         self._removed_to = removals[-1].job_id if len(removals) == REMOVALS_AT_ONCE else ""
@@ -231,5 +248,4 @@ class Archiver:
                 log.warning("files cannot be removed", folder=folder, reason=str(failure))
         if gone:
             await self._store.archive.forget(gone)
-            if self._removed_to:
-                self._maintain_at = 0.0  # there may be more; downloads get a turn in between
+        return bool(gone and self._removed_to)

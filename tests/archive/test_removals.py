@@ -1,6 +1,8 @@
 """Retention removes the files of removed jobs, beside some that cannot be removed."""
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,11 +11,14 @@ from receiver.archive.folder import FolderArchive
 from receiver.workers import archiver
 from receiver.workers.archiver import Archiver
 from store.records.archive import ArchivedFile, FileState
+from store.records.jobs import Job
+from store.records.times import Due, Lane
 from tests.archive.test_download import downloader
 from tests.store.world import NOW, completed, quietly
-from tests.workers.harness import Harness
+from tests.workers.harness import Counted, Harness
 
 STORED = ArchivedFile("https://cdn.example/1.mp4", FileState.STORED, bytes=1, key="ann/1/1.mp4")
+REFUSED = ArchivedFile("http://10.0.0.1/1.mp4", next_try_at=NOW)
 
 
 class Stubborn(FolderArchive):
@@ -27,28 +32,83 @@ class Stubborn(FolderArchive):
         await super().remove(folder)
 
 
+class Hanging(FolderArchive):
+    """Waits before one of its steps until it may go on."""
+
+    def __init__(self, root: Path, step: str) -> None:
+        super().__init__(root)
+        self.reached, self.may_go_on = asyncio.Event(), asyncio.Event()
+        go_on = getattr(self, step)
+
+        async def wait(*args: Any) -> Any:
+            self.reached.set()
+            await self.may_go_on.wait()
+            return await go_on(*args)
+
+        setattr(self, step, wait)
+
+
+async def removed(harness: Harness, number: int) -> list[Job]:
+    """Jobs whose files are left."""
+    jobs = [await harness.world.create() for _ in range(number)]
+    for job in jobs:
+        await harness.world.advance(job, completed(), quietly(archive=(STORED,), due=None))
+    assert (await harness.store.jobs.remove_finished(NOW + 1, 9)).jobs == number
+    return jobs
+
+
+def archiver_of(harness: Harness, archive: FolderArchive) -> Archiver:
+    return Archiver(harness.services, harness.hub, archive, downloader(), 2)
+
+
+async def maintain(harness: Harness, worker: Archiver) -> list[str]:
+    """Let it remove what it can; the jobs that are left."""
+    harness.clock.advance(archiver.MAINTENANCE_SECONDS)
+    await worker.run_once()
+    await worker._upkeep.drain()
+    return [each.job_id for each in await harness.store.archive.removals("", 9)]
+
+
 @pytest.mark.parametrize("bad", [{0}, {0, 1, 2}, {1, 3}, {4}, set()])
 async def test_files_that_cannot_be_removed_keep_no_others(
     harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: set[int]
 ) -> None:
     monkeypatch.setattr(archiver, "REMOVALS_AT_ONCE", 2)
-    stored = quietly(archive=(STORED,), due=None)
-    jobs = [await harness.world.create() for _ in range(5)]
-    for job in jobs:
-        await harness.world.advance(job, completed(), stored)
-    assert (await harness.store.jobs.remove_finished(NOW + 1, 9)).jobs == 5
+    jobs = await removed(harness, 5)
     archive = Stubborn(tmp_path / "kept")
     archive.stays = frozenset(folder_of(jobs[n].user, jobs[n].id) for n in bad)
-    worker = Archiver(harness.services, harness.hub, archive, downloader(), 2)
+    worker = archiver_of(harness, archive)
 
-    for _ in range(3):
-        harness.clock.advance(archiver.MAINTENANCE_SECONDS)
-        await worker.run_once()
-    left = await harness.store.archive.removals("", 9)
-    assert [each.job_id for each in left] == [jobs[n].id for n in sorted(bad)]
+    left = [await maintain(harness, worker) for _ in range(3)][-1]
+    assert left == [jobs[n].id for n in sorted(bad)]
 
     archive.stays = frozenset()
-    for _ in range(3):
-        harness.clock.advance(archiver.MAINTENANCE_SECONDS)
-        await worker.run_once()
-    assert await harness.store.archive.removals("", 9) == []
+    assert [await maintain(harness, worker) for _ in range(3)][-1] == []
+
+
+@pytest.mark.parametrize(("step", "begun"), [("remove", ["_download"]), ("sweep", [])])
+async def test_while_the_archive_hangs_its_backlog_is_measured_and_downloads_begin(
+    harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, begun: list[str]
+) -> None:
+    """But not beside the first sweep, which could take their partial files."""
+    monkeypatch.setattr(archiver, "DOWNLOAD_DRAIN_SECONDS", 0.0)
+    (gone,) = await removed(harness, 1)
+    archive = Hanging(tmp_path / "kept", step)
+    worker = archiver_of(harness, archive)
+    downloads = Counted(worker, "_download")
+    await worker.run_once()
+    await archive.reached.wait()
+
+    pending = quietly(archive=(REFUSED,), due=Due(Lane.ARCHIVE, NOW))
+    job = await harness.world.advance(await harness.world.create(), completed(), pending)
+    harness.clock.advance(archiver.MAINTENANCE_SECONDS)
+    assert await worker.run_once() == 1
+    assert harness.services.metrics.archive_backlog._value.get() == 1
+    await harness.found(job)
+    assert downloads.take() == begun
+    assert worker._upkeep.running == 1
+
+    await worker.stop()
+    assert [each.job_id for each in await harness.store.archive.removals("", 9)] == [gone.id]
+    archive.may_go_on.set()
+    assert await maintain(harness, archiver_of(harness, archive)) == []
