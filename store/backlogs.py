@@ -1,4 +1,4 @@
-"""The jobs of the lanes in which users take turns: submissions and downloads."""
+"""The jobs that are due, by user: whoever leases them lets users take turns."""
 
 import asyncio
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ class BacklogsDue:
 
 
 class Backlogs(Table):
-    """The jobs that wait in `Lane.SUBMIT` and `Lane.ARCHIVE`, by user."""
+    """The jobs that wait in a lane, by user."""
 
     subject = "backlogs"
 
@@ -44,7 +44,7 @@ class Backlogs(Table):
         """Who has jobs due. The cost grows with the number of users, not with their backlogs."""
         queries = ("list-waiting-users", "list-ended-leases", "next")
         free, ended, ((next_at,),) = await asyncio.gather(
-            *(self._fetch(query, **_times(lane, now)) for query in queries)
+            *(self._fetch(query, **_times(lane, now, now)) for query in queries)
         )
         # A user may be in both; the first occurrence decides the order.
         backlogs = dict.fromkeys(Backlog(*row) for row in (*free, *ended))
@@ -55,10 +55,10 @@ class Backlogs(Table):
     ) -> list[Job]:
         """Lease due jobs, earliest first, at most this many of each backlog. Expired leases are
         free. A lease lasts until `lease.until`, or until the job is advanced or released."""
-        shared = {"lane": lane.value, "now": now, **asdict(lease)}
+        shared = {**_times(lane, now, lease.until), **asdict(lease)}
 
         def work(db: Session, _: Effects) -> list[Job]:
-            db.execute(self._sql["end-leases"], _times(lane, now))
+            db.execute(self._sql["end-leases"], shared)
             taken = []
             for backlog, limit in most.items():
                 parameters = {**shared, **backlog._asdict(), "limit": limit}
@@ -68,5 +68,5 @@ class Backlogs(Table):
         return await self._writer.background(work)
 
 
-def _times(lane: Lane, now: Millis) -> Mapping[str, str | Millis]:
-    return {"lane": lane.value, "now": now, "latest_end": latest_lease_end(now)}
+def _times(lane: Lane, now: Millis, until: Millis) -> Mapping[str, str | Millis]:
+    return {"lane": lane.value, "now": now, "latest_end": latest_lease_end(until)}

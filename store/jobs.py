@@ -17,7 +17,7 @@ from store.retention import START, Position, Removed, Retention
 from store.rows import STORED, row_of, to_json
 from store.session import Batchable, Done, Failed, OnJobs, Outcome, Session
 from store.sql import MultiRowStatement
-from store.table import Backend, latest_lease_end
+from store.table import Backend
 
 
 class _Creation(NamedTuple):
@@ -88,32 +88,8 @@ class Jobs(JobReads):
 
     # --- the schedule ---------------------------------------------------------------------------
 
-    async def lease_due(
-        self, lane: Lane, now: Millis, until: Millis, holder: str, limit: int
-    ) -> list[Job]:
-        """Lease jobs that are due in the lane and not leased, earliest first.
-
-        A lease lasts until `until`, or until the job is changed or released; a note is not a
-        change. Two callers never lease the same job at once. A lease that ends more than ten
-        minutes after `until` was taken before the clock was set back, and is ignored.
-        """
-        parameters = {
-            "lane": lane.value,
-            "now": now,
-            "until": until,
-            "latest_end": latest_lease_end(until),
-            "holder": holder,
-            "limit": limit,
-        }
-
-        def work(db: Session, _: Effects) -> list[Job]:
-            leased = db.execute(self._sql["lease-due"], parameters)
-            return self._job_writer.read_leased(db, leased)
-
-        return await self._writer.background(work)
-
     async def release(self, holder: str, job_ids: Sequence[str]) -> None:
-        """Release unused leases of `holder` from `lease_due`; the jobs are due as before."""
+        """Release unused leases of `holder`; the jobs are due as before."""
 
         def work(db: Session, effects: Effects) -> None:
             for job_id in job_ids:
@@ -138,12 +114,8 @@ class Jobs(JobReads):
         return await self._writer.background(OnJobs(work, jobs=tuple(job_ids)))
 
     async def end_leases(self) -> None:
-        """End every lease from `lease_due`: the process that took them is gone."""
+        """End every lease: the process that took them is gone."""
         await self._writer.background(self._run("end-leases"))
-
-    async def next_due(self, lane: Lane) -> Millis | None:
-        """When the lane next has a job to lease: an unleased job becomes due, or a lease ends."""
-        return await self._fetch_value("next-due", lane=lane.value)
 
     async def poll_at_once(self, job_id: str, now: Millis) -> None:
         """Move the job's next poll forward to `now`, if it is scheduled for later. During a status

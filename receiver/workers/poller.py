@@ -1,4 +1,4 @@
-"""Polls the providers: first to confirm claims, users in turn, then for jobs whose poll is due.
+"""Polls the providers, users in turn: first to confirm claims, then for jobs whose poll is due.
 
 A job that lost the answer to its submission has no provider id: the provider's list is searched for
 it. Cancel requests are sent from here too, as soon as the id is known.
@@ -206,7 +206,7 @@ class Poller:
         return begun
 
     async def _poll_due(self, most: int) -> int:
-        """Start calls for the jobs whose poll is due, within the limits."""
+        """Start calls for the jobs whose poll is due, users in turn, within the limits."""
         room, until = min(self._room(Lane.POLL), most), self._services.clock.now() + POLL_LEASE
         begun = 0
         async with self._timer.leased(Lane.POLL, POLL_LEASE, room) as jobs:
@@ -217,8 +217,8 @@ class Poller:
                     begun += 1
                 else:
                     begun += self._begin_failing(1)
-            if len(jobs) < room:
-                self._confirms = 0  # no polls are due any more
+        if not self._timer.is_due(Lane.POLL):
+            self._confirms = 0
         return begun
 
     def _room(self, lane: Lane) -> int:

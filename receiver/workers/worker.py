@@ -1,7 +1,8 @@
 """The interface of a worker (one pass of work, and the wait before the next), and its tools."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Protocol, TypeAlias, TypeVarTuple
 
@@ -9,17 +10,21 @@ import structlog
 
 from receiver.actions.context import ServiceContext
 from receiver.clock import Clock
+from receiver.domain.turns import Turns
 from receiver.streams.hub import Hub, Subscription
+from store.backlogs import Backlog
 from store.changes import Changes
 from store.errors import StoreUnavailable
 from store.records.jobs import Job
-from store.records.times import Lane, Millis
+from store.records.times import Lane, Lease, Millis
 
 SAFETY_SECONDS = 1.0
 """How long a worker waits at most before it looks again."""
 LEASE_SLACK: Millis = 15_000
 """How much longer a lease is than the longest attempt that it is for."""
 STORE_RETRY_SECONDS = 1.0
+LOOK_AGAIN: Millis = 1_000
+"""How long a worker waits before it looks again for due jobs that it could not lease."""
 
 log = structlog.get_logger()
 
@@ -58,6 +63,7 @@ class DueTimer:
     def __init__(self, services: ServiceContext, hub: Hub, *lanes: Lane) -> None:
         self._services = services
         self._at: dict[Lane, Millis | None] = dict.fromkeys(lanes, 0)  # there may be leftovers
+        self._turns = {lane: Turns[Backlog](1) for lane in lanes}
         self._sooner = Subscription()
         hub.subscribe(self._on_commit)
         for lane in lanes:
@@ -65,15 +71,21 @@ class DueTimer:
 
     @asynccontextmanager
     async def leased(self, lane: Lane, length: Millis, most: int) -> AsyncIterator[list[Job]]:
-        """One pass: lease at most `most` due jobs for `length` milliseconds, to be started in the
-        block. If the block raises, the pass is repeated."""
-        now, jobs = self._services.clock.now(), self._services.store.jobs
+        """One pass: lease at most `most` due jobs, users in turn, for `length` milliseconds, to be
+        started in the block. If the block raises, the pass is repeated."""
+        now, backlogs = self._services.clock.now(), self._services.store.backlogs
         if most <= 0 or not self.is_due(lane):
             yield []
             return
         with self.one_pass(lane):
-            yield await jobs.lease_due(lane, now, now + length, self._services.holder, most)
-            self.look_at(lane, await jobs.next_due(lane))
+            due, jobs = await backlogs.due(lane, now), list[Job]()
+            self.look_at(lane, due.next_at)
+            if shares := _shares(self._turns[lane], due.backlogs, most):
+                lease = Lease(self._services.holder, now + length)
+                jobs = await backlogs.lease(lane, shares, now, lease)
+                # There may be more. If there are none, another process is leasing them.
+                self.look_at(lane, now if jobs else now + LOOK_AGAIN)
+            yield jobs
 
     @contextmanager
     def one_pass(self, lane: Lane) -> Iterator[None]:
@@ -115,6 +127,22 @@ class DueTimer:
     def _on_commit(self, changes: Changes) -> None:
         for lane in self._at:
             self.look_at(lane, changes.due.get(lane))
+
+
+def _shares(turns: Turns[Backlog], due: Sequence[Backlog], most: int) -> Counter[Backlog]:
+    """How many jobs to lease of each backlog: the turns go on from those of the last pass."""
+    waiting, still = {*turns}, {*due}
+    turns.remove(lambda backlog: backlog not in still)
+    for backlog in due:
+        if backlog not in waiting:
+            turns.add(backlog.user_id, backlog)
+    shares = Counter[Backlog]()
+    for _ in range(most):
+        if (next_one := turns.take()) is not None:
+            shares[next_one] += 1
+            turns.give_back(next_one.user_id)
+            turns.add(next_one.user_id, next_one)
+    return shares
 
 
 class TaskPool:

@@ -5,7 +5,7 @@ UPDATE due
    SET holder = :holder, held_until = :until,
        (provider, user_id) = (SELECT j.provider, j.user_id FROM jobs j WHERE j.id = due.job_id)
  WHERE job_id IN (SELECT job_id FROM due
-                   WHERE lane = :lane AND lane IN ('submit', 'archive') AND holder IS NULL
+                   WHERE lane = :lane AND holder IS NULL
                      AND provider = :provider AND user_id = :user_id AND at <= :now
                    ORDER BY at
                    LIMIT :limit {skip_locked})

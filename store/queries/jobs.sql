@@ -136,17 +136,6 @@ SELECT id FROM jobs
  ORDER BY created_at
  LIMIT :limit;
 
--- name: lease-due
--- Lease jobs that are due in a lane and not leased, earliest first. A lease beyond `latest_end` was
--- taken before the clock was set back.
-UPDATE due SET holder = :holder, held_until = :until
- WHERE job_id IN (SELECT job_id FROM due
-                   WHERE lane = :lane AND at <= :now
-                     AND (holder IS NULL OR held_until <= :now OR held_until > :latest_end)
-                   ORDER BY at
-                   LIMIT :limit {skip_locked})
-RETURNING job_id, at;
-
 -- name: release-due
 -- Release the unused lease of a job.
 UPDATE due SET holder = NULL, held_until = NULL
@@ -162,17 +151,6 @@ RETURNING job_id, lane;
 -- name: end-leases
 -- End the leases of a process that is gone.
 UPDATE due SET holder = NULL, held_until = NULL WHERE holder IS NOT NULL;
-
--- name: next-due
--- When a lane next has a job to lease: an unleased job is due, or a lease ends.
-SELECT min(at) FROM (
-    SELECT * FROM (SELECT at FROM due
-                    WHERE lane = :lane AND holder IS NULL
-                    ORDER BY at LIMIT 1) AS free
-    UNION ALL
-    SELECT * FROM (SELECT held_until FROM due
-                    WHERE lane = :lane AND holder IS NOT NULL
-                    ORDER BY held_until LIMIT 1) AS leased) AS next;
 
 -- name: poll-at-once
 -- Move a job's next poll forward. During a poll, the job is due again when that one ends.

@@ -94,8 +94,7 @@ def _calls(store: Store, ids: list[str]) -> dict[str, Call]:
         return store.callbacks.receive(arrival(job_id, body, at=FAR))
 
     return {
-        "due query, nothing due": lambda: store.jobs.lease_due(Lane.POLL, 1, 2, "bench", 8),
-        "next due": lambda: store.jobs.next_due(Lane.POLL),
+        "due query, nothing due": lambda: store.backlogs.due(Lane.POLL, 1),
         "acknowledge a callback": receive,
         "list, 50 jobs": lambda: store.jobs.list_page(1, JobFilter(), None, 50),
         "status": lambda: store.jobs.find(ids[next(numbers) % SMALL]),

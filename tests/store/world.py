@@ -19,7 +19,7 @@ from store.records.callbacks import Callback
 from store.records.deliveries import Attempt, Delivery, DeliveryState, RelayMessage
 from store.records.jobs import ErrorCode, Job, JobError, Phase, Status
 from store.records.moves import Decide, Move, NewJob
-from store.records.times import Due, Lane, Millis
+from store.records.times import Due, Lane, Lease, Millis
 
 NOW: Millis = 1_767_323_045_678
 SECOND: Millis = 1_000
@@ -220,6 +220,14 @@ def arrival(
         "final": final,
         "verified": verified,
     }
+
+
+async def lease_due(
+    store: Store, lane: Lane, now: Millis, until: Millis, holder: str, limit: int
+) -> list[Job]:
+    """Lease due jobs, at most this many of each user."""
+    most = dict.fromkeys((await store.backlogs.due(lane, now)).backlogs, limit)
+    return await store.backlogs.lease(lane, most, now, Lease(holder, until))
 
 
 class Limits:

@@ -36,7 +36,7 @@ from store.keys import User
 from store.open import open_store
 from store.records.jobs import Job
 from store.records.times import Lane, Millis
-from tests.store.world import NOW, World, accepted
+from tests.store.world import NOW, World, accepted, lease_due
 from tests.support.manual_clock import ManualClock
 from tests.support.samsar_double import SamsarDouble
 
@@ -118,7 +118,7 @@ class Harness:
     async def lease(self, holder: str, lane: Lane) -> list[str]:
         """The ids of all jobs that `holder` can lease now."""
         now = self.clock.now()
-        leased = await self.store.jobs.lease_due(lane, now, now + LEASE, holder, 1_000)
+        leased = await lease_due(self.store, lane, now, now + LEASE, holder, 1_000)
         return [job.id for job in leased]
 
     async def verdicts(self, job: Job) -> list[str]:

@@ -98,7 +98,7 @@ def workers(harness: Harness) -> dict[str, tuple[Worker, Lane]]:
     }
 
 
-QUERIES = ("lease_due", "next_due")
+QUERIES = ("due", "lease")
 NAMES = ("poller", "confirmer", "deadlines")
 
 
@@ -113,10 +113,10 @@ async def later(harness: Harness, lane: Lane, seconds: float) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_the_store_is_not_asked_while_nothing_is_due(harness: Harness, name: str) -> None:
-    store = Counted(harness.store.jobs, *QUERIES)
+    store = Counted(harness.store.backlogs, *QUERIES)
     worker, lane = workers(harness)[name]
     assert await worker.run_once() == 0
-    assert set(store.take()) == set(QUERIES)  # what is left over from before
+    assert set(store.take()) == {"due"}  # what is left over from before
 
     for _ in range(3):
         await later(harness, lane, 5.0)
@@ -127,7 +127,7 @@ async def test_the_store_is_not_asked_while_nothing_is_due(harness: Harness, nam
 
     harness.clock.advance(0.1)
     assert await worker.run_once() == 3
-    assert store.take() == ["lease_due", "next_due"]
+    assert store.take() == ["due", "lease"]
     if isinstance(worker, Poller):
         await worker._task_pool.drain()
 
@@ -137,7 +137,7 @@ async def test_a_notification_of_all_is_one_pass(harness: Harness, name: str) ->
     worker, _ = workers(harness)[name]
     await worker.run_once()
     harness.hub.notify_all()
-    store = Counted(harness.store.jobs, "lease_due")
+    store = Counted(harness.store.backlogs, "due")
 
     await worker.run_once()
     await worker.run_once()
@@ -159,11 +159,11 @@ async def test_a_pass_that_fails_is_made_again(
         raise StoreUnavailable("the disk is away")
 
     with monkeypatch.context() as context:
-        context.setattr(harness.store.jobs, query, fail)
+        context.setattr(harness.store.backlogs, query, fail)
         with pytest.raises(StoreUnavailable):
             await worker.run_once()
 
-    store = Counted(harness.store.jobs, *QUERIES)
+    store = Counted(harness.store.backlogs, *QUERIES)
     await worker.run_once()
     assert set(store.take()) == set(QUERIES)
     if isinstance(worker, Poller):

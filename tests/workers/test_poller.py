@@ -8,6 +8,7 @@ import pytest
 from receiver.workers import poller as poller_module
 from receiver.workers.poller import POLL_LEASE
 from store.errors import StoreUnavailable
+from store.keys import User
 from store.records.times import Lane
 from tests.store.world import SECOND
 from tests.workers.harness import HOLDER, RATE, STEP, Counted, Harness, step
@@ -59,7 +60,7 @@ async def test_a_claim_that_is_handed_over_needs_no_query(harness: Harness) -> N
     await worker.run_once()
     job = await claimed(harness, "claim")
     worker.confirm(job)
-    store = Counted(harness.store.jobs, "lease_due", "next_due")
+    store = Counted(harness.store.backlogs, "due", "lease")
 
     assert await step(harness, worker) == 1
 
@@ -97,6 +98,34 @@ async def test_users_take_turns_in_confirming_calls(
     await step(harness, worker)
 
     assert "bob's" in harness.provider.asked[:2]
+
+
+@pytest.mark.parametrize("lane", [Lane.CONFIRM, Lane.POLL])
+async def test_users_take_turns_with_what_is_due_in_the_store(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, lane: Lane
+) -> None:
+    monkeypatch.setattr(poller_module, "CLAIMS_AHEAD", 6)
+    ending(harness)
+
+    async def make_due(name: str, user: User) -> None:
+        if lane is Lane.CONFIRM:
+            await claimed(harness, name, holder=None, user=user)
+        else:
+            await harness.accepted_job(name, user, poll_at=harness.clock.now())
+
+    worker = harness.poller(RATE)
+    assert await worker.run_once() == 0
+    for number in range(30):
+        await make_due(f"ann's {number}", harness.world.ann)
+    assert await step(harness, worker) == 5
+    for number in range(2):
+        await make_due(f"bob's {number}", harness.world.bob)
+
+    assert [await step(harness, worker) for _ in range(5)] == [5] * 5
+    asked = harness.provider.asked
+    assert asked.index("bob's 0") < 10
+    assert asked.index("bob's 1") < 12
+    assert [name for name in asked if "ann" in name] == [f"ann's {n}" for n in range(28)]
 
 
 async def test_while_another_waits_a_user_s_confirming_calls_take_half_of_the_slots(

@@ -3,14 +3,14 @@
 -- to pair in the index, whatever the length of their backlogs.
 WITH RECURSIVE first_of_user (provider, user_id, at) AS (
     (SELECT provider, user_id, at FROM due
-      WHERE lane = :lane AND lane IN ('submit', 'archive') AND holder IS NULL
+      WHERE lane = :lane AND holder IS NULL
       ORDER BY provider, user_id, at
       LIMIT 1)
      UNION ALL
     SELECT there.provider, there.user_id, there.at
       FROM first_of_user here CROSS JOIN LATERAL (
            SELECT d.provider, d.user_id, d.at FROM due d
-            WHERE d.lane = :lane AND d.lane IN ('submit', 'archive') AND d.holder IS NULL
+            WHERE d.lane = :lane AND d.holder IS NULL
               AND (d.provider, d.user_id) > (here.provider, here.user_id)
             ORDER BY d.provider, d.user_id, d.at
             LIMIT 1) AS there)

@@ -5,12 +5,12 @@
 -- comparison from using the index. Left to itself, SQLite's planner would use the index of lanes.
 WITH RECURSIVE first_of_user (job_id) AS (
     SELECT (SELECT job_id FROM due INDEXED BY due_by_turn
-             WHERE lane = :lane AND lane IN ('submit', 'archive') AND holder IS NULL
+             WHERE lane = :lane AND holder IS NULL
              ORDER BY provider, user_id, at
              LIMIT 1)
      UNION ALL
     SELECT (SELECT job_id FROM due INDEXED BY due_by_turn
-             WHERE lane = :lane AND lane IN ('submit', 'archive') AND holder IS NULL
+             WHERE lane = :lane AND holder IS NULL
                AND (provider, user_id, at) > (here.provider, +here.user_id, 9223372036854775807)
              ORDER BY provider, user_id, at
              LIMIT 1)

@@ -10,7 +10,7 @@ from store.job_writer import JOB_BYTES
 from store.records.moves import DecideCallbacks
 from store.records.times import Due, Lane, Lease
 from tests.store.applying import apply, applying, stumbling, verdicts
-from tests.store.world import NOW, SECOND, World, bodies, change, waiting
+from tests.store.world import NOW, SECOND, World, bodies, change, lease_due, waiting
 
 MINUTE = 60 * SECOND
 
@@ -129,8 +129,8 @@ def claiming() -> DecideCallbacks:
     return applying(due=Due(Lane.CONFIRM, NOW))
 
 
-async def lease_due(world: World, holder: str, at: int, lane: Lane = Lane.CONFIRM) -> list[str]:
-    leased = await world.store.jobs.lease_due(lane, at, at + SECOND, holder, 9)
+async def lease_as(world: World, holder: str, at: int, lane: Lane = Lane.CONFIRM) -> list[str]:
+    leased = await lease_due(world.store, lane, at, at + SECOND, holder, 9)
     return [job.id for job in leased]
 
 
@@ -144,10 +144,10 @@ async def test_a_claim_is_leased_to_the_caller_that_applied_it(world: World) -> 
 
     # Nobody else needs to look before the lease ends.
     assert [changes.due for changes in world.notified] == [{Lane.CONFIRM: NOW + MINUTE}]
-    assert await lease_due(world, "you", NOW + MINUTE - 1) == []
-    assert await world.store.jobs.next_due(Lane.CONFIRM) == NOW + MINUTE
+    assert await lease_as(world, "you", NOW + MINUTE - 1) == []
+    assert (await world.store.backlogs.due(Lane.CONFIRM, NOW)).next_at == NOW + MINUTE
     await world.store.jobs.release("me", [job.id])
-    assert await lease_due(world, "you", NOW) == [job.id]
+    assert await lease_as(world, "you", NOW) == [job.id]
 
 
 async def test_the_lease_of_a_claim_ends_by_itself_or_by_the_next_change(world: World) -> None:
@@ -159,7 +159,7 @@ async def test_the_lease_of_a_claim_ends_by_itself_or_by_the_next_change(world: 
         if end == NOW:
             await world.advance(job, change(progress=5.0))
 
-        assert await lease_due(world, "you", end) == [job.id]
+        assert await lease_as(world, "you", end) == [job.id]
 
 
 @pytest.mark.parametrize(
@@ -176,4 +176,4 @@ async def test_only_a_claim_is_leased_and_only_if_asked(
     await world.store.callbacks.apply(job.id, decide, most=9, lease=lease)
 
     assert [changes.due for changes in world.notified] == [{lane: NOW + 5}]
-    assert await lease_due(world, "you", NOW + 5, lane) == [job.id]
+    assert await lease_as(world, "you", NOW + 5, lane) == [job.id]

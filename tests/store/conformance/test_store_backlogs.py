@@ -10,7 +10,7 @@ from tests.store.world import NOW, SECOND, World, new
 LEASE = Lease("me", NOW + 10 * SECOND)
 
 
-@pytest.fixture(params=[Lane.SUBMIT, Lane.ARCHIVE])
+@pytest.fixture(params=[Lane.SUBMIT, Lane.POLL])
 def lane(request: pytest.FixtureRequest) -> Lane:
     return Lane(request.param)
 
@@ -34,7 +34,7 @@ async def test_due_lists_each_user_once_longest_due_first(world: World, lane: La
     await world.create(world.bob, due=Due(lane, NOW - SECOND))
     await world.create(world.bob, provider="other", due=Due(lane, NOW))
     await world.create(provider="later", due=Due(lane, NOW + SECOND))
-    await world.create(provider="of another lane", due=Due(Lane.POLL, NOW - SECOND))
+    await world.create(provider="of another lane", due=Due(Lane.CONFIRM, NOW - SECOND))
 
     found = await world.store.backlogs.due(lane, NOW)
 
@@ -47,7 +47,7 @@ async def test_a_users_jobs_are_leased_earliest_first(world: World, lane: Lane) 
     ann = [await world.create(due=Due(lane, NOW - at)) for at in (1, 3, 2)]
     bob = await world.create(world.bob, due=Due(lane, NOW))
     await world.create(provider="other", due=Due(lane, NOW))
-    await world.create(due=Due(Lane.POLL, NOW))
+    await world.create(due=Due(Lane.CONFIRM, NOW))
 
     assert await lease(world, lane, (world.ann.id, 2)) == [ann[1], ann[2]]
     assert await lease(world, lane, (world.ann.id, 9), (world.bob.id, 9)) == [ann[0], bob]

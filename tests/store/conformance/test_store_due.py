@@ -6,11 +6,11 @@ from store.records.events import Note
 from store.records.jobs import Job
 from store.records.moves import Decide, Move
 from store.records.times import Due, Lane, Lease
-from tests.store.world import NOW, SECOND, World, accepted, quietly
+from tests.store.world import NOW, SECOND, World, accepted, lease_due, quietly
 
 
 async def lease(world: World, holder: str = "me", at: int = NOW, limit: int = 10) -> list[Job]:
-    return await world.store.jobs.lease_due(Lane.SUBMIT, at, at + 10 * SECOND, holder, limit)
+    return await lease_due(world.store, Lane.SUBMIT, at, at + 10 * SECOND, holder, limit)
 
 
 async def test_jobs_are_leased_earliest_first(world: World) -> None:
@@ -28,8 +28,8 @@ async def test_a_lease_is_of_one_lane_and_limited(world: World) -> None:
 
     assert await lease(world, at=NOW + 1, limit=1) == [first]
     assert await lease(world, at=NOW + 1, limit=9) == [second]
-    assert await world.store.jobs.lease_due(Lane.POLL, NOW, NOW + 1, "me", 9) == [polled]
-    assert await world.store.jobs.lease_due(Lane.CONFIRM, NOW, NOW + 1, "me", 9) == []
+    assert await lease_due(world.store, Lane.POLL, NOW, NOW + 1, "me", 9) == [polled]
+    assert await lease_due(world.store, Lane.CONFIRM, NOW, NOW + 1, "me", 9) == []
 
 
 async def test_a_lease_ends_by_itself(world: World) -> None:
@@ -109,18 +109,6 @@ async def test_a_job_that_waits_for_nothing_is_not_due(world: World) -> None:
     assert await lease(world, at=NOW + 99 * SECOND) == []
 
 
-async def test_next_due_is_when_a_job_can_be_leased(world: World) -> None:
-    assert await world.store.jobs.next_due(Lane.SUBMIT) is None
-    await world.create()
-    await world.create(due=Due(Lane.SUBMIT, NOW + 20 * SECOND))
-    assert await world.store.jobs.next_due(Lane.SUBMIT) == NOW
-
-    await lease(world, "me")
-
-    assert await world.store.jobs.next_due(Lane.SUBMIT) == NOW + 10 * SECOND  # the lease's end
-    assert await world.store.jobs.next_due(Lane.POLL) is None
-
-
 @pytest.mark.parametrize(
     ("lane", "before", "after"),
     [
@@ -163,12 +151,11 @@ async def test_ask_at_once_brings_a_poll_or_a_confirmation_forward(
 
 async def test_poll_at_once_during_a_poll_takes_effect_when_it_ends(world: World) -> None:
     job = await world.create(due=Due(Lane.POLL, NOW))
-    jobs = world.store.jobs
-    assert await jobs.lease_due(Lane.POLL, NOW, NOW + 10 * SECOND, "me", 1) == [job]
+    assert await lease_due(world.store, Lane.POLL, NOW, NOW + 10 * SECOND, "me", 1) == [job]
 
-    await jobs.poll_at_once(job.id, NOW + SECOND)
+    await world.store.jobs.poll_at_once(job.id, NOW + SECOND)
 
     # The call goes on; its end finds that the job is due, and since when.
-    assert await jobs.lease_due(Lane.POLL, NOW + SECOND, NOW + 9 * SECOND, "you", 1) == []
+    assert await lease_due(world.store, Lane.POLL, NOW + SECOND, NOW + 9 * SECOND, "you", 1) == []
     found = await world.find(job)
     assert found.due == Due(Lane.POLL, NOW + SECOND)

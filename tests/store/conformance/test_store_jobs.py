@@ -22,6 +22,7 @@ from tests.store.world import (
     completed,
     event_data,
     failed,
+    lease_due,
     message,
     new,
     quietly,
@@ -60,7 +61,7 @@ async def test_a_created_job_is_stored_with_its_input_event_and_due_time(world: 
     assert await world.store.jobs.input_of(job.id) == {"prompt": "a cat"}
     (event,) = await world.store.events.after_for_job(job.id, 0, 10)
     assert (event.job_id, event.at, event.data) == (job.id, NOW, event_data(job))
-    assert await world.store.jobs.lease_due(Lane.SUBMIT, NOW, NOW + 1, "me", 10) == [job]
+    assert await lease_due(world.store, Lane.SUBMIT, NOW, NOW + 1, "me", 10) == [job]
     (changes,) = world.notified[:1]
     assert (changes.jobs, changes.users) == ({job.id}, {world.ann.id})
     assert changes.due == {Lane.SUBMIT: NOW}

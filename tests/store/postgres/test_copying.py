@@ -33,6 +33,7 @@ from tests.store.world import (
     accepted,
     completed,
     failed,
+    lease_due,
     new,
     rendering,
     waiting,
@@ -134,7 +135,7 @@ async def test_everything_is_copied_and_numbering_continues(
     await world.create(world.bob)
     assert (await store.events.latest(world.bob.id)).seq == before + 1
     await world.receive(jobs[0], b"[]")
-    assert await store.jobs.lease_due(Lane.SUBMIT, NOW, NOW + SECOND, "me", 9)
+    assert await lease_due(store, Lane.SUBMIT, NOW, NOW + SECOND, "me", 9)
     assert (await store.submissions.holds())["samsar"].everybody is not None
     await store.close()
 
@@ -144,7 +145,7 @@ async def test_the_leases_of_a_dead_process_are_not_copied(
 ) -> None:
     store = await open_store(f"sqlite:///{source}", serving=True)
     leased = [
-        await store.jobs.lease_due(Lane.SUBMIT, NOW, NOW + SECOND, "dead", 9),
+        await lease_due(store, Lane.SUBMIT, NOW, NOW + SECOND, "dead", 9),
         await replace(filled[1], store=store).lease("dead", NOW + SECOND),
     ]
     await store.close()

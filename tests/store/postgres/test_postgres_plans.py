@@ -114,8 +114,6 @@ VALUES: dict[str, object] = {
 
 OWN: dict[str, dict[str, object]] = {
     "jobs.read-bodies": {"id": 9},
-    "backlogs.list-waiting-users": {"lane": "submit"},
-    "backlogs.lease-of-user": {"lane": "submit"},
 }
 """Values of one statement, whose parameter means something else in the others."""
 

@@ -1,7 +1,6 @@
 """Several processes on one database: leases, locks and notifications."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from functools import partial
 
 import psycopg
@@ -25,21 +24,13 @@ from tests.support.service import eventually
 UNTIL = NOW + 60 * SECOND
 
 
-async def by_lane(world: World, holder: str) -> list[str]:
-    leased = await world.store.jobs.lease_due(Lane.SUBMIT, NOW, UNTIL, holder, 10)
-    return [job.id for job in leased]
-
-
-async def by_user(world: World, holder: str) -> list[str]:
+async def lease(world: World, holder: str) -> list[str]:
     most = {Backlog("samsar", world.ann.id): 10}
-    lease = Lease(holder, UNTIL)
-    return [job.id for job in await world.store.backlogs.lease(Lane.SUBMIT, most, NOW, lease)]
+    until = Lease(holder, UNTIL)
+    return [job.id for job in await world.store.backlogs.lease(Lane.SUBMIT, most, NOW, until)]
 
 
-@pytest.mark.parametrize("lease", [by_lane, by_user])
-async def test_a_due_job_is_leased_once(
-    here: World, there: World, lease: Callable[[World, str], Awaitable[list[str]]]
-) -> None:
+async def test_a_due_job_is_leased_once(here: World, there: World) -> None:
     jobs = {(await here.create()).id for _ in range(60)}
 
     taken = await asyncio.gather(
