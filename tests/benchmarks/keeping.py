@@ -44,7 +44,7 @@ SELECT 'msg_' || column1 || id, id, 99, column1, status, column1 = 2, 0, 'https:
 INSERT INTO attempts (delivery_id, n, at, status_code, duration_ms)
 SELECT id, 1, created_at, 200, 50 FROM deliveries;
 """
-"""What the finished jobs leave: inputs (one in a hundred of 700 KB), events, callbacks, webhooks."""
+"""What finished jobs leave: inputs (one in a hundred of 700 KB), events, callbacks, webhooks."""
 SWEEP = 45.0
 """Seconds until retention has surely begun."""
 CONNECTIONS = 64
