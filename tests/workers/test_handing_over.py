@@ -30,8 +30,8 @@ async def test_a_submission_costs_three_writes_and_no_read(
     async with running_service(tmp_path, **provider.settings()) as service:
         client = await service.user()
         await job_when(client, (await submit(client))["request_id"], phase="accepted")
-        queue = Counted(service.store.backlogs, "due", "lease")
-        holds = Counted(service.store.submissions, "holds", "change_holds")
+        # Each look at the store's queue reads the holds too.
+        looks = Counted(service.store.submissions, "holds", "change_holds")
         names = ("create", "advance", "input_of", "trace_context_of", "release")
         jobs = Counted(service.store.jobs, *names)
 
@@ -41,7 +41,7 @@ async def test_a_submission_costs_three_writes_and_no_read(
 
         calls = Counter(jobs.take())
         del calls["input_of"]  # made by the test's client, which reads the job
-        assert (calls, queue.take() + holds.take()) == ({"create": 5, "advance": 10}, [])
+        assert (calls, looks.take()) == ({"create": 5, "advance": 10}, [])
 
 
 async def test_jobs_that_cannot_be_handed_over_are_found_in_the_store(
