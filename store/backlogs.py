@@ -1,6 +1,5 @@
 """The jobs that are due, by user: whoever leases them lets users take turns."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
@@ -42,12 +41,14 @@ class Backlogs(Table):
 
     async def due(self, lane: Lane, now: Millis) -> BacklogsDue:
         """Who has jobs due. The cost grows with the number of users, not with their backlogs."""
-        queries = ("list-waiting-users", "list-ended-leases", "next")
-        free, ended, ((next_at,),) = await asyncio.gather(
-            *(self._fetch(query, **_times(lane, now, now)) for query in queries)
-        )
-        # A user may be in both; the first occurrence decides the order.
-        backlogs = dict.fromkeys(Backlog(*row) for row in (*free, *ended))
+        times = _times(lane, now, now)
+        backlogs: dict[Backlog, None] = {}
+        next_at = None
+        for is_leased, provider, user_id, at in await self._fetch("list-backlogs", **times):
+            if at <= now or (is_leased and at > times["latest_end"]):
+                backlogs[Backlog(provider, user_id)] = None
+            elif next_at is None:
+                next_at = at
         return BacklogsDue(tuple(backlogs), next_at)
 
     async def lease(

@@ -1,6 +1,10 @@
 -- name: backlog
 -- Number of jobs with pending files, and when the oldest of them ended.
-SELECT count(*), min(j.done_at) FROM due d JOIN jobs j ON j.id = d.job_id WHERE d.lane = 'archive';
+SELECT count(*), min(j.done_at)
+  FROM (SELECT job_id FROM due WHERE lane = 'archive' AND holder IS NULL
+         UNION ALL
+        SELECT job_id FROM due WHERE lane = 'archive' AND holder IS NOT NULL) AS d
+  JOIN jobs j ON j.id = d.job_id;
 
 -- name: remember-files
 -- Remember a job that is removed, if it has archived files.

@@ -11,15 +11,6 @@ UPDATE due
                    LIMIT :limit {skip_locked})
 RETURNING job_id, at;
 
--- name: list-ended-leases
--- Providers and users of jobs whose lease has expired, or was taken before the clock was set
--- back.
-SELECT provider, user_id FROM due
- WHERE lane = :lane AND holder IS NOT NULL AND held_until <= :now
-UNION ALL
-SELECT provider, user_id FROM due
- WHERE lane = :lane AND holder IS NOT NULL AND held_until > :latest_end;
-
 -- name: end-leases
 -- End leases that have expired, or were taken before the clock was set back.
 UPDATE due SET holder = NULL, held_until = NULL
@@ -28,14 +19,3 @@ UPDATE due SET holder = NULL, held_until = NULL
                    UNION ALL
                   SELECT job_id FROM due
                    WHERE lane = :lane AND holder IS NOT NULL AND held_until > :latest_end);
-
--- name: next
--- When there will be more to lease: the next retry, or the end of a lease.
-SELECT min(at) FROM (
-    SELECT * FROM (SELECT at FROM due
-                    WHERE lane = :lane AND at > :now AND holder IS NULL
-                    ORDER BY at LIMIT 1) AS free
-    UNION ALL
-    SELECT * FROM (SELECT held_until FROM due
-                    WHERE lane = :lane AND holder IS NOT NULL AND held_until > :now
-                    ORDER BY held_until LIMIT 1) AS leased) AS next;

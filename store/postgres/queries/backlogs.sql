@@ -1,6 +1,7 @@
--- name: list-waiting-users
--- Pairs of provider and user with an unleased due job, longest due first. It skips from pair
--- to pair in the index, whatever the length of their backlogs.
+-- name: list-backlogs
+-- Pairs of provider and user with an unleased due job, longest due first, and the next one; and what
+-- is leased, with the ends of the leases. It skips from pair to pair in the index, whatever the
+-- length of their backlogs.
 WITH RECURSIVE first_of_user (provider, user_id, at) AS (
     (SELECT provider, user_id, at FROM due
       WHERE lane = :lane AND holder IS NULL
@@ -14,6 +15,11 @@ WITH RECURSIVE first_of_user (provider, user_id, at) AS (
               AND (d.provider, d.user_id) > (here.provider, here.user_id)
             ORDER BY d.provider, d.user_id, d.at
             LIMIT 1) AS there)
-SELECT provider, user_id FROM first_of_user
- WHERE at <= :now
+SELECT FALSE AS is_leased, provider, user_id, at
+  FROM (SELECT provider, user_id, at, lag(at, 1, 0) OVER (ORDER BY at) AS earlier
+          FROM first_of_user) AS firsts
+ WHERE earlier <= :now
+ UNION ALL
+SELECT TRUE, provider, user_id, held_until FROM due
+ WHERE lane = :lane AND holder IS NOT NULL
  ORDER BY at;

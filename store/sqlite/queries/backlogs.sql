@@ -1,8 +1,9 @@
--- name: list-waiting-users
--- Pairs of provider and user with an unleased due job, longest due first. It skips from pair
--- to pair in the index, whatever the length of their backlogs: the largest possible time sorts
--- after all of a user's rows, and the `+` removes the user id's affinity, which would keep the
--- comparison from using the index. Left to itself, SQLite's planner would use the index of lanes.
+-- name: list-backlogs
+-- Pairs of provider and user with an unleased due job, longest due first, and the next one; and what
+-- is leased, with the ends of the leases. It skips from pair to pair in the index, whatever the
+-- length of their backlogs: the largest possible time sorts after all of a user's rows, and the `+`
+-- removes the user id's affinity, which would keep the comparison from using the index. Left to
+-- itself, SQLite's planner would use the index of lanes.
 WITH RECURSIVE first_of_user (job_id) AS (
     SELECT (SELECT job_id FROM due INDEXED BY due_by_turn
              WHERE lane = :lane AND holder IS NULL
@@ -15,6 +16,11 @@ WITH RECURSIVE first_of_user (job_id) AS (
              ORDER BY provider, user_id, at
              LIMIT 1)
       FROM first_of_user CROSS JOIN due here ON here.job_id = first_of_user.job_id)
-SELECT d.provider, d.user_id FROM first_of_user CROSS JOIN due d ON d.job_id = first_of_user.job_id
- WHERE d.at <= :now
- ORDER BY d.at;
+SELECT FALSE AS is_leased, provider, user_id, at
+  FROM (SELECT d.provider, d.user_id, d.at, lag(d.at, 1, 0) OVER (ORDER BY d.at) AS earlier
+          FROM first_of_user CROSS JOIN due d ON d.job_id = first_of_user.job_id) AS firsts
+ WHERE earlier <= :now
+ UNION ALL
+SELECT TRUE, provider, user_id, held_until FROM due
+ WHERE lane = :lane AND holder IS NOT NULL
+ ORDER BY at;

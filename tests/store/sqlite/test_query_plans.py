@@ -41,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     # One row a provider.
     "submissions.list-holds": {"SCAN submission_holds"},
     # The first user's first is the first row of the index; of each user there is one row.
-    "backlogs.list-waiting-users": {"SCAN first_of_user", "USE TEMP B-TREE FOR ORDER BY"},
+    "backlogs.list-backlogs": {"SCAN first_of_user", "USE TEMP B-TREE FOR ORDER BY"},
     # A bounded number of jobs; first those that ended in the same millisecond are sorted by id.
     "jobs.list-removable": {
         "USE TEMP B-TREE FOR LAST TERM OF ORDER BY",
@@ -82,9 +82,7 @@ ALLOWED: dict[str, set[str]] = {
 CHOSEN = {
     "backlogs.end-leases": "due_held (lane=? AND held_until<?)",
     "backlogs.lease-of-user": "due_by_turn (lane=? AND provider=? AND user_id=? AND at<?)",
-    "backlogs.list-ended-leases": "due_held (lane=? AND held_until<?)",
-    "backlogs.list-waiting-users": "due_by_turn (lane=? AND (provider,user_id,at)>(?,?,?))",
-    "backlogs.next": "due_by_lane (lane=? AND at>?)",
+    "backlogs.list-backlogs": "due_by_turn (lane=? AND (provider,user_id,at)>(?,?,?))",
     "callbacks.receive": "callbacks_by_content (job_id=?)",
     "deliveries.due-to-host": "deliveries_places (user_id=? AND host=? AND next_attempt_at<?)",
     "deliveries.due-hosts": "deliveries_places ((user_id,host,next_attempt_at)>(?,?,?))",
