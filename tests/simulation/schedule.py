@@ -22,9 +22,9 @@ COUNTS = (0, 1, 3, 10, 60)
 OUTAGES = ("refused", "silent", "broken", "busy", "key")
 SINK_TROUBLES = ("refused", "refused", "silent", "broken", "busy", "gone")
 
-SUSPENDS = {"stall", "stall_at_relay", "stall_at_sending", "clock_step"}
+SUSPENDS = {"stall", "stall_at_relay", "stall_at_sending", "stop_at_submission", "clock_step"}
 """Actions after which a lease may end while its holder still works."""
-DISTURBS = SUSPENDS | {"stop_at_submission", "crash", "restart", "dies_at_sync", "power_cut"}
+DISTURBS = SUSPENDS | {"crash", "restart", "dies_at_sync", "power_cut"}
 """Actions after which what was answered may not have been heard."""
 LOSES = DISTURBS | {"disk_full", "answers_lost"}
 """Actions after which it may not have been kept either."""
