@@ -1,4 +1,4 @@
-"""The jobs that are due, by user: whoever leases them lets users take turns."""
+"""Due jobs, grouped by provider and user, so that workers can serve users round-robin."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -31,7 +31,7 @@ class BacklogsDue:
 
 
 class Backlogs(Table):
-    """The jobs that wait in a lane, by user."""
+    """The waiting jobs of each lane, grouped by provider and user."""
 
     subject = "backlogs"
 

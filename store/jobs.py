@@ -145,8 +145,9 @@ class Jobs(JobReads):
         """Remove at most `limit` jobs that ended before `done_before`, with all their dependent
         rows, unless something is still pending (a delivery, a claim, an unapplied callback, a call
         to the provider, a download that runs). A delivery that has been due for `MOST_OVERDUE`
-        longer than that is not. Jobs with many events or bytes make a batch shorter.
-        `Archive.removals` then lists those with archived files."""
+        longer than that is not. A batch has fewer jobs if they have many events or bytes. It
+        continues after the position `after`. `Archive.removals` then lists those with archived
+        files."""
         return await self._writer.bulk(
             lambda db, _: self._retention.remove(db, done_before, limit, after)
         )

@@ -1,4 +1,4 @@
-"""Removes jobs that ended long ago, within the writer's transactions."""
+"""Deletes finished jobs after the retention period, inside the writer's transactions."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,27 +12,27 @@ MOST_OVERDUE: Millis = 7 * 24 * 3_600_000
 """How long beyond retention a delivery may be due before its job is removed nevertheless. A host
 that cannot be reached gets one attempt a minute, so with many messages some never get theirs."""
 EXAMINED = 500
-"""Jobs that ended long ago and are looked at in a batch; they may all have something pending."""
+"""Maximum number of candidates per batch; all of them may have something pending."""
 EVENTS_AT_ONCE = 100
-"""Events after which a batch ends; with its other rows a job has about three times as many."""
+"""A batch ends after this many events; a job has about twice as many other rows."""
 BYTES_AT_ONCE = 8 * 1024 * 1024
-"""The same, of callbacks, webhooks and events."""
+"""A batch ends after this many bytes of callbacks, webhooks and events."""
 
 Position: TypeAlias = tuple[Millis, str]
-"""The end and the id of a job."""
+"""A job's end time and id."""
 START: Position = (0, "")
 
 
 class Removed(NamedTuple):
-    """What a batch of removals did."""
+    """The result of one batch."""
 
     jobs: int
     after: Position | None
-    """Where the next batch begins; None if no more jobs are old enough."""
+    """Where the next batch continues; None if there are no more candidates."""
 
 
 class Retention:
-    """The part of `Jobs` that removes."""
+    """The part of `Jobs` that deletes."""
 
     def __init__(self, statements: Statements) -> None:
         self._sql = statements.load("jobs")

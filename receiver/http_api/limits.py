@@ -28,7 +28,7 @@ _REMEMBERED: Final = 50_000
 LONG_METADATA: Final = 4_096
 """Characters, of a job's metadata in all."""
 LONGEST_TURN_WAIT: Final = 5.0
-"""Seconds that a write may wait for the one before it; as long as for a locked database."""
+"""Maximum wait for the user's earlier writes, in seconds; the same as for a locked database."""
 
 REFUSED: Final = "refused"
 """The route label in the metrics for requests that were shed before routing."""
@@ -118,10 +118,10 @@ class LongMetadata:
 
     @asynccontextmanager
     async def turn(self, user_id: int, metadata: Mapping[str, str] | None) -> AsyncIterator[None]:
-        """Entered for the write of a job.
+        """Hold the user's lock during the write of a job, if its metadata is long.
 
         Raises:
-            StoreBusy: the user's writes before it took too long.
+            StoreBusy: the user's earlier writes did not finish in time.
         """
         if sum(len(name) + len(value) for name, value in (metadata or {}).items()) <= LONG_METADATA:
             yield

@@ -70,7 +70,7 @@ class Archiver:
         self._most_of_one = (concurrency + 1) // 2
         self._maintain_at = self._sweep_at = services.clock.monotonic()
         self._swept = asyncio.Event()
-        """No download writes before the first sweep has ended."""
+        """Set when the first sweep has ended; no download writes before that."""
         self._removed_to = ""
         """The removed job whose files were tried last."""
 
@@ -79,7 +79,7 @@ class Archiver:
         monotonic = self._services.clock.monotonic()
         if monotonic >= self._maintain_at:
             self._maintain_at = monotonic + MAINTENANCE_SECONDS
-            # In a task of its own: on a network mount that hangs, it hangs too.
+            # A separate task, because it blocks while a network mount hangs.
             if self._upkeep.free:
                 self._upkeep.begin("the archive's upkeep", self._tidy, monotonic)
             await self._measure()
@@ -218,13 +218,13 @@ class Archiver:
                 self._sweep_at = monotonic + ARCHIVE_SWEEP_SECONDS
                 await self._sweep()
             while await self._remove():
-                # Their syncs delay those of a database on the same disk.
+                # Syncing the deletions slows down a database on the same disk.
                 await self._services.clock.sleep(REMOVAL_PAUSE_SECONDS)
         except ArchiveUnavailable as error:
             log.warning("files cannot be removed from the archive", reason=str(error))
 
     async def _sweep(self) -> None:
-        # If nobody can be writing yet, every partial file is from a dead process.
+        # Before the first download, every partial file was left by a dead process.
         alone = self._store.exclusive and not self._swept.is_set()
         try:
             left = await self._archive.sweep(0 if alone else 2 * TOTAL_SECONDS)
@@ -234,7 +234,7 @@ class Archiver:
             log.info("removed partial files", files=left)
 
     async def _remove(self) -> bool:
-        """Remove the files of some removed jobs; returns whether there may be more."""
+        """Delete the files of one batch of removed jobs; returns whether there may be more."""
         removals = await self._store.archive.removals(self._removed_to, REMOVALS_AT_ONCE)
         # What cannot be removed is tried again after all others.
         self._removed_to = removals[-1].job_id if len(removals) == REMOVALS_AT_ONCE else ""

@@ -13,8 +13,8 @@ from store.retention import START
 REMOVED_AT_ONCE = 100
 BREATH_SECONDS = 0.03
 """Pause between batches. A client's write that arrives during a batch waits about ten milliseconds;
-without the pause nearly every write would. At this rate about 300 jobs of five events are removed a
-second, as many as can be submitted."""
+without the pause nearly every write would. This removes about 300 jobs with
+five events each per second, about as many as can be submitted."""
 RETENTION_SWEEP_SECONDS = 30.0
 MEASURE_SECONDS = 30.0
 
@@ -33,12 +33,12 @@ class Janitor(Worker):
         self._trust: ClockTrust | None = None
         self._paused = False
         self._after = START
-        """Where the sweep goes on."""
+        """Where the next batch continues."""
         self._measure_at = services.clock.monotonic()
 
     async def run_once(self) -> int:
-        """Remove one batch of each kind; returns the number of rows removed, at least 1 while there
-        are more to look at. Every 30 seconds, measure before.
+        """Update the gauges if they are due, then remove one batch of each kind. Returns the number
+        of rows removed, at least 1 until the sweep has ended.
 
         Nothing is removed while the clock is not trusted.
         """

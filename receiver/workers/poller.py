@@ -1,4 +1,4 @@
-"""Polls the providers, users in turn: first to confirm claims, then for jobs whose poll is due.
+"""Polls the providers, users round-robin: first to confirm claims, then for jobs whose poll is due.
 
 A job that lost the answer to its submission has no provider id: the provider's list is searched for
 it. Cancel requests are sent from here too, as soon as the id is known.
@@ -206,7 +206,7 @@ class Poller:
         return begun
 
     async def _poll_due(self, most: int) -> int:
-        """Start calls for the jobs whose poll is due, users in turn, within the limits."""
+        """Start calls for jobs whose poll is due, users round-robin, within the limits."""
         room, until = min(self._room(Lane.POLL), most), self._services.clock.now() + POLL_LEASE
         begun = 0
         async with self._timer.leased(Lane.POLL, POLL_LEASE, room) as jobs:

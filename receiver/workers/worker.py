@@ -24,7 +24,7 @@ LEASE_SLACK: Millis = 15_000
 """How much longer a lease is than the longest attempt that it is for."""
 STORE_RETRY_SECONDS = 1.0
 LOOK_AGAIN: Millis = 1_000
-"""How long a worker waits before it looks again for due jobs that it could not lease."""
+"""How long a worker waits before it retries to lease due jobs that another process leased."""
 
 log = structlog.get_logger()
 
@@ -71,8 +71,8 @@ class DueTimer:
 
     @asynccontextmanager
     async def leased(self, lane: Lane, length: Millis, most: int) -> AsyncIterator[list[Job]]:
-        """One pass: lease at most `most` due jobs, users in turn, for `length` milliseconds, to be
-        started in the block. If the block raises, the pass is repeated."""
+        """One pass: lease at most `most` due jobs for `length` milliseconds, users round-robin. The
+        block starts them; if it raises, the pass is repeated."""
         now, backlogs = self._services.clock.now(), self._services.store.backlogs
         if most <= 0 or not self.is_due(lane):
             yield []
@@ -83,7 +83,7 @@ class DueTimer:
             if shares := _shares(self._turns[lane], due.backlogs, most):
                 lease = Lease(self._services.holder, now + length)
                 jobs = await backlogs.lease(lane, shares, now, lease)
-                # There may be more. If there are none, another process is leasing them.
+                # There may be more. If none could be leased, another process was faster.
                 self.look_at(lane, now if jobs else now + LOOK_AGAIN)
             yield jobs
 
@@ -130,7 +130,7 @@ class DueTimer:
 
 
 def _shares(turns: Turns[Backlog], due: Sequence[Backlog], most: int) -> Counter[Backlog]:
-    """How many jobs to lease of each backlog: the turns go on from those of the last pass."""
+    """How many jobs to lease from each backlog: round-robin by user, continuing the last pass."""
     waiting, still = {*turns}, {*due}
     turns.remove(lambda backlog: backlog not in still)
     for backlog in due:

@@ -164,7 +164,7 @@ UPDATE due SET at = CASE WHEN at > :now THEN :now ELSE at END
 RETURNING lane;
 
 -- name: list-removable
--- Of the next `examined` jobs by their end, those that have nothing pending: no message, claim, or
+-- Of the next `examined` finished jobs, by end time, those with nothing pending: no message, claim, or
 -- call to the provider. A file that is not being downloaded is nothing: it would be removed with its
 -- job, and without an archive nobody downloads it. A lease whose holder died counts only as long as
 -- a job is kept.
@@ -185,7 +185,7 @@ SELECT done_at, id FROM jobs
  LIMIT :limit {skip_locked};
 
 -- name: read-last-examined
--- The last of the jobs that `list-removable` looks at; no row if they are fewer than `examined`.
+-- The last candidate of `list-removable`; no row if there are fewer than `examined`.
 SELECT done_at, id FROM jobs
  WHERE done_at < :done_before AND done_at IS NOT NULL AND (done_at, id) > (:done_at, :id)
  ORDER BY done_at, id
@@ -196,7 +196,7 @@ SELECT done_at, id FROM jobs
 SELECT user_id, seq, nonce FROM events WHERE job_id = :job_id;
 
 -- name: size-of-job
--- Bytes in the rows of which a job can have many.
+-- The size of a job's callbacks, webhooks and events, in bytes.
 SELECT CAST(coalesce((SELECT sum(length(body)) FROM callbacks WHERE job_id = :job_id), 0)
           + coalesce((SELECT sum(length(body)) FROM deliveries WHERE job_id = :job_id), 0)
           + coalesce((SELECT sum(length(data)) FROM events WHERE job_id = :job_id), 0) AS bigint);

@@ -81,7 +81,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
         f"wal_autocheckpoint = {LONG_LOG:d}",
         "cache_size = -32768",
         "temp_store = MEMORY",
-        # Some builds overwrite each freed page with zeros: ten times the time and all of it logged.
+        # Some builds zero freed pages by default, which writes each of them to the WAL.
         "secure_delete = FAST",
     )
     return _connect(path, settings, check_same_thread=True)

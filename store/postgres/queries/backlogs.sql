@@ -1,7 +1,7 @@
 -- name: list-backlogs
--- Pairs of provider and user with an unleased due job, longest due first, and the next one; and what
--- is leased, with the ends of the leases. It skips from pair to pair in the index, whatever the
--- length of their backlogs.
+-- Each provider and user with a due, unleased job, longest due first, then the next to become due; and
+-- all leases with their ends. A loose index scan skips from pair to pair, whatever the length of their
+-- backlogs.
 WITH RECURSIVE first_of_user (provider, user_id, at) AS (
     (SELECT provider, user_id, at FROM due
       WHERE lane = :lane AND holder IS NULL

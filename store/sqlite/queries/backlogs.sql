@@ -1,9 +1,8 @@
 -- name: list-backlogs
--- Pairs of provider and user with an unleased due job, longest due first, and the next one; and what
--- is leased, with the ends of the leases. It skips from pair to pair in the index, whatever the
--- length of their backlogs: the largest possible time sorts after all of a user's rows, and the `+`
--- removes the user id's affinity, which would keep the comparison from using the index. Left to
--- itself, SQLite's planner would use the index of lanes.
+-- Each provider and user with a due, unleased job, longest due first, then the next to become due; and
+-- all leases with their ends. A loose index scan skips from pair to pair, whatever the length of their
+-- backlogs: the largest possible time sorts after all of a user's rows, and the `+` removes the user
+-- id's affinity, which would keep the comparison from using the index.
 WITH RECURSIVE first_of_user (job_id) AS (
     SELECT (SELECT job_id FROM due INDEXED BY due_by_turn
              WHERE lane = :lane AND holder IS NULL
