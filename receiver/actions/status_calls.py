@@ -24,8 +24,8 @@ log = structlog.get_logger()
 
 
 class StatusCalls:
-    """One rate limit and one concurrency limit for all calls, and per provider a breaker and the
-    line behind it.
+    """One rate limit and one concurrency limit for all calls; for each provider, a circuit breaker
+    and the queue of jobs that wait for it.
 
     The poller works through a queue and counts its calls itself (`free`, `begin`, `ask`, `end`).
     `ask_soon` is for requests that can be answered without the call.
@@ -53,7 +53,7 @@ class StatusCalls:
         return self._pace.wait(self._clock.monotonic())
 
     def is_failing(self, provider: str, job_id: str) -> bool:
-        """Whether the job's last call failed, and the breaker would allow another."""
+        """Whether the breaker is closed, but the job's last call failed."""
         return self.breakers[provider].state == "closed" and self.lines[provider].is_failing(job_id)
 
     def begin(self) -> None:
@@ -62,14 +62,14 @@ class StatusCalls:
         self._under_way += 1
 
     def end(self) -> None:
-        """A counted call has ended, or was not made after all."""
+        """Uncount a call that has ended, or was not made after all."""
         self._under_way -= 1
 
     async def ask(
         self, provider: Provider, job_id: str, call: Callable[[Provider], Awaitable[A]]
     ) -> A | None:
-        """Make a counted call about a job if the provider's breaker allows it, else return None,
-        and count it no longer."""
+        """Make a call that `begin` has counted, if the provider's breaker allows it; else return
+        None and give the call back to the rate limit."""
         name = provider.name
         breaker, now = self.breakers[name], self._clock.monotonic()
         in_turn = breaker.state == "closed" or self.lines[name].allows(job_id)
@@ -88,7 +88,7 @@ class StatusCalls:
         return answer
 
     def _learn(self, name: str, job_id: str, answer: StatusAnswer | LookUpAnswer) -> None:
-        """Tell the breaker, unless it is this job alone that gets no answer."""
+        """Report the answer to the breaker, unless only this job's calls fail."""
         breaker, line, by_credentials = self.breakers[name], self.lines[name], False
         if isinstance(answer, StatusUnavailable):
             by_credentials = answer.by_credentials

@@ -3,9 +3,9 @@
 A job that lost the answer to its submission has no provider id: the provider's list is searched for
 it. Cancel requests are sent from here too, as soon as the id is known.
 
-One rate limit and one concurrency limit apply to all of them. For its job, a call refused by an
-open breaker is a call without an answer, so gaps, timeouts and deadlines follow the same rules
-while a provider is down.
+One rate limit and one concurrency limit apply to all these calls. A call refused by an open breaker
+counts for its job as a call without an answer, so gaps, timeouts and deadlines follow the same
+rules while a provider is down.
 """
 
 import asyncio
@@ -37,8 +37,8 @@ MOST_CLAIMS_OF_ONE = 100
 """A claim that is handed over while so many wait here, of all users or of one, goes back to the
 store."""
 CLAIMS_AHEAD = 200
-"""Claims are leased from the store while fewer than this wait here: more than one user may hand
-over, so that those of others are not kept out, and few enough to leave some to other processes."""
+"""Claims are leased from the store while fewer than this wait here: more than `MOST_CLAIMS_OF_ONE`,
+so that one user cannot keep the others out, and few enough to leave some to other processes."""
 MOST_FAILING_OF_ONE = 100
 """Maximum number of a user's failing jobs that wait for a slot; others are found when their lease
 ends."""
@@ -48,7 +48,7 @@ MISSED_AT_ONCE = 20
 """Maximum number of jobs a second that are polled because their callback was refused: status calls
 must not add much to the overload that refused it."""
 CONFIRMS_PER_POLL = 4
-"""While polls are due, every fifth call is one."""
+"""Confirming calls for each poll while polls are due: every fifth call is a poll."""
 POLL_DRAIN_SECONDS = 2.0
 
 
@@ -75,14 +75,14 @@ class Poller:
         self._claims: dict[str, tuple[Job, Millis]] = {}
         """Jobs to confirm, with the end of the lease that this worker already has."""
         self._turns = Turns[str](self._calls.at_once)
-        """Their ids, in turn."""
+        """Their ids, queued by user."""
         self._surplus: list[str] = []
         """Jobs that were handed over and found no place, to be released."""
         self._confirms = 0
-        """Confirming calls begun while polls were due, and not yet followed by their polls."""
+        """Confirming calls begun while polls were due; each poll subtracts `CONFIRMS_PER_POLL`."""
         self._failing = Turns[tuple[Job, Millis]](max(1, self._calls.at_once // 2))
-        """Jobs whose last call failed, with the end of their lease: the next one may hang, so they
-        share half of the slots."""
+        """Jobs whose last call failed, with the end of their lease: their next call may hang, so
+        they share half of the slots."""
 
     def confirm(self, job: Job) -> None:
         """Take over a job that is due for confirmation and already leased to this worker for
@@ -110,7 +110,7 @@ class Poller:
         await self._release_surplus()
         await self._make_missed_due()
         if begun:
-            await asyncio.sleep(0)  # they begin, and those that a breaker refuses leave the rate
+            await asyncio.sleep(0)  # they begin; those that a breaker refuses free the rate limit
         return begun
 
     async def idle(self) -> None:
@@ -135,8 +135,8 @@ class Poller:
         await self._task_pool.drain(POLL_DRAIN_SECONDS)
 
     def _turn_at(self, provider: str) -> float | None:
-        """When the next job in line may be asked about: as a probe, or at once if the provider
-        answers again. None while a probe is under way."""
+        """When the next queued job may be polled: as a probe, or at once if the provider answers
+        again. None while a probe is under way."""
         breaker = self._calls.breakers[provider]
         if breaker.state == "closed":
             return 0.0
@@ -154,8 +154,8 @@ class Poller:
         self._missed.remove(job_ids)
 
     async def _make_turns_due(self) -> None:
-        """Ask about a job as soon as a breaker allows a probe, so that a recovered provider is
-        noticed then and not minutes later, when the next job is due; then about the others."""
+        """Poll a queued job as soon as a breaker allows a probe, so that a recovery is noticed then
+        and not minutes later, when the next job is due. Then poll the others."""
         monotonic = self._services.clock.monotonic()
         for provider, line in list(self._calls.lines.items()):
             at = self._turn_at(provider)
@@ -163,8 +163,8 @@ class Poller:
                 await self._call_next(line, monotonic)
 
     async def _call_next(self, line: ProbeLine, monotonic: float) -> None:
-        """Make the next job in line due. If it awaits no status call any more, the next pass, which
-        follows at once, calls another: many that have ended must not delay the polls."""
+        """Make the next queued job due. If it needs no status call any more, the next pass follows
+        at once and takes another: many finished jobs must not delay the polls."""
         job_id, now = line.call_next(monotonic), self._services.clock.now()
         if job_id is not None and not await self._services.store.jobs.ask_at_once(job_id, now):
             line.pass_over()
@@ -184,7 +184,7 @@ class Poller:
                 self._add_claim(job, until)
 
     async def _release_surplus(self) -> None:
-        """Make claims that found no place here due in the store."""
+        """Release claims that found no place here: they are due in the store."""
         if surplus := self._surplus:
             self._surplus = []
             await self._services.store.jobs.release(self._services.holder, surplus)

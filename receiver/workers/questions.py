@@ -34,8 +34,8 @@ class Questions:
             return SubmissionLookedUp(await self._look_up(job))
         if job.cancel_wanted:
             return await self._pass_on_cancel(job, upstream)
-        # Of a job known to be COMPLETED, only the result is asked for, where that has an address of
-        # its own: the status may lag.
+        # If the job is known to be COMPLETED, only the result is fetched, where it has an endpoint
+        # of its own: the status may lag.
         only_result = job.tracking.link_missing
         answer = await self._ask(
             job,
@@ -61,7 +61,7 @@ class Questions:
         if cannot or not self._services.rules.look_up_submissions or job.unconfirmed_at is None:
             return StatusMissing()
         url, since, until = self._callback_address(job), job.created_at, job.unconfirmed_at
-        if since > until:  # ids only grow: they are ahead of a clock that was set back
+        if since > until:  # `created_at` never goes back, even if the clock does
             since = until - self._services.rules.unconfirmed_deadline
         return await self._ask(job, "look up job", lambda asked: asked.look_up(url, since, until))
 
@@ -79,8 +79,8 @@ class Questions:
         return StatusUnavailable("the breaker is open") if answer is None else answer
 
     def _line_up(self, job: Job, answer: StatusAnswer | LookUpAnswer | None) -> None:
-        """Let the job wait for a turn as a probe, but not before the time that the provider has set
-        for it."""
+        """Queue the job for the next probe of an open breaker, unless the provider has said when to
+        retry."""
         failed = isinstance(answer, StatusUnavailable) and answer.retry_after is None
         if self._calls.breakers[job.provider].state != "closed" and (answer is None or failed):
             line, claimed = self._calls.lines[job.provider], bool(job.tracking.claims)
