@@ -16,8 +16,8 @@ class JobFinished(Exception):
 
 async def cancel_job(services: ServiceContext, job_id: str) -> Job:
     """Cancel the job for its user. An unsent job is never sent. For a sent one, the poller asks the
-    provider to cancel it, if it can, once its id is known; the provider's reports no longer change
-    the job.
+    provider to cancel it, if that is supported, once its id is known; the provider's reports no
+    longer change the job.
 
     Raises:
         NotFound: there is no such job.

@@ -1,5 +1,5 @@
-"""Remembers the jobs whose callback we refused for a fault of ours, until they are polled: Samsar
-sends a callback once, whatever the answer."""
+"""Remembers jobs whose callback we had to refuse (overload, store outage) until they are polled:
+Samsar sends a callback once, whatever the answer."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -12,19 +12,19 @@ MOST_MISSED: Final = 500
 
 
 class MissedCallbacks:
-    """Jobs to poll at once. Per process, and lost with it: their next poll is in the store."""
+    """Jobs to poll at once. In memory only: after a crash, they are polled as planned."""
 
     def __init__(self, tokens: CallbackTokens) -> None:
         self._tokens = tokens
         self._job_ids: dict[str, None] = {}
 
     def add(self, job_id: str) -> None:
-        """The job's callback could not be stored."""
+        """Remember a job whose callback could not be stored."""
         if len(self._job_ids) < MOST_MISSED:
             self._job_ids[job_id] = None
 
     def add_shed(self, target: bytes) -> None:
-        """A request with this target was shed. Only callbacks with a good token count."""
+        """Remember the job of a shed request whose target is a valid callback URL."""
         # Refusing must stay cheap, so nothing is verified for which there is no room.
         if len(self._job_ids) >= MOST_MISSED or not target.startswith(b"/webhooks/"):
             return
@@ -35,10 +35,10 @@ class MissedCallbacks:
             self.add(job_id)
 
     def first(self, most: int) -> list[str]:
-        """The jobs that have waited longest, at most so many."""
+        """The jobs that have waited longest, at most `most`."""
         return list(islice(self._job_ids, most))
 
     def remove(self, job_ids: Iterable[str]) -> None:
-        """The polls of these jobs are due."""
+        """Forget jobs whose polls have been made due."""
         for job_id in job_ids:
             self._job_ids.pop(job_id, None)

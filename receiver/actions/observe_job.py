@@ -62,7 +62,7 @@ def note_end(services: ServiceContext, job: Job, move: Move | None) -> None:
 
 
 def _without_id(observation: Observation) -> Observation:
-    """The same acceptance, whose id cannot be recorded."""
+    """The same acceptance without its id, which cannot be recorded."""
     assert isinstance(observation, SubmissionEnded | SubmissionLookedUp)
     assert isinstance(observation.answer, SubmitAccepted)
     answer = SubmitAccepted(None, taken_id=observation.answer.provider_request_id)

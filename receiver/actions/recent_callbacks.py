@@ -20,8 +20,8 @@ class RecentCallbacks:
     memory, or asks the store, and answers the same."""
 
     def __init__(self, clock: Clock, retention: float) -> None:
-        """`retention` is how long finished jobs are kept, in seconds. Callbacks are forgotten by
-        then, so that those of a removed job get 410 (unless they came when it was finished)."""
+        """`retention` is how long finished jobs are kept, in seconds. No callback is remembered
+        longer, so duplicates for a removed job get 410, unless the first came after its end."""
         self._clock = clock
         self._seconds = min(REMEMBERED_SECONDS, retention)
         self._answers: dict[Key, tuple[float, Receipt]] = {}

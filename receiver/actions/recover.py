@@ -18,7 +18,7 @@ async def recover(services: ServiceContext) -> None:
     """Mark every submission that a dead process had begun as unconfirmed, and end its leases.
 
     If several processes share the store, a submission under way may belong to another process, so
-    only the end of its lease counts.
+    only an expired lease makes it unconfirmed.
     """
     store = services.store
     if await store.restored():
@@ -33,11 +33,11 @@ async def recover(services: ServiceContext) -> None:
 
 
 async def _recover_copy(services: ServiceContext) -> None:
-    """Unsent jobs of a copy made by `backup` may have been sent since. They become unconfirmed too,
-    so that nothing is paid twice.
+    """Make the unsent jobs of a copy made by `backup` unconfirmed too: they may have been sent
+    since, and nothing may be paid twice.
 
-    Once another process has removed the mark it creates jobs, which are the copy's no more. So the
-    mark must still be there after the jobs were read.
+    Once another process has removed the copy's mark, it creates jobs that were not in the copy. So
+    the mark is checked again after each read of jobs.
     """
     store = services.store
     for phase in (Phase.SUBMITTING, Phase.QUEUED):

@@ -65,7 +65,7 @@ class LinkRenewals:
         result = answer.report.result if isinstance(answer, StatusReport) else None
         if result is None:
             return job
-        # It can have megabytes.
+        # In a thread, since the result can have megabytes.
         links = await asyncio.to_thread(links_of, result)
         if links:
             job, _ = await observe_job(self._services, job.id, LinkRenewed(result))

@@ -31,7 +31,7 @@ class Waiting:
     job: Job
     lease: Lease
     new: NewJob | None = None
-    """The new job, if it was handed over: nothing of it has to be read."""
+    """The new job, if it was handed over: then nothing has to be read from the store."""
 
 
 class SubmissionQueue:
@@ -59,8 +59,8 @@ class SubmissionQueue:
     # --- handing over -----------------------------------------------------------------------------
 
     def lease(self, job: Job) -> Lease | None:
-        """The lease to write with a new job; None if it cannot be taken over now. Each lease is
-        followed by `offer` or `decline`."""
+        """The lease to write with a new job; None if it cannot be taken over now. Each lease must
+        be followed by `offer` or `decline`."""
         backlog = _backlog_of(job)
         of_user = self._turns.waiting(job.user_id) + self._promised[job.user_id]
         if (
@@ -75,7 +75,7 @@ class SubmissionQueue:
         return self.new_lease()
 
     def offer(self, new: NewJob, lease: Lease) -> None:
-        """Take over a job with its lease; it is on disk, or may be."""
+        """Take over a leased job that is on disk, or may be."""
         self.decline(new.job)
         self._turns.add(new.job.user_id, Waiting(new.job, lease, new))
         self.wake.notify()
@@ -132,7 +132,7 @@ class SubmissionQueue:
             if self._holds_on(backlog):
                 refused = rules.refused_jobs(self._holds_of(backlog.provider), backlog.user_id)
                 found.sort(key=lambda job: job.id in refused)
-                surplus += [job.id for job in found[1:]]  # one probe goes
+                surplus += [job.id for job in found[1:]]  # only one is the probe
                 del found[1:]
             for job in found:
                 if waiting := known.get(job.id):  # its lease had ended
@@ -165,15 +165,15 @@ class SubmissionQueue:
         return self._turns.waiting(backlog.user_id) <= self._ahead // 2
 
     def _shares(self, backlogs: Sequence[Backlog]) -> dict[Backlog, int]:
-        """An equal share of the room here, for each backlog of which few jobs wait here."""
+        """An equal share of the free places for each backlog that has few jobs here."""
         short = [backlog for backlog in backlogs if self._has_few(backlog)]
         room = max(0, MOST_QUEUED - len(self._turns))
         share = min(self._ahead, max(1, room // max(1, len(short))))
         return dict.fromkeys(short[: room // share], share)
 
     def _probes(self, backlogs: Sequence[Backlog]) -> dict[Backlog, int]:
-        """The backlogs that send a probe now, unless one is queued here: one for a hold on all
-        users, and one for each user who is limited alone.
+        """The backlogs that send a probe now: one for a hold on all users, else one for each user
+        who is limited individually; none where a job is queued here already.
 
         Enough jobs are leased to choose one that was not refused before.
         """

@@ -14,7 +14,7 @@ async def whole_result(store: Store, job: Job) -> Mapping[str, Any]:
     assert job.result is not None
     if job.result.get("truncated") is True:
         stored: Mapping[str, Any] | None = await store.jobs.whole_result_of(job.id)
-        # It can be that of another claim, which was denied.
+        # The stored one can be that of another claim, which was denied.
         if stored is not None and await asyncio.to_thread(fitting_result, stored) == job.result:
             return stored
     return job.result

@@ -122,7 +122,7 @@ class StatusUnavailable:
     by_credentials: bool = False
     """401 or 403: the operator's key was refused. Opens the breaker at once, but fails no job."""
     only_this_job: bool = False
-    """The provider is up, and answered with nothing of use about this job: not for the breaker."""
+    """The provider is up, but its answer is of no use for this job: no failure for the breaker."""
 
 
 StatusAnswer: TypeAlias = StatusReport | StatusMissing | StatusUnavailable

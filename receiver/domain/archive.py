@@ -13,9 +13,9 @@ from store.records.jobs import Job
 from store.records.times import Due, Lane, Millis
 
 MOST_LINKS = 100
-"""Maximum number of links kept per result, the first ones: every change writes all of them."""
+"""Maximum number of links kept per result (the first ones), as every change writes them all."""
 LONGEST_LINK = 8_192
-"""Maximum number of characters of a link. A longer one is not followed, but keeps its number."""
+"""Maximum length of a link in characters. A longer one is numbered, but not downloaded."""
 LINK_LIVES = {"replicate": HOUR, "sandbox-replicate": HOUR}
 """By provider: how long a link is valid after completion."""
 LINK_LIFE = 7 * DAY
@@ -27,14 +27,14 @@ GAP_MAX = HOUR
 def begin(draft: Draft, result: Mapping[str, Any]) -> None:
     """Schedule the downloads of a job that has just completed."""
     if draft.rules.archive and result.get("truncated") is True:
-        # Of a claim only the beginning is at hand: the archiver reads the whole.
+        # An unconfirmed claim has only the beginning of its result: the archiver reads the whole.
         draft.set(due=Due(Lane.ARCHIVE, draft.now))
     elif draft.rules.archive:
         _set_files(draft, result)
 
 
 def find_files(draft: Draft, result: Mapping[str, Any]) -> None:
-    """Schedule the downloads of a job whose whole result has been read for it."""
+    """Schedule the downloads of a job whose whole result has been read for this."""
     due = draft.job.due
     if due is not None and due.lane is Lane.ARCHIVE and not draft.job.archive:
         _set_files(draft, result)

@@ -42,14 +42,14 @@ class Breaker:
         return True
 
     def succeeded(self) -> None:
-        """A call was answered."""
+        """Record that a call was answered: close the breaker."""
         self._failures = 0
         self._probe_at = None
         self._pause = FIRST_PROBE
         self._probing = False
 
     def failed(self, now: float, *, by_credentials: bool) -> None:
-        """A call got no answer, or our key was refused."""
+        """Record that a call got no answer, or that our key was refused."""
         self._failures += 1
         if self._probe_at is not None:
             if self._probing:
@@ -60,7 +60,7 @@ class Breaker:
             self._probe_at = now + self._pause
 
     def abandoned(self) -> None:
-        """A call was cancelled: it does not count as a success, a failure or a probe."""
+        """Record that a call was cancelled: it is no success, no failure and no probe."""
         self._probing = False
 
 
@@ -83,7 +83,7 @@ class Pace:
         self._next = max(self._next, now - self._burst + self._gap) + self._gap
 
     def give_back(self) -> None:
-        """A counted call was not made."""
+        """Uncount a call that was not made."""
         self._next -= self._gap
 
     def wait(self, now: float) -> float:

@@ -1,4 +1,4 @@
-"""Applies callbacks. An unsigned terminal callback is a claim, which a status call decides."""
+"""Applies callbacks. An unsigned terminal callback is a claim until a status call decides."""
 
 from dataclasses import replace
 
@@ -33,7 +33,7 @@ def apply_callback(draft: Draft, said: CallbackSaid) -> None:
     if named is not None and job.provider_request_id is None:
         draft.set(provider_request_id=named)
         if job.tracking.claims or job.tracking.link_missing:
-            # The claims and the result could not be asked for without a provider id.
+            # Without a provider id, no status call could be made for the claims or the result.
             look_again(draft, draft.now)
     if report.status in FINAL_STATUSES:
         _apply_claim(draft, said)
@@ -42,8 +42,8 @@ def apply_callback(draft: Draft, said: CallbackSaid) -> None:
 
 
 def _apply_progress(draft: Draft, said: CallbackSaid) -> None:
-    """Apply a callback that is not final. Once COMPLETED is known, an older word is not shown, and
-    the call for the result is not postponed."""
+    """Apply a callback that is not final. Once COMPLETED is known, this older status is not shown,
+    and the call for the result is not postponed."""
     before, report = draft.job, said.report
     completed = before.tracking.link_missing
     if before.done:
@@ -60,7 +60,7 @@ def _apply_progress(draft: Draft, said: CallbackSaid) -> None:
 
 
 def _prove_acceptance(draft: Draft) -> None:
-    """A job's own callback proves that the provider has it, whatever the submission's answer."""
+    """Accept the job: its own callback proves that the provider has it, whatever it answered."""
     if not draft.job.done and draft.job.accepted_at is None:
         outcomes.become_accepted(draft, Evidence.CALLBACK)
 
@@ -97,10 +97,10 @@ def _apply_claim(draft: Draft, said: CallbackSaid) -> None:
 
 
 def _take_word(draft: Draft, callback_id: int, report: Report) -> None:
-    """Apply a terminal callback as the provider's own word. If it lacks the result, that alone is
-    asked for, at once."""
+    """Apply a terminal callback without confirmation. If it lacks the result, only the result is
+    fetched, at once."""
     outcomes.pass_over_claims(draft)
-    # After that: it may have been a claim before, and has now been sent again with a signature.
+    # After the claims: the callback may be one of them, sent again with a signature.
     draft.set_verdict(callback_id, Verdict.APPLIED)
     outcomes.apply_terminal(draft, report, Evidence.CALLBACK)
     if report.lacks_result:
@@ -110,8 +110,8 @@ def _take_word(draft: Draft, callback_id: int, report: Report) -> None:
 
 
 def _make_claim(draft: Draft, said: CallbackSaid, report: Report) -> None:
-    """Keep a terminal callback as a claim, which a status call decides. Nothing unverified
-    overturns the provider's own COMPLETED, whose result may not be there for a while."""
+    """Keep a terminal callback as a claim until a status call decides. It cannot overturn a
+    COMPLETED from the provider itself, whose result may not be available for a while."""
     claims, completed = draft.job.tracking.claims, draft.job.tracking.completed_word is not None
     overturns = completed and report.status is not Status.COMPLETED
     if overturns or len(claims) >= MAX_CLAIMS:
@@ -135,7 +135,7 @@ def _make_claim(draft: Draft, said: CallbackSaid, report: Report) -> None:
 
 
 def fail_to_confirm(draft: Draft, retry_after: Millis | None) -> None:
-    """A status call gave no usable answer: retry, and after CONFIRM_TIMEOUT accept the claim."""
+    """After an unusable answer to a status call, retry; after CONFIRM_TIMEOUT, accept a claim."""
     tracking = draft.job.tracking
     since = draft.now if tracking.failing_since is None else tracking.failing_since
     draft.track(failing_since=since)
@@ -147,7 +147,7 @@ def fail_to_confirm(draft: Draft, retry_after: Millis | None) -> None:
 
 
 def take_claim(draft: Draft) -> None:
-    """Accept the oldest claim unconfirmed, preferring an outcome over one without a link."""
+    """Accept a claim unconfirmed: the oldest with a result or a failure, else the oldest."""
     claims = draft.job.tracking.claims
     decisive = [c for c in claims if c.status is not Status.COMPLETED or c.result is not None]
     taken = (decisive or claims)[0]

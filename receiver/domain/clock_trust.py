@@ -8,7 +8,7 @@ from receiver.domain.schedule import DAY, HOUR, MINUTE
 from store.records.times import Millis
 
 CLOCK_TOLERANCE: Millis = MINUTE
-"""How far the two clocks may drift apart between two checks: more than clocks are ever slewed."""
+"""Maximum drift between the two clocks from one check to the next: more than NTP ever slews."""
 PROBATION: Millis = HOUR
 """How long the clock must run without another step before its new time is trusted."""
 STALE: Millis = DAY
@@ -28,7 +28,7 @@ class ClockTrust:
         self, now: Millis, monotonic: float, newest: Millis | None, retention: Millis
     ) -> None:
         """`monotonic` is in seconds. `newest` is the time of the newest stored job: if `now` is far
-        from it, the clock may be wrong, or the service was down for long."""
+        from it, the clock may be wrong, or the service was down for a long time."""
         self._retention = retention
         self._seen = _distance(now, monotonic)
         self._trusted: Millis | None = self._seen

@@ -135,7 +135,7 @@ class ArchivedFile(TypedDict):
     """One file of a result, and whether it is kept."""
 
     link: str
-    """As in the result; of a longer one, the first 8,192 characters."""
+    """As in the result; only its first 8,192 characters if it is longer."""
     state: FileState
     bytes: Count | None
     content_type: str | None

@@ -4,11 +4,11 @@ A refusal does not say whom the provider limits: all of us, one user, or one job
 
 1. A refusal holds the submissions of all users. When the hold ends, one submission is sent as a
    probe, preferably another user's.
-2. If the probe is refused too, the next hold is twice as long, or begins anew if the probe came
-   long after the hold.
-3. If the probe is accepted, the hold ends, and the users who were refused before are limited alone:
-   from now on, their refusals hold only themselves, by the same rules. If the probe was of the same
-   user, the refused jobs are limited alone: their refusals hold nothing.
+2. If the probe is refused too, the next hold is twice as long; if the probe came long after the
+   hold, it is as long as a first one.
+3. If the probe is accepted, the hold ends, and the users who were refused before are limited
+   individually: from now on, their refusals hold only themselves, by the same rules. If the probe
+   was the same user's, the refused jobs are limited individually: their refusals hold nothing.
 
 So nobody waits for more than one hold that others caused.
 
@@ -33,12 +33,12 @@ LONGEST_FIRST_HOLD = 60 * SECOND
 """The longest hold from a Retry-After; the refused job itself waits for all of it."""
 LONGEST_HOLD = 300 * SECOND
 LATEST_END = LONGEST_HOLD + 60 * SECOND
-"""A hold that ends later than this from now is from before the clock was set back, and has ended.
-Replicas' clocks may be some seconds apart."""
+"""A hold that ends later than this from now was begun before the clock was set back, and counts as
+ended. Replicas' clocks may be some seconds apart."""
 PROBE_TIME = 5 * SECOND
 """After this time without an answer another probe may be sent: a slow call holds nobody up."""
 REMEMBERED = DAY
-"""How long a user or job stays limited alone after its last refusal."""
+"""How long a user or job stays limited individually after its last refusal."""
 MOST_REMEMBERED = 500
 MOST_LISTED = 20
 """Maximum number of refusals and of probes in a hold; the newest are kept."""
@@ -49,8 +49,8 @@ OPEN = ProviderHolds()
 
 
 def holds_on(holds: ProviderHolds, user_id: int) -> list[Hold]:
-    """The holds that apply to the user: of all users, and of this one. If they have ended, a
-    submission of the user must be a probe, or wait for the answer to one."""
+    """The holds that apply to the user: the one on all users, and the user's own. Even once they
+    have ended, a submission must be a probe, or wait for the answer to one."""
     limited = holds.users.get(user_id)
     both = (holds.everybody, limited.hold if limited is not None else None)
     return [hold for hold in both if hold is not None]
@@ -113,7 +113,7 @@ def send_probe(holds: ProviderHolds, user_id: int, job_id: str, now: Millis) -> 
 def refused(
     holds: ProviderHolds, refusal: Refusal, retry_after: Millis | None, now: Millis
 ) -> ProviderHolds:
-    """A submission was refused for now."""
+    """The holds after a submission was refused for now."""
     pause = min(DEFAULT_HOLD if retry_after is None else retry_after, LONGEST_FIRST_HOLD)
     job_id, user_id = refusal.request_id, refusal.user_id
     limited = holds.users.get(user_id)
@@ -130,7 +130,7 @@ def refused(
 
 
 def answered(holds: ProviderHolds, user_id: int, job_id: str, now: Millis) -> ProviderHolds:
-    """A submission was accepted, or refused for its content. A probe ends the holds it tested."""
+    """The holds after an acceptance or a refusal for content. A probe ends the holds it tested."""
     users, jobs = dict(holds.users), dict(holds.jobs)
     tested = [hold for hold in holds_on(holds, user_id) if job_id in hold.probes]
     for refusal in (refusal for hold in tested for refusal in hold.refusals):
@@ -147,7 +147,7 @@ def answered(holds: ProviderHolds, user_id: int, job_id: str, now: Millis) -> Pr
 
 
 def _lasts(hold: Hold, now: Millis) -> bool:
-    """Whether it has not ended."""
+    """Whether the hold is still in effect."""
     return now < hold.until <= now + LATEST_END
 
 
@@ -162,8 +162,8 @@ def _after_refusal(hold: Hold | None, refusal: Refusal, pause: Millis, now: Mill
 
 
 def _without_probe(hold: Hold, job_id: str, now: Millis) -> Hold:
-    """If the job was a probe, its refusal says nothing about others: another probe may be sent at
-    once."""
+    """The hold without this job as a probe. Its refusal says nothing about other jobs, so another
+    probe may be sent at once."""
     if job_id not in hold.probes:
         return hold
     return replace(hold, until=now, probes=tuple(each for each in hold.probes if each != job_id))

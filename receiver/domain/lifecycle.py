@@ -90,7 +90,7 @@ def _file_states(job: Job) -> list[FileState]:
 
 
 def _pass_time(draft: Draft) -> None:
-    """Apply a timeout that needs no request. If it comes early or twice, it changes nothing."""
+    """Apply a timeout that needs no status call. If it comes early or twice, nothing changes."""
     job = draft.job
     lanes = (Lane.SUBMITTING, Lane.WAIT, Lane.SUBMIT)
     if job.due is None or job.due.lane not in lanes or draft.now < job.due.at:

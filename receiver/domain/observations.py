@@ -21,7 +21,7 @@ class SubmissionBegins:
     """
 
     attempt: int
-    """The number of the attempt, from 1. If the job is past it, nothing begins."""
+    """Attempt number, from 1. Unless it is the job's next one, nothing changes."""
     lease_until: Millis
     """When the attempt is certainly over, even if the worker died."""
 
@@ -29,7 +29,7 @@ class SubmissionBegins:
 @dataclass(frozen=True, slots=True)
 class SubmissionEnded:
     """The answer to an attempt, which need not be the latest: a worker may have been suspended, or
-    may repeat the answer because it did not learn that it was stored."""
+    may report an answer again if it did not learn that the first report was stored."""
 
     begun: SubmissionBegins
     answer: SubmitAnswer
@@ -52,7 +52,7 @@ class SubmissionHeld:
 @dataclass(frozen=True, slots=True)
 class SubmissionLost:
     """The job may have been sent, and the answer is lost: the process that was sending it is gone,
-    or the database is a copy, and even an unsent job may have been sent since it was made."""
+    or the database is a copy, and a job queued there may have been sent after the copy was made."""
 
     reason: str
 
@@ -65,7 +65,7 @@ class CallbackSaid:
     received_at: Millis
     report: Report
     id_is_taken: bool = False
-    """Whether another job is known to have the provider_request_id that it names."""
+    """Whether the provider_request_id in it is known to belong to another job."""
     verified: bool = False
     """Whether it carried a valid signature of the provider."""
 
@@ -84,7 +84,7 @@ class Polled:
     asked_at: Millis
     """When the call began. The answer may be older than anything received since."""
     asked_id: str
-    """The requested provider_request_id: an answer about another id is ignored."""
+    """The provider_request_id asked about. If the job has another by now, the answer is ignored."""
     answer: StatusAnswer
 
 

@@ -81,7 +81,7 @@ def apply_terminal(draft: Draft, report: Report, evidence: Evidence) -> None:
 
 
 def _lose_result(draft: Draft, report: Report, evidence: Evidence) -> None:
-    """The job completed, but no status call will return its result any more."""
+    """Fail a job that the provider has completed, but whose result it has removed since."""
     if not draft.job.done:
         _show_word(draft, report)
         removed = "The provider completed the job and has removed the result since."
@@ -97,7 +97,7 @@ def pass_on_cancel(draft: Draft) -> None:
 
 
 def wait_for_link(draft: Draft, report: Report, evidence: Evidence) -> None:
-    """The provider has finished, but the link must come from a later status call."""
+    """Wait for the link of a job that the provider has finished: a later status call returns it."""
     pass_over_claims(draft)
     draft.track(link_missing=True)
     draft.set(phase=Phase.CONFIRMING, evidence=evidence)
@@ -144,7 +144,7 @@ def finish(
         evidence=evidence,
         error=error,
         message=message,
-        # While the clock is set back, `now` may be long ago once it is right again.
+        # If the clock is wrong (set back), `now` may be long ago once it is corrected.
         done_at=max(draft.now, draft.job.updated_at),
         due=None,
         tracking=Tracking(polls=draft.job.tracking.polls),
@@ -152,7 +152,7 @@ def finish(
 
 
 def pass_over_claims(draft: Draft) -> None:
-    """Undecided claims become late: other news has decided the job."""
+    """Mark undecided claims as late: something else has decided the job."""
     for claim in draft.job.tracking.claims:
         draft.set_verdict(claim.callback_id, Verdict.LATE)
     draft.track(claims=())

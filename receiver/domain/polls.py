@@ -14,12 +14,12 @@ from store.records.times import Due, Lane, Millis
 
 
 def apply_poll(draft: Draft, polled: Polled) -> None:
-    """Apply a status call. Of finished jobs, only self-declared failures can still change."""
+    """Apply the answer to a status call. Of finished jobs, only self-declared failures change."""
     planned = draft.job.due
     _apply(draft, polled)
     match planned, draft.job.due:
         case Due(Lane.POLL, at), Due(Lane.POLL) if polled.asked_at < at <= draft.now:
-            # The job became due again during the call, whose answer may be older than that.
+            # The job became due again during the call, so the answer may be outdated: stay due.
             draft.set(due=planned)
 
 
@@ -52,8 +52,8 @@ def _apply(draft: Draft, polled: Polled) -> None:
 
 
 def _is_overtaken(job: Job, polled: Polled) -> bool:
-    """Whether the provider's own word that the job is COMPLETED came during the call: an answer
-    that is not final may be older than that, and the call for the result is due."""
+    """Whether the provider itself reported COMPLETED during the call, so that the result is fetched
+    next: an answer that is not final may be older than that report."""
     answer, due = polled.answer, job.due
     if job.tracking.completed_word is None or due is None or due.lane is not Lane.CONFIRM:
         return False
@@ -70,8 +70,8 @@ def _go_on(draft: Draft, polled: Polled) -> None:
 
 
 def _poll_again_or_fail(draft: Draft, polled: Polled) -> None:
-    """Fail the job if this was asked after the deadline, else poll again. While the provider gives
-    no usable answer, the job lives a day longer."""
+    """Fail the job if the call began after the deadline, else poll again. Without a usable answer,
+    the deadline is a day later."""
     job, retry_after = draft.job, polled.answer.retry_after
     end = schedule.deadline(job, draft.rules)
     if not isinstance(polled.answer, StatusReport):
@@ -85,7 +85,7 @@ def _poll_again_or_fail(draft: Draft, polled: Polled) -> None:
 
 
 def _apply_unfinished(draft: Draft, report: Report, polled: Polled) -> None:
-    """The provider is still working: earlier claims are denied, and a passed deadline applies."""
+    """Apply a status that is not final. It denies earlier claims, and a passed deadline applies."""
     before = draft.job
     _deny_claims(draft, report, polled.asked_at)
     draft.track(failing_since=None, link_missing=False, completed_word=None)
@@ -125,7 +125,7 @@ def _deny_claims(draft: Draft, report: Report, asked_at: Millis) -> None:
 
 
 def _apply_linkless(draft: Draft, report: Report, polled: Polled) -> None:
-    """COMPLETED without a link is not an outcome yet, and does not decide a waiting claim."""
+    """Apply COMPLETED without a link: not an outcome yet, and not a decision on waiting claims."""
     if not draft.job.done and not draft.job.tracking.claims:
         if not draft.job.tracking.link_missing:
             draft.note("poll", provider_status=report.word, link_missing=True)

@@ -28,7 +28,7 @@ def after_attempt(
     """A delivery's state after attempt number `step` (from 0) of the schedule, and the time of the
     next attempt, if it is pending.
 
-    `jitter` from 0 to 1 scales the jitter. 2xx is delivered, 410 turns the URL off, 429 and 503
+    `jitter` from 0 to 1 scales the jitter. 2xx is delivered, 410 disables the URL, 429 and 503
     honour Retry-After, everything else follows the schedule.
     """
     if status_code is not None and 200 <= status_code < 300:
@@ -48,7 +48,7 @@ class _Host:
     """The results of the latest attempts at one host."""
 
     user_id: int
-    """The user whose message was first sent to it, and to whose limit it counts."""
+    """The user whose message was first sent to it; it counts against that user's limit."""
     at: float = 0.0
     """When the last attempt ended."""
     answered: bool = False
@@ -61,8 +61,8 @@ class KnownHosts:
     gets one attempt a minute, until one connects.
 
     Times are monotonic seconds. The number of remembered hosts is limited per user, and hosts that
-    were not tried for an hour are forgotten, so that many hosts neither use up memory nor displace
-    those of other users.
+    were not tried for an hour are forgotten, so that a user's many hosts neither use up memory nor
+    displace those of other users.
     """
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class KnownHosts:
         self._hosts: OrderedDict[str, _Host] = OrderedDict()
         """The least recently tried first."""
         self._by_user: defaultdict[int, OrderedDict[str, None]] = defaultdict(OrderedDict)
-        """The hosts that count to each user's limit, in the same order."""
+        """The hosts that count against each user's limit, in the same order."""
 
     def answers(self, host: str) -> bool:
         """Whether the last attempt got an answer."""

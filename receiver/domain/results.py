@@ -42,7 +42,7 @@ def _is_link(text: str) -> bool:
 
 
 def _texts(values: list[Any]) -> Iterator[str]:
-    # Without recursion, in which each text would pass through all levels.
+    # Not recursive, or each text would pass through the generators of all levels.
     open_values: list[Iterator[Any]] = [iter(values)]
     while open_values:
         for item in open_values[-1]:
@@ -59,8 +59,8 @@ def _texts(values: list[Any]) -> Iterator[str]:
 
 
 def _beginning(value: Any, room: int) -> tuple[Any, int]:
-    """The beginning of the value that fits in `room` bytes of JSON, and the room that is left; that
-    is less than 0 if something is missing."""
+    """The beginning of the value that fits in `room` bytes of JSON, and the room that is left,
+    which is negative if something was cut off."""
     match value:
         case str():
             # The quotes take two bytes, and each character takes at least one.
@@ -75,7 +75,7 @@ def _beginning(value: Any, room: int) -> tuple[Any, int]:
             kept, left = _while_fitting(value.items(), room)
             return dict(kept), left
         case _:
-            # None, True and False too are as long as in JSON.
+            # `repr` is as long as JSON for numbers, None, True and False.
             left = room - len(repr(value))
             return (None if left < 0 else value), left
 

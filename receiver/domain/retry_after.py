@@ -14,8 +14,8 @@ _LONGEST_DATE = 64
 
 
 def read_retry_after(header: str | None, now: Millis) -> Millis | None:
-    """Milliseconds from `now`, at most `LONGEST_RETRY_AFTER`, from seconds or an HTTP date; None if
-    unreadable."""
+    """Parse seconds or an HTTP date. Returns milliseconds from `now`, at most
+    `LONGEST_RETRY_AFTER`; None if unreadable."""
     text = (header or "").strip()
     if text.isascii() and text.isdigit():
         # Python refuses to parse thousands of digits; more than twelve are over a day in any case.

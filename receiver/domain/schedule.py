@@ -73,10 +73,10 @@ def jittered(job: Job, gap: Millis, rules: Rules) -> Millis:
 def next_look(job: Job, at: Millis, now: Millis, rules: Rules) -> Due:
     """The due row of an accepted, unfinished job whose next status call should be at `at`.
 
-    A job without a provider id cannot be polled and waits for its deadline. A poll is never later
-    than the deadline, because the deadline needs an answer requested after it, nor later than the
-    end of the grace period, whatever the provider's Retry-After. After both, the next answer
-    decides.
+    A job without a provider id cannot be polled and waits for its deadline. The deadline of any
+    other job, and the end of its grace period, take effect only by a call begun after them. So no
+    poll is scheduled past the next of these times, whatever the provider's Retry-After. After both,
+    the gap is at most POLL_MAX.
     """
     end = deadline(job, rules)
     claims = job.tracking.claims

@@ -23,8 +23,8 @@ def begin(draft: Draft, begins: SubmissionBegins) -> None:
     if job.phase is not Phase.QUEUED or begins.attempt != job.attempts + 1:
         return
     if job.callbacks_waiting:
-        # The provider can only know the callback URL from a submission: an earlier attempt may have
-        # arrived.
+        # The provider learns the callback URL only from a submission, so an earlier attempt may
+        # have arrived.
         let_inbox_go_first(draft, Lane.SUBMIT)
         return
     if draft.now >= schedule.deadline(job, draft.rules):
@@ -57,8 +57,8 @@ def postpone(draft: Draft, until: Millis) -> None:
 
 
 def end(draft: Draft, ended: SubmissionEnded) -> None:
-    """Apply the answer to an attempt. If it is not the current attempt, it is only noted, unless it
-    was accepted: then the provider has the job, whichever attempt it came from."""
+    """Apply the answer to an attempt. If the attempt is not the current one, the answer only goes
+    into the history, unless it is an acceptance: then the provider has the job."""
     begun, answer = ended.begun, ended.answer
     match answer:
         case SubmitAccepted():
@@ -94,15 +94,15 @@ def _give_up_unsent(draft: Draft) -> None:
 
 
 def lose(draft: Draft, reason: str) -> None:
-    """A submission was lost with its process. Of a restored copy, queued jobs count too: they may
-    have been sent since it was made."""
+    """Make a job unconfirmed because its submission was lost. In a restored copy this includes
+    queued jobs: they may have been sent after the copy was made."""
     if draft.job.phase is Phase.QUEUED:
         draft.set(phase=Phase.SUBMITTING)
     become_unconfirmed(draft, reason)
 
 
 def become_unconfirmed(draft: Draft, reason: str, attempt: int | None = None) -> None:
-    """The job may be running: only the provider can resolve this, and it is never sent again.
+    """Record that the job may be running: only the provider can tell, and it is never sent again.
 
     `attempt` defaults to the latest one.
     """
@@ -130,8 +130,8 @@ def become_unconfirmed(draft: Draft, reason: str, attempt: int | None = None) ->
 
 def look_up(draft: Draft, answer: LookUpAnswer) -> None:
     """Apply a search of the provider's list. A job that is not listed may still exist, because the
-    list may lag: it is searched once more, at the deadline. A search that got no answer is retried
-    before that."""
+    list may lag, so there is one more search, at the deadline. A search without an answer is
+    retried before that."""
     job = draft.job
     if isinstance(answer, SubmitAccepted):
         if job.provider_request_id is None:
@@ -151,7 +151,7 @@ def look_up(draft: Draft, answer: LookUpAnswer) -> None:
 
 
 def remain_unknown(draft: Draft) -> None:
-    """At its deadline, fail a job of which nothing was learned, unless a callback is on disk."""
+    """Fail an unconfirmed job at its deadline, unless a stored callback has yet to be applied."""
     if draft.job.callbacks_waiting:
         let_inbox_go_first(draft, Lane.WAIT)
     else:
