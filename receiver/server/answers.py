@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-# A status that we pass on from a provider may not be one of these.
+# A status that we pass on from a provider is not always one of these.
 _TITLES: Final = {status.value: status.phrase for status in HTTPStatus}
 _CONTINUE: Final = b"HTTP/1.1 100 "
 """An interim response, which is written at once."""

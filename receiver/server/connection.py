@@ -25,7 +25,7 @@ STALLED_SECONDS: Final = 60.0
 CHECK_SECONDS: Final = 1.0
 """How often connections are checked, and so the precision of these limits."""
 TARGET_BYTES: Final = 16 * 1024
-"""Longest request target that is kept. (The application refuses those half as long.)"""
+"""Longest request target that is kept. (The application's own limit is half of that.)"""
 CONNECTION: Final = "receiver.connection"
 """The scope extension that holds the connection itself (see `GuardedConnection`)."""
 
@@ -65,7 +65,7 @@ class GuardedConnection(HttpToolsProtocol):
         self._lost = False
         self._on_lost: Callable[[], None] | None = None
         self._awaits_reader = False
-        """Whether the next request of a pipeline starts once the client has read."""
+        """Whether the next pipelined request waits until the client has read the last response."""
         self._incoming = Incoming()
         self._unsent_of_all = unsent_of_all
         self.unsent = (0, self.loop.time())
@@ -195,7 +195,7 @@ class GuardedConnection(HttpToolsProtocol):
         if self._incoming.stage is Stage.BODY and self.cycle.response_complete:
             self._incoming.drop_rest(self.loop.time())
         self._unsent_of_all.wrote(self.unsent_now())
-        # Else the next response would wait in memory too.
+        # Otherwise the next response would be buffered too.
         self._awaits_reader = self.flow.write_paused and bool(self.pipeline)
         if not self._awaits_reader:
             super().on_response_complete()
@@ -264,7 +264,7 @@ class GuardedConnection(HttpToolsProtocol):
             ):
                 self.transport.abort()  # what is under way cannot be continued
                 return
-            # The application is still reading the body: it sees a client that has gone.
+            # The application is still reading the body: it sees a client disconnect.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self.transport.write(with_id(answer(status, code, detail, b"connection: close\r\n")))

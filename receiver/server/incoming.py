@@ -14,15 +14,15 @@ UNREAD_SECONDS: Final = 60.0
 """Time limit for receiving a whole request. The application's own limit for a body is shorter and
 answers first, so this one only ends bodies whose requests were already answered."""
 QUIET_SECONDS: Final = 5.0
-"""Time limit between two parts of such a body. It is read and dropped, since closing a connection
-with unread bytes resets it, and the client would lose the response."""
+"""Time limit between two parts of a body that is dropped. It is read nevertheless: closing a
+connection with unread bytes resets it, and the client would lose the response."""
 
 
 class Stage(Enum):
-    """What comes next of a request."""
+    """The part of a request that comes next."""
 
     NOTHING = auto()
-    """It need not come: the client may wait for the response to the last one, or keep the
+    """Nothing has to come: the client may wait for the response to the last one, or keep the
     connection for later."""
     HEAD = auto()
     """Its head, or the rest of that."""
@@ -49,11 +49,11 @@ class Incoming:
     """Loop time at which some of its rest last arrived."""
 
     def await_head(self, now: float) -> None:
-        """From now on it has to come."""
+        """Wait for the head; its time limit starts now."""
         self.stage, self.began_at = Stage.HEAD, now
 
     def drop_rest(self, now: float) -> None:
-        """It has its response; what follows of it is dropped."""
+        """Drop what follows of the request, which has its response."""
         self.stage, self.rest_at = Stage.REST, now
 
     @property
@@ -63,7 +63,7 @@ class Incoming:
 
     @property
     def is_too_large(self) -> bool:
-        """Whether its head, or what surrounds its body, exceeds the limit."""
+        """Whether its head, or its body's framing, exceeds the limit."""
         return self.framing > (HEAD_BYTES if self.stage is Stage.HEAD else FRAMING_BYTES)
 
     def is_too_slow(self, now: float) -> bool:

@@ -90,7 +90,7 @@ class LoadShedder:
         self._admitted = self._started = 0
         while self._waiting and self._started < STARTED_AT_ONCE:
             turn = self._waiting.popleft()
-            if not turn.done():  # cancelled at shutdown
+            if not turn.done():  # it is done if cancelled at shutdown
                 turn.set_result(None)
                 self._started += 1
         if self._started:

@@ -19,7 +19,7 @@ _BACKLOG: Final = 4096
 _KEEP_ALIVE_SECONDS: Final = 75
 """Longer than clients and proxies keep an idle connection, so that they close it first."""
 _AFTER_THE_CUT: Final = 1.0
-"""How many seconds after its connection was cut a request that still runs is cancelled."""
+"""Seconds from the cut of a connection until its request, if it still runs, is cancelled."""
 _CHECK_SECONDS: Final = 0.002
 """Pause between two checks for open connections at shutdown."""
 
@@ -74,7 +74,7 @@ async def serving(
         await server.startup(sockets=[])
     except SystemExit as stop:
         raise RuntimeError("the application did not start") from stop
-    # The acceptor below makes them all.
+    # All connections are made by the acceptor below, so they are of this type.
     connections = cast("set[GuardedConnection]", server.server_state.connections)
     unsent = Unsent(connections)
     acceptor = Acceptor(

@@ -26,21 +26,21 @@ class Client(Protocol):
 
 class Unsent:
     def __init__(self, clients: Collection[Client]) -> None:
-        """`clients`: those of each moment."""
+        """`clients` is a live view of all connections."""
         self._clients = clients
         self._written = 0
         """Bytes of large responses since the last check."""
 
     def wrote(self, size: int) -> None:
-        """So many bytes have been left in a client's buffer."""
+        """Count `size` bytes that a response has left in a client's buffer."""
         if size > LARGE:
             self._written += size
             if self._written > MOST_UNSENT // 4:
                 self.check()
 
     def check(self) -> None:
-        """If too much is buffered, cut off the clients that have read nothing for longest, and of
-        those the ones with most."""
+        """If too much is buffered, cut off clients: first those that have read nothing for longest,
+        and among them those with the most bytes."""
         self._written = 0
         sizes = {client: size for client in self._clients if (size := client.unsent_now())}
         excess = sum(sizes.values()) - MOST_UNSENT

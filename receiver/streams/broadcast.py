@@ -184,14 +184,14 @@ class Broadcast:
             raise
 
     async def _is_lost(self, channel: Channel, page: Sequence[Event]) -> bool:
-        """Whether the log has gone back to before the last pushed event: to what a standby had, or
-        to an older copy. `page` begins with that event, unless retention has removed it."""
+        """Whether the log was set back to before the last pushed event, by a standby without it or
+        an older copy. `page` begins with that event, unless retention has removed it."""
         at = page[0].cursor if page else await self._store.events.latest(channel.user_id)
         return at.seq <= channel.pushed.seq and at != channel.pushed
 
     def _end_streams(self, channel: Channel) -> None:
-        """End the streams of a log that has gone back. The clients return with their cursors, and
-        those whose cursor is lost get a reset."""
+        """End the streams of a log that has gone back. The clients reconnect with their cursors,
+        and those whose cursor is lost get a reset."""
         self._close(channel)
         for reader in self.heartbeats.readers:
             if reader.user_id == channel.user_id:
@@ -211,6 +211,6 @@ class Broadcast:
                 self._notify(channel)
 
     def _look_everywhere(self) -> None:
-        """Something has changed, and it is unknown what."""
+        """Notify every channel: something has changed, and it is unknown what."""
         for channel in self._channels.values():
             self._notify(channel)

@@ -9,12 +9,12 @@ from receiver.streams.reader import Reader
 from store.records.events import Cursor, Event
 
 READS_AT_ONCE = 8
-"""Pages that are read for a user's readers at once, however many catch up: a process has four
+"""Maximum number of pages read at once for a user's readers that catch up: a process has four
 connections to PostgreSQL for reads."""
 MOST_OFFERED = 1_000
 """Events kept to be pushed; with more, they are read from the store instead."""
 RECENT_BYTES = 64 * 1024
-"""Recent events that are kept while readers are catching up, so that a reader can join without a
+"""Bytes of recent events kept while readers are catching up, so that a reader can join without a
 gap between its last read of the log and the join."""
 
 _DONE = b'"done":true'
@@ -34,7 +34,7 @@ class Channel:
         self.members = 0
         """The number of readers, including those catching up."""
         self.reads = asyncio.Semaphore(READS_AT_ONCE)
-        """Of the log, by readers that catch up."""
+        """Limits the reads of the log by readers that are catching up."""
         self.offered: list[Event] = []
         """Events that this process has committed, so that they need not be read from the store."""
         self._recent: deque[tuple[Event, bytes]] = deque()
@@ -43,7 +43,7 @@ class Channel:
         """Events up to here are not in `_recent`; those after it, up to `pushed`, are."""
 
     def open(self, latest: Cursor) -> None:
-        """Start pushing the events after this one, unless the channel is open already."""
+        """Start pushing the events after `latest`, unless the channel is open already."""
         if not self.is_open:
             self.is_open = True
             self.pushed, self._dropped_seq = latest, latest.seq

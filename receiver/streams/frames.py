@@ -37,7 +37,7 @@ def snapshot(cursor: Cursor, data: bytes) -> bytes:
 
 
 def done(job: Job) -> bytes:
-    """The job's stream is over."""
+    """The frame that ends a job's stream."""
     data = compact_json({"request_id": job.id, "status": job.status})
     return b"event: done\ndata: %s\n\n" % data
 

@@ -36,12 +36,12 @@ class Heartbeats:
         self._next[reader] = self._clock.monotonic() + self._interval
 
     def remove(self, reader: Reader) -> None:
-        """The stream has ended."""
+        """Forget a reader whose stream has ended."""
         del self._next[reader]
 
     async def run(self) -> None:
-        """Send every reader a heartbeat per interval; runs as long as the service. It needs no
-        store: proxies end streams that are silent, during an outage too."""
+        """Send every reader a heartbeat per interval; runs as long as the service. It never waits
+        for the store: proxies end streams that are silent, during an outage too."""
         shortest = min(self._interval, BEAT_SECONDS)
         while True:
             now = self._clock.monotonic()

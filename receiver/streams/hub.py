@@ -21,7 +21,7 @@ class Queue(Enum):
     RELAY = "relay"
     STREAMS = "streams"
     STOP = "stop"
-    """Once, when the service begins to shut down: answer the requests that wait."""
+    """Notified once, when the service begins to shut down: requests that wait are answered now."""
 
 
 Topic: TypeAlias = str | Queue

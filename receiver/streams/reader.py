@@ -33,7 +33,7 @@ class Reader:
         job_id: str | None,
         after_seq: int,
     ) -> None:
-        """The events after `after_seq` are written. `connection` is the one under `send`."""
+        """Events after `after_seq` are to be written. `connection` is the one that `send` uses."""
         self.key_hash = key_hash
         self.user_id = user_id
         self.job_id = job_id

@@ -55,7 +55,7 @@ class Archiver:
     ) -> None:
         """`concurrency`: maximum number of simultaneous downloads, one per job."""
         self.leases = DownloadLeases(services)
-        """To be run beside this worker, which may wait for the archive."""
+        """To be run as a worker of its own: this one may wait for the archive."""
         self._services = services
         self._store = services.store
         self._archive = archive
@@ -72,7 +72,7 @@ class Archiver:
         self._swept = asyncio.Event()
         """Set when the first sweep has ended; no download writes before that."""
         self._removed_to = ""
-        """The removed job whose files were tried last."""
+        """The removed job whose files we tried to delete last."""
 
     async def run_once(self) -> int:
         """Start due downloads within the limit; returns their number."""
@@ -97,11 +97,11 @@ class Archiver:
                 await self._task_pool.wait_any()
 
     async def stop(self) -> None:
-        """Interrupted downloads and removals start again with the next process."""
+        """Cancel what does not end soon: the next process starts it again."""
         pools = self._task_pool, self._upkeep
         await asyncio.gather(*(pool.drain(DOWNLOAD_DRAIN_SECONDS) for pool in pools))
 
-    # --- whose turn it is -----------------------------------------------------------------------
+    # --- fair scheduling ------------------------------------------------------------------------
 
     async def _pass(self, now: Millis) -> int:
         """Start one download of each user, as far as there are slots; returns their number."""
@@ -118,7 +118,7 @@ class Archiver:
         return begun
 
     def _turns(self, due: Sequence[Backlog]) -> Sequence[Backlog]:
-        """The backlogs to serve now, one of each user; who has the fewest downloads is first."""
+        """The backlogs to serve now, one per user; the user with the fewest downloads is first."""
         chosen: dict[int, Backlog] = {}
         for backlog in sorted(due, key=lambda each: self._running[each.user_id]):
             if self._running[backlog.user_id] < self._most_of_one:
@@ -136,7 +136,7 @@ class Archiver:
     def _ended(self, job: Job) -> None:
         self._running[job.user_id] -= 1
         self._running += Counter()  # drops zero counts
-        self._timer.look_at(Lane.ARCHIVE, 0)  # its user's next one may have its turn
+        self._timer.look_at(Lane.ARCHIVE, 0)  # its user's next download may start
 
     # --- downloads ------------------------------------------------------------------------------
 
@@ -146,7 +146,7 @@ class Archiver:
             with self.leases.kept(job.id):
                 await self._step(job)
         except NotFound:
-            # Removed meanwhile, perhaps with the files that it had then.
+            # The job was removed meanwhile, perhaps its files too: remove what was stored since.
             await self._archive.remove(folder_of(job.user, job.id))
         except asyncio.CancelledError:
             await self._store.jobs.release(self._services.holder, [job.id])
@@ -155,7 +155,7 @@ class Archiver:
             self._ended(job)
 
     async def _step(self, job: Job) -> None:
-        """Attempt to download the next file of a job, whose files may have to be found first."""
+        """Try to download the next file of a job, or find its files if they are not known yet."""
         clock = self._services.clock
         if (index := next_file(job)) is None:
             await until_stored(clock, "the files of a result", partial(self._find_files, job))
@@ -190,7 +190,7 @@ class Archiver:
             log.warning("the archive cannot be written to", job=job.id, reason=str(error))
             return FileFailed("archive_unavailable")
         except Exception as error:
-            # A bug, probably. Without an outcome, the attempts would never become rarer, or end.
+            # Probably a bug. Without an outcome there would be no backoff, and no last attempt.
             log.error("a file could not be archived", job=job.id, exc_info=error)
             return FileFailed("archive_unavailable")
 

@@ -11,15 +11,15 @@ from receiver.workers.worker import Worker
 from store.records.times import Lease, Millis
 
 DOWNLOAD_LEASE: Millis = 60_000
-"""Much shorter than a download may take: those of a dead process begin again after it."""
+"""Much shorter than a download may take, so that those of a dead process soon start again."""
 RENEWAL_SECONDS = 15.0
 
 log = structlog.get_logger()
 
 
 class DownloadLeases(Worker):
-    """The worker that keeps the leases of this process's downloads, and cancels those whose lease
-    was lost to another process, as after a suspension.
+    """The worker that renews the leases of this process's downloads, and cancels downloads whose
+    lease was lost to another process, as after a suspension.
 
     Until the renewal after a suspension, such a download can still replace the file that the other
     process stored; the bytes differ only if the host has changed its answer meanwhile.

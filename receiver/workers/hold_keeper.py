@@ -18,8 +18,8 @@ class HoldKeeper:
         self._services = services
         self._queue = services.queue
         self._probes: set[str] = set()
-        """Jobs that this process has sent as probes and that have no answer yet. The copy may not
-        say so: a read that began before may have ended after."""
+        """Jobs that this process has sent as probes and that have no answer yet. The copy in memory
+        may lack them: a read that began before may have ended after."""
 
     def learn(self, found: Mapping[str, ProviderHolds]) -> None:
         """Take over the store's current holds, and export them as metrics."""
@@ -54,13 +54,13 @@ class HoldKeeper:
             )
 
     async def answered(self, job: Job) -> None:
-        """The provider accepted the job, or refused it for its content."""
+        """Record that the provider accepted the job, or refused it for its content."""
         if job.id in self._probes:
             now = self._services.clock.now()
             await self._change(job, lambda holds: rules.answered(holds, job.user_id, job.id, now))
 
     def forget(self, job: Job) -> None:
-        """The job's submission has ended; it is no probe any more."""
+        """Forget a job whose submission has ended: it is no probe any more."""
         self._probes.discard(job.id)
 
     async def _change(self, job: Job, change: rules.Change) -> ProviderHolds:

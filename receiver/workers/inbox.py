@@ -1,8 +1,8 @@
-"""Applies stored callbacks: one batch per job, outcomes before progress.
+"""Applies stored callbacks: one batch per job, outcomes before progress. In a flood of progress,
+all waiting callbacks of a job become one change.
 
 A callback that this process stores is offered here after its commit. Once a second the store is
-queried for the rest: callbacks left by a crash or stored by another process. So in a flood of
-progress, all callbacks of a job become one change.
+queried for the rest: callbacks left by a crash or stored by another process.
 """
 
 import asyncio
@@ -101,7 +101,7 @@ class Inbox:
         await self._overtaking.drain()
 
     async def _apply_directly(self, job_id: str, since: Millis, final: bool) -> None:
-        with suppress(StoreUnavailable):  # if it was stored after all, it is offered
+        with suppress(StoreUnavailable):  # if the callback was stored, it is offered
             await self._apply(job_id, since, final=final)
 
     def _on_commit(self, changes: Changes) -> None:
@@ -186,5 +186,5 @@ class Inbox:
 
 
 def _take(jobs: dict[str, Millis], most: int) -> dict[str, Millis]:
-    """Remove the first ones."""
+    """Remove and return the first `most` jobs."""
     return {job_id: jobs.pop(job_id) for job_id in list(islice(jobs, most))}

@@ -55,8 +55,8 @@ class Relay:
         return host in self._known.throttled
 
     async def run_once(self) -> int:
-        """Start the attempts that are due and have a free slot; returns how many, 0 if there cannot
-        be more.
+        """Start the attempts that are due and have a free slot; returns how many, or 0 if no more
+        can start now.
 
         Messages without a slot are started when an attempt ends, which notifies.
         """
@@ -66,7 +66,7 @@ class Relay:
         free = self._task_pool.free
         if not free:
             return 0
-        # Only a few at a time, after the others: failing attempts cost time too.
+        # Only a few unproven hosts at a time, after the others: failing attempts cost time too.
         is_time = self._unproven_at is not None and moment >= self._unproven_at
         few = UNPROVEN_PER_PASS if is_time else 0
         slots = partial(Slots, self._in_flight, self._known, moment, free, few)
@@ -74,7 +74,7 @@ class Relay:
         leased, left = await self._services.store.deliveries.lease(
             now, until, self._services.holder, slots
         )
-        # A process suspended for longer than the slack has lost the lease before an attempt ends.
+        # After a suspension longer than the slack, the lease would end before the attempt.
         self._begin(leased, now + LEASE_SLACK)
         if not left.passed_over:
             self._unproven_at = None

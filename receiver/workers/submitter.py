@@ -110,8 +110,8 @@ class Submitter:
         await self._queue.wake.wait(max(0.001, self._look_at - self._services.clock.monotonic()))
 
     async def stop(self) -> None:
-        """Start nothing new, release jobs that have not started, and wait for those in flight; what
-        is left then becomes unconfirmed."""
+        """Start nothing new, release jobs that have not started, and wait for those in flight;
+        those still in flight then become unconfirmed."""
         self._stopping = True
         await self._release(self._queue.close())
         await self._task_pool.drain(SUBMISSION_DRAIN_SECONDS)
@@ -125,7 +125,7 @@ class Submitter:
             self._look_in((at - self._services.clock.now()) / 1_000)
 
     def _look_in(self, seconds: float) -> None:
-        """Read the store's queue in `seconds`, unless that is due sooner; keeps `LOOK_PAUSE`."""
+        """Schedule a read of the store's queue, unless one is due sooner; keeps `LOOK_PAUSE`."""
         at = max(self._services.clock.monotonic() + seconds, self._looked_at + LOOK_PAUSE)
         if at < self._look_at:
             self._look_at = at
@@ -158,7 +158,7 @@ class Submitter:
             self._look_at = min(self._look_at, look_at)
 
     async def _expire(self, now: Millis) -> None:
-        """End queued jobs past their deadline, even under a hold, which keeps them from a lease."""
+        """End queued jobs past their deadline, even those that a hold keeps from being leased."""
         for job_id in await self._services.store.jobs.in_phase(Phase.QUEUED, EXPIRED_AT_ONCE):
             if time_of(job_id) + self._services.rules.job_deadline > now:
                 return  # the others are newer
@@ -166,7 +166,7 @@ class Submitter:
                 await observe_job(self._services, job_id, TimePassed())
 
     async def _release(self, job_ids: Sequence[str]) -> None:
-        """Release jobs, due as before; if that fails, the end of their lease does it."""
+        """Release the leases of jobs, which stay due; if that fails, the leases expire."""
         if job_ids:
             try:
                 await self._services.store.jobs.release(self._services.holder, job_ids)
@@ -234,7 +234,7 @@ class Submitter:
         return not until
 
     async def _begin(self, job: Job, begins: SubmissionBegins) -> bool:
-        """Commit that it is being sent; False if it must not be sent, now or ever."""
+        """Commit that the job is being sent; False if it must not be sent, now or ever."""
         if self._stopping:
             await self._release([job.id])
             return False

@@ -12,7 +12,7 @@ from receiver.workers.worker import STORE_RETRY_SECONDS, Worker
 from store.errors import StoreUnavailable
 
 RESTART_SECONDS = (0.5, 30.0)
-"""Shortest and longest pause after a mistake of ours; it doubles."""
+"""Shortest and longest pause after an unexpected error; it doubles each time."""
 
 log = structlog.get_logger()
 

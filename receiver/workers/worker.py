@@ -21,10 +21,10 @@ from store.records.times import Lane, Lease, Millis
 SAFETY_SECONDS = 1.0
 """How long a worker waits at most before it looks again."""
 LEASE_SLACK: Millis = 15_000
-"""How much longer a lease is than the longest attempt that it is for."""
+"""How much longer a lease lasts than the longest attempt that it covers."""
 STORE_RETRY_SECONDS = 1.0
 LOOK_AGAIN: Millis = 1_000
-"""How long a worker waits before it retries to lease due jobs that another process leased."""
+"""How long a worker waits before it tries again to lease due jobs that another process has."""
 
 log = structlog.get_logger()
 
@@ -89,7 +89,7 @@ class DueTimer:
 
     @contextmanager
     def one_pass(self, lane: Lane) -> Iterator[None]:
-        """One pass, which schedules the next one. If the block raises, it is repeated."""
+        """Run one pass in the block, which schedules the next. If it raises, it is repeated."""
         self._at[lane] = None
         try:
             yield
@@ -120,7 +120,7 @@ class DueTimer:
         self._sooner.notify()
 
     def _look_now(self) -> None:
-        """Something has changed, and it is unknown what."""
+        """Schedule all passes now: something has changed, and it is unknown what."""
         for lane in self._at:
             self.look_at(lane, 0)
 
