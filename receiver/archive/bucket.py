@@ -61,7 +61,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # The class of a panic in obstore, as at an endpoint without http://, cannot be imported.
+        # obstore panics, for example if an endpoint lacks http://; that class cannot be imported.
         if not isinstance(error, BaseError | OSError) and type(error).__name__ != "RustPanic":
             raise
         reason = str(error).partition("\n\nDebug source:")[0]

@@ -40,7 +40,7 @@ class Archive(Protocol):
         return 0
 
     async def close(self) -> None:
-        """Wait for its threads, without which the process cannot end."""
+        """Wait for its threads: the process cannot end while they run."""
         return
 
 
@@ -66,7 +66,7 @@ def type_of(content_type: str | None, path: str) -> str:
 
 _ANYTHING = "application/octet-stream"
 _TYPE = re.compile(r"{name}/{name}".replace("{name}", "[a-z0-9][a-z0-9!#$&^_.+-]{0,126}"))
-"""As RFC 6838, section 4.2, so it has at most 255 characters: it is in the job's document."""
+"""As in RFC 6838, section 4.2. At most 255 characters, since it is part of the job's document."""
 _SAYS_NOTHING = (_ANYTHING, "binary/octet-stream")
 # Not the module's functions, which also read the machine's own tables.
 _TYPES = mimetypes.MimeTypes()

@@ -27,8 +27,8 @@ from receiver.webhooks.targets import TargetRefused
 PIECE = 1024 * 1024
 """Approximate number of bytes hashed and written at a time."""
 PIECE_SECONDS = 120.0
-"""A host that takes longer for a piece is too slow: it would hold up other downloads. One that
-stops for `IDLE_SECONDS` has time to be resumed."""
+"""Time limit for a piece: a slower host would hold up other downloads. It leaves time to resume
+after a stall of `IDLE_SECONDS`."""
 MOST_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 GONE = frozenset({404, 410})
@@ -89,7 +89,7 @@ class Download:
         self.size = 0
         """Bytes received so far."""
         self._begin = 0
-        """How many there were when the latest connection was made."""
+        """`size` when the latest connection was made."""
         self._from = downloader
         self._link = link
         self._sha256 = hashlib.sha256()
@@ -112,7 +112,7 @@ class Download:
         return self
 
     def _read_head(self, response: Response) -> None:
-        """What the first response says about the file."""
+        """Read the properties of the file from the first response."""
         header, status = response.header, response.status
         if status != 200:
             raise DownloadFailed(f"bad_status: {status}", final=status in GONE)
@@ -165,7 +165,7 @@ class Download:
             location = response.header("location")
             if response.status not in REDIRECTS or location is None:
                 return response
-            # Headers are read as Latin-1: this gives the bytes as they came.
+            # Headers are read as Latin-1: this restores the original bytes.
             location = quote(location, safe=_RESERVED, encoding="latin-1")
             url = urldefrag(urljoin(url, location)).url
         raise DownloadFailed("too_many_redirects")
@@ -210,17 +210,17 @@ class Download:
             raise DownloadFailed("cannot_resume")
         self._begin = self.size
         self._read_total(part[2])
-        # It is the digest of the whole file, here too (RFC 9530, section 3).
+        # In a partial response too, it is the digest of the whole file (RFC 9530, section 3).
         self._digest = response.header("repr-digest") or self._digest
 
     def _is_same(self, response: Response) -> bool:
-        """Whether a part is of the same file, as far as it says: a host may ignore If-Range."""
+        """Whether a part is of the same file, as its headers tell: a host may ignore If-Range."""
         name = "etag" if response.header("etag") else "last-modified"
         return response.header(name) in (None, self._first.header(name))
 
     def _read_total(self, total: str) -> None:
-        """The file's length, or `*`. A host may send less than the rest (RFC 9110, 15.3.7), so
-        without a length nobody knows where the file ends."""
+        """Check the file's length in `total`, or `*`. A host may send less than the rest (RFC 9110,
+        15.3.7), so without a length the end of the file is unknown."""
         length = self._length if total == "*" else int(total)
         if length is None or self._length not in (None, length):
             raise DownloadFailed("cannot_resume")
@@ -246,8 +246,8 @@ def _is_plain(response: Response) -> bool:
 
 
 def _encoded(link: str) -> str:
-    """A link as it is asked for: its host in the `xn--` form, the rest percent-encoded."""
-    with suppress(ValueError):  # the check refuses it
+    """A link as it is requested: its host in the `xn--` form, the rest percent-encoded."""
+    with suppress(ValueError):  # the check will refuse it
         host = urlsplit(link).netloc.partition(":")[0]
         link = link.replace(host, host.encode("idna").decode(), 1)
     return quote(link.partition("#")[0], safe=_RESERVED)
@@ -255,7 +255,7 @@ def _encoded(link: str) -> str:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Raises `DownloadFailed` for any error: a hostile host may make the HTTP stack raise any."""
+    """Turn any error into `DownloadFailed`: a hostile host may make the HTTP stack raise any."""
     try:
         yield
     except DownloadFailed:

@@ -17,11 +17,11 @@ from store.files import sync
 PARTIAL = ".partial"
 """The folder of partial files. User names never begin with a dot."""
 SYNC_BYTES = 32 * 1024 * 1024
-"""A file is synced each time it has grown by so many bytes: one large sync at its end would delay
+"""A file is synced each time it has grown by this many bytes: one large sync at its end would delay
 the syncs of a database on the same disk."""
 
 THREADS = 32
-"""As many as downloads and readers may keep busy at once."""
+"""Maximum number of threads, which downloads and readers share."""
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -59,7 +59,7 @@ class FolderArchive:
         return await self._run(_check, self._root / key, size)
 
     async def remove(self, folder: str) -> None:
-        # If it is missing, the folder is not mounted, and all files only seem to be gone.
+        # If this folder is missing, the archive is not mounted, and its files only seem to be gone.
         await self._in_thread(self._partial.stat)
         await self._in_thread(_remove, self._root / folder)
 
@@ -77,7 +77,7 @@ class FolderArchive:
             raise
 
     async def _run(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
-        """The same for what only reads: a caller that is cancelled does not wait."""
+        """Run `work` in a thread. A cancelled caller does not wait for it, which suits reads."""
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
         except OSError as error:
@@ -105,7 +105,7 @@ class FolderArchive:
 
 
 def _finish(file: IO[bytes], target: Path) -> None:
-    """Give a file its name; both are durable then."""
+    """Move a partial file to its final name; durable when this returns."""
     file.flush()
     os.fsync(file.fileno())
     _make(target.parent)

@@ -1,4 +1,4 @@
-"""Connections: requests are sent on them, and responses arrive."""
+"""A connection to a server: sends requests and receives their responses."""
 
 import asyncio
 import re
@@ -29,10 +29,10 @@ class Connection(asyncio.Protocol):
     _transport: asyncio.Transport
 
     def __init__(self, longest: int = sys.maxsize) -> None:
-        """`longest` is the number of bytes that are read in all."""
+        """`longest` is the maximum number of bytes read in all."""
         self._left = longest
         self._response: Response | None = None
-        """The current response; the last one between two requests."""
+        """The current response; between two requests, the last one."""
         self._waiter: asyncio.Future[None] | None = None
         self._is_paused = False
 
@@ -168,7 +168,7 @@ async def connect(
         longest: as for `Connection`.
 
     Raises:
-        OSError: no connection to the last one; a `TimeoutError` if it did not answer in time.
+        OSError: no connection to the last address; a `TimeoutError` if it did not answer in time.
     """
     tried = addresses[:ADDRESSES_TRIED]
     loop, failure = asyncio.get_running_loop(), OSError("no address")
@@ -184,7 +184,7 @@ async def connect(
 
 @cache
 def default_tls() -> ssl.SSLContext:
-    """Trusts the certificate authorities of the system and of certifi. Reading them takes 20 ms."""
+    """Trust the certificate authorities of the system and of certifi; reading them takes 20 ms."""
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     context.load_verify_locations(certifi.where())

@@ -1,7 +1,7 @@
-"""HTTP calls to a provider. A failure says whether any byte of it may have been sent.
+"""HTTP calls to a provider. A failure says whether any byte of the request may have been sent.
 
-A submission that was surely not sent is retried, and if that is wrong, the user pays twice. So this
-is decided by how far the HTTP client got, not by the class of an exception.
+A submission that was surely not sent is retried, and if that is wrong, the user pays twice. So what
+counts is how far the HTTP client got, not the class of an exception.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ KEPT_SECONDS = 30.0
 gets no answer."""
 
 LARGE = 64 * 1024
-"""The body of a longer answer is read in a thread: the event loop would stand still for seconds."""
+"""The body of a longer answer is parsed in a thread: it could block the event loop for seconds."""
 
 _TOO_LONG = "is too long"
 _NO_OBJECT = "is not a JSON object"
@@ -54,7 +54,7 @@ class Answer:
     """Bytes of the body."""
 
     async def read(self, reader: Callable[[Any], T]) -> T:
-        """What the reader makes of the JSON value."""
+        """Apply `reader` to the JSON value, in a thread if the body is large."""
         return await _beside_the_loop(self.size, reader, self.value)
 
     @property
@@ -69,12 +69,12 @@ class Answer:
 
     @property
     def broke_off(self) -> bool:
-        """Whether the connection broke, or the time was over, before the body had ended."""
+        """Whether the connection broke, or the time ran out, before the body had ended."""
         return self.flaw.startswith(_BROKE_OFF)
 
 
 class NoAnswer(Exception):
-    """No status line was received. The message says why, and quotes nothing of the request."""
+    """No status line was received. The message says why, and never quotes the request."""
 
     def __init__(self, reason: str, *, may_have_arrived: bool) -> None:
         super().__init__(reason)
@@ -169,7 +169,7 @@ class Calls:
                 connection.close()
 
     async def _exchange(self, connection: Connection, request: _Request, until: float) -> Answer:
-        """Send the request and read the answer until then. Raises NoAnswer.
+        """Send the request and read the answer by the loop time `until`. Raises NoAnswer.
 
         Once the status line has been received there is an answer, even if its body breaks off.
         """
@@ -228,7 +228,7 @@ class Calls:
 
 
 def read_answer(status_code: int, retry_after: str | None, raw: bytearray, flaw: str) -> Answer:
-    """The answer with this body, which is read unless it has a flaw already."""
+    """The answer with this body, which is parsed unless it has a flaw already."""
     value: Any = None
     text: str | None = None
     if not flaw:
@@ -243,7 +243,7 @@ def read_answer(status_code: int, retry_after: str | None, raw: bytearray, flaw:
 
 
 async def _beside_the_loop(size: int, work: Callable[..., T], *given: Any) -> T:
-    """What the work returns; it is done in a thread if it is about so many bytes."""
+    """Run `work` and return its result; in a thread if `size` exceeds `LARGE`."""
     return await asyncio.to_thread(work, *given) if size > LARGE else work(*given)
 
 

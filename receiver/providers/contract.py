@@ -23,7 +23,7 @@ class InputFault:
     """JSON pointer from the body's root, such as `/input/prompt`."""
     detail: str
     hint: str | None = None
-    """What would be right, if the provider's words do not say so."""
+    """What is valid, if `detail` does not say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ unsigned. Raises `BadSignature`."""
 
 
 class Provider(Protocol):
-    """One upstream API. An adapter inherits from this: what has a body here is optional.
+    """One upstream API. An adapter inherits from this; methods with a body here are optional.
 
     `submit`, `status`, `cancel` and `look_up` report failures of the network or the provider in
     what they return. They raise only `asyncio.CancelledError`.
@@ -95,8 +95,8 @@ class Provider(Protocol):
         """Read a job's status."""
 
     async def result(self, job: UpstreamJob) -> StatusAnswer:
-        """Read the result of a job of which the provider has said that it is completed. Without an
-        address for that alone, this is a status call."""
+        """Read the result of a job that the provider has reported as completed. If results have no
+        endpoint of their own, this is a status call."""
         return await self.status(job)
 
     async def cancel(self, job: UpstreamJob) -> CancelPassedOn:

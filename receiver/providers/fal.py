@@ -40,7 +40,7 @@ _WORDS: Final = {
 }
 _CANCELLED: Final = "client_cancelled"
 _MEMBERS: Final = ("status", "payload", "error", "error_type", "detail", "message", "payload_error")
-"""Those of a webhook or a status answer that are read, beside the id."""
+"""The members of a webhook or status answer that are read, besides the id."""
 _NOT_OF_THE_JOB: Final = frozenset({401, 403, 404, 408, 429})
 """Status codes of a result call that say nothing about how the job ended."""
 _KEYS_LIFETIME: Final = 24 * 3600.0
@@ -55,8 +55,8 @@ class Fal(Provider):
     def __init__(self, account: Account, jwks_url: str, user_id: str | None = None) -> None:
         """Does no I/O.
 
-        `user_id`: only callbacks signed for this user are accepted. With None, those of every
-        customer are, since the keys at `jwks_url` are the same for all.
+        `user_id`: only callbacks signed for this user are accepted. None accepts those of every
+        customer, since the keys at `jwks_url` are the same for all.
         """
         self.name = account.name
         self._account = account
@@ -86,7 +86,7 @@ class Fal(Provider):
         return {name: str(url) for name, url in given.items() if self._api.own_path(url)} or None
 
     async def status(self, job: UpstreamJob) -> StatusAnswer:
-        """Read a request's status, and its result if it has ended: only that shows whether it
+        """Read a request's status, and its result if it has ended: only the result shows whether it
         succeeded."""
         now = asyncio.get_running_loop().time
         until = now() + self._account.status_timeout
@@ -120,7 +120,7 @@ class Fal(Provider):
         return await self._api.cancel(self._path(job, "cancel", "/cancel"), "PUT")
 
     def _path(self, job: UpstreamJob, name: str, suffix: str) -> str:
-        """That of the URL from the submission's answer, or built the way fal's own clients do."""
+        """The path of the URL in the submission's answer, or built as fal's own clients do."""
         if given := self._api.own_path(job.urls.get(name)):
             return given
         parts = job.kind.split("/")
@@ -192,7 +192,7 @@ def _read_key(given: Any) -> Ed25519PublicKey | None:
     if not isinstance(encoded, str) or given.get("crv", "Ed25519") != "Ed25519":
         return None
     try:
-        # Padding is optional, and more of it than is needed is ignored.
+        # Padding is optional, and surplus padding is ignored.
         return Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(encoded + "=="))
     except ValueError:
         return None
@@ -235,7 +235,7 @@ def _read_fault(fault: Any) -> str | None:
 
 def _is_failure(code: int, body: Mapping[str, Any], message: str) -> bool:
     """Whether the answer to a result call says that the job failed. Any other answer says only that
-    the result cannot be had now."""
+    the result is not available now."""
     if code >= 500:
         return "error_type" in body or isinstance(body.get("detail"), list)
     if code == 400 and "in progress" in message.lower():

@@ -13,9 +13,9 @@ from receiver.providers.samsar import InputRules, Samsar
 from receiver.settings import KEY_OF, SandboxSettings, ServeSettings, sandbox_of
 
 API_OF: Final = {name: api for api in KEY_OF for name in (api, sandbox_of(api))}
-"""By each known name: whose API it has."""
+"""By provider name: the API that it has."""
 SANDBOX_PATHS: Final = {"samsar": "/v1/video/", "replicate": "/v1/", "fal": "/"}
-"""By API: where a sandbox serves it."""
+"""By API: the path at which a sandbox serves it."""
 
 
 def operators_key(api: str, settings: SandboxSettings) -> str | None:
@@ -25,21 +25,21 @@ def operators_key(api: str, settings: SandboxSettings) -> str | None:
 
 
 def input_rules(settings: SandboxSettings) -> InputRules:
-    """Samsar's rules, with the models that are set."""
+    """Samsar's rules, with the configured models."""
     return InputRules(frozenset(settings.image_models), frozenset(settings.video_models))
 
 
 def open_provider(
     name: str, settings: ServeSettings, clock: Clock, sandbox: str | None = None
 ) -> Provider:
-    """One of the settings' running providers, to be closed by the caller. `sandbox` is the origin
-    of its sandbox if it is an embedded one."""
+    """Create one of the configured providers; the caller closes it. `sandbox` is the origin of its
+    embedded sandbox, if it has one."""
     api = API_OF[name]
     base_url = settings.base_url_of(name)
     if base_url is None:
         assert sandbox is not None, "an embedded provider is called where its sandbox listens"
         base_url = sandbox + SANDBOX_PATHS[api]
-        # What is set for the real provider is not its sandbox's.
+        # Settings for the real provider do not apply to its sandbox.
         own: dict[str, object] = {
             "samsar_auth_header": "API-KEY",
             "replicate_webhook_secret": None,

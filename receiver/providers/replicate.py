@@ -115,7 +115,7 @@ class Replicate(Provider):
                 return self._api.unavailable(answer)
             listed = (answer.body or {}).get("results")
             if not isinstance(listed, list):
-                return StatusMissing()  # not asked again soon: it may be a list that is too long
+                return StatusMissing()  # no retry soon: the list may be too long to read
             mine = filter(lambda each: _is_called_back_at(each, callback_url), listed)
             if (found := next(filter(None, map(self.read_id, mine)), None)) is not None:
                 return SubmitAccepted(found)
@@ -165,7 +165,7 @@ class Replicate(Provider):
 
 
 def read_keys(body: Mapping[str, Any]) -> list[bytes]:
-    """The key in a `whsec_…` secret, from the answer that has it; none if it is malformed."""
+    """The key of the `whsec_…` secret in an answer's body; empty if it is malformed."""
     try:
         return [webhook_key(str(body.get("key")))]
     except ValueError:

@@ -33,7 +33,7 @@ KNOWN_IMAGE_MODELS: Final = frozenset(
         *("DALLE3", "RECRAFTV3", "RECRAFT20B", "SDV3.5", "SANA"),
     }
 )
-"""All keys of the provider, allowed here or not. A known key that is not allowed has its own
+"""All model keys of the provider, allowed here or not. A known key that is not allowed has its own
 message."""
 KNOWN_VIDEO_MODELS: Final = frozenset(
     {
@@ -52,10 +52,10 @@ LINK_CHARACTERS: Final = 8 * 1024
 _SPACES = "\t\n\v\f\r \u00a0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff"
 _WHITE_SPACE = _SPACES + "".join(map(chr, range(0x2000, 0x200B)))
 
-# Our words are the provider's.
+# Our status words are the provider's own.
 _WORDS: Final = {**Status.__members__, "CANCELED": Status.CANCELLED}
 
-# The members that may have the link, the best first.
+# The members that may have the link, in order of preference.
 _LINK_NAMES: Final = (
     "videoUrl",
     "result_url",
@@ -104,7 +104,7 @@ class Samsar(Provider):
         return await self._api.submit(kind, body, self.read_id)
 
     async def status(self, job: UpstreamJob) -> StatusAnswer:
-        """Read a job's status. An answer that names another job says nothing of this one."""
+        """Read a job's status. An answer that names another job says nothing about this one."""
 
         def read(body: Mapping[str, Any]) -> Report:
             is_another = words.read_id(body.get("request_id")) not in (None, job.id)
@@ -127,7 +127,7 @@ class Samsar(Provider):
 
 def read_report(body: Mapping[str, Any], secret: str = "") -> Report:
     """Read the body of a callback or a status answer; `secret` is redacted in its texts."""
-    # Only what is read: a forged body can have a megabyte beside it.
+    # Clean only what is read: a forged body can have a megabyte of other data.
     said = {name: body[name] for name in _READ if name in body}
     safe: dict[str, Any] = words.clean_for_people(said, secret)
     return Report(
@@ -165,8 +165,8 @@ def _progress(value: Any) -> float | None:
 
 
 def _result(safe: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The provider's `result` with `videoUrl` added; None if there is no link. Links beside it join
-    it, unless it has one of the same name."""
+    """The provider's `result` with `videoUrl` added; None if there is no link. Links outside
+    `result` are added to it, unless it has one of the same name."""
     result: Any = safe.get("result")
     if isinstance(result, str | list):
         result = {"result_urls" if isinstance(result, list) else "videoUrl": result}

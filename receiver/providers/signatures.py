@@ -79,8 +79,8 @@ class VerificationKeys(Generic[K]):
         await asyncio.wait({self._asking}, timeout=longest)
 
     def verifier(self, timestamp: bytes, matches: Callable[[K, bytes], bool]) -> Verify:
-        """Verifies a callback that was signed at `timestamp`. `matches` says whether its signature
-        was made with this key for this body. Raises `BadSignature` as `is_fresh` does."""
+        """A function that verifies a callback signed at `timestamp`. `matches` says whether its
+        signature was made with this key for this body. Raises `BadSignature` as `is_fresh` does."""
         fresh = is_fresh(timestamp, self._clock)
 
         async def verify(body: bytes) -> bool:

@@ -57,7 +57,7 @@ def read_word(word: Any) -> str | None:
 
 
 def read_status(word: Any, meanings: Mapping[str, Status]) -> Status | None:
-    """What the provider's own word for a status means, by its upper-case form; `IN_PROGRESS` if it
+    """Our status for the provider's word, which `meanings` has in upper case; `IN_PROGRESS` if it
     is unknown, None if it is not a word."""
     if isinstance(word, str) and word.strip():
         return meanings.get(word.strip().upper(), Status.IN_PROGRESS)

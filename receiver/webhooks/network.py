@@ -48,7 +48,7 @@ class CheckedNetwork:
 
         Args:
             timeout: seconds for connecting, and again for TLS.
-            longest: bytes that are read of the answer, its head included.
+            longest: maximum number of bytes of the answer, including its head.
 
         Raises:
             NoAddress: the name has no address.

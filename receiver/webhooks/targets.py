@@ -159,7 +159,7 @@ def _checked_ipv6(text: str, allow_nets: Sequence[IPNetwork]) -> str:
 _SPECIAL_USE: Sequence[tuple[IPNetwork, str]] = [
     (ip_network(network), use)
     for network, use in (
-        # IANA IPv4 Special-Purpose Address Registry, and other addresses without webhooks.
+        # IANA IPv4 Special-Purpose Address Registry, and other addresses that no webhook has.
         ("0.0.0.0/8", "means this network (RFC 1122)"),
         ("10.0.0.0/8", "is private (RFC 1918)"),
         ("100.64.0.0/10", "is shared address space for carrier-grade NAT (RFC 6598)"),
