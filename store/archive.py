@@ -28,7 +28,7 @@ class Archive(Table):
         return count, oldest
 
     async def removals(self, after: str, limit: int) -> list[Removal]:
-        """Removed jobs whose files may still exist, in the order of their ids, after this one."""
+        """Removed jobs whose files may still exist, with ids above `after`, ordered by id."""
         rows = await self._fetch("list-removals", after=after, limit=limit)
         return [Removal(*row) for row in rows]
 

@@ -24,7 +24,7 @@ class BacklogsDue:
     """What waits in a lane."""
 
     backlogs: tuple[Backlog, ...]
-    """Those with a due job that is not leased, longest due first. Rows written by an older release
+    """Those with a due job that is not leased, most overdue first. Rows written by an older release
     count as user 0 and provider ''."""
     next_at: Millis | None
     """When there will be more: the next retry, or the end of a lease."""
@@ -40,7 +40,7 @@ class Backlogs(Table):
         self._job_writer = job_writer
 
     async def due(self, lane: Lane, now: Millis) -> BacklogsDue:
-        """Who has jobs due. The cost grows with the number of users, not with their backlogs."""
+        """Find the backlogs with due jobs. The cost grows with their number, not their length."""
         times = _times(lane, now, now)
         backlogs: dict[Backlog, None] = {}
         next_at = None
@@ -54,8 +54,8 @@ class Backlogs(Table):
     async def lease(
         self, lane: Lane, most: Mapping[Backlog, int], now: Millis, lease: Lease
     ) -> list[Job]:
-        """Lease due jobs, earliest first, at most this many of each backlog. Expired leases are
-        free. A lease lasts until `lease.until`, or until the job is advanced or released."""
+        """Lease due jobs, earliest first, at most `most[backlog]` per backlog. Jobs with expired
+        leases can be leased again. A lease also ends when its job is advanced or released."""
         shared = {**_times(lane, now, lease.until), **asdict(lease)}
 
         def work(db: Session, _: Effects) -> list[Job]:

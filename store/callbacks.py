@@ -37,13 +37,13 @@ _RECEIPT_AGAIN = {Verdict.REJECTED: Receipt.REJECTED, Verdict.CONFLICT: Receipt.
 
 
 class Arrival(TypedDict):
-    """A callback that has just come."""
+    """An incoming callback."""
 
     provider: str
     job_id: str
     at: Millis
     digest: bytes
-    """SHA-256 of the body: of one job, the same bytes are stored once."""
+    """SHA-256 of the body: each job stores the same bytes only once."""
     headers: str
     body: bytes
     names: str | None
@@ -68,13 +68,13 @@ class Callbacks(Table):
     def receive(self, arrival: Arrival) -> Awaitable[Receipt]:
         """Store one callback and classify it, in one transaction.
 
-        The checks run in this order: rejected (not readable), conflict (`names` is not the job's
-        id, or is another job's), duplicate (same bytes as before), accepted. A verified duplicate
-        makes the stored callback verified, and it is applied again if it was claimed, denied or
-        late. A rejected or conflicting callback makes the job's poll due at `at`, and so does one
-        beyond the 200 stored per job. A repeated rejected or conflicting callback is not stored
-        again and gets the same receipt. Beyond 200 nothing is stored, and a new callback's receipt
-        is SURPLUS. Raises `NotFound` if there is no such job.
+        The checks run in this order: rejected (not readable), conflict (`names` is another id than
+        the job's, or another job has it), duplicate (same bytes as before), accepted. A verified
+        duplicate marks the stored callback as verified, which is then applied again if it was
+        claimed, denied or late. A rejected or conflicting callback makes the job's poll due at
+        `at`; if it is repeated, it is not stored again and gets the same receipt. Once a job has
+        200 callbacks, a new one is not stored: its receipt is SURPLUS, and the job's poll is due at
+        `at`. Raises `NotFound` if there is no such job.
         """
         return self._writer.urgent(Batchable(self._receive, arrival))
 
@@ -142,8 +142,8 @@ class Callbacks(Table):
         for indexes in rounds(readable):
             rows = [arrivals[index] for index in indexes]
             results = self._inbox.run(db, rows, room=MAX_STORED_CALLBACKS)
-            # Counted, not returned: SQLite's driver releases the GIL for each row that it returns,
-            # and then waits for the event loop.
+            # A row count, not RETURNING: SQLite's driver releases the GIL for each returned row,
+            # and then waits for the event loop to get it back.
             if sum(result.rowcount for result in results) == len(indexes):
                 accepted.update(indexes)
             elif len(indexes) > 1:
@@ -156,8 +156,8 @@ class Callbacks(Table):
         ]
 
     def _judge(self, db: Session, effects: Effects, arrival: Arrival) -> Outcome[Receipt]:
-        """Classify a callback that was not inserted. A new one that is rejected or conflicts is
-        recorded; anything new makes a poll due."""
+        """Classify a callback that was not inserted. A new one is recorded if there is room, and
+        makes a poll due."""
         parameters = {**arrival, "room": MAX_STORED_CALLBACKS}
         row = db.execute(self._sql["judge"], parameters).fetchone()
         if row is None:
@@ -181,7 +181,7 @@ class Callbacks(Table):
         return Done(receipt)
 
     def _verify(self, db: Session, effects: Effects, arrival: Arrival) -> None:
-        """The same bytes as before, now with a good signature."""
+        """Mark the stored callback with the same bytes as verified."""
         row = db.execute(self._sql["verify"], arrival).fetchone()
         if row is not None and row[0] == Verdict.WAITING:
             effects.has_callback(arrival["job_id"], final=arrival["final"])

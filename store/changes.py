@@ -60,6 +60,6 @@ class NewEvent(NamedTuple):
 
 @dataclass(slots=True)
 class Effects(Changes):
-    """The effects of one work: what it changed, and the events to write."""
+    """The effects of one `Work`: what it changed, and the events to write."""
 
     events: list[NewEvent] = field(default_factory=list)

@@ -44,7 +44,7 @@ LEASES = (
     ("deliveries", "end-leases"),
     ("idempotency", "release-all"),
 )
-"""The statements that end all leases: no holder has survived, since the source was locked."""
+"""The statements that end all leases: the lock on the source shows that no holder is running."""
 
 _SQL = STATEMENTS.load("database")
 
@@ -54,8 +54,8 @@ def copy_to_postgres(source: Path, url: str) -> Mapping[str, int]:
     schema is created; returns the number of rows of each table. Blocks.
 
     The source is locked meanwhile, as if a service ran on it. The target is filled in one
-    transaction, and its rows are counted before the commit. Then the source is marked as moved and
-    can no longer be served from. Raises `StoreInUse` if a service runs on the source,
+    transaction, and its rows are counted before the commit. Then the source is marked as moved, and
+    no service can run on it any more. Raises `StoreInUse` if a service runs on the source,
     `TargetNotEmpty`, and what `open_store` raises for either; the source is then unchanged.
 
     A crash between the two commits is harmless: until the source is marked, the target is marked as
@@ -91,7 +91,7 @@ def copy_to_postgres(source: Path, url: str) -> Mapping[str, int]:
 
 
 def _begin_copy(new: psycopg.Connection, shown: str) -> None:
-    """Mark the target as a copy. Raises `TargetNotEmpty`, whose text names it as `shown`."""
+    """Mark the target as a copy. Raises `TargetNotEmpty`; the message calls it `shown`."""
     # Its commit must be on disk before the source is marked as moved.
     new.execute("SET LOCAL synchronous_commit = on")
     # Excludes a service that starts on the target at the same time.
@@ -102,7 +102,7 @@ def _begin_copy(new: psycopg.Connection, shown: str) -> None:
 
 
 def _mark_moved(source: Path, to: str) -> None:
-    """Prevent serving from the source from now on; the error then names `to`."""
+    """Record that the source has moved: a service that opens it gets an error that names `to`."""
     with closing(connect_writer(source)) as connection:
         connection.execute(_SQL["mark-moved"], {"to": to})
 
@@ -116,7 +116,7 @@ def _copy(old: sqlite3.Connection, new: psycopg.Connection, table: str) -> int:
         target.copy(f"COPY {table} ({columns}) FROM STDIN".encode()) as copy,
     ):
         for row in rows:
-            copy.write_row(row)  # as text, where 0 and 1 are booleans too
+            copy.write_row(row)  # as text, in which 0 and 1 are valid booleans
     if table in NUMBERED:
         new.execute(
             f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id))"

@@ -28,8 +28,8 @@ from store.table import Backend, Table
 from store.writer import ignore
 
 CHECK_CHARACTERS = 60_000
-"""How much `check_writable` writes. On a disk that is full SQLite still has some room: what a
-transaction that failed has added to the log."""
+"""How much `check_writable` writes: a small write can succeed on a full disk, because SQLite reuses
+the log space of a transaction that failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +83,11 @@ class Store(Table, ABC):
         await self._writer.urgent(self._run("touch", one=one, other=other))
 
     async def restored(self) -> bool:
-        """Whether this is a copy made by `backup` that has not been served from yet."""
+        """Whether this is a copy made by `backup` that no service has run on yet."""
         return bool(await self._fetch("read-copy-mark"))
 
     async def accept_restore(self) -> None:
-        """Mark the copy as served from."""
+        """Remove the copy mark: from now on a service runs on this database."""
         await self._writer.background(self._run("remove-copy-mark"))
 
     async def close(self) -> None:
@@ -103,7 +103,7 @@ class Store(Table, ABC):
 
     @abstractmethod
     async def changed_elsewhere(self) -> bool:
-        """Whether another process may have committed since the last call, or the opening."""
+        """Whether another process may have committed since the last call (or since the opening)."""
 
     @abstractmethod
     async def upkeep(self) -> Mapping[str, int]:

@@ -19,7 +19,7 @@ ATTEMPTS_KEPT = 50
 """Attempts kept per delivery, the latest; the number of manual retries is not limited."""
 
 HOSTS_AT_ONCE = 128
-"""Each call looks at this many of a user's hosts, and at as many others in rotation."""
+"""Each call looks at a user's first hosts, up to this number, and at as many others round-robin."""
 
 
 class Slots(Protocol):
@@ -45,11 +45,11 @@ class DueHost(NamedTuple):
     user_id: int
     host: str
     is_last: bool
-    """Whether the query stopped here, because the user has many hosts. Then none may be due yet."""
+    """Whether the query stopped here, at its limit of hosts per user; `at` may be in the future."""
 
 
 def in_turn(hosts: Iterable[DueHost], last_user: int) -> Iterator[DueHost]:
-    """Users in turn, first those after `last_user`; of each user the host that is longest due."""
+    """Order hosts round-robin by user, starting after `last_user`; most overdue first per user."""
     by_user: dict[int, list[DueHost]] = {}
     for each in sorted(hosts):
         by_user.setdefault(each.user_id, []).append(each)
@@ -72,13 +72,13 @@ class Deliveries(DeliveryReads):
         self, now: Millis, until: Millis, holder: str, slots: Callable[[], S]
     ) -> tuple[list[Delivery], S]:
         """Lease due messages while there are slots: one in flight per job, the job's oldest first,
-        and users take turns. The cost must not grow with the backlog of hosts without slots, nor
+        round-robin by user. The cost must not grow with the backlog of hosts without slots, nor
         with the number of a user's hosts: of many hosts, each call looks at some, and the next call
         at others. A message can be leased again when its lease has ended, or if the lease ends more
-        than ten minutes after `until`: it was then taken before the clock was set back.
+        than ten minutes after `until`: such a lease was taken before the clock was set back.
 
         `slots` creates the slots. It is called in the store's thread, and again if the transaction
-        is repeated; the slots of the committed transaction are returned."""
+        is repeated. Returns the messages, and the slots of the committed transaction."""
 
         def work(db: Session, _: Effects) -> tuple[list[Delivery], S]:
             times = {"now": now, "latest_end": latest_lease_end(until)}
@@ -99,10 +99,10 @@ class Deliveries(DeliveryReads):
         next_attempt_at: Millis | None,
     ) -> bool:
         """Record an attempt and the resulting state. Returns False if the lease was lost: then the
-        attempt is recorded in the history and the state is not changed. A pending update with a
-        newer message behind it becomes SKIPPED (a final one only if it is self-declared).
-        DISABLED (410) turns off the job's address and makes its other pending messages DISABLED
-        too."""
+        attempt is recorded in the history and the state is not changed. An update that is still
+        pending becomes SKIPPED if a newer message follows it (a final message only if it is
+        self-declared). DISABLED (410) turns off the job's webhook URL, and the job's other pending
+        messages become DISABLED too."""
         delivered = state is DeliveryState.DELIVERED
         parameters = {
             **asdict(attempt),
@@ -152,8 +152,8 @@ class Deliveries(DeliveryReads):
         await self._writer.background(work)
 
     async def retry(self, delivery_id: str, now: Millis) -> Delivery:
-        """Make a delivery due now, out of the job's order, with the schedule started over. For a
-        DISABLED one the job's address is turned on again.
+        """Make a delivery due now, out of the job's order, and restart its schedule. For a DISABLED
+        one, the job's webhook URL is turned on again.
         Raises `NotFound`, and `DeliveryPending` if it is pending."""
 
         def work(db: Session, effects: Effects) -> Delivery:
@@ -210,7 +210,7 @@ class Deliveries(DeliveryReads):
     def _read_due_hosts(
         self, db: Session, now: Millis, after: tuple[int, str], last_user: int
     ) -> list[DueHost]:
-        """The hosts from a pair of user and host to the last user's last one."""
+        """The due hosts behind the pair of user and host in `after`, up to `last_user`."""
         place = {"user_id": after[0], "host": after[1], "last": last_user}
         due = db.execute(self._sql["due-hosts"], {**place, "now": now, "most": HOSTS_AT_ONCE})
         return [DueHost(*row) for row in due.fetchall()]

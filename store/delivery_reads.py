@@ -40,8 +40,8 @@ class DeliveryReads(Table):
     subject = "deliveries"
 
     async def next_due(self) -> Millis | None:
-        """When the next message can be leased, ignoring slots. A message behind one of its job in
-        flight does not count. The end of a lease does."""
+        """When the next message can be leased, ignoring slots. A message behind an in-flight one of
+        its job does not count; the end of that one's lease does."""
         return await self._fetch_value("next-due")
 
     async def find(self, delivery_id: str) -> Delivery | None:
@@ -87,8 +87,8 @@ def _given(select: DeliveryFilter) -> dict[str, object]:
 
 
 def page_parts(select: DeliveryFilter) -> dict[str, str]:
-    """The conditions of a list: those that select the candidates, by the index that leaves fewest,
-    and the others."""
+    """The SQL conditions of a list: `candidates` uses the most selective index, `fits` has the
+    others."""
     given = _given(select)
     unfinished = select.state not in (None, DeliveryState.DELIVERED, DeliveryState.SKIPPED)
     if "job_id" in given:
@@ -99,7 +99,7 @@ def page_parts(select: DeliveryFilter) -> dict[str, str]:
         first = ["state"] if unfinished else []
     chosen = [FILTERS[name] for name in first if name in given]
     if unfinished and first == ["state"]:
-        chosen.append("state NOT IN ('delivered', 'skipped')")  # as the index says
+        chosen.append("state NOT IN ('delivered', 'skipped')")  # the partial index's predicate
     others = [FILTERS[name] for name in given if name not in first]
     return {
         "candidates": " AND ".join(chosen or ["TRUE"]),
@@ -108,7 +108,7 @@ def page_parts(select: DeliveryFilter) -> dict[str, str]:
 
 
 def delivery_from_row(row: Row) -> Delivery:
-    """The delivery in a row of a query that reads some."""
+    """The delivery in a row of `delivery_rows`, with the user's name."""
     values = dict(zip(_FIELDS, row, strict=True))
     values["status"] = Status(values["status"])
     values["state"] = DeliveryState(values["state"])

@@ -53,8 +53,8 @@ class Events(Table):
         return await self._removed_up_to(job.user_id, cursor) is not None
 
     async def _removed_up_to(self, user_id: int, cursor: Cursor) -> int | None:
-        """Up to which `seq` retention has removed the log's events; None if the cursor is not from
-        this user's log."""
+        """The `seq` up to which retention has removed the log's events; None if the cursor is not
+        from this user's log."""
         return await self._fetch_value(
             "find-cursor", user_id=user_id, seq=cursor.seq, nonce=cursor.nonce
         )

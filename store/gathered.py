@@ -1,7 +1,7 @@
 """Runs the calls of one event-loop iteration together.
 
-Each statement costs more than most rows: SQLite's driver releases the GIL several times in each,
-and its thread then waits for the event loop to get it back; PostgreSQL needs a round trip.
+A statement's overhead exceeds the cost of most rows: SQLite's driver releases the GIL several times
+in each, and its thread then waits for the event loop to get it back; PostgreSQL needs a round trip.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ Item = TypeVar("Item")
 
 
 class Gathered(Generic[Item, T]):
-    """A function of one item that is run for several."""
+    """A function of one item whose calls are run in batches."""
 
     def __init__(
         self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Outcome[T]]]], most: int

@@ -26,7 +26,7 @@ class Hold:
     until: Millis
     """During a probe: when the next probe may be sent if this one gets no answer."""
     length: Millis
-    """Its original length; the next hold is twice as long. 0 once a probe came long after it."""
+    """Its original length, which the next hold doubles; 0 if its probe came long after it."""
     refusals: tuple[Refusal, ...]
     """The refusals that caused it, oldest first; never empty."""
     probes: tuple[str, ...] = ()

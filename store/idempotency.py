@@ -21,9 +21,9 @@ class IdempotencyKey:
     fingerprint: str
     """A digest of the JSON body, independent of the order of members."""
     sent_at: Millis
-    """When the request came: an earlier key may have expired by then."""
+    """When the request arrived: a key that expired before that counts as unused."""
     in_use_until: Millis
-    """While the first request waits for its answer, repeats are refused with 409."""
+    """Until then, repeats are refused with 409 while the first request has no answer."""
     expires_at: Millis
 
 
@@ -81,12 +81,12 @@ class Idempotency(Table):
         return await self._find("read-key", lambda row: _replay(row, key), **which)
 
     async def answered(self, job_id: str, answer: Answer | None) -> None:
-        """Store the first answer of the key that created the job; the key is no longer in use.
-        None: the client went away, and a replay is built from the job."""
+        """Store the answer to the request that created the job; its key is no longer in use. None
+        if the client disconnected: replays are then built from the job."""
         await self._writer.urgent(self._run("answer", job_id=job_id, **_answer_values(answer)))
 
     async def release_all(self) -> None:
-        """No key is in use any more: the process that used them is gone."""
+        """Mark all keys as not in use: the process that used them is gone."""
         await self._writer.background(self._run("release-all"))
 
     async def remove_expired(self, now: Millis, limit: int) -> int:

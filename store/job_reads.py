@@ -23,10 +23,10 @@ INDEXED = ("status", "provider", "kind")
 """Columns by which a user's jobs are indexed; the first that is given selects the candidates."""
 
 READ_AT_ONCE = 25
-"""Rows that are read in one event-loop iteration: a few milliseconds if they are long."""
+"""History rows that are decoded per event-loop iteration: a few milliseconds if they are long."""
 
 _AS_STORED = {ord(letter): letter.lower() for letter in ascii_uppercase} | {0: "\ufffd"}
-"""In a label NUL is U+FFFD, and a pattern of SQLite would end at it."""
+"""Labels have U+FFFD instead of NUL, at which a pattern of SQLite would end."""
 _WILD = re.compile(r"[%_\\]")
 
 
@@ -43,7 +43,7 @@ class JobFilter:
     """Exclusive."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     label: str | None = None
-    """Text in the label, in either case of ASCII letters."""
+    """A text that the label contains; ASCII letters match in either case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class JobReads(Table):
         A page may be short although more follow: it ends at 1 MiB, and a bounded number of jobs is
         examined, unless an index covers the filter.
         """
-        # Each takes as long as it has members of metadata to compare.
+        # The time to examine a row grows with the number of metadata members to compare.
         examined = table.MOST_EXAMINED // max(1, len(where.metadata))
         parameters = _parameters(where) | {"user_id": user_id, "before": before or table.LAST_ID}
         if user_id is not None and where.metadata:
@@ -115,7 +115,7 @@ class JobReads(Table):
     async def whole_result_of(self, job_id: str) -> Any:
         """The whole result if the job's own is truncated (`Move.whole_result`), else None."""
         text = await self._fetch_value("read-whole-result", job_id=job_id)
-        # It can have megabytes.
+        # It can be several megabytes.
         return None if text is None else await asyncio.to_thread(json.loads, text)
 
     async def trace_context_of(self, job_id: str) -> str | None:
@@ -149,7 +149,7 @@ class JobReads(Table):
 
 
 def candidates(user_id: int | None, where: JobFilter) -> dict[str, str]:
-    """The parts of `list-page` that select the candidates, by the index that leaves fewest."""
+    """The parts of `list-page` that select the candidates, by the most selective index."""
     if user_id is None:
         return {"candidates": "jobs WHERE TRUE", "condition": "TRUE", "key": "id"}
     if where.metadata:
@@ -159,13 +159,13 @@ def candidates(user_id: int | None, where: JobFilter) -> dict[str, str]:
         return {"candidates": joined, "condition": "TRUE", "key": "m.job_id"}
     given = [name for name in INDEXED if getattr(where, name) is not None]
     indexed = f"{given[0]} = :{given[0]}" if given else "TRUE"
-    # The indexes by user have the times too.
+    # The indexes by user include created_at.
     within = "user_id = :user_id AND created_at > :created_after AND created_at < :created_before"
     return {"candidates": f"jobs WHERE {within}", "condition": indexed, "key": "id"}
 
 
 def _is_covered(user_id: int | None, where: JobFilter) -> bool:
-    """Whether all candidates fit, except after the clock was set back."""
+    """Whether all candidates match the filter (except after the clock was set back)."""
     given = [name for name in (*INDEXED, "label") if getattr(where, name) is not None]
     if user_id is not None and not where.metadata:
         return len(given) <= 1 and where.label is None

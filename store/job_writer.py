@@ -1,8 +1,8 @@
 """Changes jobs, several at a time, inside the caller's transaction.
 
 `JobWriter.change` reads the jobs' rows and their waiting callbacks, calls `decide` for each job,
-and has all moves written together (move_writer.py). A change that fails before that fails alone.
-If the writing fails, the group of changes is undone and run again in parts
+and writes all moves together (move_writer.py). A change that fails before the writing fails alone.
+If the writing fails, the group of changes is rolled back and run again in parts
 (`store.session.Batchable`).
 """
 
@@ -89,7 +89,7 @@ class JobWriter:
         self._bodies = MultiRowStatement(sql["read-bodies"])
 
     def read_leased(self, session: Session, leased: Iterable[Row]) -> list[Job]:
-        """Read the jobs of rows of an id and the time at which it is due, earliest first."""
+        """Read leased jobs, earliest due first; the rows have the job's id and its due time."""
         job_ids = [job_id for _, job_id in sorted((at, job_id) for job_id, at in leased)]
         rows = self._read_rows(session, job_ids)
         return [job_from_row(rows[job_id]) for job_id in job_ids]
@@ -107,7 +107,7 @@ class JobWriter:
     def _change_different(
         self, session: Session, effects: Effects, changes: Sequence[Change]
     ) -> list[Outcome[Applied]]:
-        """Change jobs, each of which has one change."""
+        """Run changes of different jobs."""
         rows = self._read_rows(session, [change.job_id for change in changes])
         waiting = self._read_waiting(session, changes)
         found = {
@@ -151,7 +151,7 @@ class JobWriter:
         }
 
     def _refuse_taken_ids(self, session: Session, decided: Sequence[Decided]) -> dict[str, _Found]:
-        """By job: a failure for each move that gives it an id that another job of the provider has.
+        """By job: a failure, if its move gives it an id that another job of the provider has.
 
         Checked first, although a unique index enforces it: a failing statement would abort the
         transaction and with it the whole batch.
@@ -207,8 +207,8 @@ def _decide(row: Row | None, change: Change, waiting: _Waiting) -> _Found:
 def _choose(
     stored: Mapping[str, Sequence[_Stored]], most: Mapping[str, int]
 ) -> dict[str, list[_Stored]]:
-    """By job: its oldest callbacks, at most `most`, while their bodies fit. Those of the first jobs
-    in `most` go first: in a batch, outcomes are before progress."""
+    """By job: its oldest callbacks, at most `most`, while their bodies fit. Jobs get room in the
+    order of `most`: in a batch, outcomes come before progress."""
     chosen: dict[str, list[_Stored]] = {job_id: [] for job_id in most if job_id in stored}
     room = GROUP_BYTES
     for job_id, some in chosen.items():

@@ -127,8 +127,8 @@ class Jobs(JobReads):
         await self._writer.background(OnJobs(work, jobs=(job_id,)))
 
     async def ask_at_once(self, job_id: str, now: Millis) -> bool:
-        """Move the job's next status call forward to `now`, also one that confirms a claim. Returns
-        whether there is one."""
+        """Move the job's next status call forward to `now`, even one that confirms a claim. Returns
+        whether a status call is scheduled."""
 
         def work(db: Session, effects: Effects) -> bool:
             parameters = {"job_id": job_id, "now": now}
@@ -144,10 +144,10 @@ class Jobs(JobReads):
     ) -> Removed:
         """Remove at most `limit` jobs that ended before `done_before`, with all their dependent
         rows, unless something is still pending (a delivery, a claim, an unapplied callback, a call
-        to the provider, a download that runs). A delivery that has been due for `MOST_OVERDUE`
-        longer than that is not. A batch has fewer jobs if they have many events or bytes. It
-        continues after the position `after`. `Archive.removals` then lists those with archived
-        files."""
+        to the provider, a running download). A delivery does not count as pending if it was due
+        more than `MOST_OVERDUE` before `done_before`. A batch has fewer jobs if they have many
+        events or bytes. It starts after the position `after`. `Archive.removals` then lists
+        the removed jobs with archived files."""
         return await self._writer.bulk(
             lambda db, _: self._retention.remove(db, done_before, limit, after)
         )

@@ -115,7 +115,7 @@ class Keys(Table):
         return await self._find("read-user-by-name", _user, name=name)
 
     async def list_users(self, after: str, limit: int) -> list[UserSummary]:
-        """By name, those whose names come after `after`."""
+        """Users in the order of their names, those after the name `after`."""
         rows = await self._fetch("list-users", after=after, limit=limit)
         return [UserSummary(*row) for row in rows]
 

@@ -1,4 +1,4 @@
-"""Writes moves that are decided: job rows, due rows, events, relay messages, verdicts and notes.
+"""Writes decided moves: job rows, due rows, events, relay messages, verdicts and notes.
 
 The moves of several jobs share one statement per table. SQLite's driver releases the GIL several
 times in each statement, and under load waits for the event loop each time; PostgreSQL needs a round
@@ -82,7 +82,7 @@ class MoveWriter:
             if move.relay is not None:
                 self._enqueue(session, effects, job, move.relay)
             elif move.event is not None and each.before.error is not None:
-                # News of a failed job is its outcome, here one that the user does not want told.
+                # This is the failed job's real outcome, for which the user gets no webhook.
                 session.execute(self._deliveries["skip-replaced"], {"job_id": job.id})
             if move.whole_result is not None:
                 whole = {"job_id": job.id, "result": to_json(move.whole_result)}

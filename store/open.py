@@ -52,7 +52,7 @@ async def open_store(
 
 
 async def back_up_store(url: str, target: Path) -> None:
-    """Write an online, consistent copy of the store at an address, also of an older release's.
+    """Write an online, consistent copy of the store at an address, even if its schema is older.
 
     Raises `FileExistsError` if the target exists, `BackupElsewhere` for PostgreSQL, and as
     `open_store` does.

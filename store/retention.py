@@ -9,8 +9,8 @@ from store.session import Row, Session
 from store.sql import Statements
 
 MOST_OVERDUE: Millis = 7 * 24 * 3_600_000
-"""How long beyond retention a delivery may be due before its job is removed nevertheless. A host
-that cannot be reached gets one attempt a minute, so with many messages some never get theirs."""
+"""How long beyond the retention period a delivery may be due before its job is removed anyway. A
+host that cannot be reached gets one attempt a minute, so of many messages some are never tried."""
 EXAMINED = 500
 """Maximum number of candidates per batch; all of them may have something pending."""
 EVENTS_AT_ONCE = 100

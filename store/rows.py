@@ -56,7 +56,7 @@ class Column(NamedTuple):
     write: Callable[[Any], object] | None = None
     """Makes the column's value from the field's, unless that is None."""
     part_of: str | None = None
-    """The job's field of which this is one value, if the names differ; `job_from_row` makes it."""
+    """The job's field that this value is part of, if the names differ; see `job_from_row`."""
 
     def value_of(self, field: object) -> object:
         """The column's value for a value of the field."""

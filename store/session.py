@@ -44,8 +44,8 @@ it may run again. When it raises, its writes are rolled back."""
 
 @dataclass(frozen=True, slots=True)
 class OnJobs(Generic[T_co]):
-    """A work that names the jobs it changes, directly or by their deliveries. PostgreSQL locks them
-    beforehand, so that no two batches take locks in opposite orders."""
+    """A `Work` that names the jobs it changes, directly or by their deliveries. On PostgreSQL they
+    are locked beforehand, so that no two batches take locks in opposite orders."""
 
     work: Callable[[Session, Effects], T_co]
     jobs: tuple[str, ...] = ()
@@ -89,7 +89,7 @@ class NotBatchable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Batchable(Generic[Item, T]):
-    """A work that can be grouped: one call runs all of its kind in a batch."""
+    """A `Work` that can be grouped: one call runs all of its kind in a batch."""
 
     run: Callable[[Session, Effects, Sequence[Item]], Sequence[Outcome[T]]]
     """Does the work for several items and returns an outcome for each, in order. It must write
@@ -106,11 +106,11 @@ class Batchable(Generic[Item, T]):
 
 
 Group: TypeAlias = tuple[list[int], Work[Sequence[Outcome[object]]]]
-"""Indexes of works in a batch, and one work that returns the outcomes of all of them."""
+"""Indexes of members of a batch, and one `Work` that returns the outcomes of all of them."""
 
 
 def groups(works: Sequence[Work[object]]) -> list[Group]:
-    """Group a batch: batchable works of a kind together, every other work by itself."""
+    """Group a batch: batchable members of a kind together, every other member by itself."""
     indexes: dict[Hashable, list[int]] = {}
     for index, work in enumerate(works):
         kind = work.run if isinstance(work, Batchable) else index

@@ -13,14 +13,14 @@ LATE = 0.2
 """Seconds of waiting after which the larger share applies."""
 
 URGENT_TIME = 0.05
-"""Seconds that the urgent part of a batch takes at most, as far as the last ones tell: a job's next
-step waits for a whole batch, and a wide submission takes a hundred times as long as a callback."""
+"""Maximum seconds of a batch's urgent part, estimated from past batches: a job's next step waits
+for a whole batch, and a job with long metadata takes a hundred times as long as a callback."""
 LEAST_URGENT = 4
 MOST_URGENT = 40
 """Minimum and maximum number of urgent members in a batch."""
 
 LEAST_BACKGROUND = 16
-"""Minimum number of background members in a batch: so few hardly slow down its commit."""
+"""Minimum number of background members in a batch: this few hardly slow down its commit."""
 MOST_BACKGROUND = 64
 """Maximum number, even while no client waits: a client that arrives waits only milliseconds."""
 
@@ -63,5 +63,5 @@ class Shares:
 
 
 def bulk_members(background: int, waiting: int) -> int:
-    """How many of the background members may be of the `waiting` bulk works."""
+    """How many of the background members may be bulk work, of which `waiting` members wait."""
     return min(waiting, max(1, int(background * BULK_SHARE)))

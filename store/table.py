@@ -70,9 +70,9 @@ class Table:
         examined: int | None,
         **parameters: object,
     ) -> tuple[list[Row], str | None]:
-        """A page of a query that numbers the candidates and says which fit: its rows begin with
-        those two and an id. `examined` is the maximum number of candidates, None if all fit.
-        Returns the rest of the rows, and the id after which the next page begins."""
+        """A page of a query whose rows begin with the candidate's number, whether it fits, and its
+        id. `examined` is the maximum number of candidates, None if all fit. Returns the rows that
+        fit without the first two columns, and the id after which the next page begins."""
         # One extra row shows whether there are more.
         most = limit + 1 if examined is None else examined
         rows = await self._fetch(query, parts, most=most, limit=limit + 1, **parameters)
@@ -92,7 +92,7 @@ class Table:
         return await self._find(query, itemgetter(0), **parameters)
 
     def _run(self, query: str, /, **parameters: object) -> Work[None]:
-        """A work of one statement."""
+        """A `Work` that runs one statement."""
 
         def work(session: Session, _: Effects) -> None:
             session.execute(self._sql[query], parameters)
@@ -101,8 +101,8 @@ class Table:
 
 
 def _within(rows: Sequence[Row], most: int) -> Sequence[Row]:
-    """The first rows, with about so many bytes of text, and at least one. Bytes do not count: lists
-    do not show the bodies of deliveries."""
+    """The first rows up to about `most` bytes of text, and at least one. Values of type `bytes` do
+    not count: lists do not show the bodies of deliveries."""
     size = 0
     for number, row in enumerate(rows, start=1):
         size += sum(len(value) for value in row if isinstance(value, str))

@@ -1,9 +1,9 @@
 """The single writer of a process: a thread that runs the queued writes as one transaction.
 
-A client's write begins a batch at once, together with the background work that waits. Background
-work alone first waits for more work, for `LINGER`: each commit is a sync. While one commits,
-members of the next arrive, so batches grow under load. Clients' writes go first; background work
-gets a share of the time (shares.py).
+A client's write starts a batch at once, with all background work that is waiting. Background work
+alone waits for `LINGER` for other work, because each commit is a sync. During a commit, members of
+the next batch arrive, so batches grow under load. Clients' writes go first; background work gets a
+share of the time (shares.py).
 """
 
 import asyncio
@@ -65,7 +65,7 @@ class Batch(NamedTuple):
     seconds: tuple[float, float] = (0.0, 0.0)
     """Time of the urgent and of the background works, without begin and commit."""
     blocked: StoreLocked | None = None
-    """Set if the whole database is locked: what is queued would wait just as long, and in vain."""
+    """Set if the whole database is locked: queued work would wait as long, and then fail too."""
 
 
 class Runner(Protocol):
@@ -83,7 +83,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class Writer(ABC):
-    """Runs works on the database, grouped into transactions."""
+    """Runs queued work on the database, grouped into transactions."""
 
     def __init__(self) -> None:
         self.on_change: Callable[[Changes], None] = ignore
@@ -103,8 +103,8 @@ class Writer(ABC):
         return self._enqueue("background", work)
 
     def bulk(self, work: Work[T]) -> Awaitable[T]:
-        """Run bulk work that changes no outcome: progress, and removing old data. It has a share of
-        the background members. Raises as `urgent` does."""
+        """Run bulk work that changes no outcome: progress, and removing old data. It gets a share
+        of the background members. Raises as `urgent` does."""
         return self._enqueue("bulk", work)
 
     @abstractmethod

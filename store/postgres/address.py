@@ -23,7 +23,7 @@ DEFAULTS: dict[str, str] = {
     "connect_timeout": "5",
     # With several hosts, and after a failover, use the one that accepts writes.
     "target_session_attrs": "read-write",
-    # Notice a silently lost server within ten seconds, not two hours.
+    # Detect within ten seconds, not two hours, that the server's machine is gone.
     "keepalives_idle": "4",
     "keepalives_interval": "2",
     "keepalives_count": "3",
@@ -53,14 +53,14 @@ class Address:
 def parse(url: str) -> Address:
     """Parse an address. Raises `AddressInvalid`, which never contains the password."""
     try:
-        # For libpq, # begins no fragment.
+        # For libpq, # does not start a fragment.
         parts = urlsplit(url.replace("#", "%23"))
     except ValueError:
         raise AddressInvalid(_NEEDED) from None
     if parts.netloc.count("@") > 1:
         # libpq would take the end of the password for the host, which messages show.
         raise AddressInvalid("@ in a user or password is written %40")
-    # For libpq, a plus is no space.
+    # For libpq, a plus is not a space.
     query = parse_qsl(parts.query.replace("+", "%2B"), keep_blank_values=True)
     listen = dict(query).get("listen")
     kept = urlencode([each for each in query if each[0] != "listen"], quote_via=quote)

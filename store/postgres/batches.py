@@ -6,8 +6,8 @@ took ten times the CPU of a full batch (docs/postgresql.md).
 
 Members have no savepoints: with more than 64 in a transaction, the snapshots of every other session
 become slow. A member that fails before it has written anything fails alone. Otherwise the batch is
-rolled back and run again in parts: one by one if another process is in the way, in halves if one of
-them is at fault. Works can be repeated (`store.session.Work`).
+rolled back and run again in parts: one by one if it waited too long for a lock or a statement, else
+in halves. Members can be repeated (`store.session.Work`).
 
 All processes take locks in one order: first the batch's jobs, sorted; last the users' logs, sorted.
 In between they only use `SKIP LOCKED`. If two still deadlock (for example on the same two
@@ -40,10 +40,10 @@ LOCK_TIMEOUT_ALONE = 500
 """The same for a single write, because others wait behind it."""
 
 COLLISION_TRIES = 3
-"""Runs of a single write that collides."""
+"""How often a single write that collides with another is tried."""
 
 FATE_TIMEOUT = 10.0
-"""Seconds to find out the fate of a commit whose answer was lost."""
+"""Seconds to find out whether a commit succeeded whose answer was lost."""
 FATE_PAUSE = 0.1
 """Seconds between two attempts to find it out."""
 
@@ -137,7 +137,7 @@ class PostgresBatchRunner:
             except psycopg.Error:
                 if not connection.closed:
                     raise
-                # It was lost since the last batch. Nothing is committed: try a new one.
+                # The connection was lost since the last batch; nothing was committed.
         connection = self._connection = self._connect()
         return self._run_on(connection, works)
 
@@ -154,7 +154,7 @@ class PostgresBatchRunner:
                     with suppress(psycopg.Error):  # errors after the first add nothing
                         pipeline.sync()
                     raise
-        except Exception as error:  # whatever it is: rolled back, or looked up, and raised again
+        except Exception as error:  # any error: roll back and re-raise, or look up the commit
             if not connection.broken:
                 self._roll_back(connection)
                 raise
@@ -211,7 +211,7 @@ class PostgresBatchRunner:
             connection = self._connection = self._connection or self._connect()
             row = connection.execute(_READ_FATE.encode(), {"transaction": str(number)}).fetchone()
         except psycopg.DataError:
-            return None  # the server has not reached this transaction id: another history
+            return None  # the server has never assigned this id: its history is another one
         except (StoreUnavailable, psycopg.Error):
             self.close()
             return "unknown"
@@ -228,8 +228,8 @@ def _run_group(
     session.begin_member()
     try:
         outcomes = group(session, effects)
-    except Exception as error:  # a work may raise anything: it is for that work's caller
-        # A single work that has written nothing fails alone. Anything else fails the transaction.
+    except Exception as error:  # a `Work` may raise anything, for its own caller
+        # A single member that has written nothing fails alone; any other fails the transaction.
         if isinstance(error, psycopg.Error) or len(indexes) > 1 or session.has_written():
             raise
         transaction.outcomes[indexes[0]] = Failed(error)
@@ -255,6 +255,6 @@ def _append(session: PostgresSession, events: Sequence[NewEvent]) -> None:
 
 
 def _failed(works: Sequence[Work[object]], error: Exception) -> list[Outcome[object]]:
-    """The same failure for each caller, which raises it in a task of its own."""
+    """A copy of the failure for each caller, since each raises it in its own task."""
     failure = meaning(error) or error
     return [Failed(copy(failure)) for _ in works]

@@ -17,7 +17,7 @@ from store.postgres.silence import ImpatientConnection
 from store.sql import Statements, pending, read_migrations
 
 OLDEST = 14
-"""The oldest server that is supported."""
+"""The oldest supported major version of the server."""
 
 STATEMENTS = Statements(
     Path(__file__).with_name("queries"),
@@ -54,7 +54,7 @@ class _Text(StrDumperUnknown):
 
 
 class _Bytes(BytesDumper):
-    """Without `standard_conforming_strings`, libpq would escape a parameter's backslash too."""
+    """In hex format. Without `standard_conforming_strings`, libpq would double the backslash."""
 
     def dump(self, obj: Buffer) -> Buffer:
         return b"\\x" + bytes(obj).hex().encode()
@@ -93,8 +93,8 @@ def connect(
 
 
 class Connector:
-    """Opens the writer's connections, but not again at once after a failure: writes fail without
-    waiting."""
+    """Opens the writer's connections, with a backoff after a failure: until it ends, writes fail
+    without waiting."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -133,7 +133,7 @@ def prepare(address: Address) -> None:
                     connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
                     _migrate(connection)
             except psycopg.Error as error:
-                # Replicas of the previous release write meanwhile, in another order of tables.
+                # Replicas of the previous release may be writing, and lock tables in another order.
                 if tries == MIGRATION_TRIES or not is_collision(error):
                     raise
 

@@ -78,8 +78,8 @@ def is_collision(error: Exception) -> bool:
 
 
 def in_one_line(error: Exception) -> str:
-    """The last line of libpq's message, which is about the last address that it tried. What it
-    guesses about the cause is indented, and left out."""
+    """The last line of libpq's message, which is about the last address that it tried. Its indented
+    hints about the cause are left out."""
     lines = [line for line in str(error).splitlines() if line and not line.startswith("\t")]
     return lines[-1].strip() if lines else ""
 

@@ -1,8 +1,8 @@
 """Detects commits by other processes. Checked every second, in case a notification was lost.
 
 PostgreSQL's snapshots say which transactions have ended. One that ended between two snapshots and
-is not ours was another process's, or the server's own, which costs one needless look at the store.
-This needs no writes and misses no commit, whatever the order.
+is not ours was another process's, or the server's own, which costs one needless read of the store.
+This needs no writes, and misses no commit, in whatever order transactions end.
 """
 
 import re
@@ -17,7 +17,7 @@ class ForeignCommits:
     def __init__(self) -> None:
         self._own: set[int] = set()
         self._end: int | None = None
-        """Of the last snapshot: the transactions below this had ended, except these:"""
+        """At the last snapshot, all transactions below this had ended, except `_running`."""
         self._running: set[int] = set()
 
     def own(self, transaction: int) -> None:
@@ -25,9 +25,9 @@ class ForeignCommits:
         self._own.add(transaction)
 
     def changed(self, snapshot: str) -> bool:
-        """Whether another process has ended a transaction since the last call; False at first.
-        `snapshot` is `pg_current_snapshot()`: its first running transaction, its end, and all that
-        run."""
+        """Whether another process has ended a transaction since the last call; False on the first
+        call. `snapshot` is `pg_current_snapshot()`: the first running transaction, the end, and all
+        running ones."""
         oldest, end, *running = map(int, re.findall("[0-9]+", snapshot))
         before, self._end = self._end, end
         ran, self._running = self._running, set(running)

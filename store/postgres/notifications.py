@@ -2,8 +2,8 @@
 
 A NOTIFY takes a server-wide lock at commit, which would cut the write rate to a third if it were
 part of the writes' transactions. So it is sent afterwards in its own transaction, at most every 20
-ms, for everything that has changed since the last one. A lost notification costs one second
-(`Store.changed_elsewhere`).
+ms, for everything that has changed since the last one. After a lost notification, other processes
+find the changes within a second (`Store.changed_elsewhere`).
 """
 
 import asyncio
@@ -67,8 +67,8 @@ class Notifications:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def announce(self, changes: Changes) -> None:
-        """Notify the others soon of the changes of our commit. Callbacks and events stay within
-        this process."""
+        """Soon notify the other processes of the changes of our commit. Callbacks and events stay
+        within this process."""
         changes = replace(changes, inbox={}, appended={})
         if changes != Changes():
             self._unsent.add(changes)

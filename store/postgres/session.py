@@ -50,7 +50,7 @@ class PostgresSession:
         return Pending(cursor, self._pipeline)
 
     def begin_member(self) -> None:
-        """Count writes for the next member from here on."""
+        """Start to count the writes of the next member."""
         self._writes.clear()
 
     def has_written(self) -> bool:

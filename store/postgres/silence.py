@@ -1,7 +1,7 @@
-"""A connection that gives up on a server that says nothing.
+"""A connection that times out when the server sends nothing.
 
-TCP's own limits (address.py) notice a server's machine that is gone. They do not notice a server
-whose processes hang, on a stuck disk or paused: its kernel still acknowledges all that is sent.
+TCP's own timeouts (address.py) detect that the server's machine is gone. They do not detect that
+its processes are paused, or hang on a stuck disk: the kernel still acknowledges all that is sent.
 """
 
 import time
@@ -13,15 +13,15 @@ from psycopg.abc import PQGen
 RV = TypeVar("RV")
 
 SILENCE = 12.0
-"""Seconds that a server may say nothing while an answer is awaited: longer than it may take for a
-statement (`batches.STATEMENT_TIMEOUT`), so that its own error comes first."""
+"""Seconds to wait for the next data of an answer: longer than the server's own timeout for a
+statement (`batches.STATEMENT_TIMEOUT`), so that the server's error comes first."""
 
 
 class ImpatientConnection(psycopg.Connection):
-    """Closes itself, and fails like a connection that was lost, after `SILENCE`."""
+    """Closes itself after `SILENCE`, and fails like a lost connection."""
 
     def wait(self, gen: PQGen[RV], *arguments: Any, **options: Any) -> RV:
-        """As psycopg's, which wakes its generator ten times a second even if nothing has come."""
+        """Like psycopg's, which resumes `gen` ten times a second even if no data has arrived."""
         return super().wait(self._heard(gen), *arguments, **options)
 
     def _heard(self, gen: PQGen[RV]) -> PQGen[RV]:

@@ -1,7 +1,7 @@
 -- name: receive
 -- Insert a good callback: its job exists, its id does not conflict, it is not a duplicate, and the
--- job is below its limit. If it was not inserted, `judge` finds out why. Run for many at once, each of
--- another job.
+-- job is below its limit. If it was not inserted, `judge` finds out why. Run for many at once, all
+-- of different jobs.
 INSERT INTO callbacks (job_id, provider, received_at, digest, verdict, verified, headers, body)
 WITH arrivals (job_id, provider, at, digest, verified, headers, body, names) AS (
 VALUES (:job_id, :provider, :at, :digest, CAST(:verified AS boolean), :headers, :body,
@@ -34,14 +34,14 @@ SELECT CAST(:names AS text) IS NOT NULL
  WHERE j.id = :job_id AND j.provider = :provider;
 
 -- name: keep
--- Record a callback that is never applied.
+-- Record a callback that `receive` has not inserted, with its verdict.
 INSERT INTO callbacks (job_id, provider, received_at, digest, verdict, evidence, verified, headers,
                        body)
 VALUES (:job_id, :provider, :at, :digest, :verdict, 'callback', :verified, :headers, :body);
 
 -- name: verify
--- Mark a stored callback as verified, since it came again with a good signature. If it was claimed,
--- denied or late, it is applied again.
+-- Mark a stored callback as verified, since it came again with a valid signature. If it was
+-- claimed, denied or late, it is applied again.
 UPDATE callbacks
    SET verified = :verified,
        verdict = CASE WHEN verdict IN ('claimed', 'denied', 'late') THEN 'waiting' ELSE verdict END

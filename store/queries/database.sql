@@ -1,24 +1,24 @@
 -- name: touch
--- A durable write that takes as much room as a new job: proves that a callback could be stored now.
--- The file does not grow, since the row keeps its length. Its content alternates, since SQLite would
--- not write a page that stays the same.
+-- A durable write that takes as much room as a new job: proves that a callback can be stored now.
+-- The file does not grow, since the row keeps its length. Its content alternates, because SQLite
+-- does not write unchanged pages.
 INSERT INTO meta (key, value) VALUES ('check', :one)
     ON CONFLICT (key) DO UPDATE SET value = CASE meta.value WHEN :one THEN :other ELSE :one END;
 
 -- name: read-copy-mark
--- Whether this is a copy that has not been served from yet.
+-- Whether this is a copy that no service has run on yet.
 SELECT 1 FROM meta WHERE key = 'copy';
 
 -- name: remove-copy-mark
--- Mark the copy as served from.
+-- Remove the copy mark: a service runs on the copy now.
 DELETE FROM meta WHERE key = 'copy';
 
 -- name: mark-copy
--- Mark a copy as one, until it is served from.
+-- Mark a copy as one, until a service runs on it.
 INSERT INTO meta (key, value) VALUES ('copy', '1') ON CONFLICT DO NOTHING;
 
 -- name: mark-moved
--- Record where a SQLite database was moved; it can no longer be served from.
+-- Record where a SQLite database was moved; no service can run on it any more.
 INSERT INTO meta (key, value) VALUES ('moved', :to)
     ON CONFLICT (key) DO UPDATE SET value = excluded.value;
 

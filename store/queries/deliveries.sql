@@ -7,8 +7,8 @@ UPDATE deliveries
    AND (holder IS NULL OR held_until <= :now);
 
 -- name: skip-replaced
--- Skip the failure that we declared of a job that has got its outcome; while the message is being
--- sent, that is left to the end of its lease.
+-- Skip a job's self-declared failure, because the job now has its real outcome. A message that is
+-- being sent is skipped when its lease ends.
 UPDATE deliveries SET state = 'skipped', next_attempt_at = NULL
  WHERE job_id = :job_id AND state = 'pending' AND self_declared AND NOT retried
    AND holder IS NULL;
@@ -21,7 +21,7 @@ VALUES (:id, :job_id, :user_id, :seq, :status, :final, :self_declared, :url, :ho
         :created_at, :next_attempt_at, :body);
 
 -- name: lease
--- Lease one message, unless another process has leased it or another message of its job.
+-- Lease one message, unless it or another message of its job is leased already.
 UPDATE deliveries SET holder = :holder, held_until = :until
  WHERE id = :delivery_id AND state = 'pending'
    AND NOT EXISTS (SELECT 1 FROM deliveries flying
@@ -54,7 +54,7 @@ RETURNING id;
 
 -- name: skip-overtaken
 -- Skip a message that was overtaken while it was being sent: an update by a newer message of its
--- job, a failure that we declared by the job's next event, its outcome.
+-- job, or a self-declared failure by the job's real outcome.
 UPDATE deliveries
    SET state = 'skipped', next_attempt_at = NULL, holder = NULL, held_until = NULL
  WHERE id = :delivery_id AND state = 'pending' AND NOT retried
@@ -110,7 +110,7 @@ UPDATE deliveries
  WHERE id = :delivery_id AND state = :state AND state <> 'pending';
 
 -- name: next-due
--- When there is next a message to lease. Messages behind one in flight do not count.
+-- When the next message can be leased. Messages behind one in flight do not count.
 SELECT min(at) FROM (
     SELECT * FROM (SELECT d.next_attempt_at AS at FROM deliveries d
                     WHERE d.state = 'pending' AND NOT EXISTS (
@@ -129,8 +129,8 @@ SELECT d.*, (SELECT name FROM users WHERE users.id = d.user_id) FROM delivery_ro
  WHERE d.id = :delivery_id;
 
 -- name: list-page
--- Those of the newest `most` candidates that fit, newest first; and the last one, if there are that
--- many. `n` numbers the candidates. Only filters that are given are in the statement: with
+-- Those of the newest `most` candidates that fit, newest first; and the last candidate, if there
+-- are `most`. `n` numbers the candidates. Only given filters are in the statement: with
 -- `:state IS NULL OR …`, PostgreSQL's generic plan sorted all deliveries of a user.
 SELECT page.n, page.fits, d.*, (SELECT name FROM users WHERE users.id = d.user_id) FROM (
     SELECT id, n, fits FROM (

@@ -16,8 +16,8 @@ SELECT u.event_seq, u.event_nonce, j.*
  WHERE u.id = :user_id;
 
 -- name: find-cursor
--- How far a user's log has been removed; no row if the cursor is not from this log. It may stand at
--- the log's origin or end, at a kept event, or at a removed one among kept ones.
+-- How far a user's log has been removed; no row if the cursor is not from this log. The cursor may
+-- be at the log's origin or end, at a kept event, or at a removed one among kept ones.
 SELECT u.events_removed FROM users u
  WHERE u.id = :user_id
    AND ((:seq = 0 AND u.origin_nonce = :nonce)

@@ -18,7 +18,7 @@ VALUES (:user_id, :path, :key, :fingerprint, :job_id, :in_use_until, :expires_at
 RETURNING job_id;
 
 -- name: answer
--- Store the first answer of the key that created a job, which ends its use.
+-- Store the answer to the request that created a job; its key is then no longer in use.
 UPDATE idempotency_keys
    SET status_code = :status_code, headers = :headers, body = :body, held_until = NULL
  WHERE job_id = :job_id AND status_code IS NULL;
@@ -28,7 +28,7 @@ UPDATE idempotency_keys
 DELETE FROM idempotency_keys WHERE job_id = :job_id;
 
 -- name: release-all
--- End the uses of a process that is gone.
+-- Mark all keys as not in use: the process that used them is gone.
 UPDATE idempotency_keys SET held_until = NULL WHERE held_until IS NOT NULL;
 
 -- name: remove-expired

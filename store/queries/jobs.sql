@@ -84,8 +84,8 @@ UPDATE callbacks SET verdict = :verdict, confirmed = :confirmed, evidence = :evi
 INSERT INTO notes (job_id, at, type, detail) VALUES (:job_id, :at, :type, :detail);
 
 -- name: list-page
--- Those of the newest `most` candidates that match the filter, newest first; and the last one, if
--- there are that many. `n` numbers the candidates.
+-- Those of the newest `most` candidates that match the filter, newest first; and the last
+-- candidate, if there are `most`. `n` numbers the candidates.
 -- Without `unlikely()`, newer releases of SQLite (3.53) take all jobs of the user as candidates.
 SELECT page.n, page.fits, j.* FROM (
     SELECT id, n, fits FROM (
@@ -112,7 +112,7 @@ SELECT page.n, page.fits, j.* FROM (
  ORDER BY page.n;
 
 -- name: find-rarest-metadata
--- The wanted member of metadata that fewest of a user's jobs have, counted up to `most`.
+-- The wanted metadata member that the fewest of a user's jobs have, counted up to `most`.
 SELECT wanted.key, wanted.value FROM {metadata_members} AS wanted
  ORDER BY (SELECT count(*)
              FROM (SELECT 1 FROM job_metadata m
@@ -158,16 +158,16 @@ UPDATE due SET at = :now
  WHERE job_id = :job_id AND lane = 'poll' AND at <> :now AND (at > :now OR holder IS NOT NULL);
 
 -- name: ask-at-once
--- Move a job's next status call forward, also one that confirms a claim. No row if there is none.
+-- Move a job's next status call forward, even one that confirms a claim. No row if there is none.
 UPDATE due SET at = CASE WHEN at > :now THEN :now ELSE at END
  WHERE job_id = :job_id AND lane IN ('poll', 'confirm')
 RETURNING lane;
 
 -- name: list-removable
--- Of the next `examined` finished jobs, by end time, those with nothing pending: no message, claim, or
--- call to the provider. A file that is not being downloaded is nothing: it would be removed with its
--- job, and without an archive nobody downloads it. A lease whose holder died counts only as long as
--- a job is kept.
+-- Of the next `examined` finished jobs, by end time, those with nothing pending: no message, claim
+-- or call to the provider. A pending file does not count unless it is being downloaded: it would be
+-- removed with its job, and without an archive nobody downloads it. A lease that ended before
+-- `done_before` does not count: its holder died.
 SELECT done_at, id FROM jobs
  WHERE id IN (SELECT id FROM jobs
                WHERE done_at < :done_before AND done_at IS NOT NULL
@@ -214,7 +214,7 @@ SELECT created_at FROM jobs WHERE id = (SELECT max(id) FROM jobs);
 SELECT phase, count(*), min(created_at) FROM jobs WHERE phase <> 'finished' GROUP BY phase;
 
 -- name: read-history
--- Everything that happened to a job; a column is NULL in the lines that have nothing of the kind.
+-- Everything that happened to a job; columns that do not apply to a line are NULL.
 -- Within one millisecond: its creation, then causes before effects.
 SELECT at, source, id, data, verdict, evidence, confirmed, verified, size, type, detail, seq,
        status_code, error, duration_ms

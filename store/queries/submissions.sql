@@ -3,7 +3,7 @@
 SELECT provider, state FROM submission_holds WHERE state IS NOT NULL;
 
 -- name: lock-hold
--- The same of one provider, locked for a change.
+-- One provider's recorded refusals, locked for a change.
 INSERT INTO submission_holds (provider, until) VALUES (:provider, 0)
     ON CONFLICT (provider) DO UPDATE SET until = submission_holds.until
 RETURNING state;

@@ -119,12 +119,12 @@ class Tracking:
     claims: tuple[Claim, ...] = ()
     """Undecided claims, oldest first."""
     failing_since: Millis | None = None
-    """The first status call that failed since the oldest claim came."""
+    """When a status call first failed after the oldest claim arrived."""
     link_missing: bool = False
     """COMPLETED is confirmed, but the provider has given no link yet."""
     completed_word: str | None = None
-    """The provider's word in a callback that counted without a status call and said COMPLETED
-    without a result."""
+    """The provider's status word from a callback that said COMPLETED without a result, and that was
+    accepted without a status call."""
 
 
 @dataclass(frozen=True)  # no slots, because of `changed`
@@ -155,7 +155,7 @@ class Job:
     accepted_at: Millis | None = None
     unconfirmed_at: Millis | None = None
     result_at: Millis | None = None
-    """When the result's link was received; links live about a week."""
+    """When the result's link was received; links expire after about a week."""
     attempts: int = 0
     """Submissions begun."""
     maybe_sent: bool = False

@@ -41,7 +41,7 @@ class Checkpointer:
         while self._has_grown.wait() and not self._ending.wait(CHECKPOINT_PAUSE):
             self._has_grown.clear()
             if self._ending.is_set():
-                break  # otherwise the notification of `close` would be lost, and awaited
+                break  # `clear` may have removed the notification of `close`
             # The writer meets the same failure and reports it; the log is unchanged.
             with suppress(sqlite3.Error, StoreUnavailable), closing(self._connect()) as connection:
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)")

@@ -39,7 +39,7 @@ STATEMENTS = Statements(
     backslash=r"'\'",
     skip_locked="",  # there is one writer
     unlikely="unlikely",
-    # Its planner, which has no statistics, would take the index of all jobs.
+    # Without statistics, SQLite's planner would use the index of all jobs.
     unfinished_by_user="INDEXED BY jobs_unfinished_by_user",
 )
 MIGRATIONS = read_migrations(Path(__file__).with_name("migrations"))
@@ -88,9 +88,9 @@ def connect_writer(path: Path) -> sqlite3.Connection:
 
 
 class Connector:
-    """Connects for writing, as long as the path names the file that it names now.
+    """Opens connections for writing, as long as the path names the same file as at first.
 
-    What is written to a file that was removed or replaced ends with the process.
+    Writes to a file that was removed or replaced would be lost at the end of the process.
     """
 
     def __init__(self, path: Path) -> None:
@@ -143,9 +143,9 @@ def prepare(path: Path, *, upgrade: bool = True) -> None:
     with translated(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_file():
-            raise StoreUnavailable(f"{path} is not a regular file")  # a mode set on a device stays
-        # SQLite waits for no lock when it turns a new file to WAL: of two processes that do so at
-        # once, one would fail. The file itself may be locked by a service for as long as it runs.
+            raise StoreUnavailable(f"{path} is not a regular file")  # chmod would change a device
+        # SQLite does not wait for a lock when it switches a new file to WAL: of two processes that
+        # do so at once, one would fail. Lock the folder: a running service locks the file itself.
         folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
         try:
             _lock(folder, path.parent)
@@ -212,8 +212,8 @@ def _check_upgraded(connection: sqlite3.Connection) -> None:
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
-    """Apply the missing migrations in one transaction. If one fails, it is left open: closing the
-    connection rolls it back."""
+    """Apply the missing migrations in one transaction. If one fails, the transaction is left open:
+    closing the connection rolls it back."""
     missing = pending(MIGRATIONS, _pragma(connection, "user_version"))
     scripts = [f"{script}\nPRAGMA user_version = {number:d};\n" for number, script in missing]
     if scripts:

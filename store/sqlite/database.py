@@ -48,7 +48,7 @@ class SqliteStore(Store):
             # Only the writer's connection can tell its own commits from those of others.
             ((version,),) = db.execute("PRAGMA data_version").fetchall()
             before, self._seen = self._seen, (db, version)
-            return before != self._seen  # at first too: others may have written since the opening
+            return before != self._seen  # True at first: others may have written since the opening
 
         return await self._writer.background(work)
 
@@ -71,7 +71,7 @@ class SqliteStore(Store):
     async def upkeep(self) -> Mapping[str, int]:
         wal = self._path.with_name(f"{self._path.name}-wal")
         if _size(wal) > WAL_LIMIT:
-            # Once no reader needs the log, one commit checkpoints it, and the next one shortens it.
+            # Once no reader needs the log, one commit checkpoints it and the next one truncates it.
             await self.check_writable()
         return {"database": _size(self._path), "wal": _size(wal)}
 

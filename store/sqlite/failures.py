@@ -58,8 +58,8 @@ def leaves_commit_open(error: sqlite3.Error) -> bool:
 
 @contextmanager
 def translated(file: Path | None = None) -> Iterator[None]:
-    """Raise the store's errors instead of SQLite's and the file system's. `file` is named where the
-    system's error names none: a call by descriptor, such as flock, has no name."""
+    """Raise the store's errors instead of SQLite's and the file system's. The message names `file`
+    if the system's error names none, as for a call by descriptor such as flock."""
     try:
         yield
     except sqlite3.Error as error:

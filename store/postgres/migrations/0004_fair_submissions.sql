@@ -1,5 +1,5 @@
--- Users take turns in submitting: due rows have the user and provider, so that each user's next job
--- is found whatever the length of the others' backlogs. The previous release, which may still be
+-- Submissions are round-robin by user: due rows have the user and provider, so that the next job of
+-- each user is found without reading the others' backlogs. The previous release, which may still be
 -- running, writes rows without them: these count as one user's, of no provider.
 ALTER TABLE due ADD COLUMN provider text NOT NULL DEFAULT '';
 ALTER TABLE due ADD COLUMN user_id bigint NOT NULL DEFAULT 0;

@@ -6,7 +6,7 @@ ALTER TABLE due DROP CONSTRAINT due_lane_check;
 ALTER TABLE due ADD CONSTRAINT due_lane_check
     CHECK (lane IN ('submit', 'submitting', 'wait', 'confirm', 'poll', 'archive'));
 
--- The views of before stay, for the release before this one, which may still run beside.
+-- The old views stay: the previous release, which may still be running, reads them.
 CREATE VIEW archived_job_rows AS
 SELECT j.id, j.user_id, u.name AS user, j.provider, j.kind, j.created_at, j.metadata, j.webhook_url,
        j.webhook_events, j.webhook_off,

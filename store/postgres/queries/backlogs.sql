@@ -1,7 +1,7 @@
 -- name: list-backlogs
--- Each provider and user with a due, unleased job, longest due first, then the next to become due; and
--- all leases with their ends. A loose index scan skips from pair to pair, whatever the length of their
--- backlogs.
+-- Each provider and user with a due, unleased job, most overdue first; then the pair whose job is
+-- due next; and all leases with their ends. A loose index scan skips from pair to pair, so the cost
+-- does not depend on the length of their backlogs.
 WITH RECURSIVE first_of_user (provider, user_id, at) AS (
     (SELECT provider, user_id, at FROM due
       WHERE lane = :lane AND holder IS NULL

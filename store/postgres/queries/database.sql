@@ -1,7 +1,7 @@
 -- name: begin
 -- Settings for one transaction, since a pooler may share the session: timeouts for statements,
--- locks and idling (in milliseconds), commits on disk, and a transaction id with which the commit's
--- fate can be looked up.
+-- locks and idling (in milliseconds), commits on disk, and a transaction id with which the outcome
+-- of the commit can be looked up.
 SELECT set_config('statement_timeout', CAST(:statement AS text), TRUE),
        set_config('lock_timeout', CAST(:lock AS text), TRUE),
        set_config('idle_in_transaction_session_timeout', CAST(:pause AS text), TRUE),
@@ -10,7 +10,7 @@ SELECT set_config('statement_timeout', CAST(:statement AS text), TRUE),
        CAST(pg_current_xact_id() AS text);
 
 -- name: read-fate
--- A transaction's fate: committed, aborted, in progress; NULL if it is too long ago.
+-- A transaction's status: committed, aborted or in progress; NULL if it is too long ago.
 SELECT pg_xact_status(CAST(CAST(:transaction AS text) AS xid8));
 
 -- name: snapshot

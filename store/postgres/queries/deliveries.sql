@@ -1,7 +1,7 @@
 -- name: due-hosts
 -- Pairs of user and host with messages due, from a given pair to the last user, `most` hosts per
--- user: the row that reaches the limit is returned too, due or not. It skips from pair to pair in
--- the index, whatever the length of their backlogs.
+-- user: the row that reaches the limit is returned too, due or not. A loose index scan skips from
+-- pair to pair, so the cost does not depend on the length of their backlogs.
 WITH RECURSIVE pair (next_attempt_at, user_id, host, n) AS (
     (SELECT next_attempt_at, user_id, host, CAST(1 AS bigint) FROM deliveries
       WHERE state = 'pending'

@@ -1,12 +1,12 @@
--- What is remembered of a job at its provider: the addresses that its submission's answer gave, and
--- whether its cancellation is still to be passed on. Both outlive the job's end.
+-- The job at its provider: the URLs in the answer to its submission, and whether the provider still
+-- has to be asked to cancel it. Both are kept after the job has ended.
 ALTER TABLE jobs ADD COLUMN provider_urls TEXT;
 ALTER TABLE jobs ADD COLUMN cancel_wanted INTEGER NOT NULL DEFAULT 0 CHECK (cancel_wanted IN (0, 1));
 
--- Callbacks with a good signature. A provider that does not sign has none.
+-- Whether a callback had a valid signature; always false for a provider that does not sign.
 ALTER TABLE callbacks ADD COLUMN verified INTEGER NOT NULL DEFAULT 0 CHECK (verified IN (0, 1));
 
--- Results of which the job's row has only the beginning.
+-- The whole results of jobs whose rows have truncated ones.
 CREATE TABLE job_results (
     job_id TEXT PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
     result TEXT NOT NULL
@@ -15,7 +15,7 @@ CREATE TABLE job_results (
 -- For lists of one provider's jobs.
 CREATE INDEX jobs_by_provider ON jobs (user_id, provider, id, created_at);
 
--- The view of before stays: the release before this one, which may still run beside, reads it.
+-- The old view stays: the previous release, which may still be running, reads it.
 CREATE VIEW provider_job_rows AS
 SELECT j.id, j.user_id, u.name AS user, j.provider, j.kind, j.created_at, j.metadata, j.webhook_url,
        j.webhook_events, j.webhook_off,

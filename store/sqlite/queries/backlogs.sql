@@ -1,8 +1,8 @@
 -- name: list-backlogs
--- Each provider and user with a due, unleased job, longest due first, then the next to become due; and
--- all leases with their ends. A loose index scan skips from pair to pair, whatever the length of their
--- backlogs: the largest possible time sorts after all of a user's rows, and the `+` removes the user
--- id's affinity, which would keep the comparison from using the index.
+-- Each provider and user with a due, unleased job, most overdue first; then the pair whose job is
+-- due next; and all leases with their ends. A loose index scan skips from pair to pair: the largest
+-- possible time sorts after all of a user's rows, and the `+` removes the user id's affinity, which
+-- would keep the comparison from using the index.
 WITH RECURSIVE first_of_user (job_id) AS (
     SELECT (SELECT job_id FROM due INDEXED BY due_by_turn
              WHERE lane = :lane AND holder IS NULL

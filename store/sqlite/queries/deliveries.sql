@@ -1,9 +1,9 @@
 -- name: due-hosts
 -- Pairs of user and host with messages due, from a given pair to the last user, `most` hosts per
--- user: the row that reaches the limit is returned too, due or not. It skips from pair to pair in
--- the index, whatever the length of their backlogs: the largest possible time sorts after all of a
--- pair's rows, and the `+` removes the user id's affinity, which would keep the comparison from
--- using the index. `n` counts the hosts of `user_id` before the row.
+-- user: the row that reaches the limit is returned too, due or not. A loose index scan skips from
+-- pair to pair: the largest possible time sorts after all of a pair's rows, and the `+` removes the
+-- user id's affinity, which would keep the comparison from using the index. `n` counts the hosts of
+-- `user_id` before the row.
 WITH RECURSIVE pair (id, user_id, n) AS (
     SELECT (SELECT rowid FROM deliveries
              WHERE state = 'pending'
