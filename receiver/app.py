@@ -51,7 +51,7 @@ STOP_SECONDS = 8.0
 """Time for requests to finish at shutdown; then their connections are cut."""
 
 END_SECONDS = 9.5
-"""Time for everything at shutdown; then the process ends as it is."""
+"""Time for the whole shutdown; then the process exits as if it were killed."""
 
 log = structlog.get_logger()
 
@@ -193,8 +193,8 @@ def stop_signal() -> asyncio.Event:
 
 
 def _end_as_it_is() -> None:
-    """Whatever hangs, such as the store's thread or a read that cannot be cancelled: what is on
-    disk by now is as after a kill."""
+    """End the process at once, whatever hangs (such as the store's thread, or a read that cannot be
+    cancelled). The data on disk is as after a kill."""
     try:
         log.error("the service did not stop in time: it ends as if it were killed")
     finally:
@@ -202,7 +202,7 @@ def _end_as_it_is() -> None:
 
 
 def load_shedder(context: ApiContext) -> LoadShedder:
-    """Sheds requests, and has the jobs polled whose callback was among them."""
+    """Create the load shedder. A job whose callback was shed is polled instead."""
     services = context.services
 
     def on_refusal(method: str, target: bytes) -> None:

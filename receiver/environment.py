@@ -26,7 +26,7 @@ from pydantic_settings import (
 PREFIX = "RECEIVER_"
 _FILE = Path(".env")
 
-# It warns of unreadable lines at each reading; `warnings` does once.
+# dotenv warns of unreadable lines each time it reads them; `Settings.warnings` reports them once.
 logging.getLogger("dotenv").setLevel(logging.ERROR)
 
 
@@ -73,7 +73,7 @@ class Settings(BaseSettings):
                     yield each.get_secret_value()
 
     def warnings(self) -> list[str]:
-        """What is probably a mistake, one sentence each, beginning with what was not read."""
+        """Probable mistakes, one sentence each; unreadable lines come first."""
         return list(_unread())
 
 
@@ -89,7 +89,7 @@ def load(kind: type[S], **given: Any) -> S:
         return kind(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         details = error.errors(include_url=False)
-        # This is a default that depends on a setting with an error of its own, which is reported.
+        # Skip a default that could not be made because of another setting's error, reported too.
         own = [each for each in details if each["type"] != "default_factory_not_called"]
         faults = dict.fromkeys(_in_words(each, kind) for each in own)
         raise SettingsError(tuple(faults), tuple(_unread())) from None

@@ -44,10 +44,10 @@ def enum_schema(values: Iterable[str]) -> Schema:
 def document(
     *, example: Any = None, extra: bool = False, **keywords: Any
 ) -> Callable[[type[Document]], type[Document]]:
-    """Decorates a TypedDict.
+    """Decorates a TypedDict with a configuration of its JSON Schema.
 
     Args:
-        example: replaces the one that `example_of` would generate.
+        example: replaces the example that `example_of` would generate.
         extra: whether other members are allowed.
         keywords: additional keywords of its JSON Schema.
     """

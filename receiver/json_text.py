@@ -1,4 +1,4 @@
-"""Parses JSON from outside: strictly what is sent to us, leniently the answers to our own calls."""
+"""Parses JSON from outside: requests and callbacks strictly, answers to our calls leniently."""
 
 import codecs
 import json
@@ -40,8 +40,8 @@ def parse(text: str) -> Any:
 
 
 def parse_answer(text: str) -> Any:
-    """Parse JSON that will not be sent again. What else would be refused becomes None: NaN,
-    Infinity, and numbers that are too large. The caller decides about depth too.
+    """Parse JSON that will not be passed on. NaN, Infinity and numbers that are too large become
+    None instead of an error. Limiting the depth is also up to the caller.
 
     Raises:
         UnreadableJson: it is not JSON, or nested hundreds of levels deep.
@@ -76,7 +76,7 @@ def _finite(digits: str) -> int | float:
 
 
 def _exact(digits: str, number: float) -> int | float:
-    """The whole number, if JSON would write another one for its float, as for
+    """The exact integer, if JSON would write its float as another number, as for
     `18446744073709551616.0`."""
     exact = _EXACT.create_decimal(digits)
     if exact == Decimal(repr(number)) or exact != exact.to_integral_value():
@@ -103,7 +103,7 @@ _EXACT = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[])
 """Reads any number of digits. An exponent below its range makes a zero, as for floats."""
 
 # Without `parse_int`, for which a body of a megabyte would call Python half a million times. (An
-# answer of 16 MiB is parsed in a thread, and these calls are where the event loop gets its turn.)
+# answer of 16 MiB is parsed in a thread, and these calls let the event loop take the GIL.)
 _STRICT = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 _LENIENT = json.JSONDecoder(
     parse_constant=lambda _: None, parse_float=_finite_or_none, parse_int=_whole_or_none

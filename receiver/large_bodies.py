@@ -1,4 +1,4 @@
-"""Turns for parsing large bodies."""
+"""Serialises the parsing of large bodies."""
 
 import asyncio
 from collections import Counter
@@ -20,8 +20,8 @@ class TooManyLarge(Exception):
 
 
 class LargeBodies:
-    """Lets large bodies be parsed one at a time, senders in turn, with a pause after each that is
-    as long as it took: together they delay others for at most half of the time."""
+    """Lets large bodies be parsed one at a time, round-robin by sender. Each is followed by a pause
+    as long as its parsing, so that parsing takes at most half of the time."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

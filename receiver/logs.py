@@ -137,8 +137,8 @@ def configure(
 
 
 class _Lossy:
-    """What all loggers write to. A line that cannot be written (a full disk, a pipe that nobody
-    reads) is lost: most are written where a failure is handled, and must not be one more."""
+    """The stream of all loggers. Drops a line that cannot be written (a full disk, a pipe that
+    nobody reads): most lines report a failure, and logging must not cause another one."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

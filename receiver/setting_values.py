@@ -49,7 +49,7 @@ def web_address(text: str) -> str:
         parts = urlsplit(text)
         _ = parts.port  # reading it validates it
     except ValueError:
-        # Its own message may quote a password.
+        # The original message may quote a password.
         raise ValueError("the URL's host or port is not valid") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("an absolute URL is needed, as in https://example.com")

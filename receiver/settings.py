@@ -118,7 +118,7 @@ class ClientSettings(AddressSettings):
     @model_validator(mode="before")
     @classmethod
     def _only_the_url(cls, values: dict[str, object]) -> dict[str, object]:
-        """A command that is given the URL does not use the address."""
+        """Ignore the address settings, valid or not, if the URL is set."""
         if not str(values.get("url", "")).strip():
             return values
         unused = AddressSettings.model_fields

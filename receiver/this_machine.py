@@ -16,7 +16,7 @@ def is_this_machine(url: str) -> bool:
 
 
 def _literal(host: str) -> IPv4Address | IPv6Address | None:
-    """The address that `host` is when it is connected to, such as 127.1; None for a name."""
+    """The IP address that `host` means, also in a short form such as 127.1; None for a name."""
     with suppress(ValueError):
         address = IPv6Address(host)
         return address.ipv4_mapped or address

@@ -1,4 +1,4 @@
-"""Routes for admins: the users, and the holds on submissions because a provider said "later"."""
+"""Routes for admins: the users, and the holds on submissions to providers that limit our rate."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,7 +18,7 @@ from store.keys import UserSummary
 
 @Operation(Group.PROBES, documents.Users, PAGE)
 async def list_users(context: ApiContext, request: Request, caller: Caller) -> Response:
-    """Users, by name.
+    """List users, by name.
 
     Responses:
         200: A page of them.
@@ -32,7 +32,7 @@ async def list_users(context: ApiContext, request: Request, caller: Caller) -> R
 
 @Operation(Group.PROBES, documents.Holds)
 async def list_holds(context: ApiContext, request: Request, _caller: Caller) -> Response:
-    """List submissions that are held because a provider said "later".
+    """List the holds on submissions to providers that answered 429, or 503 with Retry-After.
 
     Responses:
         200: The current holds.

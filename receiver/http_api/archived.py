@@ -33,7 +33,7 @@ FILE_NUMBER: Final = Parameter(
 RANGE: Final = Parameter("Range", "A part of the file, in bytes.", location="header")
 
 FIND_SECONDS = 5.0
-"""How long a disk, or the service that gives a bucket's credentials, is waited for."""
+"""How long to wait for the disk, or for the service that issues the bucket's credentials."""
 
 _RANGE = re.compile(r"bytes=(?:([0-9]{1,15})-([0-9]{0,15})|-([0-9]{1,15}))")
 
@@ -51,8 +51,8 @@ def read_file_number(request: Request) -> int | None:
 async def archived_file(
     context: ApiContext, request: Request, job: Job, number: int
 ) -> Response | None:
-    """The file with this number, or None unless it is stored. Raises Problem 416 for a range
-    outside the file."""
+    """The response with the file of this number; None if it is not stored. Raises Problem 416 for a
+    range outside the file."""
     if number > len(job.archive):
         return None
     file = job.archive[number - 1]
@@ -90,7 +90,7 @@ def _serve(request: Request, file: ArchivedFile, path: Path) -> Response:
         del MutableHeaders(scope=request.scope)["range"]
     return FileResponse(
         path,
-        # As `media_type`, a text would get a charset that is not known.
+        # Not as `media_type`: Starlette would add a charset, which is not known, to a text type.
         headers=headers | {"Content-Type": str(file.content_type)},
         filename="-".join(path.parts[-2:]),
         content_disposition_type="inline",

@@ -35,7 +35,7 @@ class Caller:
     admin: bool
 
     def readable(self, found: Owned | None) -> Owned:
-        """What was found, if they may read it. Raises Problem 404."""
+        """Return `found`, if this caller may read it. Raises Problem 404."""
         if found is None or not (self.admin or found.user_id == self.user_id):
             raise not_found()
         return found
@@ -56,8 +56,8 @@ class Authenticator:
         """The caller of a request, by its API key or else its session.
 
         Raises:
-            Problem: 400 without a key, 401 for an unknown or revoked one, 429 after too many of
-                those, 403 if a session is used from a page that is not ours.
+            Problem: 400 without a key, 401 for an unknown or revoked one, 429 after too many such
+                keys, 403 if a session is used from a page that is not ours.
             StoreUnavailable: the key could not be looked up.
         """
         key = _given_key(scope)

@@ -76,11 +76,11 @@ class Bodies:
         self._large = large
 
     async def read(self, request: Request, user_id: int, parse: Callable[[bytes], T]) -> T:
-        """What `parse` makes of the body, in a thread if it is large.
+        """Read the body and `parse` it, in a thread if it is large.
 
         Raises:
             Problem: by `parse` and `read_body`, and 429 if too many large ones are waiting.
-            ClientDisconnect: the client disconnected, also while it waited.
+            ClientDisconnect: the client disconnected, perhaps while it waited.
         """
         raw = await read_body(request, self._limit)
         if len(raw) <= LARGE:

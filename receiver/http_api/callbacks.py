@@ -79,7 +79,7 @@ async def _read_verified(
             raise NotFound(job_id) from None
         if isinstance(error, Problem):
             problem = error
-            # Its callback could not be read.
+            # The callback could not be read, so the provider is polled instead.
             await services.store.jobs.poll_at_once(job_id, services.clock.now())
         else:
             text = "The provider's signature is missing or wrong."

@@ -42,7 +42,7 @@ class ApiContext:
     """Whether a webhook host (name and port) gets only one attempt a minute, after connect
     failures."""
     rng: Random
-    """Makes API keys too, so it must be unpredictable."""
+    """Also generates API keys, so it must be unpredictable."""
     archive: Archive | None = None
     """None if result files are not archived."""
     sessions: Sessions = field(init=False)
@@ -51,7 +51,7 @@ class ApiContext:
     long_reads: OneByOne = field(init=False, default_factory=OneByOne)
     long_metadata: LongMetadata = field(init=False, default_factory=LongMetadata)
     whole_results: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
-    """Held while a result that may have megabytes is read and encoded."""
+    """Held while a result that may be megabytes is read and encoded."""
     readiness: Readiness = field(init=False)
     renewals: LinkRenewals = field(init=False)
     tickets: Tickets = field(init=False)

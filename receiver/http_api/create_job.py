@@ -42,8 +42,8 @@ async def create_job(context: ApiContext, request: Request, caller: Caller) -> R
 
     Responses:
         202: The job is durably stored; the provider is called after that.
-            - Idempotency-Replayed: `true` if this is the first response again, as it was written:
-              after an upgrade it may lack members that are new.
+            - Idempotency-Replayed: `true` for a replay of the first response; if that was stored
+              before an upgrade, it may lack newer members.
             - Location: The job's path.
             - Preference-Applied: The `wait` that was applied.
         410: The job of this Idempotency-Key has been removed.

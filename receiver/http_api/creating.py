@@ -1,5 +1,5 @@
-"""Shared by all routes that create a job. A repeated Idempotency-Key creates no second job, and
-gets the first response again. Each request is a span in its job's trace."""
+"""Shared by all routes that create a job. A repeated Idempotency-Key creates no second job: the
+first response is replayed. Each request is a span in its job's trace."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -37,7 +37,7 @@ class Creation(ABC):
     request: Request
     caller: Caller
     wait: float | None
-    """How long the request may wait for its job, in seconds from now; None if it did not ask to."""
+    """How long the request may wait for its job, in seconds; None if it did not ask to wait."""
 
     def __post_init__(self) -> None:
         self._until = self.context.services.clock.monotonic() + (self.wait or 0)
@@ -128,8 +128,8 @@ class Creation(ABC):
             )
 
     async def _wait_for(self, job: Job) -> Job:
-        """Wait until the job's state is enough, the time is over, or shutdown, and return the job.
-        If it cannot be read, it is returned as last seen.
+        """Wait until the job's state is enough, the time is over, or shutdown begins; returns the
+        job. If it cannot be read, it is returned as last seen.
 
         Raises:
             ClientDisconnect: the client disconnected.
@@ -152,7 +152,7 @@ class Creation(ABC):
             gone.cancel()
 
     async def find(self, job_id: str) -> Job | None:
-        """The job as it is; None if it has been removed or cannot be read. That must not become an
+        """The job; None if it has been removed or cannot be read. A failed read must not become an
         error response: the job is stored, and the client would submit it again."""
         try:
             return await self.context.services.store.jobs.find(job_id)

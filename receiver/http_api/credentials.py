@@ -91,14 +91,14 @@ async def _reader(context: ApiContext, scope: Scope) -> Caller:
         context.auth.refuse(scope, NO_TICKET)
     context.rate_limit.take(holder.key_hash)
     if ticket.request_id is None:
-        return replace(holder, admin=False)  # an admin's ticket also reads only their own jobs
+        return replace(holder, admin=False)  # an admin's ticket too reads only their own jobs
     if ticket.request_id != scope.get("path_params", {}).get("job_id"):
         raise unauthorized(NO_TICKET)
     return holder
 
 
 def _bind_by_token(context: ApiContext, handler: CallbackHandler) -> ASGIApp:
-    # Not a coroutine, since this is the hot route. What it raises becomes a response all the same.
+    # Not a coroutine, since this is the hot route. An exception still becomes a response.
     def endpoint(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         provider, token = scope["path_params"]["provider"], scope["path_params"]["token"]
         is_running = provider in context.services.providers

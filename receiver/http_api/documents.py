@@ -136,7 +136,7 @@ class HistoryCallback(_Line):
 
     type: Literal["callback"]
     verdict: Verdict
-    """What was done with it."""
+    """The result of processing the callback."""
     evidence: Evidence | None
     confirmed: bool | None
     bytes: Count
@@ -226,7 +226,7 @@ class Users(Page):
 
 
 class Hold(TypedDict):
-    """Submissions that wait because a provider said "later"."""
+    """A hold on submissions to a provider that limits our rate."""
 
     provider: Annotated[str, Field(examples=["samsar"])]
     user: str | None

@@ -108,7 +108,7 @@ def not_found() -> Problem:
 
 
 def or_404(found: Found | None) -> Found:
-    """What was found. Raises `not_found` if that is None."""
+    """Return `found`. Raises `not_found` if it is None."""
     if found is None:
         raise not_found()
     return found
@@ -159,7 +159,7 @@ _PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
         409, "ambiguous_prefix", "Several keys have this prefix; nothing was revoked."
     ),
 }
-"""An error's own class comes before its base classes. These are answered, not raised."""
+"""By error class; a class takes precedence over its bases. These are shared: never raise them."""
 
 
 def as_problem(error: Exception) -> Problem | None:

@@ -42,7 +42,7 @@ class EventStream(ABC):
         """The current state, and the cursor at which it was read."""
 
     async def farewell(self) -> bytes | None:
-        """The last bytes of a stream that is over; None while it goes on."""
+        """The last bytes to send if the stream is over; None if it continues."""
         return None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

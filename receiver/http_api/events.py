@@ -30,7 +30,7 @@ SNAPSHOT_JOBS: Final = 1_000
 SNAPSHOT_BYTES: Final = 256 * 1024
 """Limits on the snapshot of a user's jobs; the newest are in it."""
 FEW_JOBS: Final = 50
-"""So many jobs are read first: if they are long, no more fit."""
+"""How many jobs are read first: if they are long, no more would fit."""
 TICKET_MS: Final = 3_600_000
 _RESUME: Final = (
     Parameter("Last-Event-ID", "The last `id` seen: every later event follows.", location="header"),
@@ -83,8 +83,8 @@ async def follow_user(context: ApiContext, request: Request, caller: Caller) -> 
 async def _start(
     request: Request, knows: Callable[[Cursor], Awaitable[bool]]
 ) -> tuple[Cursor | None, bool]:
-    """The cursor to resume at, if the request has a valid one, and whether it has one that is no
-    longer valid. `knows` says whether the store knows a cursor."""
+    """The cursor to resume at, if the request has a valid one, and whether its cursor is no longer
+    valid. `knows` says whether the store knows a cursor."""
     given = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
     if not given:
         return None, False
@@ -156,7 +156,7 @@ async def create_stream_ticket(context: ApiContext, request: Request, caller: Ca
     body = await context.bodies.read(
         request, caller.user_id, lambda raw: parse_object(raw) if raw else {}
     )
-    # With a typo in the member's name, or no id in it, the ticket would be for all jobs.
+    # If a typo in the member's name, or a null id, were ignored, the ticket would be for all jobs.
     refuse_any(unknown_faults(body, ("request_id",)))
     job_id, path = None, "/v1/events"
     if body:

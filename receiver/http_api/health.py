@@ -50,7 +50,7 @@ async def metrics(context: ApiContext, _request: Request) -> Response:
         200: The text format.
     """
     if context.rendered_metrics is None:
-        # It takes milliseconds, and anybody can ask for it: the requests of an iteration share it.
+        # Rendering takes milliseconds, and anybody can request it: one loop iteration shares it.
         context.rendered_metrics = context.services.metrics.render()
         asyncio.get_running_loop().call_soon(setattr, context, "rendered_metrics", None)
     return Response(context.rendered_metrics, headers={"Content-Type": CONTENT_TYPE})

@@ -95,5 +95,5 @@ def _shortened(number: int) -> int | float:
         short = float(number)
     except OverflowError:
         return number
-    # The float's own value is another: that of 1e25 is 10000000000000000905969664.
+    # Not the float's exact value, which differs: that of 1e25 is 10000000000000000905969664.
     return short if Decimal(repr(short)) == number else number

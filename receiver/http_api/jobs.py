@@ -51,7 +51,7 @@ _MOMENT: Final = re.compile(
     r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[-+ ]\d\d:\d\d)?)?", re.ASCII
 )
 _FINER: Final = re.compile(r"(?<=\.\d{3})\d*[1-9]\d*", re.ASCII)
-"""What a time has beyond milliseconds, unless it is zero."""
+"""The digits of a time beyond milliseconds, unless all are zero."""
 _TIME: Final[Schema] = {"type": "string", "format": "date-time"}
 _LIST_PARAMETERS: Final = (
     Parameter("status", "Only this status.", ref("JobStatus")),
@@ -95,7 +95,7 @@ async def show_job(context: ApiContext, request: Request, caller: Caller) -> Res
         headers["Retry-After"] = str(max(1, round(context.settings.poll_min)))
     if none_match(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
-    # Not parsed: that of a large input would delay everybody.
+    # Not parsed: to parse a large input would block the event loop.
     text = (await context.services.store.jobs.input_text_of(job.id)).encode("ascii")
     return Response(b'%b,"input":%b}' % (document[:-1], text), headers=headers, media_type=JSON)
 
@@ -167,7 +167,7 @@ async def job_result(context: ApiContext, request: Request, caller: Caller) -> R
         raise Problem(409, "no_result", f"There is no result: the job is {job.status}.")
     if job.result.get("truncated") is not True:
         return _link_or_whole(job.result, number)
-    # The whole can have megabytes, which take seconds.
+    # The whole result can be megabytes, which take seconds to encode.
     async with context.long_reads.of(caller.user_id), context.whole_results:
         if await request.is_disconnected():
             raise ClientDisconnect
@@ -234,7 +234,7 @@ def _read_metadata(request: Request) -> dict[str, str]:
         for name, value in request.query_params.items()
         if name.startswith(queries.METADATA)
     }
-    # No metadata has it, and the database may store another character in its place.
+    # No metadata has a NUL, and the database may replace it by a character that some metadata has.
     if any("\0" in text for member in found.items() for text in member):
         raise bad_query(f"{queries.METADATA}KEY", "must be without NUL, as metadata is")
     return found
@@ -245,7 +245,7 @@ def _read_time(request: Request, name: str, to_whole: Callable[[float], Millis])
     if text is None:
         return None
     try:
-        # Python drops what is finer than a microsecond. To round, it is enough to know of it.
+        # Python drops digits beyond microseconds. To round, one digit that is not zero is enough.
         return to_whole((_moment(_FINER.sub("1", text)) - _EPOCH) / _MILLISECOND)
     except ValueError:
         raise bad_query(name, "must be a time such as 2026-01-02T03:04:05.678Z") from None

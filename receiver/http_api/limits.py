@@ -1,5 +1,5 @@
-"""Limits on rates, on what runs at once and on the size of a request's head, and what is exempt
-from load shedding."""
+"""Limits on request rates, on concurrency and on the size of a request's head, and the paths that
+are exempt from load shedding."""
 
 import asyncio
 import re
@@ -26,7 +26,7 @@ FAILED_LOGINS: Final = Rate(300, 60)
 _REMEMBERED: Final = 50_000
 
 LONG_METADATA: Final = 4_096
-"""Characters, of a job's metadata in all."""
+"""Total characters of a job's metadata above which its writes are serialised by user."""
 LONGEST_TURN_WAIT: Final = 5.0
 """Maximum wait for the user's earlier writes, in seconds; the same as for a locked database."""
 
@@ -99,8 +99,8 @@ class RateLimit:
 
 
 class OneByOne:
-    """Lets the requests of one user in one by one, and those of different users beside each other:
-    what others wait for is then at most one request of each."""
+    """Serialises the requests of each user; those of different users run concurrently. So a user
+    waits for at most one request of each other user."""
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
@@ -110,8 +110,8 @@ class OneByOne:
 
 
 class LongMetadata:
-    """Lets a user's writes of jobs with long metadata in one by one: each member is a row, and each
-    event repeats them, so such a write takes a hundred times as long as others."""
+    """Serialises each user's writes of jobs with long metadata: each member is a row, and each
+    event repeats them all, so such a write takes a hundred times as long as others."""
 
     def __init__(self) -> None:
         self._users = OneByOne()

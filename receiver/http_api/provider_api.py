@@ -26,7 +26,7 @@ from store.idempotency import Answer, Replay
 from store.records.jobs import ErrorCode, Job, Phase
 
 _PROVIDERS: Final = ("samsar", "sandbox")
-"""Whose API this is."""
+"""The providers with this API."""
 _REQUEST_ID: Final = Parameter(
     "request_id",
     "Our id, or the provider's.",
@@ -41,7 +41,7 @@ async def create_movie(context: ApiContext, request: Request, caller: Caller) ->
 
     Responses:
         200: Accepted: the job is durably stored.
-            - Idempotency-Replayed: `true` if this is the first response again.
+            - Idempotency-Replayed: `true` for a replay of the first response.
         402: The provider requires payment.
         4XX: The provider refused it; `message` is the provider's, `request_id` is the failed job.
         502: The provider rejects the operator's key.
@@ -55,7 +55,7 @@ async def create_narrative(context: ApiContext, request: Request, caller: Caller
 
     Responses:
         200: Accepted: the job is durably stored.
-            - Idempotency-Replayed: `true` if this is the first response again.
+            - Idempotency-Replayed: `true` for a replay of the first response.
         402: The provider requires payment.
         4XX: The provider refused it; `message` is the provider's, `request_id` is the failed job.
         502: The provider rejects the operator's key.
@@ -97,7 +97,7 @@ class _DropIn(Creation):
         return Answer(problem.status, {"Content-Type": CONTENT_TYPE}, content)
 
     async def answer_again(self, replay: Replay) -> Answer:
-        """Has only the id if the job has been removed or cannot be read now."""
+        """Only the id, if the job has been removed or cannot be read now."""
         job = await self.find(replay.job_id)
         return _accepted(replay.job_id) if job is None else self.answer(job)
 
@@ -107,8 +107,8 @@ def _accepted(job_id: str) -> Answer:
 
 
 def provider_of(settings: ServeSettings) -> str | None:
-    """The provider behind these routes, if it runs: Samsar or its sandbox, the default one of them,
-    else the real one."""
+    """The running provider behind these routes: Samsar or its sandbox; None if neither runs. If
+    both run, the default provider if it is one of them, else Samsar."""
     fitting = set(settings.running) & set(_PROVIDERS)
     return next((name for name in (settings.provider, *_PROVIDERS) if name in fitting), None)
 
@@ -130,7 +130,7 @@ async def status(context: ApiContext, request: Request, caller: Caller) -> Respo
 
 
 async def _find(store: Store, request_id: str) -> Job | None:
-    """The job with this id of ours or of the provider's."""
+    """The job by our id or by the provider's."""
     job = await store.jobs.find(request_id)
     for name in _PROVIDERS:
         job = job or await store.jobs.find_by_provider_id(name, request_id)

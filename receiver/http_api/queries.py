@@ -83,7 +83,7 @@ class Page:
 async def read_page(
     context: ApiContext, request: Request, caller: Caller, name: str, *known: Parameter
 ) -> Page:
-    """The page of the list `name` that a request asks for. It may have the `known` parameters.
+    """The page of the list `name` that a request asks for; `known` are the allowed parameters.
 
     Raises:
         Problem: 400 for a parameter, and as `selected_user`.

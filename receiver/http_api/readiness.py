@@ -31,7 +31,7 @@ class Readiness:
         self._clock = clock
         self._check: asyncio.Task[str | None] | None = None
         self._last: str | None = None
-        """What the last check that ended has said."""
+        """The result of the last completed check."""
         self._good_until = 0.0
 
     async def trouble(self) -> str | None:
@@ -39,7 +39,7 @@ class Readiness:
         check = self._check
         if check is None or (check.done() and self._clock.monotonic() >= self._good_until):
             check = self._check = asyncio.create_task(self._ask())
-        # Neither a client that disconnects nor the time that is up cancels the shared check.
+        # Neither a client's disconnect nor the timeout cancels the shared check.
         ended, _ = await asyncio.wait({check}, timeout=ANSWER_SECONDS)
         return check.result() if ended else self._last or _UNAVAILABLE
 

@@ -157,7 +157,7 @@ class CreateJob(_Submission):
 
 @document(example={"request_id": AN_ID})
 class TicketRequest(TypedDict):
-    """Which stream to open; without `request_id`, that of all the user's jobs."""
+    """The stream to open: one job's, or without `request_id` that of all the user's jobs."""
 
     request_id: NotRequired[str]
 

@@ -1,4 +1,4 @@
-"""What shutdown does to requests that take long."""
+"""How shutdown ends long requests."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def stopping(detail: str = "Shutting down.") -> Problem:
-    """The problem for what is not done any more."""
+    """The problem for a request that is refused or interrupted by the shutdown."""
     return Problem(503, "stopping", detail, headers={"Retry-After": "5"})
 
 
