@@ -64,7 +64,7 @@ class Commands(typer.Typer):
 
 
 def _blocking(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., None]:
-    """The command as a function that typer can call: it reads the options from the signature."""
+    """Wrap a command in a plain function for typer, which reads the options from its signature."""
     signature = inspect.signature(function)
     takes_client = "client" in signature.parameters
     prints = signature.return_annotation is Output
@@ -88,7 +88,7 @@ def _blocking(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[...
         options += [_option("url", Url, None), _option("api_key", ApiKey, None)]
     if prints:
         options.append(_option("json", Json, False))
-    # `inspect.signature` reads this attribute, and typer asks it; the type of a function has none.
+    # typer calls `inspect.signature`, which reads this attribute; mypy knows of none on a function.
     call.__signature__ = signature.replace(parameters=options)  # type: ignore[attr-defined]
     return call
 

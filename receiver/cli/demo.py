@@ -269,7 +269,7 @@ def _sum_up(jobs: Sequence[Job], webhooks: "Sequence[Delivery]") -> None:
 
 
 def _say_what_next(url: str, key: str, example: Mapping[str, Any], log_file: Path) -> None:
-    # As this one was started: `.venv/bin/receiver` need not be on the PATH of the other terminal.
+    # The path of this process: `.venv/bin/receiver` need not be on the PATH of the other terminal.
     program = sys.argv[0] if sys.argv[0].endswith("/receiver") else "receiver"
     output.say(f"""
 The service runs until Ctrl-C and logs to {log_file}. In another terminal, try:

@@ -53,8 +53,7 @@ _KNOWN: Mapping[type[Exception], tuple[int, str]] = {
     ),
     ClientError: (FAILED, "Check RECEIVER_URL or --url."),
 }
-"""The exit status of an error and what to do about it. An error's own class comes before its base
-classes."""
+"""The exit status of an error and what to do about it. A class takes precedence over its bases."""
 
 _AFTER_CODE = {
     "unauthorized": "Set RECEIVER_API_KEY or --api-key to an active key;"
@@ -124,7 +123,7 @@ def known(error: Exception) -> tuple[int, str] | None:
 
 
 def _as_failure(error: Exception) -> Failure | None:
-    """None if the error is not a known one."""
+    """The message and exit status of an error; None if it is unexpected."""
     match error:
         case Failure():
             return error

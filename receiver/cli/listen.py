@@ -126,7 +126,7 @@ class Changes:
 
 def _is_news(job: Job, before: str | None) -> bool:
     if job["done"] and before is None:
-        # A correction. Not a change of the archive, for which no message is sent.
+        # Corrected outcomes are sent; changes of the archived files are not.
         return job["updated_at"] == job["done_at"]
     return job["status"] != before
 
@@ -140,8 +140,8 @@ class Endpoint:
     secret: str
 
     async def post(self, job: Job) -> bool:
-        """Post the message about a job's current state, and print the result. Whether the answer
-        was a 2xx."""
+        """Post the message about a job's current state, and print the result. Returns whether the
+        answer was a 2xx."""
         now = SystemClock().now()
         body = compact_json(relay_body(job["status"], job))
         headers = sign([self.secret], Ids(os.urandom).new("msg", now), now, body)

@@ -53,8 +53,8 @@ def _options(
 
 
 def _open_closed_streams() -> None:
-    """Open /dev/null for each closed standard stream, in their order: it gets the descriptor that
-    is free. Otherwise a connection would, and libuv aborts the process when it closes that."""
+    """Open /dev/null for each closed standard stream, in their order: each gets its own descriptor.
+    Otherwise a connection would get it, and libuv aborts the process when it closes that one."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             # It stays open until the process ends.
@@ -66,7 +66,7 @@ def main() -> None:
     """Run one command and exit with its status."""
     _open_closed_streams()
     if isinstance(sys.stdout, TextIOWrapper):
-        # As stderr does: a letter that the encoding lacks is no failure of the command.
+        # Like stderr: a character that the encoding lacks must not fail the command.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="receiver")

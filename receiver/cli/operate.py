@@ -16,7 +16,7 @@ from store.open import back_up_store
 
 async def doctor(json: Json = False) -> None:
     """Check settings, store, provider, public address and clock. Exits with 1 if a check failed."""
-    # Imported here: it needs all providers, and other commands none.
+    # Imported here: it imports all providers, which other commands do not need.
     from receiver.cli.doctor import Finding, check_all, output_of
 
     try:

@@ -167,7 +167,7 @@ def _draw(
         if column in texts:
             longest_word = max(map(cell_len, _WORD.findall("\n".join(cells))))
             least = max(longest_word, min(TEXT_WIDTH, least))
-        # "fold" since an ellipsis would replace a letter if only a space is too much.
+        # "fold", because an ellipsis would replace a letter even if only a space does not fit.
         drawn.add_column(column, min_width=least, no_wrap=column not in texts, overflow="fold")
         width += least
     for row in rows:
@@ -192,5 +192,5 @@ def _cell(value: object) -> str:
 
 
 def _json(value: object, indent: int | None = None) -> str:
-    """For people: other scripts are readable."""
+    """JSON for people: non-ASCII characters are not escaped."""
     return json_lib.dumps(value, ensure_ascii=False, indent=indent)

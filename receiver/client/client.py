@@ -82,7 +82,7 @@ class AsyncClient:
             wait: seconds, at most 60, to wait for the job to be done.
         """
         # httpx would raise for NaN, a lone surrogate, or a key that is not ASCII; the service
-        # refuses them in words, as it does an empty key.
+        # refuses these, and an empty key, with an error message.
         content = json.dumps(dict(body))
         key = secrets.token_urlsafe(24) if idempotency_key is None else idempotency_key
         if not key.isprintable():
@@ -129,7 +129,7 @@ class AsyncClient:
         limit: int | None = None,
         cursor: str | None = None,
     ) -> "Jobs":
-        """A page of jobs, newest first; both times are exclusive. `q` is a text in the label.
+        """A page of jobs, newest first; both times are exclusive. `q` is part of the label.
         With `q`, several filters, or long jobs, a page may be short although there is a
         `next_cursor`. `user` is for admin keys; `*` means all users."""
         query = _given(
@@ -183,7 +183,7 @@ class AsyncClient:
         user: str | None = None,
         on_pause: OnPause | None = None,
     ) -> AsyncGenerator[StreamEvent, None]:
-        """Follow one job until it is finished, or all jobs of the key's user for ever.
+        """Follow one job until it is finished, or all jobs of the key's user forever.
 
         Broken connections are reopened, and every event is yielded exactly once and in order.
 
@@ -195,10 +195,10 @@ class AsyncClient:
                 cleanly) and the seconds until it is resumed.
 
         Raises:
-            Unreachable: the first connection failed; later ones are retried for ever, also while a
+            Unreachable: the first connection failed; later ones are retried forever, even while a
                 proxy answers in the service's place.
             ApiError: the service refused, and not just temporarily.
-            UnreadableAnswer: something else answered at first, or sent unknown events.
+            UnreadableAnswer: the first answer is not the service's, or the stream cannot be read.
         """
         path = "/v1/events" if job_id is None else f"{_job(job_id)}/events"
         connect = partial(self._transport.stream, path, _given(user=user))
@@ -252,8 +252,8 @@ class AsyncClient:
         return delivery
 
     async def test_webhook(self, url: str) -> "WebhookTest":
-        """Have the service send a signed test message to `url`; returns what was answered. A URL
-        that is refused raises `ApiError` with status 400."""
+        """Have the service send a signed test message to `url`; returns the answer. A URL that is
+        refused raises `ApiError` with status 400."""
         outcome: WebhookTest = await self._transport.call(
             "POST", "/v1/webhook-tests", json={"url": url}
         )
@@ -290,9 +290,9 @@ def _segment(text: str) -> str:
 
 
 def _may_have_created(error: ClientError) -> bool:
-    """Whether the job may have been created: the answer was lost, by the connection or by a proxy,
-    our first request with the same Idempotency-Key still runs, or the service does not know whether
-    its commit succeeded."""
+    """Whether the job may have been created: the connection or a proxy lost the answer, our first
+    request with the same Idempotency-Key is still running, or the service does not know whether its
+    commit succeeded."""
     if isinstance(error, ApiError):
         lost = error.code == "http_error" and error.status >= 500
         return lost or error.code in ("idempotency_key_in_use", "outcome_unknown")

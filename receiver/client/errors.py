@@ -55,7 +55,7 @@ class UnreadableAnswer(ClientError):
 
 
 class AnotherServer(UnreadableAnswer):
-    """It is no JSON object, or has no X-Request-ID: the URL is probably wrong."""
+    """The body is not a JSON object, or there is no X-Request-ID: the URL is probably wrong."""
 
 
 class BadRelay(ClientError):
@@ -81,7 +81,7 @@ def api_error(response: httpx.Response) -> ApiError:
             faults = _faults(others.get("errors"))
         case _:
             code, detail, faults = "http_error", phrase, ()
-    # A Retry-After with a date is from a proxy, and ignored.
+    # The service sends seconds: a Retry-After with a date is from a proxy, and ignored.
     retry_after = response.headers.get("Retry-After", "")
     return ApiError(
         response.status_code,
@@ -94,7 +94,7 @@ def api_error(response: httpx.Response) -> ApiError:
 
 
 def _faults(errors: Any) -> tuple[Fault, ...]:
-    """The faults in a problem's `errors`; none if they have another form, as a proxy's may."""
+    """The faults in a problem's `errors`; none if it has another form, as in a proxy's response."""
     try:
         return tuple(Fault(each["pointer"], each["detail"]) for each in errors or ())
     except (KeyError, TypeError):

@@ -25,10 +25,10 @@ class Transport:
     """Connections to one service, with one key."""
 
     def __init__(self, url: str, api_key: str, timeout: float) -> None:
-        """Does not connect yet; `timeout` as for `AsyncClient`. Raises ValueError for a key that
-        no header can have."""
+        """Does not connect yet; `timeout` as for `AsyncClient`. Raises ValueError for a key that is
+        not valid in a header."""
         self._timeout = timeout
-        key = api_key.strip()  # the end of the line that it was read from
+        key = api_key.strip()  # it may end with the newline of a file
         if not re.fullmatch(r"[!-~]+", key):
             raise ValueError("an API key must be visible ASCII without spaces")
         nearby = is_this_machine(url)
@@ -36,7 +36,7 @@ class Transport:
             base_url=url,
             headers={"API-KEY": key},
             timeout=timeout,
-            # Each stream has one, and nothing may wait for them: the service limits their number.
+            # Each stream holds one, and no call may wait for it: the service limits the streams.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
             # A proxy from the environment cannot reach this machine's loopback addresses.
             trust_env=not nearby,
@@ -48,7 +48,7 @@ class Transport:
         await self._http.aclose()
 
     async def call(self, method: str, path: str, **options: Any) -> Any:
-        """One call, and the document in its answer. Raises `AnotherServer`; see `send`."""
+        """Make one call; returns the document in its answer. Raises `AnotherServer`; see `send`."""
         response = await self.send(method, path, **options)
         document = read_document(response)
         if document is None:
@@ -57,7 +57,7 @@ class Transport:
         return document
 
     async def send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """One call, with options of httpx. Raises `ApiError` for a status of 300 or more, and
+        """Make one call, with options of httpx. Raises `ApiError` for a status of 300 or more, and
         `Unreachable`."""
         try:
             response = await self._http.request(method, path, **options)

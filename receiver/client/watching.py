@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0
 LONGEST_RETRY_AFTER = 300.0
-"""A proxy may say a day, while the service is back in a minute."""
+"""Longer ones are cut: a proxy may say a day although the service is back in a minute."""
 
 Sleep = Callable[[float], Awaitable[None]]
 OnPause = Callable[[ClientError | None, float], None]
@@ -92,7 +92,7 @@ class Watching:
         """Process an event; returns what to pass to the caller, None for nothing.
 
         Raises:
-            UnreadableAnswer: it is not one of the service's events.
+            UnreadableAnswer: its data is not the service's.
         """
         self._failures = 0
         if sent.retry is not None:

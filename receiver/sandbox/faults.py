@@ -1,5 +1,5 @@
-"""What goes wrong in the sandbox: how often each thing does, and the planned faults of each job and
-each call, derived from the seed and an ordinal."""
+"""The sandbox's faults: the probability of each, and the planned faults of each job and each call,
+derived from the seed and an ordinal."""
 
 import random
 from dataclasses import dataclass
@@ -68,13 +68,13 @@ class JobPlan:
     failure: str | None
     """The message of a job that fails; None if it completes."""
     answer: Literal["accepted", "error", "never"]
-    """How its submission is answered: in the last two cases, its sender cannot know of the job."""
+    """How its submission is answered; after the last two, the sender cannot know of the job."""
     callbacks: tuple[PlannedCallback, ...]
     """In the order of sending."""
 
 
 class FaultPlan:
-    """Random decisions by the rules.
+    """Makes random decisions with the probabilities in the rules.
 
     They are independent: a job's plan depends only on the seed and its ordinal, and changing one
     probability does not affect the other decisions.

@@ -1,4 +1,4 @@
-"""The jobs of the sandbox: created by submissions, and progressing with time alone."""
+"""The jobs of the sandbox: created by submissions; their progress depends only on the time."""
 
 import asyncio
 from collections import Counter

@@ -73,7 +73,7 @@ class ReplicateApi(SandboxApi):
         return JSONResponse(_prediction(job, self._jobs.state(job)))
 
     async def _list(self, request: Request) -> Response:
-        """The newest predictions first, with their webhooks; `cursor` counts those before."""
+        """List predictions with their webhooks, newest first; `cursor` is the number to skip."""
         query = dict(request.query_params)
         try:
             skipped = int(query.get("cursor", 0))

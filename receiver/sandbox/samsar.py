@@ -17,7 +17,7 @@ from store.records.jobs import Status
 
 
 class SamsarApi(SandboxApi):
-    """Samsar's: unsigned callbacks, one at each step."""
+    """Samsar's API; it sends unsigned callbacks, one at each step."""
 
     path = SANDBOX_PATHS["samsar"]
 

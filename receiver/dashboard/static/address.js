@@ -77,8 +77,8 @@ addEventListener("scroll", () => {
 addEventListener("click", () => timer && rememberScroll(), { capture: true });
 
 /**
- * A link to the list that a view belongs to. If that is where the visitor came from, it has the
- * filters of then, and goes back in the history, which restores the scroll position.
+ * A link to the list that a view belongs to. If the visitor came from that list, the link keeps its
+ * filters, and goes back in the history, which restores the scroll position.
  */
 export function backLink(path, text, look) {
   const { from } = remembered();

@@ -21,7 +21,7 @@ const NO_RESPONSE = {
   detail: "It may be restarting, or this machine is offline.",
 };
 
-/** Send a request; returns the JSON response, as `read` parses it. Throws ApiError, also if `signal` aborts it. */
+/** Send a request; returns the JSON response parsed by `read`. Throws ApiError, even if aborted. */
 export async function ask(method, path, { body, headers, signal, read = parse } = {}) {
   let response, text;
   try {
@@ -49,7 +49,7 @@ export const get = (path, signal) => ask("GET", path, { signal });
 export const getExactly = (path, signal) => ask("GET", path, { signal, read: parseExactly });
 export const post = (path, body, headers) => ask("POST", path, { body, headers });
 
-// A 204 has no body, and a proxy's error page is no JSON.
+// A 204 has no body, and a proxy's error page is not JSON.
 function parsedOrEmpty(text, read) {
   try {
     return read(text);
@@ -64,11 +64,11 @@ function parseKeeping(isKept, text) {
     typeof value === "number" && isKept(value, source) ? JSON.rawJSON(source) : value));
 }
 
-/** Integers stay exact beyond 2^53 too. All other numbers can be calculated with. */
+/** Integers beyond 2^53 stay exact, but cannot be calculated with; all other numbers can. */
 const parse = (text) =>
   parseKeeping((value, source) => !Number.isSafeInteger(value) && /^-?\d+$/.test(source), text);
 
-/** All numbers stay as they are written: 1.0 is not the same as 1 to every provider. */
+/** All numbers keep their text: some providers treat 1.0 and 1 differently. */
 export const parseExactly = (text) => parseKeeping((value, source) => String(value) !== source, text);
 
 /** A path with the parameters that have a value. */

@@ -98,7 +98,7 @@ async function signInOnce(token) {
   }
 }
 
-// The cookie is the browser's: the other tabs must not go on as another user than they show.
+// All tabs share the session cookie: a tab that shows another user than the new one must reload.
 const tabs = new BroadcastChannel("session");
 tabs.addEventListener("message", ({ data: name }) => {
   if (name !== (user?.name ?? null)) location.reload();

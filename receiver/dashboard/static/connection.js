@@ -7,7 +7,7 @@ import { duration } from "./times.js";
 const WORDS = { off: "", connecting: "connecting…", live: "live", lost: "disconnected" };
 let lost = false;
 
-/** Start showing it. */
+/** Start showing the state of the connection. */
 export function showConnection() {
   live.addEventListener("connection", show);
   setInterval(countDown, 500);

@@ -6,7 +6,7 @@ import { keyField, tryIt } from "./try-it.js";
 
 const BOUNDS = ["format", "minimum", "exclusiveMinimum", "maximum", "maxLength", "default"];
 
-/** Open what the address names, so that links lead into it. The browser looked for it too early. */
+/** Open the element that the URL's fragment names: the browser looked before it existed. */
 function openTarget() {
   const target = location.hash && document.getElementById(location.hash.slice(1));
   if (!target) return;

@@ -23,7 +23,7 @@ export function arrange(parent, elements) {
   }
 }
 
-/** Like `arrange`, but a child that looks the same stays: it may have the focus, or be pressed. */
+/** Like `arrange`, but keeps equal children: one may have the focus, or be pressed. */
 export function refill(parent, elements) {
   const old = [...parent.children];
   arrange(parent, elements.map((each, index) => (old[index]?.isEqualNode(each) ? old[index] : each)));

@@ -55,7 +55,7 @@ function metadataMember(search) {
   return name?.trim() ? { name: name.trim(), value: value.trim() } : null;
 }
 
-/** Whether a job matches the filters: exactly those that `queryOf` asks for, or a reload would change the list. */
+/** Whether a job matches the filters. Must agree with `queryOf`, or a reload changes the list. */
 export function matches(job, { status, kind, provider, search, ...times }) {
   if (status && job.status !== status) return false;
   if (kind && job.kind !== kind) return false;

@@ -1,4 +1,4 @@
-// Holds on submissions because a provider said "later", for admins.
+// Holds on submissions to providers that limit our rate, for admins.
 
 import { link } from "./address.js";
 import { ask, get } from "./api.js";

@@ -151,7 +151,7 @@ function jobRow({ request_id: id, user: owner }, user) {
   return { element: h("li", {}, row), update };
 }
 
-/** What tells a job apart from others with its title, as the search takes it. */
+/** What distinguishes a job from others with the same title, in a form that the search accepts. */
 function namesOf({ request_id: id, metadata }) {
   const members = Object.entries(metadata).filter(([name]) => name !== "label");
   return [...members.map((pair) => pair.join("=")), id].join(" · ");

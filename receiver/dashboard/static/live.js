@@ -36,8 +36,8 @@ let delay = 0;
 let timer = 0;
 
 /**
- * Store a version of a job. Versions older than the known one are ignored. The job becomes the last
- * in `jobs`: the first was not stored for the longest time.
+ * Store a version of a job. Versions older than the known one are ignored. The job moves to the end
+ * of `jobs`, so the first one is always the least recently stored.
  */
 export function put(job) {
   const known = jobs.get(job.request_id);
@@ -47,7 +47,7 @@ export function put(job) {
   live.dispatchEvent(new CustomEvent("job", { detail: { job, known } }));
 }
 
-/** Store what came unasked. Only this drops others: what a view has just read must be there. */
+/** Store a job from the stream or a poll; may evict one. `put` keeps what a view has just read. */
 function receive(job) {
   put(job);
   if (jobs.size > MOST_JOBS) jobs.delete(jobs.keys().next().value);
@@ -99,18 +99,18 @@ function openStream() {
   source.addEventListener("error", lose);
 }
 
-/** Poll the newest jobs, and some of the older ones that are unfinished, in turn. */
+/** Poll the newest jobs, and some of the older unfinished ones, round-robin. */
 async function pollJobs() {
   const mine = (poll = {});
   let mayMiss = false;
   try {
     const { jobs: newest } = await get(withQuery("/v1/jobs", { user: followed, limit: NEWEST }));
     const read = new Set(newest.map((job) => job.request_id));
-    // What is stored becomes the last in `jobs`, so the next poll takes the next ones.
+    // Stored jobs move to the end of `jobs`, so the next poll takes the next ones.
     const older = [...jobs.values()].filter((job) => !job.done && !read.has(job.request_id));
     const updated = await Promise.all(older.slice(0, UNFINISHED).map(readAgain));
     if (mine !== poll) return;
-    // After an outage, or a rush, there may be jobs between these and those that are known.
+    // After an outage or a burst, there may be jobs between these and the known ones.
     mayMiss = connection.state !== "live"
       || (newest.length === NEWEST && !newest.some((job) => jobs.has(job.request_id)));
     [...newest, ...updated.flat()].forEach(receive);
@@ -123,7 +123,7 @@ async function pollJobs() {
   timer = setTimeout(pollJobs, POLL_EVERY);
 }
 
-/** The job's version of now, or the known one if it cannot be read; none if it was removed. */
+/** The job's current version, or the known one if it cannot be read; [] if it was removed. */
 async function readAgain(job) {
   try {
     return [await get(job.links.self)];

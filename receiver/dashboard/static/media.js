@@ -10,8 +10,8 @@ const MOST_SHOWN = 6;
 const KINDS = { image: "picture", video: "video", audio: "sound" };
 
 /**
- * The links of a result, each `{url, kind, kept}`; `kind` is null if neither the link nor the archive
- * shows it, `kept` our own URL of the archived file, if it is stored.
+ * The links of a result, each `{url, kind, kept}`. `kind` is null if neither the link nor the
+ * archive tells it; `kept` is our own URL of the archived file, if there is one.
  */
 export function mediaOf(job) {
   const found = [];
@@ -50,7 +50,7 @@ const addressOf = (job, { kept, url }) =>
 export function thumbnail(job, glyph) {
   const [media] = mediaOf(job);
   const box = (content) => h("span", { class: "thumb", "aria-hidden": "true" }, content);
-  // The direct link: our own URL would make a status call for each old one.
+  // The direct link: our own URL would make a status call for each expired one.
   const src = media?.kept ?? media?.url;
   const error = (event) => event.target.replaceWith("▶");
   switch (media?.kind) {

@@ -1,6 +1,6 @@
 // Requests that a view repeats, or replaces by newer ones.
 
-/** A function that returns a new signal; the one before it ends, and all end with `signal`. */
+/** A function that returns a new signal and aborts the previous one; `signal` aborts them all. */
 export function newest(signal) {
   let current = new AbortController();
   return () => {
@@ -14,8 +14,8 @@ export function newest(signal) {
  * Call `read(signal)` again and again until `signal` ends: `period` ms after the last call is done.
  * If it throws, `failed(error)` is called.
  *
- * Returns `now()`, which starts a call, ends the one that is running, and resolves when its own is
- * done; and `soon(ms)`, which shortens the wait before the next one.
+ * Returns `now()`, which aborts the running call, starts a new one, and resolves when that is done;
+ * and `soon(ms)`, which shortens the wait before the next call.
  */
 export function repeat({ signal, period, read, failed }) {
   const next = newest(signal);

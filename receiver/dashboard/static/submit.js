@@ -12,7 +12,7 @@ const MODELS = ["image_model", "video_model"];
 const [MOVIE, NARRATIVE, OTHER] = ["create_movie", "create_narrative", "other"];
 /** Providers that take the fields of a movie and a narrative. */
 const KNOWN = ["samsar", "sandbox"];
-/** The fields of JSON pointers that do not name one. */
+/** The form's fields for JSON pointers that do not name a field. */
 const FIELDS = { "/kind": "other_kind", "/input": "input_json" };
 
 /** Show the form until `signal`. */
@@ -168,7 +168,7 @@ function samsarInput(kind, text) {
     ? {
         prompt: text("prompt"),
         video_model: text("video_model"),
-        // Anything else than a number is sent unchanged, and the service reports the error.
+        // Anything but a number is sent unchanged, and the service reports the error.
         duration: duration === "" || Number.isNaN(Number(duration)) ? duration : Number(duration),
       }
     : { prompt_list: text("prompt_list").split("\n").map((line) => line.trim()).filter(Boolean) };
@@ -177,7 +177,7 @@ function samsarInput(kind, text) {
   return input;
 }
 
-/** Show each error at its field, which can have several. False if one belongs to no field shown here. */
+/** Show each error at its field, which can have several. False if one has no visible field. */
 function showErrors(form, errors) {
   const shown = errors.map(({ pointer, detail }) => ({ control: form.elements[fieldOf(form, pointer)], detail }));
   const isLost = ({ control }) => !control?.id || control.closest("[hidden]");

@@ -98,7 +98,7 @@ function item(entry, again) {
 
 const joined = (...texts) => texts.filter(Boolean).join(" · ");
 
-/** What was received, to expand. It is rendered then, because a history can be long. */
+/** What was received, collapsed. It is rendered only when expanded: a history can be long. */
 function rawData({ body, ...line }) {
   const isCallback = line.type === "callback";
   if (isCallback && body == null) return null;

@@ -13,7 +13,7 @@ export const DAY = 86_400_000;
 
 let ahead = 0;
 
-/** Learn from the `Date` of an answer how far this machine's clock is off. */
+/** Learn from the `Date` header of a response how far this machine's clock is off. */
 export function learnClock(date) {
   const difference = Date.now() - Date.parse(date);
   ahead = Math.abs(difference) > MINUTE ? difference : 0;

@@ -37,7 +37,7 @@ export function filterControls(changed, signal) {
         all.map(([value, words]) => h("option", { value, selected: now === value }, words))));
   }
 
-  /** A local time; the URL has it in UTC. Without `max`, six digits of a year can be typed. */
+  /** A local time; the URL has it in UTC. Without `max`, browsers accept six-digit years. */
   function time(name, label) {
     const typed = ({ target }) => {
       const ms = Date.parse(target.value);
