@@ -183,8 +183,8 @@ class ServeSettings(StoreSettings, ArchiveSettings, LogSettings, AddressSettings
     submit_timeout: kinds.Seconds = 60
     """The longest that one submission call can take."""
     submit_concurrency: kinds.Count = 32
-    """Submission calls at once. Users take turns: while another user's job waits, a user has at
-    most half of them."""
+    """Concurrent submission calls, round-robin by user. While another user's job waits, a user has
+    at most half of them."""
     confirm_callbacks: bool = True
     """Whether a callback that ends a job is confirmed by a status call before it counts."""
     confirm_timeout: kinds.Seconds = 60

@@ -91,7 +91,7 @@ def copy_to_postgres(source: Path, url: str) -> Mapping[str, int]:
 
 
 def _begin_copy(new: psycopg.Connection, shown: str) -> None:
-    """Mark the target as a copy. Raises `TargetNotEmpty`; the message calls it `shown`."""
+    """Mark the target, which messages call `shown`, as a copy. Raises `TargetNotEmpty`."""
     # Its commit must be on disk before the source is marked as moved.
     new.execute("SET LOCAL synchronous_commit = on")
     # Excludes a service that starts on the target at the same time.

@@ -49,7 +49,7 @@ class Events(Table):
 
     async def knows_for_job(self, job: Job, cursor: Cursor) -> bool:
         """Whether this job's stream can resume from the cursor without a gap: the cursor belongs to
-        the user's log, whatever retention has since removed of other jobs."""
+        the user's log, even if retention has since removed events of other jobs."""
         return await self._removed_up_to(job.user_id, cursor) is not None
 
     async def _removed_up_to(self, user_id: int, cursor: Cursor) -> int | None:

@@ -60,7 +60,7 @@ ARCHIVE_ADVICE = (
 
 
 async def check_all(settings: ServeSettings, clock: Clock) -> list[Finding]:
-    """Run all checks in turn; none raises."""
+    """Run all checks, one after the other; none raises."""
     findings = [Finding("settings", "warning", warning) for warning in settings.warnings()]
     running = ", ".join(settings.running)
     findings.append(Finding("settings", "ok", f"provider {running}, {settings.public_url}"))

@@ -68,7 +68,7 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 class Bodies:
-    """Reads the bodies of users' requests; large ones are parsed in turn."""
+    """Reads the bodies of users' requests; large ones are parsed one at a time."""
 
     def __init__(self, limit: int, large: LargeBodies) -> None:
         """`limit`: of a body, in bytes."""

@@ -6,7 +6,7 @@ took ten times the CPU of a full batch (docs/postgresql.md).
 
 Members have no savepoints: with more than 64 in a transaction, the snapshots of every other session
 become slow. A member that fails before it has written anything fails alone. Otherwise the batch is
-rolled back and run again in parts: one by one if it waited too long for a lock or a statement, else
+rolled back and run again in parts: one by one after a conflict, a deadlock or a timeout, otherwise
 in halves. Members can be repeated (`store.session.Work`).
 
 All processes take locks in one order: first the batch's jobs, sorted; last the users' logs, sorted.
@@ -229,7 +229,7 @@ def _run_group(
     try:
         outcomes = group(session, effects)
     except Exception as error:  # a `Work` may raise anything, for its own caller
-        # A single member that has written nothing fails alone; any other fails the transaction.
+        # A single member that has written nothing fails alone; otherwise the transaction fails.
         if isinstance(error, psycopg.Error) or len(indexes) > 1 or session.has_written():
             raise
         transaction.outcomes[indexes[0]] = Failed(error)

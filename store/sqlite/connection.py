@@ -88,7 +88,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
 
 
 class Connector:
-    """Opens connections for writing, as long as the path names the same file as at first.
+    """Opens connections for writing, as long as the path still names the same file.
 
     Writes to a file that was removed or replaced would be lost at the end of the process.
     """
@@ -178,9 +178,9 @@ def _lock(descriptor: int, folder: Path) -> None:
 
 
 def check_log(path: Path) -> None:
-    """Refuse a copy beside the log of the database that it replaces, before SQLite writes that log
+    """Refuse a copy beside the log of the database that it replaced, before SQLite writes that log
     into it. A copy that was never opened has no log: its header says that it is not in WAL mode
-    (https://sqlite.org/fileformat2.html#file_format_version_numbers)."""
+    (https://sqlite.org/fileformat2.html#file_format_version_numbers). Raises `StoreUnavailable`."""
     log = path.with_name(f"{path.name}-wal")
     with path.open("rb") as file:
         versions = file.read(20)[18:]

@@ -164,7 +164,7 @@ async function readTitles(deliveries, signal) {
 
 /**
  * Send all deliveries again that were given up and match the filters, after confirmation. `count`
- * says how many, as far as they are known.
+ * describes their number, as text.
  */
 function sendAll(user, signal, count, done) {
   const { state, host, request_id: job } = filters();
