@@ -104,6 +104,30 @@ async def test_search_finds_the_prompt_of_what_is_not_loaded(
     await visitor.sees("No matching jobs")
 
 
+async def test_new_jobs_push_the_oldest_rows_out(
+    start: Start, visit: Visit, provider: ScriptedProvider
+) -> None:
+    service = await start(**provider.settings())
+    client = await service.user()
+    for label in "ABC":
+        await submit(client, metadata={"label": label})
+    visitor = await visit(service.url)
+    await visitor.rewrite("jobs.js", {"PAGE = 50": "PAGE = 2", "_PAGE = 200": "_PAGE = 4"})
+    await visitor.sign_in(client.headers["API-KEY"])
+    titles = visitor.page.locator(".row.job strong")
+    older = visitor.page.get_by_role("button", name="Show older")
+    await expect(titles).to_have_text(list("CB"))
+    await older.click()
+    await expect(titles).to_have_text(list("CBA"))
+    await expect(older).to_be_hidden()
+    for label in "DEF":
+        await submit(client, metadata={"label": label})
+    await expect(titles).to_have_text(list("FEDC"))
+    await older.click()
+    await expect(titles).to_have_text(list("FEDCBA"))
+    await expect(older).to_be_hidden()
+
+
 async def test_submit_again_names_the_cost(enter: Enter) -> None:
     service, visitor = await enter(sandbox_render=0.3)
     client = await service.user()

@@ -19,13 +19,16 @@ const MOST_PAGES = 5;
 export function showJobs(user, signal) {
   const list = h("ul", { class: "rows", "aria-label": "Jobs" });
   const note = h("div", { "aria-live": "polite" });
-  const more = h("button", { type: "button", hidden: true, click: () => load() }, "Show older");
+  const more = h("button", { type: "button", hidden: true, click: older }, "Show older");
   const nextLoad = newest(signal);
   let rows = new Map();
   let chosen = filters();
   let cursor = null;
   // Known jobs older than the loaded pages are hidden, because the list would have gaps.
   let oldest = "";
+  /** How many rows are shown at most: new jobs on a busy day must not make the page slow. */
+  let most = LARGEST_PAGE;
+  let isCut = false;
   let frame = 0;
   /** The promise of the newest load, while it is under way. */
   let loading = null;
@@ -48,8 +51,16 @@ export function showJobs(user, signal) {
   function begin(wanted = PAGE) {
     cursor = null;
     oldest = "";
+    most = Math.max(LARGEST_PAGE, wanted);
+    more.disabled = true;
     paint();
     return load(Math.max(PAGE, wanted));
+  }
+
+  function older() {
+    if (isCut) return begin(rows.size + PAGE);
+    most = Math.max(most, rows.size + PAGE);
+    return load();
   }
 
   /** Load the next rows; resolves when they, or those of a newer load, are shown. */
@@ -74,7 +85,6 @@ export function showJobs(user, signal) {
     }
     loading = null;
     more.disabled = false;
-    more.hidden = cursor === null;
     paint();
   }
 
@@ -100,9 +110,12 @@ export function showJobs(user, signal) {
     cancelAnimationFrame(frame);
     frame = 0;
     if (signal.aborted) return;
-    const shown = [...jobs.values()].filter((job) => job.request_id >= oldest && matches(job, chosen));
+    const found = [...jobs.values()].filter((job) => job.request_id >= oldest && matches(job, chosen));
     // Ids sort by creation: the newest are on top.
-    shown.sort((a, b) => (a.request_id < b.request_id ? 1 : -1));
+    found.sort((a, b) => (a.request_id < b.request_id ? 1 : -1));
+    const shown = found.slice(0, most);
+    isCut = shown.length < found.length;
+    if (!more.disabled) more.hidden = cursor === null && !isCut;
     rows = new Map(shown.map((job) => [job.request_id, rows.get(job.request_id) ?? jobRow(job, user)]));
     for (const job of shown) rows.get(job.request_id).update(job);
     arrange(list, [...rows.values()].map(({ element }) => element));
