@@ -42,5 +42,5 @@ async def end(
     except ApiError as error:
         if error.code != "not_found":
             raise
-        raise Failure(f"No provider {provider!r} runs there: it has no holds.") from None
+        raise Failure(f"The service does not run the provider {provider!r}.") from None
     return Output({"provider": provider}, f"Submissions to {provider} continue.")

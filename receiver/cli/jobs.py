@@ -104,7 +104,7 @@ async def list_(
     since: Annotated[
         datetime | None,
         typer.Option(
-            help="Only newer ones: an age (90s, 15m, 2h, 3d) or a time.",
+            help="Only jobs created since then: an age (90s, 15m, 2h, 3d) or a time.",
             metavar="WHEN",
             parser=_moment,
         ),

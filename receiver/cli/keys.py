@@ -26,7 +26,7 @@ async def create(
     user: UserName,
     admin: Annotated[
         bool,
-        typer.Option("--admin", help="An admin key: it reads every user's jobs and creates keys."),
+        typer.Option("--admin", help="An admin key: it can read all users' jobs and create keys."),
     ] = False,
 ) -> Output:
     """Create a key for a user, and the user if the name is new. The key is shown once."""

@@ -30,7 +30,7 @@ def _local_url(url: str) -> str:
     try:
         if is_this_machine(web_address(url)):
             return url
-        reason = "its host is another"
+        reason = "its host is not this machine"
     except ValueError as error:
         reason = str(error)
     raise typer.BadParameter(
@@ -56,7 +56,7 @@ async def listen(
     secret: Annotated[
         str | None,
         typer.Option(
-            help="Sign with this secret, so that your endpoint can keep it; by default a new one.",
+            help="Sign with this secret, which your endpoint already has. Default: a new one.",
             metavar="WHSEC",
             callback=_signing_secret,
         ),

@@ -104,7 +104,7 @@ class AsyncClient:
                 may_exist = may_exist or in_doubt
                 if tries == SUBMIT_TRIES or not (in_doubt or isinstance(error, Unreachable)):
                     if may_exist:
-                        error.add_note("The job may exist: look before you submit it again.")
+                        error.add_note("The job may exist: check before you submit it again.")
                     raise
             # The idempotency key makes a retry safe.
             tries += 1

@@ -37,4 +37,4 @@ def test_holds_are_listed_and_ended(busy: Served) -> None:
     assert root.run("holds", "end", "samsar").status == 0
     unknown = root.run("holds", "end", "nobody")
     assert unknown.status == 1
-    assert unknown.err == "No provider 'nobody' runs there: it has no holds.\n"
+    assert unknown.err == "The service does not run the provider 'nobody'.\n"

@@ -63,7 +63,7 @@ async def test_submitting_gives_up_after_three_attempts() -> None:
     ):
         with pytest.raises(Unreachable) as caught:
             await client.submit(JOB)
-    assert caught.value.__notes__ == ["The job may exist: look before you submit it again."]
+    assert caught.value.__notes__ == ["The job may exist: check before you submit it again."]
     assert len(server.bodies) == 3
     assert len({header(head, "Idempotency-Key") for head in server.heads}) == 1
     assert pauses == [1.0, 1.0]

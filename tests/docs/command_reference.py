@@ -16,10 +16,10 @@ FILE = Path(__file__).resolve().parents[2] / "docs" / "commands.md"
 HEAD = """# Commands
 
 `submit`, `watch`, `listen`, `jobs`, `deliveries` and `holds` call a running service, from any \
-machine: `--url URL` or `RECEIVER_URL` says where it is, `--api-key KEY` or `RECEIVER_API_KEY` \
-who you are. The others work where the service runs, with [its settings](settings.md).
+machine: set its address with `--url URL` or `RECEIVER_URL`, and your API key with `--api-key KEY` \
+or `RECEIVER_API_KEY`. Run the others where the service runs, with [its settings](settings.md).
 
-Lists are tables on a terminal, and lines with tabs elsewhere; `--json` prints JSON. \
+Lists are tables on a terminal, and tab-separated lines elsewhere; `--json` prints JSON. \
 Exit statuses: 0 success, 1 failure, 2 wrong usage or settings, 130 Ctrl-C. Errors go to stderr.
 
 `receiver --install-completion` completes commands, options and states in bash, zsh, fish and \

@@ -85,8 +85,8 @@ export function sendAgain(delivery, signal, done) {
   const words = h("small", { role: "status" });
   const ask = () => askFirst({
     title: "Send this webhook again?",
-    text: "It is sent now with the same webhook-id; if that fails, retries follow the schedule. A receiver"
-      + " that already has it gets it twice.",
+    text: "It is sent now with the same webhook-id; if that fails, retries follow the schedule. If your"
+      + " endpoint already has it, it gets it twice.",
     action: "Send it again", signal,
     async act() {
       await post(`/v1/deliveries/${encodeURIComponent(delivery)}/retry`);

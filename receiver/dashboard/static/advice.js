@@ -17,12 +17,12 @@ const STATUS = {
   404: "Your server has nothing at this path.",
   405: "Your server must accept POST at this path.",
   410: "This answer turned off the webhooks of this job.",
-  429: "It is not tried again before the time in Retry-After, if there is one.",
-  503: "It is not tried again before the time in Retry-After, if there is one.",
+  429: "It is retried, but not before the time in Retry-After, if there is one.",
+  503: "It is retried, but not before the time in Retry-After, if there is one.",
 };
 const JOB = {
   provider_refused: "Correct the input, then submit it again.",
-  provider_credentials: "The operator has to correct the provider's key first.",
+  provider_credentials: "The operator must first set a valid key for the provider.",
   submit_outcome_unknown: "It may be running: look for it at the provider before you submit it again.",
   deadline_exceeded: "A result that the provider reports within a day replaces this failure.",
   result_missing: "A result that the provider reports within a day replaces this failure.",

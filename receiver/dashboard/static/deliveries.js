@@ -173,7 +173,7 @@ function sendAll(user, signal, count, done) {
   askFirst({
     title: "Send all of these again?",
     text: `This sends ${count}${which} in the state “${stateWord(state)}” now, within the sending`
-      + " limits; if that fails, retries follow the schedule. Receivers may get a message twice.",
+      + " limits; if that fails, retries follow the schedule. Endpoints may get a message twice.",
     action: "Send all again", signal,
     async act() {
       const body = { state, host: host ?? undefined, request_id: job ?? undefined };

@@ -39,7 +39,7 @@ export function holdsCard(signal) {
   function end(provider) {
     askFirst({
       title: `End the holds of ${provider}?`,
-      text: "Submissions continue at once. If the provider still says “later”, they are held again.",
+      text: "Submissions continue at once. If the provider refuses them again, they are held again.",
       action: "End the holds", signal,
       async act() {
         await ask("DELETE", `/v1/holds/${encodeURIComponent(provider)}`);

@@ -88,7 +88,7 @@ export function showForm(_user, signal) {
   offerChoices(form).then(drawCurl);
   main.replaceChildren(
     h("div", { class: "title" }, h("h1", {}, "New job")),
-    h("p", { class: "hint" }, "It is stored before it is sent to the provider, and sent only once. ",
+    h("p", { class: "hint" }, "A job is stored before it is sent to the provider, and sent only once. ",
       "Then watch it: ", chip("PENDING"), " → ", chip("IN_PROGRESS"), " → ", chip("COMPLETED")),
     form,
   );
