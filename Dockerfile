@@ -3,7 +3,7 @@
 #     docker build -t receiver .
 #     docker run --rm -e RECEIVER_PROVIDER=sandbox -p 8000:8000 -v receiver-data:/data receiver
 #
-# The real provider needs its key and the address at which it can reach the service:
+# With the real provider, set its key and the address at which it can reach the service:
 #
 #     docker run --read-only -e RECEIVER_SAMSAR_API_KEY -e RECEIVER_PUBLIC_URL=https://jobs.example.com \
 #         -p 8000:8000 -v receiver-data:/data receiver
@@ -34,7 +34,7 @@ COPY store store
 RUN pip install --no-compile --no-deps .
 # Remove debug symbols (14 of uvloop's 16 MB), tests, and the bytecode of Pygments' hundreds of
 # lexers. Compile everything else once: on a read-only file system every start would compile it
-# anew.
+# again.
 RUN find /opt/venv \( -path '*/uvloop/*.so' -o -path '*/httptools/*.so' \) \
         -exec strip --strip-unneeded {} + \
     && find /opt/venv -type d -name tests -prune -exec rm -r {} + \
