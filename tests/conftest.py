@@ -1,4 +1,4 @@
-"""What all tests share: which folders are left out, how many run at once, where files go."""
+"""Shared configuration: optional folders, Hypothesis, parallelism, temporary files."""
 
 import gc
 import os
@@ -14,19 +14,19 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Extras of their own, whose tools may not be installed.
+# The browser tests need an extra of their own, which may not be installed.
 collect_ignore = [] if find_spec("playwright") else ["browser"]
 
-# A change is judged by the same examples as the one before it. Others are looked for by
-# `pytest --hypothesis-profile=default`, and what they find becomes a test of its own.
-# None fails because the machine is busy.
+# Every run uses the same examples, so that two versions are compared fairly.
+# `pytest --hypothesis-profile=default` looks for new ones; what it finds becomes a test of its own.
+# No example fails because the machine is busy.
 settings.register_profile(
     "repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("repeatable")
 
-# For each call httpcore tries to import sniffio, which is optional. Python does not remember that a
-# module is missing, and the search took a tenth of the tests' time over HTTP.
+# httpcore tries to import sniffio, which is optional, for each call. Python does not cache a failed
+# import, and the search took a tenth of the time of the tests that use HTTP.
 if find_spec("sniffio") is None:
     sys.modules["sniffio"] = None  # type: ignore[assignment]  # None: its import fails at once
 
@@ -34,15 +34,15 @@ MEMORY = Path("/dev/shm")
 ENOUGH_MEMORY = 4 * 2**30
 
 WORKERS = 4
-"""Twice the cores of a small machine: the tests wait for almost as long as they compute."""
+"""Twice the cores of a small machine: the tests wait almost as long as they compute."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep temporary files in memory where there is plenty: every commit of a store is a sync, and
-    on a disk that takes longer than all the rest of a test. Set TMPDIR to have them elsewhere.
+    """Keep temporary files in memory if there is enough of it: every commit of a store syncs, and
+    on a disk that takes longer than the rest of the test. Set TMPDIR to choose another place.
 
-    Where bytecode may not stand beside the sources, keep it in pytest's cache: else each process of
-    the run would compile all of them, and each program that a test starts.
+    With PYTHONDONTWRITEBYTECODE set, keep the bytecode in pytest's cache: otherwise each process of
+    the run, and each program that a test starts, would compile every module.
     """
     if "TMPDIR" not in os.environ and _can_hold_files(MEMORY):
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
@@ -53,28 +53,28 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What is imported and collected stays to the end: the garbage collector need not visit it."""
+    """Exempt what was imported and collected from garbage collection: it lives until the end."""
     gc.freeze()
 
 
 def _can_hold_files(folder: Path) -> bool:
     return (
         folder.is_dir()
-        and not os.statvfs(folder).f_flag & os.ST_NOEXEC  # programs of PostgreSQL may go there
+        and not os.statvfs(folder).f_flag & os.ST_NOEXEC  # PostgreSQL may run from it
         and shutil.disk_usage(folder).free > ENOUGH_MEMORY
     )
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Several processes for folders of the default suite; one for what was named more closely, and
-    for what measures or needs the machine to itself (`-m`)."""
+    """Run folders of the default suite in several processes. Run single files and tests, and those
+    that need the machine to themselves (`-m`), in one."""
     is_default = config.option.markexpr == config.getini("addopts")[-1]
     return WORKERS if is_default and any(Path(arg).is_dir() for arg in config.args) else 0
 
 
 @pytest.fixture(scope="session", autouse=True)
 def authorities_read_once() -> Iterator[None]:
-    """Whom the system trusts is the same in a whole run; reading it takes 10 ms for each client."""
+    """Read the system's trusted certificate authorities once per run: it takes 10 ms per client."""
     with pytest.MonkeyPatch.context() as patch:
         made_once = cache(httpx.create_ssl_context)
         patch.setattr("httpx._transports.default.create_ssl_context", made_once)

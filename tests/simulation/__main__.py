@@ -1,7 +1,7 @@
-"""`python -m tests.simulation --seeds N [--first S] [--campaign FILE]`: as many seeds as wished.
+"""`python -m tests.simulation --seeds N [--first S] [--campaign FILE]`: run any number of seeds.
 
-A seed that fails is shrunk and printed, and the exit status is 1. A campaign adds up what was run
-on the core as it is, and goes on with the first seed that it has not had.
+A seed that fails is shrunk and printed, and the exit status is 1. A campaign adds up the runs on
+the present state of the core, and continues with the first seed that it has not run.
 """
 
 import argparse
@@ -16,13 +16,13 @@ from tests.simulation.simulate import Result, simulate
 from tests.support.campaign import Campaign
 
 AT_ONCE = 50
-"""Seeds between two notes in the campaign's file."""
+"""Seeds between two writes to the campaign's file."""
 TRAFFIC = {"submit", "cancel", "follow", "crash"}
-"""Actions that are no faults; of a crash the death counts, if it came to it."""
+"""Actions that do not count as faults; a crash counts only as the death that it causes."""
 
 
 def main() -> int:
-    """Run the seeds that the command line asks for; 1 where one of them failed."""
+    """Run the seeds that the command line asks for; 1 if one of them failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=100, help="how many (default 100)")
     parser.add_argument("--first", type=int, help="the first (default: the campaign's next, or 0)")
@@ -52,7 +52,7 @@ def main() -> int:
 
 
 def injected(result: Result) -> Counter[str]:
-    """What went wrong in the world of a run, by kind."""
+    """The number of faults in a run, by kind."""
     faults = Counter[str]()
     for line in result.journal:
         _, _, what, *details = line.split(maxsplit=4)

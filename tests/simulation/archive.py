@@ -1,6 +1,5 @@
-"""The archive's promise, "stored means whole": checked at each commit, at each answer, in the end,
-and when retention has removed everything.
-"""
+"""Checks the archive's promise, "stored means whole": at each commit, at each answer, at the end,
+and after retention has removed everything."""
 
 import hashlib
 import json
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 LIVES = DAY
-"""A link that lives so long after the outcome is downloaded, whatever happens meanwhile."""
+"""A link that lives for this long after the outcome is downloaded, whatever happens meanwhile."""
 RETENTION_DAYS = 30.0
 LONGEST_REMOVAL = DAY / 8
 """Seconds: an hour until a clock is trusted again, another one until a partial file is old."""
@@ -24,7 +23,7 @@ FINAL_ERRORS = ("bad_status: 404", "bad_status: 410")
 
 
 class Files:
-    """The files of all jobs, as the provider's host has them and as they are kept."""
+    """The files of all jobs: what the provider's host has, and what the archive keeps."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
@@ -32,7 +31,7 @@ class Files:
         self._contents: dict[str, tuple[bytes, ...]] = {}
 
     def asked(self, link: str) -> tuple[FileFate | None, float]:
-        """A request arrives at the host: the file's fate, and seconds since the job's end."""
+        """Check a request at the host. Returns the file's fate, and seconds since the job's end."""
         upstream, fate = self._find(link)
         if upstream is None or fate is None or upstream.ended_at is None:
             return None, 0.0
@@ -45,7 +44,7 @@ class Files:
         _, _, host, name, *number = link.split("/")
         upstream = self._world.provider.by_id.get(name)
         if upstream is None or host != "cdn.example":
-            return None, None  # what somebody forged
+            return None, None  # a forged link
         return upstream, upstream.fate.files[int(number[0])]
 
     def _contents_of(self, link: str) -> tuple[bytes, ...]:
@@ -57,7 +56,7 @@ class Files:
     # --- at each commit ---------------------------------------------------------------------------
 
     def follows(self, job_id: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-        """Whether an event of a finished job is of its files alone; checked if it is."""
+        """Whether an event of a finished job changes only its files; checks the event if so."""
         apart = {"archive", "seq", "updated_at"}
         if any(before[name] != after[name] for name in after.keys() - apart):
             return False
@@ -71,7 +70,7 @@ class Files:
         return True
 
     def check_stored(self, job_id: str, document: Mapping[str, Any]) -> None:
-        """What is called stored is on the disk, whole, whatever happens to the power now."""
+        """A file that is called stored is on the disk, whole, even if the power fails now."""
         kept = self._world.truth.one("SELECT archive FROM jobs WHERE id = ?", job_id)
         for file, row in zip(document["archive"], json.loads(kept or "[]"), strict=True):
             if file["state"] != "stored":
@@ -87,7 +86,7 @@ class Files:
             )  # fmt: skip
 
     def check_power_cut(self) -> None:
-        """A file that has its name is whole, even if nobody knows of it yet."""
+        """A file under its final name is whole, even if the database does not mention it yet."""
         whole = {
             content
             for upstream in self._world.provider.by_id.values()
@@ -104,7 +103,7 @@ class Files:
     # --- users ------------------------------------------------------------------------------------
 
     async def fetch(self, how: Mapping[str, Any]) -> None:
-        """A user asks for a file of a result, or for a part of it."""
+        """A user fetches a file of a result, or a part of it."""
         world = self._world
         account = world.users.accounts.get(how["label"])
         if account is None or not account.request_ids:
@@ -148,7 +147,7 @@ class Files:
     # --- in the end -------------------------------------------------------------------------------
 
     def check_end(self) -> None:
-        """Every file whose link lived long enough is stored, and is still there."""
+        """Every file whose link lived long enough was stored, and is still there."""
         for job_id, history in self._world.truth.jobs.items():
             document, require = history.now, self._world.judge.require
             self.check_stored(job_id, document)
@@ -174,7 +173,7 @@ class Files:
     # --- retention --------------------------------------------------------------------------------
 
     async def retire(self) -> None:
-        """Let retention remove everything, in whatever trouble is left in the schedule."""
+        """Let retention remove everything, with the faults that the schedule has for it."""
         world = self._world
         world.retiring = True
         for follower in world.users.followers:

@@ -1,5 +1,5 @@
-"""The line between the provider and the service: submissions that arrive, callbacks that come back,
-and forgeries among them."""
+"""The network between the provider and the service: submissions that arrive, callbacks that come
+back, and forged callbacks among them."""
 
 import hashlib
 import json
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 PUBLIC_URL = "https://receiver.example"
 TIMEOUT = 30.0
 BURST = 12
-"""Callbacks of a flood that arrive together, and the seconds between two such bursts."""
+"""Callbacks of a flood that arrive together."""
 BURST_GAP = 0.04
 
 
 class CallbackLine:
-    """Both directions of it, and what has to hold at the moment something passes."""
+    """Both directions, and the checks at the moment something arrives."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
         self.acknowledged: dict[str, list[bytes]] = {}
-        """Of each job: the bodies of the provider's callbacks that were answered `accepted`."""
+        """By job: the bodies of the provider's callbacks that were answered `accepted`."""
 
     def job_of(self, address: str) -> str:
         provider, token = address.removeprefix(f"{PUBLIC_URL}/webhooks/").split("/")
@@ -36,7 +36,7 @@ class CallbackLine:
         return job_id
 
     def check_submission(self, job_id: str) -> None:
-        """Rules 1 and 2, at the moment a submission reaches the provider."""
+        """Rules 1 and 2, checked when a submission reaches the provider."""
         arrived = self._world.provider.submissions[job_id]
         row = self._world.truth.row(job_id, "phase, attempts, status")
         self._world.judge.note("submission", job_id[-6:], arrived[-1], row)
@@ -51,12 +51,12 @@ class CallbackLine:
                 arrived)  # fmt: skip
 
     def call_back(self, address: str, body: bytes, *, instant: bool = False) -> None:
-        """Send a callback of the provider, which is on its way for a while or arrives now."""
+        """Send a callback of the provider. It arrives after a delay, or now if `instant`."""
         self._world.spawn(self._deliver_callback(address, body, instant))
 
     def flood(self, calls: int) -> None:
-        """So many callbacks of the provider's jobs, in bursts that arrive at once; each fourth is
-        the one before it again."""
+        """Send this many callbacks of the provider's jobs, in bursts that arrive at once. Every
+        fourth repeats the one before it."""
         upstreams = [each for each in self._world.provider.jobs.values() if each.ended_at is None]
         for number in range(calls if upstreams else 0):
             news = number - (number % 4 == 3)
@@ -94,7 +94,7 @@ class CallbackLine:
                 self.acknowledged.setdefault(job_id, []).append(body)
 
     def _is_full(self, job_id: str) -> bool:
-        """Whether no more callbacks of the job are kept: there are 200."""
+        """Whether the job has as many callbacks as are stored for one job: 200."""
         kept = self._world.truth.one("SELECT count(*) FROM callbacks WHERE job_id = ?", job_id)
         return bool(kept >= MAX_STORED_CALLBACKS)
 

@@ -1,4 +1,4 @@
-"""Several cells (docs/scaling.md), one of them lost for a while: a world for each, on one loop."""
+"""Several cells (docs/scaling.md), one of them lost for a while: a world per cell, on one loop."""
 
 from collections.abc import Sequence
 from random import Random
@@ -16,11 +16,11 @@ JOBS = 10
 LOST_AT = 31.0
 LOST_FOR = 120.0
 END = 260.0
-"""Seconds of virtual time. Ticks are not skipped: then no cell's timing depends on another's."""
+"""Virtual seconds. Ticks are not skipped, so that no cell's timing depends on another's."""
 
 
 def cells(lost: int | None) -> list[World]:
-    """Run all cells; `lost` loses its power, and what was not synced. Raises `Violation`."""
+    """Run all cells. `lost` has a power cut and loses what was not synced. Raises `Violation`."""
     loop = VirtualLoop()
     with worlds_of(loop, [_plan(seed) for seed in range(CELLS)]) as worlds:
         loop.run(_live(worlds, lost))
@@ -28,7 +28,7 @@ def cells(lost: int | None) -> list[World]:
 
 
 def _plan(seed: int) -> Schedule:
-    """Jobs of a user who asks again until there is an answer, whose files have no trouble."""
+    """Jobs of a user who retries until there is an answer, and whose files have no faults."""
     random = Random(seed)
 
     def is_plain(fated: Fate) -> bool:

@@ -1,4 +1,4 @@
-"""HTTP without sockets: requests and streams as direct calls of the ASGI application.
+"""HTTP without sockets: requests and streams are direct calls of the ASGI application.
 
 A request dies with the process that answers it, as its connection would.
 """
@@ -12,12 +12,12 @@ from tests.simulation.loop import loop_of_world
 
 
 class NoAnswer(Exception):
-    """The connection was refused, or broke before there was an answer."""
+    """The connection was refused, or broke before an answer came."""
 
 
 @dataclass
 class Response:
-    """An answer, whole."""
+    """A complete answer."""
 
     status: int
     headers: dict[str, str]
@@ -25,7 +25,7 @@ class Response:
 
 
 class Exchange:
-    """One request to one process, seen from its connection."""
+    """One request to one process, from the client's side of the connection."""
 
     def __init__(self, body: bytes, on_chunk: Callable[[bytes], None] | None = None) -> None:
         loop = loop_of_world()
@@ -81,18 +81,18 @@ class Exchange:
     # --- the client's end -------------------------------------------------------------------------
 
     def lag(self) -> None:
-        """Take nothing more until `drain`."""
+        """Read nothing more until `drain`."""
         if self._drained is None:
             self._drained = loop_of_world().create_future()
 
     def drain(self) -> None:
-        """Take everything again."""
+        """Read again."""
         if self._drained is not None:
             drained, self._drained = self._drained, None
             drained.set_result(None)
 
     def hang_up(self) -> None:
-        """Go away; the service notices."""
+        """Disconnect; the service notices."""
         if not self._gone.done():
             self._gone.set_result(None)
         if self._on_lost is not None:
@@ -101,7 +101,7 @@ class Exchange:
         self.reset()
 
     def reset(self) -> None:
-        """The connection is gone."""
+        """Break the connection."""
         if not self.ended.done():
             self.ended.set_exception(NoAnswer("connection reset"))
             self.ended.exception()  # retrieved, so that asyncio does not log it

@@ -1,9 +1,10 @@
 """The store's writer and readers on virtual time: the same batches, the same SQL, no threads.
 
-The thread hops of the real ones become pauses of random length, so whatever can happen between two
-hops of a thread can happen here. A process may die at a commit: just before it (the transaction is
-gone) or just after (it is there, and nobody was told). And a commit's answer may be lost alone, as
-with a connection to a database server: it is there, and its callers hear that the store failed.
+Where the real ones hand work to a thread, these pause for a random time, so everything that can
+happen in between can happen here. A process may die at a commit: just before it (the transaction is
+gone) or just after (it is stored, and no caller was told). And a commit's answer may be lost, as
+with a connection to a database server: the data is stored, and its callers hear that the store
+failed.
 """
 
 import sqlite3
@@ -26,19 +27,19 @@ from tests.simulation.queues import COMMIT_SECONDS, Members, Queues
 T = TypeVar("T")
 
 PAUSES = (0.0, 0.0, 0.0005, 0.002, 0.004)
-"""Seconds that a hop takes, one of them at random."""
+"""Seconds that a handover to a thread takes; one of them is chosen at random."""
 SLOW_PAUSES = (0.05, 0.3)
 SLOW_SHARE = 0.01
 LOST_SHARE = 0.5
-"""Of the commits that change a job in a spell of lost answers, those whose callers hear that the
-store failed."""
+"""While answers get lost: the share of commits that change a job whose callers hear that the store
+failed."""
 LOST_SHARE_OF_OTHERS = 0.05
 STALE_SHARE = 0.3
-"""Of the reads, those whose caller goes on a while after the reading."""
+"""The share of reads whose caller continues only some time after the read."""
 
 
 class Disk:
-    """One database file, what is wrong with it, and when its process is to die at it."""
+    """One database file, and its present faults."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -47,10 +48,11 @@ class Disk:
         self.answers_lost_until = 0.0
         """Loop time until which the answers of some commits are lost."""
         self.starves: Callable[[Kind, float], None] = lambda _kind, _seconds: None
-        """LoggedEvent of work that waits for too long while other work is served."""
+        """Called with the kind of work that waits too long while other work is served, and for how
+        long."""
         self.watch: Callable[[Changes | None], None] = lambda _: None
-        """Looks at the database after each commit, before anybody hears of it; None where what
-        changed is not known, since the process that knew is dead."""
+        """Looks at the database after each commit, before any caller hears of it. Gets None if the
+        changes are not known because the process died."""
 
     @property
     def is_full(self) -> bool:
@@ -58,19 +60,19 @@ class Disk:
 
 
 class CrashPoint:
-    """When one process is to die at a commit."""
+    """When a process is to die at a commit."""
 
     def __init__(self) -> None:
         self.at_commit: int | None = None
-        """After so many more commits."""
+        """The number of commits before it."""
         self.before = False
-        """Whether that commit is lost."""
+        """Whether the process dies before that commit, which is then lost."""
         self.strike: Callable[[], None] = lambda: None
         """Ends the process."""
 
 
 class InlineWriter(Writer):
-    """One batch after the other on virtual time."""
+    """Runs one batch after another on virtual time."""
 
     def __init__(self, disk: Disk, crash_point: CrashPoint, random: Random) -> None:
         super().__init__()
@@ -80,7 +82,7 @@ class InlineWriter(Writer):
         self._runner = BatchRunner(self._connect)
         self._queues = Queues(disk.starves)
         self._free_at = 0.0
-        """Loop time at which the batch before is through."""
+        """Loop time at which the previous batch is done."""
         self._scheduled = False
         self._closed = False
 
@@ -134,7 +136,8 @@ class InlineWriter(Writer):
         if self._loses_the_answer(batch.changes):
             lost = [Failed(StoreUnavailable("the commit's answer was lost")) for _ in members]
             batch = batch._replace(outcomes=list(lost))
-        # Committed; its callers hear of it when that has taken its time, and a little later.
+        # It is committed; the callers hear of it after the time that a commit takes, and a
+        # handover.
         loop.hop(took + pause(self._random), self._answer, members, batch)
 
     def _loses_the_answer(self, changes: Changes) -> bool:
@@ -157,7 +160,7 @@ class InlineWriter(Writer):
         self._runner.close()
 
     def abandon(self) -> None:
-        """The process is dead: what was open is rolled back, as by the next who opens the file."""
+        """The process is dead: roll back what was open, as the next one to open the file would."""
         self._runner.close()
 
     # --- the connection ---------------------------------------------------------------------------
@@ -189,7 +192,7 @@ class InlineWriter(Writer):
 
 
 class InlineReaders:
-    """`Readers`: what a read sees may be old by the time its caller goes on."""
+    """The store's `Readers`: a read's result may be outdated when its caller continues."""
 
     def __init__(self, disk: Disk, random: Random) -> None:
         self._connection = connect(disk.path)
@@ -217,14 +220,14 @@ class InlineReaders:
 
 
 class _Sorted(set[Any]):
-    """A set of texts whose order does not depend on the process's hash seed."""
+    """A set of strings whose order does not depend on the process's hash seed."""
 
     def __iter__(self) -> Iterator[Any]:
         return iter(sorted(super().__iter__()))
 
 
 def pause(random: Random) -> float:
-    """How long one hop to a thread takes, in seconds."""
+    """How long one handover to a thread takes, in seconds."""
     if random.random() < SLOW_SHARE:
         return random.choice(SLOW_PAUSES)
     return random.choice(PAUSES)
@@ -233,7 +236,7 @@ def pause(random: Random) -> float:
 def connect(
     path: Path, factory: type[sqlite3.Connection] = sqlite3.Connection
 ) -> sqlite3.Connection:
-    """A connection as the service's own, but for the sync: processes die here, machines do not."""
+    """A connection like the service's, but without syncs: only processes die here, no machine."""
     connection = sqlite3.connect(
         uri(path), uri=True, isolation_level=None, cached_statements=256, factory=factory
     )

@@ -1,8 +1,8 @@
-"""A folder on a disk that a power cut may rob of what was not synced.
+"""A folder on a disk that may lose, in a power cut, whatever was not synced.
 
-The archive's own code works on a real folder. What is durable is known by its calls of `fsync`: of
-a file its bytes, of a directory its entries. A power cut leaves at least that, and of the rest what
-chance wants. A process that is killed loses nothing: the system still has it.
+The archive's own code works on a real folder. Its calls of `fsync` tell what is durable: the bytes
+of a file, the entries of a directory. A power cut leaves at least that; the rest stays or goes by
+chance. A process that is killed loses nothing: the operating system still has the data.
 """
 
 import errno
@@ -21,35 +21,35 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 Tree = Mapping[str, "Tree | bytes"]
-"""What a directory has: by name, the bytes of a file or another directory."""
+"""A directory's content: by name, the bytes of a file or another directory."""
 
 
 class FileDisk:
     """The disk of one world's archive."""
 
     def __init__(self, world: "World", volume: Path) -> None:
-        """`volume` becomes an empty directory that is durable itself."""
+        """`volume` becomes an empty directory that is itself durable."""
         self._world = world
         self._random = world.file_random
         self.volume = volume
         self.root = volume / "kept"
-        """Made by the first write."""
+        """Created by the first write."""
         self.strike: Callable[[], None] = lambda: None
-        """Ends a process, or the whole machine."""
+        """Kills a process, or cuts the power of the whole machine."""
         self.at_sync: int | None = None
-        """When to strike: after so many more syncs."""
+        """The number of syncs before it calls `strike`; None: never."""
         self._content: dict[int, bytes] = {}
-        """Of files, by inode: what is durable."""
+        """The durable bytes of files, by inode."""
         self._entries: dict[int, dict[str, int]] = {}
-        """Of directories, by inode: the durable names, and their inodes."""
+        """The durable entries of directories, by inode: names and their inodes."""
         self._dated: dict[int, int] = {}
-        """By inode of a partial file: its time in nanoseconds."""
+        """The times of partial files in nanoseconds, by inode."""
         volume.mkdir()
 
     # --- what the service calls -------------------------------------------------------------------
 
     def fsync(self, descriptor: int) -> None:
-        """In the place of `os.fsync`. Raises `OSError`, `Killed`."""
+        """Replaces `os.fsync`. Raises `OSError`, `Killed`."""
         if self.at_sync is not None:
             self.at_sync -= 1
             if self.at_sync < 0:
@@ -61,11 +61,11 @@ class FileDisk:
         self._keep(Path(f"/proc/self/fd/{descriptor}"))
 
     def pause(self) -> float:
-        """How long a hop to a thread takes that works on it, in seconds."""
+        """How long a handover to a thread that works on the disk takes, in seconds."""
         return pause(self._random)
 
     def date_files(self) -> None:
-        """Give partial files that were just written to the simulated time."""
+        """Set the times of partial files that were just written to the simulated time."""
         partial = self.root / PARTIAL
         for file in os.scandir(partial) if partial.is_dir() else ():
             if file.stat().st_mtime_ns != self._dated.get(file.inode()):
@@ -75,7 +75,7 @@ class FileDisk:
     # --- what the oracle asks ---------------------------------------------------------------------
 
     def durable(self, key: str) -> bytes | None:
-        """What a power cut leaves of a file at the worst; None if it may be gone."""
+        """The bytes of a file that survive any power cut; None if the file may be lost."""
         inode = self.volume.stat().st_ino
         for name in (self.root.name, *key.split("/")):
             found = self._entries.get(inode, {}).get(name)
@@ -85,7 +85,7 @@ class FileDisk:
         return self._content.get(inode)
 
     def files(self) -> dict[str, bytes]:
-        """All files under their own names, as they are now."""
+        """All files under their final names, as they are now."""
         return {
             path.relative_to(self.root).as_posix(): path.read_bytes()
             for path in sorted(self.root.glob("*/*/*"))
@@ -94,7 +94,7 @@ class FileDisk:
     # --- the power --------------------------------------------------------------------------------
 
     def power_cut(self) -> None:
-        """Lose what was not synced, or not all of it. Every process has to die with this."""
+        """Lose all or part of what was not synced. Every process has to die at the same time."""
         left = self._left_of(self.volume.stat().st_ino, self.volume)
         for path in self.volume.iterdir():
             shutil.rmtree(path)
@@ -104,13 +104,14 @@ class FileDisk:
         self._restore(self.volume, left)
 
     def _left_of(self, inode: int, path: Path) -> Tree:
-        """What is left of a directory; `path` is where it is now, or where nothing is."""
+        """What is left of a directory. `path` is where it is now; it does not exist if the
+        directory is gone."""
         now = {each.name: each for each in os.scandir(path)} if path.is_dir() else {}
         durable = self._entries.get(inode, {})
         left: dict[str, Tree | bytes] = {}
         for name in sorted({*now, *durable}):
             present = now[name].inode() if name in now else None
-            # The names of partial files are no part of the story: all of them stay.
+            # All names of partial files stay: the archive promises nothing about them.
             kept = present if path.name == PARTIAL else self._either(durable.get(name), present)
             if kept is None:
                 continue
@@ -141,7 +142,7 @@ class FileDisk:
         self._keep(folder)
 
     def _keep(self, path: Path) -> None:
-        """What is there now is durable."""
+        """Make the present state of a file or a directory durable."""
         found = path.stat()
         if stat.S_ISDIR(found.st_mode):
             self._entries[found.st_ino] = {each.name: each.inode() for each in os.scandir(path)}

@@ -1,4 +1,4 @@
-"""What becomes of a result's files at the host that has them, from seeds of their own."""
+"""The fate of a result's files at their host. Each file's fate has a seed of its own."""
 
 from dataclasses import dataclass
 from random import Random
@@ -13,18 +13,18 @@ SIZES = (0, 1, 900, 2_500, 6_000)
 
 TROUBLES = (
     "cut",  # reset in the middle
-    "ended",  # the same, politely
+    "ended",  # the same, but closed in order
     "silent",  # never answered
-    "stops",  # nothing more comes after the first half
-    "trickles",  # slower than a try may take
+    "stops",  # nothing comes after the first half
+    "trickles",  # slower than an attempt may take
     "busy",  # 503
     "forbidden",  # 403
-    "short",  # Content-Length is larger than what comes
-    "lies",  # other bytes than its Repr-Digest
-    "whole",  # a range is answered with the whole file
-    "elsewhere",  # a range is answered with another one
+    "short",  # Content-Length is larger than the body
+    "lies",  # the bytes do not match their Repr-Digest
+    "whole",  # a range request gets the whole file
+    "elsewhere",  # a range request gets another range
     "moved",  # 302, once
-    "lost",  # 302, in a circle
+    "lost",  # 302, in a loop
 )
 
 
@@ -37,40 +37,40 @@ class FileFate:
     content_type: str | None
     version: Literal["etag", "weak", "date"] | None
     length: bool
-    """Whether Content-Length is said; else the end of the connection is the end."""
+    """Whether there is a Content-Length; without it, the end of the connection ends the file."""
     digest: bool
     lives: float
     """Seconds from the job's end until the link is dead."""
     gone: Literal[404, 410]
     troubles: tuple[str, ...]
-    """What happens to the first requests, one each."""
+    """The troubles of the first requests, one each."""
     hopeless: str | None
-    """What happens to all others."""
+    """The trouble of all later requests, if any."""
     changes_after: float
-    """Seconds from the job's end until there are other bytes behind the link."""
+    """Seconds from the job's end until the link leads to other bytes."""
 
     def content(self, after: float) -> bytes:
-        """The bytes so many seconds after the job's end."""
+        """The bytes at this many seconds after the job's end."""
         return Random(f"{self.seed} {after >= self.changes_after}").randbytes(self.size)
 
     @property
     def most(self) -> int:
-        """How many bytes of a range are given at once."""
+        """How many bytes of a range are sent at once."""
         return 700 if self.seed % 2 else self.size
 
     @property
     def ignores_if_range(self) -> bool:
-        """Whether a range is given of whatever the file is by then."""
+        """Whether a range request gets a range even if the file has changed since."""
         return self.seed % 3 == 0
 
     @property
     def contents(self) -> tuple[bytes, ...]:
-        """All that was ever the file."""
+        """Every version of the file."""
         return self.content(0.0), self.content(float("inf"))
 
 
 def file_fates(seed: int) -> tuple[FileFate, ...]:
-    """The files of the job whose fate is `seed`; the first is the main one."""
+    """The files of the job whose fate has this seed; the first is the main one."""
     random = Random(f"files {seed}")
     return tuple(_fate(random) for _ in range(random.choice([1, 1, 1, 2, 3])))
 

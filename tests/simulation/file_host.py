@@ -1,6 +1,6 @@
-"""The host of the provider's files: real HTTP, in bytes, over connections that are only simulated.
+"""The host of the provider's files: real HTTP, in bytes, over simulated connections.
 
-What is real is the service's whole client: redirects, checks of addresses, resuming, the parser.
+The service's whole HTTP client is real: redirects, address checks, resumed downloads, the parser.
 """
 
 import asyncio
@@ -29,30 +29,31 @@ RANGE = re.compile(rb"\r\nrange: bytes=(\d+)-\r\n", re.IGNORECASE)
 IF_RANGE = re.compile(rb"\r\nif-range: ([^\r]+)\r\n", re.IGNORECASE)
 
 Step = tuple[float, bytes | Exception | None]
-"""Seconds to wait, and what happens then: bytes, a lost connection, or its end."""
+"""Seconds to wait, and what comes then: bytes, a connection error, or the end (None)."""
 
 
 class FileHost:
-    """One host, under one address."""
+    """One host at one address."""
 
     def __init__(self, world: "World", address: str) -> None:
         self._world = world
         self._address = address
         self.outages = FaultWindows()
-        """Kinds: refused, silent, broken (503)."""
+        """The kinds are refused, silent and broken (503)."""
         self.gone: set[str] = set()
-        """Links that were called dead."""
+        """Links that have answered that they are dead."""
         self._asked: Counter[str] = Counter()
         self._wires: dict[Wire, Process | None] = {}
         world.loop.hosts[address] = self._connect
 
     async def resolve(self, _host: str) -> Sequence[IPAddress]:
-        """In the place of DNS."""
+        """Replaces DNS."""
         return [ip_address(self._address)]
 
     @property
     def busy_until(self) -> float | None:
-        """When something happens next on a connection whose client is alive; None: on none."""
+        """The time of the next event on a connection whose client is alive; None if there is no
+        such connection."""
         alive = [
             wire.next_at for wire, process in self._wires.items() if process and not process.dead
         ]
@@ -78,7 +79,7 @@ class FileHost:
     # --- its answers ------------------------------------------------------------------------------
 
     def answer(self, head: bytes) -> Iterator[Step]:
-        """What happens on a connection after a request."""
+        """The steps that follow a request on a connection."""
         path = head.split(b" ", 2)[1].decode()
         name = HOST.search(head)
         assert name is not None
@@ -170,7 +171,7 @@ class FileHost:
 
 
 class Wire(asyncio.Transport):
-    """One connection, seen from the client."""
+    """The client's side of one connection."""
 
     def __init__(self, protocol: asyncio.BaseProtocol, host: FileHost) -> None:
         super().__init__()
@@ -179,7 +180,7 @@ class Wire(asyncio.Transport):
         self._head = b""
         self._closing = False
         self.next_at = loop_of_world().time()
-        """When something happens next: what the host does, or its client's timeout."""
+        """The time of the next event: a step of the host, or the client's timeout."""
         protocol.connection_made(self)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -228,10 +229,10 @@ class Wire(asyncio.Transport):
         return self._closing
 
     def pause_reading(self) -> None:
-        """What comes is small."""
+        """Does nothing: the responses are small."""
 
     def resume_reading(self) -> None:
-        """See `pause_reading`."""
+        """Does nothing; see `pause_reading`."""
 
 
 def _head(status: int, headers: Sequence[tuple[str, str]]) -> bytes:

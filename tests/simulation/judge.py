@@ -1,11 +1,11 @@
-"""What happened, and the first thing that must not have: the journal of one simulation."""
+"""The journal of a simulation, and the first broken promise."""
 
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.process import current_process
 
 
 class Violation(AssertionError):
-    """A promise was broken; the text says which, and where."""
+    """A promise was broken; the text says which one and where."""
 
 
 class Judge:
@@ -16,14 +16,14 @@ class Judge:
         self.lines: list[str] = []
 
     def note(self, what: str, *details: object) -> None:
-        """One line of the journal."""
+        """Add a line to the journal."""
         process = current_process()
         who = process.name if process is not None else "world"
         text = " ".join(str(each) for each in details)
         self.lines.append(f"{self._loop.time():12.3f} {who:8} {what:12} {text}")
 
     def require(self, holds: object, promise: str, *details: object) -> None:
-        """Stop everything where a promise does not hold."""
+        """Stop the simulation if a promise does not hold."""
         if not holds:
             self.fail(promise, *details)
 

@@ -1,12 +1,12 @@
-"""An event loop without a clock, without sockets and without threads: time is a number in it.
+"""An event loop without a clock, sockets or threads: time is just a number.
 
-When nothing is ready the loop jumps to its next timer, so an hour costs what happens in it. Every
-task belongs to a `Process`, from its start to its death, or to the world around it. The callbacks
-of a dead process never run again: it stops at the very await at which it was, and no `except` and
-no `finally` of it runs, exactly as after `kill -9`. Those of a stalled one run late.
+When nothing is ready the loop jumps to its next timer, so a virtual hour costs only what happens in
+it. Every task belongs to a `Process`, or to the world around it. The callbacks of a dead process
+never run again: it stops at the very `await` where it was, and no `except` or `finally` of it runs,
+exactly as after `kill -9`. The callbacks of a stalled process run late.
 
-Callbacks run first in, first out, as asyncio promises. What varies is time: the store's hops, the
-network and the users take as long as their seeded randomness says.
+Callbacks run first in, first out, as asyncio promises. What varies is time: the handovers to the
+store's threads, the network and the users take as long as the seeded randomness says.
 """
 
 import asyncio
@@ -25,12 +25,12 @@ Ts = TypeVarTuple("Ts")
 
 NEVER = float("inf")
 Connect = Callable[[Callable[[], asyncio.BaseProtocol]], Coroutine[Any, Any, asyncio.Transport]]
-"""Takes a connection for a protocol. Raises `OSError`."""
+"""Connects a protocol. Raises `OSError`."""
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """See the module. `horizon` says, when nothing is ready, before which moment nothing can be
-    due anywhere; ticks that would find nothing are skipped up to it."""
+    """See the module. When nothing is ready, `horizon` returns the moment before which nothing can
+    be due anywhere; the loop skips the ticks before it."""
 
     def __init__(self, horizon: Callable[[], float] | None = None) -> None:
         self._running = False
@@ -39,28 +39,28 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.steps = 0
         """Callbacks run so far."""
         self.at_step: dict[int, Callable[[], None]] = {}
-        """What happens between two callbacks: crashes at any await."""
+        """Called just before this callback runs: a crash at any `await`."""
         self.stopped_by: BaseException | None = None
-        """Set to end the run with it, whatever is going on."""
+        """If set, the run ends with this exception."""
         self.world = copy_context()
-        """The context of what belongs to no process."""
+        """The context of everything that belongs to no process."""
         self.hosts: dict[str, Connect] = {}
-        """Who listens, by address."""
+        """The simulated hosts, by address."""
         self._now = 0.0
         self._count = 0
         self._handles: deque[tuple[Process | None, asyncio.Handle]] = deque()
         self._timers: list[tuple[float, int, Process | None, asyncio.Handle]] = []
         self._fixed: list[float] = []
-        """Moments that no skip goes over: the world's, and the store's hops."""
+        """Moments that a skip does not pass: timers of the world, and handovers to threads."""
         self._processes: list[Process] = []
         self._world_tasks: list[asyncio.Task[Any]] = []
         self._opened: list[Callable[[], None]] = []
-        """Closes files and connections, as the system does when their process dies."""
+        """Close files and connections, as the system does when a process dies."""
 
     # --- running ----------------------------------------------------------------------------------
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
-        """Run `main` in the world until it ends."""
+        """Run `main` in the world until it returns."""
         asyncio.set_event_loop(None)
         asyncio._set_running_loop(self)
         hooks = sys.get_asyncgen_hooks()
@@ -96,7 +96,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         handle._run()
 
     def _advance(self) -> None:
-        """Jump to the next timer of somebody alive, or over ticks that would find nothing."""
+        """Jump to the next timer whose process is alive, or skip ticks that would find nothing."""
         self._drop_dead_timers()
         if not self._timers:
             raise RuntimeError("everything waits, and nothing will ever come")
@@ -135,7 +135,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.spawn(process, work).add_done_callback(self._end, context=self.world)
 
     def spawn(self, process: Process, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """A task of the process; whatever it begins is of that process too."""
+        """Create a task of the process; the tasks that it creates belong to the process too."""
         context = copy_context()
         context.run(PROCESS.set, process)
         return self.create_task(work, context=context)
@@ -146,12 +146,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self.stopped_by = self.stopped_by or error
 
     def _finalize(self, generator: AsyncGenerator[Any, Any]) -> None:
-        """As asyncio does it with a generator that nobody reads to its end."""
+        """Close a generator that was not read to its end, as asyncio does."""
         if self._running:
             _ = self.create_task(generator.aclose())
 
     def end_all(self) -> None:
-        """At the end: close every coroutine that was left standing, quietly."""
+        """At the end, close every coroutine that was left suspended, without errors."""
         hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(finalizer=self._finalize)
         asyncio._set_running_loop(self)
@@ -165,7 +165,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         ]:
             if not task.done():
                 work = cast(Coroutine[Any, Any, Any], task.get_coro())
-                # Its process is dead: whatever its `finally` would await or begin fails.
+                # Its process is dead: whatever its `finally` awaits or starts fails.
                 with suppress(Exception, Killed):
                     work.close()
         for close in self._opened:
@@ -206,22 +206,22 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return self._add_timer(when, callback, *args, context=context)
 
     def hop(self, delay: float, callback: Callable[..., object], *args: Any) -> None:
-        """As `call_later`, of something that is under way: nothing is skipped over it."""
+        """`call_later` for work that is under way: no skip passes this moment."""
         handle = self.call_later(delay, callback, *args)
         heapq.heappush(self._fixed, handle.when())
 
     async def arrival(self, seconds: float) -> None:
-        """Wait for something of the world, which goes on when the waiting process is dead."""
+        """Wait for an event of the world, which happens even if the waiting process dies."""
         await self.arrival_at(self._now + seconds)
 
     async def arrival_at(self, moment: float) -> None:
-        """The same at a moment of the loop's time."""
+        """`arrival` at a moment of the loop's time."""
         arrived = self.create_future()
         self.call_at(moment, settle, arrived, context=self.world)
         await arrived
 
     async def tick(self, seconds: float) -> None:
-        """Wait as somebody in the world who only looks, so that skips go over it."""
+        """Wait between two looks of somebody in the world; skips may pass this moment."""
         ticked = self.create_future()
         self._add_timer(self._now + seconds, settle, ticked, context=self.world)
         await ticked
@@ -246,7 +246,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def run_in_executor(
         self, executor: Any, func: Callable[[*Ts], T], *args: *Ts
     ) -> asyncio.Future[T]:
-        """A thread's work is one step, at a moment of its own."""
+        """Run a thread's work as one step, after a pause."""
         future: asyncio.Future[T] = self.create_future()
         process = current_process()
         if process is None:
@@ -294,11 +294,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
 
 def settle(future: asyncio.Future[None]) -> None:
-    """Resolve it, unless its awaiter was cancelled."""
+    """Resolve a future, unless it was cancelled."""
     if not future.done():
         future.set_result(None)
 
 
 def loop_of_world() -> VirtualLoop:
-    """The loop that runs."""
+    """The running loop."""
     return cast(VirtualLoop, asyncio.get_running_loop())

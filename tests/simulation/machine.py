@@ -1,4 +1,4 @@
-"""One process of the service: booted from the database alone, and killed at any moment."""
+"""A machine: it boots processes of the service from the database, and kills them at any moment."""
 
 import asyncio
 import ssl
@@ -37,18 +37,18 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 EPOCH: Millis = 1_767_225_600_000
-"""When the simulation begins, on every clock."""
+"""What every clock shows when the simulation begins."""
 
 
 STOP_SECONDS = 10.0
-"""What a process gets to end after SIGTERM."""
+"""Seconds that a process has to exit after SIGTERM."""
 KEYS = ["simulation-" * 4]
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Nothing is encrypted here; the default would be read from a file for each process."""
+"""Nothing is encrypted here; the default context would be loaded from a file for each process."""
 
 
 class WallClock:
-    """`receiver.clock.Clock` on virtual time; the wall's hands can be moved."""
+    """`receiver.clock.Clock` on virtual time; the wall clock can be set."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
@@ -65,16 +65,16 @@ class WallClock:
 
     @property
     def seconds(self) -> float:
-        """What the wall shows, as files are dated."""
+        """The wall clock in seconds, for the times of files."""
         return self.now() / 1_000
 
     def at(self, moment: Millis) -> float:
-        """The loop time at which the wall shows a moment."""
+        """The loop time at which the wall clock shows this moment."""
         return (moment - EPOCH - self.ahead) / 1_000
 
 
 class ExactClock(WallClock):
-    """The same, of downloads: nothing is skipped over their pauses."""
+    """The clock of downloads: no skip passes their pauses."""
 
     async def sleep(self, seconds: float) -> None:
         loop = loop_of_world()
@@ -84,7 +84,7 @@ class ExactClock(WallClock):
 
 
 class Machine:
-    """A place where the service runs, again and again."""
+    """A machine, which runs one process of the service after another."""
 
     def __init__(self, world: "World", name: str) -> None:
         self.name = name
@@ -101,7 +101,7 @@ class Machine:
     # --- its life ---------------------------------------------------------------------------------
 
     def boot(self) -> None:
-        """Start a process on what the database holds."""
+        """Start a process on the present database."""
         if self._process is not None:
             return
         self._boots += 1
@@ -141,17 +141,17 @@ class Machine:
         try:
             await recover(services)
         except StoreUnavailable:
-            self.die(down=5.0)  # it exits with a message, and its supervisor starts it again
+            self.die(down=5.0)  # the process exits with a message, and its supervisor restarts it
             return
         service.start()
         self.service = service
 
     def runs(self, process: Process) -> bool:
-        """Whether the process is its own, the present one or an earlier one."""
+        """Whether the process is this machine's, the present one or an earlier one."""
         return process.name.startswith(f"{self.name}.")
 
     def crash_at(self, where: str, count: int, down: float) -> None:
-        """Kill it so many callbacks from now, or at its commit after so many more."""
+        """Kill the process after this many callbacks, or at a commit after this many more."""
         loop = loop_of_world()
         process = self._process
         if process is None:
@@ -172,7 +172,7 @@ class Machine:
             self._crash_point.at_commit = count
 
     def die(self, down: float) -> None:
-        """End its process; another one starts after `down` seconds."""
+        """Kill the process; another one starts after `down` seconds."""
         loop = loop_of_world()
         process, self._process = self._process, None
         if process is None:
@@ -190,18 +190,18 @@ class Machine:
         loop.call_later(down, self.boot, context=loop.world)
 
     def spare(self) -> None:
-        """Forget every death that was planned."""
+        """Cancel all planned deaths."""
         self._crash_point.at_commit = None
 
     def stall(self, lasts: float) -> None:
-        """Let nothing of it run for so many seconds."""
+        """Let nothing of the process run for this many seconds."""
         if self._process is not None:
             until = loop_of_world().time() + lasts
             self._process.stalled_until = max(self._process.stalled_until, until)
 
     @property
     def at_rest(self) -> bool:
-        """Whether it runs, and is not stalled."""
+        """Whether the service runs and is not stalled."""
         process = self._process
         return (
             self.service is not None
@@ -210,7 +210,7 @@ class Machine:
         )
 
     def stop(self, down: float) -> None:
-        """SIGTERM: end cleanly, and start again after `down` seconds."""
+        """Send SIGTERM: the process exits cleanly, and another starts after `down` seconds."""
         if self._process is not None and self.service is not None:
             loop_of_world().begin(self._process, self._stop(self.service, down))
 
@@ -234,7 +234,7 @@ class Machine:
     async def call(
         self, method: str, target: str, headers: dict[str, str], body: bytes, timeout: float
     ) -> Response:
-        """One request. Raises `NoAnswer`, also when `timeout` seconds are over."""
+        """Make one request. Raises `NoAnswer`, also after `timeout` seconds."""
         exchange = Exchange(body)
         self._begin(exchange, method, target, headers)
         loop = loop_of_world()
@@ -245,7 +245,7 @@ class Machine:
     def stream(
         self, target: str, headers: dict[str, str], on_chunk: Callable[[bytes], None]
     ) -> Exchange:
-        """Open a stream. Raises `NoAnswer` where nobody listens."""
+        """Open a stream. Raises `NoAnswer` if the service does not run."""
         exchange = Exchange(b"", on_chunk)
         self._begin(exchange, "GET", target, headers)
         return exchange
@@ -266,7 +266,7 @@ class Machine:
 
 
 def _settings(world: "World") -> ServeSettings:
-    """The defaults, but for the archive and what names other machines."""
+    """The defaults, except for the archive and the addresses of other machines."""
     return load(
         ServeSettings,
         provider="samsar",

@@ -1,4 +1,4 @@
-"""What has to be true in the end, when everything has come to rest."""
+"""What has to be true at the end of a run, when nothing happens any more."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ HOUR = 3600.0
 
 
 def check_end(world: World) -> None:
-    """Every promise about the end, of jobs, callbacks, streams and relays."""
+    """Check every promise about the end: of jobs, callbacks, streams and relays."""
     truth, require = world.truth, world.judge.require
     for job_id, history in truth.jobs.items():
         require(history.now["done"], "every job ends", job_id, history.now["phase"])
@@ -51,7 +51,7 @@ def _code(history: JobHistory) -> str | None:
 
 
 def _check_outcome(world: World, job_id: str, history: JobHistory) -> None:
-    """A job's end is the provider's truth, or a word of ours that is true."""
+    """A job's end is the provider's outcome, or a true failure that the service declared."""
     require = world.judge.require
     code, status = _code(history), history.now["status"]
     upstream = world.provider.jobs.get(job_id)
@@ -104,7 +104,7 @@ def _check_by_provider(
 def _check_self_declared(
     world: World, job_id: str, history: JobHistory, code: str, upstream: Upstream | None
 ) -> None:
-    """We gave up: then the provider's outcome really could not be had, for a day and longer."""
+    """If the service gave up, the provider's outcome was unavailable for a day or longer."""
     require = world.judge.require
     arrived = world.provider.submissions.get(job_id, [])
     if upstream is None:
@@ -126,7 +126,7 @@ def _check_self_declared(
         return
     declared_at = world.clock.at(world.truth.one("SELECT done_at FROM jobs WHERE id = ?", job_id))
     available_at = upstream.available_at
-    # Outages end within hours, polls go on for a day at gaps of up to an hour.
+    # Outages end within hours, and polls continue for a day, at most an hour apart.
     in_time = available_at < declared_at + GRACE - 2 * HOUR
     reachable = world.provider.outages.last_end < declared_at + GRACE - 2 * HOUR
     require(not (in_time and reachable), "an available outcome replaces a failure that we declared",
@@ -134,7 +134,7 @@ def _check_self_declared(
 
 
 def _check_relays(world: World, job_id: str, history: JobHistory) -> None:
-    """A final state reached its sink, or the sink said 410, or was away for all attempts."""
+    """A final state reached its sink, unless the sink answered 410."""
     if not history.webhook or history.now["status"] not in history.webhook_events:
         return
     state, seq = world.truth.db.execute(

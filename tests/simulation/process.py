@@ -1,4 +1,4 @@
-"""The processes of the service, which the loop runs, stalls and kills."""
+"""Processes of the service: the loop runs, stalls and kills them."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,27 +6,27 @@ from contextvars import ContextVar
 from typing import Any
 
 PROCESS: ContextVar["Process | None"] = ContextVar("process", default=None)
-"""Whose the running code is."""
+"""The process that the running code belongs to."""
 
 
 class Process:
-    """One process of the service: what it has begun dies with it."""
+    """One process of the service. Whatever it has started dies with it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.dead = False
         self.stalled_until = 0.0
-        """Loop time until which nothing of it runs: a suspended machine, a long pause."""
+        """Loop time until which nothing of it runs, like a suspended machine or a long pause."""
         self.tasks: list[asyncio.Task[Any]] = []
         self.pause: Callable[[], float] = lambda: 0.0
-        """How long a hop to a thread takes, in seconds."""
+        """How long a handover to a thread takes, in seconds."""
         self.after_thread: Callable[[], None] = lambda: None
-        """Called when a thread has done something."""
+        """Called after each step of a thread."""
 
 
 class Killed(BaseException):
-    """The process died in the middle of a callback: nothing after that line of it runs. The loop
-    lets it pass, since its process is dead."""
+    """The process died in the middle of a callback: nothing after that line runs. The loop ignores
+    the exception, since the process is dead."""
 
 
 def current_process() -> Process | None:

@@ -1,7 +1,7 @@
-"""The simulated provider: its own truth of every job, and everything that goes wrong on the way.
+"""The simulated provider: the truth about every job, and the faults between it and the service.
 
 A job's fate (how long it takes, how it ends, which of its answers and callbacks are lost) comes
-from the fate's own seed, so removing another job from a schedule does not change it.
+from a seed of its own, so removing another job from a schedule does not change it.
 """
 
 import json
@@ -37,16 +37,16 @@ SUBMIT_TIMEOUT = 60.0
 STATUS_TIMEOUT = 15.0
 
 IN_OUTAGE = {"refused": "not_sent", "silent": "lose_request", "key": "refuse_key"}
-"""What becomes of a submission in an outage, where its word is another one."""
+"""What an outage does to a submission, if that has another name than the outage."""
 ARRIVES_AS = {"not_sent": "sure", "busy": "sure", "refuse": "refused", "refuse_key": "refused"}
-"""What a submission counts as; all others are `taken`."""
+"""How an arrived submission counts; all others are `taken`."""
 
 Outcome = Literal["COMPLETED", "FAILED", "CANCELLED"]
 
 
 @dataclass(frozen=True)
 class Fate:
-    """What the provider will make of one job."""
+    """What the provider will do with one job."""
 
     submission: str
     """accept, accept_slowly, lose_answer, lose_request, refuse, refuse_key, busy, not_sent."""
@@ -61,20 +61,20 @@ class Fate:
     failing_for: float
     """Seconds from acceptance for which status calls answer 500."""
     updates: tuple[tuple[float, Mapping[str, Any]], ...]
-    """Shares of the render time, and what is said then."""
+    """Each update: the share of the render time, and what is reported then."""
     callbacks: tuple[tuple[bool, int, float, str], ...]
-    """Of each callback: whether it is lost, how many copies come, how late, and its shape."""
+    """Each callback: whether it is lost, how many copies come, how late, and its shape."""
     files: tuple[FileFate, ...]
-    """Of its result; the first is behind the main link."""
+    """The files of its result; the first is behind the main link."""
 
     @property
     def is_told_at_once(self) -> bool:
-        """Whether status calls say something of the job from its acceptance on."""
+        """Whether status calls report the job from its acceptance on."""
         return not (self.missing_for or self.failing_for)
 
 
 def fate(seed: int) -> Fate:
-    """The fate that a seed means."""
+    """The fate that belongs to a seed."""
     random = Random(seed)
     submission = random.choices(
         ["accept", "accept_slowly", "lose_answer", "lose_request", "refuse", "refuse_key", "busy",
@@ -119,7 +119,7 @@ def fate(seed: int) -> Fate:
 
 @dataclass
 class Upstream:
-    """One job as the provider knows it: the truth that ours has to reach."""
+    """One job as the provider knows it, which the service's job has to match in the end."""
 
     id: str
     job_id: str
@@ -130,7 +130,7 @@ class Upstream:
     ended_at: float | None = None
 
     def document(self, now: float) -> dict[str, Any]:
-        """What a status call says."""
+        """What a status call answers."""
         document = {"request_id": self.id, **self.said}
         if self.ended_at is not None:
             document |= {"status": self.fate.outcome, "message": f"it is {self.fate.outcome}"}
@@ -144,7 +144,7 @@ class Upstream:
 
     @property
     def available_at(self) -> float:
-        """From when on a status call that is answered gives the outcome."""
+        """The earliest time at which a status call that is answered gives the outcome."""
         fate = self.fate
         link_after = fate.link_after if fate.outcome == "COMPLETED" else 0.0
         silent_for = max(fate.missing_for, fate.failing_for, fate.renders + link_after)
@@ -160,7 +160,7 @@ class Upstream:
 
 @dataclass
 class Call:
-    """A status call, for the oracle."""
+    """A status call, recorded for the oracle."""
 
     began: float
     ended: float
@@ -168,7 +168,7 @@ class Call:
 
 
 class SimulatedProvider(SamsarDouble):
-    """The provider, and the world behind it."""
+    """The provider, and the network to it."""
 
     can_look_up = True
 
@@ -180,13 +180,13 @@ class SimulatedProvider(SamsarDouble):
         """By our job's id."""
         self.by_id: dict[str, Upstream] = {}
         self.submissions: dict[str, list[str]] = {}
-        """Of each job: every submission that arrived, as what it was: sure (surely not taken),
-        refused or taken, the last also where only the provider knows."""
+        """By job: every submission that arrived, as sure (surely not taken), refused or taken.
+        `taken` includes those of which only the provider knows."""
         self.calls: dict[str, list[Call]] = {}
         self.found: set[str] = set()
-        """Our ids of the jobs that a look-up has found."""
+        """Our ids of the jobs that a look-up found."""
         self.busy_until = 0.0
-        """When the last thing happens that is bound to: an end, a late callback."""
+        """The time of the last event that is already planned, such as an end or a late callback."""
 
     # --- what the service calls -------------------------------------------------------------------
 
@@ -229,7 +229,7 @@ class SimulatedProvider(SamsarDouble):
                 return SubmitAccepted(upstream.id)
 
     async def look_up(self, callback_url: str, since: int, until: int) -> LookUpAnswer:
-        """Search all that was taken. No list is asked for but after a lost answer."""
+        """Search all jobs that were taken. Called only if a submission's answer was lost."""
         job_id = self._world.callbacks.job_of(callback_url)
         await self._wait(self._random.choice([0.02, 0.3, 2.0]))
         if outage := self.outages.at(loop_of_world().time()):
@@ -267,7 +267,7 @@ class SimulatedProvider(SamsarDouble):
         return answer
 
     async def _wait(self, seconds: float) -> None:
-        """The network: the caller dies with its process, and the world goes on."""
+        """The network delay: if the caller's process dies, the world goes on."""
         await loop_of_world().arrival(seconds)
 
     def _later(self, seconds: float, then: Callable[[], object]) -> None:

@@ -1,5 +1,5 @@
-"""What waits for the simulated writer: whose turn it is, by the real rule
-(store/shares.py), and what it takes in virtual time."""
+"""The simulated writer's queues: which work is next, by the real rule (store/shares.py), and how
+long it takes in virtual time."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,29 +13,30 @@ COMMIT_SECONDS = 0.001
 URGENT_SECONDS = 15e-6
 BACKGROUND_SECONDS = 150e-6
 RUSH = 8
-"""So many works that clients wait for are in the next batch, whatever else chance says."""
+"""With this many urgent works waiting, the real rule alone sets the size of the next batch."""
 LONGEST_QUEUE = 500
 LONGEST_WAIT = 1.0
-"""Seconds that work waits at most while other work is served."""
+"""Seconds that work may wait while other work is served."""
 LONGEST_GAP = 0.35
-"""Seconds between two batches that count as work; in what is longer the process stood still."""
+"""Seconds between two batches that count as work; during the rest of a longer gap the process was
+stalled."""
 
 
 @dataclass(slots=True)
 class Member:
-    """One work that waits."""
+    """One work in a queue."""
 
     work: Work[Any]
     caller: Any
     at: float
     """Loop time at which it was enqueued."""
     since: float
-    """The same in seconds of work."""
+    """The same, in seconds of work."""
 
 
 @dataclass(slots=True)
 class Members:
-    """Those of one batch."""
+    """The works of one batch."""
 
     urgent: list[Member]
     background: list[Member]
@@ -45,7 +46,7 @@ class Members:
 
     @property
     def seconds(self) -> tuple[float, float]:
-        """What they take, without the commit."""
+        """How long the urgent works and the others take, without the commit."""
         return len(self.urgent) * URGENT_SECONDS, len(self.background) * BACKGROUND_SECONDS
 
 
@@ -53,16 +54,16 @@ class Queues:
     """The three queues of a process."""
 
     def __init__(self, starves: Callable[[Kind, float], None]) -> None:
-        """`starves` is called with the kind of work that waits for too long, and for how long."""
+        """`starves` is called with the kind of work that waited too long, and for how long."""
         self._starves = starves
         self._queues: dict[Kind, list[Member]] = {kind: [] for kind in KINDS}
         self._served: dict[Kind, float] = dict.fromkeys(KINDS, -1.0)
-        """When, in seconds of work, one of the kind was last taken."""
+        """When work of each kind was last taken, in seconds of work."""
         self._shares = Shares()
         self._worked = 0.0
-        """Seconds of work up to the batch before."""
+        """Seconds of work up to the previous batch."""
         self._before = 0.0
-        """Loop time of that batch."""
+        """Loop time of the previous batch."""
 
     def __bool__(self) -> bool:
         return any(self._queues.values())
@@ -74,8 +75,8 @@ class Queues:
         self._queues[kind].append(Member(work, caller, now, self._working_time(now)))
 
     def take(self, now: float, most: int) -> Members:
-        """The next batch, of at most so many urgent ones and half as many others; in a rush, of
-        whatever waits."""
+        """The next batch: at most `most` urgent works and half as many others. In a rush, the real
+        shares apply instead of `most`."""
         self._worked, self._before = self._working_time(now), now
         if len(self._queues["urgent"]) >= RUSH:
             most = self._shares.urgent_members
@@ -92,7 +93,7 @@ class Queues:
         return members
 
     def take_all(self) -> Members:
-        """Whatever is left, when the writer closes."""
+        """All works that are left, when the writer closes."""
         urgent, *others = (self._take(kind, LONGEST_QUEUE) for kind in KINDS)
         return Members(urgent, [member for queue in others for member in queue])
 

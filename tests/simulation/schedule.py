@@ -1,7 +1,7 @@
-"""From a seed to what happens: a list of plain actions that can be printed, run again and shrunk.
+"""Turns a seed into a schedule: a list of plain actions that can be printed, run again and shrunk.
 
-An action names jobs by the label of their submission, so taking one away leaves the others what
-they are; whatever refers to a submission that is gone does nothing.
+An action names jobs by the label of their submission, so removing one action leaves the others
+unchanged. An action whose submission was removed does nothing.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,23 +16,23 @@ SINKS = ("sink-a.example", "sink-b.example", "sink-c.example")
 EVERY_EVENT = ("IN_PROGRESS", "progress", "COMPLETED", "FAILED", "CANCELLED")
 
 DOWN = (0.05, 1.0, 20.0, 400.0)
-"""Seconds until a dead process starts again."""
+"""Seconds until a dead process is started again."""
 WHERE = ("step", "before_commit", "after_commit")
 COUNTS = (0, 1, 3, 10, 60)
 OUTAGES = ("refused", "silent", "broken", "busy", "key")
 SINK_TROUBLES = ("refused", "refused", "silent", "broken", "busy", "gone")
 
 SUSPENDS = {"stall", "stall_at_relay", "stall_at_sending", "stop_at_submission", "clock_step"}
-"""Actions after which a lease may end while its holder still works."""
+"""Actions after which a lease may expire while its holder still works."""
 DISTURBS = SUSPENDS | {"crash", "restart", "dies_at_sync", "power_cut"}
-"""Actions after which what was answered may not have been heard."""
+"""Actions after which an answer may not have been heard."""
 LOSES = DISTURBS | {"disk_full", "answers_lost"}
-"""Actions after which it may not have been kept either."""
+"""Actions after which an answer may not have been stored either."""
 
 
 @dataclass(frozen=True)
 class Action:
-    """One thing that happens at a moment, in seconds from the start."""
+    """One action at a time, in seconds from the start."""
 
     at: float
     do: str
@@ -45,8 +45,8 @@ class Action:
 
 @dataclass
 class FaultWindows:
-    """Windows of time in which something fails, each with a word for how; the latest to begin
-    counts."""
+    """Periods in which something fails, each with the kind of fault. If several overlap, the one
+    that began last counts."""
 
     windows: list[tuple[float, float, str]] = field(default_factory=list)
 
@@ -54,7 +54,7 @@ class FaultWindows:
         self.windows.append((begins, begins + lasts, kind))
 
     def at(self, now: float) -> str | None:
-        """The kind of fault at a moment; None in good times."""
+        """The kind of fault at a moment; None if there is none."""
         kinds = (kind for begins, ends, kind in reversed(self.windows) if begins <= now < ends)
         return next(kinds, None)
 
@@ -65,17 +65,17 @@ class FaultWindows:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Everything that a simulation is made of."""
+    """The input of a simulation."""
 
     seed: int
     machines: int
     confirm: bool
     actions: tuple[Action, ...]
     looks_up: bool = False
-    """Whether lost submissions are looked up."""
+    """Whether the provider is searched for submissions whose answers were lost."""
 
     def without(self, first: int, count: int) -> "Schedule":
-        """The same without some of its actions."""
+        """The same schedule without some of its actions."""
         kept = self.actions[:first] + self.actions[first + count :]
         return replace(self, actions=kept)
 
@@ -88,13 +88,13 @@ class Schedule:
 def planned(
     seed: int, actions: Iterable[Action], *, machines: int = 1, confirm: bool = True
 ) -> Schedule:
-    """A schedule of these actions, in the order of their times."""
+    """A schedule of these actions, ordered by time."""
     in_order = sorted(actions, key=lambda action: action.at)
     return Schedule(seed, machines, confirm, tuple(in_order))
 
 
 def schedule(seed: int) -> Schedule:
-    """What a seed means."""
+    """The schedule that belongs to a seed."""
     random = Random(seed)
     machines = random.choice([1, 1, 1, 2])
     confirm = random.random() < 0.8
@@ -150,7 +150,7 @@ def _traffic(random: Random, submissions: int, length: float, confirm: bool) -> 
 
 
 def _trouble(random: Random, machines: int, length: float) -> list[Action]:
-    """Each row: how often it happens, what it is, and what is chosen for it."""
+    """Faults. Each row: how often one happens, its name, and its random arguments."""
     actions, choice = [], random.choice
 
     def act(do: str, **how: Any) -> None:
@@ -183,7 +183,8 @@ def _trouble(random: Random, machines: int, length: float) -> list[Action]:
 
 
 def _files(random: Random, submissions: int, length: float) -> list[Action]:
-    """Readers of archived files, and what happens to the host, the disk and who writes to it."""
+    """Readers of archived files, and faults of their host, of the disk and of the processes that
+    write."""
     actions, choice, randrange = [], random.choice, random.randrange
 
     def act(do: str, within: float, **how: Any) -> None:

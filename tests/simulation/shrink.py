@@ -1,4 +1,4 @@
-"""From a schedule that fails to a smaller one that fails the same way."""
+"""Reduces a schedule that fails to a smaller one that fails in the same way."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ MOST_RUNS = 150
 
 
 def shrunk(failed: Result, run: Callable[[Schedule], Result]) -> Result:
-    """Take actions away, many at first and then one by one, as long as the same promise breaks."""
+    """Remove actions, many at first and then one by one, as long as the same promise breaks."""
     promise = promise_of(failed)
     best, runs = failed, 0
     size = max(1, len(best.plan.actions) // 2)
@@ -27,7 +27,7 @@ def shrunk(failed: Result, run: Callable[[Schedule], Result]) -> Result:
 
 
 def promise_of(result: Result) -> str:
-    """The words before the details."""
+    """The broken promise, without details."""
     return str(result.failure).partition(":")[0]
 
 

@@ -1,4 +1,4 @@
-"""One schedule, run to its end: the whole service and its world on virtual time."""
+"""Runs one schedule to its end: the whole service and its world on virtual time."""
 
 import gc
 import os
@@ -28,25 +28,25 @@ from tests.simulation.schedule import Schedule
 from tests.simulation.world import World
 
 LONGEST = 10 * 24 * 3600.0
-"""Seconds of virtual time after which a service that has not come to rest never will."""
+"""Seconds of virtual time after which a service counts as never coming to rest."""
 LOOK_AGAIN = 5.0
-"""Seconds between two looks at a service that is at work."""
+"""Seconds between two checks of whether the service is at rest."""
 SHARED_MEMORY = Path("/dev/shm")
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a schedule."""
+    """The result of a schedule."""
 
     plan: Schedule
     failure: BaseException | None
     journal: tuple[str, ...]
     seconds: float
-    """Virtual ones."""
+    """Virtual seconds."""
 
 
 def simulate(plan: Schedule) -> Result:
-    """Run a schedule. Nothing is raised: a broken promise is the result's `failure`."""
+    """Run a schedule. Does not raise: a broken promise is the result's `failure`."""
     loop = VirtualLoop()
     failure: BaseException | None = None
     with worlds_of(loop, [plan]) as (world,):
@@ -60,7 +60,7 @@ def simulate(plan: Schedule) -> Result:
 
 @contextmanager
 def worlds_of(loop: VirtualLoop, plans: Sequence[Schedule]) -> Iterator[list[World]]:
-    """A world for each schedule, on one loop. They share nothing."""
+    """Make a world for each schedule, on one loop. They share nothing."""
     folder = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(dir=folder) as name, _collected():
         worlds = []
@@ -99,7 +99,7 @@ async def _rest(world: World) -> None:
     while True:
         soonest = world.horizon()
         if soonest == NEVER and not world.is_busy():
-            await world.sleep(20.0)  # the last events reach followers too
+            await world.sleep(20.0)  # for the last events to reach followers
             if world.horizon() == NEVER and not world.is_busy():
                 return
             continue
@@ -123,7 +123,7 @@ def _empty_database() -> bytes:
 
 @contextmanager
 def _collected() -> Iterator[None]:
-    """No garbage collection in between: it would close dead coroutines at moments of its own."""
+    """Turn garbage collection off: it would close dead coroutines at moments of its own."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -135,7 +135,7 @@ def _collected() -> Iterator[None]:
 
 @contextmanager
 def _virtual_files(loop: VirtualLoop, worlds: Sequence[World]) -> Iterator[None]:
-    """What files take from the system, from the simulation."""
+    """Take from the simulation what the archive takes from the system."""
 
     async def run_sync(func: Callable[..., Any], *args: Any, **_: Any) -> Any:
         return await loop.run_in_executor(None, func, *args)
@@ -158,7 +158,7 @@ def _virtual_files(loop: VirtualLoop, worlds: Sequence[World]) -> Iterator[None]
 
 @contextmanager
 def _watched_logs(judge: Judge) -> Iterator[None]:
-    """Read the service's log meanwhile: an error in it is a fault, unless the disk was full."""
+    """Read the service's log: an error in it is a fault, except that of an unavailable store."""
     before = structlog.get_config()
 
     def watch(_logger: Any, method: str, event: MutableMapping[str, Any]) -> NoReturn:

@@ -1,5 +1,5 @@
-"""The users' ends of the relay: a sender without a network, and the sinks behind it. What arrives
-there is signed, committed, and in its job's order."""
+"""The users' webhook endpoints (sinks), and a sender without a network. It checks that whatever
+arrives is signed, committed, and in its job's order."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -25,18 +25,18 @@ _STATUS: Mapping[str | None, int] = {"silent": 0, "broken": 500, "busy": 503, "g
 
 @dataclass(frozen=True)
 class Relayed:
-    """One arrival at a sink."""
+    """One webhook that arrived at a sink."""
 
     seq: int
     status: int
-    """What the sink answered; 0 where the answer never came."""
+    """The sink's answer; 0 if no answer came."""
 
 
 class SimulatedSender(WebhookSender):
     """`receiver.webhooks.delivery.WebhookSender`, without a network.
 
-    Kinds of trouble: refused (no connection), silent (taken, never answered), broken (500),
-    busy (503 and Retry-After), gone (410), uneven (well, and some messages overtake others).
+    Kinds of trouble: refused (no connection), silent (received, never answered), broken (500), busy
+    (503 and Retry-After), gone (410), uneven (answered well, but some messages overtake others).
     """
 
     def __init__(self, world: "World") -> None:
@@ -45,13 +45,13 @@ class SimulatedSender(WebhookSender):
         """Jobs with an attempt under way, and the process that makes it."""
         self._random = world.random
         self.at_sending: Callable[[], None] | None = None
-        """What happens, once, to the next that sends a message, just before that."""
+        """Called once, just before the next message is sent."""
         self.troubles = {sink: FaultWindows() for sink in SINKS}
         """By host."""
         self.secrets: list[list[str]] = []
-        """Of each user: the signing secrets, newest first."""
+        """The signing secrets of each user, newest first."""
         self._replaced: dict[str, int] = {}
-        """By secret that was rotated: the last second in which an attempt could begin with it."""
+        """By rotated secret: the last second in which an attempt could begin with it."""
         self.arrivals: dict[str, list[Relayed]] = {}
         """By job."""
 
@@ -83,7 +83,7 @@ class SimulatedSender(WebhookSender):
         met: list[str | None] = []
 
         def arrive() -> None:
-            """Once sent, bytes arrive whether their sender stands still meanwhile or not."""
+            """Bytes that were sent arrive even if their sender stalls meanwhile."""
             if process is None or process.dead:
                 return
             kind = troubles.at(loop.time())
@@ -127,7 +127,7 @@ class SimulatedSender(WebhookSender):
     # --- the sinks --------------------------------------------------------------------------------
 
     def rotate(self, user: int) -> None:
-        """As `receiver keys rotate-secret` does it, beside the running service."""
+        """Rotate a user's secret while the service runs, like `receiver keys rotate-secret`."""
         fresh = new_secret(self._world.random.randbytes(32))
         self._replaced[self.secrets[user][0]] = self._world.clock.now() // 1_000
         self.secrets[user].insert(0, fresh)
@@ -138,7 +138,7 @@ class SimulatedSender(WebhookSender):
         )
 
     def _arrived(self, url: str, headers: Mapping[str, str], body: bytes, status: int) -> None:
-        """A relay message reaches a sink: signed right, committed, and in its job's order."""
+        """Check a relay message at its sink: its signature, its commit, and its job's order."""
         require = self._world.judge.require
         document = json.loads(body)
         job_id, seq = document["request_id"], document["seq"]
@@ -160,7 +160,8 @@ class SimulatedSender(WebhookSender):
         before.append(Relayed(seq, status))
 
     def _verified(self, user: int, headers: Mapping[str, str], body: bytes) -> bool:
-        """Signed by the newest secret, or by the one that was the newest when the attempt began."""
+        """Whether it is signed by the newest secret, or by the one that was newest when the attempt
+        began."""
         newest, *older = self.secrets[user]
         began = int(headers["webhook-timestamp"])
         fitting = [newest, *(secret for secret in older if began <= self._replaced[secret])]
@@ -168,7 +169,7 @@ class SimulatedSender(WebhookSender):
 
 
 def _signed_by(secret: str, headers: Mapping[str, str], body: bytes) -> bool:
-    """Whether the signature is the secret's; the library's own check would read the real clock."""
+    """Whether this secret made the signature; the library's own check would read the real clock."""
     webhook = Webhook(secret)
     moment = datetime.fromtimestamp(int(headers["webhook-timestamp"]), UTC)
     expected = webhook.sign(headers["webhook-id"], moment, body.decode())

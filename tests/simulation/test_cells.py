@@ -1,11 +1,12 @@
-"""A cell is lost, and comes back with its database: nobody else feels it, nothing is paid twice."""
+"""A cell is lost and comes back with its database: other cells do not notice, and nothing is paid
+for twice."""
 
 from tests.simulation.cells import JOBS, LOST_AT, LOST_FOR, cells
 from tests.simulation.world import World
 
 LOST = 1
 SOON = 35.0
-"""Seconds after a lost cell's return: what ended meanwhile is known by then."""
+"""Seconds after a lost cell's return by which it knows what ended meanwhile."""
 
 
 def test_a_lost_cell_is_felt_by_its_own_users_only_and_gives_them_theirs() -> None:
@@ -24,7 +25,7 @@ def test_a_lost_cell_is_felt_by_its_own_users_only_and_gives_them_theirs() -> No
 
 
 def unfinished_then(world: World) -> list[float]:
-    """When the jobs had their final states that were unfinished at the moment of the loss."""
+    """The end times of the jobs that were unfinished at the moment of the loss."""
     lives = [
         (job.events[0].committed_at, job.outcome.committed_at) for job in world.truth.jobs.values()
     ]

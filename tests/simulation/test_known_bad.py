@@ -1,4 +1,4 @@
-"""The checks are checked: each wrong way to build the service breaks a promise, and is seen to."""
+"""Tests the checks: each known-bad variant breaks a promise, and the simulation notices it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The whole service on virtual time, from seeds: whatever happens, its promises hold."""
+"""The whole service on virtual time, from seeds: its promises hold whatever happens."""
 
 import asyncio
 from dataclasses import replace
@@ -21,7 +21,7 @@ MANY = [range(first, first + 53) for first in range(QUICK.stop, 330, 53)]
 
 
 def check(plan: Schedule) -> Result:
-    """Run a schedule; a failure is shrunk first, and reported whole."""
+    """Run a schedule; if it fails, shrink it and report it in full."""
     result = simulate(plan)
     if result.failure is not None:
         pytest.fail(report(result, shrunk(result, simulate)), pytrace=False)
@@ -85,7 +85,7 @@ def test_a_sink_that_is_away_for_three_days_gets_each_final_state_signed_and_in_
     actions = [
         Action(0.5, "sink_trouble", {"sink": SINKS[0], "kind": kind, "lasts": away}),
         *submissions((1.0 + label for label in range(6)), is_quick, events=None),
-        # Restarts in between: the outbox is all that remembers.
+        # With restarts in between, only the outbox remembers the messages.
         *(Action(hour * HOUR, "crash", crash) for hour in (1, 20, 50)),
     ]
     result = check(planned(1, actions))
@@ -155,15 +155,15 @@ def test_a_failing_schedule_is_shrunk_to_what_matters() -> None:
 
 
 def _nothing(_session: object, _effects: object) -> None:
-    """A work that is only counted."""
+    """A work that does nothing."""
 
 
 @pytest.mark.parametrize(
     ("gap", "served", "starves"),
     [
         (0.1, True, [("background", 1.1)]),
-        (0.1, False, []),  # nobody is served: there is no injustice in that
-        (30.0, True, []),  # and where the process stood still, nobody has waited for it
+        (0.1, False, []),  # no other work is served, so nothing is unfair
+        (30.0, True, []),  # the process was stalled, so that time does not count as waiting
     ],
 )
 def test_work_that_waits_while_other_work_is_served_is_noticed(

@@ -1,7 +1,8 @@
-"""Whether the service gave up too soon (a deadline, a lost job, an unconfirmed claim) or was late.
+"""Checks whether the service gave up too soon (a deadline, a lost job, an unconfirmed claim) or
+reported too late.
 
-Measured against every status call as the provider answered it. Where somebody set the clock, the
-service and the provider mean other seconds, and nothing can be said.
+It compares with every status call as the provider answered it. If the clock was set, the service
+and the provider measure different times, and nothing can be checked.
 """
 
 from tests.simulation.provider import Call
@@ -15,15 +16,15 @@ MISSES = 5
 MISSING = 600.0
 CONFIRM_TIMEOUT = 60.0
 LATEST = 1.25 * 3_600.0
-"""Seconds until the next poll, at most, with the jitter and a machine that is down."""
+"""Seconds until the next poll, at most, including the jitter and a machine that is down."""
 UNREACHABLE = {"outage", "clock_step"}
-"""Actions after which the provider could not be asked, or nobody knows for how long."""
+"""Actions after which the provider could not be asked, or for an unknown time."""
 SLACK = 2.0
-"""Seconds between an answer and the commit of what follows from it, and more: hops may be slow."""
+"""Seconds allowed between an answer and the commit of what follows from it."""
 
 
 def check_timeouts(world: World, job_id: str, history: JobHistory) -> None:
-    """Every failure that the service declared, and every claim that it took unconfirmed."""
+    """Check every failure that the service declared, and every claim it accepted unconfirmed."""
     calls = world.provider.calls.get(job_id, [])
     for event in history.events:
         error = event.document["error"]

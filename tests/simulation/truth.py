@@ -1,6 +1,6 @@
-"""What the database says, read after each commit and before anybody hears of it: the durable truth.
+"""The durable truth: what the database says after each commit, read before any caller hears of it.
 
-Everything that users see is compared with it, and it is held to the rules itself.
+Everything that users see is compared with it, and it has to follow the rules itself.
 """
 
 import json
@@ -47,13 +47,13 @@ class LoggedEvent:
 
 @dataclass
 class JobHistory:
-    """One job, as its events tell it."""
+    """The history of one job, from its events."""
 
     user_id: int
     events: list[LoggedEvent] = field(default_factory=list)
     corrections: int = 0
     of_files: int = 0
-    """How many of the newest events tell of the result's files alone."""
+    """How many of the newest events changed only the result's files."""
     webhook: bool = False
     webhook_events: tuple[str, ...] = ()
 
@@ -63,26 +63,26 @@ class JobHistory:
 
     @property
     def outcome(self) -> LoggedEvent:
-        """The newest event that does not tell of files alone."""
+        """The newest event that did not change only files."""
         return self.events[-1 - self.of_files]
 
 
 class Truth:
-    """The durable state, mirrored commit by commit."""
+    """The durable state, updated after each commit."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
         self._judge = world.judge
         self.db = connect(world.disk.path)
         self.logs: dict[int, list[LoggedEvent]] = {}
-        """By user id; a log's first event is at place 1."""
+        """By user id. The first event of a log has `seq` 1."""
         self.jobs: dict[str, JobHistory] = {}
         self._verdicts: dict[int, str] = {}
-        """Of callbacks that are no longer waiting or claimed."""
+        """Verdicts of callbacks that are no longer waiting or claimed."""
         self._ended: dict[str, str] = {}
-        """Relay messages that are through, and how."""
+        """Relay messages that have ended, and their final states."""
         self.at_lease: dict[str, Callable[[], None]] = {}
-        """What happens, once, right after a commit that leases a relay message or a submission."""
+        """Called once, right after a commit that leases a relay message or a submission."""
         self._checks = 0
         self.last_event_at = 0.0
         world.disk.watch = self.look
@@ -91,7 +91,7 @@ class Truth:
         self.db.close()
 
     def look(self, changes: Changes | None) -> None:
-        """Read what a commit has changed; None: whatever it was."""
+        """Read what a commit has changed; everything if `changes` is None."""
         if self._world.retiring:
             return
         if changes is None or changes.users:
@@ -168,7 +168,7 @@ class Truth:
         after: dict[str, Any],
         code: str | None,
     ) -> None:
-        """Rule 3: nothing goes back, and final is final."""
+        """Rule 3: a status never goes back, and final is final."""
         require = self._judge.require
         before = history.now
         require(job_seq == before["seq"] + 1, "a job's events are counted", job_id, job_seq)
@@ -197,7 +197,7 @@ class Truth:
     def _relayed(
         self, job_id: str, history: JobHistory, job_seq: int, after: dict[str, Any]
     ) -> None:
-        """Rule 5: the relay message is of the same transaction as its event."""
+        """Rule 5: the relay message is written in the same transaction as its event."""
         before = history.now
         if after["done"]:
             name = after["status"]
@@ -236,12 +236,12 @@ class Truth:
         if row is not None and history is not None:
             now = history.now
             last = now["status"], now["phase"], now["seq"], now["progress"]
-            # The step to `submitting` and back may be told or not; nothing else is silent.
+            # The step to `submitting` and back may have no event; every other change has one.
             self._judge.require(row == last, "the row is what its last event says", job_id, row,
                                 last)  # fmt: skip
 
     def _follow_deliveries(self) -> None:
-        """What was delivered, skipped or given up stays so: nobody here asks for it again."""
+        """Deliveries that were delivered, skipped or given up stay so: nobody retries them here."""
         states = dict(self.db.execute("SELECT id, state FROM deliveries"))
         for delivery_id, before in self._ended.items():
             now = states.get(delivery_id)

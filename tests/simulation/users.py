@@ -1,5 +1,5 @@
-"""Simulated users: they submit, try again, cancel, and follow streams, and check what they read
-against the durable truth at the moment they hear it."""
+"""Simulated users: they submit, retry, cancel and follow streams. At the moment they read
+something, they compare it with the durable truth."""
 
 import json
 from collections.abc import Mapping
@@ -22,19 +22,19 @@ RETRIED = (409, 429, 503)
 
 @dataclass
 class Account:
-    """What a user knows of one submission of theirs."""
+    """What a user knows about one of their submissions."""
 
     label: int
     user: int
     request_ids: list[str] = field(default_factory=list)
-    """Every id that an answer named, in order."""
+    """Every id that an answer gave, in order."""
     canceled: bool = False
     """A cancel was acknowledged."""
     cancel_asked: bool = False
 
 
 class Users:
-    """All of them."""
+    """All simulated users."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
@@ -45,7 +45,7 @@ class Users:
     # --- submissions ------------------------------------------------------------------------------
 
     async def submit(self, how: Mapping[str, Any]) -> None:
-        """Submit; with an Idempotency-Key, until there is an answer."""
+        """Submit a job; with an Idempotency-Key, retry until there is an answer."""
         world = self._world
         account = Account(how["label"], how["user"])
         self.accounts[account.label] = account
@@ -102,7 +102,7 @@ class Users:
             account.request_ids.append(request_id)
 
     async def cancel(self, how: Mapping[str, Any]) -> None:
-        """Cancel a job whose id is known by now."""
+        """Cancel a job if the user knows its id by now."""
         world = self._world
         account = self.accounts.get(how["label"])
         if account is None or not account.request_ids:
@@ -127,7 +127,7 @@ class Users:
     # --- streams ----------------------------------------------------------------------------------
 
     def follow(self, how: Mapping[str, Any]) -> None:
-        """Begin to follow a job, or everything of a user."""
+        """Start to follow one job, or all jobs of a user."""
         job_id = None
         if how["label"] is not None:
             account = self.accounts.get(how["label"])
@@ -140,7 +140,7 @@ class Users:
 
 
 class Follower:
-    """One EventSource: it resumes where it was, and every frame is compared with the truth."""
+    """A client like EventSource. It resumes from its cursor, and checks every frame."""
 
     def __init__(self, world: "World", how: Mapping[str, Any], job_id: str | None) -> None:
         self._world = world
@@ -151,15 +151,15 @@ class Follower:
         self._lags: tuple[float, float] | None = how["lags"]
         self._random = Random(how["chance"])
         self._unread = b""
-        """Of the connection's bytes: what follows the last whole frame."""
+        """The bytes after the last complete frame of the connection."""
         self._exchange: Exchange | None = None
         self.cursor: str | None = None
         self.position = 0
         self.over = False
-        """It has seen `done`, or it does not want more."""
+        """It has seen `done`, or was told to stop."""
 
     async def run(self) -> None:
-        """Follow until it is over."""
+        """Follow until `over`, or until its time has passed."""
         loop = loop_of_world()
         if self._lags is not None:
             self._world.spawn(self._lag())
@@ -269,27 +269,27 @@ class Follower:
         return [event for event in truth.jobs[self._job_id].events if event.seq > self.position]
 
     def _has_heard_all(self) -> bool:
-        """Whether it has seen the job's end, and all that was committed before it asked. More, such
-        as the job's files, may be committed while the answer is on its way."""
+        """Whether it has seen the job's end and everything that was committed before it asked.
+        More, such as the job's files, may be committed while the answer is on its way."""
         events = self._world.truth.jobs[str(self._job_id)].events
         seen = [event for event in events if event.seq <= self.position]
         ended = bool(seen) and seen[-1].document["done"]
         return ended and all(event.committed_at >= self._asked_at for event in self._rest())
 
     def leave(self) -> None:
-        """Follow no more."""
+        """Stop following."""
         self.over = True
         if self._exchange is not None:
             self._exchange.hang_up()
 
     def catch_up(self) -> None:
-        """Take everything from now on."""
+        """Read without lag from now on."""
         self._lags = None
         if self._exchange is not None:
             self._exchange.drain()
 
     def check_end(self) -> None:
-        """A follower that is still there has seen everything."""
+        """A follower that is still connected has seen everything."""
         self._world.judge.require(
             self.over or not self._rest(),
             "a follower sees everything in the end",

@@ -1,4 +1,4 @@
-"""The world around the service: users, the provider, sinks, and the machines that it runs on."""
+"""The world of a simulation: users, the provider, sinks, and the machines that run the service."""
 
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
@@ -30,10 +30,10 @@ from tests.simulation.users import Users
 
 
 class World:
-    """Everything, of one schedule."""
+    """Everything in one simulated schedule."""
 
     def __init__(self, loop: VirtualLoop, plan: Schedule, database: Path, cell: int = 0) -> None:
-        """`cell` tells several worlds of one loop apart."""
+        """`cell` distinguishes the worlds that share a loop."""
         self.loop = loop
         self.plan = plan
         self.judge = Judge(loop)
@@ -42,15 +42,15 @@ class World:
         self.clock = WallClock(loop)
         self.tokens = CallbackTokens(KEYS)
         self.done: set[str] = set()
-        """Kinds of actions that have happened."""
+        """The kinds of actions that have happened."""
         self.retiring = False
-        """Retention removes everything."""
+        """Whether retention is removing everything."""
         self.at_retention: list[Mapping[str, Any]] = []
-        """What dies then, and when."""
+        """What dies during retention, and when."""
         self.submitting = 0
-        """Users who have not had their answer."""
+        """How many users still wait for an answer to a submission."""
         self.calls = 0
-        """Calls under way whose caller waits."""
+        """How many calls are under way."""
         self.user_ids: list[int] = []
         self.disk = Disk(database)
         self.disk.starves = partial(
@@ -69,7 +69,7 @@ class World:
     # --- the run ----------------------------------------------------------------------------------
 
     async def set_up(self) -> None:
-        """Make users and their keys, and boot the machines."""
+        """Create users and their keys, and boot the machines."""
         random = self.random
         writer = InlineWriter(self.disk, CrashPoint(), random)
         readers = InlineReaders(self.disk, random)
@@ -86,13 +86,13 @@ class World:
             machine.boot()
 
     async def play(self) -> None:
-        """Let the schedule happen."""
+        """Run the schedule."""
         for action in self.plan.actions:
             await self.loop.arrival_at(max(self.loop.time(), action.at))
             self.act(action)
 
     def act(self, action: Action) -> None:
-        """Let an action of the schedule happen."""
+        """Run one action of the schedule."""
         how = action.how
         self.done.add(action.do)
         self.judge.note("action", action.do, *(f"{k}={v}" for k, v in how.items()))
@@ -144,8 +144,8 @@ class World:
                 raise ValueError(other)
 
     def die_at_sync(self, how: Mapping[str, Any]) -> None:
-        """Let a process die at a sync of a file so many syncs from now, or now; with `power`, all
-        of them, and the disk loses what was not synced."""
+        """Kill the process that syncs, after this many more syncs of files, or now. With `power`,
+        kill all processes and lose what was not synced."""
 
         def strike() -> None:
             for machine in self.machines if how["power"] else self._current_machines():
@@ -165,14 +165,14 @@ class World:
             machine.stall(lasts)
 
     def _stop_and_stall_current(self, stalls_after: float, lasts: float) -> None:
-        """SIGTERM a moment from now, and then a stall in the middle of what it was about to do."""
+        """Send SIGTERM to the current machine, and stall it a moment later, during its work."""
         for machine in self._current_machines():
             later = partial(self.loop.call_later, context=self.loop.world)
             later(stalls_after / 2, machine.stop, 2.0)
             later(stalls_after, machine.stall, lasts)
 
     def _current_machines(self) -> list[Machine]:
-        """The machine whose process runs this code; none in the world."""
+        """The machine whose process runs this code; none if the code belongs to the world."""
         process = current_process()
         return [] if process is None else [each for each in self.machines if each.runs(process)]
 
@@ -182,7 +182,7 @@ class World:
         self.submitting -= 1
 
     def horizon(self) -> float:
-        """Before when nothing can be due: ticks up to then would find nothing."""
+        """The time before which nothing can be due: ticks before it would find nothing."""
         now = self.loop.time()
         if self.retiring:
             return NEVER
@@ -190,7 +190,7 @@ class World:
         trouble_until = max(self.disk.full_until, self.disk.answers_lost_until)
         if self.calls or stopping or trouble_until + 5.0 > now:
             return now
-        # A process hears of another one's commit at its next look: that tick finds something.
+        # A process learns of another's commit when it next checks: that tick finds something.
         if len(self.machines) > 1 and self.truth.last_event_at + 3 * STORE_CHECK_SECONDS > now:
             return now
         one = self.truth.one
@@ -214,17 +214,17 @@ class World:
         return max(now, min(moments, default=NEVER))
 
     def busy_until(self) -> float:
-        """Until when the world goes on by itself, whatever the service does."""
+        """The time until which the world continues by itself, whatever the service does."""
         troubles = (*self.sender.troubles.values(), self.file_host.outages)
         return max(self.provider.busy_until, *(each.last_end for each in troubles))
 
     def is_busy(self) -> bool:
-        """Whether the world has not come to rest."""
+        """Whether the world is not at rest."""
         idle = all(machine.at_rest for machine in self.machines)
         return not idle or self.submitting > 0 or self.provider.busy_until > self.loop.time()
 
     def what_is_due(self) -> list[object]:
-        """What the service still has before it."""
+        """What the service still has to do."""
         db = self.truth.db
         return [
             self.clock.now(),
@@ -236,11 +236,11 @@ class World:
         ]  # fmt: skip
 
     async def sleep(self, seconds: float) -> None:
-        """Wait, as somebody in the world."""
+        """Wait, as part of the world."""
         await self.loop.arrival(seconds)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Begin something that belongs to nobody's process."""
+        """Start work that belongs to no process."""
         self.loop.create_task(work, context=self.loop.world).add_done_callback(self._ended)
 
     def _ended(self, task: Any) -> None:
@@ -260,8 +260,8 @@ class World:
         *,
         instant: bool = False,
     ) -> Response:
-        """One request to one of the machines, on its way for a while or `instant`. Raises
-        `NoAnswer`."""
+        """Make one request to one of the machines, with a network delay unless it is `instant`.
+        Raises `NoAnswer`."""
         if not instant:
             await self.sleep(self.random.choice([0.001, 0.02, 0.2]))
         self.calls += 1

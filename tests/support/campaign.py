@@ -1,6 +1,7 @@
-"""Runs that add up: a small JSON file a kind of run, summed for each state of the core's sources.
+"""Campaigns: long runs whose results add up. There is one small JSON file for each kind of run,
+with a sum for each state of the core's sources.
 
-What was run on other sources stands beside, under their hash, and proves nothing of these.
+Runs on other sources are kept under their own hash, and prove nothing about these.
 `python -m tests.support.campaign` writes the table at the end of docs/guarantees.md.
 """
 
@@ -19,7 +20,7 @@ from typing import Self
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "campaigns"
 EDGES = ("cli", "client", "dashboard")
-"""What `receiver` has beside its core: a change of it changes no promise."""
+"""The parts of `receiver` outside the core: changing them changes no promise."""
 HEAD = "| run | sources | when | done | injected | guarantees broken |"
 UNITS = {
     "simulation": "seeds",
@@ -35,16 +36,16 @@ class Sum:
 
     tree: str
     first: str
-    """Days, as ISO dates."""
+    """The days of the runs, as ISO dates."""
     last: str
     done: int = 0
     violations: int = 0
     faults: dict[str, int] = field(default_factory=dict)
-    """How often each kind was injected."""
+    """How often each kind of fault was injected."""
 
 
 class Campaign:
-    """One file, to which several processes may add; without one nothing is kept."""
+    """A campaign's file, to which several processes may add. Without a file nothing is kept."""
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
@@ -52,7 +53,7 @@ class Campaign:
 
     @property
     def done(self) -> int:
-        """How much was done on these sources so far."""
+        """How much was run on these sources so far."""
         return sum(each.done for each in self.sums if each.tree == core_hash())
 
     def add(self, done: int, violations: int, faults: Mapping[str, int]) -> Self:
@@ -87,7 +88,7 @@ def _read(text: str) -> list[Sum]:
 
 @cache
 def core_hash() -> str:
-    """The state of the core: its sources without comments, docstrings and layout."""
+    """A hash of the core's sources, without comments, docstrings and layout."""
     digest = hashlib.sha256()
     for package in ("receiver", "store"):
         for file in sorted((ROOT / package).rglob("*")):
@@ -121,7 +122,7 @@ _CODE: dict[str, Callable[[str], str]] = {".py": python_code, ".sql": _sql_code}
 
 
 def table() -> str:
-    """The newest sum of each kind, and all earlier ones as one, as Markdown."""
+    """A Markdown table: for each kind of run, the newest sum, and all earlier ones in one."""
     lines = [HEAD, "|---|---|---|---|---|---|"]
     for kind, unit in UNITS.items():
         *earlier, newest = Campaign(FOLDER / f"{kind}.json").sums

@@ -1,4 +1,4 @@
-"""Is an answer what the OpenAPI document says of it? Asked of every answer that the tests see."""
+"""Checks every answer that the tests receive against the OpenAPI document."""
 
 import functools
 import re
@@ -20,12 +20,12 @@ EVERYTHING: Any = {"provider": "sandbox", "providers": "sandbox-replicate,sandbo
 
 @functools.cache
 def document() -> dict[str, Any]:
-    """The document of a service with the default models, and every provider."""
+    """The OpenAPI document of a service with the default models and every provider."""
     return openapi_document(API, load(ServeSettings, **EVERYTHING))
 
 
 async def check(response: httpx.Response) -> None:
-    """Fail where the document does not say that this can be answered. A hook of httpx."""
+    """Fail if the document does not allow this answer. An event hook of httpx."""
     media_type = response.headers.get("content-type", "").partition(";")[0]
     if media_type != "text/event-stream":
         await response.aread()
@@ -37,7 +37,7 @@ async def check(response: httpx.Response) -> None:
 
 
 def assert_problem(answer: Any, status_code: int, code: str) -> dict[str, Any]:
-    """Fail where an answer, of whichever client, is not this problem in the one shape; its body."""
+    """Assert that an answer is this problem in the documented shape; return its body."""
     assert answer.status_code == status_code, answer.json()
     assert answer.headers["content-type"] == PROBLEM
     assert answer.headers["x-request-id"]
@@ -50,7 +50,7 @@ def assert_problem(answer: Any, status_code: int, code: str) -> dict[str, Any]:
 
 
 def faults(response: httpx.Response, media_type: str) -> Iterator[str]:
-    """What is not as documented; addresses outside of the document answer as they please."""
+    """How an answer differs from the document. Paths outside the document are not checked."""
     path, method = response.request.url.path, response.request.method
     documented = _answers(path, method)
     if documented is None or response.status_code == 405:
@@ -71,7 +71,7 @@ def faults(response: httpx.Response, media_type: str) -> Iterator[str]:
         yield "there is a body, and none is documented"
     elif (
         "application/octet-stream" in content and "etag" in response.headers
-    ):  # a provider's file, whatever it is
+    ):  # a provider's file, of any type
         if response.headers.get("x-content-type-options") != "nosniff":
             yield "a file could be taken for another type"
     elif content and media_type not in content:
@@ -84,7 +84,7 @@ def faults(response: httpx.Response, media_type: str) -> Iterator[str]:
 
 @functools.cache
 def validator(schema_name: str) -> Draft202012Validator:
-    """Checks a document against one of the named schemas."""
+    """A validator for one of the document's named schemas."""
     return Draft202012Validator(
         {"$ref": f"#/components/schemas/{schema_name}", "components": document()["components"]}
     )
@@ -99,7 +99,7 @@ def _patterns() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
 
 
 def _answers(path: str, method: str) -> dict[str, Any] | None:
-    """The documented answers of an operation; None where there is no such operation."""
+    """The documented answers of an operation; None if there is no such operation."""
     method = "get" if method == "HEAD" else method.lower()
     for pattern, item in _patterns():
         if pattern.fullmatch(path) and method in item:

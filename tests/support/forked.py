@@ -1,7 +1,7 @@
-"""`receiver` as a process of its own, forked from one that has imported its modules.
+"""`receiver` as a process of its own, forked from a process that has already imported its modules.
 
-It starts in a tenth of the time that `python -m receiver` takes. The rest of its life and its death
-are the same, so this is for tests that are not about the start itself.
+It starts in a tenth of the time that `python -m receiver` takes, and behaves the same from then on.
+So it is for tests that are not about the start itself.
 """
 
 import json
@@ -23,7 +23,7 @@ _FORKS.set_forkserver_preload(["__main__", "receiver.app", "receiver.cli.main"])
 
 
 class ForkedProcess:
-    """One command, from its start to its end: the part of `subprocess.Popen` that tests use."""
+    """One run of a command, with the part of `subprocess.Popen` that tests use."""
 
     def __init__(
         self,
@@ -34,8 +34,8 @@ class ForkedProcess:
         err: Path,
         first: Callable[[], None] | None = None,
     ) -> None:
-        """Begin `receiver` with these arguments; it runs in `folder` and adds its output to the
-        files. The process calls `first` before the command."""
+        """Start `receiver` with these arguments in `folder`, and append its output to the files.
+        The process calls `first` before the command."""
         given = (arguments, dict(environment), folder, out, err, first)
         self._process = _FORKS.Process(target=_run, args=given, daemon=True)
         self._process.start()
@@ -64,12 +64,12 @@ class ForkedProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing of it outlives the block."""
+        """Kill the process if it still runs."""
         self.kill()
         self.wait()
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end; raises TimeoutError where that does not come in time."""
+        """Wait until it exits. Raises TimeoutError if that takes too long."""
         self._process.join(timeout)
         if self.returncode is None:
             raise TimeoutError
@@ -78,20 +78,20 @@ class ForkedProcess:
 
 @dataclass(frozen=True)
 class Done:
-    """What a command left behind."""
+    """What a command returned and printed."""
 
     status: int
     out: str
     err: str
 
     def json(self) -> Any:
-        """What it printed; fails where the command did."""
+        """What it printed, as JSON; fails if the command failed."""
         assert self.status == 0, self.err
         return json.loads(self.out)
 
 
 def run(*arguments: str, environment: Mapping[str, str], folder: Path, timeout: float) -> Done:
-    """Run a command to its end."""
+    """Run a command until it exits."""
     with tempfile.TemporaryDirectory() as name:
         out, err = Path(name, "out"), Path(name, "err")
         with ForkedProcess(

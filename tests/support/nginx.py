@@ -30,7 +30,7 @@ http {{
 
 
 def needs_nginx() -> None:
-    """Skip the test where there is no nginx."""
+    """Skip the test if nginx is not installed."""
     if shutil.which("nginx") is None:
         pytest.skip("nginx is not installed here")
 
@@ -47,9 +47,10 @@ def nginx(folder: Path, http: str, *, modules: str = "") -> Iterator[subprocess.
 def nginx_by(
     folder: Path, text: str, *, error_log: str = "stderr"
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run it by this whole configuration, whose `pid` is in `folder`, until the block is left.
+    """Run nginx with this complete configuration, whose `pid` is in `folder`, until the block is
+    left.
 
-    `error_log` is where errors go of which the configuration says nothing.
+    `error_log` is the file for errors that the configuration sends nowhere else.
     """
     config = folder / "nginx.conf"
     config.write_text(text)
@@ -57,7 +58,7 @@ def nginx_by(
     with running(command) as process:
         until = time.monotonic() + 30
         while not (folder / "nginx.pid").exists():
-            assert process.poll() is None, "nginx has refused its configuration"
+            assert process.poll() is None, "nginx refused its configuration"
             assert time.monotonic() < until
             time.sleep(0.02)
         yield process

@@ -1,4 +1,4 @@
-"""pgbouncer between a service and its PostgreSQL server: each transaction may get another session
+"""pgbouncer between a service and its PostgreSQL server: each transaction may use another session
 of the server."""
 
 import contextlib
@@ -35,24 +35,24 @@ logfile = {folder}/pgbouncer.log
 
 
 def is_installed() -> bool:
-    """Whether there is a pooler here."""
+    """Whether pgbouncer is installed."""
     return shutil.which("pgbouncer") is not None
 
 
 @dataclass
 class Pooler:
-    """A pooler on a port of its own, which may be killed and started."""
+    """A pooler on a port of its own, which a test may kill and start again."""
 
     server: PostgresServer
     sessions: int
-    """Of the server, for one database: clients share them."""
+    """Sessions of the server for one database, which the clients share."""
     port: int = field(default_factory=free_port)
     _process: subprocess.Popen[bytes] | None = None
 
     @classmethod
     @contextlib.contextmanager
     def running(cls, server: PostgresServer, sessions: int) -> Iterator["Pooler"]:
-        """A pooler that runs, until the block is left."""
+        """Run a pooler until the block is left."""
         pooler = cls(server, sessions)
         try:
             pooler.start()
@@ -61,12 +61,12 @@ class Pooler:
             pooler.kill()
 
     def url(self, database: str = "postgres") -> str:
-        """The address of a database behind it, with the server's own to listen at."""
+        """The URL of a database behind the pooler; LISTEN goes to the server directly."""
         listen = f"listen=127.0.0.1:{self.server.port}"
         return f"postgresql://receiver@127.0.0.1:{self.port}/{database}?{listen}"
 
     def start(self) -> None:
-        """Start it, and wait until it passes on."""
+        """Start it, and wait until it forwards queries."""
         folder = self.server.folder
         settings = folder / f"pgbouncer-{self.port}.ini"
         settings.write_text(
@@ -74,7 +74,7 @@ class Pooler:
                 server=self.server.port, port=self.port, sessions=self.sessions, folder=folder
             )
         )
-        # It refuses to run as root, as the server does.
+        # Like the server, it refuses to run as root.
         as_user = ["-u", pwd.getpwuid(folder.stat().st_uid).pw_name] if os.geteuid() == 0 else []
         self._process = subprocess.Popen(
             ["pgbouncer", "-q", *as_user, str(settings)], cwd="/", stderr=subprocess.DEVNULL
@@ -84,7 +84,7 @@ class Pooler:
             address = self.url().partition("?")[0]
             with contextlib.suppress(psycopg.OperationalError), psycopg.connect(address):
                 return
-            assert self._process.poll() is None, "the pooler has ended"
+            assert self._process.poll() is None, "the pooler exited"
             assert time.monotonic() < until, "the pooler does not answer"
             time.sleep(0.02)
 

@@ -1,4 +1,4 @@
-"""Ports for servers that are started later, or more than once."""
+"""Ports for servers that start later, or more than once."""
 
 import itertools
 import os
@@ -6,9 +6,9 @@ import random
 import socket
 from contextlib import suppress
 
-# Below the ports that the system gives to clients: while a service is down, a client that tries to
-# reach a port of those can be given that very port, and then talks to itself. The processes of a
-# test run share none, and none is given twice.
+# These lie below the ephemeral ports. While a service is down, a client that connects to an
+# ephemeral port can be given that very port as its own, and then talks to itself. Each process of a
+# test run has its own ports, and uses none twice.
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 5
 _PORTS = range(20_000 + 2_000 * _WORKER, 22_000 + 2_000 * _WORKER)
 _next_port = itertools.cycle(random.sample(_PORTS, len(_PORTS))).__next__

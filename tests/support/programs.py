@@ -11,8 +11,8 @@ END_SECONDS = 10.0
 
 @contextmanager
 def running(command: Sequence[str | Path], **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """Run a program, with the options of `subprocess.Popen`, until the block is left. It gets
-    SIGTERM then, and SIGKILL where it takes no notice, which fails the test."""
+    """Run a program, with the options of `subprocess.Popen`, until the block is left. It then gets
+    SIGTERM; if it does not exit, SIGKILL, and the test fails."""
     with subprocess.Popen(command, text=True, **options) as process:
         try:
             yield process

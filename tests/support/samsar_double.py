@@ -1,4 +1,4 @@
-"""What the providers of tests have in common that are called directly, without HTTP."""
+"""The common base of the test providers that are called directly, without HTTP."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from receiver.providers.samsar import read_report
 
 
 class SamsarDouble(Provider):
-    """Reads callbacks as Samsar's are read. How it answers is for each double to say."""
+    """Reads callbacks as the Samsar provider does. Each double defines its own answers."""
 
     name = "samsar"
     absent_job = UpstreamJob("0", "create_movie", {})

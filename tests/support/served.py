@@ -1,4 +1,4 @@
-"""An ASGI application of a test's own, on a port of its own."""
+"""Serves an ASGI application that a test defines, on a port of its own."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
@@ -20,7 +20,7 @@ async def served(app: ASGIApp, load_shedder: LoadShedder | None = None) -> Async
 
 
 async def while_connected(request: Request, answer: Awaitable[Response]) -> Response:
-    """The answer, unless the client goes before it is there. Call it when the body is read."""
+    """Await the answer, but stop if the client disconnects first. Call it once the body is read."""
     answering = asyncio.ensure_future(answer)
     going = asyncio.ensure_future(_disconnected(request))
     try:

@@ -1,4 +1,4 @@
-"""A whole service on a port of its own, for tests that use it as its users do: over HTTP."""
+"""A whole service on a port of its own, for tests that use it over HTTP, as its users do."""
 
 import asyncio
 import secrets
@@ -26,7 +26,7 @@ from tests.support import documented
 T = TypeVar("T")
 
 TIMEOUT = 30.0
-"""Seconds after which what a test waits for counts as never coming."""
+"""Seconds after which a test stops waiting."""
 
 MOVIE: dict[str, Any] = {
     "prompt": "A lighthouse at dawn",
@@ -38,10 +38,11 @@ JOB: dict[str, Any] = {"kind": "create_movie", "input": MOVIE}
 
 
 class ShiftedClock(SystemClock):
-    """The machine's clock, with a wall clock that is ahead as a test says, and time that it skips.
+    """The machine's clock with two changes: a test can set the wall clock ahead, and skip monotonic
+    time.
 
-    A sandbox's job that lasts an hour then moves only when the test says so, and no state of it
-    passes unseen.
+    A sandbox job that lasts an hour then moves only when the test says so, and no state of it is
+    missed.
     """
 
     def __init__(self) -> None:
@@ -52,7 +53,7 @@ class ShiftedClock(SystemClock):
         return super().now() + self.ahead_ms
 
     def skip(self, seconds: float) -> None:
-        """Advance what does not go by the wall clock."""
+        """Advance the monotonic clock."""
         self._skipped += seconds
 
     def monotonic(self) -> float:
@@ -72,7 +73,7 @@ class RunningService:
         return self.inner.context.services.store
 
     def client(self, key: str | None = None, **headers: str) -> httpx.AsyncClient:
-        """A client of the service, with a key where one is given; closed with the service."""
+        """A client of the service, with this key if one is given. It is closed with the service."""
         if key is not None:
             headers["API-KEY"] = key
         client = httpx.AsyncClient(
@@ -81,17 +82,17 @@ class RunningService:
             trust_env=False,
             timeout=TIMEOUT,
             event_hooks={"response": [documented.check]},
-            verify=False,  # nothing here speaks TLS, and loading the authorities takes its time
+            verify=False,  # nothing here uses TLS, and loading the authorities is slow
         )
         self._clients.append(client)
         return client
 
     async def key(self, user: str = "ada", *, admin: bool = False) -> str:
-        """A new key of `user`, who is made where the name is new."""
+        """A new key of `user`, who is created if necessary."""
         return await make_key(self.store, user, admin=admin)
 
     async def user(self, name: str = "ada", *, admin: bool = False) -> httpx.AsyncClient:
-        """A client with a new key of that user."""
+        """A client with a new key of this user."""
         return self.client(await self.key(name, admin=admin))
 
     async def close_clients(self) -> None:
@@ -100,7 +101,7 @@ class RunningService:
 
 
 async def make_key(store: Store, user: str, *, admin: bool = False, secret: str = "") -> str:
-    """Add a key as `receiver keys create` does; gives the key."""
+    """Add a key as `receiver keys create` does, and return it."""
     key = "rk_" + secrets.token_urlsafe(32)
     row = ApiKey(
         hash=hash_key(key),
@@ -119,8 +120,8 @@ async def make_key(store: Store, user: str, *, admin: bool = False, secret: str 
 async def running_service(
     folder: Path, *, clock: Clock | None = None, port: int = 0, **given: Any
 ) -> AsyncIterator[RunningService]:
-    """Run a service with these settings until the block is left, shutdown included. It keeps its
-    database in `folder`."""
+    """Run a service with these settings until the block is left; leaving it shuts the service down.
+    The database is in `folder`."""
     defaults: dict[str, Any] = {
         "database_url": f"sqlite:///{folder / 'receiver.db'}",
         "provider": "sandbox",
@@ -150,9 +151,9 @@ async def eventually(
     *,
     timeout: float = TIMEOUT,
 ) -> T:
-    """Look again and again until it is enough; fails with the last sight after `timeout` seconds.
+    """Call `look` until `enough` holds. After `timeout` seconds, fail and show the last result.
 
-    Soon at first: most things come within milliseconds.
+    The first calls follow quickly: most changes come within milliseconds.
     """
     until = time.monotonic() + timeout
     pause = 0.002
@@ -161,14 +162,14 @@ async def eventually(
         seen = await look()
         if enough(seen):
             return seen
-        assert began < until, f"{what} never came; last seen: {str(seen)[:2000]}"
-        # A look at many jobs takes its time, and is not to be all that the service does.
+        assert began < until, f"{what} did not come; last seen: {str(seen)[:2000]}"
+        # Looking at many jobs is slow, and must not keep the service busy.
         await asyncio.sleep(max(pause, time.monotonic() - began))
         pause = min(2 * pause, 0.02)
 
 
 async def grown(items: Sized, count: int, what: str) -> None:
-    """Wait until there are that many."""
+    """Wait until the list has this many items."""
 
     async def size() -> int:
         return len(items)
@@ -177,7 +178,7 @@ async def grown(items: Sized, count: int, what: str) -> None:
 
 
 async def submit(client: httpx.AsyncClient, **members: Any) -> dict[str, Any]:
-    """Create a job, and give it as it was answered."""
+    """Create a job and return the answer's document."""
     answer = await client.post("/v1/jobs", json=JOB | members)
     assert answer.status_code == 202, answer.text
     return dict(answer.json())
@@ -190,14 +191,14 @@ async def job_of(client: httpx.AsyncClient, request_id: str) -> dict[str, Any]:
 
 
 async def told_of(client: httpx.AsyncClient, request_id: str) -> dict[str, Any]:
-    """The job as lists, streams and answers show it: without its input."""
+    """The job as lists, streams and answers show it, that is, without its input."""
     return {
         name: value for name, value in (await job_of(client, request_id)).items() if name != "input"
     }
 
 
 async def job_when(client: httpx.AsyncClient, request_id: str, **members: Any) -> dict[str, Any]:
-    """The job once these members have these values."""
+    """Wait until the job has these values, and return it."""
     return await eventually(
         lambda: job_of(client, request_id),
         lambda job: all(job[name] == value for name, value in members.items()),
@@ -206,14 +207,14 @@ async def job_when(client: httpx.AsyncClient, request_id: str, **members: Any) -
 
 
 async def phases_of(client: httpx.AsyncClient) -> list[str]:
-    """Where the user's jobs stand, newest first."""
+    """The phases of the user's jobs, newest first."""
     return [job["phase"] for job in (await client.get("/v1/jobs")).json()["jobs"]]
 
 
 async def history_of(
     client: httpx.AsyncClient, request_id: str, type_: str = ""
 ) -> list[dict[str, Any]]:
-    """The lines of a job's history, or those of one type."""
+    """The entries of a job's history, of all types or of one."""
     answer = await client.get(f"/v1/jobs/{request_id}/history")
     assert answer.status_code == 200, answer.text
     return [line for line in answer.json()["history"] if type_ in ("", line["type"])]
@@ -222,7 +223,7 @@ async def history_of(
 async def verdicts_when(
     client: httpx.AsyncClient, request_id: str, *expected: str
 ) -> list[dict[str, Any]]:
-    """The history's callbacks, once they have these verdicts in this order."""
+    """Wait until the history's callbacks have these verdicts in this order, and return them."""
     return await eventually(
         lambda: history_of(client, request_id, "callback"),
         lambda lines: [line["verdict"] for line in lines] == list(expected),
@@ -231,7 +232,7 @@ async def verdicts_when(
 
 
 async def metric(service: RunningService, line: str) -> float:
-    """The value of one sample in /metrics, such as `name{label="value"}`; 0 where it is absent."""
+    """The value of one sample in /metrics, such as `name{label="value"}`; 0 if it is absent."""
     text = (await service.client().get("/metrics")).text
     for sample in text.splitlines():
         if sample.startswith(line + " "):

@@ -1,4 +1,4 @@
-"""A TCP server of a test's own that ends in order: no handler and no socket outlives its block."""
+"""A TCP server for a test that shuts down cleanly: no handler and no socket outlives its block."""
 
 import asyncio
 import socket
@@ -8,28 +8,29 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-"""Meets one connection, which is closed when it returns."""
+"""Handles one connection, which is closed when the handler returns."""
 
 _GONE = (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError)
 
 
 @dataclass(frozen=True, slots=True)
 class TcpServer:
-    """Where it listens, and whether somebody is there."""
+    """The server's address, and whether a client is connected."""
 
     port: int
     empty: asyncio.Event
-    """Set while nobody is connected."""
+    """Set while no client is connected."""
 
 
 @asynccontextmanager
 async def tcp_server(
     handler: Handler, *, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[TcpServer]:
-    """Meet every connection with `handler` until the block is left; then cut those that are left.
+    """Handle every connection with `handler` until the block is left, then abort those that are
+    open.
 
-    A client may go before its handler has ended. Whatever else a handler raises, the end of the
-    block raises.
+    A client may disconnect before its handler has ended. Any other error in a handler is raised at
+    the end of the block.
     """
     empty = asyncio.Event()
     empty.set()
@@ -44,7 +45,7 @@ async def tcp_server(
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not listening.is_serving():
-            writer.transport.abort()  # its TLS was not ready as the listener closed
+            writer.transport.abort()  # its TLS handshake was not done when the listener closed
             return
         task = asyncio.create_task(serve(reader, writer))
         connections[task] = writer
@@ -52,8 +53,8 @@ async def tcp_server(
         task.add_done_callback(leave)
 
     def leave(task: asyncio.Task[None]) -> None:
-        # Not in `serve`: a task that is cancelled before its first step has run nothing of it.
-        # A transport that has closed by itself, once its buffer was empty, cannot be aborted.
+        # Not in `serve`: a task that is cancelled before its first step has run none of its code. A
+        # transport that closed by itself, once its buffer was empty, cannot be aborted.
         with suppress(AttributeError):
             connections.pop(task).transport.abort()
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -73,18 +74,19 @@ async def tcp_server(
         await asyncio.gather(*left, return_exceptions=True)
         closing = (writer.wait_closed() for writer in left.values())
         await asyncio.gather(*closing, return_exceptions=True)
-        # Of those left, too: asyncio calls `leave` before it wakes who waits for a task.
+        # Aborted connections may have failed too: asyncio calls `leave` before it wakes whoever
+        # awaits the task.
         for failure in failures:
             raise failure
 
 
 async def _stop_accepting(*listeners: socket.socket) -> None:
-    """Take no more connections, and let those come to their protocols that have just been taken.
+    """Stop accepting, and let the connections that were just accepted reach their protocols.
 
-    A server of asyncio that closes between the two loses the connection: its socket stays open
-    until it is collected as garbage, and its client waits (python/cpython#109564).
+    An asyncio server that closes between the two loses the connection: the socket stays open until
+    it is garbage collected, and the client waits (python/cpython#109564).
     """
     for listener in listeners:
         asyncio.get_running_loop().remove_reader(listener)
-    await asyncio.sleep(0)  # the connection has its transport
+    await asyncio.sleep(0)  # the connection gets its transport
     await asyncio.sleep(0)  # and its protocol

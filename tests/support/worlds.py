@@ -1,4 +1,4 @@
-"""The command that lets one world after another be broken, and adds up what came of it."""
+"""The command line of the long runs: it breaks one world after another and adds up the results."""
 
 import argparse
 import asyncio
@@ -15,13 +15,13 @@ from typing import Any
 from tests.support.campaign import Campaign
 
 Broken = Callable[[Path, int, int], Coroutine[Any, Any, tuple[object, Counter[str]]]]
-"""Breaks a world in a folder, of so many of its unit and from a seed. Gives what it came to, and
-what went wrong in it by kind; raises AssertionError where it lost or doubled anything."""
+"""Breaks one world, in this folder, of this many units and from this seed. Returns what it came to,
+and the number of faults by kind. Raises AssertionError if anything was lost or doubled."""
 
 
 def run(prog: str, description: str, unit: str, world: int, broken: Broken) -> int:
-    """Run what the command line asks for, at most `world` of the unit in one world; 1 where a
-    promise was broken."""
+    """Run the units that the command line asks for, at most `world` of them in one world. Returns 1
+    if a promise was broken."""
     parser = argparse.ArgumentParser(prog=f"python -m {prog}", description=description)
     parser.add_argument(f"--{unit}", type=int, default=world, help=f"how many (default {world:,})")
     parser.add_argument("--campaign", type=Path, help="the file to add the sums to")
@@ -41,7 +41,7 @@ def run(prog: str, description: str, unit: str, world: int, broken: Broken) -> i
 
 
 def _one(unit: str, size: int, broken: Broken) -> tuple[int, Counter[str]]:
-    """Whether a world failed, as 0 or 1, and what went wrong in it by kind."""
+    """Run one world: 1 if it failed, else 0, and the number of faults by kind."""
     seed = random.SystemRandom().getrandbits(32)
     with tempfile.TemporaryDirectory() as name:
         try:

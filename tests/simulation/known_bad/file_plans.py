@@ -1,4 +1,4 @@
-"""Schedules of their own, for variants of the archive."""
+"""Schedules for variants of the archive."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from tests.simulation.schedule import Action, Schedule, planned
 
 
 def _files(seed: int, wanted: Callable[[Fate], bool], *trouble: Action, jobs: int = 4) -> Schedule:
-    """Jobs that have files, by their fates."""
+    """Jobs with files, chosen by the files' fates."""
     actions = submissions(
         (1.0 + label / 2 for label in range(jobs)),
         lambda fated: fated.outcome == "COMPLETED" and wanted(fated),
@@ -28,13 +28,13 @@ def _death(at: float, syncs: int, *, power: bool, do: str = "dies_at_sync") -> A
 
 
 def power_cut_while_it_stores(seed: int) -> Schedule:
-    """The power fails at one sync of a file or of a folder, and soon again."""
+    """The power fails at a sync of a file or a folder, and again soon after."""
     deaths = (_death(1.0 + 6 * n, (seed + n) % 5, power=True) for n in range(4))
     return _files(seed, _is_had_at_once, *deaths)
 
 
 def killed_while_it_stores(seed: int) -> Schedule:
-    """The process is killed at one sync of a file or of a folder, and soon again."""
+    """The process is killed at a sync of a file or a folder, and again soon after."""
     deaths = (_death(1.0 + 6 * n, (seed + n) % 5, power=False) for n in range(4))
     return _files(seed, _is_had_at_once, *deaths)
 
@@ -45,14 +45,14 @@ def killed_at_retention(seed: int) -> Schedule:
 
 
 def power_cut_at_retention(seed: int) -> Schedule:
-    """The power fails as everything is removed."""
+    """The power fails while everything is removed."""
     cut = {"power": True, "syncs": None, "down": 1.0, "after": 30.0 * (seed % 6)}
     return _files(seed, _is_had_at_once, Action(0.5, "dies_at_retention", cut))
 
 
 def cut_and_changed(seed: int) -> Schedule:
-    """The connection is lost in the middle of a file, which is replaced by another version soon;
-    its host ignores If-Range."""
+    """The connection is lost in the middle of a file, which soon changes; the host ignores
+    If-Range."""
 
     def is_changed(fated: Fate) -> bool:
         file = fated.files[0]
@@ -62,7 +62,7 @@ def cut_and_changed(seed: int) -> Schedule:
 
 
 def cut_and_in_parts(seed: int) -> Schedule:
-    """The connection is lost in the middle of a file whose length is not said; ranges are parts."""
+    """The connection is lost in the middle of a file of unknown length; ranges come in parts."""
 
     def is_in_parts(fated: Fate) -> bool:
         file = fated.files[0]
@@ -72,7 +72,7 @@ def cut_and_in_parts(seed: int) -> Schedule:
 
 
 def _is_cut(fated: Fate) -> bool:
-    """Whether a connection is lost, and the digest will not tell what came."""
+    """Whether a connection is lost and no digest would reveal wrong bytes."""
     file = fated.files[0]
     return (
         file.troubles[:1] == ("cut",)

@@ -1,4 +1,4 @@
-"""Variants whose archive keeps half a file, the wrong one, or one too long."""
+"""Variants whose archive keeps half a file, a wrong one, or one for too long."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ def folders_not_synced() -> Patch:
 
 @variant("a file that has its name is whole", plan=file_plans.power_cut_while_it_stores)
 def renamed_before_sync() -> Patch:
-    """A file gets its name first, and is synced then."""
+    """A file gets its final name before it is synced."""
 
     def finish(file: IO[bytes], target: Path) -> None:
         file.flush()
@@ -43,7 +43,7 @@ def renamed_before_sync() -> Patch:
 
 @variant(WHOLE, first=1)
 def stored_before_the_file() -> Patch:
-    """A file is called stored when all of it has come, and is written beside that."""
+    """A file is called stored once all of it has arrived, while it is still being written."""
     put = FolderArchive.put
     writing: list[asyncio.Task[None]] = []
 
@@ -63,7 +63,7 @@ def stored_before_the_file() -> Patch:
 
 @variant(WHOLE, first=1)
 def whole_not_checked() -> Patch:
-    """What came is the file, whatever its host said of its length and its digest."""
+    """What arrived is kept as the file, even if the host's length or digest differs."""
     return patch.object(Download, "_check_whole", lambda _: None)
 
 
@@ -75,19 +75,19 @@ def resumed_whatever_changed() -> Patch:
 
 @variant(WHOLE, plan=file_plans.cut_and_in_parts)
 def part_taken_for_the_rest() -> Patch:
-    """A range is taken for the rest of the file, whatever it says of the file's length."""
+    """A range is taken for the rest of the file, even if it says that the file is longer."""
     return patch.object(Download, "_read_total", lambda *_: None)
 
 
 @variant(NOTHING_LEFT, plan=file_plans.killed_while_it_stores)
 def partial_files_left() -> Patch:
-    """What a dead process had begun to write stays."""
+    """Partial files of a dead process are never removed."""
     return patch.object(FolderArchive, "_sweep", lambda *_: 0)
 
 
 @variant(NOTHING_LEFT, plan=file_plans.killed_at_retention)
 def files_forgotten_first() -> Patch:
-    """Retention forgets which files to remove, and removes them then."""
+    """Retention forgets which files to remove before it removes them."""
 
     async def forget_and_remove(self: Archiver) -> None:
         removals = await self._store.archive.removals("", REMOVALS_AT_ONCE)

@@ -1,4 +1,4 @@
-"""Variants that take callbacks, polls or deadlines for what they are not."""
+"""Variants that misread callbacks, polls or deadlines."""
 
 import asyncio
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from tests.simulation.known_bad.variant import Patch, together, variant
 
 @variant("an acknowledged callback is on disk", "a forgery is answered", first=1)
 def acknowledged_before_commit() -> Patch:
-    """A callback is answered `accepted` while its row is still to be written."""
+    """A callback is answered `accepted` before its row is written."""
     receive = Callbacks.receive
     begun: list[asyncio.Future[Receipt]] = []
 
@@ -61,7 +61,7 @@ def callback_applied_twice() -> Patch:
     plan=plans.forged_while_it_renders,
 )
 def claims_believed() -> Patch:
-    """A terminal callback counts unconfirmed: anybody who knows the address can end the job."""
+    """A terminal callback is not confirmed: anybody who knows the address can end the job."""
 
     def without_confirming(settings: ServeSettings) -> Rules:
         return replace(rules(settings), confirm_callbacks=False)
@@ -71,7 +71,7 @@ def claims_believed() -> Patch:
 
 @variant("a claim is believed only where nobody answers", plan=plans.forged_in_an_outage)
 def claim_believed_at_the_first_failure() -> Patch:
-    """One status call fails, and the claim that it was to confirm is taken as it is."""
+    """If one status call fails, the claim that it was to confirm is believed."""
 
     def believe(draft: Any, _retry_after: Any) -> None:
         claims.take_claim(draft)
@@ -87,7 +87,7 @@ def final_state_overwritten() -> Patch:
 
 @variant("progress never falls", plan=plans.progress_that_falls)
 def progress_taken_as_it_comes() -> Patch:
-    """Progress is whatever was reported last."""
+    """Progress is whatever was reported last, even if it falls."""
     apply = outcomes.apply_progress
 
     def as_it_comes(draft: Any, report: Any, evidence: Any) -> None:
@@ -100,7 +100,7 @@ def progress_taken_as_it_comes() -> Patch:
 
 @variant("every job ends", first=2)
 def poll_row_removed_at_callback() -> Patch:
-    """A job whose callbacks come is polled no more: if the next callback is lost, so is the job."""
+    """A job with callbacks is no longer polled: if the next one is lost, the job never ends."""
 
     def no_more_polls(draft: Any, *_: Any) -> None:
         draft.set(due=None)
@@ -110,7 +110,7 @@ def poll_row_removed_at_callback() -> Patch:
 
 @variant("an available outcome replaces a failure that we declared", seeds=200, first=55)
 def deadline_without_the_providers_word() -> Patch:
-    """The deadline ends a job without a status call, and nobody asks later either."""
+    """The deadline ends a job without a status call, and no later poll asks for its outcome."""
     return patch.object(schedule, "GRACE", 0)
 
 
@@ -133,5 +133,5 @@ def probed_by_the_same_job() -> Patch:
 
 @variant("a job is lost after five misses in ten minutes", plan=plans.unknown_for_a_while)
 def lost_at_the_first_404() -> Patch:
-    """One 404 of a status call, and the job is given up as lost."""
+    """A single 404 from a status call makes a job count as lost."""
     return patch.object(polls, "_is_lost", lambda *_: True)

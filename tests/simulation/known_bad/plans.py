@@ -1,4 +1,4 @@
-"""Schedules of their own, for variants that random schedules would take long to find."""
+"""Schedules for variants that random schedules would take too long to find."""
 
 from collections.abc import Callable, Iterable
 from itertools import count, pairwise
@@ -12,8 +12,8 @@ from tests.simulation.schedule import EVERY_EVENT, SINKS, Action, Schedule, plan
 def submissions(
     times: Iterable[float], wanted: Callable[[Fate], bool], **changed: Any
 ) -> list[Action]:
-    """A submission at each of these times, labelled from 0, each with the next fate that is wanted.
-    Its final state is relayed to the first sink, unless `changed` says otherwise."""
+    """A submission at each of these times, labelled from 0. Each has the next fate that is
+    `wanted`. Its final state is relayed to the first sink, unless `changed` says otherwise."""
     fates = (seed for seed in count() if wanted(fate(seed)))
     usual = {
         "user": 0,
@@ -31,7 +31,7 @@ def submissions(
 
 
 def is_quick(fated: Fate) -> bool:
-    """Taken at once, and over in seconds, without a hitch."""
+    """A job that is accepted at once and ends in seconds, without faults."""
     return (
         fated.submission == "accept"
         and fated.renders == 2.0
@@ -42,7 +42,7 @@ def is_quick(fated: Fate) -> bool:
 
 
 def is_slow(fated: Fate) -> bool:
-    """Its submission is answered late."""
+    """A job whose submission is answered late."""
     return fated.submission == "accept_slowly" and fated.is_told_at_once
 
 
@@ -50,7 +50,8 @@ def is_slow(fated: Fate) -> bool:
 
 
 def cancelled_while_it_waits(seed: int) -> Schedule:
-    """The provider is slow, more wait than it is asked at once, and users change their mind."""
+    """The provider is slow, more jobs wait than may be submitted at once, and users cancel some of
+    them."""
     actions = submissions((1.0 + label / 50 for label in range(40)), is_slow)
     for label in range(32, 40):
         canceled = {"label": label, "user": 0}
@@ -59,7 +60,7 @@ def cancelled_while_it_waits(seed: int) -> Schedule:
 
 
 def put_off_while_the_disk_is_full(seed: int) -> Schedule:
-    """Submissions are put off with a Retry-After, and nothing can be written for a while."""
+    """The provider answers submissions with a Retry-After, and the disk is full for a while."""
     actions = submissions(
         (1.0 + label for label in range(5)),
         lambda fated: fated.submission == "busy" and fated.latency == 8.0 and fated.renders < 60,
@@ -68,8 +69,8 @@ def put_off_while_the_disk_is_full(seed: int) -> Schedule:
 
 
 def put_off_while_answers_are_lost(seed: int) -> Schedule:
-    """Submissions fail to connect, and of what is committed meanwhile much is reported as failed;
-    the attempts that are taken in the end take seconds to be answered."""
+    """Submissions fail to connect, and many commits are reported as failed although they succeeded;
+    the attempts that are accepted in the end take seconds to be answered."""
 
     def is_put_off(fated: Fate) -> bool:
         slow = fated.submission == "not_sent" and fated.latency == 8.0
@@ -80,9 +81,9 @@ def put_off_while_answers_are_lost(seed: int) -> Schedule:
 
 
 def stopped_before_it_begins(seed: int) -> Schedule:
-    """A process that has just leased a submission is stopped and suspended with it for longer than
-    the lease, just before its attempt begins: another process sends the job meanwhile, and waits
-    for its answer."""
+    """A process that has just leased a submission is stopped, and suspended for longer than the
+    lease just before its attempt begins. Meanwhile another process submits the job and waits for
+    the answer."""
 
     def is_slow(fated: Fate) -> bool:
         slow = fated.submission == "accept_slowly" and fated.renders > 60
@@ -94,8 +95,8 @@ def stopped_before_it_begins(seed: int) -> Schedule:
 
 
 def tried_again_beside_a_stall(seed: int) -> Schedule:
-    """Users with keys who do not wait long, and a process that is suspended just as it makes their
-    job: the other one is asked again, and is making it when the first wakes."""
+    """Users with keys and short timeouts, and a process that is suspended just as it creates their
+    job. They retry at the other process, which is creating the job when the first one wakes."""
     actions = submissions(
         (1.0 + 40 * label for label in range(12)),
         lambda fated: is_slow(fated) and fated.renders < 60,
@@ -112,7 +113,7 @@ def tried_again_beside_a_stall(seed: int) -> Schedule:
 
 
 def stalled_while_it_applies(seed: int) -> Schedule:
-    """Many callbacks, and two processes that stall now and then in the middle of applying them."""
+    """Many callbacks, and two processes that stall while they apply them."""
     random = Random(seed)
     actions = submissions(
         (random.uniform(1.0, 4.0) for _ in range(10)),
@@ -126,7 +127,7 @@ def stalled_while_it_applies(seed: int) -> Schedule:
 
 
 def forged_while_it_renders(seed: int) -> Schedule:
-    """Jobs that take a while, and claims of another end in the meantime."""
+    """Jobs that render for a while, and forged claims of another outcome meanwhile."""
 
     def takes_a_while(fated: Fate) -> bool:
         taken = fated.submission == "accept" and fated.renders == 60.0
@@ -140,7 +141,7 @@ def forged_while_it_renders(seed: int) -> Schedule:
 
 
 def forged_in_an_outage(seed: int) -> Schedule:
-    """A job that was just seen at work; then nobody answers, and a forged claim says it failed."""
+    """A job was just seen rendering; then nobody answers, and a forged claim says it failed."""
 
     def is_silent(fated: Fate) -> bool:
         taken = fated.submission == "accept" and fated.renders == 180.0
@@ -152,7 +153,7 @@ def forged_in_an_outage(seed: int) -> Schedule:
 
 
 def progress_that_falls(seed: int) -> Schedule:
-    """A job whose callbacks report less and less."""
+    """A job whose callbacks report falling progress."""
 
     def falls(fated: Fate) -> bool:
         reported = [
@@ -198,7 +199,7 @@ def unknown_for_a_while(seed: int) -> Schedule:
 
 
 def stalled_while_it_sends(seed: int) -> Schedule:
-    """The sink is silent for a while, and one of two processes stalls in the middle of it."""
+    """The sink is silent for a while, and one of two processes stalls while it sends."""
     silent = Action(0.5, "sink_trouble", {"sink": SINKS[0], "kind": "silent", "lasts": 43.0})
     stall = Action(35.0 + seed % 7, "stall", {"machine": 0, "lasts": 60.0})
     actions = [silent, *submissions([1.0], is_quick), stall]
@@ -206,14 +207,14 @@ def stalled_while_it_sends(seed: int) -> Schedule:
 
 
 def two_processes_and_a_slow_sink(seed: int) -> Schedule:
-    """An attempt that takes as long as it may, while another process looks for work."""
+    """An attempt that takes as long as allowed, while another process looks for work."""
     silent = Action(0.5, "sink_trouble", {"sink": SINKS[0], "kind": "silent", "lasts": 90.0})
     return planned(seed, [silent, *submissions([1.0], is_quick)], machines=2, confirm=False)
 
 
 def paused_as_they_send(seed: int) -> Schedule:
-    """Many updates to relay, and a process that is suspended for longer than a lease, again and
-    again, each time just as it sends one of them."""
+    """Many updates to relay, and a process that is suspended again and again for longer than a
+    lease, each time just as it sends an update."""
 
     def is_talkative(fated: Fate) -> bool:
         prompt = all(not lost and late <= 1.0 for lost, _, late, _ in fated.callbacks)
@@ -279,7 +280,7 @@ def stopped_with_a_full_disk(seed: int) -> Schedule:
 
 
 def flooded_while_jobs_end(seed: int) -> Schedule:
-    """Jobs whose outcomes come while callbacks of progress arrive in bursts for three seconds."""
+    """Jobs whose outcomes arrive while bursts of progress callbacks come for three seconds."""
 
     def ends_by_callback(fated: Fate) -> bool:
         lost, _, late, _ = fated.callbacks[-1]

@@ -1,4 +1,4 @@
-"""Variants that stop badly, or that starve some work while they do other."""
+"""Variants that shut down badly, or that starve some work while they do other work."""
 
 from typing import Any
 from unittest.mock import patch
@@ -14,7 +14,7 @@ from tests.simulation.loop import loop_of_world
 
 @variant("SIGTERM ends it cleanly", plan=plans.stopped_with_a_full_disk, first=1)
 def stop_ends_at_the_first_error() -> Patch:
-    """At SIGTERM one worker's trouble with the store is everybody's."""
+    """At SIGTERM, one worker's trouble with the store stops the shutdown of all."""
 
     async def stop(_: Supervisor, worker: Worker) -> None:
         await worker.stop()
@@ -24,7 +24,7 @@ def stop_ends_at_the_first_error() -> Patch:
 
 @variant("SIGTERM ends it within ten seconds", plan=plans.stopped_with_a_full_disk, first=1)
 def stop_waits_for_the_disk() -> Patch:
-    """At SIGTERM a submission's outcome is written again and again until the store can take it."""
+    """At SIGTERM, a submission's outcome is retried until the store can take it."""
 
     async def until_stored(self: Submitter, job: Any, begun: Any, answer: Any) -> None:
         await self._report(job, begun, answer)
@@ -34,7 +34,7 @@ def stop_waits_for_the_disk() -> Patch:
 
 @variant("no work waits for a second while other work is served", plan=plans.flooded_while_jobs_end)
 def background_in_small_turns() -> Patch:
-    """In a rush, background work has two members every 100 ms, however much of it waits."""
+    """In a rush, two background writes run every 100 ms, however many wait."""
     rush, rush_ends, turn_gap, turn_members = 8, 0.05, 0.1, 2
 
     def in_turns(self: Any, urgent: int, _waited: float) -> int:

@@ -78,13 +78,13 @@ def lease_of_another_ignored() -> Patch:
 
 @variant("a delivery's end is its end", plan=plans.stalled_while_it_sends, first=8)
 def lost_lease_ignored() -> Patch:
-    """A relay attempt is settled by its maker, although another process holds the lease by now."""
+    """A relay attempt's result is stored although another process holds the lease by now."""
     return with_sql("deliveries", "settle", " AND holder = :holder", "")
 
 
 @variant(IN_ORDER, plan=plans.paused_between_lease_and_sending, seeds=200, first=3)
 def sent_after_the_lease() -> Patch:
-    """A process that was suspended sends what it had leased, although the lease has ended."""
+    """A process that was suspended sends what it had leased, although the lease has expired."""
     send = Relay._send
 
     async def whenever(self: Relay, delivery: Any, began: int, _begin_by: int) -> Any:
@@ -95,13 +95,13 @@ def sent_after_the_lease() -> Patch:
 
 @variant(IN_ORDER, plan=plans.paused_as_they_send)
 def second_attempt_beside_the_first() -> Patch:
-    """After a long pause a process leases a message again that it is still sending itself."""
+    """After a long pause, a process leases a message again that it is itself still sending."""
     return patch.object(TaskPool, "is_running", lambda *_: False)
 
 
 @variant("410 turns the address off for a job", plan=plans.gone_as_they_render)
 def gone_for_one_message() -> Patch:
-    """An answer 410 ends that message alone: the job's other messages are sent all the same."""
+    """A 410 ends only that message: the job's other messages are still sent."""
     return together(
         with_sql("deliveries", "turn-off", "= TRUE", "= webhook_off"),
         with_sql("deliveries", "disable-waiting", "'pending'", "'none'"),
@@ -110,7 +110,7 @@ def gone_for_one_message() -> Patch:
 
 @variant("a relay is signed")
 def signed_other_bytes() -> Patch:
-    """The signature is made of the body serialized anew, and not of the bytes that are sent."""
+    """The signature is of the body serialized anew, not of the bytes that are sent."""
 
     def serialized_anew(
         secrets: Sequence[str], message_id: str, at: int, body: bytes

@@ -1,4 +1,4 @@
-"""Variants whose event streams show what is not committed, or lose their place."""
+"""Variants whose event streams show uncommitted data, or lose their place."""
 
 from typing import Any
 from unittest.mock import patch
@@ -16,7 +16,7 @@ PREFIX = "a stream is a prefix of the truth"
 
 @variant(PREFIX, first=1)
 def told_before_commit() -> Patch:
-    """Streams get an event inside the transaction that writes it, and not after its commit."""
+    """Streams get an event within the transaction that writes it, before its commit."""
     make, append = Broadcast.__init__, batches._append
     broadcasts: list[Broadcast] = []
 
@@ -42,7 +42,7 @@ def told_before_commit() -> Patch:
 
 @variant(PREFIX, first=1)
 def stream_resumed_one_early() -> Patch:
-    """A resumed stream begins with the event that the client has seen."""
+    """A resumed stream begins with the event that the client saw last."""
     make = Reader.__init__
 
     def one_early(self: Reader, *given: Any, **named: Any) -> None:
@@ -54,7 +54,7 @@ def stream_resumed_one_early() -> Patch:
 
 @variant("done has no cursor", seeds=60, first=10)
 def cursor_on_control_frames() -> Patch:
-    """`done` carries an id, which moves a client's cursor past what it has not seen."""
+    """`done` carries an id, which moves a client's cursor past events that it has not seen."""
     done = frames.done
 
     def with_id(job: Job) -> bytes:
@@ -65,7 +65,7 @@ def cursor_on_control_frames() -> Patch:
 
 @variant("done comes after everything")
 def done_before_the_rest() -> Patch:
-    """`done` is said as soon as the job has ended, whatever its reader has got."""
+    """`done` is sent as soon as the job has ended, even if the client lacks earlier events."""
     catch_up = Broadcast._catch_up
 
     async def without_an_ended_job(self: Broadcast, reader: Reader, *given: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Variants that submit wrongly: too early, twice, or what nobody wants any more."""
+"""Variants that submit too early, twice, or after a cancel."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -26,7 +26,7 @@ TWICE = "no second submission unless the first was surely not sent"
 
 @variant(*BEFORE_THE_COMMIT, first=19)
 def submitted_before_commit() -> Patch:
-    """The provider is called first, and the step to `submitting` is written beside it."""
+    """The provider is called before the step to `submitting` is committed."""
     begin = Submitter._begin
 
     async def discard(self: Submitter, job: Job, begins: SubmissionBegins) -> None:
@@ -41,7 +41,7 @@ def submitted_before_commit() -> Patch:
 
 @variant(*BEFORE_THE_COMMIT, plan=plans.cancelled_while_it_waits)
 def cancelled_and_sent() -> Patch:
-    """A job that was cancelled while it waited is sent all the same."""
+    """A job that was cancelled while it waited is submitted anyway."""
     begin = Submitter._begin
 
     async def never_mind(self: Submitter, job: Any, begins: Any) -> bool:
@@ -63,7 +63,7 @@ def resubmitted_after_timeout() -> Patch:
 
 @variant(TWICE, seeds=200, first=1)
 def recovery_sends_again() -> Patch:
-    """A start puts what a dead process was submitting back into the queue."""
+    """At a start, what a dead process was submitting goes back into the queue."""
     unconfirmed = submission.become_unconfirmed
 
     def not_sent(draft: Any, reason: str, attempt: int | None = None) -> None:
@@ -78,11 +78,11 @@ def recovery_sends_again() -> Patch:
 
 @variant(TWICE, plan=plans.stopped_before_it_begins, first=4)
 def attempt_of_another_taken_back() -> Patch:
-    """A worker that was suspended takes back the attempt that another one has begun meanwhile."""
+    """A worker that was suspended undoes the attempt that another worker has begun meanwhile."""
     requeue = submission.requeue
 
     def by_number(draft: Any, begun: SubmissionBegins, not_sent: SubmitNotSent) -> None:
-        """The number of the attempt counts, and not who made it."""
+        """Match an attempt by its number only, and not by who made it."""
         if draft.job.due is not None:
             begun = replace(begun, lease_until=draft.job.due.at)
         requeue(draft, begun, not_sent)
@@ -105,7 +105,7 @@ def not_sent_of_any_attempt() -> Patch:
 
 @variant("what was surely not sent is not unknown", plan=plans.put_off_while_the_disk_is_full)
 def answer_lost_with_the_disk() -> Patch:
-    """The provider's answer is written once, and lost where the store cannot take it just then."""
+    """The provider's answer is written once, and lost if the store cannot take it then."""
 
     async def once(_: Submitter, write: Callable[[], Awaitable[object]]) -> None:
         with suppress(StoreUnavailable):

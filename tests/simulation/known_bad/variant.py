@@ -1,4 +1,4 @@
-"""What a known-bad variant is: one small change of the real code, and the promise that breaks."""
+"""A known-bad variant: one small change of the real code, and the promise that it breaks."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -18,19 +18,19 @@ class Variant:
     """A wrong way to build the service."""
 
     applied: Callable[[], Patch]
-    """Makes the service wrong for the time of a `with`; its docstring says what is wrong."""
+    """Patches the service within a `with`; its docstring says what is wrong."""
     caught_by: tuple[str, ...]
-    """The promises of which one has to break, as the simulation words them."""
+    """The promises, in the simulation's words; one of them has to break."""
     plan: Plan
-    """From a seed to a schedule."""
+    """Makes a schedule from a seed."""
     seeds: int
-    """The simulation has to find it within so many."""
+    """The simulation has to find the fault within this many seeds."""
     first: int
-    """Which of them is tried first: one that found it quickly before. The others follow."""
+    """The seed that is tried first, because it finds the fault quickly. The others follow."""
 
     @property
     def row(self) -> str:
-        """Its line in the table of README.md."""
+        """The variant's row in the table of README.md."""
         plan = "by chance" if self.plan is schedule else f"`{self.plan.__name__}`"
         cells = (
             f"`{self.applied.__name__}`",
@@ -44,14 +44,14 @@ class Variant:
 def variant(
     *caught_by: str, plan: Plan = schedule, seeds: int = 40, first: int = 0
 ) -> Callable[[Callable[[], Patch]], Variant]:
-    """Make a variant of a function that gives its patch. A plan of its own leads to the fault where
-    random schedules would take too long."""
+    """Make a variant from a function that returns its patch. A plan of its own leads to the fault
+    if random schedules would take too long."""
     return lambda applied: Variant(applied, caught_by, plan, seeds, first)
 
 
 @contextmanager
 def with_sql(subject: str, name: str, old: str, new: str) -> Iterator[None]:
-    """One statement of the store, changed."""
+    """Replace a part of one of the store's SQL statements."""
     load = Statements.load
 
     def changed(self: Statements, asked: str) -> Mapping[str, str]:
@@ -67,7 +67,7 @@ def with_sql(subject: str, name: str, old: str, new: str) -> Iterator[None]:
 
 
 def together(*patches: Patch) -> Patch:
-    """Several patches as one."""
+    """Combine several patches into one."""
     stack = ExitStack()
     for each in patches:
         stack.enter_context(each)
