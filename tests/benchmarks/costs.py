@@ -1,4 +1,4 @@
-"""What processes and the machine have used, by proc(5)."""
+"""The CPU and memory that processes and the machine have used, from proc(5)."""
 
 import os
 from collections.abc import Iterable
@@ -8,23 +8,23 @@ _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def family(pid: int) -> list[int]:
-    """The process, its children, and theirs."""
+    """The process and all of its descendants."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [pid, *(each for child in children for each in family(int(child)))]
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """Of these processes and their children, all threads together, since they began."""
+    """CPU seconds of these processes and their children, all threads together."""
     return sum(sum(_ticks(each)) for pid in pids for each in family(pid)) / _TICKS_A_SECOND
 
 
 def kernel_seconds(pids: Iterable[int]) -> float:
-    """What of their CPU the kernel used for them: system calls, such as `fsync`."""
+    """The part of their CPU that the kernel spent on them: system calls, such as `fsync`."""
     return sum(_ticks(each)[1] for pid in pids for each in family(pid)) / _TICKS_A_SECOND
 
 
 def machine_cpu_seconds() -> float:
-    """Of everything on this machine, since it began."""
+    """CPU seconds of everything on this machine, since it booted."""
     user, nice, system, _idle, _iowait, irq, softirq, *_ = (
         int(field) for field in Path("/proc/stat").read_text().split(maxsplit=9)[1:9]
     )
@@ -32,32 +32,32 @@ def machine_cpu_seconds() -> float:
 
 
 def resident(pids: Iterable[int]) -> int:
-    """Bytes of these processes and their children that are in memory."""
+    """Bytes of these processes and their children that are resident in memory."""
     return _bytes(pids, "status", "VmRSS")
 
 
 def peak(pids: Iterable[int]) -> int:
-    """The most that they have had."""
+    """The sum of each process's peak of resident memory, in bytes."""
     return _bytes(pids, "status", "VmHWM")
 
 
 def private_memory(pids: Iterable[int]) -> int:
-    """Bytes that they hold for themselves."""
+    """Bytes of memory that they do not share."""
     return _bytes(pids, "smaps_rollup", "Private_")
 
 
 def _ticks(pid: int) -> tuple[int, int]:
-    """Ticks in the program and in the kernel, of its children that have ended too."""
+    """Ticks in user mode and in the kernel, including children that have ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except FileNotFoundError:
-        return 0, 0  # it has just ended
+        return 0, 0  # the process has just ended
     program, kernel, of_children, kernel_of_children = map(int, fields[11:15])
     return program + of_children, kernel + kernel_of_children
 
 
 def _bytes(pids: Iterable[int], file: str, prefix: str) -> int:
-    """The sum of these lines of the file, which are in KiB."""
+    """The sum, in bytes, of these lines of the file, which are in KiB."""
     files = (Path(f"/proc/{each}/{file}") for pid in pids for each in family(pid))
     lines = (line for each in files for line in each.read_text().splitlines())
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(prefix))

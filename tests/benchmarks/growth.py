@@ -1,5 +1,5 @@
-"""What history costs: the same calls of the store on a small database and on a large one, in turns:
-`python -m tests.benchmarks.growth [FINISHED] [OPEN]`."""
+"""What a long history costs: the same calls of the store on a small and on a large database, in
+turns: `python -m tests.benchmarks.growth [FINISHED] [OPEN]`."""
 
 import asyncio
 import itertools
@@ -29,7 +29,7 @@ Call: TypeAlias = Callable[[], Awaitable[object]]
 
 
 def grow(database: Path, finished: int, unfinished: int) -> None:
-    """Clone one job so often, as rows: while it is unfinished, with what is due."""
+    """Clone one job this many times, as rows; an unfinished job with its row in `due`."""
     with closing(sqlite3.connect(database)) as db, db:
         db.execute("PRAGMA synchronous = OFF")
         columns = [name for _, name, *_ in db.execute("PRAGMA table_info(jobs)")]
@@ -102,7 +102,7 @@ def _calls(store: Store, ids: list[str]) -> dict[str, Call]:
 
 
 async def _compare(name: str, calls: list[Call], times: int = 300) -> Line:
-    """What a call takes on the small database and on the large one, in turns."""
+    """Time each call on the small database and on the large one, in turns."""
     seconds: list[list[float]] = [[] for _ in calls]
     for _ in range(times):
         for call, taken in zip(calls, seconds, strict=True):

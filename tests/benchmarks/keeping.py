@@ -1,5 +1,6 @@
-"""What keeping house costs those who call meanwhile: callbacks acknowledged while a copy is made,
-a reader lingers, old jobs go: `python -m tests.benchmarks.keeping [RATE] [SECONDS]`."""
+"""What maintenance costs concurrent callers: callbacks are acknowledged while a backup is made, a
+reader stays in a transaction, and old jobs are removed:
+`python -m tests.benchmarks.keeping [RATE] [SECONDS]`."""
 
 import asyncio
 import multiprocessing
@@ -44,24 +45,24 @@ SELECT 'msg_' || column1 || id, id, 99, column1, status, column1 = 2, 0, 'https:
 INSERT INTO attempts (delivery_id, n, at, status_code, duration_ms)
 SELECT id, 1, created_at, 200, 50 FROM deliveries;
 """
-"""What finished jobs leave: inputs (one in a hundred of 700 KB), events, callbacks, webhooks."""
+"""The rows of finished jobs: inputs (one in a hundred of 700 KB), events, callbacks, webhooks."""
 SWEEP = 45.0
-"""Seconds until retention has surely begun."""
+"""Seconds after which retention has surely begun."""
 CONNECTIONS = 64
 
 
 @dataclass
 class Phase:
-    """What was seen while one thing was done."""
+    """What was measured during one activity."""
 
     name: str
     seconds: float
     latencies: list[float]
-    """Seconds."""
+    """In seconds."""
     log: int
-    """Bytes of the write-ahead log at its largest."""
+    """The largest size of the write-ahead log in bytes."""
     memory: int
-    """MiB of the process at the end."""
+    """The process's memory at the end, in MiB."""
 
     def line(self, first: "Phase") -> str:
         times = [
@@ -89,7 +90,7 @@ class Bench:
         self._pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
 
     def phase(self, name: str, during: Callable[[], object]) -> Phase:
-        """Load the service for as long as `during` takes."""
+        """Load the service for as long as `during` runs."""
         largest = 0
         over = threading.Event()
         exchanges: list[Exchange] = []
@@ -109,19 +110,19 @@ class Bench:
             seconds = time.perf_counter() - began
             over.set()
             thread.join()
-        assert {each.status for each in exchanges} == {200}, "every callback is taken"
+        assert {each.status for each in exchanges} == {200}, "every callback is accepted"
         latencies = [each.seconds for each in exchanges]
         return Phase(name, seconds, latencies, largest, self.memory())
 
     def memory(self) -> int:
-        """MiB that the process has."""
+        """The process's memory in MiB."""
         return costs.resident([self._server.process.pid]) // 2**20
 
     def close(self) -> None:
         self._pool.shutdown()
 
     def load(self, seconds: float) -> list[Exchange]:
-        """What became of the callbacks of so many seconds, sent by another process."""
+        """Send callbacks for this many seconds from another process; returns the exchanges."""
         requests = [self._next_request() for _ in range(int(self._rate * seconds))]
         sending = self._pool.submit(
             flood, self._server.port, requests, self._rate, CONNECTIONS, timeout=30.0
@@ -165,7 +166,7 @@ def _phases(
 
 
 def _fatten(database: Path) -> None:
-    """Give each finished job what a real one leaves; events are of a user of their own."""
+    """Give each finished job the rows that a real one has; the events belong to another user."""
     with closing(sqlite3.connect(database)) as db:
         db.executescript(HISTORY)  # synced, so that the disk is idle when the first phase begins
 
@@ -186,7 +187,7 @@ def _reader(database: Path) -> Iterator[None]:
 
 
 def _make_old(database: Path) -> None:
-    """Let every finished job be past its time, and wait until retention has noticed."""
+    """Make every finished job older than the retention, and wait until retention has begun."""
     with closing(sqlite3.connect(database, isolation_level=None, timeout=30)) as db:
         db.execute("UPDATE jobs SET done_at = 1 WHERE done_at > 1")
         until = time.monotonic() + SWEEP
@@ -207,7 +208,7 @@ def _left(db: sqlite3.Connection) -> int:
 
 
 def size(file: Path) -> int:
-    """Bytes of a file that may not be there."""
+    """The size of a file in bytes; 0 if there is none."""
     return file.stat().st_size if file.exists() else 0
 
 

@@ -1,4 +1,4 @@
-"""What is offered to a service in `lives`, and what it made of it."""
+"""A load of the benchmark `lives`, and what was measured under it."""
 
 import math
 from collections import Counter
@@ -8,70 +8,70 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Load:
-    """What is offered."""
+    """The load that is offered."""
 
     rate: float
     """Jobs a second."""
     seconds: float
-    """What is measured; the load begins `warm` seconds before."""
+    """Seconds that are measured. The load starts `warm` seconds earlier."""
     warm: float = 2.0
     flood: float = 0.0
-    """Progress callbacks a second, of other jobs, while it is measured."""
+    """Progress callbacks a second for other jobs, during the measurement."""
     answer_after: float = 0.0
     """Seconds that the provider takes to answer a submission."""
     calls_back: bool = True
     provider: str = "samsar"
-    """Who takes the jobs; the plain app knows Samsar alone."""
+    """The provider that takes the jobs; the plain app supports only Samsar."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the CPU did in the window, in seconds a second, and what memory was used."""
+    """CPU in the measured window, in seconds a second, and memory."""
 
     cores: float
     """What the service used."""
     kernel_cores: float
-    """What of it was spent in the kernel, as on `fsync`."""
+    """The part of it that was spent in the kernel, as on `fsync`."""
     load_cores: float
-    """Likewise the load and the provider."""
+    """Of the load generator and the provider."""
     other_cores: float
-    """Likewise everything else on the machine, a database server included."""
+    """Of everything else on the machine, including a database server."""
     memory: list[int]
-    """Bytes of the service that were resident, from the window's begin to its end."""
+    """Resident bytes of the service, from the window's start to its end."""
 
 
 @dataclass
 class Measured:
-    """What a load gave. Latencies are in seconds; what never came is infinite."""
+    """The result of one load. Latencies are in seconds; infinite if the event never came."""
 
     load: Load
     outcomes: list[float] = field(repr=False)
-    """From sending a callback to its COMPLETED on the stream; callbacks of the window."""
+    """From sending a callback to the stream's COMPLETED; for callbacks of the window."""
     to_provider: list[float] = field(repr=False)
-    """From a POST's answer to the submission's arrival at the provider; POSTs of the window."""
+    """From a POST's answer to the submission's arrival at the provider; for POSTs of the window."""
     answers: list[float] = field(repr=False)
-    """From the moment that a POST was due to its answer; POSTs of the window."""
+    """From the time a POST was due to its answer; for POSTs of the window."""
     statuses: Counter[int]
-    """Of the POSTs of the window; 0 is no answer."""
+    """Of the POSTs of the window; 0 means no answer."""
     carried: float
-    """Lives a second that ended in the window."""
+    """Lives a second that were completed in the window."""
     submitted: float
     """Submissions a second that reached the provider in the window."""
     acknowledged: int
-    """Jobs that were taken, in all."""
+    """Jobs that were accepted, in all."""
     lost: int
-    """Of these: how many had not ended after all the waiting."""
+    """Accepted jobs that had not ended when the benchmark stopped waiting."""
     usage: Usage
     late: float
-    """How late the load came to sending its requests, 99th percentile."""
+    """How late the load generator sent its requests, 99th percentile."""
     report: dict[str, Any]
-    """The provider's."""
+    """The provider's report."""
     flood: dict[str, Any]
-    """The provider's word on the flood."""
+    """The provider's report on the flood."""
     applied_after: float
     """Seconds from sending the flood's last callback until all were applied."""
 
     @property
     def cpu_a_life(self) -> float:
-        """Seconds; infinite where none ended."""
+        """CPU seconds of the service for each life; infinite if none ended."""
         return self.usage.cores / self.carried if self.carried else math.inf

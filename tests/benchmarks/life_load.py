@@ -1,5 +1,6 @@
-"""A load of whole lives: jobs are posted when they are due, a provider completes them, and their
-user's stream is read to the end. Beside it, where asked for, a flood of progress of other jobs."""
+"""A load of whole lives: each job is posted when it is due, a provider completes it, and its user's
+stream is read to the end. Optionally, a flood of progress callbacks for other jobs runs beside
+it."""
 
 import asyncio
 import json
@@ -19,15 +20,16 @@ from tests.benchmarks.upstreams import SAMSAR, UPSTREAMS, Upstream
 from tests.benchmarks.world import key_of
 
 KEY, OTHER_KEY = key_of(0), key_of(1)
-"""Of the user who is measured, and of the one whose jobs get the flood, which nobody reads."""
+"""The key of the user who is measured, and that of the user whose jobs get the flood. Nobody reads
+the latter's stream."""
 CONNECTIONS = 1_024
 SECONDS_TO_END = 30.0
-"""How long lives may go on after the load, before they count as never ended."""
+"""Seconds after the load in which lives may still end; later they count as never ended."""
 CALLBACKS_A_JOB = 150
-"""A service stores at most 200 of one job."""
+"""Below the 200 that a service stores for one job."""
 MEMORY_LOOKS = 5
-"""How often memory is looked at, from the window's begin to its end: with enough `--seconds` this
-shows whether it grows."""
+"""How many samples of memory are taken in the window: with a long `--seconds` they show whether it
+grows."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Target:
     ports: list[int]
     pids: list[int]
     waiting_callbacks: Callable[[], int]
-    """How many callbacks are stored and not applied."""
+    """The number of callbacks that are stored and not yet applied."""
 
 
 async def run(load: Load, target: Target, provider_port: int, provider_pid: int) -> Measured:
@@ -105,7 +107,7 @@ class _Run:
         )
 
     def _within(self, at: float) -> bool:
-        """Whether it was in the time that is measured."""
+        """Whether this time is in the measured window."""
         return self._began <= at < self._ended
 
     async def _ask(self, path: str, **body: Any) -> dict[str, Any]:
@@ -113,7 +115,7 @@ class _Run:
         return cast(dict[str, Any], json.loads(exchange.body))
 
     async def _post_flooded(self) -> None:
-        """Have the provider accept the jobs that the flood is about."""
+        """Have the provider accept the jobs of the flood."""
         jobs = math.ceil(self._load.flood * self._load.seconds / CALLBACKS_A_JOB)
         sender = Sender(self._target.ports, 16)
         for number in range(jobs):
@@ -122,14 +124,14 @@ class _Run:
         while len((await self._ask("/report"))["submitted"]) < jobs:
             assert time.perf_counter() < until, "the flood's jobs are not submitted"
             await asyncio.sleep(0.2)
-        await asyncio.sleep(1)  # the service has yet to store the provider's id
+        await asyncio.sleep(1)  # the service has yet to store the provider's ids
         sender.close()
 
     async def _post(self, sender: Sender) -> None:
-        """Post each job when it is due: evenly spread, each by chance within its place."""
+        """Post each job when it is due: in even slots, at a random time within each."""
         load = self._load
         upstream = UPSTREAMS[load.provider]
-        rng = random.Random(1)  # the same arrivals for everybody
+        rng = random.Random(1)  # the same arrivals for both services
         for number in range(int(load.rate * (load.warm + load.seconds))):
             due = self._began - load.warm + (number + rng.random()) / load.rate
             if (pause := due - time.perf_counter()) > 0:
@@ -144,7 +146,7 @@ class _Run:
         sender.drop_waiting()
 
     async def _watched(self) -> Usage:
-        """What is used from begin to end."""
+        """What was used in the measured window."""
         before = self._cpu()
         memory = []
         for part in range(MEMORY_LOOKS):
@@ -157,7 +159,8 @@ class _Run:
         return Usage(service, kernel, load, machine - service - load, memory)
 
     def _cpu(self) -> tuple[float, ...]:
-        """Seconds of the service, of it in the kernel, of load and provider, and of everybody."""
+        """CPU seconds of the service, of that in the kernel, of load and provider, and of the whole
+        machine."""
         pids = self._target.pids
         return (
             costs.cpu_seconds(pids),
@@ -167,7 +170,8 @@ class _Run:
         )
 
     async def _flooded(self) -> tuple[dict[str, Any], float]:
-        """The provider's word on its flood, and the seconds that the last of it had to wait."""
+        """The provider's report on the flood, and the seconds from its last callback until all were
+        applied."""
         if not self._load.flood:
             return {}, 0.0
         flood = await self._ask("/flood", rate=self._load.flood, seconds=self._load.seconds)
@@ -179,8 +183,8 @@ class _Run:
         return flood, math.inf
 
     async def _end(self) -> tuple[dict[str, Any], int, int]:
-        """Wait until every job that was taken has ended: the provider's word on all, how many were
-        taken, and how many of them had not ended."""
+        """Wait until every accepted job has ended: the provider's report, how many jobs were
+        accepted, and how many of them had not ended."""
         until = time.perf_counter() + SECONDS_TO_END
         while True:
             posts = self._posts.values()
@@ -193,21 +197,21 @@ class _Run:
 
 
 class _StreamReader(asyncio.Protocol):
-    """Reads a user's stream, and notes when it shows that a life is completed."""
+    """Reads a user's stream, and records when it shows that a job is completed."""
 
     def __init__(self) -> None:
         self.known: dict[str, float] = {}
         self._rest = b""
 
     async def open(self, port: int) -> None:
-        """Begin, and wait for the first bytes."""
+        """Open the stream, and wait for the first bytes."""
         loop = asyncio.get_running_loop()
         self._begun: asyncio.Future[None] = loop.create_future()
         await loop.create_connection(lambda: self, "127.0.0.1", port)
         await self._begun
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's own is a transport in all but its base class.
+        # uvloop's transport has every method of asyncio's, but is no subclass of it.
         self._transport = cast(asyncio.Transport, transport)
         self._transport.write(request("GET", "/v1/events", headers=f"API-KEY: {KEY}\r\n"))
 
@@ -227,7 +231,7 @@ class _StreamReader(asyncio.Protocol):
 
 
 def submission(prompt: str, key: str, upstream: Upstream) -> bytes:
-    """A request for a job."""
+    """An HTTP request that submits a job."""
     body = (
         b'{"provider":"%s","kind":"%s","input":{"prompt":"%s","image_model":"IMAGEN3",'
         b'"video_model":"LUMA","duration":10}}'

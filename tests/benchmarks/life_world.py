@@ -1,5 +1,5 @@
-"""What `lives` measures, in processes of their own: the service on either store, the plain app, and
-the provider beside them. Each measurement has new processes and a new database."""
+"""The processes of the benchmark `lives`: the service on either store, the plain app, and the
+provider. Each measurement has new processes and a new database."""
 
 import asyncio
 import sqlite3
@@ -24,7 +24,7 @@ from tests.support.postgres_server import PostgresServer
 from tests.support.programs import running
 
 SETTINGS = {"POLL_RATE": "100000", "POLL_CONCURRENCY": "64"}
-"""Confirmations are status calls, and take their turn among the others."""
+"""Confirmations are status calls, and count against these limits."""
 SAFE = {
     "fsync": "on",
     "full_page_writes": "on",
@@ -32,7 +32,7 @@ SAFE = {
     "autovacuum": "on",
     "shared_buffers": "128MB",
 }
-"""Of a PostgreSQL server: the tests' own forgets what a power cut takes."""
+"""Settings of a durable PostgreSQL server; the one for the tests may lose data in a power cut."""
 _WAITING = "SELECT count(*) FROM callbacks WHERE verdict = 'waiting'"
 
 
@@ -42,14 +42,15 @@ class Bench:
 
     provider: Server
     postgres: PostgresServer | None = None
-    """In the place of SQLite."""
+    """Used instead of SQLite."""
     replicas: int = 1
     """Processes of the service; more than one needs PostgreSQL."""
     rounds: int = 3
     _done: dict[Load, tuple[list[Measured], list[Measured]]] = field(default_factory=dict)
 
     def in_turns(self, load: Load) -> tuple[list[Measured], list[Measured]]:
-        """Of each round, the service and the plain app; what was measured before is not again."""
+        """Measure the service and the plain app in turns, once a round. A load that was measured
+        before is not run again."""
         if load not in self._done:
             pairs = [(self.ours(load), self._plain(load)) for _ in range(self.rounds)]
             self._done[load] = [ours for ours, _ in pairs], [plain for _, plain in pairs]
@@ -86,7 +87,7 @@ class Bench:
 
     @contextmanager
     def _database(self) -> Iterator[tuple[str, Callable[[], int]]]:
-        """An empty one: its address, and how to count the callbacks that wait in it."""
+        """An empty database: its URL, and a function that counts the callbacks that wait in it."""
         if self.postgres is not None:
             url = self.postgres.new_schema_url()
             yield url, partial(_waiting, partial(psycopg.connect, url))

@@ -1,5 +1,4 @@
-"""Readers of event streams that cost little: raw HTTP/1.1 over asyncio, and frames that are counted
-without being parsed."""
+"""Cheap readers of event streams: raw HTTP/1.1 over asyncio. Events are counted, not parsed."""
 
 import asyncio
 import socket
@@ -15,7 +14,7 @@ _TINY = 4096
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One stream that can be opened."""
+    """One stream: its port, path and headers."""
 
     port: int
     path: str
@@ -47,7 +46,7 @@ class Listener(asyncio.Protocol):
             if self._stalled:
                 self.transport.pause_reading()
         self._audience.events += seen.count(_EVENT)
-        # Too short to hold a whole one, so that none is counted twice.
+        # Too short to contain `_EVENT`, so that none is counted twice.
         self._tail = seen[-(len(_EVENT) - 1) :]
         self._audience.changed()
 
@@ -57,9 +56,9 @@ class Audience:
 
     def __init__(self) -> None:
         self.begun = 0
-        """Streams that have been opened."""
+        """How many streams have been opened."""
         self.events = 0
-        """What all of them have seen together."""
+        """How many events all of them have received together."""
         self._listeners: list[Listener] = []
         self._waiting: tuple[Callable[[], bool], asyncio.Future[None]] | None = None
 
@@ -78,7 +77,7 @@ class Audience:
         await self.until(lambda: self.begun >= wanted)
 
     async def until(self, enough: Callable[[], bool], seconds: float = 60) -> None:
-        """Wait until it is so. Raises TimeoutError."""
+        """Wait until this holds. Raises TimeoutError."""
         if not enough():
             done = asyncio.get_running_loop().create_future()
             self._waiting = (enough, done)

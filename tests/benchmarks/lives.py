@@ -1,10 +1,10 @@
 """What the whole life of a job costs and how long its outcome takes, beside a plain app:
 `python -m tests.benchmarks.lives --help`.
 
-A life: a user posts a job, the provider is called and later sends a callback, the outcome is
-confirmed by a status call, and the user's event stream shows it. Provider, users and reader are on
-the same machine, in two processes; the load does not wait for answers. What the plain app leaves
-out, its own module says.
+A life: a user posts a job, the provider is called and later sends a callback, a status call
+confirms the outcome, and the user's event stream shows it. Provider, users and reader run on the
+same machine, in two processes; the load does not wait for answers. The plain app's module says what
+it leaves out.
 """
 
 import argparse
@@ -25,9 +25,9 @@ from tests.support.postgres_server import PostgresServer
 WHAT = "Whole lives of jobs, beside a plain app; floods take three times --seconds."
 SECONDS = 20.0
 SUBMISSIONS_AT_ONCE = 32
-"""Of the service: how many calls of the provider may be open."""
+"""How many calls of the provider the service may have open."""
 SLOW_PROVIDER = 0.1
-"""Seconds that the provider takes to answer where submissions are counted."""
+"""Seconds that the provider takes to answer, where submissions are counted."""
 
 Runs: TypeAlias = Sequence[Measured]
 
@@ -35,7 +35,7 @@ Runs: TypeAlias = Sequence[Measured]
 
 
 def lives(bench: Bench, seconds: float) -> Iterator[Line]:
-    """What the machine carries with ease."""
+    """A load that the machine carries with ease."""
     for rate, bound in ((50, "(no bound)"), (200, "<= 60 ms")):
         ours, plain = bench.in_turns(Load(rate, seconds))
         yield Line(
@@ -49,7 +49,7 @@ def lives(bench: Bench, seconds: float) -> Iterator[Line]:
 
 
 def providers(bench: Bench, seconds: float) -> Iterator[Line]:
-    """What a callback saves that is signed: its outcome needs no status call."""
+    """What signed callbacks save: their outcomes need no status call."""
     loads = [Load(50, seconds, provider=name) for name in UPSTREAMS]
     rounds = [[bench.ours(load) for load in loads] for _ in range(bench.rounds)]
     samsar, *_ = by_provider = list(zip(*rounds, strict=True))
@@ -65,7 +65,7 @@ def providers(bench: Bench, seconds: float) -> Iterator[Line]:
 
 
 def capacity(bench: Bench, seconds: float) -> Iterator[Line]:
-    """How many lives a second are carried."""
+    """How many lives a second each service carries."""
     for load, wanted in zip(_capacity(seconds), (">= 300/s", "(dream: 400/s)"), strict=True):
         ours, plain = bench.in_turns(load)
         yield Line(
@@ -83,7 +83,7 @@ def _capacity(seconds: float) -> tuple[Load, Load]:
 
 
 def flood(bench: Bench, seconds: float) -> Iterator[Line]:
-    """Ten lives a second beside the progress of many other jobs."""
+    """Ten lives a second beside progress callbacks for many other jobs."""
     for rate, bound in ((1_500, "<= 250 ms"), (4_000, "<= 500 ms")):
         ours, plain = bench.in_turns(Load(10, 3 * seconds, flood=rate))
         what = f"10 lives/s beside {rate:,} callbacks/s: outcome"
@@ -98,7 +98,7 @@ def flood(bench: Bench, seconds: float) -> Iterator[Line]:
 
 
 def submissions(bench: Bench, seconds: float) -> Iterator[Line]:
-    """Many more POSTs than can be carried, and a slow provider."""
+    """Many more POSTs than the service can carry, and a slow provider."""
     load = Load(6_000, seconds / 2, warm=1, answer_after=SLOW_PROVIDER, calls_back=False)
     ours, plain = bench.in_turns(load)
     full = SUBMISSIONS_AT_ONCE / SLOW_PROVIDER
@@ -113,7 +113,7 @@ def submissions(bench: Bench, seconds: float) -> Iterator[Line]:
 
 
 def overload(bench: Bench, seconds: float) -> Iterator[Line]:
-    """Three times what can be carried."""
+    """Three times the load that the service can carry."""
     without = [
         statistics.median(each.carried for each in bench.in_turns(load)[0])
         for load in _capacity(seconds)
@@ -158,7 +158,7 @@ def _outcomes(runs: Runs) -> str:
 
 
 def _each(ours: Runs, plain: Runs) -> Iterator[Line]:
-    """Every run by itself: what it did, and whether it was measured well."""
+    """The figures of every single run, and whether its measurement was valid."""
     for name, runs in (("service", ours), ("plain app", plain)):
         for each in runs:
             used = each.usage
@@ -194,7 +194,7 @@ def _status_calls(measured: Measured) -> float:
 
 
 def _cpu_ratio(ours: Runs, plain: Runs) -> str:
-    # Under a backlog the CPU goes to other lives than those that end.
+    # Under a backlog the CPU goes to lives that do not end in the window.
     if any(each.carried < 0.9 * each.load.rate for each in (*ours, *plain)):
         return "not carried"
     return ratio([a.cpu_a_life / b.cpu_a_life for a, b in zip(ours, plain, strict=True)])

@@ -1,4 +1,4 @@
-"""Loads: one that waits for its answers, and one that does not."""
+"""Load generators: one waits for each answer, the other does not."""
 
 import asyncio
 import time
@@ -16,7 +16,7 @@ from tests.benchmarks.table import quantile
 
 @dataclass
 class Result:
-    """What a round gave."""
+    """The result of one round."""
 
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list, repr=False)
@@ -29,15 +29,15 @@ class Result:
 
     @property
     def p99(self) -> float:
-        """Of the latencies, in seconds."""
+        """The 99th percentile of the latencies, in seconds."""
         return quantile(self.latencies, 0.99)
 
 
 async def blast(
     port: int, next_request: Callable[[], bytes], connections: int, seconds: float
 ) -> Result:
-    """Keep so many connections busy for so long: each sends its next request once it has the answer
-    to the one before."""
+    """Keep this many connections busy for this many seconds: each sends its next request when it
+    has the answer to the previous one."""
     result, over = Result(), asyncio.Event()
     sender = Sender([port], connections)
     began = time.perf_counter()
@@ -65,9 +65,9 @@ async def blast(
 def flood(
     port: int, requests: Sequence[bytes], rate: float, connections: int, timeout: float
 ) -> list[Exchange]:
-    """Send each request when it is due, however many are still unanswered, as the clients of a
-    service that is too slow do. What became of each, in order; the last answers may take `timeout`
-    seconds. For a process of its own, so that it is not slowed down by the one who measures."""
+    """Send each request when it is due, however many are still unanswered, as the clients of an
+    overloaded service do. Returns the exchanges in order; the last answers may take `timeout`
+    seconds. Meant for a process of its own, so that the measuring process does not slow it down."""
     allow_many_connections()
     return uvloop.run(_flood(Sender([port], connections), requests, rate, timeout))
 
@@ -85,7 +85,7 @@ async def _flood(
         if not unanswered:
             over.set()
 
-    # What has no answer in the end says so by its status.
+    # Requests that are still unanswered have the status 0.
     with suppress(TimeoutError):
         async with asyncio.timeout(len(requests) / rate + timeout):
             async for number, due_at in paced(len(requests), rate):
@@ -93,5 +93,5 @@ async def _flood(
             await over.wait()
     sender.close()
     for exchange in exchanges:
-        exchange.answered = None  # it goes to another process, where this function does not exist
+        exchange.answered = None  # a local function cannot be pickled
     return exchanges

@@ -1,6 +1,6 @@
-"""The baselines, each an ASGI application behind uvicorn at its fastest, without an access log:
-`python -m tests.benchmarks.peers NAME PORT`. The name `logged` is the no-op with uvicorn's access
-log, which is on where nobody turns it off: our service writes one too."""
+"""The baselines: ASGI applications behind uvicorn at its fastest, without an access log:
+`python -m tests.benchmarks.peers NAME PORT`. The baseline `logged` is the no-op with uvicorn's
+access log, which is on by default: our service writes one too."""
 
 import asyncio
 import socket
@@ -26,8 +26,8 @@ async def _noop_with_body(request: Request) -> Response:
 
 
 def _sse_starlette() -> Starlette:
-    """Fan-out as its users write it: a queue and a generator for each stream."""
-    # Imported here: it puts its own hand on uvicorn's exit.
+    """Fan-out as sse-starlette's users write it: a queue and a generator for each stream."""
+    # Imported here because the import patches uvicorn's exit handler.
     from sse_starlette import EventSourceResponse
 
     readers: defaultdict[str, set[asyncio.Queue[str]]] = defaultdict(set)
@@ -76,7 +76,7 @@ class _Server(uvicorn.Server):
 
 if __name__ == "__main__":
     name, port = sys.argv[1:]
-    # Nobody reads what comes on stdout after the first line.
+    # Nobody reads stdout after the first line.
     uvicorn.config.LOGGING_CONFIG["handlers"]["access"]["stream"] = "ext://sys.stderr"
     _Server(
         uvicorn.Config(

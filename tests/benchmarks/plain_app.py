@@ -1,15 +1,15 @@
-"""What a good developer writes in a day for the same job: the baseline of `lives`.
+"""The baseline of `lives`: what a good developer writes in a day for the same job.
 `python -m tests.benchmarks.plain_app PORT DATABASE PROVIDER_URL KEY=USER …`
 
 It keeps its jobs in SQLite (WAL, synchronous=NORMAL, a commit for each change), calls the provider
-from 32 workers over one shared client with kept connections, and feeds streams through a queue for
-each reader. It has an access log.
+from 32 workers over one shared client with keep-alive connections, and feeds each stream through a
+queue. It has an access log.
 
-It does none of this: it believes a callback without asking the provider, and anybody who can guess
-a job's id can send one; what it was about to submit when it ended is never submitted; a submission
-that fails is not tried again; a callback that is lost is not made up for by polling; a request that
-is repeated makes a second job; a stream cannot be resumed, and a reader who is slow fills the
-memory; a job's history is not kept; nobody is notified by webhook; nothing limits how much waits.
+It leaves out the rest: it believes a callback without asking the provider, and anybody who can
+guess a job's id can send one; submissions that are pending at a stop are lost; a failed submission
+is not retried; there is no polling for lost callbacks; a repeated request makes a second job; a
+stream cannot be resumed, and a slow reader fills the memory; a job's history is not kept; there are
+no webhooks; nothing limits the queues.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ log = logging.getLogger("plain_app")
 
 
 class Jobs:
-    """The table."""
+    """The table of jobs."""
 
     def __init__(self, db: aiosqlite.Connection) -> None:
         self._db = db
@@ -98,7 +98,7 @@ class Jobs:
 
 
 class Streams:
-    """The readers of each user's events."""
+    """The open streams of each user."""
 
     def __init__(self) -> None:
         self._queues: defaultdict[str, set[asyncio.Queue[dict[str, Any]]]] = defaultdict(set)
@@ -195,7 +195,7 @@ def make_app(database: str, provider_url: str, own_url: str, keys: dict[str, str
                 )
                 answer.raise_for_status()
                 streams.publish(await jobs.submitted(job_id, answer.json()["request_id"]))
-            except Exception:  # whatever it was, a queue worker goes on
+            except Exception:  # whatever failed, the worker continues
                 log.exception("job %s was not submitted", job_id)
                 streams.publish(await jobs.change(job_id, "FAILED", None, None))
 

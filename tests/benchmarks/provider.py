@@ -1,9 +1,10 @@
-"""A provider for the benchmarks, in a process of its own that costs little:
+"""A cheap provider for the benchmarks, in a process of its own:
 `python -m tests.benchmarks.provider PORT`.
 
-It speaks the providers' APIs as far as the services under test use them. A job's prompt is its
+It implements the providers' APIs as far as the measured services use them. A job's prompt is its
 name, `life N` or `flood N`. A life is completed half a second to a second after its submission, and
-its callback is sent once; a flood's job never ends, and gets progress when a flood is asked for.
+its callback is sent once. A flood's job never ends; it gets progress callbacks when `/flood` is
+called.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ from tests.providers.conformance.subjects import PRIVATE_KEY, as_body, jwks
 
 CONNECTIONS = 512
 SECONDS_TO_END = 30.0
-"""How long a flood waits for its last answers."""
+"""Seconds that a flood waits for its last answers."""
 JSON = "Content-Type: application/json\r\n"
 
 Answer = Callable[[bytes], None]
@@ -36,10 +37,10 @@ Answer = Callable[[bytes], None]
 
 @dataclass
 class Plan:
-    """What the provider is to do, from the next submission on."""
+    """The provider's settings, from the next submission on."""
 
     ports: list[int]
-    """Where the callbacks go, in turn: the path of an address counts, its host does not."""
+    """The ports that get callbacks, in turn. Of a callback URL only the path counts."""
     answer_after: float = 0.0
     """Seconds that it takes to answer a submission."""
     calls_back: bool = True
@@ -47,12 +48,12 @@ class Plan:
 
 @dataclass
 class Records:
-    """What it has seen and done, by the names of the jobs."""
+    """What the provider has seen and done, by the jobs' names."""
 
     submitted: dict[str, float] = field(default_factory=dict)
     called: dict[str, Exchange] = field(default_factory=dict)
     flooded: dict[str, str] = field(default_factory=dict)
-    """The callback path of each job that gets progress."""
+    """The callback path of each job of the flood."""
     status_calls: int = 0
     repeated: int = 0
     """Submissions of a job that had been submitted before."""
@@ -66,7 +67,7 @@ class Provider:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def take(self, head: bytes, body: bytes, answer: Answer) -> None:
-        """One request, of the service or of the load."""
+        """Handle one request, from the service or from the load generator."""
         target = head.split(b" ", 2)[1]
         path, _, query = target.partition(b"?")
         match path:
@@ -145,7 +146,7 @@ class Provider:
         }
 
     async def _flood(self, answer: Answer, *, rate: float, seconds: float) -> None:
-        """Send progress of all the flood's jobs in turn; answers when all of it has an answer."""
+        """Send progress callbacks for the flood's jobs in turn; returns when all are answered."""
         jobs = list(self._records.flooded.items())
         flood = _Flood(int(rate * seconds))
         async for number, _ in paced(flood.count, rate):
@@ -159,7 +160,7 @@ class Provider:
 
 
 class _Flood:
-    """What became of many callbacks; none of them is kept."""
+    """Counts the results of many callbacks without keeping them."""
 
     def __init__(self, count: int) -> None:
         self.count = count

@@ -1,5 +1,5 @@
-"""Submissions, status reads and callbacks, each against a Starlette route that does nothing, with
-and without uvicorn's access log (the service writes one too); callbacks also against the same route
+"""Submissions, status reads and callbacks, each beside a Starlette route that does nothing, with
+and without uvicorn's access log (the service writes one too). Callbacks also beside the same route
 without its write: `python -m tests.benchmarks.requests [ROUNDS] [SECONDS]`."""
 
 import asyncio
@@ -33,22 +33,22 @@ NextRequest: TypeAlias = Callable[[], bytes]
 
 @dataclass(frozen=True)
 class Case:
-    """One route of the service, and what it is measured beside."""
+    """One route of the service, and its baselines."""
 
     name: str
     ours: Server
     next_request: NextRequest
     baselines: Mapping[str, tuple[Server, NextRequest]]
     wanted: Mapping[str, tuple[str, str]]
-    """By baseline: of the rate, and of the 99th percentile."""
+    """By baseline: the bounds of the rate and of the 99th percentile."""
 
     def measured(self, rounds: int, seconds: float, servers: list[Server]) -> Iterator[Line]:
-        """The servers take turns; while one is measured, the others stand still."""
+        """Measure the servers in turns; while one is measured, the others are stopped."""
 
         def blasted(server: Server, next_request: NextRequest) -> Result:
             with alone(server, servers):
-                # A service that was stopped in the middle of a batch takes that batch for slow, and
-                # refuses a long queue until the next one.
+                # A service that was stopped in the middle of a batch measures that batch as slow,
+                # and refuses a long queue until the next one. These requests let it recover.
                 uvloop.run(blast(server.port, next_request, 4, 0.2))
                 return uvloop.run(blast(server.port, next_request, CONNECTIONS, seconds))
 
@@ -88,7 +88,7 @@ def measure(rounds: int = 5, seconds: float = 3.0) -> Iterator[Line]:
         (account,) = asyncio.run(fill(database, 1, jobs=10_000))
         for url in (empty, unwritten):
             asyncio.run(fill(url, 1, jobs=0))
-        # What is measured is the answer at commit, and not what the provider makes of it.
+        # Only the answer at commit is measured, and not the submission that follows.
         apart = {"SAMSAR_BASE_URL": provider, "SUBMIT_TIMEOUT": "60"}
         with (
             announced("peers", "noop") as noop,
@@ -110,7 +110,7 @@ def measure(rounds: int = 5, seconds: float = 3.0) -> Iterator[Line]:
                 Case("POST /v1/jobs", submitted_to, submit, post, {NO_OP: (">= 0.4", "")}),
                 Case("GET /v1/video/status", ours, status, get, {NO_OP: (">= 0.6", "")}),
                 Case("GET /v1/jobs/{id}", ours, read, get, {}),
-                # The last: what they leave to be applied costs others the processor.
+                # Callbacks come last: applying them afterwards takes CPU from the others.
                 Case("callbacks acknowledged", ours, call_back, calls, as_fast),
             ):
                 servers = [noop, logged, verifies, submitted_to, ours]
@@ -119,7 +119,7 @@ def measure(rounds: int = 5, seconds: float = 3.0) -> Iterator[Line]:
 
 @contextmanager
 def _silent_provider() -> Iterator[str]:
-    """The address of a provider that takes what is sent to it and says nothing."""
+    """The URL of a provider that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
 

@@ -1,5 +1,5 @@
-"""Raw HTTP/1.1 requests over connections that are kept: cheap enough not to be what is measured,
-for a load and for a provider's callbacks. Answers have to carry a Content-Length."""
+"""A raw HTTP/1.1 client over keep-alive connections, for load generators and for a provider's
+callbacks: cheap enough not to distort the measurement. Answers need a Content-Length."""
 
 import asyncio
 import itertools
@@ -10,29 +10,29 @@ from dataclasses import dataclass
 from typing import cast
 
 TICK = 0.001
-"""Seconds between looks at what is due."""
+"""Seconds between checks of what is due."""
 
 
 @dataclass(slots=True)
 class Exchange:
-    """One request and what became of it; times are of `time.perf_counter`, which on Linux is the
-    same clock in every process."""
+    """One request and its result. Times are of `time.perf_counter`, which on Linux is the same
+    clock in every process."""
 
     request: bytes
     answered: "Callable[[Exchange], None] | None" = None
     due_at: float = 0.0
     sent_at: float = 0.0
-    """0: it still waits for a connection."""
+    """0: it waits for a connection."""
     answered_at: float = 0.0
-    """When its answer was whole, or its connection lost."""
+    """When the answer was complete, or the connection was lost."""
     status: int = 0
-    """0: there was no whole answer."""
+    """0: there was no complete answer."""
     head: bytes = b""
     body: bytes = b""
 
     @property
     def late(self) -> float:
-        """Seconds from the moment that it was due until it was sent: the load's own fault."""
+        """Seconds from the time it was due until it was sent: the load generator's own delay."""
         return self.sent_at - self.due_at
 
     @property
@@ -42,13 +42,14 @@ class Exchange:
 
 
 def request(method: str, path: str, body: bytes = b"", headers: str = "") -> bytes:
-    """One request as it goes over the wire."""
+    """The bytes of one request."""
     length = f"Content-Length: {len(body)}\r\n" if body or method == "POST" else ""
     return f"{method} {path} HTTP/1.1\r\nHost: bench\r\n{length}{headers}\r\n".encode() + body
 
 
 async def paced(count: int, rate: float) -> AsyncIterator[tuple[int, float]]:
-    """So many numbers from 0, each when it is due, and that moment; late where the machine is."""
+    """Yield each number from 0 when it is due, with the time it was due; late if the machine is
+    busy."""
     began, sent = time.perf_counter(), 0
     while sent < count:
         due = min(int((time.perf_counter() - began) * rate), count)
@@ -59,8 +60,8 @@ async def paced(count: int, rate: float) -> AsyncIterator[tuple[int, float]]:
 
 
 class Sender:
-    """Sends to some ports in turn, each over at most so many connections: what finds none free
-    waits for one, in order."""
+    """Sends to several ports in turn, over a limited number of connections to each. A request that
+    finds none free waits in a queue."""
 
     def __init__(self, ports: Sequence[int], connections: int) -> None:
         self._pools = [_Pool(port, connections) for port in ports]
@@ -72,20 +73,20 @@ class Sender:
         answered: Callable[[Exchange], None] | None = None,
         due_at: float = 0.0,
     ) -> Exchange:
-        """Send one as soon as a connection is free; `answered` is called when it has its answer or
-        has lost its connection."""
+        """Send a request as soon as a connection is free. `answered` is called when it has its
+        answer or has lost its connection."""
         exchange = Exchange(request, answered, due_at)
         next(self._turn).send(exchange)
         return exchange
 
     async def ask(self, request: bytes) -> Exchange:
-        """Send one and wait for its answer."""
+        """Send a request and wait for its answer."""
         done: asyncio.Future[Exchange] = asyncio.get_running_loop().create_future()
         self.send(request, done.set_result)
         return await done
 
     def drop_waiting(self) -> None:
-        """Never send what waits for a connection."""
+        """Drop the requests that wait for a connection."""
         for pool in self._pools:
             pool.waiting.clear()
 
@@ -124,7 +125,7 @@ class _Pool:
             self._room += 1
 
     def free(self, connection: "_Connection") -> None:
-        """A connection can take a request."""
+        """A connection has become free."""
         self.busy.discard(connection)
         if self.waiting:
             self._give(connection, self.waiting.popleft())
@@ -159,7 +160,7 @@ class _Connection(asyncio.Protocol):
         self._exchange: Exchange | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's own is a transport in all but its base class.
+        # uvloop's transport has every method of asyncio's, but is no subclass of it.
         self.transport = cast(asyncio.Transport, transport)
         self._pool.free(self)
 
@@ -195,6 +196,6 @@ class _Connection(asyncio.Protocol):
 
 
 def content_length(head: bytes) -> int:
-    """What the head says of its body's length; 0 where it says nothing."""
+    """The Content-Length of the head; 0 if it has none."""
     _, found, rest = head.lower().partition(b"content-length:")
     return int(rest.partition(b"\r\n")[0]) if found else 0

@@ -1,7 +1,8 @@
-"""The CPU that a job's life costs the store alone, on SQLite and on PostgreSQL:
-`python -m tests.benchmarks.stores`. CPU and not rates: it stays nearly the same beside other load.
+"""The CPU that the store needs for a job's life, on SQLite and on PostgreSQL:
+`python -m tests.benchmarks.stores`. It measures CPU rather than rates because CPU hardly changes
+under other load.
 
-A life is six writes: created, accepted, rendering, a callback, what it says, the outcome. The more
+A life is six writes: created, accepted, rendering, a callback, applying it, the outcome. The more
 lives share a batch, the cheaper they are.
 """
 
@@ -22,7 +23,7 @@ from tests.store.world import World, accepted, completed, rendering
 from tests.support.postgres_server import PostgresServer
 
 LOADS = ((1, 60), (8, 320), (64, 960))
-"""Lives at once, and in all."""
+"""Concurrent lives, and lives in all."""
 
 
 async def life(world: World, number: int) -> None:
@@ -44,7 +45,7 @@ async def lives(worlds: Sequence[World], at_once: int, in_all: int) -> None:
 
 
 async def cost(url: str, stores: int, at_once: int, in_all: int, server: list[int]) -> str:
-    """CPU a life, of so many stores on one database and of its server's processes."""
+    """CPU for each life, of this many stores on one database, including its server's processes."""
     async with AsyncExitStack() as stack:
         opened = []
         for _ in range(stores):

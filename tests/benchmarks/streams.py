@@ -25,7 +25,7 @@ from tests.support.ports import free_port
 
 KIB, MIB = 1024, 1024 * 1024
 EVENT = json.dumps({"job": "x" * 600})
-"""As long as one of ours."""
+"""As long as an event of the service."""
 NCHAN_MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 NCHAN = """
 server {{
@@ -41,7 +41,7 @@ server {{
 
 
 async def publish(sender: Sender, event: bytes) -> None:
-    """Send one, and wait for its 2xx."""
+    """Publish an event, and wait for its 2xx."""
     exchange = await sender.ask(event)
     assert 200 <= exchange.status < 300, exchange
 
@@ -55,7 +55,7 @@ def stream_of(server: Server, account: Account) -> Source:
 
 @dataclass
 class FanOut:
-    """One server that gives a user's events to all of that user's streams."""
+    """A server that sends a user's events to all of that user's streams."""
 
     name: str
     server: Server
@@ -69,7 +69,7 @@ class FanOut:
 
 @contextmanager
 def fan_outs(folder: Path) -> Iterator[list[FanOut]]:
-    """Ours and every other that can be had here."""
+    """The service, and every peer that is installed here."""
     database = f"sqlite:///{folder}/fan.db"
     (account,) = asyncio.run(fill(database, 1, jobs=10))
     with ExitStack() as stack:
@@ -92,7 +92,7 @@ def fan_outs(folder: Path) -> Iterator[list[FanOut]]:
 
 
 async def _cpu_of(target: FanOut, streams: int, events: int, rate: float) -> float:
-    """CPU seconds of so many events to so many streams."""
+    """CPU seconds for sending this many events to this many streams."""
     audience, publisher = Audience(), Sender([target.server.port], 1)
     await audience.open([target.source] * streams)
     before = cpu_seconds(target.pids)
@@ -106,7 +106,7 @@ async def _cpu_of(target: FanOut, streams: int, events: int, rate: float) -> flo
 
 
 def cpu_a_delivery(folder: Path) -> Iterator[Line]:
-    """What one event to one stream costs, without what the event itself does."""
+    """The cost of one event to one stream, without the cost of creating the event."""
     streams, events, rate, rounds = 1_000, 40, 20.0, 5
     with fan_outs(folder) as targets:
         costs: dict[str, list[float]] = {target.name: [] for target in targets}
@@ -142,7 +142,7 @@ async def _memory_of(target: FanOut, streams: int) -> float:
 
 
 def memory_a_connection(folder: Path) -> Iterator[Line]:
-    """What an open stream holds."""
+    """The memory that an open stream takes."""
     with fan_outs(folder) as targets:
         held = {target.name: uvloop.run(_memory_of(target, 2_000)) for target in targets}
     others = ", ".join(f"{name} {size / KIB:.1f} KiB" for name, size in list(held.items())[1:])
@@ -153,7 +153,7 @@ def memory_a_connection(folder: Path) -> Iterator[Line]:
 
 
 def stalled(folder: Path) -> Iterator[Line]:
-    """50 readers that take nothing: half of them from now on, half with 6 MiB to catch up with."""
+    """50 readers that stop reading: half of them right away, half with 6 MiB still to receive."""
     database = f"sqlite:///{folder}/stalled.db"
     (account,) = asyncio.run(fill(database, 1, jobs=20))
 
@@ -188,7 +188,7 @@ def stalled(folder: Path) -> Iterator[Line]:
 
 
 def resume(folder: Path) -> Iterator[Line]:
-    """A restart, and 2,000 clients that each lack 20 events come at once."""
+    """2,000 clients that reconnect at once after a restart, each 20 events behind."""
     database = f"sqlite:///{folder}/resume.db"
     accounts = asyncio.run(fill(database, 2_000, jobs=1, events=20))
 

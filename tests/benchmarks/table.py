@@ -1,4 +1,4 @@
-"""The form of what is measured: one line a figure, beside what it should be and its baseline."""
+"""The table of results: one line for each figure, with its bound and its baseline."""
 
 import math
 import statistics
@@ -13,9 +13,9 @@ class Line:
     what: str
     figure: str
     wanted: str
-    """Empty for what only explains."""
+    """The bound; empty for lines that only explain."""
     baseline: str = ""
-    """What it was measured beside, in the same run."""
+    """The absolute value, or the baseline of the same run."""
 
     def __str__(self) -> str:
         wanted = self.wanted and f"wanted {self.wanted}"
@@ -23,17 +23,17 @@ class Line:
 
 
 def ratio(ratios: Sequence[float]) -> str:
-    """The median of rounds, and how far they lie apart."""
+    """The median of all rounds, and their range."""
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 def quantile(values: Iterable[float], share: float) -> float:
-    """`share` of all are not above it; infinite where there are none."""
+    """The value that `share` of all do not exceed; infinite if there are none."""
     ordered = sorted(values)
     return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else math.inf
 
 
 def show(lines: Iterable[Line]) -> None:
-    """Print each as it comes."""
+    """Print each line when it comes."""
     for line in lines:
         print(line, flush=True)

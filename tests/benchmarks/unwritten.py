@@ -1,5 +1,5 @@
-"""`receiver serve` whose callbacks are acknowledged without being stored: what the write costs is
-the difference to it. Run as a script, as `python -m receiver` is."""
+"""`receiver serve` that acknowledges callbacks without storing them: the difference to the real
+service is what the write costs. Run as a script, like `python -m receiver`."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How the providers speak that the benchmarks' double imitates. Samsar's callbacks are unsigned;
+"""The providers' APIs, as the benchmarks' provider imitates them. Samsar's callbacks are unsigned;
 those of Replicate and fal are signed as the real ones are."""
 
 import json
@@ -13,19 +13,19 @@ from tests.providers.conformance.subjects import WHSEC, Sign, sign_fal, sign_rep
 
 @dataclass(frozen=True)
 class Upstream:
-    """One provider. A job's id there is its name, such as `life-7`."""
+    """One provider. Its id for a job is the job's name, such as `life-7`."""
 
     name: str
     kind: str
     id_member: str
-    """The member of each body that has the id."""
+    """The member of each body that holds the id."""
     submitted: Callable[[dict[str, Any], bytes], tuple[Mapping[str, Any], str]]
-    """Of a submission's body and query: the job's input, and where it is called back."""
+    """From a submission's body and query: the job's input, and its callback URL."""
     working: str
     completed: Callable[[str], dict[str, Any]]
-    """A callback's body without the id, of a link."""
+    """From a link: a callback's body without the id."""
     sign: Sign | None = None
-    """Where callbacks are signed: the headers for that."""
+    """The headers that sign a callback; None if callbacks are unsigned."""
 
     def accepted(self, name: str) -> bytes:
         return b'{"%s":"%s"}' % (self.id_member.encode(), name.encode())
@@ -74,7 +74,7 @@ UPSTREAMS = {each.name: each for each in (SAMSAR, REPLICATE, FAL)}
 
 
 def settings_of(origin: str) -> dict[str, str]:
-    """The settings of a service that calls the double at this origin."""
+    """The settings of a service that uses this provider at this origin."""
     return {
         "PROVIDERS": ",".join(UPSTREAMS),
         "SAMSAR_BASE_URL": f"{origin}/v1/video/",

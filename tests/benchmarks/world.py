@@ -1,4 +1,4 @@
-"""Users with jobs in a database, and servers in processes of their own, for the benchmarks."""
+"""What the benchmarks share: users with jobs in a database, and server processes."""
 
 import asyncio
 import itertools
@@ -31,16 +31,16 @@ from tests.support.programs import running
 SECRET = "benchmark-secret-of-at-least-32-characters"
 NOW = 1_790_000_000_000
 RULES = Rules(poll_first=3_600_000, poll_min=3_600_000)
-"""Nothing is polled within a benchmark."""
+"""Nothing is polled during a benchmark."""
 AT_ONCE = 100
-"""A slow disk refuses writes that have waited for seconds: not too many at once."""
+"""The most concurrent writes: a slow disk refuses those that have waited for seconds."""
 
 # --- servers --------------------------------------------------------------------------------------
 
 
 @dataclass
 class Server:
-    """One process that serves."""
+    """A server process."""
 
     port: int
     process: subprocess.Popen[str]
@@ -48,7 +48,7 @@ class Server:
 
 @contextmanager
 def alone(server: Server, servers: Iterable[Server]) -> Iterator[None]:
-    """Let the others stand still: a service works on at what it was given before."""
+    """Stop the other servers: a service keeps working on what it received earlier."""
     others = [other for other in servers if other is not server]
     try:
         for other in others:
@@ -61,7 +61,7 @@ def alone(server: Server, servers: Iterable[Server]) -> Iterator[None]:
 
 @contextmanager
 def announced(module: str, *arguments: str) -> Iterator[Server]:
-    """A server of this folder, which gets its port last and says when it is ready."""
+    """Run a server from this folder. It gets its port as the last argument and prints `ready`."""
     port = free_port()
     command = [sys.executable, "-m", f"tests.benchmarks.{module}", *arguments, str(port)]
     with running(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
@@ -72,8 +72,8 @@ def announced(module: str, *arguments: str) -> Iterator[Server]:
 
 @contextmanager
 def service(database_url: str, *, module: str = "receiver", **settings: str) -> Iterator[Server]:
-    """`receiver serve`, whose provider is nowhere and is not asked within a benchmark. `module` is
-    what Python runs in its place."""
+    """Run `receiver serve`. By default its provider is unreachable. `module` is the module that
+    Python runs."""
     port = free_port()
     environment = {
         **os.environ,
@@ -94,7 +94,7 @@ def service(database_url: str, *, module: str = "receiver", **settings: str) -> 
 
 
 def wait_for(port: int, process: subprocess.Popen[str]) -> None:
-    """Wait until the process listens. Raises RuntimeError when it ends instead."""
+    """Wait until the process listens. Raises RuntimeError if it exits."""
     while process.poll() is None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -111,9 +111,9 @@ class Account:
 
     key: str
     jobs: dict[str, str]
-    """The provider's id of each job, by ours."""
+    """Our id of each job, and the provider's."""
     cursor: Cursor
-    """Where the user's log was before the events that `fill` added."""
+    """The user's position in the log before the events that `fill` added."""
 
     @property
     def headers(self) -> str:
@@ -130,7 +130,7 @@ def key_of(index: int) -> str:
 
 
 async def fill(database_url: str, users: int, *, jobs: int, events: int = 0) -> list[Account]:
-    """Make so many users, so many jobs of each, and so many more events of each job."""
+    """Create users, jobs of each user, and further events of each job."""
     store = await open_store(database_url)
     try:
         ids, places = Ids(os.urandom), asyncio.Semaphore(AT_ONCE)
@@ -168,7 +168,7 @@ async def _progress(store: Store, jobs: dict[str, str], events: int) -> None:
 
 
 class Callbacks:
-    """Callbacks that are each a new event of one of an account's jobs, in turns."""
+    """Callbacks that each cause a new event; the account's jobs take turns."""
 
     def __init__(self, account: Account) -> None:
         sign = CallbackTokens([SECRET]).sign
@@ -179,7 +179,7 @@ class Callbacks:
         self._numbers = itertools.count()
 
     def parts(self, padding: str = "") -> tuple[str, bytes]:
-        """Path and body of the next one."""
+        """The path and the body of the next callback."""
         number = next(self._numbers)
         path, name = self._jobs[number % len(self._jobs)]
         message = f"step {number} {padding}"
@@ -187,5 +187,5 @@ class Callbacks:
         return path, body.encode()
 
     def next(self, padding: str = "") -> bytes:
-        """The next one as it goes over the wire."""
+        """The next callback as the bytes of a request."""
         return request("POST", *self.parts(padding), "Content-Type: application/json\r\n")

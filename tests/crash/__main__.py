@@ -1,7 +1,7 @@
-"""`python -m tests.crash [--rounds N] [--campaign FILE]`: as many rounds of kills as wished.
+"""`python -m tests.crash [--rounds N] [--campaign FILE]`: run any number of rounds of kills.
 
-Worlds of 50 rounds follow each other. One that loses or doubles anything is printed with its seed,
-and the exit status is 1. A campaign adds up what was run on the core as it is.
+Worlds of 50 rounds follow one another. A world that loses or doubles anything is printed with its
+seed, and the exit status is 1. A campaign adds up the runs on the present state of the core.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Small disks that can be filled, where this machine lets us mount any."""
+"""Small disks that a test can fill, if this machine allows mounting one."""
 
 import contextlib
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 
 @contextlib.contextmanager
 def small_disk(at: Path, size: str, *, read_only: bool = False) -> Iterator[Path]:
-    """A file system in memory, of `size` as mount(8) takes it; skips the test where that is not
+    """Mount a file system in memory, of `size` as mount(8) takes it; skips the test if that is not
     allowed."""
     at.mkdir()
     options = f"size={size},mode=0700" + (",ro" if read_only else "")
@@ -28,7 +28,7 @@ def small_disk(at: Path, size: str, *, read_only: bool = False) -> Iterator[Path
 
 
 def fill(disk: Path) -> Path:
-    """Write a file that leaves no room at all; remove it to have the room again."""
+    """Write a file that fills the disk; remove it to free the space."""
     filler = disk / "filler"
     with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:

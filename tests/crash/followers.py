@@ -1,4 +1,4 @@
-"""Readers of event streams by the hundred, that resume by Last-Event-ID as an EventSource does."""
+"""Many readers of event streams, which resume by Last-Event-ID as an EventSource does."""
 
 import asyncio
 import contextlib
@@ -9,19 +9,19 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Follower:
-    """One client: it connects again whenever its stream breaks, and keeps every id that it gets."""
+    """One client. It reconnects whenever its stream breaks, and records the ids it receives."""
 
     port: int
     key: str
     cursor: str | None = None
     first: int = 0
-    """The place at which its one snapshot was read."""
+    """The `seq` of its only snapshot."""
     places: list[int] = field(default_factory=list)
-    """The `seq` of each update, as they came."""
+    """The `seq` of each update, in order of arrival."""
     connections: int = 0
 
     async def follow(self) -> None:
-        """Read for ever."""
+        """Read until cancelled."""
         while True:
             with contextlib.suppress(OSError, asyncio.IncompleteReadError):
                 await self._read_once()
@@ -29,7 +29,7 @@ class Follower:
 
     @property
     def place(self) -> int:
-        """How far it is."""
+        """The `seq` that it has reached."""
         return self.places[-1] if self.places else self.first
 
     async def _read_once(self) -> None:
@@ -48,7 +48,7 @@ class Follower:
             writer.close()
 
     async def _read_events(self, reader: asyncio.StreamReader) -> None:
-        """Chunks end where frames do, so their size lines stand between frames and are no field."""
+        """Chunks end where frames do, so a chunk's size line is between frames, and no field."""
         event, cursor = "", ""
         while line := await reader.readline():
             if line.startswith(b"event: "):
@@ -56,7 +56,7 @@ class Follower:
             elif line.startswith(b"id: "):
                 cursor = line[4:-1].decode()
             elif line == b"\n" and event:
-                # Only here has an EventSource seen the whole event.
+                # An EventSource has seen an event only when its empty line has come.
                 self._take(event, cursor)
                 event = ""
 
@@ -64,7 +64,7 @@ class Follower:
         place = int(cursor.partition(".")[0])
         match event:
             case "snapshot":
-                assert self.cursor is None, "a resume began anew"
+                assert self.cursor is None, "a resumed stream sent a second snapshot"
                 self.first = place
             case "update":
                 self.places.append(place)
@@ -75,7 +75,8 @@ class Follower:
 
 @contextlib.asynccontextmanager
 async def following(followers: list[Follower]) -> AsyncIterator[None]:
-    """Let all of them read until the block is left; one that saw what it must not fails it."""
+    """Let all of them read until the block is left. A follower that receives something wrong fails
+    the block."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(follower.follow()) for follower in followers]
         yield

@@ -1,10 +1,10 @@
-"""Faults that a service's own process sets up before it starts: SIGKILL at a named step, a wrong
-clock. Imports little, since each process that is forked imports it.
+"""Faults that are set up inside the service's process before it starts: SIGKILL at a named step, or
+a wrong clock. Imports little, since each forked process imports it.
 
-A place is `STEP/before/N` or `STEP/after/N`: the Nth time that the step comes. Steps of the store
+A place is `STEP/before/N` or `STEP/after/N`: the Nth time that the step occurs. Steps of the store
 are transactions: `before` is when all of it is written and COMMIT is next, `after` is when COMMIT
-has returned and nobody has been told. The others are calls to the outside: before the first byte,
-and after the answer. The product knows nothing of this; the steps are wrapped from here.
+has returned and no caller was told. The other steps are calls to the outside: before the first
+byte, and after the answer. The service's code knows nothing of this; this module wraps the steps.
 """
 
 import functools
@@ -33,7 +33,7 @@ TRANSACTIONS = [
     ("deliveries", "settle"),
     ("idempotency", "answered"),
 ]
-"""Beside these, each other observation of a job is one, by the name of its class."""
+"""Besides these, each other observation of a job is a step, named after its class."""
 
 CALLS = [(Samsar, "submit"), (Samsar, "status"), (WebhookSender, "deliver")]
 
@@ -41,16 +41,16 @@ Function = Callable[..., Any]
 AsyncFunction = Callable[..., Awaitable[Any]]
 
 _step: ContextVar[str] = ContextVar("step", default="")
-"""The transaction that the current task is about to ask the writer for."""
+"""The transaction that the current task is about to pass to the writer."""
 
 
 def set_trap(place: str) -> None:
-    """Let this process die at that place."""
+    """Kill this process at that place."""
     _Trap(place).set()
 
 
 def set_clock(seconds: int) -> None:
-    """Let this process's clock be wrong by so many seconds, ahead or behind."""
+    """Shift this process's clock by this many seconds, ahead or back."""
     right = SystemClock.now
 
     def now(clock: SystemClock) -> Millis:
@@ -60,17 +60,17 @@ def set_clock(seconds: int) -> None:
 
 
 class _Trap:
-    """Counts what comes by, and kills at the place that was named."""
+    """Counts the steps, and kills the process at the named place."""
 
     def __init__(self, place: str) -> None:
         step, when, count = place.split("/")
         self._place = (step, when)
         self._left = int(count)
         self._written: list[str] = []
-        """Steps in the transaction that is open. Of the writer's thread."""
+        """Steps in the open transaction. Used by the writer's thread only."""
 
     def set(self) -> None:
-        """Wrap everything that it watches."""
+        """Wrap every step."""
         for kind, name in CALLS:
             _wrap(kind, name, functools.partial(self._around_call, name))
         _wrap(observe_job, "deciding", _naming_the_observation)
@@ -114,7 +114,7 @@ class _Trap:
 
             def watched(*arguments: Any) -> Any:
                 value = work(*arguments)
-                # An empty lease (of deliveries, beside the slots that it left) is no step.
+                # An empty lease (for deliveries, one whose first part is empty) is no step.
                 if step and value != [] and not (isinstance(value, tuple) and value[0] == []):
                     self._written.append(step)
                 return value

@@ -1,4 +1,5 @@
-"""What the service is held to in the end: everything that its surroundings have seen of it."""
+"""The checks at the end of a crash test: everything that the provider, the readers and the webhook
+endpoint have seen."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection
@@ -9,21 +10,21 @@ from tests.crash.world import FINISH_TIMEOUT, World
 from tests.support.service import eventually
 
 SETTLED = {"applied", "confirmed", "denied", "late"}
-"""What an acknowledged callback can have become."""
+"""The verdicts that an acknowledged callback can have in the end."""
 
 
 @dataclass
 class Tally:
-    """What a run came to. One that lost or doubled anything never has one."""
+    """The totals of a run that passed every check."""
 
     rounds: int
     jobs: int
     callbacks: int
-    """That were acknowledged as new."""
+    """Those that were acknowledged as new."""
     unknown: int
-    """Jobs whose outcome nobody can know."""
+    """Jobs whose outcome cannot be known."""
     streams: int
-    """Connections that were read."""
+    """Stream connections that were read."""
 
 
 @dataclass
@@ -38,7 +39,7 @@ class Seen:
 
 
 async def judge(world: World, rounds: int = 0, added: Collection[str] = ()) -> Tally:
-    """Wait for the end, and check all of it.
+    """Wait until every job has ended, and check everything.
 
     An event may lack the members that were `added` since the release that wrote it; a job's history
     has them all.
@@ -64,7 +65,7 @@ async def judge(world: World, rounds: int = 0, added: Collection[str] = ()) -> T
 
 
 async def _settled(world: World, request_id: str) -> None:
-    """Wait until what was received of the job has been applied."""
+    """Wait until the job's callbacks have been applied."""
 
     async def verdicts() -> set[str]:
         lines = await world.history(request_id)
@@ -75,16 +76,17 @@ async def _settled(world: World, request_id: str) -> None:
 
 
 async def _check_orders(world: World, seen: dict[str, Seen]) -> None:
-    """What was acknowledged is there; a lost answer has made no second job."""
+    """Every acknowledged order has its job; a retry after a lost answer made no second one."""
     assert set(world.acknowledged) == set(world.orders)
-    assert set(world.acknowledged.values()) == set(seen), "a job is lost, or made twice"
+    assert set(world.acknowledged.values()) == set(seen), "a job is lost, or was created twice"
     for key, order in world.orders.items():
         assert await world.ask(order) == world.acknowledged[key]
-    assert len(await world.all_jobs()) == len(seen), "a replay has made a job"
+    assert len(await world.all_jobs()) == len(seen), "a replay created a job"
 
 
 async def _check_outcomes(world: World, seen: dict[str, Seen]) -> int:
-    """One submission a job, and the provider's own outcome; how many outcomes nobody can know."""
+    """Each job was submitted once and has the provider's own outcome. Returns how many outcomes
+    cannot be known."""
     twice = {prompt for prompt, count in (await world.provider.submissions()).items() if count > 1}
     assert not twice, f"paid for twice: {twice}"
     at_provider = {job["input"]["prompt"]: job for job in await world.provider.jobs()}
@@ -94,7 +96,7 @@ async def _check_outcomes(world: World, seen: dict[str, Seen]) -> int:
         job = seen[request_id].job
         made = at_provider.get(world.orders[key].body["input"]["prompt"])
         if job["error"] is not None and job["error"]["code"] == "submit_outcome_unknown":
-            # Right only where nobody has ever told: one callback that was taken would heal it.
+            # Correct only if no callback was ever accepted: a single one would have brought the id.
             assert made is None or made["request_id"] not in reported, job
             unknown += 1
         else:
@@ -105,7 +107,7 @@ async def _check_outcomes(world: World, seen: dict[str, Seen]) -> int:
 
 
 def _check_callbacks(world: World, seen: dict[str, Seen]) -> None:
-    """What was answered `accepted` is in its job's history, and something has become of it."""
+    """Every callback that was answered `accepted` is in its job's history with a final verdict."""
     assert {receipt.status_code for receipt in world.provider.receipts} <= {200, 503}
     by_name = {each.job["provider_request_id"]: each for each in seen.values()}
     owed: dict[str, Counter[int]] = defaultdict(Counter)
@@ -118,9 +120,9 @@ def _check_callbacks(world: World, seen: dict[str, Seen]) -> None:
 
 
 def _check_stream(world: World, seen: dict[str, Seen], added: Collection[str]) -> None:
-    """Every event exactly once and in order, whatever number of connections it took."""
+    """Each event exactly once and in order, however many connections it took."""
     places = [int(cursor.partition(".")[0]) for cursor, _ in world.reader.updates]
-    assert places == [*range(places[0], places[0] + len(places))], "not once, or not in order"
+    assert places == [*range(places[0], places[0] + len(places))], "not once each, or not in order"
     streamed: dict[str, list[dict[str, Any]]] = {request_id: [] for request_id in seen}
     for _, job in world.reader.updates:
         streamed[job["request_id"]].append(job)
@@ -134,11 +136,11 @@ def _check_stream(world: World, seen: dict[str, Seen], added: Collection[str]) -
 
 
 async def _check_watchers(world: World, seen: dict[str, Seen]) -> None:
-    """A job's own stream goes on from its snapshot to the end, and then is done."""
+    """A job's own stream runs from its snapshot to the job's end, and then is done."""
     for watcher, watching in world.watchers:
         await watching
         first = watcher.snapshot
-        # A correction comes after `done`, on the user's stream alone.
+        # A correction after `done` is only on the user's stream.
         last = watcher.updates[-1][1] if watcher.updates else first
         assert last["done"]
         assert last["seq"] <= seen[first["request_id"]].job["seq"]
@@ -147,7 +149,7 @@ async def _check_watchers(world: World, seen: dict[str, Seen]) -> None:
 
 
 def _check_webhooks(world: World, seen: dict[str, Seen]) -> None:
-    """In order for each job, the final one at least once, an id for a message."""
+    """In order for each job, the final one at least once, and one id for each message."""
     bodies: dict[str, Any] = {}
     by_job: dict[str, list[tuple[int, str, int]]] = {request_id: [] for request_id in seen}
     for arrival in world.sink.arrivals:

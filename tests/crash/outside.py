@@ -1,5 +1,5 @@
-"""Everybody around the service, alive while it dies: the provider, readers of event streams, and a
-receiver of webhooks. Each remembers what it has seen; none looks into the database."""
+"""The service's surroundings, which stay alive while it dies: the provider, readers of event
+streams, and a webhook endpoint. Each records what it has seen; none looks into the database."""
 
 import asyncio
 import contextlib
@@ -25,11 +25,11 @@ from tests.http_api.relay_sink import Message, relay_sink
 from tests.support.service import MOVIE
 
 CALLBACKS = 4
-"""The sandbox sends so many of a job, where none is lost or doubled."""
+"""How many callbacks the sandbox sends for a job if none is lost or doubled."""
 
 
 def movie(title: str) -> dict[str, Any]:
-    """An input that differs from every other, at the provider too."""
+    """An input that no other job has, so that the provider can tell jobs apart."""
     return MOVIE | {"prompt": title}
 
 
@@ -47,12 +47,12 @@ class Receipt:
 
     @property
     def accepted(self) -> bool:
-        """Whether this is the acknowledgement of a callback that is new."""
+        """Whether the service acknowledged it as a new callback."""
         return (self.status_code, self.answer) == (200, b'{"status":"accepted"}')
 
 
 class _Callbacks(httpx.AsyncBaseTransport):
-    """Carries the sandbox's callbacks, and keeps what was answered."""
+    """Delivers the sandbox's callbacks, and records the answers."""
 
     def __init__(self) -> None:
         self.receipts: list[Receipt] = []
@@ -79,19 +79,19 @@ class _Callbacks(httpx.AsyncBaseTransport):
 
 @dataclass
 class Provider:
-    """The sandbox, on a port of its own, outside of the service."""
+    """The sandbox, on a port of its own, outside the service."""
 
     url: str
     callbacks: _Callbacks = field(default_factory=_Callbacks)
 
     @property
     def receipts(self) -> list[Receipt]:
-        """What the service has answered to callbacks so far."""
+        """The service's answers to callbacks so far."""
         return self.callbacks.receipts
 
     @property
     def settings(self) -> dict[str, str]:
-        """What makes it the service's provider."""
+        """Settings that make the service use this provider."""
         return {
             "PROVIDER": "samsar",
             "SAMSAR_BASE_URL": self.url + SamsarApi.path,
@@ -99,22 +99,21 @@ class Provider:
         }
 
     async def jobs(self) -> list[dict[str, Any]]:
-        """Every job that it was given, by its own word."""
+        """Every job that the provider has received."""
         return list(await self._page("/sandbox/jobs"))
 
     async def submissions(self) -> Counter[str]:
-        """How often each prompt was submitted: over 1 is paid twice."""
+        """How often each prompt was submitted: more than once means paid twice."""
         return Counter(job["input"]["prompt"] for job in await self.jobs())
 
     async def callbacks_to_come(self) -> tuple[int, int]:
-        """How many callbacks are still to be sent, copies not counted, and how many are under
-        way."""
+        """How many callbacks are still to be sent, without copies, and how many are being sent."""
         stats = await self.stats()
         begun = stats["callbacks_sent"] - stats["callbacks_duplicated"] + stats["callbacks_dropped"]
         return CALLBACKS * stats["jobs"] - begun, self.callbacks.under_way
 
     async def stats(self) -> Mapping[str, int]:
-        """What it has counted since its start."""
+        """The sandbox's counters since its start."""
         counts: Mapping[str, int] = await self._page("/sandbox/stats")
         return counts
 
@@ -145,7 +144,7 @@ async def provider(rules: SandboxRules) -> AsyncIterator[Provider]:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A webhook that came, its signature good."""
+    """A webhook that arrived with a valid signature."""
 
     relay: Relay
     answered: int
@@ -153,7 +152,7 @@ class Arrival:
 
 @dataclass
 class Sink:
-    """The address in `webhookUrl`. Every so often it fails, so that there are repeats."""
+    """The endpoint behind `webhookUrl`. It fails now and then, so that there are retries."""
 
     url: str
     arrivals: list[Arrival] = field(default_factory=list)
@@ -161,7 +160,7 @@ class Sink:
 
 @contextlib.asynccontextmanager
 async def sink(secret: str) -> AsyncIterator[Sink]:
-    """Take webhooks that are signed with the secret, until the block is left."""
+    """Receive webhooks that are signed with the secret, until the block is left."""
     async with relay_sink() as endpoint:
         taking = Sink(endpoint.url)
 
@@ -186,16 +185,16 @@ class Reader:
     path: str = "/v1/events"
     cursor: str | None = None
     snapshot: Any = None
-    """What the one snapshot said; a resume brings no second one."""
+    """The data of the only snapshot; a resumed stream sends no second one."""
     updates: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    """Each update's id and job, as they came."""
+    """The id and the job of each update, in order of arrival."""
     connections: int = 0
     ended: int = 0
-    """How many jobs it has seen end; one that was corrected counts twice."""
+    """How many jobs it has seen end; a corrected job counts twice."""
     _connected: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def follow(self) -> None:
-        """Read until the stream says that it is done; the user's own never does."""
+        """Read until the stream says `done`; a user's stream never does."""
         while True:
             with contextlib.suppress(httpx.TransportError):
                 if await self._read_once():
@@ -203,7 +202,7 @@ class Reader:
             await asyncio.sleep(0.02)
 
     async def begun(self) -> None:
-        """Wait until it knows a cursor: everything that happens after this has to reach it."""
+        """Wait until it has a cursor: from then on it must receive everything that happens."""
         await self._connected.wait()
 
     async def _read_once(self) -> bool:
@@ -218,7 +217,7 @@ class Reader:
             async for event in EventSource(response).aiter_sse():
                 match event.event:
                     case "snapshot":
-                        assert self.cursor is None, "a resume began anew"
+                        assert self.cursor is None, "a resumed stream sent a second snapshot"
                         self.snapshot = event.json()
                     case "update":
                         self.updates.append((event.id, job := event.json()))
@@ -228,7 +227,7 @@ class Reader:
                     case "reset":
                         raise AssertionError("the service has lost a cursor")
                     case _:
-                        continue  # `retry`, and comments
+                        continue  # `retry:` lines and comments
                 self.cursor = event.id
                 self._connected.set()
         return False
@@ -236,8 +235,8 @@ class Reader:
 
 @contextlib.asynccontextmanager
 async def reader(client: httpx.AsyncClient) -> AsyncIterator[Reader]:
-    """Follow all jobs of the client's user until the block is left; what went wrong while reading
-    is raised then."""
+    """Follow all jobs of the client's user until the block is left, which raises any error of the
+    reading."""
     follower = Reader(client)
     following = asyncio.create_task(follower.follow())
     begun = asyncio.create_task(follower.begun())

@@ -1,4 +1,4 @@
-"""The service as a process of its own, to be killed, and the commands that run beside it."""
+"""The service as a process that can be killed, and commands that run beside it."""
 
 import asyncio
 import contextlib
@@ -26,13 +26,13 @@ END_TIMEOUT = 30.0
 
 @dataclass
 class Service:
-    """One database and one port, and the process that serves them, when there is one."""
+    """One database, one port, and the process that serves them, if there is one."""
 
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     forked: bool = True
-    """Whether its processes are forked, which is quicker; else each is `python -m receiver`."""
+    """Whether its processes are forked, which is faster, or each is `python -m receiver`."""
     before: Callable[[], None] | None = None
     """What a forked process calls before the command."""
     _process: ForkedProcess | subprocess.Popen[bytes] | None = None
@@ -55,7 +55,7 @@ class Service:
         return self._process.pid
 
     def environment(self, **more: str) -> dict[str, str]:
-        """What the process finds: nothing of ours but the settings."""
+        """The process's environment: of the RECEIVER_ variables, only these settings."""
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith("RECEIVER_")
         }
@@ -74,7 +74,7 @@ class Service:
         )
 
     def spawn(self, *command: str) -> None:
-        """Start the process, behind a `command` where one is given; it answers a moment later."""
+        """Start the process, wrapped in `command` if given, without waiting until it answers."""
         assert self._process is None, "the service runs already"
         if self.forked and not command:
             self._process = ForkedProcess(
@@ -97,7 +97,7 @@ class Service:
             )
 
     async def start(self, *command: str) -> float:
-        """Start it and wait until it answers; the seconds that took."""
+        """Start it and wait until it answers; returns the seconds that took."""
         began = time.monotonic()
         self.spawn(*command)
         assert self._process is not None
@@ -111,31 +111,31 @@ class Service:
                 await asyncio.sleep(0.02)
 
     async def kill(self) -> None:
-        """SIGKILL: nothing of the process runs after this."""
+        """Send SIGKILL, and wait until the process is gone."""
         os.kill(self.pid, signal.SIGKILL)
         assert await self.ended() == -signal.SIGKILL
 
     async def terminate(self) -> tuple[int, float]:
-        """SIGTERM: the exit status, and the seconds until then."""
+        """Send SIGTERM; returns the exit status and the seconds until the exit."""
         began = time.monotonic()
         os.kill(self.pid, signal.SIGTERM)
         return await self.ended(), time.monotonic() - began
 
     async def ended(self) -> int:
-        """Wait until the process has ended by itself; its exit status."""
+        """Wait until the process has exited; returns the exit status."""
         assert self._process is not None, "the service does not run"
         status = await asyncio.to_thread(self._process.wait, END_TIMEOUT)
         self._process = None
         return status
 
     async def run(self, *arguments: str, **more: str) -> Done:
-        """Run a `receiver` command with the service's settings until it ends."""
+        """Run a `receiver` command with the service's settings."""
         environment = self.environment(**more)
         running = partial(run, environment=environment, folder=self.folder, timeout=END_TIMEOUT)
         return await asyncio.to_thread(running, *arguments)
 
     async def make_key(self, user: str = "ada") -> Mapping[str, str]:
-        """Make a key with the operator's command: `key`, `secret`, `user`, `prefix`."""
+        """Create a key with `receiver keys create`: `key`, `secret`, `user`, `prefix`."""
         made: Mapping[str, str] = (await self.run("keys", "create", user, "--json")).json()
         return made
 
@@ -156,7 +156,7 @@ async def caller(service: Service, key: str | None = None) -> AsyncIterator[http
         headers={} if key is None else {"API-KEY": key},
         trust_env=False,
         timeout=20,
-        # What a killed process leaves in a pool is a broken connection at the next request.
+        # A kept connection would be broken once the process was killed.
         limits=httpx.Limits(max_keepalive_connections=0),
     ) as client:
         yield client

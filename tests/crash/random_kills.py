@@ -1,4 +1,4 @@
-"""Rounds of SIGKILL at moments that nobody has chosen, under load, with a provider at its worst."""
+"""Rounds of SIGKILL at random moments, under load, with a provider at its worst."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from tests.crash.world import World, world
 
 CLIENTS = 3
 TWICE_EVERY = 5
-"""After so many rounds it is killed once more while it starts."""
+"""After this many rounds the service is killed once more while it starts."""
 
 WORST = SandboxRules(
     render_seconds=1.5,
@@ -31,8 +31,8 @@ WORST = SandboxRules(
 
 
 async def killed_under_load(folder: Path, rounds: int, seed: int) -> tuple[Tally, Counter[str]]:
-    """What a world came to whose service was killed so often, and what went wrong in it by kind;
-    raises AssertionError where it lost or doubled anything."""
+    """Kill a service this many times under load; returns the totals, and the number of faults by
+    kind. Raises AssertionError if anything was lost or doubled."""
     rng = random.Random(seed)
     faults = Counter[str]()
     async with world(folder, WORST) as around:
@@ -42,7 +42,7 @@ async def killed_under_load(folder: Path, rounds: int, seed: int) -> tuple[Tally
                 await around.service.kill()
                 faults["kills"] += 1
                 if number % TWICE_EVERY == TWICE_EVERY - 1:
-                    # Once more while it starts: recovery has to survive its own death.
+                    # Kill it while it starts: recovery has to survive that.
                     around.service.spawn()
                     await asyncio.sleep(rng.uniform(0.02, 0.6))
                     await around.service.kill()
@@ -57,7 +57,7 @@ async def killed_under_load(folder: Path, rounds: int, seed: int) -> tuple[Tally
 
 @contextlib.asynccontextmanager
 async def _under_load(around: World, rng: random.Random) -> AsyncIterator[None]:
-    """Clients that submit job after job; at the end each waits for its last answer."""
+    """Clients submit job after job until the block is left; each then waits for its last answer."""
     over = asyncio.Event()
     jobs = takewhile(lambda _: not over.is_set(), count())
     submitting = asyncio.create_task(

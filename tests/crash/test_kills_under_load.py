@@ -1,5 +1,5 @@
-"""SIGKILL at moments that nobody has chosen: under jobs, with a provider at its worst, and under
-five hundred streams."""
+"""SIGKILL at random moments: under jobs, with a provider at its worst, and under five hundred
+streams."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ async def test_fifty_kills_under_load_lose_nothing_and_pay_nothing_twice(tmp_pat
 
     tally, _ = await killed_under_load(tmp_path, ROUNDS, seed)
 
-    # Enough was under way when it died, each time, to have lost something.
+    # Each time it died, enough was under way that something could have been lost.
     assert tally.jobs > ROUNDS
     assert tally.callbacks > ROUNDS / 2
     assert tally.streams > ROUNDS
@@ -69,7 +69,7 @@ async def test_streams_resume_through_twenty_kills(tmp_path: Path) -> None:
             publishing.cancel()
 
             async def behind() -> int:
-                """How many followers have not seen an event that a new client's snapshot has."""
+                """How many followers lack events that a new client's snapshot includes."""
                 ends = {user.key: await _latest(service, user.key) for user in users}
                 return sum(follower.place < ends[follower.key] for follower in followers)
 
@@ -92,7 +92,7 @@ async def _places(followers: list[Follower]) -> list[int]:
 
 
 async def _post(client: httpx.AsyncClient, path: str, body: bytes) -> None:
-    """Send it until it is answered, as the provider never would."""
+    """Send the callback until it is answered; the provider would send it once."""
     while True:
         with contextlib.suppress(httpx.TransportError):
             answer = await client.post(path, content=body)
@@ -103,7 +103,7 @@ async def _post(client: httpx.AsyncClient, path: str, body: bytes) -> None:
 
 
 async def _latest(service: Service, key: str) -> int:
-    """The user's last event, by a new client's snapshot."""
+    """The `seq` of the user's last event, from a new client's snapshot."""
     late = Follower(service.port, key)
     reading = asyncio.create_task(late.follow())
     await eventually(lambda: _places([late]), all)

@@ -1,5 +1,5 @@
-"""Death at each step by name: just before a transaction is committed and just after, before the
-provider or a user's address is called and after it has answered."""
+"""Death at each named step: just before and just after a transaction is committed, before a call of
+the provider or of a webhook endpoint, and after its answer."""
 
 import asyncio
 import signal
@@ -106,14 +106,14 @@ async def phases(around: World, job: dict[str, Any]) -> list[str]:
 
 
 async def dies_and_starts(around: World) -> None:
-    """Wait for the death that was asked for, and start the service as it is."""
+    """Wait for the planned death, and start the service without a trap."""
     assert await around.service.ended() == -signal.SIGKILL
     around.service.before = None
     assert await around.service.start() < 5
 
 
 async def the_job_of_a_death(around: World) -> dict[str, Any]:
-    """Submit one job, live through the death, and give the job once the answer is there."""
+    """Submit one job while the service dies and restarts; return the job once it was answered."""
     asking = asyncio.create_task(around.submit())
     await dies_and_starts(around)
     request_id = await asking

@@ -1,4 +1,5 @@
-"""Three times what the service can take: it refuses in time, loses nothing, recovers at once."""
+"""Three times the load that the service can carry: it refuses in time, loses nothing, and recovers
+at once."""
 
 import asyncio
 import itertools
@@ -25,16 +26,16 @@ JOBS = 2_000
 TIMES = 3
 SECONDS = 8.0
 CONNECTIONS = 8_000
-"""More than what may wait in the service: so the load itself does not wait for answers."""
+"""More requests than may wait in the service, so that the load itself does not wait for answers."""
 SUBMISSION_EVERY = 10
-"""Of so many requests one is a submission; the others are callbacks."""
+"""One in this many requests is a submission; the others are callbacks."""
 
-# What has to hold on a machine that is busy with other things too; the figures are far below.
+# Bounds that also hold on a busy machine; the usual figures are far below.
 LONGEST_ANSWER = 15.0
 RECOVERY = 3.0
 MIB = 1024 * 1024
 GROWTH = 400
-"""MiB that the process may grow by: what waits is bounded, and so is what it takes."""
+"""MiB that the process may grow by: its queues are bounded, so its memory is too."""
 
 
 def test_three_times_the_load_is_shed_and_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
@@ -96,7 +97,7 @@ def _assert_a_refusal_as_any_other(exchange: Exchange) -> None:
 
 
 def _assert_what_is_kept(database: Path, sent: list[bytes], exchanges: list[Exchange]) -> None:
-    """Everything that was acknowledged, and nothing of what was refused."""
+    """Everything that was acknowledged is stored, and nothing that was refused."""
     with closing(sqlite3.connect(database)) as db:
         stored = {body for (body,) in db.execute("SELECT body FROM callbacks")}
         jobs = {job_id for (job_id,) in db.execute("SELECT id FROM jobs")}

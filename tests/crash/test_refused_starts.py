@@ -1,5 +1,5 @@
-"""Starts that the store refuses: each ends at once, in words, with its exit status. More of what it
-refuses, and that it harms nothing, is tested in tests/store/sqlite/test_opening.py."""
+"""Starts that the store refuses: each exits at once, with a message and its exit status.
+tests/store/sqlite/test_opening.py has more cases, and shows that a refusal changes nothing."""
 
 import contextlib
 import sqlite3

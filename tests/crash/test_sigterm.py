@@ -1,4 +1,4 @@
-"""SIGTERM with streams, waiting requests and submissions under way: a clean end, in time."""
+"""SIGTERM with open streams, waiting requests and submissions in flight: a clean exit, in time."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -37,7 +37,7 @@ async def test_streams_and_waiting_requests_end_at_once(tmp_path: Path) -> None:
             answer = await waiting
             assert (answer.status_code, answer.json()["done"]) == (202, False)
             for stream in streams:
-                # It was read to its end: a cut would have been an error.
+                # It was read to its end: a broken connection would have raised.
                 assert "event: update" in await stream
 
 

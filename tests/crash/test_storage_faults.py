@@ -1,5 +1,5 @@
-"""Storage that fails under a running service: 503 while it lasts, nothing acknowledged that is not
-stored, and then all goes on, in the same process."""
+"""Storage that fails under a running service: it answers 503, acknowledges nothing that is not
+stored, and afterwards continues in the same process."""
 
 import asyncio
 import contextlib
@@ -34,20 +34,20 @@ async def test_a_disk_that_is_full(tmp_path: Path) -> None:
 
 
 async def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
-    # The log is a file of the same process, and is to have room.
+    # The limit also applies to the service's log file, so little may be logged.
     async with world(tmp_path, RULES, LOG_LEVEL="critical") as around:
         await lives_through(around, no_growth(around.service), "full")
 
 
 async def test_a_database_that_another_process_holds(tmp_path: Path) -> None:
-    # A log whose reader has gone: the lines that tell of the fault are lost, and nothing else is.
+    # The log's reader is gone: only the log lines are lost.
     os.mkfifo(tmp_path / "service.log")
     reader = os.open(tmp_path / "service.log", os.O_RDONLY | os.O_NONBLOCK)
     async with world(tmp_path, RULES) as around:
         os.close(reader)
         began = time.monotonic()
         await lives_through(around, held(around.service.database), "locked")
-        assert time.monotonic() - began > 5, "who waits for a lock gets it when it comes in time"
+        assert time.monotonic() - began > 5, "a write that gets the lock in time succeeds"
 
 
 @contextlib.contextmanager
@@ -75,8 +75,8 @@ def held(database: Path) -> Iterator[None]:
 
 
 async def lives_through(around: World, outage: AbstractContextManager[None], word: str) -> None:
-    """Jobs from before, during and after an outage all end right, without a restart; while it
-    lasts, the probe says `word`."""
+    """Jobs from before, during and after an outage all end correctly, without a restart. During it,
+    `/readyz` says `word`."""
     process = around.service.pid
     await asyncio.gather(*(around.submit() for _ in range(5)))
 
@@ -85,14 +85,14 @@ async def lives_through(around: World, outage: AbstractContextManager[None], wor
         assert answer.json()["code"] == "storage_unavailable"
         assert float(answer.headers["Retry-After"]) > 0
         during = [asyncio.create_task(around.submit()) for _ in range(5)]
-        # What was found out before the outage holds for a second, and a check may take five.
+        # A check before the outage is good for a second, and a new one may take five.
         probe = await eventually(
             lambda: around.client.get("/readyz"),
             lambda answer: answer.status_code == 503 and answer.json()["code"] != "unavailable",
         )
         assert probe.json()["code"] == word
         assert (await around.client.get("/livez")).status_code == 200
-        assert len(await around.all_jobs()) == len(around.acknowledged), "reading goes on"
+        assert len(await around.all_jobs()) == len(around.acknowledged), "reads still work"
         assert not any(task.done() for task in during)
 
     await eventually(
@@ -104,7 +104,7 @@ async def lives_through(around: World, outage: AbstractContextManager[None], wor
 
 
 async def refusal(around: World) -> tuple[Order, httpx.Response]:
-    """The first order that is refused; one that slips in before is acknowledged, and counts."""
+    """The first order that is refused; those before it are acknowledged, and count."""
     while True:
         order = around.order()
         answer = await around.post(order)

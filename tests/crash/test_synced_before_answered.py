@@ -1,5 +1,5 @@
-"""What an answer rests on: between the request and its answer the kernel was asked to put the
-write-ahead log on disk, and said that it had. Seen from outside of the process, by strace."""
+"""Between a request and its answer, the kernel was asked to sync the write-ahead log, and reported
+that it had. Observed from outside the process, by strace."""
 
 import asyncio
 import re
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One system call, once it has returned."""
+    """One completed system call."""
 
     began: float
     """In seconds."""
@@ -32,14 +32,15 @@ class Call:
 
 
 def calls(traces: list[str]) -> list[Call]:
-    """The calls of all threads, each of which has a trace, in the order of their beginning."""
+    """The calls of all threads (one trace each), ordered by when they began."""
     lines = re.findall(r"^([\d.]+) (.*) <([\d.]+)>$", "\n".join(traces), re.MULTILINE)
     found = [Call(float(at), float(at) + float(took), text) for at, text, took in lines]
     return sorted(found, key=lambda call: call.began)
 
 
 def synced_between(found: list[Call], request: str) -> list[bool]:
-    """For each request that begins so: whether a sync of the log ran, whole, before its answer."""
+    """For each request that begins with this text: whether a complete sync of the log lies between
+    it and its answer."""
     syncs = [
         call for call in found if re.match(r"f(data)?sync\(.*receiver\.db-wal>\)\s+= 0", call.text)
     ]

@@ -1,5 +1,5 @@
-"""Two hundred jobs, and a provider whose callbacks are lost, come twice, or in the wrong order; and
-a service that is killed every few seconds meanwhile."""
+"""Two hundred jobs with a provider whose callbacks are lost, come twice or out of order; and with a
+service that is killed every few seconds."""
 
 import asyncio
 from functools import partial
@@ -50,7 +50,8 @@ async def test_callbacks_come_twice_and_in_the_wrong_order(tmp_path: Path) -> No
 
 async def test_the_service_is_killed_every_few_seconds(tmp_path: Path) -> None:
     rules = SandboxRules(render_seconds=2, duplicate_callbacks=0.2, fail_jobs=0.2)
-    # Only a callback can resolve what a kill leaves unknown, and most come while it is down.
+    # Only a callback can resolve what a kill leaves unknown, and most come while the service is
+    # down.
     async with world(tmp_path, rules) as around:
         pause = partial(asyncio.sleep, 2.0)
         submitting = asyncio.create_task(around.submit_all(range(JOBS), CLIENTS, pause))

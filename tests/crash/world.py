@@ -1,4 +1,4 @@
-"""A service that may die at any moment, and a world around it that remembers every answer."""
+"""A service that may die at any moment, and surroundings that record every answer."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ from tests.support.service import eventually
 RETRY_PAUSE = 0.05
 FINISH_TIMEOUT = 60.0
 WATCH_EVERY = 5
-"""Of so many jobs one is watched on its own stream."""
+"""One in this many jobs is followed on its own stream."""
 
 QUICK = {
     "SUBMIT_WAIT": "1",
@@ -37,12 +37,12 @@ QUICK = {
     "RELAY_ALLOW_NETS": "127.0.0.0/8",
     "STREAM_HEARTBEAT": "5",
 }
-"""Settings that make minutes of a job's life into seconds."""
+"""Settings that shorten a job's life from minutes to seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One thing that a client wants done once, however often it has to ask."""
+    """A submission that a client wants made once, however often it has to retry."""
 
     key: str
     path: str
@@ -51,7 +51,7 @@ class Order:
 
 @dataclass
 class World:
-    """The service and everybody around it."""
+    """The service and its surroundings."""
 
     service: Service
     provider: Provider
@@ -60,7 +60,7 @@ class World:
     reader: Reader
     orders: dict[str, Order] = field(default_factory=dict)
     acknowledged: dict[str, str] = field(default_factory=dict)
-    """Idempotency key of an order -> the request_id that it was answered with."""
+    """By the order's idempotency key: the request_id in its answer."""
     watchers: list[tuple[Reader, asyncio.Task[None]]] = field(default_factory=list)
 
     async def __aenter__(self) -> Self:
@@ -73,7 +73,7 @@ class World:
         await asyncio.gather(*watching, return_exceptions=True)
 
     def order(self) -> Order:
-        """One more thing to be done; the drop-in route and `POST /v1/jobs` take turns."""
+        """A new order. Every third uses the drop-in route, the others `POST /v1/jobs`."""
         number = len(self.orders)
         drop_in = number % 3 == 2
         body: dict[str, Any] = {
@@ -90,7 +90,7 @@ class World:
         return order
 
     async def submit(self, order: Order | None = None) -> str:
-        """Have an order done, asking again until there is an answer; the job's request_id."""
+        """Submit an order, with retries until there is an answer; returns the job's request_id."""
         order = order or self.order()
         request_id = await self.ask(order)
         self.acknowledged[order.key] = request_id
@@ -102,8 +102,8 @@ class World:
     async def submit_all(
         self, jobs: Iterable[object], clients: int, waiting: Callable[[], Awaitable[object]]
     ) -> None:
-        """Have so many jobs made, by clients that each make one after the other, and wait before
-        each."""
+        """Create these jobs with several clients, each of which awaits `waiting` before each
+        job."""
         left = iter(jobs)
 
         async def client() -> None:
@@ -119,7 +119,7 @@ class World:
         return await self.client.post(order.path, json=order.body, headers=key)
 
     async def ask(self, order: Order) -> str:
-        """Send an order until it is answered; the request_id of its job."""
+        """Send an order until it is answered; returns its job's request_id."""
         while True:
             with contextlib.suppress(httpx.TransportError):
                 answer = await self.post(order)
@@ -130,8 +130,8 @@ class World:
             await asyncio.sleep(RETRY_PAUSE)
 
     async def get(self, path: str, **query: str | int) -> Any:
-        """A document of a service that runs. For a moment after its database was away it may say
-        503, and is asked again, as any client would."""
+        """A document of a running service. It may answer 503 shortly after its database was away,
+        and is then asked again, as any client would."""
         ask = partial(self.client.get, path, params=query)
         answer = await eventually(ask, lambda answer: answer.status_code != 503, path)
         assert answer.status_code == 200, answer.text
@@ -144,7 +144,7 @@ class World:
         return list((await self.get(f"/v1/jobs/{request_id}/history"))["history"])
 
     async def all_jobs(self) -> list[dict[str, Any]]:
-        """Every job that the service has of this user."""
+        """Every job of this user."""
         jobs: list[dict[str, Any]] = []
         query: dict[str, str | int] = {"limit": 200}
         while True:
@@ -155,8 +155,8 @@ class World:
             query["cursor"] = page["next_cursor"]
 
     async def finish(self) -> list[dict[str, Any]]:
-        """Wait until the provider has said all that it had to say, every job has ended, and its
-        webhooks have been delivered; the jobs."""
+        """Wait until the provider has sent every callback, every job has ended, and its webhooks
+        have been delivered; returns the jobs."""
         await eventually(
             self.provider.callbacks_to_come, lambda seen: seen == (0, 0), timeout=FINISH_TIMEOUT
         )
@@ -175,13 +175,13 @@ class World:
                 and len(self.reader.updates) >= events
             )
 
-        # Refusals that follow each other make holds of up to this length.
+        # Consecutive refusals can hold submissions for up to LONGEST_HOLD.
         timeout = FINISH_TIMEOUT + LONGEST_HOLD / 1_000 + len(self.orders) / 20
         jobs, _ = await eventually(look, over, timeout=timeout)
         return jobs
 
     def accepted(self) -> list[Receipt]:
-        """Every callback that the service has acknowledged as new."""
+        """Every callback that the service acknowledged as new."""
         return [receipt for receipt in self.provider.receipts if receipt.accepted]
 
 
@@ -189,8 +189,8 @@ class World:
 async def world(
     folder: Path, rules: SandboxRules, *, dies_at: str | None = None, **settings: str
 ) -> AsyncIterator[World]:
-    """A service that runs, with everybody around it; it may be killed and started. `dies_at` is
-    where it kills itself, as in `inside`, until `service.before` is set to None."""
+    """Run a service with its surroundings; it may be killed and restarted. `dies_at` is the place,
+    as in `inside`, where it kills itself until `service.before` is set to None."""
     async with contextlib.AsyncExitStack() as stack:
         upstream = await stack.enter_async_context(provider(rules))
         service = Service(folder, upstream.settings | QUICK | settings)

@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz [--cases N] [--campaign FILE] [--keep]`: as many inputs as wished, shared
+"""`python -m tests.fuzz [--cases N] [--campaign FILE] [--keep]`: run any number of inputs, shared
 among the readers.
 
 An input that makes a reader fail is printed, and the exit status is 1. Needs the extra `attack`.
@@ -19,7 +19,7 @@ SLOWEST = 1
 
 
 def main() -> int:
-    """Run the cases that the command line asks for; 1 where a reader failed."""
+    """Run the cases that the command line asks for; 1 if a reader failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--cases", type=int, default=100_000, help="how many (default 100,000)")
     parser.add_argument("--campaign", type=Path, help="the file to add the sums to")
@@ -38,8 +38,8 @@ def main() -> int:
 
 
 def fuzz(reader: str, cases: int) -> tuple[int, int, list[bytes]]:
-    """How many inputs the reader had; whether one made it fail, as 0 or 1; and, where none did,
-    those that reach what none of the known ones does."""
+    """Fuzz a reader: the number of inputs; 1 if one of them made it fail, else 0; and, if none did,
+    the inputs that reach code which no known input reaches."""
     with tempfile.TemporaryDirectory() as name:
         found, begin, crash = (Path(name, each) for each in ("found", "begin", "crash"))
         found.mkdir()
@@ -52,14 +52,14 @@ def fuzz(reader: str, cases: int) -> tuple[int, int, list[bytes]]:
         if ended != 0:
             given = crash.read_bytes() if crash.exists() else b""
             print(f"{reader} failed on {given!r}:\n{output[-4_000:]}")
-            # What was only slow, on a machine with other work, is not so by itself.
+            # The input may only have been slow because the machine was busy: run it alone.
             ended, _ = _run(reader, *limits, crash)
         new = [file.read_bytes() for file in found.iterdir()]
     return done, int(ended != 0), new if ended == 0 else []
 
 
 def _run(reader: str, *arguments: str | Path) -> tuple[int, str]:
-    """The exit status of libFuzzer, and what it said."""
+    """libFuzzer's exit status and output."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.fuzz.one_reader", reader, *arguments],
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Readers of what clients send: bodies, queries, headers, and what we have signed for them."""
+"""Readers of what clients send: bodies, queries, headers, and values that we have signed."""
 
 import contextlib
 import json
@@ -41,9 +41,9 @@ JOB_ID = "job_01M8C5X41QP3E2509F7MG0XVHE"
 TOKENS, TICKETS, CURSORS = CallbackTokens(KEYS), Tickets(KEYS), SignedText(KEYS, b"receiver.cursor")
 SESSIONS = Sessions(KEYS, CLOCK, secure=True)
 FILE_BYTES = 1_000
-"""The length of the file of which ranges are asked."""
+"""The length of the file whose ranges are requested."""
 YEARS = 400 * 366 * 86_400 * 1_000 * 26
-"""More milliseconds than any time in a query is from 1970."""
+"""An upper bound on how many milliseconds a time in a query can lie from 1970."""
 NAMED = {provider.name: provider for provider in KINDS}
 SERVICE = cast(
     ApiContext,
@@ -55,7 +55,8 @@ SERVICE = cast(
 
 
 def body(raw: bytes) -> None:
-    """A request's body: JSON that is read and written again is the same; a submission's faults."""
+    """A request's body: parsed JSON survives being written and parsed again; a submission's faults
+    can be written."""
     try:
         value = parse_object(raw)
     except Problem as problem:
@@ -72,7 +73,7 @@ def body(raw: bytes) -> None:
 
 
 def headers(raw: bytes) -> None:
-    """What a request's headers say: key, times, conditions, cursors."""
+    """A request's headers: key, times, conditions, cursors."""
     for line in raw.split(b"\n"):
         text = line.decode("latin-1")
         waits = read_retry_after(text, NOW)
@@ -92,7 +93,7 @@ def headers(raw: bytes) -> None:
 
 
 def signed(raw: bytes) -> None:
-    """Tokens, tickets and cursors: what is taken is exactly what was signed."""
+    """Tokens, tickets and cursors: whatever is accepted is exactly what we would sign."""
     text = raw.decode("latin-1")
     if (job_id := TOKENS.verify("samsar", text)) is not None:
         assert TOKENS.sign("samsar", job_id) == text
@@ -103,7 +104,7 @@ def signed(raw: bytes) -> None:
 
 
 def address(raw: bytes) -> None:
-    """A webhook's address: what is taken can be called as it was checked."""
+    """A webhook URL: the target that was checked is the target that is called."""
     text = raw.decode("utf-8", errors="surrogateescape")
     try:
         target = check_url(text, allow_http=True, allow_nets=[])
@@ -118,7 +119,8 @@ def address(raw: bytes) -> None:
 
 
 def relay(raw: bytes) -> None:
-    """Our webhook as its receiver reads it: three lines of headers and the body."""
+    """Our webhook as its receiver verifies it: three lines of headers, then the body. No input may
+    verify."""
     *given, content = (raw.split(b"\n", 3) + 4 * [b""])[:4]
     names = ("webhook-id", "webhook-timestamp", "webhook-signature")
     texts = (line.decode("latin-1") for line in given)
@@ -130,7 +132,7 @@ def relay(raw: bytes) -> None:
 
 
 def query(raw: bytes) -> None:
-    """The query of a list: a page that can be looked for, or 400."""
+    """The query of a list: it is valid, or refused with 400."""
     request = Request({"type": "http", "headers": [], "query_string": raw})
     with contextlib.suppress(Problem):
         check_parameters(request, *_LIST_PARAMETERS)
@@ -150,7 +152,7 @@ def query(raw: bytes) -> None:
 
 
 def submitted(raw: bytes) -> None:
-    """The body of `POST /v1/jobs`: a submission that can be stored, or its faults as 400."""
+    """The body of `POST /v1/jobs`: a submission that can be stored, or refused with 400."""
     try:
         value = parse_object(raw)
     except Problem:
@@ -169,8 +171,8 @@ def submitted(raw: bytes) -> None:
 
 
 def ranges(raw: bytes) -> None:
-    """The range of a file, a line of If-Range before it: one that can be sent, or the whole file.
-    Then a request's id and how long it would wait."""
+    """A line of If-Range, then a range of a file: either the range can be sent, or the whole file
+    is. The same text is read as a request's id and as a preferred wait."""
     condition, _, wanted = raw.partition(b"\n")
     pairs = [(b"range", wanted), (b"prefer", wanted), (b"x-request-id", wanted)]
     pairs += [(b"if-range", condition)] if condition else []

@@ -1,4 +1,4 @@
-"""Readers of what providers and the hosts of their files send."""
+"""Readers of what providers, and the hosts of their files, send."""
 
 import asyncio
 import contextlib
@@ -37,11 +37,11 @@ KINDS: dict[Provider, str] = {
     FAL: "fal-ai/flux/dev",
 }
 ROOM = 100
-"""What is shown of a result, in the place of 64 KiB."""
+"""The limit for a result that is shown; in the service it is 64 KiB."""
 
 
 def callback(raw: bytes) -> None:
-    """A callback's body, or a status answer's: what it says can be stored and published."""
+    """The body of a callback or status answer: what is read from it can be stored and published."""
     try:
         value = parse(decode(raw))
     except UnreadableJson:
@@ -61,7 +61,8 @@ def callback(raw: bytes) -> None:
 
 
 def answer(raw: bytes) -> None:
-    """A provider's answer to each call: two bytes of status, a line of Retry-After, the body."""
+    """A provider's answer to each kind of call: two bytes of status, a Retry-After line, the
+    body."""
     header, _, content = raw[2:].partition(b"\n")
     status = 100 + int.from_bytes(raw[:2], "big") % 500
     asyncio.run(_call_all(read_answer(status, header.decode("latin-1"), bytearray(content), "")))
@@ -86,7 +87,7 @@ async def _call_all(given: Answer) -> None:
 
 
 def signature(raw: bytes) -> None:
-    """The headers of a signed callback, a line each, and its body: nobody has signed it."""
+    """The headers of a signed callback, one a line, and its body: the signature must not verify."""
     *lines, content = (raw.split(b"\n", 4) + 5 * [b""])[:5]
     names = ("request-id", "user-id", "timestamp", "signature")
     sent = [f"x-fal-webhook-{name}".encode() for name in names]
@@ -99,8 +100,8 @@ def signature(raw: bytes) -> None:
 
 
 def results(raw: bytes) -> None:
-    """A result, and what a host says of a file of it: what is shown fits, what is kept is named by
-    us alone."""
+    """A result, and a host's headers for one of its files: what is shown fits the limit, and only
+    we choose the names of stored files."""
     header, _, content = raw.partition(b"\n")
     media_type = type_of(header.decode("latin-1"), content.decode("latin-1"))
     assert media_type.isascii()
@@ -117,21 +118,21 @@ def results(raw: bytes) -> None:
 
 
 def keys(raw: bytes) -> None:
-    """What providers answer when they are asked for the keys of their signatures."""
+    """A provider's answer to a request for its signing keys."""
     replicate.read_keys({"key": raw.decode("latin-1")})
     for key in fal.read_keys(_object(raw)):
         assert len(key.public_bytes_raw()) == 32
 
 
 def exchange(raw: bytes) -> None:
-    """An answer to a request of ours: it is the same in whatever pieces it comes, which the first
-    byte says, and in the end it is complete or has failed."""
+    """An answer to one of our requests. However it is split into pieces, which the first byte
+    decides, the result is the same; in the end it is complete or has failed."""
     size, content = 1 + int.from_bytes(raw[:1], "big") % 16, raw[1:]
     pieces = [content[at : at + size] for at in range(0, len(content), size)]
     *whole, reusable = _answered([content])
     *same, reusable_too = _answered(pieces)
     assert same == whole
-    # A line end that comes by itself after the answer closes the connection.
+    # A line end that arrives on its own after the answer closes the connection.
     assert reusable or not reusable_too
     status, complete, failure, *_ = whole
     assert complete == (failure is None)
@@ -139,7 +140,7 @@ def exchange(raw: bytes) -> None:
 
 
 def _answered(pieces: Iterable[bytes]) -> tuple[Any, ...]:
-    """What an answer in these pieces is, and whether its connection can be used again."""
+    """The answer that is read from these pieces, and whether its connection can be reused."""
     connection = Connection()
     connection.connection_made(_Line())
     response = connection._response = Response()
@@ -154,7 +155,7 @@ def _answered(pieces: Iterable[bytes]) -> tuple[Any, ...]:
 
 
 class _Line(asyncio.Transport):
-    """What a connection needs of a transport."""
+    """The part of a transport that a connection needs."""
 
     closing = False
 
@@ -166,7 +167,7 @@ class _Line(asyncio.Transport):
 
 
 def _object(raw: bytes) -> dict[str, Any]:
-    """The JSON object; an empty one where it is none."""
+    """The JSON object; an empty one if the text is none."""
     try:
         value = parse(decode(raw))
     except UnreadableJson:
@@ -175,7 +176,7 @@ def _object(raw: bytes) -> dict[str, Any]:
 
 
 def storable(text: Any) -> None:
-    """Fails where a database refuses the text."""
+    """Fail if a database would refuse the text."""
     if isinstance(text, str):
         text.encode("utf-8")
         assert "\0" not in text

@@ -1,5 +1,5 @@
-"""`python -m tests.fuzz.one_reader NAME [libFuzzer's options] FOLDER…`: one reader, guided by what
-of our code an input reaches. It ends by itself, as libFuzzer does."""
+"""`python -m tests.fuzz.one_reader NAME [libFuzzer's options] FOLDER…`: fuzz one reader, guided by
+the coverage of our code. Exits as libFuzzer does."""
 
 import sys
 

@@ -1,7 +1,6 @@
-"""The readers of bytes from outside, each as a function that fails where its reader does what it
-must not: raise something that it does not document, or give what cannot be stored or read again.
-And the inputs that each begins with: those that fuzzing found worth keeping, and examples.
-"""
+"""The fuzz targets: each reader parses bytes from outside, and fails if the code raises an
+undocumented exception or returns a value that cannot be stored or read again. Also each reader's
+first inputs: the corpus that fuzzing found worth keeping, and examples."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -13,9 +12,9 @@ from tests.fuzz.from_clients import CURSORS, JOB_ID, TICKETS, TOKENS
 from tests.fuzz.from_providers import KINDS, MOVIE, NOW, SECRET
 
 CORPUS = Path(__file__).with_name("corpus")
-"""One small JSON file a reader, each input as Latin-1 text."""
+"""One small JSON file for each reader; each input is Latin-1 text."""
 MOST, LONGEST = 100, 200
-"""Inputs of a file, and bytes of an input."""
+"""The most inputs in a file, and the most bytes in an input."""
 REST = {
     "webhookUrl": "https://a.example/hooks",
     "webhookEvents": ["COMPLETED", "progress"],
@@ -77,16 +76,16 @@ EXAMPLES: dict[str, list[bytes]] = {
         CURSORS.sign(["jobs", 1, JOB_ID]).encode(),
     ],
 }
-"""Beside the corpus: what only a key can make, and what is long."""
+"""Inputs besides the corpus: those that need a key, and long ones."""
 
 
 def known(reader: str) -> list[bytes]:
-    """The inputs that a reader begins with."""
+    """A reader's first inputs."""
     return [*_kept(reader), *EXAMPLES.get(reader, [])]
 
 
 def keep(reader: str, inputs: Iterable[bytes]) -> None:
-    """Keep the shortest of these and of those before, in an order that does not change."""
+    """Keep the shortest of these and the earlier inputs, in a fixed order."""
     all_inputs = {*_kept(reader), *inputs}
     short = sorted((e for e in all_inputs if len(e) <= LONGEST), key=lambda e: (len(e), e))
     texts = [each.decode("latin-1") for each in short[:MOST]]

@@ -1,5 +1,4 @@
-"""The readers on known inputs, and on a few thousand new ones; `python -m tests.fuzz` goes on from
-there."""
+"""The readers on known inputs, and on a few thousand new ones; `python -m tests.fuzz` runs more."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Three replicas of the service on one PostgreSQL, behind a balancer, and everybody around them."""
+"""Three replicas on one PostgreSQL, behind a load balancer, with their surroundings."""
 
 import asyncio
 import contextlib
@@ -23,15 +23,15 @@ from tests.support.service import eventually
 from tests.support.tcp_server import tcp_server
 
 CLOCKS = (0, 0, 0)
-"""By how many seconds each replica's clock is wrong."""
+"""Seconds by which each replica's clock is wrong."""
 SESSIONS = 6
-"""Of the server, which a pooler shares among the replicas."""
+"""Server sessions that a pooler shares among the replicas."""
 CHUNK = 65_536
 
 
 @dataclass
 class Replica(Service):
-    """One of the processes; as long as it is an older one, it has sources of its own."""
+    """One replica. If it runs an older version, `sources` is that version's folder."""
 
     sources: Path = ROOT
 
@@ -39,7 +39,7 @@ class Replica(Service):
         return super().environment(PYTHONPATH=str(self.sources), **more)
 
     def spawn(self, *command: str) -> None:
-        self.forked = self.sources == ROOT  # only what was imported here can be forked
+        self.forked = self.sources == ROOT  # a forked process has this version's modules
         super().spawn(*command)
 
     async def run(self, *arguments: str, **more: str) -> Done:
@@ -58,7 +58,7 @@ class Replica(Service):
 
 @dataclass
 class Balancer:
-    """Gives each connection to a replica that takes it, whichever."""
+    """A load balancer: it passes each connection to a random replica that accepts it."""
 
     ports: list[int]
     rng: random.Random
@@ -88,7 +88,7 @@ async def _pour(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> N
 
 @dataclass
 class Cluster:
-    """The world, and what can be broken in it."""
+    """The world, and the parts of it that a test can break."""
 
     world: World
     replicas: list[Replica]
@@ -99,8 +99,8 @@ class Cluster:
     async def submitting(
         self, jobs: Iterable[int], clients: int = 40, backlog: int = 400
     ) -> AsyncIterator[asyncio.Task[None]]:
-        """Have these jobs made by clients at once, each a while later where so many are open. At
-        the end of the block all of them have been acknowledged."""
+        """Have these jobs created by concurrent clients, which pause while `backlog` jobs are open.
+        At the end of the block all of them have been acknowledged."""
 
         def room() -> Awaitable[int]:
             few = partial(ge, backlog)
@@ -127,9 +127,9 @@ async def cluster(
     clocks: Sequence[int] = CLOCKS,
     sources: Path = ROOT,
 ) -> AsyncIterator[Cluster]:
-    """Replicas that run; each may be killed and started."""
+    """Run the replicas; each may be killed and restarted."""
     async with contextlib.AsyncExitStack() as stack:
-        # The server outlives kills of its clients, and syncs as one in production does.
+        # The server stays up while its clients are killed, and syncs like one in production.
         server = stack.enter_context(PostgresServer.running(fsync="on", autovacuum="on"))
         pooler = stack.enter_context(Pooler.running(server, SESSIONS)) if pooled else None
         upstream = await stack.enter_async_context(provider(rules))

@@ -1,4 +1,4 @@
-"""What goes wrong among replicas, one thing at a time, at moments that nobody has chosen."""
+"""Faults among replicas, one at a time, at random moments."""
 
 import asyncio
 import random
@@ -19,16 +19,16 @@ RULES = SandboxRules(
     submit_timeouts=0.005,
 )
 CLOCKS = (0, -120, 180)
-"""Minutes apart: farther than what leases last, and than docs/operating.md asks for."""
+"""Minutes apart: more than a lease lasts, and more than docs/operating.md allows."""
 
 FAULTS = 7
-"""At least so many: each kind once, however fast the machine is."""
+"""The least number of faults: each kind occurs once, however fast the machine is."""
 
 
 async def broken_under_load(folder: Path, jobs: int, seed: int) -> tuple[Tally, Counter[str]]:
-    """What so many jobs came to, over replicas whose clocks differ and, where there is one, behind
-    a pooler; and what went wrong by kind. Raises AssertionError where anything was lost or
-    doubled."""
+    """Run these jobs over replicas whose clocks differ, behind a pooler if one is installed;
+    returns the totals and the number of faults by kind. Raises AssertionError if anything was lost
+    or doubled."""
     rng = random.Random(seed)
     faults = Counter[str]()
     kinds = _shuffled(rng)
@@ -53,7 +53,7 @@ def _shuffled(rng: random.Random) -> Iterator[str]:
 
 
 async def one_fault(around: Cluster, rng: random.Random, kind: str) -> str:
-    """Break something, and mend it a moment later; its name."""
+    """Break something and repair it a moment later; returns the kind of fault."""
     seconds = rng.uniform(0.1, 1.5)
     replica = rng.choice(around.replicas)
     match kind:

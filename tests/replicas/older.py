@@ -1,4 +1,4 @@
-"""The service as it was before its newest migrations, from the history of this repository."""
+"""The service as it was before its newest migrations, from this repository's history."""
 
 import subprocess
 import tomllib
@@ -11,8 +11,7 @@ PARTS = ("receiver", "store", "pyproject.toml")
 
 
 def older_sources(folder: Path) -> Path | None:
-    """Put the newest sources into the folder that lack a migration; None where there is no history
-    that has them."""
+    """Put the newest sources that lack a migration into the folder; None if there are none."""
     known = len(list((ROOT / MIGRATIONS).iterdir()))
     for commit in _git("rev-list", "--date-order", "HEAD").split():
         names = _git("ls-tree", "--name-only", commit, f"{MIGRATIONS}/").split()
@@ -26,7 +25,7 @@ def older_sources(folder: Path) -> Path | None:
 
 
 def _describe(folder: Path) -> None:
-    """Add the metadata that an installation would have: the service asks for its own version."""
+    """Add the metadata of an installed package: the service reads its own version from it."""
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     metadata = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     metadata.mkdir()
@@ -35,6 +34,6 @@ def _describe(folder: Path) -> None:
 
 
 def _git(*arguments: str) -> str:
-    """What git says; nothing where there is no repository."""
+    """The output of git; empty if there is no repository."""
     command = ["git", "-C", str(ROOT), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout

@@ -1,4 +1,4 @@
-"""Replicas of the version before are replaced one by one, under load, as docs/deploy.md says."""
+"""Replicas of the previous version are replaced one by one, under load, as docs/deploy.md says."""
 
 import asyncio
 import random
@@ -27,7 +27,7 @@ RULES = SandboxRules(
     render_seconds=1.5, drop_callbacks=0.05, duplicate_callbacks=0.2, fail_jobs=0.1
 )
 BESIDE = 2.0
-"""Seconds that both versions run beside each other after each step."""
+"""Seconds that both versions run side by side after each step."""
 
 
 async def test_an_upgrade_one_by_one_loses_nothing_and_pays_nothing_twice(tmp_path: Path) -> None:
@@ -59,14 +59,14 @@ async def test_an_upgrade_one_by_one_loses_nothing_and_pays_nothing_twice(tmp_pa
 
 
 async def _migrations(around: Cluster) -> int:
-    """How many the database has had."""
+    """How many migrations the database has had."""
     query = "SELECT value FROM meta WHERE key = 'schema'"
     [(count,)] = await asyncio.to_thread(around.server.run, query)
     return int(count)
 
 
 async def _refuses_the_newer_schema(around: Cluster, older: Path) -> None:
-    """A replica of the version before, that starts once more, ends and changes nothing."""
+    """A restarted replica of the previous version exits and changes nothing."""
     replica = around.replicas[0]
     await replica.terminate()
     replica.sources = older

@@ -1,4 +1,4 @@
-"""Three replicas on one database: whatever breaks among them, and that database restarted."""
+"""Three replicas on one database: faults among them, and restarts of the database."""
 
 import asyncio
 import random
@@ -34,7 +34,7 @@ async def test_whatever_breaks_among_three_replicas_nothing_is_lost_or_paid_twic
     assert min(faults[kind] for kind in ("replicas killed", "replicas restarted")) >= 1
     assert tally.rounds >= 6
     assert tally.streams > tally.rounds
-    # What a replica was submitting as it died, and no callback ever came for.
+    # Jobs that a replica was submitting when it died, and that never got a callback.
     assert tally.unknown < JOBS / 20
 
 
