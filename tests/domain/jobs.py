@@ -74,7 +74,7 @@ def report(
     message: str | None = None,
     names: str | None = None,
 ) -> Report:
-    """A report of the provider; its own word is by default the same as our status."""
+    """A report of the provider. By default its own status word equals our status."""
     return Report(status, word if word is not None else status, progress, result, message, names)
 
 
@@ -247,11 +247,11 @@ STATES: Mapping[str, Callable[[Job, Rules], Story]] = {
     "CANCELLED in flight": _story(_begin, CancelRequested()),
     "CANCELLED by provider": _story(_begin, _accept, _poll(report(Status.CANCELLED))),
 }
-"""Every state of the machine by name, as the story that leads a new job there."""
+"""Every state of the state machine, by name: the story that takes a new job to it."""
 
 
 def in_state(name: str, job: Job | None = None, rules: Rules = RULES) -> Story:
-    """A new job led to the state."""
+    """A new job that was taken to this state."""
     return STATES[name](job or new_job(), rules)
 
 

@@ -54,7 +54,7 @@ from tests.domain.jobs import (
 )
 
 Act: TypeAlias = Callable[[Millis, int], Observation | SubmitAnswer]
-"""An observation of a moment; the number is the callback's."""
+"""Makes an observation at a time; the number becomes the callback's id."""
 
 
 def said(words: Report) -> Act:
@@ -62,8 +62,8 @@ def said(words: Report) -> Act:
 
 
 def together(callbacks: Sequence[tuple[Report, bool, bool]]) -> Act:
-    """Callbacks that are applied together, each received a while after the one before it; and
-    whether another job is known to have the id that it names, and whether it is verified."""
+    """Callbacks that are applied together, received at intervals. Each is a report, whether another
+    job is known to have the id that it names, and whether it is verified."""
 
     def act(now: Millis, n: int) -> Observation:
         return CallbacksSaid(
@@ -173,7 +173,7 @@ class Step(NamedTuple):
 
 
 Script: TypeAlias = list[tuple[Millis, Act, bool]]
-"""Pauses, the observation after each, and whether callbacks wait in the inbox then."""
+"""Each step: a pause, the observation after it, and whether callbacks wait in the inbox then."""
 scripts = st.lists(st.tuples(pauses, acts, st.sampled_from([False] * 4 + [True])), max_size=25)
 
 
@@ -183,7 +183,7 @@ def play(start: str, script: Script, by: Rules) -> tuple[Story, list[Step]]:
         before = story.job = replace(story.job, callbacks_waiting=waiting)
         observation = story.named(act(story.now + pause, n))
         if isinstance(observation, SubmissionLookedUp) and not by.look_up_submissions:
-            continue  # no job here is due for it, and the poller makes it of no other
+            continue  # these jobs are not looked up, so the poller never makes this observation
         move = story.observe(observation, pause)
         steps.append(Step(before, observation, move, story.job, story.now, by))
     story.job = replace(story.job, callbacks_waiting=False)

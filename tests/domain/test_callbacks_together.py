@@ -21,7 +21,8 @@ said = st.lists(
     min_size=2,
     max_size=6,
 )
-"""What each says, whether another job holds the id that it names, and how long ago it came."""
+"""Each callback: its report, whether another job has the id that it names, and how long ago it
+arrived."""
 
 
 @settings(deadline=None, max_examples=150)
@@ -43,7 +44,7 @@ def test_the_result_does_not_depend_on_batching(
     assert without_counts(move.job) == without_counts(job)
     assert list(move.verdicts) == [ruling for each in moves for ruling in each.verdicts]
     assert list(move.notes) == [note for each in moves for note in each.notes]
-    # There may be fewer events, and never one more.
+    # A batch may make fewer events, but never more than one.
     assert (move.event is not None) <= any(each.event is not None for each in moves)
     assert move.job.seq - before.seq == (move.event is not None)
     assert finals([move]) == finals(moves)
@@ -62,7 +63,7 @@ def one_by_one(
 
 
 def without_counts(job: Job) -> Job:
-    """The job without what only counts its events."""
+    """The job without the fields that only count its events."""
     return replace(job, seq=0, updated_at=START)
 
 

@@ -53,7 +53,7 @@ def test_a_clock_that_is_slewed_is_trusted() -> None:
     ("step", "wait"), [(3_650 * DAY, RETENTION), (5 * HOUR, 5 * HOUR), (-10 * DAY, HOUR)]
 )
 def test_what_was_skipped_has_to_pass(step: Millis, wait: Millis) -> None:
-    """Years ahead: when the retention has really passed. Back: an hour."""
+    """Set years ahead: trusted once the retention has really passed. Set back: after an hour."""
     world = World()
     assert world.look()
     world.now += step

@@ -17,7 +17,7 @@ ANN, BOB, CAT = 1, 2, 3
 
 @dataclass
 class Story:
-    """What happens at one provider, second by second."""
+    """The events at one provider, second by second."""
 
     holds: ProviderHolds = OPEN
     now: Millis = 1_000_000
@@ -37,17 +37,17 @@ class Story:
         return rules.is_probe(self.holds, user, job)
 
     def probe_and_take(self, user: int, job: str) -> None:
-        """When the user's hold has ended, the job is the probe, and is accepted."""
+        """When the user's hold has ended, its job is the probe and is accepted."""
         self.wait(user)
         self.probe(user, job)
         self.taken(user, job)
 
     def waits(self, user: int) -> Millis:
-        """How long the user is held from now."""
+        """How long the user is still held."""
         return max(0, rules.held_until(self.holds, user, self.now) - self.now)
 
     def wait(self, user: int) -> None:
-        """Until the user's hold ends."""
+        """Wait until the user's hold ends."""
         self.now += self.waits(user)
 
 
@@ -80,7 +80,7 @@ def test_one_probe_goes_when_a_hold_ends() -> None:
     assert story.waits(BOB) == 0
     assert story.probe(BOB, "b1")
     assert not story.probe(CAT, "c1")
-    # One that gets no answer is followed by another.
+    # A probe that gets no answer is followed by another.
     story.now += rules.PROBE_TIME
     assert story.probe(CAT, "c1")
     story.taken(BOB, "b1")
@@ -146,7 +146,7 @@ def test_a_user_refused_while_another_is_accepted_is_refused_alone() -> None:
         503,
     )
 
-    # Another user's refusal holds everybody again, and ann is known all the same.
+    # Another user's refusal holds everybody again, although ann's refusals are known.
     story.later(BOB, "b2")
     assert story.waits(CAT) == 5 * SECOND
     story.probe_and_take(CAT, "c1")
@@ -161,7 +161,7 @@ def test_a_job_refused_alone_holds_no_other_job_of_its_user() -> None:
     for _ in range(3):
         story.later(ANN, "bad", 60 * SECOND)
         assert story.waits(ANN) == story.waits(BOB) == 0
-    # So it is for a user who is refused alone.
+    # The same holds for a user who is refused alone.
     story.later(BOB, "worse")
     story.probe_and_take(ANN, "fine")
     story.later(BOB, "worse")
@@ -213,10 +213,10 @@ def test_refusals_are_forgotten() -> None:
 def test_no_user_waits_for_more_than_one_hold_of_another(
     hostile: list[bool], wishes: list[Millis | None], gaps: list[Millis]
 ) -> None:
-    """Some users are always told "later", the others always accepted. Everybody always has a job
-    that waits; those who may go go, a probe of the best user first. Each hostile user can hold the
-    others once. The first hold is at most a minute, and each further hostile user whose first job
-    is the probe doubles it."""
+    """Some users are always told "later", the others are always accepted, and everybody always has
+    a job waiting. Whoever may submit does; if a probe is due, only the best user. Each hostile user
+    can hold the others once. The first hold is at most a minute, and each further hostile user
+    whose first job is the probe doubles it."""
     story = Story()
     users = range(len(hostile))
     holders: list[int] = []

@@ -78,7 +78,7 @@ def test_a_confirmed_claim_gives_the_message_that_the_status_call_lacks(
 )
 def test_confirm_timeout_counts_from_the_first_failed_call(answer: StatusAnswer) -> None:
     story = in_state("confirming")
-    story.now += 10 * MINUTE  # our own downtime before any call counts for nothing
+    story.now += 10 * MINUTE  # our own downtime before the first call does not count
     move = story.poll(answer)
     first_failed_at = story.now
     while not story.job.done:
@@ -132,7 +132,7 @@ def test_a_claim_without_id_is_trusted_after_confirm_timeout() -> None:
 
 
 def test_a_claim_without_a_link_that_is_trusted_waits_for_one_with_it() -> None:
-    """Rule 4: COMPLETED without a link is no outcome."""
+    """Rule 4: COMPLETED without a link is not an outcome."""
     story = in_state("submitting")
     story.called_back(completed(link=None))
     story.wait_until(story.due().at)
@@ -163,7 +163,7 @@ def test_a_result_that_is_missing_is_asked_for_at_once_where_callbacks_are_not_c
 
 
 def test_claims_are_decided_after_the_clock_stepped_back() -> None:
-    """Else the job would be asked for without a pause until the clock has caught up."""
+    """Otherwise the job would be polled without a pause until the clock has caught up."""
     story = in_state("confirming")
     story.now -= HOUR
     story.observe(asking(story.now, StatusReport(at_work(50))), 100)

@@ -1,4 +1,4 @@
-"""Every job ends, and as its provider says: by property, from every state that can be reached."""
+"""Properties: from every reachable state, every job ends, and ends as its provider says."""
 
 from collections.abc import Callable
 from random import Random
@@ -39,8 +39,7 @@ OUTCOMES: list[Report] = [
 
 
 def _news(outcome: Report) -> list[Act]:
-    """Everything that can be observed of a job with this outcome, except a cancel, with correct
-    ids."""
+    """Every observation of a job with this outcome, with correct ids, except a cancel."""
     poll_link_later = report(Status.COMPLETED, names=ID)
     return [
         plain(SubmitAccepted(ID)),
@@ -83,7 +82,7 @@ def test_rule_6_every_order_and_repetition_ends_in_the_providers_one_outcome(
     assert outcome.message in (None, job.message)
     assert not is_self_declared(job)
     finals = [m.relay for m in story.moves if m.relay and m.relay.final]
-    assert len([relay for relay in finals if not relay.self_declared]) == 1, "won once"
+    assert len([relay for relay in finals if not relay.self_declared]) == 1, "one outcome"
     assert len(finals) <= 2
 
 
@@ -94,7 +93,7 @@ def live(
     until_settled: bool = False,
     held: bool = False,
 ) -> None:
-    """Do what the workers do: wait until the job is due, and act by its lane."""
+    """Act like the workers: wait until the job is due, and do what its lane asks for."""
     for _ in range(3_000):
         job = story.job
         if job.due is None or (job.done and not until_settled):
@@ -131,7 +130,7 @@ def live(
 def test_rule_7_without_any_answer_a_job_ends_within_a_day_of_its_deadline(
     start: str, script: Script, by: Rules, held: bool, retry_after: Millis | None
 ) -> None:
-    """Liveness: only time passes and each status call fails, asking for any pause."""
+    """Liveness: time passes, and each status call fails and may ask for a pause."""
     forward = [(abs(pause), act, False) for pause, act, _ in script]
     story, _ = play(start, forward, by)
     taken_over_at = story.now
@@ -144,7 +143,7 @@ def test_rule_7_without_any_answer_a_job_ends_within_a_day_of_its_deadline(
     assert job.done_at is not None
     assert job.done_at <= max(ends) + 5 * MINUTE
     live(story, lambda: StatusUnavailable("outage", retry_after), until_settled=True)
-    assert story.job.due is None, "and the day after, nobody asks any more"
+    assert story.job.due is None, "a day later it is no longer polled"
 
 
 @settings(deadline=None)

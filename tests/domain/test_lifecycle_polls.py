@@ -200,7 +200,7 @@ def test_rule_4_a_job_is_not_lost_while_its_callback_waits_to_be_applied() -> No
 
 
 def test_an_overdue_poll_is_not_delayed_by_an_earlier_callback() -> None:
-    """A conflict makes the poll due at once; what is applied after it was in the inbox already."""
+    """A conflict makes the poll due at once, and an older callback is applied afterwards."""
     story = in_state("rendering")
     owed = Due(Lane.POLL, story.now + SECOND)
     story.job = replace(story.job, due=owed)

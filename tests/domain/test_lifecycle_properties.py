@@ -1,6 +1,7 @@
-"""What always holds, whatever happens to a job in any order, with a clock that may step back.
+"""What always holds for a job, in whatever order things happen, and with a clock that may step
+back.
 
-They are the rules of docs/guarantees.md and of the life of a job in docs/architecture.md.
+These are the rules of docs/guarantees.md and of the life of a job in docs/architecture.md.
 """
 
 import json
@@ -39,7 +40,7 @@ ORDER = (Status.PENDING, Status.IN_PROGRESS)
 
 
 def corrects(step: Step) -> bool:
-    """Whether it changed a final state."""
+    """Whether the step changed a final state."""
     before, after = step.before, step.after
     return before.done and (after.status, after.error) != (before.status, before.error)
 
@@ -52,7 +53,7 @@ def rule_3_status_never_goes_back_and_only_a_declared_failure_is_corrected(step:
         assert before.error is not None
         assert before.error.code in SELF_DECLARED
         assert isinstance(observation, Polled | CallbacksSaid | TimePassed)
-        assert not is_self_declared(after), "only the provider's own word corrects"
+        assert not is_self_declared(after), "only the provider's own outcome corrects"
     assert after.done == (after.status in FINAL_STATUSES) == (after.phase is Phase.FINISHED)
 
 
@@ -65,7 +66,7 @@ def rule_3_progress_never_falls_and_is_100_only_at_completed(step: Step) -> None
 
 
 def rule_3_a_job_ends_at_its_last_change_whatever_the_clock(step: Step) -> None:
-    """Else a job that ends while the clock is set back is removed once it is right again."""
+    """Otherwise a job that ends while the clock is set back is removed once it is right again."""
     before, after = step.before, step.after
     if after.done and (not before.done or corrects(step)):
         assert after.done_at == after.updated_at >= before.updated_at
@@ -87,8 +88,8 @@ def rule_3_what_comes_to_a_finished_job_changes_nothing_of_it(step: Step) -> Non
     if isinstance(observation, LinkRenewed):
         assert changed <= {"result"}
     else:
-        # An answer that comes after a cancel records the id and nothing else; so does a callback,
-        # if the id is needed to pass the cancel on.
+        # An answer after a cancel records the id and nothing else. So does a callback, if the id is
+        # needed to pass the cancel on.
         assert changed <= {"provider_request_id"}
         if isinstance(observation, CallbacksSaid):
             assert not changed or before.cancel_wanted
@@ -98,7 +99,7 @@ def rule_3_what_comes_to_a_finished_job_changes_nothing_of_it(step: Step) -> Non
 
 
 def rule_5_seq_counts_the_events_and_an_event_is_the_job(step: Step) -> None:
-    """One line of ASCII JSON, the job as it stood at that event."""
+    """An event is one line of ASCII JSON: the job as it was at that event."""
     before, move = step.before, step.move
     if move is None:
         return
@@ -126,7 +127,8 @@ def rule_5_each_final_state_has_a_webhook(step: Step) -> None:
 
 
 def rule_1_no_unfinished_job_is_ever_forgotten(step: Step) -> None:
-    """A durable moment to look at it next, in the lane that fits what is known."""
+    """There is always a stored time at which to look at the job next, in the lane that fits its
+    state."""
     job = step.after
     claims = job.tracking.claims
     lane = job.due and job.due.lane
@@ -143,7 +145,7 @@ def rule_1_no_unfinished_job_is_ever_forgotten(step: Step) -> None:
         case Phase.SUBMITTING:
             assert lane is Lane.SUBMITTING
         case Phase.SUBMIT_UNCONFIRMED if step.rules.look_up_submissions:
-            assert lane in (Lane.POLL, Lane.WAIT), "searched for, or its callback goes first"
+            assert lane in (Lane.POLL, Lane.WAIT), "looked up, or its callback goes first"
         case Phase.SUBMIT_UNCONFIRMED:
             assert lane is Lane.WAIT
         case _ if job.provider_request_id is None:
@@ -173,7 +175,7 @@ def rule_2_only_an_attempt_that_surely_sent_nothing_is_repeated(step: Step) -> N
 
 
 def every_claim_gets_one_verdict_and_is_kept_until_then(step: Step) -> None:
-    """A claim waits, and then it was confirmed, denied, trusted or too late."""
+    """A claim waits until it is confirmed, denied, trusted or too late."""
     before, observation, move = step.before, step.observation, step.move
     if move is None:
         return
@@ -225,9 +227,9 @@ def the_database_accepts(step: Step, database: sqlite3.Connection) -> None:
 
 
 def rule_6_a_repeated_observation_is_no_event(step: Step) -> None:
-    """A repeated observation is no second event, whatever it was."""
+    """No repeated observation makes a second event."""
     if isinstance(step.observation, TimePassed | SubmissionBegins | Polled) or step.move is None:
-        # Time and answers are counted: five 404s are not one.
+        # Time and answers count: five 404s are not the same as one.
         return
     again = decide(step.after, step.observation, step.now, step.rules)
     assert again is None or again.event is None
@@ -253,7 +255,7 @@ ALWAYS = (
 def test_what_always_holds(
     database: sqlite3.Connection, start: str, script: Script, by: Rules
 ) -> None:
-    """Each rule after each step, in whatever order things happen."""
+    """Each rule holds after each step, in whatever order things happen."""
     steps = play(start, script, by)[1]
     for step in steps:
         for holds in ALWAYS:

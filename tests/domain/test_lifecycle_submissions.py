@@ -82,7 +82,7 @@ def test_rule_2_the_jobs_own_callback_heals_and_brings_the_id(state: str) -> Non
 
 @pytest.mark.parametrize("late", [False, True], ids=["in time", "after the deadline"])
 def test_rule_2_a_job_whose_callback_waits_is_not_submitted_again(late: bool) -> None:
-    """A 503 was taken for "not sent", and a callback proves that the job runs."""
+    """A 503 was taken for "not sent", but a callback proves that the job runs."""
     story = in_state("queued again")
     story.job = replace(story.job, callbacks_waiting=True)
     story.wait_until(story.deadline() if late else story.due().at)
@@ -101,7 +101,7 @@ NOT_BILLED = {"queued", "queued again", "provider_refused", "not_submitted", "CA
 
 @pytest.mark.parametrize("state", STATES)
 def test_an_error_says_whether_it_may_have_been_billed(state: str) -> None:
-    """It may, unless surely nothing reached the provider."""
+    """It may have been, unless it is certain that nothing reached the provider."""
     story = in_state(state)
     if not story.job.done:
         story.observe(CancelRequested())
@@ -181,7 +181,7 @@ def test_the_answer_of_an_earlier_attempt_is_only_noted(state: str, answer: Subm
 
 
 def test_a_repeated_not_sent_does_not_requeue_the_next_attempt() -> None:
-    """The first report was committed, and its confirmation was lost."""
+    """The first report was committed, but its confirmation was lost."""
     story = in_state("submitting")
     ended = SubmissionEnded(story.begun(), SubmitNotSent("connection refused"))
     story.observe(ended)
@@ -192,7 +192,7 @@ def test_a_repeated_not_sent_does_not_requeue_the_next_attempt() -> None:
 
 
 def test_not_sent_from_one_worker_does_not_requeue_the_attempt_of_another() -> None:
-    """Both have leased the queued job in turn, and both begin it as attempt 1."""
+    """Both have leased the queued job, one after the other, and both begin it as attempt 1."""
     story = Story()
     slow, quick = SubmissionBegins(1, story.now + MINUTE), SubmissionBegins(1, story.now + HOUR)
     story.observe(quick)
@@ -203,7 +203,7 @@ def test_not_sent_from_one_worker_does_not_requeue_the_attempt_of_another() -> N
 
 
 def test_a_stale_attempt_does_not_begin_before_the_job_is_due() -> None:
-    """Another one has tried meanwhile, and the provider has asked for a pause."""
+    """Another worker has tried meanwhile, and the provider has asked for a pause."""
     story = Story()
     stale = SubmissionBegins(1, story.now + HOUR)
     story.begin()

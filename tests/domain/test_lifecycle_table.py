@@ -1,14 +1,14 @@
 """The state machine as a table: every state and every observation.
 
-`lifecycle_table.txt` has one cell a line; cells of a state that end the same share the line. The
-columns of an outcome:
+`lifecycle_table.txt` has one cell a line; cells of a state with the same outcome share the line.
+The columns of an outcome:
 
     status phase error-code due-lane event relay verdicts
 
-`event` is there where streams get an event; `relay` where the webhook is owed (`final` for
-a final state, `final?` for a self-declared one that may yet be replaced); `verdicts` are those of
-callbacks, `old` being the claim that the state holds and `new` the one in the cell, `unconfirmed`
-where it was believed without a status call. `nothing` is a cell in which the machine makes no move.
+`event` means that streams get an event; `relay` that a webhook is owed (`final` for a final state,
+`final?` for a self-declared one that may yet be replaced). `verdicts` are those of callbacks: `old`
+is the claim that the state holds, `new` the one in the cell, and `unconfirmed` means that it was
+believed without a status call. `nothing` is a cell in which the machine makes no move.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Looking up a submission whose answer was lost in its provider's list."""
+"""Looking up, in the provider's list, a submission whose answer was lost."""
 
 from dataclasses import replace
 

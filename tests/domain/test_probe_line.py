@@ -1,4 +1,4 @@
-"""Whose failures count for a breaker, and whose call tests it next."""
+"""Which failures count for a breaker, and which job's call tests it next."""
 
 import pytest
 
@@ -9,7 +9,7 @@ NOW = 100.0
 
 
 def play(line: ProbeLine, calls: str) -> list[bool]:
-    """The calls about jobs, `a+` answered and `a-` not; for each failure, whether it counts."""
+    """Replay calls about jobs, `a+` answered and `a-` not; for each failure, whether it counts."""
     counted = []
     for call in calls.split():
         if call.endswith("+"):
@@ -31,7 +31,7 @@ def test_a_failure_counts_until_another_job_is_answered(calls: str, counted: lis
     assert play(ProbeLine(), calls) == counted
 
 
-# Of each that waits: the job, its user, and whether it has a claim.
+# Each waiting job: its name, its user, and `!` if it has a claim.
 @pytest.mark.parametrize(
     ("calls", "waiting", "order"),
     [

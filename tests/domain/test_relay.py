@@ -1,4 +1,4 @@
-"""What follows an attempt to deliver a webhook."""
+"""What follows an attempt to deliver a webhook: done, retry or give up."""
 
 import pytest
 

@@ -14,7 +14,7 @@ from tests.domain.jobs import LINK, in_state, report
 
 
 def test_what_does_not_fit_is_not_even_read() -> None:
-    """The result of a provider can have 16 MiB, and one writer waits for its end to be cut off."""
+    """A provider's result can have 16 MiB, and the only writer waits while it is cut."""
     unreadable: Any = object()
     for _ in range(50):
         unreadable = ["x" * 2_000, unreadable]
@@ -32,7 +32,7 @@ values = st.recursive(
 @given(st.dictionaries(st.text(max_size=3) | st.just("videoUrl"), values), st.integers(30, 120))
 def test_a_result_is_cut_where_each_member_alone_would_be(whole: dict[str, Any], room: int) -> None:
     def beginning(value: Any, room: int) -> Any:
-        """The definition, which measures everything anew at each depth."""
+        """The definition, which measures everything again at each depth."""
         if isinstance(value, str) and room >= 2:
             ends = range(len(value) + 1)
             return max((value[:end] for end in ends if size(value[:end]) <= room), key=len)
@@ -73,7 +73,7 @@ def test_links_are_found_at_any_depth() -> None:
 
 
 def test_the_result_of_a_claim_is_cut() -> None:
-    """The row of a job stays narrow, also while a callback that anybody could send is undecided."""
+    """A job's row stays small even while a callback that anybody could have sent is undecided."""
     story = in_state("accepted")
     result = {"videoUrl": LINK, "frames": "f" * 100_000}
     story.called_back(report(Status.COMPLETED, result=result))

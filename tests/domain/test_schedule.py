@@ -25,7 +25,7 @@ gaps = st.integers(1, 2 * HOUR)
 
 
 def polls_of(story: Story, count: int) -> list[Millis]:
-    """The gaps of so many polls that all say the same, each begun when it is due."""
+    """The gaps of this many polls with the same answer, each begun when it is due."""
     found = []
     for _ in range(count):
         story.wait_until(story.due().at)
@@ -116,7 +116,7 @@ def test_jitter_differs_between_jobs_and_polls_and_is_reproducible() -> None:
 
 @given(st.integers(1, 10_000), st.integers(0, 200_000))
 def test_every_cadence_reaches_poll_max(poll_min: Millis, more: Millis) -> None:
-    """A gap of a millisecond grows too: no setting polls for ever without a pause."""
+    """A gap of a millisecond grows too: no setting polls forever without a pause."""
     rules = Rules(poll_min=poll_min, poll_max=poll_min + more)
     gap = schedule.next_gap(None, rules)
     assert gap == rules.poll_min
@@ -128,7 +128,7 @@ def test_every_cadence_reaches_poll_max(poll_min: Millis, more: Millis) -> None:
 
 @given(st.one_of(st.none(), gaps))
 def test_late_gaps_grow_to_an_hour(gap: Millis | None) -> None:
-    """Rule 7: a failure that we declared is polled at gaps that grow to an hour."""
+    """Rule 7: a failure that the service declared is polled at gaps that grow to an hour."""
     for _ in range(40):
         gap = schedule.next_gap(gap, RULES, schedule.LATE_POLL_MAX)
         assert RULES.poll_min <= gap <= HOUR
@@ -165,7 +165,7 @@ def test_a_poll_at_the_very_deadline_is_followed_by_a_later_one() -> None:
 
 
 def test_retry_after_never_delays_the_last_poll() -> None:
-    """The last answer was asked for just before the end of the grace, and asks for a day more."""
+    """The last poll began just before the end of the grace, and its answer asks for a day more."""
     story = in_state("rendering")
     end = story.deadline() + schedule.GRACE
     due = schedule.next_look(story.job, end + schedule.DAY, end, RULES)

@@ -84,7 +84,7 @@ def test_in_progress_is_sent_once_and_progress_at_each_later_change() -> None:
         )
     ]
     assert [body and (body["status"], body["progress"], body.get("message")) for body in sent] == [
-        None,  # PENDING is no change to be sent
+        None,  # a job that is still PENDING sends nothing
         ("IN_PROGRESS", 10, None),
         None,
         ("IN_PROGRESS", 30, None),

@@ -25,7 +25,7 @@ def test_the_user_with_the_fewest_slots_is_next_then_the_longest_waiting() -> No
             turns.add(user, f"{user}{thing}")
     assert [turns.take() for _ in range(4)] == ["1x", "2x", "3x", "1y"]
     turns.give_back(1)
-    # One each: two and three have waited for longer than one, who had the last turn.
+    # Each has one slot: two and three have waited longer than one, who had the last turn.
     assert turns.take() == "2y"
 
 

@@ -25,7 +25,7 @@ class AcceptedJob:
         self.path = f"/v1/jobs/{request_id}"
 
     async def send(self, body: Any, status: int = 200, word: str = "accepted") -> None:
-        """Send a callback, and check its answer."""
+        """Send a callback, and check the answer."""
         answer = await call_back(self.callback_url, body)
         assert answer.status_code == status, answer.text
         if status == 200:
@@ -35,15 +35,15 @@ class AcceptedJob:
         return await job_of(self.client, self.request_id)
 
     async def when(self, **members: Any) -> dict[str, Any]:
-        """The job, once these members have these values."""
+        """Wait until the job has these values, and return it."""
         return await job_when(self.client, self.request_id, **members)
 
     async def callbacks(self) -> list[dict[str, Any]]:
-        """The callbacks in its history."""
+        """The callbacks in the job's history."""
         return await history_of(self.client, self.request_id, "callback")
 
     async def verdicts(self, *expected: str) -> list[dict[str, Any]]:
-        """The callbacks in its history, once they have these verdicts."""
+        """Wait until the callbacks in its history have these verdicts, and return them."""
         return await verdicts_when(self.client, self.request_id, *expected)
 
     async def cancel(self) -> httpx.Response:
@@ -53,7 +53,7 @@ class AcceptedJob:
 async def sent(
     client: httpx.AsyncClient, provider: ScriptedProvider, **members: Any
 ) -> AcceptedJob:
-    """Create a job; returns when the provider has been called."""
+    """Create a job; returns once the provider has been called."""
     before = len(provider.submissions)
     request_id = (await submit(client, **members))["request_id"]
     url = (await provider.submitted(before + 1)).webhook_url
@@ -63,7 +63,7 @@ async def sent(
 async def accepted(
     service: RunningService | httpx.AsyncClient, provider: ScriptedProvider, **members: Any
 ) -> AcceptedJob:
-    """Create a job, of this client or of a new one's; returns when the provider has accepted it."""
+    """Create a job, for this client or a new user; returns once the provider has accepted it."""
     client = await service.user() if isinstance(service, RunningService) else service
     job = await sent(client, provider, **members)
     await job.when(phase="accepted")

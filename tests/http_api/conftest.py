@@ -1,4 +1,4 @@
-"""Services and their surroundings, all real, each on a port of its own."""
+"""Real services and their surroundings, each on a port of its own."""
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -24,7 +24,7 @@ Start = Callable[..., Awaitable[RunningService]]
 
 @pytest.fixture
 async def start(tmp_path: Path) -> AsyncIterator[Start]:
-    """Starts a service by the given settings; each has a database of its own."""
+    """Starts a service with the given settings and a database of its own."""
     async with AsyncExitStack() as stack:
         count = 0
 
@@ -40,14 +40,14 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
 
 @pytest.fixture
 async def provider(start: Start) -> AsyncIterator[ScriptedProvider]:
-    """It ends before the services do, and with it the calls that it has left without an answer."""
+    """A provider that closes before the services do, which ends its unanswered calls."""
     async with scripted_provider() as provider:
         yield provider
 
 
 @pytest.fixture
 async def service(provider: ScriptedProvider, start: Start) -> RunningService:
-    """A service in front of the scripted provider. A file may have one of its own in its place."""
+    """A service in front of the scripted provider. A test file may override it."""
     return await start(**provider.settings())
 
 
@@ -59,20 +59,20 @@ async def client(service: RunningService) -> httpx.AsyncClient:
 
 @pytest.fixture
 async def job(client: httpx.AsyncClient, provider: ScriptedProvider) -> AcceptedJob:
-    """A job of that user. The service confirms claims, unless a file's own does not."""
+    """A job of that user. The service confirms claims, unless a file overrides it."""
     return await accepted(client, provider)
 
 
 @pytest.fixture
 async def trusting(start: Start, provider: ScriptedProvider) -> AcceptedJob:
-    """A job of a service that takes callbacks at their word."""
+    """A job of a service that believes callbacks without confirming them."""
     service = await start(**provider.settings(), confirm_callbacks=False)
     return await accepted(service, provider)
 
 
 @pytest.fixture
 async def sink(start: Start) -> AsyncIterator[Sink]:
-    """It ends before the services do, and with it the messages that it has left unanswered."""
+    """A webhook endpoint that closes before the services do, which ends its unanswered messages."""
     async with relay_sink() as sink:
         yield sink
 
@@ -85,12 +85,12 @@ async def follow(start: Start, provider: ScriptedProvider, sink: Sink) -> Follow
 
 @pytest.fixture
 async def followed(follow: Follow) -> Followed:
-    """One such job."""
+    """A job whose webhooks go to `sink`."""
     return await follow()
 
 
 SHARED_LOOP = pytest.mark.asyncio(loop_scope="module")
-"""For tests that use `shared`, which lives in the event loop of its file."""
+"""For tests that use `shared`, which lives in the event loop of the test file."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -111,7 +111,7 @@ async def visitor(shared: RunningService, request: pytest.FixtureRequest) -> htt
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def upstream() -> AsyncIterator[PathServer]:
-    """Replicate and fal, for all tests of a file."""
+    """A server for Replicate and fal, for all tests of a file."""
     async with path_server(signing_keys()) as server:
         yield server
 
@@ -120,17 +120,17 @@ async def upstream() -> AsyncIterator[PathServer]:
 async def signing(
     upstream: PathServer, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[RunningService]:
-    """A service in front of them."""
+    """A service whose providers are Replicate and fal."""
     folder = tmp_path_factory.mktemp("signing")
     async with running_service(folder, **settings_of(upstream)) as service:
-        # The keys are asked for beside the start.
+        # The keys are fetched in the background after the start.
         await grown(upstream.calls, 2, "both questions")
         yield service
 
 
 @pytest.fixture(autouse=True)
 def quiet_log() -> Iterator[None]:
-    """A failure is shown with the service's warnings, and not with each of its requests."""
+    """Log only warnings, so that a failed test does not show each request."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     yield
     structlog.reset_defaults()

@@ -1,4 +1,4 @@
-"""A reader of event streams that sees every byte: frames as they came, comments included."""
+"""A reader of event streams that sees every byte: frames as they arrived, including comments."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from tests.support.service import TIMEOUT
 
 @dataclass(frozen=True)
 class Frame:
-    """One event of a stream, up to its empty line; or a line of another kind between two events."""
+    """One event of a stream, up to its empty line, or a line of another kind between two events."""
 
     raw: bytes
 
@@ -56,17 +56,17 @@ class EventStream:
                     assert not self._buffer, f"the stream ended within a frame: {self._buffer!r}"
                     return None
         raw, self._buffer = self._buffer[:end], self._buffer[end:]
-        assert raw.strip(), "an empty line that ends no event: clients may take it for one"
+        assert raw.strip(), "an empty line outside an event: clients may take it for an event"
         return Frame(raw.rstrip())
 
     def _end(self) -> int | None:
-        """Where the next frame ends, if it has come whole."""
+        """Where the next frame ends, if it is complete."""
         event = not self._buffer.startswith((b":", b"retry:", b"\n"))
         end = self._buffer.find(b"\n\n" if event else b"\n")
         return None if end < 0 else end + 1 + event
 
     async def until(self, enough: Callable[[Frame], bool]) -> list[Frame]:
-        """Frames up to and with the first that is enough; all of them where the stream ends."""
+        """Frames up to and including the first that matches; all of them if the stream ends."""
         frames = []
         while (frame := await self.next()) is not None:
             frames.append(frame)
@@ -79,7 +79,7 @@ class EventStream:
         return await self.until(lambda _: False)
 
     async def events(self, count: int) -> list[Frame]:
-        """The next so many frames that are events."""
+        """The next `count` frames that are events."""
         frames: list[Frame] = []
         while len(frames) < count:
             frame = await self.next()
@@ -93,7 +93,7 @@ class EventStream:
 async def event_stream(
     client: httpx.AsyncClient, path: str, cursor: str | None = None, **headers: str
 ) -> AsyncIterator[EventStream]:
-    """Open a stream, resumed after `cursor` where one is given."""
+    """Open a stream, resumed after `cursor` if one is given."""
     if cursor is not None:
         headers["Last-Event-ID"] = cursor
     async with client.stream("GET", path, headers=headers) as response:

@@ -15,14 +15,14 @@ RELAY: dict[str, Any] = {
     "relay_allow_http": True,
     "relay_schedule": "0,0.05,0.05",
 }
-"""Of a service that may send webhooks to this machine, and takes callbacks at their word."""
+"""Settings of a service that may send webhooks to this machine, and believes callbacks."""
 
 
 class Followed(AcceptedJob):
     """A job whose webhooks go to a sink."""
 
     async def apply(self, body: dict[str, Any]) -> None:
-        """Send a callback; returns when it is applied."""
+        """Send a callback; returns once it is applied."""
         before = len(await self.callbacks())
         await self.send(body)
         await eventually(
@@ -30,12 +30,12 @@ class Followed(AcceptedJob):
         )
 
     async def deliveries(self) -> list[dict[str, Any]]:
-        """Oldest first."""
+        """The job's deliveries, oldest first."""
         found = (await self.client.get("/v1/deliveries")).json()["deliveries"]
         return [each for each in found[::-1] if each["request_id"] == self.request_id]
 
     async def states(self, *expected: str) -> list[dict[str, Any]]:
-        """The deliveries, once they have these states, oldest first."""
+        """Wait until the deliveries have these states, oldest first, and return them."""
         return await eventually(
             self.deliveries,
             lambda found: [each["state"] for each in found] == list(expected),
@@ -46,7 +46,7 @@ class Followed(AcceptedJob):
 async def follow_job(
     service: RunningService, provider: ScriptedProvider, url: str, **members: Any
 ) -> Followed:
-    """Create a job of ada's whose webhooks go to that URL."""
+    """Create a job of the user ada whose webhooks go to that URL."""
     client = service.client(await make_key(service.store, "ada", secret=SECRET))
     job = await accepted(client, provider, webhookUrl=url, **members)
     return Followed(client, job.request_id, job.callback_url)

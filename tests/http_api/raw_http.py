@@ -1,4 +1,4 @@
-"""Requests byte by byte, for what no client library would send."""
+"""Requests byte by byte, including those that no client library would send."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from tests.support.service import TIMEOUT
 
 @dataclass(frozen=True)
 class RawAnswer:
-    """One answer, taken apart."""
+    """One parsed answer."""
 
     status_code: int
     headers: dict[str, str]
@@ -35,7 +35,7 @@ class RawConnection:
         await self._writer.drain()
 
     async def answer(self) -> RawAnswer:
-        """Read one answer, of a stated length."""
+        """Read one answer with a Content-Length."""
         async with asyncio.timeout(TIMEOUT):
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             status_line, *lines = head.strip().split("\r\n")
@@ -47,16 +47,16 @@ class RawConnection:
         return RawAnswer(int(status_line.split()[1]), headers, body)
 
     async def read_some(self) -> bytes:
-        """Whatever comes next."""
+        """Read whatever comes next."""
         return await self._reader.read(2**16)
 
     async def until(self, mark: bytes) -> bytes:
-        """What comes, up to and with `mark`."""
+        """Read up to and including `mark`."""
         async with asyncio.timeout(TIMEOUT):
             return await self._reader.readuntil(mark)
 
     async def rest(self) -> bytes:
-        """What still comes before the other side closes; a reset is an end as well."""
+        """Read until the other side closes or resets the connection."""
         came = b""
         with suppress(ConnectionError):
             async with asyncio.timeout(TIMEOUT):
@@ -65,7 +65,7 @@ class RawConnection:
         return came
 
     async def ended(self) -> bool:
-        """Whether the other side closes, with nothing more to say."""
+        """Whether the other side closes without sending anything more."""
         async with asyncio.timeout(TIMEOUT):
             try:
                 return await self._reader.read(1) == b""
@@ -73,12 +73,12 @@ class RawConnection:
                 return True
 
     def is_open(self) -> bool:
-        """Whether the other side has not closed, as far as is known here."""
+        """Whether the other side has not closed, as far as this side knows."""
         return not (self._writer.is_closing() or self._reader.at_eof())
 
     @contextmanager
     def deaf(self) -> Iterator[None]:
-        """Take nothing of what comes until the block is left."""
+        """Read nothing until the block is left."""
         transport = self._writer.transport
         assert isinstance(transport, asyncio.Transport)
         transport.pause_reading()
@@ -88,7 +88,7 @@ class RawConnection:
 
 @asynccontextmanager
 async def raw_connection(url: str) -> AsyncIterator[RawConnection]:
-    """Connect to the service at `url`; hang up when the block is left."""
+    """Connect to the service at `url`; leaving the block aborts the connection."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     try:
@@ -100,7 +100,7 @@ async def raw_connection(url: str) -> AsyncIterator[RawConnection]:
 
 
 def request_bytes(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
-    """A request of HTTP/1.1; an underscore in a header's name is a hyphen."""
+    """An HTTP/1.1 request; underscores in header names become hyphens."""
     lines = [f"{method} {path} HTTP/1.1", "Host: test"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     if body and not {"Content_Length", "Transfer_Encoding"} & headers.keys():

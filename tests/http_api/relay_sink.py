@@ -1,4 +1,4 @@
-"""A user's webhook address: a real server that answers as a test says, and keeps what came."""
+"""A user's webhook endpoint: a server that answers as a test says, and records what arrives."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,7 +18,7 @@ from tests.support.service import grown
 
 @dataclass(frozen=True)
 class Message:
-    """One POST, as it came."""
+    """One POST that arrived."""
 
     path: str
     headers: dict[str, str]
@@ -29,7 +29,7 @@ class Message:
         return self.headers["webhook-id"]
 
     def verified(self, secret: str) -> Any:
-        """The body, where one of the signatures is the secret's. Raises where none is."""
+        """The body, if one of the signatures is made with the secret. Raises otherwise."""
         return Webhook(secret).verify(self.body, self.headers)
 
 
@@ -38,7 +38,7 @@ Answer = Callable[[Message], Awaitable[Response]]
 
 @dataclass
 class Sink:
-    """Takes every message with 200, unless `answer` is set."""
+    """Answers every message with 200, unless `answer` is set."""
 
     url: str = ""
     messages: list[Message] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Sink:
         return release
 
     async def arrived(self, count: int) -> list[Message]:
-        """Wait for that many messages; all that came."""
+        """Wait for this many messages; returns all that arrived."""
         await grown(self.messages, count, f"message {count}")
         return self.messages
 
@@ -69,7 +69,7 @@ class Sink:
 
 
 def always(status_code: int, **headers: str) -> Answer:
-    """Answers each message so."""
+    """Answers every message with this status."""
 
     async def answer(_: Message) -> Response:
         return Response(status_code=status_code, headers=headers)

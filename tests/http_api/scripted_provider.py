@@ -1,4 +1,4 @@
-"""A provider on a port of its own that answers as a test says, and keeps what it was asked."""
+"""A provider on a port of its own that answers as a test says, and records its requests."""
 
 import asyncio
 import itertools
@@ -24,7 +24,7 @@ FAILED = {"status": "FAILED", "message": "Out of memory"}
 
 @dataclass
 class Submission:
-    """One call of `create_movie` or `create_narrative`, as it came."""
+    """One call of `create_movie` or `create_narrative`."""
 
     kind: str
     headers: dict[str, str]
@@ -49,15 +49,16 @@ class ScriptedProvider:
     states: defaultdict[str, dict[str, Any]] = field(
         default_factory=lambda: defaultdict(lambda: {"status": "PENDING"})
     )
-    """By the provider's id: the body of the next status answers."""
+    """By the provider's id: the body of its status answers."""
     submit: Submit | None = None
-    """Answers submissions in place of the default."""
+    """Answers submissions instead of the default."""
     status: Status | None = None
-    """Answers status calls in place of `states`."""
+    """Answers status calls instead of `states`."""
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def settings(self) -> dict[str, Any]:
-        """What points a service here. Polls come late, so that a test alone moves its jobs."""
+        """Settings of a service that uses this provider. Polls are late, so that only the test
+        moves its jobs."""
         return {
             "provider": "samsar",
             "samsar_base_url": self.base_url,
@@ -69,7 +70,7 @@ class ScriptedProvider:
         }
 
     def accept(self) -> Response:
-        """The answer to a submission that is taken, with the next id."""
+        """The answer that accepts a submission, with the next id."""
         return JSONResponse({"request_id": f"up-{next(self._ids)}"})
 
     def hold_submissions(self) -> asyncio.Event:
@@ -84,12 +85,12 @@ class ScriptedProvider:
         return release
 
     async def submitted(self, count: int = 1) -> Submission:
-        """Wait for that many submissions; the last of them."""
+        """Wait for this many submissions; returns the last of them."""
         await grown(self.submissions, count, f"submission {count}")
         return self.submissions[count - 1]
 
     async def asked(self, count: int = 1) -> None:
-        """Wait for that many status calls."""
+        """Wait for this many status calls."""
         await grown(self.status_calls, count, f"status call {count}")
 
     async def answer_submission(self, request: Request) -> Response:
@@ -124,7 +125,7 @@ async def scripted_provider() -> AsyncIterator[ScriptedProvider]:
 
 
 def answering(status_code: int, body: Any, **headers: str) -> Submit:
-    """Answers each submission so."""
+    """Answers every submission like this."""
 
     async def answer(_: Submission) -> Response:
         return JSONResponse(body, status_code, headers)
@@ -133,7 +134,7 @@ def answering(status_code: int, body: Any, **headers: str) -> Submit:
 
 
 def refusing_status(status_code: int, body: Any = None, **headers: str) -> Status:
-    """Answers each status call so."""
+    """Answers every status call like this."""
 
     async def answer(_: str) -> Response:
         return JSONResponse(body or {"message": "No."}, status_code, headers)
@@ -142,7 +143,7 @@ def refusing_status(status_code: int, body: Any = None, **headers: str) -> Statu
 
 
 async def never(_: object) -> Response:
-    """The answer that never comes."""
+    """An answer that never comes."""
     await asyncio.Event().wait()
     raise AssertionError("unreachable")
 

@@ -26,7 +26,7 @@ SEED = 17454220438242315174
 
 
 def signing_keys() -> dict[str, tuple[int, Any]]:
-    """What both providers answer to the questions for their keys."""
+    """The answers of both providers to requests for their signing keys."""
     return {
         "GET /v1/webhooks/default/secret": (200, {"key": WHSEC}),
         "GET /.well-known/jwks.json": (200, jwks(PRIVATE_KEY)),

@@ -1,4 +1,4 @@
-"""What an admin's key is for: users and their keys, and everybody's jobs."""
+"""What an admin's key allows: managing users and keys, and reading everybody's jobs."""
 
 import httpx
 import pytest

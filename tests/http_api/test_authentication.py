@@ -1,4 +1,4 @@
-"""Who may ask, and for what. What is another user's is the subject of
+"""Who may call which route. Access to other users' data is tested in
 tests/security/test_isolation.py."""
 
 import asyncio

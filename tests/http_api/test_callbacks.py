@@ -1,4 +1,4 @@
-"""What the provider sends us: the table, row by row, and what becomes of a claim."""
+"""Callbacks: the table of answers, row by row, and what becomes of a claim."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ RUNNING = {"status": "IN_PROGRESS", "progress": 30}
 async def test_a_callbacks_address_that_is_quoted_is_not_shown(
     service: RunningService, provider: ScriptedProvider, job: AcceptedJob
 ) -> None:
-    """Neither what a callback quotes nor what a status answer does."""
+    """Whether a callback or a status answer quotes it."""
     token = job.callback_url.rpartition("/")[2]
     quoting = {"message": f"to {job.callback_url}", "echo": {"webhookUrl": job.callback_url}}
     await job.send(RUNNING | quoting)
@@ -170,7 +170,7 @@ async def test_two_hundred_are_stored_and_each_one_more_makes_a_poll(
     arrivals = (arrival(job.request_id, body) for body in bodies(200))
     await asyncio.gather(*map(service.store.callbacks.receive, arrivals))
     assert provider.status_calls == []
-    for count in (1, 2):  # the same again: what is not stored is not remembered either
+    for count in (1, 2):  # what is not stored is not remembered, so the same body polls again
         await job.send(RUNNING | {"one": "more"}, word="duplicate")
         await provider.asked(count)
     provider.states["up-1"] = COMPLETED

@@ -1,4 +1,4 @@
-"""What becomes of an outcome that an unsigned callback claims."""
+"""What becomes of an outcome that is claimed by an unsigned callback."""
 
 import asyncio
 from typing import Any
@@ -33,14 +33,14 @@ async def test_a_forged_claim_is_denied(provider: ScriptedProvider, job: Accepte
     assert line["evidence"] == "poll"
     seen = await job.document()
     assert (seen["status"], seen["phase"], seen["error"]) == ("PENDING", "accepted", None)
-    # The next poll is due after POLL_MIN, which is a minute here.
+    # The next scheduled poll is a minute away (POLL_MIN), so this call is the confirmation.
     assert provider.status_calls == ["up-1"]
 
 
 async def test_a_claim_received_during_a_status_call_needs_another_call(
     provider: ScriptedProvider, job: AcceptedJob
 ) -> None:
-    """A first answer, begun before the second claim, decides the first alone."""
+    """The answer to a call that began before the second claim decides only the first."""
     release = asyncio.Event()
 
     async def first_slow(_: str) -> Response:
@@ -68,9 +68,9 @@ async def test_a_claim_that_cannot_be_confirmed_is_taken_in_the_end(
     service = await start(**settings, confirm_timeout=60, clock=clock)
     job = await accepted(service, provider)
     provider.status = status
-    provider.states["up-1"] = {"status": "COMPLETED"}  # without a link: cannot be had
+    provider.states["up-1"] = {"status": "COMPLETED"}  # without a link, so there is no outcome
     await job.send(COMPLETED)
-    await provider.asked(2)  # so the first has failed
+    await provider.asked(2)  # so the first call has failed
     clock.ahead_ms = 50_000
     await provider.asked(len(provider.status_calls) + 1)
     await job.when(phase="confirming", done=False)
@@ -107,7 +107,7 @@ async def test_the_result_of_the_claim_that_is_taken_is_shown(
     await job.send(long_result("second"))
     release.set()
     await job.verdicts("denied" if first_is_denied else "claimed", "claimed")
-    await provider.asked(3)  # so one of the second claim has failed
+    await provider.asked(3)  # so a call for the second claim has failed
     clock.ahead_ms = 61_000
     taken = long_result("second" if first_is_denied else "first")["result"]
     shown = (await job.when(done=True))["result"]

@@ -1,4 +1,4 @@
-"""Pages of other origins: those on the list, and all others."""
+"""Pages of other origins: those in the list, and all others."""
 
 from pathlib import Path
 
@@ -40,5 +40,5 @@ async def test_a_listed_origin_may_read_answers_and_others_get_no_header_of_ours
             asked = await http.options("/v1/jobs", headers={"Origin": origin, **PREFLIGHT})
             assert (plain.status_code, asked.status_code) == (200, 405)
             assert not cors_headers(plain) | cors_headers(asked), origin
-            # A cache that keeps this answer must know that the listed origin would get another.
+            # A cache must know that the listed origin would get another answer.
             assert plain.headers["Vary"] == "Origin"

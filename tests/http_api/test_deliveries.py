@@ -1,4 +1,4 @@
-"""What we send to a user's `webhookUrl`, and how that is seen."""
+"""The webhooks that we send to a user's `webhookUrl`, and how the user can see them."""
 
 import time
 from unittest.mock import ANY
@@ -66,13 +66,13 @@ async def test_an_update_that_is_overtaken_is_skipped_and_a_final_state_never(
         await job.apply({"status": "IN_PROGRESS", "progress": progress})
         await sink.arrived(1)
     await job.apply(COMPLETED)
-    assert len(sink.messages) == 1  # one in flight a job
+    assert len(sink.messages) == 1  # one in flight for each job
     waiting = (await job.deliveries())[-1]
     refused = await job.client.post(f"/v1/deliveries/{waiting['id']}/retry")
     assert (refused.status_code, refused.json()["code"]) == (409, "delivery_pending")
     release.set()
     _, skipped, *_ = await job.states("delivered", "skipped", "skipped", "skipped", "delivered")
-    # It can be asked for all the same, out of the order.
+    # A skipped update can still be retried, out of order.
     assert (await job.client.post(f"/v1/deliveries/{skipped['id']}/retry")).status_code == 202
     await job.states("delivered", "delivered", "skipped", "skipped", "delivered")
     assert [m.verified(SECRET).get("progress") for m in sink.messages] == [10, 100, 20]
@@ -86,7 +86,7 @@ async def test_both_secrets_sign_after_a_rotation(
     await followed.apply(COMPLETED)
     (message,) = await sink.arrived(1)
     assert message.verified(SECRET) == message.verified(new)
-    # The other way round: an old secret that is over signs no more.
+    # Conversely, an old secret that has expired no longer signs.
     newest = "whsec_" + "bmV3ZXN0LW5ld2VzdC1uZXdlc3QtbmV3ZXN0LW5ldw=="
     await follow.service.store.keys.rotate_secret("ada", newest, SystemClock().now() - 1)
     other = await follow()
@@ -115,7 +115,7 @@ async def test_what_was_delivered_or_exhausted_is_sent_again_on_request(
     sink.answer = always(500)
     assert (await followed.client.post(path)).status_code == 202
     (exhausted,) = await followed.states("exhausted")
-    assert len(exhausted["attempts"]) == 5  # at once, and then the schedule again
+    assert len(exhausted["attempts"]) == 5  # one attempt at once, and then the schedule again
     sink.answer = None
     assert (await followed.client.post(path)).status_code == 202
     await followed.states("delivered")

@@ -32,7 +32,7 @@ async def test_what_fails_is_tried_by_the_schedule_and_then_exhausted(
 
 
 async def test_a_dead_host_is_probed_and_delays_no_other(follow: Follow) -> None:
-    dead = "http://127.0.0.1:9/"  # nobody listens there
+    dead = "http://127.0.0.1:9/"  # nothing listens there
     jobs = [await follow(dead) for _ in range(4)]
     for job in jobs:
         await job.apply(FAILED)
@@ -47,7 +47,8 @@ async def test_a_dead_host_is_probed_and_delays_no_other(follow: Follow) -> None
     await alive.apply(FAILED)
     await alive.states("delivered")
     assert time.monotonic() - began < 10  # the dead host is probed once a minute
-    # Four may have been under way when the fifth failed; what is held back uses up no attempt.
+    # Four attempts may have been in flight when the fifth failed. Messages that are held back use
+    # up no attempt.
     assert 5 <= await attempts() <= 8
     found = [each for job in jobs for each in await job.deliveries()]
     assert {e["error"] for each in found for e in each["attempts"]} == {"connect_failed"}
@@ -65,7 +66,7 @@ async def test_after_the_clock_was_set_back_a_job_is_not_delayed(start: Start, s
     done = await job_when(client, after["request_id"], status="COMPLETED")
 
     assert after["request_id"] > before["request_id"]
-    assert done["created_at"] >= before["created_at"], "ids only grow, and it is the id's time"
+    assert done["created_at"] >= before["created_at"], "it comes from the id, and ids only grow"
     await sink.arrived(1)
 
 

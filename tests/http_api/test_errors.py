@@ -1,4 +1,4 @@
-"""One shape for every refusal, whatever is wrong with a request."""
+"""Every refusal has the same shape, whatever is wrong with the request."""
 
 import json
 from typing import Any
@@ -83,7 +83,7 @@ async def test_a_body_that_is_no_json_object_is_400(visitor: httpx.AsyncClient) 
 @SHARED_LOOP
 async def test_unusual_json_is_accepted(visitor: httpx.AsyncClient) -> None:
     deep: Any = "bottom"
-    for _ in range(62):  # with the body and its input, 64
+    for _ in range(62):  # with the body and its input, 64 levels
         deep = [deep]
     odd = {"smile": "\U0001f600", "deep": deep, "big": 10**300, "text": "\u2028\x7f\u0085"}
     content = json.dumps(JOB | {"input": MOVIE | odd}).encode()
@@ -116,7 +116,7 @@ async def test_a_fault_in_a_body_is_named_by_its_pointer(visitor: httpx.AsyncCli
 
 
 async def test_a_body_over_the_limit_is_413(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The rest of a body that is refused is waited for: here, for a second and not for five.
+    # The server waits for the rest of a refused body: here for one second instead of five.
     monkeypatch.setattr(incoming, "QUIET_SECONDS", 1.0)
     monkeypatch.setattr(server_connection, "CHECK_SECONDS", 0.05)
     service = await start(max_body_bytes=1_000)
@@ -125,7 +125,7 @@ async def test_a_body_over_the_limit_is_413(start: Start, monkeypatch: pytest.Mo
     fitting = json.dumps(JOB).encode().ljust(1_000)
     assert (await client.post("/v1/jobs", content=fitting)).status_code == 202
     assert_problem(await client.post("/v1/jobs", content=fitting + b" "), 413, "body_too_large")
-    # Refused by its Content-Length; without one, once it is over the limit.
+    # Refused by its Content-Length; without one, as soon as it is over the limit.
     claimed = request_bytes("POST", "/v1/jobs", API_KEY=key, Content_Length="9" * 30)
     chunk = b"400\r\n" + b" " * 1_024 + b"\r\n"
     chunked = request_bytes("POST", "/v1/jobs", chunk, API_KEY=key, Transfer_Encoding="chunked")
@@ -162,7 +162,7 @@ async def test_a_client_that_disconnects_within_its_body_leaves_nothing(
 
 @SHARED_LOOP
 async def test_each_response_has_an_id_which_may_be_the_client_s(shared: RunningService) -> None:
-    """Every test of a documented route sees that there is one."""
+    """A hook in every test checks that documented routes have one."""
     client = shared.client()
 
     async def answered(given: str, path: str = "/livez") -> str:

@@ -1,4 +1,4 @@
-"""Finding a webhook that failed, looking at it, sending many again, and testing a URL."""
+"""Finding a failed webhook, inspecting it, retrying many, and testing a URL."""
 
 import asyncio
 import json
@@ -130,7 +130,7 @@ async def test_a_client_that_hangs_up_ends_the_search_for_what_to_send_again(
     async def list_page(*_: object) -> tuple[list[Delivery], str]:
         begun.set()
         await asyncio.sleep(0)
-        return [], "msg_x"  # there are always more
+        return [], "msg_x"  # there is always a next page
 
     monkeypatch.setattr(shared.store.deliveries, "list_page", list_page)
     async with asyncio.timeout(TIMEOUT):
@@ -174,7 +174,7 @@ async def test_an_admin_sees_and_retries_everybody_s(follow: Follow, sink: Sink)
     assert [each["request_id"] for each in seen] == [job.request_id for job in reversed(jobs)]
     assert {each["user"] for each in seen} == {"ada"}
     assert await listed(admin, user="*", state="exhausted") == seen
-    # Pages of everybody's have cursors of their own.
+    # Pages of everybody's deliveries have cursors of their own.
     page = (await admin.get("/v1/deliveries?user=*&limit=1")).json()
     cursor = page["next_cursor"]
     assert page["deliveries"] + await listed(admin, user="*", cursor=cursor) == seen
@@ -208,7 +208,7 @@ async def test_an_address_is_tried_with_a_signed_message(follow: Follow, sink: S
         200,
         {"webhook_id": message.id, "status_code": 201, "error": None, "excerpt": "welcome"},
     )
-    assert await listed(client) == [], "it is no delivery"
+    assert await listed(client) == [], "a test is not a delivery"
 
 
 async def test_one_test_at_a_time_for_each_user(follow: Follow, sink: Sink) -> None:

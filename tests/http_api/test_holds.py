@@ -1,4 +1,4 @@
-"""`/v1/holds`: what waits since the provider said "later", seen and ended by admins."""
+"""`/v1/holds`: jobs held after the provider said "later", listed and released by admins."""
 
 from typing import Any
 

@@ -1,4 +1,5 @@
-"""Bodies and queries that are made to cost much: short answers, and little of the event loop."""
+"""Bodies and queries that are built to be expensive: they get short answers, and take little of the
+event loop."""
 
 import asyncio
 import json
@@ -21,20 +22,20 @@ pytestmark = SHARED_LOOP
 SIZE = 64 * 1024
 LONGEST_ANSWER = 8 * 1024
 LOOP_SECONDS = 0.05
-"""What a request of 64 KiB may take of the event loop."""
+"""Seconds of the event loop that a request of 64 KiB may take."""
 
 NARRATIVE: dict[str, Any] = {"kind": "create_narrative"}
 
 
 def filled(make: Callable[[int], Any], item: int) -> bytes:
-    """A body of nearly `SIZE` bytes, of items that take so many each."""
+    """A body of nearly `SIZE` bytes, filled with items of `item` bytes each."""
     body = json.dumps(make((SIZE - 400) // item), separators=(",", ":")).encode()
     assert SIZE // 2 < len(body) <= SIZE
     return body
 
 
 def numbers(text: str) -> bytes:
-    """A body with one number again and again, where nobody looks at it."""
+    """A body that repeats one number in a member that is not validated."""
     count = (SIZE - 400) // (len(text) + 1)
     return b'{"kind":"create_movie","input":{"x":[%s]}}' % ",".join([text] * count).encode()
 
@@ -65,7 +66,7 @@ BODIES: dict[str, bytes] = {
 async def answered(
     service: RunningService, method: str, target: str, key: str, body: bytes = b""
 ) -> tuple[int, bytes, float]:
-    """Status, body, and the seconds of this thread that it took: the best of three."""
+    """The status, the body, and the CPU seconds of this thread: the best of three requests."""
     seen: list[tuple[int, bytes, float]] = []
     for number in range(3):
         exchange = Exchange(body)
@@ -82,7 +83,7 @@ async def test_a_hostile_body_gets_a_short_answer_soon(
     shared: RunningService, path: str, name: str
 ) -> None:
     body = BODIES[name]
-    if path != "/v1/jobs":  # what these drop is no fault: let there be one
+    if path != "/v1/jobs":  # the drop-in route ignores these members: add a real error
         body = body.replace(b'"prompt":', b'"brompt":')
 
     status, answer, seconds = await answered(shared, "POST", path, await shared.key(), body)
@@ -158,7 +159,7 @@ async def test_twenty_faults_are_listed_and_the_rest_is_counted(visitor: httpx.A
 
     body = {
         "kind": "create_narrative",
-        "input": {"prompt_list": [""] * 20},  # 20, and the missing model
+        "input": {"prompt_list": [""] * 20},  # 20 errors here, and the missing model
         "webhookUrl": 1,
         "webhookEvents": [0] * 5,
         "metadata": {str(number): 0 for number in range(16)},

@@ -193,7 +193,7 @@ async def test_a_client_that_hangs_up_lets_go_of_its_key(
     headers: dict[str, str],
     refused: int,
 ) -> None:
-    """No answer was ever given, so the next one is built from the job, and shows its refusal."""
+    """It never got an answer, so the retry's answer is built from the job and shows its refusal."""
     release = asyncio.Event()
 
     async def slow(_: Submission) -> Response:

@@ -1,4 +1,4 @@
-"""Lists of jobs: filters, pages, and the labels by which they are searched."""
+"""Lists of jobs: filters, pages, and search by label."""
 
 import asyncio
 from collections import Counter
@@ -20,7 +20,7 @@ NARRATIVE = {"prompt_list": ["The fox finds a map."], "image_model": "IMAGEN3"}
 
 
 async def test_a_list_is_filtered(start: Start, provider: ScriptedProvider) -> None:
-    """By each parameter; store/conformance/test_store_job_lists.py has them together."""
+    """By each parameter alone; store/conformance/test_store_job_lists.py combines them."""
     service = await start(**provider.settings(), confirm_callbacks=False)
     client = await service.user()
     done = await accepted(client, provider, metadata={"order": "1", "team": "red"})
@@ -87,7 +87,7 @@ async def test_pages_miss_and_repeat_nothing_while_jobs_arrive(
     while True:
         page = (await visitor.get("/v1/jobs", params=query)).json()
         seen += [job["request_id"] for job in page["jobs"]]
-        await submit(visitor)  # newer than the cursor: not on a later page
+        await submit(visitor)  # newer than the cursor, so not on a later page
         if page["next_cursor"] is None:
             break
         cursor = query["cursor"] = page["next_cursor"]

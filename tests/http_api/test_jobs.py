@@ -81,7 +81,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"kind": "create_song"}, "/kind"),
     ({"kind": None}, "/kind"),
     ({"kind": ["create_movie"]}, "/kind"),
-    ({"provider": "samsar"}, "/provider"),  # it does not run here
+    ({"provider": "samsar"}, "/provider"),  # this provider is not configured
     ({"provider": 5}, "/provider"),
     ({"input": "x"}, "/input"),
     ({"input": None}, "/input"),
@@ -155,7 +155,7 @@ async def test_prefer_wait_ends_with_the_job_as_it_is(
 ) -> None:
     began = time.monotonic()
     answer = await client.post("/v1/jobs", json=JOB, headers={"Prefer": "wait=1"})
-    assert 0.9 < time.monotonic() - began < 20  # and not the longest wait
+    assert 0.9 < time.monotonic() - began < 20  # less than the longest wait
     assert (answer.status_code, answer.headers["Preference-Applied"]) == (202, "wait=1")
     assert answer.json()["phase"] == "accepted"
 
@@ -254,7 +254,7 @@ async def test_a_job_is_cancelled_in_any_phase(
     assert answer.status_code == 202
     assert_cancelled(answer.json(), billed=True)
 
-    # Whatever the provider says of it later changes nothing.
+    # Whatever the provider says later changes nothing.
     await job.send(COMPLETED)
     await eventually(
         job.callbacks, lambda lines: [line["verdict"] for line in lines][-1:] == ["late"]

@@ -1,5 +1,5 @@
-"""Large bodies, of which one can take a tenth of a second of the event loop, and long metadata,
-which take that of the store."""
+"""Large bodies, one of which can take a tenth of a second of the event loop, and long metadata,
+which takes the store's time."""
 
 import asyncio
 import threading
@@ -29,7 +29,7 @@ ANN, BOB = 1, 2
 
 
 class Reading:
-    """Bodies that take a tenth of a second to parse, and when that began."""
+    """Reads bodies that take a tenth of a second to parse, and records when each parse began."""
 
     def __init__(self) -> None:
         self._clock = ManualClock()

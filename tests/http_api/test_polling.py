@@ -1,4 +1,4 @@
-"""Status calls of ours: with every callback lost, each job still gets its outcome."""
+"""Status calls: with every callback lost, each job still gets its outcome."""
 
 from typing import Any
 
@@ -15,12 +15,12 @@ QUICK = {"poll_first": 0.05, "poll_min": 0.05, "poll_max": 0.2}
 
 @pytest.fixture
 async def service(provider: ScriptedProvider, start: Start) -> RunningService:
-    """A service that polls every moment."""
+    """A service that polls very often."""
     return await start(**provider.settings() | QUICK)
 
 
 async def test_lost_callbacks_lose_no_outcome(start: Start) -> None:
-    """That some are lost is a case of tests/acceptance/test_unreliable_provider.py."""
+    """tests/acceptance/test_unreliable_provider.py tests the case that some are lost."""
     service = await start(**QUICK, sandbox_drop_callbacks=1, sandbox_fail_jobs=0.3, poll_rate=200)
     client = await service.user()
     jobs = [await submit(client) for _ in range(12)]
@@ -43,7 +43,7 @@ async def test_a_deadline_needs_an_answer_of_the_provider(
     provider.status = refusing_status(500)
     request_id = (await submit(client))["request_id"]
     await job_when(client, request_id, phase="accepted")
-    # While no answer can be had, the job goes on.
+    # Without an answer, the job goes on.
     clock.ahead_ms = 61_000
     await provider.asked(len(provider.status_calls) + 2)
     assert not (await job_of(client, request_id))["done"]

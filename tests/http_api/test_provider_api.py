@@ -1,4 +1,4 @@
-"""The provider's own API, served by us: a client changes its base URL and its key."""
+"""The provider's own API, served by us: a client changes only its base URL and its key."""
 
 import asyncio
 import time
@@ -59,7 +59,7 @@ async def test_errors_use_the_providers_words(visitor: httpx.AsyncClient) -> Non
 async def test_the_routes_are_there_where_samsar_runs(
     start: Start, provider: ScriptedProvider
 ) -> None:
-    """It need not be the default."""
+    """It need not be the default provider."""
     others = provider.settings() | {"provider": "sandbox-replicate"}
     without, beside = [
         await (await start(**others, providers=more)).user() for more in ("sandbox-fal", "samsar")
@@ -87,7 +87,7 @@ ANSWERS: list[tuple[int, int, dict[str, Any]]] = [
     ),
     *((code, 502, {"code": "provider_credentials", "retryable": True}) for code in (401, 403)),
 ]
-"""Of the provider, of ours, and parts of the job's error."""
+"""Each row: the provider's status, ours, and parts of the job's error."""
 
 
 async def test_a_refusal_passes_through_and_that_of_the_operators_key_is_502(
@@ -108,7 +108,7 @@ async def test_a_refusal_passes_through_and_that_of_the_operators_key_is_502(
 async def test_an_ambiguous_submission_is_taken(
     client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
-    """That it is never sent again is tested in tests/acceptance/test_submission_faults.py."""
+    """tests/acceptance/test_submission_faults.py checks that it is never sent again."""
     provider.submit = answering(503, {})
     taken = await client.post("/v1/video/create_movie", json={"input": MOVIE})
     assert taken.status_code == 200

@@ -1,4 +1,4 @@
-"""Probes: one check of the store for everybody who asks within a second."""
+"""Probes: all that come within a second share one check of the store."""
 
 import asyncio
 from typing import Any
@@ -23,7 +23,7 @@ OK = '{"status":"ok"}'
 
 
 class Store:
-    """Counts how often it is asked, and answers when it is let."""
+    """Counts its checks, and answers when the test allows it."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -72,21 +72,21 @@ async def test_concurrent_callers_share_one_check(
     store.free.clear()
     asking = [asyncio.create_task(readiness.trouble()) for _ in range(20)]
     await asyncio.sleep(0)
-    asking[0].cancel()  # one hangs up, and takes nobody along
-    clock.advance(5)  # a slow check is one check
+    asking[0].cancel()  # one caller disconnects, which does not affect the others
+    clock.advance(5)  # the check is slow, and still the only one
     asking.append(asyncio.create_task(readiness.trouble()))
     await asyncio.sleep(0)
     store.free.set()
 
     assert await asyncio.gather(*asking[1:]) == [None] * 20
-    assert await readiness.trouble() is None  # a second from its end
+    assert await readiness.trouble() is None  # an answer is good for a second from its end
     assert store.asked == 1
 
 
 async def test_a_check_that_hangs_is_answered_meanwhile(
     readiness: Readiness, store: Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The check before this one may have said more. After a good one, nothing is known.
+    # An earlier check may have failed for a known reason. After a good one, nothing is known.
     for before, word in (
         (None, "unavailable"),
         (StoreLocked("l"), "locked"),

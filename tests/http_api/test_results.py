@@ -1,4 +1,4 @@
-"""Results: links that are handed out, and renewed first where they have grown old."""
+"""Results: links are handed out, and old ones are renewed first."""
 
 import asyncio
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from tests.support.service import RunningService, ShiftedClock, metric
 OLD, NEW = "https://cdn.example/old.mp4", "https://cdn.example/new.mp4"
 MINUTE = 60_000
 AGE = 6 * 24 * 60 * MINUTE
-"""After which a link is renewed."""
+"""The age at which a link is renewed."""
 
 
 def completed(link: str, **more: str) -> dict[str, Any]:
@@ -55,7 +55,7 @@ async def test_a_result_with_further_links_is_answered_as_it_is(trusting: Accept
 
 
 async def test_numbers_are_those_of_the_whole_result(trusting: AcceptedJob) -> None:
-    """The job shows the first 64 KiB of it, and the last link there is cut."""
+    """The job shows only the first 64 KiB of the result, and its last link is cut."""
     links = [f"https://cdn.example/{n}?{'q' * 600}" for n in range(150)]
     await trusting.send({"status": "COMPLETED", "result": {"videoUrl": links[0], "frames": links}})
     await trusting.when(done=True)
@@ -127,7 +127,8 @@ async def test_an_old_link_is_renewed_and_nothing_else_changes(
 async def test_every_link_of_an_old_result_is_renewed(
     start: Start, provider: ScriptedProvider, tmp_path: Path, *, is_archived: bool
 ) -> None:
-    """Of an archived one: those that could not be stored; these lead to a refused address."""
+    """If it is archived, the links that could not be stored are renewed: these lead to a refused
+    address."""
     old, new = (completed(f"https://10.0.0.1/{age}", poster=f"https://10.0.0.1/{age}.jpg")
                 for age in ("old", "new"))  # fmt: skip
     given: dict[str, Any] = {"archive_url": f"file://{tmp_path}/kept"} if is_archived else {}

@@ -1,4 +1,4 @@
-"""Sessions: a cookie in place of a key, good for our own page alone."""
+"""Sessions: a cookie instead of a key, valid only for our own page."""
 
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,7 @@ async def test_a_change_needs_the_header_of_our_page(shared: RunningService) -> 
 @SHARED_LOOP
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 async def test_what_a_browser_calls_foreign_is_refused(shared: RunningService, site: str) -> None:
-    """Also where it is `same-site`: SameSite lets a neighbour's page send the cookie."""
+    """Even if it is `same-site`: SameSite lets a page of a neighbouring host send the cookie."""
     browser = await sign_in(shared, await shared.key())
     foreign = OWN | {"Sec-Fetch-Site": site}
     assert (await browser.get("/v1/jobs", headers=foreign)).status_code == 403
@@ -180,7 +180,7 @@ async def test_a_session_is_found_among_other_cookies(shared: RunningService) ->
 async def test_what_is_signed_outlives_a_rotation_until_its_key_is_dropped(
     tmp_path: Path, provider: ScriptedProvider
 ) -> None:
-    """Sessions, and the addresses of callbacks."""
+    """This includes sessions and callback URLs."""
     old, new = "o" * 32, "n" * 32
     async with running_service(tmp_path, **provider.settings(), secret_keys=old) as service:
         cookie = (await sign_in(service, await service.key())).cookies[COOKIE]

@@ -68,7 +68,7 @@ async def test_a_submission_in_flight_gets_its_time(
         first = (await submit(service.client(key)))["request_id"]
         await provider.submitted()
         service.inner.begin_stop()
-        late = (await submit(service.client(key)))["request_id"]  # taken, and not begun any more
+        late = (await submit(service.client(key)))["request_id"]  # accepted, but not started
     assert len(provider.submissions) == 1
     async with running_service(tmp_path, **provider.settings()) as service:
         client = service.client(key)
@@ -114,9 +114,9 @@ async def test_streams_end_cleanly_at_shutdown(
         began = time.monotonic()
         service.inner.begin_stop()
         assert await all_jobs.rest() == []
-        assert await one_job.rest() == []  # and no `done`: the client comes back
+        assert await one_job.rest() == []  # and no `done`, so the client reconnects
         assert time.monotonic() - began < 5
-        # Asked for on a connection that is open: an EventSource would give up at a 5xx.
+        # Requested on an open connection: an EventSource would give up at a 5xx.
         async with event_stream(client, f"{job.path}/events") as late:
             (retry,) = await late.rest()
             assert retry.raw.startswith(b"retry: ")

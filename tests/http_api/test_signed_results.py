@@ -1,4 +1,4 @@
-"""Results of providers that sign: whole, asked for, or gone."""
+"""Results of providers that sign: complete, fetched by a call, or gone."""
 
 import asyncio
 from typing import Any

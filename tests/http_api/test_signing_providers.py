@@ -1,4 +1,4 @@
-"""Jobs at providers that sign: verified words count at once, everything else is a claim."""
+"""Jobs at providers that sign: verified callbacks count at once, everything else is a claim."""
 
 import asyncio
 import json
@@ -133,7 +133,7 @@ async def test_a_claim_that_comes_again_with_its_signature_counts(
 
 
 async def passed_on(client: httpx.AsyncClient, request_id: str) -> dict[str, Any]:
-    """The line of the history, once there is one."""
+    """Wait until the history has a line about the cancel, and return it."""
     lines = await eventually(lambda: history_of(client, request_id, "provider_cancel"), bool)
     (line,) = lines
     return line
@@ -175,7 +175,7 @@ async def test_a_cancel_is_passed_on_when_the_id_is_known(
         await grown(upstream.calls, before + 1, "the submission")
         assert (await client.post(f"/v1/jobs/{request_id}/cancel")).status_code == 202
         assert await history_of(client, request_id, "provider_cancel") == []
-        if by == "callback":  # the first that is heard of the id
+        if by == "callback":  # the callback is the first to name the id
             path = httpx.URL(upstream.call(CREATE).json["webhook"]).path
             body = json.dumps({"id": name, "status": "starting"}).encode()
             headers = sign_replicate(body, int(time.time()))

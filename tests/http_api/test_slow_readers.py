@@ -1,18 +1,18 @@
-"""Readers of event streams that take what comes slowly, or not at all."""
+"""Readers of event streams that read slowly, or not at all."""
 
 from tests.http_api.accepted_job import AcceptedJob
 from tests.http_api.event_stream import event_stream
 
 
 async def send_long_progress(job: AcceptedJob, number: int) -> None:
-    """One more event of 8,000 letters, that six times as many bytes of ASCII tell."""
+    """Send progress with 8,000 letters that take six times as many bytes in ASCII."""
     long = {"status": "IN_PROGRESS", "message": f"{number}:" + "é" * 8_000}
     await job.send(long | {"progress": number / 2})
-    await job.when(progress=number / 2)  # else two may become one event
+    await job.when(progress=number / 2)  # otherwise two may become one event
 
 
 async def test_a_slow_reader_misses_nothing(job: AcceptedJob) -> None:
-    """It takes nothing while more is written than any buffer between us holds."""
+    """It reads nothing while more is written than all buffers in between hold."""
     async with event_stream(job.client, "/v1/events") as stream:
         (snapshot,) = await stream.events(1)
         for number in range(150):

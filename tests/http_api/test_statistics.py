@@ -76,7 +76,7 @@ async def test_the_last_day_of_a_user_and_of_everybody(tmp_path: Path) -> None:
 
         seen = await eventually(lambda: read(ada), failed_five_times, "a throttled host")
         assert len(seen["hours"]) == 24
-        hours = seen["hours"]  # another one may have begun meanwhile
+        hours = seen["hours"]  # another hour may have begun meanwhile
         (ended,) = [hour for hour in hours if hour["jobs"]]
         assert (ended["jobs"], ended["known"]) == ({"COMPLETED": 1}, {"callback": 1})
         assert sum(hour["delivered"] for hour in hours) == 0
@@ -96,7 +96,7 @@ async def test_the_last_day_of_a_user_and_of_everybody(tmp_path: Path) -> None:
 
 
 def failed_five_times(seen: dict[str, Any]) -> bool:
-    """That the host is throttled is known before the attempt that caused it is stored."""
+    """A host is shown as throttled before the attempt that caused it is stored: wait for both."""
     attempts = sum(hour["attempts"] for hour in seen["hours"])
     return attempts >= 5 and any(host["held"] for host in seen["hosts"])
 

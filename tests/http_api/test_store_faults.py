@@ -1,4 +1,4 @@
-"""A store that fails once a job is on disk: an answer that is an error would be paid for twice."""
+"""A store that fails once a job is on disk: answering with an error would be paid for twice."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -37,7 +37,7 @@ def way(request: pytest.FixtureRequest) -> Way:
 
 
 class Failing:
-    """Replaces one method of the store: fails `times` times."""
+    """Replaces one method of the store, and fails `times` times."""
 
     def __init__(self, inner: Callable[..., Awaitable[Any]], times: float, error: Exception):
         self._inner = inner
@@ -64,14 +64,14 @@ class Site(NamedTuple):
     def break_(
         self, part: str, method: str, times: float = float("inf"), error: Exception = AWAY
     ) -> Failing:
-        """Let a method of a part of the store fail, always or for so many times."""
+        """Make a method of a part of the store fail, always or this many times."""
         owner = getattr(self.service.store, part)
         failing = Failing(getattr(owner, method), times, error)
         self.patch.setattr(owner, method, failing)
         return failing
 
     def leaving(self) -> httpx.AsyncClient:
-        """Another client with the same key, which will hang up."""
+        """Another client with the same key, which will disconnect."""
         return self.service.client(self.client.headers["API-KEY"])
 
     async def jobs(self) -> int:
@@ -96,7 +96,7 @@ async def test_a_client_that_obeys_pays_once_when_a_read_fails(site: Site, way: 
     site.break_("jobs", "find", times=1)
 
     answer = await way.post(site.client)
-    if answer.status_code == 503:  # it says "try again"
+    if answer.status_code == 503:  # the answer says "try again"
         answer = await way.post(site.client)
 
     assert answer.status_code == way.status
@@ -180,7 +180,7 @@ async def test_a_cancel_needs_nothing_after_its_commit(site: Site) -> None:
 
 
 async def test_a_replay_that_cannot_be_read_does_not_deny_its_job(site: Site, way: Way) -> None:
-    """No first answer was kept, so the replay has to be built from the job."""
+    """The first answer was not stored, so the replay has to be built from the job."""
     release = site.provider.hold_submissions()
     first = asyncio.create_task(way.post(site.leaving(), **KEY))
     await site.provider.submitted()

@@ -81,7 +81,7 @@ async def test_an_admins_ticket_opens_whichever_job_it_names(
 async def test_a_ticket_is_asked_for_by_id(visitor: httpx.AsyncClient) -> None:
     for body, status in (({"request_id": 5}, 400), ({"request_id": None}, 400), ([], 400)):
         assert (await visitor.post("/v1/stream-tickets", json=body)).status_code == status, body
-    # It would open the stream of all jobs.
+    # A misspelt member would otherwise open the stream of all jobs.
     typo = await visitor.post("/v1/stream-tickets", json={"requestid": "job_1"})
     assert (typo.status_code, typo.json()["errors"]) == (
         400,

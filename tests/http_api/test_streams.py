@@ -25,7 +25,7 @@ from tests.support.service import (
 
 @pytest.fixture
 async def service(provider: ScriptedProvider, start: Start) -> RunningService:
-    """A service that takes callbacks at their word, so that a test moves jobs by them."""
+    """A service that believes callbacks, so that a test moves jobs by sending them."""
     return await start(**provider.settings(), confirm_callbacks=False)
 
 
@@ -87,10 +87,10 @@ async def test_a_jobs_stream_from_snapshot_to_done(
         assert done.id is None
         assert await stream.next() is None
 
-    # All of it is seen: nothing more to come, ever.
+    # The client has seen everything, so nothing more will come.
     seen = await client.get(path, headers={"Last-Event-ID": final.id or ""})
     assert (seen.status_code, seen.content) == (204, b"")
-    # A client that does not resume gets the outcome.
+    # A client without a cursor gets the outcome.
     async with event_stream(client, path) as stream:
         assert [frame.event for frame in await stream.rest()] == [None, "snapshot", "done"]
 
@@ -124,11 +124,11 @@ async def test_a_resume_from_any_place_gives_the_rest_once(
     other = await accepted(client, provider)
     for progress in range(1, 6):
         await job.send(running(progress))
-        await job.when(progress=progress)  # else two may become one event
+        await job.when(progress=progress)  # otherwise two may become one event
     await job.send(COMPLETED)
     await job.when(done=True)
     async with event_stream(client, "/v1/events", start_at) as stream:
-        everything = await stream.events(12)  # nine of one job, three of the other
+        everything = await stream.events(12)  # nine events of one job, three of the other
     path = f"{job.path}/events"
     own = [frame for frame in everything if frame.data["request_id"] == job.request_id]
     for place, frame in enumerate(everything):
@@ -151,7 +151,7 @@ async def test_a_resume_from_any_place_gives_the_rest_once(
 async def test_the_header_outranks_the_query(
     client: httpx.AsyncClient, provider: ScriptedProvider
 ) -> None:
-    """An EventSource connects again with the same address, and says in the header where it is."""
+    """An EventSource reconnects to the same URL, and sends its position in the header."""
     old = await cursor_now(client, "/v1/events")
     job = await accepted(client, provider)
     new = await cursor_now(client, "/v1/events")
@@ -176,7 +176,7 @@ async def test_a_resume_across_restarts_is_exactly_once(
                 job = await accepted(client, provider)
                 request_id, path = job.request_id, httpx.URL(job.callback_url).path
             client = service.client(key)
-            await client.post(path, json=running(10 * step))  # before the client is back
+            await client.post(path, json=running(10 * step))  # before the client reconnects
             await job_when(client, request_id, progress=10 * step)
             async with event_stream(client, f"/v1/jobs/{request_id}/events", cursor) as stream:
                 for last in (10 * step + 1, 10 * step + 2):
@@ -184,7 +184,8 @@ async def test_a_resume_across_restarts_is_exactly_once(
                     frames = await stream.until(partial(has_progress, last))
                     seen += seqs(frames)
                     cursor = frames[-1].id
-    # The first look began with a snapshot at seq 4; from there on each event came once, in order.
+    # The first connection began with a snapshot at seq 4; after that, each event came once, in
+    # order.
     assert seen == list(range(5, 13))
 
 

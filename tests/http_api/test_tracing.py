@@ -1,4 +1,4 @@
-"""One trace for a job, from submission to webhook, as OpenTelemetry's own SDK records it."""
+"""One trace for a job, from submission to webhook, recorded with OpenTelemetry's own SDK."""
 
 from collections.abc import Iterator, Sequence
 
@@ -32,11 +32,11 @@ ATTRIBUTES = {
     "receiver.outcome",
     "receiver.provider",
 }
-"""Ids, words and numbers. Before you add one, ask whether it can contain a secret."""
+"""Ids, words and numbers. Before you add an attribute, ask whether it can contain a secret."""
 
 
 class Spans:
-    """What has ended so far."""
+    """The spans that have ended so far."""
 
     def __init__(self) -> None:
         self.exporter = InMemorySpanExporter()
@@ -48,7 +48,7 @@ class Spans:
         return "".join(span.to_json() for span in self.exporter.get_finished_spans())
 
     async def when(self, *names: str) -> list[ReadableSpan]:
-        """Each of these, once all of them and no other have ended, in the given order."""
+        """Wait until exactly these spans have ended; returns them in the given order."""
 
         async def look() -> Sequence[str]:
             return self.names()
@@ -61,7 +61,7 @@ class Spans:
 
 @pytest.fixture
 def spans() -> Iterator[Spans]:
-    """Tracing is on, and this is where it goes."""
+    """Turns tracing on, and collects the spans."""
     spans = Spans()
     with tracing_by(OpenTelemetry([SimpleSpanProcessor(spans.exporter)])):
         yield spans
@@ -135,15 +135,16 @@ async def test_a_job_is_one_trace_from_its_client_to_its_webhook(
     assert attribute(posted, "receiver.job.id") == request_id
     assert attribute(posted, "http.response.status_code") == 202
     assert attribute(submitted, "receiver.outcome") == "accepted"
-    assert attribute(applied, "receiver.job.status") == "PENDING"  # a claim is not believed yet
+    assert attribute(applied, "receiver.job.status") == "PENDING"  # the claim is not believed yet
     (received,) = await history_of(client, request_id, "callback")
-    # From when it was stored, which is a moment after it came.
+    # Starts when the callback was stored, a moment after it arrived.
     assert timestamp((applied.start_time or 0) // 1_000_000) >= received["at"]
     assert (applied.start_time or 0) < (polled.start_time or 0)
     assert attribute(polled, "receiver.outcome") == "reported"
     assert attribute(relayed, "receiver.delivery.id") == message.id
     assert attribute(relayed, "http.response.status_code") == 200
-    # Those who are called can join the trace; `tracestate` is for the client's own systems.
+    # The provider and the endpoint can join the trace; `tracestate` stays with the client's own
+    # systems.
     assert submission.headers["traceparent"] == traceparent(submitted)
     assert "tracestate" not in submission.headers
     assert message.headers["traceparent"] == traceparent(relayed)

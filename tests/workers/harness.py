@@ -1,5 +1,5 @@
-"""What a worker needs: a store, a hub, a clock that the test moves, and a provider that answers at
-once."""
+"""What the workers' tests share: a store, a hub, a clock that the test moves, and a provider that
+answers at once."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -48,18 +48,18 @@ RUNNING = b'{"status":"IN_PROGRESS","progress":10}'
 COMPLETED = b'{"status":"COMPLETED","result":{"videoUrl":"https://cdn.example/v.mp4"}}'
 RATE = 50.0
 STEP = 0.1
-"""Seconds; the rate allows five calls in each."""
+"""In seconds. The rate allows five calls in one step."""
 
 
 class QuickProvider(SamsarDouble):
-    """Answers each status call at once, and remembers whom it was asked about."""
+    """Answers each status call at once, and records the ids that it was asked about."""
 
     def __init__(self) -> None:
         self.answer: StatusAnswer = StatusReport(read_report({"status": "IN_PROGRESS"}))
         self.answers: dict[str, StatusAnswer] = {}
-        """Those for some jobs, in place of `answer`."""
+        """Answers for some jobs, instead of `answer`."""
         self.waits_for: asyncio.Event | None = None
-        """What has to happen before status calls are answered."""
+        """If set, status calls are answered only after this event."""
         self.asked: list[str] = []
         self.found: LookUpAnswer = StatusMissing()
         self.looked_up: list[tuple[str, Millis, Millis]] = []
@@ -87,7 +87,7 @@ class QuickProvider(SamsarDouble):
 
 @dataclass
 class Harness:
-    """Everything that a worker under test is given."""
+    """What a worker under test needs."""
 
     services: ServiceContext
     hub: Hub
@@ -103,13 +103,13 @@ class Harness:
         return self.services.store
 
     def poller(self, rate: float = 1_000.0, at_once: int = 1_000) -> Poller:
-        """A poller with its own limits: calls per second, and at once."""
+        """A poller with limits of its own: calls per second, and concurrent calls."""
         calls = StatusCalls(self.clock, self.services.metrics, rate, at_once)
         services = replace(self.services, status_calls=calls)
         return Poller(services, self.hub, lambda job: f"https://here.example/{job.id}", self.missed)
 
     async def accepted_job(self, name: str, user: User | None = None, **fields: Any) -> Job:
-        """A job that the provider knows by this name."""
+        """A job that the provider knows under this name."""
         job = await self.world.create(user=user)
         return await self.world.advance(
             job, accepted(self.clock.now(), **{"provider_request_id": name, **fields})
@@ -177,7 +177,7 @@ class Counted:
 
 
 async def step(harness: Harness, worker: Poller) -> int:
-    """Advance the clock, and wait for the calls that begin; returns how many."""
+    """Advance the clock, and wait until the calls that begin have ended; returns how many."""
     harness.clock.advance(STEP)
     begun = await worker.run_once()
     await worker._task_pool.drain()
@@ -200,7 +200,7 @@ async def receive(harness: Harness, job: Job, body: bytes) -> None:
 
 
 def applying_in_order(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The ids of the jobs whose callbacks are applied from now on, in order."""
+    """Records the ids of jobs whose callbacks are applied from now on, in order."""
     order: list[str] = []
     apply = harness.store.callbacks.apply
 

@@ -43,6 +43,6 @@ async def due_polls(harness: Harness, count: int) -> None:
 
 
 def ending(harness: Harness) -> None:
-    """Each call finishes its job, so no job is polled twice."""
+    """Make each call finish its job, so that no job is polled twice."""
     said = {"status": "FAILED", "message": "Out of credits."}
     harness.provider.answer = StatusReport(read_report(said))

@@ -1,4 +1,4 @@
-"""`DueTimer`: the store is asked for due jobs when there can be some, and not before."""
+"""`DueTimer`: the store is asked for due jobs only when there can be some."""
 
 import asyncio
 
@@ -66,7 +66,7 @@ async def test_a_wait_ends_when_there_may_be_something_sooner(
     await timer.wait(0.001)
     waiting = asyncio.create_task(timer.wait(LONG))
     await asyncio.sleep(0)
-    harness.hub.announce(due(Lane.POLL, NOW + 90 * SECOND))  # no sooner
+    harness.hub.announce(due(Lane.POLL, NOW + 90 * SECOND))  # not sooner
     await asyncio.sleep(0)
     assert not waiting.done()
 
@@ -83,7 +83,7 @@ async def test_a_wait_ends_when_there_may_be_something_sooner(
 async def test_a_wait_ends_when_a_pass_is_due_or_its_time_is_over(timer: DueTimer) -> None:
     await asyncio.wait_for(timer.wait(0.001), TIMEOUT)
     timer.look_at(Lane.POLL, NOW + 1)
-    await timer.wait(0.001)  # what `look_at` has woken
+    await timer.wait(0.001)  # `look_at` has woken it
     await asyncio.wait_for(timer.wait(LONG), TIMEOUT)
 
 
@@ -103,7 +103,7 @@ NAMES = ("poller", "confirmer", "deadlines")
 
 
 async def later(harness: Harness, lane: Lane, seconds: float) -> None:
-    """A job comes to be due in the lane, so many seconds from now."""
+    """A job that becomes due in the lane after this many seconds."""
     at = harness.clock.now() + round(seconds * SECOND)
     job = await harness.world.create()
     await harness.world.advance(
@@ -116,7 +116,7 @@ async def test_the_store_is_not_asked_while_nothing_is_due(harness: Harness, nam
     store = Counted(harness.store.backlogs, *QUERIES)
     worker, lane = workers(harness)[name]
     assert await worker.run_once() == 0
-    assert set(store.take()) == {"due"}  # what is left over from before
+    assert set(store.take()) == {"due"}  # the first pass looks for leftovers
 
     for _ in range(3):
         await later(harness, lane, 5.0)

@@ -1,4 +1,4 @@
-"""Jobs whose status calls fail, behind a breaker and without one."""
+"""Jobs whose status calls fail, with a breaker and without one."""
 
 import asyncio
 
@@ -91,7 +91,8 @@ async def test_jobs_that_always_fail_hold_up_no_job_of_another_user(
             await step(harness, worker)
         waits.append(harness.clock.now() / SECOND - NOW / SECOND - at)
     first, second, later = waits
-    # The first ones may have to wait for a probe; at last all the others' failures are their own.
+    # The first two may wait for a probe. After that, the other jobs' failures no longer count for
+    # the breaker.
     assert max(first, second) <= LONGEST_PROBE + 3 * STEP
     assert later <= 3 * STEP
 
@@ -140,7 +141,7 @@ async def test_calls_that_a_breaker_refuses_take_nothing_from_the_rate(
     else:
         await due_polls(harness, 20)
     refused = 0
-    while begun := await worker.run_once():  # at one instant
+    while begun := await worker.run_once():  # without advancing the clock
         refused += begun
     assert (refused, worker._calls.free(), harness.provider.asked) == (20, 1, [])
 

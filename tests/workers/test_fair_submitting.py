@@ -1,4 +1,4 @@
-"""The jobs of one user, however many or refused, do not delay those of others."""
+"""One user's jobs, however many there are or are refused, do not delay the jobs of others."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -57,7 +57,7 @@ async def seen(provider: ScriptedProvider, count: int) -> list[str]:
 
 
 async def refusals(client: httpx.AsyncClient, job_id: str, count: int) -> None:
-    """Wait until the job was refused for now `count` times."""
+    """Wait until the provider has told the job "later" `count` times."""
     await eventually(
         lambda: history_of(client, job_id, "submission"),
         lambda lines: len(lines) >= count,
@@ -66,7 +66,7 @@ async def refusals(client: httpx.AsyncClient, job_id: str, count: int) -> None:
 
 
 class Hostile:
-    """Refuses mallory for now, and accepts everybody else."""
+    """Tells mallory "later", and accepts everybody else."""
 
     async def __call__(self, submission: Submission) -> Response:
         if submission.body["input"]["prompt"] == "mallory":
@@ -94,7 +94,7 @@ async def test_many_slow_jobs_cost_another_user_one_slot_s_time(tmp_path: Path) 
             slots.release()
             assert (await seen(provider, 33 + number))[32:] == ["bob"] * (number + 1)
 
-        provider.submit = None  # the stop would wait for the calls that hang
+        provider.submit = None  # otherwise the shutdown would wait for the calls that hang
         for _ in range(32):
             slots.release()
 

@@ -30,7 +30,7 @@ async def test_a_submission_costs_three_writes_and_no_read(
     async with running_service(tmp_path, **provider.settings()) as service:
         client = await service.user()
         await job_when(client, (await submit(client))["request_id"], phase="accepted")
-        # Each look at the store's queue reads the holds too.
+        # Each read of the store's queue reads the holds too.
         looks = Counted(service.store.submissions, "holds", "change_holds")
         names = ("create", "advance", "input_of", "trace_context_of", "release")
         jobs = Counted(service.store.jobs, *names)
@@ -40,7 +40,7 @@ async def test_a_submission_costs_three_writes_and_no_read(
             await job_when(client, job["request_id"], phase="accepted")
 
         calls = Counter(jobs.take())
-        del calls["input_of"]  # made by the test's client, which reads the job
+        del calls["input_of"]  # called by the test's client, which reads the job
         assert (calls, looks.take()) == ({"create": 5, "advance": 10}, [])
 
 
@@ -113,7 +113,7 @@ async def test_a_job_cancelled_while_it_waits_is_not_sent(
 
 
 async def _leave_behind(folder: Path, jobs: dict[str, int]) -> None:
-    """Create queued jobs of these users."""
+    """Create queued jobs of these users, as a dead process would leave them."""
     store = await open_store(f"sqlite:///{folder / 'receiver.db'}")
     ids = Ids(Random(7).randbytes)
     writes = []
@@ -132,7 +132,7 @@ async def _leave_behind(folder: Path, jobs: dict[str, int]) -> None:
 
 
 async def test_users_with_a_backlog_take_turns(tmp_path: Path, provider: ScriptedProvider) -> None:
-    """A dead process left a long queue of one user, and one job of another."""
+    """A dead process left one user with a long backlog, and another with one job."""
     await _leave_behind(tmp_path, {"mallory": 1_500, "bob": 1})
 
     async with running_service(tmp_path, **provider.settings()):

@@ -50,7 +50,7 @@ async def world(folder: Path) -> AsyncIterator[tuple[RunningService, FaultyServe
 async def test_hanging_hosts_leave_slots_to_hosts_that_answer(tmp_path: Path) -> None:
     async with world(tmp_path) as (service, dead, good):
         await _fill_with_dead(service, dead.port)
-        # 80 messages of five users, and 64 slots: they could take all of them.
+        # 80 messages of five users for 64 slots: they could take all slots.
         await eventually(lambda: _count(dead.bodies), lambda count: count >= 10, "attempts")
 
         for user in ("somebody else", "somebody else", "u0"):

@@ -1,4 +1,4 @@
-"""The inbox: the order of callbacks, and leftovers."""
+"""The inbox: the order of callbacks, and leftovers of dead processes."""
 
 import asyncio
 from typing import Any
@@ -114,7 +114,7 @@ async def test_an_outcome_does_not_wait_for_the_progress_under_way(
     monkeypatch.setattr(harness.store.callbacks, "apply", held)
     progress = asyncio.create_task(inbox.run_once())
     await receive(harness, ended, COMPLETED)
-    await inbox.stop()  # what has begun ends
+    await inbox.stop()  # waits for the tasks that have begun
 
     assert [await harness.verdicts(job) for job in (running, ended)] == [["waiting"], ["claimed"]]
     end.set()
@@ -157,7 +157,7 @@ async def test_only_claims_are_handed_over(harness: Harness, inbox: Inbox, claim
     await receive(harness, finished, COMPLETED)
     await inbox.run_once()
     claims.jobs.clear()
-    inbox.offer(finished.id, final=True)  # none of its callbacks waits any more
+    inbox.offer(finished.id, final=True)  # its callbacks no longer wait
 
     await inbox.run_once()
 

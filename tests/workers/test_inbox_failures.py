@@ -17,7 +17,7 @@ from tests.workers.harness import COMPLETED, RUNNING, Harness, applying_in_order
 def failing_once(
     harness: Harness, monkeypatch: pytest.MonkeyPatch, job: Job, error: Callable[[], Exception]
 ) -> None:
-    """The next application of this job's callbacks fails."""
+    """Make the next application of this job's callbacks fail."""
     apply = harness.store.callbacks.apply
     failed: list[str] = []
 
@@ -54,7 +54,7 @@ async def test_a_callback_that_cannot_be_applied_does_not_block_others(
         (job.id, tries) for tries in (1, 2, 3)
     ]
     assert {type(log["exc_info"]) for log in failures} == {ZeroDivisionError}
-    # It is polled instead.
+    # It is polled because of the failed callback.
     found = await harness.found(job)
     assert found.due is not None
 
@@ -88,7 +88,7 @@ async def test_after_a_store_failure_callbacks_are_offered_again(
     with pytest.raises(StoreUnavailable):
         await inbox.run_once()
 
-    # The other job of the batch is applied, and the outcome goes first again.
+    # The batch's other job is applied; then the outcome goes first again.
     assert [await harness.verdicts(job) for job in jobs] == [["applied"], ["waiting"], ["waiting"]]
     order = applying_in_order(harness, monkeypatch)
     assert await inbox.run_once() == 2

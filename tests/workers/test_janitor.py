@@ -1,4 +1,4 @@
-"""Retention: small batches, and nothing is removed while the clock is not trusted."""
+"""Retention: it works in small batches, and removes nothing while the clock is not trusted."""
 
 import asyncio
 from dataclasses import replace

@@ -52,7 +52,7 @@ async def test_a_lost_submission_is_looked_up_by_its_callback_address(harness: H
 async def test_a_lost_submission_is_looked_up_although_ids_are_ahead_of_the_clock(
     harness: Harness,
 ) -> None:
-    """As they are after the clock was set back."""
+    """Ids are ahead after the clock was set back."""
     worker = looking_up(harness)
     job = await lost(harness, created_at=harness.clock.now() + 3600 * SECOND)
 

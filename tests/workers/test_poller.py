@@ -35,7 +35,7 @@ async def test_due_polls_get_a_fifth_of_the_rate_while_claims_wait(
         calls += await step(harness, worker)
 
     polls = sum(name.startswith("poll-") for name in harness.provider.asked)
-    # Within two calls: a step need not be a multiple of five calls.
+    # Within two calls: a step need not allow a multiple of five calls.
     assert calls / 5 - 2 <= polls <= calls / 5 + 2
 
 
@@ -215,7 +215,7 @@ async def test_a_claim_that_is_handed_over_ends_the_wait(harness: Harness) -> No
     worker = harness.poller(RATE)
     while await worker.run_once():
         pass
-    await worker.idle()  # clears earlier wake-ups
+    await worker.idle()  # consumes earlier wake-ups
     idling = asyncio.create_task(worker.idle())
     await asyncio.sleep(0)
     assert not idling.done()

@@ -1,4 +1,4 @@
-"""`Slots`: what one pass of the relay may begin."""
+"""`Slots`: which attempts one pass of the relay may begin."""
 
 from receiver.domain.relay import KnownHosts
 from receiver.workers.relay_slots import (

@@ -34,7 +34,7 @@ async def test_a_worker_is_soon_back_after_an_outage_of_the_store(
         await asyncio.Event().wait()
 
     supervisor = Supervisor([], clock, Metrics("test"))
-    with capture_logs():  # else a traceback is coloured for each failure
+    with capture_logs():  # otherwise each failure prints a coloured traceback
         supervisor.keep_running("worker", loop)
         await ran.wait()
         await supervisor.stop()

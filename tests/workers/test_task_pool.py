@@ -51,7 +51,7 @@ async def test_a_task_that_is_cancelled_before_it_starts_leaves_nothing_behind()
     (task,) = (each for each in asyncio.all_tasks() if each.get_name() == "never")
     task.cancel()
     await pool.drain()
-    gc.collect()  # a coroutine that nobody awaited would warn here, which fails the test
+    gc.collect()  # a coroutine that was never awaited would warn here, which fails the test
     assert pool.running == 0
 
 
