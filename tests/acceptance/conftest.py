@@ -1,4 +1,4 @@
-"""What acceptance tests have in common with those of the HTTP edge."""
+"""Fixtures that acceptance tests share with the tests of the HTTP API."""
 
 from tests.http_api.conftest import provider, quiet_log, start
 

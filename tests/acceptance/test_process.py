@@ -1,4 +1,4 @@
-"""The process itself, killed again and again; tests/crash kills it at worse moments."""
+"""The whole process, killed repeatedly; tests/crash kills it at worse moments."""
 
 import asyncio
 import time
@@ -58,4 +58,4 @@ async def test_a_kill_loses_nothing_acknowledged_and_pays_nothing_twice(
             )
             assert job["done"] or job["provider_request_id"] is None
     sent = [submission.body["input"]["prompt"] for submission in provider.submissions]
-    assert len(sent) == len(set(sent)), "a job was submitted twice"
+    assert len(sent) == len(set(sent)), "a job was submitted more than once"

@@ -1,5 +1,5 @@
-"""Every way in which a submission can fail, on a real socket: what the job becomes, and how many
-submissions the provider saw. The table in docs/guarantees.md is this one."""
+"""Every way in which a submission can fail, on a real socket: the state that the job gets, and how
+many submissions the provider saw. docs/guarantees.md shows this table."""
 
 import re
 import ssl
@@ -26,9 +26,9 @@ class Row:
 
     fault: str
     behaviour: faulty.Behaviour | str
-    """What the provider does; or an address where no provider is."""
+    """What the provider does, or an address without a provider."""
     becomes: str
-    """`phase`, or `phase code`."""
+    """The job's `phase`, or `phase code`."""
     seen: str
     """Submissions that reached the provider in the time of two attempts: `0`, `1`, or `again`."""
     tls: Callable[[], ssl.SSLContext] | None = None
@@ -77,7 +77,7 @@ async def provider(row: Row) -> AsyncIterator[tuple[str, faulty.FaultyServer]]:
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.fault)
 async def test_a_fault(row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two attempts' time: whatever is ever sent again has been sent again by then."""
+    """It waits as long as two attempts take: whatever is sent again has been sent again by then."""
     monkeypatch.setattr(schedule, "SUBMIT_BACKOFF_MIN", 100)
     monkeypatch.setattr(holds, "DEFAULT_HOLD", 100)
     async with (

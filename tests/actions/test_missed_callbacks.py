@@ -1,4 +1,4 @@
-"""The memory of callbacks that we refused for a fault of ours."""
+"""The memory of callbacks that we refused through a fault of our own."""
 
 import pytest
 

@@ -38,7 +38,7 @@ def test_a_duplicate_is_answered_as_the_store_would(
     assert recent.answer(("job", b"digest", False)) is again
     assert recent.answer(("another", b"digest", False)) is None
     assert recent.answer(("job", b"other", False)) is None
-    assert recent.answer(("job", b"digest", True)) is None, "its signature may make it another"
+    assert recent.answer(("job", b"digest", True)) is None, "a signed copy is not a duplicate"
 
 
 def test_a_callback_is_forgotten_after_a_minute(

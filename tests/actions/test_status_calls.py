@@ -190,7 +190,7 @@ async def test_an_interrupted_call_returns_its_slot(how: str) -> None:
     gate.provider.answer = REFUSED
     assert await gate.poll() == REFUSED
     gate.provider.answer = MISSING
-    gate.clock.advance(1.0)  # it is the probe
+    gate.clock.advance(1.0)  # this call is the probe
     if how == "failed":
         gate.provider.answer = ValueError("a mistake of the adapter")
         with pytest.raises(ValueError, match="mistake"):

@@ -1,4 +1,4 @@
-"""`SubmissionQueue`: what it takes over, what it leases, and who is next."""
+"""`SubmissionQueue`: which jobs it accepts, which it leases, and whose job is next."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ def test_handed_over_jobs_are_bounded_per_user_and_in_total() -> None:
     assert taken.count(True) == submission_queue.MOST_HANDED_OVER_OF_ONE
     taken += [hand_over(waiting, job_of(user, n)) for user in range(2, 12) for n in range(50)]
     assert taken.count(True) == submission_queue.MOST_HANDED_OVER
-    # A lease whose job is still being written counts too, until it is declined.
+    # A lease for a job that is still being written counts too, until it is declined.
     fresh = queue()
     leases = [fresh.lease(job_of(1)) for _ in range(submission_queue.MOST_HANDED_OVER_OF_ONE + 1)]
     assert leases[-1] is None
@@ -64,7 +64,7 @@ def test_after_a_hold_one_job_is_sent_and_not_the_refused_one() -> None:
     assert wanted == {backlogs[0]: 2}
     jobs = [job_of(1, 0), job_of(1, 1)]
     assert waiting.add(jobs, wanted, waiting.new_lease()) == ["job_1_0"]
-    # It waits here, and no second probe is leased.
+    # The probe waits here, so no second one is leased.
     assert waiting.wanted(backlogs, NOW) == {}
     assert queue().wanted(backlogs, NOW) != {}
 

@@ -1,4 +1,4 @@
-"""A service that keeps the files of its jobs, and everybody around it."""
+"""A service that archives the files of its jobs, with its surroundings."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -29,7 +29,7 @@ class Place:
     host: FileHost
     client: httpx.AsyncClient
     kept: Path
-    """Where the files are kept."""
+    """The archive's folder."""
 
     def link(self, path: str, answer: Answer) -> str:
         return self.host.link(path, answer)
@@ -37,7 +37,7 @@ class Place:
     async def complete(
         self, result: dict[str, Any], client: httpx.AsyncClient | None = None, **members: Any
     ) -> str:
-        """A job that ends with this result; its id."""
+        """Create a job that ends with this result; returns its id."""
         client = client or self.client
         number = len(self.provider.submissions) + 1
         request_id = str((await submit(client, **members))["request_id"])
@@ -50,7 +50,7 @@ class Place:
     async def settled(
         self, request_id: str, client: httpx.AsyncClient | None = None
     ) -> dict[str, Any]:
-        """The job when nothing of its archive is pending."""
+        """Wait until no file of the job is pending; returns the job."""
         return await eventually(
             lambda: job_of(client or self.client, request_id),
             lambda job: all(file["state"] != "pending" for file in job["archive"]),
@@ -58,13 +58,13 @@ class Place:
         )
 
     async def stored(self, path: str, answer: Answer) -> str:
-        """A job whose one file is stored; its id."""
+        """Create a job whose only file is stored; returns its id."""
         request_id = await self.complete({"videoUrl": self.link(path, answer)})
         await self.settled(request_id)
         return request_id
 
     async def tried(self, path: str, answer: Answer) -> dict[str, Any]:
-        """A job whose one file could not be stored at the first attempt."""
+        """Create a job whose only file cannot be stored at the first attempt; returns the job."""
         request_id = await self.complete({"videoUrl": self.link(path, answer)})
         return await eventually(
             lambda: job_of(self.client, request_id), lambda job: bool(job["archive"][0]["error"])
@@ -76,7 +76,7 @@ class Place:
 
 @asynccontextmanager
 async def archiving(folder: Path, **given: Any) -> AsyncIterator[Place]:
-    """Serve until the block is left."""
+    """Run the service until the block is left."""
     settings = {
         "archive_url": f"file://{folder}/kept",
         "archive_max_bytes": 1_000_000,

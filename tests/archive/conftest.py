@@ -1,4 +1,4 @@
-"""A service that keeps files, for all tests of a file, and fixtures of other folders."""
+"""An archiving service for all tests of a file, and fixtures from other folders."""
 
 from collections.abc import AsyncIterator
 

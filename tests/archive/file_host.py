@@ -1,4 +1,4 @@
-"""A configurable file host: ranges or none, lost connections, delays, redirects, errors."""
+"""A configurable file host: with or without ranges, lost connections, delays, redirects, errors."""
 
 import asyncio
 import re
@@ -13,45 +13,45 @@ NUMBER = re.compile(rb"[Rr]ange: bytes=(\d+)-")
 
 
 def file_of(size: int, seed: int = 0) -> bytes:
-    """So many bytes, the same each time; no two parts of them are equal."""
+    """This many bytes, the same each time; no two parts of them are equal."""
     lines = (b"%020d %042d\n" % (seed, place) for place in range(0, size, 64))
     return b"".join(lines)[:size]
 
 
 @dataclass
 class Answer:
-    """How a path is answered."""
+    """The answer to requests for a path."""
 
     body: bytes = b""
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     length: bool = True
-    """Whether Content-Length is said; else the end of the connection is the end, or the last chunk
-    where connections are cut."""
+    """Whether there is a Content-Length. Without it, the end of the connection ends the file; with
+    cuts or ranges, the last chunk does."""
     cuts: list[int] = field(default_factory=list)
-    """After how many bytes of the body each of the first requests is cut off."""
+    """For each of the first requests: after how many bytes of the body it is cut off."""
     ranges: bool = True
     most: int | None = None
-    """How many bytes of a range are given at once."""
+    """How many bytes of a range are sent at once."""
     total: str | None = None
-    """What a range says of the file's length, in the place of the truth."""
+    """The file's length as a range states it, instead of the true one."""
     range_headers: dict[str, str] = field(default_factory=dict)
-    """Further headers of the answer to a range."""
+    """Additional headers of the answer to a range."""
     pause: float = 0.0
     """Seconds before each further 64 KiB."""
 
 
 @dataclass
 class FileHost:
-    """What it was asked, by path, and what it answers."""
+    """The answers, by path, and a record of requests."""
 
     port: int = 0
     answers: dict[str, Answer] = field(default_factory=dict)
     asked: list[tuple[str, int]] = field(default_factory=list)
-    """Paths, and where the range began that was asked for."""
+    """Paths, and where the requested range began."""
 
     def link(self, path: str, answer: Answer) -> str:
-        """The link of a path that is answered so."""
+        """Set the answer for a path, and return its link."""
         self.answers[path] = answer
         return f"http://127.0.0.1:{self.port}{path}"
 
@@ -95,7 +95,7 @@ class FileHost:
 
 @asynccontextmanager
 async def file_host() -> AsyncIterator[FileHost]:
-    """Serve until the block is left."""
+    """Run the host until the block is left."""
     host = FileHost()
     async with tcp_server(host.meet) as server:
         host.port = server.port

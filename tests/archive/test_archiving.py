@@ -40,7 +40,7 @@ async def test_a_file_is_stored_and_served_to_its_user_until_somebody_removes_it
     ]
     kept = place.kept / "ada" / request_id / "1.mp4"
     assert kept.read_bytes() == FILE
-    del place.host.answers["/a.mp4"]  # the link dies
+    del place.host.answers["/a.mp4"]  # the provider's link dies
 
     path = f"/v1/jobs/{request_id}/result"
     assert (await place.client.get(path)).content == FILE
@@ -150,7 +150,7 @@ async def test_a_failed_download_is_reported_and_the_link_returned(place: Place)
         assert (answer.status_code, answer.headers["Location"]) == (302, link)
     events = await history_of(place.client, request_id, "event")
     seqs = [line["job"]["seq"] for line in events]
-    assert len(seqs) == len(set(seqs)) == job["seq"], "a try that is repeated is no event"
+    assert len(seqs) == len(set(seqs)) == job["seq"], "a retry is not an event"
 
 
 async def test_the_file_of_a_job_that_is_removed_meanwhile_is_removed(place: Place) -> None:
@@ -210,7 +210,7 @@ async def test_an_attempt_has_a_time_limit(place: Place, monkeypatch: pytest.Mon
 async def test_a_fault_of_the_archive_is_an_outcome(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So gaps grow, and it ends."""
+    """The attempt counts as failed, so the gaps grow and the retries end."""
     monkeypatch.setattr(FolderArchive, "put", None)
     job = await place.tried("/p", Answer(FILE))
     assert job["archive"][0]["error"] == "archive_unavailable"
@@ -219,7 +219,7 @@ async def test_a_fault_of_the_archive_is_an_outcome(
 async def test_a_failed_attempt_is_repeated_and_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Retention removes files with their jobs, and what a dead process had begun goes at start."""
+    """Retention removes files with their jobs; a start removes a dead process's partial files."""
     monkeypatch.setattr(archive, "GAP_MIN", 100)
     monkeypatch.setattr(archiver, "MAINTENANCE_SECONDS", 0.1)
     kept = tmp_path / "kept"

@@ -19,7 +19,7 @@ from tests.archive.file_host import Answer, file_of
 from tests.archive.test_folder import pieces
 from tests.support.service import eventually, job_of
 
-# The server is a development one: it leaves sockets to the garbage collector.
+# This is a development server: it leaves sockets to the garbage collector.
 pytestmark = [
     pytest.mark.long,
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -32,7 +32,7 @@ BUCKET = "results"
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A client of the server that is not ours, to look at what is there."""
+    """An independent client of the server, to check the bucket's content."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -48,7 +48,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     client.create_bucket(Bucket=BUCKET)
     yield client
     client.close()
-    httpx.post(f"http://{host}:{port}/moto-api/reset", trust_env=False)  # it forgets nothing itself
+    httpx.post(f"http://{host}:{port}/moto-api/reset", trust_env=False)  # it keeps its state
     server.stop()
 
 

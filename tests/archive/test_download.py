@@ -1,4 +1,5 @@
-"""One attempt to download a file, from hosts that are slow, broken, lying or forbidden."""
+"""One attempt to download a file, from hosts that are slow, broken, forbidden, or send false
+headers."""
 
 import asyncio
 import base64
@@ -43,7 +44,7 @@ def downloader(
 
 
 async def load(link: str, **given: Any) -> tuple[bytes, str]:
-    """What came, and its type."""
+    """Download a file; returns its bytes and its type."""
     async with Download(downloader(**given), link) as file:
         came = b"".join([piece async for piece in file.content()])
         assert file.size == len(came)
@@ -89,7 +90,7 @@ async def test_a_lost_connection_is_resumed(host: FileHost, version: dict[str, s
     assert (await load(link))[0] == FILE
     assert [path for path, _ in host.asked] == ["/f"] * 3
     starts = [start for _, start in host.asked]
-    assert starts == sorted(set(starts)), "each goes on where the last one ended"
+    assert starts == sorted(set(starts)), "each continues where the last one ended"
 
 
 @pytest.mark.parametrize("length", [True, False])
@@ -144,7 +145,7 @@ async def test_a_download_that_cannot_be_resumed_fails(host: FileHost) -> None:
 async def test_a_download_goes_on_with_the_same_file_alone(
     host: FileHost, first: dict[str, str], rest: dict[str, str], error: str | None
 ) -> None:
-    """Whether or not the host looks at If-Range."""
+    """This holds whether or not the host honours If-Range."""
     link = host.link("/f", Answer(FILE, headers=first, range_headers=rest, cuts=[500_000]))
     if error is None:
         assert (await load(link))[0] == FILE
@@ -259,7 +260,7 @@ async def test_each_failure_has_a_word(
 async def test_a_file_that_comes_too_slowly_fails(
     host: FileHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However often it is resumed."""
+    """Resuming it does not extend the time."""
     monkeypatch.setattr(download, "PIECE_SECONDS", 0.3)
     answer = Answer(FILE, headers={"ETag": '"v1"'}, cuts=[200_000] * 9, pause=0.1)
     error, final = await failure(host.link("/f", answer))
@@ -277,7 +278,7 @@ async def test_a_file_that_is_too_large_is_refused(host: FileHost, length: bool)
 
 @pytest.mark.parametrize("where", ["headers", "range_headers"])
 async def test_a_digest_that_is_given_is_checked(host: FileHost, where: str) -> None:
-    """It is the whole file's, also beside the rest of it (RFC 9530)."""
+    """A digest is that of the whole file, even in the answer to a range (RFC 9530)."""
     digest = base64.b64encode(hashlib.sha256(FILE).digest()).decode()
     given: dict[str, Any] = {"headers": {"ETag": '"v1"'}}
     given.setdefault(where, {})["Repr-Digest"] = f"md5=:x:, sha-256=:{digest}:"

@@ -1,4 +1,5 @@
-"""The leases of downloads: as long as the download, and soon over when its process is dead."""
+"""The leases of downloads: they last as long as the download, and end soon after its process has
+died."""
 
 import asyncio
 
@@ -27,7 +28,7 @@ async def test_the_lease_of_a_running_download_is_renewed_and_its_loss_ends_the_
         assert await harness.lease("another", Lane.ARCHIVE) == []
     assert harness.clock.now() - NOW == 10 * RENEWAL_SECONDS * 1_000
 
-    harness.clock.advance(DOWNLOAD_LEASE / 1_000)  # suspended
+    harness.clock.advance(DOWNLOAD_LEASE / 1_000)  # as if the process had been suspended
     assert await harness.lease("another", Lane.ARCHIVE) == [job.id]
     await leases.run_once()
     await asyncio.wait({running})

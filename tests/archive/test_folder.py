@@ -1,4 +1,4 @@
-"""The archive in a folder: visible files are complete, and removed ones leave nothing."""
+"""The archive in a folder: visible files are complete, and removed ones leave nothing behind."""
 
 import asyncio
 import errno
@@ -106,7 +106,7 @@ async def test_a_folder_that_cannot_be_written_to_is_reported(tmp_path: Path) ->
 async def test_a_disk_that_hangs_holds_up_nothing_else(
     archive: FolderArchive, tmp_path: Path
 ) -> None:
-    """A FIFO hangs as a dead network mount does."""
+    """A FIFO hangs like a network mount whose server is down."""
     fifo = tmp_path / "kept" / "hangs"
     fifo.parent.mkdir()
     os.mkfifo(fifo)

@@ -39,7 +39,7 @@ def files_of(job: int) -> list[bytes]:
 
 
 def result_of(job: int, host: FileHost, rng: random.Random) -> dict[str, Any]:
-    """Slow files of which some connections are cut, and can be resumed or cannot."""
+    """A result of slow files: some are cut, and some of those downloads can be resumed."""
     links = []
     for n, body in enumerate(files_of(job)):
         cuts = [rng.randrange(len(body))] if rng.random() < 0.3 else []
@@ -68,7 +68,7 @@ async def test_fifty_kills_during_downloads_show_no_partial_file(tmp_path: Path)
                 jobs[made.json()["request_id"]] = number
                 await provider.submitted(number + 1)
         for number, submission in enumerate(provider.submissions):
-            # Submissions may overtake each other: by the callback's own job.
+            # Submissions may overtake one another, so use the callback's own job.
             await call_back(
                 submission.webhook_url,
                 {"status": "COMPLETED", "result": result_of(number, host, rng)},
@@ -101,7 +101,7 @@ async def shown(client: httpx.AsyncClient, request_id: str) -> dict[str, Any]:
 
 
 async def check_job(client: httpx.AsyncClient, request_id: str) -> None:
-    """What is served is what the provider's links had."""
+    """The served files equal those behind the provider's links."""
     job = await shown(client, request_id)
     number = int(job["result"]["videoUrl"].split("/")[-2])
     for n, body in enumerate(files_of(number)):
@@ -112,7 +112,7 @@ async def check_job(client: httpx.AsyncClient, request_id: str) -> None:
 
 
 def check_disk(kept: Path) -> None:
-    """Every file under its own name is whole."""
+    """Every file under its final name is complete."""
     for path in kept.glob("*/*/*"):
         content = path.read_bytes()
         seed = int(content[:20])

@@ -1,4 +1,4 @@
-"""Retention removes the files of removed jobs, beside some that cannot be removed."""
+"""Retention removes the files of removed jobs, even if some files cannot be removed."""
 
 import asyncio
 from pathlib import Path
@@ -22,7 +22,7 @@ REFUSED = ArchivedFile("http://10.0.0.1/1.mp4", next_try_at=NOW)
 
 
 class Stubborn(FolderArchive):
-    """Some folders cannot be removed."""
+    """An archive of which some folders cannot be removed."""
 
     stays: frozenset[str]
 
@@ -33,7 +33,7 @@ class Stubborn(FolderArchive):
 
 
 class Hanging(FolderArchive):
-    """Waits before one of its steps until it may go on."""
+    """Blocks one of its steps until `may_go_on` is set."""
 
     def __init__(self, root: Path, step: str) -> None:
         super().__init__(root)
@@ -49,7 +49,7 @@ class Hanging(FolderArchive):
 
 
 async def removed(harness: Harness, number: int) -> list[Job]:
-    """Jobs whose files are left."""
+    """Removed jobs whose files are left."""
     jobs = [await harness.world.create() for _ in range(number)]
     for job in jobs:
         await harness.world.advance(job, completed(), quietly(archive=(STORED,), due=None))
@@ -62,7 +62,7 @@ def archiver_of(harness: Harness, archive: FolderArchive) -> Archiver:
 
 
 async def maintain(harness: Harness, worker: Archiver) -> list[str]:
-    """Let it remove what it can; the jobs that are left."""
+    """Run the removals; returns the jobs whose files are left."""
     harness.clock.advance(archiver.MAINTENANCE_SECONDS)
     await worker.run_once()
     await worker._upkeep.drain()
@@ -90,7 +90,7 @@ async def test_files_that_cannot_be_removed_keep_no_others(
 async def test_while_the_archive_hangs_its_backlog_is_measured_and_downloads_begin(
     harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, begun: list[str]
 ) -> None:
-    """But not beside the first sweep, which could take their partial files."""
+    """Downloads do not begin beside the first sweep, which could remove their partial files."""
     monkeypatch.setattr(archiver, "DOWNLOAD_DRAIN_SECONDS", 0.0)
     (gone,) = await removed(harness, 1)
     archive = Hanging(tmp_path / "kept", step)

@@ -33,7 +33,7 @@ ARGUMENTS = [
 TIMEOUT_MS = 20_000
 expect.set_options(timeout=TIMEOUT_MS)
 
-# The page's own listeners come first: after this one, the view is drawn and has the focus.
+# The page's own listeners run first: when this one runs, the view is drawn and has the focus.
 GO = """view => new Promise(arrived => {
     if (location.hash === view) arrived();
     addEventListener("hashchange", () => arrived(), { once: true });
@@ -55,24 +55,24 @@ class Visitor:
         await self.page.get_by_text("live", exact=True).wait_for()
 
     async def try_key(self, key: str) -> None:
-        """Try to sign in with a key, and do not wait for the result."""
+        """Start to sign in with a key, without waiting for the result."""
         await self.page.goto(self.url)
         await self.page.get_by_label("API key").fill(key)
         await self.page.get_by_role("button", name="Sign in").click()
 
     async def submit_by_form(self, **fields: str) -> None:
-        """Fill in the form by its labels, from the list, and submit it."""
+        """Fill in the form by its labels and its list, and submit it."""
         await self.page.get_by_role("link", name="New job").click()
         for label, value in fields.items():
             await self.page.get_by_label(label, exact=True).fill(value)
         await self.page.get_by_role("button", name="Submit").click()
 
     async def open(self, view: str) -> None:
-        """Go to a view, such as `#/new`, without loading the page again, and wait for it."""
+        """Go to a view, such as `#/new`, without reloading the page, and wait for it."""
         await self.page.evaluate(GO, view)
 
     async def rewrite(self, script: str, changes: dict[str, str]) -> None:
-        """Load a script of the page with other constants, so that a few rows reach its limits."""
+        """Load a script of the page with smaller constants, so that a few rows reach its limits."""
 
         async def answer(route: Route) -> None:
             response = await route.fetch()
@@ -90,10 +90,10 @@ class Visitor:
 
 @dataclass
 class Held:
-    """Requests of a page that go on only once they may."""
+    """Requests of a page that wait until `may_go_on` is set."""
 
     asked: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set by the first."""
+    """Set by the first request."""
     may_go_on: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def hold(self, route: Route) -> None:
@@ -103,7 +103,7 @@ class Held:
 
 
 async def holding(page: Page, url: str | re.Pattern[str]) -> Held:
-    """Hold the page's requests of this URL from now on."""
+    """Hold the page's requests for this URL from now on."""
     held = Held()
     await page.route(url, held.hold)
     return held
@@ -125,7 +125,7 @@ ONE_LOOP = pytest.mark.asyncio(loop_scope="session")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The browser lives in the event loop of the session, and so do all that use it."""
+    """The browser lives in the session's event loop, so all tests that use it run there."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(ONE_LOOP, append=False)
@@ -133,7 +133,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    """One for all tests; each window is in a context of its own, with cookies of its own."""
+    """One browser for all tests; each window has a context and cookies of its own."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         yield browser
@@ -142,8 +142,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def visit(browser: Browser) -> AsyncIterator[Visit]:
-    """Opens windows of their own, with no cookie yet, which close with the test. A `user` is signed
-    in."""
+    """Opens windows without cookies, which close with the test. A given `user` is signed in."""
     contexts: list[BrowserContext] = []
 
     async def visit(
@@ -178,7 +177,7 @@ async def visit(browser: Browser) -> AsyncIterator[Visit]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def start(tmp_path: Path) -> AsyncIterator[Start]:
-    """Starts a service. By default every callback is lost, and polls are fast."""
+    """Starts a service. By default every callback is lost, and polls are frequent."""
     async with AsyncExitStack() as stack:
 
         async def start(**given: object) -> RunningService:
@@ -191,7 +190,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def provider(start: Start) -> AsyncIterator[ScriptedProvider]:
-    """It ends before the services do."""
+    """A provider that closes before the services do."""
     async with scripted_provider() as provider:
         yield provider
 

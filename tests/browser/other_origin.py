@@ -1,4 +1,4 @@
-"""A page of another origin, which follows streams with tickets of its own server."""
+"""A page of another origin, which follows streams with tickets from its own backend."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -35,13 +35,13 @@ class OtherOrigin:
     url: str = ""
     html: str = "<!doctype html><title>A page</title>"
     client: httpx.AsyncClient = field(init=False)
-    """Asks for tickets; the test sets it."""
+    """The client that requests tickets; set by `order`."""
     body: dict[str, str] = field(default_factory=dict)
-    """What it asks with."""
+    """The body of the requests for tickets."""
     tickets: int = 0
 
     async def order(self, service: RunningService) -> str:
-        """Submit a job, which the tickets are for from now on; its id."""
+        """Submit a job, and issue tickets for it from now on; returns its id."""
         self.client = await service.user()
         job_id: str = (await submit(self.client))["request_id"]
         self.body = {"request_id": job_id}
@@ -58,7 +58,7 @@ class OtherOrigin:
 
 @asynccontextmanager
 async def other_origin() -> AsyncIterator[OtherOrigin]:
-    """Serve it until the block is left."""
+    """Serve the page until the block is left."""
     origin = OtherOrigin()
     routes = [Route("/", origin.page), Route("/my-backend/{path}", origin.ticket)]
     async with served(Starlette(routes=routes)) as origin.url:
@@ -66,7 +66,7 @@ async def other_origin() -> AsyncIterator[OtherOrigin]:
 
 
 async def seen(page: Page) -> list[list[Any]]:
-    """What `FOLLOW` has noted."""
+    """What `FOLLOW` has recorded."""
     found: list[list[Any]] = await page.evaluate("seen")
     return found
 

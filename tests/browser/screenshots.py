@@ -1,7 +1,7 @@
 """Renews the pictures in docs/images: `python -m tests.browser.screenshots`.
 
-A service with a sandbox lives through a day in some minutes, its clock set from hour to hour, and
-its webhooks go to an endpoint that fails at times.
+A service with a sandbox plays a whole day in some minutes: its clock is set hour by hour. Its
+webhooks go to an endpoint that fails now and then.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ def failing_at_times(rng: random.Random) -> Answer:
 
 
 async def a_day(service: RunningService, clock: ShiftedClock, rng: random.Random, url: str) -> str:
-    """Submit some jobs in each hour of a day; gives a key of their user."""
+    """Submit some jobs in each hour of a day; returns their user's key."""
     key = await service.key("ada")
     client = service.client(key)
     for hour in range(-23, 1):
@@ -110,7 +110,7 @@ async def shoot(browser: Browser, service: RunningService, key: str) -> None:
 
 
 async def settle(page: Page) -> None:
-    """Wait until what moves has come to rest, and open one entry of a timeline."""
+    """Wait until nothing on the page moves, and open one entry of a timeline."""
     await page.get_by_text("live", exact=True).wait_for()
     await page.mouse.move(0, 0)
     await page.wait_for_timeout(900)
@@ -122,7 +122,7 @@ async def settle(page: Page) -> None:
 
 async def main() -> None:
     rng, clock = random.Random(7), ShiftedClock()
-    clock.ahead_ms = -23 * HOUR_MS  # from the first id on, since ids never go back
+    clock.ahead_ms = -23 * HOUR_MS  # before the first id, since ids never go back
     with tempfile.TemporaryDirectory() as folder:
         async with (
             relay_sink() as sink,

@@ -78,7 +78,7 @@ async def test_a_click_while_the_row_changes(enter: Enter) -> None:
 
 
 async def test_a_job_that_ends_between_the_list_and_the_stream(start: Start, visit: Visit) -> None:
-    """The list shows it unfinished, and the stream begins after its end."""
+    """The list shows it unfinished, but the stream starts after its end."""
     service = await start(sandbox_render=60)
     key = await service.key("ada")
     client = service.client(key)
@@ -107,7 +107,7 @@ async def test_filter_and_search(enter: Enter) -> None:
         )
     ]
     await client.post(f"/v1/jobs/{ids[0]}/cancel")
-    # The whole list each time: its length alone may be right before it has changed.
+    # Compare the whole list: its length may be right before the list has changed.
     titles = page.locator(".row.job strong")
     await expect(titles).to_have_text(["Boat race", "Winter train", "Paper boats"])
     await page.get_by_label("Search").fill("BOAT")
@@ -118,7 +118,7 @@ async def test_filter_and_search(enter: Enter) -> None:
     await visitor.sees("No matching jobs")
     await page.get_by_label("State").select_option("All")
     await expect(titles).to_have_text(["Winter train"])
-    await page.get_by_label("Search").fill("winter")  # a part of this label, but of no prompt
+    await page.get_by_label("Search").fill("winter")  # part of this label, but of no prompt
     await visitor.sees("No matching jobs")
     await page.get_by_label("Search").fill(ids[2])
     await expect(titles).to_have_text(["Boat race"])
@@ -130,7 +130,7 @@ async def test_filter_and_search(enter: Enter) -> None:
     await visitor.sees("No matching jobs")
     await page.reload()
     await expect(page.get_by_label("From", exact=True)).to_have_value("2001-02-03T04:05")
-    await page.get_by_label("To", exact=True).fill("20261-01-01T00:00")  # no time of the service
+    await page.get_by_label("To", exact=True).fill("20261-01-01T00:00")  # not a valid time
     await expect(titles).to_have_count(3)
     assert visitor.console == []
 

@@ -1,4 +1,4 @@
-"""Axe finds nothing, in both themes and at a phone's width, and nothing is wider than the phone."""
+"""Axe finds nothing in both themes and at a phone's width, and no view is wider than the phone."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ from playwright.async_api import expect
 from tests.browser.conftest import Start, Visit, Visitor
 from tests.support.service import ShiftedClock, job_when, submit
 
-# The themes differ in their colours alone.
+# The themes differ only in their colours.
 RUNS: dict[Literal["light", "dark"], dict[str, list[str]]] = {
     "light": {"resultTypes": ["violations"]},
     "dark": {"resultTypes": ["violations"], "runOnly": ["color-contrast"]},
@@ -101,7 +101,7 @@ async def test_every_view(start: Start, visit: Visit, width: int) -> None:
     await expect(page.get_by_role("region", name="Store and workers")).to_be_visible()
     await check(visitor, "health")
 
-    await visitor.open("#/?user=ada")  # followed by a stream, which ends
+    await visitor.open("#/?user=ada")  # the view follows a stream, which ends
     await visitor.sees("live")
     service.inner.begin_stop()
     await visitor.sees("The connection is lost")
@@ -125,7 +125,7 @@ async def test_by_keyboard_alone(start: Start, visit: Visit) -> None:
     await expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     await page.keyboard.press("Enter")
     await expect(page.locator("main")).to_be_focused()
-    await page.reload()  # the address is still that of the view
+    await page.reload()  # the URL is still that of the view
     await expect(page.get_by_role("link", name="Reached")).to_be_visible()
     for _ in range(20):
         await page.keyboard.press("Tab")

@@ -1,4 +1,4 @@
-"""The page of an administrator: everybody's jobs, one user's, keys, holds and health."""
+"""The page of an administrator: jobs of everybody or of one user, keys, holds and health."""
 
 import asyncio
 import re
@@ -61,7 +61,7 @@ async def test_an_admin_sees_everybody_and_one_user(start: Start, visit: Visit) 
 
 
 async def visitor_who_polls(service: RunningService, visit: Visit) -> Visitor:
-    """An admin whose page reads few jobs at a time, and often."""
+    """An admin whose page reads a few jobs at a time, at short intervals."""
     visitor = await visit(service.url)
     few = {"NEWEST = 100": "NEWEST = 2", "UNFINISHED = 20": "UNFINISHED = 1"}
     await visitor.rewrite("live.js", few | {"POLL_EVERY = 5000": "POLL_EVERY = 200"})
@@ -144,7 +144,7 @@ async def test_keys_are_created_and_revoked(enter: Enter) -> None:
     )
     visitor.console.clear()  # the browser logs each refusal
     await page.get_by_label("User", exact=True).fill("carol")
-    await page.get_by_role("button", name="Create a key").dblclick()  # makes one
+    await page.get_by_role("button", name="Create a key").dblclick()  # creates only one
     shown = page.get_by_role("region", name="New key of carol")
     key = await shown.locator("code").first.inner_text()
     carol = service.client(key)
@@ -182,6 +182,6 @@ async def test_others_see_neither_health_nor_keys(enter: Enter) -> None:
     for name in ("Health", "Keys"):
         await expect(visitor.page.get_by_role("link", name=name)).to_be_hidden()
     for view in ("#/health", "#/keys"):
-        await visitor.open("#/new")  # so that the list has to appear anew
+        await visitor.open("#/new")  # so that the list has to be drawn again
         await visitor.open(view)
         await visitor.sees("No jobs yet")

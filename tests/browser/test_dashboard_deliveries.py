@@ -12,7 +12,7 @@ from tests.support.service import eventually, job_when, submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
-# One attempt and no more: their number changes only when the test asks for another.
+# A single attempt: the number of attempts changes only when the test retries.
 RELAYS = {"relay_allow_http": True, "relay_allow_nets": "127.0.0.0/8", "relay_schedule": "0"}
 UNREACHABLE = "http://127.0.0.1:9/hook"
 REFUSAL = b"""HTTP/1.1 500 Oops\r
@@ -45,7 +45,7 @@ async def test_a_delivery_is_sent_again_once_it_is_confirmed(enter: Enter) -> No
     await dialog.get_by_role("button", name="Send it again").click()
     await expect(row).to_contain_text("2 attempts")
 
-    # All that match a filter, which is in the address.
+    # Retry all that match a filter, which is in the URL.
     await page.get_by_label("State").select_option("Given up")
     await expect(page).to_have_url(f"{visitor.url}/#/deliveries?state=exhausted")
     await page.get_by_role("button", name="Send all of these again").click()
@@ -108,7 +108,7 @@ async def test_a_delivery_can_be_examined(enter: Enter) -> None:
 
 
 async def test_a_button_in_use_is_not_pulled_away(enter: Enter) -> None:
-    """The list of deliveries is read again by itself, and its answer comes too late."""
+    """The list of deliveries is reloaded in the background, and its answer comes too late."""
     visitor = await visitor_of_a_job_with_a_dead_webhook(enter)
     page = visitor.page
     await page.clock.install()
@@ -158,7 +158,7 @@ async def test_a_row_far_down_is_sent_again_in_its_place(
 
 
 async def test_short_pages_are_walked_some_at_a_time(enter: Enter) -> None:
-    """The service looks through a limited number for a page, which may then be empty."""
+    """The service examines a limited number of deliveries for a page, which may then be empty."""
     _, visitor = await enter()
     page = visitor.page
     cursors: list[str | None] = []
@@ -166,14 +166,14 @@ async def test_short_pages_are_walked_some_at_a_time(enter: Enter) -> None:
     async def look_further(route: Route) -> None:
         asked = parse_qs(urlsplit(route.request.url).query)
         cursors.append(asked.get("cursor", [None])[0])
-        # Without a bound, the page stops here.
+        # Without a bound on the walk, the page would stop here.
         goes_on = len(cursors) < 20
         await route.fulfill(
             json={"deliveries": [], "next_cursor": str(len(cursors)) if goes_on else None}
         )
 
     await page.route("**/v1/deliveries?*", look_further)
-    await page.clock.install()  # no refresh comes between
+    await page.clock.install()  # so that no refresh comes in between
     await visitor.open("#/deliveries?state=exhausted&host=hooks.example.com")
     await visitor.sees("searches further back")
     assert cursors == [None, "1", "2", "3", "4"]

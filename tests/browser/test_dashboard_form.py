@@ -63,7 +63,7 @@ async def test_movies_are_offered_only_where_they_are_made(enter: Enter) -> None
     await visitor.open("#/new")
     await page.get_by_role(
         "button", name="Submit"
-    ).click()  # of a movie: nothing says that none runs
+    ).click()  # it submits a movie, since nothing says that no provider makes them
     await expect(page.get_by_role("alert")).to_contain_text("kind")
     await page.unroute("**/openapi.json")
     await page.reload()

@@ -1,4 +1,4 @@
-"""Whatever a user or the provider writes is shown as text, and runs nowhere."""
+"""Whatever a user or the provider writes is shown as text and never runs."""
 
 from urllib.parse import quote
 
@@ -39,12 +39,12 @@ async def test_in_every_field(enter: Enter, provider: ScriptedProvider) -> None:
     service, visitor = await enter(**provider.settings(), confirm_callbacks=False)
     client = await service.user()
     opened: list[str] = []
-    # Dialogs of scripts stay open, as nobody answers them: whatever follows would fail.
+    # A script's dialog would stay open, since nothing answers it, and what follows would fail.
     visitor.page.on("dialog", lambda dialog: opened.append(dialog.message))
     for text in HOSTILE:
         await shows_as_text(visitor, client, provider, text)
     assert opened == []
-    # Links of the provider that lead nowhere, and the 404s that were asked for.
+    # Expected errors: links of the provider that lead nowhere, and the 404s.
     assert [line for line in visitor.console if "Failed to load resource" not in line] == []
 
 

@@ -1,4 +1,4 @@
-"""The service dies under an open page, and comes back: the page recovers by itself."""
+"""The service dies under an open page and comes back: the page recovers by itself."""
 
 import asyncio
 import re
@@ -24,7 +24,7 @@ SETTINGS = {
     "POLL_MAX": "0.6",
     "LOG_LEVEL": "error",
 }
-"""What is begun before the kill is unfinished for longer than a test waits for anything."""
+"""Jobs that start before the kill stay unfinished for longer than a test waits."""
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -35,13 +35,13 @@ async def server(tmp_path: Path) -> AsyncIterator[Service]:
 
 
 async def start_again(server: Service) -> None:
-    """What is begun from now on soon ends."""
+    """Start the server again; jobs that start from now on end soon."""
     server.settings["SANDBOX_RENDER"] = "1"
     await server.start()
 
 
 async def submit_elsewhere(server: Service, key: str, label: str, **until: object) -> None:
-    """Create a job elsewhere than on the page, and wait until its members are these."""
+    """Create a job outside the page, and wait until it has these values."""
     async with caller(server, key) as client:
         job = await submit(client, metadata={"label": label})
         await job_when(client, job["request_id"], **until)
@@ -63,7 +63,7 @@ async def test_a_killed_server_that_comes_back(server: Service, visit: Visit) ->
     banner = page.get_by_role("alert").filter(has_text="The connection is lost")
     await expect(banner).to_contain_text("Next attempt in")
     await expect(row).to_be_visible()
-    # A view that is opened meanwhile says so, and loads once the service is back.
+    # A view that is opened during the outage says so, and loads once the service is back.
     await page.get_by_label("Kind").select_option("Movie")
     await visitor.sees("The service does not answer")
 
@@ -71,32 +71,32 @@ async def test_a_killed_server_that_comes_back(server: Service, visit: Visit) ->
     await expect(page.get_by_role("alert")).to_have_count(0)
     await expect(page.locator("#connection")).to_have_text("live")
     await expect(row).to_be_visible()
-    # That another is followed to its end shows that the stream is a new one.
+    # Another job that is followed to its end shows that the stream is a new one.
     await visitor.open("#/new")
     await page.get_by_label("Label").fill("After it")
     await page.get_by_role("button", name="Submit").click()
     await expect(page.locator(".title").get_by_text("Completed")).to_be_visible()
 
-    # The browser itself reports connections that failed.
+    # The browser itself logs connections that failed.
     assert [line for line in visitor.console if "net::ERR_" not in line] == []
 
 
 async def test_what_happened_meanwhile_is_there_at_once(server: Service, visit: Visit) -> None:
-    """The page was cut off and the service went on: it resumes where it was."""
+    """The page loses its connection while the service continues: it resumes from its cursor."""
     key = (await server.make_key())["key"]
     visitor = await visit(server.url)
     page = visitor.page
     await visitor.sign_in(key)
-    # Once it has seen a job come, the page has a place in the stream to resume from.
+    # Once the page has seen a job arrive, it has a cursor to resume from.
     await visitor.sees("No jobs yet")
     await submit_elsewhere(server, key, "Beforehand")
     await expect(page.get_by_role("link", name="Beforehand")).to_be_visible()
     await page.context.set_offline(True)
-    # An open stream outlives what Chromium calls offline; what ends it here is the server.
+    # Chromium's offline mode leaves an open stream alone, so the server has to end it.
     await server.kill()
     await visitor.sees("The connection is lost")
     await start_again(server)
-    # Done before the page is back: no snapshot holds it, so it comes by resuming alone.
+    # It ends before the page is back: no snapshot includes it, so only resuming shows it.
     await submit_elsewhere(server, key, "Meanwhile", status="COMPLETED")
     async with page.expect_request(re.compile(r"/v1/events\?last_event_id=")):
         await page.context.set_offline(False)
@@ -104,7 +104,7 @@ async def test_what_happened_meanwhile_is_there_at_once(server: Service, visit: 
 
 
 async def test_trying_now_outlives_the_attempt_before_it(enter: Enter) -> None:
-    """The page's own attempt hangs, the visitor presses “Try now”, and then the first one fails."""
+    """The page's own attempt hangs, the visitor presses “Try now”, and then that attempt fails."""
     service, visitor = await enter()
     page = visitor.page
     asked, may_fail = asyncio.Event(), asyncio.Event()
@@ -117,7 +117,7 @@ async def test_trying_now_outlives_the_attempt_before_it(enter: Enter) -> None:
     await page.route("**/session", hang)
     stream = await holding(page, "**/v1/events*")
     service.inner.context.broadcast.close()
-    service.inner.context.broadcast.closing = False  # only the streams of until now
+    service.inner.context.broadcast.closing = False  # close only the streams that are open now
     await asked.wait()
     await page.get_by_role("button", name="Try now").click()
     await stream.asked.wait()
@@ -135,7 +135,7 @@ async def test_a_response_that_was_cut_off_can_be_read_again(start: Start, visit
     page = visitor.page
     await visitor.sign_in(key)
     await expect(page.get_by_role("link", name="Whole")).to_be_visible()
-    # The stream is open, so nothing but the list itself, and the button, reads the list again.
+    # The stream is open, so only the list itself and the button read the list again.
     await visitor.open("#/new")
     path = "/v1/jobs?limit=50"
     async with file_host() as host:

@@ -54,7 +54,7 @@ async def test_back_restores_the_list(
         await up.click(modifiers=["ControlOrMeta"])
     await (await tab.value).close()
     await expect(page.get_by_role("heading", name="Number 5")).to_be_visible()
-    await page.reload()  # the way back is kept too
+    await page.reload()  # the history survives a reload
     await up.click()
     await expect(rows).to_have_count(70)
     await eventually(
@@ -68,7 +68,7 @@ async def test_back_restores_the_list(
         lambda: page.evaluate("scrollY"), lambda y: abs(y - seen) < 5, "the scroll position"
     )
 
-    # A link opens a view from its beginning, and an address can be shared.
+    # A link opens a view at its top, and its URL can be shared.
     await visitor.open("#/deliveries")
     await visitor.open("#/?q=Number+6")
     await expect(page.get_by_label("Search")).to_have_value("Number 6")
@@ -136,7 +136,7 @@ async def test_submit_again_names_the_cost(enter: Enter) -> None:
     await job_when(client, first["request_id"], status="COMPLETED")
     page = visitor.page
     await page.get_by_role("link", name="Twice").click()
-    await page.get_by_role("button", name="Submit again").dblclick()  # asks once
+    await page.get_by_role("button", name="Submit again").dblclick()  # asks only once
     dialog = page.get_by_role("dialog", name="Submit “Twice” again?")
     await expect(dialog).to_contain_text("The provider (sandbox) is paid again")
     await dialog.get_by_role("button", name="Submit and pay again").click()

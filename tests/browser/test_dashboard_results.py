@@ -32,7 +32,7 @@ async def test_an_archived_result_plays_from_the_archive(enter: Enter, tmp_path:
 async def test_each_archived_file_is_shown(
     start: Start, visit: Visit, tmp_path: Path, provider: ScriptedProvider
 ) -> None:
-    """The links end without a type, come in another order, and are dead by now."""
+    """The links end without a type, come in another order, and are dead by then."""
 
     def picture(width: int) -> Answer:
         body = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="30"/>'
@@ -71,7 +71,7 @@ async def test_each_archived_file_is_shown(
 async def test_a_link_that_leads_nowhere(
     start: Start, visit: Visit, provider: ScriptedProvider
 ) -> None:
-    """The page says so, and the link stays."""
+    """The page says so, and keeps the link."""
     service = await start(**provider.settings(), confirm_callbacks=False)
     client = await service.user()
     job = await submit(client)

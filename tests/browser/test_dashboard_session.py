@@ -1,4 +1,4 @@
-"""The session of the page, which is the browser's: all its tabs share it."""
+"""The page's session belongs to the browser: all of its tabs share it."""
 
 import pytest
 from playwright.async_api import expect
@@ -25,7 +25,7 @@ async def test_a_session_begins_and_ends(start: Start, visit: Visit) -> None:
     key = await service.key()
     await visitor.sign_in(key)
     assert [cookie["name"] for cookie in await page.context.cookies()] == [COOKIE]
-    # No script can find the key, nor the session.
+    # No script can read the key or the session.
     assert await page.evaluate("document.cookie") == ""
     assert key not in await page.content()
     stored = await page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}])")
@@ -39,7 +39,7 @@ async def test_a_session_begins_and_ends(start: Start, visit: Visit) -> None:
 
     await visitor.sign_in(key)
     await service.store.keys.revoke(key[:11], 1)
-    service.inner.context.broadcast.close()  # as the next heartbeat does for a revoked key
+    service.inner.context.broadcast.close()  # as the next heartbeat does after the key is revoked
     await visitor.sees("Your session has ended")
 
 
@@ -53,7 +53,7 @@ async def test_each_tab_shows_who_is_signed_in(enter: Enter) -> None:
     await visitor.sign_in(await service.key("bob"))
     await expect(other.locator("#who")).to_have_text("bob")
 
-    # No page tells this one; it finds out when its stream ends.
+    # Nothing tells this page; it finds out when its stream ends.
     await visitor.page.evaluate(SIGN_IN, await service.key("ada"))
     service.inner.context.broadcast.close()
     await visitor.sees("Your session has ended")

@@ -1,5 +1,4 @@
-"""What the docs show, in a real browser: /docs, the link to sign in, and the page that follows a
-job."""
+"""The docs in a real browser: /docs, the sign-in link, and the guide's page that follows a job."""
 
 import asyncio
 import os
@@ -19,7 +18,7 @@ from tests.support.service import submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 MODULE = re.compile(r"https?://[^/]+/static/")
-"""Where the guide's page imports the module from."""
+"""The URL from which the guide's page imports the module."""
 IDS = "[...document.querySelectorAll('SELECTOR')].map(each => each.id)"
 
 
@@ -129,7 +128,7 @@ async def test_it_says_why_it_is_empty(start: Start, visit: Visit) -> None:
 async def test_the_curl_examples_are_commands_that_the_service_takes(
     start: Start, visit: Visit
 ) -> None:
-    """None is refused for its form: what the examples name is not there, and no more."""
+    """None is refused as malformed: only the ids in the examples do not exist."""
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed here")
     service = await start(relay_allow_nets="127.0.0.0/8")
@@ -165,7 +164,7 @@ async def test_a_sign_in_link_works_once(start: Start, visit: Visit) -> None:
 
 
 async def test_the_page_of_the_guide_goes_on_after_a_502(start: Start, visit: Visit) -> None:
-    """As it stands in docs/integration.md; an EventSource by itself would give up."""
+    """The page is exactly that of docs/integration.md; an EventSource alone would give up."""
     [html] = blocks((ROOT / "docs" / "integration.md").read_text(), "html")
     async with other_origin() as shop:
         service = await start(sandbox_render=3, sandbox_drop_callbacks=0, cors_origins=shop.url)

@@ -63,7 +63,7 @@ async def test_a_new_ticket_continues_after_the_last_event(visit: Visit, start: 
 
         await service.store.keys.revoke(origin.client.headers["API-KEY"][:11], 1)
         origin.client = await service.user()
-        service.inner.context.broadcast.close()  # cut, as by a restart; the old ticket is 401 then
+        service.inner.context.broadcast.close()  # like a restart; the old ticket then gets a 401
         service.inner.context.broadcast.closing = False
         await seen_when(page, "trouble")
         (job,) = (await origin.client.get("/v1/jobs")).json()["jobs"]

@@ -30,7 +30,7 @@ def refused(request: Request) -> bool:
 
 
 async def test_a_stream_continues_after_the_last_event(tmp_path: Path, visit: Visit) -> None:
-    """Both are cut twice: once without a new event, and once with one that they missed."""
+    """Both are cut twice: once without a new event, and once with an event that they missed."""
     async with other_origin() as origin, accepted_job(tmp_path, cors_origins=origin.url) as job:
         origin.client, origin.body = job.service.client(job.key), {"request_id": job.request_id}
         native, module = [(await visit(origin.url)).page for _ in range(2)]
@@ -57,7 +57,7 @@ async def test_a_stream_continues_after_the_last_event(tmp_path: Path, visit: Vi
         await seen_when(module, "update")
 
         await restart()
-        await job.callback(**COMPLETED)  # before the pages are back
+        await job.callback(**COMPLETED)  # before the pages reconnect
         for page in (native, module):
             assert await seen_when(page, "done") == [
                 ["snapshot", first],

@@ -33,7 +33,7 @@ def commands() -> Iterator[tuple[str, ...]]:
 
 
 def test_the_page_of_the_commands_is_current() -> None:
-    """`python -m tests.docs.command_reference` makes it so."""
+    """`python -m tests.docs.command_reference` renews the page."""
     assert command_reference.FILE.read_text() == command_reference.reference()
 
 
@@ -105,7 +105,7 @@ READERS = (
     ("copy", "no-address"),
 )
 """Every command that reads settings, except those that report warnings in their own way: serve and
-sandbox log them, doctor lists them, demo has its own test."""
+sandbox log them, doctor lists them, and demo has its own test."""
 
 
 @pytest.fixture(scope="module")

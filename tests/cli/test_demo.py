@@ -37,7 +37,7 @@ def test_it_uses_another_port_if_the_default_is_in_use(place: Place) -> None:
             taken.bind(("127.0.0.1", 8000))
             taken.listen()
         except OSError:
-            pass  # another process has it, which is as good
+            pass  # another process has the port, which is just as good
         with place.running("demo") as demo:
             assert demo.stdout is not None
             printed = [demo.stdout.readline() for _ in range(5)]
@@ -99,7 +99,7 @@ def test_it_listens_on_the_configured_address(place: Place) -> None:
         assert demo.stdout is not None
         assert demo.stdout.readline().split()[2] == f"http://127.0.0.1:{port}"
         assert httpx.get(f"http://127.0.0.1:{port}/livez").status_code == 200
-        demo.send_signal(signal.SIGINT)  # without waiting for its jobs
+        demo.send_signal(signal.SIGINT)  # the demo does not wait for its jobs
         _, err = demo.communicate(timeout=TIMEOUT)
     assert (demo.returncode, err) == (130, "")
 

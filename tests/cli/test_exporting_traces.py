@@ -22,7 +22,7 @@ def collector() -> Iterator[OtherServer]:
 
 
 def received(collector: OtherServer) -> list[ExportTraceServiceRequest]:
-    """What it received by OTLP over HTTP."""
+    """What the collector received by OTLP over HTTP."""
     calls = [collector.calls.get_nowait() for _ in range(collector.calls.qsize())]
     assert {call.path for call in calls} == {"/v1/traces"}
     return [ExportTraceServiceRequest.FromString(call.body) for call in calls]
@@ -65,7 +65,7 @@ def test_an_unresponsive_collector_does_not_delay_shutdown(place: Place) -> None
 
 
 def test_without_the_extra_there_is_one_warning(place: Place) -> None:
-    # Found before the one that is installed here.
+    # Python finds this module before the installed one.
     (place.folder / "opentelemetry.py").write_text(
         "raise ModuleNotFoundError(\"No module named 'opentelemetry'\", name='opentelemetry')"
     )

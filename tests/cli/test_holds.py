@@ -11,7 +11,7 @@ from tests.cli.conftest import MOVIE, TIMEOUT, Place, Served, other_server
 
 @pytest.fixture
 def busy(place: Place) -> Iterator[Served]:
-    """A service whose provider refuses every submission for now."""
+    """A service whose provider answers every submission with "later"."""
     with other_server(429, {"Retry-After": "50"}) as provider:
         settings = {"PROVIDER": "samsar", "SAMSAR_API_KEY": "key", "SAMSAR_BASE_URL": provider.url}
         with place.with_settings(**settings).serving() as served:

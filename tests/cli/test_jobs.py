@@ -156,7 +156,7 @@ def test_deliveries_are_listed_shown_and_retried(ann: Place) -> None:
 
 
 def in_state(place: Place, job_id: str, state: str) -> str:
-    """The id of the job's delivery, once it is in this state."""
+    """Wait until the job's delivery has this state; returns the delivery's id."""
     until = time.monotonic() + TIMEOUT
     while True:
         done = place.run("deliveries", "list", "--request-id", job_id, "--state", state)

@@ -26,7 +26,7 @@ def upstream(status: int, **headers: str) -> Iterator[str]:
 
 
 def states(done: Done) -> dict[str, str]:
-    """The worst state of each check, from the plain lines."""
+    """The worst state of each check, from the plain output."""
     found: dict[str, str] = {}
     for line in done.out.splitlines():
         state, check, *_ = line.split("\t")
@@ -118,11 +118,11 @@ def test_settings_errors_are_listed_and_the_status_is_2(place: Place) -> None:
 def test_doctor_trusts_the_authority_of_an_operator(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the service's own calls do."""
+    """The service's own calls trust it too."""
     authority, tls = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(tls)
     authority.cert_pem.write_to_path(place.folder / "authority.pem")
-    monkeypatch.setattr(doctor, "default_tls", default_tls.__wrapped__)  # it is read once otherwise
+    monkeypatch.setattr(doctor, "default_tls", default_tls.__wrapped__)  # not the cached one
     with other_server(200, {"X-Request-ID": "x"}, tls) as front:
         there = place.with_settings(PUBLIC_URL=front.url)
         assert states(there.run("doctor"))["public address"] == "warning"

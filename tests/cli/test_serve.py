@@ -1,4 +1,4 @@
-"""`serve` and `sandbox`: starting, refusing to start, and stopping."""
+"""`serve` and `sandbox`: starting, failing to start, and stopping."""
 
 import signal
 import socket
@@ -36,7 +36,7 @@ def test_a_start_reports_missing_keys_and_new_secrets(place: Place) -> None:
 
     def log_of_a_start() -> str:
         with place.serving() as service:
-            service.new_key("ann")  # once it exists, the start is over
+            service.new_key("ann")  # once the key exists, the start is over
         return service.log.read_text("utf-8")
 
     logs = [log_of_a_start(), log_of_a_start()]

@@ -17,10 +17,10 @@ WEBHOOKS: dict[str, Any] = {
 }
 
 OURS = {"X-Request-ID": "r1"}
-"""What every response of the service has."""
+"""Headers of every response of the service."""
 
 SHARED_LOOP = pytest.mark.asyncio(loop_scope="module")
-"""The event loop that the services of a file live in."""
+"""The event loop in which a file's services live."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -51,4 +51,4 @@ def user_of(request: pytest.FixtureRequest) -> str:
 
 
 async def no_sleep(_seconds: float) -> None:
-    """Waits for nothing."""
+    """Returns at once."""

@@ -23,7 +23,7 @@ async def client_of(behaviour: Behaviour) -> AsyncIterator[AsyncClient]:
 
 
 async def refusal_of(behaviour: Behaviour) -> ApiError:
-    """What a client raises whose server behaves so."""
+    """The error that a client raises if its server behaves like this."""
     async with client_of(behaviour) as client:
         with pytest.raises(ApiError) as caught:
             await client.list()

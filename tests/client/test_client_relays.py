@@ -33,7 +33,7 @@ def test_during_a_rotation_either_side_can_have_both_secrets() -> None:
     assert verify_relay([OTHER, SECRET], signed(SECRET), BODY).id == "msg_1"
 
 
-# Signed when the test runs: a signature from collection may be too old by then.
+# Signed during the test: a signature made at collection may be too old by then.
 BAD: list[Callable[[], tuple[dict[str, str], bytes]]] = [
     lambda: (signed(OTHER), BODY),
     lambda: (signed(), BODY + b" "),

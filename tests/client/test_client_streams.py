@@ -35,7 +35,7 @@ DONE = b'event: done\ndata: {"request_id":"job_x","status":"COMPLETED"}\n\n'
 
 
 class Pauses:
-    """Replaces sleeping: notes how long it would have been, and lets other tasks run."""
+    """Replaces sleeping: records the seconds, and lets other tasks run."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -72,7 +72,7 @@ async def watched(client: AsyncClient, job_id: str, pauses: Pauses) -> list[Stre
 
 
 async def followed(behaviours: Iterable[Behaviour], pauses: Pauses) -> list[StreamEvent]:
-    """Watch a job through servers that behave so, one after the other."""
+    """Watch a job through these behaviours, one for each connection."""
     async with (
         scripted(behaviours) as server,
         AsyncClient(server.url, "key", sleep=pauses.sleep) as client,
@@ -137,7 +137,7 @@ async def test_a_restart_loses_nothing_and_repeats_nothing(tmp_path: Path, pause
     assert [event.type for event in events].count("snapshot") == 1
     assert seqs(events) == list(range(seqs(events)[0], events[-1].jobs[-1]["seq"] + 1))
     assert pauses.reasons[0] is None  # the service ended the stream cleanly
-    assert 2 <= pauses.seconds[0] <= 5  # its `retry`
+    assert 2 <= pauses.seconds[0] <= 5  # the stream's `retry`
 
 
 @SHARED_LOOP
@@ -202,7 +202,7 @@ async def test_a_refusal_ends_it_after_a_connection_too(status: int, pauses: Pau
 
 
 async def test_what_a_proxy_answers_meanwhile_is_retried(pauses: Pauses) -> None:
-    """Without the service behind it, a proxy may answer with a page, a redirect, even a 200."""
+    """While the service is away, a proxy may answer with a page, a redirect, even a 200."""
     page = {"Content-Type": "text/html"}
     behaviours = [
         send_raw(STREAM),

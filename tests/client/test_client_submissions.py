@@ -1,4 +1,4 @@
-"""Submitting a job once, whatever becomes of the answer."""
+"""A submission creates one job, whatever becomes of the answer."""
 
 import json
 import re

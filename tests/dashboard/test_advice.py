@@ -1,4 +1,4 @@
-"""The page's advice on failures speaks of codes that exist."""
+"""The page's advice on failures covers the error codes that exist."""
 
 import re
 from importlib.resources import files
@@ -10,7 +10,7 @@ ADVICE = (files("receiver.dashboard") / "static" / "advice.js").read_text("utf-8
 
 
 def codes(name: str) -> set[str]:
-    """The members of an object in advice.js."""
+    """The keys of an object in advice.js."""
     found = re.search(rf"^const {name} = \{{\n(.*?)^\}};", ADVICE, re.MULTILINE | re.DOTALL)
     assert found
     return set(re.findall(r"^  (\w+):", found[1], re.MULTILINE))

@@ -1,4 +1,4 @@
-"""The static files of the dashboard and of /docs: their headers, and what must not be in them."""
+"""The static files of the dashboard and of /docs: their headers, and what they must not contain."""
 
 import re
 from collections.abc import AsyncIterator

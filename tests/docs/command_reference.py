@@ -1,5 +1,5 @@
-"""docs/commands.md, made of the commands' signatures; `python -m tests.docs.command_reference`
-writes it."""
+"""Generates docs/commands.md from the commands' signatures:
+`python -m tests.docs.command_reference`."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ PowerShell.
 This page is generated from `receiver/cli/` (`python -m tests.docs.command_reference`).
 """
 IN_HEAD = {"url", "api_key", "json"}
-"""Options of many commands, which the head explains."""
+"""Options that many commands have, which the page explains once."""
 
 
 def reference() -> str:

@@ -1,4 +1,4 @@
-"""The Markdown pages of the project, and their contents."""
+"""The project's Markdown pages: their code blocks, links and anchors."""
 
 import re
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 def links(page: Path) -> Iterator[str]:
-    """Where the page's links lead, images included."""
+    """The targets of the page's links, including images."""
     prose = re.sub(r"`[^`\n]*`", "", _BLOCK.sub("", page.read_text()))
     yield from re.findall(r"\]\(([^)\s]+)\)", prose)
 
 
 def anchors(page: Path) -> set[str]:
-    """The places of the page that a link can name, as GitHub makes them of its headings."""
+    """The page's anchors, as GitHub derives them from headings."""
     headings = re.findall(r"^#+ (.+)$", _BLOCK.sub("", page.read_text()), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

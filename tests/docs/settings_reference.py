@@ -1,5 +1,5 @@
-"""docs/settings.md, made of receiver/settings.py; `python -m tests.docs.settings_reference` writes
-it."""
+"""Generates docs/settings.md from receiver/settings.py:
+`python -m tests.docs.settings_reference`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,7 +73,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def as_text(value: Any) -> str:
-    """A default as it would be written into the environment."""
+    """A default as one would write it in the environment."""
     match value:
         case bool():
             return str(value).lower()

@@ -1,4 +1,4 @@
-"""What docs/guarantees.md shows of the long runs is what their files hold."""
+"""The table of long runs in docs/guarantees.md matches the campaigns' files."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tests.support.campaign import FOLDER, UNITS, Campaign, python_code, table
 
 
 def test_the_table_is_made_of_the_files() -> None:
-    """`python -m tests.support.campaign` writes it."""
+    """`python -m tests.support.campaign` renews it."""
     assert {file.stem for file in FOLDER.glob("*.json")} == set(UNITS)
     assert table() + "\n" in (ROOT / "docs" / "guarantees.md").read_text()
 

@@ -25,7 +25,7 @@ SETTINGS = {
     PREFIX + name.upper() for kind in (ServeSettings, ClientSettings) for name in kind.model_fields
 }
 FOR_COMPOSE_AND_CADDY = {"RECEIVER_LISTEN", "RECEIVER_HOSTNAME", "RECEIVER_UPSTREAM"}
-"""Not settings: variables of the Compose files and the Caddyfile."""
+"""Variables of the Compose files and the Caddyfile, which are not settings."""
 
 
 def sample_names() -> set[str]:
@@ -106,7 +106,8 @@ def test_a_compose_file_is_consistent(file: Path) -> None:
 
 @pytest.mark.parametrize("name", ["compose.sqlite.yaml", "compose.postgres.yaml"])
 def test_the_image_is_built_once_and_never_pulled_and_a_start_can_be_stopped(name: str) -> None:
-    """As process 1, Python ignores a SIGTERM until it has its handler: `init` passes it on."""
+    """As process 1, Python ignores a SIGTERM until it has installed its handler; `init` forwards
+    the signal."""
     services = yaml.safe_load((DEPLOY / name).read_text())["services"].values()
     ours = [each for each in services if each["image"].partition(":")[0] == "receiver"]
     assert [each["init"] for each in ours] == [True] * len(ours)
@@ -133,7 +134,7 @@ def nginx_conf(folder: Path, upstream: int, port: int) -> str:
 
 
 def test_nginx_logs_no_callback_token_and_no_ticket(tmp_path: Path) -> None:
-    """Its error log quotes requests that fail: here nothing listens upstream."""
+    """nginx's error log quotes requests that fail: here nothing listens upstream."""
     needs_nginx()
     log = tmp_path / "error.log"
     port, nobody = free_port(), free_port()

@@ -22,24 +22,24 @@ PYTHON = blocks(INTEGRATION, "python")
 JAVASCRIPT = [block for block in blocks(INTEGRATION, "js") if "import" not in block]
 GO = blocks(INTEGRATION, "go")
 OUTCOMES = re.findall(r"^\| (.+) \| `(SANDBOX_.+)` \|$", INTEGRATION, re.MULTILINE)
-"""The table of outcomes, and the settings for each."""
+"""The table of outcomes: each outcome, and its settings."""
 QUICKLY = {
     "poll_first": 0.2,
     "job_deadline": 0.5,
     "submit_timeout": 0.3,
     "unconfirmed_deadline": 0.5,
 }
-"""In the place of the table's seconds."""
+"""Replaces the seconds in the table."""
 
 
 @dataclass
 class Reader:
-    """A reader who has started the service and created a key, and copies the examples."""
+    """A reader who has started the service, has a key, and copies the examples."""
 
     url: str
     key: str
     job: str
-    """A job of theirs that is finished."""
+    """A finished job of the reader's."""
 
     async def run(self, *command: str) -> str:
         process = await asyncio.create_subprocess_exec(
@@ -52,7 +52,7 @@ class Reader:
         return stdout.decode()
 
     def here(self, text: str) -> str:
-        """The example, with this service's address and a webhook that stays on this machine."""
+        """The example, with this service's address and a webhook URL on this machine."""
         return text.replace("http://127.0.0.1:8000", self.url).replace(
             "https://example.com", "https://127.0.0.1:9"
         )

@@ -1,4 +1,4 @@
-"""What the pages link to, name and install is there."""
+"""Whatever the pages link to, name or install exists."""
 
 import re
 from importlib.metadata import distribution

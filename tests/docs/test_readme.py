@@ -1,4 +1,4 @@
-"""The README's integration is one script. It runs here as it stands, in a folder of its own."""
+"""The README's integration is one script, which runs here unchanged in a folder of its own."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ def script() -> str:
 
 
 def run(text: str, folder: Path, **environment: str) -> str:
-    """The script's output. It ends with an error at its first command that fails."""
+    """The script's output. The script stops with an error at its first command that fails."""
     for tool in ("bash", "curl", "node"):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed here")
@@ -33,7 +33,7 @@ def run(text: str, folder: Path, **environment: str) -> str:
     text = text.replace("127.0.0.1:9000", f"127.0.0.1:{hook}").replace("9000)", f"{hook})")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RECEIVER_")}
     done = subprocess.run(
-        # However it ends, it leaves no program behind.
+        # Whatever happens, it leaves no program running.
         ["bash", "-euo", "pipefail", "-c", f"trap 'kill $(jobs -p) 2>/dev/null' EXIT\n{text}"],
         cwd=folder,
         env=kept | {"RECEIVER_PORT": str(service), "no_proxy": "*"} | environment,
@@ -48,7 +48,7 @@ def run(text: str, folder: Path, **environment: str) -> str:
 
 def check(output: str) -> None:
     lines = output.splitlines()
-    lines = lines[lines.index('{"status":"ok"}') :]  # after what pip prints
+    lines = lines[lines.index('{"status":"ok"}') :]  # skip what pip prints
     assert lines[1].startswith('{"request_id":"job_')
     events = [line for line in lines if line.startswith("event: ")]
     assert events[0] == "event: snapshot"
@@ -66,7 +66,7 @@ def check(output: str) -> None:
 
 @pytest.mark.timeout(300)  # longer than the script's own limit, which shows how far it came
 def test_the_readme_from_top_to_bottom(tmp_path: Path) -> None:
-    """All but the installation: what is installed is this folder already."""
+    """Without the installation: the package is installed from this folder already."""
     text = script()
     assert INSTALL in text
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -77,7 +77,7 @@ def test_the_readme_from_top_to_bottom(tmp_path: Path) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_the_readme_in_a_fresh_copy(tmp_path: Path) -> None:
-    """With its installation, in a copy of what is under version control."""
+    """With the installation, in a copy of the files under version control."""
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split("\0")

@@ -1,4 +1,4 @@
-"""The receivers of docs/relay.md take a message that the service really sent."""
+"""The receivers in docs/relay.md accept a message that the service really sent."""
 
 import base64
 import hashlib
@@ -34,7 +34,7 @@ def example(language: str, mark: str) -> str:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def sent(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Message]:
-    """A message of the service, with those of its headers that matter."""
+    """A message that the service sent, with the relevant headers."""
     async with (
         relay_sink() as sink,
         running_service(
@@ -59,7 +59,7 @@ async def check(sent: Message, post: Post, printed: Callable[[], str]) -> None:
     message = json.loads(sent.body)
     assert f"{sent.headers['webhook-id']} {message['type']} {message['seq']}" in printed()
     again = json.dumps(message).encode()
-    assert again != sent.body  # the trap: the same JSON, serialized again
+    assert again != sent.body  # a common mistake: the same JSON, serialized again
     old = sent.headers | {"webhook-timestamp": "1700000000"}
     for bad in (replace(sent, body=again), replace(sent, headers=old)):
         assert await post(bad) == 400
@@ -110,7 +110,7 @@ def run_block(code: str) -> dict[str, Any]:
 
 @contextmanager
 def express(folder: Path, port: int) -> Iterator[Path]:
-    """The receiver of the page, at that port; gives its output."""
+    """Run the page's receiver at that port; yields its output."""
     npm, node = shutil.which("npm"), shutil.which("node")
     if npm is None or node is None:
         pytest.skip("npm is not installed here")

@@ -1,4 +1,4 @@
-"""The settings' pages keep up with the settings."""
+"""The pages about settings match the settings."""
 
 import re
 from typing import Any
@@ -12,12 +12,12 @@ from tests.docs.pages import README
 
 
 def test_the_reference_is_current() -> None:
-    """`python -m tests.docs.settings_reference` makes it so."""
+    """`python -m tests.docs.settings_reference` renews the page."""
     assert settings_reference.FILE.read_text() == settings_reference.reference()
 
 
 def readme_rows() -> dict[str, str]:
-    """By name: the row's cell of defaults."""
+    """By setting: the default in its row."""
     section = README.read_text().partition("\n## Settings\n")[2].partition("\n## ")[0]
     rows = [line.split("|")[1:3] for line in section.splitlines() if line.startswith("| `")]
     return {name: default for names, default in rows for name in re.findall(r"`(\w+)`", names)}

@@ -1,4 +1,4 @@
-"""The units in deploy/systemd, and the backup that their timer makes, restored."""
+"""The units in deploy/systemd, and restoring a backup that their timer makes."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
 
 
 def test_a_backup_is_restored_and_pays_nothing_twice(tmp_path: Path) -> None:
-    """As in docs/deploy.md, with one job that is running when the copy is made."""
+    """It follows docs/deploy.md, with one job in progress when the backup is made."""
     (tmp_path / "there").mkdir()
     (tmp_path / "here").mkdir()
     copies = tmp_path / "copies"

@@ -94,7 +94,7 @@ def https(authority: Path, port: int) -> httpx.AsyncClient:
 
 
 async def check_proxy(client: httpx.AsyncClient, service: RunningService) -> None:
-    """Probes, refusals, and a stream whose events are not held back."""
+    """Probes, refusals, and a stream whose events are not buffered."""
     await eventually(lambda: probe(client), lambda status: status == 200, "the proxy")
     assert (await client.get("/metrics")).status_code == 404
     answer = await client.post("/webhooks/sandbox/no-token", json={})
@@ -154,7 +154,7 @@ async def test_a_proxy(proxy: Proxy, service: RunningService, tmp_path: Path) ->
 
 
 async def test_caddy_logs_no_callback_token_and_no_ticket(tmp_path: Path) -> None:
-    """Nothing listens upstream, so each request is an error that Caddy logs."""
+    """Nothing listens upstream, so Caddy logs each request as an error."""
     port, nobody = free_port(), free_port()
     with tls_caddy(tmp_path, f"127.0.0.1:{nobody}", port) as authority:
         async with https(authority, port) as client:

@@ -73,7 +73,7 @@ async def test_unsolicited_bytes_are_not_an_answer() -> None:
 
 
 async def test_a_connection_is_not_reused_while_its_answer_is_not_read() -> None:
-    """It may be paused: then the next answer would never come."""
+    """The connection may be paused, and then the next answer would never come."""
     async with connected_to(answer_each(OK)) as connection:
         await connection.request("GET", "/", HOST)
         assert not connection.is_reusable

@@ -1,4 +1,4 @@
-"""The log's format, and what is redacted."""
+"""The log's format, and redaction."""
 
 import errno
 import io
@@ -31,7 +31,7 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def stream(_as_before: None) -> io.StringIO:
-    """What is logged as JSON, unless a test configures it otherwise."""
+    """The log as JSON, unless a test configures it otherwise."""
     stream = io.StringIO()
     logs.configure("json", "info", stream)
     return stream
@@ -85,7 +85,7 @@ def test_levels(stream: io.StringIO) -> None:
 
 
 def test_stdlib_loggers_use_the_same_output(stream: io.StringIO) -> None:
-    logs.configure("json", "info", stream)  # a second time adds no second line
+    logs.configure("json", "info", stream)  # configuring it again adds no second handler
     logging.getLogger("uvicorn.error").info("Application startup complete.")
     logging.getLogger("uvicorn.error").warning("Invalid HTTP request: %s", "port 1")
     logging.getLogger("httpx").info("HTTP Request: GET /webhooks/samsar/%s", TOKEN)
@@ -136,7 +136,7 @@ def test_secrets_are_redacted_by_value(stream: io.StringIO) -> None:
 @pytest.mark.parametrize("at", [0, 3_050, 3_072, 3_090, 4_080, 4_096, 4_110, 9_000, 19_930])
 @pytest.mark.parametrize("secret", [KEY, f"https://h/webhooks/samsar/{TOKEN}", "operator/key+1"])
 def test_a_secret_at_a_cut_is_redacted_too(secret: str, at: int) -> None:
-    """Across a cut, a secret's shape is not recognisable."""
+    """A secret that is cut in two no longer has its shape."""
     logs.redact_values(["operator/key+1"])
     text = "." * at + secret + "." * (20_000 - at - len(secret))
     shown = logs.redact(text)

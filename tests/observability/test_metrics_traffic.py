@@ -1,4 +1,4 @@
-"""Every metric moves when what it measures happens."""
+"""Every metric changes when what it measures happens."""
 
 import asyncio
 from dataclasses import replace
@@ -34,7 +34,7 @@ NOWHERE = "http://127.0.0.1:9/hooks"
 
 
 def moved(registry: CollectorRegistry) -> set[str]:
-    """The metrics that are not at zero."""
+    """The metrics that are not zero."""
     return {
         family.name
         for family in registry.collect()
@@ -74,7 +74,7 @@ async def test_every_metric_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def _watch(service: RunningService, registry: CollectorRegistry) -> set[str]:
-    """The metrics that moved at any commit: some are zero again a moment later."""
+    """The metrics that were not zero after any commit: some are zero again a moment later."""
     seen: set[str] = set()
     notify = service.store.on_change
 
@@ -115,7 +115,7 @@ async def _a_finished_job(
         await stream.events(1)
         progress = 0
         while not await metric(service, "receiver_stream_lag_seconds_count"):
-            # An event is read instead of pushed while the reader catches up.
+            # An event is read instead of pushed while the reader is behind.
             progress += 1
             await call_back(address, {"status": "IN_PROGRESS", "progress": progress})
             await stream.events(1)
@@ -143,7 +143,7 @@ async def _a_refused_key(service: RunningService, provider: ScriptedProvider) ->
 async def _an_inbox_that_fails(
     service: RunningService, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its worker fails and is restarted, and the callbacks wait."""
+    """The inbox's worker fails and is restarted, while callbacks wait."""
 
     async def fail(*_: object, **__: object) -> None:
         raise StoreUnavailable("the disk is away")
@@ -154,7 +154,7 @@ async def _an_inbox_that_fails(
     address = (await provider.submitted(4)).webhook_url
     answer = await call_back(address, {"status": "IN_PROGRESS"})
     assert answer.status_code == 200
-    await asyncio.sleep(0.05)  # or the age would be zero
+    await asyncio.sleep(0.05)  # otherwise the age would be zero
 
 
 async def _a_hold(service: RunningService, provider: ScriptedProvider) -> None:

@@ -90,7 +90,7 @@ def test_the_environment_can_name_the_service(
         tracing.tracing_by(OpenTelemetry([SimpleSpanProcessor(exporter)])),
         tracing.answering("GET", "/", {}),
     ):
-        structlog.contextvars.clear_contextvars()  # the trace's id
+        structlog.contextvars.clear_contextvars()  # clears the trace's id
     (span,) = exporter.get_finished_spans()
     assert span.resource.attributes["service.name"] == name
 

@@ -1,5 +1,5 @@
-"""Clients that openapi-python-client and openapi-typescript generate from the document: without a
-warning, and in use against a real service."""
+"""Clients that openapi-python-client and openapi-typescript generate from the document, without a
+warning, and their use against a real service."""
 
 import asyncio
 import json

@@ -1,6 +1,6 @@
-"""The document is valid, whole, and what is served. That answers keep to it is asked of each answer
-that any test sees (tests/support/documented.py, a hook of the clients in tests/support/service.py).
-"""
+"""The document is valid, complete, and describes what is served. Whether answers match it is
+checked for each answer that any test sees (tests/support/documented.py, a hook of the clients in
+tests/support/service.py)."""
 
 import json
 from collections.abc import Iterator
@@ -100,7 +100,7 @@ def test_every_operation_has_examples_that_fit() -> None:
 
 
 def _anonymous(schema: Any, path: str, *, named: bool = False) -> Iterator[str]:
-    """Where a generator would have to invent the name of a type."""
+    """Schemas for which a generator would have to invent a type name."""
     if isinstance(schema, list):
         for index, part in enumerate(schema):
             yield from _anonymous(part, f"{path}/{index}")

@@ -1,11 +1,11 @@
-"""A server on a real socket that breaks HTTP in a chosen way, and counts what it received.
+"""A server on a real socket that breaks HTTP in a chosen way, and records what it received.
 
     async with faulty_server(answer(200, b'{"request_id": "x"}')) as server:
         ... call server.url ...
     assert len(server.bodies) == 1
 
-A behaviour plays one connection. Leaving the block waits until all of them are over, so that the
-count is settled and nothing is left to a sleep; or it cuts them.
+A behaviour handles one connection. Leaving the block waits until all of them have ended, so that
+the records are final without a sleep; with `cut` it aborts them instead.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from tests.support.tcp_server import tcp_server
 
 @dataclass(slots=True)
 class FaultyServer:
-    """Where it listens, and what has reached it."""
+    """The server's address, and what has reached it."""
 
     url: str = ""
     """Base URL of a provider, with a trailing `/`."""
@@ -29,17 +29,17 @@ class FaultyServer:
     port: int = 0
     connections: int = 0
     bodies: list[bytes] = field(default_factory=list)
-    """The bodies that came whole, the empty ones of a GET too: what a provider could act on."""
+    """Bodies of complete requests, including empty ones of a GET: a provider could act on these."""
     heads: list[str] = field(default_factory=list)
     """The request line and headers that belong to `bodies`."""
     received: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once a whole request is there."""
+    """Set once a complete request has arrived."""
     empty: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set while nobody is connected."""
+    """Set while no client is connected."""
 
 
 class Connection:
-    """One client, as a behaviour sees it."""
+    """One client's connection, for a behaviour."""
 
     def __init__(
         self, server: FaultyServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -70,12 +70,12 @@ class Connection:
         await self._writer.drain()
 
     async def until_client_leaves(self) -> None:
-        """Say nothing until the other side closes."""
+        """Send nothing until the other side closes."""
         while await self._reader.read(65536):
             pass
 
     def reset(self) -> None:
-        """Send RST in place of an orderly end."""
+        """Send RST instead of closing in order."""
         sock: socket.socket = self._writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
@@ -86,8 +86,8 @@ THIS_MACHINE = [
     *("::ffff:127.0.0.1", "::ffff:7f00:1", "::ffff:127.0.0.2", "::ffff:7f00:2"),
     *(f"127.0.1.{n}" for n in range(32)),
 ]
-"""For `allow_hosts`, where a test is about connections that must not be tried: the guard of the
-test run would stop them before a server could count them."""
+"""For `allow_hosts`, in tests of connections that must not be attempted: the test run's guard would
+stop them before a server could count them."""
 
 Behaviour = Callable[[Connection], Awaitable[None]]
 
@@ -98,7 +98,7 @@ def http_answer(
     headers: Mapping[str, str] | None = None,
     length: int | None = None,
 ) -> bytes:
-    """The bytes of an answer; `length` is what it says of its body, where that is a lie."""
+    """The bytes of an answer; `length` is a false Content-Length."""
     lines = [
         f"HTTP/1.1 {status} Whatever",
         f"Content-Length: {len(body) if length is None else length}",
@@ -113,12 +113,12 @@ def answer(
     headers: Mapping[str, str] | None = None,
     length: int | None = None,
 ) -> Behaviour:
-    """Take the request and answer it; with a `length` over the body's, half of an answer."""
+    """Read the request and answer it. A `length` above the body's makes an incomplete answer."""
     return send_raw(http_answer(status, body, headers, length))
 
 
 def send_raw(raw: bytes) -> Behaviour:
-    """Take the request, send `raw`, close."""
+    """Read the request, send `raw`, close."""
 
     async def behave(connection: Connection) -> None:
         await connection.receive()
@@ -128,7 +128,7 @@ def send_raw(raw: bytes) -> Behaviour:
 
 
 def stall_after(raw: bytes) -> Behaviour:
-    """Take the request, send `raw`, then keep the line open and silent."""
+    """Read the request, send `raw`, then stay open and silent."""
 
     async def behave(connection: Connection) -> None:
         await connection.receive()
@@ -139,7 +139,7 @@ def stall_after(raw: bytes) -> Behaviour:
 
 
 def answer_each(raw: bytes) -> Behaviour:
-    """Answer each request of a connection."""
+    """Answer each request on a connection."""
 
     async def behave(connection: Connection) -> None:
         while True:
@@ -150,7 +150,7 @@ def answer_each(raw: bytes) -> Behaviour:
 
 
 def flooding(start: bytes, piece: bytes) -> Behaviour:
-    """Take the request, send `start`, then `piece` again and again until the client has enough."""
+    """Read the request, send `start`, then `piece` repeatedly until the client disconnects."""
 
     async def behave(connection: Connection) -> None:
         await connection.receive()
@@ -163,21 +163,21 @@ def flooding(start: bytes, piece: bytes) -> Behaviour:
 
 
 async def close_at_once(connection: Connection) -> None:
-    """Accept, and close."""
+    """Accept the connection, and close it."""
 
 
 async def stay_silent(connection: Connection) -> None:
-    """Accept, read what comes, and never answer; not even a TLS hello."""
+    """Read everything and never answer, not even a TLS hello."""
     await connection.until_client_leaves()
 
 
 async def close_after_request(connection: Connection) -> None:
-    """Take the request and hang up in good order."""
+    """Read the request and close in order."""
     await connection.receive()
 
 
 async def reset_after_request(connection: Connection) -> None:
-    """Take the request and reset the connection."""
+    """Read the request and reset the connection."""
     await connection.receive()
     connection.reset()
 
@@ -191,8 +191,8 @@ async def faulty_server(
     port: int = 0,
     cut: bool = False,
 ) -> AsyncIterator[FaultyServer]:
-    """A server that meets every connection with `behaviour`; port 0 takes a free one. `cut`: at the
-    end, connections that are left are cut."""
+    """Run a server that handles every connection with `behaviour`; port 0 picks a free one. With
+    `cut`, leaving the block aborts the connections that are left."""
     server = FaultyServer(host=host)
 
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -210,7 +210,7 @@ async def faulty_server(
 
 @asynccontextmanager
 async def full_backlog(host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
-    """The base URL of a port whose handshakes are never taken up: connecting to it just hangs."""
+    """The base URL of a port that never accepts: connecting to it just hangs."""
     with socket.socket() as listener:
         listener.bind((host, port))
         listener.listen(0)

@@ -32,22 +32,22 @@ class Call:
 
 @dataclass
 class PathServer:
-    """Answers 404 where nothing was said."""
+    """Answers 404 to every path that has no answer."""
 
     origin: str = ""
     answers: dict[str, tuple[int, Any]] = field(default_factory=dict)
-    """By `METHOD /path`: the status and what is answered as JSON."""
+    """By `METHOD /path`: the status, and the body as JSON."""
     calls: list[Call] = field(default_factory=list)
     held: dict[str, asyncio.Event] = field(default_factory=dict)
-    """By `METHOD /path`: what an answer waits for."""
+    """By `METHOD /path`: an event that the answer waits for."""
 
     def asked(self, *starts: str) -> list[str]:
-        """The calls so far, as `METHOD /path`, those that begin so."""
+        """The calls so far that begin with one of these, as `METHOD /path`."""
         calls = [f"{call.method} {call.path}" for call in self.calls]
         return [each for each in calls if each.startswith(starts or "")]
 
     def call(self, start: str) -> Call:
-        """The latest call that begins so."""
+        """The latest call that begins with this."""
         return next(c for c in reversed(self.calls) if f"{c.method} {c.path}".startswith(start))
 
     async def answer(self, request: Request) -> Response:
@@ -74,7 +74,7 @@ class PathServer:
 async def path_server(
     answers: dict[str, tuple[int, Any]] | None = None,
 ) -> AsyncIterator[PathServer]:
-    """Serve until the block is left."""
+    """Run the server until the block is left."""
     server = PathServer(answers=dict(answers or {}))
     routes = [Route("/{path:path}", server.answer, methods=["GET", "POST", "PUT"])]
     async with served(Starlette(routes=routes)) as server.origin:

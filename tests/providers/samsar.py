@@ -1,4 +1,4 @@
-"""Samsar's adapter, in front of a server that breaks HTTP."""
+"""Samsar's adapter, connected to a server that breaks HTTP."""
 
 import ssl
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What only fal has: URLs in its answers, two calls for a status, keys from a JWKS."""
+"""What is special to fal: URLs in its answers, two calls for a status, keys from a JWKS."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Answers of megabytes: others are served while one is read."""
+"""Answers of several megabytes: others are served while one is read."""
 
 import threading
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What only Replicate has: its kinds and statuses, its secret, and its list of predictions."""
+"""What is special to Replicate: its kinds and statuses, its secret, and its list of predictions."""
 
 import asyncio
 from dataclasses import replace
@@ -124,7 +124,7 @@ async def test_the_published_example_is_verified() -> None:
 
 
 async def verified(provider: Replicate, clock: Clock, secret: bytes) -> bool | None:
-    """What a callback is that is signed now: None where it is refused."""
+    """Whether a callback that is signed now is verified; None if it is refused."""
     headers = as_headers(sign_replicate(b"{}", clock.now() // 1_000, secret))
     try:
         return await provider.verifier(headers)(b"{}")
@@ -140,7 +140,7 @@ async def test_the_secret_is_fetched_again_once_a_minute_if_it_does_not_match() 
         await provider.start()
         assert await verified(provider, clock, SECRET) is True
         assert len(server.calls) == 1
-        # The question at the start does not count: the first that does not fit asks at once.
+        # The request at the start does not count: the first mismatch fetches the secret at once.
         assert await verified(provider, clock, b"garbage") is None
         assert len(server.calls) == 2
         server.answers[f"GET {SECRET_PATH}"] = (200, {"key": new_secret(fresh)})

@@ -1,4 +1,4 @@
-"""Samsar's calls: what they look like on the wire, and what the answers to status calls become."""
+"""Samsar's calls: their bytes on the wire, and what the answers to status calls become."""
 
 import asyncio
 import json

@@ -58,7 +58,7 @@ def test_a_movie_s_fault(name: str, value: Any, detail: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("prompt", "\x1d"),  # no white space in the schemas of JSON
+        ("prompt", "\x1d"),  # JSON Schema does not count this as white space
         ("prompt", "x" * 500),
         ("prompt", "\U0001f426" * 500),
         ("image_model", "TOMORROW"),

@@ -1,4 +1,4 @@
-"""Reading Samsar's reports: every shape that was observed."""
+"""Reading Samsar's reports, in every shape that was observed."""
 
 import math
 from typing import Any
@@ -241,7 +241,7 @@ def test_links_are_not_truncated() -> None:
 
 
 def test_what_is_not_read_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A forged callback can have a megabyte of it, and is read in the writer's transaction."""
+    """A forged callback can have a megabyte of it, and is read within the writer's transaction."""
     cleaned = Mock(wraps=words.clean_for_people)
     monkeypatch.setattr(words, "clean_for_people", cleaned)
 

@@ -1,4 +1,4 @@
-"""Each way in which a submission can fail: what it is reported as, and how often it was sent."""
+"""Each way in which a submission can fail: how it is reported, and how often it was sent."""
 
 import asyncio
 import ssl
@@ -21,9 +21,9 @@ from tests.providers.faulty_server import (
 )
 from tests.providers.samsar import ACCEPTED, CALLBACK, INPUT, samsar, submit_to
 
-# Long enough for a loaded machine to connect, short enough to wait for.
+# Long enough to connect on a loaded machine, and short enough to wait for.
 SHORT = 1.0
-# Nothing has to come about in this time, however loaded the machine is.
+# Nothing needs to happen in this time, however loaded the machine is.
 HUNG = 0.2
 
 
@@ -154,7 +154,7 @@ async def test_a_broken_exchange_is_ambiguous(behaviour: Behaviour, sent: int) -
 
 
 async def drip(connection: Connection) -> None:
-    """No single read is slow."""
+    """Each single read is fast enough."""
     await connection.receive()
     await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
     while True:

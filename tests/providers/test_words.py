@@ -64,7 +64,7 @@ def test_json_that_cannot_be_read(raw: bytes) -> None:
     ids=lambda odd: str(odd)[:9] if isinstance(odd, str) else "",
 )
 def test_an_answer_to_a_call_is_read_beside_an_odd_value(odd: str, value: Any) -> None:
-    """It is not sent again: the outcome would be lost."""
+    """The submission is not sent again, and its outcome would otherwise be lost."""
     answer = read_answer(200, None, bytearray(b'{"id": 1, "odd": %s}' % odd.encode()), "")
     assert clean(answer.body) == {"id": 1, "odd": value}
 
@@ -87,5 +87,5 @@ def test_clean_drops_what_is_too_deep_and_never_recurses_into_it() -> None:
     for _ in range(MAX_DEPTH):
         (cleaned,) = cleaned
     assert cleaned is None
-    while deep != "bottom":  # level by level, since freeing it would recurse
+    while deep != "bottom":  # level by level, because freeing it at once would recurse
         (deep,) = deep

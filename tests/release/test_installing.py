@@ -1,4 +1,4 @@
-"""What is published, built and put into an environment that has nothing else."""
+"""The published packages, built and installed into an environment that has nothing else."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:
-    """What a command prints; fails with all of it where the command does."""
+    """The output of a command; if the command fails, the test fails with that output."""
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
         command, cwd=cwd, env=inherited, capture_output=True, text=True, timeout=240, check=False
@@ -38,7 +38,7 @@ def run(*command: str | Path, cwd: Path | None = None) -> str:
 
 
 def sources() -> set[str]:
-    """Every file that the packages are made of, by its path from the root."""
+    """Every file of the packages, by its path from the root."""
     return {
         str(file.relative_to(ROOT))
         for package in PACKAGES
@@ -78,7 +78,7 @@ def test_the_bill_of_materials_names_what_is_locked(built: Path) -> None:
 
 
 def _plain(requirement: str) -> str:
-    """Names are equal without regard to case and to how their words are joined."""
+    """Package names compare without regard to case and separators."""
     return re.sub(r"[-_.]+(?=.*==)", "-", requirement).lower()
 
 
@@ -88,10 +88,11 @@ def test_the_hashes_are_those_of_the_files(built: Path) -> None:
 
 
 def python(version: str) -> str:
-    """The interpreter of a version; skips where this machine has none."""
+    """The interpreter of a version; skips if this machine has none."""
     command = shutil.which(f"python{version}")
     if command is not None:
-        # A version manager's command needs to know which one is meant; others ignore it.
+        # A version manager's command needs to know which version is meant; other commands ignore
+        # this.
         environment = os.environ | {"PYENV_VERSION": version}
         asked = [command, "-c", "import sys; print(sys.executable)"]
         done = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)

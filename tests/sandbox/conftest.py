@@ -1,4 +1,4 @@
-"""A sandbox and a receiver of its callbacks, each on its own port; tests advance the time."""
+"""A sandbox and a receiver of its callbacks, each on its own port. Tests advance the time."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -34,7 +34,7 @@ SAMSAR = partial(
 
 
 class HandClock:
-    """Time that moves by `advance` alone."""
+    """A clock that moves only by `advance`."""
 
     def __init__(self) -> None:
         self._seconds = 1000.1
@@ -68,21 +68,21 @@ MOVIE: dict[str, Any] = {
 
 @dataclass
 class Sandbox:
-    """A running sandbox, and what it has called back."""
+    """A running sandbox, and the callbacks that it has sent."""
 
     client: httpx.AsyncClient
-    """It sends a key."""
+    """Sends a key."""
     clock: HandClock
     webhook_url: str
     callbacks: "asyncio.Queue[dict[str, Any]]"
 
     async def submit(self, webhook_url: str = "") -> httpx.Response:
-        """Submit a movie, by default with the webhook that is listened at."""
+        """Submit a movie, by default with the webhook URL of the receiver."""
         body = {"input": MOVIE, "webhookUrl": webhook_url or self.webhook_url}
         return await self.client.post(MOVIE_PATH, json=body)
 
     async def made(self, webhook_url: str = "") -> str:
-        """Submit a movie; the id of its job."""
+        """Submit a movie; returns its job's id."""
         answer = await self.submit(webhook_url)
         assert answer.status_code == 200
         return str(answer.json()["request_id"])
@@ -93,12 +93,12 @@ class Sandbox:
         return dict(answer.json())
 
     async def called_back(self, count: int = 1) -> list[dict[str, Any]]:
-        """The next so many callbacks."""
+        """The next `count` callbacks."""
         async with asyncio.timeout(TIMEOUT):
             return [await self.callbacks.get() for _ in range(count)]
 
     async def until_stats(self, **expected: int) -> None:
-        """Returns once its counts are as expected."""
+        """Wait until its counters have these values."""
         async with asyncio.timeout(TIMEOUT):
             while not (await self.client.get("/sandbox/stats")).json().items() >= expected.items():
                 continue
@@ -109,7 +109,7 @@ Start = Callable[..., Awaitable[Sandbox]]
 
 @pytest.fixture
 async def start() -> AsyncIterator[Start]:
-    """Starts a sandbox by the given rules."""
+    """Starts a sandbox with the given rules."""
     async with AsyncExitStack() as stack:
 
         async def start(api_key: str | None = None, **rules: Any) -> Sandbox:

@@ -1,4 +1,4 @@
-"""A server inside a running event loop: it handles no signals, and no client keeps it running."""
+"""A server within a running event loop: it handles no signals, and no client keeps it running."""
 
 import asyncio
 import signal

@@ -23,7 +23,7 @@ async def test_jobs_links_and_port_survive_the_process(tmp_path: Path) -> None:
             made = await http.post(f"{first}/v1/video/create_movie", json={"input": INPUT})
             request_id = made.json()["request_id"]
         with path.open("a") as file:
-            file.write('[1, "create_mo')  # killed while it wrote
+            file.write('[1, "create_mo')  # as if killed while it wrote
         async with sandbox(RULES, SystemClock(), SAMSAR, remember_in=path) as second:
             assert second == first
             while True:

@@ -63,7 +63,7 @@ async def test_every_fault_ends_in_an_outcome(tmp_path: Path, fault: str) -> Non
 async def test_a_restarted_sandbox_continues_its_jobs_with_its_key(tmp_path: Path) -> None:
     given: dict[str, Any] = {
         "provider": "sandbox-fal",
-        "sandbox_render": 4.0,  # longer than a restart takes: a callback due meanwhile is lost
+        "sandbox_render": 4.0,  # longer than a restart: a callback due meanwhile is lost
         "poll_first": 60,
         "poll_min": 60,
     }
@@ -110,7 +110,7 @@ async def test_a_cancel_reaches_the_sandbox(tmp_path: Path, provider: str) -> No
 async def test_a_submission_whose_answer_and_callbacks_are_lost_is_looked_up(
     tmp_path: Path, provider: str, looked_up: bool
 ) -> None:
-    """Where the provider lists what it took, and the operator lets it be looked up."""
+    """This needs a provider that lists its jobs, and an operator who has allowed look-ups."""
     given: dict[str, Any] = {
         "provider": provider,
         "look_up_submissions": looked_up,

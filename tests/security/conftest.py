@@ -1,4 +1,4 @@
-"""A service behind which the sandbox works, quick and without faults."""
+"""A service whose provider is a fast sandbox without faults."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

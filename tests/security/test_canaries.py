@@ -1,9 +1,9 @@
-"""No secret is written anywhere but where it is given: secrets that sing where they are found.
+"""No secret is written anywhere except where it is handed out.
 
-A real `receiver serve`, once with each log format, in front of a provider that repeats what it is
-sent in its refusals, and of webhook addresses that fail. What can go wrong is made to go wrong.
-Then everything that was written is searched for every secret that was used: as it is, as a URL
-quotes it, and in base64.
+A real `receiver serve` runs once with each log format. Its provider repeats in its refusals what it
+was sent, its webhook addresses fail, and everything that can go wrong is made to go wrong. Then
+everything that was written is searched for every secret that was used: as it is, URL-quoted, and in
+base64.
 """
 
 import base64
@@ -26,7 +26,7 @@ SIGNING = "canary-signing-secret-of-at-least-32-characters"
 OPERATOR = "canary-operator-key-5f2c"
 PASSWORD = "canary-database-password"
 GUESSED = "rk_canary" + "G" * 37
-"""A key that is none; somebody's typing error is a secret all the same."""
+"""An invalid key, which is still a secret: it may be a valid one with a typing error."""
 
 REFUSING = b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"
 
@@ -56,7 +56,7 @@ def test_a_canary_is_found_in_every_form() -> None:
 
 
 def _forms(secret: str) -> set[str]:
-    """The secret as it is, quoted, and in base64 (what does not depend on where it begins)."""
+    """The secret as it is, quoted, and in base64 (the part that is the same at every offset)."""
     forms = {secret, quote(secret, safe="")}
     for offset in range(3):
         encoded = base64.b64encode(b"\0" * offset + secret.encode()).decode()
@@ -103,7 +103,7 @@ async def _run(log_format: str) -> tuple[dict[str, set[str]], dict[str, str]]:
 
 
 async def _failing_start(service: Service) -> str:
-    """What is printed by starts whose settings hold secrets and are no good."""
+    """The output of starts whose settings contain secrets and are invalid."""
     said = ""
     for name, value in (
         ("DATABASE_URL", f"postgresql://ada:{PASSWORD}@127.0.0.1:1/db"),
@@ -113,13 +113,13 @@ async def _failing_start(service: Service) -> str:
         ("SAMSAR_API_KEY", f"{OPERATOR} {PASSWORD}"),
     ):
         ended = await service.run("serve", **{f"RECEIVER_{name}": value})
-        assert ended.status, f"{name}={value} was taken"
+        assert ended.status, f"{name}={value} was accepted"
         said += ended.out + ended.err
     return said
 
 
 class _Traffic:
-    """Everything that is asked of a service, and all that it said."""
+    """The requests to a service, and everything that it answered."""
 
     def __init__(self, provider: ScriptedProvider, key: str) -> None:
         self.key = key
@@ -162,14 +162,14 @@ class _Traffic:
 
     async def _keep(self, response: httpx.Response) -> None:
         if response.request.url.path == "/v1/stream-tickets" and response.status_code == 200:
-            return  # where a ticket is given
+            return  # here the ticket is handed out
         if response.headers.get("content-type", "").startswith("text/event-stream"):
             return
         text = f"{response.headers}\n{(await response.aread()).decode()}"
         (self._errors if response.status_code >= 400 else self._answers).append(text)
 
     async def _submissions(self, client: httpx.AsyncClient, sinks: list[int]) -> None:
-        """Some are taken, some refused in words that repeat what the provider was sent."""
+        """Some are accepted, some refused in words that repeat what the provider was sent."""
 
         async def repeating(submission: Submission) -> Response:
             what = submission.body["input"]["prompt"]

@@ -1,5 +1,4 @@
-"""Whatever is sent to whatever route: an answer in one of the documented shapes, and no fault of
-ours."""
+"""Any request to any route gets a documented answer, and none fails through a fault of ours."""
 
 import json
 from typing import Any
@@ -18,7 +17,7 @@ FUZZ = settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
-# What a path, a query and a header can hold: an octet of each kind, and words that mean something.
+# Parts of paths, queries and headers: a byte of each kind, and words that have a meaning.
 WORDS = [
     *("", "0", "-1", "1", "201", "1e309", "NaN", "*"),
     *("\0", "'", '"', "%", "%00", "../..", "\u2028"),
@@ -46,7 +45,7 @@ HEADERS = st.dictionaries(
 
 
 def _changed(base: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """The base with members replaced by, and joined with, any other values."""
+    """The base, with members replaced by or extended with any other values."""
     names = st.sampled_from([*base, "webhookUrl", "webhookEvents", "metadata"]) | TEXTS
     return st.dictionaries(names, any_json, max_size=3).map(lambda change: base | change)
 
@@ -64,7 +63,7 @@ BODIES = st.one_of(
 
 @pytest.fixture
 async def clients(service: RunningService) -> list[httpx.AsyncClient]:
-    """Nobody, a user, an admin."""
+    """Clients without a key, with a user's key, and with an admin's."""
     return [service.client(), await service.user(), await service.user("root", admin=True)]
 
 
@@ -83,7 +82,7 @@ async def test_every_answer_is_documented_and_none_is_our_fault(
     given = {name: data.draw(TEXTS | st.just(job_id)) for name in _names(row.path)}
     method = data.draw(st.sampled_from([row.method] * 10 + ["HEAD", "OPTIONS", "PUT", "PATCH"]))
     client = data.draw(st.sampled_from(clients))
-    # Leaving the block leaves a stream; whether the answer is documented is the client's hook.
+    # The client's hook checks that the answer is documented. Leaving the block ends a stream.
     async with client.stream(
         method,
         row.path.format_map({name: quote(text, safe="") or "x" for name, text in given.items()}),

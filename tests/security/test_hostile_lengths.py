@@ -1,8 +1,8 @@
-"""Nobody stops the service with a long text: the time to read one grows as its length does.
+"""A long text cannot stop the service: the time to read it grows linearly with its length.
 
-What reads bytes from outside is fed with repetitions that once took the square of their length, or
-could. Time is measured, so the bounds are wide: a reader that takes the square of the length takes
-16 times as long for four times the text, and seconds where these bounds are milliseconds.
+The readers of bytes from outside get repetitions that once took quadratic time, or could. The
+bounds on the measured time are wide: four times the text takes a quadratic reader 16 times as long,
+and seconds where these bounds are milliseconds.
 """
 
 import json
@@ -40,10 +40,10 @@ from tests.support.service import JOB, RunningService
 
 SHORT, LONG = 16 * 1024, 64 * 1024
 GROWTH = 12.0
-"""Four times the text may take four times as long; the square would be sixteen."""
+"""The allowed factor for four times the text: linear is four, quadratic would be sixteen."""
 UNNOTICED = 0.05
-"""Seconds: what the contract allows a request. What takes less for the long text, which is as long
-as a whole request, needs no second look."""
+"""Seconds that a request may take by the contract. A long text, which is as long as a whole
+request, needs no second measurement if it takes less."""
 MOST = 0.25
 """Seconds that a reader may take for the long text, on a busy machine."""
 
@@ -101,7 +101,7 @@ def narrative(text: str) -> None:
 
 
 def log_line(text: str) -> None:
-    """A whole line, as a terminal's, which has one look at the text more."""
+    """A log line in both formats; the one for a terminal scans the text once more."""
     for line_format in ("json", "console"):
         event: Any = logs._without_secrets(None, "", {"event": text, "at": [{text: text}]})
         if line_format == "console":
@@ -115,7 +115,7 @@ def traced_span(text: str) -> None:
         with TELEMETRY.span("a", "server", headers, {}):
             pass
 
-    # In a context of its own, as a request is: the trace's id stays in it.
+    # In a context of its own, as a request is: it keeps the trace's id.
     copy_context().run(span)
 
 
@@ -170,8 +170,8 @@ READERS: dict[str, Callable[[str], object]] = {
 
 
 def seconds(read: Callable[[str], object], text: str) -> float:
-    """What a reader takes for a text, whatever it makes of it: the least of three times, where the
-    first one is not short anyway. Others that run on this machine do not count."""
+    """The CPU seconds that a reader takes for a text, even if it refuses it: the least of three
+    measurements, unless the first one is short. Other processes on this machine do not count."""
     least = float("inf")
     for _ in range(3):
         if least < UNNOTICED:
@@ -198,7 +198,7 @@ def test_a_reader_takes_as_long_as_its_text_is(name: str) -> None:
 # --- whole requests, of a running service ---------------------------------------------------------
 
 ROOM = 512
-"""Bytes of a request of 64 KiB beside its long text."""
+"""Bytes of a request of 64 KiB that remain for the rest of it."""
 _HEADERS = """
     API-KEY Accept Authorization Connection Content-Encoding Content-Length Content-Type Cookie
     Expect Host If-None-Match Last-Event-ID Origin Sec-Fetch-Site Transfer-Encoding Upgrade
@@ -206,7 +206,7 @@ _HEADERS = """
 """
 _HEADERS_OF_SUBMISSIONS = "Idempotency-Key Prefer traceparent tracestate"
 HEADER_BYTES = 32_000
-"""As much as one header may have; a longer one is refused unread."""
+"""The most that one header may have; a longer one is refused unread."""
 
 
 def in_path(part: bytes, key: str) -> Iterator[bytes]:
@@ -273,7 +273,7 @@ async def test_no_request_of_64_kib_holds_the_event_loop(
         for part in parts if place is not in_pieces else parts[:3]:
             for request in place(part, key):
                 spent = await loop_seconds(service, request)
-                for _ in range(3):  # as above: the least of some
+                for _ in range(3):  # as above: the least of several
                     if spent > UNNOTICED:
                         spent = min(spent, await loop_seconds(service, request))
                 assert spent < 2 * UNNOTICED, f"{spent:.3f} s: {request[:200]!r}"
@@ -281,7 +281,7 @@ async def test_no_request_of_64_kib_holds_the_event_loop(
 
 
 async def loop_seconds(service: RunningService, request: bytes) -> float:
-    """What the event loop does until a request is answered or cut off, our sending included."""
+    """CPU seconds of the event loop until a request is answered or cut off, with our sending."""
     async with raw_connection(service.url) as connection:
         began = time.thread_time()
         await connection.send(request)
@@ -291,7 +291,7 @@ async def loop_seconds(service: RunningService, request: bytes) -> float:
 
 @contextmanager
 def logging_to(stream: StringIO) -> Iterator[None]:
-    """Log what the service logs, as it does, for as long as the block runs."""
+    """Log as the service does while the block runs."""
     logs.configure("json", "info", stream)
     try:
         yield

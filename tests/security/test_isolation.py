@@ -1,5 +1,5 @@
-"""Every route that names something, with another user's key: there is no such thing. Made of the
-route table, so that a new route cannot be forgotten."""
+"""Another user's key finds nothing on any route that names something. The tests come from the route
+table, so that no new route is forgotten."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -18,9 +18,9 @@ from tests.support.service import JOB, RunningService, eventually, job_when, run
 
 ASKING = [row for row in API if row.credential.schemes]
 BY_QUERY_OR_BODY = {"/v1/video/status", "/v1/stream-tickets"}
-"""They name a job elsewhere than in their path; each has a test of its own below."""
+"""These name a job outside their path; each has a test of its own below."""
 FOR_ADMINS = {row.path for row in API if row.credential is ADMIN_KEY}
-"""Of no user; see also tests/http_api: test_holds, test_admins."""
+"""What they name belongs to no user; see also tests/http_api: test_holds, test_admins."""
 BY_PATH = [row for row in ASKING if "{" in row.path and row.path not in FOR_ADMINS]
 OF_THE_CALLER = {
     "/v1/video/create_movie",
@@ -32,7 +32,7 @@ OF_THE_CALLER = {
     "/v1/webhook-tests",
     "/v1/statistics",
 }
-"""They name nothing: lists and streams show the caller's own, what is made is the caller's."""
+"""These name nothing: they show or create what belongs to the caller."""
 
 ADMIN = {
     ("GET", "/v1/jobs/{job_id}"): 200,
@@ -43,7 +43,7 @@ ADMIN = {
     ("GET", "/v1/deliveries/{delivery_id}"): 200,
     ("POST", "/v1/deliveries/{delivery_id}/retry"): 202,
 }
-"""What an admin may do with another user's."""
+"""The status for an admin who names what belongs to another user."""
 
 
 def test_every_route_that_asks_for_a_key_is_in_the_matrix() -> None:
@@ -54,7 +54,7 @@ def test_every_route_that_asks_for_a_key_is_in_the_matrix() -> None:
 
 @dataclass
 class World:
-    """A service with a finished job of ada's, and its delivered webhook."""
+    """A service with a finished job of the user ada, and its delivered webhook."""
 
     service: RunningService
     ada: httpx.AsyncClient
@@ -97,7 +97,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
 
 
 async def _status(client: httpx.AsyncClient, method: str, path: str, **given: Any) -> int:
-    """The status of an answer; a stream is left at once."""
+    """The status of an answer; a stream is closed at once."""
     async with client.stream(method, path, **given) as answer:
         return answer.status_code
 
@@ -109,7 +109,7 @@ async def test_by_path(world: World) -> None:
         other = await _body(world.bob, row.method, world.path(row))
         nothing = await _body(world.bob, row.method, row.path.format_map(unknown))
         assert other[0] == 404, row
-        assert other == nothing, "what is another's looks like what is not there"
+        assert other == nothing, "another user's looks like one that does not exist"
     for row in BY_PATH:
         status = await _status(world.admin, row.method, world.path(row))
         assert status == ADMIN[row.method, row.path], row
@@ -139,7 +139,7 @@ async def test_by_query_and_body(world: World) -> None:
         assert await _status(world.bob, "GET", f"/v1/video/status?request_id={name}") == 404
         assert await _status(world.ada, "GET", f"/v1/video/status?request_id={name}") == 200
         assert await _status(world.admin, "GET", f"/v1/video/status?request_id={name}") == 200
-    # What a ticket opens can be read with the key that asks for it.
+    # A ticket opens only what the key that requests it can read.
     for client, status in ((world.bob, 404), (world.admin, 200), (world.ada, 200)):
         body = {"request_id": job_id}
         assert await _status(client, "POST", "/v1/stream-tickets", json=body) == status
@@ -187,7 +187,7 @@ async def test_a_ticket_opens_its_users_streams_and_nothing_else(world: World) -
         if row.credential is not KEY_OR_TICKET:
             path = world.path(row)
             assert await _status(nobody, row.method, path, params={"ticket": for_all}) == 400, row
-    # An admin's ticket is no admin.
+    # An admin's ticket has no admin rights.
     ticket = (await world.admin.post("/v1/stream-tickets")).json()["ticket"]
     assert await _status(nobody, "GET", f"/v1/jobs/{job_id}/events?ticket={ticket}") == 404
 
@@ -206,7 +206,7 @@ async def test_cursors_and_idempotency_keys_are_their_users_own(world: World) ->
     ]
     assert [answer.status_code for answer in answers] == [202, 202]
     assert answers[0].json()["request_id"] != answers[1].json()["request_id"]
-    # Another user's event id is no place to resume from.
+    # Another user's event id is not a cursor.
     async with world.ada.stream("GET", "/v1/events") as stream:
         first = await anext(aiter(stream.aiter_text()))
     event_id = first.partition("id: ")[2].partition("\n")[0]

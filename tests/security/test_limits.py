@@ -1,5 +1,5 @@
-"""Limits: what is too long, too slow, too much or too often ends, in the one shape where an answer
-can still be given, and nobody else notices."""
+"""Limits: whatever is too long, too slow or too frequent is cut off, with a documented refusal if
+one can still be sent, and other clients do not notice."""
 
 import resource
 import secrets
@@ -29,7 +29,7 @@ from tests.support.service import RunningService, running_service
         (b"GET /livez?" + b"a" * 9_000 + b" HTTP/1.1\r\n\r\n", 414, "target_too_long"),
         (b"GET /livez HTTP/1.1\r\n" + b"A: b\r\n" * 101 + b"\r\n", 431, "head_too_large"),
         (b"GET /livez HTTP/1.1\r\nA: " + b"b" * 33_000 + b"\r\n\r\n", 431, "head_too_large"),
-        # Without an end.
+        # A request line without an end.
         (b"GET /" + b"a" * 66_000, 431, "head_too_large"),
         (b"GET / HTTP/1.1\r\nA: " + b"a" * 66_000, 431, "head_too_large"),
         (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 11_000, 431, "head_too_large"),
@@ -63,7 +63,7 @@ async def test_a_head_within_the_limits_is_not(shared: RunningService) -> None:
         b"POST /v1/jobs HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
         b"POST /v1/jobs HTTP/1.1\r\nContent-Length: -1\r\n\r\n{}",
         b"GET /\xff HTTP/1.1\r\n\r\n",
-        # Chunks that are none; what is sent after a good head.
+        # Invalid chunks, and bytes that follow a valid head.
         b"POST /v1/jobs HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"POST /webhooks/samsar/x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{}}",
         b"POST /v1/jobs HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n{}",
@@ -92,7 +92,7 @@ async def test_nonsense_does_not_get_into_an_open_stream(shared: RunningService)
 async def test_a_request_that_is_too_large_is_refused_and_the_connection_goes_on(
     shared: RunningService,
 ) -> None:
-    """No reset while the body still comes, so that the client sees the answer."""
+    """The body is read to its end instead of a reset, so that the client sees the answer."""
     client = await shared.user()
     for content in (b" " * 8_000_000, pieces()):
         answer = await client.post("/v1/jobs", content=content)
@@ -158,7 +158,7 @@ async def test_guessing_keys_is_limited_and_valid_keys_are_not(
         answer = answers[-1]
         assert answer.json()["code"] == "rate_limited"
         assert 1 <= int(answer.headers["retry-after"]) <= 60
-        # Others at the same address are not locked out, and a missing key is answered as before.
+        # Others at the same address are not locked out, and a missing key is still answered.
         assert (await good.get("/v1/jobs")).status_code == 200
         assert (await guessed()).status_code == 400
         ticket = await guess.get("/v1/events", params={"ticket": "made-up"})

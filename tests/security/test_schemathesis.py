@@ -1,4 +1,4 @@
-"""schemathesis, with every check that it has, against a service that runs and has things in it."""
+"""schemathesis, with all of its checks, against a running service with data."""
 
 import asyncio
 import json
@@ -17,15 +17,14 @@ from tests.support.service import RunningService, eventually, job_when, running_
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 TO_CANCEL = 12
-"""Jobs that wait for a provider that nobody reaches: each is cancelled once."""
+"""Jobs whose provider cannot be reached, so that they wait: each can be cancelled once."""
 UNREACHED = {("GET", "/v1/events")}
-"""It does not end."""
+"""This stream does not end."""
 
 
 @pytest.fixture
 async def full(tmp_path: Path) -> AsyncIterator[RunningService]:
-    """A service with a provider that works and one that cannot be reached, and a schedule of
-    webhooks that is soon over."""
+    """A service with a working and an unreachable provider, and a short schedule of webhooks."""
     given: dict[str, Any] = {
         "providers": "sandbox,samsar",
         "samsar_api_key": "operator",
@@ -70,7 +69,7 @@ async def test_it_finds_nothing_and_reaches_everything(
 async def _filled(
     service: RunningService, client: httpx.AsyncClient, sink: Sink
 ) -> dict[str, list[str]]:
-    """Make one of everything that can be in a service; the names by which to reach them."""
+    """Create one of everything that a service can have; returns the names that lead to them."""
     delivered = await _job(client, webhookUrl=sink.url)
     sink.answer = always(500)
     exhausted = [await _job(client, webhookUrl=sink.url) for _ in range(3)]
@@ -100,14 +99,14 @@ async def _filled(
 
 
 async def _job(client: httpx.AsyncClient, **members: Any) -> str:
-    """A job that is done."""
+    """A finished job."""
     job_id = str((await submit(client, **members))["request_id"])
     await job_when(client, job_id, done=True)
     return job_id
 
 
 def _unreached(document: dict[str, Any], archive: dict[str, Any]) -> set[tuple[str, str]]:
-    """The operations that were never answered with success."""
+    """The operations that never answered with success."""
     operations = {
         (method.upper(), path): re.compile(re.sub(r"\\{.*?\\}", "[^/]+", re.escape(path)))
         for path, item in document["paths"].items()

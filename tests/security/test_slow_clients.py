@@ -1,4 +1,4 @@
-"""Clients that are slow, or never come to an end: each is cut off in time, and nobody else is."""
+"""Clients that are slow or never finish: each is cut off in time, and no other client is."""
 
 import asyncio
 import json
@@ -15,14 +15,14 @@ from tests.support.documented import assert_problem
 from tests.support.service import JOB, TIMEOUT, RunningService
 
 SHORT = 0.5
-"""Seconds, in place of the longer limits."""
+"""Seconds that replace the longer limits."""
 UNREAD = request_bytes("POST", "/v1/jobs", Content_Length="1000")
-"""A request that is refused before its body has come."""
+"""A request that is refused before its body has arrived."""
 
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Makes one of the bounds in time short. It has to come before the service, which looks at its
+    """Shortens one of the time limits. It has to run before the `service` fixture, which checks its
     connections from its start."""
     monkeypatch.setattr(server_connection, "CHECK_SECONDS", 0.05)
 
@@ -37,7 +37,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 async def sending(
     connection: RawConnection, piece: bytes = b"a", pause: float = SHORT / 10
 ) -> AsyncIterator[None]:
-    """Send the piece again and again until the block is left."""
+    """Send the piece repeatedly until the block is left."""
 
     async def send() -> None:
         with suppress(ConnectionError):
@@ -62,7 +62,7 @@ async def test_trailers_without_an_end_are_cut_off(
         )
         async with sending(connection, b"A: " + b"b" * 6_000 + b"\r\n", pause=0):
             refusal = await connection.rest()
-    # A client that still sends may see a reset in place of it.
+    # A client that is still sending may see a reset instead.
     assert refusal == b"" or refusal.startswith(b"HTTP/1.1 431 ")
 
 
@@ -83,7 +83,7 @@ async def test_what_does_not_come_to_its_end_is_cut_off(
     trickles: bool,
     refusal: tuple[int, str] | None,
 ) -> None:
-    """A head that never comes, or trickles; likewise the rest of a body that nobody reads."""
+    """Heads that never end or trickle, and the rest of bodies that nobody reads."""
     hurried(limit)
     async with raw_connection(service.url) as connection:
         await connection.send(start)
@@ -107,7 +107,8 @@ async def test_blank_lines_do_not_keep_a_connection(
 async def test_a_pause_in_the_body_of_a_pipelined_request(
     hurried: Callable[[str], None], service: RunningService
 ) -> None:
-    """The response to an earlier request does not make it the rest of an answered one."""
+    """A response to an earlier request does not turn this body into the rest of an answered
+    request."""
     hurried("QUIET_SECONDS")
     key = await service.key()
     body = json.dumps(JOB).encode()
@@ -145,8 +146,8 @@ async def test_a_client_that_takes_no_answer_is_cut_off(
         cut.set()
 
     monkeypatch.setattr(server_connection.GuardedConnection, "connection_lost", ended)
-    # More answers than the buffers of both kernels hold, whatever the server's pace: it is cut off
-    # long before the last, and a server that does not cut it off serves them all.
+    # More answers than both kernels can buffer, whatever the server's pace: the client is cut off
+    # long before the last one. A server that does not cut it off serves them all.
     many = 2_000
     async with raw_connection(service.url) as connection:
         with connection.deaf(), suppress(ConnectionError):
@@ -161,7 +162,7 @@ async def test_a_client_that_takes_no_answer_is_cut_off(
 async def test_an_idle_client_is_not_cut_off(
     hurried: Callable[[str], None], service: RunningService
 ) -> None:
-    """A stream on which nothing happens, and a connection between two requests."""
+    """This covers a stream without events, and a connection between two requests."""
     for name in ("HEAD_SECONDS", "UNREAD_SECONDS", "STALLED_SECONDS"):
         hurried(name)
     key = await service.key()

@@ -1,4 +1,4 @@
-"""One connection to an application on the server, and the parts of the smallest applications."""
+"""One connection to an application on the server, and parts of minimal applications."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,20 +11,20 @@ from tests.support.served import served
 
 @asynccontextmanager
 async def connected(app: ASGIApp) -> AsyncIterator[RawConnection]:
-    """Serve the application; yields a connection to it."""
+    """Serve the application; yields a connection."""
     async with served(app) as url, raw_connection(url) as client:
         yield client
 
 
 async def respond(send: Any, body: bytes = b"", status: int = 200) -> None:
-    """Send a whole response."""
+    """Send a complete response."""
     length = [(b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": length})
     await send({"type": "http.response.body", "body": body})
 
 
 async def read_body(receive: Any) -> bytes | None:
-    """The request's whole body; None if its client has gone."""
+    """Read the request's whole body; None if the client has disconnected."""
     body = bytearray()
     while True:
         message = await receive()

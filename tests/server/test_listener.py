@@ -1,4 +1,5 @@
-"""Accepting: many connections per event-loop iteration, and a pause without file descriptors."""
+"""Accepting: many connections in one iteration of the event loop, and a pause without file
+descriptors."""
 
 import asyncio
 import errno
@@ -17,7 +18,7 @@ from tests.support.service import TIMEOUT
 
 WAITING = 50
 ITERATIONS = 10
-"""Enough for connections that are taken at once, and far from enough for one after the other."""
+"""Enough iterations to accept many connections at once, but far too few for one at a time."""
 
 
 class Made(asyncio.Protocol):
@@ -53,7 +54,7 @@ def test_waiting_connections_are_accepted_together(
 
 
 class Exhausted(socket.socket):
-    """A listener that the system refuses a file once."""
+    """A listener that once gets no file descriptor from the system."""
 
     refused = False
 

@@ -21,7 +21,7 @@ POST = b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"
 
 @dataclass
 class Place:
-    """A server, whose store is full when a test says so."""
+    """A server whose store is full when a test says so."""
 
     url: str = ""
     full: bool = False
@@ -227,7 +227,7 @@ async def test_no_refusal_stands_in_the_middle_of_an_answer(place: Place) -> Non
         await asyncio.wait_for(place.begun.wait(), TIMEOUT)
         place.full = True
         await client.send(POST)
-        async with place.connect() as other:  # by its answer, the one before has been read
+        async with place.connect() as other:  # its answer shows that the first POST was read
             await other.send(POST)
             assert (await other.answer()).status_code == 503
         place.slow.set()

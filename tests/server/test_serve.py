@@ -20,7 +20,7 @@ async def _nothing(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.mark.parametrize("iterations", range(8))
 async def test_a_connection_that_comes_at_the_end_is_closed(iterations: int) -> None:
-    """So many event-loop iterations after the server begins to stop."""
+    """It arrives this many iterations of the event loop after the server began to stop."""
 
     async def come() -> socket.socket:
         for _ in range(iterations):
@@ -37,12 +37,12 @@ async def test_a_connection_that_comes_at_the_end_is_closed(iterations: int) -> 
 
 
 async def test_an_answer_is_one_write() -> None:
-    """Its head and its body reach the client together; an answer that is all head is whole too."""
+    """Its head and body reach the client together; an answer with only a head is complete too."""
 
     async def greet(scope: Any, receive: Any, send: Any) -> None:
         length = [(b"content-length", b"5")]
         await send({"type": "http.response.start", "status": 200, "headers": length})
-        await asyncio.sleep(0.01)  # a head that went alone would be there by then
+        await asyncio.sleep(0.01)  # a head that was sent alone would be there by then
         await send({"type": "http.response.body", "body": b"hello"})
 
     async with connected(greet) as client:

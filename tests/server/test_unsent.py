@@ -1,4 +1,4 @@
-"""Responses that clients do not read are bounded in memory."""
+"""Responses that clients do not read take a limited amount of memory."""
 
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from tests.support.served import served
 
 @dataclass(eq=False)
 class Reader:
-    """A client that last read at `since`, and has `size` bytes to read."""
+    """A client that last read at `since`, and has `size` unread bytes."""
 
     since: float
     size: int
@@ -40,7 +40,7 @@ class Reader:
     [
         ([Reader(1.0, 60), Reader(2.0, 40)], []),
         ([Reader(1.0, 60), Reader(2.0, 41)], [0]),
-        ([Reader(2.0, 99), Reader(1.0, 2)], [1]),  # who reads may have much to read
+        ([Reader(2.0, 99), Reader(1.0, 2)], [1]),  # a client that reads may have many unread bytes
         ([Reader(2.0, 10), Reader(2.0, 90), Reader(2.0, 50)], [1]),
         ([Reader(3.0, 80), Reader(1.0, 80), Reader(2.0, 80)], [1, 2]),
         ([Reader(1.0, 0), Reader(2.0, 200)], [1]),
@@ -103,7 +103,7 @@ async def test_a_pipelined_request_waits_until_the_response_before_is_read() -> 
             async with raw_connection(url) as other:
                 await other.send(request_bytes("GET", "/"))
                 assert len((await other.answer()).body) == size
-            assert begun == 2  # one of each
+            assert begun == 2  # one from each client
         for _ in range(3):
             assert len((await client.answer()).body) == size
     assert begun == 4
@@ -111,7 +111,7 @@ async def test_a_pipelined_request_waits_until_the_response_before_is_read() -> 
 
 @pytest.mark.parametrize(("levels", "is_cut"), [([900], True), ([900, 850, 990, 870], False)])
 def test_who_reads_little_but_steadily_is_not_cut_off(levels: list[int], is_cut: bool) -> None:
-    """A download fills the buffer again as often as its client has read some of it."""
+    """A download refills the buffer as often as its client has read a part of it."""
     connection = GuardedConnection.__new__(GuardedConnection)
     connection.unsent = (0, 0.0)
     connection._incoming = Incoming()

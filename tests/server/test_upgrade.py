@@ -1,5 +1,5 @@
-"""An `Upgrade` header is ignored (RFC 9110, 7.8): the request is served with its body, and nothing
-of a body is ever read as a request, or as a part of its head."""
+"""An `Upgrade` header is ignored (RFC 9110, 7.8): the request is served with its body, and no byte
+of a body is ever read as a request, or as part of its head."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ from tests.support.served import served
 Seen = list[tuple[str, str, bytes]]
 
 INNER = b"POST /smuggled HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
-"""A body that is a request, for a server that reads it as one."""
+"""A body that a wrong server would read as a request."""
 UPGRADES = {
     "h2c": b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
     "upgrade first": b"Upgrade: h2c, foo/2\r\nConnection: upgrade\r\n",
@@ -33,7 +33,7 @@ BOTH: Seen = [("POST", "/first", INNER), ("GET", "/next", b"")]
 
 @asynccontextmanager
 async def recording() -> AsyncIterator[tuple[str, Seen]]:
-    """A server that notes each request with its whole body, and answers 200."""
+    """A server that records each request with its whole body, and answers 200."""
     seen: Seen = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -46,11 +46,11 @@ async def recording() -> AsyncIterator[tuple[str, Seen]]:
 
 
 async def exchange(url: str, *parts: bytes, answers: int) -> None:
-    """Send the parts, one after the other has been taken, and read so many answers."""
+    """Send the parts, each once the server has read the one before, and read the answers."""
     async with raw_connection(url) as client:
         for part in parts:
             await client.send(part)
-            for _ in range(3):  # iterations in which the server reads this part by itself
+            for _ in range(3):  # iterations in which the server reads this part alone
                 await asyncio.sleep(0)
         for _ in range(answers):
             assert (await client.answer()).status_code == 200
@@ -95,7 +95,7 @@ async def test_many_requests_in_a_row(version: bytes) -> None:
 
 
 async def test_a_connection_is_closed_on_request() -> None:
-    """Also here nothing of the body is a request, nor is what follows it."""
+    """Here, too, neither the body nor what follows it is read as a request."""
     head = b"POST /first HTTP/1.1\r\nConnection: close, Upgrade\r\nUpgrade: h2c\r\n"
     async with recording() as (url, seen):
         for framing in FRAMINGS.values():

@@ -1,7 +1,7 @@
 """The private attributes of uvicorn and aiosqlite that we use still exist.
 
-Their minor versions are pinned for its sake. When an upgrade fails here, read what took the name's
-place before anything else (docs/architecture.md, "When you upgrade").
+Their minor versions are pinned because of these. If an upgrade fails here, first read the code that
+replaced the attribute (docs/architecture.md, "When you upgrade").
 """
 
 import inspect
@@ -30,7 +30,7 @@ OF_A_REQUEST = "disconnected message_event response_complete response_started tr
 
 
 def attributes_set_by(*methods: Callable[..., object]) -> set[str]:
-    """The attributes that these methods of a class give its instance."""
+    """The attributes that these methods of a class set on the instance."""
     source = "".join(inspect.getsource(method) for method in methods)
     return set(re.findall(r"self\.(\w+)(?:: [^=\n]+)? = ", source))
 
@@ -64,7 +64,7 @@ async def test_aiosqlite_runs_a_function_on_its_thread() -> None:
 async def test_uvicorn_writes_a_head_and_its_body_separately(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """`AnswerWriter` makes one of them: it takes the first for the head."""
+    """`AnswerWriter` joins the two: it takes the first write for the head."""
     writes: list[bytes] = []
 
     class Recording(AnswerWriter):

@@ -26,7 +26,7 @@ Environment = Callable[..., None]
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Environment:
-    """Sets RECEIVER_ variables, by name without the prefix; the working folder is empty."""
+    """Sets RECEIVER_ variables, by name without the prefix, in an empty working folder."""
     monkeypatch.chdir(tmp_path)
 
     def put(**values: str) -> None:

@@ -15,7 +15,7 @@ from tests.store.world import NOW, World, event_data
 
 
 def applying(seen: list[list[bytes]] | None = None, **fields: Any) -> DecideCallbacks:
-    """Apply all of them in one visible change; `seen` gets the bodies of each time."""
+    """Apply all callbacks in one visible change. Each call appends their bodies to `seen`."""
 
     def decide(job: Job, callbacks: Sequence[Callback]) -> Move:
         if seen is not None:
@@ -39,11 +39,11 @@ async def apply(world: World, job: Job, decide: DecideCallbacks, most: int = 100
 
 
 async def together(world: World, *calls: Callable[[], Awaitable[Any]]) -> list[Any]:
-    """The results of calls whose writes share a batch, in order."""
+    """The results, in order, of calls whose writes share a batch."""
     assert isinstance(world.store, Store)
     gate, blocked = await block(world.store._writer)
     tasks = [asyncio.ensure_future(call()) for call in calls]
-    await asyncio.sleep(0)  # each is in the queue
+    await asyncio.sleep(0)  # each write is in the queue
     gate.open()
     await blocked
     return await asyncio.gather(*tasks, return_exceptions=True)

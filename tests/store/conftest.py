@@ -1,4 +1,4 @@
-"""Stores under test. A further backend is one more line in `BACKENDS`."""
+"""The stores under test. To add a backend, add a line to `BACKENDS`."""
 
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -22,7 +22,7 @@ OpenAgain: TypeAlias = Callable[[], Awaitable[Store]]
 
 @pytest.fixture(scope="session")
 def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite database that is up to date and empty: a copy of it is opened sooner than one is
+    """An empty SQLite database with the current schema: a copy of it opens faster than a new one is
     created."""
     path = tmp_path_factory.mktemp("sqlite") / "receiver.db"
     prepare_sqlite(path)
@@ -54,14 +54,15 @@ BEGIN
     DELETE FROM meta WHERE key NOT IN ('application', 'schema');
 END $$
 """
-"""Deleting costs a third of TRUNCATE, which makes new files for 15 tables and 45 indexes."""
+"""Deleting takes a third of the time of TRUNCATE, which makes new files for 15 tables and 45
+indexes."""
 
 BACKENDS = {"sqlite": sqlite, "postgres": postgres}
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """A server for all tests of a run."""
+    """One server for all tests of a run."""
     with server_or_skip() as server:
         yield server
 
@@ -78,21 +79,21 @@ def ready_postgres_url(postgres_server: PostgresServer) -> str:
 def emptying(ready_postgres_url: str) -> Iterator[psycopg.Connection]:
     """A connection that has cached the shared schema's catalogue."""
     with connect(parse(ready_postgres_url)) as connection:
-        # Not one of the service's sessions, which tests end.
+        # Tests end the service's sessions, which have another name.
         connection.execute("SET application_name = 'tests'")
         yield connection
 
 
 @pytest.fixture
 def postgres_url(ready_postgres_url: str, emptying: psycopg.Connection) -> str:
-    """The shared schema, emptied: that takes less time than creating one."""
+    """The shared schema, emptied, which is faster than creating one."""
     emptying.execute(EMPTY)
     return ready_postgres_url
 
 
 @pytest.fixture(params=BACKENDS)
 def open_again(request: pytest.FixtureRequest) -> OpenAgain:
-    """Opens the database of the test."""
+    """Opens the test's database."""
     return BACKENDS[request.param](request)
 
 
@@ -105,5 +106,5 @@ async def store(open_again: OpenAgain) -> AsyncIterator[Store]:
 
 @pytest.fixture
 async def world(store: Store) -> World:
-    """The store with two users in it."""
+    """A store with two users."""
     return await World.begin(store)

@@ -1,4 +1,4 @@
-"""Makes works queue behind a batch of a store's writer."""
+"""Makes work wait in the queue behind a batch of a store's writer."""
 
 import asyncio
 from threading import Event
@@ -25,7 +25,7 @@ class Gate:
 
 
 async def block(writer: Writer) -> tuple[Gate, asyncio.Future[None]]:
-    """A gate that now blocks the writer, and the future of its work."""
+    """A gate that blocks the writer now, and the future of its work."""
     gate = Gate()
     blocked = asyncio.ensure_future(writer.urgent(gate))
     await asyncio.to_thread(gate.entered.wait, 10)
@@ -33,7 +33,7 @@ async def block(writer: Writer) -> tuple[Gate, asyncio.Future[None]]:
 
 
 def next_batch(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
-    """Set once the writer begins its next batch: what is queued then is not in it."""
+    """Set when the writer begins its next batch: work that is queued then is not in it."""
     assert isinstance(writer, ThreadedWriter)
     loop, begun, run = asyncio.get_running_loop(), asyncio.Event(), writer._runner.run
 

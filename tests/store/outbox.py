@@ -1,4 +1,4 @@
-"""Messages in the outbox of a store."""
+"""Messages in a store's outbox."""
 
 from store.records.deliveries import Delivery, DeliveryState
 from store.records.jobs import Job
@@ -25,7 +25,7 @@ async def again(world: World, delivery: Delivery) -> Delivery:
 
 
 async def exhausted(world: World) -> Delivery:
-    """The one message that is due, after its last attempt."""
+    """The only due message, after its last attempt."""
     delivery = await one(world)
     await world.settle(delivery, EXHAUSTED)
     return delivery

@@ -1,4 +1,4 @@
-"""The store's statements as they are run: completed, and for many rows."""
+"""The store's statements as they run: completed, and for many rows at once."""
 
 from collections.abc import Iterator, Mapping
 
@@ -68,7 +68,7 @@ PARTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
         for query in ("statistics.recent-attempts", "statistics.recent-jobs")
     },
 }
-"""What completes a statement, by words that tell its versions apart."""
+"""The parts that complete a statement. The keys name its versions."""
 
 
 def subjects(statements: Statements) -> list[str]:
@@ -77,8 +77,8 @@ def subjects(statements: Statements) -> list[str]:
 
 
 def all_sql(statements: Statements) -> dict[str, str]:
-    """A backend's statements by subject and name, each of its versions in the place of one that is
-    completed when it is run; those that write the changed columns have all of them."""
+    """A backend's statements by subject and name. A statement that is completed at run time appears
+    in each of its versions; one that writes the changed columns, with all columns."""
     return dict(_all_sql(statements))
 
 
@@ -94,8 +94,8 @@ def _all_sql(statements: Statements) -> Iterator[tuple[str, str]]:
 
 
 def for_many(sql: str, values: Mapping[str, object], rows: int = 64) -> tuple[str, list[object]]:
-    """The statement for some rows of the same values, and its positional parameters; those without
-    a value are NULL."""
+    """The statement for several rows of the same values, with its positional parameters. Parameters
+    without a value are NULL."""
     _, names = positional(sql)
     bound = {name: values.get(name) for name in names}
     ((sql_for_many, parameters),) = MultiRowStatement(sql).bound([bound] * rows, **bound)

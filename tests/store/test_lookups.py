@@ -1,4 +1,4 @@
-"""Lookups of one event-loop iteration share a statement."""
+"""Lookups within one event-loop iteration share a statement."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from store.sql import MAX_ROWS
 
 
 class Rows:
-    """`Readers`, of a table in memory: keys asked for together are recorded."""
+    """`Readers` for a table in memory. It records which keys were read together."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.asked: list[list[object]] = []

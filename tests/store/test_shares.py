@@ -26,7 +26,7 @@ BACKGROUND_SECONDS = 0.001
 
 
 def shares_after(urgent: float, background: float, batches: int = 60) -> Shares:
-    """What is known after batches of which each member took so many seconds."""
+    """Shares that have learned from batches whose members took this many seconds each."""
     shares = Shares()
     for _ in range(batches):
         shares.learn(10, 4, (10 * urgent, 4 * background))
@@ -39,13 +39,13 @@ def shares_after(urgent: float, background: float, batches: int = 60) -> Shares:
         # A third of the time of 256 callbacks at 15 µs is 1.28 ms.
         (15e-6, 50e-6, 256, 0.0, 25),
         (15e-6, 50e-6, 256, LATE, 25),
-        # Twice that once the oldest has waited for longer than 0.2 s.
+        # Twice that, once the oldest has waited longer than 0.2 s.
         (15e-6, 50e-6, 256, LATE + 0.001, 51),
-        # However slow it is, some are in it: they hardly make the commit slower.
+        # However slow it is, a batch has some: they hardly delay the commit.
         (15e-6, 150e-6, 256, 0.0, LEAST_BACKGROUND),
         (15e-6, 1.0, 256, 9.0, LEAST_BACKGROUND),
         (15e-6, 150e-6, 1, 0.0, LEAST_BACKGROUND),
-        # However fast it is, an urgent work that arrives next waits for no more than this.
+        # However fast it is, this limits the wait of the next urgent work.
         (15e-6, 1e-6, 256, 0.0, MOST_BACKGROUND),
         # No urgent work.
         (15e-6, 1.0, 0, 0.0, MOST_BACKGROUND),
@@ -97,7 +97,7 @@ NO_SESSION = cast(Session, None)
 
 
 class PricedRunner:
-    """Runs works in memory, and reports that each took what it costs."""
+    """Runs works in memory, and reports a fixed time for each."""
 
     def __init__(self) -> None:
         self.batches: list[tuple[int, int]] = []
@@ -125,7 +125,7 @@ class FakeTime:
 
 
 def nothing(_session: Session, _effects: Effects) -> None:
-    """A work that is only counted."""
+    """A work that does nothing."""
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def runner() -> PricedRunner:
 
 @pytest.fixture
 async def writer(runner: PricedRunner, time: FakeTime) -> AsyncIterator[ThreadedWriter]:
-    """A writer that has learned what works cost."""
+    """A writer that has learned how long works take."""
     writer = ThreadedWriter(runner)
     for _ in range(60):
         await writer.urgent(nothing)
@@ -169,5 +169,5 @@ async def test_under_load_background_work_gets_its_share_of_each_batch(
     await asyncio.gather(blocked, *waiting)
 
     assert runner.batches[:5] == [(1, 0), *[(MOST_URGENT, background)] * 4]
-    # As many as possible when no urgent work is left.
+    # As many as possible once no urgent work is left.
     assert runner.batches[5] == (0, MOST_BACKGROUND)

@@ -27,7 +27,7 @@ def fail(error: Exception, *first: Work[object]) -> Work[None]:
 
 
 def limit_pages(pages: int) -> Work[None]:
-    """Make SQLite's disk full after so many pages, until the connection is opened again."""
+    """Fill SQLite's disk after this many pages, until the connection is reopened."""
 
     def work(db: Session, _: Effects) -> None:
         db.execute(f"PRAGMA max_page_count = {pages}")

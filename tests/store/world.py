@@ -32,7 +32,7 @@ def event_data(job: Job) -> bytes:
 
 
 def change(at: Millis = NOW, *, relay: bool = False, **fields: Any) -> Decide:
-    """A visible change of some fields, with its event and, where asked for, its relay message."""
+    """A visible change of some fields, with its event and, if requested, its relay message."""
 
     def decide(job: Job) -> Move:
         after = replace(job, **{"seq": job.seq + 1, "updated_at": at, **fields})
@@ -106,7 +106,7 @@ def attempt(at: Millis = NOW, status_code: int | None = 500) -> Attempt:
 
 @dataclass
 class World:
-    """A store, its users, and the changes it announced."""
+    """A store, its users, and the changes that it announced."""
 
     store: Store
     ann: User
@@ -191,7 +191,7 @@ class World:
         )
 
     async def deliveries(self, job: Job) -> dict[int, DeliveryState]:
-        """The state of each of a job's messages, by the seq of its event."""
+        """The states of a job's messages, by the `seq` of their events."""
         found, _ = await self.store.deliveries.list_page(DeliveryFilter(job_id=job.id), None, 200)
         return {each.seq: each.state for each in reversed(found)}
 
@@ -244,7 +244,7 @@ class Limits:
         self._free, self._per_host, self._per_user = limit, per_host, per_user
         self._hosts, self._users = Counter(busy_hosts), Counter(busy_users)
         self.asked: list[str] = []
-        """Hosts that were looked at."""
+        """Hosts for which a slot was requested."""
 
     def room(self, user_id: int, host: str) -> int:
         self.asked.append(host)
@@ -258,7 +258,7 @@ class Limits:
 
 
 async def waiting(store: Store, limit: int = 200) -> list[Callback]:
-    """The waiting callbacks, oldest first; they go on waiting."""
+    """The waiting callbacks, oldest first. They stay waiting."""
     seen: list[Callback] = []
 
     def look(_: Job, callbacks: Sequence[Callback]) -> None:

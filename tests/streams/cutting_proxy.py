@@ -1,4 +1,4 @@
-"""A proxy that cuts connections that are idle for too long, and all of them on request."""
+"""A proxy that cuts connections that are idle for too long, and cuts all of them on request."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -62,7 +62,7 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 @asynccontextmanager
 async def cutting_proxy(server: str, idle_seconds: float) -> AsyncIterator[CuttingProxy]:
-    """Run one in front of `server` until the block is left."""
+    """Run a proxy in front of `server` until the block is left."""
     proxy = CuttingProxy(server, idle_seconds)
     async with tcp_server(proxy.serve) as listening:
         proxy.url = f"http://127.0.0.1:{listening.port}"

@@ -1,6 +1,6 @@
-"""Programs that read a stream with other people's clients (tests/streams/clients).
+"""Programs that read a stream with third-party clients (tests/streams/clients).
 
-Each takes a URL and a key, and prints the events that it has seen as `event id data`.
+Each takes a URL and a key, and prints every event as `event id data`.
 """
 
 import asyncio
@@ -28,13 +28,13 @@ Seen = tuple[str, str, dict[str, Any]]
 
 @dataclass
 class Client:
-    """A client's process, and what it prints."""
+    """The process of a client, and what it prints."""
 
     process: asyncio.subprocess.Process
 
     async def next(self) -> Seen:
         seen = await self.next_or_end()
-        assert seen, "the client has ended"
+        assert seen, "the client exited"
         return seen
 
     async def next_or_end(self) -> Seen | None:
@@ -60,15 +60,15 @@ async def client(command: list[str], url: str, key: str) -> AsyncIterator[Client
         yield Client(process)
     finally:
         if process.returncode is None:
-            with suppress(ProcessLookupError):  # it has ended, and nobody has waited for it yet
+            with suppress(ProcessLookupError):  # it has exited, but was not waited for yet
                 os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
 
 
 class Follower:
-    """A client that is started again, after its last event, whenever it ends before `done`.
+    """Restarts a client after its last event whenever it ends before `done`.
 
-    Some reconnect by themselves and are started once.
+    Some clients reconnect by themselves and start only once.
     """
 
     def __init__(self, command: list[str], url: str, key: str) -> None:

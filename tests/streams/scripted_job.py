@@ -29,7 +29,7 @@ class Restartable:
         self.service = await self._run.enter_async_context(running)
 
     async def stop(self) -> None:
-        """In good order, as at SIGTERM."""
+        """Stop in good order, as at SIGTERM."""
         await self._run.aclose()
 
 
@@ -59,7 +59,7 @@ class Job:
         await self.where.start()
 
     async def read_by(self, streams: int) -> None:
-        """Wait until so many streams are open."""
+        """Wait until this many streams are open."""
         service = self.service
         await eventually(
             lambda: metric(service, "receiver_streams_open"), lambda open_: open_ == streams

@@ -1,4 +1,4 @@
-"""Fan-out: events of this process are pushed without a read; all others are read."""
+"""Fan-out: events of this process are pushed without a read; others are read."""
 
 import asyncio
 from collections import Counter
@@ -21,7 +21,7 @@ from store.records.events import Cursor, Event
 
 ANN, BOB = 1, 2
 FIRST = 4
-"""The latest event of everybody before the streams open."""
+"""The `seq` of each user's latest event before the streams open."""
 
 
 def event(seq: int, user: int = ANN, nonce: str = "x") -> Event:
@@ -29,21 +29,21 @@ def event(seq: int, user: int = ANN, nonce: str = "x") -> Event:
 
 
 class Log:
-    """`store.events.Events`, in memory, as far as streams read it."""
+    """The part of `store.events.Events` that streams read, in memory."""
 
     def __init__(self) -> None:
         self.events = {
             user: [event(seq, user) for seq in range(1, FIRST + 1)] for user in (ANN, BOB)
         }
         self.reads: list[tuple[int, int]] = []
-        """Of whom, and after which place."""
+        """Each read: the user, and the `seq` after which it reads."""
         self.running = Counter[int]()
-        """Reads without an answer, by user."""
+        """Reads in progress, by user."""
         self.answers = asyncio.Event()
-        """Whether reads are answered."""
+        """Reads are answered while this is set."""
         self.answers.set()
         self.removed_seq = 0
-        """Up to where retention has removed events."""
+        """The `seq` up to which retention has removed events."""
 
     async def latest(self, user_id: int) -> Cursor:
         return self.events[user_id][-1].cursor
@@ -63,7 +63,7 @@ class Log:
 
 
 class Taking:
-    """A connection that takes everything, until its client lags."""
+    """A connection that takes every chunk until `lags` is set."""
 
     def __init__(self) -> None:
         self.chunks: list[bytes] = []
@@ -79,7 +79,7 @@ class Taking:
 
 
 class Streams:
-    """A broadcast, its log, and readers of it."""
+    """A broadcast, its log, and its readers."""
 
     def __init__(self) -> None:
         self.log, self.hub = Log(), Hub()
@@ -88,7 +88,7 @@ class Streams:
         self.tasks = [asyncio.create_task(self.broadcast.pump())]
 
     async def open(self, user: int = ANN, after_seq: int = FIRST) -> Taking:
-        """A reader of the user's events, which has those up to `after_seq`."""
+        """Open a stream of the user's events after `after_seq`."""
         connection = Taking()
         reader = Reader(
             no_send, connection, key_hash="k", user_id=user, job_id=None, after_seq=after_seq
@@ -99,7 +99,7 @@ class Streams:
         return connection
 
     def commit(self, *seqs: int, user: int = ANN, known: bool = True) -> None:
-        """Append events and say so; whether with the events themselves."""
+        """Append events and announce them; the announcement includes them if they are `known`."""
         new = self.log.append(*seqs, user=user)
         self.hub.announce(Changes(users={user}, appended={user: new} if known else {}))
 
@@ -116,7 +116,7 @@ class _Parts:
 
 
 async def no_send(message: Any) -> None:
-    """An empty write, before anything is looked for."""
+    """Discards what is sent."""
 
 
 async def _never_over() -> None:
@@ -124,7 +124,7 @@ async def _never_over() -> None:
 
 
 async def settled() -> None:
-    """Let everything run that can."""
+    """Let every task run as far as it can."""
     for _ in range(20):
         await asyncio.sleep(0)
 
@@ -204,19 +204,19 @@ async def test_events_are_pushed_in_order_whatever_the_order_of_their_announceme
 
 @pytest.mark.parametrize("missing", [5, 6])
 async def test_a_gap_is_read(streams: Streams, missing: int) -> None:
-    """Before what was appended here, or in the middle of it."""
+    """The gap is before the events that were appended here, or between them."""
     reader = await streams.open()
 
     for seq in (5, 6, 7):
         if seq == missing:
-            streams.log.append(seq)  # and nobody says so
+            streams.log.append(seq)  # without an announcement
         else:
             streams.commit(seq)
     await settled()
 
     assert reader.chunks == chunks_of(5, 6, 7)
     assert streams.log.reads[0] == (ANN, 3)
-    # And from there on it goes without reading.
+    # From there on, events are pushed without a read.
     streams.log.reads.clear()
     streams.commit(8)
     await settled()
@@ -281,7 +281,7 @@ async def test_events_for_a_reader_that_left_are_dropped(streams: Streams) -> No
 async def test_streams_end_if_events_that_were_pushed_are_lost(
     streams: Streams, grown_again: tuple[int, ...]
 ) -> None:
-    """A client that comes back with the cursor of a lost event gets a reset."""
+    """A client that reconnects with the cursor of a lost event gets a reset."""
     told, bobs = await streams.open(), await streams.open(BOB)
     streams.commit(5, 6, known=False)
     await settled()

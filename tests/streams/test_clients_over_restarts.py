@@ -1,4 +1,4 @@
-"""Streams over restarts of the service: no client misses an event or sees a false one."""
+"""Streams across restarts of the service: no client misses an event or sees a false one."""
 
 import asyncio
 from pathlib import Path
@@ -15,14 +15,14 @@ async def test_a_restart_is_no_event_and_loses_none(tmp_path: Path, command: Com
             name, _, snapshot = await reading.next()
             assert name == "snapshot"
 
-            await job.restart()  # and nothing is new
+            await job.restart()  # without a new event
             await job.read_by(1)
             await asyncio.sleep(2 * HEARTBEAT)
             await job.callback(status="IN_PROGRESS", progress=10)
             name, _, update = await reading.next()
             assert (name, update["progress"], update["seq"]) == ("update", 10, snapshot["seq"] + 1)
 
-            await job.restart()  # and there is news before the client is back
+            await job.restart()  # with an event before the client reconnects
             await job.callback(**COMPLETED)
             name, _, update = await reading.next()
             assert (name, update["status"]) == ("update", "COMPLETED")

@@ -1,4 +1,4 @@
-"""`Heartbeats`, apart from its streams."""
+"""`Heartbeats` alone, without streams."""
 
 from typing import Any, cast
 
@@ -21,7 +21,7 @@ class Away:
 
 
 class ThreeBeats(Exception):
-    """Ends the loop."""
+    """Ends the loop after three beats."""
 
 
 async def test_heartbeats_go_on_while_the_store_is_away() -> None:

@@ -1,5 +1,6 @@
-"""A database that has gone back under a running service, as at a failover to a standby that lags:
-streams miss nothing of the new history, and their clients learn that the old one is lost."""
+"""A database that loses its newest history under a running service, as at a failover to a standby
+that lags: streams miss nothing of the new history, and their clients learn that the old one is
+lost."""
 
 import asyncio
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ def server() -> Iterator[PostgresServer]:
 
 
 async def job_told(client: httpx.AsyncClient, stream: EventStream) -> Cursor:
-    """Have a job that ends, and read all of it; where the log ends now."""
+    """Create a job that ends, and read all of its events; returns the position of the last one."""
     job = await submit(client)
     await client.post(job["links"]["cancel"])
     *_, last = await stream.until(lambda frame: frame.event == "update" and frame.data["done"])
@@ -35,7 +36,7 @@ def position(frame: Frame) -> Cursor:
 
 
 async def follow(client: httpx.AsyncClient, lost: Cursor, got: list[Frame]) -> None:
-    """Read on from a lost place until the log is past it; come back each time the stream ends."""
+    """Read on from a lost position until the log is past it; reconnect when the stream ends."""
     cursor = lost
     while cursor.seq <= lost.seq:
         async with event_stream(client, "/v1/events", str(cursor)) as stream:

@@ -1,7 +1,7 @@
-"""Event streams read by other people's clients, directly and through proxies.
+"""Event streams read by third-party clients, directly and through proxies.
 
-An event has to reach the client before the next one is made: what a proxy buffers is late, and
-fails here.
+Each event has to reach the client before the next one is made. So a proxy that buffers fails the
+test.
 """
 
 import asyncio
@@ -22,7 +22,8 @@ from tests.support.service import job_when
 
 long = pytest.mark.long
 IDLE = 2.0
-"""A proxy's idle timeout is four heartbeats here; by the defaults it is 60 s and 15 s, or 20 s."""
+"""A proxy's idle timeout: four heartbeats here, as with the defaults of 60 s and 15 s.
+docs/operating.md asks for at least 20 s."""
 
 
 # --- the ways to it -------------------------------------------------------------------------------
@@ -42,14 +43,14 @@ async def idle_cut(server: str, _: Path) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def nginx_by_default(server: str, folder: Path) -> AsyncIterator[str]:
-    """What its simplest configuration does: HTTP/1.0 to the service, and buffering."""
+    """nginx with its simplest configuration: HTTP/1.0 to the service, and buffering."""
     async with _behind_nginx(f"proxy_pass {server};", folder) as url:
         yield url
 
 
 @asynccontextmanager
 async def nginx_keep_alive(server: str, folder: Path) -> AsyncIterator[str]:
-    """HTTP/1.1 to the service on kept connections."""
+    """nginx with HTTP/1.1 to the service over keep-alive connections."""
     directives = f'proxy_pass {server}; proxy_http_version 1.1; proxy_set_header Connection "";'
     async with _behind_nginx(directives, folder) as url:
         yield url
@@ -100,7 +101,7 @@ async def test_each_event_reaches_the_client_before_the_next(
             assert (name, update["progress"], update["seq"]) == ("update", progress, seq)
             assert later not in ("-", cursor)
             cursor = later
-        # Nothing but heartbeats, for longer than a proxy waits for bytes.
+        # Only heartbeats, for longer than a proxy waits for bytes.
         await asyncio.sleep(2 * HEARTBEAT if way is straight else 1.5 * IDLE)
         await job.callback(**COMPLETED)
         name, _, update = await reading.next()
@@ -142,7 +143,7 @@ async def test_an_eventsource_that_is_cut_misses_nothing(tmp_path: Path, command
 
 
 async def test_a_connection_serves_on_after_its_stream(tmp_path: Path) -> None:
-    """HTTP/1.1 keep-alive: the end of a stream is the end of an answer, not of the connection."""
+    """HTTP/1.1 keep-alive: the stream's end is the end of an answer, and not of the connection."""
     async with accepted_job(tmp_path) as job, cutting_proxy(job.service.url, 30) as proxy:
         async with httpx.AsyncClient(
             base_url=proxy.url, headers={"API-KEY": job.key}, trust_env=False

@@ -1,5 +1,5 @@
-"""Stream tickets: signed, and valid for a limited time. Forged signatures are tested with
-`tests/webhooks/test_callback_tokens.py`, which share the signer."""
+"""Stream tickets: signed, and valid for a limited time. tests/webhooks/test_callback_tokens.py
+tests forged signatures, since both share the signer."""
 
 from typing import Any
 from urllib.parse import quote

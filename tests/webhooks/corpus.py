@@ -1,4 +1,4 @@
-"""URLs of webhooks, and addresses that their names may resolve to: the groups of `corpus.yaml`."""
+"""Webhook URLs, and addresses to which their names may resolve: the groups of `corpus.yaml`."""
 
 from pathlib import Path
 from typing import Any

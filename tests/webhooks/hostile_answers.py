@@ -1,4 +1,4 @@
-"""Answers of hostile or broken hosts, and what becomes of the attempt."""
+"""Answers of hostile or broken hosts, and the result of the attempt."""
 
 from receiver.webhooks.delivery import EXCERPT
 from tests.providers.faulty_server import (

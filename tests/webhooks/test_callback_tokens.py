@@ -1,4 +1,4 @@
-"""Tokens in callback URLs: altering any character makes one invalid."""
+"""Tokens in callback URLs: changing any character makes a token invalid."""
 
 import string
 from urllib.parse import quote
@@ -49,7 +49,7 @@ def test_a_token_cannot_move_between_the_provider_and_the_job() -> None:
 
 
 def test_every_character_counts() -> None:
-    """The last one has two bits that lenient base64 ignores."""
+    """The last character has two bits that lenient base64 ignores."""
     for at, character in enumerate(TOKEN):
         for other in {"", *URL_SAFE} - {character}:
             assert_bad(TOKEN[:at] + other + TOKEN[at + 1 :])

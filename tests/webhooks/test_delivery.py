@@ -30,11 +30,11 @@ from tests.webhooks.hostile_answers import DECIDED, FAILURES, OK
 BODY = b'{"request_id":"job_1"}'
 ALLOWED = [ip_network("127.0.0.1/32"), ip_network("127.0.1.0/24"), ip_network("::1/128")]
 SHORT = 1.0
-"""Seconds, where running into the timeout is what a test is about."""
+"""Seconds, for tests that run into the timeout."""
 
 
 class Names:
-    """A name service that answers from a script; the last answer of a name stays."""
+    """A name service with scripted answers; the last answer for a name is repeated."""
 
     def __init__(self, **answers: Sequence[Sequence[str]]) -> None:
         self._answers = {name: list(script) for name, script in answers.items()}
@@ -251,7 +251,7 @@ async def test_floods_grow_no_memory_and_leave_the_loop_its_time(
         watching = asyncio.create_task(watch())
         await asyncio.gather(*(deliver(sender, server) for _ in range(8)))
         watching.cancel()
-        assert longest < 1  # of our own time: a busy machine is no failure
+        assert longest < 1  # our own CPU time, so that a busy machine is no failure
 
         tracemalloc.start()
         try:
@@ -259,5 +259,5 @@ async def test_floods_grow_no_memory_and_leave_the_loop_its_time(
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-    # The sinks' own write buffers are measured too: they are in this process.
+    # This includes the sinks' write buffers, since they are in this process.
     assert peak < 8 * 8 * LONGEST_ANSWER

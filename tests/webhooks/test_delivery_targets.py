@@ -21,7 +21,7 @@ pytestmark = pytest.mark.allow_hosts(THIS_MACHINE)
 
 @contextlib.asynccontextmanager
 async def watched() -> AsyncIterator[list[FaultyServer]]:
-    """One port on every address of this machine that a disguise may lead to."""
+    """Servers on one port of every address of this machine that a disguise may lead to."""
     async with contextlib.AsyncExitStack() as stack:
         first = await stack.enter_async_context(faulty_server(send_raw(OK)))
         others = [
@@ -78,7 +78,7 @@ async def test_an_address_is_checked_as_it_is_used_so_rebinding_gains_nothing() 
     sender = sender_with(names)
     async with watched() as (good, bad, *_):
         first = await deliver(sender, good, host="rebind.example")
-        assert names.asked == ["rebind.example"]  # what was checked is what was called
+        assert names.asked == ["rebind.example"]  # the checked address is the called one
         second = await deliver(sender, good, host="rebind.example")
         assert (first.status_code, good.connections) == (200, 1)
         assert (second.error or "").startswith("refused_target: ")
@@ -93,7 +93,7 @@ async def test_an_address_is_checked_as_it_is_used_so_rebinding_gains_nothing() 
         ["127.0.0.1", "10.0.0.1"],
         ["127.0.0.1", "::ffff:127.0.0.2"],
         ["::1", "fe80::1%lo"],
-        # Refused although no connection would be tried as far down as that.
+        # Refused although the attempt would never get as far as the last address.
         ["127.0.0.1", *(f"127.0.1.{n}" for n in range(20)), "127.0.0.2"],
     ],
 )
@@ -111,6 +111,6 @@ async def test_literals_ask_no_name_service() -> None:
     async with watched() as sinks:
         await asyncio.gather(
             deliver(sender, sinks[0]), deliver(sender, sinks[0], host="[::ffff:127.0.0.1]")
-        )  # the second reaches the same socket by its mapped form
+        )  # the second reaches the same socket by its IPv4-mapped form
         assert sinks[0].connections == 2
     assert names.asked == []

@@ -1,4 +1,4 @@
-"""HTTPS to hosts with valid and invalid certificates."""
+"""HTTPS to hosts with valid and with invalid certificates."""
 
 import ssl
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ AUTHORITY = trustme.CA()
 
 @dataclass
 class Certified:
-    """A server's side of TLS, and the names that it was asked for."""
+    """The TLS context of a server, and the names that it was asked for."""
 
     context: ssl.SSLContext
     asked_for: list[str | None] = field(default_factory=list)
@@ -84,7 +84,7 @@ async def test_an_address_as_host_is_certified_as_address(sender: WebhookSender)
     "side",
     [
         certified("other.example"),
-        certified("127.0.0.1"),  # the address that is called, where the name is what counts
+        certified("127.0.0.1"),  # the address that is called, although the name is what counts
         certified("hooks.example", by=trustme.CA()),
     ],
     ids=["another name", "the address", "another authority"],
@@ -104,7 +104,7 @@ async def test_an_operator_can_trust_an_authority_of_their_own(
 ) -> None:
     AUTHORITY.cert_pem.write_to_path(tmp_path / "authority.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
-    trusting = default_tls.__wrapped__()  # it is read once in a process
+    trusting = default_tls.__wrapped__()  # not the cached one
     sender = WebhookSender(CheckedNetwork(loopback, True, ALLOWED, trusting), SystemClock())
     async with faulty_server(send_raw(OK), tls=certified("hooks.example").context) as server:
         assert (await deliver(sender, server.port)).status_code == 200

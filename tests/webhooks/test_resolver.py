@@ -17,7 +17,7 @@ SHORT = 1.0
 
 
 class SlowNames:
-    """A blocking name service; `dead…` names hang until they are `released`."""
+    """A blocking name service; names like `dead…` hang until they are `released`."""
 
     def __init__(self) -> None:
         self.released = threading.Event()
@@ -92,7 +92,7 @@ async def test_callers_waiting_for_a_slot_share_one_lookup(names: SlowNames) -> 
     await asyncio.sleep(0)
     assert names.asked["new.example"] == 0
     names.released.set()
-    await asyncio.gather(*dead, return_exceptions=True)  # both slots are handed over by then
+    await asyncio.gather(*dead, return_exceptions=True)  # both slots have been handed over by then
     gate.set()
     assert await asyncio.gather(*waiting) == [HERE, HERE]
     assert names.asked["new.example"] == 1

@@ -1,4 +1,4 @@
-"""Signatures, as the specification of Standard Webhooks has them."""
+"""Signatures, as specified by Standard Webhooks."""
 
 from receiver.webhooks.signing import sign
 

@@ -1,4 +1,4 @@
-"""Which webhook URLs are accepted, over the whole corpus."""
+"""Which webhook URLs are accepted, checked with the whole corpus."""
 
 import re
 from collections.abc import Sequence

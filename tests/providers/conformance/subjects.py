@@ -1,4 +1,5 @@
-"""What the conformance suite needs to know about a provider. A new one is one more `Subject`."""
+"""What the conformance suite needs to know about each provider. A new provider is one more
+`Subject`."""
 
 import base64
 import hashlib
@@ -26,12 +27,12 @@ WHSEC = "whsec_" + base64.b64encode(SECRET).decode()
 PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(b"s" * 32)
 
 Sign = Callable[[bytes, int], dict[str, str]]
-"""The headers of a callback: of its body, and of the seconds at which it is signed."""
+"""Makes the headers of a callback from its body and the time of signing in seconds."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A provider, and how its upstream speaks."""
+    """A provider, and examples of its API."""
 
     name: str
     make: Callable[[Account], Provider]
@@ -39,20 +40,20 @@ class Subject:
     bad_kinds: tuple[str, ...]
     good_input: Mapping[str, Any]
     accepted: Mapping[str, Any]
-    """The answer to a submission that is taken as `up-1`."""
+    """The answer that accepts a submission as `up-1`."""
     callbacks: Mapping[Status, Mapping[str, Any]]
-    """What is called back of `up-1`, for each status that there is a callback for."""
+    """The body of a callback for `up-1`, for each status that has one."""
     words: Callable[[str], Mapping[str, Any]]
-    """The body of a refusal with this text."""
+    """Makes the body of a refusal with this text."""
     listed: Callable[[str], Mapping[str, Any]] | None = None
-    """Where the provider has a list to search: one with `up-1`, called back at that URL."""
+    """If the provider has a searchable list: makes one with `up-1`, whose callback URL is given."""
     sign: Sign | None = None
     keys: Mapping[str, Any] | None = None
-    """What is answered where it asks for its keys."""
+    """The provider's answer to a request for its signing keys, if it has any."""
 
 
 def account(url: str, clock: Clock | None = None) -> Account:
-    """Access to a provider whose base URL is this; its key is `KEY`."""
+    """An account at a provider with this base URL; its key is `KEY`."""
     return Account("one", url, KEY, clock or SystemClock())
 
 
@@ -80,7 +81,7 @@ def sign_minimal(body: bytes, at: int) -> dict[str, str]:
 
 
 def jwks(*keys: Ed25519PrivateKey) -> dict[str, Any]:
-    """The public halves, the first without padding."""
+    """A JWKS with the public keys, the first without padding."""
     encoded = [
         base64.urlsafe_b64encode(key.public_key().public_bytes_raw()).decode() for key in keys
     ]

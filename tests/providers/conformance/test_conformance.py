@@ -1,4 +1,4 @@
-"""The calls that every provider makes. A new one joins `subjects.SUBJECTS`."""
+"""The calls that every provider makes. Add a new provider to `subjects.SUBJECTS`."""
 
 import json
 

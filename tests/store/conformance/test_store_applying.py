@@ -142,7 +142,7 @@ async def test_a_claim_is_leased_to_the_caller_that_applied_it(world: World) -> 
     lease = Lease("me", NOW + MINUTE)
     await world.store.callbacks.apply(job.id, claiming(), most=9, lease=lease)
 
-    # Nobody else needs to look before the lease ends.
+    # No other process needs to look before the lease ends.
     assert [changes.due for changes in world.notified] == [{Lane.CONFIRM: NOW + MINUTE}]
     assert await lease_as(world, "you", NOW + MINUTE - 1) == []
     assert (await world.store.backlogs.due(Lane.CONFIRM, NOW)).next_at == NOW + MINUTE

@@ -1,4 +1,4 @@
-"""`Archive`: files of results that wait, are stored, and go with their jobs."""
+"""`Archive`: files of results, which wait, are stored, and are removed with their jobs."""
 
 from store.archive import Removal
 from store.records.archive import ArchivedFile, FileState
@@ -25,7 +25,7 @@ def waiting(at: int = NOW) -> Decide:
 
 
 async def archived(world: World, at: int = NOW) -> Job:
-    """A job that ended then, with a file that waits."""
+    """A job that ended at this time, with a pending file."""
     return await world.advance(await world.create(), completed(at), waiting(at))
 
 
@@ -58,7 +58,7 @@ async def test_a_removed_jobs_files_are_listed_until_they_are_gone(world: World)
     async def remove() -> int:
         return (await world.store.jobs.remove_finished(NOW + 1, 9)).jobs
 
-    assert await remove() == 1, "not the one whose file is being downloaded"
+    assert await remove() == 1, "except the one whose file is being downloaded"
     await world.advance(job, quietly(archive=(STORED,), due=None))
     assert await remove() == 1
     gone = Removal(job.id, job.user)
@@ -70,7 +70,7 @@ async def test_a_removed_jobs_files_are_listed_until_they_are_gone(world: World)
 
 
 async def test_a_file_that_nobody_downloads_does_not_keep_its_job(world: World) -> None:
-    """Neither without an archive, nor when a downloader died long ago."""
+    """The job is removed if there is no archive, or if the file's downloader died long ago."""
     await archived(world)
     (died,) = await lease(world)
     await archived(world)

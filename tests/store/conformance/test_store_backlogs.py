@@ -1,4 +1,4 @@
-"""`Backlogs`: users with due jobs, and leases of so many of each."""
+"""`Backlogs`: users with due jobs, and leases of a limited number for each user."""
 
 import pytest
 
@@ -69,7 +69,7 @@ async def test_a_job_can_be_created_with_a_lease(world: World) -> None:
     job = world.job()
     await world.store.jobs.create(new(job), lease=LEASE)
 
-    # Nobody else needs to look before that.
+    # No process needs to look before that.
     assert [changes.due for changes in world.notified] == [{Lane.SUBMIT: LEASE.until}]
     assert await backlogs(world, Lane.SUBMIT) == []
     assert await backlogs(world, Lane.SUBMIT, LEASE.until) == [("samsar", world.ann.id)]

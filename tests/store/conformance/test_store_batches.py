@@ -1,4 +1,4 @@
-"""Changes of several jobs that share a batch: each has the same result as by itself."""
+"""Changes of several jobs that share a batch: each has the same result as alone."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,7 +27,7 @@ async def test_a_member_that_fails_in_a_batch_fails_alone(world: World) -> None:
     def with_relay(job: Job, callbacks: Sequence[Callback]) -> Move:
         move = applying()(job, callbacks)
         assert move is not None
-        return replace(move, relay=message(move.job))  # and it has no address
+        return replace(move, relay=message(move.job))  # the job has no webhook URL, so this fails
 
     batch = await together(
         world,

@@ -42,7 +42,7 @@ async def test_a_good_callback_waits_in_the_inbox(world: World, job: Job) -> Non
     (callback,) = await waiting(world.store)
     assert (callback.job_id, callback.provider) == (job.id, "samsar")
     assert (callback.received_at, callback.body, callback.tries) == (NOW + 3, b'{"a":1}', 0)
-    # The job's own row is left alone.
+    # The job's own row does not change.
     assert await world.store.jobs.find(job.id) == replace(job, callbacks_waiting=True)
 
 
@@ -72,7 +72,7 @@ async def test_each_of_many_callbacks_in_a_batch_is_judged_by_itself(
         (Receipt.CONFLICT, world.receive(job, b'{"id":2}', "up-2")),
         (Receipt.REJECTED, world.receive(job, b"no", readable=False)),
         (NotFound, world.receive(world.job())),
-        # The last one that it has room for, and one more.
+        # The last callback for which the job has room, and one more.
         (Receipt.ACCEPTED, world.receive(others[0], b'{"last":1}')),
         (Receipt.SURPLUS, world.receive(others[0], b'{"more":1}')),
         *((Receipt.ACCEPTED, world.receive(other, b'{"a":1}')) for other in others[1:]),

@@ -73,7 +73,7 @@ async def test_the_last_fifty_attempts_are_kept(world: World) -> None:
 
 
 async def test_a_lease_from_before_the_clock_was_set_back_has_ended(world: World) -> None:
-    """No believable lease ends more than ten minutes later than one that is taken now."""
+    """No plausible lease ends more than ten minutes after one that is taken now."""
     await relayed(world)
     delivery = await one(world, until=NOW + 660 * SECOND)
 

@@ -29,7 +29,7 @@ async def test_a_final_message_is_never_skipped(world: World) -> None:
     first = await one(world)
     assert first.seq == 2
     await world.settle(first, PENDING, NOW + 5 * SECOND)
-    assert await world.lease() == []  # the newer one waits for it
+    assert await world.lease() == []  # the newer message waits for it
     await world.settle(await one(world, at=NOW + 5 * SECOND))
     assert (await one(world, at=NOW + 5 * SECOND)).seq == 3
 
@@ -38,7 +38,7 @@ async def test_a_final_message_is_never_skipped(world: World) -> None:
 async def test_the_providers_outcome_replaces_a_self_declared_failure(
     world: World, relay: bool, left: dict[int, DeliveryState]
 ) -> None:
-    """Also where the user has not subscribed to the outcome."""
+    """This holds even if the user has not subscribed to the outcome."""
     job = await world.create(webhook_url=HOOK)
 
     await world.advance(job, DECLARED, completed(relay=relay))

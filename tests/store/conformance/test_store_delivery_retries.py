@@ -1,4 +1,4 @@
-"""The outbox: an address that is turned off, and requested retries."""
+"""The outbox: webhook URLs that are turned off, and requested retries."""
 
 import pytest
 
@@ -47,7 +47,7 @@ async def test_a_delivery_can_be_retried(world: World, state: DeliveryState) -> 
     assert (retried.delivered_at, len(retried.attempts)) == (None, 1)
     assert (await one(world, at=NOW + 7)).id == delivery.id
     assert world.notified[0].relay
-    assert not (await world.find(job)).webhook_off  # a retry turns the address on again
+    assert not (await world.find(job)).webhook_off  # a retry turns the URL on again
 
 
 async def test_a_retried_delivery_is_out_of_order_and_not_skipped(world: World) -> None:

@@ -1,4 +1,4 @@
-"""The outbox: limits of hosts and users, and the users' turns."""
+"""The outbox: limits for each host and user, and users taking turns."""
 
 import pytest
 
@@ -59,7 +59,7 @@ async def test_a_users_many_hosts_are_looked_at_in_rotation(
 
 
 async def asked(world: World) -> list[str]:
-    """The hosts that are looked at where no slot is free."""
+    """The hosts that a lease looks at when no slot is free."""
     limits = Limits(limit=0)
     leased, _ = await world.store.deliveries.lease(NOW, NOW + SECOND, "me", lambda: limits)
     assert leased == []
@@ -84,4 +84,4 @@ async def test_users_take_turns_between_leases(world: World) -> None:
 
     users = [(await one(world, limit=1)).user for _ in range(4)]
 
-    assert users == ["ann", "bob", "ann", "ann"], "although Bob's message is the youngest"
+    assert users == ["ann", "bob", "ann", "ann"], "although Bob's message is the newest"

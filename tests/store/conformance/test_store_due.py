@@ -41,7 +41,7 @@ async def test_a_lease_ends_by_itself(world: World) -> None:
 
 
 async def test_a_lease_from_before_the_clock_was_set_back_has_ended(world: World) -> None:
-    """The lease is of ten seconds, and two processes' clocks may be ten minutes apart."""
+    """The lease lasts ten seconds, and the clocks of two processes may differ by ten minutes."""
     job = await world.create(at=NOW - 3_600 * SECOND)
     assert await lease(world, "me") == [job]
 
@@ -155,7 +155,7 @@ async def test_poll_at_once_during_a_poll_takes_effect_when_it_ends(world: World
 
     await world.store.jobs.poll_at_once(job.id, NOW + SECOND)
 
-    # The call goes on; its end finds that the job is due, and since when.
+    # The call goes on. When it ends, the job is due, since the time of `poll_at_once`.
     assert await lease_due(world.store, Lane.POLL, NOW + SECOND, NOW + 9 * SECOND, "you", 1) == []
     found = await world.find(job)
     assert found.due == Due(Lane.POLL, NOW + SECOND)

@@ -1,4 +1,4 @@
-"""`Events`: the log that streams read."""
+"""`Events`: the log from which streams read."""
 
 import asyncio
 from dataclasses import replace
@@ -138,9 +138,9 @@ async def test_a_cursor_behind_removed_events_is_unknown_to_the_user_stream(worl
     assert await remove(world, NOW + 1) == 1
 
     assert [await log.knows(world.ann.id, cursor) for cursor in cursors] == [
-        False,  # of the kept job's creation: what came after it has been removed
+        False,  # when the kept job was created; events after it have been removed
         False,
-        True,  # the last of the removed: nothing after it is missing
+        True,  # the last removed event; nothing after it is missing
         True,
     ]
     assert [await log.knows_for_job(kept, cursor) for cursor in cursors] == [True] * 4

@@ -1,4 +1,4 @@
-"""One batch on either backend: its groups, and a member that fails alone."""
+"""One batch on either backend: its grouped works, and a member that fails alone."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -22,7 +22,7 @@ from tests.store.works import fail, kept, put
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def both(request: pytest.FixtureRequest) -> Iterator[tuple[Runner, Any]]:
-    """A runner, and another connection to its database."""
+    """A runner, and a second connection to its database."""
     if request.param == "sqlite":
         path: Path = request.getfixturevalue("tmp_path") / "receiver.db"
         prepare(path)
@@ -80,7 +80,7 @@ def test_batchable_works_of_a_kind_are_one_call(both: tuple[Runner, Any]) -> Non
     assert changes.jobs == {"a", "b", "c"}
     assert calls == [["a", "c"]]
 
-    # One that fails by itself says so; where the call raises, its halves are run.
+    # A work that fails by itself reports it; if the call raises, its halves are run.
     gone, other_one = runner.run([batchable("gone"), batchable("d")]).outcomes
     assert isinstance(gone, Failed)
     assert other_one == Done("nothing")

@@ -100,7 +100,7 @@ async def test_an_expired_key_counts_as_absent(world: World) -> None:
 
 
 async def test_a_key_is_found_although_ids_are_ahead_of_the_clock(world: World) -> None:
-    """As they are after the clock was set back."""
+    """Ids are ahead after the clock was set back."""
     first = world.job(at=EXPIRY)
     await create(world, first, answer=ANSWER)
 

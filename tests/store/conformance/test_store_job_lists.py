@@ -1,4 +1,4 @@
-"""Lists of jobs and the search, which are filtered and paged."""
+"""Lists of jobs and the search: filters and pages."""
 
 import pytest
 
@@ -125,7 +125,7 @@ SEARCHES: tuple[tuple[JobFilter, list[list[int]]], ...] = (
     (JobFilter(metadata={"n": "1", "a": "b"}, provider="fal"), [[1]]),
     (JobFilter(metadata={"a": "b"}, created_before=NOW + 3), [[], [2, 1], [0]]),
 )
-"""Filters, and the pages of two of nine jobs if a page examines at most four."""
+"""Filters, and the pages of nine jobs: a page has at most two jobs, and examines at most four."""
 
 
 async def test_a_page_ends_after_a_bounded_number_of_jobs_that_do_not_fit(
@@ -148,7 +148,7 @@ async def test_a_page_ends_after_a_bounded_number_of_jobs_that_do_not_fit(
 
 async def test_a_clock_that_stepped_back_hides_no_job_from_a_filter(world: World) -> None:
     await world.create(at=NOW + 3600 * SECOND)
-    stepped = await world.create(at=NOW)  # its id says an hour later
+    stepped = await world.create(at=NOW)  # its id is an hour later than this
 
     where = JobFilter(created_after=NOW - 1, created_before=NOW + 1)
 

@@ -39,7 +39,7 @@ async def test_jobs_are_found_by_their_ids_and_listed_for_their_users(world: Wor
     theirs = await world.create(world.bob)
     jobs, ann, bob = world.store.jobs, world.ann.id, world.bob.id
 
-    # All of these share one statement.
+    # These calls share one statement.
     found = await asyncio.gather(
         jobs.find(job.id), jobs.find(theirs.id), jobs.find("job_unknown"), jobs.find(theirs.id)
     )

@@ -1,4 +1,4 @@
-"""`Jobs.create` and `Jobs.advance`: all of a change is written, or nothing."""
+"""`Jobs.create` and `Jobs.advance`: a change is written completely or not at all."""
 
 from dataclasses import replace
 from typing import Any
@@ -169,7 +169,7 @@ def decide_and_fail(_: Job) -> Move:
 
 
 def relay_without_an_address(job: Job) -> Move:
-    """Its relay message fails after job, due row and event are written."""
+    """A change whose relay message fails after the job, due row and event are written."""
     after = replace(job, phase=Phase.ACCEPTED, accepted_at=NOW, seq=2, due=None)
     return Move(after, event_data(after), message(after))
 

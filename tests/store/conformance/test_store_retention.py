@@ -1,4 +1,4 @@
-"""`Jobs.remove_finished`: what is removed, and what is kept."""
+"""`Jobs.remove_finished`: what is removed, and what stays."""
 
 from functools import partial
 
@@ -109,7 +109,7 @@ async def test_an_undecided_callback_keeps_its_job(
 
 
 async def test_a_call_that_is_due_keeps_its_job(world: World) -> None:
-    """It may correct the job's failure, or pass on its cancel."""
+    """The call may correct the job's failure, or pass on its cancel."""
     job = await world.create()
     await world.advance(job, failed(), quietly(due=Due(Lane.POLL, NOW)))
     assert await remove(world, done_before=NOW + 9 * SECOND) == 0

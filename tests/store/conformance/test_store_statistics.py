@@ -1,4 +1,4 @@
-"""What is read of recent jobs and deliveries."""
+"""Reads of recent jobs and deliveries, for the statistics."""
 
 from store.records.deliveries import Attempt, DeliveryState
 from store.records.jobs import Evidence

@@ -1,4 +1,4 @@
-"""Migrations; and the previous release still writes while replicas are replaced one by one."""
+"""Migrations; and the previous release can still write while replicas are replaced one by one."""
 
 import json
 import sqlite3
@@ -34,11 +34,11 @@ HOLD = f"""
         ON CONFLICT (provider) DO UPDATE SET until = excluded.until
            WHERE excluded.until > submission_holds.until
 """
-"""A hold as the releases before the third schema write it."""
+"""A hold, as the releases before the third schema write it."""
 
 
 def job(job_id: str) -> str:
-    """A job of user 1 as the first schema's release writes it."""
+    """A job of user 1, as the first schema's release writes it."""
     return f"""
         INSERT INTO jobs (id, user_id, provider, kind, status, phase, seq, created_at, updated_at)
         VALUES ('{job_id}', 1, 'samsar', 'create_movie', 'PENDING', 'queued', 1, {NOW}, {NOW})
@@ -46,7 +46,7 @@ def job(job_id: str) -> str:
 
 
 def waits(job_id: str) -> str:
-    """That it is due, as the releases before the third schema write it."""
+    """A due row, as the releases before the third schema write it."""
     return f"INSERT INTO due (job_id, lane, at) VALUES ('{job_id}', 'submit', {NOW})"
 
 
@@ -60,7 +60,7 @@ class OldDatabase:
     open: Callable[[], Awaitable[Store]]
 
     def begin(self, monkeypatch: pytest.MonkeyPatch, schema: int) -> None:
-        """Give it this schema, and user 1."""
+        """Create this schema, and user 1."""
         with monkeypatch.context() as before:
             before.setattr(self.backend, "MIGRATIONS", self.backend.MIGRATIONS[:schema])
             self.prepare()
@@ -130,8 +130,8 @@ async def test_the_database_of_a_newer_release_is_left_alone(
 async def test_submissions_of_the_second_schema_continue(
     old: OldDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What older releases have written, of job_1 before the third schema and of job_2 after it, is
-    submitted, and the hold that they know is theirs alone."""
+    """What older releases have written (job_1 before the third schema, job_2 after it) is
+    submitted, and the hold that they know applies only to them."""
     old.begin(monkeypatch, schema=2)
     for statement in (job("job_1"), waits("job_1"), HOLD):
         old.execute(statement)

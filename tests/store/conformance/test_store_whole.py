@@ -1,4 +1,4 @@
-"""`Store`: what it promises as a whole."""
+"""`Store`: promises of the store as a whole."""
 
 import asyncio
 

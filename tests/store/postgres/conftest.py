@@ -1,4 +1,4 @@
-"""Two processes' stores on one database, as far as PostgreSQL can tell."""
+"""The stores of two processes on one database, as PostgreSQL sees them."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -21,7 +21,7 @@ async def opened(url: str) -> PostgresStore:
 
 @pytest.fixture
 async def here(postgres_url: str) -> AsyncIterator[World]:
-    """A store with two users in it."""
+    """A store with two users."""
     store = await opened(postgres_url)
     yield await World.begin(store)
     await store.close()
@@ -29,7 +29,7 @@ async def here(postgres_url: str) -> AsyncIterator[World]:
 
 @pytest.fixture
 async def there(here: World, postgres_url: str) -> AsyncIterator[World]:
-    """The same world, seen by another process."""
+    """The same world, as another process sees it."""
     store = await opened(postgres_url)
     notified: list[Changes] = []
     store.on_change = notified.append
@@ -39,6 +39,6 @@ async def there(here: World, postgres_url: str) -> AsyncIterator[World]:
 
 @pytest.fixture
 def other(postgres_url: str) -> Iterator[psycopg.Connection]:
-    """A third process's connection."""
+    """The connection of a third process."""
     with connect(parse(postgres_url)) as connection:
         yield connection

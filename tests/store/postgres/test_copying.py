@@ -98,7 +98,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Filled:
 
 @pytest.fixture
 def source(filled: Filled, tmp_path: Path) -> Path:
-    """A copy of that database."""
+    """A copy of the filled database."""
     return Path(shutil.copy(filled[0], tmp_path / "receiver.db"))
 
 
@@ -129,7 +129,7 @@ async def test_everything_is_copied_and_numbering_continues(
         b'{"status":"\xff"}',
         b"signed",
     ]
-    # Numbers go on where they were.
+    # Numbering continues.
     world = replace(world, store=store)
     before = (await store.events.latest(world.bob.id)).seq
     await world.create(world.bob)
@@ -203,7 +203,7 @@ def test_the_copy_is_on_disk_before_its_source_is_marked(
 async def test_a_copy_of_a_backup_or_of_a_moved_database_is_marked_as_a_copy(
     source: Path, target: str, postgres_server: PostgresServer, copied: str
 ) -> None:
-    """What such a database shows as queued may have been sent since."""
+    """What such a database shows as queued may have been sent since the copy was made."""
     back_up(source, source.with_name("backup.db"))
     copy_to_postgres(source, target)
 
@@ -225,7 +225,7 @@ async def test_a_source_that_has_moved_cannot_be_used(source: Path, target: str)
     moved = await opened(target)
     assert not await moved.restored()
     await moved.close()
-    for serving in (True, False):  # a key that was revoked there would still work
+    for serving in (True, False):  # a key that was revoked in the target would still work
         with pytest.raises(StoreMoved, match="has moved to "):
             await open_store(f"sqlite:///{source}", serving=serving)
     with pytest.raises(StoreMoved):

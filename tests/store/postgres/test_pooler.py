@@ -1,4 +1,4 @@
-"""Behind a transaction pooler: each transaction may get another session of the server."""
+"""Behind a transaction pooler: each transaction may use another session of the server."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -17,14 +17,14 @@ pytestmark = pytest.mark.skipif(not is_installed(), reason="pgbouncer is not ins
 
 @pytest.fixture
 def pooler(postgres_server: PostgresServer) -> Iterator[str]:
-    """The address of a database behind a pooler."""
+    """The URL of a database behind a pooler."""
     with Pooler.running(postgres_server, 3) as pooler:
         yield pooler.url(postgres_server.new_database())
 
 
 @pytest.fixture
 async def worlds(pooler: str) -> AsyncIterator[tuple[World, World]]:
-    """Two processes' stores behind it."""
+    """The stores of two processes behind the pooler."""
     one, two = await opened(pooler), await opened(pooler)
     here = await World.begin(one)
     notified: list[Changes] = []
@@ -39,7 +39,7 @@ async def test_writes_reads_and_notifications_work(worlds: tuple[World, World]) 
     await eventually(there.store.changed_elsewhere, bool)
     jobs = [await here.create() for _ in range(10)]
 
-    # Often enough that statements would be prepared where they can be.
+    # Often enough for statements to be prepared, if that is possible.
     for _ in range(8):
         await asyncio.gather(*(here.store.jobs.advance(job.id, change()) for job in jobs))
         await asyncio.gather(*(there.store.jobs.advance(job.id, change()) for job in jobs))
@@ -48,7 +48,7 @@ async def test_writes_reads_and_notifications_work(worlds: tuple[World, World]) 
     assert (await there.store.events.latest(here.ann.id)).seq == 10 + 10 * 16
 
     async def notified() -> bool:
-        # A process that does not listen yet misses a notification: send another until it does.
+        # A process that does not listen yet misses a notification, so send more until it does.
         await asyncio.gather(*(here.store.jobs.advance(job.id, change()) for job in jobs))
         return {job.id for job in jobs} <= {j for c in there.notified for j in c.jobs}
 

@@ -1,4 +1,4 @@
-"""Batches on PostgreSQL: who fails, and what is known of a commit."""
+"""Batches on PostgreSQL: which member fails, and what is known about a commit."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -168,7 +168,7 @@ def test_a_connection_lost_while_idle_fails_no_write(
 
 @pytest.fixture
 def hang(monkeypatch: pytest.MonkeyPatch) -> Iterator[contextlib.ExitStack]:
-    """What is entered into it lasts until it is closed, or the test ends."""
+    """Statements in this context manager hang until it is closed, or the test ends."""
     monkeypatch.setattr(silence, "SILENCE", 0.3)
     with contextlib.ExitStack() as stack:
         yield stack

@@ -1,4 +1,4 @@
-"""Opening a PostgreSQL store, and the ways in which that can fail."""
+"""Opening a PostgreSQL store, and how that can fail."""
 
 import asyncio
 from functools import partial
@@ -194,7 +194,7 @@ async def test_a_restored_dump_can_be_marked_as_a_copy(
 
 
 async def test_a_server_that_does_not_sync_is_reported(here: World) -> None:
-    found = await here.store.durability()  # the server of the tests does not, for speed
+    found = await here.store.durability()  # the tests' server does not sync, for speed
 
     assert not found.sound
     assert "fsync off" in found.detail
@@ -238,7 +238,7 @@ async def test_a_migration_that_deadlocks_with_a_write_is_tried_again(
 ) -> None:
     url = postgres_server.new_schema_url()
     address = parse(url)
-    # Of two sessions that deadlock, the server ends the one that looks first: the migration.
+    # Of two sessions that deadlock, the server ends the one that checks first: the migration.
     checks_first = parse(f"{url}%20-cdeadlock_timeout%3D3s")
     await asyncio.to_thread(prepare, address)
     locks = "LOCK TABLE jobs; LOCK TABLE callbacks"

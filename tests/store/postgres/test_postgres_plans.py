@@ -1,4 +1,4 @@
-"""No query reads a whole table that grows, once there is something in it."""
+"""No query reads the whole of a table that grows, once the table has rows."""
 
 import re
 from collections import defaultdict
@@ -115,13 +115,13 @@ VALUES: dict[str, object] = {
 OWN: dict[str, dict[str, object]] = {
     "jobs.read-bodies": {"id": 9},
 }
-"""Values of one statement, whose parameter means something else in the others."""
+"""Values for a statement whose parameter has another meaning than in the others."""
 
 READ_WHOLE = {
-    # An admin asks, or their key is looked for by its beginning.
+    # Only an admin reads it, or a key is looked up by its prefix.
     "keys.list-keys": {"api_keys"},
     "keys.list-fitting-keys": {"api_keys", "users"},
-    # A hundred users or so, whose names are wanted beside a page of their jobs or keys.
+    # About a hundred users, whose names are joined to a page of their jobs or keys.
     "users": {"users"},
 }
 
@@ -137,16 +137,16 @@ def filled(postgres_server: PostgresServer) -> Iterator[psycopg.Connection]:
     address = parse(postgres_server.new_schema_url())
     prepare(address)
     with connect(address) as connection:
-        # Not one of the service's sessions, which other tests end.
+        # Other tests end the service's sessions, which have another name.
         connection.execute("SET application_name = 'tests'")
-        connection.execute("SET session_replication_role = replica")  # foreign keys take long
+        connection.execute("SET session_replication_role = replica")  # foreign keys are slow
         connection.execute(FILL.encode())
         connection.execute("VACUUM")
         yield connection
 
 
 def scanned(connection: psycopg.Connection, sql: str, parameters: Bound) -> tuple[set[str], str]:
-    """The tables that a statement reads whole, and its plan."""
+    """The tables of which a statement scans every row, and its plan."""
     rows = connection.execute(f"EXPLAIN {sql}".encode(), parameters).fetchall()
     plan = "\n".join(line for (line,) in rows)
     found = {
@@ -164,7 +164,7 @@ def test_no_query_reads_a_table_that_grows(filled: psycopg.Connection, query: st
 
     allowed = READ_WHOLE.get(query, set()) | {
         *("users", "meta", "pair", "page", "submission_holds", "first_of_user"),  # a few rows each
-        "archive_removals",  # empty, but for what is being removed
+        "archive_removals",  # empty, except for what is being removed
     }
     assert found <= allowed, plan
 
@@ -172,10 +172,11 @@ def test_no_query_reads_a_table_that_grows(filled: psycopg.Connection, query: st
 @pytest.mark.parametrize("query", MANY)
 def test_for_many_rows_no_table_is_read_whole(filled: psycopg.Connection, query: str) -> None:
     values = {**VALUES, **OWN.get(query, {})}
-    # 64 rows are run at once; for them it is cheaper to read the ten thousand narrow ones of `due`.
+    # In production 64 rows run at once. For that many, the planner prefers to scan `due`, whose ten
+    # thousand rows are narrow.
     found, plan = scanned(filled, *for_many(SQL[query], values, rows=16))
 
-    assert found <= {"users"}, plan  # a hundred, whose names are wanted
+    assert found <= {"users"}, plan  # a hundred rows, for their names
 
 
 @pytest.mark.parametrize("query", ["by user", "by state", "all"])
@@ -188,14 +189,14 @@ def test_a_list_of_deliveries_that_is_prepared_sorts_no_history(
     given = ", ".join(repr(VALUES[name]) for name in names)
 
     with filled.transaction(force_rollback=True):
-        # What it becomes after some executions, without regard to the values.
+        # The plan that is used after some executions, whatever the values.
         filled.execute("SET LOCAL plan_cache_mode = force_generic_plan")
         filled.execute(f"PREPARE listing AS {numbered}".encode())
         plan = filled.execute(f"EXPLAIN EXECUTE listing ({given})".encode()).fetchall()
         filled.execute("DEALLOCATE listing")
 
     keys = [line.partition("Sort Key: ")[2] for (line,) in plan if "Sort Key" in line]
-    assert keys == ["numbered.n"], plan  # of a bounded number of candidates
+    assert keys == ["numbered.n"], plan  # the sort of a bounded number of candidates
 
 
 def test_a_scan_would_be_found(filled: psycopg.Connection) -> None:

@@ -1,4 +1,4 @@
-"""A store whose server fails, hangs, or comes back."""
+"""A store whose server fails, hangs or comes back."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -50,7 +50,7 @@ async def world(own_server: PostgresServer) -> AsyncIterator[World]:
 
 @pytest.fixture
 def short_read_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For a pool that is opened after this: each read without a server waits for so long."""
+    """Each read without a server waits for this long, in pools that are opened from now on."""
     monkeypatch.setattr(readers, "ACQUIRE_TIMEOUT", 0.3)
 
 
@@ -80,7 +80,7 @@ async def test_a_stopped_server_is_unavailable_until_it_is_back(
                 break
             except StoreUnavailable:
                 await asyncio.sleep(0.1)
-    # Notifications may have been missed meanwhile, so everybody has to look.
+    # Notifications may have been missed meanwhile, so everybody has to check.
     await eventually(world.store.changed_elsewhere, bool)
 
 
@@ -100,7 +100,7 @@ async def test_a_server_that_hangs_is_unavailable_until_it_goes_on(
     own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(silence, "SILENCE", 0.3)
-    # Two seconds are the shortest that PostgreSQL's client takes.
+    # Two seconds is the shortest timeout that PostgreSQL's client accepts.
     store = await opened(f"{own_server.url()}?connect_timeout=2")
     world = await World.begin(store)
     job = await world.create()

@@ -51,7 +51,7 @@ async def test_one_message_of_a_job_is_in_flight_in_all_processes(
     for _ in range(5):
         job = await here.create(webhook_url=HOOK, webhook_events=("IN_PROGRESS",))
         await here.advance(job, rendering(relay=True), change(relay=True, progress=5.0))
-    # All messages are one host's: twenty by two processes at once, and each job once.
+    # All messages go to one host. Two processes lease them at once, and each job is leased once.
     taken = await asyncio.gather(
         *(world.lease(f"{n}", per_host=3) for n in range(4) for world in (here, there))
     )
@@ -168,14 +168,14 @@ async def test_one_process_is_notified_of_the_others_commits(here: World, there:
     made: set[str] = set()
 
     async def notified() -> bool:
-        # A process that does not listen yet misses a notification: send another until it does.
+        # A process that does not listen yet misses a notification, so send more until it does.
         job = await here.create()
         made.add(job.id)
         await here.receive(job)
         received = Changes()
         for each in there.notified:
             received.add(each)
-        # Callbacks and events are for the process that stored them.
+        # Callbacks and events go only to the process that stored them.
         is_exact = received == Changes(received.jobs, {here.ann.id}, due={Lane.SUBMIT: NOW})
         return is_exact and bool(received.jobs) and received.jobs <= made
 
@@ -187,7 +187,7 @@ async def test_changed_elsewhere_sees_only_other_processes_commits(
 ) -> None:
     for store in (here.store, there.store):
         await store.changed_elsewhere()
-    # The notifications of opening, and of these reads, end.
+    # Wait until the notifications about opening, and about these reads, have ended.
     await eventually(partial(_quiet, here), bool)
     await eventually(partial(_quiet, there), bool)
 
@@ -206,7 +206,7 @@ def test_a_snapshot_shows_foreign_transactions_that_ended() -> None:
     elsewhere = ForeignCommits()
     elsewhere.own(12)
     assert not elsewhere.changed("10:12:10")
-    # 12 is ours, 10 still runs, 13 has not ended.
+    # 12 is ours, 10 still runs, 13 has not ended yet.
     assert not elsewhere.changed("10:14:10,13")
     # 10 has ended: it began before 12, and commits after it.
     assert elsewhere.changed("13:14:13")

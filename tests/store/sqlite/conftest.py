@@ -1,4 +1,4 @@
-"""A database file, and its parts one by one."""
+"""A database file, and the store's parts, each alone."""
 
 import os
 import sqlite3
@@ -21,14 +21,14 @@ def address(path: Path) -> str:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A database that is ready and that nobody has open."""
+    """A database with the current schema, which nobody has open."""
     prepare(tmp_path / "receiver.db")
     return tmp_path / "receiver.db"
 
 
 @pytest.fixture
 def short_busy_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Connections wait for locks only for a moment."""
+    """Connections wait only briefly for locks."""
     monkeypatch.setattr(connection, "BUSY_TIMEOUT", 50)
 
 
@@ -41,14 +41,14 @@ def runner(path: Path, short_busy_timeout: None) -> Iterator[BatchRunner]:
 
 @pytest.fixture
 def other(path: Path, short_busy_timeout: None) -> Iterator[sqlite3.Connection]:
-    """Another process's connection, as far as SQLite can tell."""
+    """A connection that to SQLite is another process's."""
     with closing(connect_writer(path)) as database:
         yield database
 
 
 @pytest.fixture
 async def opened(path: Path, short_busy_timeout: None) -> AsyncIterator[SqliteStore]:
-    """The store, which waits for locks only for a moment."""
+    """The store, which waits only briefly for locks."""
     store = await open_sqlite(path, entropy=os.urandom, serving=True)
     yield store
     await store.close()

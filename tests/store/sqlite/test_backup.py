@@ -1,4 +1,4 @@
-"""Backups, and what commands leave as it is."""
+"""Backups, and what commands leave unchanged."""
 
 from contextlib import closing
 from pathlib import Path
@@ -68,7 +68,7 @@ def test_a_copy_has_its_name_only_when_it_is_whole(
 async def test_only_a_service_upgrades_the_database_of_an_older_release(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_first: int
 ) -> None:
-    """The service of the older release, which may be running, could not use it any more."""
+    """The older release's service, which may be running, could not use the database any more."""
     database, copy = tmp_path / "receiver.db", tmp_path / "copy.db"
     with monkeypatch.context() as before:
         before.setattr(connection, "MIGRATIONS", MIGRATIONS[:at_first])

@@ -1,4 +1,4 @@
-"""The write-ahead log is moved into the database by a thread of its own."""
+"""A separate thread moves the write-ahead log into the database."""
 
 import sqlite3
 import time
@@ -17,7 +17,7 @@ from tests.support.service import TIMEOUT
 
 @pytest.fixture
 def writer(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that never moves the log itself."""
+    """A connection that never checkpoints."""
     with closing(connect_writer(path)) as connection:
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         yield connection
@@ -28,7 +28,7 @@ def put(writer: sqlite3.Connection, key: str) -> None:
 
 
 def moved(path: Path) -> set[str]:
-    """What the database holds without its log."""
+    """What the database contains without its log."""
     with closing(sqlite3.connect(uri(path) + "&immutable=1", uri=True)) as connection:
         return {key for (key,) in connection.execute("SELECT key FROM meta")}
 
@@ -56,7 +56,7 @@ def test_commits_are_moved_into_the_database(path: Path, writer: sqlite3.Connect
 
 def test_a_failing_disk_is_tried_again(path: Path, writer: sqlite3.Connection) -> None:
     closed = sqlite3.connect(":memory:")
-    closed.close()  # each of its statements fails
+    closed.close()  # each statement on it fails
     failures: list[sqlite3.OperationalError | None] = [None, sqlite3.OperationalError("no file")]
 
     def connect() -> sqlite3.Connection:
@@ -89,7 +89,7 @@ def test_closing_during_a_checkpoint_ends_it(monkeypatch: pytest.MonkeyPatch) ->
     clear = checkpointer._has_grown.clear
 
     def clear_after_the_end() -> None:
-        checkpointer._ending.set()  # as `close` does, on another thread
+        checkpointer._ending.set()  # as `close` does on another thread
         checkpointer._has_grown.set()
         clear()
 

@@ -27,7 +27,7 @@ def fill(db: Session, _: Changes) -> None:
 
 
 def refer_to_nothing(db: Session, _: Changes) -> None:
-    """Make the commit fail: a deferred constraint is checked there."""
+    """Make the commit fail: it is when a deferred constraint is checked."""
     db.execute("PRAGMA defer_foreign_keys = ON")
     db.execute(
         "INSERT INTO api_keys (hash, prefix, user_id, admin, created_at)"
@@ -37,7 +37,7 @@ def refer_to_nothing(db: Session, _: Changes) -> None:
 
 
 def roll_back(db: Session, _: Changes) -> None:
-    """As SQLite does by itself after some failures."""
+    """Roll back, as SQLite itself does after some failures."""
     db.execute("ROLLBACK")
 
 
@@ -122,7 +122,7 @@ async def test_urgent_work_goes_first_and_background_work_has_a_share(
     gate.open()
     await asyncio.gather(blocked, *background, *urgent)
 
-    # How long background work takes is not known yet: it may have as many as it can.
+    # The duration of background work is not known yet, so a batch may have the most of it.
     first = ["urgent"] * MOST_URGENT + ["background"] * MOST_BACKGROUND
     second = ["urgent"] + ["background"] * LEAST_BACKGROUND
     assert order[: len(first + second)] == first + second

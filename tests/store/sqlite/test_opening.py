@@ -1,4 +1,4 @@
-"""Opening a store, and the ways in which that can fail."""
+"""Opening a store, and how that can fail."""
 
 import errno
 import fcntl
@@ -253,7 +253,7 @@ def test_several_processes_can_create_a_database_at_once(tmp_path: Path) -> None
             assert process.stdin is not None
             assert process.stdout is not None
             pipes.append((process.stdin, process.stdout))
-        for number in range(100):  # a race: one round seldom shows it
+        for number in range(100):  # a race, which a single round seldom shows
             for commands, _ in pipes:
                 print(tmp_path / f"{number}.db", file=commands, flush=True)
             assert [answers.readline() for _, answers in pipes] == ["done\n"] * len(pipes)

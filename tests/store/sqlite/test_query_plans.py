@@ -1,4 +1,4 @@
-"""No query reads a whole table, or sorts, where its cost would grow with what is kept."""
+"""No query scans a table or sorts, if the cost would grow with the stored history."""
 
 import re
 import sqlite3
@@ -14,16 +14,16 @@ from store.sqlite.connection import STATEMENTS, connect_writer, prepare
 from tests.store.statements import MANY, PARTS, all_sql, for_many
 
 ALLOWED: dict[str, set[str]] = {
-    # Counts of what is unfinished or waits: their own index, and no more of it than that.
+    # Counts of unfinished or waiting rows: they read only the index of those rows.
     "jobs.census": {"SCAN jobs USING COVERING INDEX jobs_unfinished"},
     "callbacks.backlog": {
         "SCAN callbacks USING COVERING INDEX callbacks_waiting",
         "SCAN callbacks USING INDEX callbacks_waiting",
     },
     "deliveries.backlog": {"SCAN deliveries USING COVERING INDEX deliveries_pending"},
-    # What has just arrived.
+    # The callbacks that have just arrived.
     "callbacks.receive": {"SCAN a"},
-    # In the order of the index and ended by a LIMIT. What is sorted are the sizes of one page.
+    # These read an index in order, up to a LIMIT. Only the sizes of one page are sorted.
     "callbacks.jobs-waiting": {"SCAN callbacks USING INDEX callbacks_waiting"},
     "events.events-after of job": {"USE TEMP B-TREE FOR ORDER BY"},
     "events.events-after of user": {"USE TEMP B-TREE FOR ORDER BY"},
@@ -33,40 +33,40 @@ ALLOWED: dict[str, set[str]] = {
     },
     # A pair is one row.
     "deliveries.due-hosts": {"SCAN pair"},
-    # A bounded number of deliveries, in the order of the index.
+    # A bounded number of deliveries, in the index's order.
     **{
         f"deliveries.list-page {words}": {"USE TEMP B-TREE FOR ORDER BY"}
         for words in PARTS["deliveries.list-page"]
     },
-    # One row a provider.
+    # One row for each provider.
     "submissions.list-holds": {"SCAN submission_holds"},
-    # The first user's first is the first row of the index; of each user there is one row.
+    # The first row of the index is the first user's; then one row is read for each user.
     "backlogs.list-backlogs": {"SCAN first_of_user", "USE TEMP B-TREE FOR ORDER BY"},
-    # A bounded number of jobs; first those that ended in the same millisecond are sorted by id.
+    # A bounded number of jobs; those that ended in the same millisecond are sorted by id.
     "jobs.list-removable": {
         "USE TEMP B-TREE FOR LAST TERM OF ORDER BY",
         "USE TEMP B-TREE FOR ORDER BY",
     },
     "jobs.read-last-examined": {"USE TEMP B-TREE FOR LAST TERM OF ORDER BY"},
-    # What is leased, which is what is in flight.
+    # The leased rows, which are those in flight.
     "deliveries.end-leases": {"SCAN deliveries USING INDEX deliveries_held"},
     "jobs.end-leases": {"SCAN due USING INDEX due_held"},
-    # One snapshot's jobs, in the order in which the inner query gave them.
+    # The jobs of one snapshot, in the order of the inner query.
     "events.snapshot-of-user": {"SCAN j LEFT-JOIN"},
-    # What the batch is about, a row for each of its jobs.
+    # One row for each job of the batch.
     "jobs.change-jobs": {"SCAN fresh"},
     "jobs.read-taken-provider-ids": {"SCAN w"},
-    # The callbacks of a batch's jobs, each of which has room for 200.
+    # The callbacks of a batch's jobs, at most 200 for each.
     "jobs.read-waiting": {"USE TEMP B-TREE FOR ORDER BY"},
-    # Everything of one job, and of one id.
+    # Everything about one job, or one id.
     "jobs.read-history": {"USE TEMP B-TREE FOR ORDER BY"},
-    # A bounded number of rows for all of them.
+    # A bounded number of rows in all.
     "jobs.find-rarest-metadata": {
         "SCAN wanted VIRTUAL TABLE INDEX 1:",
         "USE TEMP B-TREE FOR ORDER BY",
     },
-    # A bounded number of jobs, in the order of the index; at most sixteen members of metadata are
-    # wanted of each.
+    # A bounded number of jobs in the index's order; at most sixteen metadata members of each are
+    # read.
     **{
         f"jobs.list-page {words}": {
             "SCAN wanted VIRTUAL TABLE INDEX 1:",
@@ -74,7 +74,7 @@ ALLOWED: dict[str, set[str]] = {
         }
         for words in PARTS["jobs.list-page"]
     },
-    # Asked for by an admin.
+    # Only an admin reads it.
     "keys.list-keys": {"SCAN k", "USE TEMP B-TREE FOR ORDER BY"},
     "keys.list-fitting-keys": {"SCAN k", "USE TEMP B-TREE FOR ORDER BY"},
 }
@@ -118,7 +118,7 @@ CHOSEN = {
     "jobs.renew-due": "due USING PRIMARY KEY (job_id=?)",
     "jobs.set-verdict": "callbacks USING INTEGER PRIMARY KEY (rowid=?)",
 }
-"""The index that a query must use: a search by the wrong one can cost as much as a scan."""
+"""The index that a query must use: a search by another one can cost as much as a scan."""
 
 SQL = all_sql(STATEMENTS)
 
@@ -132,7 +132,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Conne
 
 
 def plan(database: sqlite3.Connection, sql: str, parameters: Any = None) -> list[str]:
-    # A plan needs no values: every parameter is NULL.
+    # A plan does not depend on values: every parameter is NULL.
     nothing = defaultdict[str, None](lambda: None)
     rows = database.execute(f"EXPLAIN QUERY PLAN {sql}", parameters or nothing).fetchall()
     return [detail for _, _, _, detail in rows]
@@ -143,7 +143,7 @@ def costly_steps(steps: list[str]) -> set[str]:
     return {
         step
         for step in steps
-        # The rows of an inner query are not a table's: its own steps show their cost.
+        # The rows of an inner query are not a table's: the inner query's own steps show their cost.
         if (step.startswith("SCAN") and step.split()[1] not in inner) or "TEMP B-TREE" in step
         if not re.fullmatch(r"SCAN (CONSTANT ROW|\d+ CONSTANT ROWS|\d+-ROW VALUES CLAUSE)", step)
     }

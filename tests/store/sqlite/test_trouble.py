@@ -28,7 +28,7 @@ from tests.store.world import World, waiting
 async def test_nothing_is_acknowledged_while_the_disk_is_full(opened: SqliteStore) -> None:
     world = await World.begin(opened)
     job = await world.create()
-    await opened._writer.background(limit_pages(1))  # as full as it is
+    await opened._writer.background(limit_pages(1))  # clamped to its present size
 
     async def receive_without_end() -> None:
         for number in count():
@@ -38,7 +38,8 @@ async def test_nothing_is_acknowledged_while_the_disk_is_full(opened: SqliteStor
         await receive_without_end()
     stored = len(await waiting(opened))
 
-    # A failed batch reopens the connection, and with it the limit is gone, as a full disk's may be.
+    # A failed batch reopens the connection, and the limit ends with it, like a disk that has room
+    # again.
     await opened.check_writable()
     await world.receive(job, b"{}")
     assert len(await waiting(opened)) == stored + 1
@@ -60,7 +61,7 @@ async def test_a_lock_held_too_long_is_unavailable_and_passes(
     for write in writes:
         with pytest.raises(StoreLocked):
             await write()
-    assert await opened.jobs.find(job.id) == job  # readers do not mind
+    assert await opened.jobs.find(job.id) == job  # reads still work
 
     other.execute("ROLLBACK")
     assert await world.receive(job) == "accepted"
@@ -93,7 +94,7 @@ async def test_the_check_needs_as_much_room_as_a_job(
 ) -> None:
     world = await World.begin(opened)
     other.execute("BEGIN")
-    other.execute("SELECT count(*) FROM jobs").fetchall()  # so the log is not begun again
+    other.execute("SELECT count(*) FROM jobs").fetchall()  # so the log is not restarted
     await opened.check_writable()
     log = path.with_name("receiver.db-wal").stat().st_size
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -117,7 +118,7 @@ async def test_nothing_is_acknowledged_once_the_file_is_removed_or_replaced(
     if replaced:
         shutil.copy(kept, path)
 
-    for write in (*[opened.check_writable] * 2, opened.upkeep):  # nor by a new connection
+    for write in (*[opened.check_writable] * 2, opened.upkeep):  # a new connection does not help
         with pytest.raises(StoreUnavailable, match=r"receiver\.db was removed or replaced"):
             await write()
 
@@ -147,7 +148,7 @@ async def test_a_copy_beside_the_log_of_a_removed_file_is_left_unchanged(
 async def test_only_other_processes_commits_are_noticed(
     opened: SqliteStore, other: sqlite3.Connection
 ) -> None:
-    assert await opened.changed_elsewhere()  # perhaps, since it was opened
+    assert await opened.changed_elsewhere()  # may be true, because of the opening
     assert not await opened.changed_elsewhere()
     await opened.check_writable()
     assert not await opened.changed_elsewhere()
@@ -160,7 +161,7 @@ async def test_only_other_processes_commits_are_noticed(
 
 @pytest.fixture
 def short_log(monkeypatch: pytest.MonkeyPatch) -> int:
-    """How long a log may stay: a few dozen pages."""
+    """Limits the log to a few dozen pages; returns the limit in bytes."""
     limit = 100_000
     monkeypatch.setattr("store.sqlite.connection.LONG_LOG", 10)
     for module in ("connection", "database"):
@@ -179,7 +180,7 @@ async def test_a_slow_reader_delays_neither_writers_nor_the_log_for_ever(
         assert await world.receive(job, b"%d" % number * 1_000) == "accepted"
     grown = path.with_name("receiver.db-wal").stat().st_size
     assert grown > short_log
-    assert (await opened.upkeep())["wal"] >= grown  # the reader still needs it
+    assert (await opened.upkeep())["wal"] >= grown  # the reader still needs the log
 
     other.execute("COMMIT")
     await opened.upkeep()

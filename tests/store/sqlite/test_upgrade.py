@@ -1,6 +1,6 @@
 """A database of release 0.1.0, killed amid work of every kind, continues under this release.
 
-`schema_4.sql` is that database as text and is never changed. A database of a later release is kept
+`schema_4.sql` is that database as text and never changes. A database of a later release is stored
 beside it, under the number of its schema.
 """
 
@@ -31,18 +31,18 @@ PHASES = {
     RENDERING: "rendering",
     ACCEPTED: "accepted",
     UNCONFIRMED: "submit_unconfirmed",
-    SUBMITTING: "submit_unconfirmed",  # nobody knows whether it was sent
+    SUBMITTING: "submit_unconfirmed",  # it may or may not have been sent
 }
 ORDER = JOB | {"metadata": {"order": "1"}, "webhookUrl": "https://hooks.example/in"}
 CURSOR = "4.3609e7c37b88"
 LEFT_AT = 1_795_705_200_000
-"""Soon after the last moment in the file: nothing is old yet, and no deadline has passed."""
+"""Soon after the last time in the file: nothing is old yet, and no deadline has passed."""
 DAY = 24 * 3_600_000
 
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Path:
-    """The file as it was left."""
+    """The database as the release left it."""
     path = tmp_path / "receiver.db"
     with closing(sqlite3.connect(path)) as database:
         database.executescript(KEPT.read_text("utf-8"))
@@ -51,7 +51,7 @@ def kept(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def client_at(kept: Path, moment: int) -> AsyncIterator[httpx.AsyncClient]:
-    """The user of the jobs with the key of then, and the service, started at a moment."""
+    """The client of the jobs' user with the old key, and the service, started at this time."""
     clock = ShiftedClock()
     clock.ahead_ms = moment - clock.now()
     async with running_service(kept.parent, clock=clock, poll_first=0.1, poll_min=0.1) as service:
@@ -59,7 +59,7 @@ async def client_at(kept: Path, moment: int) -> AsyncIterator[httpx.AsyncClient]
 
 
 def test_an_old_schema_becomes_that_of_a_new_database(kept: Path, tmp_path: Path) -> None:
-    """So no migration that was ever applied has been changed since."""
+    """So no released migration has been changed since."""
     prepare(tmp_path / "fresh.db")
 
     prepare(kept)
@@ -71,7 +71,7 @@ def test_an_old_schema_becomes_that_of_a_new_database(kept: Path, tmp_path: Path
 
 
 def without_comments(path: Path) -> list[tuple[str, ...]]:
-    """The schema; the words of its comments may be changed at any time."""
+    """The schema without comments, whose words may change at any time."""
     return [
         tuple(" ".join(re.sub("--.*", "", str(column)).split()) for column in row)
         for row in schema(path)
@@ -84,8 +84,8 @@ async def test_unfinished_jobs_continue_and_finished_jobs_are_unchanged(kept: Pa
         assert phases == PHASES | {QUEUED: phases[QUEUED]}
         await job_when(client, QUEUED, status="COMPLETED")
 
-        # A first answer is repeated as it was written: without the members that the OpenAPI
-        # document of today calls required.
+        # A stored first answer is repeated unchanged: it lacks members that today's OpenAPI
+        # document requires.
         client.event_hooks, hooks = {}, client.event_hooks
         again = await client.post("/v1/jobs", json=ORDER, headers={"Idempotency-Key": "order-1"})
         client.event_hooks = hooks
@@ -100,7 +100,7 @@ async def test_unfinished_jobs_continue_and_finished_jobs_are_unchanged(kept: Pa
         pending = (await client.get("/v1/deliveries", params={"state": "pending"})).json()
         assert {each["request_id"] for each in pending["deliveries"]} == {COMPLETED, RENDERING}
 
-    # The provider has forgotten its jobs, which is no answer: they live a day longer.
+    # The provider has forgotten the jobs, which is no answer: they live another day.
     async with client_at(kept, LEFT_AT + 2 * DAY) as client:
         for request_id in (RENDERING, ACCEPTED):
             await job_when(client, request_id, status="FAILED")
