@@ -57,7 +57,7 @@ def test_error_codes_that_are_explained_exist() -> None:
 
 
 def test_the_distribution_has_a_name_of_its_own() -> None:
-    """`receiver` on PyPI is another project; only the command is called so."""
+    """`receiver` on PyPI is another project; only our command has that name."""
     [command] = distribution("job-receiver").entry_points.select(group="console_scripts")
     assert (command.name, command.value) == ("receiver", "receiver.cli.main:main")
 

@@ -1,4 +1,4 @@
-"""Claims: several cells of the table in a row."""
+"""Claims: sequences of several cells of the state machine's table."""
 
 from dataclasses import replace
 

@@ -27,7 +27,7 @@ from tests.simulation.queues import COMMIT_SECONDS, Members, Queues
 T = TypeVar("T")
 
 PAUSES = (0.0, 0.0, 0.0005, 0.002, 0.004)
-"""Seconds that a handover to a thread takes; one of them is chosen at random."""
+"""Seconds that a hop to a thread takes; one of them is chosen at random."""
 SLOW_PAUSES = (0.05, 0.3)
 SLOW_SHARE = 0.01
 LOST_SHARE = 0.5
@@ -136,8 +136,7 @@ class InlineWriter(Writer):
         if self._loses_the_answer(batch.changes):
             lost = [Failed(StoreUnavailable("the commit's answer was lost")) for _ in members]
             batch = batch._replace(outcomes=list(lost))
-        # It is committed; the callers hear of it after the time that a commit takes, and a
-        # handover.
+        # It is committed; the callers hear of it after the time of a commit and a hop.
         loop.hop(took + pause(self._random), self._answer, members, batch)
 
     def _loses_the_answer(self, changes: Changes) -> bool:
@@ -227,7 +226,7 @@ class _Sorted(set[Any]):
 
 
 def pause(random: Random) -> float:
-    """How long one handover to a thread takes, in seconds."""
+    """How long one hop to a thread takes, in seconds."""
     if random.random() < SLOW_SHARE:
         return random.choice(SLOW_PAUSES)
     return random.choice(PAUSES)

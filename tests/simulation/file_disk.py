@@ -61,7 +61,7 @@ class FileDisk:
         self._keep(Path(f"/proc/self/fd/{descriptor}"))
 
     def pause(self) -> float:
-        """How long a handover to a thread that works on the disk takes, in seconds."""
+        """How long a hop to a thread that works on the disk takes, in seconds."""
         return pause(self._random)
 
     def date_files(self) -> None:

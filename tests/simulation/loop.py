@@ -5,7 +5,7 @@ it. Every task belongs to a `Process`, or to the world around it. The callbacks 
 never run again: it stops at the very `await` where it was, and no `except` or `finally` of it runs,
 exactly as after `kill -9`. The callbacks of a stalled process run late.
 
-Callbacks run first in, first out, as asyncio promises. What varies is time: the handovers to the
+Callbacks run first in, first out, as asyncio promises. What varies is time: the hops to the
 store's threads, the network and the users take as long as the seeded randomness says.
 """
 
@@ -51,7 +51,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._handles: deque[tuple[Process | None, asyncio.Handle]] = deque()
         self._timers: list[tuple[float, int, Process | None, asyncio.Handle]] = []
         self._fixed: list[float] = []
-        """Moments that a skip does not pass: timers of the world, and handovers to threads."""
+        """Moments that a skip does not pass: timers of the world, and hops to threads."""
         self._processes: list[Process] = []
         self._world_tasks: list[asyncio.Task[Any]] = []
         self._opened: list[Callable[[], None]] = []

@@ -19,7 +19,7 @@ class Process:
         """Loop time until which nothing of it runs, like a suspended machine or a long pause."""
         self.tasks: list[asyncio.Task[Any]] = []
         self.pause: Callable[[], float] = lambda: 0.0
-        """How long a handover to a thread takes, in seconds."""
+        """How long a hop to a thread takes, in seconds."""
         self.after_thread: Callable[[], None] = lambda: None
         """Called after each step of a thread."""
 
