@@ -22,8 +22,6 @@ from tests.support.postgres_server import PostgresServer
 from tests.support.service import eventually
 from tests.support.tcp_server import tcp_server
 
-CLOCKS = (0, 0, 0)
-"""Seconds by which each replica's clock is wrong."""
 SESSIONS = 6
 """Server sessions that a pooler shares among the replicas."""
 CHUNK = 65_536
@@ -124,10 +122,11 @@ async def cluster(
     rng: random.Random,
     *,
     pooled: bool = False,
-    clocks: Sequence[int] = CLOCKS,
+    clocks: Sequence[int] = (0, 0, 0),
     sources: Path = ROOT,
 ) -> AsyncIterator[Cluster]:
-    """Run the replicas; each may be killed and restarted."""
+    """Run the replicas; each may be killed and restarted. `clocks` has the seconds by which the clock
+    of each is wrong."""
     async with contextlib.AsyncExitStack() as stack:
         # The server stays up while its clients are killed, and syncs like one in production.
         server = stack.enter_context(PostgresServer.running(fsync="on", autovacuum="on"))
