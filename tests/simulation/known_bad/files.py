@@ -99,7 +99,7 @@ def files_forgotten_first() -> Patch:
     return patch.object(Archiver, "_remove", forget_and_remove)
 
 
-@variant(NOTHING_LEFT, plan=file_plans.power_cut_at_retention, first=2)
+@variant(NOTHING_LEFT, plan=file_plans.power_cut_at_retention, first=4)
 def removal_not_synced() -> Patch:
     """Retention removes files, and forgets them before their removal is durable."""
 

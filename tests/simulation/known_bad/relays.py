@@ -82,7 +82,7 @@ def lost_lease_ignored() -> Patch:
     return with_sql("deliveries", "settle", " AND holder = :holder", "")
 
 
-@variant(IN_ORDER, plan=plans.paused_between_lease_and_sending, seeds=200, first=3)
+@variant(IN_ORDER, plan=plans.paused_between_lease_and_sending, seeds=200, first=8)
 def sent_after_the_lease() -> Patch:
     """A process that was suspended sends what it had leased, although the lease has expired."""
     send = Relay._send
@@ -93,7 +93,7 @@ def sent_after_the_lease() -> Patch:
     return patch.object(Relay, "_send", whenever)
 
 
-@variant(IN_ORDER, plan=plans.paused_as_they_send)
+@variant(IN_ORDER, plan=plans.paused_as_they_send, first=6)
 def second_attempt_beside_the_first() -> Patch:
     """After a long pause, a process leases a message again that it is itself still sending."""
     return patch.object(TaskPool, "is_running", lambda *_: False)

@@ -63,7 +63,7 @@ def cursor_on_control_frames() -> Patch:
     return patch.object(frames, "done", with_id)
 
 
-@variant("done comes after everything")
+@variant("done comes after everything", first=10)
 def done_before_the_rest() -> Patch:
     """`done` is sent as soon as the job has ended, even if the client lacks earlier events."""
     catch_up = Broadcast._catch_up

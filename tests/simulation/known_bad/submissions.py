@@ -76,7 +76,7 @@ def recovery_sends_again() -> Patch:
     return patch.object(submission, "become_unconfirmed", not_sent)
 
 
-@variant(TWICE, plan=plans.stopped_before_it_begins, first=4)
+@variant(TWICE, plan=plans.stopped_before_it_begins, first=6)
 def attempt_of_another_taken_back() -> Patch:
     """A worker that was suspended undoes the attempt that another worker has begun meanwhile."""
     requeue = submission.requeue
@@ -90,7 +90,7 @@ def attempt_of_another_taken_back() -> Patch:
     return patch.object(submission, "requeue", by_number)
 
 
-@variant(BEFORE_THE_COMMIT[0], TWICE, plan=plans.put_off_while_answers_are_lost, first=25)
+@variant(BEFORE_THE_COMMIT[0], TWICE, plan=plans.put_off_while_answers_are_lost, first=35)
 def not_sent_of_any_attempt() -> Patch:
     """An attempt that was not sent requeues the job, even if a later attempt is under way."""
     requeue = submission.requeue
@@ -114,7 +114,9 @@ def answer_lost_with_the_disk() -> Patch:
     return patch.object(Submitter, "_until_stored", once)
 
 
-@variant("a key makes one job", "a key leads to one id", plan=plans.tried_again_beside_a_stall)
+@variant(
+    "a key makes one job", "a key leads to one id", plan=plans.tried_again_beside_a_stall, first=2
+)
 def keys_checked_then_written() -> Patch:
     """An Idempotency-Key is looked up first, and not checked again when the job is written."""
 
