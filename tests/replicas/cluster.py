@@ -125,8 +125,8 @@ async def cluster(
     clocks: Sequence[int] = (0, 0, 0),
     sources: Path = ROOT,
 ) -> AsyncIterator[Cluster]:
-    """Run the replicas; each may be killed and restarted. `clocks` has the seconds by which the clock
-    of each is wrong."""
+    """Run the replicas; each may be killed and restarted. `clocks` are the seconds by which their
+    clocks are wrong."""
     async with contextlib.AsyncExitStack() as stack:
         # The server stays up while its clients are killed, and syncs like one in production.
         server = stack.enter_context(PostgresServer.running(fsync="on", autovacuum="on"))
