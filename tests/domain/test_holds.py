@@ -214,7 +214,7 @@ def test_no_user_waits_for_more_than_one_hold_of_another(
     hostile: list[bool], wishes: list[Millis | None], gaps: list[Millis]
 ) -> None:
     """Some users are always told "later", the others are always accepted, and everybody always has
-    a job waiting. Whoever may submit does; if a probe is due, only the best user. Each hostile user
+    a job waiting. All who may submit do; if a probe is due, only the best user. Each hostile user
     can hold the others once. The first hold is at most a minute, and each further hostile user
     whose first job is the probe doubles it."""
     story = Story()

@@ -74,8 +74,8 @@ async def tcp_server(
         await asyncio.gather(*left, return_exceptions=True)
         closing = (writer.wait_closed() for writer in left.values())
         await asyncio.gather(*closing, return_exceptions=True)
-        # Aborted connections may have failed too: asyncio calls `leave` before it wakes whoever
-        # awaits the task.
+        # Aborted connections may have failed too: asyncio calls `leave` before it resumes the
+        # code that awaits the task.
         for failure in failures:
             raise failure
 
