@@ -180,7 +180,7 @@ async def serve(settings: ServeSettings) -> None:
                         log.info("no keys yet: `receiver keys create USER` makes one")
                     await stop.wait()
                     log.info("stopping")
-                    asyncio.get_running_loop().call_later(END_SECONDS, _end_as_it_is)
+                    asyncio.get_running_loop().call_later(END_SECONDS, _exit_at_once)
                     service.begin_stop()
 
 
@@ -192,7 +192,7 @@ def stop_signal() -> asyncio.Event:
     return stop
 
 
-def _end_as_it_is() -> None:
+def _exit_at_once() -> None:
     """End the process at once, whatever hangs (such as the store's thread, or a read that cannot be
     cancelled). The data on disk is as after a kill."""
     try:

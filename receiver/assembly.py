@@ -19,7 +19,7 @@ from receiver.domain.schedule import DAY, Rules
 from receiver.http_api.application import Application
 from receiver.http_api.body import Bodies
 from receiver.http_api.context import ApiContext
-from receiver.http_api.credentials import NOTHING, OpenHandler, Row
+from receiver.http_api.credentials import PUBLIC, OpenHandler, Row
 from receiver.http_api.table import served
 from receiver.large_bodies import LargeBodies
 from receiver.settings import ServeSettings
@@ -159,7 +159,7 @@ def _dashboard(settings: ServeSettings) -> Iterator[Row[OpenHandler]]:
     urls = map(settings.base_url_of, settings.running)
     nearby = any(url is None or is_this_machine(url) for url in urls)
     for path, page in pages(settings.public_url, settings.host, results_nearby=nearby).items():
-        yield Row("GET", path, NOTHING, page)
+        yield Row("GET", path, PUBLIC, page)
 
 
 def _callback_address(public_url: str, tokens: CallbackTokens, job: Job) -> str:

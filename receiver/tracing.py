@@ -27,7 +27,7 @@ Kind = Literal["client", "consumer", "server"]
 log = structlog.get_logger()
 
 _OTLP = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_http"}
-_NOTHING = nullcontext()
+_NO_SPAN = nullcontext()
 _telemetry: "OpenTelemetry | None" = None
 
 
@@ -67,7 +67,7 @@ def exporting(environ: Mapping[str, str]) -> AbstractContextManager[None]:
     """
     exporters = configured_exporters(environ)
     if not exporters:
-        return _NOTHING
+        return _NO_SPAN
     try:
         # Imported here: it is optional, and costs nothing if not configured.
         from receiver.open_telemetry import OpenTelemetry
@@ -81,7 +81,7 @@ def exporting(environ: Mapping[str, str]) -> AbstractContextManager[None]:
         )
     except (LookupError, ValueError) as error:
         log.warning("tracing is configured, but nothing can be exported", reason=str(error))
-    return _NOTHING
+    return _NO_SPAN
 
 
 @contextmanager
@@ -109,7 +109,7 @@ def answering(
 ) -> AbstractContextManager[None]:
     """The span of a request, in the trace of its headers (lower-case names) or a new one."""
     if _telemetry is None:
-        return _NOTHING
+        return _NO_SPAN
     attributes = {"http.request.method": method, "http.route": route}
     return _telemetry.span(f"{method} {route}", "server", headers, attributes)
 
@@ -123,7 +123,7 @@ def step(
     separate trace.
     """
     if _telemetry is None or context is None:
-        return _NOTHING
+        return _NO_SPAN
     parent, _, state = context.partition(" ")
     headers = {"traceparent": [parent], "tracestate": [state]}
     return _telemetry.span(name, kind, headers, {"receiver.job.id": job_id}, began)

@@ -48,7 +48,7 @@ class DueHost(NamedTuple):
     """Whether the query stopped here, at its limit of hosts per user; `at` may be in the future."""
 
 
-def in_turn(hosts: Iterable[DueHost], last_user: int) -> Iterator[DueHost]:
+def round_robin(hosts: Iterable[DueHost], last_user: int) -> Iterator[DueHost]:
     """Order hosts round-robin by user, starting after `last_user`; most overdue first per user."""
     by_user: dict[int, list[DueHost]] = {}
     for each in sorted(hosts):
@@ -182,7 +182,7 @@ class Deliveries(DeliveryReads):
         """Choose due messages while there are slots, one per job."""
         chosen: dict[str, str] = {}
         hosts = self._due_hosts(db, times["now"])
-        for _, user_id, host, _ in in_turn(hosts, self._last_user):
+        for _, user_id, host, _ in round_robin(hosts, self._last_user):
             room = free.room(user_id, host)
             if room <= 0:
                 continue

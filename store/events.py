@@ -39,15 +39,15 @@ class Events(Table):
         found.sort(key=itemgetter(0), reverse=True)  # by id
         return Cursor(*rows[0][:2]), map(job_from_row, found[:limit]), len(found) > limit
 
-    async def knows(self, user_id: int, cursor: Cursor) -> bool:
+    async def can_resume(self, user_id: int, cursor: Cursor) -> bool:
         """Whether the cursor belongs to this user's log, and nothing after it has been removed.
 
-        For a job's own stream, removed events of other jobs do not matter: see `knows_for_job`.
+        For a job's own stream, removed events of other jobs do not matter: see `can_resume_job`.
         """
         removed = await self._removed_up_to(user_id, cursor)
         return removed is not None and removed <= cursor.seq
 
-    async def knows_for_job(self, job: Job, cursor: Cursor) -> bool:
+    async def can_resume_job(self, job: Job, cursor: Cursor) -> bool:
         """Whether this job's stream can resume from the cursor without a gap: the cursor belongs to
         the user's log, even if retention has since removed events of other jobs."""
         return await self._removed_up_to(job.user_id, cursor) is not None

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from store.session import Failed, Outcome, tell
+from store.session import Failed, Outcome, set_outcome
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -53,4 +53,4 @@ class Gathered(Generic[Item, T]):
         except Exception as error:  # noqa: BLE001 - every caller must get an outcome
             outcomes = [Failed(error) for _ in calls]
         for (_, caller), outcome in zip(calls, outcomes, strict=True):
-            tell(caller, outcome)
+            set_outcome(caller, outcome)

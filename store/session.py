@@ -72,7 +72,7 @@ class Failed:
 Outcome: TypeAlias = Done[T] | Failed
 
 
-def tell(caller: asyncio.Future[T], outcome: Outcome[T]) -> None:
+def set_outcome(caller: asyncio.Future[T], outcome: Outcome[T]) -> None:
     """Set the outcome of a waiting caller, unless it was cancelled."""
     if caller.done():
         return

@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias, TypeVar, cast, get_
 
 from store.changes import Changes
 from store.errors import StoreBusy, StoreLocked, StoreUnavailable
-from store.session import Failed, Outcome, Work, tell
+from store.session import Failed, Outcome, Work, set_outcome
 from store.shares import Shares, bulk_members
 
 T = TypeVar("T")
@@ -255,7 +255,7 @@ class ThreadedWriter(Writer):
             self.on_change(changes)
         finally:
             for member, outcome in zip(batch, outcomes, strict=True):
-                tell(member.caller, outcome)
+                set_outcome(member.caller, outcome)
 
 
 def _take(queue: deque[T], most: int) -> list[T]:

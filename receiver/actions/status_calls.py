@@ -9,7 +9,7 @@ import structlog
 from receiver.clock import Clock
 from receiver.domain.answers import LookUpAnswer, StatusAnswer, StatusUnavailable
 from receiver.domain.call_limits import Breaker, Pace
-from receiver.domain.probe_line import ProbeLine
+from receiver.domain.probe_queue import ProbeQueue
 from receiver.metrics import Metrics
 from receiver.providers.contract import Provider, UpstreamJob
 
@@ -35,7 +35,7 @@ class StatusCalls:
         """`rate` is in calls per second."""
         self.at_once = at_once
         self.breakers: defaultdict[str, Breaker] = defaultdict(Breaker)
-        self.lines: defaultdict[str, ProbeLine] = defaultdict(ProbeLine)
+        self.queues: defaultdict[str, ProbeQueue] = defaultdict(ProbeQueue)
         self._clock = clock
         self._metrics = metrics
         self._pace = Pace(rate)
@@ -54,7 +54,9 @@ class StatusCalls:
 
     def is_failing(self, provider: str, job_id: str) -> bool:
         """Whether the breaker is closed, but the job's last call failed."""
-        return self.breakers[provider].state == "closed" and self.lines[provider].is_failing(job_id)
+        return self.breakers[provider].state == "closed" and self.queues[provider].is_failing(
+            job_id
+        )
 
     def begin(self) -> None:
         """Count a call before it is made."""
@@ -72,8 +74,8 @@ class StatusCalls:
         None and give the call back to the rate limit."""
         name = provider.name
         breaker, now = self.breakers[name], self._clock.monotonic()
-        in_turn = breaker.state == "closed" or self.lines[name].allows(job_id)
-        if not (in_turn and breaker.allows(now)):
+        may_call = breaker.state == "closed" or self.queues[name].allows(job_id)
+        if not (may_call and breaker.allows(now)):
             self._metrics.status_polls.labels(name, "breaker_open").inc()
             self._pace.give_back()
             return None
@@ -89,14 +91,14 @@ class StatusCalls:
 
     def _learn(self, name: str, job_id: str, answer: StatusAnswer | LookUpAnswer) -> None:
         """Report the answer to the breaker, unless only this job's calls fail."""
-        breaker, line, by_credentials = self.breakers[name], self.lines[name], False
+        breaker, queue, by_credentials = self.breakers[name], self.queues[name], False
         if isinstance(answer, StatusUnavailable):
             by_credentials = answer.by_credentials
             log.warning("a status call failed", provider=name, reason=answer.reason)
         if not isinstance(answer, StatusUnavailable) or answer.only_this_job:
-            line.answered(job_id)
+            queue.answered(job_id)
             breaker.succeeded()
-        elif line.failed(job_id) or breaker.state != "closed":
+        elif queue.failed(job_id) or breaker.state != "closed":
             breaker.failed(self._clock.monotonic(), by_credentials=by_credentials)
         self._metrics.provider_credentials_refused.labels(name).set(by_credentials)
 

@@ -59,7 +59,7 @@ def key_of(user: str, job_id: str, number: int, content_type: str) -> str:
 def type_of(content_type: str | None, path: str) -> str:
     """The media type in a Content-Type header, without parameters; else guessed from the path."""
     given = (content_type or "").partition(";")[0].strip().lower()
-    if _TYPE.fullmatch(given) and given not in _SAYS_NOTHING:
+    if _TYPE.fullmatch(given) and given not in _GENERIC_TYPES:
         return given
     return _TYPES.guess_type(path, strict=False)[0] or _ANYTHING
 
@@ -67,7 +67,7 @@ def type_of(content_type: str | None, path: str) -> str:
 _ANYTHING = "application/octet-stream"
 _TYPE = re.compile(r"{name}/{name}".replace("{name}", "[a-z0-9][a-z0-9!#$&^_.+-]{0,126}"))
 """As in RFC 6838, section 4.2. At most 255 characters, since it is part of the job's document."""
-_SAYS_NOTHING = (_ANYTHING, "binary/octet-stream")
+_GENERIC_TYPES = (_ANYTHING, "binary/octet-stream")
 # Not the module's functions, which also read the machine's own tables.
 _TYPES = mimetypes.MimeTypes()
 for _type, _ending in (("image/webp", ".webp"), ("image/avif", ".avif"), ("audio/flac", ".flac")):

@@ -21,7 +21,7 @@ from receiver.clock import Clock
 from receiver.domain.archive import LONGEST_LINK
 from receiver.domain.observations import FileFailed
 from receiver.http_client import LONGEST_HEAD, AnswerTooLong, BadAnswer, Connection, Response
-from receiver.webhooks.network import CheckedNetwork, failure_word
+from receiver.webhooks.network import CheckedNetwork, failure_code
 from receiver.webhooks.targets import TargetRefused
 
 PIECE = 1024 * 1024
@@ -175,7 +175,7 @@ class Download:
         try:
             target = network.check(url, LONGEST_LINK)
         except TargetRefused as refusal:
-            raise DownloadFailed(failure_word(refusal), final=True) from None
+            raise DownloadFailed(failure_code(refusal), final=True) from None
         # Chunked encoding needs more bytes than the file has.
         longest = 2 * self._from.most_bytes + LONGEST_HEAD
         self._connection = await network.connect(target, CONNECT_SECONDS, longest)
@@ -263,4 +263,4 @@ def _translated() -> Iterator[None]:
     except AnswerTooLong as error:
         raise DownloadFailed("too_large", final=True) from error
     except Exception as error:
-        raise DownloadFailed(failure_word(error)) from error
+        raise DownloadFailed(failure_code(error)) from error

@@ -13,9 +13,9 @@ class Report:
     """The provider's report on a job, parsed leniently."""
 
     status: Status | None = None
-    """Our status for `word`: IN_PROGRESS if the word is unknown, None if there is none."""
-    word: str | None = None
-    """The provider's status word, without characters that cannot be stored."""
+    """Our status for `provider_status`: IN_PROGRESS if that is unknown, None if there is none."""
+    provider_status: str | None = None
+    """The provider's word for it, without characters that cannot be stored."""
     progress: float | None = None
     """0 to 100; None if absent or not such a number."""
     result: Mapping[str, Any] | None = None

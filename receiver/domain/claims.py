@@ -53,7 +53,7 @@ def _apply_progress(draft: Draft, said: CallbackSaid) -> None:
         return
     draft.set_verdict(said.callback_id, Verdict.APPLIED)
     _prove_acceptance(draft)
-    news = replace(report, word=None) if completed else report
+    news = replace(report, provider_status=None) if completed else report
     outcomes.apply_progress(draft, news, Evidence.CALLBACK)
     if not completed:
         _postpone_poll(draft, before, said.received_at)
@@ -91,20 +91,20 @@ def _apply_claim(draft: Draft, said: CallbackSaid) -> None:
         report = replace(report, result_is_gone=False)
     _prove_acceptance(draft)
     if said.verified or not draft.rules.confirm_callbacks:
-        _take_word(draft, said.callback_id, report)
+        _apply_unconfirmed(draft, said.callback_id, report)
     else:
         _make_claim(draft, said, report)
 
 
-def _take_word(draft: Draft, callback_id: int, report: Report) -> None:
+def _apply_unconfirmed(draft: Draft, callback_id: int, report: Report) -> None:
     """Apply a terminal callback without confirmation. If it lacks the result, only the result is
     fetched, at once."""
-    outcomes.pass_over_claims(draft)
+    outcomes.reject_claims(draft)
     # After the claims: the callback may be one of them, sent again with a signature.
     draft.set_verdict(callback_id, Verdict.APPLIED)
     outcomes.apply_terminal(draft, report, Evidence.CALLBACK)
     if report.lacks_result:
-        draft.track(link_missing=True, completed_word=report.word or report.status)
+        draft.track(link_missing=True, completed_word=report.provider_status or report.status)
         if draft.job.provider_request_id is not None and draft.job.due is not None:
             draft.set(due=Due(Lane.CONFIRM, draft.now))
 
@@ -123,7 +123,12 @@ def _make_claim(draft: Draft, said: CallbackSaid, report: Report) -> None:
     keep = fitting_result if any(c.result is not None for c in claims) else draft.fitting
     result = report.result and keep(report.result)
     claim = Claim(
-        said.callback_id, said.received_at, report.status, report.word, result, report.message
+        said.callback_id,
+        said.received_at,
+        report.status,
+        report.provider_status,
+        result,
+        report.message,
     )
     if not claims:
         draft.track(failing_since=None, poll_gap=None)
@@ -157,5 +162,5 @@ def take_claim(draft: Draft) -> None:
         else:
             draft.set_verdict(claim.callback_id, Verdict.LATE)
     draft.track(claims=(), failing_since=None, poll_gap=None)
-    report = Report(taken.status, taken.word, None, taken.result, taken.message)
+    report = Report(taken.status, taken.provider_status, None, taken.result, taken.message)
     outcomes.apply_terminal(draft, report, Evidence.CALLBACK)

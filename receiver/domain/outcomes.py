@@ -45,8 +45,8 @@ def apply_progress(draft: Draft, report: Report, evidence: Evidence) -> None:
             news["phase"] = Phase.RENDERING
     if report.progress is not None:
         news["progress"] = max(min(report.progress, 99.0), before.progress or 0.0)
-    if report.word is not None:
-        news["provider_status"] = report.word[:PROVIDER_STATUS_CHARACTERS]
+    if report.provider_status is not None:
+        news["provider_status"] = report.provider_status[:PROVIDER_STATUS_CHARACTERS]
     if report.message is not None:
         news["message"] = report.message[:MESSAGE_CHARACTERS]
     if any(value != getattr(before, name) for name, value in news.items()):
@@ -65,7 +65,7 @@ def apply_terminal(draft: Draft, report: Report, evidence: Evidence) -> None:
             wait_for_link(draft, report, evidence)
             look_again(draft, next_poll(draft, None))
         return
-    _show_word(draft, report)
+    _show_provider_status(draft, report)
     message = report.message and report.message[:MESSAGE_CHARACTERS]
     if report.status is Status.COMPLETED:
         assert report.result is not None
@@ -83,10 +83,10 @@ def apply_terminal(draft: Draft, report: Report, evidence: Evidence) -> None:
 def _lose_result(draft: Draft, report: Report, evidence: Evidence) -> None:
     """Fail a job that the provider has completed, but whose result it has removed since."""
     if not draft.job.done:
-        _show_word(draft, report)
+        _show_provider_status(draft, report)
         removed = "The provider completed the job and has removed the result since."
         give_up(draft, ErrorCode.RESULT_MISSING, evidence=evidence, message=removed)
-    pass_over_claims(draft)
+    reject_claims(draft)
     draft.set(due=None)
 
 
@@ -98,15 +98,15 @@ def pass_on_cancel(draft: Draft) -> None:
 
 def wait_for_link(draft: Draft, report: Report, evidence: Evidence) -> None:
     """Wait for the link of a job that the provider has finished: a later status call returns it."""
-    pass_over_claims(draft)
+    reject_claims(draft)
     draft.track(link_missing=True)
     draft.set(phase=Phase.CONFIRMING, evidence=evidence)
-    _show_word(draft, report)
+    _show_provider_status(draft, report)
 
 
-def _show_word(draft: Draft, report: Report) -> None:
-    if report.word is not None:
-        draft.set(provider_status=report.word[:PROVIDER_STATUS_CHARACTERS])
+def _show_provider_status(draft: Draft, report: Report) -> None:
+    if report.provider_status is not None:
+        draft.set(provider_status=report.provider_status[:PROVIDER_STATUS_CHARACTERS])
 
 
 def miss_deadline(draft: Draft, retry_after: Millis | None = None) -> None:
@@ -137,7 +137,7 @@ def finish(
     draft: Draft, status: Status, evidence: Evidence, error: JobError | None, *, message: str | None
 ) -> None:
     """Finish the job."""
-    pass_over_claims(draft)
+    reject_claims(draft)
     draft.set(
         status=status,
         phase=Phase.FINISHED,
@@ -151,7 +151,7 @@ def finish(
     )
 
 
-def pass_over_claims(draft: Draft) -> None:
+def reject_claims(draft: Draft) -> None:
     """Mark undecided claims as late: something else has decided the job."""
     for claim in draft.job.tracking.claims:
         draft.set_verdict(claim.callback_id, Verdict.LATE)

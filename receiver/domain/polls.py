@@ -101,7 +101,7 @@ def _apply_unfinished(draft: Draft, report: Report, polled: Polled) -> None:
         outcomes.look_again_at_claims(draft, retry_after)
         return
     if visible(before) != visible(draft.job):
-        draft.note("poll", provider_status=report.word, status=draft.job.status)
+        draft.note("poll", provider_status=report.provider_status, status=draft.job.status)
         draft.track(poll_gap=None)
     _poll_again_or_fail(draft, polled)
 
@@ -113,7 +113,7 @@ def _deny_claims(draft: Draft, report: Report, asked_at: Millis) -> None:
     for claim in denied:
         draft.set_verdict(claim.callback_id, Verdict.DENIED)
     if denied:
-        draft.note("poll", provider_status=report.word, denied_claims=True)
+        draft.note("poll", provider_status=report.provider_status, denied_claims=True)
         draft.track(poll_gap=None)
     # A claim from the future was received before the clock stepped back: the next call decides it.
     left = [
@@ -128,7 +128,7 @@ def _apply_linkless(draft: Draft, report: Report, polled: Polled) -> None:
     """Apply COMPLETED without a link: not an outcome yet, and not a decision on waiting claims."""
     if not draft.job.done and not draft.job.tracking.claims:
         if not draft.job.tracking.link_missing:
-            draft.note("poll", provider_status=report.word, link_missing=True)
+            draft.note("poll", provider_status=report.provider_status, link_missing=True)
             draft.track(poll_gap=None)
         outcomes.wait_for_link(draft, report, Evidence.POLL)
     _go_on(draft, polled)
@@ -153,12 +153,12 @@ def _apply_outcome(draft: Draft, report: Report) -> None:
     taken = tracking.link_missing and draft.job.evidence is Evidence.CALLBACK
     told_before = taken or tracking.completed_word is not None
     told = agreeing or (told_before and report.status is Status.COMPLETED)
-    if told and report.word is None:
-        report = replace(report, word=tracking.completed_word)
+    if told and report.provider_status is None:
+        report = replace(report, provider_status=tracking.completed_word)
     if report.message is None:
         message = next((claim.message for claim in agreeing if claim.message), None)
         report = replace(report, message=message)
-    draft.note("poll", provider_status=report.word, status=report.status)
+    draft.note("poll", provider_status=report.provider_status, status=report.status)
     for claim in draft.job.tracking.claims:
         if claim in agreeing:
             draft.set_verdict(claim.callback_id, Verdict.CONFIRMED, confirmed=True)

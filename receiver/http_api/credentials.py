@@ -41,7 +41,7 @@ class Row(Generic[Handler]):
     handler: Handler
 
 
-def _bind_open(context: ApiContext, handler: OpenHandler) -> ASGIApp:
+def _bind_public(context: ApiContext, handler: OpenHandler) -> ASGIApp:
     async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:
         response = await handler(context, Request(scope, receive))
         await response(scope, receive, send)
@@ -112,17 +112,17 @@ def _bind_by_token(context: ApiContext, handler: CallbackHandler) -> ASGIApp:
 
 
 def _bind_one_by_one(context: ApiContext, handler: KeyHandler) -> ASGIApp:
-    async def in_turn(context: ApiContext, request: Request, caller: Caller) -> ASGIApp:
+    async def when_free(context: ApiContext, request: Request, caller: Caller) -> ASGIApp:
         async with context.long_reads.of(caller.user_id):
             if await request.is_disconnected():
                 raise ClientDisconnect
             return await handler(context, request, caller)
 
-    return KEY.bind(context, in_turn)
+    return KEY.bind(context, when_free)
 
 
 _KEY_SCHEMES: Final = ("key", "bearer")
-NOTHING: Final = Credential((), _bind_open)
+PUBLIC: Final = Credential((), _bind_public)
 KEY: Final = Credential(_KEY_SCHEMES, _bind_by(_metered_caller))
 """An API key or a session; the request counts against its rate limit."""
 KEY_ONE_BY_ONE: Final = Credential(_KEY_SCHEMES, _bind_one_by_one)

@@ -41,7 +41,7 @@ class EventStream(ABC):
     async def snapshot(self) -> tuple[Cursor, bytes]:
         """The current state, and the cursor at which it was read."""
 
-    async def farewell(self) -> bytes | None:
+    async def final_bytes(self) -> bytes | None:
         """The last bytes to send if the stream is over; None if it continues."""
         return None
 
@@ -71,7 +71,7 @@ class EventStream(ABC):
             job_id=self.job_id,
             after_seq=after_seq,
         )
-        await self.context.broadcast.follow(reader, self.farewell)
+        await self.context.broadcast.follow(reader, self.final_bytes)
 
     @contextmanager
     def _counted(self) -> Iterator[None]:

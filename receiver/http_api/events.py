@@ -56,7 +56,7 @@ async def follow_job(context: ApiContext, request: Request, caller: Caller) -> A
     """
     job = await readable_job(context, caller, request.path_params["job_id"])
     events = context.services.store.events
-    resumed_at, is_reset = await _start(request, partial(events.knows_for_job, job))
+    resumed_at, is_reset = await _start(request, partial(events.can_resume_job, job))
     if (
         resumed_at is not None
         and job.done
@@ -76,20 +76,20 @@ async def follow_user(context: ApiContext, request: Request, caller: Caller) -> 
             cursor is no longer valid.
     """
     user_id = await selected_user(context, request, caller)
-    knows = partial(context.services.store.events.knows, user_id)
-    return _UserStream(context, caller, user_id, None, *await _start(request, knows))
+    can_resume = partial(context.services.store.events.can_resume, user_id)
+    return _UserStream(context, caller, user_id, None, *await _start(request, can_resume))
 
 
 async def _start(
-    request: Request, knows: Callable[[Cursor], Awaitable[bool]]
+    request: Request, can_resume: Callable[[Cursor], Awaitable[bool]]
 ) -> tuple[Cursor | None, bool]:
     """The cursor to resume at, if the request has a valid one, and whether its cursor is no longer
-    valid. `knows` says whether the store knows a cursor."""
+    valid. `can_resume` says whether the log can be read on from a cursor."""
     given = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
     if not given:
         return None, False
     cursor = frames.read_cursor(given)
-    if cursor is None or not await knows(cursor):
+    if cursor is None or not await can_resume(cursor):
         return None, True
     return cursor, False
 
@@ -105,7 +105,7 @@ class _JobStream(EventStream):
         at, seen = or_404(found)
         return at, frames.snapshot(at, event_data(seen))
 
-    async def farewell(self) -> bytes | None:
+    async def final_bytes(self) -> bytes | None:
         job = await self.context.services.store.jobs.find(self.job_id)
         if job is None:
             return b""

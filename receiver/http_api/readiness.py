@@ -15,7 +15,7 @@ ANSWER_SECONDS: Final = 1.5
 longer than a load balancer waits for an answer."""
 
 _UNAVAILABLE: Final = "unavailable"
-_WORDS: Final[dict[type[StoreError], str]] = {
+_CODES: Final[dict[type[StoreError], str]] = {
     StoreBusy: "busy",
     StoreLocked: "locked",
     StoreFull: "full",
@@ -48,7 +48,7 @@ class Readiness:
             await self._store.check_writable()
             self._last = None
         except StoreError as error:
-            self._last = _WORDS.get(type(error), _UNAVAILABLE)
+            self._last = _CODES.get(type(error), _UNAVAILABLE)
         finally:
             self._good_until = self._clock.monotonic() + SECONDS
         return self._last

@@ -21,7 +21,7 @@ from receiver.http_api.credentials import (
     KEY_ONE_BY_ONE,
     KEY_OR_TICKET,
     KEY_UNMETERED,
-    NOTHING,
+    PUBLIC,
     Row,
 )
 from receiver.http_api.openapi import openapi_json
@@ -59,12 +59,12 @@ API: tuple[Row[Any], ...] = (
     Row("GET", "/session/keys", ADMIN_KEY, session_routes.list_keys),
     Row("POST", "/session/keys", ADMIN_KEY, session_routes.create_key),
     Row("DELETE", "/session/keys/{prefix}", ADMIN_KEY, session_routes.revoke_key),
-    Row("GET", "/session", NOTHING, session_routes.show_session),
-    Row("POST", "/session", NOTHING, session_routes.sign_in),
-    Row("DELETE", "/session", NOTHING, session_routes.sign_out),
-    Row("GET", "/livez", NOTHING, health.livez),
-    Row("GET", "/readyz", NOTHING, health.readyz),
-    Row("GET", "/metrics", NOTHING, health.metrics),
+    Row("GET", "/session", PUBLIC, session_routes.show_session),
+    Row("POST", "/session", PUBLIC, session_routes.sign_in),
+    Row("DELETE", "/session", PUBLIC, session_routes.sign_out),
+    Row("GET", "/livez", PUBLIC, health.livez),
+    Row("GET", "/readyz", PUBLIC, health.readyz),
+    Row("GET", "/metrics", PUBLIC, health.metrics),
 )
 
 
@@ -72,4 +72,4 @@ def served(settings: ServeSettings) -> tuple[Row[Any], ...]:
     """The routes of a service with these settings, and the document that describes them."""
     runs = provider_api.provider_of(settings) is not None
     api = [row for row in API if runs or row not in _PROVIDER_API]
-    return (*api, Row("GET", "/openapi.json", NOTHING, openapi_json(api, settings)))
+    return (*api, Row("GET", "/openapi.json", PUBLIC, openapi_json(api, settings)))

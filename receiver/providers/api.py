@@ -29,7 +29,7 @@ from receiver.domain.answers import (
 from receiver.domain.observations import CancelPassedOn
 from receiver.domain.retry_after import read_retry_after
 from receiver.providers.calls import Answer, Calls, NoAnswer
-from receiver.providers.words import clean_for_people, read_plain_text
+from receiver.providers.parsing import clean_for_people, read_plain_text
 from store.records.times import Millis
 
 GOOD: Final = range(200, 300)
@@ -94,11 +94,11 @@ class Api(Calls):
             return SubmitNotSent(str(error))
         code, retry_after = answer.status_code, self._retry_after(answer)
         if code == 429 or (code == 503 and retry_after is not None):
-            return SubmitNotSent(self.words(answer), retry_after, status_code=code)
+            return SubmitNotSent(self.error_message(answer), retry_after, status_code=code)
         if 400 <= code < 500:
-            return SubmitRefused(code, self.words(answer))
+            return SubmitRefused(code, self.error_message(answer))
         if code not in GOOD:
-            return SubmitAmbiguous(self.words(answer))
+            return SubmitAmbiguous(self.error_message(answer))
         if answer.body is None:
             return SubmitAmbiguous(f"a {code} answer that {answer.flaw}")
         provider_id = read_id(answer.body)
@@ -134,7 +134,7 @@ class Api(Calls):
         if code in GOOD:
             return CancelPassedOn("accepted", code)
         outcome = "refused" if 400 <= code < 500 and code != 429 else "unavailable"
-        return CancelPassedOn(outcome, code, self.words(answer))
+        return CancelPassedOn(outcome, code, self.error_message(answer))
 
     def own_path(self, url: Any) -> str | None:
         """Path and query of a URL in an answer; None if it is not a usable URL with the scheme,
@@ -148,7 +148,7 @@ class Api(Calls):
         is_own = (given.scheme, given.netloc) == (self._base.scheme, self._base.netloc)
         return given.raw_path.decode("ascii") if is_own and not given.userinfo else None
 
-    def words(self, answer: Answer) -> str:
+    def error_message(self, answer: Answer) -> str:
         """The provider's own message, or one with the status code."""
         key, message = self._account.key, None
         if answer.body is not None:
@@ -162,7 +162,7 @@ class Api(Calls):
         message if none is given."""
         code = answer.status_code
         return StatusUnavailable(
-            reason or self.words(answer),
+            reason or self.error_message(answer),
             self._retry_after(answer),
             by_credentials=code in (401, 403),
             only_this_job=code < 500 and code not in (401, 403, 429) and not answer.broke_off,

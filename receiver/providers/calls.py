@@ -55,7 +55,7 @@ class Answer:
 
     async def read(self, reader: Callable[[Any], T]) -> T:
         """Apply `reader` to the JSON value, in a thread if the body is large."""
-        return await _beside_the_loop(self.size, reader, self.value)
+        return await _in_thread_if_large(self.size, reader, self.value)
 
     @property
     def body(self) -> Mapping[str, Any] | None:
@@ -197,7 +197,7 @@ class Calls:
         if not flaw and response.header("content-encoding") not in (None, "identity"):
             raw, flaw = await asyncio.to_thread(_decompressed, raw)
         retry_after = response.header("retry-after") or None
-        return await _beside_the_loop(
+        return await _in_thread_if_large(
             len(raw), read_answer, response.status, retry_after, raw, flaw
         )
 
@@ -242,7 +242,7 @@ def read_answer(status_code: int, retry_after: str | None, raw: bytearray, flaw:
     return Answer(status_code, retry_after, flaw, value, text, len(raw))
 
 
-async def _beside_the_loop(size: int, work: Callable[..., T], *given: Any) -> T:
+async def _in_thread_if_large(size: int, work: Callable[..., T], *given: Any) -> T:
     """Run `work` and return its result; in a thread if `size` exceeds `LARGE`."""
     return await asyncio.to_thread(work, *given) if size > LARGE else work(*given)
 

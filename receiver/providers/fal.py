@@ -22,7 +22,7 @@ from receiver.domain.answers import (
     SubmitAnswer,
 )
 from receiver.domain.observations import CancelPassedOn
-from receiver.providers import words
+from receiver.providers import parsing
 from receiver.providers.api import GOOD, Account, Api
 from receiver.providers.calls import Calls, NoAnswer
 from receiver.providers.contract import BadSignature, Headers, Provider, UpstreamJob, Verify
@@ -30,7 +30,7 @@ from receiver.providers.signatures import ASK_TIMEOUT, VerificationKeys, signed_
 from store.records.jobs import Status
 
 _ENDPOINT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)+")
-_WORDS: Final = {
+_STATUSES: Final = {
     "IN_QUEUE": Status.PENDING,
     "IN_PROGRESS": Status.IN_PROGRESS,
     "COMPLETED": Status.COMPLETED,
@@ -107,10 +107,10 @@ class Fal(Provider):
             return StatusUnavailable(f"its result: {error}")
         code, body = answer.status_code, answer.body or {}
         if code in GOOD and answer.is_json:
-            clean = partial(words.clean_for_people, secret=self._account.key)
+            clean = partial(parsing.clean_for_people, secret=self._account.key)
             result = await answer.read(clean)
             return StatusReport(replace(report, result=_as_result(result)))
-        message = self._api.words(answer)
+        message = self._api.error_message(answer)
         if _is_failure(code, body, message):
             return StatusReport(replace(report, status=_read_end(body), message=message))
         return self._api.unavailable(answer)
@@ -150,12 +150,12 @@ class Fal(Provider):
         """Read a webhook or a status answer. After `OK` without a payload, and after a status
         answer, the result must be fetched."""
         said = {name: body.get(name) for name in _MEMBERS}
-        safe = words.clean_for_people(said, self._account.key)
+        safe = parsing.clean_for_people(said, self._account.key)
         status, payload = self.read_status(safe), safe.get("payload")
         completed = status is Status.COMPLETED
         return Report(
             status=status,
-            word=words.read_word(safe.get("status")),
+            provider_status=parsing.read_provider_status(safe.get("status")),
             result=_as_result(payload) if completed and payload is not None else None,
             message=_read_failure(safe) if status in (Status.FAILED, Status.CANCELLED) else None,
             provider_request_id=self.read_id(body),
@@ -163,12 +163,12 @@ class Fal(Provider):
 
     def read_id(self, body: Mapping[str, Any]) -> str | None:
         """The request's id. `gateway_request_id` differs from it after a retry inside fal."""
-        return words.read_id(body.get("request_id"))
+        return parsing.read_id(body.get("request_id"))
 
     def read_status(self, body: Mapping[str, Any]) -> Status | None:
         """The status. In status answers, a failure is COMPLETED with an error."""
         word = body.get("status")
-        status = words.read_status(word, _WORDS)
+        status = parsing.read_status(word, _STATUSES)
         has_error = body.get("error") or body.get("error_type")
         if status is Status.FAILED or (has_error and str(word).strip().upper() == "COMPLETED"):
             return _read_end(body)
@@ -212,16 +212,16 @@ def _read_failure(body: Mapping[str, Any]) -> str | None:
     inner = body.get("payload")
     model = _read_message(inner) if isinstance(inner, dict) else None
     texts = dict.fromkeys(filter(None, [_read_message(body), model]))
-    return words.read_message(": ".join(texts))
+    return parsing.read_message(": ".join(texts))
 
 
 def _read_message(body: Mapping[str, Any]) -> str | None:
     """`detail`, which is a string or a list of validation errors; else the error."""
     detail = body.get("detail")
     if isinstance(detail, list):
-        return words.read_message("; ".join(filter(None, map(_read_fault, detail[:20]))))
+        return parsing.read_message("; ".join(filter(None, map(_read_fault, detail[:20]))))
     texts = (detail, body.get("error"), body.get("message"), body.get("payload_error"))
-    return next(filter(None, map(words.read_message, texts)), None)
+    return next(filter(None, map(parsing.read_message, texts)), None)
 
 
 def _read_fault(fault: Any) -> str | None:

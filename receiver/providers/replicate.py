@@ -21,7 +21,7 @@ from receiver.domain.answers import (
     SubmitAnswer,
 )
 from receiver.domain.observations import CancelPassedOn
-from receiver.providers import words
+from receiver.providers import parsing
 from receiver.providers.api import GOOD, Account, Api
 from receiver.providers.calls import NoAnswer
 from receiver.providers.contract import Headers, Provider, UpstreamJob, Verify
@@ -34,7 +34,7 @@ _PART: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _VERSION: Final = re.compile(rf"[0-9A-Fa-f]{{64}}|{_PART}/{_PART}:{_PART}")
 _MODEL: Final = re.compile(rf"{_PART}/{_PART}")
 _DEPLOYMENT: Final = re.compile(rf"deployments/{_PART}/{_PART}")
-_WORDS: Final = {
+_STATUSES: Final = {
     "STARTING": Status.PENDING,
     "PROCESSING": Status.IN_PROGRESS,
     "SUCCEEDED": Status.COMPLETED,
@@ -141,12 +141,12 @@ class Replicate(Provider):
         """Read a prediction, from a webhook or a status answer."""
         status = self.read_status(body)
         said = [body.get(name) for name in ("status", "output", "error")]
-        word, output, error = words.clean_for_people(said, self._account.key)
+        word, output, error = parsing.clean_for_people(said, self._account.key)
         completed = status is Status.COMPLETED
         gone = completed and output is None and body.get("data_removed") is True
         return Report(
             status=status,
-            word=words.read_word(word),
+            provider_status=parsing.read_provider_status(word),
             result={"output": output} if completed and not gone else None,
             message=_read_error(error),
             provider_request_id=self.read_id(body),
@@ -154,10 +154,10 @@ class Replicate(Provider):
         )
 
     def read_id(self, body: Mapping[str, Any]) -> str | None:
-        return words.read_id(body.get("id"))
+        return parsing.read_id(body.get("id"))
 
     def read_status(self, body: Mapping[str, Any]) -> Status | None:
-        return words.read_status(body.get("status"), _WORDS)
+        return parsing.read_status(body.get("status"), _STATUSES)
 
     async def close(self) -> None:
         await self._keys.close()
@@ -191,9 +191,9 @@ def _is_called_back_at(prediction: Any, url: str) -> bool:
 def _read_error(error: Any) -> str | None:
     """The model's error: a text, or an object of the model's own, which is shown as JSON."""
     is_text = isinstance(error, str) or not error
-    return words.read_message(error if is_text else json.dumps(error, ensure_ascii=False))
+    return parsing.read_message(error if is_text else json.dumps(error, ensure_ascii=False))
 
 
 def _read_refusal(body: Mapping[str, Any]) -> str | None:
-    texts = (words.read_message(body.get(name)) for name in ("title", "detail"))
-    return words.read_message(": ".join(filter(None, texts)))
+    texts = (parsing.read_message(body.get(name)) for name in ("title", "detail"))
+    return parsing.read_message(": ".join(filter(None, texts)))

@@ -17,7 +17,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from receiver.domain.answers import Report, StatusAnswer, SubmitAnswer
-from receiver.providers import words
+from receiver.providers import parsing
 from receiver.providers.api import Account, Api
 from receiver.providers.contract import InputFault, Provider, UpstreamJob
 from store.records.jobs import Status
@@ -53,7 +53,7 @@ _SPACES = "\t\n\v\f\r \u00a0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff"
 _WHITE_SPACE = _SPACES + "".join(map(chr, range(0x2000, 0x200B)))
 
 # Our status words are the provider's own.
-_WORDS: Final = {**Status.__members__, "CANCELED": Status.CANCELLED}
+_STATUSES: Final = {**Status.__members__, "CANCELED": Status.CANCELLED}
 
 # The members that may have the link, in order of preference.
 _LINK_NAMES: Final = (
@@ -107,7 +107,7 @@ class Samsar(Provider):
         """Read a job's status. An answer that names another job says nothing about this one."""
 
         def read(body: Mapping[str, Any]) -> Report:
-            is_another = words.read_id(body.get("request_id")) not in (None, job.id)
+            is_another = parsing.read_id(body.get("request_id")) not in (None, job.id)
             return Report() if is_another else self.read(body)
 
         return await self._api.status(f"status?{urlencode({'request_id': job.id})}", read)
@@ -119,7 +119,7 @@ class Samsar(Provider):
         return read_request_id(body)
 
     def read_status(self, body: Mapping[str, Any]) -> Status | None:
-        return words.read_status(body.get("status"), _WORDS)
+        return parsing.read_status(body.get("status"), _STATUSES)
 
     async def close(self) -> None:
         self._api.close()
@@ -129,10 +129,10 @@ def read_report(body: Mapping[str, Any], secret: str = "") -> Report:
     """Read the body of a callback or a status answer; `secret` is redacted in its texts."""
     # Clean only what is read: a forged body can have a megabyte of other data.
     said = {name: body[name] for name in _READ if name in body}
-    safe: dict[str, Any] = words.clean_for_people(said, secret)
+    safe: dict[str, Any] = parsing.clean_for_people(said, secret)
     return Report(
-        status=words.read_status(body.get("status"), _WORDS),
-        word=words.read_word(safe.get("status")),
+        status=parsing.read_status(body.get("status"), _STATUSES),
+        provider_status=parsing.read_provider_status(safe.get("status")),
         progress=_progress(body.get("progress")),
         result=_result(safe),
         message=read_message(safe),
@@ -147,7 +147,7 @@ def read_request_id(body: Mapping[str, Any]) -> str | None:
     `session_id` is used only if there is no `request_id`; when both were seen, they were equal.
     """
     named = body.get("request_id")
-    return words.read_id(body.get("session_id") if named is None else named)
+    return parsing.read_id(body.get("session_id") if named is None else named)
 
 
 def read_message(body: Mapping[str, Any]) -> str | None:
@@ -155,7 +155,7 @@ def read_message(body: Mapping[str, Any]) -> str | None:
     error = body.get("error")
     inner = error.get("message") if isinstance(error, Mapping) else None
     texts = (body.get("message"), inner, error, body.get("expressGenerationError"))
-    return next(filter(None, map(words.read_message, texts)), None)
+    return next(filter(None, map(parsing.read_message, texts)), None)
 
 
 def _progress(value: Any) -> float | None:

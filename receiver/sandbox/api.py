@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from receiver.json_text import UnreadableJson, decode, parse
-from receiver.providers.words import clean
+from receiver.providers.parsing import clean
 from receiver.sandbox.jobs import Callback, Jobs, JobState, SandboxJob
 
 RETRY_AFTER_SECONDS = 1

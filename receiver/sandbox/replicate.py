@@ -17,7 +17,7 @@ from receiver.webhooks.signing import new_secret, sign
 from store.records.jobs import Status
 
 _MEMBERS = frozenset({"version", "input", "webhook", "webhook_events_filter", "stream"})
-_WORDS = {
+_STATUSES = {
     Status.PENDING: "starting",
     Status.IN_PROGRESS: "processing",
     Status.COMPLETED: "succeeded",
@@ -121,7 +121,7 @@ def _prediction(job: SandboxJob, state: JobState) -> dict[str, Any]:
         "created_at": _created_at(job).isoformat(),
         "model": job.record.kind,
         "version": "hidden",
-        "status": _WORDS[state.status],
+        "status": _STATUSES[state.status],
         "input": job.record.input,
         "output": None if state.link is None else [state.link],
         "error": state.failure,

@@ -67,7 +67,7 @@ class LoadShedder:
         starts in the iteration after. In between, the loop serves its sockets and timers.
         """
 
-        async def start_in_turn(scope: Any, receive: Any, send: Any) -> None:
+        async def start_paced(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] == "http":
                 if self._started >= STARTED_AT_ONCE or self._waiting:
                     turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -78,7 +78,7 @@ class LoadShedder:
                 self._schedule()
             await app(scope, receive, send)
 
-        return start_in_turn
+        return start_paced
 
     def _schedule(self) -> None:
         if not self._is_scheduled:

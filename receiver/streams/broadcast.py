@@ -66,12 +66,13 @@ class Broadcast:
                 for failure in filter(None, ends):
                     raise failure
 
-    async def follow(self, reader: Reader, farewell: Callable[[], Awaitable[bytes | None]]) -> None:
+    async def follow(
+        self, reader: Reader, final_bytes: Callable[[], Awaitable[bytes | None]]
+    ) -> None:
         """Write every event that the reader has not got yet, until the stream ends.
 
-        `farewell` returns the final bytes of a stream that is complete, and None while there may be
-        more events. It is called before each read of the log, so all events are written before
-        those bytes.
+        `final_bytes` returns what ends a complete stream, and None while there may be more events.
+        It is called before each read of the log, so all events are written before those bytes.
         """
         self.heartbeats.add(reader)
         self._metrics.streams_open.inc()
@@ -82,7 +83,7 @@ class Broadcast:
                     # Read after subscribing to the hub, so that no commit in between is missed.
                     channel.open(await self._store.events.latest(reader.user_id))
                     self._wake.set()
-                await self._follow(reader, channel, farewell)
+                await self._follow(reader, channel, final_bytes)
             finally:
                 self._leave(reader, channel)
         finally:
@@ -90,19 +91,19 @@ class Broadcast:
             self.heartbeats.remove(reader)
 
     async def _follow(
-        self, reader: Reader, channel: Channel, farewell: Callable[[], Awaitable[bytes | None]]
+        self, reader: Reader, channel: Channel, final_bytes: Callable[[], Awaitable[bytes | None]]
     ) -> None:
         while not self._is_over(reader):
             # An empty write waits until the client can take bytes, before any are read for it.
             await reader.write(b"")
             pushed_seq = channel.pushed.seq
-            last_words = await farewell()
+            final = await final_bytes()
             if await self._catch_up(reader, channel, pushed_seq):
                 continue
             # The log was read after `pushed_seq` was, so nothing up to there is missing.
             reader.written_seq = max(reader.written_seq, pushed_seq)
-            if last_words is not None:
-                await reader.write(last_words)
+            if final is not None:
+                await reader.write(final)
                 return
             channel.join(reader)
             if reader in channel.readers and not self._is_over(reader):

@@ -109,8 +109,8 @@ class Channel:
     def _remember(self, event: Event, chunk: bytes) -> None:
         self._recent.append((event, chunk))
         self._recent_bytes += len(chunk)
-        everybody_is_here = self.members == len(self.readers)
-        while self._recent and (everybody_is_here or self._recent_bytes > RECENT_BYTES):
+        all_follow = self.members == len(self.readers)
+        while self._recent and (all_follow or self._recent_bytes > RECENT_BYTES):
             oldest, its_chunk = self._recent.popleft()
             self._recent_bytes -= len(its_chunk)
             self._dropped_seq = oldest.cursor.seq

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from receiver.clock import Clock
 from receiver.domain.retry_after import read_retry_after
 from receiver.http_client import Response
-from receiver.webhooks.network import CheckedNetwork, failure_word
+from receiver.webhooks.network import CheckedNetwork, failure_code
 from receiver.webhooks.targets import TargetRefused
 from store.records.times import Millis
 
@@ -31,7 +31,7 @@ class Sent:
 
     status_code: int | None
     error: str | None
-    """Why there was no status: see `failure_word`. `answer_too_long` means a head that is too long;
+    """Why there was no status: see `failure_code`. `answer_too_long` means a head that is too long;
     a body is only cut."""
     duration_ms: Millis
     retry_after_ms: Millis | None
@@ -79,7 +79,7 @@ class WebhookSender:
                         excerpt += piece[: _EXCERPT_BYTES - len(excerpt)]
         except Exception as failure:  # noqa: BLE001 - a hostile host may make the stack raise anything
             if response is None:
-                error = failure_word(failure)
+                error = failure_code(failure)
                 connect_failure = not (is_connected or isinstance(failure, TargetRefused))
         retry_after = None if response is None else response.header("retry-after")
         # Databases do not accept NUL in text.

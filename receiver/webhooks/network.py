@@ -78,7 +78,7 @@ class CheckedNetwork:
         return connection
 
 
-def failure_word(failure: Exception) -> str:
+def failure_code(failure: Exception) -> str:
     """The error code for a failed attempt: `refused_target: …` (with the reason), `no_address`,
     `connect_failed`, `tls_failed`, `timeout`, `reset`, `bad_answer` (not HTTP, or not complete) or
     `answer_too_long`. `unexpected: …` names any other exception."""

@@ -11,7 +11,7 @@ from store.records.times import Millis
 from store.retention import START
 
 REMOVED_AT_ONCE = 100
-BREATH_SECONDS = 0.03
+PAUSE_SECONDS = 0.03
 """Pause between batches. A client's write that arrives during a batch waits about ten milliseconds;
 without the pause nearly every write would. This removes about 300 jobs with
 five events each per second, about as many as can be submitted."""
@@ -55,7 +55,7 @@ class Janitor(Worker):
         keys = await store.idempotency.remove_expired(now, REMOVED_AT_ONCE)
         self._after = removed.after or START
         if rows := removed.jobs + keys or int(removed.after is not None):
-            await clock.sleep(BREATH_SECONDS)
+            await clock.sleep(PAUSE_SECONDS)
         return rows
 
     async def idle(self) -> None:

@@ -15,7 +15,7 @@ from functools import partial
 from receiver.actions.context import ServiceContext
 from receiver.actions.missed_callbacks import MissedCallbacks
 from receiver.actions.observe_job import observe_job
-from receiver.domain.probe_line import ProbeLine
+from receiver.domain.probe_queue import ProbeQueue
 from receiver.domain.turns import Turns
 from receiver.streams.hub import Hub
 from receiver.workers.questions import Questions
@@ -122,7 +122,9 @@ class Poller:
             await self._services.clock.sleep(pause)
             return
         monotonic = self._services.clock.monotonic()
-        probes = (self._turn_at(provider) for provider, line in self._calls.lines.items() if line)
+        probes = (
+            self._turn_at(provider) for provider, queue in self._calls.queues.items() if queue
+        )
         waits = [at - monotonic for at in probes if at is not None]
         most = max(0.01, min([SAFETY_SECONDS, *waits]))
         await self._timer.wait(most)
@@ -141,7 +143,7 @@ class Poller:
         if breaker.state == "closed":
             return 0.0
         at = breaker.probe_at
-        return None if at is None else max(at, self._calls.lines[provider].next_call_at)
+        return None if at is None else max(at, self._calls.queues[provider].next_call_at)
 
     async def _make_missed_due(self) -> None:
         """Poll some of the jobs whose callback was refused."""
@@ -157,17 +159,17 @@ class Poller:
         """Poll a queued job as soon as a breaker allows a probe, so that a recovery is noticed then
         and not minutes later, when the next job is due. Then poll the others."""
         monotonic = self._services.clock.monotonic()
-        for provider, line in list(self._calls.lines.items()):
+        for provider, queue in list(self._calls.queues.items()):
             at = self._turn_at(provider)
             if at is not None and at <= monotonic and self._room(Lane.POLL) > 0:
-                await self._call_next(line, monotonic)
+                await self._call_next(queue, monotonic)
 
-    async def _call_next(self, line: ProbeLine, monotonic: float) -> None:
+    async def _call_next(self, queue: ProbeQueue, monotonic: float) -> None:
         """Make the next queued job due. If it needs no status call any more, the next pass follows
         at once and takes another: many finished jobs must not delay the polls."""
-        job_id, now = line.call_next(monotonic), self._services.clock.now()
+        job_id, now = queue.take_next(monotonic), self._services.clock.now()
         if job_id is not None and not await self._services.store.jobs.ask_at_once(job_id, now):
-            line.pass_over()
+            queue.give_back()
             self._timer.wake()
 
     def _add_claim(self, job: Job, until: Millis) -> None:

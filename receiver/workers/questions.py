@@ -75,16 +75,16 @@ class Questions:
         answer = await self._calls.ask(
             provider, job.id, lambda asked: self._traced(job, what, call(asked))
         )
-        self._line_up(job, answer)
+        self._enqueue(job, answer)
         return StatusUnavailable("the breaker is open") if answer is None else answer
 
-    def _line_up(self, job: Job, answer: StatusAnswer | LookUpAnswer | None) -> None:
+    def _enqueue(self, job: Job, answer: StatusAnswer | LookUpAnswer | None) -> None:
         """Queue the job for the next probe of an open breaker, unless the provider has said when to
         retry."""
         failed = isinstance(answer, StatusUnavailable) and answer.retry_after is None
         if self._calls.breakers[job.provider].state != "closed" and (answer is None or failed):
-            line, claimed = self._calls.lines[job.provider], bool(job.tracking.claims)
-            line.wait(job.id, job.user_id, claimed=claimed)
+            queue, claimed = self._calls.queues[job.provider], bool(job.tracking.claims)
+            queue.wait(job.id, job.user_id, claimed=claimed)
 
     async def _traced(self, job: Job, what: str, call: Awaitable[B]) -> B:
         """Make a call in a span of the job's trace."""

@@ -26,7 +26,7 @@ import psycopg
 from store.changes import Changes, Effects, NewEvent
 from store.errors import OutcomeUnknown, StoreUnavailable
 from store.postgres.connection import STATEMENTS
-from store.postgres.failures import is_collision, is_of_one, is_slow, meaning
+from store.postgres.failures import concerns_one_write, is_collision, is_slow, meaning
 from store.postgres.session import PostgresSession
 from store.session import Batchable, Failed, OnJobs, Outcome, Work, groups
 from store.writer import Batch
@@ -42,13 +42,13 @@ LOCK_TIMEOUT_ALONE = 500
 COLLISION_TRIES = 3
 """How often a single write that collides with another is tried."""
 
-FATE_TIMEOUT = 10.0
+OUTCOME_TIMEOUT = 10.0
 """Seconds to find out whether a commit succeeded whose answer was lost."""
-FATE_PAUSE = 0.1
+OUTCOME_PAUSE = 0.1
 """Seconds between two attempts to find it out."""
 
 _BEGIN = STATEMENTS.load("database")["begin"]
-_READ_FATE = STATEMENTS.load("database")["read-fate"]
+_READ_OUTCOME = STATEMENTS.load("database")["read-commit-outcome"]
 _LOCK_JOBS = STATEMENTS.load("jobs")["lock-jobs"]
 _EVENTS = STATEMENTS.load("events")
 
@@ -106,7 +106,7 @@ class PostgresBatchRunner:
         try:
             return self._run_together(works)
         except Exception as error:  # noqa: BLE001 - every member's caller must get an outcome
-            if not is_of_one(error):
+            if not concerns_one_write(error):
                 self.close()
                 return _failed(works, error), Changes()
             if len(works) > 1:
@@ -197,19 +197,21 @@ class PostgresBatchRunner:
 
         Raises `OutcomeUnknown` if the server does not answer in time.
         """
-        until = time.monotonic() + FATE_TIMEOUT
-        while (fate := self._read_fate(transaction.committing)) in ("unknown", "in progress"):
+        until = time.monotonic() + OUTCOME_TIMEOUT
+        while (outcome := self._read_outcome(transaction.committing)) in ("unknown", "in progress"):
             if time.monotonic() > until:
                 raise OutcomeUnknown("the connection was lost during a commit") from lost
-            time.sleep(FATE_PAUSE)
-        if fate == "committed":
+            time.sleep(OUTCOME_PAUSE)
+        if outcome == "committed":
             return transaction.ran
         return _failed(works, lost), Changes()
 
-    def _read_fate(self, number: int | None) -> str | None:
+    def _read_outcome(self, number: int | None) -> str | None:
         try:
             connection = self._connection = self._connection or self._connect()
-            row = connection.execute(_READ_FATE.encode(), {"transaction": str(number)}).fetchone()
+            row = connection.execute(
+                _READ_OUTCOME.encode(), {"transaction": str(number)}
+            ).fetchone()
         except psycopg.DataError:
             return None  # the server has never assigned this id: its history is another one
         except (StoreUnavailable, psycopg.Error):

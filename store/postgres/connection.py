@@ -13,7 +13,7 @@ from psycopg.types.string import BytesDumper, StrDumperUnknown
 from store.errors import ServerUnfit, StoreCorrupt, StoreUnavailable
 from store.postgres.address import Address
 from store.postgres.failures import in_one_line, is_collision, translated
-from store.postgres.silence import ImpatientConnection
+from store.postgres.silence import ConnectionWithTimeout
 from store.sql import Statements, pending, read_migrations
 
 OLDEST = 14
@@ -106,7 +106,7 @@ class Connector:
         if time.monotonic() < self._not_before:
             raise StoreUnavailable("PostgreSQL could not be reached a moment ago")
         try:
-            connection = connect(self._address, ImpatientConnection)
+            connection = connect(self._address, ConnectionWithTimeout)
         except StoreUnavailable:
             first, longest = CONNECT_BACKOFF
             self._pause = min(max(first, self._pause * 2), longest)

@@ -62,7 +62,7 @@ def meaning(error: Exception) -> StoreError | None:
     return None
 
 
-def is_of_one(error: Exception) -> bool:
+def concerns_one_write(error: Exception) -> bool:
     """Whether an error concerns one write only, so that the others can be tried without it."""
     return is_slow(error) or not isinstance(meaning(error) or error, StoreUnavailable)
 

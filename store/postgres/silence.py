@@ -17,14 +17,14 @@ SILENCE = 12.0
 statement (`batches.STATEMENT_TIMEOUT`), so that the server's error comes first."""
 
 
-class ImpatientConnection(psycopg.Connection):
+class ConnectionWithTimeout(psycopg.Connection):
     """Closes itself after `SILENCE`, and fails like a lost connection."""
 
     def wait(self, gen: PQGen[RV], *arguments: Any, **options: Any) -> RV:
         """Like psycopg's, which resumes `gen` ten times a second even if no data has arrived."""
-        return super().wait(self._heard(gen), *arguments, **options)
+        return super().wait(self._until_silent(gen), *arguments, **options)
 
-    def _heard(self, gen: PQGen[RV]) -> PQGen[RV]:
+    def _until_silent(self, gen: PQGen[RV]) -> PQGen[RV]:
         try:
             awaited = next(gen)
             since = time.monotonic()

@@ -99,7 +99,7 @@ class Claim(NamedTuple):
     callback_id: int
     received_at: Millis
     status: Status
-    word: str | None
+    provider_status: str | None
     result: Mapping[str, Any] | None
     message: str | None
 

@@ -154,8 +154,8 @@ async def test_nobody_waits_for_a_turn_while_the_breaker_is_closed() -> None:
     gate = Gate(rate=1_000)
     gate.provider.answer = FAILED
     assert await gate.poll("bad") == FAILED
-    gate.calls.lines["samsar"].wait("good", 1, claimed=False)
-    assert gate.calls.lines["samsar"].call_next(0.0) == "good"
+    gate.calls.queues["samsar"].wait("good", 1, claimed=False)
+    assert gate.calls.queues["samsar"].take_next(0.0) == "good"
     assert await gate.poll("bad") == FAILED
 
 

@@ -17,7 +17,7 @@ def codes(name: str) -> set[str]:
 
 
 def test_every_attempt_without_a_status_has_advice() -> None:
-    words = re.findall(r"`(\w+)", network.failure_word.__doc__ or "")
+    words = re.findall(r"`(\w+)", network.failure_code.__doc__ or "")
     assert "connect_failed" in words
     # The word for a refused target is followed by its own advice.
     assert codes("NO_STATUS") == set(words) - {"refused_target"}

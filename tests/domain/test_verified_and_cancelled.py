@@ -84,13 +84,13 @@ def test_after_a_verified_completion_without_a_result_only_the_result_is_asked_f
     story = in_state(state)
     before = story.job.tracking
     assert not before.link_missing
-    said = verdicts(verified(story, replace(completed(link=None), word="OK")))
+    said = verdicts(verified(story, replace(completed(link=None), provider_status="OK")))
     assert sorted(said) == sorted([(Verdict.APPLIED, None), *others])
     assert story.due() == Due(Lane.CONFIRM, story.now)
     for _ in range(2):
         assert story.job.tracking.link_missing
         story.poll(UNAVAILABLE)
-    story.poll(replace(completed(), word=None))
+    story.poll(replace(completed(), provider_status=None))
     assert (story.job.status, story.job.evidence) == (Status.COMPLETED, Evidence.CALLBACK)
     assert story.job.provider_status == "OK"
 
@@ -147,7 +147,7 @@ def test_a_status_call_under_way_does_not_deny_a_verified_completion(
 
 def test_a_verified_completion_whose_result_is_gone_needs_no_call() -> None:
     story = in_state("rendering")
-    gone = replace(completed(link=None), word="succeeded", result_is_gone=True)
+    gone = replace(completed(link=None), provider_status="succeeded", result_is_gone=True)
     assert verdicts(verified(story, gone)) == [(Verdict.APPLIED, None)]
     assert (error_of(story), story.job.evidence) == (ErrorCode.RESULT_MISSING, Evidence.CALLBACK)
     assert (story.job.provider_status, story.job.due) == ("succeeded", None)
@@ -172,7 +172,7 @@ def test_a_verified_callback_of_another_job_is_a_conflict() -> None:
 
 def test_a_removed_result_fails_the_job_at_once() -> None:
     story = in_state("rendering")
-    story.poll(replace(completed(link=None), word="succeeded", result_is_gone=True))
+    story.poll(replace(completed(link=None), provider_status="succeeded", result_is_gone=True))
     assert (error_of(story), story.job.evidence) == (ErrorCode.RESULT_MISSING, Evidence.POLL)
     assert story.job.provider_status == "succeeded"
     assert story.job.due is None

@@ -51,7 +51,7 @@ def callback(raw: bytes) -> None:
     for provider in KINDS:
         report = provider.read(value)
         assert report.progress is None or 0 <= report.progress <= 100
-        texts = (report.message, report.word, provider.read_id(value))
+        texts = (report.message, report.provider_status, provider.read_id(value))
         for text, longest in zip(texts, (8_192, 64, 200), strict=True):
             assert text is None or len(text) <= longest
             storable(text)

@@ -129,7 +129,7 @@ async def status(state: Any, response: tuple[int, Any] = (404, {})) -> StatusAns
 async def test_an_unfinished_request(word: str, expected: Status) -> None:
     said = await status({"status": word})
     assert isinstance(said, StatusReport)
-    assert (said.report.status, said.report.word) == (expected, word)
+    assert (said.report.status, said.report.provider_status) == (expected, word)
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from unittest.mock import Mock
 import pytest
 
 from receiver.domain.answers import Report
-from receiver.providers import words
+from receiver.providers import parsing
+from receiver.providers.parsing import read_plain_text
 from receiver.providers.samsar import read_report
-from receiver.providers.words import read_plain_text
 from store.records.jobs import Status
 
 LINK = "https://cdn.example/v.mp4?sig=1"
@@ -35,7 +35,7 @@ URLS = [LINK, SECOND]
             },
             Report(
                 status=Status.COMPLETED,
-                word="COMPLETED",
+                provider_status="COMPLETED",
                 result={"videoUrl": LINK, "seconds": 30},
                 message="All done!",
                 provider_request_id="r",
@@ -122,7 +122,7 @@ def test_a_member(body: dict[str, Any], member: str, read: Any) -> None:
 def test_status_words(status: Status, words: list[str]) -> None:
     for word in words:
         report = read_report({"status": word})
-        assert (report.status, report.word) == (status, word)
+        assert (report.status, report.provider_status) == (status, word)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_nothing_that_is_read_holds_a_callbacks_token_or_the_operators_key() -> 
         "result": {"videoUrl": LINK, "given": [{text: text}], "webhookUrl": ADDRESS},
     }
     report = read_report(body, KEY)
-    assert report.word == "X …"
+    assert report.provider_status == "X …"
     assert report.message == shown
     assert report.result == {
         "videoUrl": LINK,
@@ -222,7 +222,7 @@ def test_texts_that_only_resemble_a_token_are_kept() -> None:
 def test_texts_are_truncated() -> None:
     report = read_report({"status": " " * 99 + "failed" + " " * 99, "message": "m" * 10**6})
     assert report.status is Status.FAILED
-    assert report.word == " " * 64
+    assert report.provider_status == " " * 64
     assert report.message == "m" * 8_192
     assert read_plain_text("p" * 10**6) == "p" * 8_192
 
@@ -242,8 +242,8 @@ def test_links_are_not_truncated() -> None:
 
 def test_what_is_not_read_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A forged callback can have a megabyte of it, and is read within the writer's transaction."""
-    cleaned = Mock(wraps=words.clean_for_people)
-    monkeypatch.setattr(words, "clean_for_people", cleaned)
+    cleaned = Mock(wraps=parsing.clean_for_people)
+    monkeypatch.setattr(parsing, "clean_for_people", cleaned)
 
     read_report({"status": "PENDING", "message": "soon", "more": [{}] * 9})
 

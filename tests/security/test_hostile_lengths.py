@@ -29,7 +29,7 @@ from receiver.http_api.cors import Cors
 from receiver.http_api.sessions import COOKIE, Sessions
 from receiver.json_text import decode, parse
 from receiver.open_telemetry import OpenTelemetry
-from receiver.providers import samsar, words
+from receiver.providers import parsing, samsar
 from receiver.providers.samsar import InputRules, upstream_input
 from receiver.signed_text import CallbackTokens, SignedText
 from receiver.streams import frames
@@ -92,7 +92,7 @@ def report(text: str) -> None:
 
 
 def provider_json(raw: bytes) -> None:
-    words.clean(parse(decode(raw)))
+    parsing.clean(parse(decode(raw)))
 
 
 def narrative(text: str) -> None:
@@ -134,7 +134,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "a provider's json": lambda text: provider_json(json.dumps([text]).encode()),
     "a provider's bytes": lambda text: provider_json(text.encode("utf-16", "replace")),
     "a provider's report": report,
-    "a provider's plain words": words.read_plain_text,
+    "a provider's plain words": parsing.read_plain_text,
     "Retry-After": lambda text: read_retry_after(text, 0),
     "Retry-After, a date": lambda text: read_retry_after(f"Mon, 01 Jan 2024 {text}", 0),
     "input": narrative,

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 
 from store.changes import Changes
 from store.errors import StoreBusy, StoreUnavailable
-from store.session import Bound, Failed, Row, Work, tell
+from store.session import Bound, Failed, Row, Work, set_outcome
 from store.sqlite.batches import BatchRunner
 from store.sqlite.connection import uri
 from store.sqlite.failures import translated
@@ -150,7 +150,7 @@ class InlineWriter(Writer):
         changes.jobs, changes.users = _Sorted(changes.jobs), _Sorted(changes.users)
         self.on_change(changes)
         for member, outcome in zip(members, batch.outcomes, strict=True):
-            tell(member.caller, outcome)
+            set_outcome(member.caller, outcome)
 
     async def close(self) -> None:
         self._closed = True

@@ -19,7 +19,7 @@ async def failing(harness: Harness, worker: Poller, *names: str, user: User | No
     """Jobs that are due, and whose last call failed."""
     for name in names:
         bad = await harness.accepted_job(name, user, poll_at=harness.clock.now())
-        worker._calls.lines["samsar"].failed(bad.id)
+        worker._calls.queues["samsar"].failed(bad.id)
         harness.clock.advance(0.001)
 
 
@@ -32,7 +32,7 @@ async def test_jobs_whose_last_call_failed_take_turns_with_half_of_the_slots(
     await failing(harness, worker, "bob's", user=harness.world.bob)
     await due_polls(harness, 1)
     claim = await claimed(harness, "claim", holder=None)
-    worker._calls.lines["samsar"].failed(claim.id)
+    worker._calls.queues["samsar"].failed(claim.id)
     for _ in range(7):
         harness.clock.advance(STEP)
         await worker.run_once()
@@ -102,7 +102,7 @@ async def test_the_next_probe_is_not_called_before_the_last_one_is_asked_about(
 ) -> None:
     harness.provider.answer = StatusUnavailable("500")
     worker = harness.poller()
-    line = worker._calls.lines["samsar"]
+    line = worker._calls.queues["samsar"]
     for number in range(6):
         await harness.accepted_job(f"bad-{number}", poll_at=harness.clock.now())
     while len(line._waiting) < 6:
@@ -119,7 +119,7 @@ async def test_a_pass_looks_at_one_job_in_line_though_it_may_have_ended(harness:
     later = harness.clock.now() + 60 * SECOND
     waiting = await harness.accepted_job("waiting", poll_at=later)
     for job_id in ("ended", "another", waiting.id):
-        worker._calls.lines["samsar"].wait(job_id, waiting.user_id, claimed=False)
+        worker._calls.queues["samsar"].wait(job_id, waiting.user_id, claimed=False)
     store = Counted(harness.store.jobs, "ask_at_once")
     for _ in range(3):
         assert harness.provider.asked == []

@@ -8,7 +8,7 @@ import pytest
 
 from receiver.domain.schedule import DAY
 from receiver.workers import janitor
-from receiver.workers.janitor import BREATH_SECONDS, Janitor
+from receiver.workers.janitor import PAUSE_SECONDS, Janitor
 from tests.store.world import NOW, completed
 from tests.support.manual_clock import ManualClock
 from tests.workers.harness import Harness
@@ -41,7 +41,7 @@ async def test_between_two_batches_the_writer_serves_others(
     keeper = Janitor(replace(harness.services, clock=clock), retention=0)
 
     sweep = asyncio.create_task(keeper.run_once())
-    assert await asyncio.wait_for(clock.asleep.get(), TIMEOUT) == BREATH_SECONDS
+    assert await asyncio.wait_for(clock.asleep.get(), TIMEOUT) == PAUSE_SECONDS
 
     await asyncio.wait_for(harness.store.check_writable(), TIMEOUT)
     assert (await harness.store.jobs.remove_finished(NOW, JOBS)).jobs == JOBS - BATCH

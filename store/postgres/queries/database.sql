@@ -9,7 +9,7 @@ SELECT set_config('statement_timeout', CAST(:statement AS text), TRUE),
             WHEN 'off' THEN set_config('synchronous_commit', 'on', TRUE) END,
        CAST(pg_current_xact_id() AS text);
 
--- name: read-fate
+-- name: read-commit-outcome
 -- A transaction's status: committed, aborted or in progress; NULL if it is too long ago.
 SELECT pg_xact_status(CAST(CAST(:transaction AS text) AS xid8));
 

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from receiver.domain.answers import Report, StatusAnswer, SubmitAnswer
-from receiver.providers import words
+from receiver.providers import parsing
 from receiver.providers.api import Account, Api
 from receiver.providers.contract import (
     BadSignature,
@@ -62,14 +62,14 @@ class Minimal(Provider):
         return verify
 
     def read(self, body: Mapping[str, Any]) -> Report:
-        status = words.read_status(body.get("state"), WORDS)
-        drawing = words.clean_for_people(body.get("drawing"), self._account.key)
+        status = parsing.read_status(body.get("state"), WORDS)
+        drawing = parsing.clean_for_people(body.get("drawing"), self._account.key)
         return Report(
             status=status,
-            word=words.read_word(body.get("state")),
+            provider_status=parsing.read_provider_status(body.get("state")),
             result={"drawing": drawing} if status is Status.COMPLETED else None,
-            message=words.read_message(body.get("why")),
-            provider_request_id=words.read_id(body.get("id")),
+            message=parsing.read_message(body.get("why")),
+            provider_request_id=parsing.read_id(body.get("id")),
         )
 
     async def close(self) -> None:
@@ -77,4 +77,4 @@ class Minimal(Provider):
 
 
 def _read_why(body: Mapping[str, Any]) -> str | None:
-    return words.read_message(body.get("why"))
+    return parsing.read_message(body.get("why"))

@@ -53,10 +53,10 @@ def test_any_callback_is_read_into_something_that_can_be_stored(body: dict[str, 
 
 def _read(provider: Provider, body: dict[str, Any]) -> None:
     report = provider.read(body)
-    assert (report.status is None) == (report.word is None)
+    assert (report.status is None) == (report.provider_status is None)
     assert report.progress is None or 0 <= report.progress <= 100
     assert report.provider_request_id is None or 1 <= len(report.provider_request_id) <= 200
-    for kept in (report.word, report.message, report.provider_request_id, report.result):
+    for kept in (report.provider_status, report.message, report.provider_request_id, report.result):
         json.dumps(kept, ensure_ascii=False, allow_nan=False).encode()
     assert provider.read_id(body) == report.provider_request_id
     assert provider.read_status(body) is report.status

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 from receiver.assembly import rules
 from receiver.domain import claims, outcomes, polls, schedule, serialization
-from receiver.domain.probe_line import ProbeLine
+from receiver.domain.probe_queue import ProbeQueue
 from receiver.domain.schedule import Rules
 from receiver.settings import ServeSettings
 from store.callbacks import Callbacks, Receipt
@@ -118,16 +118,16 @@ def deadline_without_the_providers_word() -> Patch:
 def probed_by_the_same_job() -> Patch:
     """Every failure counts for the breaker, and the job that failed first is always the probe."""
 
-    def the_same(self: ProbeLine, now: float) -> str | None:
+    def the_same(self: ProbeQueue, now: float) -> str | None:
         self._next = next(iter(self._failing), None)
         return self._next
 
-    def counted(self: ProbeLine, job_id: str) -> bool:
+    def counted(self: ProbeQueue, job_id: str) -> bool:
         self._failing.setdefault(job_id, 0)
         return True
 
     return together(
-        patch.object(ProbeLine, "failed", counted), patch.object(ProbeLine, "call_next", the_same)
+        patch.object(ProbeQueue, "failed", counted), patch.object(ProbeQueue, "call_next", the_same)
     )
 
 

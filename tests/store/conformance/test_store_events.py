@@ -102,9 +102,9 @@ async def test_a_user_without_events_has_a_cursor_to_resume_from(world: World) -
 
     await world.create()
 
-    assert await world.store.events.knows(world.ann.id, cursor)
-    assert not await world.store.events.knows(world.ann.id, Cursor(0, "made-up"))
-    assert not await world.store.events.knows(world.bob.id, cursor)
+    assert await world.store.events.can_resume(world.ann.id, cursor)
+    assert not await world.store.events.can_resume(world.ann.id, Cursor(0, "made-up"))
+    assert not await world.store.events.can_resume(world.bob.id, cursor)
 
 
 async def test_a_cursor_is_recognised_by_its_nonce(world: World) -> None:
@@ -115,13 +115,13 @@ async def test_a_cursor_is_recognised_by_its_nonce(world: World) -> None:
     first, last = [event.cursor for event in await log.after_for_user(world.ann.id, 0, 9)]
 
     for cursor in (first, last):
-        assert await log.knows(world.ann.id, cursor)
-        assert not await log.knows(world.bob.id, cursor)
-        assert not await log.knows(world.ann.id, Cursor(cursor.seq, "other"))
-    assert not await log.knows(world.ann.id, Cursor(3, last.nonce))
-    assert not await log.knows(world.ann.id, Cursor(-1, last.nonce))
-    assert not await log.knows(world.ann.id, Cursor(1, last.nonce))
-    assert not await log.knows(999, last)
+        assert await log.can_resume(world.ann.id, cursor)
+        assert not await log.can_resume(world.bob.id, cursor)
+        assert not await log.can_resume(world.ann.id, Cursor(cursor.seq, "other"))
+    assert not await log.can_resume(world.ann.id, Cursor(3, last.nonce))
+    assert not await log.can_resume(world.ann.id, Cursor(-1, last.nonce))
+    assert not await log.can_resume(world.ann.id, Cursor(1, last.nonce))
+    assert not await log.can_resume(999, last)
 
 
 async def remove(world: World, done_before: int) -> int:
@@ -137,15 +137,15 @@ async def test_a_cursor_behind_removed_events_is_unknown_to_the_user_stream(worl
 
     assert await remove(world, NOW + 1) == 1
 
-    assert [await log.knows(world.ann.id, cursor) for cursor in cursors] == [
+    assert [await log.can_resume(world.ann.id, cursor) for cursor in cursors] == [
         False,  # when the kept job was created; events after it have been removed
         False,
         True,  # the last removed event; nothing after it is missing
         True,
     ]
-    assert [await log.knows_for_job(kept, cursor) for cursor in cursors] == [True] * 4
-    assert not await log.knows_for_job(kept, Cursor(2, "made-up"))
-    assert not await log.knows_for_job(kept, Cursor(3, cursors[1].nonce))
+    assert [await log.can_resume_job(kept, cursor) for cursor in cursors] == [True] * 4
+    assert not await log.can_resume_job(kept, Cursor(2, "made-up"))
+    assert not await log.can_resume_job(kept, Cursor(3, cursors[1].nonce))
 
 
 async def test_a_log_goes_on_after_all_its_events_were_removed(world: World) -> None:
@@ -158,9 +158,9 @@ async def test_a_log_goes_on_after_all_its_events_were_removed(world: World) -> 
     assert await log.latest(world.ann.id) == last
     cursor, jobs, more = await log.snapshot_for_user(world.ann.id, 9)
     assert (cursor, list(jobs), more) == (last, [], False)
-    assert await log.knows(world.ann.id, last)
-    assert not await log.knows(world.ann.id, first)
-    assert not await log.knows_for_job(gone, first)
+    assert await log.can_resume(world.ann.id, last)
+    assert not await log.can_resume(world.ann.id, first)
+    assert not await log.can_resume_job(gone, first)
     again = await world.create()
     (event,) = await log.after_for_user(world.ann.id, last.seq, 9)
     assert (event.cursor.seq, event.job_id) == (3, again.id)

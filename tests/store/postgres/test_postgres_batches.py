@@ -15,7 +15,7 @@ from store.postgres import batches, silence
 from store.postgres.address import parse
 from store.postgres.batches import PostgresBatchRunner
 from store.postgres.connection import connect
-from store.postgres.silence import ImpatientConnection
+from store.postgres.silence import ConnectionWithTimeout
 from store.session import Done, Failed, Session, Work
 from tests.store.works import fail, kept, put
 from tests.support.postgres_server import PostgresServer
@@ -189,7 +189,7 @@ def test_a_commit_whose_answer_was_lost_is_looked_up(
         hang.close()
         if away:
             raise StoreUnavailable("nothing listens")
-        return connect(parse(postgres_url), ImpatientConnection)
+        return connect(parse(postgres_url), ConnectionWithTimeout)
 
     runner = PostgresBatchRunner(reach, lambda _: None)
     runner.run([put("first")])
@@ -208,7 +208,7 @@ def test_a_commit_whose_answer_was_lost_is_looked_up(
 
     monkeypatch.setattr(runner, "_fill", fill_and_lose)
     if case == "unreachable":
-        monkeypatch.setattr(batches, "FATE_TIMEOUT", 0.0)
+        monkeypatch.setattr(batches, "OUTCOME_TIMEOUT", 0.0)
     outcomes, changes, *_ = runner.run([put("a"), put("b")])
     runner.close()
 

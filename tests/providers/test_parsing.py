@@ -8,7 +8,7 @@ from hypothesis import given
 
 from receiver.json_text import MAX_DEPTH, UnreadableJson, decode, parse
 from receiver.providers.calls import read_answer
-from receiver.providers.words import clean
+from receiver.providers.parsing import clean
 from tests.providers.any_json import any_json
 
 

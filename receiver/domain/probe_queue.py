@@ -13,7 +13,7 @@ Group: TypeAlias = tuple[int, bool, bool]
 """Of queued jobs: their user, whether their last call failed, and whether they lack a claim."""
 
 
-class ProbeLine:
+class ProbeQueue:
     """One provider's failing jobs (the last status call failed), and a queue of jobs to poll once
     its open breaker allows it. Users take turns; of a user's jobs, those whose last call did not
     fail go first, and among them those with a claim.
@@ -32,7 +32,7 @@ class ProbeLine:
         self._turns: Counter[int] = Counter()
         """By user: the turns since the last answer."""
         self._next: str | None = None
-        self._whose_turn = 0
+        self._next_user_id = 0
         self.next_call_at = 0.0
         """Monotonic time from which the next job may be selected, unless a call ends before."""
 
@@ -71,7 +71,7 @@ class ProbeLine:
             self._waiting[job_id] = group
             self._groups.setdefault(group, OrderedDict())[job_id] = None
 
-    def call_next(self, now: float) -> str | None:
+    def take_next(self, now: float) -> str | None:
         """Take the job that is next out of the queue and return it; None if the queue is empty."""
 
         def rank(group: Group) -> Group:
@@ -82,15 +82,15 @@ class ProbeLine:
             self._next = None
             return None
         group = min(self._groups, key=rank)
-        self._next, self._whose_turn = next(iter(self._groups[group])), group[0]
+        self._next, self._next_user_id = next(iter(self._groups[group])), group[0]
         self._leave(self._next)
-        self._turns[self._whose_turn] += 1
+        self._turns[self._next_user_id] += 1
         self.next_call_at = now + TURN_SECONDS
         return self._next
 
-    def pass_over(self) -> None:
+    def give_back(self) -> None:
         """Give the turn back to the user: the selected job needs no call any more."""
-        self._turns[self._whose_turn] -= 1
+        self._turns[self._next_user_id] -= 1
         self.next_call_at = 0.0
 
     def _leave(self, job_id: str) -> None:

@@ -49,7 +49,7 @@ def read_message(text: Any) -> str | None:
     return None
 
 
-def read_word(word: Any) -> str | None:
+def read_provider_status(word: Any) -> str | None:
     """The provider's own word for a status."""
     if isinstance(word, str) and word.strip():
         return clean_text(word)[:PROVIDER_STATUS_CHARACTERS]

@@ -2,13 +2,13 @@
 
 import pytest
 
-from receiver.domain import probe_line
-from receiver.domain.probe_line import ProbeLine
+from receiver.domain import probe_queue
+from receiver.domain.probe_queue import ProbeQueue
 
 NOW = 100.0
 
 
-def play(line: ProbeLine, calls: str) -> list[bool]:
+def play(line: ProbeQueue, calls: str) -> list[bool]:
     """Replay calls about jobs, `a+` answered and `a-` not; for each failure, whether it counts."""
     counted = []
     for call in calls.split():
@@ -28,7 +28,7 @@ def play(line: ProbeLine, calls: str) -> list[bool]:
     ],
 )
 def test_a_failure_counts_until_another_job_is_answered(calls: str, counted: list[bool]) -> None:
-    assert play(ProbeLine(), calls) == counted
+    assert play(ProbeQueue(), calls) == counted
 
 
 # Each waiting job: its name, its user, and `!` if it has a claim.
@@ -44,57 +44,57 @@ def test_a_failure_counts_until_another_job_is_answered(calls: str, counted: lis
     ids=["as they came", "claims first", "failing last", "users in turn", "once each"],
 )
 def test_jobs_take_turns(calls: str, waiting: str, order: str) -> None:
-    line = ProbeLine()
+    line = ProbeQueue()
     play(line, calls)
     for each in waiting.split():
         line.wait(each[0], int(each[1]), claimed=each.endswith("!"))
-    called = [line.call_next(NOW) for _ in order]
+    called = [line.take_next(NOW) for _ in order]
     assert called == list(order)
-    assert (line.call_next(NOW), bool(line)) == (None, False)
+    assert (line.take_next(NOW), bool(line)) == (None, False)
 
 
 def test_a_failing_job_may_not_come_before_its_turn() -> None:
-    line = ProbeLine()
+    line = ProbeQueue()
     play(line, "a-")
     assert line.allows("a")
     line.wait("a", 1, claimed=False)
     line.wait("b", 1, claimed=False)
-    turns = [(line.call_next(NOW), line.allows("a"), line.allows("c")) for _ in range(3)]
+    turns = [(line.take_next(NOW), line.allows("a"), line.allows("c")) for _ in range(3)]
     assert turns == [("b", False, True), ("a", True, True), (None, True, True)]
 
 
 def test_after_an_answer_all_the_others_still_get_their_turns() -> None:
-    line = ProbeLine()
+    line = ProbeQueue()
     play(line, "a-")
     for job_id in ("a", "b", "c", "d"):
         line.wait(job_id, 1, claimed=False)
-    assert line.call_next(NOW) == "b"
+    assert line.take_next(NOW) == "b"
     play(line, "b+ c+")
     assert line.allows("a")
-    assert [line.call_next(NOW) for _ in range(3)] == ["d", "a", None]
+    assert [line.take_next(NOW) for _ in range(3)] == ["d", "a", None]
 
 
 def test_who_is_called_has_time_to_come() -> None:
-    line = ProbeLine()
+    line = ProbeQueue()
     play(line, "a- b-")
     for job_id in ("a", "b"):
         line.wait(job_id, 1, claimed=False)
-    assert (line.call_next(NOW), line.next_call_at) == ("a", NOW + probe_line.TURN_SECONDS)
+    assert (line.take_next(NOW), line.next_call_at) == ("a", NOW + probe_queue.TURN_SECONDS)
     play(line, "a-")
     assert line.next_call_at == 0.0
 
 
 def test_a_job_that_is_passed_over_leaves_the_turn_to_its_user() -> None:
-    line = ProbeLine()
+    line = ProbeQueue()
     for job_id, user_id in (("a", 1), ("b", 1), ("c", 2)):
         line.wait(job_id, user_id, claimed=False)
-    assert line.call_next(NOW) == "a"
-    line.pass_over()
-    assert (line.next_call_at, line.call_next(NOW), line.call_next(NOW)) == (0.0, "b", "c")
+    assert line.take_next(NOW) == "a"
+    line.give_back()
+    assert (line.next_call_at, line.take_next(NOW), line.take_next(NOW)) == (0.0, "b", "c")
 
 
 def test_only_so_many_failing_jobs_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe_line, "MOST_FAILING", 2)
-    line = ProbeLine()
+    monkeypatch.setattr(probe_queue, "MOST_FAILING", 2)
+    line = ProbeQueue()
     play(line, "a- b- c-")
     assert [job_id for job_id in "abc" if line.is_failing(job_id)] == ["b", "c"]
