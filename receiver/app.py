@@ -196,7 +196,7 @@ def _exit_at_once() -> None:
     """End the process at once, whatever hangs (such as the store's thread, or a read that cannot be
     cancelled). The data on disk is as after a kill."""
     try:
-        log.error("the service did not stop in time: it ends as if it were killed")
+        log.error("the service did not stop in time: it exits now, as if it were killed")
     finally:
         os._exit(1)
 

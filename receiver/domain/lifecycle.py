@@ -100,7 +100,7 @@ def _pass_time(draft: Draft) -> None:
     elif job.tracking.claims:
         claims.take_claim(draft)
     elif job.phase is Phase.SUBMITTING:
-        submission.become_unconfirmed(draft, "its lease ended before an answer came")
+        submission.become_unconfirmed(draft, "its lease expired before an answer came")
     elif job.phase is Phase.SUBMIT_UNCONFIRMED:
         submission.remain_unknown(draft)
     elif job.phase is Phase.QUEUED:

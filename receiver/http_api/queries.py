@@ -53,7 +53,9 @@ def check_parameters(request: Request, *known: Parameter) -> None:
         allowed = f"{METADATA}KEY" if name.startswith(METADATA) else name
         if allowed not in names:
             known_are = (
-                f"known are {', '.join(names)}" if names else "there are no query parameters"
+                f"the known ones are {', '.join(names)}"
+                if names
+                else "this route has no query parameters"
             )
             raise bad_query(name[:64], f"is unknown; {known_are}")
         if times > 1:

@@ -99,7 +99,7 @@ def unknown_faults(body: Mapping[str, Any], known: Sequence[str]) -> Iterator[In
     unknown = [name for name in body if name not in known]
     for name in unknown[:MAX_FAULTS]:
         meant = get_close_matches(name[:METADATA_NAME], known, n=1)
-        hint = f"did you mean {meant[0]}?" if meant else f"known are {', '.join(known)}."
+        hint = f"did you mean {meant[0]}?" if meant else f"the known ones are {', '.join(known)}."
         yield InputFault(pointer(name), f"This member is unknown; {hint}")
     # Further ones are not listed, only counted.
     yield from repeat(InputFault("", "This member is unknown."), len(unknown) - MAX_FAULTS)

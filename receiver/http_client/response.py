@@ -7,7 +7,7 @@ LONGEST_HEAD = 64 * 1024
 
 
 class BadAnswer(Exception):
-    """The answer is not HTTP, or it ended before it was complete."""
+    """The answer is not HTTP, or the response ended before it was complete."""
 
 
 class AnswerTooLong(Exception):
@@ -58,16 +58,16 @@ class Response:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.keeps_alive = False
-            self.fail(BadAnswer("it is not HTTP"))
+            self.fail(BadAnswer("the response is not HTTP"))
         if not self.status and self._head_bytes > LONGEST_HEAD:
-            self.fail(AnswerTooLong(f"its head has more than {LONGEST_HEAD:,} bytes"))
+            self.fail(AnswerTooLong(f"the response's head has more than {LONGEST_HEAD:,} bytes"))
 
     def end(self) -> None:
         """The server has closed the connection, or its side of it."""
         if self._ends_with_connection and self.failure is None:
             self.is_complete = True
         else:
-            self.fail(BadAnswer("it ended before it was complete"))
+            self.fail(BadAnswer("the response ended before it was complete"))
 
     def fail(self, error: Exception) -> None:
         """End it with an error, unless it is complete or has failed before."""

@@ -279,7 +279,7 @@ def _model_faults(
         detail = f"Invalid {model}"
         if _is_one_of(value, known):
             detail = f"{model.capitalize()} is not supported for this type"
-        hint = f"one of {', '.join(sorted(allowed))} is needed"
+        hint = f"it must be one of {', '.join(sorted(allowed))}"
         yield InputFault(f"/input/{name}", detail, hint)
 
 

@@ -49,7 +49,9 @@ class Questions:
         there is only one such call, and until it succeeds the job costs money."""
         provider = self._services.providers.get(job.provider)
         if provider is None:
-            return CancelPassedOn("unavailable", message=f"no provider {job.provider} runs here")
+            return CancelPassedOn(
+                "unavailable", message=f"provider {job.provider} is not configured"
+            )
         answer = await self._traced(job, "cancel job", provider.cancel(upstream))
         log.info("cancel passed on", job=job.id, outcome=answer.outcome)
         return answer

@@ -217,5 +217,5 @@ async def until_stored(clock: Clock, what: str, write: Callable[[], Awaitable[ob
             await write()
             return
         except StoreUnavailable as error:
-            log.warning("a result could not be stored yet", result=what, reason=str(error))
+            log.warning("a result could not be stored; retrying", result=what, reason=str(error))
             await clock.sleep(STORE_RETRY_SECONDS)

@@ -34,7 +34,7 @@ class ConnectionWithTimeout(psycopg.Connection):
                     since = time.monotonic()
                 elif time.monotonic() - since > SILENCE:
                     self.pgconn.finish()
-                    raise psycopg.OperationalError(f"the server said nothing for {SILENCE:g} s")
+                    raise psycopg.OperationalError(f"the server sent nothing for {SILENCE:g} s")
                 awaited = gen.send(ready)
         except StopIteration as end:
             result: RV = end.value

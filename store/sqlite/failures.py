@@ -15,7 +15,7 @@ _MEANING: dict[int, tuple[type[StoreError], str]] = {
     sqlite3.SQLITE_LOCKED: (StoreLocked, "another process has locked the database"),
     sqlite3.SQLITE_PROTOCOL: (StoreLocked, "another process has locked the database"),
     sqlite3.SQLITE_FULL: (StoreFull, "the disk is full"),
-    sqlite3.SQLITE_IOERR: (StoreFull, "the disk fails"),
+    sqlite3.SQLITE_IOERR: (StoreFull, "the disk reported an error"),
     sqlite3.SQLITE_READONLY: (StoreFull, "the database cannot be written to"),
     sqlite3.SQLITE_CANTOPEN: (StoreFull, "the database cannot be opened"),
     sqlite3.SQLITE_PERM: (StoreFull, "the database cannot be opened"),

@@ -227,7 +227,7 @@ async def test_an_unknown_member_is_refused_with_the_one_that_was_meant(
     assert answer.status_code == 400
     assert fault["pointer"] == ("/~0~1x" + "y" * 61 if meant is None else f"/{name}")
     if meant is None:
-        assert "known are provider, kind, input," in fault["detail"]
+        assert "the known ones are provider, kind, input," in fault["detail"]
     else:
         assert fault["detail"].endswith(f"did you mean {meant}?")
     assert (await visitor.get("/v1/jobs")).json()["jobs"] == []

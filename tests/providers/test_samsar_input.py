@@ -122,9 +122,9 @@ def test_a_narrative_s_fault(name: str, value: Any, pointer: str, detail: str) -
 
 def test_an_error_about_a_model_names_the_allowed_ones() -> None:
     (fault,) = RULES.faults("create_movie", MOVIE | {"video_model": "NOPE"})
-    assert fault.hint == "one of KLINGIMGTOVIDPRO, LUMA is needed"
+    assert fault.hint == "it must be one of KLINGIMGTOVIDPRO, LUMA"
     (fault,) = RULES.faults("create_narrative", NARRATIVE | {"video_model": "NOPE"})
-    assert fault.hint == "one of KLINGIMGTOVIDPRO, LUMA, RUNWAYML is needed"
+    assert fault.hint == "it must be one of KLINGIMGTOVIDPRO, LUMA, RUNWAYML"
 
 
 @pytest.mark.parametrize(
