@@ -52,6 +52,19 @@ def test_every_metric_is_on_the_dashboard_or_is_a_detail() -> None:
     assert {name for name in names - details if name not in shown} == set()
 
 
+STORED = re.compile(
+    r"receiver_(?:jobs|inbox_rows|submissions_unconfirmed|(?:relay|archive)_backlog|\w+_size_bytes)\b"
+)
+"""Gauges about what is stored, which each replica of a cell reports."""
+
+
+def test_what_replicas_share_is_counted_once_for_each_cell() -> None:
+    expressions = re.findall(r'"expr": "(.+)"', DASHBOARD.read_text())
+    stored = [each for each in expressions if STORED.search(each)]
+    assert len(stored) == 7
+    assert [each for each in stored if "sum" not in each or "(max by (cell" not in each] == []
+
+
 def test_every_alert_is_explained() -> None:
     manual = (ROOT / "docs" / "operating.md").read_text()
     alerts = re.findall(r"- alert: (\w+)", ALERTS.read_text())
